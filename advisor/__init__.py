@@ -1,0 +1,21 @@
+"""advisor: finds what makes a PyTorch training script slow, without an edit to the script.
+
+Importing the package is light: neither torch nor Optuna is loaded before a function needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "apply", "hardware", "load", "profile", "tune"]
+
+_FACADE = ("apply", "hardware", "load", "profile", "tune")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FACADE:
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,72 @@
+"""Everything that can go wrong on purpose, with the exit code that the command line ends with.
+
+An error's text is one line: what happened, with the value, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a shell or a CI job sees; documented in the README."""
+
+    OK = 0
+    INTERNAL = 1
+    """A bug of ours: the traceback is printed."""
+    USAGE = 2
+    """Wrong option, missing script, unknown knob, unreadable configuration."""
+    SCRIPT_FAILED = 3
+    """The script itself crashed, hung or ran out of memory before enough was measured."""
+    NOTHING_MEASURED = 4
+    """The script ended well but trained nothing that could be measured."""
+    ISOLATION = 5
+    """The isolation that was asked for does not work on this machine."""
+    BELOW_THRESHOLD = 6
+    """`compare --fail-below`: the candidate is slower than allowed."""
+    STORAGE = 7
+    """A run folder cannot be written or a stored run cannot be read."""
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class AdvisorError(Exception):
+    """Base of all errors that are told to the user in one line."""
+
+    exit_code: ExitCode = ExitCode.INTERNAL
+
+
+class UsageError(AdvisorError):
+    """The call cannot be carried out as it was written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ScriptError(AdvisorError):
+    """The user's script failed; its own traceback is shown first."""
+
+    exit_code = ExitCode.SCRIPT_FAILED
+
+
+class NothingMeasuredError(AdvisorError):
+    """The script ended without training anything that could be measured."""
+
+    exit_code = ExitCode.NOTHING_MEASURED
+
+
+class IsolationError(AdvisorError):
+    """The isolation asked for cannot be had here."""
+
+    exit_code = ExitCode.ISOLATION
+
+
+class StorageError(AdvisorError):
+    """A run cannot be written, or what is stored is not what was written."""
+
+    exit_code = ExitCode.STORAGE
+
+
+class InterruptedByUserError(AdvisorError):
+    """Ctrl-C or SIGTERM; what was measured until then has been saved."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,121 @@
+"""What the rules see, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .hardware import Hardware
+from .measurement import (
+    Compute,
+    EpochEnd,
+    HotLine,
+    LoaderRestarts,
+    LoaderTimes,
+    MemoryUse,
+    Steps,
+    SystemUse,
+    Trace,
+    WhatIf,
+)
+from .workload import Workload
+
+Severity = Literal["info", "warning", "critical"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything a rule may look at. What was not measured is None or absent, never zero."""
+
+    hardware: Hardware
+    workload: Workload
+    steps: Steps
+    phases: Mapping[str, float]
+    """Fraction of the update by phase; they add up to 1."""
+    off_step: Mapping[str, float]
+    """Fraction of the loop's wall time: evaluation, checkpoint, logging, loader_restart (absent: none was seen)."""
+    epoch_end: EpochEnd
+    loop_s: float
+    """Wall time of the measured loop, what stands between updates included."""
+    lines: tuple[HotLine, ...]
+    loader: LoaderTimes | None
+    restarts: LoaderRestarts | None
+    what_ifs: Mapping[str, WhatIf]
+    memory: MemoryUse
+    compute: Compute
+    trace: Trace | None
+    system: SystemUse
+
+    @property
+    def on_accelerator(self) -> bool:
+        return self.workload.device != "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where in the user's code."""
+
+    file: str
+    line: int
+    function: str
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """The most that fixing this can give, as a speed-up of the loop (1.0 is no gain)."""
+
+    speedup: float
+    low: float
+    high: float
+    basis: Literal["measured", "share"]
+    """`measured`: by a what-if; `share`: 1 / (1 − share of the time)."""
+
+    @classmethod
+    def from_what_if(cls, what_if: WhatIf) -> Ceiling:
+        return cls(speedup=what_if.speedup, low=what_if.low, high=what_if.high, basis="measured")
+
+    @classmethod
+    def from_share(cls, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
+        """The ceiling when `share` of the time would vanish; by default from no gain at all to all of it."""
+        from_high = min(share if high is None else high, 0.999)
+        return cls(
+            speedup=1 / (1 - min(share, 0.999)),
+            low=1.0 if low is None else 1 / (1 - min(low, 0.999)),
+            high=1 / (1 - from_high),
+            basis="share",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    rule: str
+    severity: Severity
+    share: float
+    """Of the wall time of the loop, between 0 and 1."""
+    evidence: str
+    """One or two sentences with the numbers."""
+    advice: str
+    where: tuple[Place, ...] = ()
+    ceiling: Ceiling | None = None
+    """None where no speed-up follows from it (a warning about memory, say)."""
+    knobs: tuple[str, ...] = ()
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abstention:
+    """A rule that could not judge, and why."""
+
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    findings: tuple[Finding, ...]
+    """What fixing can give most stands first."""
+    abstained: tuple[Abstention, ...] = ()
+    silent: tuple[str, ...] = field(default_factory=tuple)
+    """Rules that looked and found nothing."""

@@ -1,0 +1,136 @@
+"""What the machine has, what of it may be used, and what is set up wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """A peak rate, with the reason to believe it."""
+
+    value: float
+    """FLOP/s, or bytes/s for a bandwidth."""
+    basis: Literal["table", "measured"]
+    source: str
+    """The data sheet, or how it was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpu:
+    model: str
+    architecture: str
+    cores_physical: int | None
+    cores_logical: int
+    affinity_count: int
+    """Logical CPUs that this process may be scheduled on."""
+    quota_cpus: float | None
+    """CPUs' worth of time that the cgroup allows; None where there is no quota."""
+    usable_cpus: float
+    """The smaller of affinity and quota."""
+    instruction_sets: tuple[str, ...]
+    """Those that matter to training, for example avx512f, avx512_bf16, amx_tile, neon, sve."""
+    numa_nodes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    ram_bytes: int
+    available_bytes: int
+    limit_bytes: int | None
+    """The cgroup's limit; None where there is none below the RAM."""
+    swap_total_bytes: int
+    swap_used_bytes: int
+    shared_memory_bytes: int | None
+    """Size of /dev/shm, which worker processes send batches through."""
+    shared_memory_free_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """The disk under the folder the script runs in."""
+
+    path: str
+    file_system: str
+    total_bytes: int
+    free_bytes: int
+    rotational: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    index: int
+    kind: Literal["cuda", "rocm", "mps", "xpu", "tpu", "other"]
+    name: str
+    memory_bytes: int | None
+    compute_capability: tuple[int, int] | None = None
+    driver: str | None = None
+    pcie_generation_now: int | None = None
+    pcie_generation_max: int | None = None
+    pcie_width_now: int | None = None
+    pcie_width_max: int | None = None
+    clock_sm_mhz: int | None = None
+    clock_sm_max_mhz: int | None = None
+    temperature_c: int | None = None
+    power_limit_w: float | None = None
+    power_limit_default_w: float | None = None
+    event_reasons: tuple[str, ...] = ()
+    """Why the clock is below its best just now, in NVML's words: sw_power_cap, hw_slowdown, sw_thermal, hw_thermal, power_brake."""
+    other_processes: int | None = None
+    """Processes on the device that are not ours."""
+    memory_used_bytes: int | None = None
+    mig: bool | None = None
+    peak_flops: Mapping[str, Rate] = field(default_factory=dict)
+    """Dense peak by dtype: fp64, fp32, tf32, bf16, fp16, fp8, int8."""
+    memory_bandwidth: Rate | None = None
+    host_to_device_bandwidth: Rate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchBuild:
+    version: str
+    python: str
+    cuda: str | None
+    """CUDA version that torch was built for; None for a build without."""
+    rocm: str | None
+    cudnn: str | None
+    accelerator_available: bool
+    """What `torch.accelerator.is_available()` says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetupProblem:
+    """Something on the machine that is set up so that training is slower than it could be."""
+
+    id: str
+    """cpu_only_build, shared_memory_small, throttled, old_driver, swapping, quota_below_cores …"""
+    message: str
+    """What is wrong, with the value."""
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    hostname: str
+    system: str
+    """Operating system and kernel."""
+    cpu: Cpu
+    memory: Memory
+    disk: Disk | None
+    accelerators: tuple[Accelerator, ...]
+    links: tuple[str, ...] = ()
+    """Between accelerators, for example "0-1 nvlink"."""
+    torch: TorchBuild | None = None
+    """None where no interpreter with torch was asked."""
+    cpu_peak_flops: Mapping[str, Rate] = field(default_factory=dict)
+    """By dtype; measured with `--calibrate` only."""
+    cpu_memory_bandwidth: Rate | None = None
+    problems: tuple[SetupProblem, ...] = ()
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """RAM that may really be used: the cgroup's limit where there is one."""
+        limit = self.memory.limit_bytes
+        return self.memory.ram_bytes if limit is None else min(limit, self.memory.ram_bytes)

@@ -1,0 +1,83 @@
+"""The result of `advisor profile`: measured once, stored, and shown as often as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .command import Command
+from .diagnosis import Abstention, Finding
+from .hardware import Hardware
+from .measurement import (
+    Compute,
+    EpochEnd,
+    Failure,
+    HotLine,
+    Life,
+    LoaderRestarts,
+    LoaderTimes,
+    MemoryUse,
+    Overhead,
+    Rank,
+    Steps,
+    SystemUse,
+    Trace,
+    UsagePoint,
+    WhatIf,
+    WindowSummary,
+)
+from .workload import Workload
+
+PROFILE_VERSION = 1
+"""Of the stored document; a newer advisor reads all older ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsolationUse:
+    name: str
+    promise: str
+    changed_files: tuple[str, ...] = ()
+    """What a detecting (not protecting) tier saw change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    version: int = PROFILE_VERSION
+    advisor: str
+    """Version of advisor that measured."""
+    run_id: str
+    created: str
+    """ISO 8601, UTC."""
+    command: Command
+    environment: Mapping[str, str]
+    """Versions of Python and of the packages that matter, in the script's interpreter."""
+    hardware: Hardware
+    isolation: IsolationUse
+    workload: Workload | None
+    steps: Steps | None
+    """None where no update was measured; then `failure` says why."""
+    phases: Mapping[str, float]
+    off_step: Mapping[str, float]
+    start_up_s: float | None
+    epoch_end: EpochEnd
+    loop_s: float
+    memory: MemoryUse | None
+    compute: Compute | None
+    loader: LoaderTimes | None
+    restarts: LoaderRestarts | None
+    system: SystemUse | None
+    trace: Trace | None
+    lines: tuple[HotLine, ...]
+    ranks: tuple[Rank, ...]
+    what_ifs: tuple[WhatIf, ...]
+    findings: tuple[Finding, ...]
+    abstained: tuple[Abstention, ...]
+    overhead: Overhead
+    windows: tuple[WindowSummary, ...] = ()
+    usage: tuple[UsagePoint, ...] = ()
+    lives: tuple[Life, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the reader must know: little data, trackers put offline, network connections, an end before the plan's."""
+    failure: Failure | None = None
+    run_folder: str = field(default="")
+    """Where it is stored; empty in the stored document itself."""
