@@ -67,6 +67,8 @@ class Accelerator:
     memory_bytes: int | None
     compute_capability: tuple[int, int] | None = None
     driver: str | None = None
+    driver_cuda: str | None = None
+    """The newest CUDA version that the driver can run, for example "12.4"."""
     pcie_generation_now: int | None = None
     pcie_generation_max: int | None = None
     pcie_width_now: int | None = None
@@ -78,6 +80,8 @@ class Accelerator:
     power_limit_default_w: float | None = None
     event_reasons: tuple[str, ...] = ()
     """Why the clock is below its best just now, in NVML's words: sw_power_cap, hw_slowdown, sw_thermal, hw_thermal, power_brake."""
+    busy_fraction: float | None = None
+    """Share of the last moment (up to a second) in which some kernel ran; says nothing of how well it ran."""
     other_processes: int | None = None
     """Processes on the device that are not ours."""
     memory_used_bytes: int | None = None
@@ -86,6 +90,7 @@ class Accelerator:
     """Dense peak by dtype: fp64, fp32, tf32, bf16, fp16, fp8, int8."""
     memory_bandwidth: Rate | None = None
     host_to_device_bandwidth: Rate | None = None
+    device_to_host_bandwidth: Rate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +103,10 @@ class TorchBuild:
     cudnn: str | None
     accelerator_available: bool
     """What `torch.accelerator.is_available()` says."""
+    architectures: tuple[str, ...] = ()
+    """What the build has kernels for, for example "sm_90"; empty where torch does not say."""
+    xla: str | None = None
+    """Version of torch_xla, which TPUs are used through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +133,12 @@ class Hardware:
     """Between accelerators, for example "0-1 nvlink"."""
     torch: TorchBuild | None = None
     """None where no interpreter with torch was asked."""
+    torch_error: str | None = None
+    """Why `torch` is None although an interpreter was asked."""
+    without_driver: tuple[str, ...] = ()
+    """Accelerators seen on the bus that no driver serves, for example "NVIDIA 0x2330"."""
+    hidden_accelerators: int = 0
+    """Accelerators that CUDA_VISIBLE_DEVICES keeps from the script."""
     cpu_peak_flops: Mapping[str, Rate] = field(default_factory=dict)
     """By dtype; measured with `--calibrate` only."""
     cpu_memory_bandwidth: Rate | None = None
