@@ -79,7 +79,7 @@ class Accelerator:
     power_limit_w: float | None = None
     power_limit_default_w: float | None = None
     event_reasons: tuple[str, ...] = ()
-    """Why the clock is below its best just now, in NVML's words: sw_power_cap, hw_slowdown, sw_thermal, hw_thermal, power_brake."""
+    """Why the clock is below its best: sw_power_cap, hw_slowdown, sw_thermal, hw_thermal, power_brake (NVML)."""
     busy_fraction: float | None = None
     """Share of the last moment (up to a second) in which some kernel ran; says nothing of how well it ran."""
     other_processes: int | None = None

@@ -1,0 +1,196 @@
+"""The step clock: exclusive phases of the training thread, and the end of every update.
+
+Every hook pushes its phase when it begins and pops it when it ends; the time between two calls belongs to the phase
+on top. So phases never overlap and always add up, also where one lies in another (a closure run by the optimizer).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable
+
+DATA_WAIT, HOST_TO_DEVICE, FORWARD, BACKWARD, OPTIMIZER, OTHER, CHECKPOINT, LOGGING, RESTART = range(9)
+PHASE_NAMES = (
+    "data_wait",
+    "host_to_device",
+    "forward",
+    "backward",
+    "optimizer",
+    "other",
+    "checkpoint",
+    "logging",
+    "loader_restart",
+)
+IN_STEP = 6
+"""The first so many phases make up the update; the rest stand beside it."""
+
+
+class Update:
+    """What one update was made of; nanoseconds. `evaluation` holds the part of each phase that lies in its span."""
+
+    __slots__ = (
+        "begin_ns",
+        "end_ns",
+        "evaluation_ns",
+        "loss",
+        "marks",
+        "micro_steps",
+        "phases_ns",
+        "samples",
+        "weak_evaluation_ns",
+    )
+
+    def __init__(self, begin_ns: int) -> None:
+        self.begin_ns = begin_ns
+        self.end_ns = begin_ns
+        self.phases_ns: list[int] = []
+        self.evaluation_ns: list[int] | None = None
+        self.weak_evaluation_ns: list[int] | None = None
+        self.micro_steps = 0
+        self.samples: int | None = None
+        self.loss: Any = None
+        self.marks: list[Any] | None = None
+        """On an accelerator: (phase, event) at every boundary, resolved later by `device.py`."""
+
+
+class StepClock:
+    """Phases of one thread, the one that trains. Calls from other threads are not for it: ask `mine()` first."""
+
+    def __init__(self, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._now = now
+        self._owner = threading.get_ident()
+        self._stack: list[int] = [OTHER]
+        self._sums = [0] * len(PHASE_NAMES)
+        self._last = now()
+        self._update = Update(self._last)
+        self._span_begin: list[int] | None = None
+        self._span_end: list[int] | None = None
+        self._weak_begin: list[int] | None = None
+        self._weak_end: list[int] | None = None
+        self.events = 0
+        """Grows with everything seen; a watcher tells a hang by its standing still."""
+        self.updates = 0
+        self.device: Any = None
+        """Set on an accelerator: records an event at every boundary (see `device.py`)."""
+        self.on_update: Callable[[Update], None] = _nothing
+        """Called at the end of every update, outside all phases."""
+
+    # --- phases ---------------------------------------------------------------------------------------------------
+
+    def mine(self) -> bool:
+        """Whether the calling thread is the one that trains."""
+        return threading.get_ident() == self._owner
+
+    def own(self) -> None:
+        """The calling thread is the one that trains (the first to run a backward or an optimizer step)."""
+        self._owner = threading.get_ident()
+
+    @property
+    def phase(self) -> int:
+        """The phase on top; readable from the sampler's thread."""
+        return self._stack[-1]
+
+    def inside(self, phase: int) -> bool:
+        return phase in self._stack
+
+    def push(self, phase: int) -> None:
+        now = self._now()
+        self._sums[self._stack[-1]] += now - self._last
+        self._last = now
+        self._stack.append(phase)
+        self.events += 1
+        if self.device is not None:
+            self.device.mark(phase)
+
+    def pop(self) -> None:
+        now = self._now()
+        self._sums[self._stack[-1]] += now - self._last
+        self._last = now
+        if len(self._stack) > 1:
+            self._stack.pop()
+        if self.device is not None:
+            self.device.mark(self._stack[-1])
+
+    def elapsed_in_phase_ns(self) -> int:
+        """Since the last push or pop: inside a hook, how long the present phase lasts already."""
+        return self._now() - self._last
+
+    def rename_top(self, phase: int) -> None:
+        """The phase on top turns out to be another one (a wait that was a loader's restart)."""
+        self._stack[-1] = phase
+
+    def exclude(self, work: Callable[[], Any]) -> Any:
+        """Run agent's own work inside the loop without charging the script's update for it."""
+        begin = self._now()
+        result = work()
+        spent = self._now() - begin
+        self._last += spent
+        self._update.begin_ns += spent
+        return result
+
+    # --- what an update is made of ----------------------------------------------------------------------------------
+
+    def evaluation_begins(self, weak: bool = False) -> None:
+        """An evaluating call begins now. `weak`: it may also be a teacher that belongs to every update."""
+        sums = self._settled()
+        if weak:
+            self._weak_begin = self._weak_begin or sums
+        else:
+            self._span_begin = self._span_begin or sums
+
+    def evaluation_ends(self, weak: bool = False) -> None:
+        if weak:
+            self._weak_end = self._settled()
+        else:
+            self._span_end = self._settled()
+
+    def micro_step(self, loss: Any) -> None:
+        """A backward that follows a forward has begun; `loss` is kept on its device, never read here."""
+        self._update.micro_steps += 1
+        self._update.loss = loss
+
+    def add_samples(self, count: int) -> None:
+        self._update.samples = (self._update.samples or 0) + count
+
+    def end_update(self) -> None:
+        """The main optimizer has stepped: close the update, hand it on, begin the next."""
+        update = self._update
+        update.phases_ns = self._settled()
+        update.end_ns = self._last
+        if self._span_begin is not None and self._span_end is not None:
+            update.evaluation_ns = _difference(self._span_end, self._span_begin)
+        if self._weak_begin is not None and self._weak_end is not None:
+            update.weak_evaluation_ns = _difference(self._weak_end, self._weak_begin)
+        if self.device is not None:
+            update.marks = self.device.take_marks()
+        self.updates += 1
+        self.on_update(update)
+        self._begin_update()
+
+    def _begin_update(self) -> None:
+        for index in range(len(self._sums)):
+            self._sums[index] = 0
+        self._span_begin = self._span_end = self._weak_begin = self._weak_end = None
+        self._last = self._now()
+        self._update = Update(self._last)
+        if self.device is not None:
+            self.device.mark(self._stack[-1])
+
+    def reset_stack(self) -> None:
+        """After an exception went through a hook whose end was never called."""
+        del self._stack[1:]
+
+    def _settled(self) -> list[int]:
+        now = self._now()
+        self._sums[self._stack[-1]] += now - self._last
+        self._last = now
+        return list(self._sums)
+
+
+def _difference(later: list[int], earlier: list[int]) -> list[int]:
+    return [a - b for a, b in zip(later, earlier)]
+
+
+def _nothing(_update: Update) -> None:
+    return None
