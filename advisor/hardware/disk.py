@@ -29,7 +29,7 @@ def disk(folder: Path, *, root: Path = Path("/")) -> Disk | None:
 
 
 def _file_system(folder: Path) -> str:
-    """Type of the mount that covers the folder: the longest mount point above it, the last mounted where two are equal."""
+    """Type of the mount that covers the folder: the longest mount point above it, the latest of equals."""
     best, kind = -1, "unknown"
     for partition in psutil.disk_partitions(all=True):
         point = Path(partition.mountpoint)
@@ -43,6 +43,9 @@ def rotational(device: int, *, root: Path = Path("/")) -> bool | None:
     if not hasattr(os, "major"):
         return None
     node = (root / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+    if node.name.startswith(("vd", "xvd")):
+        # A virtual disk says "turning" by default, whatever it lies on.
+        return None
     # A partition's folder lies inside its disk's, which has the queue.
     for folder in (node, node.parent):
         turning = read_int(folder / "queue/rotational")

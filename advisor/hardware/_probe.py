@@ -1,0 +1,82 @@
+"""Puts the sources together into one `Hardware`."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+from ..types.hardware import Accelerator, Hardware
+from .bus import BusDevice, bus
+from .cgroup import limits
+from .cpu import cpu
+from .disk import disk
+from .memory import memory
+from .nvidia import NvidiaDevices, nvidia
+from .peaks import with_table_peaks
+from .problems import setup_problems
+from .torch_build import TorchAnswer, torch_build
+from .tpu import tpu
+
+AMD_MEMORY_MIN_BYTES = 6 * 10**9
+"""Graphics inside a processor takes up to 4 GB of the RAM as its own and is nothing that one trains on."""
+
+
+def probe(*, folder: Path, interpreter: str | None = None) -> Hardware:
+    """What this machine has, as a script started in `folder` from here would see it.
+
+    Without `interpreter` no other process is started. With one, its torch is asked too, which takes as long as
+    importing torch takes; that it has none is told in `torch_error`.
+    """
+    group = limits()
+    on_bus = bus()
+    from_nvml = nvidia()
+    answer = torch_build(interpreter)
+    hardware = Hardware(
+        hostname=platform.node(),
+        system=f"{platform.system()} {platform.release()}",
+        cpu=cpu(quota_cpus=group.quota_cpus),
+        memory=memory(cgroup=group),
+        disk=disk(folder),
+        accelerators=tuple(map(with_table_peaks, _accelerators(from_nvml, on_bus, answer))),
+        links=from_nvml.links,
+        torch=answer.build,
+        torch_error=answer.error,
+        without_driver=_without_driver(from_nvml, on_bus, answer),
+        hidden_accelerators=from_nvml.hidden,
+    )
+    return replace(hardware, problems=setup_problems(hardware))
+
+
+def _accelerators(
+    from_nvml: NvidiaDevices, on_bus: tuple[BusDevice, ...], answer: TorchAnswer
+) -> tuple[Accelerator, ...]:
+    """NVML knows NVIDIA's devices best, torch those of the others; the bus is for what neither was asked about."""
+    told = answer.accelerators
+    if from_nvml.accelerators or from_nvml.hidden:
+        told = tuple(item for item in told if item.kind != "cuda")
+    amd = () if any(item.kind == "rocm" for item in told) else _amd(on_bus)
+    return (*from_nvml.accelerators, *told, *amd, *tpu(on_bus))
+
+
+def _amd(on_bus: tuple[BusDevice, ...]) -> tuple[Accelerator, ...]:
+    served = (
+        item
+        for item in on_bus
+        if item.vendor == "AMD" and item.driver == "amdgpu" and (item.memory_bytes or 0) >= AMD_MEMORY_MIN_BYTES
+    )
+    return tuple(
+        Accelerator(index=index, kind="rocm", name=str(item), memory_bytes=item.memory_bytes)
+        for index, item in enumerate(served)
+    )
+
+
+def _without_driver(from_nvml: NvidiaDevices, on_bus: tuple[BusDevice, ...], answer: TorchAnswer) -> tuple[str, ...]:
+    """GPUs on the bus that nobody can use. A GPU that is handed to a virtual machine (vfio) is no fault."""
+    works = from_nvml.error is None or any(item.kind == "cuda" for item in answer.accelerators)
+    return tuple(
+        str(item)
+        for item in on_bus
+        if (item.vendor == "NVIDIA" and not works and item.driver != "vfio-pci")
+        or (item.vendor == "AMD" and item.driver is None)
+    )

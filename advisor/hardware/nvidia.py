@@ -1,0 +1,252 @@
+"""NVIDIA devices, as their management library (NVML) describes them, without a CUDA context.
+
+Each field is asked alone, because each may fail alone: virtual devices hide their clocks, consumer cards their power
+limit, integrated ones their PCIe link. What cannot be had is None.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from ..types.hardware import Accelerator
+
+EVENT_REASONS: Mapping[int, str] = {
+    0x04: "sw_power_cap",
+    0x08: "hw_slowdown",
+    0x20: "sw_thermal",
+    0x40: "hw_thermal",
+    0x80: "power_brake",
+}
+"""NVML's bits that mean "slower than it could be"; the others (idle, clocks set by the user) are nobody's fault."""
+
+MAX_DEVICES_AND_LINKS = 64
+"""Nothing has more; bounds the walk should a driver answer nonsense."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NvidiaDevices:
+    accelerators: tuple[Accelerator, ...] = ()
+    links: tuple[str, ...] = ()
+    hidden: int = 0
+    """Devices that CUDA_VISIBLE_DEVICES keeps from the script."""
+    error: str | None = None
+    """Why NVML could not be asked; None where it answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    accelerator: Accelerator
+    uuid: str | None
+    parent_uuid: str | None = None
+    handle: Any = None
+
+
+def nvidia(*, nvml: ModuleType | None = None, environment: Mapping[str, str] | None = None) -> NvidiaDevices:
+    """The devices that a script started from here would see, in the order it would see them.
+
+    `nvml` stands in for the module `pynvml`; `environment` for this process's own.
+    """
+    if nvml is None:
+        import pynvml
+
+        nvml = pynvml
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        return NvidiaDevices(error=f"{type(error).__name__}: {error}")
+    try:
+        found = _devices(nvml)
+        wanted = (os.environ if environment is None else environment).get("CUDA_VISIBLE_DEVICES")
+        visible = found if wanted is None else _visible(found, wanted)
+        return NvidiaDevices(
+            accelerators=tuple(item.accelerator for item in visible),
+            links=_links(nvml, visible),
+            hidden=len(found) - len(visible),
+        )
+    finally:
+        _ask(nvml, "nvmlShutdown")
+
+
+def _ask(nvml: ModuleType, function: str, *arguments: Any) -> Any:
+    """What the function answers, or None where this device, driver or binding has no answer."""
+    try:
+        return getattr(nvml, function)(*arguments)
+    # AttributeError: an older binding without the function. ValueError: one that cannot decode the answer.
+    except (nvml.NVMLError, AttributeError, ValueError):
+        return None
+
+
+def _devices(nvml: ModuleType) -> list[_Found]:
+    count = _ask(nvml, "nvmlDeviceGetCount") or 0
+    driver = _text(_ask(nvml, "nvmlSystemGetDriverVersion"))
+    cuda = _cuda_version(_ask(nvml, "nvmlSystemGetCudaDriverVersion"))
+    ours = _our_processes()
+    found = []
+    for index in range(min(count, MAX_DEVICES_AND_LINKS)):
+        # A device that fell off the bus has no handle; the others still count.
+        handle = _ask(nvml, "nvmlDeviceGetHandleByIndex", index)
+        if handle is None:
+            continue
+        whole = _device(nvml, handle, index=index, driver=driver, cuda=cuda, ours=ours)
+        uuid = _text(_ask(nvml, "nvmlDeviceGetUUID", handle))
+        slices = _mig_slices(nvml, handle, whole, uuid) if whole.mig else []
+        found.extend(slices or [_Found(accelerator=whole, uuid=uuid, handle=handle)])
+    return found
+
+
+def _device(
+    nvml: ModuleType, handle: Any, *, index: int, driver: str | None, cuda: str | None, ours: frozenset[int]
+) -> Accelerator:
+    def ask(function: str, *arguments: Any) -> Any:
+        return _ask(nvml, function, handle, *arguments)
+
+    memory = ask("nvmlDeviceGetMemoryInfo")
+    capability = ask("nvmlDeviceGetCudaComputeCapability")
+    use = ask("nvmlDeviceGetUtilizationRates")
+    mig = ask("nvmlDeviceGetMigMode")
+    processes = ask("nvmlDeviceGetComputeRunningProcesses")
+    return Accelerator(
+        index=index,
+        kind="cuda",
+        name=_text(ask("nvmlDeviceGetName")) or "NVIDIA device without a name",
+        memory_bytes=None if memory is None else int(memory.total),
+        memory_used_bytes=None if memory is None else int(memory.used),
+        compute_capability=None if capability is None else (int(capability[0]), int(capability[1])),
+        driver=driver,
+        driver_cuda=cuda,
+        pcie_generation_now=ask("nvmlDeviceGetCurrPcieLinkGeneration"),
+        pcie_generation_max=ask("nvmlDeviceGetMaxPcieLinkGeneration"),
+        pcie_width_now=ask("nvmlDeviceGetCurrPcieLinkWidth"),
+        pcie_width_max=ask("nvmlDeviceGetMaxPcieLinkWidth"),
+        clock_sm_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+        clock_sm_max_mhz=ask("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM),
+        temperature_c=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        power_limit_w=_watts(ask("nvmlDeviceGetEnforcedPowerLimit")),
+        power_limit_default_w=_watts(ask("nvmlDeviceGetPowerManagementDefaultLimit")),
+        event_reasons=_event_reasons(nvml, handle),
+        busy_fraction=None if use is None else use.gpu / 100,
+        other_processes=None if processes is None else sum(1 for process in processes if process.pid not in ours),
+        mig=None if mig is None else bool(mig[0]),
+    )
+
+
+def _event_reasons(nvml: ModuleType, handle: Any) -> tuple[str, ...]:
+    bits = _ask(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle)
+    if bits is None:
+        # The name before driver 535.
+        bits = _ask(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    return tuple(name for bit, name in EVENT_REASONS.items() if (bits or 0) & bit)
+
+
+def _mig_slices(nvml: ModuleType, handle: Any, whole: Accelerator, parent_uuid: str | None) -> list[_Found]:
+    """The instances of a partitioned device: a script sees an instance, never the whole."""
+    found = []
+    count = _ask(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle) or 0
+    for number in range(min(count, MAX_DEVICES_AND_LINKS)):
+        part = _ask(nvml, "nvmlDeviceGetMigDeviceHandleByIndex", handle, number)
+        if part is None:
+            continue
+        memory = _ask(nvml, "nvmlDeviceGetMemoryInfo", part)
+        name = _text(_ask(nvml, "nvmlDeviceGetName", part))
+        found.append(
+            _Found(
+                accelerator=Accelerator(
+                    index=whole.index,
+                    kind="cuda",
+                    name=name or f"{whole.name} MIG",
+                    memory_bytes=None if memory is None else int(memory.total),
+                    memory_used_bytes=None if memory is None else int(memory.used),
+                    compute_capability=whole.compute_capability,
+                    driver=whole.driver,
+                    driver_cuda=whole.driver_cuda,
+                    pcie_generation_now=whole.pcie_generation_now,
+                    pcie_generation_max=whole.pcie_generation_max,
+                    pcie_width_now=whole.pcie_width_now,
+                    pcie_width_max=whole.pcie_width_max,
+                    clock_sm_mhz=whole.clock_sm_mhz,
+                    clock_sm_max_mhz=whole.clock_sm_max_mhz,
+                    temperature_c=whole.temperature_c,
+                    power_limit_w=whole.power_limit_w,
+                    power_limit_default_w=whole.power_limit_default_w,
+                    event_reasons=whole.event_reasons,
+                    mig=True,
+                ),
+                uuid=_text(_ask(nvml, "nvmlDeviceGetUUID", part)),
+                parent_uuid=parent_uuid,
+                handle=part,
+            )
+        )
+    return found
+
+
+def _visible(found: list[_Found], wanted: str) -> list[_Found]:
+    """What CUDA_VISIBLE_DEVICES leaves: indices or the beginnings of UUIDs; the first that is wrong ends the list.
+
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables
+    """
+    visible: list[_Found] = []
+    for word in (part.strip() for part in wanted.split(",")):
+        if word.isdigit():
+            match = [item for item in found if item.accelerator.index == int(word)]
+        elif word.startswith(("GPU-", "MIG-")):
+            match = [item for item in found if _named(item, word)]
+        else:
+            match = []
+        fresh = [item for item in match if item not in visible]
+        if not fresh:
+            break
+        visible.append(fresh[0])
+    return visible
+
+
+def _named(item: _Found, word: str) -> bool:
+    return any(uuid is not None and uuid.startswith(word) for uuid in (item.uuid, item.parent_uuid))
+
+
+def _links(nvml: ModuleType, visible: list[_Found]) -> tuple[str, ...]:
+    """How each pair of whole devices is connected, for example "0-1 nvlink"."""
+    whole = [item for item in visible if not item.accelerator.mig]
+    links = []
+    for position, one in enumerate(whole):
+        for other in whole[position + 1 :]:
+            status = _ask(
+                nvml,
+                "nvmlDeviceGetP2PStatus",
+                one.handle,
+                other.handle,
+                nvml.NVML_P2P_CAPS_INDEX_NVLINK,
+            )
+            if status is None:
+                continue
+            kind = "nvlink" if status == getattr(nvml, "NVML_P2P_STATUS_OK", 0) else "pcie"
+            links.append(f"{one.accelerator.index}-{other.accelerator.index} {kind}")
+    return tuple(links)
+
+
+def _our_processes() -> frozenset[int]:
+    """This process and its descendants: in a notebook the device may well be used by us."""
+    try:
+        children = psutil.Process().children(recursive=True)
+    except psutil.Error:
+        children = []
+    return frozenset({os.getpid(), *(child.pid for child in children)})
+
+
+def _text(value: Any) -> str | None:
+    """Bindings before version 11.5 answer bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _watts(milliwatts: int | None) -> float | None:
+    return None if milliwatts is None else milliwatts / 1000
+
+
+def _cuda_version(number: int | None) -> str | None:
+    """NVML writes 12.4 as 12040."""
+    return None if not number else f"{number // 1000}.{number % 1000 // 10}"
