@@ -1,0 +1,313 @@
+"""The small process that stands between advisor and the user's script, and ends everything when either of them goes.
+
+Started as `python -ISE keeper.py FD` with one end of a socket pair. It reads one JSON line (what to run, in which view), runs the script as a
+child in a session of its own, collects orphans, and ends the way the script ended: with the same exit code or by the same signal. When the other
+end of the socket closes (advisor was killed) or says so, everything that came from the script dies.
+
+Standard library only, and valid on Python 3.9: it must start in milliseconds and must not care which environment the script has.
+
+With a process namespace there are three processes: this one (watches the socket), the namespace's process 1 (builds the view, collects orphans)
+and the script. The script is never process 1 itself: the kernel would ignore its own SIGKILL, SIGSEGV and SIGTERM. Without one, this process is
+the "child subreaper", so that daemons which forked twice still stay below it and are found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
+TREE_END_S = 5.0
+"""How long killing a tree is tried: only a process in an uninterruptible wait of the kernel takes longer."""
+LINUX = sys.platform == "linux"
+
+
+class Control:
+    """The socket to advisor: JSON lines up, the words `term` and `kill` down."""
+
+    def __init__(self, descriptor):
+        self.socket = socket.socket(fileno=descriptor)
+        self.socket.set_inheritable(False)
+
+    def read_spec(self):
+        received = b""
+        while not received.endswith(b"\n"):
+            part = self.socket.recv(1 << 16)
+            if not part:
+                os._exit(0)  # advisor went before it said what to run
+            received += part
+        return json.loads(received)
+
+    def tell(self, **message):
+        try:
+            self.socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass  # advisor has gone: the loop that reads the socket will notice
+
+    def word(self):
+        try:
+            return self.socket.recv(64).decode("ascii", "replace")
+        except OSError:
+            return ""
+
+
+def prctl(option, value):
+    if LINUX:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def end_like(status):
+    """Ends this process with the script's own wait status."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        prctl(PR_SET_DUMPABLE, 0)  # the script has left its core file already, if any
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def start_script(spec, control):
+    """Forks and executes the script; returns its process number once it really runs."""
+    reader, writer = os.pipe()
+    keeper = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            _become_script(spec, keeper)
+        except BaseException as error:  # whatever it is must reach advisor: nobody else can see it
+            os.write(writer, f"{getattr(error, 'errno', 0) or 0} {error}".encode()[:4096])
+        os._exit(127)
+    os.close(writer)
+    trouble = os.read(reader, 4096)
+    os.close(reader)
+    if trouble:
+        number, _, text = trouble.decode("utf-8", "replace").partition(" ")
+        control.tell(failed="start", errno=int(number), message=text)
+        os.waitpid(child, 0)
+        os._exit(127)
+    control.tell(started=child)
+    return child
+
+
+def _become_script(spec, keeper):
+    os.setsid()  # a script that signals its own group must not reach the keeper
+    if not spec.get("namespace"):
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != keeper:
+            os._exit(127)  # the keeper died before the line above
+    os.chdir(spec["cwd"])
+    if spec.get("landlock"):
+        kernel().restrict_writes(spec["landlock"])
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and an ignored signal survives exec
+    os.execvpe(spec["argv"][0], spec["argv"], os.environ)
+
+
+def kernel():
+    """The mounting part, found beside this file: `-I` keeps the folder off the path."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    import keeper_view
+
+    return keeper_view
+
+
+# --- with a process namespace -------------------------------------------------------------------------------------
+
+
+def keep_namespace(spec, control):
+    """Runs the script below a process 1 of its own and waits for it; never returns."""
+    try:
+        kernel().unshare(spec["view"])
+    except OSError as error:
+        control.tell(failed="isolation", errno=error.errno, message=str(error))
+        os._exit(126)
+    reader, writer = os.pipe()
+    first = os.fork()
+    if first == 0:
+        os.close(reader)
+        _process_one(spec, control, writer)
+    os.close(writer)
+    status = signal.SIGKILL
+    watched = select.poll()
+    watched.register(reader, select.POLLIN | select.POLLHUP)
+    watched.register(control.socket, select.POLLIN | select.POLLHUP)
+    while True:
+        ready = dict(watched.poll())
+        if reader in ready:
+            text = os.read(reader, 64)
+            status = int(text) if text else int(signal.SIGKILL)
+            break
+        if control.word() == "term":
+            os.kill(first, signal.SIGTERM)
+        else:
+            os.kill(first, signal.SIGKILL)  # takes the whole namespace with it
+            break
+    os.waitpid(first, 0)  # returns when the kernel has emptied the namespace
+    control.tell(ended=status)
+    end_like(status)
+
+
+def _process_one(spec, control, writer):
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    alive = select.poll()
+    alive.register(writer, select.POLLERR)
+    if alive.poll(0):
+        os._exit(126)  # the keeper died before the line above
+    try:
+        notes = kernel().build(spec["view"])
+    except OSError as error:
+        control.tell(failed="isolation", errno=error.errno, message=str(error))
+        os._exit(126)
+    control.tell(notes=notes)
+    child = start_script(spec, control)
+    signal.signal(signal.SIGTERM, lambda *_: _signal_group(child, signal.SIGTERM))
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            os.write(writer, str(status).encode())
+            os._exit(0)
+
+
+def _signal_group(leader, number):
+    try:
+        os.killpg(leader, number)
+    except OSError:
+        pass  # it has just ended
+
+
+# --- without ------------------------------------------------------------------------------------------------------
+
+
+def keep_tree(spec, control):
+    """Runs the script below this process as the collector of orphans; never returns."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if spec.get("view"):  # a view without a namespace of processes
+        try:
+            kernel().unshare(spec["view"])
+            control.tell(notes=kernel().build(spec["view"]))
+        except OSError as error:
+            control.tell(failed="isolation", errno=error.errno, message=str(error))
+            os._exit(126)
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_writer, False)
+    os.set_blocking(wake_reader, False)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    child = start_script(spec, control)
+    watched = select.poll()
+    watched.register(wake_reader, select.POLLIN)
+    watched.register(control.socket, select.POLLIN | select.POLLHUP)
+    status = _collect(child)
+    while status is None:
+        ready = dict(watched.poll())
+        if wake_reader in ready:
+            os.read(wake_reader, 4096)
+        elif control.word() == "term":
+            _signal_group(child, signal.SIGTERM)
+        else:
+            status = int(signal.SIGKILL)
+            break
+        status = _collect(child)
+    end_tree(child)
+    control.tell(ended=status)
+    end_like(status)
+
+
+def _collect(child):
+    """Reaps whatever has ended; returns the script's status if it was among them."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == child:
+            found = status
+
+
+def end_tree(child):
+    """Kills every descendant. New ones may be born meanwhile, so it looks again until none is left."""
+    if not LINUX:
+        _signal_group(child, signal.SIGKILL)
+        return
+    deadline = time.monotonic() + TREE_END_S
+    while time.monotonic() < deadline:
+        tree = descendants(os.getpid())
+        if not tree:
+            return
+        for pid, started in tree:
+            kill_exactly(pid, started)
+        _collect(child)
+        time.sleep(0.002)
+
+
+def descendants(root):
+    """(process number, start time) of all living processes below `root`."""
+    children = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = stat_fields(int(name))
+            if fields and fields[0] != b"Z":
+                children.setdefault(int(fields[1]), []).append((int(name), fields[19]))
+            elif fields:
+                children.setdefault(int(fields[1]), [])
+    found = []
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += [pid for pid, _ in below]
+    return found
+
+
+def stat_fields(pid):
+    """The fields of /proc/PID/stat behind the name; None when the process has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+
+
+def kill_exactly(pid, started):
+    """SIGKILL, only if the number still belongs to the process that started then."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        fields = stat_fields(pid)
+        if fields and fields[19] == started:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except OSError:
+        pass  # it ended just now, or belongs to another user
+    finally:
+        os.close(handle)
+
+
+def main():
+    control = Control(int(sys.argv[1]))
+    spec = control.read_spec()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if spec.get("namespace"):
+        keep_namespace(spec, control)
+    keep_tree(spec, control)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What the keeper asks of the Linux kernel: namespaces, mounts and Landlock, through ctypes.
+
+Standard library only, and valid on Python 3.9. The plan of mounts is made by `mounts.py`; here it is only carried out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import struct
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+MNT_DETACH = 2
+AT_FDCWD = -100
+MOUNT_ATTR_RDONLY = 1
+SYS_MOUNT_SETATTR = 442
+SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 444, 445, 446
+"""The same on every architecture that Linux added after 2019's unification of the numbers."""
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
+PR_SET_NO_NEW_PRIVS = 38
+MOUNT_FLAGS = {"nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result, what):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def mount(source, target, kind, flags, options=""):
+    _check(
+        libc.mount(
+            os.fsencode(source), os.fsencode(target), os.fsencode(kind), ctypes.c_ulong(flags), os.fsencode(options)
+        ),
+        f"mounting {kind or 'a bind'} on {target}",
+    )
+
+
+def unshare(view):
+    """Leaves the namespaces of advisor. A user namespace only where there is no real privilege: in one, files of unmapped owners give EOVERFLOW."""
+    flags = CLONE_NEWNS | (CLONE_NEWPID if view["processes"] else 0)
+    uid, gid = os.geteuid(), os.getegid()
+    if view["user_namespace"]:
+        flags |= CLONE_NEWUSER
+    _check(libc.unshare(flags), "making namespaces")
+    if view["user_namespace"]:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+
+
+def build(view):
+    """Carries out the plan of mounts and makes the view the root; returns what could not be made writable."""
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+    layers, root = view["layers"], view["root"]
+    if view["memory_bytes"]:
+        mount("tmpfs", layers, "tmpfs", MS_NOSUID | MS_NODEV, f"size={view['memory_bytes']},mode=0755")
+    notes = []
+    for number, step in enumerate(view["steps"]):
+        _carry_out(step, root, f"{layers}/{number}", view, notes)
+    _pivot(root)
+    return notes
+
+
+def _carry_out(step, root, layer, view, notes):
+    kind, path = step["do"], step["path"]
+    target = root + path.rstrip("/")
+    if kind == "overlay":
+        try:
+            _overlay(path, target or "/", layer, step, view)
+        except OSError as error:
+            if step["required"]:
+                raise
+            if not view["user_namespace"]:  # as root nothing stands here yet; a plain user has the read-only bind
+                mount(path, target, "", MS_BIND | MS_REC)
+                _read_only(target, recursive=True)
+            notes.append(f"{path} is read-only in the view ({error.strerror})")
+    elif kind == "bind":
+        mount(path, target or root, "", MS_BIND | MS_REC)
+    elif kind == "read_only":
+        _read_only(target or root, recursive=step["recursive"])
+    elif kind == "proc":
+        mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    elif kind == "tmpfs":
+        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, f"size={step['size_bytes']},mode=1777")
+
+
+def _overlay(lower, target, layer, step, view):
+    upper, work = f"{layer}/upper", f"{layer}/work"
+    os.makedirs(upper)
+    os.makedirs(work)
+    _look_like(lower, upper)
+    # Descriptors instead of paths: a comma or a colon in a folder's name would be read as the end of an option.
+    handles = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (lower, upper, work)]
+    options = "lowerdir=/proc/self/fd/{},upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}".format(*handles)
+    options += ",userxattr" if view["user_namespace"] else ",redirect_dir=on,metacopy=off,index=off"
+    flags = 0
+    for name in step["flags"]:
+        flags |= MOUNT_FLAGS[name]
+    try:
+        mount("overlay", target, "overlay", flags, options)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _look_like(lower, upper):
+    """A merged folder shows the owner and mode of its upper half."""
+    seen = os.stat(lower)
+    mode = stat.S_IMODE(seen.st_mode)
+    try:
+        os.chown(upper, seen.st_uid, seen.st_gid)
+    except OSError:
+        if not os.access(lower, os.W_OK):
+            mode &= ~0o222  # owned by the user now, who could not write to the real one
+    os.chmod(upper, mode)
+
+
+def _read_only(path, recursive):
+    attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
+    flags = 0x8000 if recursive else 0
+    _check(
+        libc.syscall(
+            SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, attributes, ctypes.c_size_t(len(attributes))
+        ),
+        f"making {path} read-only",
+    )
+
+
+def _pivot(root):
+    os.chdir(root)
+    number = SYS_PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        os.chroot(".")
+        os.chdir("/")
+        return
+    _check(libc.syscall(number, b".", b"."), "changing the root")
+    _check(libc.umount2(b".", MNT_DETACH), "leaving the old root")
+    os.chdir("/")
+
+
+# --- Landlock -----------------------------------------------------------------------------------------------------
+
+WRITE_FILE, REMOVE_AND_MAKE, REFER, TRUNCATE = 1 << 1, 0b1_1111_1111 << 4, 1 << 13, 1 << 14
+ON_A_FILE = WRITE_FILE | TRUNCATE
+LANDLOCK_MINIMUM = 3
+"""Before version 3 (Linux 6.2) a file could still be cut to nothing by `truncate`."""
+
+
+def landlock_version():
+    """0 where the kernel has none."""
+    version = libc.syscall(SYS_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    return max(0, version)
+
+
+def restrict_writes(writable):
+    """From here on this process and its children write only below `writable`."""
+    version = landlock_version()
+    if version < LANDLOCK_MINIMUM:
+        raise OSError(38, f"Landlock version {version} is too old, {LANDLOCK_MINIMUM} is needed")
+    handled = WRITE_FILE | REMOVE_AND_MAKE | REFER | TRUNCATE
+    _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "giving up new privileges")
+    attributes = struct.pack("Q", handled)
+    ruleset = _check(libc.syscall(SYS_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
+    for path in writable:
+        try:
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # what is not there needs no rule
+        allowed = handled if stat.S_ISDIR(os.fstat(handle).st_mode) else ON_A_FILE
+        rule = struct.pack("=Qi", allowed, handle)
+        _check(libc.syscall(SYS_LANDLOCK_ADD, ruleset, 1, rule, 0), f"Landlock rule for {path}")
+        os.close(handle)
+    _check(libc.syscall(SYS_LANDLOCK_RESTRICT, ruleset, 0), "Landlock")
+    os.close(ruleset)

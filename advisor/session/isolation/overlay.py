@@ -1,0 +1,73 @@
+"""Tier 1: an overlay over every writable part of the file system, in namespaces of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+
+from . import mounts
+from ._base import Tier, View
+
+CAP_SYS_ADMIN = 21
+MEMORY_SHARE = 4
+"""Where no disk can hold the changes they are kept in memory, up to a quarter of what is available: training needs the rest."""
+MEMORY_MOST_BYTES = 16 << 30
+
+
+class Overlay(Tier):
+    """Same paths, same user; what the script writes, overwrites, deletes or renames stays in a scratch folder."""
+
+    name: ClassVar[str] = "overlay"
+    protects: ClassVar[bool] = True
+    promise = "the script ran in a copy-on-write view of the file system: none of your files could change"
+
+    def __init__(self, *, project: Path, scratch: Path, in_memory: bool = False, processes: bool = True) -> None:
+        super().__init__(project=project, scratch=scratch)
+        self.in_memory = in_memory
+        """The changes are held by a tmpfs: where the scratch folder is itself on an overlay (containers)."""
+        self.processes = processes
+        """A process namespace: not where /proc may not be mounted again (containers with a masked /proc)."""
+
+    def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
+        for name in ("root", "layers"):
+            (folder / name).mkdir()
+        user_namespace = not has_mount_privilege()
+        view = {
+            "root": str(folder / "root"),
+            "layers": str(folder / "layers"),
+            "memory_bytes": _memory_bytes() if self.in_memory else 0,
+            "user_namespace": user_namespace,
+            "processes": self.processes,
+            "steps": mounts.plan(
+                mounts.read_mounts(),
+                user_namespace=user_namespace,
+                processes=self.processes,
+                shared_memory_bytes=_shared_memory_bytes(),
+                writable=[str(path) for path in writable],
+            ),
+        }
+        yield View(cwd=cwd, keeper={"view": view, "namespace": self.processes}, scratch=folder)
+
+
+def has_mount_privilege() -> bool:
+    """Whether this process may mount without a user namespace."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> CAP_SYS_ADMIN & 1)
+    return False
+
+
+def _memory_bytes() -> int:
+    return min(MEMORY_MOST_BYTES, psutil.virtual_memory().available // MEMORY_SHARE)
+
+
+def _shared_memory_bytes() -> int | None:
+    """The size of /dev/shm, so that loader workers find as much as outside; None where there is none."""
+    if not Path("/dev/shm").is_dir():
+        return None
+    size = os.statvfs("/dev/shm")
+    return size.f_blocks * size.f_frsize

@@ -1,0 +1,72 @@
+"""Scratch folders: where a view keeps what the script writes. Each belongs to one process and is swept when that process is gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PREFIX = "view-"
+
+
+def make(parent: Path) -> Path:
+    """A new folder whose name says whose it is: process number and start time."""
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=parent))
+
+
+def remove(folder: Path) -> None:
+    """Deletes it, also where the script took away permissions or an overlay left a folder that nobody may enter."""
+    shutil.rmtree(folder, onerror=_open_up)
+
+
+def sweep(parent: Path) -> list[Path]:
+    """Removes what runs that have died left behind; returns what was removed."""
+    removed = []
+    for folder in parent.glob(PREFIX + "*") if parent.is_dir() else ():
+        parts = folder.name.split("-")
+        if len(parts) >= 4 and parts[1].isdigit() and _started(int(parts[1])) != parts[2]:
+            remove(folder)
+            removed.append(folder)
+    return removed
+
+
+def used_bytes(folder: Path) -> int:
+    """What the files below take on the disk."""
+    total = 0
+    for root, _, names in os.walk(folder, onerror=lambda _: None):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118
+            except OSError:
+                continue  # deleted meanwhile
+    return total
+
+
+def _started(pid: int) -> str:
+    try:
+        return str(int(psutil.Process(pid).create_time() * 100))
+    except psutil.Error:
+        return ""
+
+
+def _open_up(function: Callable[..., Any], path: str, _: Any) -> None:
+    for folder in (os.path.dirname(path), path):  # noqa: PTH120
+        try:
+            if stat.S_ISDIR(os.lstat(folder).st_mode):
+                os.chmod(folder, 0o700)  # noqa: PTH101
+        except OSError:
+            return
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            function(path)
+    except OSError:
+        pass  # the next start sweeps again
