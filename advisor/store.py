@@ -1,0 +1,369 @@
+"""Where runs are kept: one folder a run, written so that nothing half-done ever stands under its final name.
+
+What is read back may have been cut, flipped or made by somebody hostile: sizes are capped, checksums compared,
+types validated, and nothing stored is ever executed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+from .types import PROFILE_VERSION, Profile
+
+PROFILE_FILE = "profile.json"
+MOST_PROFILE_BYTES = 64 * 2**20
+"""A profile of 2000 updates is about 0.5 MB; a hundred times that is no profile."""
+MOST_RECORD_FILE_BYTES = 256 * 2**20
+MOST_RECORD_BYTES = 2**20
+_HEADER_KIND = "advisor profile"
+_MOST_HEADER_BYTES = 512
+_RECORD = re.compile(rb'\{"check":"([0-9a-f]{16})","record":(.*)\}', re.DOTALL)
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[A-Za-z0-9._-]{1,60}-[0-9a-f]{6}")
+_NAMES_TRIED = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def profile_path(self) -> Path:
+        return self.path / PROFILE_FILE
+
+    @property
+    def has_profile(self) -> bool:
+        return self.profile_path.is_file()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedRecord:
+    """A line of a record file that is not what was written."""
+
+    line: int
+    """Counted from 1."""
+    why: str
+    raw: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    records: tuple[dict[str, Any], ...]
+    damaged: tuple[DamagedRecord, ...] = ()
+
+
+def runs_root(explicit: Path | None = None) -> Path:
+    """The folder that runs are kept in: `explicit` (`--runs DIR`), else the user's state folder."""
+    if explicit is not None:
+        return explicit
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    base = Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state"
+    return base / "advisor" / "runs"
+
+
+def new_run(root: Path, label: str) -> RunFolder:
+    """A fresh folder below `root` that nobody else has, readable by its owner only.
+
+    Its name starts with the time in UTC, so that names in order are runs in order.
+    """
+    word = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(label).stem).strip("-.")[:40] or "run"
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for _ in range(_NAMES_TRIED):
+            moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+            path = root / f"{moment}-{word}-{secrets.token_hex(3)}"
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+                return RunFolder(path=path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make a run folder in {root}: {_reason(error)}. Choose another with --runs DIR"
+        ) from error
+    raise StorageError(f"cannot make a run folder in {root}: {_NAMES_TRIED} names were all taken")
+
+
+def list_runs(root: Path) -> tuple[RunFolder, ...]:
+    """The runs below `root`, the newest first; a folder that is not there holds none."""
+    try:
+        names = sorted((entry.name for entry in os.scandir(root) if entry.is_dir()), reverse=True)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise StorageError(f"cannot list the runs in {root}: {_reason(error)}") from error
+    return tuple(RunFolder(path=root / name) for name in names if _RUN_NAME.fullmatch(name))
+
+
+def latest_run(root: Path) -> RunFolder:
+    """The newest run that holds a profile."""
+    for run in list_runs(root):
+        if run.has_profile:
+            return run
+    raise StorageError(
+        f"no stored run in {root}: make one with `advisor profile SCRIPT`, or name the folder (--runs DIR)"
+    )
+
+
+def find_run(name: str, root: Path) -> RunFolder:
+    """The run that `name` means: `latest`, a path (of the folder or its profile), or any unique part of a run's id."""
+    if name == "latest":
+        return latest_run(root)
+    path = Path(name)
+    if path.is_file():
+        return RunFolder(path=path.resolve().parent)
+    if path.is_dir():
+        return RunFolder(path=path.resolve())
+    runs = list_runs(root)
+    matches = [run for run in runs if run.run_id.startswith(name)] or [
+        run for run in runs if name and name in run.run_id
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise StorageError(f"{name!r} means {len(matches)} runs, the newest {matches[0].run_id}: give more of the id")
+    known = f"the newest is {runs[0].run_id}" if runs else "there is none yet"
+    raise StorageError(f"no run {name!r} in {root} ({known}): give `latest`, part of a run's id, or a path")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Puts `data` under `path` whole or not at all, and on the disk before it returns.
+
+    What stood there before stays as it was until the new content is complete.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path} ({len(data):,} bytes): {_reason(error)}. What was there before is unchanged. "
+            f"Free some space, or choose another folder with --runs DIR"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def save_profile(profile: Profile, folder: RunFolder) -> Path:
+    """Writes the profile into its run's folder; returns the file."""
+    plain = _plain(dataclasses.replace(profile, run_folder=""))
+    body = json.dumps(plain, separators=(",", ":")).encode("ascii")
+    header = {"kind": _HEADER_KIND, "version": profile.version, "sha256": _digest(profile.version, body)}
+    write_atomic(folder.profile_path, json.dumps(header).encode("ascii") + b"\n" + body + b"\n")
+    return folder.profile_path
+
+
+def load_profile(path: Path) -> Profile:
+    """The profile stored in `path` (its file, or its run's folder), checked from the checksum to the last type."""
+    file = path / PROFILE_FILE if path.is_dir() else path
+    header_line, _, rest = _read_capped(file, MOST_PROFILE_BYTES).partition(b"\n")
+    version, digest = _header(file, header_line)
+    body = rest.removesuffix(b"\n")
+    if version > PROFILE_VERSION:
+        raise StorageError(
+            f"{file} was written by a newer advisor (format {version}, this one reads up to {PROFILE_VERSION}): "
+            "upgrade advisor, or profile again"
+        )
+    if _digest(version, body) != digest:
+        raise StorageError(f"{file} is damaged (its checksum does not match its content): profile again")
+    # The checksum says that it is whole; only validation says that it is a profile.
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        profile = TypeAdapter(Profile).validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise StorageError(f"{file} is not a profile ({where}: {first['msg']}): profile again") from error
+    return dataclasses.replace(profile, run_folder=str(file.parent))
+
+
+def append_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Adds one record to a file of checksummed lines, on the disk before it returns.
+
+    A line torn by an earlier crash stays alone: the new record starts on a line of its own. Where the disk is full the
+    file is left as it was. Writers in several processes take turns.
+    """
+    body = json.dumps(_plain(record), separators=(",", ":")).encode("ascii")
+    if len(body) > MOST_RECORD_BYTES:
+        raise StorageError(f"a record for {path} has {len(body):,} bytes, at most {MOST_RECORD_BYTES:,} are allowed")
+    line = b'{"check":"%s","record":%s}\n' % (_check(body), body)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            with _locked(descriptor):
+                _append_whole(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(
+            f"cannot add a record to {path}: {_reason(error)}. The records before it are unchanged. "
+            "Free some space, or choose another folder with --runs DIR"
+        ) from error
+
+
+def read_records(path: Path) -> Records:
+    """All whole records of a file, in order; lines that are torn or flipped are named and set aside, never used.
+
+    Damaged lines are also copied to `<name>.damaged` beside the file, which itself is not changed.
+    """
+    if not path.exists():
+        return Records(records=())
+    records: list[dict[str, Any]] = []
+    damaged: list[DamagedRecord] = []
+    for number, line in enumerate(_read_capped(path, MOST_RECORD_FILE_BYTES).split(b"\n"), start=1):
+        if not line:
+            continue
+        record = _record(line)
+        if isinstance(record, str):
+            damaged.append(DamagedRecord(line=number, why=record, raw=line))
+        else:
+            records.append(record)
+    if damaged:
+        # A read-only folder must not keep the whole records from being used.
+        with contextlib.suppress(StorageError):
+            write_atomic(path.with_name(path.name + ".damaged"), b"\n".join(one.raw for one in damaged) + b"\n")
+    return Records(records=tuple(records), damaged=tuple(damaged))
+
+
+def _record(line: bytes) -> dict[str, Any] | str:
+    """The record of a line, or why it is none."""
+    if len(line) > MOST_RECORD_BYTES + 64:
+        return f"longer than any record ({len(line):,} bytes)"
+    match = _RECORD.fullmatch(line)
+    if match is None:
+        return "not a whole record"
+    if _check(match[2]) != match[1]:
+        return "its checksum does not match"
+    try:
+        record = json.loads(match[2])
+    except (ValueError, RecursionError) as error:
+        return f"not JSON that can be read ({type(error).__name__})"
+    return record if isinstance(record, dict) else "not an object"
+
+
+def _append_whole(descriptor: int, line: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    data = b"\n" + line if torn else line
+    try:
+        written = 0
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; one writer a file is what is supported there.
+        yield
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _read_capped(path: Path, most: int) -> bytes:
+    """The content of a regular file of a believable size; a pipe or a device is refused, not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise StorageError(f"{path} is not a regular file: name a stored run")
+            data = file.read(most + 1)
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} is not there: name a stored run, or profile again") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {_reason(error)}") from error
+    if len(data) > most:
+        raise StorageError(
+            f"{path} is larger than the {most:,} bytes that are read: this is not a stored run of advisor"
+        )
+    return data
+
+
+def _header(file: Path, line: bytes) -> tuple[int, str]:
+    """Version and checksum from a document's first line."""
+    foreign = StorageError(
+        f"{file} is not a stored profile (its first line is not advisor's): name another, or profile again"
+    )
+    if len(line) > _MOST_HEADER_BYTES:
+        raise foreign
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise foreign from error
+    if not isinstance(header, dict) or header.get("kind") != _HEADER_KIND:
+        raise foreign
+    version, digest = header.get("version"), header.get("sha256")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1 or not isinstance(digest, str):
+        raise foreign
+    return version, digest
+
+
+def _digest(version: int, body: bytes) -> str:
+    """The version is under the checksum, too: a flipped one must not choose another reader."""
+    return hashlib.sha256(b"%d\n" % version + body).hexdigest()
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest()[:16].encode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dicts, tuples as lists, and text that UTF-8 can hold (not all file names are such)."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable; folders cannot be opened for this on Windows."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
