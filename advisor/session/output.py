@@ -1,6 +1,7 @@
 """What the script prints, kept in files of bounded size and never waited for.
 
-A thread drains the pipes, so the script is never held up by us. A daemon that keeps a pipe open holds up nobody: the reader stops when it is told to.
+A thread drains the pipes, so the script is never held up by us. A daemon that keeps a pipe open holds up nobody: the
+reader stops when it is told to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import TracebackType
 
 HEAD_BYTES = 256 << 10
 TAIL_BYTES = 256 << 10
-"""Half a mebibyte a stream: the start names the versions, the end holds the traceback; what lies between is progress bars."""
+"""The start names versions, the end holds the traceback; what lies between is progress bars."""
 READ_BYTES = 64 << 10
 PIPE_BYTES = 1 << 20
 """Asked of the kernel, so that a burst of output does not wait for our thread."""

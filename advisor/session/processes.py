@@ -1,7 +1,8 @@
 """The user's script as a process that can always be ended, with everything that came from it and nothing else.
 
-Between advisor and the script stands the keeper (`isolation/keeper.py`). It holds one end of a socket: when advisor dies, even by SIGKILL, the
-socket closes and the keeper ends the script. On tiers with a process namespace the kernel does the ending.
+Between advisor and the script stands the keeper (`isolation/keeper.py`). It holds one end of a socket: when advisor
+dies, even by SIGKILL, the socket closes and the keeper ends the script. On tiers with a process namespace the kernel
+does the ending.
 """
 
 from __future__ import annotations
@@ -42,8 +43,17 @@ GRACE_S = 2.0
 KILL_S = 7.0
 """The keeper itself tries for 5 s; then advisor kills what it has seen."""
 SAMPLE_S = 0.1
-"""How often the memory guard looks: a script that allocates a gigabyte a tenth of a second is caught with one to spare."""
+"""How often the memory guard looks: a script touches about half a gigabyte of new memory meanwhile."""
 ROWS, COLUMNS = 24, 80
+SIGNAL_WORDS = {
+    int(signal.SIGKILL): ", often the kernel's out-of-memory killer",
+    int(signal.SIGSEGV): ", a crash in compiled code",
+    int(signal.SIGABRT): ", a failed check in compiled code",
+    int(signal.SIGBUS): ", often a full /dev/shm",
+    int(signal.SIGTERM): "",
+    int(signal.SIGINT): "",
+}
+"""What these signals usually mean for a training; also the exit codes above 128 that a launcher hands on for them."""
 
 
 class ScriptProcess:
@@ -93,7 +103,10 @@ class ScriptProcess:
         return measured
 
     def end(self, grace_s: float = GRACE_S) -> tuple[int, ...]:
-        """Ends the script and all it started, within `grace_s` and a few seconds; returns what could not be ended (processes of other users)."""
+        """Ends the script and all it started, within `grace_s` and a few seconds.
+
+        Returns the numbers of processes that could not be ended: those of another user, or stuck in the kernel.
+        """
         if self.poll() is None:
             self._remember()
             if grace_s > 0:
@@ -111,7 +124,7 @@ class ScriptProcess:
         return tuple(pid for pid, process in self._seen.items() if _alive(process))
 
     def _end_by_force(self) -> None:
-        """For a keeper that was killed or hangs: what was seen below it is ended one by one, by number and start time."""
+        """For a keeper that was killed or hangs: ends what was seen below it one by one, by number and start time."""
         for process in self._seen.values():
             if _alive(process):
                 with contextlib.suppress(psutil.Error):
@@ -181,7 +194,8 @@ def start(
 ) -> ScriptProcess:
     """Starts `argv` in `view` (None: unprotected), its output going to `logs/NAME.stdout` and `.stderr`.
 
-    Returns when the script really runs. Raises UsageError when it cannot be executed, IsolationError when the view cannot be built.
+    Returns when the script really runs. Raises UsageError when it cannot be executed, IsolationError when the view
+    cannot be built.
     """
     ours, theirs = socket.socketpair()
     stdout, stderr = CappedLog(logs / f"{name}.stdout"), CappedLog(logs / f"{name}.stderr")
@@ -264,16 +278,10 @@ def exit_reason(returncode: int) -> str:
     if returncode == 0:
         return "ended with exit code 0"
     number = -returncode if returncode < 0 else returncode - 128
-    names = {member.value: member.name for member in signal.Signals}
-    if returncode > 0 and number not in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT):
+    if returncode > 0 and number not in SIGNAL_WORDS:
         return f"ended with exit code {returncode}"
-    hints = {
-        signal.SIGKILL: ", often the kernel's out-of-memory killer",
-        signal.SIGSEGV: ", a crash in compiled code",
-        signal.SIGABRT: ", a failed check in compiled code",
-        signal.SIGBUS: ", often a full /dev/shm",
-    }
-    return f"killed by {names.get(number, f'signal {number}')} (exit {128 + number}){hints.get(signal.Signals(number), '') if number in names else ''}"
+    names = {member.value: member.name for member in signal.Signals}
+    return f"killed by {names.get(number, f'signal {number}')} (exit {128 + number}){SIGNAL_WORDS.get(number, '')}"
 
 
 def _terminal() -> tuple[int, int]:

@@ -12,11 +12,11 @@ import psutil
 
 @dataclass(frozen=True, kw_only=True)
 class TreeUsage:
-    """All processes of the script at one moment; sums over those that live, and over ended ones as far as a parent has collected them."""
+    """All processes of the script at one moment, and the ended ones as far as a parent has collected them."""
 
     cpu_s: float
     rss_bytes: int
-    """Memory in use, pages that processes share (a forked loader worker and its parent) counted once: the largest share is added to the private parts."""
+    """Memory in use; what processes share (files, shared memory) counts once, as the largest share of one of them."""
     read_bytes: int | None
     """From disk, not from its cache; None where the system does not tell."""
     written_bytes: int | None
@@ -80,7 +80,7 @@ def _linux_usage(root: int) -> TreeUsage:
 
 
 def tree(root: int) -> Iterator[int]:
-    """The processes below `root`, from the kernel's own lists of children (no walk over all processes of the machine)."""
+    """The processes below `root`, from the kernel's lists of children: no walk over all processes of the machine."""
     waiting = [root]
     while waiting:
         parent = waiting.pop()

@@ -1,8 +1,9 @@
 """Keeping the user's files as they are while the script runs.
 
 tier = choose("auto", project=folder, scratch=runs / "scratch")
-with tier.prepare(cwd, writable=[run_folder]) as view, start(argv, cwd=view.cwd, env=env, logs=run_folder, view=view) as script:
-    ...
+with tier.prepare(cwd, writable=[run_folder]) as view:
+    with start(argv, cwd=view.cwd, env=env, logs=run_folder, view=view) as script:
+        ...
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ NAMES = ("auto", Overlay.name, Landlock.name, Copy.name, Unprotected.name)
 def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
     """The tier asked for, or the best that protects; each is tried out on this machine first.
 
-    `scratch` is a folder of advisor's own, best on a disk with room for what the script writes. Raises IsolationError naming what was tried.
+    `scratch` is a folder of advisor's own, best on a disk with room for what the script writes.
+    Raises IsolationError naming what was tried.
     """
     if requested not in NAMES:
         raise UsageError(f"--isolation {requested!r} is not known; choose one of {', '.join(NAMES)}")

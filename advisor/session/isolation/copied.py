@@ -17,7 +17,7 @@ from ._base import Tier, View
 FICLONE = 0x40049409
 """ioctl: share the blocks of another file until one of them is written (btrfs, xfs)."""
 LINKED_BYTES = 64 << 20
-"""Under Landlock a larger file is linked instead of copied: data sets are read, and writing through the link is refused."""
+"""Under Landlock a larger file is linked, not copied: data sets are read, and writing through the link is refused."""
 COPY_LIMIT_BYTES = 4 << 30
 """A project folder above this takes minutes to copy, for each life again."""
 

@@ -5,7 +5,8 @@ Two builders, since a user namespace may not look below a mount point of the out
 - with real privilege every writable mount, `/` first, gets an overlay;
 - without, the tree is taken over read-only and each folder that has no mount below it gets an overlay.
 
-Devices stay as they are (also /dev/nvidia*), kernel file systems become read-only, /dev/shm is a private one of the same size.
+Devices stay as they are (also /dev/nvidia*), kernel file systems become read-only, /dev/shm is a private one of the
+same size.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 KERNEL_FILE_SYSTEMS = frozenset(
-    "sysfs cgroup cgroup2 debugfs tracefs securityfs bpf pstore configfs efivarfs fusectl binfmt_misc autofs nsfs rpc_pipefs "
-    "selinuxfs mqueue hugetlbfs devpts devtmpfs nfsd resctrl".split()
+    "sysfs cgroup cgroup2 debugfs tracefs securityfs bpf pstore configfs efivarfs fusectl binfmt_misc autofs "  # noqa: SIM905
+    "nsfs rpc_pipefs selinuxfs mqueue hugetlbfs devpts devtmpfs nfsd resctrl".split()
 )
 """Nothing of a training is kept in these."""
-SYSTEM_FOLDERS = frozenset("bin boot etc lib lib32 lib64 libx32 sbin srv usr lost+found".split())
+SYSTEM_FOLDERS = frozenset("bin boot etc lib lib32 lib64 libx32 sbin srv usr lost+found".split())  # noqa: SIM905
 """Left read-only for a user who cannot write to them anyway: an overlay would cost time and slow their reading."""
 KEPT_FLAGS = ("nosuid", "nodev", "noexec")
 
@@ -96,7 +97,7 @@ def _ancestors(path: str) -> list[str]:
 
 def is_below(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies in it."""
-    return path == folder or folder == "/" or path.startswith(folder + "/")
+    return folder in (path, "/") or path.startswith(folder + "/")
 
 
 def plan(

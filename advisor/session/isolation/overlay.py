@@ -14,7 +14,7 @@ from ._base import Tier, View
 
 CAP_SYS_ADMIN = 21
 MEMORY_SHARE = 4
-"""Where no disk can hold the changes they are kept in memory, up to a quarter of what is available: training needs the rest."""
+"""Where no disk can hold the changes, memory does, up to a quarter of what is available: training needs the rest."""
 MEMORY_MOST_BYTES = 16 << 30
 
 

@@ -1,4 +1,4 @@
-"""Whether a tier really works here: a tiny program does in its view what scripts do, and the outside is looked at afterwards."""
+"""Whether a tier really works here: a program does in its view what scripts do, then the outside is looked at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._base import Tier
 PROBE_S = 20.0
 """A probe takes 60 ms; on a machine under heavy load it may take seconds."""
 SAMPLE_BYTES = 1 << 20
-"""A file of the project up to this size is opened for appending (and left alone), to see whether it could be written."""
+"""A file of the project up to this size is opened for appending, to see whether it could be written."""
 
 PROGRAM = """
 import os, sys

@@ -1,4 +1,7 @@
-"""Scratch folders: where a view keeps what the script writes. Each belongs to one process and is swept when that process is gone."""
+"""Scratch folders: where a view keeps what the script writes.
+
+Each belongs to one process, and is swept when that process is gone.
+"""
 
 from __future__ import annotations
 
