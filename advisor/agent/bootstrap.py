@@ -1,0 +1,40 @@
+"""Where the script's process begins: `INTERPRETER bootstrap.py SPEC.json`.
+
+It loads this package under a private name from its own place, without a word on `sys.path`: the script finds exactly
+the modules that it would find alone, one called `advisor` included.
+"""
+
+import os
+import sys
+
+# Before anything else is imported: Python puts our folder first (with -P it does not), and the names in it
+# (`imports`, `network`) are the script's to use.
+_here = os.path.dirname(os.path.abspath(__file__))
+_folder_first = bool(sys.path) and os.path.abspath(sys.path[0]) == _here
+if _folder_first:
+    del sys.path[0]
+_python_made = {name: value for name, value in globals().items() if name.startswith("__")}
+_loaded_before = frozenset(sys.modules)
+
+PACKAGE = "_advisor"
+
+
+def _load_package():  # type: ignore[no-untyped-def]  # typing is not imported here
+    import _frozen_importlib_external as external  # importlib.util costs milliseconds
+
+    root = os.path.dirname(_here)
+    spec = external.spec_from_file_location(
+        PACKAGE, os.path.join(root, "__init__.py"), submodule_search_locations=[root]
+    )
+    package = type(sys)(PACKAGE)
+    package.__spec__, package.__loader__, package.__package__ = spec, spec.loader, PACKAGE
+    package.__file__, package.__path__ = spec.origin, [root]
+    sys.modules[PACKAGE] = package
+    spec.loader.exec_module(package)
+
+
+if __name__ == "__main__":
+    _load_package()
+    from _advisor.agent.runner import start  # type: ignore[import-not-found]
+
+    start(sys.argv[1], python_made=_python_made, loaded_before=_loaded_before, folder_first=_folder_first)

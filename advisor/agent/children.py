@@ -1,0 +1,44 @@
+"""Processes that the script starts to work for it: a parent that trains nothing itself is told apart by them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .channel import AgentChannel
+from .imports import when_imported
+
+MOST_NOTES = 10
+_LOADER_WORKERS = "torch.utils.data."
+"""Loader workers belong to the loader, and are counted there."""
+
+
+def watch(channel: AgentChannel) -> None:
+    """Tells what `multiprocessing` starts, once for each function. The children run without an agent."""
+    when_imported("multiprocessing.process", lambda module: _patch(module.BaseProcess, channel))
+
+
+def _patch(base: Any, channel: AgentChannel) -> None:
+    told: set[str] = set()
+    start = base.start
+
+    @functools.wraps(start)
+    def noticed_start(self: Any) -> Any:
+        name = _work_of(self)
+        if name not in told and len(told) < MOST_NOTES and not name.startswith(_LOADER_WORKERS):
+            told.add(name)
+            channel.note("child_process", f"{name} ({getattr(self, '_start_method', None) or 'fork'})")
+        return start(self)
+
+    base.start = noticed_start
+
+
+def _work_of(process: Any) -> str:
+    target = getattr(process, "_target", None)
+    if target is None:
+        target = type(process).run
+    while isinstance(target, functools.partial):
+        target = target.func
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    module = getattr(target, "__module__", None)
+    return f"{module}.{name}" if module else str(name)

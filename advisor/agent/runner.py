@@ -1,0 +1,237 @@
+"""Runs the user's script as `python script.py args` or `python -m module args` would, with the agent beside it.
+
+The script gets a `__main__` of its own, its own `sys.argv`, `sys.path[0]` and exit code. Whatever it raises goes on to
+the interpreter, so that hooks, threads, atexit functions and signals work as ever; only our own frames are taken out
+of the traceback before it is shown.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from typing import Any, NoReturn, Optional, Protocol
+
+from ..wire import WIRE_VERSION, LaunchSpec
+from . import imports
+from .channel import AgentChannel
+from .tracebacks import crash_report, cut_chain, is_out_of_memory
+
+EXIT_AGENT_FAILED = 98
+"""The agent itself could not start in a probe: the script was not run at all."""
+INTERRUPTED = 130
+
+
+class Agent(Protocol):
+    """What the runner tells the agent."""
+
+    def finished(self, exit_code: int) -> None:
+        """The script has ended by itself, its threads and its atexit functions too."""
+
+    def crashed(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+        """The script has ended with an exception; `Crashed` has been sent already."""
+
+
+class _Ending:
+    """What is known about the script's end, told when the interpreter is about to finish."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._pid = os.getpid()
+        self.exit_code: Optional[int] = 0
+        """None where the agent has been told already."""
+
+    def tell(self) -> None:
+        # A forked child that ends like a script of its own has nothing to tell.
+        if self.exit_code is not None and os.getpid() == self._pid:
+            code, self.exit_code = self.exit_code, None
+            self._agent.finished(code)
+
+
+def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozenset[str], folder_first: bool) -> None:
+    """Runs the script that the specification names; called once, by bootstrap."""
+    with open(spec_path, encoding="utf-8") as file:
+        spec = LaunchSpec(**json.load(file))
+    if spec.version != WIRE_VERSION:
+        _refuse(
+            f"the launch file is of version {spec.version}, this agent of version {WIRE_VERSION}: install one advisor"
+        )
+    probe = spec.mode == "probe"
+    channel = AgentChannel.connect(spec.socket, spec.token, leave_when_gone=probe)
+    imports.report_to(lambda text: channel.note("agent_error", text))
+    ending = _Ending(_prepared(spec, channel))
+    # Registered first, so run last: after the script's own functions, and after its threads have been waited for.
+    atexit.register(ending.tell)
+
+    namespace = _fresh_main(python_made)
+    folder = _set_up_sys(spec, folder_first)
+    if folder is not None:
+        _give_back_shadowed(folder, loaded_before)
+    try:
+        if spec.is_module or _holds_main(spec.target):
+            import runpy
+
+            # What Python itself calls for -m, a folder or a zip file.
+            runpy._run_module_as_main(spec.target if spec.is_module else "__main__", spec.is_module)  # type: ignore[attr-defined]
+        else:
+            exec(_code_of(spec.target, namespace), namespace)
+    except BaseException as error:
+        _ended_with(error, ending, channel)
+        raise
+
+
+def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
+    """The agent with its hooks waiting for torch. A real training goes on without one that fails."""
+    try:
+        if spec.mode == "probe":
+            from . import children, network, trackers
+
+            children.watch(channel)
+            network.watch(channel)
+            if spec.trackers_offline:
+                trackers.put_offline(channel)
+        from .hooks import prepare  # type: ignore[import-not-found, unused-ignore]
+
+        agent: Agent = prepare(spec, channel)
+        return agent
+    except ModuleNotFoundError as error:
+        if error.name != f"{__package__}.hooks":
+            raise
+        return _NoAgent()
+    except Exception:
+        import traceback
+
+        channel.note("agent_error", traceback.format_exc())
+        if spec.mode == "probe":
+            channel.flush()
+            _refuse(f"the agent could not start:\n{traceback.format_exc()}")
+        return _NoAgent()
+
+
+class _NoAgent:
+    """Stands in where a real training goes on without its agent."""
+
+    def finished(self, exit_code: int) -> None:
+        """Nobody to tell."""
+
+    def crashed(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+        """Nobody to tell."""
+
+
+def _fresh_main(python_made: dict[str, Any]) -> dict[str, Any]:
+    """A new `__main__`, with the names that this Python gives every script."""
+    main = type(sys)("__main__")
+    main.__dict__.clear()
+    main.__dict__.update(python_made, __doc__=None)
+    if "__annotations__" in python_made:
+        main.__dict__["__annotations__"] = {}
+    sys.modules["__main__"] = main
+    return main.__dict__
+
+
+def _set_up_sys(spec: LaunchSpec, folder_first: bool) -> Optional[str]:
+    """Sets argv and path; returns the folder that stands first in `sys.path`, None where there is none."""
+    typed = ["-m", spec.target] if spec.is_module else [spec.target]
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv[-2:] = [*typed, *spec.args]
+    # With -m, runpy puts the module's file in the place of "-m" once it has found it, as in a plain run.
+    sys.argv[:] = [typed[0], *spec.args]
+    if not spec.is_module and _holds_main(spec.target):
+        folder = os.path.join(os.getcwd(), spec.target)
+        sys.path.insert(0, folder)  # with -P too: it is where `__main__` is found
+        return folder
+    if not folder_first:
+        return None
+    folder = os.getcwd() if spec.is_module else os.path.dirname(os.path.realpath(spec.target))
+    sys.path.insert(0, folder)
+    return folder
+
+
+def _holds_main(path: str) -> bool:
+    """Whether Python would look for `__main__` inside: a folder or a zip file. It asks its path hooks, so do we."""
+    for hook in sys.path_hooks:
+        try:
+            hook(path)
+        except ImportError:
+            continue
+        return True
+    return False
+
+
+def _give_back_shadowed(folder: str, loaded_before: frozenset[str]) -> None:
+    """A file of the script's folder that is called as a standard module is what the script must find, although we have
+    loaded the standard one: ours keep what they have, `sys.modules` forgets it."""
+    ours = {name.partition(".")[0] for name in sys.modules if name not in loaded_before}
+    try:
+        entries = os.listdir(folder)
+    except OSError:  # a zip file
+        return
+    shadowed = {
+        stem
+        for stem, dot, _ in (entry.partition(".") for entry in entries)
+        if stem in ours and (dot or os.path.isfile(os.path.join(folder, stem, "__init__.py")))
+    }
+    for name in [name for name in sys.modules if name not in loaded_before and name.partition(".")[0] in shadowed]:
+        del sys.modules[name]
+
+
+def _code_of(target: str, namespace: dict[str, Any]) -> Any:
+    """The script's code; sets the names in `__main__` that tell where it comes from."""
+    import _frozen_importlib_external as external
+
+    path = os.path.join(os.getcwd(), target)
+    if target.endswith(".pyc"):
+        loader = external.SourcelessFileLoader("__main__", path)
+    else:
+        loader = external.SourceFileLoader("__main__", path)
+    namespace["__file__"] = path
+    namespace["__loader__"] = loader
+    if isinstance(loader, external.SourcelessFileLoader):
+        return loader.get_code("__main__")
+    with open(path, "rb") as file:
+        source = file.read()
+    return compile(source, path, "exec", dont_inherit=True)
+
+
+def _ended_with(error: BaseException, ending: _Ending, channel: AgentChannel) -> None:
+    """Tells the controller, and sees to it that the traceback shows the script's own frames."""
+    if not isinstance(error, SystemExit):
+        _show_own_frames_only()
+    code = _exit_code(error)
+    ending.exit_code = code
+    if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not _gave_up_on_memory(error)):
+        return
+    agent, ending.exit_code = ending._agent, None
+    if os.getpid() == ending._pid:
+        channel.send(crash_report(error, channel.rank))
+        agent.crashed(type(error), error, error.__traceback__)
+
+
+def _gave_up_on_memory(error: SystemExit) -> bool:
+    """`except RuntimeError: sys.exit(1)` around an out-of-memory error."""
+    return _exit_code(error) != 0 and error.__context__ is not None and is_out_of_memory(error.__context__)
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, SystemExit):
+        if error.code is None:
+            return 0
+        return error.code & 0xFF if isinstance(error.code, int) else 1
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _show_own_frames_only() -> None:
+    hook = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, _: Any) -> None:
+        sys.excepthook = hook
+        cut_chain(error)
+        hook(kind, error, error.__traceback__)
+
+    sys.excepthook = show
+
+
+def _refuse(message: str) -> NoReturn:
+    os.write(2, f"advisor: {message}\n".encode("utf-8", "backslashreplace"))
+    os._exit(EXIT_AGENT_FAILED)

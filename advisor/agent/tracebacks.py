@@ -1,0 +1,120 @@
+"""Exceptions of the script: without our frames, and in words for the controller."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Iterator
+
+from ..wire import Crashed
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OURS = tuple(
+    os.path.join(_PACKAGE, name) for name in ("agent" + os.sep, "knobs" + os.sep, "whatif" + os.sep, "wire.py")
+)
+LONGEST_TRACEBACK = 20_000
+"""Characters; a RecursionError's is cut by Python itself, an ExceptionGroup's may be of any length."""
+_OUT_OF_MEMORY_TEXTS = (
+    "out of memory",
+    "DefaultCPUAllocator",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+"""What torch's allocators and the libraries below them say."""
+
+
+def cut_chain(error: BaseException) -> None:
+    """Takes our frames out of the exception and of all that it was caused by or made of."""
+    for part in chain(error):
+        part.__traceback__ = _cut(part.__traceback__)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, its causes, contexts and group members; each once, outermost first."""
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        part = left.pop(0)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        members = getattr(part, "exceptions", ())
+        more = [part.__cause__, part.__context__, *(members if isinstance(members, tuple) else ())]
+        left += [other for other in more if isinstance(other, BaseException)]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    return any(_says_out_of_memory(part) for part in chain(error))
+
+
+def crash_report(error: BaseException, rank: int) -> Crashed:
+    import traceback
+
+    cut_chain(error)
+    try:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except Exception as failure:  # an exception class of the script whose text cannot be made
+        text = f"{type(error).__name__} (its traceback cannot be shown: {failure!r})\n"
+    if len(text) > LONGEST_TRACEBACK:
+        half = LONGEST_TRACEBACK // 2
+        text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+    return Crashed(
+        rank=rank,
+        kind="oom" if is_out_of_memory(error) else "crash",
+        exceptions=[_in_words(part) for part in chain(error)],
+        traceback=text,
+    )
+
+
+def _says_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    text = _in_words(error)
+    return any(part in text for part in _OUT_OF_MEMORY_TEXTS)
+
+
+def _in_words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
+def _cut(traceback: Any) -> Any:
+    """The traceback without our frames.
+
+    Frames of the import system go with ours where they stand in one row: Python itself leaves them out, unless it
+    meets a frame of ours among them. What stands before the script's first frame (runpy, for -m) goes with ours too.
+    """
+    kept: list[Any] = []
+    row: list[Any] = []
+    while traceback is not None:
+        if _is_ours(traceback) or _is_machinery(traceback, first=not kept):
+            row.append(traceback)
+        else:
+            if not any(map(_is_ours, row)):
+                kept += row
+            row = []
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    if not any(map(_is_ours, row)):
+        kept += row
+    for this, following in zip(kept, [*kept[1:], None]):
+        this.tb_next = following
+    return kept[0] if kept else None
+
+
+def _is_ours(traceback: Any) -> bool:
+    filename: str = traceback.tb_frame.f_code.co_filename
+    return filename.startswith(_OURS)
+
+
+def _is_machinery(traceback: Any, *, first: bool) -> bool:
+    filename: str = traceback.tb_frame.f_code.co_filename
+    return filename.startswith("<frozen importlib") or (
+        first and (filename == "<frozen runpy>" or filename.endswith(os.sep + "runpy.py"))
+    )
