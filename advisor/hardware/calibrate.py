@@ -147,10 +147,16 @@ def _with_measured(hardware: Hardware, measured: Mapping[str, Any]) -> Hardware:
         },
         cpu_memory_bandwidth=_rate(on_cpu["bandwidth"], f"copy in memory, read and written, {threads} threads"),
         accelerators=tuple(
-            _measured_device(item, by_name[item.name], torch) if item.name in by_name else item
+            item if (found := _find(item, by_name)) is None else _measured_device(item, found, torch)
             for item in hardware.accelerators
         ),
     )
+
+
+def _find(device: Accelerator, by_name: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What was measured on devices of this name; torch calls Apple's only "mps"."""
+    found: Mapping[str, Any] | None = by_name.get(device.name, by_name.get("mps") if device.kind == "mps" else None)
+    return found
 
 
 def _measured_device(device: Accelerator, measured: Mapping[str, Any], torch: str) -> Accelerator:

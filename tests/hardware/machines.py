@@ -29,9 +29,7 @@ MEMORY = Memory(
     shared_memory_bytes=256 * GIB,
     shared_memory_free_bytes=256 * GIB,
 )
-DISK = Disk(
-    path="/data", file_system="ext4", total_bytes=2000 * GIB, free_bytes=900 * GIB, rotational=False
-)
+DISK = Disk(path="/data", file_system="ext4", total_bytes=2000 * GIB, free_bytes=900 * GIB, rotational=False)
 H100 = Accelerator(
     index=0,
     kind="cuda",
