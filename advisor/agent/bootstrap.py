@@ -19,13 +19,15 @@ _loaded_before = frozenset(sys.modules)
 PACKAGE = "_advisor"
 
 
-def _load_package():  # type: ignore[no-untyped-def]  # typing is not imported here
+def _load_package() -> None:
     import _frozen_importlib_external as external  # importlib.util costs milliseconds
 
     root = os.path.dirname(_here)
     spec = external.spec_from_file_location(
         PACKAGE, os.path.join(root, "__init__.py"), submodule_search_locations=[root]
     )
+    assert spec is not None
+    assert spec.loader is not None
     package = type(sys)(PACKAGE)
     package.__spec__, package.__loader__, package.__package__ = spec, spec.loader, PACKAGE
     package.__file__, package.__path__ = spec.origin, [root]

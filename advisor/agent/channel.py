@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import platform
 import resource
 import select
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
-from typing import Deque, Iterator, Union
+from collections.abc import Iterator
+from typing import Union
 
 from ..wire import WIRE_VERSION, Hello, Message, Note, Plan, Stop, decode_to_agent, encode
 
@@ -47,7 +46,7 @@ class AgentChannel:
         self._connection = connection
         self._leave_when_gone = leave_when_gone
         self._pid = os.getpid()
-        self._outbox: Deque[bytes] = deque()
+        self._outbox: deque[bytes] = deque()
         self._writing = threading.Lock()
         self._received = bytearray()
         self._readable = select.poll()
@@ -77,7 +76,7 @@ class AgentChannel:
                 pid=os.getpid(),
                 rank=rank,
                 world_size=world_size,
-                python=platform.python_version(),
+                python=sys.version.split()[0],
                 executable=sys.executable,
             )
         )
@@ -198,6 +197,8 @@ def short_address(path: str) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="advisor-") as short:
         link = os.path.join(short, "s")
         os.symlink(folder, link)

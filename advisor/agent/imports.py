@@ -7,7 +7,6 @@ types are looked at by others) and puts one attribute on the loader, which is go
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Any, Callable
 
 Callback = Callable[[Any], None]
@@ -123,4 +122,6 @@ def _call(callback: Callback, module: Any, name: str) -> None:
         callback(module)
     except Exception:
         if _report is not None:
+            import traceback
+
             _report(f"after the import of {name}:\n{traceback.format_exc()}")

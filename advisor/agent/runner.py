@@ -11,7 +11,7 @@ import atexit
 import json
 import os
 import sys
-from typing import Any, NoReturn, Optional, Protocol
+from typing import Any, NoReturn, Protocol
 
 from ..wire import WIRE_VERSION, LaunchSpec
 from . import imports
@@ -39,7 +39,7 @@ class _Ending:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._pid = os.getpid()
-        self.exit_code: Optional[int] = 0
+        self.exit_code: int | None = 0
         """None where the agent has been told already."""
 
     def tell(self) -> None:
@@ -122,15 +122,16 @@ class _NoAgent:
 def _fresh_main(python_made: dict[str, Any]) -> dict[str, Any]:
     """A new `__main__`, with the names that this Python gives every script."""
     main = type(sys)("__main__")
-    main.__dict__.clear()
-    main.__dict__.update(python_made, __doc__=None)
+    namespace = main.__dict__
+    namespace.clear()
+    namespace.update(python_made, __doc__=None)
     if "__annotations__" in python_made:
-        main.__dict__["__annotations__"] = {}
+        namespace["__annotations__"] = {}
     sys.modules["__main__"] = main
-    return main.__dict__
+    return namespace
 
 
-def _set_up_sys(spec: LaunchSpec, folder_first: bool) -> Optional[str]:
+def _set_up_sys(spec: LaunchSpec, folder_first: bool) -> str | None:
     """Sets argv and path; returns the folder that stands first in `sys.path`, None where there is none."""
     typed = ["-m", spec.target] if spec.is_module else [spec.target]
     if hasattr(sys, "orig_argv"):
@@ -181,14 +182,12 @@ def _code_of(target: str, namespace: dict[str, Any]) -> Any:
     import _frozen_importlib_external as external
 
     path = os.path.join(os.getcwd(), target)
-    if target.endswith(".pyc"):
-        loader = external.SourcelessFileLoader("__main__", path)
-    else:
-        loader = external.SourceFileLoader("__main__", path)
     namespace["__file__"] = path
-    namespace["__loader__"] = loader
-    if isinstance(loader, external.SourcelessFileLoader):
-        return loader.get_code("__main__")
+    if target.endswith(".pyc"):
+        compiled = external.SourcelessFileLoader("__main__", path)
+        namespace["__loader__"] = compiled
+        return compiled.get_code("__main__")
+    namespace["__loader__"] = external.SourceFileLoader("__main__", path)
     with open(path, "rb") as file:
         source = file.read()
     return compile(source, path, "exec", dont_inherit=True)
