@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...errors import UsageError
 from . import scratch as scratch_folder
 
 
@@ -58,6 +59,12 @@ class Tier(ABC):
     @contextmanager
     def prepare(self, cwd: Path, writable: Sequence[Path] = ()) -> Iterator[View]:
         """A fresh view for one life. `writable` folders are advisor's own: what is written there is truly written."""
+        for path in writable:
+            if self.project.is_relative_to(path.resolve()):
+                raise UsageError(
+                    f"advisor's own folder {path} holds the project folder {self.project}, which could then change; "
+                    "choose another --runs"
+                )
         folder = scratch_folder.make(self.scratch)
         try:
             yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])

@@ -158,7 +158,9 @@ def _folders_without_mounts(folder: str, mounts: Sequence[Mount]) -> list[str]:
     if not inner:
         return [folder]
     found: list[str] = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
+    for entry in entries:
         if (
             entry.path in inner
             or not entry.is_dir(follow_symlinks=False)

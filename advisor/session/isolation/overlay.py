@@ -25,10 +25,20 @@ class Overlay(Tier):
     protects: ClassVar[bool] = True
     promise = "the script ran in a copy-on-write view of the file system: none of your files could change"
 
-    def __init__(self, *, project: Path, scratch: Path, in_memory: bool = False, processes: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        project: Path,
+        scratch: Path,
+        in_memory: bool = False,
+        memory_bytes: int | None = None,
+        processes: bool = True,
+    ) -> None:
         super().__init__(project=project, scratch=scratch)
         self.in_memory = in_memory
         """The changes are held by a tmpfs: where the scratch folder is itself on an overlay (containers)."""
+        self.memory_bytes = memory_bytes
+        """The most that a tmpfs may take; None: a share of what is available."""
         self.processes = processes
         """A process namespace: not where /proc may not be mounted again (containers with a masked /proc)."""
 
@@ -39,7 +49,7 @@ class Overlay(Tier):
         view = {
             "root": str(folder / "root"),
             "layers": str(folder / "layers"),
-            "memory_bytes": _memory_bytes() if self.in_memory else 0,
+            "memory_bytes": (self.memory_bytes or _memory_bytes()) if self.in_memory else 0,
             "user_namespace": user_namespace,
             "processes": self.processes,
             "steps": mounts.plan(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -91,18 +90,11 @@ def _state(outside: Path) -> dict[str, str]:
 def _sample(folder: Path) -> str:
     """A small file of the project that the user may write; empty where there is none."""
     try:
-        for entry in os.scandir(folder):
-            if (
-                entry.is_file(follow_symlinks=False)
-                and entry.stat().st_size <= SAMPLE_BYTES
-                and os.access(entry.path, os.W_OK)
-            ):
-                return entry.path
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                small = entry.is_file(follow_symlinks=False) and entry.stat().st_size <= SAMPLE_BYTES
+                if small and os.access(entry.path, os.W_OK):
+                    return entry.path
     except OSError:
-        return ""
+        return ""  # unreadable: the probe itself will say so
     return ""
-
-
-def free_bytes(folder: Path) -> int:
-    """What the disk of the scratch folder can still take."""
-    return shutil.disk_usage(folder).free

@@ -1,0 +1,322 @@
+"""A life: one process of the user's script, from its start to an end that always comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .. import wire
+from ..types import Command, Failure, UsagePoint
+from .channel import BadLine, ControllerChannel, Disconnected
+from .isolation import Tier, View
+from .processes import MemoryGuard, ScriptProcess, exit_reason, start
+
+BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
+USAGE_EVERY_S = 0.25
+RECEIVE_S = 0.1
+LAST_WORDS_S = 1.0
+"""After the process has ended, its last messages are waited for this long."""
+IDLE_CPUS = 0.02
+"""A process tree that keeps fewer CPUs busy than this is waiting for something, not working."""
+STDERR_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on every wait; seconds."""
+
+    start_s: float = 900.0
+    """Until the first update: data may be prepared, models compiled."""
+    no_progress_s: float = 120.0
+    """Without a batch, a forward or an update once the loop has begun; with an idle process also before."""
+    memory_bytes: int | None = None
+    """Of the whole process tree; the script is ended when it uses more."""
+
+
+@dataclass(kw_only=True)
+class LifeRecord:
+    """What a life left behind, whatever its end."""
+
+    number: int
+    started: str
+    hello: wire.Hello | None = None
+    ready: wire.Ready | None = None
+    goodbye: wire.Goodbye | None = None
+    crashed: wire.Crashed | None = None
+    facts: wire.Facts | None = None
+    notes: list[wire.Note] = field(default_factory=list)
+    usage: list[UsagePoint] = field(default_factory=list)
+    updates: int = 0
+    events: int = 0
+    elapsed_s: float = 0.0
+    first_update_at_s: float | None = None
+    """Since the process was started, when the first update was known to have ended."""
+    exit_code: int | None = None
+    failure: Failure | None = None
+    left_processes: tuple[int, ...] = ()
+    end: str = "running"
+    read_bytes: int = 0
+
+
+class Life:
+    """Start it with `with`; read its messages with `messages`; it is ended when the block is left."""
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        command: Command,
+        folder: Path,
+        tier: Tier,
+        limits: Limits,
+        config: Mapping[str, Any],
+        trackers_offline: bool = True,
+    ) -> None:
+        self.record = LifeRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
+        self.view: View | None = None
+        self._command = command
+        self._folder = folder
+        self._tier = tier
+        self._limits = limits
+        self._config = dict(config)
+        self._trackers_offline = trackers_offline
+        self._stack = ExitStack()
+        self._begin_s = 0.0
+        self._progress_at_s = 0.0
+        self._busy_at_s = 0.0
+        self._usage_at_s = 0.0
+        self._cpu_s = 0.0
+
+    def __enter__(self) -> Life:
+        with ExitStack() as stack:
+            self._channel = stack.enter_context(ControllerChannel(self._folder))
+            self.view = stack.enter_context(self._tier.prepare(Path(self._command.cwd), writable=[self._folder]))
+            spec = self._write_spec(self.view)
+            argv = [self._command.interpreter, *_interpreter_flags(), str(BOOTSTRAP), str(spec)]
+            self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
+            self._process: ScriptProcess = stack.enter_context(
+                start(
+                    argv,
+                    cwd=self.view.cwd,
+                    env=os.environ,
+                    logs=self._folder,
+                    view=self.view,
+                    name=f"life-{self.record.number}",
+                )
+            )
+            self._guard: MemoryGuard | None = None
+            if self._limits.memory_bytes is not None:
+                self._guard = stack.enter_context(MemoryGuard(self._process, self._limits.memory_bytes))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.end(0.0)
+        finally:
+            self._stack.close()
+
+    # --- talking --------------------------------------------------------------------------------------------------
+
+    def send_plan(self, windows: Sequence[wire.Window], *, final: bool) -> None:
+        self._channel.send(wire.Plan(list(windows), final))
+
+    def stop(self) -> None:
+        """Ask the agent to report what it has and to leave at the next update's end."""
+        self._channel.send(wire.Stop("deadline"))
+
+    def messages(self, until_s: float | None = None) -> Iterator[Any]:
+        """Messages as they come, until the life has ended or `until_s` (of time.monotonic) has passed.
+
+        Ends the process by itself when a limit is hit; `record.failure` then says which.
+        """
+        while until_s is None or time.monotonic() < until_s:
+            message = self._channel.receive(RECEIVE_S)
+            self._watch()
+            if message is not None:
+                yield from self._take(message)
+                if isinstance(message, wire.Goodbye):
+                    self._finish_after_goodbye()
+                    return
+                continue
+            if self._process.poll() is not None:
+                yield from self._last_words()
+                self._conclude()
+                return
+            hang = self._hang()
+            if hang is not None:
+                self.record.failure = self._failure("hang", hang)
+                self.end(0.0)
+                return
+
+    def end(self, grace_s: float = 2.0) -> None:
+        """End the process and all that came from it, if it still runs."""
+        if self.record.end != "running":
+            return
+        self.record.left_processes = self._process.end(grace_s)
+        self.record.exit_code = self._process.poll()
+        self.record.elapsed_s = time.monotonic() - self._begin_s
+        self.record.end = self.record.failure.kind if self.record.failure else "stopped"
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._begin_s
+
+    def stderr_tail(self) -> str:
+        return self._process.stderr.tail(STDERR_TAIL_BYTES)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _write_spec(self, view: View) -> Path:
+        command = self._command
+        spec = wire.LaunchSpec(
+            version=wire.WIRE_VERSION,
+            socket=str(self._channel.path),
+            token=self._channel.token,
+            target=command.target,
+            is_module=command.is_module,
+            args=list(command.args),
+            config=self._config,
+            trackers_offline=self._trackers_offline,
+            life=self.record.number,
+        )
+        path = self._folder / f"life-{self.record.number}.json"
+        path.write_text(json.dumps(asdict(spec)))
+        path.chmod(0o600)
+        return view.path(path)
+
+    def _take(self, message: Any) -> Iterator[Any]:
+        record = self.record
+        match message:
+            case wire.Hello():
+                record.hello = message
+            case wire.Ready():
+                record.ready = message
+            case wire.Beat():
+                if message.events > record.events or message.updates > record.updates:
+                    self._progress_at_s = time.monotonic()
+                record.events, record.updates = message.events, max(record.updates, message.updates)
+            case wire.Note():
+                record.notes.append(message)
+            case wire.Facts():
+                record.facts = message
+            case wire.Crashed():
+                record.crashed = message
+            case wire.Goodbye():
+                record.goodbye = message
+                record.updates = max(record.updates, message.updates)
+            case Disconnected():
+                return
+            case BadLine():
+                record.notes.append(wire.Note(0, "bad_line", message.reason))
+                return
+            case wire.Idle():
+                record.updates = max(record.updates, message.updates)
+                self._progress_at_s = time.monotonic()
+            case _:
+                self._progress_at_s = time.monotonic()
+        if record.first_update_at_s is None and record.updates:
+            record.first_update_at_s = self.elapsed_s
+        yield message
+
+    def _watch(self) -> None:
+        """The process tree's own use of the machine, a few times a second."""
+        now = time.monotonic()
+        if now - self._usage_at_s < USAGE_EVERY_S:
+            return
+        usage = self._process.usage()
+        passed = now - (self._usage_at_s or self._begin_s)
+        cpus = max(0.0, usage.cpu_s - self._cpu_s) / max(passed, 1e-3)
+        self._usage_at_s, self._cpu_s = now, usage.cpu_s
+        if cpus > IDLE_CPUS:
+            self._busy_at_s = now
+        if usage.read_bytes is not None:
+            self.record.read_bytes = max(self.record.read_bytes, usage.read_bytes)
+        self.record.usage.append(
+            UsagePoint(
+                at_s=now - self._begin_s,
+                tree_cpus=cpus,
+                rss_bytes=usage.rss_bytes,
+                processes=usage.processes,
+            )
+        )
+
+    def _hang(self) -> str | None:
+        now = time.monotonic()
+        still_s = now - self._progress_at_s
+        idle_s = now - self._busy_at_s
+        if self.record.updates and still_s > self._limits.no_progress_s:
+            return f"no batch, forward or update for {still_s:.0f} s after {self.record.updates} updates"
+        if not self.record.updates and still_s > self._limits.no_progress_s and idle_s > self._limits.no_progress_s:
+            return f"no update yet, and the process has been idle for {idle_s:.0f} s"
+        if not self.record.updates and now - self._begin_s > self._limits.start_s:
+            return f"no update within {self._limits.start_s:.0f} s of the start"
+        return None
+
+    def _last_words(self) -> Iterator[Any]:
+        until_s = time.monotonic() + LAST_WORDS_S
+        while time.monotonic() < until_s:
+            message = self._channel.receive(0.05)
+            if isinstance(message, Disconnected) or (message is None and self.record.hello is None):
+                return
+            if message is not None:
+                yield from self._take(message)
+
+    def _finish_after_goodbye(self) -> None:
+        """The agent has said its last word; the process ends by itself right after, or is made to."""
+        reason = self.record.goodbye.reason if self.record.goodbye else ""
+        ours = reason not in ("finished", "crashed")
+        self._process.wait(LAST_WORDS_S if ours else 10 * LAST_WORDS_S)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        record = self.record
+        record.left_processes = self._process.end(0.0)
+        record.exit_code = self._process.poll()
+        record.elapsed_s = time.monotonic() - self._begin_s
+        reason = record.goodbye.reason if record.goodbye else None
+        if reason in ("plan done", "stopped"):
+            record.end = reason
+            return
+        record.failure = record.failure or self._why_it_failed()
+        record.end = record.failure.kind if record.failure else "finished"
+
+    def _why_it_failed(self) -> Failure | None:
+        record = self.record
+        if self._guard is not None and self._guard.tripped:
+            assert self._limits.memory_bytes is not None
+            return self._failure("oom", f"used more than the {self._limits.memory_bytes / 2**30:.1f} GiB it may")
+        if record.crashed is not None:
+            text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
+            kind = "oom" if record.crashed.kind == "oom" else "crash"
+            return self._failure(kind, f"the script raised {text}")
+        if record.exit_code:
+            killed = record.exit_code in (-9, 137)
+            return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}")
+        return None
+
+    def _failure(self, kind: Any, message: str) -> Failure:
+        record = self.record
+        return Failure(
+            kind=kind,
+            message=message,
+            exit_code=self._process.poll(),
+            exceptions=tuple(record.crashed.exceptions) if record.crashed else (),
+            stderr_tail=self.stderr_tail(),
+            elapsed_s=self.elapsed_s,
+        )
+
+
+def _interpreter_flags() -> list[str]:
+    """Flags that the user's own `python` command has no say in are left alone; output must come out as it is made."""
+    return []
