@@ -1,0 +1,98 @@
+"""Rules: one file each, found by discovery. `diagnose` asks them all and puts first what fixing can give most."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+
+from ..errors import UsageError
+from ..types import Abstention, Diagnosis, Evidence, Finding
+from ._base import BrokenRuleError, Example, Rule, Threshold
+from ._explain import explain
+
+__all__ = ["BrokenRuleError", "Example", "Rule", "Threshold", "all_rules", "diagnose", "discover", "explain", "get"]
+
+WORTH_WITHOUT_CEILING = {"critical": 2.0, "warning": 1.1, "info": 1.0}
+"""The speed-up that a finding without a ceiling is ranked as: what ends or spoils a run (memory about to run out, a build
+that cannot use the accelerator) stands before anything that gains less than twice; a risk stands among small gains."""
+
+_SEVERITY_ORDER = {"critical": 0, "warning": 1, "info": 2}
+
+
+def discover() -> tuple[Rule, ...]:
+    """The `RULE` of every file in this folder whose name does not begin with an underscore, by id.
+
+    Raises BrokenRuleError, naming the path, for a file that cannot be imported or whose RULE is missing or misnamed.
+    """
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        if module.name.startswith("_"):
+            continue
+        path = Path(getattr(module.module_finder, "path", "")) / f"{module.name}.py"
+        found.append(_load(module.name, path))
+    return tuple(sorted(found, key=lambda rule: rule.id))
+
+
+def _load(name: str, path: Path) -> Rule:
+    try:
+        module = importlib.import_module(f".{name}", __name__)
+    except Exception as error:
+        raise BrokenRuleError(f"{path}: cannot be imported ({type(error).__name__}: {error}); repair it") from error
+    rule = getattr(module, "RULE", None)
+    if not isinstance(rule, Rule):
+        raise BrokenRuleError(f"{path}: has no `RULE` of type Rule (found {type(rule).__name__}); define one")
+    if rule.id != name:
+        raise BrokenRuleError(f"{path}: its RULE has the id {rule.id!r}; it must be the file's name, {name!r}")
+    return rule
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """All rules, by id; read once."""
+    return discover()
+
+
+def get(rule_id: str) -> Rule:
+    """The rule with this id. Raises UsageError that names near matches."""
+    rules = {rule.id: rule for rule in all_rules()}
+    if rule_id in rules:
+        return rules[rule_id]
+    near = difflib.get_close_matches(rule_id, rules, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the rules are: {', '.join(rules)}"
+    raise UsageError(f"there is no rule {rule_id!r}; {hint}")
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """What every rule says about this evidence."""
+    findings: list[Finding] = []
+    abstained: list[Abstention] = []
+    silent: list[str] = []
+    for rule in all_rules():
+        match rule.check(evidence):
+            case Finding() as finding:
+                findings.append(finding)
+            case Abstention() as abstention:
+                abstained.append(abstention)
+            case None:
+                silent.append(rule.id)
+    return Diagnosis(findings=tuple(sorted(findings, key=_order)), abstained=tuple(abstained), silent=tuple(silent))
+
+
+def _order(finding: Finding) -> tuple[bool, float, int, str]:
+    """What to act on before what to know (`info`), and within both the larger gain first."""
+    return (
+        finding.severity == "info",
+        -_worth(finding),
+        _SEVERITY_ORDER[finding.severity],
+        finding.rule,
+    )
+
+
+def _worth(finding: Finding) -> float:
+    """The speed-up to expect: midway between the ceiling and its low end, so that an uncertain promise counts half."""
+    if finding.ceiling is None:
+        return WORTH_WITHOUT_CEILING[finding.severity]
+    return (finding.ceiling.low + finding.ceiling.speedup) / 2

@@ -1,0 +1,178 @@
+"""The contract of a rule: what it looks at, when it speaks, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import AdvisorError
+from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
+
+WARNING_SHARE = 0.08
+"""Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%, and two runs of one script
+differ by a few per cent, so less than this could hardly be shown to be gained."""
+CRITICAL_SHARE = 0.30
+"""Share of the loop from which nothing else should be done first: the loop could run 1.4 times as fast."""
+
+MIN_UPDATES = 10
+"""Steady updates below which a share is an anecdote (the shortest window that a verification would accept)."""
+MIN_LONG_UPDATES = 5
+"""The same where the updates together last MIN_LONG_S: a long update is itself an average of many operators."""
+MIN_LONG_S = 5.0
+MIN_UPDATES_UNSTEADY = 30
+"""Updates from which a mean is used although no steady state was found: loops whose batches differ in length never settle."""
+
+
+class BrokenRuleError(AdvisorError):
+    """A file under `advisor/rules/` is not a rule. Names the path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A number that a rule compares with, and the reason for it."""
+
+    name: str
+    """The constant's name in the rule's file."""
+    value: float | int | tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """What a rule found; `Rule.check` makes a `Finding` of it."""
+
+    share: float
+    """Of the wall time of the loop; clamped to [0, 1]."""
+    severity: Severity
+    evidence: str
+    advice: str
+    where: tuple[Place, ...] = ()
+    ceiling: Ceiling | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecided:
+    """A rule applies here and cannot judge."""
+
+    why: str
+
+
+Judgement = Hit | Undecided | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """Evidence with what the rule must make of it: the tests run it, and `advisor explain` shows it."""
+
+    name: str
+    evidence: Evidence
+    fires: bool | Literal["abstains"]
+
+
+def always(_evidence: Evidence) -> bool:
+    """For rules that have something to look at in every workload."""
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One cause of lost time or of risk, as a pure function of the evidence.
+
+    Raises nothing on missing values: None in the evidence means "not measured", and then the rule abstains or is silent.
+    """
+
+    id: str
+    title: str
+    looks_at: str
+    """What it reads, in a sentence."""
+    thresholds: tuple[Threshold, ...]
+    source: str
+    """Where the idea and its numbers come from."""
+    judge: Callable[[Evidence], Judgement]
+    examples: tuple[Example, ...]
+    url: str | None = None
+    """Where the remedy is documented."""
+    knobs: tuple[str, ...] = ()
+    """Ids of the knobs that can help."""
+    applies: Callable[[Evidence], bool] = always
+    """Whether this workload has what the rule is about; where not, it is silent and does not abstain."""
+    needs_updates: bool = True
+    """Whether the rule judges shares of time, and so needs enough steady updates."""
+
+    def check(self, evidence: Evidence) -> Finding | Abstention | None:
+        """The rule's word on this evidence; None: it looked and found nothing."""
+        if not self.applies(evidence):
+            return None
+        if self.needs_updates and (why := too_few_updates(evidence)) is not None:
+            return Abstention(rule=self.id, why=why)
+        judgement = self.judge(evidence)
+        if judgement is None:
+            return None
+        if isinstance(judgement, Undecided):
+            return Abstention(rule=self.id, why=judgement.why)
+        return Finding(
+            rule=self.id,
+            severity=judgement.severity,
+            share=clamp(judgement.share),
+            evidence=judgement.evidence,
+            advice=judgement.advice,
+            where=judgement.where,
+            ceiling=judgement.ceiling,
+            knobs=self.knobs,
+            url=self.url,
+        )
+
+
+def too_few_updates(evidence: Evidence) -> str | None:
+    """Why the updates do not carry a judgement about shares of time; None when they do."""
+    steps = evidence.steps
+    lasted_s = steps.updates * steps.mean_s
+    if steps.updates < MIN_UPDATES and not (steps.updates >= MIN_LONG_UPDATES and lasted_s >= MIN_LONG_S):
+        return f"{steps.updates} steady updates were counted and {MIN_UPDATES} are needed; let the script run longer"
+    if not steps.steady and steps.updates < MIN_UPDATES_UNSTEADY:
+        return (
+            f"the time of an update had not settled after {steps.updates} updates; "
+            f"{MIN_UPDATES_UNSTEADY} are needed where it does not"
+        )
+    return None
+
+
+def clamp(share: float) -> float:
+    """A share between 0 and 1."""
+    return min(max(share, 0.0), 1.0)
+
+
+def lost_share(speedup: float) -> float:
+    """The share of the time that a speed-up takes away; 0 where it is none."""
+    return clamp(1 - 1 / speedup) if speedup > 1 else 0.0
+
+
+def severity_of(share: float) -> Severity:
+    """How much it matters that this share of the loop could go."""
+    if share >= CRITICAL_SHARE:
+        return "critical"
+    return "warning" if share >= WARNING_SHARE else "info"
+
+
+def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
+    """The measured ceiling where there is one, else that of the share; `low` and `high` widen it to what fixes really reach."""
+    base = Ceiling.from_share(clamp(share)) if what_if is None else Ceiling.from_what_if(what_if)
+    lower = base.low if low is None else min(base.low, low)
+    upper = base.high if high is None else max(base.high, high)
+    return Ceiling(
+        speedup=base.speedup,
+        low=min(max(lower, 1.0), base.speedup),
+        high=max(upper, base.speedup),
+        basis=base.basis,
+    )
+
+
+WARNING_THRESHOLD = Threshold(
+    name="WARNING_SHARE",
+    value=WARNING_SHARE,
+    reason="a smaller share of the loop could hardly be shown to be gained: two runs of one script differ by a few per cent",
+)
+CRITICAL_THRESHOLD = Threshold(
+    name="CRITICAL_SHARE", value=CRITICAL_SHARE, reason="without it the loop runs 1.4 times as fast"
+)

@@ -1,0 +1,195 @@
+"""What the loop waits for when it waits for data: one cause, so that one rule speaks.
+
+`slow_collate`, `input_io_bound`, `too_many_workers` and `input_bound` share this verdict: the specific causes are tried
+first, and `input_bound` is what is left. `worker_restart` is about the ends of epochs, which are no part of the update.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..types import Ceiling, Evidence, LoaderFacts, LoaderTimes, Severity, WhatIf
+from ._base import Threshold, Undecided, ceiling_of, clamp, lost_share, severity_of
+from ._read import (
+    beside_share,
+    cpus_for_this_rank,
+    loader_lines,
+    percent,
+    phase_share,
+    total_share,
+)
+
+Cause = Literal["io", "workers", "collate", "loader"]
+
+MIN_WAIT_SHARE = 0.05
+"""Waiting below this is not looked into: every tool that rules on it begins at 5% or above."""
+COLLATE_SHARE = 0.5
+"""Collate is the cause when it takes at least half of the loader's own work: then no other remedy can halve that work."""
+BLOCKED_SHARE = 0.5
+"""Share of the fetch time without CPU time from which the fetch is called blocked."""
+BLOCKED_LINES_SHARE = 0.4
+"""Share of the loader's sampled lines that must be reads where busy CPUs would explain a blocked fetch as well."""
+TOO_MANY_RATIO = 2.0
+"""Workers for each usable CPU above which there are too many: up to twice as many is ordinary, since workers pause."""
+BUSY_SHARE = 0.8
+"""Share of the usable CPUs that the script's own processes keep busy, from which a worker may be waiting for a CPU."""
+OVERLAP_EFFICIENCY = 0.5
+"""Part of the perfect overlap's gain that the low end counts on: hand-over between processes takes some of it."""
+
+WAIT_THRESHOLD = Threshold(
+    name="MIN_WAIT_SHARE", value=MIN_WAIT_SHARE, reason="published tools begin at 5%; below it an update is mostly work"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The loop's wait for data, with its cause."""
+
+    cause: Cause
+    share: float
+    """Of the loop's wall time."""
+    what_if: WhatIf | None
+    facts: LoaderFacts
+    times: LoaderTimes | None
+    evidence: Evidence
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the wait cannot be called a loss; None when it can."""
+        if self.what_if is None or self.what_if.low > 1.0:
+            return None
+        return (
+            f"the loop waits for data {percent(self.share)} of its time, but without the wait it ran "
+            f"{self.what_if.low:.2f} to {self.what_if.high:.2f} times as fast, which may be no gain; measure longer"
+        )
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """Measured where it was; the low end is what two more workers could overlap on the CPUs that there are."""
+        reachable = 1 + (self.overlapped_speedup - 1) * OVERLAP_EFFICIENCY
+        return ceiling_of(self.what_if, self.share, low=reachable)
+
+    @property
+    def lost(self) -> float:
+        """What the severity goes by: the part of the wait that overlap takes away, or half of it by cheaper data code."""
+        whole = lost_share(self.what_if.speedup) if self.what_if is not None else self.share
+        return max(lost_share(min(self.overlapped_speedup, 1 / max(1 - whole, 0.001))), whole / 2)
+
+    @property
+    def overlapped_speedup(self) -> float:
+        """Speed-up if the loader's work ran beside the update: bounded by two workers and by the CPUs both need."""
+        wait, cpus = min(self.share, 0.99), cpus_for_this_rank(self.evidence)
+        work = 1 - wait
+        bound_s = max(work, wait / 2)
+        if not self.evidence.on_accelerator:
+            bound_s = max(bound_s, (self._compute_cpus(cpus) * work + wait * self._fetch_cpu_fraction) / cpus)
+        return max(1.0, 1 / bound_s)
+
+    @property
+    def _fetch_cpu_fraction(self) -> float:
+        if self.times is None or not self.times.fetch_s or self.times.fetch_cpu_s is None:
+            return 1.0
+        return clamp(self.times.fetch_cpu_s / self.times.fetch_s)
+
+    def _compute_cpus(self, cpus: float) -> float:
+        """CPUs busy while the update itself runs: the average, less what the main process's own loading took."""
+        busy = self.evidence.system.main_cpus
+        if busy is None:
+            return cpus
+        own = min(self.share, 0.99) if self.facts.num_workers == 0 else 0.0
+        return min(max((busy - own) / (1 - own), 1.0), cpus)
+
+    @property
+    def words(self) -> str:
+        """The wait and the measured ceiling, for the evidence."""
+        said = f"The loop waits for data {percent(self.share)} of its time"
+        if self.what_if is None:
+            return said + "."
+        low, high = self.what_if.low, self.what_if.high
+        return f"{said}; on batches made beforehand it ran {self.what_if.speedup:.2f} times as fast ({low:.2f}–{high:.2f})."
+
+    @property
+    def severity(self) -> Severity:
+        return severity_of(self.lost)
+
+
+def has_train_loader(evidence: Evidence) -> bool:
+    return evidence.workload.train_loader is not None
+
+
+def waiting(evidence: Evidence) -> Waiting | None:
+    """The wait for data and its cause; None where the loop hardly waits or has no loader."""
+    facts = evidence.workload.train_loader
+    share = phase_share(evidence, "data_wait")
+    if facts is None or share < MIN_WAIT_SHARE:
+        return None
+    return Waiting(
+        cause=_cause(evidence, facts),
+        share=share,
+        what_if=evidence.what_ifs.get("no_data_wait"),
+        facts=facts,
+        times=evidence.loader,
+        evidence=evidence,
+    )
+
+
+def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:
+    """The wait if this is its cause; undecided where the what-if could not tell it from none."""
+    found = waiting(evidence)
+    if found is None or found.cause != cause:
+        return None
+    return found if found.doubt is None else Undecided(why=found.doubt)
+
+
+def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:
+    times = evidence.loader
+    if _blocked(evidence, facts, times):
+        return "io"
+    if surplus_workers(evidence) > 0:
+        return "workers"
+    if times is not None and collate_fraction(times) >= COLLATE_SHARE:
+        return "collate"
+    return "loader"
+
+
+def collate_fraction(times: LoaderTimes) -> float:
+    """Share of the loader's own work (fetch and collate) that is collate; 0 where it was not seen."""
+    whole = (times.fetch_s or 0.0) + (times.collate_s or 0.0)
+    return clamp((times.collate_s or 0.0) / whole) if whole > 0 else 0.0
+
+
+def _blocked(evidence: Evidence, facts: LoaderFacts, times: LoaderTimes | None) -> bool:
+    """Whether the fetch waits for a disk or a network, and not for a CPU that others of its own tree keep busy."""
+    reads = total_share(loader_lines(evidence, ("io", "sleep")))
+    if times is None or times.fetch_s is None or times.fetch_cpu_s is None:
+        return reads >= BLOCKED_SHARE
+    own = times.fetch_s + (times.collate_s or 0.0)
+    blocked = clamp((times.fetch_s - times.fetch_cpu_s) / own) if own > 0 else 0.0
+    if blocked < BLOCKED_SHARE:
+        return False
+    return reads >= BLOCKED_LINES_SHARE or not _short_of_cpus(evidence, facts)
+
+
+def _short_of_cpus(evidence: Evidence, facts: LoaderFacts) -> bool:
+    cpus = cpus_for_this_rank(evidence)
+    busy = evidence.system.tree_cpus
+    if busy is not None:
+        return busy >= BUSY_SHARE * cpus
+    return facts.num_workers + 1 > cpus
+
+
+def surplus_workers(evidence: Evidence) -> float:
+    """Share of the workers that no CPU is there for; 0 unless there are more than TOO_MANY_RATIO for each."""
+    facts = evidence.workload.train_loader
+    cpus = max(cpus_for_this_rank(evidence), 1.0)
+    if facts is None or facts.num_workers <= TOO_MANY_RATIO * cpus:
+        return 0.0
+    return clamp(1 - cpus / facts.num_workers)
+
+
+def restart_share(evidence: Evidence) -> float | None:
+    """Share of the loop that the loader's restarts take at the ends of epochs; None where none was seen."""
+    if evidence.restarts is not None and evidence.restarts.share is not None:
+        return clamp(evidence.restarts.share)
+    return beside_share(evidence, "loader_restart")

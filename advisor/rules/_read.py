@@ -1,0 +1,136 @@
+"""Reading the evidence: shares of the loop, the user's lines, words for numbers. Shared by the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ..types import CallSite, Evidence, HotLine, ModelFacts, Place
+from ._base import clamp
+
+CALL_COST_S = 5e-6
+"""What Python, dispatch and autograd take for one torch operator, whatever its size: 346 operators of a small MLP took
+1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
+MAX_PLACES = 3
+"""Lines named in a finding; behind the third nobody looks."""
+
+
+def step_share(evidence: Evidence) -> float:
+    """Share of the loop's wall time that is updates, not evaluation, checkpoints, logging or restarts."""
+    return clamp(1 - sum(evidence.off_step.values()))
+
+
+def phase_share(evidence: Evidence, *names: str) -> float:
+    """Share of the loop's wall time in these phases of the update."""
+    return clamp(sum(evidence.phases.get(name, 0.0) for name in names) * step_share(evidence))
+
+
+def compute_share(evidence: Evidence) -> float:
+    return phase_share(evidence, "forward", "backward")
+
+
+def updates_per_epoch(evidence: Evidence) -> float | None:
+    """Updates in an epoch of the script's own length; None where the epoch has no known end."""
+    if evidence.restarts is not None and evidence.restarts.updates_per_epoch:
+        return evidence.restarts.updates_per_epoch
+    loader = evidence.workload.train_loader
+    if loader is None or not loader.length_batches:
+        return None
+    return loader.length_batches / max(evidence.steps.micro_steps_per_update, 1.0)
+
+
+def beside_share(evidence: Evidence, name: str) -> float | None:
+    """Share of the loop's wall time that evaluation, checkpoint, logging or loader_restart takes; None: none was seen.
+
+    What happens in the loop was measured there; what only an epoch's end shows is charged to a whole epoch.
+    """
+    if name in evidence.off_step:
+        return clamp(evidence.off_step[name])
+    at_end_s = evidence.epoch_end.seconds.get(name)
+    updates = updates_per_epoch(evidence)
+    if at_end_s is None or updates is None:
+        return None
+    epoch_s = updates * evidence.steps.mean_s + sum(evidence.epoch_end.seconds.values())
+    return clamp(at_end_s / epoch_s) if epoch_s > 0 else None
+
+
+def loop_lines(
+    evidence: Evidence, kinds: Collection[str], phases: Collection[str] | None = None
+) -> tuple[HotLine, ...]:
+    """The user's lines of the loop of these kinds, the dearest first."""
+    found = (
+        line
+        for line in evidence.lines
+        if line.where == "loop" and line.kind in kinds and (phases is None or line.phase in phases)
+    )
+    return tuple(sorted(found, key=lambda line: -line.share))
+
+
+def loader_lines(evidence: Evidence, kinds: Collection[str] | None = None) -> tuple[HotLine, ...]:
+    """The user's lines inside the loader's own work; their shares are of that work."""
+    found = (line for line in evidence.lines if line.where == "loader" and (kinds is None or line.kind in kinds))
+    return tuple(sorted(found, key=lambda line: -line.share))
+
+
+def total_share(lines: Iterable[HotLine]) -> float:
+    return clamp(sum(line.share for line in lines))
+
+
+def calls(evidence: Evidence, names: Collection[str]) -> tuple[CallSite, ...]:
+    """Traced calls of these kinds, the dearest first; empty also where nothing was traced."""
+    if evidence.trace is None:
+        return ()
+    found = (call for call in evidence.trace.calls if call.what in names)
+    return tuple(sorted(found, key=lambda call: -(call.seconds_per_update or 0.0)))
+
+
+def call_share(evidence: Evidence, sites: Iterable[CallSite]) -> float:
+    """Share of the loop that these calls take, by the traced updates; None of their times known is 0."""
+    if evidence.steps.mean_s <= 0:
+        return 0.0
+    seconds = sum(site.seconds_per_update or 0.0 for site in sites)
+    return clamp(seconds / evidence.steps.mean_s * step_share(evidence))
+
+
+def line_places(lines: Iterable[HotLine]) -> tuple[Place, ...]:
+    return tuple(Place(file=line.file, line=line.line, function=line.function, share=line.share) for line in lines)[
+        :MAX_PLACES
+    ]
+
+
+def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
+    return tuple(Place(file=site.file, line=site.line, function=site.function) for site in sites)[:MAX_PLACES]
+
+
+def overhead_fraction(evidence: Evidence) -> float | None:
+    """Share of an update that goes to calling torch's operators, whatever they compute; None where nothing was traced."""
+    if evidence.trace is None or evidence.steps.mean_s <= 0:
+        return None
+    return clamp(evidence.trace.torch_calls_per_update * CALL_COST_S / evidence.steps.mean_s)
+
+
+def cpus_for_this_rank(evidence: Evidence) -> float:
+    """Usable CPUs, shared evenly among the ranks of the launch."""
+    return max(evidence.hardware.cpu.usable_cpus / max(evidence.workload.world_size, 1), 0.01)
+
+
+def layer_count(models: Iterable[ModelFacts], names: Collection[str]) -> int:
+    return sum(count for model in models for name, count in model.layers.items() if name in names)
+
+
+def percent(share: float) -> str:
+    """Two digits where it is little: 0.4%, 3.1%, 27%."""
+    value = 100 * share
+    return f"{value:.0f}%" if value >= 9.95 else f"{value:.1f}%"
+
+
+def duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+
+
+def size(count: float) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count:.0f} B"

@@ -1,0 +1,104 @@
+"""The loop waits for its data, and the loader's own code is why."""
+
+from __future__ import annotations
+
+from ..types import Evidence
+from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule
+from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
+from ._input import WAIT_THRESHOLD, Waiting, has_train_loader, waiting_for
+from ._read import duration, line_places, loader_lines
+
+
+def judge(evidence: Evidence) -> Judgement:
+    found = waiting_for(evidence, "loader")
+    if not isinstance(found, Waiting):
+        return found
+    return Hit(
+        share=found.share,
+        severity=found.severity,
+        evidence=" ".join(filter(None, [found.words, _loader_words(found), _core_words(found)])),
+        advice=_advice(found),
+        where=line_places(loader_lines(evidence)),
+        ceiling=found.ceiling,
+    )
+
+
+def _loader_words(found: Waiting) -> str:
+    workers = f"{found.facts.num_workers} worker{'s' if found.facts.num_workers != 1 else ''}"
+    if found.times is None or found.times.fetch_s is None:
+        return f"The loader has {workers}."
+    return f"Fetching the samples of an update takes {duration(found.times.fetch_s)}, with {workers}."
+
+
+def _core_words(found: Waiting) -> str:
+    """Said where the CPUs that train must also load, so that workers cannot give all of the ceiling."""
+    if found.evidence.on_accelerator or found.overlapped_speedup >= found.ceiling.speedup * 0.95:
+        return ""
+    cpus = found.evidence.hardware.cpu.usable_cpus
+    return (
+        f"Training and loading share {cpus:g} CPUs: workers alone can give at most "
+        f"{found.overlapped_speedup:.2f} times, cheaper data code more."
+    )
+
+
+def _advice(found: Waiting) -> str:
+    if found.facts.num_workers == 0:
+        return (
+            "Load in worker processes (`num_workers`), and do less for each sample: whole batches at once, "
+            "or what does not change between epochs done once and kept."
+        )
+    return (
+        "Do less for each sample on the lines named (whole batches at once, results kept between epochs), "
+        "or add workers while CPUs are idle."
+    )
+
+
+RULE = Rule(
+    id="input_bound",
+    title="the loop waits for its data loader",
+    looks_at="The share of data_wait, the what-if no_data_wait, the loader's own times, the lines sampled in the loader. "
+    "Silent where reading, collating or a surplus of workers is the cause: those have rules of their own.",
+    thresholds=(WAIT_THRESHOLD, WARNING_THRESHOLD, CRITICAL_THRESHOLD),
+    source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn from 5 to 20% of waiting.",
+    url="https://docs.pytorch.org/docs/stable/data.html",
+    knobs=("num_workers", "prefetch_factor", "persistent_workers", "cache_dataset", "pin_memory"),
+    applies=has_train_loader,
+    judge=judge,
+    examples=(
+        Example(
+            name="augmentation in the main process, 60% waiting, 2.4 times measured without it",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.60},
+                workload={"loaders": (train_loader(num_workers=0, persistent_workers=False),)},
+                loader={"fetch_s": 0.055, "fetch_cpu_s": 0.054, "collate_s": 0.003, "workers": 0},
+                lines=(line("python", 0.8, where="loader", phase="data_wait", function="__getitem__", line=17),),
+                what_ifs=what_if("no_data_wait", 2.4),
+            ),
+            fires=True,
+        ),
+        Example(
+            name="an accelerator starved by two workers, no what-if was run",
+            evidence=healthy_cuda(phases={"data_wait": 0.35}, what_ifs={"no_data_wait": None}, loader=None),
+            fires=True,
+        ),
+        Example(name="3% waiting", evidence=healthy_cpu(phases={"data_wait": 0.03}), fires=False),
+        Example(
+            name="waiting for collate, not for samples",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.4}, what_ifs=what_if("no_data_wait", 1.6), loader={"collate_s": 0.06}
+            ),
+            fires=False,
+        ),
+        Example(
+            name="the script makes its own batches",
+            evidence=healthy_cpu(phases={"data_wait": 0.4}, workload={"loaders": ()}),
+            fires=False,
+        ),
+        Example(
+            name="30% waiting, but the what-if's interval contains no gain",
+            evidence=healthy_cpu(phases={"data_wait": 0.3}, what_ifs=what_if("no_data_wait", 1.2, 0.9, 1.6)),
+            fires="abstains",
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"data_wait": 0.6})), fires="abstains"),
+    ),
+)

@@ -1,0 +1,162 @@
+"""The loop waits for its data, and the data waits for a disk or a network."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence, HotLine
+from ._base import (
+    CRITICAL_THRESHOLD,
+    WARNING_SHARE,
+    WARNING_THRESHOLD,
+    Example,
+    Hit,
+    Judgement,
+    Rule,
+    Threshold,
+    severity_of,
+)
+from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
+from ._input import (
+    BLOCKED_LINES_SHARE,
+    BLOCKED_SHARE,
+    BUSY_SHARE,
+    WAIT_THRESHOLD,
+    Waiting,
+    has_train_loader,
+    waiting_for,
+)
+from ._read import duration, line_places, loader_lines, loop_lines, percent, total_share
+
+
+def judge(evidence: Evidence) -> Judgement:
+    if not has_train_loader(evidence):
+        return _own_batches(evidence)
+    found = waiting_for(evidence, "io")
+    if not isinstance(found, Waiting):
+        return found
+    return Hit(
+        share=found.share,
+        severity=found.severity,
+        evidence=f"{found.words} {_blocked_words(found)}".strip(),
+        advice="Read less often and in larger pieces (pack the many files into few), copy the data to a local disk or keep "
+        "it in memory; more workers help even beyond the number of CPUs, since they wait and do not compute.",
+        where=line_places(loader_lines(evidence, ("io", "sleep")) or loader_lines(evidence)),
+        ceiling=found.ceiling,
+    )
+
+
+def _blocked_words(found: Waiting) -> str:
+    times = found.times
+    if times is None or times.fetch_s is None or times.fetch_cpu_s is None:
+        return "The loader's sampled lines are mostly reads."
+    return (
+        f"Fetching the samples of an update takes {duration(times.fetch_s)}, "
+        f"of which {duration(times.fetch_cpu_s)} is CPU time: the rest is waiting for reads."
+    )
+
+
+def reading_lines(evidence: Evidence) -> tuple[HotLine, ...]:
+    """Lines of the loop between the phases that read files."""
+    return loop_lines(evidence, ("io",), ("other", "data_wait"))
+
+
+def _own_batches(evidence: Evidence) -> Judgement:
+    lines = reading_lines(evidence)
+    share = total_share(lines)
+    if share < WARNING_SHARE:
+        return None
+    return Hit(
+        share=share,
+        severity=severity_of(share),
+        evidence=f"The script makes its own batches, and {percent(share)} of the loop's time goes to reading files in them.",
+        advice="Read in larger pieces, keep what is read in memory, or read ahead in a `DataLoader` with workers.",
+        where=line_places(lines),
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+_SLOW_READS = {"fetch_s": 0.080, "fetch_cpu_s": 0.006, "collate_s": 0.002}
+
+RULE = Rule(
+    id="input_io_bound",
+    title="the data loader waits for a disk or a network",
+    looks_at="The share of data_wait, the what-if no_data_wait, the fetch's wall time against its CPU time, the loader's "
+    "sampled lines and the CPUs that the script's own processes keep busy; without a loader, the loop's reading lines.",
+    thresholds=(
+        WAIT_THRESHOLD,
+        Threshold(
+            name="BLOCKED_SHARE",
+            value=BLOCKED_SHARE,
+            reason="with half of the fetch blocked, faster reads are the remedy that can give most",
+        ),
+        Threshold(
+            name="BLOCKED_LINES_SHARE",
+            value=BLOCKED_LINES_SHARE,
+            reason="on busy CPUs a worker is blocked by its siblings too; then the sampled lines must show reads",
+        ),
+        Threshold(
+            name="BUSY_SHARE",
+            value=BUSY_SHARE,
+            reason="from here on a worker without CPU time may be waiting for a CPU; only the script's own processes count",
+        ),
+        WARNING_THRESHOLD,
+        CRITICAL_THRESHOLD,
+    ),
+    source="DS-Analyzer (VLDB 2021) tells fetch stalls from preparation stalls; here CPU time does, without extra runs.",
+    url="https://docs.pytorch.org/docs/stable/data.html",
+    knobs=("num_workers", "prefetch_factor", "cache_dataset", "persistent_workers"),
+    judge=judge,
+    examples=(
+        Example(
+            name="small files on a slow mount, read in the main process",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.7},
+                loader={**_SLOW_READS, "workers": 0},
+                workload={"loaders": (train_loader(num_workers=0, persistent_workers=False),)},
+                system={"tree_cpus": 2.4, "main_cpus": 2.4},
+                lines=(line("io", 0.9, where="loader", phase="data_wait", function="__getitem__"),),
+                what_ifs=what_if("no_data_wait", 3.2),
+            ),
+            fires=True,
+        ),
+        Example(
+            name="many workers that all wait for the network, on an accelerator",
+            evidence=healthy_cuda(
+                phases={"data_wait": 0.4},
+                loader={**_SLOW_READS, "workers": 32},
+                workload={"loaders": (train_loader(num_workers=32),)},
+                what_ifs=what_if("no_data_wait", 1.6),
+            ),
+            fires=True,
+        ),
+        Example(
+            name="no loader: a quarter of the loop reads a file for each batch",
+            evidence=healthy_cpu(
+                workload={"loaders": ()}, loader=None, lines=(line("io", 0.25, function="get_batch"),)
+            ),
+            fires=True,
+        ),
+        Example(
+            name="workers without CPU time, because they take each other's CPUs",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.4},
+                loader={"fetch_s": 0.4, "fetch_cpu_s": 0.1, "workers": 12},
+                workload={"loaders": (train_loader(num_workers=12),)},
+                system={"tree_cpus": 7.9},
+                lines=(line("python", 0.9, where="loader", phase="data_wait"),),
+                what_ifs=what_if("no_data_wait", 1.6),
+            ),
+            fires=False,
+        ),
+        Example(
+            name="slow reads that workers hide",
+            evidence=healthy_cpu(phases={"data_wait": 0.01}, loader=_SLOW_READS),
+            fires=False,
+        ),
+        Example(
+            name="no loader, and reading takes 2% of the loop",
+            evidence=healthy_cpu(workload={"loaders": ()}, lines=(line("io", 0.02),)),
+            fires=False,
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"data_wait": 0.7})), fires="abstains"),
+    ),
+)

@@ -1,0 +1,99 @@
+"""Workers are started anew at every epoch, and the epochs are short."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader
+from ._input import restart_share, surplus_workers
+from ._read import duration, percent, updates_per_epoch
+
+MIN_RESTART_SHARE = 0.05
+"""One argument takes it away at no risk, so it is worth saying from 5% of the loop on."""
+
+
+def has_fresh_workers(evidence: Evidence) -> bool:
+    loader = evidence.workload.train_loader
+    return loader is not None and loader.num_workers > 0 and not loader.persistent_workers
+
+
+def judge(evidence: Evidence) -> Judgement:
+    loader = evidence.workload.train_loader
+    share = restart_share(evidence)
+    if share is None:
+        return Undecided(why="no epoch's end was seen, so the cost of starting the workers again is not known")
+    if loader is None or share < MIN_RESTART_SHARE or surplus_workers(evidence) > 0:
+        return None
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"Starting {loader.num_workers} workers again at every epoch's beginning takes {percent(share)} of the loop"
+        f"{_epoch_words(evidence)}.",
+        advice="Pass `persistent_workers=True` to the `DataLoader`, and make it once, not in every epoch.",
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+def _epoch_words(evidence: Evidence) -> str:
+    updates = updates_per_epoch(evidence)
+    seconds = evidence.restarts.seconds_per_restart if evidence.restarts is not None else None
+    if updates is None or seconds is None:
+        return ""
+    return f": {duration(seconds)} for an epoch of {updates:.0f} updates"
+
+
+_FRESH = {"loaders": (train_loader(persistent_workers=False),)}
+_SHORT = {"seconds_per_restart": 0.4, "updates_per_epoch": 16.0, "share": 0.2}
+
+RULE = Rule(
+    id="worker_restart",
+    title="the loader's workers are started again at every epoch",
+    looks_at="What the ends of epochs cost at the loader (measured there, or at one epoch that was ended early for the look), "
+    "for epochs of the script's own length, and whether its workers persist. Where there are far too many workers, "
+    "too_many_workers speaks instead: most of the restart is theirs.",
+    thresholds=(
+        Threshold(
+            name="MIN_RESTART_SHARE",
+            value=MIN_RESTART_SHARE,
+            reason="one argument takes it away at no risk, so it is worth saying earlier than other things",
+        ),
+        CRITICAL_THRESHOLD,
+    ),
+    source="Lightning warns on spawned workers that do not persist, without measuring; here the restart is timed.",
+    url="https://docs.pytorch.org/docs/stable/data.html",
+    knobs=("persistent_workers", "num_workers"),
+    applies=has_fresh_workers,
+    judge=judge,
+    examples=(
+        Example(
+            name="epochs of 16 updates, 0.4 s to start the workers",
+            evidence=healthy_cpu(workload=_FRESH, restarts=_SHORT),
+            fires=True,
+        ),
+        Example(
+            name="restarts seen inside the measured loop only",
+            evidence=healthy_cuda(workload=_FRESH, restarts=None, off_step={"loader_restart": 0.35}),
+            fires=True,
+        ),
+        Example(name="long epochs", evidence=healthy_cpu(workload=_FRESH), fires=False),
+        Example(name="workers that persist", evidence=healthy_cpu(restarts=_SHORT), fires=False),
+        Example(
+            name="no workers",
+            evidence=healthy_cpu(
+                workload={"loaders": (train_loader(num_workers=0, persistent_workers=False),)}, restarts=_SHORT
+            ),
+            fires=False,
+        ),
+        Example(
+            name="no epoch's end was seen",
+            evidence=healthy_cpu(
+                workload=_FRESH, restarts=None, epoch_end={"seen": False, "seconds": {"loader_restart": None}}
+            ),
+            fires="abstains",
+        ),
+        Example(
+            name="three updates", evidence=few_updates(healthy_cpu(workload=_FRESH, restarts=_SHORT)), fires="abstains"
+        ),
+    ),
+)
