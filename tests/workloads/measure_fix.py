@@ -1,0 +1,152 @@
+"""Measures what a workload's fix really gives: original and fixed script in fresh processes, in turn.
+
+    python measure_fix.py                       every labelled script
+    python measure_fix.py gan_samples tabular   only those whose name contains one of the words
+    python measure_fix.py --seconds 10 --rounds 4 ...
+
+A healthy script is measured against every entry of its `tried`, which must not pay.
+The unit is the whole update a second of wall time, evaluation and checkpoints included.
+"""
+
+import argparse
+import json
+import os
+import runpy
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+WARM_UP_UPDATES = 10
+LONGEST_START_S = 180.0  # torch.compile of a first step can take a minute on two cores
+
+
+def count_updates(out: Path, seconds: float, warm_up_s: float, script: str, args: list[str]) -> None:
+    """Runs `script` as `python script args` would, counts updates for `seconds`, writes them to `out` and leaves."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    seen: dict[int, list] = {}  # optimizer -> [parameters, updates, updates at the window's start]
+    clock = {"first": None, "start": None}
+
+    def after_step(optimizer, _args, _kwargs):
+        now = time.perf_counter()
+        if id(optimizer) not in seen:
+            size = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+            seen[id(optimizer)] = [size, 0, 0, optimizer]
+        entry = seen[id(optimizer)]
+        entry[1] += 1
+        clock["first"] = clock["first"] or now
+        main = max(seen.values(), key=lambda e: e[0])
+        if clock["start"] is None:
+            if now - clock["first"] >= warm_up_s and main[1] >= WARM_UP_UPDATES and entry is main:
+                clock["start"] = now
+                for e in seen.values():
+                    e[2] = e[1]
+        elif now - clock["start"] >= seconds and entry is main:
+            updates = main[1] - main[2]
+            out.write_text(json.dumps({"updates": updates, "seconds": now - clock["start"]}))
+            os._exit(0)
+
+    register_optimizer_step_post_hook(after_step)
+    sys.argv = [script, *args]
+    sys.path[0] = str(Path(script).resolve().parent)
+    runpy.run_path(script, run_name="__main__")
+
+
+def rate(script: Path, args: list[str], seconds: float, warm_up_s: float) -> float:
+    """Updates a second of one fresh process, in a folder of its own that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="workload-") as scratch:
+        out = Path(scratch) / "count.json"
+        log = Path(scratch) / "output"
+        command = [sys.executable, str(HERE / "measure_fix.py"), "run", str(out), str(seconds), str(warm_up_s)]
+        with log.open("wb") as sink:
+            child = subprocess.Popen(
+                [*command, str(script), *args],
+                cwd=scratch, env={**os.environ, "TMPDIR": scratch}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                child.wait(timeout=LONGEST_START_S + warm_up_s + 4 * seconds)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                # A session of its own: loader workers that outlive the exit go with it, and nobody else does.
+                try:
+                    os.killpg(child.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                child.wait(timeout=10)
+        if not out.exists():
+            tail = log.read_text(errors="replace")[-2000:]
+            raise SystemExit(f"{script.name} {args}: no result (exit code {child.returncode})\n{tail}")
+        result = json.loads(out.read_text())
+        return result["updates"] / result["seconds"]
+
+
+def variant(script: Path, change: dict, folder: Path) -> tuple[Path, list[str] | None]:
+    """The script with a change's replacements applied, and its arguments (None: those of the original)."""
+    text = script.read_text()
+    for old, new in change.get("replace", []):
+        if old not in text:
+            raise SystemExit(f"{script.name}: the fix replaces {old!r}, which is not in the script")
+        text = text.replace(old, new)
+    fixed = folder / script.name
+    fixed.write_text(text)
+    return fixed, change.get("args")
+
+
+def compare(name: str, label: dict, change: dict, seconds: float, rounds: int) -> list[float]:
+    script = HERE / f"{name}.py"
+    folder = Path(tempfile.mkdtemp(prefix="workload-fix-"))
+    warm_up_s = label.get("warm_up_s", 2.0)
+    try:
+        fixed, args = variant(script, change, folder)
+        before = (script, label.get("args", []))
+        after = (fixed, before[1] if args is None else args)
+        ratios = []
+        for number in range(rounds):
+            pair = [before, after] if number % 2 == 0 else [after, before]
+            rates = [rate(path, arguments, seconds, warm_up_s) for path, arguments in pair]
+            if number % 2:
+                rates.reverse()
+            ratios.append(rates[1] / rates[0] / change.get("updates_for_same_work", 1.0))
+            print(f"  {name}: {rates[0]:.2f} -> {rates[1]:.2f} updates/s", file=sys.stderr, flush=True)
+        return ratios
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    labels = tomllib.loads((HERE / "labels.toml").read_text())
+    for name, label in labels.items():
+        if options.words and not any(word in name for word in options.words):
+            continue
+        changes = label["tried"] if label.get("healthy") else [label["fix"]]
+        for change in changes:
+            ratios = compare(name, label, change, options.seconds, options.rounds)
+            expected = label.get("gain", [0.0, 1.1])
+            middle = statistics.median(ratios)
+            verdict = "ok" if expected[0] <= middle <= expected[1] else "OUTSIDE"
+            what = change.get("what", label.get("rule"))
+            print(
+                f"{name:28} {what:22} {middle:6.2f}  ({min(ratios):.2f} .. {max(ratios):.2f})  label {expected} {verdict}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"]:
+        count_updates(Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), sys.argv[5], sys.argv[6:])
+    else:
+        main()
