@@ -34,10 +34,12 @@ class Window:
     warm_up_updates: int = 3
     min_updates: int = 5
     max_updates: int = 2000
+    least_updates: int = 2
+    """Not ended by `max_s` before so many were counted."""
     min_s: float = 0.0
     """Counted time that is enough, once `min_updates` are there."""
     max_s: float = 10.0
-    """The window ends after this long, settling included, once one update was counted."""
+    """The window ends after this long, settling included, once `least_updates` were counted."""
     sampler_hz: float = 0.0
     snapshot: str | None = None
     """Reserved: the state to start from."""

@@ -1,7 +1,7 @@
 """The controller's end of the private channel: a Unix socket in the run folder, one JSON message a line.
 
-A descriptor handed down does not survive `torchrun`, and the script's output is the script's: so every rank connects to a
-socket by its path and shows the token. What comes in is checked; a line that is no message ends the connection.
+A descriptor handed down does not survive `torchrun`, and the script's output is the script's: so every rank connects to
+a socket by its path and shows the token. What comes in is checked; a line that is no message ends the connection.
 """
 
 from __future__ import annotations

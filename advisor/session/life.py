@@ -100,7 +100,7 @@ class Life:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
             self.view = stack.enter_context(self._tier.prepare(Path(self._command.cwd), writable=[self._folder]))
             spec = self._write_spec(self.view)
-            argv = [self._command.interpreter, *_interpreter_flags(), str(BOOTSTRAP), str(spec)]
+            argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
                 start(
@@ -136,7 +136,8 @@ class Life:
         self._channel.send(wire.Stop("deadline"))
 
     def messages(self, until_s: float | None = None) -> Iterator[Any]:
-        """Messages as they come, until the life has ended or `until_s` (of time.monotonic) has passed.
+        """Messages as they come, and None now and then, until the life has ended or `until_s` (of time.monotonic) has
+        passed.
 
         Ends the process by itself when a limit is hit; `record.failure` then says which.
         """
@@ -149,6 +150,7 @@ class Life:
                     self._finish_after_goodbye()
                     return
                 continue
+            yield None
             if self._process.poll() is not None:
                 yield from self._last_words()
                 self._conclude()
@@ -315,8 +317,3 @@ class Life:
             stderr_tail=self.stderr_tail(),
             elapsed_s=self.elapsed_s,
         )
-
-
-def _interpreter_flags() -> list[str]:
-    """Flags that the user's own `python` command has no say in are left alone; output must come out as it is made."""
-    return []

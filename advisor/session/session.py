@@ -6,10 +6,9 @@ The plan is a generator: it yields windows and is sent what they gave, so what c
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .. import wire
 from ..progress import SILENT, Progress
@@ -18,7 +17,8 @@ from .isolation import Tier
 from .life import Life, LifeRecord, Limits
 
 Outcome = wire.WindowDone | wire.WindowRefused
-Planner = Generator[list[wire.Window], list["Outcome"], None]
+Planner = Generator[list[wire.Window], dict[str, Outcome], None]
+"""Yields windows; is sent all outcomes so far, by window id."""
 MAX_LIVES = 4
 """A script that ends before its windows do is started again, but each start costs its start-up."""
 STOP_GRACE_S = 5.0
@@ -116,7 +116,7 @@ class Session:
                     batch.take(message)
                     self._progress.window_done()
                 if batch.complete and not done:
-                    following = _next_windows(planner, batch.outcomes)
+                    following = _next_windows(planner, self.result.outcomes)
                     if following is None:
                         done = True
                         life.send_plan([], final=True)
@@ -161,26 +161,21 @@ class _Batch:
 
     def __init__(self, windows: Sequence[wire.Window]) -> None:
         self._windows = list(windows)
-        self.outcomes: list[Outcome] = []
+        self._known: set[str] = set()
 
     def take(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
+        self._known.add(outcome.id)
 
     @property
     def complete(self) -> bool:
-        return len(self.outcomes) >= len(self._windows)
+        return not self.missing()
 
     def missing(self) -> list[wire.Window]:
-        known = {outcome.id for outcome in self.outcomes}
-        return [window for window in self._windows if window.id not in known]
+        return [window for window in self._windows if window.id not in self._known]
 
 
-def _next_windows(planner: Planner, outcomes: list[Outcome]) -> list[wire.Window] | None:
+def _next_windows(planner: Planner, outcomes: dict[str, Outcome]) -> list[wire.Window] | None:
     try:
         return planner.send(outcomes)
     except StopIteration:
         return None
-
-
-def settings_of(window: wire.Window) -> Mapping[str, Any]:
-    return window.config

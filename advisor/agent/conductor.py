@@ -1,0 +1,253 @@
+"""Carries out the plan of windows: settles, counts, reports, switches; all of it between two updates."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import traceback
+from collections import deque
+from typing import Any, Callable
+
+from .. import wire
+from .bench import Bench
+from .clock import Update
+from .recorder import Recorder
+from .refused import Refused
+
+IDLE_WAIT_S = 120.0
+"""How long the script waits for more windows before it gives the controller up."""
+POLL_EVERY_NS = 50_000_000
+
+
+class Conductor:
+    """One plan, window by window. `instruments` are the things that watch while a window is counted."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        channel: Any,
+        instruments: Any,
+        rank: int,
+        leave: Callable[[str], None],
+        origin_s: float,
+    ) -> None:
+        self._bench = bench
+        self._channel = channel
+        self._instruments = instruments
+        self._rank = rank
+        self._leave = leave
+        self._origin_s = origin_s
+        self._queue: deque[wire.Window] = deque()
+        self._final = False
+        self._paused = True
+        self._window: wire.Window | None = None
+        self._what_if: Any = None
+        self._settling = 0
+        self._dropped = 0
+        self._window_begin_s = 0.0
+        self._count_begin_s = 0.0
+        self._recorder: Recorder | None = None
+        self._polled_ns = 0
+        self.failed = False
+
+    # --- the one entry --------------------------------------------------------------------------------------------
+
+    def on_update(self, update: Update) -> None:
+        """At the end of every update, outside all phases. A fault of ours ends the probe, never the script's state."""
+        try:
+            self._advance(update)
+        except Exception:
+            self.failed = True
+            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+            self._leave("agent error")
+
+    def _advance(self, update: Update) -> None:
+        window = self._window
+        if window is None:
+            self._next_window()
+            return
+        if self._recorder is None:
+            self._dropped += 1
+            self._settling -= 1
+            if self._settling <= 0 or self._spent_s() > window.max_s / 2:
+                self._begin_counting(window)
+            return
+        self._recorder.add(update)
+        if self._enough(window):
+            self._finish(window, None)
+            self._next_window()
+        elif update.end_ns - self._polled_ns > POLL_EVERY_NS:
+            self._polled_ns = update.end_ns
+            self._read_messages(self._channel.poll())
+
+    def _enough(self, window: wire.Window) -> bool:
+        assert self._recorder is not None
+        count = len(self._recorder.updates)
+        return (
+            count >= window.max_updates
+            or (count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9)
+            or (count >= window.least_updates and self._spent_s() >= window.max_s)
+        )
+
+    def _spent_s(self) -> float:
+        return time.perf_counter() - self._window_begin_s
+
+    # --- from window to window --------------------------------------------------------------------------------------
+
+    def _next_window(self) -> None:
+        self._read_messages(self._channel.poll())
+        while True:
+            while not self._queue:
+                if self._final:
+                    self._leave("plan done")
+                    return
+                self._paused = True
+                self._channel.send(wire.Idle(self._rank, self._bench.clock.updates))
+                messages = self._channel.wait(IDLE_WAIT_S)
+                if not messages:
+                    self._leave("no controller")
+                    return
+                self._read_messages(messages)
+            window = self._queue.popleft()
+            try:
+                if self._enter(window):
+                    return
+            except Refused as refusal:
+                self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", str(refusal)))
+                self._leave_window(window)
+
+    def _read_messages(self, messages: list[Any]) -> None:
+        for message in messages:
+            if isinstance(message, wire.Plan):
+                self._queue.extend(message.windows)
+                self._final = message.final
+            else:
+                self._finish_early("stopped")
+                self._leave("stopped")
+
+    def _enter(self, window: wire.Window) -> bool:
+        """Begin a window; False where it was over at once (a drain)."""
+        from .. import whatif
+
+        bench = self._bench
+        changed = bench.set_config(window.config)
+        bench.loaders.hold_ends = not window.natural
+        self._what_if = whatif.get(window.what_if) if window.what_if else None
+        self._window_begin_s = time.perf_counter()
+        if window.kind == "drain":
+            self._drain(window)
+            return False
+        settle = window.warm_up_updates
+        if self._what_if is not None:
+            self._what_if.enter(bench)
+            settle = max(settle, self._what_if.settle_updates)
+            changed = True
+        if self._paused or changed:
+            settle = max(settle, self._in_flight_updates())
+        if window.kind == "epoch_end":
+            bench.loaders.end_epoch_now()
+        self._paused = False
+        self._window = window
+        self._dropped = 0
+        self._settling = settle
+        self._recorder = None
+        self._instruments.enter(window)
+        if settle == 0:
+            self._begin_counting(window)
+        return True
+
+    def _in_flight_updates(self) -> int:
+        """Updates that are fed by batches which were fetched before the switch or during the pause."""
+        batches: int = self._bench.loaders.in_flight_batches()
+        return math.ceil(batches / max(1.0, self._instruments.micro_steps_per_update()))
+
+    def _begin_counting(self, window: wire.Window) -> None:
+        self._instruments.begin(window)
+        self._recorder = self._instruments.recorder()
+        self._count_begin_s = time.perf_counter() - self._origin_s
+
+    def _drain(self, window: wire.Window) -> None:
+        self._instruments.enter(window)
+        self._instruments.begin(window)
+        report = self._what_if.drain(self._bench, window.max_s)
+        extra = {**report, **self._instruments.finish_drain(window)}
+        self._paused = True  # workers of the script's own loader filled their queue meanwhile
+        if "refused" in report:
+            raise Refused(str(report["refused"]))
+        self._channel.send(self._empty_report(window, extra))
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def _finish(self, window: wire.Window, cut_short: str | None) -> None:
+        recorder, self._recorder = self._recorder, None
+        self._window = None
+        watched = self._instruments.finish(window)
+        columns = recorder.columns() if recorder is not None else _no_columns()
+        self._leave_window(window)
+        self._channel.send(
+            wire.WindowDone(
+                rank=self._rank,
+                id=window.id,
+                start_s=self._count_begin_s,
+                samples_from=self._instruments.samples_from(),
+                dropped_updates=self._dropped,
+                cut_short=cut_short,
+                **columns,
+                **watched,
+            )
+        )
+        self._instruments.after_report(window)
+
+    def _leave_window(self, window: wire.Window) -> None:
+        what_if, self._what_if = self._what_if, None
+        if what_if is not None and what_if.leave is not None:
+            what_if.leave(self._bench)
+        self._instruments.leave(window)
+
+    def _finish_early(self, why: str) -> None:
+        """Report what was counted of the present window."""
+        window = self._window
+        if window is not None and self._recorder is not None and self._recorder.updates:
+            self._finish(window, why)
+        self._window = None
+
+    def script_ends(self, why: str) -> None:
+        """The script ends by itself, well or not: what was counted until now is not lost."""
+        try:
+            self._finish_early(why)
+        except Exception:
+            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+
+    def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
+        return wire.WindowDone(
+            rank=self._rank,
+            id=window.id,
+            start_s=time.perf_counter() - self._origin_s,
+            samples_from=self._instruments.samples_from(),
+            dropped_updates=0,
+            extra=extra,
+            lines=extra.pop("lines", []),
+            hits=extra.pop("hits", 0),
+            **_no_columns(),
+        )
+
+
+def _no_columns() -> dict[str, Any]:
+    return {
+        "wall_s": [],
+        "phases_s": {},
+        "off_step_s": {},
+        "micro_steps": [],
+        "samples": [],
+        "losses": [],
+    }
+
+
+def flush_streams() -> None:
+    """What the script has printed is not lost when the process leaves without its own end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue

@@ -1,0 +1,115 @@
+"""What watches while a window is counted: sampler, loader sums, memory, garbage collector, CPU time, tracers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from .. import wire
+from .bench import Bench
+from .recorder import Recorder
+
+
+class Instruments:
+    """Switched by the conductor: `enter` before settling, `begin` when counting starts, `finish` at its end."""
+
+    def __init__(
+        self, bench: Bench, sampler: Any, memory: Any, garbage: Any, off_step: Any, tracing: Any, on_report: Any
+    ) -> None:
+        self._bench = bench
+        self._sampler = sampler
+        self._memory = memory
+        self._garbage = garbage
+        self._off_step = off_step
+        self._tracing = tracing
+        self._on_report = on_report
+        self._cpu_begin_s = 0.0
+        self._micro_steps = 1.0
+
+    def recorder(self) -> Recorder:
+        device = self._bench.device
+        read_device = device.allocated_bytes if device is not None else None
+        return Recorder(self._memory.rss_bytes, read_device, device)
+
+    def enter(self, window: wire.Window) -> None:
+        if window.kind == "bare":
+            self._suspend()
+
+    def begin(self, window: wire.Window) -> None:
+        if window.sampler_hz > 0:
+            self._sampler.start(window.sampler_hz)
+        if self._bench.device is not None:
+            self._bench.device.reset_peak()
+        if window.kind == "trace":
+            self._tracing.start()
+        self._bench.loaders.take_sums()
+        self._garbage.take()
+        self._cpu_begin_s = time.process_time()
+
+    def finish(self, window: wire.Window) -> dict[str, Any]:
+        """The parts of `wire.WindowDone` that are sums over the window."""
+        cpu_s = time.process_time() - self._cpu_begin_s
+        gc_s, collections = self._garbage.take()
+        hits, lines = self._stop_sampler(window)
+        sums = self._bench.loaders.take_sums()
+        device = self._bench.device
+        return {
+            "cpu_s": cpu_s,
+            "gc_s": gc_s,
+            "gc_collections": collections,
+            "hits": hits,
+            "lines": lines,
+            "loader": wire.LoaderSums(**sums) if sums else None,
+            "device_peak_bytes": device.peak_bytes() if device is not None else None,
+            "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
+            "extra": self._tracing.stop() if window.kind == "trace" else {},
+        }
+
+    def finish_drain(self, window: wire.Window) -> dict[str, Any]:
+        hits, lines = self._stop_sampler(window)
+        return {"hits": hits, "lines": lines}
+
+    def leave(self, window: wire.Window) -> None:
+        if window.kind == "bare":
+            self._resume()
+
+    def after_report(self, window: wire.Window) -> None:
+        self._on_report(window)
+
+    def samples_from(self) -> str:
+        found: str = self._bench.loaders.samples_from
+        if self._bench.loaders.train is None:
+            return "leading dimension" if self._bench.roots.settled() else "not known"
+        return found
+
+    def micro_steps_per_update(self) -> float:
+        return self._micro_steps
+
+    def saw_micro_steps(self, count: int) -> None:
+        """Of the update that just ended; a running mean is enough to know how many batches an update takes."""
+        self._micro_steps += 0.2 * (count - self._micro_steps)
+
+    def _stop_sampler(self, window: wire.Window) -> tuple[int, list[wire.SampledLine]]:
+        if window.sampler_hz <= 0:
+            return 0, []
+        self._sampler.stop()
+        hits, lines = self._sampler.take()
+        return hits, lines
+
+    def _suspend(self) -> None:
+        self._bench.roots.suspend()
+        self._bench.steps.suspend()
+        self._bench.loaders.suspend()
+        self._off_step.suspend()
+
+    def _resume(self) -> None:
+        self._off_step.resume()
+        self._bench.loaders.resume()
+        self._bench.steps.resume()
+        self._bench.roots.resume()
+
+
+def plain(value: Any) -> Any:
+    """A dataclass as what JSON can carry."""
+    return asdict(value)

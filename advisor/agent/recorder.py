@@ -1,0 +1,97 @@
+"""The columns of one window: what every counted update was made of."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from .clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
+
+WEAK_MAJORITY = 0.5
+"""A model that no optimizer owns and that is evaluated in at least this share of the updates is a teacher, part of the
+update; in fewer it is an evaluation beside it."""
+MAX_MEMORY_POINTS = 200
+MEMORY_EVERY_S = 0.02
+
+
+class Recorder:
+    """Collects updates while a window is counted; turns them into the columns of `WindowDone`."""
+
+    def __init__(self, read_rss: Any, read_device: Any, device: Any = None) -> None:
+        self._read_rss = read_rss
+        self._read_device = read_device
+        self._device = device
+        self.updates: list[Update] = []
+        self.counted_ns = 0
+        self._rss: list[int] = []
+        self._device_bytes: list[int] = []
+        self._memory_at = 0.0
+
+    def add(self, update: Update) -> None:
+        self.updates.append(update)
+        self.counted_ns += update.end_ns - update.begin_ns
+        now = time.perf_counter()
+        if now - self._memory_at >= MEMORY_EVERY_S:
+            self._memory_at = now
+            self._rss.append(self._read_rss())
+            if self._read_device is not None:
+                self._device_bytes.append(self._read_device())
+        if self._device is not None:
+            self._device.resolve_ready(self.updates)
+
+    def columns(self) -> dict[str, Any]:
+        """Everything of `wire.WindowDone` that is a column. Reads losses: the device is waited for here, only here."""
+        if self._device is not None:
+            self._device.synchronize()
+            self._device.resolve_ready(self.updates)
+        weak = sum(update.weak_evaluation_ns is not None for update in self.updates)
+        weak_is_evaluation = weak < WEAK_MAJORITY * len(self.updates)
+        phases: dict[str, list[float]] = {name: [] for name in PHASE_NAMES[:IN_STEP]}
+        off_step: dict[str, list[float]] = {
+            "evaluation": [],
+            "checkpoint": [],
+            "logging": [],
+            "loader_restart": [],
+        }
+        for update in self.updates:
+            spans = [update.evaluation_ns]
+            if weak_is_evaluation:
+                spans.append(update.weak_evaluation_ns)
+            inside = _longest(spans)
+            for index in range(IN_STEP):
+                phases[PHASE_NAMES[index]].append((update.phases_ns[index] - inside[index]) / 1e9)
+            off_step["evaluation"].append((sum(inside[:IN_STEP]) + inside[RESTART]) / 1e9)
+            off_step["checkpoint"].append(update.phases_ns[CHECKPOINT] / 1e9)
+            off_step["logging"].append(update.phases_ns[LOGGING] / 1e9)
+            off_step["loader_restart"].append((update.phases_ns[RESTART] - inside[RESTART]) / 1e9)
+        return {
+            "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in self.updates],
+            "phases_s": phases,
+            "off_step_s": off_step,
+            "micro_steps": [update.micro_steps for update in self.updates],
+            "samples": [update.samples for update in self.updates],
+            "losses": _read_losses([update.loss for update in self.updates]),
+            "rss_bytes": _thin(self._rss),
+            "device_bytes": _thin(self._device_bytes),
+        }
+
+
+def _longest(spans: list[list[int] | None]) -> list[int]:
+    """The span that holds the others: weak and strong evaluation overlap where one model teaches the other."""
+    known = [span for span in spans if span is not None]
+    return max(known, key=sum) if known else [0] * len(PHASE_NAMES)
+
+
+def _thin(values: list[int]) -> list[int]:
+    step = max(1, -(-len(values) // MAX_MEMORY_POINTS))
+    return values[::step]
+
+
+def _read_losses(losses: list[Any]) -> list[float | None]:
+    values: list[float | None] = []
+    for loss in losses:
+        try:
+            values.append(float(loss) if loss is not None and loss.numel() == 1 else None)
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            values.append(None)
+    return values

@@ -1,0 +1,224 @@
+"""Backward passes and optimizer steps: what a micro-step and an update are."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import Any, Callable
+
+from .clock import BACKWARD, OPTIMIZER, StepClock
+
+BACKWARDS_WITHOUT_OPTIMIZER = 8
+"""So many backwards with no optimizer step: the script updates its parameters by hand, and a backward ends the
+update. Gradient accumulation over more than this is seen before any step only in the first update, a warm-up."""
+
+
+class OptimizerRecord:
+    """One optimizer that stepped."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.ref = weakref.ref(optimizer)
+        self.parameters = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+        self.steps = 0
+
+
+class Steps:
+    """Patches `torch.autograd.backward` and `grad`, hooks all optimizers, and tells the clock where updates end."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self._records: dict[int, OptimizerRecord] = {}
+        self._main: OptimizerRecord | None = None
+        self._forward_seen = False
+        self._any_forward = False
+        self._backwards = 0
+        self._closure_depth = 0
+        self._restore: list[Callable[[], None]] = []
+        self._skipped: list[tuple[Any, Any]] = []
+        self.before_first_step: Callable[[], None] = _nothing
+        """Called before every step while the roots are still sought."""
+        self.closures_seen = False
+
+    # --- what others ask ------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> list[tuple[Any, OptimizerRecord, bool]]:
+        """(optimizer, record, whether it is the main one), the largest first."""
+        alive = [(record.ref(), record, record is self._main) for record in self._records.values()]
+        return sorted(
+            [(optimizer, record, main) for optimizer, record, main in alive if optimizer is not None],
+            key=lambda entry: -entry[1].parameters,
+        )
+
+    def owned_parameters(self) -> set[int]:
+        """Ids of the parameters that an optimizer which stepped owns."""
+        return {
+            id(parameter)
+            for optimizer, _record, _main in self.optimizers()
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+
+    def by_hand(self) -> bool:
+        """Whether the script updates with no optimizer at all."""
+        return self._main is None and self._backwards > BACKWARDS_WITHOUT_OPTIMIZER
+
+    def saw_training_forward(self) -> None:
+        self._forward_seen = True
+        self._any_forward = True
+
+    # --- installing -------------------------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Right after torch was imported."""
+        import torch
+        from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+        register_optimizer_step_pre_hook(self._before_step)
+        register_optimizer_step_post_hook(self._after_step)
+        self._backward_original = torch.autograd.backward
+        self._grad_original = torch.autograd.grad
+        self._zero_original = torch.optim.Optimizer.zero_grad
+        self._patches = (
+            (torch.autograd, "backward", self._backward_original, self._timed_backward(self._backward_original)),
+            (torch.autograd, "grad", self._grad_original, self._timed_grad(self._grad_original)),
+            (torch.optim.Optimizer, "zero_grad", self._zero_original, self._timed_zero(self._zero_original)),
+        )
+        self.resume()
+
+    def suspend(self) -> None:
+        """Leave only the end of an update: for windows that measure what the hooks cost."""
+        for owner, name, original, _timed in self._patches:
+            setattr(owner, name, original)
+
+    def resume(self) -> None:
+        for owner, name, _original, timed in self._patches:
+            setattr(owner, name, timed)
+
+    # --- backward -----------------------------------------------------------------------------------------------------
+
+    def _timed_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+
+        @functools.wraps(original)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            if not clock.mine():
+                if self._records or clock.updates:
+                    return original(tensors, *args, **kwargs)
+                clock.own()
+            outermost = not clock.inside(BACKWARD)
+            # Where no root is known yet, a backward is all there is to count by.
+            if outermost and (self._forward_seen or not self._any_forward):
+                loss = tensors if hasattr(tensors, "detach") else tensors[0]
+                clock.micro_step(loss.detach())
+                self._forward_seen = False
+            clock.push(BACKWARD)
+            try:
+                return original(tensors, *args, **kwargs)
+            finally:
+                clock.pop()
+                if outermost:
+                    self._backwards += 1
+                    if self.by_hand():
+                        self._end_by_hand()
+
+        return backward
+
+    def _timed_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+
+        @functools.wraps(original)
+        def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if not clock.mine():
+                return original(outputs, *args, **kwargs)
+            clock.push(BACKWARD)
+            try:
+                return original(outputs, *args, **kwargs)
+            finally:
+                clock.pop()
+
+        return grad
+
+    def _timed_zero(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+
+        @functools.wraps(original)
+        def zero_grad(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            if not clock.mine():
+                return original(optimizer, *args, **kwargs)
+            clock.push(OPTIMIZER)
+            try:
+                return original(optimizer, *args, **kwargs)
+            finally:
+                clock.pop()
+
+        return zero_grad
+
+    def _end_by_hand(self) -> None:
+        self.before_first_step()
+        self._clock.end_update()
+
+    # --- optimizer ----------------------------------------------------------------------------------------------------
+
+    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        clock = self._clock
+        if not clock.mine():
+            if self._records:
+                return
+            clock.own()
+        if id(optimizer) not in self._records or self._records[id(optimizer)].ref() is not optimizer:
+            self._adopt(optimizer)
+        # The profiling wrapper of torch hands over (self, *args): a closure is the argument behind it.
+        if len(args) > 1 or (kwargs and kwargs.get("closure") is not None):
+            self.closures_seen = True
+        self.before_first_step()
+        clock.push(OPTIMIZER)
+
+    def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        clock = self._clock
+        if not clock.mine():
+            return
+        clock.pop()
+        record = self._records.get(id(optimizer))
+        if record is None:
+            return
+        record.steps += 1
+        if record is self._main:
+            clock.reset_stack()  # a step that raised, and was caught by the script, left its phase behind
+            clock.end_update()
+
+    def _adopt(self, optimizer: Any) -> None:
+        record = OptimizerRecord(optimizer)
+        self._records[id(optimizer)] = record
+        if self._main is None or self._main.ref() is None or record.parameters > self._main.parameters:
+            self._main = record
+
+    # --- the what-if with no update -----------------------------------------------------------------------------------
+
+    def skip_updates(self, on: bool) -> None:
+        """While on, `step()` of every optimizer runs its closure and changes nothing; state and rates stay."""
+        if on and not self._skipped:
+            for optimizer, _record, _main in self.optimizers():
+                self._skipped.append((optimizer, optimizer.__dict__.get("step")))
+                optimizer.__dict__["step"] = self._empty_step(optimizer)
+        elif not on:
+            for optimizer, previous in self._skipped:
+                if previous is None:
+                    optimizer.__dict__.pop("step", None)
+                else:
+                    optimizer.__dict__["step"] = previous
+            self._skipped = []
+
+    def _empty_step(self, optimizer: Any) -> Callable[..., Any]:
+        def step(closure: Callable[[], Any] | None = None, *_args: Any, **_kwargs: Any) -> Any:
+            self._clock.push(OPTIMIZER)
+            result = closure() if closure is not None else None
+            self._after_step(optimizer, (), {})
+            return result
+
+        # Schedulers look for these marks to warn of a wrong order of calls.
+        step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+        return step
+
+
+def _nothing() -> None:
+    return None

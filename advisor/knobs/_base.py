@@ -1,0 +1,38 @@
+"""What a knob is: one setting of a training that can be changed from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+TIERS = ("exact", "resampled", "numerics", "training")
+"""What a knob may do to the training, mildest first; see `advisor explain`."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values worth trying here, the script's own left out; `why_closed` where there are none."""
+
+    values: tuple[Any, ...] = ()
+    why: str = ""
+    """Why these values."""
+    why_closed: str | None = None
+
+
+@dataclass(frozen=True)
+class Knob:
+    """`apply` and `restore` run in the script's process, between two updates; `values` and `tier` in the controller."""
+
+    id: str
+    title: str
+    scope: str
+    """`live`, or `launch` when a new process is needed."""
+    values: Callable[[Hardware, Workload], Values]
+    tier: Callable[[Hardware, Workload], str]
+    apply: Callable[[Any, Any], None]
+    """(bench, value); raises Refused with a reason where this script cannot take it."""
+    restore: Callable[[Any], None]
+    """(bench): the script as written again."""

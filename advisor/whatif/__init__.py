@@ -1,0 +1,32 @@
+"""The what-ifs, one a file; found by the instance `WHAT_IF` that each file must hold."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from ._base import WhatIf
+
+__all__ = ["WhatIf", "all_what_ifs", "get"]
+
+
+def get(name: str) -> WhatIf:
+    """The what-if of that id; KeyError where there is no such file."""
+    for what_if in all_what_ifs():
+        if what_if.id == name:
+            return what_if
+    raise KeyError(f"no what-if is called {name!r}; there are {[known.id for known in all_what_ifs()]}")
+
+
+def all_what_ifs() -> list[WhatIf]:
+    """All of them, in the order of their ids. A file without its instance raises with its path."""
+    found = []
+    for entry in pkgutil.iter_modules(__path__):
+        if entry.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{entry.name}")
+        what_if = getattr(module, "WHAT_IF", None)
+        if not isinstance(what_if, WhatIf) or what_if.id != entry.name:
+            raise TypeError(f"{module.__file__}: needs WHAT_IF, a WhatIf whose id is {entry.name!r}")
+        found.append(what_if)
+    return found

@@ -1,0 +1,40 @@
+"""Twice the samples a micro-batch: near two where overhead dominates, near one where the arithmetic does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import WhatIf
+
+if TYPE_CHECKING:
+    from ..types import Workload
+
+
+def _applies(workload: Workload) -> str | None:
+    loader = workload.train_loader
+    if loader is None:
+        return "no DataLoader feeds the updates"
+    if loader.batch_size is None:
+        return "the loader does not say its batch size"
+    if loader.length_samples is not None and loader.length_samples < 2 * loader.batch_size:
+        return f"the dataset has {loader.length_samples} samples, fewer than two batches of {loader.batch_size}"
+    return None
+
+
+def _enter(bench: Any) -> None:
+    bench.loaders.switch(batch_size=2 * bench.loaders.batch_size())
+
+
+def _leave(bench: Any) -> None:
+    bench.loaders.switch()
+
+
+WHAT_IF = WhatIf(
+    id="micro_batch_doubled",
+    title="twice the samples in a micro-batch",
+    applies=_applies,
+    enter=_enter,
+    leave=_leave,
+    may_break=True,
+    per_sample=True,
+)

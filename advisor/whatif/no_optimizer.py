@@ -1,0 +1,35 @@
+"""Every `step()` changes nothing: what the update of the parameters costs, with what it does to the caches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import WhatIf
+
+if TYPE_CHECKING:
+    from ..types import Workload
+
+
+def _applies(workload: Workload) -> str | None:
+    if workload.main_optimizer is None:
+        return "no optimizer of torch.optim steps in this script"
+    if workload.facts.get("closures") == "yes":
+        return "the optimizer runs the forward pass itself, through a closure"
+    return None
+
+
+def _enter(bench: Any) -> None:
+    bench.steps.skip_updates(True)
+
+
+def _leave(bench: Any) -> None:
+    bench.steps.skip_updates(False)
+
+
+WHAT_IF = WhatIf(
+    id="no_optimizer",
+    title="an update of the parameters that costs nothing",
+    applies=_applies,
+    enter=_enter,
+    leave=_leave,
+)
