@@ -71,6 +71,8 @@ class StepClock:
         self.events = 0
         """Grows with everything seen; a watcher tells a hang by its standing still."""
         self.updates = 0
+        self.evaluations_ended = 0
+        """Evaluating calls that came back (the weak ones left out); tells the sampler that an evaluation went on."""
         self.device: Any = None
         """Set on an accelerator: records an event at every boundary (see `device.py`)."""
         self.on_update: Callable[[Update], None] = _nothing
@@ -138,12 +140,22 @@ class StepClock:
             self._weak_begin = self._weak_begin or sums
         else:
             self._span_begin = self._span_begin or sums
+        if self.device is not None:
+            self.device.mark_evaluation(begins=True, weak=weak)
 
     def evaluation_ends(self, weak: bool = False) -> None:
         if weak:
             self._weak_end = self._settled()
         else:
             self._span_end = self._settled()
+            self.evaluations_ended += 1
+        if self.device is not None:
+            self.device.mark_evaluation(begins=False, weak=weak)
+
+    @property
+    def in_evaluation_span(self) -> bool:
+        """Whether an evaluating call has begun in this update; readable from the sampler's thread."""
+        return self._span_begin is not None
 
     def micro_step(self, loss: Any) -> None:
         """A backward that follows a forward has begun; `loss` is kept on its device, never read here."""

@@ -1,0 +1,199 @@
+"""Whose code a frame runs: the user's, a library's, torch's, our own; and what the frames below a user's line do."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import site
+import sys
+import sysconfig
+from types import CodeType, FrameType
+
+USER, LIBRARY, TORCH, OWN, BOOTSTRAP = range(5)
+
+_OWN_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OWN_PARTS = tuple(os.path.join(_OWN_ROOT, name) for name in ("agent", "knobs", "whatif", "wire.py", "api.py"))
+"""Not the whole package: the demo's script is a user's script."""
+_BOOTSTRAP_FILES = ("runpy.py", "threading.py", "importlib", "concurrent", "multiprocessing", "bdb.py", "cProfile.py")
+_BOOTSTRAP_TORCH = (os.path.join("torch", "utils", "data"), os.path.join("torch", "multiprocessing"))
+_INTERACTIVE = ("<stdin>", "<ipython-input")
+
+Line = tuple[str, int, str]
+"""File, line and function."""
+
+_MODULE_KINDS = {
+    # Whole modules, by a piece of their path, whose work has one name; the first that fits is taken.
+    os.path.join("torch", "serialization.py"): "checkpoint",
+    os.path.join("torch", "distributed", "checkpoint"): "checkpoint",
+    os.path.join("safetensors", ""): "checkpoint",
+    os.path.join("torch", "utils", "tensorboard"): "logging",
+    os.path.join("tensorboard", ""): "logging",
+    os.path.join("tensorboardX", ""): "logging",
+    os.path.join("tqdm", ""): "logging",
+    os.path.join("wandb", ""): "logging",
+    os.path.join("mlflow", ""): "logging",
+    os.path.join("rich", ""): "logging",
+    os.path.join("matplotlib", ""): "logging",
+    os.path.join("logging", "__init__.py"): "logging",
+    os.path.join("logging", "handlers.py"): "logging",
+    os.path.join("PIL", ""): "io",
+    os.path.join("imageio", ""): "io",
+    os.path.join("h5py", ""): "io",
+    os.path.join("urllib", ""): "io",
+    os.path.join("http", ""): "io",
+    os.path.join("requests", ""): "io",
+    os.path.join("s3fs", ""): "io",
+    os.path.join("fsspec", ""): "io",
+}
+_STDLIB_KINDS = {
+    "copy.py": "copy",
+    "zipfile.py": "io",
+    "tarfile.py": "io",
+    "gzip.py": "io",
+    "lzma.py": "io",
+    "bz2.py": "io",
+    "socket.py": "io",
+    "ssl.py": "io",
+    # Waiting for another thread or process is doing nothing.
+    "queue.py": "sleep",
+    "threading.py": "sleep",
+    "selectors.py": "sleep",
+    "multiprocessing": "sleep",
+    "concurrent": "sleep",
+    "pathlib.py": "io",
+    "glob.py": "io",
+    "shutil.py": "io",
+    "tempfile.py": "io",
+    "subprocess.py": "io",
+    "sqlite3": "io",
+    "codecs.py": "io",
+}
+_FUNCTION_KINDS = {
+    ("json", "dump"): "logging",
+    ("csv", "writerow"): "logging",
+    ("csv", "writerows"): "logging",
+}
+_NUMPY_IO = ("_npyio_impl.py", "npyio.py", "format.py", "_format_impl.py", "_memmap.py", "memmap.py")
+
+
+class Frames:
+    """Reads stacks. Every answer about a file or a code object is remembered, so a deep stack costs a few µs."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, int] = {}
+        self._kinds: dict[CodeType, str | None] = {}
+        paths = sysconfig.get_paths()
+        self._library_roots = tuple(
+            os.path.join(os.path.abspath(path), "")
+            for path in {*(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), *_site_folders()}
+        )
+        self._stdlib = os.path.join(os.path.abspath(paths["stdlib"]), "")
+        torch = sys.modules.get("torch")
+        self._torch_root = _folder_of(torch)
+        self._main_root = _main_root()
+
+    def owner(self, filename: str) -> int:
+        """USER, LIBRARY, TORCH, OWN or BOOTSTRAP."""
+        found = self._files.get(filename)
+        if found is None:
+            found = self._files[filename] = self._find_owner(filename)
+        return found
+
+    def _find_owner(self, filename: str) -> int:
+        if filename.startswith("<"):
+            return USER if filename.startswith(_INTERACTIVE) else BOOTSTRAP
+        path = os.path.abspath(filename)
+        if path.startswith(_OWN_PARTS):
+            return OWN
+        if self._torch_root is None:
+            self._torch_root = _folder_of(sys.modules.get("torch"))
+        if self._torch_root is not None and path.startswith(self._torch_root):
+            inner = os.path.join("torch", path[len(self._torch_root) :])
+            return BOOTSTRAP if inner.startswith(_BOOTSTRAP_TORCH) else TORCH
+        if path.startswith(self._stdlib) and not _installed(path):
+            first = path[len(self._stdlib) :].split(os.sep, 1)[0]
+            return BOOTSTRAP if first in _BOOTSTRAP_FILES else LIBRARY
+        is_main = self._main_root is not None and path.startswith(self._main_root)
+        is_library = _installed(path) or path.startswith(self._library_roots)
+        return LIBRARY if is_library and not is_main else USER
+
+    def line(self, frame: FrameType | None) -> Line:
+        """The innermost line of the user; of a library's outermost frame where the stack holds no user code."""
+        files, outermost = self._files, None
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            owner = files.get(filename)
+            if owner is None:
+                owner = self.owner(filename)
+            if owner == USER:
+                return filename, frame.f_lineno or 0, frame.f_code.co_name
+            if owner in (LIBRARY, TORCH):
+                outermost = frame
+            frame = frame.f_back
+        if outermost is None:
+            return "", 0, ""
+        return outermost.f_code.co_filename, outermost.f_lineno or 0, outermost.f_code.co_name
+
+    def library_line(self, frame: FrameType | None) -> str:
+        """The library's frame nearest to the call, where a library and not the user's line itself made it; else ""."""
+        while frame is not None:
+            owner = self.owner(frame.f_code.co_filename)
+            if owner == USER:
+                return ""
+            if owner == LIBRARY:
+                parts = frame.f_code.co_filename.split(os.sep)
+                return "{}:{}".format("/".join(parts[-2:]), frame.f_lineno)
+            frame = frame.f_back
+        return ""
+
+    def kind(self, code: CodeType) -> str | None:
+        """What the work of a library's function is called; None where it has no name of its own."""
+        if code not in self._kinds:
+            self._kinds[code] = self._find_kind(code)
+        return self._kinds[code]
+
+    def _find_kind(self, code: CodeType) -> str | None:
+        if code.co_flags & inspect.CO_GENERATOR:
+            return None  # a progress bar around a loader is a generator: the wait in it is no logging
+        path = os.path.abspath(code.co_filename)
+        if path.startswith(self._stdlib):
+            inner = path[len(self._stdlib) :]
+            first = inner.split(os.sep, 1)[0]
+            named = _FUNCTION_KINDS.get((first.split(".")[0], code.co_name))
+            if named or first in _STDLIB_KINDS:
+                return named or _STDLIB_KINDS[first]
+        if os.sep + "numpy" + os.sep in path and os.path.basename(path) in _NUMPY_IO:
+            return "io"
+        for piece, kind in _MODULE_KINDS.items():
+            if os.sep + piece in path:
+                return kind
+        return "torch" if self.owner(code.co_filename) == TORCH else None
+
+
+def _installed(path: str) -> bool:
+    return f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path
+
+
+def _site_folders() -> list[str]:
+    """A virtual environment's own folders; the module `site` may be missing some of its functions in old ones."""
+    folders = list(getattr(site, "getsitepackages", list)())
+    return [*folders, site.getusersitepackages()] if site.ENABLE_USER_SITE else folders
+
+
+def _folder_of(module: object) -> str | None:
+    name = getattr(module, "__file__", None)
+    return os.path.join(os.path.dirname(os.path.abspath(name)), "") if name else None
+
+
+def _main_root() -> str | None:
+    """The file of `__main__`; its whole top package where `-m` runs one out of the installed ones."""
+    name = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not name:
+        return None
+    path: str = os.path.abspath(name)
+    for folder in ("site-packages", "dist-packages"):
+        head, found, tail = path.partition(os.sep + folder + os.sep)
+        if found:
+            top = tail.split(os.sep, 1)[0]
+            return head + found + (os.path.join(top, "") if os.sep in tail else top)
+    return path
