@@ -129,6 +129,32 @@ def test_v1_container_whose_mount_shows_only_its_own_group(tmp_path: Path) -> No
     assert limits(root).quota_cpus == 1.5
 
 
+def test_v1_group_below_the_one_that_the_mount_shows(tmp_path: Path) -> None:
+    root = write_tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:cpu,cpuacct:/docker/3f2a/job\n",
+            "proc/self/mountinfo": V1_MOUNTS.replace("0:29 / ", "0:29 /docker/3f2a "),
+            "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "150000\n",
+            "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+        },
+    )
+    assert limits(root).quota_cpus == 1.5
+
+
+def test_v1_groups_of_two_controllers_are_not_mixed(tmp_path: Path) -> None:
+    # Ours is /job for the CPU, but not for the memory: that /job is somebody else's.
+    root = write_tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "11:memory:/\n4:cpu,cpuacct:/job\n",
+            "proc/self/mountinfo": V1_MOUNTS,
+            "sys/fs/cgroup/memory/job/memory.limit_in_bytes": f"{GIB}\n",
+        },
+    )
+    assert limits(root).memory_limit_bytes is None
+
+
 def test_path_that_is_not_below_the_mount_falls_back_to_what_is_seen(tmp_path: Path) -> None:
     root = write_tree(
         tmp_path,

@@ -48,6 +48,8 @@ def torch(**changes: Any) -> Hardware:
             "runs CUDA up to 12.4",
         ),
         (torch(architectures=("sm_70", "sm_80")), "architecture_missing", "sm_90"),
+        # Code for 9.1 does not run on 9.0.
+        (torch(architectures=("sm_91",)), "architecture_missing", "sm_90"),
         (torch(version="2.4.1"), "old_torch", "2.4.1"),
         (machine(torch=None, torch_error="no torch"), "torch_missing", "no torch"),
         (machine(without_driver=("NVIDIA 0x2330",)), "driver_missing", "NVIDIA 0x2330"),
