@@ -1,9 +1,140 @@
-"""Experiment trackers in a probe: offline, so that measuring leaves nothing on a server and asks for no login."""
+"""Experiment trackers in a probe: offline, so that measuring leaves nothing on a server and asks for no login.
+
+Most obey an environment variable, which the script's own children inherit. Where an argument in the script's code
+would win over it, the tracker's entry is patched after its import. What a tracker writes to disk falls into the
+throw-away view. TensorBoard is left alone: it only writes files.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
+from typing import Any, Callable
+
 from .channel import AgentChannel
+from .imports import when_imported
+
+_ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    # variable, value, values of the user's that are offline already
+    ("WANDB_MODE", "disabled", ("offline", "disabled", "dryrun")),
+    ("NEPTUNE_MODE", "offline", ("offline", "debug", "disabled")),
+    ("COMET_AUTO_LOG_DISABLE", "1", ("1", "true", "True")),
+    ("COMET_MODE", "DISABLED", ("OFFLINE", "DISABLED")),  # read by transformers, not by comet_ml
+    ("CLEARML_OFFLINE_MODE", "1", ("1", "true", "True")),
+    ("SWANLAB_MODE", "disabled", ("offline", "local", "disabled")),
+    ("HF_HUB_DISABLE_TELEMETRY", "1", ("1", "true", "True")),
+)
+_ALSO_IMPORTED = {"aim": "local files only", "tensorboard": "local files only", "dvclive": "local files only"}
+_LOCAL_SCHEMES = ("file:", "sqlite:")
 
 
 def put_offline(channel: AgentChannel) -> None:
-    """Sets what the trackers read, before the script runs."""
+    """Sets what the trackers read, before the script runs, and tells of each tracker that the script imports."""
+    for variable, value, offline in _ENVIRONMENT:
+        if os.environ.get(variable) not in offline:
+            os.environ[variable] = value
+    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith(_LOCAL_SCHEMES):
+        # Without one MLflow takes a local file or database in the working folder, whichever its version likes.
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)
+
+    def watched(name: str, how: str, patch: Callable[[Any], None] | None = None) -> None:
+        def imported(module: Any) -> None:
+            if patch is not None:
+                patch(module)
+            channel.note("tracker", f"{name}: {how}")
+
+        when_imported(name, imported)
+
+    watched("wandb", "disabled", _patch_wandb)
+    watched("mlflow", "writes to local files", _patch_mlflow)
+    watched("comet_ml", "disabled", _patch_comet)
+    watched("neptune", "debug mode", _patch_neptune)
+    watched("neptune_scale", "disabled", _patch_neptune_scale)
+    watched("clearml", "offline")
+    watched("swanlab", "disabled", _patch_swanlab)
+    for name, how in _ALSO_IMPORTED.items():
+        watched(name, how)
+    when_imported("huggingface_hub.hf_api", lambda module: _patch_hub(module, channel))
+
+
+def _with_argument(original: Any, **forced: Any) -> Any:
+    """The function, with arguments that win over the caller's."""
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **{**kwargs, **forced})
+
+    return call
+
+
+def _patch_wandb(module: Any) -> None:
+    module.init = _with_argument(module.init, mode="disabled")
+    module.login = lambda *_args, **_kwargs: True
+
+
+def _patch_swanlab(module: Any) -> None:
+    module.init = _with_argument(module.init, mode="disabled")
+    module.login = lambda *_args, **_kwargs: None
+
+
+def _patch_neptune(module: Any) -> None:
+    # "offline" is the only word that neptune and neptune_scale share; each has one for writing nothing at all.
+    for name in ("init_run", "init_model", "init_model_version", "init_project"):
+        if hasattr(module, name):
+            setattr(module, name, _with_argument(getattr(module, name), mode="debug"))
+
+
+def _patch_neptune_scale(module: Any) -> None:
+    module.Run.__init__ = _with_argument(module.Run.__init__, mode="disabled")
+
+
+def _patch_comet(module: Any) -> None:
+    for name in ("Experiment", "ExistingExperiment"):
+        kind = getattr(module, name, None)
+        if kind is not None:
+            kind.__init__ = _with_argument(kind.__init__, disabled=True)
+    module.login = lambda *_args, **_kwargs: None
+
+
+def _patch_mlflow(module: Any) -> None:
+    original = module.set_tracking_uri
+
+    @functools.wraps(original)
+    def set_tracking_uri(uri: Any) -> Any:
+        text = str(uri)
+        local = text == "" or "://" not in text or text.startswith(_LOCAL_SCHEMES)
+        return original(uri) if local and not text.startswith("databricks") else None
+
+    module.set_tracking_uri = set_tracking_uri
+
+
+def _patch_hub(module: Any, channel: AgentChannel) -> None:
+    """Uploads to the Hugging Face Hub are answered here; downloads and local caches work as ever."""
+
+    def create_repo(_self: Any, repo_id: str, *_args: Any, **kwargs: Any) -> Any:
+        name = repo_id if "/" in repo_id else f"local/{repo_id}"
+        prefix = {"dataset": "datasets/", "space": "spaces/"}.get(kwargs.get("repo_type") or "model", "")
+        return module.RepoUrl(f"https://huggingface.co/{prefix}{name}")
+
+    def create_commit(_self: Any, repo_id: str, *_args: Any, **kwargs: Any) -> Any:
+        channel.note("tracker", f"huggingface_hub: an upload to {repo_id} was left out")
+        commit = module.CommitInfo(
+            commit_url=f"https://huggingface.co/{repo_id}/commit/{'0' * 40}",
+            commit_message=str(kwargs.get("commit_message", "")),
+            commit_description="",
+            oid="0" * 40,
+        )
+        if not kwargs.get("run_as_future"):
+            return commit
+        from concurrent.futures import Future
+
+        future: Future[Any] = Future()
+        future.set_result(commit)
+        return future
+
+    bound = module.HfApi()
+    for name, replacement in (("create_repo", create_repo), ("create_commit", create_commit)):
+        functools.update_wrapper(replacement, getattr(module.HfApi, name))
+        setattr(module.HfApi, name, replacement)
+        setattr(module, name, getattr(bound, name))
