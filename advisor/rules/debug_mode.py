@@ -1,0 +1,98 @@
+"""Switches for debugging were left on."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, clamp, severity_of
+from ._examples import healthy_cpu, healthy_cuda
+from ._read import percent, step_share
+
+ANOMALY_COST_S = 7e-6
+"""What anomaly detection adds to each operator: measured 7.3 µs over 346 operators of a small MLP (torch 2.13): it keeps
+the stack of every forward call and looks for NaN in every gradient."""
+MAX_ESTIMATED_SHARE = 0.9
+"""The estimate stops here: the operators themselves must have some of the time."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    flags = evidence.workload.flags
+    on = []
+    if flags.anomaly_detection:
+        on.append("autograd's anomaly detection (`torch.autograd.set_detect_anomaly`)")
+    if flags.launch_blocking and evidence.on_accelerator:
+        on.append("blocking launches (`CUDA_LAUNCH_BLOCKING`)")
+    on.extend(f"a profiler or tracer ({name})" for name in flags.profiler_on)
+    if not on:
+        return None
+    share = _anomaly_share(evidence) if flags.anomaly_detection else None
+    severity = severity_of(share or 0.0)
+    return Hit(
+        share=share or 0.0,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"Left on in the training loop: {', '.join(on)}."
+        + (f" By its cost for each operator that is about {percent(share)} of the loop." if share is not None else ""),
+        advice="Switch it on only while looking for a fault; a profiler for a few steps, not for the run.",
+        ceiling=Ceiling.from_share(share) if share is not None else None,
+    )
+
+
+def _anomaly_share(evidence: Evidence) -> float | None:
+    if evidence.trace is None or evidence.steps.mean_s <= 0:
+        return None
+    cost_s = evidence.trace.torch_calls_per_update * ANOMALY_COST_S
+    return min(clamp(cost_s / evidence.steps.mean_s), MAX_ESTIMATED_SHARE) * step_share(evidence)
+
+
+RULE = Rule(
+    id="debug_mode",
+    title="switches for debugging were left on",
+    looks_at="Anomaly detection, blocking launches (on an accelerator), and profilers or tracers running in the loop.",
+    thresholds=(
+        Threshold(
+            name="ANOMALY_COST_S",
+            value=ANOMALY_COST_S,
+            reason="measured for each operator of a small MLP; only sets the share, the finding stands without it",
+        ),
+        Threshold(
+            name="MAX_ESTIMATED_SHARE",
+            value=MAX_ESTIMATED_SHARE,
+            reason="the operators themselves have some of the time",
+        ),
+        CRITICAL_THRESHOLD,
+    ),
+    source="PyTorch's tuning guide asks to switch the debugging interfaces off; no published tool looks.",
+    url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
+    judge=judge,
+    needs_updates=False,
+    examples=(
+        Example(
+            name="anomaly detection over many small operators",
+            evidence=healthy_cpu(
+                workload={"flags": {"anomaly_detection": True}},
+                steps={"mean_s": 0.006},
+                trace={"torch_calls_per_update": 350.0},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="blocking launches on an accelerator",
+            evidence=healthy_cuda(workload={"flags": {"launch_blocking": True}}),
+            fires=True,
+        ),
+        Example(
+            name="a profiler that runs for the whole training",
+            evidence=healthy_cpu(workload={"flags": {"profiler_on": ("cProfile",)}}, trace=None),
+            fires=True,
+        ),
+        Example(
+            name="CUDA_LAUNCH_BLOCKING set, but trained on the CPU",
+            evidence=healthy_cpu(workload={"flags": {"launch_blocking": True}}),
+            fires=False,
+        ),
+        Example(
+            name="deterministic algorithms are a choice, no debugging",
+            evidence=healthy_cuda(workload={"flags": {"deterministic": True}}),
+            fires=False,
+        ),
+    ),
+)

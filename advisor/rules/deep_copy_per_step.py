@@ -1,0 +1,90 @@
+"""Something large is deep-copied in every step."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence, HotLine, Place
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._read import call_places, call_share, calls, line_places, percent, total_share
+
+MIN_COPY_SHARE = 0.05
+"""A copy of the weights is never needed in full: averages can be kept in place; so it is said from 5% on."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    sites = calls(evidence, ("deepcopy",))
+    if not sites:
+        return None
+    lines = _lines_of(evidence)
+    share = total_share(lines) if lines else call_share(evidence, sites)
+    if share < MIN_COPY_SHARE:
+        return None
+    count = sum(site.calls_per_update for site in sites)
+    where: tuple[Place, ...] = line_places(lines) or call_places(sites)
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"`copy.deepcopy` is called {count:.3g} times an update and takes {percent(share)} of the loop.",
+        advice="Keep one copy and update it in place (`torch._foreach_lerp_`, or `torch.optim.swa_utils.AveragedModel` for an "
+        "average of the weights), or copy only when a better result is to be kept.",
+        where=where,
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+def _lines_of(evidence: Evidence) -> tuple[HotLine, ...]:
+    """The sampled lines at the sites of the copies: their shares were not slowed by the trace."""
+    at = {(site.file, site.line) for site in calls(evidence, ("deepcopy",))}
+    return tuple(each for each in evidence.lines if each.where == "loop" and (each.file, each.line) in at)
+
+
+RULE = Rule(
+    id="deep_copy_per_step",
+    title="something large is deep-copied in every step",
+    looks_at="Traced calls of `copy.deepcopy` with their lines, and the share that was sampled on these lines.",
+    thresholds=(
+        Threshold(
+            name="MIN_COPY_SHARE",
+            value=MIN_COPY_SHARE,
+            reason="a copy in each step is never needed in full, so it is said earlier than other things",
+        ),
+        CRITICAL_THRESHOLD,
+    ),
+    source="Averages of weights kept by deep copies are seen in public scripts; no published tool looks.",
+    url="https://docs.pytorch.org/docs/stable/optim.html",
+    judge=judge,
+    examples=(
+        Example(
+            name="the model copied for an average, a third of the loop",
+            evidence=healthy_cpu(
+                phases={"other": 0.36},
+                lines=(line("python", 0.33, line=57),),
+                trace={"calls": (call("deepcopy", line=57, seconds_per_update=0.05),)},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="the state copied on an accelerator, line not sampled",
+            evidence=healthy_cuda(trace={"calls": (call("deepcopy", seconds_per_update=0.012),)}),
+            fires=True,
+        ),
+        Example(
+            name="a small configuration copied in each step",
+            evidence=healthy_cpu(trace={"calls": (call("deepcopy", seconds_per_update=0.0004),)}),
+            fires=False,
+        ),
+        Example(
+            name="a copy that hardly ever happens",
+            evidence=healthy_cpu(
+                trace={"calls": (call("deepcopy", calls_per_update=0.01, seconds_per_update=0.0003),)}
+            ),
+            fires=False,
+        ),
+        Example(
+            name="three updates",
+            evidence=few_updates(healthy_cpu(trace={"calls": (call("deepcopy", seconds_per_update=0.05),)})),
+            fires="abstains",
+        ),
+    ),
+)

@@ -1,0 +1,86 @@
+"""Python's garbage collector takes part of the loop."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._read import call_places, calls, line_places, loop_lines, percent, total_share
+
+MIN_GC_SHARE = 0.05
+"""Two or three lines take it away (`gc.freeze`, a call removed), so it is said from 5% on."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    lines = loop_lines(evidence, ("gc",))
+    measured = evidence.system.gc_fraction
+    if measured is None and not lines:
+        return Undecided(why="the garbage collector's time was not measured")
+    share = max(measured or 0.0, total_share(lines))
+    if share < MIN_GC_SHARE:
+        return None
+    sites = calls(evidence, ("gc.collect",))
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"Python's garbage collector takes {percent(share)} of the loop{_count_words(evidence)}"
+        + (
+            f"; `gc.collect()` is called {sum(site.calls_per_update for site in sites):.3g} times an update."
+            if sites
+            else "."
+        ),
+        advice="Remove `gc.collect()` from the loop."
+        if sites
+        else "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of objects, or "
+        "collect at the end of an epoch (`gc.disable()` and `gc.collect()`).",
+        where=call_places(sites) or line_places(lines),
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+def _count_words(evidence: Evidence) -> str:
+    count = evidence.system.gc_collections_per_update
+    return f", {count:.3g} collections an update" if count else ""
+
+
+RULE = Rule(
+    id="gc_pauses",
+    title="Python's garbage collector takes part of the loop",
+    looks_at="The time between the collector's own start and stop callbacks, traced calls of `gc.collect`, sampled lines.",
+    thresholds=(
+        Threshold(name="MIN_GC_SHARE", value=MIN_GC_SHARE, reason="a line or two take it away, so it is said early"),
+        CRITICAL_THRESHOLD,
+    ),
+    source="The idea of msprof-analyze (collections above 1 ms); here their share of the loop.",
+    url="https://docs.python.org/3/library/gc.html",
+    judge=judge,
+    examples=(
+        Example(
+            name="gc.collect() in every step",
+            evidence=healthy_cpu(
+                system={"gc_fraction": 0.4, "gc_collections_per_update": 1.0},
+                trace={"calls": (call("gc.collect", seconds_per_update=0.04),)},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="millions of records in lists, on an accelerator",
+            evidence=healthy_cuda(system={"gc_fraction": 0.12}),
+            fires=True,
+        ),
+        Example(
+            name="collections sampled as lines", evidence=healthy_cpu(lines=(line("gc", 0.2, line=70),)), fires=True
+        ),
+        Example(name="0.4% of the loop", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="gc.collect() once in a hundred updates",
+            evidence=healthy_cpu(
+                system={"gc_fraction": 0.01}, trace={"calls": (call("gc.collect", calls_per_update=0.01),)}
+            ),
+            fires=False,
+        ),
+        Example(name="not measured", evidence=healthy_cpu(system={"gc_fraction": None}, lines=()), fires="abstains"),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(system={"gc_fraction": 0.4})), fires="abstains"),
+    ),
+)

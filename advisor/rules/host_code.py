@@ -1,0 +1,148 @@
+"""The user's own lines between the phases of the update take time, and the device waits."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence, HotLine
+from ._base import (
+    CRITICAL_THRESHOLD,
+    Example,
+    Hit,
+    Judgement,
+    Rule,
+    Threshold,
+    Undecided,
+    severity_of,
+)
+from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._read import calls, line_places, loop_lines, percent, phase_share, total_share
+
+PYTHON_SHARE = 0.10
+"""Of the loop, in lines that run Python, copy or wait: less is the ordinary keeping of books."""
+TORCH_SHARE = 0.25
+"""Of the loop, in lines that call torch: losses, clipping and averages of weights are the training itself, and take 10 to
+20% of healthy updates on a CPU."""
+MIN_LINE_SHARE = 0.01
+"""A line below this is left out: at 100 samples a second it was seen once or twice."""
+NAMED_ELSEWHERE = ("deepcopy", "gc.collect", "empty_cache", "print")
+"""Calls that have rules of their own."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    python = _lines(evidence, _python_kinds(evidence))
+    torch = _lines(evidence, ("torch",))
+    python_share, torch_share = total_share(python), total_share(torch)
+    speaking = python if python_share >= PYTHON_SHARE else ()
+    if torch_share >= TORCH_SHARE or (speaking and torch_share >= PYTHON_SHARE):
+        speaking = tuple(sorted((*speaking, *torch), key=lambda each: -each.share))
+    if not speaking:
+        return _unnamed(evidence)
+    share = total_share(speaking)
+    first = speaking[0]
+    named = f"`{first.text}`" if first.text else f"line {first.line} of {first.file}"
+    return Hit(
+        share=share,
+        severity=severity_of(share),
+        evidence=f"{percent(share)} of the loop goes to the script's own lines between forward, backward and optimizer; "
+        f"{named} in {first.function} alone takes {percent(first.share)}.",
+        advice="Move the work out of the loop, do it on whole tensors and not element by element, do it less often, or move "
+        "the making of batches into a `DataLoader` with workers, where it runs beside the update.",
+        where=line_places(speaking),
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+def _python_kinds(evidence: Evidence) -> tuple[str, ...]:
+    """On an accelerator a copy or a synchronisation is sync_per_step's and blocking_copy's; on a CPU it is plain work."""
+    kinds: tuple[str, ...] = ("python", "sleep")
+    if evidence.workload.train_loader is not None:
+        kinds = (*kinds, "io")
+    return kinds if evidence.on_accelerator else (*kinds, "copy", "sync")
+
+
+def _lines(evidence: Evidence, kinds: tuple[str, ...]) -> tuple[HotLine, ...]:
+    elsewhere = {(site.file, site.line) for site in calls(evidence, NAMED_ELSEWHERE)}
+    return tuple(
+        each
+        for each in loop_lines(evidence, kinds, ("other",))
+        if each.share >= MIN_LINE_SHARE and (each.file, each.line) not in elsewhere
+    )
+
+
+def _unnamed(evidence: Evidence) -> Undecided | None:
+    share = phase_share(evidence, "other")
+    if share < TORCH_SHARE or evidence.lines:
+        return None
+    return Undecided(why=f"{percent(share)} of the loop lies between the phases, and no line was sampled there")
+
+
+RULE = Rule(
+    id="host_code",
+    title="the script's own lines between the phases take time",
+    looks_at="The lines sampled in the phase `other`, by what their time goes to; lines with a rule of their own (deep copies, "
+    "logging, checkpoints, garbage collection, reads of a script that makes its own batches) are left to it.",
+    thresholds=(
+        Threshold(
+            name="PYTHON_SHARE", value=PYTHON_SHARE, reason="less is the ordinary keeping of books of a training loop"
+        ),
+        Threshold(
+            name="TORCH_SHARE",
+            value=TORCH_SHARE,
+            reason="losses, clipping and averages of weights are the training itself: 10 to 20% of healthy updates on a CPU",
+        ),
+        Threshold(
+            name="MIN_LINE_SHARE", value=MIN_LINE_SHARE, reason="at 100 samples a second it was seen once or twice"
+        ),
+        Threshold(name="NAMED_ELSEWHERE", value=NAMED_ELSEWHERE, reason="these calls have rules of their own"),
+        CRITICAL_THRESHOLD,
+    ),
+    source="A sampling thread names lines, as py-spy and scalene do; here only those outside the phases count.",
+    judge=judge,
+    examples=(
+        Example(
+            name="a Python loop over the batch's labels takes 40%",
+            evidence=healthy_cpu(phases={"other": 0.44}, lines=(line("python", 0.4, text="for label in labels:"),)),
+            fires=True,
+        ),
+        Example(
+            name="get_batch stacks slices with torch for a third of the loop",
+            evidence=healthy_cpu(
+                phases={"other": 0.38}, workload={"loaders": ()}, lines=(line("torch", 0.34, function="get_batch"),)
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a sleep in the loop, on an accelerator",
+            evidence=healthy_cuda(phases={"other": 0.2}, lines=(line("sleep", 0.18),)),
+            fires=True,
+        ),
+        Example(
+            name="loss and clipping, 15% in torch",
+            evidence=healthy_cpu(
+                phases={"other": 0.17}, lines=(line("torch", 0.09, line=61), line("torch", 0.06, line=63))
+            ),
+            fires=False,
+        ),
+        Example(
+            name="a deep copy of the model: another rule's",
+            evidence=healthy_cpu(
+                phases={"other": 0.3},
+                lines=(line("python", 0.28, line=57),),
+                trace={"calls": (call("deepcopy", line=57, seconds_per_update=0.03),)},
+            ),
+            fires=False,
+        ),
+        Example(
+            name="waiting for the device's answer: another rule's",
+            evidence=healthy_cuda(phases={"other": 0.3}, lines=(line("sync", 0.28),)),
+            fires=False,
+        ),
+        Example(
+            name="30% between the phases and no line sampled",
+            evidence=healthy_cpu(phases={"other": 0.3}, lines=()),
+            fires="abstains",
+        ),
+        Example(
+            name="three updates", evidence=few_updates(healthy_cpu(lines=(line("python", 0.4),))), fires="abstains"
+        ),
+    ),
+)

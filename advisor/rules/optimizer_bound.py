@@ -1,0 +1,126 @@
+"""The optimizer's step takes a large part of the update."""
+
+from __future__ import annotations
+
+from ..types import Evidence, OptimizerFacts
+from ._base import (
+    CRITICAL_SHARE,
+    Example,
+    Hit,
+    Judgement,
+    Rule,
+    Threshold,
+    Undecided,
+    ceiling_of,
+    lost_share,
+)
+from ._examples import few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
+from ._read import percent, phase_share
+
+MIN_OPTIMIZER_SHARE = 0.25
+"""Adam over all parameters takes 10 to 20% of healthy updates with small batches; halving 25% is the first gain of 1.14."""
+MANY_SHARE = 0.5
+"""From here on the optimizer is the training's main cost."""
+REACHABLE_PART = 0.2
+"""Part of the optimizer's time that a fused or multi-tensor form is counted on to save: the step itself must stay."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    share = phase_share(evidence, "optimizer")
+    if share < MIN_OPTIMIZER_SHARE:
+        return None
+    without = evidence.what_ifs.get("no_optimizer")
+    if without is not None and without.low <= 1:
+        return Undecided(
+            why=f"the optimizer takes {percent(share)} of the loop, but without it the loop ran {without.low:.2f} to "
+            f"{without.high:.2f} times as fast, which may be no gain"
+        )
+    lost = lost_share(without.speedup) if without is not None else share
+    return Hit(
+        share=share,
+        severity="critical" if lost >= MANY_SHARE else "warning" if lost >= CRITICAL_SHARE / 2 else "info",
+        evidence=_words(evidence, share),
+        advice=_advice(evidence.workload.main_optimizer, evidence),
+        ceiling=ceiling_of(without, share, low=1 / (1 - REACHABLE_PART * min(lost, 0.99))),
+    )
+
+
+def _words(evidence: Evidence, share: float) -> str:
+    main = evidence.workload.main_optimizer
+    said = f"The optimizer's step takes {percent(share)} of the loop"
+    if main is not None:
+        said += f" ({main.class_name}, {main.parameters:,} parameters in {main.tensors:,} tensors"
+        said += ", tensor by tensor)" if main.foreach is False and not main.fused else ", fused)" if main.fused else ")"
+    without = evidence.what_ifs.get("no_optimizer")
+    if without is not None:
+        said += f"; without it the loop ran {without.speedup:.2f} times as fast ({without.low:.2f}–{without.high:.2f})"
+    return said + "."
+
+
+def _advice(main: OptimizerFacts | None, evidence: Evidence) -> str:
+    ways = []
+    if main is not None and main.foreach is False and not main.fused:
+        ways.append("remove `foreach=False`: one call for all tensors replaces a loop over them")
+    elif main is not None and main.fused is False:
+        ways.append("pass `fused=True`: one pass over the memory replaces several")
+    if any("Embedding" in name for found in evidence.workload.models for name in found.layers):
+        ways.append("give a large embedding sparse gradients and an optimizer that updates only the rows used")
+    ways.append("step less often for the same samples (larger batches, or accumulation)")
+    return _sentence("; ".join(ways)) + "."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+RULE = Rule(
+    id="optimizer_bound",
+    title="the optimizer's step takes a large part of the update",
+    looks_at="The share of the phase optimizer, the what-if no_optimizer, how the main optimizer goes over its tensors.",
+    thresholds=(
+        Threshold(
+            name="MIN_OPTIMIZER_SHARE",
+            value=MIN_OPTIMIZER_SHARE,
+            reason="Adam takes 10 to 20% of healthy updates with small batches, and a part of it must stay",
+        ),
+        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="from here on the optimizer is the main cost"),
+        Threshold(
+            name="REACHABLE_PART",
+            value=REACHABLE_PART,
+            reason="the step itself must stay; the low end counts on a fifth of it",
+        ),
+    ),
+    source="The idea of torch's former profiler pattern for single-tensor optimizers; the what-if replaces its pattern.",
+    url="https://docs.pytorch.org/docs/stable/optim.html",
+    knobs=("fused_optimizer", "optimizer", "micro_batch", "global_batch"),
+    applies=lambda evidence: bool(evidence.workload.optimizers),
+    judge=judge,
+    examples=(
+        Example(
+            name="dense Adam over a large embedding, 70%",
+            evidence=healthy_cpu(phases={"optimizer": 0.7}, what_ifs=what_if("no_optimizer", 3.1)),
+            fires=True,
+        ),
+        Example(
+            name="tensor by tensor on an accelerator, no what-if was run",
+            evidence=healthy_cuda(
+                phases={"optimizer": 0.35},
+                what_ifs={"no_optimizer": None},
+                workload={"optimizers": (optimizer(foreach=False, tensors=1200),)},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="Adam at 18%",
+            evidence=healthy_cpu(phases={"optimizer": 0.18}, what_ifs=what_if("no_optimizer", 1.2)),
+            fires=False,
+        ),
+        Example(name="Adam at 5% on an accelerator", evidence=healthy_cuda(), fires=False),
+        Example(
+            name="40% in the optimizer, but the what-if's interval contains no gain",
+            evidence=healthy_cpu(phases={"optimizer": 0.4}, what_ifs=what_if("no_optimizer", 1.1, 0.9, 1.4)),
+            fires="abstains",
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"optimizer": 0.7})), fires="abstains"),
+    ),
+)

@@ -1,0 +1,180 @@
+"""Steps too small: calling the operators takes longer than what they compute."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence, Severity, WhatIf
+from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._examples import few_updates, healthy_cpu, healthy_cuda, what_if
+from ._read import CALL_COST_S, compute_share, duration, overhead_fraction, percent, phase_share
+
+MIN_OVERHEAD = 0.30
+"""Share of the update in calling operators from which it is said."""
+MUCH_OVERHEAD = 0.65
+"""The same from which it is a warning without the what-if: the estimate of a call's cost may be a third too high."""
+LONG_KERNEL_S = 30e-6
+"""Operators of this length hide their own call on an accelerator and dwarf it on a CPU."""
+MIN_DOUBLED = 1.2
+"""Samples a second gained by doubling the batch, from which a fixed cost is proven: a bound of a third."""
+MUCH_DOUBLED = 1.5
+"""The same where two thirds of the update do not depend on the batch: then it is a warning."""
+NEARLY_DOUBLED = 1.8
+"""The same where nearly nothing depends on the batch."""
+OPTIMIZER_SHARE = 0.35
+"""With more than this in the optimizer the fixed cost is the optimizer's, which has a rule of its own."""
+MAX_EXTRAPOLATED = 16.0
+"""Further than this a line through two batch sizes is no evidence."""
+SHORT_UPDATE_S = 0.010
+"""Without a trace only updates shorter than this are called small."""
+MIN_COMPUTE_SHARE = 0.3
+"""Forward and backward must be a good part of the loop: elsewhere small steps are not what it waits for."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    flags = evidence.workload.flags
+    if phase_share(evidence, "optimizer") >= OPTIMIZER_SHARE or compute_share(evidence) < MIN_COMPUTE_SHARE:
+        return None
+    doubled = evidence.what_ifs.get("micro_batch_doubled")
+    overhead = overhead_fraction(evidence)
+    if not _small(evidence, overhead, doubled):
+        return None
+    if flags.anomaly_detection or flags.profiler_on or (flags.launch_blocking and evidence.on_accelerator):
+        return Undecided(why="a debugging switch slows every operator down; judged once it is off (see debug_mode)")
+    if doubled is not None and doubled.low < MIN_DOUBLED:
+        return None
+    return Hit(
+        share=overhead if overhead is not None else _fixed_part(doubled),
+        severity=_severity(overhead, doubled),
+        evidence=_words(evidence, doubled),
+        advice="Give each step more work: a larger micro-batch (with its learning rate), fewer and larger operators in place "
+        "of loops over time steps, parameters or samples, or `torch.compile`.",
+        ceiling=_ceiling(overhead, doubled),
+    )
+
+
+def _small(evidence: Evidence, overhead: float | None, doubled: WhatIf | None) -> bool:
+    if overhead is None or evidence.trace is None:
+        return doubled is not None and doubled.low >= MUCH_DOUBLED and evidence.steps.mean_s < SHORT_UPDATE_S
+    kernel_s = evidence.trace.kernel_median_s
+    return overhead >= MIN_OVERHEAD and (kernel_s is None or kernel_s < LONG_KERNEL_S)
+
+
+def _fixed_part(doubled: WhatIf | None) -> float:
+    """Share of the update that does not depend on the batch: with t(B) = a + bB, doubling gives 2 / (1 + b-share)."""
+    return 0.0 if doubled is None or doubled.speedup <= 0 else max(2 - 2 / min(doubled.speedup, 2.0), 0.0)
+
+
+def _severity(overhead: float | None, doubled: WhatIf | None) -> Severity:
+    if doubled is None:
+        return "warning" if overhead is not None and overhead >= MUCH_OVERHEAD else "info"
+    if doubled.low >= NEARLY_DOUBLED:
+        return "critical"
+    return "warning" if doubled.low >= MUCH_DOUBLED else "info"
+
+
+def _ceiling(overhead: float | None, doubled: WhatIf | None) -> Ceiling:
+    if doubled is None:
+        return Ceiling.from_share(overhead or 0.0)
+    limit = 1 / max(1 - _fixed_part(doubled), 1 / MAX_EXTRAPOLATED)
+    return Ceiling(
+        speedup=doubled.speedup,
+        low=min(max(doubled.low, 1.0), doubled.speedup),
+        high=max(doubled.high, doubled.speedup, limit),
+        basis="measured",
+    )
+
+
+def _words(evidence: Evidence, doubled: WhatIf | None) -> str:
+    said = []
+    if evidence.trace is not None:
+        count = evidence.trace.torch_calls_per_update
+        said.append(
+            f"An update of {duration(evidence.steps.mean_s)} calls {count:,.0f} operators; at about "
+            f"{duration(CALL_COST_S)} for each call that is {percent(overhead_fraction(evidence) or 0.0)} of it."
+        )
+    if doubled is not None:
+        said.append(
+            f"Twice the micro-batch gives {doubled.speedup:.2f} times the samples a second "
+            f"({doubled.low:.2f}–{doubled.high:.2f})."
+        )
+    return " ".join(said)
+
+
+_TINY = {"steps": {"mean_s": 0.004}, "trace": {"torch_calls_per_update": 700.0, "kernel_median_s": 4e-6}}
+
+RULE = Rule(
+    id="overhead_bound",
+    title="steps too small: calling operators takes longer than computing",
+    looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in samples a "
+    "second), the phases. Silent where the optimizer is the fixed cost.",
+    thresholds=(
+        Threshold(
+            name="CALL_COST_S",
+            value=CALL_COST_S,
+            reason="measured: a small MLP at a batch of 2, 346 operators in 1.74 ms",
+        ),
+        Threshold(
+            name="MIN_OVERHEAD", value=MIN_OVERHEAD, reason="a larger batch then gains what a verification can show"
+        ),
+        Threshold(
+            name="MUCH_OVERHEAD",
+            value=MUCH_OVERHEAD,
+            reason="without the what-if the estimate must hold if a third too high",
+        ),
+        Threshold(name="LONG_KERNEL_S", value=LONG_KERNEL_S, reason="six times a call's cost: such operators dwarf it"),
+        Threshold(name="MIN_DOUBLED", value=MIN_DOUBLED, reason="a third of the update does not depend on the batch"),
+        Threshold(
+            name="MUCH_DOUBLED", value=MUCH_DOUBLED, reason="two thirds of the update do not depend on the batch"
+        ),
+        Threshold(name="NEARLY_DOUBLED", value=NEARLY_DOUBLED, reason="nearly nothing depends on the batch"),
+        Threshold(name="OPTIMIZER_SHARE", value=OPTIMIZER_SHARE, reason="then the fixed cost is the optimizer's"),
+        Threshold(
+            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere the loop waits for something else"
+        ),
+        Threshold(
+            name="SHORT_UPDATE_S", value=SHORT_UPDATE_S, reason="without a trace, only short updates are called small"
+        ),
+        Threshold(
+            name="MAX_EXTRAPOLATED", value=MAX_EXTRAPOLATED, reason="a line through two batch sizes proves no more"
+        ),
+    ),
+    source="Holistic Trace Analysis flags kernels shorter than their CPU call; the doubled batch measures it without a trace.",
+    url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
+    knobs=("micro_batch", "global_batch", "compile", "fused_optimizer"),
+    judge=judge,
+    examples=(
+        Example(
+            name="a tiny network: 700 operators in 4 ms, twice the batch costs nothing",
+            evidence=healthy_cpu(**_TINY, what_ifs=what_if("micro_batch_doubled", 1.9)),
+            fires=True,
+        ),
+        Example(
+            name="launches on an accelerator, no what-if was run",
+            evidence=healthy_cuda(**_TINY, what_ifs={"micro_batch_doubled": None}),
+            fires=True,
+        ),
+        Example(
+            name="no trace, but a short update that twice the batch hardly lengthens",
+            evidence=healthy_cpu(steps={"mean_s": 0.003}, trace=None, what_ifs=what_if("micro_batch_doubled", 1.85)),
+            fires=True,
+        ),
+        Example(name="large operators", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="many calls, but the batch is what costs",
+            evidence=healthy_cpu(**_TINY, what_ifs=what_if("micro_batch_doubled", 1.1)),
+            fires=False,
+        ),
+        Example(
+            name="the optimizer is the fixed cost",
+            evidence=healthy_cpu(**_TINY, phases={"optimizer": 0.6}, what_ifs=what_if("micro_batch_doubled", 1.7)),
+            fires=False,
+        ),
+        Example(
+            name="anomaly detection slows every operator down",
+            evidence=healthy_cpu(
+                **_TINY, workload={"flags": {"anomaly_detection": True}}, what_ifs=what_if("micro_batch_doubled", 1.9)
+            ),
+            fires="abstains",
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(**_TINY)), fires="abstains"),
+    ),
+)
