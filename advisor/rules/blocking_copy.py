@@ -1,0 +1,104 @@
+"""Batches are copied to the accelerator while it waits."""
+
+from __future__ import annotations
+
+from ..types import CallSite, Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._examples import call, few_updates, healthy_cpu, healthy_cuda, train_loader
+from ._read import call_places, calls, percent, phase_share, size
+
+MIN_COPY_SHARE = 0.05
+"""Pinned memory and an asynchronous copy are two arguments, so it is said from 5% on (others begin at 10%)."""
+COPIES = ("to", "cuda", "copy_")
+SLOW_DETAILS = ("pageable", "blocking")
+"""What the trace says of copies that the host or the device waits for."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    share = phase_share(evidence, "host_to_device")
+    if share < MIN_COPY_SHARE:
+        return None
+    slow = [site for site in calls(evidence, COPIES) if _is_slow(site)]
+    loader = evidence.workload.train_loader
+    pageable = loader is not None and not loader.pin_memory
+    if not slow and not pageable:
+        if evidence.trace is None:
+            return Undecided(why=f"copies take {percent(share)} of the loop, and how they are made was not traced")
+        return None
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}.",
+        advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch is then "
+        "copied while this one is computed; copy small dtypes (uint8 images) and convert on the device.",
+        where=call_places(slow),
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+def _is_slow(site: CallSite) -> bool:
+    words = site.detail.replace(",", " ").split()
+    return any(word in SLOW_DETAILS for word in words)
+
+
+def _how(slow: list[CallSite], pageable: bool) -> str:
+    if slow:
+        moved = sum(site.bytes_per_update or 0 for site in slow)
+        amount = f", {size(moved)} an update" if moved else ""
+        return f" ({slow[0].detail}{amount})"
+    return " (from memory that is not pinned)" if pageable else ""
+
+
+RULE = Rule(
+    id="blocking_copy",
+    title="the accelerator waits for copies from the host",
+    looks_at="The exposed time of copies to the accelerator (by events on the stream), the traced copies with their memory "
+    "and mode, and whether the loader pins its batches.",
+    thresholds=(
+        Threshold(
+            name="MIN_COPY_SHARE", value=MIN_COPY_SHARE, reason="two arguments take it away; others begin at 10%"
+        ),
+        Threshold(name="SLOW_DETAILS", value=SLOW_DETAILS, reason="the kinds of copies that somebody waits for"),
+        CRITICAL_THRESHOLD,
+    ),
+    source="Nsight Systems' expert rules on pageable and synchronous copies; TraceML warns from 10% of the step.",
+    url="https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html",
+    knobs=("pin_memory",),
+    applies=lambda evidence: evidence.on_accelerator,
+    judge=judge,
+    examples=(
+        Example(
+            name="a fifth of the loop in blocking copies from pageable memory",
+            evidence=healthy_cuda(
+                phases={"host_to_device": 0.2},
+                trace={"calls": (call("to", detail="pageable, blocking", bytes_per_update=150_000_000),)},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="no trace, and a loader that does not pin",
+            evidence=healthy_cuda(
+                phases={"host_to_device": 0.1}, workload={"loaders": (train_loader(pin_memory=False),)}, trace=None
+            ),
+            fires=True,
+        ),
+        Example(name="0.6% of the loop", evidence=healthy_cuda(), fires=False),
+        Example(
+            name="pinned and asynchronous, bound by the link",
+            evidence=healthy_cuda(
+                phases={"host_to_device": 0.15}, trace={"calls": (call("to", detail="pinned, non_blocking"),)}
+            ),
+            fires=False,
+        ),
+        Example(name="on a CPU nothing is copied", evidence=healthy_cpu(phases={"host_to_device": 0.2}), fires=False),
+        Example(
+            name="pinned, and not traced",
+            evidence=healthy_cuda(phases={"host_to_device": 0.1}, trace=None),
+            fires="abstains",
+        ),
+        Example(
+            name="three updates", evidence=few_updates(healthy_cuda(phases={"host_to_device": 0.2})), fires="abstains"
+        ),
+    ),
+)

@@ -1,0 +1,65 @@
+"""Writing checkpoints takes a noticeable part of the loop."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._examples import few_updates, healthy_cpu, healthy_cuda, line
+from ._read import beside_share, line_places, loop_lines, percent, total_share
+
+MIN_CHECKPOINT_SHARE = 0.05
+"""How often to write is free to choose, so it is said from 5% on: a run must lose more to a crash to make up for it."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    lines = loop_lines(evidence, ("checkpoint",))
+    share = max(beside_share(evidence, "checkpoint") or 0.0, total_share(lines))
+    if share < MIN_CHECKPOINT_SHARE:
+        return None
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"Writing checkpoints takes {percent(share)} of the loop's time.",
+        advice="Write them less often (by time, not by updates), only what is needed to go on, or from a copy in a thread "
+        "beside the training.",
+        where=line_places(lines),
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+RULE = Rule(
+    id="checkpoint_heavy",
+    title="writing checkpoints takes part of the loop",
+    looks_at="The wall time of `torch.save` and its kin between updates, and at an epoch's end; the lines sampled there.",
+    thresholds=(
+        Threshold(
+            name="MIN_CHECKPOINT_SHARE",
+            value=MIN_CHECKPOINT_SHARE,
+            reason="how often to write is free to choose, so it is said earlier than other things",
+        ),
+        CRITICAL_THRESHOLD,
+    ),
+    source="Published tools see outlier steps without naming the cause; here checkpoints are a phase of their own.",
+    url="https://docs.pytorch.org/docs/stable/generated/torch.save.html",
+    judge=judge,
+    examples=(
+        Example(
+            name="saved after every update, half of the loop",
+            evidence=healthy_cpu(
+                off_step={"checkpoint": 0.5}, lines=(line("checkpoint", 0.5, phase="checkpoint", function="save"),)
+            ),
+            fires=True,
+        ),
+        Example(
+            name="20 s at the end of epochs of 50 s",
+            evidence=healthy_cuda(epoch_end={"seconds": {"checkpoint": 20.0}}),
+            fires=True,
+        ),
+        Example(name="0.2 s at the end of epochs of 50 s", evidence=healthy_cpu(), fires=False),
+        Example(name="2% of the loop", evidence=healthy_cpu(off_step={"checkpoint": 0.02}), fires=False),
+        Example(
+            name="three updates", evidence=few_updates(healthy_cpu(off_step={"checkpoint": 0.5})), fires="abstains"
+        ),
+    ),
+)

@@ -1,0 +1,68 @@
+"""Logging takes a noticeable part of the loop."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._read import beside_share, call_places, call_share, calls, line_places, loop_lines, percent, total_share
+
+MIN_LOGGING_SHARE = 0.05
+"""How often to log is free to choose, so it is said from 5% on."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    lines = loop_lines(evidence, ("logging",))
+    prints = calls(evidence, ("print",))
+    seen = max(beside_share(evidence, "logging") or 0.0, total_share(lines))
+    share = seen or call_share(evidence, prints)
+    if share < MIN_LOGGING_SHARE:
+        return None
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"Logging takes {percent(share)} of the loop's time.",
+        advice="Log every tenth or hundredth update, a number and not a tensor, through a buffered writer that is not "
+        "flushed each time; keep the values in a list in between.",
+        where=line_places(lines) or call_places(prints),
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+RULE = Rule(
+    id="logging_heavy",
+    title="logging takes part of the loop",
+    looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, traced prints.",
+    thresholds=(
+        Threshold(
+            name="MIN_LOGGING_SHARE",
+            value=MIN_LOGGING_SHARE,
+            reason="how often to log is free to choose, so it is said earlier than other things",
+        ),
+        CRITICAL_THRESHOLD,
+    ),
+    source="Published tools see outlier steps without naming the cause; here logging is a phase of its own.",
+    judge=judge,
+    examples=(
+        Example(
+            name="all weights written as text in every update",
+            evidence=healthy_cpu(
+                off_step={"logging": 0.4}, lines=(line("logging", 0.4, phase="logging", text="print(weights)"),)
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a tracker that is flushed in each update, on an accelerator",
+            evidence=healthy_cuda(off_step={"logging": 0.08}),
+            fires=True,
+        ),
+        Example(name="0.2% of the loop", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="a short line printed for each update",
+            evidence=healthy_cpu(trace={"calls": (call("print", seconds_per_update=20e-6),)}),
+            fires=False,
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(off_step={"logging": 0.4})), fires="abstains"),
+    ),
+)
