@@ -1,0 +1,101 @@
+"""What `--json` prints: stable and versioned, so that other programs can stand on it.
+
+Names and units are those of the values; what was not measured, and what JSON has no word for, is null.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..types import PROFILE_VERSION, Compute, Finding, MemoryUse, Profile, Steps
+
+_STEPS = (
+    "updates",
+    "warm_up",
+    "micro_steps_per_update",
+    "mean_s",
+    "median_s",
+    "samples_per_s",
+    "low",
+    "high",
+    "samples_per_update",
+    "samples_from",
+)
+_MEMORY = (
+    "peak_bytes",
+    "limit_bytes",
+    "parameters_bytes",
+    "gradients_bytes",
+    "optimizer_bytes",
+    "activations_bytes",
+    "creep_bytes_per_update",
+)
+_COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_from")
+
+
+def profile_json(profile: Profile) -> dict[str, Any]:
+    """The profile as a dict for `json.dumps(…, allow_nan=False)`; `failure` is there only where there was one."""
+    document: dict[str, Any] = {
+        "version": PROFILE_VERSION,
+        "command": {**_fields(profile.command), "display": profile.command.display},
+        "environment": profile.environment,
+        "hardware": _fields(profile.hardware),
+        "isolation": _fields(profile.isolation),
+        "steps": _chosen(profile.steps, _STEPS),
+        "phases": profile.phases,
+        "off_step": profile.off_step,
+        "memory": _chosen(profile.memory, _MEMORY),
+        "compute": _chosen(profile.compute, _COMPUTE),
+        "ranks": [_fields(rank) for rank in profile.ranks],
+        "what_ifs": [
+            {"name": what_if.name, "speedup": what_if.speedup, "low": what_if.low, "high": what_if.high}
+            for what_if in profile.what_ifs
+        ],
+        "findings": [_finding(finding) for finding in profile.findings],
+        "abstained": [_fields(abstention) for abstention in profile.abstained],
+        "overhead_fraction": profile.overhead.fraction,
+    }
+    if profile.failure is not None:
+        failure = profile.failure
+        document["failure"] = {"kind": failure.kind, "message": failure.message, "stderr_tail": failure.stderr_tail}
+    safe: dict[str, Any] = json_safe(document)
+    return safe
+
+
+def json_safe(value: Any) -> Any:
+    """Plain JSON values: NaN and infinities become null, tuples lists, and text that UTF-8 cannot hold is escaped."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {json_safe(key): json_safe(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [json_safe(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return json_safe(_fields(value))
+    return value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _chosen(value: Steps | MemoryUse | Compute | None, names: tuple[str, ...]) -> dict[str, Any] | None:
+    return None if value is None else {name: getattr(value, name) for name in names}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "share": finding.share,
+        "ceiling": None if finding.ceiling is None else _fields(finding.ceiling),
+        "evidence": finding.evidence,
+        "where": [_fields(place) for place in finding.where],
+        "knobs": finding.knobs,
+        "advice": finding.advice,
+    }

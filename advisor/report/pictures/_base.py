@@ -1,0 +1,184 @@
+"""What the pictures share: a value for the result, an SVG writer, axes, and honest thinning.
+
+Colours are classes, so that one picture serves light, dark and print; all text is escaped where it enters.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+WIDTH = 440
+HEIGHT = 230
+MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 62, 14, 16, 40
+MOST_POINTS = 300
+"""More points than this on a line are finer than the screen; whole bins are then drawn as their span and median."""
+
+_serial = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    title: str
+    svg: str
+    caption: str
+    wide: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A picture that could not be drawn, and why."""
+
+    title: str
+    why: str
+
+
+Drawn = Picture | Missing
+
+
+def tag(name: str, content: str = "", **attributes: object) -> str:
+    """One element; attribute names with `_` for `-`, numbers rounded to a tenth. `content` is markup already."""
+    parts = [name]
+    for key, value in attributes.items():
+        text = f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+        parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(text)}"')
+    head = " ".join(parts)
+    return f"<{head}>{content}</{name}>" if content else f"<{head}/>"
+
+
+def text(content: str, x: float, y: float, *, anchor: str = "start", class_: str = "label") -> str:
+    return tag("text", escape(content), x=float(x), y=float(y), text_anchor=anchor, class_=class_)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
+    return tag("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), class_=class_)
+
+
+def rectangle(x: float, y: float, width: float, height: float, class_: str) -> str:
+    return tag(
+        "rect", x=float(x), y=float(y), width=float(max(0.0, width)), height=float(max(0.0, height)), class_=class_
+    )
+
+
+def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = False) -> str:
+    steps = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return tag("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_) if points else ""
+
+
+def svg(content: Sequence[str], *, title: str, description: str, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """The whole picture, with words for those who do not see it."""
+    number = next(_serial)
+    title_id, description_id = f"advisor-title-{number}", f"advisor-desc-{number}"
+    head = tag("title", escape(title), id=title_id) + tag("desc", escape(description), id=description_id)
+    return tag(
+        "svg",
+        head + "".join(content),
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_labelledby=f"{title_id} {description_id}",
+        class_="picture",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """Maps values to places on the picture, linearly or by logarithm."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+    ticks: tuple[float, ...] = field(default_factory=tuple)
+
+    def at(self, value: float) -> float:
+        low, high, value = (math.log10(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + (self.end - self.start) * min(1.0, max(0.0, share))
+
+
+def linear(low: float, high: float, start: float, end: float, *, about: int = 5) -> Axis:
+    """An axis whose ends and ticks are round numbers."""
+    span = high - low if high > low else abs(high) or 1.0
+    raw = span / about
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    ticks = tuple(step * index for index in range(first, last + 1))
+    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)
+
+
+def decades(low: float, high: float, start: float, end: float) -> Axis:
+    """A logarithmic axis from decade to decade."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    last = max(last, first + 1)
+    every = math.ceil((last - first) / 6)
+    ticks = tuple(10.0**power for power in range(first, last + 1, every))
+    return Axis(low=10.0**first, high=10.0**last, start=start, end=end, logarithmic=True, ticks=ticks)
+
+
+def frame(
+    x: Axis,
+    y: Axis,
+    *,
+    x_words: Callable[[float], str],
+    y_words: Callable[[float], str],
+    x_title: str,
+    y_title: str = "",
+) -> list[str]:
+    """Ticks, fine lines across, and what the axes are."""
+    parts = []
+    for tick in y.ticks:
+        place = y.at(tick)
+        parts.append(line(x.start, place, x.end, place, "grid"))
+        parts.append(text(y_words(tick), x.start - 8, place + 4, anchor="end"))
+    for index, tick in enumerate(x.ticks):
+        anchor = "start" if index == 0 and x.start < MARGIN_LEFT else "middle"
+        parts.append(text(x_words(tick), x.at(tick), y.start + 17, anchor=anchor))
+    parts.append(line(x.start, y.start, x.end, y.start, "axis"))
+    parts.append(text(x_title, (x.start + x.end) / 2, y.start + 34, anchor="middle", class_="title"))
+    if y_title:
+        parts.append(text(y_title, x.start - 54, y.end - 6, class_="title"))
+    return parts
+
+
+def finite(values: Sequence[float | None]) -> list[float]:
+    """Those that are numbers, and not negative: a hostile or broken file may hold others."""
+    return [value for value in values if value is not None and math.isfinite(value) and value >= 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Neighbouring values drawn as one: where, and their least, middle and greatest."""
+
+    x: float
+    low: float
+    middle: float
+    high: float
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[Bin]:
+    """At most `most` bins in order; nothing is dropped, since each bin keeps its extremes."""
+    size = max(1, math.ceil(len(points) / most))
+    bins = []
+    for start in range(0, len(points), size):
+        part = points[start : start + size]
+        values = sorted(value for _, value in part)
+        middle = sum(x for x, _ in part) / len(part)
+        bins.append(Bin(x=middle, low=values[0], middle=values[len(values) // 2], high=values[-1]))
+    return bins
+
+
+def band(bins: Sequence[Bin], x: Axis, y: Axis, class_: str) -> str:
+    """The span of the bins, as an area."""
+    upper = [(x.at(one.x), y.at(one.high)) for one in bins]
+    lower = [(x.at(one.x), y.at(one.low)) for one in reversed(bins)]
+    return path([*upper, *lower], class_, closed=True)
+
+
+def curve(bins: Sequence[Bin], x: Axis, y: Axis, class_: str) -> str:
+    return path([(x.at(one.x), y.at(one.middle)) for one in bins], class_)

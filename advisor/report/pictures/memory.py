@@ -1,0 +1,79 @@
+"""Memory over time, with the limit where it is near enough to matter."""
+
+from __future__ import annotations
+
+from ...types import Profile
+from .. import words
+from ._base import (
+    HEIGHT,
+    MARGIN_BOTTOM,
+    MARGIN_LEFT,
+    MARGIN_RIGHT,
+    MARGIN_TOP,
+    WIDTH,
+    Axis,
+    Drawn,
+    Missing,
+    Picture,
+    band,
+    curve,
+    finite,
+    frame,
+    line,
+    linear,
+    svg,
+    text,
+    thinned,
+)
+
+TITLE = "Memory"
+_NEAR = 0.4
+"""From this share of the limit on the limit is drawn; below, it would press the curve flat, and is told in words."""
+
+
+def draw(profile: Profile) -> Drawn:
+    on_device = any(point.accelerator_memory_bytes is not None for point in profile.usage)
+    points = [
+        (point.at_s, float(value))
+        for point in profile.usage
+        if (value := point.accelerator_memory_bytes if on_device else point.rss_bytes) is not None
+        and len(finite([point.at_s, value])) == 2
+    ]
+    if len(points) < 2:
+        return Missing(title=TITLE, why="memory was not sampled over time")
+    limit = profile.memory.limit_bytes if profile.memory is not None else None
+    if limit is None and not on_device:
+        limit = profile.hardware.memory_limit_bytes
+    highest = max(value for _, value in points)
+    near = limit is not None and limit > 0 and highest >= _NEAR * limit
+    top = max(highest, float(limit)) if near and limit is not None else highest * 1.15
+    x = linear(0, points[-1][0], MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
+    y = _bytes_axis(top)
+    parts = frame(
+        x,
+        y,
+        x_words=lambda tick: f"{tick:g}",
+        y_words=lambda tick: words.size(tick) if tick else "0",
+        x_title="seconds since the start",
+    )
+    bins = thinned(sorted(points))
+    parts += [band(bins, x, y, "band memory"), curve(bins, x, y, "curve memory")]
+    if near and limit is not None:
+        parts += [
+            line(x.start, y.at(limit), x.end, y.at(limit), "limit"),
+            text("limit", x.end, y.at(limit) - 5, anchor="end"),
+        ]
+    what = "Memory of the accelerator" if on_device else "Resident memory of the script and its children"
+    told = "" if limit is None else f"; the limit is {words.size(limit)}"
+    told += "" if near or limit is None else ", far above"
+    description = f"{what}: at most {words.size(highest)} in the samples{told}."
+    return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)
+
+
+def _bytes_axis(top: float) -> Axis:
+    """Ticks at round numbers of the unit that the top is told in."""
+    unit = next((scale for scale in (2**40, 2**30, 2**20, 2**10) if top >= scale), 1)
+    axis = linear(0, top / unit, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    return Axis(
+        low=0, high=axis.high * unit, start=axis.start, end=axis.end, ticks=tuple(tick * unit for tick in axis.ticks)
+    )

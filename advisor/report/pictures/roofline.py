@@ -1,0 +1,124 @@
+"""The roofline: what the hardware allows at this arithmetic intensity, and what the update reaches.
+
+Williams, Waterman & Patterson 2009.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...types import Compute, Profile
+from .. import words
+from ._base import (
+    HEIGHT,
+    MARGIN_BOTTOM,
+    MARGIN_LEFT,
+    MARGIN_RIGHT,
+    MARGIN_TOP,
+    WIDTH,
+    Axis,
+    Drawn,
+    Missing,
+    Picture,
+    decades,
+    frame,
+    line,
+    path,
+    svg,
+    tag,
+    text,
+)
+
+TITLE = "Roofline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    intensity: float
+    """FLOPs per byte."""
+    achieved: float
+    """FLOP/s."""
+    peak: float
+    bandwidth: float
+    """Bytes/s."""
+
+    @property
+    def ridge(self) -> float:
+        """The intensity from which on arithmetic is the limit."""
+        return self.peak / self.bandwidth
+
+    @property
+    def allowed(self) -> float:
+        return min(self.peak, self.bandwidth * self.intensity)
+
+
+def draw(profile: Profile) -> Drawn:
+    compute = profile.compute
+    intensity = _positive(compute and compute.arithmetic_intensity)
+    achieved = _positive(compute and compute.achieved_flops_per_s)
+    if compute is None or intensity is None or achieved is None:
+        return Missing(title=TITLE, why="operations and memory traffic of an update were not counted")
+    peak, bandwidth = _positive(compute.peak_flops_per_s), _positive(_bandwidth(profile))
+    if peak is None or bandwidth is None:
+        return Missing(
+            title=TITLE, why="peaks of this hardware are not known; advisor hardware --calibrate measures them"
+        )
+    facts = _Facts(intensity=intensity, achieved=achieved, peak=peak, bandwidth=bandwidth)
+    left, right = min(facts.ridge, intensity) / 8, max(facts.ridge, intensity) * 8
+    x = decades(left, right, MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
+    y = decades(min(achieved / 3, bandwidth * left), peak * 1.5, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    parts = frame(
+        x,
+        y,
+        x_words=lambda tick: f"{tick:,.0f}" if tick >= 1 else f"{tick:g}",
+        y_words=lambda tick: words.rate(tick, "").replace(".00", "").strip(),
+        x_title="FLOPs per byte of memory traffic",
+        y_title="FLOP/s",
+    )
+    parts += [*_roof(x, y, facts), *_point(x, y, facts)]
+    description = _description(compute, facts)
+    return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)
+
+
+def _roof(x: Axis, y: Axis, facts: _Facts) -> list[str]:
+    start = max(x.low, y.low / facts.bandwidth)
+    corner = (x.at(facts.ridge), y.at(facts.peak))
+    roof = [(x.at(start), y.at(facts.bandwidth * start)), corner, (x.end, corner[1])]
+    return [
+        path(roof, "curve roof"),
+        text(f"{words.rate(facts.peak, 'FLOP/s')}", x.end, corner[1] - 7, anchor="end"),
+        text(words.rate(facts.bandwidth, "B/s"), corner[0] - 14, corner[1] + 8, anchor="end"),
+    ]
+
+
+def _point(x: Axis, y: Axis, facts: _Facts) -> list[str]:
+    across, up = x.at(facts.intensity), y.at(facts.achieved)
+    return [
+        line(across, up, across, y.at(facts.allowed), "limit"),
+        tag("circle", cx=across, cy=up, r=6, class_="dot"),
+        text("this update", across, up + 22, anchor="middle"),
+    ]
+
+
+def _description(compute: Compute, facts: _Facts) -> str:
+    bound = "arithmetic" if facts.allowed >= facts.peak else "memory bandwidth"
+    source = "measured" if compute.peak_from == "measured" else "data sheet"
+    return (
+        f"{words.rate(facts.achieved, 'FLOP/s')} at {words.number(facts.intensity)} FLOPs a byte: "
+        f"{words.percent(facts.achieved / facts.allowed)} of what {bound} allows there "
+        f"(peak of {compute.peak_dtype or 'unknown dtype'}, {source})."
+    )
+
+
+def _bandwidth(profile: Profile) -> float | None:
+    on_accelerator = profile.workload is not None and profile.workload.device != "cpu"
+    if on_accelerator:
+        rate = profile.hardware.accelerators[0].memory_bandwidth if profile.hardware.accelerators else None
+    else:
+        rate = profile.hardware.cpu_memory_bandwidth
+    return None if rate is None else rate.value
+
+
+def _positive(value: float | None) -> float | None:
+    """The value, where it can stand on a logarithmic axis."""
+    return value if value is not None and 1e-12 < value < 1e30 else None

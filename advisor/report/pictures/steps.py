@@ -1,0 +1,134 @@
+"""How long each update took, window after window, with what was left out as warm-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...stats import percentile
+from ...types import Profile, WindowSummary
+from .. import words
+from ._base import (
+    HEIGHT,
+    MARGIN_BOTTOM,
+    MARGIN_LEFT,
+    MARGIN_RIGHT,
+    MARGIN_TOP,
+    Axis,
+    Drawn,
+    Missing,
+    Picture,
+    band,
+    curve,
+    finite,
+    frame,
+    line,
+    linear,
+    path,
+    rectangle,
+    svg,
+    text,
+    thinned,
+)
+
+TITLE = "Time of each update"
+_WIDTH = 920
+_MOST_WINDOWS = 40
+"""More would be slivers; the later ones are left out, and the caption says so."""
+_MOST_WARM_UP_SHARE = 0.15
+"""Of the axis, for the warm-up of one window: what was left out must not push out what counts."""
+_TALL = 2.5
+"""The axis ends at this many times the 99th percentile's; rarer spikes are marked at the edge."""
+
+
+@dataclass(frozen=True)
+class _Placed:
+    window: WindowSummary
+    start: int
+    warm_up: int
+    wall: list[float]
+
+
+def draw(profile: Profile) -> Drawn:
+    windows = [one for one in profile.windows if finite(one.wall_s)][:_MOST_WINDOWS]
+    if not windows:
+        return Missing(title=TITLE, why="no update was measured")
+    placed, end = _place(windows)
+    values = [value for one in placed for value in one.wall]
+    top = min(max(values), percentile(values, 99) * _TALL)
+    x = linear(0, end, MARGIN_LEFT, _WIDTH - MARGIN_RIGHT, about=9)
+    x = Axis(low=0, high=end, start=x.start, end=x.end, ticks=tuple(tick for tick in x.ticks if tick <= end))
+    y = linear(0, top, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    parts: list[str] = []
+    for one in placed:
+        parts += _ground(one, x, y)
+    parts += frame(
+        x, y, x_words=lambda tick: f"{tick:,.0f}", y_words=words.duration, x_title="updates, in the order they ran"
+    )
+    spikes = 0
+    most = max(20, 300 // len(placed))
+    for one in placed:
+        points = [(one.start + one.warm_up + index + 0.5, value) for index, value in enumerate(one.wall)]
+        bins = thinned(points, most)
+        what_if = "what-if" if one.window.what_if else "own"
+        parts += [band(bins, x, y, f"band {what_if}"), curve(bins, x, y, f"curve {what_if}")]
+        for single in bins:
+            if single.high > y.high:
+                spikes += 1
+                place = x.at(single.x)
+                parts.append(
+                    path([(place - 4, y.end + 7), (place + 4, y.end + 7), (place, y.end)], "spike", closed=True)
+                )
+    if profile.steps is not None and 0 < profile.steps.mean_s <= y.high:
+        place = y.at(profile.steps.mean_s)
+        parts.append(line(x.start, place, x.end, place, "limit"))
+    picture = svg(parts, title=TITLE, description=_description(profile, values), width=_WIDTH)
+    return Picture(title=TITLE, svg=picture, caption=_caption(profile, placed, spikes, max(values)), wide=True)
+
+
+def _place(windows: list[WindowSummary]) -> tuple[list[_Placed], int]:
+    """Windows one after the other, each behind the updates that were left out before it."""
+    counted = sum(len(one.wall_s) for one in windows)
+    placed, position = [], 0
+    for window in windows:
+        warm_up = min(max(0, window.dropped_updates), max(1, int(counted * _MOST_WARM_UP_SHARE)))
+        wall = finite(window.wall_s)
+        placed.append(_Placed(window=window, start=position, warm_up=warm_up, wall=wall))
+        position += warm_up + len(wall)
+    return placed, position
+
+
+def _ground(one: _Placed, x: Axis, y: Axis) -> list[str]:
+    left, begin, right = (
+        x.at(v) for v in (one.start, one.start + one.warm_up, one.start + one.warm_up + len(one.wall))
+    )
+    parts = []
+    if one.window.what_if:
+        parts.append(rectangle(left, y.end, right - left, y.start - y.end, "ground"))
+        # A word needs about 6.5 units a letter; where there is no room the caption's colour must do.
+        name = words.what_if_name(one.window.what_if)
+        if len(name) * 6.5 < right - left:
+            parts.append(text(name, (left + right) / 2, y.end + 13, anchor="middle"))
+    if one.warm_up:
+        parts.append(rectangle(left, y.end, begin - left, y.start - y.end, "warm-up"))
+        if begin - left > 60:
+            parts.append(text("warm-up", (left + begin) / 2, y.end + 13, anchor="middle"))
+    return parts
+
+
+def _description(profile: Profile, values: list[float]) -> str:
+    mean = "" if profile.steps is None else f", {words.duration(profile.steps.mean_s)} on average over those counted"
+    return f"{len(values)} updates from {words.duration(min(values))} to {words.duration(max(values))}{mean}."
+
+
+def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: float) -> str:
+    parts = ["The dashed line is the mean of the updates counted; hatched: left out as warm-up."]
+    if any(one.window.what_if for one in placed):
+        parts.append("Shaded: what-if windows.")
+    if any(len(one.wall) > max(20, 300 // len(placed)) for one in placed):
+        parts.append("Neighbours are drawn together: the line is their median, the band their span.")
+    if spikes:
+        parts.append(f"{words.plural(spikes, 'spike')} beyond the axis (▲), the greatest {words.duration(greatest)}.")
+    left_out = sum(1 for one in profile.windows if one.wall_s) - len(placed)
+    if left_out > 0:
+        parts.append(f"{words.plural(left_out, 'later window')} not drawn.")
+    return " ".join(parts)

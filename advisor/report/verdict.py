@@ -1,0 +1,161 @@
+"""The verdict in one sentence, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from ..types import Ceiling, Finding, Profile
+from . import words
+
+LITTLE_UPDATES = 30
+"""Below this an interval of the rate says little; a default window holds more."""
+NO_GAIN = 1.02
+"""A ceiling under the 2% that is the least noise floor of a comparison is no gain."""
+
+# What the script does, as the words after "Your script"; `{share}` is the share of the loop's time. A rule that is not
+# here is told in the words of its own evidence.
+_PHRASES = {
+    "input_bound": "waits for data {share} of its time",
+    "input_io_bound": "waits for its disk or network {share} of its time",
+    "slow_collate": "spends {share} of its time putting samples together into batches",
+    "worker_restart": "spends {share} of its time starting loader workers again",
+    "too_many_workers": "runs more loader workers than it has CPUs for",
+    "blocking_copy": "waits for copies to the device {share} of its time",
+    "sync_per_step": "waits for the device in every update, {share} of its time",
+    "overhead_bound": "spends {share} of its time in Python and launches: its steps are too small",
+    "precision_unused": "computes in full precision on hardware that is faster in half",
+    "tf32_off": "multiplies in full fp32 where the hardware has TF32",
+    "threads_underused": "leaves usable CPUs idle",
+    "threads_oversubscribed": "runs more threads than it has CPUs for",
+    "optimizer_bound": "spends {share} of its time in the optimizer",
+    "memory_pressure": "is close to its limit of memory",
+    "memory_creep": "takes more memory with every update",
+    "evaluation_heavy": "spends {share} of its time in evaluation",
+    "checkpoint_heavy": "spends {share} of its time writing checkpoints",
+    "logging_heavy": "spends {share} of its time on logging",
+    "unsharded_iterable": "trains on the same samples several times: its dataset is not parted among the workers",
+    "host_code": "spends {share} of its time in its own Python code between the phases",
+    "debug_mode": "runs with debugging left on",
+    "deep_copy_per_step": "copies its model over and over, {share} of its time",
+    "accelerator_unused": "leaves the accelerator unused",
+    "cpu_only_build": "runs a PyTorch built for CPUs only on a machine with an accelerator",
+    "throttled": "runs on a device that is slowed down",
+    "shared_memory_small": "has too little shared memory for its loader workers",
+    "swapping": "is being swapped out",
+    "data_parallel": "uses DataParallel, which copies the model in every update",
+    "gc_pauses": "spends {share} of its time in Python's garbage collector",
+}
+
+_FAILURES = {
+    "oom": "ran out of memory",
+    "crash": "crashed",
+    "hang": "stood still",
+    "nan": "computed a loss that is not a number",
+    "no_steps": "trained nothing",
+    "refused": "cannot be profiled",
+    "exit": "ended early",
+    "disk_full": "filled the disk",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a reader needs who reads one sentence."""
+
+    sentence: str
+    tone: Literal["good", "warning", "critical", "failed"]
+    next_command: str
+    why_next: str
+
+
+def verdict_of(profile: Profile) -> Verdict:
+    """The verdict on a profile, from its first finding that asks for something to be done."""
+    if profile.failure is not None:
+        return _failed(profile)
+    if profile.steps is None:
+        return Verdict(
+            sentence="Nothing was measured: no update was seen.",
+            tone="failed",
+            next_command=_command("profile", profile),
+            why_next="once the script trains",
+        )
+    first = next((finding for finding in profile.findings if finding.severity != "info"), None)
+    if first is None:
+        return _healthy(profile)
+    sentence = f"Your script {_phrase(first)}{_gain(first.ceiling)}" if first.rule in _PHRASES else _own_words(first)
+    return Verdict(
+        sentence=sentence,
+        tone="critical" if first.severity == "critical" else "warning",
+        next_command=_command("tune", profile) if first.knobs else f"advisor explain {words.one_line(first.rule)}",
+        why_next="tries the settings that can help, and proves the gain" if first.knobs else "says what this is about",
+    )
+
+
+def little_data(profile: Profile) -> str | None:
+    """How little was measured, in a sentence, where it was little."""
+    steps = profile.steps
+    if steps is None:
+        return None
+    if steps.updates < LITTLE_UPDATES:
+        return f"Only {words.plural(steps.updates, 'update')} counted: take the numbers as rough."
+    if not steps.steady:
+        return f"No steady state was found in {words.plural(steps.updates, 'update')}: take the numbers as rough."
+    return None
+
+
+def _failed(profile: Profile) -> Verdict:
+    failure = profile.failure
+    assert failure is not None
+    measured = profile.steps.updates if profile.steps is not None else 0
+    message = words.one_line(failure.message).rstrip(".")
+    told = message.removeprefix("the script ") if message.startswith("the script ") else None
+    what = told or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
+    rest = f"what follows is from the {words.plural(measured, 'update')} before" if measured else "nothing was measured"
+    return Verdict(
+        sentence=f"Your script {what}; {rest}.",
+        tone="failed",
+        next_command=_command("profile", profile),
+        why_next="again, once the script runs",
+    )
+
+
+def _healthy(profile: Profile) -> Verdict:
+    work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
+    return Verdict(
+        sentence=f"Your script is healthy: nothing avoidable was found, and {words.percent(work)} of each update is "
+        "forward, backward and optimizer.",
+        tone="good",
+        next_command=_command("tune", profile),
+        why_next="looks for faster settings all the same",
+    )
+
+
+def _phrase(finding: Finding) -> str:
+    return _PHRASES[finding.rule].format(share=words.percent(finding.share))
+
+
+def _own_words(finding: Finding) -> str:
+    evidence = words.one_line(finding.evidence).rstrip(".")
+    return f"{evidence}{_gain(finding.ceiling)}" if evidence else f"{words.one_line(finding.rule)} was found."
+
+
+def _gain(ceiling: Ceiling | None) -> str:
+    if ceiling is None:
+        return "."
+    if not ceiling.speedup > NO_GAIN:
+        return "; fixing that alone gains little."
+    if ceiling.basis == "measured":
+        span = words.interval(ceiling.low, ceiling.high)
+        return f"; fixing that can make it {words.times(ceiling.speedup)} as fast (measured, {span})."
+    return f"; fixing that can make it at most {words.times(ceiling.speedup)} as fast (from its share of the time)."
+
+
+def _command(verb: str, profile: Profile) -> str:
+    return words.one_line(f"advisor {verb} {profile.command.display}")
+
+
+def page_command(profile: Profile) -> str:
+    """The command that makes the page of this run."""
+    return f"advisor report {shlex.quote(words.one_line(profile.run_id) or 'latest')} --html"

@@ -1,0 +1,152 @@
+"""Numbers as people read them; what was not measured, or is no number, becomes a dash."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import PurePath
+
+from ..types import Ceiling, Place, WhatIf
+
+NOTHING = "–"
+# Escape sequences, other control characters, and marks that turn the direction of the text round: a file name or a line
+# of a script may hold them, and none may reach the reader's terminal.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+PHASE_NAMES = {
+    "data_wait": "waiting for data",
+    "host_to_device": "copy to device",
+    "forward": "forward",
+    "backward": "backward",
+    "optimizer": "optimizer",
+    "other": "other code",
+    "evaluation": "evaluation",
+    "checkpoint": "checkpoints",
+    "logging": "logging",
+    "loader_restart": "loader restarts",
+}
+
+WHAT_IF_NAMES = {
+    "no_data_wait": "no waiting for data",
+    "loader_alone": "the loader alone",
+    "no_optimizer": "no optimizer",
+    "micro_batch_doubled": "micro-batch doubled",
+}
+
+
+def plain(text: str) -> str:
+    """`text` without anything that a terminal would act on; line ends and tabs stay."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def one_line(text: str) -> str:
+    return " ".join(plain(text).split())
+
+
+def phase_name(name: str) -> str:
+    return PHASE_NAMES.get(name, one_line(name).replace("_", " "))
+
+
+def what_if_name(name: str) -> str:
+    return WHAT_IF_NAMES.get(name, one_line(name).replace("_", " "))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Three significant digits, thousands parted: 1,284; 53.1; 0.482."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if value == 0:
+        return "0"
+    if abs(value) >= 1e15:
+        return f"{value:.2e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.2e}" if decimals > 6 else f"{value:,.{decimals}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """118 ms, 1.42 s, 3 min 20 s."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    size = abs(seconds)
+    if size >= 7200:
+        return f"{number(seconds / 3600)} h"
+    if size >= 120:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if size >= scale * 0.9995:
+            return f"{number(seconds / scale)} {unit}"
+    return "0 s" if seconds == 0 else f"{number(seconds / 1e-9)} ns"
+
+
+def size(count: float | None) -> str:
+    """1.28 GiB, 45.0 MiB."""
+    if count is None or not math.isfinite(count):
+        return NOTHING
+    for unit, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(count) >= scale:
+            return f"{number(count / scale)} {unit}"
+    return f"{count:.0f} B"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """With the prefix that leaves one to three digits before the point: 235 GFLOP/s."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= scale:
+            return f"{number(value / scale)} {prefix}{unit}"
+    return f"{number(value)} {unit}"
+
+
+def percent(fraction: float | None) -> str:
+    """62%, 0.4%, < 0.1%."""
+    if fraction is None or not math.isfinite(fraction):
+        return NOTHING
+    value = fraction * 100
+    if 0 < value < 0.1:
+        return "< 0.1%"
+    return f"{value:.1f}%" if 0 < abs(value) < 9.95 and round(value, 1) % 1 else f"{value:.0f}%"
+
+
+def times(ratio: float | None) -> str:
+    """2.4×; two decimals where the gain is small and they are what matters."""
+    if ratio is None or not math.isfinite(ratio):
+        return NOTHING
+    if ratio >= 100:
+        return f"{ratio:,.0f}×"
+    return f"{ratio:.2f}×" if ratio < 1.95 else f"{ratio:.1f}×"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """2.2–2.6."""
+    return f"{times(low)[:-1] or NOTHING}–{times(high)[:-1] or NOTHING}"
+
+
+def ceiling_text(ceiling: Ceiling) -> str:
+    """2.4× (measured, 2.2–2.6), or at most 1.22× (from its share of the time, not measured)."""
+    if ceiling.basis == "measured":
+        return f"{times(ceiling.speedup)} (measured, {interval(ceiling.low, ceiling.high)})"
+    return f"at most {times(ceiling.speedup)} (from its share of the time, not measured)"
+
+
+def what_if_text(what_if: WhatIf) -> str:
+    return f"{times(what_if.speedup)} ({interval(what_if.low, what_if.high)})"
+
+
+def short_path(path: str, cwd: str) -> str:
+    """Relative to the folder that the script was started in, where the file lies below it."""
+    try:
+        return one_line(str(PurePath(path).relative_to(cwd))) if cwd else one_line(path)
+    except ValueError:
+        return one_line(path)
+
+
+def place_text(place: Place, cwd: str) -> str:
+    """train.py:17 in Photos.__getitem__."""
+    function = f" in {one_line(place.function)}" if place.function else ""
+    return f"{short_path(place.file, cwd)}:{place.line}{function}"
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
