@@ -75,7 +75,10 @@ class ScriptProcess:
         self.keeper_pid = popen.pid
         self.notes: tuple[str, ...] = ()
         """What the view could not give, such as a folder that is read-only in it."""
+        self.root_pid = popen.pid
+        """Below this process lives the script: the keeper, or process 1 of the script's namespace."""
         self._seen: dict[int, psutil.Process] = {}
+        self._ending = threading.Lock()
 
     def __enter__(self) -> ScriptProcess:
         return self
@@ -98,7 +101,7 @@ class ScriptProcess:
 
     def usage(self) -> usage.TreeUsage:
         """What the script and its descendants use now."""
-        measured = usage.tree_usage(self._script_parent())
+        measured = usage.tree_usage(self.root_pid)
         self._remember()
         return measured
 
@@ -107,11 +110,15 @@ class ScriptProcess:
 
         Returns the numbers of processes that could not be ended: those of another user, or stuck in the kernel.
         """
-        if self.poll() is None:
+        with self._ending:  # a guard's thread and the main one may both want it
+            self._end(grace_s)
+        return tuple(pid for pid, process in list(self._seen.items()) if _alive(process))
+
+    def _end(self, grace_s: float) -> None:
+        if self.poll() is None and grace_s > 0:
             self._remember()
-            if grace_s > 0:
-                self._say(b"term")
-                self.wait(grace_s)
+            self._say(b"term")
+            self.wait(grace_s)
         if self.poll() is None:
             self._remember()
             with contextlib.suppress(ProcessLookupError):
@@ -121,11 +128,10 @@ class ScriptProcess:
         self._end_by_force()
         self._control.close()
         self._reader.close()
-        return tuple(pid for pid, process in self._seen.items() if _alive(process))
 
     def _end_by_force(self) -> None:
         """For a keeper that was killed or hangs: ends what was seen below it one by one, by number and start time."""
-        for process in self._seen.values():
+        for process in list(self._seen.values()):
             if _alive(process):
                 with contextlib.suppress(psutil.Error):
                     process.kill()  # psutil compares the start time first
@@ -133,7 +139,7 @@ class ScriptProcess:
             self._popen.kill()
             self.wait(KILL_S)
         deadline = time.monotonic() + 1.0
-        while any(_alive(process) for process in self._seen.values()) and time.monotonic() < deadline:
+        while any(_alive(process) for process in list(self._seen.values())) and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def _remember(self) -> None:
@@ -141,12 +147,6 @@ class ScriptProcess:
             if pid not in self._seen or not self._seen[pid].is_running():
                 with contextlib.suppress(psutil.Error):
                     self._seen[pid] = psutil.Process(pid)
-
-    def _script_parent(self) -> int:
-        """The keeper, or process 1 of the script's namespace."""
-        return self._first_pid or self.keeper_pid
-
-    _first_pid: int | None = None
 
     def _say(self, word: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -238,7 +238,7 @@ def start(
     if view is not None:
         view.notes += process.notes
         if view.keeper.get("namespace"):
-            process._first_pid = next(iter(usage.tree(popen.pid)), None)
+            process.root_pid = next(iter(usage.tree(popen.pid)), popen.pid)
     return process
 
 

@@ -94,16 +94,23 @@ def _children(pid: int) -> list[int]:
     try:
         tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
     except OSError:
-        return found
+        return found if Path("/proc/self/task").exists() else _portable_children(pid)
     for task in tasks:
         try:
             found += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
         except FileNotFoundError:
-            if not Path("/proc/self/task").exists() or not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-                return [child.pid for child in psutil.Process(pid).children()]  # a kernel without the lists
+            if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+                return _portable_children(pid)  # a kernel without the lists
         except OSError:
             continue
     return found
+
+
+def _portable_children(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
 
 
 def _io(pid: int) -> tuple[int, int] | None:

@@ -16,7 +16,9 @@ from advisor.session.isolation.overlay import Overlay
 STYLES = {
     "open": "open('kept.txt', 'w').write('new'); assert open('kept.txt').read() == 'new'",
     "append": "open('kept.txt', 'a').write('more'); assert open('kept.txt').read() == 'kept' + 'more'",
-    "torch.save": "import torch; torch.save({'a': torch.ones(3)}, 'model.pt'); assert torch.load('model.pt')['a'].sum() == 3",
+    "torch.save": (
+        "import torch; torch.save({'a': torch.ones(3)}, 'model.pt'); assert torch.load('model.pt')['a'].sum() == 3"
+    ),
     "safetensors": (
         "import numpy, safetensors.numpy as s; s.save_file({'a': numpy.ones(3)}, 'model.safetensors');"
         "assert s.load_file('model.safetensors')['a'].sum() == 3"
@@ -26,7 +28,9 @@ STYLES = {
         "import shutil; shutil.rmtree('folder'); shutil.copytree('other', 'folder'); shutil.move('other', 'moved');"
         "assert open('folder/leaf').read() == open('moved/leaf').read()"
     ),
-    "os.replace": "import os; open('t', 'w').write('new'); os.replace('t', 'kept.txt'); assert open('kept.txt').read() == 'new'",
+    "os.replace": (
+        "import os; open('t', 'w').write('new'); os.replace('t', 'kept.txt'); assert open('kept.txt').read() == 'new'"
+    ),
     "rename of a folder": "import os; os.rename('folder', 'renamed'); assert os.listdir('renamed') == ['leaf']",
     "unlink": "import os; os.unlink('kept.txt'); assert not os.path.exists('kept.txt')",
     "sqlite": (
@@ -296,7 +300,7 @@ def test_an_unknown_tier_is_refused_with_the_known_ones(tmp_path: Path) -> None:
 def test_a_tier_that_fails_is_told_with_its_reason(root: Path) -> None:
     """A scratch folder that nobody can write to makes every tier fail."""
     (root / "scratch").write_text("a file")
-    with pytest.raises(IsolationError, match="no isolation works here .*overlay: .*landlock: .*without protection"):
+    with pytest.raises(IsolationError, match=r"no isolation works here .*overlay: .*landlock: .*without protection"):
         choose("auto", project=root / "project", scratch=root / "scratch")
 
 
@@ -313,7 +317,7 @@ from pathlib import Path
 from isolation_tools import running
 from advisor.session.isolation import choose
 tier = choose("overlay", project=Path({str(root / "project")!r}), scratch=Path({str(root / "scratch")!r}))
-with running(tier, "import time; print('up', flush=True); time.sleep(600)", Path({str(root / "logs")!r}), {marker!r}) as p:
+with running(tier, "import time; time.sleep(600)", Path({str(root / "logs")!r}), {marker!r}) as p:
     p.wait(600)
 """
     process = subprocess.Popen([sys.executable, "-c", driver])

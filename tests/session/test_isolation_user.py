@@ -26,7 +26,7 @@ def _closed_parents(*paths: Path) -> list[Path]:
 
 
 def _as_user(command: list[str], home: Path) -> list[str]:
-    """The command as another user, in mount namespace where a closed home (of the interpreter) is covered by an open one.
+    """The command as another user; a closed home that the interpreter lies in is covered by an open one.
 
     Nothing outside is changed: the cover is a tmpfs that only this namespace sees, with the interpreter bound into it.
     """

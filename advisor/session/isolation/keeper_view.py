@@ -34,6 +34,8 @@ SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 444, 445, 446
 """The same on every architecture that Linux added after 2019's unification of the numbers."""
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 PR_SET_NO_NEW_PRIVS = 38
+MIRRORED_BYTES = 16 << 20
+"""Files directly in a mirrored folder (a home, usually) are settings and histories; a larger one is shown read-only."""
 MOUNT_FLAGS = {"nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -93,10 +95,12 @@ def _carry_out(step: Any, root: str, layer: str, view: Any, notes: list[str]) ->
         except OSError as error:
             if step["required"]:
                 raise
-            if not view["user_namespace"]:  # as root nothing stands here yet; a plain user has the read-only bind
+            if step["bare"]:
                 mount(path, target, "", MS_BIND | MS_REC)
                 _read_only(target, recursive=True)
             notes.append(f"{path} is read-only in the view ({error.strerror})")
+    elif kind == "mirror":
+        _mirror(path, target, layer)
     elif kind == "bind":
         mount(path, target or root, "", MS_BIND | MS_REC)
     elif kind == "read_only":
@@ -112,6 +116,8 @@ def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
     os.makedirs(upper)
     os.makedirs(work)
     _look_like(lower, upper)
+    for folder in step["copied"]:
+        _copy_into_upper(lower, upper, folder)
     # Descriptors instead of paths: a comma or a colon in a folder's name would be read as the end of an option.
     handles = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (lower, upper, work)]
     options = "lowerdir=/proc/self/fd/{},upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}".format(*handles)
@@ -126,6 +132,71 @@ def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
             os.close(handle)
 
 
+def _copy_into_upper(lower: str, upper: str, folder: str) -> None:
+    """A whole copy that hides the folder below it: it can be renamed, which a plain user otherwise cannot."""
+    path = upper
+    for name in folder.split("/"):
+        path = f"{path}/{name}"
+        if not os.path.isdir(path):
+            os.mkdir(path)
+            _look_like(lower + path[len(upper) :], path)
+    _copy_tree(f"{lower}/{folder}", path)
+    os.setxattr(path, "user.overlay.opaque", b"y")
+
+
+def _copy_tree(source: str, target: str) -> None:
+    with os.scandir(source) as entries:
+        for entry in entries:
+            there = f"{target}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                os.mkdir(there)
+                _copy_tree(entry.path, there)
+            elif entry.is_symlink():
+                os.symlink(os.readlink(entry.path), there)
+            elif entry.is_file():
+                _copy_file(entry.path, there)
+    _look_like(source, target)
+
+
+def _copy_file(source: str, target: str) -> None:
+    seen = os.stat(source)
+    old = os.open(source, os.O_RDONLY)
+    new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        while os.sendfile(new, old, None, 1 << 30):
+            pass
+        os.fchmod(new, stat.S_IMODE(seen.st_mode))
+    finally:
+        os.close(old)
+        os.close(new)
+    os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+def _mirror(source: str, target: str, layer: str) -> None:
+    """A folder of our own with copies of the small files and links of the real one, and room for its folders."""
+    copy = f"{layer}/mirror"
+    os.makedirs(copy)
+    bound = []
+    with os.scandir(source) as entries:
+        for entry in entries:
+            there = f"{copy}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                os.mkdir(there)
+                _look_like(entry.path, there)
+            elif entry.is_symlink():
+                os.symlink(os.readlink(entry.path), there)
+            elif entry.is_file() and entry.stat().st_size <= MIRRORED_BYTES and os.access(entry.path, os.R_OK):
+                _copy_file(entry.path, there)
+            else:  # large, or a socket: the real one, which cannot be written to
+                os.close(os.open(there, os.O_CREAT | os.O_WRONLY))
+                bound.append(entry.name)
+    _look_like(source, copy)
+    mount(copy, target, "", MS_BIND)
+    for name in bound:
+        mount(f"{source}/{name}", f"{target}/{name}", "", MS_BIND)
+        _read_only(f"{target}/{name}", recursive=False)
+
+
 def _look_like(lower: str, upper: str) -> None:
     """A merged folder shows the owner and mode of its upper half."""
     seen = os.stat(lower)
@@ -136,6 +207,7 @@ def _look_like(lower: str, upper: str) -> None:
         if not os.access(lower, os.W_OK):
             mode &= ~0o222  # owned by the user now, who could not write to the real one
     os.chmod(upper, mode)
+    os.utime(upper, ns=(seen.st_atime_ns, seen.st_mtime_ns))
 
 
 def _read_only(path: str, recursive: bool) -> None:

@@ -3,7 +3,8 @@
 Two builders, since a user namespace may not look below a mount point of the outer one:
 
 - with real privilege every writable mount, `/` first, gets an overlay;
-- without, the tree is taken over read-only and each folder that has no mount below it gets an overlay.
+- without, the tree is taken over read-only and each folder that has no mount below it gets an overlay. A folder that
+  has one (a home with a network drive in it) is rebuilt as a mirror: files are copied, folders get an overlay each.
 
 Devices stay as they are (also /dev/nvidia*), kernel file systems become read-only, /dev/shm is a private one of the
 same size.
@@ -129,7 +130,7 @@ def _for_root(mounts: Sequence[Mount]) -> list[Step]:
         if any(is_below(mount.path, folder) for folder in bound):
             continue  # came along with the recursive bind of its parent
         if _is_overlaid(mount):
-            steps.append(_overlay(mount.path, mount.flags))
+            steps.append(_overlay(mount.path, mount.flags, bare=True))
             continue
         holds_writable = any(
             other is not mount and _is_overlaid(other) and is_below(other.path, mount.path) for other in mounts
@@ -147,30 +148,37 @@ def _for_user(mounts: Sequence[Mount]) -> list[Step]:
     for mount in mounts:
         if not mount.read_only and not is_below(mount.path, "/dev") and mount.kind != "proc":
             steps.append({"do": "read_only", "path": mount.path, "recursive": False})
+    mirrored: list[str] = []
     for mount in mounts:
+        bare = any(is_below(mount.path, folder) for folder in mirrored)
         if _is_overlaid(mount) and os.access(mount.path, os.R_OK | os.X_OK):
-            steps += [_overlay(folder, mount.flags) for folder in _folders_without_mounts(mount.path, mounts)]
+            inner = _writable_parts(mount.path, mounts, mount.flags, bare=bare)
+            mirrored += [step["path"] for step in inner if step["do"] == "mirror"]
+            steps += inner
+        elif bare:
+            steps.append({"do": "bind", "path": mount.path})
+            if not mount.read_only:
+                steps.append({"do": "read_only", "path": mount.path, "recursive": False})
     return steps
 
 
-def _folders_without_mounts(folder: str, mounts: Sequence[Mount]) -> list[str]:
+def _writable_parts(folder: str, mounts: Sequence[Mount], flags: Sequence[str], *, bare: bool) -> list[Step]:
+    """An overlay for a folder with no mount below it, otherwise for its parts: in a mirror where the user may write."""
     inner = [mount.path for mount in mounts if mount.path != folder and is_below(mount.path, folder)]
     if not inner:
-        return [folder]
-    found: list[str] = []
+        return [_overlay(folder, flags, bare=bare)]
+    mirrored = bare or os.access(folder, os.W_OK)
+    steps: list[Step] = [{"do": "mirror", "path": folder}] if mirrored else []
     with os.scandir(folder) as scanned:
         entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
-        if (
-            entry.path in inner
-            or not entry.is_dir(follow_symlinks=False)
-            or not os.access(entry.path, os.R_OK | os.X_OK)
-        ):
+        usable = entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK)
+        if entry.path in inner or not usable:
             continue
         if folder == "/" and entry.name in SYSTEM_FOLDERS and not os.access(entry.path, os.W_OK):
             continue
-        found += _folders_without_mounts(entry.path, mounts)
-    return found
+        steps += _writable_parts(entry.path, mounts, flags, bare=mirrored)
+    return steps
 
 
 def _is_overlaid(mount: Mount) -> bool:
@@ -181,5 +189,6 @@ def _is_overlaid(mount: Mount) -> bool:
     ).is_dir()  # a file can be a mount point too (containers do so in /etc): that one is read-only
 
 
-def _overlay(path: str, flags: Sequence[str]) -> Step:
-    return {"do": "overlay", "path": path, "flags": list(flags), "required": path == "/"}
+def _overlay(path: str, flags: Sequence[str], *, bare: bool) -> Step:
+    """`bare`: nothing stands at this path of the view yet, so that a failed overlay leaves a hole to fill."""
+    return {"do": "overlay", "path": path, "flags": list(flags), "bare": bare, "required": path == "/", "copied": []}

@@ -11,6 +11,7 @@ import psutil
 
 from . import mounts
 from ._base import Tier, View
+from .renamable import small_folders
 
 CAP_SYS_ADMIN = 21
 MEMORY_SHARE = 4
@@ -46,21 +47,36 @@ class Overlay(Tier):
         for name in ("root", "layers"):
             (folder / name).mkdir()
         user_namespace = not has_mount_privilege()
+        steps = mounts.plan(
+            mounts.read_mounts(),
+            user_namespace=user_namespace,
+            processes=self.processes,
+            shared_memory_bytes=_shared_memory_bytes(),
+            writable=[str(path) for path in writable],
+        )
+        if user_namespace:
+            _copy_small_folders(steps, small_folders(self.project, skip=(self.scratch, *writable)))
         view = {
             "root": str(folder / "root"),
             "layers": str(folder / "layers"),
             "memory_bytes": (self.memory_bytes or _memory_bytes()) if self.in_memory else 0,
             "user_namespace": user_namespace,
             "processes": self.processes,
-            "steps": mounts.plan(
-                mounts.read_mounts(),
-                user_namespace=user_namespace,
-                processes=self.processes,
-                shared_memory_bytes=_shared_memory_bytes(),
-                writable=[str(path) for path in writable],
-            ),
+            "steps": steps,
         }
         yield View(cwd=cwd, keeper={"view": view, "namespace": self.processes}, scratch=folder)
+
+
+def _copy_small_folders(steps: list[mounts.Step], folders: list[Path]) -> None:
+    """Adds each folder to the overlay that it lies in."""
+    overlays = [step for step in steps if step["do"] == "overlay"]
+    for folder in folders:
+        holders = [
+            step for step in overlays if mounts.is_below(str(folder), step["path"]) and str(folder) != step["path"]
+        ]
+        if holders:
+            holder = max(holders, key=lambda step: len(step["path"]))
+            holder["copied"].append(str(folder.relative_to(holder["path"])))
 
 
 def has_mount_privilege() -> bool:

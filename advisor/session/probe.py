@@ -1,0 +1,152 @@
+"""The plan of `advisor profile`: which windows, in which order, how long; decided as the first of them come in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .. import whatif, wire
+from ..types import Workload
+from .session import Outcome, Planner
+
+FIRST = "as written"
+"""The window that steps, phases and lines are read from."""
+FIRST_S = 5.0
+FIRST_MAX_S = 9.0
+"""Of the thirty seconds that a profile may take."""
+FIRST_UPDATES = 10
+LEAST_UPDATES = 5
+"""However long an update takes, so many are waited for: fewer tell nothing."""
+SAMPLER_HZ = 50.0
+"""About half a percent of a core."""
+SHORT_UPDATE_S = 0.002
+"""Below this an update is shorter than a sample costs it: the sampler then gets a window of its own."""
+SLOW_UPDATE_S = 0.15
+"""Above this a settling update more costs more than it brings."""
+ROUNDS = 3
+WINDOW_S = 0.7
+SHORTEST_WINDOW_S = 0.25
+TRACED_UPDATES = 3
+DRAIN_S = 1.5
+LOOK_INSIDE_S = 1.0
+EPOCH_END_MAX_S = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long windows are for updates of this length, within the time that is left."""
+
+    update_s: float
+    window_s: float
+    settle: int
+    count: int
+
+    @classmethod
+    def for_update(cls, update_s: float, left_s: float, windows: int) -> Pace:
+        settle = 3 if update_s < SLOW_UPDATE_S else 1
+        window_s = min(WINDOW_S, max(SHORTEST_WINDOW_S, left_s / max(1, windows) - settle * update_s))
+        return cls(
+            update_s=update_s, window_s=window_s, settle=settle, count=max(2, math.ceil(0.5 * window_s / update_s))
+        )
+
+    @property
+    def cost_s(self) -> float:
+        """What a window takes in all, about."""
+        return max(self.window_s, self.count * self.update_s) + self.settle * self.update_s
+
+
+def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], float]) -> Planner:
+    """The windows of a profile. `workload` is known once the first window was reported."""
+    outcomes = yield [first_window()]
+    first = outcomes.get(FIRST)
+    if not isinstance(first, wire.WindowDone) or not first.wall_s:
+        return
+    known = workload()
+    if known is None:
+        return
+    update_s = sum(first.wall_s) / len(first.wall_s)
+    windows = list(_after_first(known, update_s, left_s()))
+    if windows:
+        yield windows
+
+
+def first_window() -> wire.Window:
+    """The script as it was written, its loaders ending where they end."""
+    return wire.Window(
+        id=FIRST,
+        warm_up_updates=3,
+        min_updates=FIRST_UPDATES,
+        least_updates=LEAST_UPDATES,
+        min_s=FIRST_S,
+        max_s=FIRST_MAX_S,
+        sampler_hz=SAMPLER_HZ,
+    )
+
+
+def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
+    """What is worth its time comes first: when the budget ends, the tail is what falls away."""
+    applicable = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
+    safe = [what_if for what_if in applicable if what_if.enter is not None and not what_if.may_break]
+    risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
+    drains = [what_if for what_if in applicable if what_if.drain is not None]
+    pairs = len(safe) + len(risky) + 1
+    fixed_s = (TRACED_UPDATES + 2) * 3 * update_s + len(drains) * (DRAIN_S + LOOK_INSIDE_S)
+    pace = Pace.for_update(update_s, left_s - fixed_s - EPOCH_END_MAX_S / 2, (2 * pairs) * ROUNDS + 1)
+    rounds = max(1, min(ROUNDS, int((left_s - fixed_s) / (2 * pairs * pace.cost_s))))
+
+    yield _base("base 0", pace)
+    yield wire.Window(
+        id="trace", kind="trace", warm_up_updates=1, min_updates=TRACED_UPDATES, max_updates=TRACED_UPDATES, max_s=6.0
+    )
+    for what_if in drains:
+        yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
+        yield wire.Window(
+            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=LOOK_INSIDE_S, sampler_hz=SAMPLER_HZ * 2
+        )
+    if update_s < SHORT_UPDATE_S:
+        yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
+    yield _base("base 1", pace)
+    for number in range(rounds):
+        for what_if in safe:
+            yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+            yield _base(f"base {what_if.id} {number}", pace)
+        yield _window(f"bare {number}", pace, kind="bare")
+        yield _base(f"base bare {number}", pace)
+    if _may_see_epoch_end(workload):
+        yield wire.Window(
+            id="epoch end", kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=EPOCH_END_MAX_S
+        )
+        yield _base("base after epoch", pace)
+    for number in range(min(2, rounds)):
+        for what_if in risky:
+            yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+            yield _base(f"base {what_if.id} {number}", pace)
+
+
+def _may_see_epoch_end(workload: Workload) -> bool:
+    loader = workload.train_loader
+    return loader is not None and loader.length_batches is not None
+
+
+def _base(name: str, pace: Pace) -> wire.Window:
+    return _window(name, pace)
+
+
+def _window(name: str, pace: Pace, *, what_if: str | None = None, kind: str = "measure") -> wire.Window:
+    return wire.Window(
+        id=name,
+        kind=kind,
+        what_if=what_if,
+        natural=False,
+        warm_up_updates=pace.settle,
+        min_updates=pace.count,
+        min_s=pace.window_s,
+        max_s=4 * pace.cost_s + 1.0,
+    )
+
+
+def measured(outcomes: dict[str, Outcome], name: str) -> wire.WindowDone | None:
+    """The window of that name where it was run and counted anything."""
+    outcome = outcomes.get(name)
+    return outcome if isinstance(outcome, wire.WindowDone) and outcome.wall_s else None

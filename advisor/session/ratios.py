@@ -1,0 +1,132 @@
+"""Neighbouring windows compared: what-ifs against the loop as written, hooks against bare steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .. import stats, whatif, wire
+from ..types import Overhead, WhatIf
+from .session import SessionResult
+
+NEIGHBOURS = 1
+"""On each side: the nearer in time, the more alike the machine was."""
+T_QUANTILE_FEW = 2.6
+"""Student's t at 97.5% for about five degrees of freedom: three rounds, each with its batches behind it."""
+
+
+def what_ifs(result: SessionResult) -> tuple[WhatIf, ...]:
+    """Every what-if that was run, as the speed-up of its windows over their neighbours in the same life."""
+    found = []
+    for what_if in whatif.all_what_ifs():
+        measured = _drained(result, what_if.id) if what_if.drain is not None else _entered(result, what_if)
+        if measured is not None:
+            found.append(measured)
+    return tuple(found)
+
+
+def overhead(result: SessionResult) -> Overhead:
+    """Hooked windows against the bare ones beside them."""
+    windows = _ordered(result)
+    logs, errors = _log_ratios(windows, lambda window: window.id.startswith("bare "), per_sample=False)
+    bases = [done for done in windows if _is_base(done)]
+    if not logs or not bases:
+        return Overhead(fraction=None)
+    value, low, high = _interval(logs, errors)
+    update_s = sum(sum(done.wall_s) for done in bases) / sum(len(done.wall_s) for done in bases)
+    # A bare window is the faster one: its speed-up over its neighbours is what the hooks cost.
+    return Overhead(
+        fraction=max(0.0, 1 - 1 / value),
+        low=1 - 1 / low,
+        high=1 - 1 / high,
+        hooks_us_per_update=max(0.0, (1 - 1 / value) * update_s * 1e6),
+    )
+
+
+def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
+    windows = _ordered(result)
+    names = {window.id for window in result.windows.values() if window.what_if == what_if.id}
+    logs, errors = _log_ratios(windows, lambda done: done.id in names, per_sample=what_if.per_sample)
+    if not logs:
+        return None
+    value, low, high = _interval(logs, errors)
+    return WhatIf(name=what_if.id, speedup=value, low=low, high=high, rounds=len(logs))
+
+
+def _drained(result: SessionResult, name: str) -> WhatIf | None:
+    """The loader's own pace against the loop's, both in samples (or batches) a second."""
+    drained = result.outcomes.get(name)
+    bases = [done for done in _ordered(result) if _is_base(done)]
+    if not isinstance(drained, wire.WindowDone) or not bases:
+        return None
+    batches, seconds = drained.extra.get("batches"), drained.extra.get("seconds")
+    micro_steps = sum(sum(done.micro_steps) for done in bases) / sum(len(done.wall_s) for done in bases)
+    if not batches or not seconds or not micro_steps:
+        return None
+    alone_s = seconds / batches * micro_steps
+    loop = stats.rate_interval([1.0] * sum(len(d.wall_s) for d in bases), [s for d in bases for s in d.wall_s])
+    return WhatIf(
+        name=name,
+        speedup=1 / (loop.value * alone_s),
+        low=1 / (loop.high * alone_s),
+        high=1 / (loop.low * alone_s) if loop.low > 0 else 1 / (loop.value * alone_s),
+        rounds=1,
+        note="the loop if its compute cost nothing",
+    )
+
+
+def _ordered(result: SessionResult) -> list[wire.WindowDone]:
+    """Counted windows in the order they were run, one life after the other."""
+    done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone) and outcome.wall_s]
+    return sorted(done, key=lambda outcome: (result.life_of[outcome.id], outcome.start_s))
+
+
+def _is_base(done: wire.WindowDone) -> bool:
+    return done.id.startswith("base")
+
+
+def _log_ratios(
+    windows: Sequence[wire.WindowDone], chosen: object, *, per_sample: bool
+) -> tuple[list[float], list[float]]:
+    """Log speed-ups of the chosen windows over the base windows beside them, and each one's standard error."""
+    assert callable(chosen)
+    logs, errors = [], []
+    for position, done in enumerate(windows):
+        if not chosen(done):
+            continue
+        before = [window for window in windows[:position] if _is_base(window)][-NEIGHBOURS:]
+        after = [window for window in windows[position + 1 :] if _is_base(window)][:NEIGHBOURS]
+        neighbours = [*before, *after]
+        if not neighbours:
+            continue
+        own, own_error = _log_rate([done], per_sample)
+        base, base_error = _log_rate(neighbours, per_sample)
+        logs.append(own - base)
+        errors.append(math.hypot(own_error, base_error))
+    return logs, errors
+
+
+def _log_rate(windows: Sequence[wire.WindowDone], per_sample: bool) -> tuple[float, float]:
+    """Log of updates (or samples) a second over the windows, with its standard error from batch means."""
+    seconds = [wall for window in windows for wall in _in_step(window)]
+    amounts = [1.0] * len(seconds)
+    if per_sample and all(count is not None for window in windows for count in window.samples):
+        amounts = [float(count or 0) for window in windows for count in window.samples]
+    rate = stats.rate_interval(amounts, seconds)
+    half = (rate.high - rate.low) / 2
+    return math.log(rate.value), half / rate.value / 2 if rate.value else 0.0
+
+
+def _in_step(window: wire.WindowDone) -> list[float]:
+    """Wall times of updates with what stands beside the steps left out: an evaluation falls into one window only."""
+    beside = [sum(values) for values in zip(*window.off_step_s.values(), strict=True)] or [0.0] * len(window.wall_s)
+    return [max(wall - off, 1e-9) for wall, off in zip(window.wall_s, beside, strict=True)]
+
+
+def _interval(logs: Sequence[float], errors: Sequence[float]) -> tuple[float, float, float]:
+    """Speed-up with its interval: the spread between rounds, or that within windows where it says more."""
+    mean = math.fsum(logs) / len(logs)
+    within = math.fsum(error * error for error in errors) / len(errors)
+    between = math.fsum((value - mean) ** 2 for value in logs) / (len(logs) - 1) if len(logs) > 1 else 0.0
+    half = T_QUANTILE_FEW * math.sqrt(max(within, between) / len(logs))
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
