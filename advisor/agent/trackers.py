@@ -23,9 +23,9 @@ _ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("CLEARML_OFFLINE_MODE", "1", ("1", "true", "True")),
     ("SWANLAB_MODE", "disabled", ("offline", "local", "disabled")),
     ("HF_HUB_DISABLE_TELEMETRY", "1", ("1", "true", "True")),
+    ("MLFLOW_ALLOW_FILE_STORE", "true", ("true", "1")),  # MLflow 3 refuses plain files otherwise
 )
 _ALSO_IMPORTED = {"aim": "local files only", "tensorboard": "local files only", "dvclive": "local files only"}
-_LOCAL_SCHEMES = ("file:", "sqlite:")
 
 
 def put_offline(channel: AgentChannel) -> None:
@@ -33,10 +33,9 @@ def put_offline(channel: AgentChannel) -> None:
     for variable, value, offline in _ENVIRONMENT:
         if os.environ.get(variable) not in offline:
             os.environ[variable] = value
-    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith(_LOCAL_SCHEMES):
-        # Without one MLflow takes a local file or database in the working folder, whichever its version likes.
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        os.environ.pop("MLFLOW_REGISTRY_URI", None)
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        if not _is_local(os.environ.get(variable, "")):
+            os.environ[variable] = _mlflow_folder()
 
     def watched(name: str, how: str, patch: Callable[[Any], None] | None = None) -> None:
         def imported(module: Any) -> None:
@@ -102,11 +101,19 @@ def _patch_mlflow(module: Any) -> None:
 
     @functools.wraps(original)
     def set_tracking_uri(uri: Any) -> Any:
-        text = str(uri)
-        local = text == "" or "://" not in text or text.startswith(_LOCAL_SCHEMES)
-        return original(uri) if local and not text.startswith("databricks") else None
+        return original(uri if _is_local(str(uri)) else _mlflow_folder())
 
     module.set_tracking_uri = set_tracking_uri
+
+
+def _is_local(uri: str) -> bool:
+    """Of MLflow: a path or a file's address; empty is its own choice, which is local too."""
+    return uri.startswith(("file:", "sqlite:")) or ("://" not in uri and not uri.startswith(("databricks", "uc")))
+
+
+def _mlflow_folder() -> str:
+    """A store of plain files: the only one that needs no other package."""
+    return f"file://{os.environ.get('TMPDIR') or '/tmp'}/advisor-mlflow-{os.getpid()}"
 
 
 def _patch_hub(module: Any, channel: AgentChannel) -> None:
