@@ -13,6 +13,7 @@ from .channel import AgentChannel
 from .imports import when_imported
 
 MOST_NOTES = 10
+MOST_NAMES = 1000
 
 
 def watch(channel: AgentChannel) -> None:
@@ -22,27 +23,43 @@ def watch(channel: AgentChannel) -> None:
 
 def _patch(module: Any, channel: AgentChannel) -> None:
     told: set[str] = set()
+    names: dict[str, str] = {}
     internet = (module.AF_INET, module.AF_INET6)
 
-    def tell(connection: Any, address: Any) -> None:
-        if connection.family not in internet or len(told) >= MOST_NOTES or not _is_remote(address):
-            return
-        place = f"{address[0]}:{address[1]}"
-        if place not in told:
-            told.add(place)
-            channel.note("network", place)
+    def tell(address: Any) -> None:
+        if len(told) < MOST_NOTES and _is_remote(address):
+            place = f"{names.get(address[0], address[0])}:{address[1]}"
+            if place not in told:
+                told.add(place)
+                channel.note("network", place)
 
-    for name in ("connect", "connect_ex"):
-        setattr(module.socket, name, _noticed(getattr(module.socket, name), tell))
+    def connecting(original: Any) -> Any:
+        @functools.wraps(original)
+        def connect(self: Any, address: Any) -> Any:
+            if self.family in internet:
+                tell(address)
+            return original(self, address)
 
+        return connect
 
-def _noticed(original: Any, tell: Any) -> Any:
-    @functools.wraps(original)
-    def connect(self: Any, address: Any) -> Any:
-        tell(self, address)
-        return original(self, address)
+    look_up = module.getaddrinfo
 
-    return connect
+    @functools.wraps(look_up)
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            found = look_up(host, port, *args, **kwargs)
+        except module.gaierror:
+            # No network, perhaps by isolation: still what the script wanted.
+            if port:
+                tell((host, port))
+            raise
+        if isinstance(host, str) and len(names) < MOST_NAMES:
+            names.update({entry[4][0]: host for entry in found})
+        return found
+
+    module.socket.connect = connecting(module.socket.connect)
+    module.socket.connect_ex = connecting(module.socket.connect_ex)
+    module.getaddrinfo = getaddrinfo
 
 
 def _is_remote(address: Any) -> bool:

@@ -124,7 +124,8 @@ def _patch_hub(module: Any, channel: AgentChannel) -> None:
         prefix = {"dataset": "datasets/", "space": "spaces/"}.get(kwargs.get("repo_type") or "model", "")
         return module.RepoUrl(f"https://huggingface.co/{prefix}{name}")
 
-    def create_commit(_self: Any, repo_id: str, *_args: Any, **kwargs: Any) -> Any:
+    def no_upload(_self: Any, repo_id: str = "", *_args: Any, **kwargs: Any) -> Any:
+        repo_id = kwargs.get("repo_id", repo_id)
         channel.note("tracker", f"huggingface_hub: an upload to {repo_id} was left out")
         commit = module.CommitInfo(
             commit_url=f"https://huggingface.co/{repo_id}/commit/{'0' * 40}",
@@ -141,7 +142,16 @@ def _patch_hub(module: Any, channel: AgentChannel) -> None:
         return future
 
     bound = module.HfApi()
-    for name, replacement in (("create_repo", create_repo), ("create_commit", create_commit)):
-        functools.update_wrapper(replacement, getattr(module.HfApi, name))
-        setattr(module.HfApi, name, replacement)
-        setattr(module, name, getattr(bound, name))
+    for name in ("create_repo", "create_commit", "upload_file", "upload_folder", "upload_large_folder"):
+        if hasattr(module.HfApi, name):
+            answer = create_repo if name == "create_repo" else no_upload
+            setattr(module.HfApi, name, _like(getattr(module.HfApi, name), answer))
+            setattr(module, name, getattr(bound, name))
+
+
+def _like(original: Any, replacement: Any) -> Any:
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return replacement(*args, **kwargs)
+
+    return call
