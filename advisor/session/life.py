@@ -40,6 +40,16 @@ class Limits:
     memory_bytes: int | None = None
     """Of the whole process tree; the script is ended when it uses more."""
 
+    @classmethod
+    def of(cls, start_s: float | None, no_progress_s: float | None, memory_bytes: int | None) -> Limits:
+        """The limits given, the usual ones for None."""
+        usual = cls()
+        return cls(
+            start_s=usual.start_s if start_s is None else start_s,
+            no_progress_s=usual.no_progress_s if no_progress_s is None else no_progress_s,
+            memory_bytes=memory_bytes,
+        )
+
 
 @dataclass(kw_only=True)
 class LifeRecord:

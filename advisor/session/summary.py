@@ -127,7 +127,7 @@ def loader_times(counted: Counted, result: SessionResult, workload: Workload) ->
         per_update = sum(counted.micro_steps) / counted.updates
         alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * per_update
     busy = None
-    if sums.fetch_cpu_s is not None and sums.workers and sum(counted.done.wall_s):
+    if sums.fetch_cpu_s is not None and sums.workers and counted.done.wall_s:
         busy = (sums.fetch_cpu_s + (sums.collate_s or 0.0)) / sum(counted.done.wall_s)
     return LoaderTimes(
         fetch_s=_per(sums.fetch_s, updates),

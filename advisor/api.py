@@ -1,0 +1,138 @@
+"""The pipeline, top to bottom, and the façade for scripts and notebooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .progress import SILENT, Progress
+from .types import Diagnosis, Hardware, Profile
+
+__all__ = ["NotebookProfile", "hardware", "profile"]
+
+PROFILE_S = 26.0
+"""Of measuring, from the first update on: a default profile ends within 30 s of the first step."""
+
+
+class NotebookProfile(Profile):
+    """A profile that shows itself where it is the last value of a cell."""
+
+    def _repr_html_(self) -> str:
+        from .report import as_fragment
+
+        return as_fragment(self)
+
+
+def profile(
+    script: str | os.PathLike[str],
+    args: Sequence[str] = (),
+    *,
+    module: bool = False,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    budget_s: float = PROFILE_S,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+    trackers_offline: bool = True,
+    progress: Progress = SILENT,
+) -> Profile:
+    """Run a training script for a short while, unmodified, and say what holds it back.
+
+    `script` is a path, or a module's name with `module=True`; `args` is what it finds in `sys.argv[1:]`. `budget_s`
+    (seconds) begins with the first update. The script runs in a copy-on-write view: see `isolation`.
+
+    Returns the stored profile; one that could not measure has `failure` set. Raises UsageError for a call that cannot
+    be carried out, IsolationError where the files cannot be protected as asked, StorageError where nothing can be kept.
+    """
+    from . import command as commands
+    from . import store
+    from .hardware import probe
+    from .session import Limits, Session, assembly
+    from .session import isolation as isolations
+    from .session import probe as plans
+
+    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    root = store.runs_root(Path(runs) if runs is not None else None)
+    run = store.new_run(root, wanted.target)
+    tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
+    machine = probe(folder=Path(wanted.cwd))
+
+    session = Session(
+        command=wanted,
+        folder=run.path,
+        tier=tier,
+        limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+        loop_budget_s=budget_s,
+        progress=progress,
+        trackers_offline=trackers_offline,
+    )
+    planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
+    result = session.run(planner)
+
+    machine = _as_the_script_sees_it(machine, result)
+    found = assembly.assemble(
+        run_id=run.run_id, version=__version__, command=wanted, hardware=machine, tier=tier, result=result
+    )
+    diagnosis = _diagnose(found)
+    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained)
+    store.save_profile(found, run)
+    progress.close()
+    return _in_notebook(replace(found, run_folder=str(run.path)))
+
+
+def hardware(*, calibrate: bool = False, python: str | None = None) -> Hardware:
+    """What this machine has, what of it may be used, and what is set up wrong.
+
+    With `calibrate` the peaks are measured (about 15 s on two cores) and kept in the cache folder.
+    """
+    import sys
+
+    from . import hardware as machines
+
+    interpreter = python or sys.executable
+    found = machines.probe(folder=Path.cwd(), interpreter=interpreter)
+    if calibrate:
+        found = machines.calibrate(found, interpreter=interpreter, cache_folder=cache_folder())
+    return replace(found, problems=machines.setup_problems(found))
+
+
+def load_profile(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile:
+    """A stored profile: `latest`, a run's id or its beginning, or the path of a run folder."""
+    from . import store
+
+    folder = store.find_run(os.fspath(run), store.runs_root(Path(runs) if runs is not None else None))
+    return _in_notebook(replace(store.load_profile(folder.profile_path), run_folder=str(folder.path)))
+
+
+def cache_folder() -> Path:
+    """Where measured peaks are kept: `$XDG_CACHE_HOME/advisor`."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "advisor"
+
+
+def _diagnose(found: Profile) -> Diagnosis:
+    from . import rules
+    from .session import assembly
+
+    evidence = assembly.evidence_of(found)
+    return rules.diagnose(evidence) if evidence is not None else Diagnosis(findings=())
+
+
+def _as_the_script_sees_it(machine: Hardware, result: Any) -> Hardware:
+    """The torch that counts is the script's own; what is set up wrong is judged with it."""
+    from .hardware import setup_problems
+    from .session import assembly
+
+    build = next((found for life in result.lives if (found := assembly.torch_build(life))), None)
+    machine = replace(machine, torch=build)
+    return replace(machine, problems=setup_problems(machine))
+
+
+def _in_notebook(found: Profile) -> NotebookProfile:
+    return NotebookProfile(**{field.name: getattr(found, field.name) for field in fields(Profile)})

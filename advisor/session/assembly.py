@@ -1,0 +1,273 @@
+"""One `Profile` out of everything a session brought back; also when it brought back little."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from .. import wire
+from ..types import (
+    Command,
+    EpochEnd,
+    Evidence,
+    Failure,
+    Hardware,
+    IsolationUse,
+    Life,
+    Overhead,
+    Profile,
+    Rank,
+    TorchBuild,
+    Workload,
+)
+from . import ratios, summary
+from .isolation import Tier
+from .life import LifeRecord
+from .probe import FIRST, measured
+from .session import SessionResult
+
+FEW_UPDATES = 20
+"""Below this the report says how little it rests on."""
+
+
+def workload_of(life: LifeRecord) -> Workload | None:
+    """What the agent found the script to be made of; None where it had no time to look, or said nonsense."""
+    if life.facts is None:
+        return None
+    try:
+        return TypeAdapter(Workload).validate_python(life.facts.workload)
+    except ValidationError as error:
+        life.notes.append(wire.Note(0, "agent_error", f"unreadable facts: {error.errors()[0]}"))
+        return None
+
+
+def torch_build(life: LifeRecord) -> TorchBuild | None:
+    ready, hello = life.ready, life.hello
+    if ready is None or hello is None:
+        return None
+    return TorchBuild(
+        version=ready.torch,
+        python=hello.python,
+        cuda=ready.cuda,
+        rocm=ready.rocm,
+        cudnn=ready.cudnn,
+        accelerator_available=ready.accelerator_available,
+    )
+
+
+def assemble(
+    *,
+    run_id: str,
+    version: str,
+    command: Command,
+    hardware: Hardware,
+    tier: Tier,
+    result: SessionResult,
+) -> Profile:
+    """The profile without its findings: those are for the rules to say."""
+    first = measured(result.outcomes, FIRST)
+    life = result.lives[result.life_of[FIRST]] if first is not None else result.lives[-1]
+    workload = workload_of(life)
+    common: dict[str, Any] = {
+        "advisor": version,
+        "run_id": run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "environment": _environment(life),
+        "hardware": hardware,
+        "isolation": IsolationUse(name=tier.name, promise=tier.promise, changed_files=result.changed_files),
+        "workload": workload,
+        "start_up_s": life.goodbye.first_update_s if life.goodbye else life.first_update_at_s,
+        "lives": tuple(_life(record) for record in result.lives),
+        "usage": tuple(point for record in result.lives for point in record.usage),
+        "windows": summary.windows(result),
+        "notes": _notes(result, first),
+        "findings": (),
+        "abstained": (),
+    }
+    if first is None or workload is None:
+        return Profile(**common, **_nothing(), failure=_failure(result, bool(first)))
+    return Profile(**common, **_measured(result, first, life, hardware, workload), failure=_failure(result, True))
+
+
+def evidence_of(profile: Profile) -> Evidence | None:
+    """What the rules may look at; None where nothing was measured."""
+    if (
+        profile.workload is None
+        or profile.steps is None
+        or profile.memory is None
+        or profile.compute is None
+        or profile.system is None
+    ):
+        return None
+    return Evidence(
+        hardware=profile.hardware,
+        workload=profile.workload,
+        steps=profile.steps,
+        phases=profile.phases,
+        off_step=profile.off_step,
+        epoch_end=profile.epoch_end,
+        loop_s=profile.loop_s,
+        lines=profile.lines,
+        loader=profile.loader,
+        restarts=profile.restarts,
+        what_ifs={what_if.name: what_if for what_if in profile.what_ifs},
+        memory=profile.memory,
+        compute=profile.compute,
+        trace=profile.trace,
+        system=profile.system,
+    )
+
+
+def _measured(
+    result: SessionResult, first: wire.WindowDone, life: LifeRecord, hardware: Hardware, workload: Workload
+) -> dict[str, Any]:
+    counted = summary.Counted(first)
+    ending = summary.epoch_end(counted, result, workload)
+    steps = summary.steps(counted)
+    phases = summary.phases(counted)
+    return {
+        "steps": steps,
+        "phases": phases,
+        "off_step": summary.off_step_with_epoch(counted, ending, workload),
+        "epoch_end": ending,
+        "loop_s": counted.loop_s,
+        "memory": summary.memory(result, life, hardware, workload),
+        "compute": summary.compute(result, counted, hardware, workload),
+        "loader": summary.loader_times(counted, result, workload),
+        "restarts": summary.restarts(counted, ending, workload),
+        "system": summary.system(counted, life),
+        "trace": summary.trace(result),
+        "lines": summary.lines(result, _source_line),
+        "ranks": (
+            Rank(
+                rank=first.rank,
+                pid=life.hello.pid if life.hello else 0,
+                device=workload.device,
+                mean_s=steps.mean_s,
+                data_wait_fraction=phases["data_wait"],
+            ),
+        ),
+        "what_ifs": ratios.what_ifs(result),
+        "overhead": ratios.overhead(result),
+    }
+
+
+def _nothing() -> dict[str, Any]:
+    return {
+        "steps": None,
+        "phases": {},
+        "off_step": {},
+        "epoch_end": EpochEnd(seen=False),
+        "loop_s": 0.0,
+        "memory": None,
+        "compute": None,
+        "loader": None,
+        "restarts": None,
+        "system": None,
+        "trace": None,
+        "lines": (),
+        "ranks": (),
+        "what_ifs": (),
+        "overhead": Overhead(fraction=None),
+    }
+
+
+def _failure(result: SessionResult, something: bool) -> Failure | None:
+    """Why the probe did not get to its end; a life that a what-if broke is told in the notes, not as a failure."""
+    life = result.lives[-1]
+    if not something:
+        return life.failure or _no_steps(life)
+    risky = any(
+        isinstance(outcome, wire.WindowRefused) and outcome.kind != "refused" and result.windows[name].what_if
+        for name, outcome in result.outcomes.items()
+    )
+    if life.failure is not None and not risky:
+        return life.failure
+    first = result.outcomes.get(FIRST)
+    if isinstance(first, wire.WindowDone):
+        finite = [loss for loss in first.losses if loss is not None]
+        if first.losses and not finite and first.extra.get("losses_seen"):
+            return Failure(kind="nan", message=f"the loss was not a number in all {len(first.losses)} updates counted")
+    return None
+
+
+def _no_steps(life: LifeRecord) -> Failure:
+    children = [note.text for note in life.notes if note.kind == "child_process"]
+    exit_code = life.exit_code if life.exit_code is not None else 0
+    if life.updates:
+        message = f"the script ended after {life.updates} updates (exit code {exit_code}): too few to measure"
+    elif children:
+        message = (
+            f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. "
+            "Point advisor at the script or function that one of them runs"
+        )
+    elif life.ready is None:
+        message = f"the script ended with exit code {exit_code} and never imported torch"
+    else:
+        message = f"the script ended with exit code {exit_code} without a backward pass or an optimizer step"
+    return Failure(kind="no_steps", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
+
+
+def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, ...]:
+    """What the reader must know, each once."""
+    notes: list[str] = []
+    if first is not None and len(first.wall_s) < FEW_UPDATES:
+        notes.append(f"only {len(first.wall_s)} updates were counted: small differences cannot be seen")
+    if first is not None and first.cut_short:
+        notes.append(f"the first window was cut short: {first.cut_short}")
+    for record in result.lives:
+        notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
+        if record.left_processes:
+            notes.append(f"processes that could not be ended: {', '.join(map(str, record.left_processes))}")
+    for name, outcome in result.outcomes.items():
+        if isinstance(outcome, wire.WindowRefused):
+            notes.append(f"{name} was not measured: {outcome.message}")
+    if result.deadline_hit:
+        missing = [name for name in result.windows if name not in result.outcomes]
+        if missing:
+            notes.append(f"the time was up before {len(missing)} windows: {', '.join(missing[:4])}")
+    if len(result.lives) > 1:
+        notes.append(f"the script was started {len(result.lives)} times, as it ended before the measuring did")
+    return tuple(dict.fromkeys((*notes, *result.view_notes)))
+
+
+def _worded(note: wire.Note) -> str:
+    match note.kind:
+        case "network":
+            return (
+                f"the script opened a network connection ({note.text}): what it sends there (uploads, databases, paid "
+                "interfaces) cannot be undone by the isolation"
+            )
+        case "agent_error":
+            return f"advisor itself stumbled in the script's process: {note.text.strip().splitlines()[-1]}"
+        case _:
+            return note.text
+
+
+def _environment(life: LifeRecord) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    if life.hello is not None:
+        found["python"] = life.hello.python
+        found["executable"] = life.hello.executable
+    if life.ready is not None:
+        found |= {"torch": life.ready.torch, **life.ready.packages}
+    return found
+
+
+def _life(record: LifeRecord) -> Life:
+    return Life(
+        number=record.number,
+        started=record.started,
+        start_up_s=record.goodbye.first_update_s if record.goodbye else record.first_update_at_s,
+        updates=record.updates,
+        end=record.end,
+    )
+
+
+def _source_line(file: str, line: int) -> str:
+    return linecache.getline(file, line).strip()
