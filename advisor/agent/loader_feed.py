@@ -1,0 +1,68 @@
+"""What stands behind one iterator of the script: its place in the epoch, and who fetches for it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from .loader_record import LoaderRecord
+from .stream import IndexStream
+
+
+class Feed:
+    """Kept by the script's iterator itself, so it lives exactly as long. It never points back at the iterator."""
+
+    __slots__ = ("board", "ended", "first", "foreign", "inner", "loader", "own_ended", "record", "settings", "stream")
+
+    def __init__(self, record: LoaderRecord, loader: Any, foreign: bool = False) -> None:
+        self.record = record
+        self.loader = loader
+        """A bare copy, as the script wrote it: the loader itself may be gone while its iterator is read."""
+        self.stream: IndexStream | None = None
+        self.board: Any = None
+        self.inner: Any = None
+        """The iterator that fetches in place of the script's own; None where the own one does."""
+        self.settings: Any = None
+        """What the present fetcher was made for; None is as written."""
+        self.first = True
+        """The next batch is the first since workers were started or an epoch began."""
+        self.ended = False
+        """Ended by us: nothing more comes until it is reset."""
+        self.own_ended = False
+        """The script's own workers are gone; what it wrote is done by an inner iterator of the same settings."""
+        self.foreign = foreign
+        """An iterator class that is not torch's own: timed and counted, never switched."""
+
+    def next_batch(self, iterator: Any, fetch: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """The next batch, and the index it was made of (None where that says nothing)."""
+        fetcher = self.inner if self.inner is not None else iterator
+        stream = self.stream
+        if stream is None or not stream.keeps:
+            return fetch(fetcher), None
+        tasks = None if getattr(fetcher, "_in_order", True) else list(fetcher._task_info)
+        try:
+            batch = fetch(fetcher)
+        except StopIteration:
+            raise
+        except Exception:
+            _forget_failed(stream, fetcher)
+            raise
+        if tasks is None:
+            return batch, stream.delivered()
+        gone = next((place for place, task in enumerate(tasks) if task not in fetcher._task_info), 0)
+        return batch, stream.delivered(gone)
+
+    @property
+    def workers(self) -> int:
+        """Of the iterator that fetches now."""
+        return int(self.inner._num_workers if self.inner is not None else self.loader.num_workers)
+
+    @property
+    def iterable(self) -> bool:
+        return bool(self.record.facts["iterable"])
+
+
+def _forget_failed(stream: IndexStream, fetcher: Any) -> None:
+    """A batch that raised counts as delivered, as it does for torch: the script may catch it and go on."""
+    outstanding = fetcher._send_idx - fetcher._rcvd_idx if fetcher._num_workers else 0
+    while len(stream.drawn) > max(0, outstanding):
+        stream.delivered()

@@ -1,0 +1,214 @@
+"""What is known of one `DataLoader`: where it was made, what it is, what part it plays."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import weakref
+from types import FrameType
+from typing import Any
+
+from .loader_times import TOTALS, Board, start_method
+from .replay import Replay
+
+LOADER_ATTRIBUTES = (
+    "dataset",
+    "num_workers",
+    "prefetch_factor",
+    "pin_memory",
+    "pin_memory_device",
+    "timeout",
+    "worker_init_fn",
+    "_DataLoader__multiprocessing_context",
+    "_DataLoader__initialized",
+    "in_order",
+    "_dataset_kind",
+    "batch_size",
+    "drop_last",
+    "sampler",
+    "batch_sampler",
+    "generator",
+    "collate_fn",
+    "persistent_workers",
+    "_IterableDataset_len_called",
+)
+"""What `DataLoader.__init__` sets, over the versions of torch; a copy holds these and nothing of the user's."""
+
+UNUSED, TRAIN, EVALUATION = "unused", "train", "evaluation"
+
+
+class LoaderRecord:
+    """One loader of the script, or the row of loaders that one line makes anew every epoch."""
+
+    def __init__(self, number: int, loader: Any, where: str | None) -> None:
+        self.id = number
+        self.where = where
+        self.loader = weakref.ref(loader)
+        self.iterator: weakref.ref[Any] | None = None
+        """The script's iterator that was read last."""
+        self.signature = signature_of(loader, where)
+        self.facts = facts_of(loader)
+        self.role = UNUSED
+        self.votes_train = 0
+        self.votes_evaluation = 0
+        self.last_train_vote = 0
+        self.ordinary_wait_ns: float | None = None
+        """Running mean of the waits that were no epoch's first."""
+        self.pending_samples = 0
+        """Delivered before it was known what the loader is for."""
+        self.samples_from: str | None = None
+        self.samples_known = True
+        self.batches = 0
+        self.samples = 0
+        self.restarts = 0
+        self.restart_ns = 0
+        self.replay = Replay()
+        self.duplicates_fraction: float | None = None
+        self._boards: list[tuple[weakref.ref[Any], Board]] = []
+        self._folded = [0] * len(TOTALS)
+        self._blind = False
+
+    @property
+    def gone(self) -> bool:
+        """Neither the loader nor an iterator of it is alive."""
+        return self.loader() is None and (self.iterator is None or self.iterator() is None)
+
+    def vote(self, train: bool) -> None:
+        if train:
+            self.votes_train += 1
+        else:
+            self.votes_evaluation += 1
+        self.role = TRAIN if self.votes_train >= self.votes_evaluation else EVALUATION
+
+    def add_board(self, iterator: Any, board: Board) -> None:
+        """From now on `iterator` and its workers report to `board`."""
+        self._fold()
+        self._boards.append((weakref.ref(iterator), board))
+
+    def work(self) -> list[int] | None:
+        """Fetching and collating since the loader was first seen, as TOTALS says; None where workers hide it."""
+        self._fold()
+        if self._blind or any(not board.seen for _, board in self._boards):
+            return None
+        return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
+
+    def _fold(self) -> None:
+        alive = []
+        for reference, board in self._boards:
+            if reference() is not None:
+                alive.append((reference, board))
+                continue
+            self._blind = self._blind or not board.seen
+            self._folded = [folded + board.total(cell) for folded, cell in zip(self._folded, TOTALS)]
+        self._boards = alive
+
+    def as_facts(self) -> dict[str, Any]:
+        """The fields of `types.LoaderFacts`, in plain JSON."""
+        return {
+            "id": self.id,
+            "role": self.role,
+            **self.facts,
+            "where": self.where,
+            "duplicates_fraction": self.duplicates_fraction,
+        }
+
+
+def bare_copy(loader: Any) -> Any:
+    """A loader with the same settings over the same dataset, whose attributes can be set freely through `__dict__`.
+
+    Of torch's own class and without the user's attributes: it runs no code of the user and keeps nothing alive that
+    an iterator does not keep anyway.
+    """
+    from torch.utils.data import DataLoader  # a loader exists, so the script has imported it
+
+    clone = object.__new__(DataLoader)
+    known = loader.__dict__
+    clone.__dict__.update({name: known[name] for name in LOADER_ATTRIBUTES if name in known})
+    clone.__dict__["_iterator"] = None
+    return clone
+
+
+def signature_of(loader: Any, where: str | None) -> tuple[Any, ...]:
+    """Equal for the loaders that one line of the script makes over and over."""
+    return (
+        where,
+        type(loader),
+        type(loader.dataset),
+        type(loader.sampler),
+        loader.batch_size,
+        loader.num_workers,
+        _length(loader.dataset),
+    )
+
+
+def facts_of(loader: Any) -> dict[str, Any]:
+    iterable = is_iterable(loader)
+    collate = loader.collate_fn
+    name = getattr(collate, "__qualname__", None) or type(collate).__qualname__
+    module = getattr(collate, "__module__", None)
+    return {
+        "class_name": type(loader).__qualname__,
+        "dataset_class": type(loader.dataset).__qualname__,
+        "iterable": iterable,
+        "batch_size": batch_size_of(loader),
+        "num_workers": loader.num_workers,
+        "prefetch_factor": loader.prefetch_factor,
+        "pin_memory": bool(loader.pin_memory),
+        "persistent_workers": bool(loader.persistent_workers),
+        "start_method": start_method(loader),
+        "collate": f"{module}.{name}" if module else name,
+        "length_batches": _length(bare_copy(loader)),
+        "length_samples": _length(loader.dataset) if iterable else _length(loader.sampler, loader.dataset),
+    }
+
+
+def is_iterable(loader: Any) -> bool:
+    from torch.utils.data import IterableDataset
+
+    return isinstance(loader.dataset, IterableDataset)
+
+
+def batch_size_of(loader: Any) -> int | None:
+    """Also where a sampler of batches holds it, as in loaders that a library prepared."""
+    for holder in (loader, loader.batch_sampler, loader.sampler):
+        size = getattr(holder, "batch_size", None)
+        if isinstance(size, int) and not isinstance(size, bool):
+            return size
+    return None
+
+
+def _length(*candidates: Any) -> int | None:
+    """The first length that is told. `len` runs the user's code: whatever it raises, the length is not known."""
+    for candidate in candidates:
+        try:
+            return len(candidate)
+        except Exception:
+            continue
+    return None
+
+
+def user_line(frame: FrameType | None) -> str | None:
+    """`file:line` of the innermost frame that belongs to neither Python, an installed package, nor to us."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith("<frozen") and not name.startswith(_library_folders()):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+_folders: tuple[str, ...] = ()
+
+
+def _library_folders() -> tuple[str, ...]:
+    global _folders
+    if not _folders:
+        paths = sysconfig.get_paths()
+        found = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib") if key in paths}
+        found.add(os.path.dirname(os.path.abspath(__file__)))  # pathlib is slow to import
+        torch_file = getattr(sys.modules.get("torch"), "__file__", None)
+        if torch_file:
+            found.add(os.path.dirname(torch_file))
+        _folders = tuple(folder + os.sep for folder in found)
+    return _folders

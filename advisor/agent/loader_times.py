@@ -1,0 +1,152 @@
+"""What fetching and collating cost, in the process of the script and in workers that were forked from it."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import os
+import time
+from typing import Any, Callable
+
+FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, LAST_ITEMS = range(5)
+CELLS = 8
+"""64-bit cells of one worker: a cache line of its own, so that workers do not slow each other."""
+_OWN_FOLDER = os.path.dirname(__file__) + os.sep  # pathlib would be imported for this line only
+TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES)
+
+
+class Board:
+    """Sums of one iterator: one row a worker, in memory that is shared with what is forked after it was made."""
+
+    __slots__ = ("cells", "rows", "seen")
+
+    def __init__(self, workers: int, seen: bool = True) -> None:
+        self.rows = max(1, workers)
+        self.seen = seen
+        """False where workers are not forked: they do not know this memory, and the rows stay empty."""
+        if workers:
+            self.cells: Any = memoryview(mmap.mmap(-1, self.rows * CELLS * 8)).cast("q")
+        else:
+            self.cells = [0] * CELLS
+
+    def total(self, cell: int) -> int:
+        return sum(self.cells[row * CELLS + cell] for row in range(self.rows))
+
+    @property
+    def last_items(self) -> int:
+        """Items of the batch that was collated last; only where the script's own process collates."""
+        return int(self.cells[LAST_ITEMS])
+
+
+class FetchTimes:
+    """Patches torch's fetchers, which both the script's process and its workers use."""
+
+    def __init__(self) -> None:
+        self.board: Board | None = None
+        """Where fetchers made from now on report to; workers inherit it when they are forked."""
+        self.in_worker = False
+        self.suspended = False
+
+    def row(self, dataset: Any) -> tuple[Any, int] | None:
+        """The cells and the first cell of the row that a fetcher made here and now reports to."""
+        board = self.board
+        if board is None:
+            return None
+        if not self.in_worker:
+            return (board.cells, 0) if type(board.cells) is list else None
+        from torch.utils.data import get_worker_info  # a worker was forked from a process that imported torch
+
+        info = get_worker_info()
+        if info is None or info.id >= board.rows or info.dataset is not dataset:
+            return None
+        return board.cells, info.id * CELLS
+
+    def fetcher_init(self, original: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(original)
+        def __init__(fetcher: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            original(fetcher, *args, **kwargs)
+            row = self.row(fetcher.dataset)
+            if row is not None:
+                fetcher.__dict__["_advisor_row"] = row
+                fetcher.collate_fn = TimedCollate(fetcher.collate_fn, row, self.in_worker, fetcher.auto_collation)
+
+        return __init__
+
+    def fetch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def fetch(fetcher: Any, index: Any) -> Any:
+            row = fetcher.__dict__.get("_advisor_row")
+            if row is None or self.suspended:
+                return original(fetcher, index)
+            cells, first = row
+            collate_ns = cells[first + COLLATE_NS]
+            fetcher.collate_fn.begin()
+            begin = time.perf_counter_ns()
+            try:
+                return original(fetcher, index)
+            except BaseException as error:
+                drop_own_frames(error)
+                raise
+            finally:
+                spent = time.perf_counter_ns() - begin
+                cells[first + FETCH_NS] += spent - (cells[first + COLLATE_NS] - collate_ns)
+                cells[first + FETCHES] += 1
+
+        return fetch
+
+
+class TimedCollate:
+    """In the place of a fetcher's `collate_fn`; the loader's own attribute stays as it is.
+
+    CPU time is read here too: what a fetch took before it came to collating. (A reading costs more than all the rest.)
+    """
+
+    __slots__ = ("_auto", "_begin_cpu", "_cells", "_clock", "_first", "_function")
+
+    def __init__(self, function: Callable[[Any], Any], row: tuple[Any, int], in_worker: bool, auto: bool) -> None:
+        self._function = function
+        self._cells, self._first = row
+        self._clock = time.process_time_ns if in_worker else time.thread_time_ns
+        """Workers count the threads of their decoders too; in the script's process only the reading thread is ours."""
+        self._begin_cpu = 0
+        self._auto = auto
+
+    def begin(self) -> None:
+        self._begin_cpu = self._clock()
+
+    def __call__(self, data: Any) -> Any:
+        cells, first = self._cells, self._first
+        cells[first + FETCH_CPU_NS] += self._clock() - self._begin_cpu
+        cells[first + LAST_ITEMS] = len(data) if self._auto else 0
+        begin = time.perf_counter_ns()
+        try:
+            return self._function(data)
+        except BaseException as error:
+            drop_own_frames(error)
+            raise
+        finally:
+            cells[first + COLLATE_NS] += time.perf_counter_ns() - begin
+
+
+def drop_own_frames(error: BaseException) -> None:
+    """Before a bare `raise`: our frames leave the traceback, so that the script's shows only its own.
+
+    CPython 3.11 and later; on older ones the raising frame stays.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+        traceback = traceback.tb_next
+    if traceback is not None:
+        error.__traceback__ = traceback
+
+
+def start_method(loader: Any) -> str | None:
+    """How the workers of this loader are started; None without workers."""
+    if not loader.num_workers:
+        return None
+    context = loader.multiprocessing_context
+    if context is None:
+        import multiprocessing
+
+        return multiprocessing.get_start_method()
+    return str(context.get_start_method())
