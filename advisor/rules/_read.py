@@ -113,8 +113,48 @@ def cpus_for_this_rank(evidence: Evidence) -> float:
     return max(evidence.hardware.cpu.usable_cpus / max(evidence.workload.world_size, 1), 0.01)
 
 
+def usable_cores(evidence: Evidence) -> int:
+    """Cores for this rank, two hardware threads of one core counted once: torch's own default is one thread a core."""
+    cpu = evidence.hardware.cpu
+    cpus = cpus_for_this_rank(evidence)
+    if cpu.cores_physical and cpu.cores_physical < cpu.cores_logical:
+        cpus *= cpu.cores_physical / cpu.cores_logical
+    return max(int(cpus), 1)
+
+
+def limit_bytes(evidence: Evidence) -> int | None:
+    """What the training may use: of its device, or of the RAM on a CPU."""
+    if evidence.memory.limit_bytes is not None or evidence.on_accelerator:
+        return evidence.memory.limit_bytes
+    return evidence.hardware.memory_limit_bytes
+
+
 def layer_count(models: Iterable[ModelFacts], names: Collection[str]) -> int:
     return sum(count for model in models for name, count in model.layers.items() if name in names)
+
+
+def main_models(evidence: Evidence) -> tuple[ModelFacts, ...]:
+    """The models that are trained; a frozen teacher or an average of weights is none of them."""
+    return tuple(found for found in evidence.workload.models if found.trainable_parameters > 0)
+
+
+def in_single_precision(evidence: Evidence) -> bool:
+    """Whether most weights are float32 and the forward ran without autocast."""
+    if evidence.workload.flags.autocast_dtype is not None:
+        return False
+    counts: dict[str, int] = {}
+    for found in main_models(evidence):
+        for dtype, count in found.parameter_dtypes.items():
+            counts[dtype] = counts.get(dtype, 0) + count
+    return 2 * counts.get("float32", 0) > sum(counts.values())
+
+
+def compute_capability(evidence: Evidence) -> tuple[int, int] | None:
+    """Of the first CUDA device, where the training runs on CUDA."""
+    if evidence.workload.device != "cuda":
+        return None
+    found = (each.compute_capability for each in evidence.hardware.accelerators if each.kind == "cuda")
+    return next(found, None)
 
 
 def percent(share: float) -> str:

@@ -1,0 +1,104 @@
+"""Convolutions in the default memory format."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence, ModelFacts
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Threshold
+from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
+from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction, percent
+
+CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
+OTHER_PRODUCTS = ("Linear", "MultiheadAttention", "LSTM", "GRU")
+MIN_CONVOLUTIONS = 3
+"""Fewer do not make a convolutional network."""
+TENSOR_CORE_CAPABILITY = 7
+FORMAT_SAVES = 0.15
+"""Part of the compute's time: gains of 8 to 35% are published for tensor cores; measured on a CPU: 8%."""
+FORMAT_SAVES_AT_MOST = 0.35
+MIN_COMPUTE_SHARE = 0.6
+MAX_OVERHEAD = 0.3
+
+
+def judge(evidence: Evidence) -> Judgement:
+    share = compute_share(evidence)
+    if share < MIN_COMPUTE_SHARE or (overhead_fraction(evidence) or 0.0) > MAX_OVERHEAD:
+        return None
+    saved = share * FORMAT_SAVES
+    return Hit(
+        share=share,
+        severity="warning" if _has_tensor_cores(evidence) and saved >= WARNING_SHARE else "info",
+        evidence=f"A network of convolutions in the default memory format; forward and backward are {percent(share)} of the "
+        "loop.",
+        advice="`model.to(memory_format=torch.channels_last)`, and the same for the images: what it gives depends on the "
+        "network, so measure it.",
+        ceiling=Ceiling.from_share(saved, high=share * FORMAT_SAVES_AT_MOST),
+    )
+
+
+def _has_tensor_cores(evidence: Evidence) -> bool:
+    """Whether the convolutions run where the format matters most: tensor cores in half precision."""
+    capability = compute_capability(evidence)
+    half = evidence.workload.flags.autocast_dtype is not None
+    return capability is not None and capability[0] >= TENSOR_CORE_CAPABILITY and half
+
+
+def has_plain_convolutions(evidence: Evidence) -> bool:
+    return any(_is_plain(model) for model in main_models(evidence))
+
+
+def _is_plain(model: ModelFacts) -> bool:
+    convolutions = layer_count((model,), CONVOLUTIONS)
+    others = layer_count((model,), OTHER_PRODUCTS)
+    return model.channels_last is False and convolutions >= MIN_CONVOLUTIONS and convolutions >= others
+
+
+_CONV = {"models": (conv_model(),)}
+_CUDA_CONV = {"models": (conv_model(device="cuda:0"),)}
+
+RULE = Rule(
+    id="channels_last_unused",
+    title="convolutions in the default memory format",
+    looks_at="Models that are mostly convolutions with weights not in channels_last, the share of forward and backward, "
+    "autocast and compute capability.",
+    thresholds=(
+        Threshold(name="MIN_CONVOLUTIONS", value=MIN_CONVOLUTIONS, reason="fewer do not make a convolutional network"),
+        Threshold(
+            name="TENSOR_CORE_CAPABILITY", value=TENSOR_CORE_CAPABILITY, reason="tensor cores work in this format"
+        ),
+        Threshold(
+            name="FORMAT_SAVES", value=FORMAT_SAVES, reason="published gains are 8 to 35%; on a CPU 8% was measured"
+        ),
+        Threshold(name="FORMAT_SAVES_AT_MOST", value=FORMAT_SAVES_AT_MOST, reason="the upper end of what is published"),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere convolutions are not the cost"),
+        Threshold(
+            name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="the format changes nothing where calls are the cost"
+        ),
+        Threshold(name="WARNING_SHARE", value=WARNING_SHARE, reason="on tensor cores only; elsewhere it stays a hint"),
+    ),
+    source="PyTorch's tutorial on channels last.",
+    url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
+    knobs=("memory_format",),
+    applies=has_plain_convolutions,
+    judge=judge,
+    examples=(
+        Example(name="a convolutional network on a CPU", evidence=healthy_cpu(workload=_CONV), fires=True),
+        Example(name="under autocast on an H100", evidence=healthy_cuda(workload=_CUDA_CONV), fires=True),
+        Example(
+            name="already in channels_last",
+            evidence=healthy_cuda(workload={"models": (conv_model(channels_last=True),)}),
+            fires=False,
+        ),
+        Example(name="a transformer", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="one convolution before many linear layers",
+            evidence=healthy_cpu(workload={"models": (conv_model(layers={"Conv2d": 1, "Linear": 24}),)}),
+            fires=False,
+        ),
+        Example(
+            name="waiting for data most of the time",
+            evidence=healthy_cuda(workload=_CUDA_CONV, phases={"data_wait": 0.6}),
+            fires=False,
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(workload=_CONV)), fires="abstains"),
+    ),
+)

@@ -1,0 +1,110 @@
+"""Much of the compute is elementwise work that `torch.compile` can fuse."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._examples import few_updates, healthy_cpu, healthy_cuda, model
+from ._read import compute_share, duration, main_models, overhead_fraction, percent, usable_cores
+
+MIN_COMPUTE_SHARE = 0.6
+"""Of the loop, in forward and backward: only these are compiled."""
+MAX_OVERHEAD = 0.3
+"""With more in calling operators the finding is overhead_bound, which names compile among its knobs."""
+LOW_CPU_FLOPS_PER_S = 5e9
+"""For each core: products reach thirty times as much, so nearly all of such an update is something else."""
+LOW_PEAK_FRACTION = 0.35
+"""On an accelerator: above it products are most of the update."""
+MIN_CALLS = 50
+"""Fewer operators leave nothing to fuse."""
+FUSED_SAVES = 0.25
+"""Part of the compute that fusing is guessed to save; it may be nothing, so it is never more than a hint."""
+FUSED_SAVES_AT_MOST = 0.6
+
+
+def judge(evidence: Evidence) -> Judgement:
+    share = compute_share(evidence)
+    if share < MIN_COMPUTE_SHARE or evidence.workload.fixed_shapes is False:
+        return None
+    overhead = overhead_fraction(evidence)
+    if overhead is None or evidence.trace is None:
+        return Undecided(why="the operators of an update were not traced")
+    if (
+        overhead > MAX_OVERHEAD
+        or evidence.trace.torch_calls_per_update < MIN_CALLS
+        or not _mostly_elementwise(evidence)
+    ):
+        return None
+    kernel_s = evidence.trace.kernel_median_s
+    return Hit(
+        share=share,
+        severity="info",
+        evidence=f"{evidence.trace.torch_calls_per_update:,.0f} operators an update"
+        + (f", typically of {duration(kernel_s)}" if kernel_s is not None else "")
+        + f", and few of them matrix products: {percent(share)} of the loop mostly moves memory.",
+        advice="Try `torch.compile(model)`: it fuses such operators; the first steps take longer, and every new shape again.",
+        ceiling=Ceiling.from_share(share * FUSED_SAVES, high=share * FUSED_SAVES_AT_MOST),
+    )
+
+
+def _mostly_elementwise(evidence: Evidence) -> bool:
+    compute = evidence.compute
+    if compute.roofline_bound == "memory":
+        return True
+    if evidence.on_accelerator:
+        return compute.peak_fraction is not None and compute.peak_fraction < LOW_PEAK_FRACTION
+    rate = compute.achieved_flops_per_s
+    return rate is not None and rate < LOW_CPU_FLOPS_PER_S * usable_cores(evidence)
+
+
+def not_compiled(evidence: Evidence) -> bool:
+    models = main_models(evidence)
+    return bool(models) and not any(model.compiled for model in models)
+
+
+_SLOW_CPU = {"achieved_flops_per_s": 10e9, "flops_per_update": 1_000_000_000}
+
+RULE = Rule(
+    id="compile_candidate",
+    title="much elementwise work that torch.compile can fuse",
+    looks_at="Whether the model is compiled, whether shapes are fixed, the operators called, and how few of them are products.",
+    thresholds=(
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only forward and backward are compiled"),
+        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="above it the finding is overhead_bound"),
+        Threshold(
+            name="LOW_CPU_FLOPS_PER_S",
+            value=LOW_CPU_FLOPS_PER_S,
+            reason="for each core; products reach 30 times as much",
+        ),
+        Threshold(name="LOW_PEAK_FRACTION", value=LOW_PEAK_FRACTION, reason="above it products are most of the update"),
+        Threshold(name="MIN_CALLS", value=MIN_CALLS, reason="fewer operators leave nothing to fuse"),
+        Threshold(name="FUSED_SAVES", value=FUSED_SAVES, reason="a guess between nothing and the upper end"),
+        Threshold(name="FUSED_SAVES_AT_MOST", value=FUSED_SAVES_AT_MOST, reason="the upper end of what is published"),
+    ),
+    source="PyTorch's documentation of torch.compile; pytorch#101838 (slower with AMP and DDP) is why it stays a hint.",
+    url="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
+    knobs=("compile",),
+    applies=not_compiled,
+    judge=judge,
+    examples=(
+        Example(name="activations and norms on a CPU", evidence=healthy_cpu(compute=_SLOW_CPU), fires=True),
+        Example(
+            name="bound by memory on an accelerator",
+            evidence=healthy_cuda(compute={"peak_fraction": 0.1, "roofline_bound": "memory"}),
+            fires=True,
+        ),
+        Example(name="large products", evidence=healthy_cuda(), fires=False),
+        Example(
+            name="compiled already",
+            evidence=healthy_cpu(compute=_SLOW_CPU, workload={"models": (model(compiled=True),)}),
+            fires=False,
+        ),
+        Example(
+            name="shapes that change",
+            evidence=healthy_cpu(compute=_SLOW_CPU, workload={"fixed_shapes": False}),
+            fires=False,
+        ),
+        Example(name="not traced", evidence=healthy_cpu(compute=_SLOW_CPU, trace=None), fires="abstains"),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(compute=_SLOW_CPU)), fires="abstains"),
+    ),
+)

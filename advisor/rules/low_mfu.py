@@ -1,0 +1,74 @@
+"""The accelerator computes, but far below its peak."""
+
+from __future__ import annotations
+
+from ..types import Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._examples import few_updates, healthy_cpu, healthy_cuda
+from ._read import compute_share, overhead_fraction, percent
+
+LOW_FRACTION = 0.20
+"""Good transformers reach 0.4 to 0.6, convolutional networks 0.2 to 0.3."""
+MIN_COMPUTE_SHARE = 0.6
+"""With less of the loop in forward and backward, what takes the rest is the finding."""
+MAX_OVERHEAD = 0.3
+MIN_BUSY = 0.6
+"""Below it the accelerator waits for the host, and other rules say for what."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    fraction = evidence.compute.peak_fraction
+    if compute_share(evidence) < MIN_COMPUTE_SHARE or (overhead_fraction(evidence) or 0.0) > MAX_OVERHEAD:
+        return None
+    if fraction is None:
+        return Undecided(why="the peak of this accelerator, or the floating-point work of an update, is not known")
+    busy = evidence.system.accelerator_busy_fraction
+    if fraction >= LOW_FRACTION or (busy is not None and busy < MIN_BUSY):
+        return None
+    dtype = evidence.compute.peak_dtype
+    return Hit(
+        share=compute_share(evidence),
+        severity="info",
+        evidence=f"The accelerator computes at {percent(fraction)} of its peak{f' for {dtype}' if dtype else ''}"
+        + (", bound by its memory." if evidence.compute.roofline_bound == "memory" else "."),
+        advice="Larger micro-batches, dimensions that are multiples of 8 (64 on newer devices), fused attention "
+        "(`scaled_dot_product_attention`), half precision, and `torch.compile` bring it nearer.",
+    )
+
+
+_LOW = {"peak_fraction": 0.08}
+
+RULE = Rule(
+    id="low_mfu",
+    title="the accelerator computes far below its peak",
+    looks_at="The share of the peak (model FLOPs over the device's rate for the dtype used), once the accelerator is busy and "
+    "forward and backward are most of the loop.",
+    thresholds=(
+        Threshold(name="LOW_FRACTION", value=LOW_FRACTION, reason="good networks reach 0.2 (convolutions) to 0.6"),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="else what takes the rest is the finding"),
+        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="above it the finding is overhead_bound"),
+        Threshold(name="MIN_BUSY", value=MIN_BUSY, reason="below it the accelerator waits for the host"),
+    ),
+    source="Model FLOPs utilisation as PaLM's report defines it; gpuprof warns below 30%.",
+    url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
+    knobs=("micro_batch", "precision", "compile", "memory_format"),
+    applies=lambda evidence: evidence.on_accelerator,
+    judge=judge,
+    examples=(
+        Example(name="8% of the peak", evidence=healthy_cuda(compute=_LOW), fires=True),
+        Example(
+            name="5%, bound by memory",
+            evidence=healthy_cuda(compute={"peak_fraction": 0.05, "roofline_bound": "memory"}),
+            fires=True,
+        ),
+        Example(name="45% of the peak", evidence=healthy_cuda(), fires=False),
+        Example(
+            name="8%, because it waits for data",
+            evidence=healthy_cuda(compute=_LOW, phases={"data_wait": 0.6}),
+            fires=False,
+        ),
+        Example(name="on a CPU", evidence=healthy_cpu(compute=_LOW), fires=False),
+        Example(name="peak not known", evidence=healthy_cuda(compute={"peak_fraction": None}), fires="abstains"),
+        Example(name="three updates", evidence=few_updates(healthy_cuda(compute=_LOW)), fires="abstains"),
+    ),
+)

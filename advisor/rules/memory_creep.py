@@ -1,0 +1,85 @@
+"""Memory grows with every update."""
+
+from __future__ import annotations
+
+from ..types import Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
+from ._read import limit_bytes, size
+
+MIN_GROWTH_BYTES = 2**20
+"""Over the updates seen: less can be the allocator's own steps."""
+MAX_UPDATES_TO_FULL = 1_000_000
+"""Slower growth does not end an ordinary run."""
+SOON_UPDATES = 5_000
+"""Memory that lasts for fewer updates ends most runs."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    creep = evidence.memory.creep_bytes_per_update
+    if creep is None:
+        return Undecided(why="memory was not followed over enough updates to tell growth from noise")
+    if not evidence.memory.creep_confirmed or creep * evidence.steps.updates < MIN_GROWTH_BYTES:
+        return None
+    left = _updates_left(evidence, creep)
+    if left is not None and left > MAX_UPDATES_TO_FULL:
+        return None
+    return Hit(
+        share=0.0,
+        severity="critical" if left is not None and left < SOON_UPDATES else "warning",
+        evidence=f"Memory grows by {size(creep)} with every update"
+        + (f"; at this rate it is full after about {left:,.0f} more updates." if left is not None else "."),
+        advice="Something keeps what each update makes: most often a loss added up or stored with its graph (use "
+        "`loss.item()` or `loss.detach()`), outputs kept in a list, or a cache without a bound.",
+    )
+
+
+def _updates_left(evidence: Evidence, creep: float) -> float | None:
+    limit, peak = limit_bytes(evidence), evidence.memory.peak_bytes
+    return None if limit is None or peak is None or creep <= 0 else max(limit - peak, 0) / creep
+
+
+_GROWS = {"creep_bytes_per_update": 3_000_000.0, "creep_confirmed": True}
+
+RULE = Rule(
+    id="memory_creep",
+    title="memory grows with every update",
+    looks_at="The robust slope of the memory over the measured updates, and whether its interval lies above zero.",
+    thresholds=(
+        Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be the allocator's own steps"),
+        Threshold(
+            name="MAX_UPDATES_TO_FULL", value=MAX_UPDATES_TO_FULL, reason="slower growth does not end an ordinary run"
+        ),
+        Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory that lasts no longer ends most runs"),
+    ),
+    source="TraceML confirms growth of 1 GiB, SageMaker Debugger of 5 points; a slope with an interval needs no such jump.",
+    url="https://docs.pytorch.org/docs/stable/notes/faq.html",
+    judge=judge,
+    examples=(
+        Example(name="losses kept with their graphs, 3 MB an update", evidence=healthy_cpu(memory=_GROWS), fires=True),
+        Example(
+            name="12 MiB an update on an accelerator",
+            evidence=healthy_cuda(memory={**_GROWS, "creep_bytes_per_update": 12 * 2.0**20}),
+            fires=True,
+        ),
+        Example(
+            name="a slope that noise explains",
+            evidence=healthy_cpu(memory={"creep_bytes_per_update": 50_000.0}),
+            fires=False,
+        ),
+        Example(
+            name="a list of losses as numbers: 32 bytes an update",
+            evidence=healthy_cpu(memory={**_GROWS, "creep_bytes_per_update": 32.0}),
+            fires=False,
+        ),
+        Example(name="not followed", evidence=healthy_cpu(memory={"creep_bytes_per_update": None}), fires="abstains"),
+        Example(name="three updates", evidence=few_updates(healthy_cpu(memory=_GROWS)), fires="abstains"),
+        Example(
+            name="growth with a terabyte to spare",
+            evidence=healthy_cpu(
+                memory={"creep_bytes_per_update": 20_000.0, "creep_confirmed": True, "limit_bytes": 1024 * GIB}
+            ),
+            fires=False,
+        ),
+    ),
+)

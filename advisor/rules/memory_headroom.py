@@ -1,0 +1,85 @@
+"""Most of the accelerator's memory is free, and larger batches would use the accelerator better."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, lost_share
+from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda, what_if
+from ._read import percent, size
+
+MAX_USED = 0.5
+"""Of the device's memory: below it the batch can be doubled without a second thought."""
+MIN_GAIN = 1.05
+"""Low end of what twice the micro-batch gives: less could not be told from noise."""
+MAX_PEAK_FRACTION = 0.4
+"""Without the what-if: a device at more of its peak than this is well used whatever its memory."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    peak, limit = evidence.memory.peak_bytes, evidence.memory.limit_bytes
+    if peak is None or not limit or peak > MAX_USED * limit:
+        return None
+    doubled = evidence.what_ifs.get("micro_batch_doubled")
+    said = f"The training uses {size(peak)} of the accelerator's {size(limit)} ({percent(peak / limit)})"
+    advice = "Try larger micro-batches (fewer of them where gradients are accumulated, so that the global batch stays)."
+    if doubled is None:
+        fraction = evidence.compute.peak_fraction
+        if fraction is None or fraction >= MAX_PEAK_FRACTION:
+            return None
+        said += f", and its compute is at {percent(fraction)} of the peak; what larger batches give was not measured."
+        return Hit(share=0.0, severity="info", evidence=said, advice=advice)
+    if doubled.low < MIN_GAIN:
+        return None
+    return Hit(
+        share=lost_share(doubled.speedup),
+        severity="info",
+        evidence=f"{said}; twice the micro-batch gives {doubled.speedup:.2f} times the samples a second "
+        f"({doubled.low:.2f}–{doubled.high:.2f}).",
+        advice=advice,
+        ceiling=Ceiling.from_what_if(doubled),
+    )
+
+
+_EMPTY = {"peak_bytes": 6 * GIB}
+
+RULE = Rule(
+    id="memory_headroom",
+    title="most of the accelerator's memory is free",
+    looks_at="The peak of the accelerator's memory against its size, and the what-if micro_batch_doubled.",
+    thresholds=(
+        Threshold(name="MAX_USED", value=MAX_USED, reason="below it twice the batch fits without a second thought"),
+        Threshold(name="MIN_GAIN", value=MIN_GAIN, reason="less could not be told from noise"),
+        Threshold(
+            name="MAX_PEAK_FRACTION",
+            value=MAX_PEAK_FRACTION,
+            reason="a device above it is well used whatever its memory",
+        ),
+    ),
+    source="DLProf suggested larger batches for free memory alone; here the doubled batch must have gained something.",
+    url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
+    knobs=("micro_batch", "global_batch"),
+    applies=lambda evidence: evidence.on_accelerator,
+    judge=judge,
+    examples=(
+        Example(
+            name="6 of 80 GiB, twice the batch gives 1.4 times the samples",
+            evidence=healthy_cuda(memory=_EMPTY, what_ifs=what_if("micro_batch_doubled", 1.4)),
+            fires=True,
+        ),
+        Example(
+            name="6 of 80 GiB at 8% of the peak, no what-if was run",
+            evidence=healthy_cuda(
+                memory=_EMPTY, what_ifs={"micro_batch_doubled": None}, compute={"peak_fraction": 0.08}
+            ),
+            fires=True,
+        ),
+        Example(name="memory free, and nothing to gain", evidence=healthy_cuda(memory=_EMPTY), fires=False),
+        Example(name="62 of 80 GiB", evidence=healthy_cuda(what_ifs=what_if("micro_batch_doubled", 1.4)), fires=False),
+        Example(
+            name="a CPU's memory is not there to be filled",
+            evidence=healthy_cpu(what_ifs=what_if("micro_batch_doubled", 1.4)),
+            fires=False,
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cuda(memory=_EMPTY)), fires="abstains"),
+    ),
+)

@@ -1,0 +1,55 @@
+"""Memory is nearly full."""
+
+from __future__ import annotations
+
+from ..types import Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._examples import GIB, healthy_cpu, healthy_cuda
+from ._read import limit_bytes, percent, size
+
+NEARLY_FULL = 0.90
+"""Of the limit: a batch of longer sequences, or another program, then ends the run."""
+FULL = 0.97
+"""On an accelerator the allocator begins to free and to ask again here, which costs time before it fails."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    peak, limit = evidence.memory.peak_bytes, limit_bytes(evidence)
+    if peak is None or not limit or peak < NEARLY_FULL * limit:
+        return None
+    return Hit(
+        share=0.0,
+        severity="critical" if peak >= FULL * limit else "warning",
+        evidence=f"At its peak the training uses {size(peak)} of {size(limit)} ({percent(peak / limit)}).",
+        advice="Make the micro-batch smaller and accumulate gradients, keep activations in bf16 or compute them again in "
+        "backward, or let fewer workers hold fewer batches.",
+    )
+
+
+RULE = Rule(
+    id="memory_pressure",
+    title="memory is nearly full",
+    looks_at="The peak of the memory used (of the accelerator, or resident on a CPU) against its limit, a control group's "
+    "limit included.",
+    thresholds=(
+        Threshold(
+            name="NEARLY_FULL", value=NEARLY_FULL, reason="one longer batch or another program then ends the run"
+        ),
+        Threshold(name="FULL", value=FULL, reason="the allocator begins to free and ask again, which costs time"),
+    ),
+    source="The PyTorch profiler's TensorBoard plug-in warned at 90%, others at 90 to 92 and 97%.",
+    url="https://docs.pytorch.org/docs/stable/notes/cuda.html",
+    knobs=("micro_batch", "activation_checkpointing", "precision", "num_workers"),
+    judge=judge,
+    needs_updates=False,
+    examples=(
+        Example(name="78 of 80 GiB", evidence=healthy_cuda(memory={"peak_bytes": 78 * GIB}), fires=True),
+        Example(
+            name="a container's limit of 3.2 GiB",
+            evidence=healthy_cpu(hardware={"memory": {"limit_bytes": int(3.2 * GIB)}}, memory={"limit_bytes": None}),
+            fires=True,
+        ),
+        Example(name="62 of 80 GiB: well used", evidence=healthy_cuda(), fires=False),
+        Example(name="not measured", evidence=healthy_cuda(memory={"peak_bytes": None}), fires=False),
+    ),
+)

@@ -1,0 +1,146 @@
+"""Compute in full precision on hardware that is much faster at half."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, clamp
+from ._examples import few_updates, healthy_cpu, healthy_cuda, model
+from ._read import (
+    compute_capability,
+    compute_share,
+    in_single_precision,
+    overhead_fraction,
+    percent,
+    usable_cores,
+)
+
+BF16_CAPABILITY = 8
+"""Major compute capability from which tensor cores take bf16; from 7 on they take fp16."""
+FP16_CAPABILITY = 7
+HALF_SAVES = 0.5
+"""Part of the compute's time that half precision saves: twice the rate, half the bytes. Tensor cores promise more, and
+whole networks rarely see it. Measured on a CPU with AVX512-BF16: 1.8 times for a convolutional network."""
+CPU_FLOPS_PER_S = 150e9
+"""What one core with AVX-512 reaches in float32 over whole updates of a convolutional network (measured: 156e9): the rate
+at which products are all of the update."""
+MIN_CPU_RATIO = 1.3
+"""Measured bf16 over fp32 peak below which a CPU has nothing to give."""
+MIN_COMPUTE_SHARE = 0.5
+"""Of the loop, in forward and backward."""
+MAX_OVERHEAD = 0.3
+"""With more of the update in calling operators, faster operators change nothing (autocast adds calls)."""
+MIN_FLOPS = 1e9
+"""An update with fewer has no large product in it."""
+MIN_SAVED = 0.10
+SURE_SAVED = 0.20
+"""Estimated share saved from which it is a warning: the estimate may be twice too high and still be worth it."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    overhead = overhead_fraction(evidence)
+    flops = evidence.compute.flops_per_update
+    small = flops is not None and flops < MIN_FLOPS
+    if compute_share(evidence) < MIN_COMPUTE_SHARE or small or (overhead or 0.0) > MAX_OVERHEAD:
+        return None
+    dtype, products = _dtype_and_products(evidence)
+    saved = products * HALF_SAVES
+    if dtype is None or saved < MIN_SAVED:
+        return None
+    where = "accelerator" if evidence.on_accelerator else "CPU"
+    return Hit(
+        share=products,
+        severity="warning" if saved >= SURE_SAVED else "info",
+        evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on a {where} that "
+        f"computes in {dtype} at twice the rate or more; about {percent(products)} of the loop are products that gain.",
+        advice=f"Run the forward under `torch.autocast(..., dtype=torch.{dtype})`"
+        + (" with a `GradScaler`" if dtype == "float16" else "")
+        + "; the rounding differs, so compare the losses.",
+        ceiling=Ceiling.from_share(saved, high=products * 0.75),
+    )
+
+
+def _dtype_and_products(evidence: Evidence) -> tuple[str | None, float]:
+    """The dtype that would be faster, and the share of the loop that it would make faster."""
+    capability = compute_capability(evidence)
+    if capability is not None and capability[0] >= FP16_CAPABILITY:
+        return ("bfloat16" if capability[0] >= BF16_CAPABILITY else "float16"), compute_share(evidence)
+    return ("bfloat16", _cpu_products(evidence)) if _cpu_has_bf16(evidence) else (None, 0.0)
+
+
+def _cpu_has_bf16(evidence: Evidence) -> bool:
+    sets = evidence.hardware.cpu.instruction_sets
+    if evidence.on_accelerator or not any("avx512_bf16" in name or name.startswith("amx") for name in sets):
+        return False
+    peaks = evidence.hardware.cpu_peak_flops
+    if "fp32" not in peaks or "bf16" not in peaks:
+        return True
+    return peaks["bf16"].value >= MIN_CPU_RATIO * peaks["fp32"].value
+
+
+def _cpu_products(evidence: Evidence) -> float:
+    """Share of the loop in matrix products: the achieved rate over that of an update that is nothing else."""
+    rate = evidence.compute.achieved_flops_per_s
+    if rate is None:
+        return 0.0
+    cores = min(usable_cores(evidence), max(evidence.workload.flags.num_threads, 1))
+    return min(clamp(rate / (CPU_FLOPS_PER_S * cores)), compute_share(evidence))
+
+
+_FULL = {"flags": {"autocast_dtype": None}}
+_BF16_CPU = {"cpu": {"instruction_sets": ("avx512f", "avx512_bf16")}}
+_RATE = {"achieved_flops_per_s": 900e9, "flops_per_update": 90_000_000_000}
+
+RULE = Rule(
+    id="precision_unused",
+    title="full precision on hardware that is faster at half",
+    looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets (and its "
+    "measured peaks where there are any), the share of forward and backward, the achieved rate, operators called.",
+    thresholds=(
+        Threshold(name="BF16_CAPABILITY", value=BF16_CAPABILITY, reason="tensor cores take bf16 from here on"),
+        Threshold(name="FP16_CAPABILITY", value=FP16_CAPABILITY, reason="tensor cores take fp16 from here on"),
+        Threshold(name="HALF_SAVES", value=HALF_SAVES, reason="twice the rate; measured 1.8 times for a small network"),
+        Threshold(
+            name="CPU_FLOPS_PER_S", value=CPU_FLOPS_PER_S, reason="measured for one core with AVX-512 in float32"
+        ),
+        Threshold(name="MIN_CPU_RATIO", value=MIN_CPU_RATIO, reason="a measured peak below it has nothing to give"),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere products are not the cost"),
+        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="autocast adds calls where calls are the cost"),
+        Threshold(name="MIN_FLOPS", value=MIN_FLOPS, reason="an update with fewer has no large product in it"),
+        Threshold(name="MIN_SAVED", value=MIN_SAVED, reason="an estimate below it is not worth a change of rounding"),
+        Threshold(name="SURE_SAVED", value=SURE_SAVED, reason="worth it although the estimate may be twice too high"),
+    ),
+    source="The PyTorch profiler's TensorBoard plug-in and DLProf flag unused tensor cores; pytorch#45420 is why small "
+    "operators are left out.",
+    url="https://docs.pytorch.org/docs/stable/amp.html",
+    knobs=("precision",),
+    applies=in_single_precision,
+    judge=judge,
+    examples=(
+        Example(name="a transformer in float32 on an H100", evidence=healthy_cuda(workload=_FULL), fires=True),
+        Example(
+            name="large products in float32 on a CPU with AVX512-BF16",
+            evidence=healthy_cpu(hardware=_BF16_CPU, compute=_RATE),
+            fires=True,
+        ),
+        Example(name="under bf16 autocast", evidence=healthy_cuda(), fires=False),
+        Example(name="a CPU without bf16 instructions", evidence=healthy_cpu(compute=_RATE), fires=False),
+        Example(
+            name="products too small to fill a CPU that has them",
+            evidence=healthy_cpu(hardware=_BF16_CPU, compute={"achieved_flops_per_s": 90e9}),
+            fires=False,
+        ),
+        Example(
+            name="weights in bfloat16",
+            evidence=healthy_cuda(
+                workload={**_FULL, "models": (model(device="cuda:0", parameter_dtypes={"bfloat16": 12_000_000}),)}
+            ),
+            fires=False,
+        ),
+        Example(
+            name="launches are the cost",
+            evidence=healthy_cuda(workload=_FULL, steps={"mean_s": 0.010}),
+            fires=False,
+        ),
+        Example(name="three updates", evidence=few_updates(healthy_cuda(workload=_FULL)), fires="abstains"),
+    ),
+)

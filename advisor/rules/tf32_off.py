@@ -1,0 +1,95 @@
+"""Float32 products on tensor cores that could take them as TF32."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
+from ._read import (
+    compute_capability,
+    compute_share,
+    in_single_precision,
+    layer_count,
+    main_models,
+    overhead_fraction,
+    percent,
+)
+
+TF32_CAPABILITY = 8
+"""Major compute capability from which tensor cores take TF32."""
+TF32_SAVES = 0.4
+"""Part of the products' time that is saved: only products gain, what stands between them stays in float32."""
+MIN_COMPUTE_SHARE = 0.5
+MAX_OVERHEAD = 0.3
+CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d")
+PRODUCTS = ("Linear", "MultiheadAttention", "LSTM", "GRU", "RNN", "Bilinear", "NonDynamicallyQuantizableLinear")
+
+
+def judge(evidence: Evidence) -> Judgement:
+    flags = evidence.workload.flags
+    share = compute_share(evidence)
+    if share < MIN_COMPUTE_SHARE or (overhead_fraction(evidence) or 0.0) > MAX_OVERHEAD:
+        return None
+    models = main_models(evidence)
+    convolutions, products = layer_count(models, CONVOLUTIONS), layer_count(models, PRODUCTS)
+    off = []
+    if flags.matmul_precision == "highest" and products > convolutions:
+        off.append("matrix products (`torch.get_float32_matmul_precision()` is highest)")
+    if not flags.cudnn_tf32 and convolutions > 0:
+        off.append("convolutions (`torch.backends.cudnn.allow_tf32` is off)")
+    if not off:
+        return None
+    return Hit(
+        share=share,
+        severity="warning",
+        evidence=f"Float32 without TF32 for {' and '.join(off)}; forward and backward are {percent(share)} of the loop.",
+        advice='One line: `torch.set_float32_matmul_precision("high")`. Products round to 10 bits of mantissa and are summed '
+        "in float32.",
+        ceiling=Ceiling.from_share(share * TF32_SAVES, high=share * 0.8),
+    )
+
+
+def can_tf32(evidence: Evidence) -> bool:
+    capability = compute_capability(evidence)
+    return capability is not None and capability[0] >= TF32_CAPABILITY and in_single_precision(evidence)
+
+
+_FULL = {"autocast_dtype": None, "matmul_precision": "highest"}
+
+RULE = Rule(
+    id="tf32_off",
+    title="float32 products that could run as TF32",
+    looks_at="The switches for TF32 as they stood in the loop, the compute capability, the layers, autocast.",
+    thresholds=(
+        Threshold(name="TF32_CAPABILITY", value=TF32_CAPABILITY, reason="tensor cores take TF32 from here on"),
+        Threshold(name="TF32_SAVES", value=TF32_SAVES, reason="only the products gain; the low end stays at no gain"),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere products are not the cost"),
+        Threshold(
+            name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="faster products change nothing where calls are the cost"
+        ),
+    ),
+    source="A pattern of torch's former profiler; the default has been off for matrix products since torch 1.12.",
+    url="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
+    knobs=("precision",),
+    applies=can_tf32,
+    judge=judge,
+    examples=(
+        Example(name="a transformer, all defaults", evidence=healthy_cuda(workload={"flags": _FULL}), fires=True),
+        Example(
+            name="convolutions with TF32 switched off",
+            evidence=healthy_cuda(
+                workload={"flags": {**_FULL, "cudnn_tf32": False}, "models": (conv_model(device="cuda:0"),)}
+            ),
+            fires=True,
+        ),
+        Example(name="under bf16 autocast", evidence=healthy_cuda(), fires=False),
+        Example(name="TF32 allowed", evidence=healthy_cuda(workload={"flags": {"autocast_dtype": None}}), fires=False),
+        Example(
+            name="convolutions, which take TF32 by default",
+            evidence=healthy_cuda(workload={"flags": _FULL, "models": (conv_model(device="cuda:0"),)}),
+            fires=False,
+        ),
+        Example(name="on a CPU", evidence=healthy_cpu(), fires=False),
+        Example(name="three updates", evidence=few_updates(healthy_cuda(workload={"flags": _FULL})), fires="abstains"),
+    ),
+)

@@ -1,0 +1,98 @@
+"""Training on a CPU with more threads than there are CPUs to run them."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._examples import few_updates, healthy_cpu, healthy_cuda
+from ._read import cpus_for_this_rank, percent, phase_share
+
+MIN_RATIO = 1.5
+"""Threads for each usable CPU: threads that meet at every operator wait for the one that has no CPU; up to two hardware
+threads of a core, or a fraction of a quota, are ordinary."""
+MIN_COMPUTE_SHARE = 0.3
+"""Only the operators suffer; with less of the loop in them something else is worth more."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    threads = evidence.workload.flags.num_threads
+    cpus = cpus_for_this_rank(evidence)
+    share = phase_share(evidence, "forward", "backward", "optimizer")
+    if threads < MIN_RATIO * max(cpus, 1.0) or share < MIN_COMPUTE_SHARE:
+        return None
+    saved = share * (1 - max(cpus, 1.0) / threads)
+    severity = severity_of(saved)
+    return Hit(
+        share=saved,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"torch computes with {threads} threads on {cpus:g} usable CPUs{_reason(evidence)}; forward, backward and "
+        f"optimizer are {percent(share)} of the loop.",
+        advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads that "
+        "share a CPU wait for each other at the end of every operator.",
+        ceiling=Ceiling.from_share(saved),
+    )
+
+
+def _reason(evidence: Evidence) -> str:
+    cpu, flags = evidence.hardware.cpu, evidence.workload.flags
+    if flags.omp_num_threads:
+        return f" (OMP_NUM_THREADS is {flags.omp_num_threads})"
+    if cpu.quota_cpus is not None and cpu.quota_cpus < cpu.affinity_count:
+        return f" (a quota of {cpu.quota_cpus:g} where torch sees {cpu.affinity_count})"
+    if evidence.workload.world_size > 1:
+        return f" ({evidence.workload.world_size} ranks share {cpu.usable_cpus:g})"
+    return ""
+
+
+RULE = Rule(
+    id="threads_oversubscribed",
+    title="torch computes with more threads than there are CPUs",
+    looks_at="torch's threads against the CPUs that this rank may use: affinity, control group quota, ranks on the machine.",
+    thresholds=(
+        Threshold(
+            name="MIN_RATIO",
+            value=MIN_RATIO,
+            reason="operators end when their last thread ends; a fraction above the CPUs is ordinary, half again is not",
+        ),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only the operators suffer"),
+        CRITICAL_THRESHOLD,
+    ),
+    source="batpred#4771: torch takes affinity for the truth (12 CPUs) where the quota allows 4. No published tool checks.",
+    url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
+    knobs=("threads",),
+    applies=lambda evidence: not evidence.on_accelerator,
+    judge=judge,
+    examples=(
+        Example(
+            name="32 threads on eight CPUs",
+            evidence=healthy_cpu(workload={"flags": {"num_threads": 32}}),
+            fires=True,
+        ),
+        Example(
+            name="torch sees eight CPUs, a quota allows two",
+            evidence=healthy_cpu(hardware={"cpu": {"quota_cpus": 2.0, "usable_cpus": 2.0}}),
+            fires=True,
+        ),
+        Example(
+            name="four ranks with eight threads each on eight CPUs",
+            evidence=healthy_cpu(workload={"world_size": 4}),
+            fires=True,
+        ),
+        Example(name="as many threads as CPUs", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="eight threads, a quota of 7.5",
+            evidence=healthy_cpu(hardware={"cpu": {"quota_cpus": 7.5, "usable_cpus": 7.5}}),
+            fires=False,
+        ),
+        Example(
+            name="32 threads beside an accelerator",
+            evidence=healthy_cuda(workload={"flags": {"num_threads": 32}}),
+            fires=False,
+        ),
+        Example(
+            name="three updates",
+            evidence=few_updates(healthy_cpu(workload={"flags": {"num_threads": 32}})),
+            fires="abstains",
+        ),
+    ),
+)

@@ -1,0 +1,127 @@
+"""Training on a CPU with fewer threads than there are cores to run them."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import (
+    WARNING_SHARE,
+    WARNING_THRESHOLD,
+    Example,
+    Hit,
+    Judgement,
+    Rule,
+    Threshold,
+    severity_of,
+)
+from ._examples import few_updates, healthy_cpu, healthy_cuda
+from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, usable_cores
+
+MIN_COMPUTE_SHARE = 0.5
+"""Threads only speed up the operators; with less of the loop in them they are not what it waits for."""
+MIN_IDLE_CPUS = 0.7
+"""CPUs that the script's own processes leave idle: workers may be using the others, and then they are not free."""
+MAX_OVERHEAD = 0.3
+"""With more of the update in calling operators these are too small for more threads."""
+SURE_FLOPS_PER_S = 10e9
+"""For each thread: below this rate, and without a trace, the operators may be too small for more threads."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    threads = max(evidence.workload.flags.num_threads, 1)
+    cores = usable_cores(evidence)
+    share = phase_share(evidence, "forward", "backward", "optimizer")
+    if threads >= cores or share < MIN_COMPUTE_SHARE or _idle_cpus(evidence, threads) < MIN_IDLE_CPUS:
+        return None
+    overhead = overhead_fraction(evidence)
+    if overhead is not None and overhead > MAX_OVERHEAD:
+        return None
+    saved = share * (1 - threads / cores)
+    if saved < WARNING_SHARE:
+        return None
+    rate = evidence.compute.achieved_flops_per_s
+    sure = overhead is not None or (rate is not None and rate >= SURE_FLOPS_PER_S * threads)
+    return Hit(
+        share=saved,
+        severity=severity_of(saved) if sure else "info",
+        evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, and "
+        f"{percent(share)} of the loop is forward, backward and optimizer{_environment_words(evidence)}.",
+        advice=f"Remove `torch.set_num_threads` (or `OMP_NUM_THREADS`), or set it to {cores}.",
+        ceiling=Ceiling.from_share(saved),
+    )
+
+
+def _idle_cpus(evidence: Evidence, threads: int) -> float:
+    busy = evidence.system.tree_cpus
+    if busy is None:
+        workers = evidence.loader.worker_cpus if evidence.loader is not None else None
+        busy = threads + (workers or 0.0)
+    return cpus_for_this_rank(evidence) - busy
+
+
+def _environment_words(evidence: Evidence) -> str:
+    value = evidence.workload.flags.omp_num_threads
+    return f" (OMP_NUM_THREADS is {value})" if value else ""
+
+
+_ONE = {"flags": {"num_threads": 1}}
+_ALONE = {"main_cpus": 1.0, "tree_cpus": 1.1}
+
+RULE = Rule(
+    id="threads_underused",
+    title="torch computes with fewer threads than there are cores",
+    looks_at="torch's threads against the cores that this rank may use (affinity, quota, ranks on the machine), the CPUs that "
+    "the script's own processes keep busy, and whether the operators are large enough for more threads.",
+    thresholds=(
+        Threshold(
+            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="threads only speed up the operators themselves"
+        ),
+        Threshold(name="MIN_IDLE_CPUS", value=MIN_IDLE_CPUS, reason="CPUs that loader workers keep busy are not free"),
+        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="small operators do not gain from more threads"),
+        Threshold(
+            name="SURE_FLOPS_PER_S",
+            value=SURE_FLOPS_PER_S,
+            reason="for each thread; below it, without a trace, the operators may be too small to divide",
+        ),
+        WARNING_THRESHOLD,
+    ),
+    source="PyTorch's notes on CPU threading; launchers set OMP_NUM_THREADS=1 for every rank without being asked.",
+    url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
+    knobs=("threads",),
+    applies=lambda evidence: not evidence.on_accelerator,
+    judge=judge,
+    examples=(
+        Example(
+            name="one thread on eight cores, large products",
+            evidence=healthy_cpu(workload=_ONE, system=_ALONE),
+            fires=True,
+        ),
+        Example(
+            name="two of eight, not traced, products at a high rate",
+            evidence=healthy_cpu(
+                workload={"flags": {"num_threads": 2}}, system={"main_cpus": 2.0, "tree_cpus": 2.2}, trace=None
+            ),
+            fires=True,
+        ),
+        Example(
+            name="one thread a core, two hardware threads a core",
+            evidence=healthy_cpu(hardware={"cpu": {"cores_logical": 16, "affinity_count": 16, "usable_cpus": 16.0}}),
+            fires=False,
+        ),
+        Example(
+            name="one thread, and workers use the other cores",
+            evidence=healthy_cpu(workload=_ONE, system={"main_cpus": 1.0, "tree_cpus": 7.8}),
+            fires=False,
+        ),
+        Example(
+            name="one thread for tiny operators: a good choice",
+            evidence=healthy_cpu(
+                workload=_ONE, system=_ALONE, steps={"mean_s": 0.002}, trace={"torch_calls_per_update": 300.0}
+            ),
+            fires=False,
+        ),
+        Example(name="on an accelerator", evidence=healthy_cuda(workload=_ONE), fires=False),
+        Example(
+            name="three updates", evidence=few_updates(healthy_cpu(workload=_ONE, system=_ALONE)), fires="abstains"
+        ),
+    ),
+)
