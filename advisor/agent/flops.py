@@ -1,0 +1,147 @@
+"""FLOPs of an update, and the least that its operators must read and write.
+
+Matrix products, convolutions, attention and recurrent layers are counted, by torch's own formulas and by ours where
+torch has none; elementwise operators are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from . import modes
+from .clock import StepClock
+
+
+class FlopCount:
+    """`start` at the end of an update, `stop` at the end of the next one."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self._mode: Any = None
+        self._formulas: dict[Any, Callable[..., Any]] = {}
+        self._flops = 0
+        self._bytes = 0
+        self._updates_before = 0
+        self.why: str | None = None
+        """Why there is no count, after a `start` or a `stop` that gave none."""
+
+    def start(self, compiled: bool = False) -> bool:
+        """Begin to count; False, with the reason in `why`, where that cannot be done."""
+        self.why = modes.refusal(compiled)
+        if self.why is not None:
+            return False
+        try:
+            self._formulas = _formulas()
+        except Exception as error:
+            self.why = f"torch has no formulas that we know how to use ({error!r})"
+            return False
+        self._flops = self._bytes = 0
+        self._updates_before = self._clock.updates
+        self._mode = modes.enter(self._around)
+        return True
+
+    def stop(self) -> dict[str, int] | None:
+        """FLOPs and bytes per update; None, with the reason in `why`, where nothing was counted."""
+        if self._mode is None:
+            return None
+        mode, self._mode = self._mode, None
+        modes.leave(mode)
+        updates = self._clock.updates - self._updates_before
+        if self.why is None and updates == 0:
+            self.why = "no update ended while counting"
+        if self.why is None and self._flops == 0:
+            self.why = "no operator with known FLOPs ran"
+        if self.why is not None:
+            return None
+        return {"flops": self._flops // updates, "bytes": self._bytes // updates}
+
+    def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
+        packet = getattr(func, "_overloadpacket", None)
+        formula = self._formulas.get(packet)
+        if formula is None and packet is not None:
+            result = self._decomposed(func, args, kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if formula is not None and self.why is None:
+            try:
+                self._flops += int(formula(*args, **kwargs, out_val=result))
+                self._bytes += sum(_tensor_bytes((args, kwargs, result), {}).values())
+            except Exception as error:
+                self.why = f"counting {func} failed: {error!r}"
+        return result
+
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """In inference mode composite operators arrive whole; their parts are counted instead."""
+        import torch
+
+        if not torch.is_inference_mode_enabled() or not hasattr(func, "decompose") or self._mode is None:
+            return NotImplemented
+        with self._mode:
+            return func.decompose(*args, **kwargs)
+
+
+def _formulas() -> dict[Any, Callable[..., Any]]:
+    import torch
+    from torch.utils.flop_counter import flop_registry
+
+    found = dict(flop_registry)
+    for name, formula in _OWN_FORMULAS.items():
+        packet = getattr(torch.ops.aten, name, None)
+        if packet is not None:
+            found.setdefault(packet, formula)
+    return found
+
+
+def _attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+    batch, heads, rows, width = query.shape
+    return 2 * int(batch) * int(heads) * int(rows) * int(key.shape[-2]) * int(width + value.shape[-1])
+
+
+def _attention_backward(_grad: Any, query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+    # The scores again, and two products for each of the two of the forward: 5 where the forward has 2.
+    return _attention(query, key, value) * 5 // 2
+
+
+def _rnn_layer(tensor: Any, input_weights: Any, hidden_weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    """One layer and direction of a recurrent network on a CPU: two products for every step of every sequence."""
+    steps = tensor.shape[0] * tensor.shape[1]
+    return 2 * int(steps) * int(input_weights.numel() + hidden_weights.numel())
+
+
+def _rnn_layer_backward(tensor: Any, input_weights: Any, hidden_weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    # `mkldnn_rnn_layer_backward` takes its input and its weights in the forward's order.
+    return 2 * _rnn_layer(tensor, input_weights, hidden_weights)
+
+
+def _cudnn_rnn(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    """All layers at once; of its weights the matrices take part in products, the vectors are added."""
+    steps = tensor.shape[0] * tensor.shape[1]
+    return 2 * int(steps) * sum(int(weight.numel()) for weight in weights if weight.dim() > 1)
+
+
+def _cudnn_rnn_backward(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    return 2 * _cudnn_rnn(tensor, weights)
+
+
+_OWN_FORMULAS: dict[str, Callable[..., Any]] = {
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
+    "_scaled_dot_product_fused_attention_overrideable": _attention,
+    "mkldnn_rnn_layer": _rnn_layer,
+    "mkldnn_rnn_layer_backward": _rnn_layer_backward,
+    "_cudnn_rnn": _cudnn_rnn,
+    "_cudnn_rnn_backward": _cudnn_rnn_backward,
+}
+
+
+def _tensor_bytes(value: Any, found: dict[int, int]) -> dict[int, int]:
+    """Bytes of every tensor in nested arguments, each once, by identity."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _tensor_bytes(item, found)
+    elif isinstance(value, dict):
+        _tensor_bytes(list(value.values()), found)
+    elif hasattr(value, "element_size"):
+        found[id(value)] = int(value.numel()) * int(value.element_size())
+    return found

@@ -1,0 +1,92 @@
+"""A look at every torch operator for one or two updates, and when that look is not to be had.
+
+The mode is entered at the end of one update and left at the end of a later one, so it cannot be a `with`: scopes that
+the script opens meanwhile may still be open when ours ends, and are kept as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable
+
+Around = Callable[[Any, Any, Any], Any]
+"""Gets an operator, its arguments and keyword arguments; must call it, once, and return what it returned."""
+
+_mode_class: Any = None
+
+
+def refusal(compiled: bool) -> str | None:
+    """Why operators cannot be watched now; None where they can."""
+    import torch
+
+    if compiled or compiled_code_ran():
+        return "the script runs compiled code, which a look at its operators would compile anew"
+    if torch._C._len_torch_dispatch_stack() > 0:
+        return "the script watches its operators itself (a TorchDispatchMode is open)"
+    cuda: Any = torch.cuda
+    if cuda.is_initialized() and cuda.is_current_stream_capturing():
+        return "the script is capturing a CUDA graph"
+    return None
+
+
+def compiled_code_ran() -> bool:
+    """Whether dynamo has compiled anything in this process; never imports it."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    if utils is None:
+        return False
+    frames = getattr(utils, "counters", {}).get("frames") or {}
+    return bool(frames.get("total") or getattr(utils, "compilation_time_metrics", None))
+
+
+def enter(around: Around) -> Any:
+    """Watch every operator of this thread (and of its backward) until `leave`.
+
+    The mode goes on torch's stack without `__enter__`, which also sets flags for dynamo: taken back out of order, those
+    would stay set for good.
+    """
+    import torch
+
+    mode = _class()(around)
+    torch._C._push_on_torch_dispatch_stack(mode)
+    return mode
+
+
+def leave(mode: Any) -> None:
+    """Take the mode out of the stack, wherever in it the script's own scopes have left it."""
+    import torch
+
+    mode.around = None
+    above = []
+    while torch._C._len_torch_dispatch_stack() > 0:
+        top = torch._C._pop_torch_dispatch_stack(None)
+        if top is mode:
+            break
+        above.append(top)
+    for other in reversed(above):
+        torch._C._push_on_torch_dispatch_stack(other)
+
+
+def _class() -> Any:
+    global _mode_class
+    if _mode_class is not None:
+        return _mode_class
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __init__(self, around: Around) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.around: Around | None = around
+
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            # The default imports dynamo at the first operator: seconds, and memory that the script then seems to use.
+            return False
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            around = self.around
+            if around is None:
+                return func(*args, **(kwargs or {}))
+            return around(func, args, kwargs or {})
+
+    _mode_class = OperatorMode
+    return _mode_class
