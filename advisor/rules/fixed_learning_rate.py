@@ -1,0 +1,75 @@
+"""SGD with one learning rate from the first update to the last."""
+
+from __future__ import annotations
+
+from ..types import Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._examples import healthy_cpu, healthy_cuda, optimizer
+
+CLASSES = ("SGD",)
+"""Optimizers whose result depends most on a rate that falls; adaptive ones are often run at one rate on purpose."""
+MIN_PARAMETERS = 1_000_000
+"""Smaller models are trained quickly enough at any rate."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    main = evidence.workload.main_optimizer
+    if main is None or main.class_name not in CLASSES or main.parameters < MIN_PARAMETERS:
+        return None
+    if main.has_schedule is not False or len(evidence.workload.optimizers) > 1:
+        return None
+    rate = f" of {main.learning_rate:g}" if main.learning_rate is not None else ""
+    return Hit(
+        share=0.0,
+        severity="info",
+        evidence=f"{main.class_name} keeps one learning rate{rate}: no scheduler drives it, and it was not seen to change.",
+        advice="A rate that warms up and then falls (one cycle, or cosine) often reaches the same loss in fewer epochs; it "
+        "changes the training, so compare the losses.",
+    )
+
+
+RULE = Rule(
+    id="fixed_learning_rate",
+    title="SGD with a fixed learning rate",
+    looks_at="The main optimizer's class and size, and whether a scheduler drives its rate or the rate was seen to change.",
+    thresholds=(
+        Threshold(name="CLASSES", value=CLASSES, reason="adaptive optimizers are often run at one rate on purpose"),
+        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models are trained quickly at any rate"),
+    ),
+    source="Smith and Topin, Super-Convergence (2018). About the updates needed, not the time of one: never a warning.",
+    url="https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",
+    knobs=("lr_schedule", "learning_rate"),
+    judge=judge,
+    needs_updates=False,
+    examples=(
+        Example(
+            name="SGD over 12 million parameters, no schedule",
+            evidence=healthy_cpu(
+                workload={"optimizers": (optimizer(class_name="SGD", momentum=0.9, has_schedule=False),)}
+            ),
+            fires=True,
+        ),
+        Example(
+            name="the same on an accelerator, rate not known",
+            evidence=healthy_cuda(
+                workload={"optimizers": (optimizer(class_name="SGD", has_schedule=False, learning_rate=None),)}
+            ),
+            fires=True,
+        ),
+        Example(
+            name="SGD with a schedule",
+            evidence=healthy_cpu(workload={"optimizers": (optimizer(class_name="SGD", momentum=0.9),)}),
+            fires=False,
+        ),
+        Example(
+            name="AdamW at one rate",
+            evidence=healthy_cpu(workload={"optimizers": (optimizer(has_schedule=False),)}),
+            fires=False,
+        ),
+        Example(
+            name="whether there is a schedule is not known",
+            evidence=healthy_cpu(workload={"optimizers": (optimizer(class_name="SGD", has_schedule=None),)}),
+            fires=False,
+        ),
+    ),
+)

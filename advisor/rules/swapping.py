@@ -1,0 +1,77 @@
+"""Memory is read back from the swap while training."""
+
+from __future__ import annotations
+
+from ..types import Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._examples import GIB, healthy_cpu, healthy_cuda
+from ._read import size
+
+MIN_SWAP_IN_BYTES_PER_S = 1e6
+"""Read back while the loop runs; what was written out once and is not missed costs nothing."""
+MUCH_SWAP_IN_BYTES_PER_S = 50e6
+"""A good part of what a disk gives: the training then runs at the disk's speed."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    rate = evidence.system.swap_in_bytes_per_s
+    if rate is None:
+        return Undecided(why="there is swap in use, and how much is read back was not measured")
+    if rate < MIN_SWAP_IN_BYTES_PER_S:
+        return None
+    return Hit(
+        share=0.0,
+        severity="critical" if rate >= MUCH_SWAP_IN_BYTES_PER_S else "warning",
+        evidence=f"While the script trained, the machine read {size(rate)} a second back from its swap "
+        f"({size(evidence.hardware.memory.swap_used_bytes)} in use); another program may be the cause.",
+        advice="Use less memory (fewer workers, smaller batches, a memory-mapped dataset), or end what else uses it.",
+    )
+
+
+def uses_swap(evidence: Evidence) -> bool:
+    memory = evidence.hardware.memory
+    return memory.swap_total_bytes > 0 and (memory.swap_used_bytes > 0 or bool(evidence.system.swap_in_bytes_per_s))
+
+
+_USED = {"memory": {"swap_used_bytes": GIB}}
+
+RULE = Rule(
+    id="swapping",
+    title="memory is read back from the swap",
+    looks_at="Bytes a second read from the swap while the loop ran (of the whole machine: the kernel counts no other way).",
+    thresholds=(
+        Threshold(
+            name="MIN_SWAP_IN_BYTES_PER_S",
+            value=MIN_SWAP_IN_BYTES_PER_S,
+            reason="pages that are missed, not only stored",
+        ),
+        Threshold(
+            name="MUCH_SWAP_IN_BYTES_PER_S", value=MUCH_SWAP_IN_BYTES_PER_S, reason="a good part of a disk's rate"
+        ),
+    ),
+    source="gpuprof warns from 1 MB/s of swap-in.",
+    url="https://docs.kernel.org/admin-guide/mm/concepts.html",
+    knobs=("num_workers", "micro_batch", "prefetch_factor"),
+    applies=uses_swap,
+    judge=judge,
+    needs_updates=False,
+    examples=(
+        Example(
+            name="5 MB a second read back",
+            evidence=healthy_cpu(hardware=_USED, system={"swap_in_bytes_per_s": 5e6}),
+            fires=True,
+        ),
+        Example(
+            name="120 MB a second, on an accelerator",
+            evidence=healthy_cuda(hardware=_USED, system={"swap_in_bytes_per_s": 120e6}),
+            fires=True,
+        ),
+        Example(name="swap in use, and nothing read back", evidence=healthy_cpu(hardware=_USED), fires=False),
+        Example(name="swap not in use", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="swap in use, reads not measured",
+            evidence=healthy_cpu(hardware=_USED, system={"swap_in_bytes_per_s": None}),
+            fires="abstains",
+        ),
+    ),
+)

@@ -1,0 +1,101 @@
+"""The accelerator's clock is held below its best."""
+
+from __future__ import annotations
+
+from ..types import Accelerator, Ceiling, Evidence
+from ._base import Example, Hit, Judgement, Rule, Threshold, clamp, severity_of
+from ._examples import gpu, healthy_cpu, healthy_cuda
+from ._read import percent, phase_share
+
+HARMFUL_REASONS = ("hw_slowdown", "sw_thermal", "hw_thermal", "power_brake")
+"""Reasons that no healthy machine shows for long. A power cap (sw_power_cap) is ordinary at full load."""
+LOWERED_CAP = 0.9
+"""Of the default power limit: below it somebody has lowered the cap, and then the cap counts as a reason."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    reasons = sorted(_reasons(evidence))
+    if not reasons:
+        return None
+    lost = max((_clock_lost(each) for each in evidence.hardware.accelerators), default=0.0)
+    share = lost * phase_share(evidence, "forward", "backward", "optimizer")
+    severity = severity_of(share)
+    return Hit(
+        share=share,
+        severity="warning" if severity == "info" else severity,
+        evidence=f"The accelerator's clock is held back ({', '.join(reasons)})"
+        + (f", {percent(lost)} below its best." if lost > 0 else "."),
+        advice="Better cooling for heat; a sufficient power supply for a power brake or a hardware slow-down; for a lowered "
+        "cap, the default limit (`nvidia-smi -q -d POWER` shows both).",
+        ceiling=Ceiling.from_share(share) if share > 0 else None,
+    )
+
+
+def _reasons(evidence: Evidence) -> set[str]:
+    """Seen during the run or by the probe of the machine; the run's count first, since an idle clock is always low."""
+    seen = set(evidence.system.accelerator_events)
+    for accelerator in evidence.hardware.accelerators:
+        seen.update(accelerator.event_reasons)
+    found = {reason for reason in seen if reason in HARMFUL_REASONS}
+    if "sw_power_cap" in seen and any(_cap_is_lowered(each) for each in evidence.hardware.accelerators):
+        found.add("sw_power_cap")
+    return found
+
+
+def _cap_is_lowered(accelerator: Accelerator) -> bool:
+    cap, default = accelerator.power_limit_w, accelerator.power_limit_default_w
+    return cap is not None and default is not None and cap < LOWERED_CAP * default
+
+
+def _clock_lost(accelerator: Accelerator) -> float:
+    """How far the clock is below its best; 0 where that is not known or where nothing held it back when it was read."""
+    now, best = accelerator.clock_sm_mhz, accelerator.clock_sm_max_mhz
+    return clamp(1 - now / best) if now and best and accelerator.event_reasons else 0.0
+
+
+RULE = Rule(
+    id="throttled",
+    title="the accelerator's clock is held back",
+    looks_at="The reasons that the driver gives for a clock below its best, during the run and before it, clocks, power caps.",
+    thresholds=(
+        Threshold(name="HARMFUL_REASONS", value=HARMFUL_REASONS, reason="no healthy machine shows them for long"),
+        Threshold(name="LOWERED_CAP", value=LOWERED_CAP, reason="a cap at its default is ordinary at full load"),
+    ),
+    source="NVML's clock event reasons; gpuprof guesses from 82 °C and a clock 15% low.",
+    url="https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html",
+    applies=lambda evidence: evidence.on_accelerator,
+    judge=judge,
+    needs_updates=False,
+    examples=(
+        Example(
+            name="too hot: clock a third below its best",
+            evidence=healthy_cuda(
+                hardware={"accelerators": (gpu(event_reasons=("hw_thermal",), clock_sm_mhz=1320, temperature_c=88),)}
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a power brake during the run",
+            evidence=healthy_cuda(system={"accelerator_events": ("power_brake",)}),
+            fires=True,
+        ),
+        Example(
+            name="at a cap lowered to 350 of 700 W",
+            evidence=healthy_cuda(
+                hardware={"accelerators": (gpu(event_reasons=("sw_power_cap",), power_limit_w=350.0),)}
+            ),
+            fires=True,
+        ),
+        Example(
+            name="at its default power cap under full load",
+            evidence=healthy_cuda(system={"accelerator_events": ("sw_power_cap",)}),
+            fires=False,
+        ),
+        Example(
+            name="trained on the CPU beside a hot accelerator",
+            evidence=healthy_cpu(hardware={"accelerators": (gpu(event_reasons=("hw_thermal",)),)}),
+            fires=False,
+        ),
+        Example(name="at its best clock", evidence=healthy_cuda(), fires=False),
+    ),
+)
