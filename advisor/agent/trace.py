@@ -108,9 +108,9 @@ class Tracer:
             return func(*args, **kwargs)
         device = self._clock.device
         if device is not None and self._operators % DEVICE_EVERY == 0 and len(self._pairs) < MAX_DEVICE_PAIRS:
-            begin = device.event()
+            begin = device.record()
             result = func(*args, **kwargs)
-            self._pairs.append((begin, device.event()))
+            self._pairs.append((begin, device.record()))
             return result
         begin_ns = time.perf_counter_ns()
         result = func(*args, **kwargs)

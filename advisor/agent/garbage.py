@@ -1,0 +1,63 @@
+"""What Python's garbage collector takes of the training thread's time, and which lines set off its full collections."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from typing import Any
+
+from .clock import StepClock
+from .frames import Frames, Line
+
+FULL = 2
+"""The oldest generation: the only one whose collections take long."""
+
+
+class Garbage:
+    """Times collections through `gc.callbacks`: one call before, one after, and nothing in between."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self._frames = Frames()
+        self._begin_ns = 0
+        self._spent_ns = 0
+        self._collections = 0
+        self._lines: dict[Line, list[float]] = {}
+
+    def install(self) -> None:
+        if self._seen not in gc.callbacks:
+            gc.callbacks.append(self._seen)
+
+    def remove(self) -> None:
+        if self._seen in gc.callbacks:
+            gc.callbacks.remove(self._seen)
+
+    def take(self) -> tuple[float, int]:
+        """Seconds and collections since the last one."""
+        result = (self._spent_ns / 1e9, self._collections)
+        self._spent_ns = self._collections = 0
+        return result
+
+    def take_lines(self) -> list[dict[str, Any]]:
+        """Where full collections happened: one line again and again is the user's own `gc.collect()`."""
+        lines, self._lines = self._lines, {}
+        return [
+            {"file": file, "line": line, "function": function, "calls": int(calls), "seconds": seconds}
+            for (file, line, function), (calls, seconds) in sorted(lines.items(), key=lambda item: -item[1][1])
+        ]
+
+    def _seen(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._begin_ns = time.perf_counter_ns() if self._clock.mine() else 0
+            return
+        if not self._begin_ns or not self._clock.mine():
+            return
+        spent_ns = time.perf_counter_ns() - self._begin_ns
+        self._begin_ns = 0
+        self._spent_ns += spent_ns
+        self._collections += 1
+        if info.get("generation") == FULL:
+            entry = self._lines.setdefault(self._frames.line(sys._getframe(1)), [0, 0.0])
+            entry[0] += 1
+            entry[1] += spent_ns / 1e9

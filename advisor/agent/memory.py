@@ -1,0 +1,230 @@
+"""Memory: of the process, and of what an update keeps."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from .modes import compiled_code_ran
+
+
+def rss_bytes() -> int:
+    """Resident memory now (Linux: 10 µs); elsewhere the largest so far; 0 where neither can be had."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return peak_rss_bytes()
+
+
+def peak_rss_bytes() -> int:
+    """The largest resident memory so far, or since `reset_peak_rss`; 0 where it cannot be had."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(largest) if sys.platform == "darwin" else int(largest) * 1024
+
+
+def reset_peak_rss() -> bool:
+    """Begin a new peak; False where the system does not let us (then the peak is since the start)."""
+    try:
+        with open("/proc/self/clear_refs", "wb") as file:
+            file.write(b"5")
+        return True
+    except OSError:
+        return False
+
+
+class Memory:
+    """What parameters, gradients and optimizers hold, and what forwards keep for backward.
+
+    Ask at the end of an update: gradients are there between backward and `zero_grad` only.
+    """
+
+    def __init__(self, models: Iterable[Any], optimizers: Iterable[Any]) -> None:
+        self._models = list(models)
+        self._optimizers = list(optimizers)
+        self.rss_bytes = rss_bytes
+
+    def report(self) -> dict[str, int | None]:
+        """Bytes by the names of `types.MemoryUse`; None where a tensor would not tell its size."""
+        parameters = _parameters(self._models, self._optimizers)
+        known = _storages(parameters)
+        return {
+            "parameters_bytes": _sum(known),
+            "gradients_bytes": _sum(_storages([p.grad for p in parameters if p.grad is not None])),
+            "optimizer_bytes": _sum(_storages(_state_tensors(self._optimizers), without=known)),
+        }
+
+
+class Activations:
+    """The most bytes that forwards kept for their backward at one time, from one update.
+
+    Each storage counts once, and parameters do not count at all. What is freed by backward, or recomputed by a
+    checkpoint, is not held and does not count: with accumulation the largest micro-step counts, not their sum.
+    """
+
+    def __init__(self, models: Iterable[Any], optimizers: Iterable[Any] = ()) -> None:
+        self._models = list(models)
+        self._optimizers = list(optimizers)
+        self._hooks: Any = None
+        self._ledger = _Ledger(set())
+        self.why: str | None = None
+        """Why there is no number, after a `start` that began none."""
+
+    def start(self, compiled: bool = False) -> bool:
+        """Begin to watch; False, with the reason in `why`, where that cannot be done."""
+        import torch
+
+        autograd: Any = torch._C._autograd
+        top = getattr(autograd, "_top_saved_tensors_default_hooks", None)
+        if compiled or compiled_code_ran():
+            self.why = "the script runs compiled code, which hooks on saved tensors would compile anew"
+        elif top is None:
+            self.why = "this torch does not tell which hooks on saved tensors are set"
+        elif top(True) is not None:
+            self.why = "the script has hooks on saved tensors itself"
+        elif not autograd._saved_tensors_hooks_is_enabled():
+            self.why = "hooks on saved tensors are switched off"
+        else:
+            self.why = None
+        if self.why is not None:
+            return False
+        self._ledger = _Ledger(set(_storages(_parameters(self._models, self._optimizers)) or ()))
+        self._hooks = (self._ledger.pack, self._ledger.unpack)
+        autograd._push_saved_tensors_default_hooks(*self._hooks)
+        return True
+
+    def stop(self) -> int | None:
+        """Bytes; None where nothing was kept or watching failed."""
+        if self._hooks is None:
+            return None
+        import torch
+
+        autograd: Any = torch._C._autograd
+        hooks, self._hooks = self._hooks, None
+        above = []
+        while True:
+            top = autograd._top_saved_tensors_default_hooks(True)
+            if top is None:
+                break
+            autograd._pop_saved_tensors_default_hooks()
+            if top[0] == hooks[0]:
+                break
+            above.append(top)  # a scope of the script that was opened after ours and is open still
+        for pack, unpack in reversed(above):
+            autograd._push_saved_tensors_default_hooks(pack, unpack)
+        self.why = self._ledger.failed
+        return self._ledger.peak_bytes or None if self.why is None else None
+
+
+class _Ledger:
+    """Storages that are kept for backward at the moment."""
+
+    def __init__(self, without: set[int]) -> None:
+        self._without = without
+        self._kept: dict[int, list[int]] = {}
+        self._bytes = 0
+        self.peak_bytes = 0
+        self.failed: str | None = None
+
+    def pack(self, tensor: Any) -> Any:
+        try:
+            key, size = _storage(tensor)
+            # Detached: an output that is saved as itself would keep its own graph alive for ever.
+            kept = _Kept(tensor.detach(), self, key)
+        except Exception as error:
+            self.failed = self.failed or f"a saved tensor could not be looked at: {error!r}"
+            return tensor
+        if key not in self._without:
+            entry = self._kept.setdefault(key, [0, size])
+            if entry[0] == 0:
+                self._bytes += size
+                self.peak_bytes = max(self.peak_bytes, self._bytes)
+            entry[0] += 1
+        return kept
+
+    def unpack(self, packed: Any) -> Any:
+        return packed.tensor if type(packed) is _Kept else packed
+
+    def release(self, key: int) -> None:
+        entry = self._kept.get(key)
+        if entry is None:
+            return
+        entry[0] -= 1
+        if entry[0] == 0:
+            del self._kept[key]
+            self._bytes -= entry[1]
+
+
+class _Kept:
+    """One tensor kept for backward; its end is the end of the keeping."""
+
+    __slots__ = ("_key", "_ledger", "tensor")
+
+    def __init__(self, tensor: Any, ledger: _Ledger, key: int) -> None:
+        self.tensor = tensor
+        self._ledger = ledger
+        self._key = key
+
+    def __del__(self) -> None:
+        self._ledger.release(self._key)
+
+
+def _parameters(models: list[Any], optimizers: list[Any]) -> list[Any]:
+    """Of the models and of the optimizers, each once; scripts without a module have the latter only."""
+    found = [parameter for model in models for parameter in model.parameters()]
+    found += [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    return list({id(parameter): parameter for parameter in found}.values())
+
+
+def _state_tensors(optimizers: list[Any]) -> list[Any]:
+    found: list[Any] = []
+    pending = [value for optimizer in optimizers for value in optimizer.state.values()]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            pending.extend(value)
+        elif hasattr(value, "element_size"):
+            found.append(value)
+    return found
+
+
+def _storages(tensors: Iterable[Any], without: dict[int, int] | None = None) -> dict[int, int] | None:
+    """Bytes by storage; None where one cannot be told."""
+    found: dict[int, int] = {}
+    try:
+        for tensor in tensors:
+            key, size = _storage(tensor)
+            if without is None or key not in without:
+                found[key] = size
+    except Exception:
+        return None
+    return found
+
+
+def _storage(tensor: Any) -> tuple[int, int]:
+    """Identity and bytes of what holds the tensor's elements on this rank."""
+    local = getattr(tensor, "_local_tensor", tensor)
+    if local.is_sparse:
+        values = local._values()
+        return values.untyped_storage()._cdata, int(values.untyped_storage().nbytes())
+    storage = local.untyped_storage()
+    return storage._cdata, int(storage.nbytes())
+
+
+def _sum(storages: dict[int, int] | None) -> int | None:
+    return None if storages is None else sum(storages.values())
