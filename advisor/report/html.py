@@ -77,7 +77,7 @@ def _view(profile: Profile) -> View:
         little=little_data(profile),
         created=words.one_line(profile.created).replace("T", " ").replace("Z", " UTC"),
         run_id=words.one_line(profile.run_id),
-        command=words.one_line(profile.command.display),
+        command=words.one_line(f"{profile.command.launcher} {profile.command.display}"),
         stderr=stderr[-_STDERR_CHARACTERS:],
         figures=_figures(profile),
         strip=Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),

@@ -40,8 +40,13 @@ _ASCII = str.maketrans(
 
 def render_profile(profile: Profile, console: Console) -> None:
     """Prints the profile; never a character that the terminal's encoding lacks."""
+    print_safely(list(_parts(profile)), console)
+
+
+def print_safely(parts: list[RenderableType], console: Console) -> None:
+    """Prints `parts` one below the other, in the characters that the console's encoding has."""
+    group = Group(*parts)
     width = min(console.width, WIDEST)
-    group = Group(*_parts(profile))
     if console.encoding.lower().replace("_", "-").startswith("utf"):
         console.print(group, width=width, highlight=False)
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -144,6 +145,11 @@ def frame(
     if y_title:
         parts.append(text(y_title, x.start - 54, y.end - 6, class_="title"))
     return parts
+
+
+def short(words: str) -> str:
+    """A tick without digits that say nothing: 50.0 ms is 50 ms, and 0 s is 0."""
+    return re.sub(r"^0 .*", "0", re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", words))
 
 
 def finite(values: Sequence[float | None]) -> list[float]:

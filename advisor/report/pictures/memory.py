@@ -21,6 +21,7 @@ from ._base import (
     frame,
     line,
     linear,
+    short,
     svg,
     text,
     thinned,
@@ -50,11 +51,7 @@ def draw(profile: Profile) -> Drawn:
     x = linear(0, points[-1][0], MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
     y = _bytes_axis(top)
     parts = frame(
-        x,
-        y,
-        x_words=lambda tick: f"{tick:g}",
-        y_words=lambda tick: words.size(tick) if tick else "0",
-        x_title="seconds since the start",
+        x, y, x_words=lambda tick: f"{tick:g}", y_words=lambda tick: _tick(tick, top), x_title="seconds since the start"
     )
     bins = thinned(sorted(points))
     parts += [band(bins, x, y, "band memory"), curve(bins, x, y, "curve memory")]
@@ -70,10 +67,20 @@ def draw(profile: Profile) -> Drawn:
     return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)
 
 
+def _unit(top: float) -> tuple[float, str]:
+    units = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
+    return next(((scale, name) for scale, name in units if top >= scale), (1.0, "B"))
+
+
+def _tick(value: float, top: float) -> str:
+    """All ticks in one unit, so that they can be compared at a glance."""
+    scale, name = _unit(top)
+    return short(f"{words.number(value / scale)} {name}")
+
+
 def _bytes_axis(top: float) -> Axis:
     """Ticks at round numbers of the unit that the top is told in."""
-    unit = next((scale for scale in (2**40, 2**30, 2**20, 2**10) if top >= scale), 1)
-    axis = linear(0, top / unit, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
-    return Axis(
-        low=0, high=axis.high * unit, start=axis.start, end=axis.end, ticks=tuple(tick * unit for tick in axis.ticks)
-    )
+    scale, _ = _unit(top)
+    axis = linear(0, top / scale, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    ticks = tuple(tick * scale for tick in axis.ticks)
+    return Axis(low=0, high=axis.high * scale, start=axis.start, end=axis.end, ticks=ticks)

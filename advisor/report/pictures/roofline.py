@@ -24,6 +24,7 @@ from ._base import (
     frame,
     line,
     path,
+    short,
     svg,
     tag,
     text,
@@ -54,10 +55,12 @@ class _Facts:
 
 def draw(profile: Profile) -> Drawn:
     compute = profile.compute
-    intensity = _positive(compute and compute.arithmetic_intensity)
-    achieved = _positive(compute and compute.achieved_flops_per_s)
-    if compute is None or intensity is None or achieved is None:
-        return Missing(title=TITLE, why="operations and memory traffic of an update were not counted")
+    not_counted = Missing(title=TITLE, why="operations and memory traffic of an update were not counted")
+    if compute is None:
+        return not_counted
+    intensity, achieved = _positive(compute.arithmetic_intensity), _positive(compute.achieved_flops_per_s)
+    if intensity is None or achieved is None:
+        return not_counted
     peak, bandwidth = _positive(compute.peak_flops_per_s), _positive(_bandwidth(profile))
     if peak is None or bandwidth is None:
         return Missing(
@@ -71,9 +74,8 @@ def draw(profile: Profile) -> Drawn:
         x,
         y,
         x_words=lambda tick: f"{tick:,.0f}" if tick >= 1 else f"{tick:g}",
-        y_words=lambda tick: words.rate(tick, "").replace(".00", "").strip(),
-        x_title="FLOPs per byte of memory traffic",
-        y_title="FLOP/s",
+        y_words=lambda tick: short(words.rate(tick, "").strip()),
+        x_title="FLOPs per byte of memory traffic (across), FLOP/s (up)",
     )
     parts += [*_roof(x, y, facts), *_point(x, y, facts)]
     description = _description(compute, facts)

@@ -25,6 +25,7 @@ from ._base import (
     linear,
     path,
     rectangle,
+    short,
     svg,
     text,
     thinned,
@@ -62,7 +63,11 @@ def draw(profile: Profile) -> Drawn:
     for one in placed:
         parts += _ground(one, x, y)
     parts += frame(
-        x, y, x_words=lambda tick: f"{tick:,.0f}", y_words=words.duration, x_title="updates, in the order they ran"
+        x,
+        y,
+        x_words=lambda tick: f"{tick:,.0f}",
+        y_words=lambda tick: short(words.duration(tick)),
+        x_title="updates, in the order they ran",
     )
     spikes = 0
     most = max(20, 300 // len(placed))
@@ -121,7 +126,7 @@ def _description(profile: Profile, values: list[float]) -> str:
 
 
 def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: float) -> str:
-    parts = ["The dashed line is the mean of the updates counted; hatched: left out as warm-up."]
+    parts = ["The dashed line is the mean of the updates counted; grey: left out as warm-up."]
     if any(one.window.what_if for one in placed):
         parts.append("Shaded: what-if windows.")
     if any(len(one.wall) > max(20, 300 // len(placed)) for one in placed):

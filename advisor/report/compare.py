@@ -1,0 +1,222 @@
+"""Two stored runs side by side, with a word on how far they can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..types import OFF_STEP, PHASES, Finding, Hardware, Profile
+from . import words
+from .json_contract import json_safe
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+COMPARISON_VERSION = 1
+SHARE_CHANGE = 0.05
+"""A finding whose share moved less than this stayed as it was: two runs of one script differ by as much."""
+STARTS_SPREAD = 0.03
+"""How much two starts of one script differ by chance; measured between processes on quiet machines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One number of both runs; None where it was not measured."""
+
+    name: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingChange:
+    rule: str
+    change: Literal["gone", "new", "more", "less", "same"]
+    before: float | None
+    """Share of the loop's time."""
+    after: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    before: str
+    """The runs' ids."""
+    after: str
+    speed_ratio: float | None
+    """Speed of the later over the earlier run: 2 is twice as fast. None where it means nothing."""
+    low: float | None
+    high: float | None
+    """From the runs' own intervals; they know nothing of what differs between two starts."""
+    unit: Literal["samples/s", "updates/s"] | None
+    verdict: str
+    """One sentence."""
+    caveats: tuple[str, ...]
+    """Why the ratio is only rough."""
+    phases: tuple[Pair, ...]
+    """Seconds of an update."""
+    off_step: tuple[Pair, ...]
+    """Fractions of the loop."""
+    memory: tuple[Pair, ...]
+    """Bytes."""
+    findings: tuple[FindingChange, ...]
+
+
+def compare_profiles(before: Profile, after: Profile) -> Comparison:
+    """What changed from one stored run to another.
+
+    Two stored runs are two starts at two times, so their ratio is rough by nature; `compare --against` measures both now.
+    """
+    ratio, low, high, unit = _speed(before, after)
+    caveats = _caveats(before, after, unit)
+    return Comparison(
+        before=before.run_id,
+        after=after.run_id,
+        speed_ratio=ratio,
+        low=low,
+        high=high,
+        unit=unit,
+        verdict=_verdict(ratio, low, high, caveats),
+        caveats=caveats,
+        phases=_phases(before, after),
+        off_step=tuple(
+            Pair(name=name, before=before.off_step.get(name), after=after.off_step.get(name))
+            for name in OFF_STEP
+            if name in before.off_step or name in after.off_step
+        ),
+        memory=_memory(before, after),
+        findings=_findings(before.findings, after.findings),
+    )
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """Versioned, and safe for `json.dumps(…, allow_nan=False)`."""
+    safe: dict[str, Any] = json_safe(comparison)
+    return {"version": COMPARISON_VERSION, **safe}
+
+
+def _speed(
+    before: Profile, after: Profile
+) -> tuple[float | None, float | None, float | None, Literal["samples/s", "updates/s"] | None]:
+    one, two = before.steps, after.steps
+    if one is None or two is None:
+        return None, None, None, None
+    by_samples = bool(one.samples_per_s and two.samples_per_s)
+    first = one.samples_per_s if by_samples else one.updates_per_s
+    second = two.samples_per_s if by_samples else two.updates_per_s
+    if not first or not second:
+        return None, None, None, None
+    low = two.low / one.high if by_samples and two.low is not None and one.high else None
+    high = two.high / one.low if by_samples and two.high is not None and one.low else None
+    return second / first, low, high, "samples/s" if by_samples else "updates/s"
+
+
+def _caveats(before: Profile, after: Profile, unit: str | None) -> tuple[str, ...]:
+    """Everything that could differ besides what the user changed; the first is always true of stored runs."""
+    caveats = ["the runs are two starts at different times, not interleaved: take a few percent as chance"]
+    caveats += _hardware_differences(before.hardware, after.hardware)
+    if before.command.display != after.command.display:
+        caveats.append(
+            f"the commands differ: {words.one_line(before.command.display)} and {words.one_line(after.command.display)}"
+        )
+    for name in ("python", "torch"):
+        one, two = before.environment.get(name), after.environment.get(name)
+        if one != two:
+            caveats.append(f"{name} differs: {words.one_line(str(one))} and {words.one_line(str(two))}")
+    if before.steps is not None and after.steps is not None:
+        one_size, two_size = before.steps.samples_per_update, after.steps.samples_per_update
+        if one_size != two_size:
+            caveats.append(
+                f"the batch differs: {words.number(one_size)} and {words.number(two_size)} samples an update"
+            )
+        if unit == "updates/s" and one_size != two_size:
+            caveats.append("samples were not counted in both, and updates of different size cannot be compared")
+        if before.steps.samples_from != after.steps.samples_from:
+            caveats.append(
+                f"samples were counted differently: from {before.steps.samples_from} and from {after.steps.samples_from}"
+            )
+    for which, profile in (("earlier", before), ("later", after)):
+        if profile.failure is not None:
+            caveats.append(f"the {which} run failed ({profile.failure.kind})")
+        if profile.steps is not None and not profile.steps.steady:
+            caveats.append(f"the {which} run found no steady state ({words.plural(profile.steps.updates, 'update')})")
+    return tuple(caveats)
+
+
+def _hardware_differences(one: Hardware, two: Hardware) -> list[str]:
+    pairs = (
+        ("machine", one.hostname, two.hostname),
+        ("CPU", one.cpu.model, two.cpu.model),
+        ("usable CPUs", f"{one.cpu.usable_cpus:g}", f"{two.cpu.usable_cpus:g}"),
+        (
+            "accelerators",
+            ", ".join(accelerator.name for accelerator in one.accelerators) or "none",
+            ", ".join(accelerator.name for accelerator in two.accelerators) or "none",
+        ),
+    )
+    return [
+        f"the hardware differs ({name}): {words.one_line(first)} and {words.one_line(second)}"
+        for name, first, second in pairs
+        if first != second
+    ]
+
+
+def _verdict(ratio: float | None, low: float | None, high: float | None, caveats: tuple[str, ...]) -> str:
+    if ratio is None:
+        return "The speed cannot be compared: one of the runs measured no update."
+    spread = 1 + STARTS_SPREAD
+    certain_low, certain_high = (low or ratio) / spread, (high or ratio) * spread
+    rough = "roughly " if len(caveats) > 1 or low is None else ""
+    if certain_low > 1:
+        return f"The later run is {rough}{words.times(ratio)} as fast."
+    if certain_high < 1:
+        return f"The later run is {rough}{words.times(1 / ratio)} as slow."
+    return f"No difference in speed beyond chance ({words.times(ratio)})."
+
+
+def _phases(before: Profile, after: Profile) -> tuple[Pair, ...]:
+    def seconds(profile: Profile, name: str) -> float | None:
+        return (
+            None if profile.steps is None or name not in profile.phases else profile.phases[name] * profile.steps.mean_s
+        )
+
+    pairs = [Pair(name=name, before=seconds(before, name), after=seconds(after, name)) for name in PHASES]
+    return tuple(pair for pair in pairs if pair.before or pair.after)
+
+
+def _memory(before: Profile, after: Profile) -> tuple[Pair, ...]:
+    names = ("peak_bytes", "parameters_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
+
+    def used(profile: Profile, name: str) -> float | None:
+        return None if profile.memory is None else getattr(profile.memory, name)
+
+    pairs = [Pair(name=name, before=used(before, name), after=used(after, name)) for name in names]
+    return tuple(pair for pair in pairs if pair.before is not None or pair.after is not None)
+
+
+def _findings(before: tuple[Finding, ...], after: tuple[Finding, ...]) -> tuple[FindingChange, ...]:
+    earlier = {finding.rule: finding.share for finding in before}
+    later = {finding.rule: finding.share for finding in after}
+    changes = []
+    for rule in dict.fromkeys((*later, *earlier)):
+        one, two = earlier.get(rule), later.get(rule)
+        changes.append(FindingChange(rule=rule, change=_change(one, two), before=one, after=two))
+    return tuple(changes)
+
+
+def _change(before: float | None, after: float | None) -> Literal["gone", "new", "more", "less", "same"]:
+    if before is None:
+        return "new"
+    if after is None:
+        return "gone"
+    if abs(after - before) < SHARE_CHANGE:
+        return "same"
+    return "more" if after > before else "less"
+
+
+def render_comparison(comparison: Comparison, console: Console) -> None:
+    """Prints both runs side by side."""
+    from .comparison_table import table_of
+    from .terminal import print_safely
+
+    parts: list[RenderableType] = table_of(comparison)
+    print_safely(parts, console)

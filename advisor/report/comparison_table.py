@@ -1,0 +1,72 @@
+"""The comparison of two runs as the terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import words
+from .compare import Comparison, FindingChange, Pair
+
+_MEMORY_NAMES = {
+    "peak_bytes": "peak memory",
+    "parameters_bytes": "parameters",
+    "gradients_bytes": "gradients",
+    "optimizer_bytes": "optimizer state",
+    "activations_bytes": "activations",
+}
+_CHANGE_STYLES = {"gone": "green", "less": "green", "new": "yellow", "more": "yellow", "same": "dim"}
+
+
+def table_of(comparison: Comparison) -> list[RenderableType]:
+    """The verdict, why it is rough, the numbers in two columns, and what became of the findings."""
+    parts: list[RenderableType] = [Text(comparison.verdict, style="bold")]
+    if comparison.low is not None and comparison.high is not None:
+        span = words.interval(comparison.low, comparison.high)
+        parts.append(Text(f"From {comparison.unit}; the runs' own intervals give {span}.", style="dim"))
+    parts += [Text(f"Rough, since {caveat}.", style="yellow") for caveat in comparison.caveats]
+    parts += [Text(), _numbers(comparison)]
+    if comparison.findings:
+        parts += [Text(), _findings(comparison.findings)]
+    return parts
+
+
+def _numbers(comparison: Comparison) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    for _ in range(3):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row("", "earlier", "later", "change", style="dim")
+    for pair in comparison.phases:
+        _row(table, words.phase_name(pair.name), pair, words.duration)
+    for pair in comparison.off_step:
+        table.add_row(words.phase_name(pair.name), words.percent(pair.before), words.percent(pair.after), "")
+    for pair in comparison.memory:
+        _row(table, _MEMORY_NAMES.get(pair.name, pair.name), pair, words.size)
+    return table
+
+
+def _row(table: Table, name: str, pair: Pair, as_words: Callable[[float | None], str]) -> None:
+    change = ""
+    if pair.before and pair.after is not None:
+        change = f"{(pair.after - pair.before) / pair.before:+.0%}".replace("+0%", "0%").replace("-", "−")
+    table.add_row(name, as_words(pair.before), as_words(pair.after), change)
+
+
+def _findings(changes: tuple[FindingChange, ...]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for change in changes:
+        table.add_row(
+            Text(change.change, style=_CHANGE_STYLES[change.change]),
+            words.one_line(change.rule),
+            words.percent(change.before),
+            words.percent(change.after),
+        )
+    return table
