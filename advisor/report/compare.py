@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..types import OFF_STEP, PHASES, Finding, Hardware, Profile
+from ..types import OFF_STEP, PHASES, Hardware, Profile
 from . import words
 from .json_contract import json_safe
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+Change = Literal["gone", "new", "more", "less", "same", "not judged"]
+Unit = Literal["samples/s", "updates/s"]
 
 COMPARISON_VERSION = 1
 SHARE_CHANGE = 0.05
@@ -31,7 +34,7 @@ class Pair:
 @dataclass(frozen=True, kw_only=True)
 class FindingChange:
     rule: str
-    change: Literal["gone", "new", "more", "less", "same"]
+    change: Change
     before: float | None
     """Share of the loop's time."""
     after: float | None
@@ -47,7 +50,7 @@ class Comparison:
     low: float | None
     high: float | None
     """From the runs' own intervals; they know nothing of what differs between two starts."""
-    unit: Literal["samples/s", "updates/s"] | None
+    unit: Unit | None
     verdict: str
     """One sentence."""
     caveats: tuple[str, ...]
@@ -64,7 +67,7 @@ class Comparison:
 def compare_profiles(before: Profile, after: Profile) -> Comparison:
     """What changed from one stored run to another.
 
-    Two stored runs are two starts at two times, so their ratio is rough by nature; `compare --against` measures both now.
+    Two stored runs are two starts at two times, so their ratio is rough by nature; `compare --against` runs both now.
     """
     ratio, low, high, unit = _speed(before, after)
     caveats = _caveats(before, after, unit)
@@ -84,7 +87,7 @@ def compare_profiles(before: Profile, after: Profile) -> Comparison:
             if name in before.off_step or name in after.off_step
         ),
         memory=_memory(before, after),
-        findings=_findings(before.findings, after.findings),
+        findings=_findings(before, after),
     )
 
 
@@ -94,9 +97,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     return {"version": COMPARISON_VERSION, **safe}
 
 
-def _speed(
-    before: Profile, after: Profile
-) -> tuple[float | None, float | None, float | None, Literal["samples/s", "updates/s"] | None]:
+def _speed(before: Profile, after: Profile) -> tuple[float | None, float | None, float | None, Unit | None]:
     one, two = before.steps, after.steps
     if one is None or two is None:
         return None, None, None, None
@@ -131,9 +132,8 @@ def _caveats(before: Profile, after: Profile, unit: str | None) -> tuple[str, ..
         if unit == "updates/s" and one_size != two_size:
             caveats.append("samples were not counted in both, and updates of different size cannot be compared")
         if before.steps.samples_from != after.steps.samples_from:
-            caveats.append(
-                f"samples were counted differently: from {before.steps.samples_from} and from {after.steps.samples_from}"
-            )
+            sources = f"from {before.steps.samples_from} and from {after.steps.samples_from}"
+            caveats.append(f"samples were counted differently: {sources}")
     for which, profile in (("earlier", before), ("later", after)):
         if profile.failure is not None:
             caveats.append(f"the {which} run failed ({profile.failure.kind})")
@@ -169,7 +169,7 @@ def _verdict(ratio: float | None, low: float | None, high: float | None, caveats
     if certain_low > 1:
         return f"The later run is {rough}{words.times(ratio)} as fast."
     if certain_high < 1:
-        return f"The later run is {rough}{words.times(1 / ratio)} as slow."
+        return f"The later run takes {rough}{words.times(1 / ratio)} as long."
     return f"No difference in speed beyond chance ({words.times(ratio)})."
 
 
@@ -193,24 +193,29 @@ def _memory(before: Profile, after: Profile) -> tuple[Pair, ...]:
     return tuple(pair for pair in pairs if pair.before is not None or pair.after is not None)
 
 
-def _findings(before: tuple[Finding, ...], after: tuple[Finding, ...]) -> tuple[FindingChange, ...]:
-    earlier = {finding.rule: finding.share for finding in before}
-    later = {finding.rule: finding.share for finding in after}
-    changes = []
-    for rule in dict.fromkeys((*later, *earlier)):
-        one, two = earlier.get(rule), later.get(rule)
-        changes.append(FindingChange(rule=rule, change=_change(one, two), before=one, after=two))
-    return tuple(changes)
+def _findings(before: Profile, after: Profile) -> tuple[FindingChange, ...]:
+    earlier = {finding.rule: finding.share for finding in before.findings}
+    later = {finding.rule: finding.share for finding in after.findings}
+    return tuple(
+        FindingChange(rule=rule, change=_change(rule, before, after), before=earlier.get(rule), after=later.get(rule))
+        for rule in dict.fromkeys((*later, *earlier))
+    )
 
 
-def _change(before: float | None, after: float | None) -> Literal["gone", "new", "more", "less", "same"]:
-    if before is None:
+def _change(rule: str, before: Profile, after: Profile) -> Change:
+    """A rule that could not look in one of the runs has found nothing gone, and nothing new."""
+    shares = [{finding.rule: finding.share for finding in profile.findings}.get(rule) for profile in (before, after)]
+    for profile, share in zip((before, after), shares, strict=True):
+        if share is None and (profile.steps is None or any(one.rule == rule for one in profile.abstained)):
+            return "not judged"
+    one, two = shares
+    if one is None:
         return "new"
-    if after is None:
+    if two is None:
         return "gone"
-    if abs(after - before) < SHARE_CHANGE:
+    if abs(two - one) < SHARE_CHANGE:
         return "same"
-    return "more" if after > before else "less"
+    return "more" if two > one else "less"
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:

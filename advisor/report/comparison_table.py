@@ -18,7 +18,14 @@ _MEMORY_NAMES = {
     "optimizer_bytes": "optimizer state",
     "activations_bytes": "activations",
 }
-_CHANGE_STYLES = {"gone": "green", "less": "green", "new": "yellow", "more": "yellow", "same": "dim"}
+_CHANGE_STYLES = {
+    "gone": "green",
+    "less": "green",
+    "new": "yellow",
+    "more": "yellow",
+    "same": "dim",
+    "not judged": "dim",
+}
 
 
 def table_of(comparison: Comparison) -> list[RenderableType]:
@@ -52,7 +59,9 @@ def _numbers(comparison: Comparison) -> Table:
 def _row(table: Table, name: str, pair: Pair, as_words: Callable[[float | None], str]) -> None:
     change = ""
     if pair.before and pair.after is not None:
-        change = f"{(pair.after - pair.before) / pair.before:+.0%}".replace("+0%", "0%").replace("-", "−")
+        ratio = pair.after / pair.before
+        # Beyond twice, a factor is easier to read than a percentage.
+        change = words.times(ratio) if ratio > 2 else f"{ratio - 1:+.0%}".replace("+0%", "0%").replace("-", "−")
     table.add_row(name, as_words(pair.before), as_words(pair.after), change)
 
 

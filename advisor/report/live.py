@@ -66,8 +66,9 @@ class LiveProgress:
 
     def close(self) -> None:
         """Takes the moving line away; what was noted stays."""
-        self._display.stop()
-        self._task = None
+        if self._task is not None:
+            self._display.stop()
+            self._task = None
 
     def __enter__(self) -> LiveProgress:
         return self

@@ -11,7 +11,7 @@ from ..types import Ceiling, Place, WhatIf
 NOTHING = "–"
 # Escape sequences, other control characters, and marks that turn the direction of the text round: a file name or a line
 # of a script may hold them, and none may reach the reader's terminal.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 PHASE_NAMES = {
@@ -60,6 +60,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     if abs(value) >= 1e15:
         return f"{value:.2e}"
+    value = float(f"{value:.{digits - 1}e}")  # rounded first: 0.9999 has its point behind the 1
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.2e}" if decimals > 6 else f"{value:,.{decimals}f}"
 

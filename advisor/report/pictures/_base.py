@@ -18,6 +18,9 @@ MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 62, 14, 16, 40
 MOST_POINTS = 300
 """More points than this on a line are finer than the screen; whole bins are then drawn as their span and median."""
 
+LEAST, GREATEST = 1e-30, 1e30
+"""Nothing that is measured lies outside; the arithmetic of axes would overflow far out."""
+
 _serial = itertools.count(1)
 
 
@@ -154,7 +157,7 @@ def short(words: str) -> str:
 
 def finite(values: Sequence[float | None]) -> list[float]:
     """Those that are numbers, and not negative: a hostile or broken file may hold others."""
-    return [value for value in values if value is not None and math.isfinite(value) and value >= 0]
+    return [value if value > LEAST else 0.0 for value in values if value is not None and 0 <= value <= GREATEST]
 
 
 @dataclass(frozen=True, kw_only=True)

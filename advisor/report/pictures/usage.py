@@ -17,13 +17,14 @@ from ._base import (
     curve,
     finite,
     frame,
+    line,
     linear,
     svg,
     text,
     thinned,
 )
 
-TITLE = "CPUs and accelerator in use"
+TITLE = "Use of the machine"
 
 
 def draw(profile: Profile) -> Drawn:
@@ -54,7 +55,7 @@ def draw(profile: Profile) -> Drawn:
         legend.append(("device", "of the accelerator's time"))
     left = x.start
     for class_, name in legend:
-        parts += [curve_sample(left, class_), text(name, left + 28, 15)]
+        parts += [_sample(left, class_), text(name, left + 28, 15)]
         left += 46 + 6.6 * len(name)
     average = sum(share for _, share in cpus) / len(cpus)
     description = f"The script and its children kept {average:.0%} of {usable:g} usable CPUs busy on average"
@@ -64,7 +65,5 @@ def draw(profile: Profile) -> Drawn:
     return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description + "."), caption=description + ".")
 
 
-def curve_sample(left: float, class_: str) -> str:
-    from ._base import line
-
+def _sample(left: float, class_: str) -> str:
     return line(left, 11, left + 22, 11, f"curve {class_}")

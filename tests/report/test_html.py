@@ -1,0 +1,225 @@
+"""The page: whole, offline, safe with whatever a script is called, and small."""
+
+from __future__ import annotations
+
+import html.parser
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from advisor.report import as_fragment, as_page
+from advisor.report.pictures import ALL as PICTURES
+from advisor.report.pictures import Missing, Picture
+
+from . import hostile, sample
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+SIZE_LIMIT = 300_000
+
+
+class Page(html.parser.HTMLParser):
+    """Tags with their attributes, the text, and a complaint for every tag that is not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.mark.parametrize("shape", sample.ALL)
+def test_every_shape_is_a_well_formed_page(shape: str) -> None:
+    assert "Your script" in Page(as_page(sample.ALL[shape]())).words
+
+
+def test_the_page_says_what_the_terminal_says() -> None:
+    text = Page(as_page(sample.input_bound())).words
+    for piece in (
+        "Your script waits for data 62% of its time; fixing that can make it 2.4× as fast (measured, 2.2–2.6).",
+        "python train.py --epochs 3",
+        "542 samples/s",
+        "95% interval 531–553",
+        "waiting for data 62% 73.2 ms",
+        "train.py:17 in Photos.__getitem__",
+        "at most, from its share",
+        "advisor tune train.py --epochs 3",
+        "wandb was put offline",
+        "low_mfu: the peak of this CPU is not known",
+    ):
+        assert piece in text
+
+
+def test_a_failure_shows_the_scripts_last_words() -> None:
+    assert "ValueError: labels hold 11" in Page(as_page(sample.crashed())).words
+
+
+def test_source_lines_stand_with_their_finding() -> None:
+    base = sample.input_bound()
+    line = replace(base.lines[0], file=sample.SCRIPT, line=17, text="image = Image.open(path)")
+    assert "image = Image.open(path)" in Page(as_page(replace(base, lines=(line,)))).words
+
+
+def test_nothing_is_asked_of_the_network() -> None:
+    page = as_page(sample.input_bound())
+    assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", page)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not any(tag == "script" for tag, _ in Page(page).tags)
+
+
+@pytest.mark.parametrize("render", [as_page, as_fragment])
+def test_hostile_text_stays_text(render: Callable[[object], str]) -> None:
+    page = Page(render(hostile.with_text(replace(sample.crashed(), findings=sample.input_bound().findings))))
+    assert not {"script", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert "7*7" in page.words
+
+
+NUMBERS: dict[str, Callable[[float], float]] = {
+    "nan": lambda _: math.nan,
+    "infinite": lambda _: math.inf,
+    "huge": lambda _: 1.7e308,
+    "tiny": lambda _: 5e-324,
+    "negative": lambda value: -value,
+    "zero": lambda _: 0.0,
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize("shape", sample.ALL)
+def test_wild_numbers_never_reach_the_drawing(shape: str, numbers: str) -> None:
+    page = Page(as_page(hostile.with_numbers(sample.ALL[shape](), NUMBERS[numbers])))
+    places = [
+        value or ""
+        for tag, attributes in page.tags
+        for name, value in attributes.items()
+        if tag in SVG and name != "class"
+    ]
+    assert not any(re.search(r"nan|inf|e\+", value) for value in places)
+
+
+SVG = {"path", "line", "rect", "circle", "text"}
+
+
+def test_two_thousand_updates_make_a_small_page() -> None:
+    assert len(as_page(sample.input_bound(updates=2000)).encode()) < SIZE_LIMIT
+
+
+def test_a_lone_spike_survives_the_thinning() -> None:
+    base = sample.healthy()
+    wall = [0.05] * 5000
+    wall[3210] = 0.09
+    window = replace(base.windows[0], wall_s=tuple(wall))
+    (picture,) = (draw(replace(base, windows=(window,))) for draw in PICTURES[:1])
+    assert isinstance(picture, Picture)
+    band = re.search(r'd="M([^"]*)Z" class="band own"', picture.svg)
+    assert band is not None
+    heights = [float(point.split(",")[1]) for point in band[1].split("L")]
+    assert min(heights) < sorted(heights)[5] - 50
+    assert "median" in picture.caption
+
+
+def test_a_picture_that_cannot_be_drawn_says_why() -> None:
+    for draw in PICTURES:
+        missing = draw(sample.hung())
+        assert isinstance(missing, Missing)
+        assert missing.why
+    assert "Not drawn: time of each update (no update was measured)" in Page(as_page(sample.hung())).words
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it() -> None:
+    page = Page(as_page(sample.gpu_transformer()))
+    pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert len(pictures) == 5
+    for picture in pictures:
+        assert picture["role"] == "img"
+        assert set((picture["aria-labelledby"] or "").split()) <= ids
+
+
+def test_two_fragments_in_one_notebook_share_no_id() -> None:
+    ids = re.findall(r' id="([^"]+)"', as_fragment(sample.healthy()) + as_fragment(sample.healthy()))
+    assert len(ids) == len(set(ids))
+
+
+def test_a_fragment_styles_nothing_outside_itself() -> None:
+    fragment = as_fragment(sample.healthy())
+    assert "<html" not in fragment
+    style = re.sub(
+        r"/\*.*?\*/", "", fragment[fragment.index("<style>") + 7 : fragment.index("</style>")], flags=re.DOTALL
+    )
+    selectors = [part.strip() for rule in re.findall(r"([^{}]+)\{", style) for part in rule.split(",")]
+    assert all(one.startswith((".advisor-report", "@media")) for one in selectors)
+
+
+def test_the_roofline_needs_peaks_and_asks_for_them() -> None:
+    base = sample.gpu_transformer()
+    without = replace(base, hardware=replace(base.hardware, accelerators=()))
+    assert "advisor hardware --calibrate" in Page(as_page(without)).words
+    assert "57% of what arithmetic allows there (peak of fp32, data sheet)" in Page(as_page(base)).words
+
+
+def test_the_limit_of_memory_is_drawn_only_where_it_is_near() -> None:
+    assert "far above" in Page(as_page(sample.healthy())).words
+    assert re.search(r">limit</text>", as_page(sample.gpu_transformer()))
+
+
+# Colours are read out of the style sheet, so that a new one is checked, too.
+
+
+def _colours(page: str) -> list[dict[str, str]]:
+    blocks = re.findall(r"\.advisor-report \{([^}]*--ground[^}]*)\}", page)
+    light = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[0]))
+    dark = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[1]))
+    return [light, dark]
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, two: str) -> float:
+    high, low = sorted((_luminance(one), _luminance(two)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_has_the_contrast_that_accessibility_asks_for(scheme: int) -> None:
+    colours = _colours(as_page(sample.healthy()))[scheme]
+    for text in ("ink", "soft", "good", "warning", "critical", "accent"):
+        for ground in ("ground", "card", "fill"):
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_phases_stand_out_from_the_ground(scheme: int) -> None:
+    colours = _colours(as_page(sample.healthy()))[scheme]
+    for phase in ("data-wait", "host-to-device", "forward", "backward", "optimizer", "other"):
+        assert _contrast(colours[phase], colours["ground"]) >= 3, phase

@@ -1,0 +1,59 @@
+"""Progress on stderr."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from advisor.progress import SILENT, Progress
+from advisor.report import LiveProgress
+
+
+def told(progress: Progress) -> None:
+    progress.stage("starting train.py")
+    progress.stage("measuring", windows=3)
+    progress.window_done("no_data_wait")
+    progress.best("1.8× with num_workers=2")
+    progress.note("wandb was put offline\x1b[2J")
+    progress.window_done()
+    progress.close()
+    progress.close()
+
+
+def test_a_log_gets_plain_lines_with_the_elapsed_time() -> None:
+    file = io.StringIO()
+    told(LiveProgress(Console(file=file, width=80)))
+    lines = [line.split("] ")[1] for line in file.getvalue().splitlines()]
+    assert lines == [
+        "starting train.py",
+        "measuring (3 windows)",
+        "best so far 1.8× with num_workers=2",
+        "wandb was put offline",
+    ]
+
+
+def test_a_terminal_gets_a_moving_line_with_the_windows_done() -> None:
+    file = io.StringIO()
+    told(LiveProgress(Console(file=file, width=120, force_terminal=True, _environ={"TERM": "xterm"})))
+    text = file.getvalue()
+    assert "2/3" in text
+    assert "best so far 1.8×" in text
+
+
+def test_a_dumb_terminal_gets_plain_lines() -> None:
+    file = io.StringIO()
+    told(LiveProgress(Console(file=file, width=80, force_terminal=True, _environ={"TERM": "dumb"})))
+    assert "\x1b[2K" not in file.getvalue()
+    assert "measuring (3 windows)" in file.getvalue()
+
+
+def test_it_goes_to_stderr_unless_told() -> None:
+    assert LiveProgress()._console.file is sys.stderr
+
+
+def test_silence_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    told(SILENT)
+    assert capfd.readouterr() == ("", "")

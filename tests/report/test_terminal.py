@@ -1,0 +1,157 @@
+"""What a reader in a terminal sees."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from advisor.report import render_profile, verdict_of
+from advisor.types import Ceiling, Profile
+
+from . import hostile, sample
+
+
+def printed(profile: Profile, *, width: int = 80, encoding: str = "utf-8", terminal: bool = False) -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    console = Console(file=file, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None)
+    render_profile(profile, console)
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def words_of(profile: Profile) -> str:
+    """The text without the line breaks that the width made."""
+    return " ".join(printed(profile).split())
+
+
+def test_the_verdict_comes_first_and_names_share_and_measured_gain() -> None:
+    assert words_of(sample.input_bound()).startswith(
+        "Your script waits for data 62% of its time; fixing that can make it 2.4× as fast (measured, 2.2–2.6)."
+    )
+
+
+def test_a_healthy_script_hears_so() -> None:
+    assert words_of(sample.healthy()).startswith("Your script is healthy")
+
+
+def test_a_ceiling_from_a_share_is_never_called_measured() -> None:
+    said = verdict_of(sample.gpu_transformer()).sentence
+    assert "at most 3.2×" in said
+    assert "measured" not in said.replace("not measured", "")
+
+
+def test_a_ceiling_of_nothing_promises_nothing() -> None:
+    base = sample.input_bound()
+    finding = replace(base.findings[0], ceiling=Ceiling(speedup=1.01, low=0.98, high=1.04, basis="measured"))
+    assert verdict_of(replace(base, findings=(finding,))).sentence.endswith("fixing that alone gains little.")
+
+
+def test_an_unknown_rule_speaks_through_its_evidence() -> None:
+    base = sample.input_bound()
+    finding = replace(base.findings[0], rule="brand_new", evidence="Half of it is spent in knots.", ceiling=None)
+    assert verdict_of(replace(base, findings=(finding,))).sentence == "Half of it is spent in knots."
+
+
+def test_a_script_with_hints_only_is_healthy() -> None:
+    base = sample.input_bound()
+    assert verdict_of(replace(base, findings=base.findings[2:])).tone == "good"
+
+
+def test_every_finding_is_there_with_evidence_place_advice_and_knobs() -> None:
+    text = words_of(sample.input_bound())
+    for piece in (
+        "1. input_bound critical 62% of the time",
+        "fixing it gives 2.4× (measured, 2.2–2.6)",
+        "the loader alone takes 72 ms a batch",
+        "at train.py:17 in Photos.__getitem__ 55%",
+        "→ Give the loader workers",
+        "knobs: num_workers, prefetch_factor, cache_dataset",
+        "2. evaluation_heavy warning",
+        "at most 1.22× (from its share of the time, not measured)",
+        "3. memory_headroom info",
+    ):
+        assert piece in text
+
+
+def test_each_phase_has_its_share_and_its_time() -> None:
+    lines = [line.split() for line in printed(sample.input_bound()).splitlines()]
+    assert any(line[:3] == ["waiting", "for", "data"] and line[-3:] == ["62%", "73.2", "ms"] for line in lines)
+    assert not any(line[:3] == ["copy", "to", "device"] for line in lines)
+
+
+def test_bars_are_as_long_as_their_shares() -> None:
+    bars = [line.count("█") for line in printed(sample.healthy()).splitlines() if "█" in line]
+    assert bars == [9, 16, 2, 1]
+
+
+def test_circumstances_are_told() -> None:
+    text = words_of(sample.input_bound())
+    for piece in (
+        "hardware 8 usable of 128 CPUs (AMD EPYC 7763 64-Core Processor), 16.0 GiB, no accelerator, torch 2.13.0",
+        "isolation overlay: every write of the script went to a throw-away layer",
+        "measuring cost 0.4% of the time, at most 0.9%",
+        "wandb was put offline",
+        "Could not judge: low_mfu.",
+        "next advisor tune train.py --epochs 3",
+        "advisor report 20261121-101112-000001-train-0dd5ee --html",
+    ):
+        assert piece in text
+
+
+def test_the_scripts_own_last_words_come_before_the_verdict() -> None:
+    text = printed(sample.crashed())
+    assert 0 < text.index("ValueError: labels hold 11") < text.index("Your script raised ValueError")
+
+
+def test_a_failure_says_what_was_still_measured() -> None:
+    assert "what follows is from the 6 updates before" in words_of(sample.crashed())
+    assert "nothing was measured" in words_of(sample.hung())
+
+
+def test_little_data_is_said_at_once() -> None:
+    assert "Only 9 updates counted" in "\n".join(printed(sample.little_data()).splitlines()[:4])
+
+
+def test_no_line_is_wider_than_the_terminal() -> None:
+    for make in sample.ALL.values():
+        for width in (40, 80, 200):
+            assert max(len(line) for line in printed(make(), width=width).splitlines()) <= width
+
+
+@pytest.mark.parametrize("shape", sample.ALL)
+def test_without_colour_there_is_not_one_escape(shape: str) -> None:
+    assert "\x1b" not in printed(sample.ALL[shape]())
+
+
+@pytest.mark.parametrize("shape", sample.ALL)
+def test_an_ascii_terminal_gets_ascii(shape: str) -> None:
+    text = printed(sample.ALL[shape](), encoding="ascii")
+    assert "?" not in text
+    assert "Your script" in text
+
+
+def test_a_script_cannot_write_to_the_terminal() -> None:
+    text = printed(hostile.with_text(sample.crashed()))
+    assert not set(text) & set("\x1b\x07\x00\u202e\r")
+
+
+NUMBERS: dict[str, Callable[[float], float]] = {
+    "nan": lambda _: math.nan,
+    "infinite": lambda _: math.inf,
+    "huge": lambda _: 1.7e308,
+    "tiny": lambda _: 5e-324,
+    "negative": lambda value: -value,
+    "zero": lambda _: 0.0,
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize("shape", ["input_bound", "gpu_transformer", "healthy"])
+def test_wild_numbers_are_shown_not_stumbled_over(shape: str, numbers: str) -> None:
+    assert "hardware" in printed(hostile.with_numbers(sample.ALL[shape](), NUMBERS[numbers]))

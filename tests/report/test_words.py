@@ -1,0 +1,92 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from advisor.report import words
+from advisor.types import Ceiling
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.118, "118 ms"),
+        (1.4234, "1.42 s"),
+        (0.00000042, "420 ns"),
+        (0.000042, "42.0 µs"),
+        (0.9999, "1.00 s"),
+        (59.94, "59.9 s"),
+        (200, "3 min 20 s"),
+        (9000, "2.50 h"),
+        (0, "0 s"),
+        (None, "–"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+    ],
+)
+def test_duration(seconds: float | None, said: str) -> None:
+    assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [
+        (0.62, "62%"),
+        (0.004, "0.4%"),
+        (0.0996, "10%"),
+        (0.03, "3%"),
+        (0.0001, "< 0.1%"),
+        (0, "0%"),
+        (1.0, "100%"),
+        (None, "–"),
+    ],
+)
+def test_percent(fraction: float | None, said: str) -> None:
+    assert words.percent(fraction) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(2**30, "1.00 GiB"), (1000, "1000 B"), (1500 * 2**20, "1.46 GiB"), (0, "0 B")]
+)
+def test_size(count: float, said: str) -> None:
+    assert words.size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(2.41, "2.4×"), (1.053, "1.05×"), (1.0, "1.00×"), (math.inf, "–"), (250, "250×")]
+)
+def test_times(ratio: float, said: str) -> None:
+    assert words.times(ratio) == said
+
+
+@pytest.mark.parametrize(("value", "said"), [(2.35e11, "235 GFLOP/s"), (6.7e13, "67.0 TFLOP/s"), (12.0, "12.0 FLOP/s")])
+def test_rate(value: float, said: str) -> None:
+    assert words.rate(value, "FLOP/s") == said
+
+
+def test_a_ceiling_says_what_it_rests_on() -> None:
+    assert words.ceiling_text(Ceiling(speedup=2.41, low=2.2, high=2.6, basis="measured")) == "2.4× (measured, 2.2–2.6)"
+    assert "not measured" in words.ceiling_text(Ceiling.from_share(0.2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07red", "re\x00d", "red\u202e", "\x9bred", "red\x1b", "r\x08ed", "\x1bcred"],
+)
+def test_nothing_that_a_terminal_acts_on_is_left(text: str) -> None:
+    left = words.plain(text)
+    assert "red" in left
+    assert left.isprintable()
+    assert "\x1b" not in left
+
+
+def test_line_ends_of_a_traceback_stay() -> None:
+    assert words.plain("a\r\n\tb\n") == "a\n\tb\n"
+
+
+def test_a_path_is_told_from_the_folder_of_the_start() -> None:
+    assert words.short_path("/home/mara/photos/lib/data.py", "/home/mara/photos") == "lib/data.py"
+    assert words.short_path("/usr/lib/x.py", "/home/mara/photos") == "/usr/lib/x.py"
