@@ -118,6 +118,7 @@ def _mlflow_folder() -> str:
 
 def _patch_hub(module: Any, channel: AgentChannel) -> None:
     """Uploads to the Hugging Face Hub are answered here; downloads and local caches work as ever."""
+    told: set[str] = set()
 
     def create_repo(_self: Any, repo_id: str, *_args: Any, **kwargs: Any) -> Any:
         name = repo_id if "/" in repo_id else f"local/{repo_id}"
@@ -126,7 +127,9 @@ def _patch_hub(module: Any, channel: AgentChannel) -> None:
 
     def no_upload(_self: Any, repo_id: str = "", *_args: Any, **kwargs: Any) -> Any:
         repo_id = kwargs.get("repo_id", repo_id)
-        channel.note("tracker", f"huggingface_hub: an upload to {repo_id} was left out")
+        if repo_id not in told:
+            told.add(repo_id)
+            channel.note("tracker", f"huggingface_hub: uploads to {repo_id} are left out")
         commit = module.CommitInfo(
             commit_url=f"https://huggingface.co/{repo_id}/commit/{'0' * 40}",
             commit_message=str(kwargs.get("commit_message", "")),
