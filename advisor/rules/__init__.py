@@ -16,8 +16,9 @@ from ._explain import explain
 __all__ = ["BrokenRuleError", "Example", "Rule", "Threshold", "all_rules", "diagnose", "discover", "explain", "get"]
 
 WORTH_WITHOUT_CEILING = {"critical": 2.0, "warning": 1.1, "info": 1.0}
-"""The speed-up that a finding without a ceiling is ranked as: what ends or spoils a run (memory about to run out, a build
-that cannot use the accelerator) stands before anything that gains less than twice; a risk stands among small gains."""
+"""The speed-up that a finding without a ceiling is ranked as: what ends or spoils a run (memory about to run out, a
+build that cannot use the accelerator) stands before anything that gains less than twice; a risk stands among small
+gains."""
 
 _SEVERITY_ORDER = {"critical": 0, "warning": 1, "info": 2}
 

@@ -10,8 +10,8 @@ from ..errors import AdvisorError
 from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
 
 WARNING_SHARE = 0.08
-"""Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%, and two runs of one script
-differ by a few per cent, so less than this could hardly be shown to be gained."""
+"""Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%, and two runs of one
+script differ by a few per cent, so less than this could hardly be shown to be gained."""
 CRITICAL_SHARE = 0.30
 """Share of the loop from which nothing else should be done first: the loop could run 1.4 times as fast."""
 
@@ -21,7 +21,8 @@ MIN_LONG_UPDATES = 5
 """The same where the updates together last MIN_LONG_S: a long update is itself an average of many operators."""
 MIN_LONG_S = 5.0
 MIN_UPDATES_UNSTEADY = 30
-"""Updates from which a mean is used although no steady state was found: loops whose batches differ in length never settle."""
+"""Updates from which a mean is used although no steady state was found: loops whose batches differ in length never
+settle."""
 
 
 class BrokenRuleError(AdvisorError):
@@ -79,7 +80,7 @@ def always(_evidence: Evidence) -> bool:
 class Rule:
     """One cause of lost time or of risk, as a pure function of the evidence.
 
-    Raises nothing on missing values: None in the evidence means "not measured", and then the rule abstains or is silent.
+    Raises nothing on missing values: None in the evidence means "not measured", and then it abstains or is silent.
     """
 
     id: str
@@ -132,8 +133,8 @@ def too_few_updates(evidence: Evidence) -> str | None:
         return f"{steps.updates} steady updates were counted and {MIN_UPDATES} are needed; let the script run longer"
     if not steps.steady and steps.updates < MIN_UPDATES_UNSTEADY:
         return (
-            f"the time of an update had not settled after {steps.updates} updates; "
-            f"{MIN_UPDATES_UNSTEADY} are needed where it does not"
+            f"the time of an update had not settled after {steps.updates} updates; {MIN_UPDATES_UNSTEADY} are "
+            "needed where it does not"
         )
     return None
 
@@ -156,7 +157,8 @@ def severity_of(share: float) -> Severity:
 
 
 def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
-    """The measured ceiling where there is one, else that of the share; `low` and `high` widen it to what fixes really reach."""
+    """The measured ceiling where there is one, else that of the share; `low` and `high` widen it to what fixes
+    really reach."""
     base = Ceiling.from_share(clamp(share)) if what_if is None else Ceiling.from_what_if(what_if)
     lower = base.low if low is None else min(base.low, low)
     upper = base.high if high is None else max(base.high, high)
@@ -171,7 +173,8 @@ def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None
 WARNING_THRESHOLD = Threshold(
     name="WARNING_SHARE",
     value=WARNING_SHARE,
-    reason="a smaller share of the loop could hardly be shown to be gained: two runs of one script differ by a few per cent",
+    reason="a smaller share of the loop could hardly be shown to be gained: two runs of one script differ by a few "
+    "per cent",
 )
 CRITICAL_THRESHOLD = Threshold(
     name="CRITICAL_SHARE", value=CRITICAL_SHARE, reason="without it the loop runs 1.4 times as fast"

@@ -37,7 +37,8 @@ _SHEET = Rate(value=0.0, basis="table", source="data sheet")
 
 
 def evolve(value: Any, changes: Mapping[str, Any]) -> Any:
-    """A copy with `changes`; a mapping for a field that holds a value (or a mapping) changes inside it, None takes away."""
+    """A copy with `changes`; a mapping for a field that holds a value (or a mapping) changes inside it, None takes
+    away."""
     fields = {}
     for name, change in changes.items():
         current = getattr(value, name)

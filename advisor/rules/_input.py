@@ -25,7 +25,8 @@ Cause = Literal["io", "workers", "collate", "loader"]
 MIN_WAIT_SHARE = 0.05
 """Waiting below this is not looked into: every tool that rules on it begins at 5% or above."""
 COLLATE_SHARE = 0.5
-"""Collate is the cause when it takes at least half of the loader's own work: then no other remedy can halve that work."""
+"""Collate is the cause when it takes at least half of the loader's own work: then no other remedy can halve that
+work."""
 BLOCKED_SHARE = 0.5
 """Share of the fetch time without CPU time from which the fetch is called blocked."""
 BLOCKED_LINES_SHARE = 0.4
@@ -72,7 +73,8 @@ class Waiting:
 
     @property
     def lost(self) -> float:
-        """What the severity goes by: the part of the wait that overlap takes away, or half of it by cheaper data code."""
+        """What the severity goes by: the part of the wait that overlap takes away, or half of it by cheaper data
+        code."""
         whole = lost_share(self.what_if.speedup) if self.what_if is not None else self.share
         return max(lost_share(min(self.overlapped_speedup, 1 / max(1 - whole, 0.001))), whole / 2)
 
@@ -107,7 +109,8 @@ class Waiting:
         if self.what_if is None:
             return said + "."
         low, high = self.what_if.low, self.what_if.high
-        return f"{said}; on batches made beforehand it ran {self.what_if.speedup:.2f} times as fast ({low:.2f}–{high:.2f})."
+        speedup = self.what_if.speedup
+        return f"{said}; on batches made beforehand it ran {speedup:.2f} times as fast ({low:.2f}–{high:.2f})."
 
     @property
     def severity(self) -> Severity:

@@ -8,8 +8,8 @@ from ..types import CallSite, Evidence, HotLine, ModelFacts, Place
 from ._base import clamp
 
 CALL_COST_S = 5e-6
-"""What Python, dispatch and autograd take for one torch operator, whatever its size: 346 operators of a small MLP took
-1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
+"""What Python, dispatch and autograd take for one torch operator, whatever its size: 346 operators of a small MLP
+took 1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
 MAX_PLACES = 3
 """Lines named in a finding; behind the third nobody looks."""
 
@@ -102,7 +102,8 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
 
 
 def overhead_fraction(evidence: Evidence) -> float | None:
-    """Share of an update that goes to calling torch's operators, whatever they compute; None where nothing was traced."""
+    """Share of an update that goes to calling torch's operators, whatever they compute; None where nothing was
+    traced."""
     if evidence.trace is None or evidence.steps.mean_s <= 0:
         return None
     return clamp(evidence.trace.torch_calls_per_update * CALL_COST_S / evidence.steps.mean_s)

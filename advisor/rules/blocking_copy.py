@@ -30,8 +30,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}.",
-        advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch is then "
-        "copied while this one is computed; copy small dtypes (uint8 images) and convert on the device.",
+        advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch "
+        "is then copied while this one is computed; copy small dtypes (uint8 images) and convert on the device.",
         where=call_places(slow),
         ceiling=Ceiling.from_share(share),
     )
@@ -53,8 +53,8 @@ def _how(slow: list[CallSite], pageable: bool) -> str:
 RULE = Rule(
     id="blocking_copy",
     title="the accelerator waits for copies from the host",
-    looks_at="The exposed time of copies to the accelerator (by events on the stream), the traced copies with their memory "
-    "and mode, and whether the loader pins its batches.",
+    looks_at="The exposed time of copies to the accelerator (by events on the stream), the traced copies with "
+    "their memory and mode, and whether the loader pins its batches.",
     thresholds=(
         Threshold(
             name="MIN_COPY_SHARE", value=MIN_COPY_SHARE, reason="two arguments take it away; others begin at 10%"

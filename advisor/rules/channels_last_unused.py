@@ -27,10 +27,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning" if _has_tensor_cores(evidence) and saved >= WARNING_SHARE else "info",
-        evidence=f"A network of convolutions in the default memory format; forward and backward are {percent(share)} of the "
-        "loop.",
-        advice="`model.to(memory_format=torch.channels_last)`, and the same for the images: what it gives depends on the "
-        "network, so measure it.",
+        evidence="A network of convolutions in the default memory format; forward and backward are "
+        f"{percent(share)} of the loop.",
+        advice="`model.to(memory_format=torch.channels_last)`, and the same for the images: what it gives depends "
+        "on the network, so measure it.",
         ceiling=Ceiling.from_share(saved, high=share * FORMAT_SAVES_AT_MOST),
     )
 
@@ -58,8 +58,8 @@ _CUDA_CONV = {"models": (conv_model(device="cuda:0"),)}
 RULE = Rule(
     id="channels_last_unused",
     title="convolutions in the default memory format",
-    looks_at="Models that are mostly convolutions with weights not in channels_last, the share of forward and backward, "
-    "autocast and compute capability.",
+    looks_at="Models that are mostly convolutions with weights not in channels_last, the share of forward and "
+    "backward, autocast and compute capability.",
     thresholds=(
         Threshold(name="MIN_CONVOLUTIONS", value=MIN_CONVOLUTIONS, reason="fewer do not make a convolutional network"),
         Threshold(

@@ -21,8 +21,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"Writing checkpoints takes {percent(share)} of the loop's time.",
-        advice="Write them less often (by time, not by updates), only what is needed to go on, or from a copy in a thread "
-        "beside the training.",
+        advice="Write them less often (by time, not by updates), only what is needed to go on, or from a copy in a "
+        "thread beside the training.",
         where=line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
@@ -31,7 +31,8 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="checkpoint_heavy",
     title="writing checkpoints takes part of the loop",
-    looks_at="The wall time of `torch.save` and its kin between updates, and at an epoch's end; the lines sampled there.",
+    looks_at="The wall time of `torch.save` and its kin between updates, and at an epoch's end; the lines sampled "
+    "there.",
     thresholds=(
         Threshold(
             name="MIN_CHECKPOINT_SHARE",

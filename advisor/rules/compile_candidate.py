@@ -42,7 +42,8 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"{evidence.trace.torch_calls_per_update:,.0f} operators an update"
         + (f", typically of {duration(kernel_s)}" if kernel_s is not None else "")
         + f", and few of them matrix products: {percent(share)} of the loop mostly moves memory.",
-        advice="Try `torch.compile(model)`: it fuses such operators; the first steps take longer, and every new shape again.",
+        advice="Try `torch.compile(model)`: it fuses such operators; the first steps take longer, and every new "
+        "shape again.",
         ceiling=Ceiling.from_share(share * FUSED_SAVES, high=share * FUSED_SAVES_AT_MOST),
     )
 
@@ -67,7 +68,8 @@ _SLOW_CPU = {"achieved_flops_per_s": 10e9, "flops_per_update": 1_000_000_000}
 RULE = Rule(
     id="compile_candidate",
     title="much elementwise work that torch.compile can fuse",
-    looks_at="Whether the model is compiled, whether shapes are fixed, the operators called, and how few of them are products.",
+    looks_at="Whether the model is compiled, whether shapes are fixed, the operators called, and how few of them "
+    "are products.",
     thresholds=(
         Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only forward and backward are compiled"),
         Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="above it the finding is overhead_bound"),

@@ -18,8 +18,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=0.0,
         severity="warning",
-        evidence=f"{wrapped[0].class_name} is wrapped in nn.DataParallel over {devices} accelerators: one process drives them "
-        "all, copies the model to each in every step, and gathers the outputs on the first.",
+        evidence=f"{wrapped[0].class_name} is wrapped in nn.DataParallel over {devices} accelerators: one process "
+        "drives them all, copies the model to each in every step, and gathers the outputs on the first.",
         advice="Use one process for each device: `DistributedDataParallel` started by `torchrun`.",
     )
 

@@ -8,8 +8,8 @@ from ._examples import healthy_cpu, healthy_cuda
 from ._read import percent, step_share
 
 ANOMALY_COST_S = 7e-6
-"""What anomaly detection adds to each operator: measured 7.3 µs over 346 operators of a small MLP (torch 2.13): it keeps
-the stack of every forward call and looks for NaN in every gradient."""
+"""What anomaly detection adds to each operator: measured 7.3 µs over 346 operators of a small MLP (torch 2.13): it
+keeps the stack of every forward call and looks for NaN in every gradient."""
 MAX_ESTIMATED_SHARE = 0.9
 """The estimate stops here: the operators themselves must have some of the time."""
 

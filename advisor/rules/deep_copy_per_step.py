@@ -26,8 +26,9 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"`copy.deepcopy` is called {count:.3g} times an update and takes {percent(share)} of the loop.",
-        advice="Keep one copy and update it in place (`torch._foreach_lerp_`, or `torch.optim.swa_utils.AveragedModel` for an "
-        "average of the weights), or copy only when a better result is to be kept.",
+        advice="Keep one copy and update it in place (`torch._foreach_lerp_`, or "
+        "`torch.optim.swa_utils.AveragedModel` for an average of the weights), or copy only when a better result "
+        "is to be kept.",
         where=where,
         ceiling=Ceiling.from_share(share),
     )

@@ -8,7 +8,8 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, percent
 
 MIN_EVALUATION_SHARE = 0.20
-"""A validation set of a fifth of the data, seen once an epoch without backward, takes about 7%; 20% is three times that."""
+"""A validation set of a fifth of the data, seen once an epoch without backward, takes about 7%; 20% is three times
+that."""
 MANY_SHARE = 0.5
 """From here on the script evaluates more than it trains."""
 
@@ -21,8 +22,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="critical" if share >= MANY_SHARE else "warning",
         evidence=f"Evaluation takes {percent(share)} of the loop's time.",
-        advice="Evaluate less often, on a fixed part of the validation set in between, with larger batches (nothing is kept "
-        "for backward), and under `torch.inference_mode()`.",
+        advice="Evaluate less often, on a fixed part of the validation set in between, with larger batches "
+        "(nothing is kept for backward), and under `torch.inference_mode()`.",
         where=line_places(sorted((x for x in evidence.lines if x.phase == "evaluation"), key=lambda x: -x.share)),
         ceiling=Ceiling.from_share(share),
     )
@@ -31,8 +32,8 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="evaluation_heavy",
     title="evaluation takes a large part of the loop",
-    looks_at="The wall time of forwards without gradients between updates, and at an epoch's end (charged to an epoch of "
-    "the script's own length).",
+    looks_at="The wall time of forwards without gradients between updates, and at an epoch's end (charged to an "
+    "epoch of the script's own length).",
     thresholds=(
         Threshold(
             name="MIN_EVALUATION_SHARE",

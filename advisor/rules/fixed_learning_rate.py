@@ -22,16 +22,18 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=0.0,
         severity="info",
-        evidence=f"{main.class_name} keeps one learning rate{rate}: no scheduler drives it, and it was not seen to change.",
-        advice="A rate that warms up and then falls (one cycle, or cosine) often reaches the same loss in fewer epochs; it "
-        "changes the training, so compare the losses.",
+        evidence=f"{main.class_name} keeps one learning rate{rate}: no scheduler drives it, and it was not seen to "
+        "change.",
+        advice="A rate that warms up and then falls (one cycle, or cosine) often reaches the same loss in fewer "
+        "epochs; it changes the training, so compare the losses.",
     )
 
 
 RULE = Rule(
     id="fixed_learning_rate",
     title="SGD with a fixed learning rate",
-    looks_at="The main optimizer's class and size, and whether a scheduler drives its rate or the rate was seen to change.",
+    looks_at="The main optimizer's class and size, and whether a scheduler drives its rate or the rate was seen to "
+    "change.",
     thresholds=(
         Threshold(name="CLASSES", value=CLASSES, reason="adaptive optimizers are often run at one rate on purpose"),
         Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models are trained quickly at any rate"),

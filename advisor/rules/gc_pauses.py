@@ -32,8 +32,8 @@ def judge(evidence: Evidence) -> Judgement:
         ),
         advice="Remove `gc.collect()` from the loop."
         if sites
-        else "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of objects, or "
-        "collect at the end of an epoch (`gc.disable()` and `gc.collect()`).",
+        else "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of "
+        "objects, or collect at the end of an epoch (`gc.disable()` and `gc.collect()`).",
         where=call_places(sites) or line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
@@ -47,7 +47,8 @@ def _count_words(evidence: Evidence) -> str:
 RULE = Rule(
     id="gc_pauses",
     title="Python's garbage collector takes part of the loop",
-    looks_at="The time between the collector's own start and stop callbacks, traced calls of `gc.collect`, sampled lines.",
+    looks_at="The time between the collector's own start and stop callbacks, traced calls of `gc.collect`, sampled "
+    "lines.",
     thresholds=(
         Threshold(name="MIN_GC_SHARE", value=MIN_GC_SHARE, reason="a line or two take it away, so it is said early"),
         CRITICAL_THRESHOLD,

@@ -19,8 +19,8 @@ from ._read import calls, line_places, loop_lines, percent, phase_share, total_s
 PYTHON_SHARE = 0.10
 """Of the loop, in lines that run Python, copy or wait: less is the ordinary keeping of books."""
 TORCH_SHARE = 0.25
-"""Of the loop, in lines that call torch: losses, clipping and averages of weights are the training itself, and take 10 to
-20% of healthy updates on a CPU."""
+"""Of the loop, in lines that call torch: losses, clipping and averages of weights are the training itself, and take
+10 to 20% of healthy updates on a CPU."""
 MIN_LINE_SHARE = 0.01
 """A line below this is left out: at 100 samples a second it was seen once or twice."""
 NAMED_ELSEWHERE = ("deepcopy", "gc.collect", "empty_cache", "print")
@@ -42,17 +42,18 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(share),
-        evidence=f"{percent(share)} of the loop goes to the script's own lines between forward, backward and optimizer; "
-        f"{named} in {first.function} alone takes {percent(first.share)}.",
-        advice="Move the work out of the loop, do it on whole tensors and not element by element, do it less often, or move "
-        "the making of batches into a `DataLoader` with workers, where it runs beside the update.",
+        evidence=f"{percent(share)} of the loop goes to the script's own lines between forward, backward and "
+        f"optimizer; {named} in {first.function} alone takes {percent(first.share)}.",
+        advice="Move the work out of the loop, do it on whole tensors and not element by element, do it less "
+        "often, or move the making of batches into a `DataLoader` with workers, where it runs beside the update.",
         where=line_places(speaking),
         ceiling=Ceiling.from_share(share),
     )
 
 
 def _python_kinds(evidence: Evidence) -> tuple[str, ...]:
-    """On an accelerator a copy or a synchronisation is sync_per_step's and blocking_copy's; on a CPU it is plain work."""
+    """On an accelerator a copy or a synchronisation is sync_per_step's and blocking_copy's; on a CPU it is plain
+    work."""
     kinds: tuple[str, ...] = ("python", "sleep")
     if evidence.workload.train_loader is not None:
         kinds = (*kinds, "io")
@@ -78,8 +79,9 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
 RULE = Rule(
     id="host_code",
     title="the script's own lines between the phases take time",
-    looks_at="The lines sampled in the phase `other`, by what their time goes to; lines with a rule of their own (deep copies, "
-    "logging, checkpoints, garbage collection, reads of a script that makes its own batches) are left to it.",
+    looks_at="The lines sampled in the phase `other`, by what their time goes to; lines with a rule of their own "
+    "(deep copies, logging, checkpoints, garbage collection, reads of a script that makes its own batches) are "
+    "left to it.",
     thresholds=(
         Threshold(
             name="PYTHON_SHARE", value=PYTHON_SHARE, reason="less is the ordinary keeping of books of a training loop"
@@ -87,7 +89,8 @@ RULE = Rule(
         Threshold(
             name="TORCH_SHARE",
             value=TORCH_SHARE,
-            reason="losses, clipping and averages of weights are the training itself: 10 to 20% of healthy updates on a CPU",
+            reason="losses, clipping and averages of weights are the training itself: 10 to 20% of healthy updates "
+            "on a CPU",
         ),
         Threshold(
             name="MIN_LINE_SHARE", value=MIN_LINE_SHARE, reason="at 100 samples a second it was seen once or twice"

@@ -36,30 +36,31 @@ def _core_words(found: Waiting) -> str:
         return ""
     cpus = found.evidence.hardware.cpu.usable_cpus
     return (
-        f"Training and loading share {cpus:g} CPUs: workers alone can give at most "
-        f"{found.overlapped_speedup:.2f} times, cheaper data code more."
+        f"Training and loading share {cpus:g} CPUs: workers alone can give at most {found.overlapped_speedup:.2f} "
+        "times, cheaper data code more."
     )
 
 
 def _advice(found: Waiting) -> str:
     if found.facts.num_workers == 0:
         return (
-            "Load in worker processes (`num_workers`), and do less for each sample: whole batches at once, "
-            "or what does not change between epochs done once and kept."
+            "Load in worker processes (`num_workers`), and do less for each sample: whole batches at once, or what "
+            "does not change between epochs done once and kept."
         )
     return (
-        "Do less for each sample on the lines named (whole batches at once, results kept between epochs), "
-        "or add workers while CPUs are idle."
+        "Do less for each sample on the lines named (whole batches at once, results kept between epochs), or add "
+        "workers while CPUs are idle."
     )
 
 
 RULE = Rule(
     id="input_bound",
     title="the loop waits for its data loader",
-    looks_at="The share of data_wait, the what-if no_data_wait, the loader's own times, the lines sampled in the loader. "
-    "Silent where reading, collating or a surplus of workers is the cause: those have rules of their own.",
+    looks_at="The share of data_wait, the what-if no_data_wait, the loader's own times, the lines sampled in the "
+    "loader. Silent where reading, collating or a surplus of workers is the cause: those have rules of their own.",
     thresholds=(WAIT_THRESHOLD, WARNING_THRESHOLD, CRITICAL_THRESHOLD),
-    source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn from 5 to 20% of waiting.",
+    source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn from 5 to 20% "
+    "of waiting.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor", "persistent_workers", "cache_dataset", "pin_memory"),
     applies=has_train_loader,

@@ -23,8 +23,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"Logging takes {percent(share)} of the loop's time.",
-        advice="Log every tenth or hundredth update, a number and not a tensor, through a buffered writer that is not "
-        "flushed each time; keep the values in a list in between.",
+        advice="Log every tenth or hundredth update, a number and not a tensor, through a buffered writer that is "
+        "not flushed each time; keep the values in a list in between.",
         where=line_places(lines) or call_places(prints),
         ceiling=Ceiling.from_share(share),
     )
@@ -33,7 +33,8 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="logging_heavy",
     title="logging takes part of the loop",
-    looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, traced prints.",
+    looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, "
+    "traced prints.",
     thresholds=(
         Threshold(
             name="MIN_LOGGING_SHARE",

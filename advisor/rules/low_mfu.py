@@ -41,8 +41,8 @@ _LOW = {"peak_fraction": 0.08}
 RULE = Rule(
     id="low_mfu",
     title="the accelerator computes far below its peak",
-    looks_at="The share of the peak (model FLOPs over the device's rate for the dtype used), once the accelerator is busy and "
-    "forward and backward are most of the loop.",
+    looks_at="The share of the peak (model FLOPs over the device's rate for the dtype used), once the accelerator "
+    "is busy and forward and backward are most of the loop.",
     thresholds=(
         Threshold(name="LOW_FRACTION", value=LOW_FRACTION, reason="good networks reach 0.2 (convolutions) to 0.6"),
         Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="else what takes the rest is the finding"),

@@ -52,7 +52,8 @@ RULE = Rule(
         ),
         Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory that lasts no longer ends most runs"),
     ),
-    source="TraceML confirms growth of 1 GiB, SageMaker Debugger of 5 points; a slope with an interval needs no such jump.",
+    source="TraceML confirms growth of 1 GiB, SageMaker Debugger of 5 points; a slope with an interval needs no "
+    "such jump.",
     url="https://docs.pytorch.org/docs/stable/notes/faq.html",
     judge=judge,
     examples=(

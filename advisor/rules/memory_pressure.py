@@ -21,16 +21,16 @@ def judge(evidence: Evidence) -> Judgement:
         share=0.0,
         severity="critical" if peak >= FULL * limit else "warning",
         evidence=f"At its peak the training uses {size(peak)} of {size(limit)} ({percent(peak / limit)}).",
-        advice="Make the micro-batch smaller and accumulate gradients, keep activations in bf16 or compute them again in "
-        "backward, or let fewer workers hold fewer batches.",
+        advice="Make the micro-batch smaller and accumulate gradients, keep activations in bf16 or compute them "
+        "again in backward, or let fewer workers hold fewer batches.",
     )
 
 
 RULE = Rule(
     id="memory_pressure",
     title="memory is nearly full",
-    looks_at="The peak of the memory used (of the accelerator, or resident on a CPU) against its limit, a control group's "
-    "limit included.",
+    looks_at="The peak of the memory used (of the accelerator, or resident on a CPU) against its limit, a control "
+    "group's limit included.",
     thresholds=(
         Threshold(
             name="NEARLY_FULL", value=NEARLY_FULL, reason="one longer batch or another program then ends the run"

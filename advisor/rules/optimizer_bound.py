@@ -18,7 +18,8 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda, optimizer, what_i
 from ._read import percent, phase_share
 
 MIN_OPTIMIZER_SHARE = 0.25
-"""Adam over all parameters takes 10 to 20% of healthy updates with small batches; halving 25% is the first gain of 1.14."""
+"""Adam over all parameters takes 10 to 20% of healthy updates with small batches; halving 25% is the first gain of
+1.14."""
 MANY_SHARE = 0.5
 """From here on the optimizer is the training's main cost."""
 REACHABLE_PART = 0.2
@@ -32,8 +33,8 @@ def judge(evidence: Evidence) -> Judgement:
     without = evidence.what_ifs.get("no_optimizer")
     if without is not None and without.low <= 1:
         return Undecided(
-            why=f"the optimizer takes {percent(share)} of the loop, but without it the loop ran {without.low:.2f} to "
-            f"{without.high:.2f} times as fast, which may be no gain"
+            why=f"the optimizer takes {percent(share)} of the loop, but without it the loop ran {without.low:.2f} "
+            f"to {without.high:.2f} times as fast, which may be no gain"
         )
     lost = lost_share(without.speedup) if without is not None else share
     return Hit(
@@ -76,7 +77,8 @@ def _sentence(text: str) -> str:
 RULE = Rule(
     id="optimizer_bound",
     title="the optimizer's step takes a large part of the update",
-    looks_at="The share of the phase optimizer, the what-if no_optimizer, how the main optimizer goes over its tensors.",
+    looks_at="The share of the phase optimizer, the what-if no_optimizer, how the main optimizer goes over its "
+    "tensors.",
     thresholds=(
         Threshold(
             name="MIN_OPTIMIZER_SHARE",
@@ -90,7 +92,8 @@ RULE = Rule(
             reason="the step itself must stay; the low end counts on a fifth of it",
         ),
     ),
-    source="The idea of torch's former profiler pattern for single-tensor optimizers; the what-if replaces its pattern.",
+    source="The idea of torch's former profiler pattern for single-tensor optimizers; the what-if replaces its "
+    "pattern.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
     knobs=("fused_optimizer", "optimizer", "micro_batch", "global_batch"),
     applies=lambda evidence: bool(evidence.workload.optimizers),

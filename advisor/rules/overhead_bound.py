@@ -45,8 +45,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=overhead if overhead is not None else _fixed_part(doubled),
         severity=_severity(overhead, doubled),
         evidence=_words(evidence, doubled),
-        advice="Give each step more work: a larger micro-batch (with its learning rate), fewer and larger operators in place "
-        "of loops over time steps, parameters or samples, or `torch.compile`.",
+        advice="Give each step more work: a larger micro-batch (with its learning rate), fewer and larger "
+        "operators in place of loops over time steps, parameters or samples, or `torch.compile`.",
         ceiling=_ceiling(overhead, doubled),
     )
 
@@ -104,8 +104,8 @@ _TINY = {"steps": {"mean_s": 0.004}, "trace": {"torch_calls_per_update": 700.0, 
 RULE = Rule(
     id="overhead_bound",
     title="steps too small: calling operators takes longer than computing",
-    looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in samples a "
-    "second), the phases. Silent where the optimizer is the fixed cost.",
+    looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in "
+    "samples a second), the phases. Silent where the optimizer is the fixed cost.",
     thresholds=(
         Threshold(
             name="CALL_COST_S",
@@ -137,7 +137,8 @@ RULE = Rule(
             name="MAX_EXTRAPOLATED", value=MAX_EXTRAPOLATED, reason="a line through two batch sizes proves no more"
         ),
     ),
-    source="Holistic Trace Analysis flags kernels shorter than their CPU call; the doubled batch measures it without a trace.",
+    source="Holistic Trace Analysis flags kernels shorter than their CPU call; the doubled batch measures it "
+    "without a trace.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     knobs=("micro_batch", "global_batch", "compile", "fused_optimizer"),
     judge=judge,

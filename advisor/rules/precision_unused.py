@@ -17,12 +17,14 @@ from ._read import (
 BF16_CAPABILITY = 8
 """Major compute capability from which tensor cores take bf16; from 7 on they take fp16."""
 FP16_CAPABILITY = 7
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""Of a CPU; without them bf16 is emulated, and slower than float32."""
 HALF_SAVES = 0.5
-"""Part of the compute's time that half precision saves: twice the rate, half the bytes. Tensor cores promise more, and
-whole networks rarely see it. Measured on a CPU with AVX512-BF16: 1.8 times for a convolutional network."""
+"""Part of the compute's time that half precision saves: twice the rate, half the bytes. Tensor cores promise more,
+and whole networks rarely see it. Measured on a CPU with AVX512-BF16: 1.8 times for a convolutional network."""
 CPU_FLOPS_PER_S = 150e9
-"""What one core with AVX-512 reaches in float32 over whole updates of a convolutional network (measured: 156e9): the rate
-at which products are all of the update."""
+"""What one core with AVX-512 reaches in float32 over whole updates of a convolutional network (measured: 156e9): the
+rate at which products are all of the update."""
 MIN_CPU_RATIO = 1.3
 """Measured bf16 over fp32 peak below which a CPU has nothing to give."""
 MIN_COMPUTE_SHARE = 0.5
@@ -50,8 +52,9 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=products,
         severity="warning" if saved >= SURE_SAVED else "info",
-        evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on a {where} that "
-        f"computes in {dtype} at twice the rate or more; about {percent(products)} of the loop are products that gain.",
+        evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on a "
+        f"{where} that computes in {dtype} at twice the rate or more; about {percent(products)} of the loop are "
+        "products that gain.",
         advice=f"Run the forward under `torch.autocast(..., dtype=torch.{dtype})`"
         + (" with a `GradScaler`" if dtype == "float16" else "")
         + "; the rounding differs, so compare the losses.",
@@ -69,7 +72,7 @@ def _dtype_and_products(evidence: Evidence) -> tuple[str | None, float]:
 
 def _cpu_has_bf16(evidence: Evidence) -> bool:
     sets = evidence.hardware.cpu.instruction_sets
-    if evidence.on_accelerator or not any("avx512_bf16" in name or name.startswith("amx") for name in sets):
+    if evidence.on_accelerator or not any(name in BF16_INSTRUCTIONS for name in sets):
         return False
     peaks = evidence.hardware.cpu_peak_flops
     if "fp32" not in peaks or "bf16" not in peaks:
@@ -93,11 +96,13 @@ _RATE = {"achieved_flops_per_s": 900e9, "flops_per_update": 90_000_000_000}
 RULE = Rule(
     id="precision_unused",
     title="full precision on hardware that is faster at half",
-    looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets (and its "
-    "measured peaks where there are any), the share of forward and backward, the achieved rate, operators called.",
+    looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets "
+    "(and its measured peaks where there are any), the share of forward and backward, the achieved rate, operators "
+    "called.",
     thresholds=(
         Threshold(name="BF16_CAPABILITY", value=BF16_CAPABILITY, reason="tensor cores take bf16 from here on"),
         Threshold(name="FP16_CAPABILITY", value=FP16_CAPABILITY, reason="tensor cores take fp16 from here on"),
+        Threshold(name="BF16_INSTRUCTIONS", value=BF16_INSTRUCTIONS, reason="without them bf16 is emulated on a CPU"),
         Threshold(name="HALF_SAVES", value=HALF_SAVES, reason="twice the rate; measured 1.8 times for a small network"),
         Threshold(
             name="CPU_FLOPS_PER_S", value=CPU_FLOPS_PER_S, reason="measured for one core with AVX-512 in float32"
@@ -109,8 +114,8 @@ RULE = Rule(
         Threshold(name="MIN_SAVED", value=MIN_SAVED, reason="an estimate below it is not worth a change of rounding"),
         Threshold(name="SURE_SAVED", value=SURE_SAVED, reason="worth it although the estimate may be twice too high"),
     ),
-    source="The PyTorch profiler's TensorBoard plug-in and DLProf flag unused tensor cores; pytorch#45420 is why small "
-    "operators are left out.",
+    source="The PyTorch profiler's TensorBoard plug-in and DLProf flag unused tensor cores; pytorch#45420 is why "
+    "small operators are left out.",
     url="https://docs.pytorch.org/docs/stable/amp.html",
     knobs=("precision",),
     applies=in_single_precision,

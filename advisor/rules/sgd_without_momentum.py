@@ -20,8 +20,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=0.0,
         severity="info",
         evidence=f"SGD updates {main.parameters:,} parameters without momentum.",
-        advice="`momentum=0.9` (`nesterov=True`), or an adaptive optimizer, often reaches the same loss in fewer updates; it "
-        "changes the training, so compare the losses.",
+        advice="`momentum=0.9` (`nesterov=True`), or an adaptive optimizer, often reaches the same loss in fewer "
+        "updates; it changes the training, so compare the losses.",
     )
 
 
@@ -32,7 +32,8 @@ RULE = Rule(
     thresholds=(
         Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models are trained quickly without it"),
     ),
-    source="Sutskever et al., On the importance of initialization and momentum (2013). Never a warning: it is a choice.",
+    source="Sutskever et al., On the importance of initialization and momentum (2013). Never a warning: it is a "
+    "choice.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html",
     knobs=("momentum", "optimizer"),
     judge=judge,

@@ -31,8 +31,8 @@ def judge(evidence: Evidence) -> Judgement:
         severity=found.severity,
         evidence=f"{found.words} Collating takes {percent(fraction)} of the loader's own work "
         f"({duration(found.times.collate_s or 0.0)} an update, in `{found.facts.collate}`).",
-        advice="Make each sample ready in the dataset, so that collating only stacks tensors of one shape; replace loops over "
-        "samples by one operation on the whole batch; or collate in worker processes (`num_workers`).",
+        advice="Make each sample ready in the dataset, so that collating only stacks tensors of one shape; replace "
+        "loops over samples by one operation on the whole batch; or collate in worker processes (`num_workers`).",
         where=line_places(own),
         ceiling=found.ceiling,
     )
@@ -43,7 +43,8 @@ _OWN = train_loader(num_workers=0, persistent_workers=False, collate="__main__.p
 RULE = Rule(
     id="slow_collate",
     title="putting batches together takes most of the loader's time",
-    looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, its sampled lines.",
+    looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, its sampled "
+    "lines.",
     thresholds=(
         WAIT_THRESHOLD,
         Threshold(

@@ -38,7 +38,8 @@ _USED = {"memory": {"swap_used_bytes": GIB}}
 RULE = Rule(
     id="swapping",
     title="memory is read back from the swap",
-    looks_at="Bytes a second read from the swap while the loop ran (of the whole machine: the kernel counts no other way).",
+    looks_at="Bytes a second read from the swap while the loop ran (of the whole machine: the kernel counts no "
+    "other way).",
     thresholds=(
         Threshold(
             name="MIN_SWAP_IN_BYTES_PER_S",

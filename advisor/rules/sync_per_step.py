@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, Severity
+from ..types import CallSite, Ceiling, Evidence, Severity
 from ._base import (
     CRITICAL_THRESHOLD,
     WARNING_SHARE,
@@ -42,14 +42,19 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=_severity(share, busy),
-        evidence=f"{count:.3g} calls an update wait for the accelerator ({', '.join(sorted({s.what for s in sites}))}), "
-        f"{percent(waited)} of the loop"
-        + (f"; it has nothing to do for {percent(clamp(1 - busy))} of the time." if busy is not None else "."),
-        advice="Keep losses and metrics on the device and read them every so many updates (`loss.detach()` added up, one "
-        "`.item()` at the end); replace `if tensor:` by `torch.where`; make masks without `nonzero`.",
+        evidence=_words(sites, waited, busy),
+        advice="Keep losses and metrics on the device and read them every so many updates (`loss.detach()` added "
+        "up, one `.item()` at the end); replace `if tensor:` by `torch.where`; make masks without `nonzero`.",
         where=call_places(sites) or line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
+
+
+def _words(sites: tuple[CallSite, ...], waited: float, busy: float | None) -> str:
+    count = sum(site.calls_per_update for site in sites)
+    kinds = ", ".join(sorted({site.what for site in sites}))
+    idle = f"; it has nothing to do for {percent(clamp(1 - busy))} of the time" if busy is not None else ""
+    return f"{count:.3g} calls an update wait for the accelerator ({kinds}), {percent(waited)} of the loop{idle}."
 
 
 def _severity(share: float, busy: float | None) -> Severity:
@@ -64,8 +69,8 @@ def _syncs(**changes: object) -> dict[str, object]:
 RULE = Rule(
     id="sync_per_step",
     title="the script waits for the accelerator in every step",
-    looks_at="Traced calls that need a value from the device, their time and lines, and how busy the accelerator is: waiting "
-    "for it costs only what it idles afterwards.",
+    looks_at="Traced calls that need a value from the device, their time and lines, and how busy the accelerator "
+    "is: waiting for it costs only what it idles afterwards.",
     thresholds=(
         Threshold(
             name="MIN_CALLS", value=MIN_CALLS, reason="one in every second update is a habit; one in fifty is logging"

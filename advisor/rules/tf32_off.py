@@ -42,9 +42,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning",
-        evidence=f"Float32 without TF32 for {' and '.join(off)}; forward and backward are {percent(share)} of the loop.",
-        advice='One line: `torch.set_float32_matmul_precision("high")`. Products round to 10 bits of mantissa and are summed '
-        "in float32.",
+        evidence=f"Float32 without TF32 for {' and '.join(off)}; forward and backward are {percent(share)} of the "
+        "loop.",
+        advice='One line: `torch.set_float32_matmul_precision("high")`. Products round to 10 bits of mantissa '
+        "and are summed in float32.",
         ceiling=Ceiling.from_share(share * TF32_SAVES, high=share * 0.8),
     )
 

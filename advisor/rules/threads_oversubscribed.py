@@ -8,8 +8,8 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda
 from ._read import cpus_for_this_rank, percent, phase_share
 
 MIN_RATIO = 1.5
-"""Threads for each usable CPU: threads that meet at every operator wait for the one that has no CPU; up to two hardware
-threads of a core, or a fraction of a quota, are ordinary."""
+"""Threads for each usable CPU: threads that meet at every operator wait for the one that has no CPU; up to two
+hardware threads of a core, or a fraction of a quota, are ordinary."""
 MIN_COMPUTE_SHARE = 0.3
 """Only the operators suffer; with less of the loop in them something else is worth more."""
 
@@ -25,10 +25,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=saved,
         severity="warning" if severity == "info" else severity,
-        evidence=f"torch computes with {threads} threads on {cpus:g} usable CPUs{_reason(evidence)}; forward, backward and "
-        f"optimizer are {percent(share)} of the loop.",
-        advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads that "
-        "share a CPU wait for each other at the end of every operator.",
+        evidence=f"torch computes with {threads} threads on {cpus:g} usable CPUs{_reason(evidence)}; forward, "
+        f"backward and optimizer are {percent(share)} of the loop.",
+        advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads "
+        "that share a CPU wait for each other at the end of every operator.",
         ceiling=Ceiling.from_share(saved),
     )
 
@@ -47,17 +47,20 @@ def _reason(evidence: Evidence) -> str:
 RULE = Rule(
     id="threads_oversubscribed",
     title="torch computes with more threads than there are CPUs",
-    looks_at="torch's threads against the CPUs that this rank may use: affinity, control group quota, ranks on the machine.",
+    looks_at="torch's threads against the CPUs that this rank may use: affinity, control group quota, ranks on the "
+    "machine.",
     thresholds=(
         Threshold(
             name="MIN_RATIO",
             value=MIN_RATIO,
-            reason="operators end when their last thread ends; a fraction above the CPUs is ordinary, half again is not",
+            reason="operators end when their last thread ends; a fraction above the CPUs is ordinary, half again "
+            "is not",
         ),
         Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only the operators suffer"),
         CRITICAL_THRESHOLD,
     ),
-    source="batpred#4771: torch takes affinity for the truth (12 CPUs) where the quota allows 4. No published tool checks.",
+    source="batpred#4771: torch takes affinity for the truth (12 CPUs) where the quota allows 4. No published tool "
+    "checks.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
     knobs=("threads",),
     applies=lambda evidence: not evidence.on_accelerator,

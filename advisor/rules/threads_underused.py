@@ -43,8 +43,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=saved,
         severity=severity_of(saved) if sure else "info",
-        evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, and "
-        f"{percent(share)} of the loop is forward, backward and optimizer{_environment_words(evidence)}.",
+        evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, "
+        f"and {percent(share)} of the loop is forward, backward and optimizer{_environment_words(evidence)}.",
         advice=f"Remove `torch.set_num_threads` (or `OMP_NUM_THREADS`), or set it to {cores}.",
         ceiling=Ceiling.from_share(saved),
     )
@@ -69,8 +69,9 @@ _ALONE = {"main_cpus": 1.0, "tree_cpus": 1.1}
 RULE = Rule(
     id="threads_underused",
     title="torch computes with fewer threads than there are cores",
-    looks_at="torch's threads against the cores that this rank may use (affinity, quota, ranks on the machine), the CPUs that "
-    "the script's own processes keep busy, and whether the operators are large enough for more threads.",
+    looks_at="torch's threads against the cores that this rank may use (affinity, quota, ranks on the machine), "
+    "the CPUs that the script's own processes keep busy, and whether the operators are large enough for more "
+    "threads.",
     thresholds=(
         Threshold(
             name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="threads only speed up the operators themselves"

@@ -25,8 +25,8 @@ def judge(evidence: Evidence) -> Judgement:
         severity="warning" if severity == "info" else severity,
         evidence=f"The accelerator's clock is held back ({', '.join(reasons)})"
         + (f", {percent(lost)} below its best." if lost > 0 else "."),
-        advice="Better cooling for heat; a sufficient power supply for a power brake or a hardware slow-down; for a lowered "
-        "cap, the default limit (`nvidia-smi -q -d POWER` shows both).",
+        advice="Better cooling for heat; a sufficient power supply for a power brake or a hardware slow-down; for "
+        "a lowered cap, the default limit (`nvidia-smi -q -d POWER` shows both).",
         ceiling=Ceiling.from_share(share) if share > 0 else None,
     )
 
@@ -56,7 +56,8 @@ def _clock_lost(accelerator: Accelerator) -> float:
 RULE = Rule(
     id="throttled",
     title="the accelerator's clock is held back",
-    looks_at="The reasons that the driver gives for a clock below its best, during the run and before it, clocks, power caps.",
+    looks_at="The reasons that the driver gives for a clock below its best, during the run and before it, clocks, "
+    "power caps.",
     thresholds=(
         Threshold(name="HARMFUL_REASONS", value=HARMFUL_REASONS, reason="no healthy machine shows them for long"),
         Threshold(name="LOWERED_CAP", value=LOWERED_CAP, reason="a cap at its default is ordinary at full load"),

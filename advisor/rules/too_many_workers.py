@@ -73,7 +73,8 @@ RULE = Rule(
     id="too_many_workers",
     title="more loader workers than CPUs to run them",
     looks_at="Workers against the CPUs that this rank may use (affinity and quota), the wait for data, the what-if "
-    "no_data_wait, the cost of restarts. Silent where workers wait for reads: there more of them than CPUs are right.",
+    "no_data_wait, the cost of restarts. Silent where workers wait for reads: there more of them than CPUs are "
+    "right.",
     thresholds=(
         Threshold(
             name="TOO_MANY_RATIO",
@@ -83,8 +84,8 @@ RULE = Rule(
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),
-    source="SageMaker Debugger compares workers with cores (70–200%); torch itself only warns against the count of CPUs, "
-    "and knows no quota.",
+    source="SageMaker Debugger compares workers with cores (70–200%); torch itself only warns against the count of "
+    "CPUs, and knows no quota.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "persistent_workers"),
     applies=has_surplus,

@@ -8,8 +8,8 @@ from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._read import percent
 
 EXPECTED_PART = 0.5
-"""Of the repeats that a wholly unsharded stream would show, (workers − 1) / workers: data that repeat of themselves show
-fewer, a stream that is not divided shows nearly all."""
+"""Of the repeats that a wholly unsharded stream would show, (workers − 1) / workers: data that repeat of themselves
+show fewer, a stream that is not divided shows nearly all."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -35,11 +35,11 @@ def _hit(loader: LoaderFacts, fraction: float) -> Hit:
     return Hit(
         share=fraction if training else 0.0,
         severity="critical" if training else "warning",
-        evidence=f"{percent(fraction)} of the samples that the {loader.num_workers} workers of `{loader.dataset_class}` "
-        f"deliver were delivered by another worker too: an epoch {'trains on' if training else 'evaluates'} each sample "
-        "several times, which looks fast and is not.",
-        advice="Let each worker take its own part: `torch.utils.data.get_worker_info()` in `__iter__` gives its number and "
-        "how many there are.",
+        evidence=f"{percent(fraction)} of the samples that the {loader.num_workers} workers of "
+        f"`{loader.dataset_class}` deliver were delivered by another worker too: an epoch "
+        f"{'trains on' if training else 'evaluates'} each sample several times, which looks fast and is not.",
+        advice="Let each worker take its own part: `torch.utils.data.get_worker_info()` in `__iter__` gives its "
+        "number and how many there are.",
         ceiling=Ceiling.from_share(fraction) if training else None,
     )
 
@@ -56,12 +56,14 @@ def _stream(**changes: object) -> dict[str, object]:
 RULE = Rule(
     id="unsharded_iterable",
     title="workers of an iterable dataset all deliver the same samples",
-    looks_at="Loaders of iterable datasets with two workers or more, and the share of samples that more than one delivered.",
+    looks_at="Loaders of iterable datasets with two workers or more, and the share of samples that more than one "
+    "delivered.",
     thresholds=(
         Threshold(
             name="EXPECTED_PART",
             value=EXPECTED_PART,
-            reason="of the repeats of an undivided stream, (workers − 1) / workers; data that repeat themselves show fewer",
+            reason="of the repeats of an undivided stream, (workers − 1) / workers; data that repeat themselves "
+            "show fewer",
         ),
     ),
     source="The documentation of IterableDataset warns of it; tried: two workers deliver everything twice.",

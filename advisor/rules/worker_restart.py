@@ -28,8 +28,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning" if severity == "info" else severity,
-        evidence=f"Starting {loader.num_workers} workers again at every epoch's beginning takes {percent(share)} of the loop"
-        f"{_epoch_words(evidence)}.",
+        evidence=f"Starting {loader.num_workers} workers again at every epoch's beginning takes {percent(share)} of "
+        f"the loop{_epoch_words(evidence)}.",
         advice="Pass `persistent_workers=True` to the `DataLoader`, and make it once, not in every epoch.",
         ceiling=Ceiling.from_share(share),
     )
@@ -49,9 +49,9 @@ _SHORT = {"seconds_per_restart": 0.4, "updates_per_epoch": 16.0, "share": 0.2}
 RULE = Rule(
     id="worker_restart",
     title="the loader's workers are started again at every epoch",
-    looks_at="What the ends of epochs cost at the loader (measured there, or at one epoch that was ended early for the look), "
-    "for epochs of the script's own length, and whether its workers persist. Where there are far too many workers, "
-    "too_many_workers speaks instead: most of the restart is theirs.",
+    looks_at="What the ends of epochs cost at the loader (measured there, or at one epoch that was ended early for "
+    "the look), for epochs of the script's own length, and whether its workers persist. Where there are far too "
+    "many workers, too_many_workers speaks instead: most of the restart is theirs.",
     thresholds=(
         Threshold(
             name="MIN_RESTART_SHARE",

@@ -7,7 +7,9 @@ import pytest
 from advisor.rules import Example, Rule, all_rules
 from advisor.types import Abstention, Finding
 
-CASES = [pytest.param(rule, example, id=f"{rule.id}-{example.name}") for rule in all_rules() for example in rule.examples]
+CASES = [
+    pytest.param(rule, example, id=f"{rule.id}-{example.name}") for rule in all_rules() for example in rule.examples
+]
 
 
 @pytest.mark.parametrize(("rule", "example"), CASES)
