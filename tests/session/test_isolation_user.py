@@ -45,13 +45,14 @@ def _as_user(command: list[str], home: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="the other tests run as a plain user already")
-@pytest.mark.parametrize("file", ["test_isolation.py", "test_processes.py"])
+@pytest.mark.parametrize("file", ["test_isolation.py", "test_isolation_plan.py", "test_processes.py"])
 def test_the_same_holds_for_a_plain_user(file: str, tmp_path: Path) -> None:
     if not shutil.which("unshare") or not shutil.which("setpriv"):
         pytest.skip("needs unshare and setpriv (util-linux)")
     if _closed_parents(REPOSITORY):
         pytest.skip(f"another user cannot read {REPOSITORY}")
-    home = Path("/var/tmp") / f"advisor-test-home-{os.getpid()}"
+    theirs = Path("/var/tmp") / f"advisor-test-{os.getpid()}"  # belongs to root, as /home does
+    home = theirs / "home"
     (home / "interpreter").mkdir(parents=True)
     shutil.chown(home, UID, UID)
     try:
@@ -70,4 +71,4 @@ def test_the_same_holds_for_a_plain_user(file: str, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout[-6000:]
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(theirs, ignore_errors=True)

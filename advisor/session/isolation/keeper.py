@@ -1,9 +1,9 @@
 """The small process that stands between advisor and the user's script, and ends everything when either of them goes.
 
-Started as `python -ISE keeper.py FD` with one end of a socket pair. It reads one JSON line (what to run, in which
-view), runs the script as a child in a session of its own, collects orphans, and ends the way the script ended: with
-the same exit code or by the same signal. When the other end of the socket closes (advisor was killed) or says so,
-everything that came from the script dies.
+Started as `python -ISE keeper.py FD` with one end of a socket pair. It reads what to run and in which view, runs the
+script as a child in a session of its own, collects orphans, and ends the way the script ended: with the same exit code
+or by the same signal. When the other end of the socket closes (advisor was killed) or says so, everything that came
+from the script dies.
 
 Standard library only, and valid on Python 3.9: it must start in milliseconds (hence no pathlib) and must not care which
 environment the script has.
@@ -17,18 +17,19 @@ below it and are found.
 from __future__ import annotations
 
 import importlib
-import json
+import marshal
 import os
 import select
-import signal
-import socket
 import sys
 import time
 
-TYPE_CHECKING = False  # `typing` costs 5 ms of start-up
+TYPE_CHECKING = False  # `typing` costs milliseconds of start-up, and so do `signal`, `socket` and `json`
 if TYPE_CHECKING:
+    import signal
     from types import ModuleType
     from typing import Any, NoReturn
+else:
+    import _signal as signal
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -39,30 +40,34 @@ LINUX = sys.platform == "linux"
 
 
 class Control:
-    """The socket to advisor: JSON lines up, the words `term` and `kill` down."""
+    """The socket to advisor: what to run comes down, then the words `term` and `kill`; lines of `repr` go up."""
 
     def __init__(self, descriptor: int) -> None:
-        self.socket = socket.socket(fileno=descriptor)
-        self.socket.set_inheritable(False)
+        self.descriptor = descriptor
+        os.set_inheritable(descriptor, False)
 
     def read_spec(self) -> Any:
+        size = int.from_bytes(self._read(8), "big")
+        return marshal.loads(self._read(size))
+
+    def _read(self, size: int) -> bytes:
         received = b""
-        while not received.endswith(b"\n"):
-            part = self.socket.recv(1 << 16)
+        while len(received) < size:
+            part = os.read(self.descriptor, size - len(received))
             if not part:
                 os._exit(0)  # advisor went before it said what to run
             received += part
-        return json.loads(received)
+        return received
 
     def tell(self, **message: Any) -> None:
         try:
-            self.socket.sendall(json.dumps(message).encode() + b"\n")
+            os.write(self.descriptor, repr(message).encode() + b"\n")
         except OSError:
             pass  # advisor has gone: the loop that reads the socket will notice
 
     def word(self) -> str:
         try:
-            return self.socket.recv(64).decode("ascii", "replace")
+            return os.read(self.descriptor, 64).decode("ascii", "replace")
         except OSError:
             return ""
 
@@ -150,7 +155,7 @@ def keep_namespace(spec: Any, control: Control) -> NoReturn:
     status = int(signal.SIGKILL)
     watched = select.poll()
     watched.register(reader, select.POLLIN | select.POLLHUP)
-    watched.register(control.socket, select.POLLIN | select.POLLHUP)
+    watched.register(control.descriptor, select.POLLIN | select.POLLHUP)
     while True:
         ready = dict(watched.poll())
         if reader in ready:
@@ -216,7 +221,7 @@ def keep_tree(spec: Any, control: Control) -> NoReturn:
     child = start_script(spec, control)
     watched = select.poll()
     watched.register(wake_reader, select.POLLIN)
-    watched.register(control.socket, select.POLLIN | select.POLLHUP)
+    watched.register(control.descriptor, select.POLLIN | select.POLLHUP)
     status = _collect(child)
     while status is None:
         ready = dict(watched.poll())

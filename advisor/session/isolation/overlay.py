@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import psutil
 
-from . import mounts
+from . import mounts, plan
 from ._base import Tier, View
 from .renamable import small_folders
 
@@ -47,12 +47,13 @@ class Overlay(Tier):
         for name in ("root", "layers"):
             (folder / name).mkdir()
         user_namespace = not has_mount_privilege()
-        steps = mounts.plan(
+        steps = plan.plan(
             mounts.read_mounts(),
             user_namespace=user_namespace,
             processes=self.processes,
             shared_memory_bytes=_shared_memory_bytes(),
             writable=[str(path) for path in writable],
+            wanted=plan.wanted_folders(self.project),
         )
         if user_namespace:
             _copy_small_folders(steps, small_folders(self.project, skip=(self.scratch, *writable)))
@@ -67,7 +68,7 @@ class Overlay(Tier):
         yield View(cwd=cwd, keeper={"view": view, "namespace": self.processes}, scratch=folder)
 
 
-def _copy_small_folders(steps: list[mounts.Step], folders: list[Path]) -> None:
+def _copy_small_folders(steps: list[plan.Step], folders: list[Path]) -> None:
     """Adds each folder to the overlay that it lies in."""
     overlays = [step for step in steps if step["do"] == "overlay"]
     for folder in folders:
