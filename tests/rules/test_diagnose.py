@@ -1,0 +1,144 @@
+"""One cause has one finding, and what fixing can give most stands first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from advisor.rules import diagnose, get
+from advisor.rules._examples import (
+    GIB,
+    call,
+    evolve,
+    gpu,
+    healthy_cpu,
+    healthy_cuda,
+    line,
+    train_loader,
+    what_if,
+)
+from advisor.types import Evidence, Finding
+
+INPUT_RULES = {"input_bound", "input_io_bound", "slow_collate", "worker_restart", "too_many_workers"}
+
+
+def found_rules(evidence: Evidence) -> list[str]:
+    return [finding.rule for finding in diagnose(evidence).findings]
+
+
+def warned_rules(evidence: Evidence) -> list[str]:
+    return [finding.rule for finding in diagnose(evidence).findings if finding.severity != "info"]
+
+
+def waiting(*, cpus: float = 8.0, workers: int = 2, **changes: Any) -> Evidence:
+    base = healthy_cpu(
+        phases={"data_wait": 0.5},
+        what_ifs=what_if("no_data_wait", 1.9),
+        hardware={"cpu": {"usable_cpus": cpus}},
+        workload={"loaders": (train_loader(num_workers=workers),), "flags": {"num_threads": int(cpus)}},
+        system={"tree_cpus": cpus * 0.99},
+    )
+    changed: Evidence = evolve(base, changes)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        (waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.06}), "input_bound"),
+        (waiting(loader={"collate_s": 0.06}), "slow_collate"),
+        (waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.004}, system={"tree_cpus": 1.0}), "input_io_bound"),
+        (waiting(cpus=2.0, workers=16, loader={"fetch_s": 0.2, "fetch_cpu_s": 0.05}), "too_many_workers"),
+        (waiting(loader={"fetch_s": None, "fetch_cpu_s": None, "collate_s": None}), "input_bound"),
+    ],
+)
+def test_a_wait_for_data_has_one_cause(evidence: Evidence, expected: str) -> None:
+    assert [rule for rule in found_rules(evidence) if rule in INPUT_RULES] == [expected]
+
+
+def test_waiting_only_at_the_starts_of_epochs_is_worker_restart() -> None:
+    evidence = healthy_cpu(workload={"loaders": (train_loader(persistent_workers=False),)}, restarts={"share": 0.4})
+    assert [rule for rule in found_rules(evidence) if rule in INPUT_RULES] == ["worker_restart"]
+
+
+def test_neighbours_on_the_machine_change_no_verdict() -> None:
+    evidence = waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.004}, system={"tree_cpus": 1.0})
+    busy = evolve(evidence, {"system": {"loadavg_others": 64.0, "iowait_fraction": 0.9}})
+    assert diagnose(busy) == diagnose(evidence)
+
+
+def test_the_ceiling_of_waiting_is_the_measured_one() -> None:
+    finding = get("input_bound").check(waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.06}))
+    assert isinstance(finding, Finding)
+    assert finding.ceiling is not None
+    assert (finding.ceiling.basis, finding.ceiling.speedup) == ("measured", 1.9)
+
+
+def test_on_two_cpus_the_low_end_knows_that_loading_needs_a_cpu_too() -> None:
+    evidence = waiting(cpus=2.0, workers=0, loader={"fetch_s": 0.05, "fetch_cpu_s": 0.05})
+    evidence = evolve(evidence, {"system": {"main_cpus": 1.5, "tree_cpus": 1.5}})
+    finding = get("input_bound").check(evidence)
+    assert isinstance(finding, Finding)
+    assert finding.ceiling is not None
+    assert finding.ceiling.low < 1.2
+    assert "share 2 CPUs" in finding.evidence
+
+
+def test_the_larger_gain_stands_first() -> None:
+    evidence = healthy_cpu(
+        phases={"data_wait": 0.2, "other": 0.05},
+        what_ifs=what_if("no_data_wait", 1.25),
+        loader={"fetch_s": 0.03, "fetch_cpu_s": 0.03},
+        off_step={"evaluation": 0.55},
+    )
+    assert found_rules(evidence)[:2] == ["evaluation_heavy", "input_bound"]
+
+
+def test_a_hint_stands_behind_every_warning() -> None:
+    evidence = healthy_cpu(
+        compute={"achieved_flops_per_s": 10e9},
+        off_step={"logging": 0.06},
+    )
+    assert found_rules(evidence) == ["logging_heavy", "compile_candidate"]
+
+
+def test_what_ends_the_run_stands_before_what_gains_less_than_twice() -> None:
+    evidence = healthy_cuda(memory={"peak_bytes": 79 * GIB}, off_step={"evaluation": 0.3})
+    assert found_rules(evidence) == ["memory_pressure", "evaluation_heavy"]
+
+
+def test_a_debugging_switch_is_not_also_called_overhead() -> None:
+    evidence = healthy_cpu(
+        workload={"flags": {"anomaly_detection": True}},
+        steps={"mean_s": 0.006},
+        trace={"torch_calls_per_update": 700.0, "kernel_median_s": 4e-6},
+        what_ifs=what_if("micro_batch_doubled", 1.9),
+        epoch_end={"seconds": {"evaluation": 0.1}},
+    )
+    assert found_rules(evidence) == ["debug_mode"]
+
+
+def test_a_deep_copy_is_not_also_called_host_code() -> None:
+    evidence = healthy_cpu(
+        phases={"other": 0.4},
+        lines=(line("python", 0.38, line=57),),
+        trace={"calls": (call("deepcopy", line=57, seconds_per_update=0.1),)},
+    )
+    assert found_rules(evidence) == ["deep_copy_per_step"]
+
+
+def test_a_cpu_build_is_not_also_called_an_unused_accelerator() -> None:
+    assert found_rules(healthy_cpu(hardware={"accelerators": (gpu(),)})) == ["cpu_only_build"]
+
+
+def test_shares_are_of_the_loop_and_not_of_the_update() -> None:
+    evidence = waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.06}, off_step={"evaluation": 0.5})
+    finding = get("input_bound").check(evidence)
+    assert isinstance(finding, Finding)
+    assert finding.share == pytest.approx(0.25, abs=0.01)
+
+
+def test_float32_on_an_accelerator_names_both_remedies_and_the_larger_first() -> None:
+    evidence = healthy_cuda(workload={"flags": {"autocast_dtype": None, "matmul_precision": "highest"}})
+    assert warned_rules(evidence) == ["precision_unused", "tf32_off"]

@@ -1,0 +1,125 @@
+"""Whatever was or was not measured, no rule crashes, and its numbers are in order."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.rules import all_rules, diagnose
+from advisor.rules._examples import evolve, gpu, line, train_loader, what_if
+from advisor.types import OFF_STEP, PHASES, Evidence, Finding
+
+EXAMPLES = tuple(example.evidence for rule in all_rules() for example in rule.examples)
+RATES = st.floats(min_value=0, max_value=1e18, allow_nan=False)
+SHARES = st.floats(min_value=0, max_value=1)
+
+
+def optional_paths(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every field in the tree of a value that may be None."""
+    found = []
+    hints = typing.get_type_hints(type(value))
+    for field in fields(value):
+        here = (*path, field.name)
+        if type(None) in typing.get_args(hints[field.name]) and isinstance(hints[field.name], types.UnionType):
+            found.append(here)
+        child = getattr(value, field.name)
+        if is_dataclass(child):
+            found.extend(optional_paths(child, here))
+    return found
+
+
+def without(value: Any, path: tuple[str, ...]) -> Any:
+    child = getattr(value, path[0])
+    if child is None:
+        return value
+    return replace(value, **{path[0]: None if len(path) == 1 else without(child, path[1:])})
+
+
+def numbers_are_in_order(finding: Finding) -> None:
+    assert 0 <= finding.share <= 1
+    if finding.ceiling is not None:
+        assert 1 <= finding.ceiling.low <= finding.ceiling.speedup <= finding.ceiling.high
+
+
+def check(evidence: Evidence) -> None:
+    for finding in diagnose(evidence).findings:
+        numbers_are_in_order(finding)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), evidence=st.sampled_from(EXAMPLES))
+def test_anything_may_be_missing(data: st.DataObject, evidence: Evidence) -> None:
+    paths = optional_paths(evidence)
+    for path in data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=len(paths), unique=True)):
+        evidence = without(evidence, path)
+    check(evidence)
+
+
+def test_everything_may_be_missing_at_once() -> None:
+    for evidence in EXAMPLES:
+        bare = evidence
+        for path in optional_paths(bare):
+            bare = without(bare, path)
+        check(replace(bare, phases={}, off_step={}, lines=(), what_ifs={}))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    evidence=st.sampled_from(EXAMPLES),
+    weights=st.lists(SHARES, min_size=len(PHASES), max_size=len(PHASES)),
+    beside=st.dictionaries(st.sampled_from(OFF_STEP), SHARES),
+    updates=st.integers(0, 10_000),
+    mean_s=st.floats(min_value=0, max_value=1e4),
+    speedups=st.lists(st.floats(min_value=0.01, max_value=1e4), min_size=4, max_size=4),
+    spread=st.floats(min_value=0, max_value=3),
+    workers=st.integers(0, 512),
+    cpus=st.floats(min_value=0.01, max_value=1024),
+    threads=st.integers(0, 4096),
+    ranks=st.integers(0, 64),
+    line_share=SHARES,
+    rate=RATES,
+)
+def test_any_numbers_in_range(
+    evidence: Evidence,
+    weights: list[float],
+    beside: dict[str, float],
+    updates: int,
+    mean_s: float,
+    speedups: list[float],
+    spread: float,
+    workers: int,
+    cpus: float,
+    threads: int,
+    ranks: int,
+    line_share: float,
+    rate: float,
+) -> None:
+    total = sum(weights) or 1.0
+    names = ("no_data_wait", "loader_alone", "no_optimizer", "micro_batch_doubled")
+    measured = {}
+    for name, speedup in zip(names, speedups, strict=True):
+        measured.update(what_if(name, speedup, speedup / (1 + spread), speedup * (1 + spread)))
+    kinds = ("python", "torch", "io", "copy", "sync", "logging", "checkpoint", "gc", "sleep")
+    check(
+        evolve(
+            replace(evidence, phases={name: weight / total for name, weight in zip(PHASES, weights, strict=True)}),
+            {
+                "off_step": beside,
+                "steps": {"updates": updates, "mean_s": mean_s},
+                "what_ifs": measured,
+                "hardware": {"cpu": {"usable_cpus": cpus}, "accelerators": (gpu(),)},
+                "workload": {
+                    "loaders": (train_loader(num_workers=workers, persistent_workers=False),),
+                    "flags": {"num_threads": threads},
+                    "world_size": ranks,
+                },
+                "lines": tuple(line(kind, line_share) for kind in kinds),
+                "compute": {"achieved_flops_per_s": rate},
+            },
+        )
+    )
