@@ -89,6 +89,11 @@ class StepClock:
         self._owner = threading.get_ident()
 
     @property
+    def owner(self) -> int:
+        """The thread that trains."""
+        return self._owner
+
+    @property
     def phase(self) -> int:
         """The phase on top; readable from the sampler's thread."""
         return self._stack[-1]

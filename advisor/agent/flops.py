@@ -13,7 +13,7 @@ from .clock import StepClock
 
 
 class FlopCount:
-    """`start` at the end of an update, `stop` at the end of the next one."""
+    """`start` and `stop` at the ends of updates."""
 
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
@@ -41,7 +41,7 @@ class FlopCount:
         return True
 
     def stop(self) -> dict[str, int] | None:
-        """FLOPs and bytes per update; None, with the reason in `why`, where nothing was counted."""
+        """FLOPs and bytes of all updates since `start`; None, with the reason in `why`, where nothing was counted."""
         if self._mode is None:
             return None
         mode, self._mode = self._mode, None
@@ -53,7 +53,7 @@ class FlopCount:
             self.why = "no operator with known FLOPs ran"
         if self.why is not None:
             return None
-        return {"flops": self._flops // updates, "bytes": self._bytes // updates}
+        return {"flops": self._flops, "bytes": self._bytes}
 
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
         packet = getattr(func, "_overloadpacket", None)

@@ -14,16 +14,18 @@ FULL = 2
 """The oldest generation: the only one whose collections take long."""
 
 
-class Garbage:
+class GarbageTimer:
     """Times collections through `gc.callbacks`: one call before, one after, and nothing in between."""
 
-    def __init__(self, clock: StepClock) -> None:
-        self._clock = clock
+    def __init__(self, clock: StepClock | None = None) -> None:
+        """With a clock only the thread that trains counts; a collection holds the interpreter's lock in any case."""
+        self._mine = clock.mine if clock is not None else _always
         self._frames = Frames()
         self._begin_ns = 0
         self._spent_ns = 0
         self._collections = 0
         self._lines: dict[Line, list[float]] = {}
+        self.install()
 
     def install(self) -> None:
         if self._seen not in gc.callbacks:
@@ -49,9 +51,9 @@ class Garbage:
 
     def _seen(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
-            self._begin_ns = time.perf_counter_ns() if self._clock.mine() else 0
+            self._begin_ns = time.perf_counter_ns() if self._mine() else 0
             return
-        if not self._begin_ns or not self._clock.mine():
+        if not self._begin_ns or not self._mine():
             return
         spent_ns = time.perf_counter_ns() - self._begin_ns
         self._begin_ns = 0
@@ -61,3 +63,7 @@ class Garbage:
             entry = self._lines.setdefault(self._frames.line(sys._getframe(1)), [0, 0.0])
             entry[0] += 1
             entry[1] += spent_ns / 1e9
+
+
+def _always() -> bool:
+    return True

@@ -47,39 +47,45 @@ def reset_peak_rss() -> bool:
 
 
 class Memory:
-    """What parameters, gradients and optimizers hold, and what forwards keep for backward.
+    """What parameters, gradients and optimizers hold, and what forwards keep for backward."""
 
-    Ask at the end of an update: gradients are there between backward and `zero_grad` only.
-    """
-
-    def __init__(self, models: Iterable[Any], optimizers: Iterable[Any]) -> None:
-        self._models = list(models)
-        self._optimizers = list(optimizers)
+    def __init__(self) -> None:
+        self._activations = Activations()
         self.rss_bytes = rss_bytes
 
-    def report(self) -> dict[str, int | None]:
-        """Bytes by the names of `types.MemoryUse`; None where a tensor would not tell its size."""
-        parameters = _parameters(self._models, self._optimizers)
+    def report(self, models: Iterable[Any], optimizers: Iterable[Any]) -> dict[str, int | None]:
+        """Bytes by the names of `types.MemoryUse`; None where a tensor would not tell its size.
+
+        Ask at the end of an update: gradients are there between backward and `zero_grad` only. `optimizers` may be
+        tuples whose first item is one.
+        """
+        plain = [entry[0] if isinstance(entry, tuple) else entry for entry in optimizers]
+        parameters = _parameters(list(models), plain)
         known = _storages(parameters)
         return {
             "parameters_bytes": _sum(known),
             "gradients_bytes": _sum(_storages([p.grad for p in parameters if p.grad is not None])),
-            "optimizer_bytes": _sum(_storages(_state_tensors(self._optimizers), without=known)),
+            "optimizer_bytes": _sum(_storages(_state_tensors(plain), without=known)),
         }
+
+    def start_activations(self, compiled: bool = False) -> bool:
+        return self._activations.start(compiled)
+
+    def stop_activations(self) -> dict[str, Any]:
+        """`activations_bytes`, and why it is None where it is."""
+        return {"activations_bytes": self._activations.stop(), "why": self._activations.why}
 
 
 class Activations:
     """The most bytes that forwards kept for their backward at one time, from one update.
 
-    Each storage counts once, and parameters do not count at all. What is freed by backward, or recomputed by a
+    Each storage counts once, and trained parameters do not count at all. What is freed by backward, or recomputed by a
     checkpoint, is not held and does not count: with accumulation the largest micro-step counts, not their sum.
     """
 
-    def __init__(self, models: Iterable[Any], optimizers: Iterable[Any] = ()) -> None:
-        self._models = list(models)
-        self._optimizers = list(optimizers)
+    def __init__(self) -> None:
         self._hooks: Any = None
-        self._ledger = _Ledger(set())
+        self._ledger = _Ledger()
         self.why: str | None = None
         """Why there is no number, after a `start` that began none."""
 
@@ -101,7 +107,7 @@ class Activations:
             self.why = None
         if self.why is not None:
             return False
-        self._ledger = _Ledger(set(_storages(_parameters(self._models, self._optimizers)) or ()))
+        self._ledger = _Ledger()
         self._hooks = (self._ledger.pack, self._ledger.unpack)
         autograd._push_saved_tensors_default_hooks(*self._hooks)
         return True
@@ -132,8 +138,7 @@ class Activations:
 class _Ledger:
     """Storages that are kept for backward at the moment."""
 
-    def __init__(self, without: set[int]) -> None:
-        self._without = without
+    def __init__(self) -> None:
         self._kept: dict[int, list[int]] = {}
         self._bytes = 0
         self.peak_bytes = 0
@@ -143,11 +148,11 @@ class _Ledger:
         try:
             key, size = _storage(tensor)
             # Detached: an output that is saved as itself would keep its own graph alive for ever.
-            kept = _Kept(tensor.detach(), self, key)
+            kept = _Kept(tensor.detach(), self, None if _is_parameter(tensor) else key)
         except Exception as error:
             self.failed = self.failed or f"a saved tensor could not be looked at: {error!r}"
             return tensor
-        if key not in self._without:
+        if kept.key is not None:
             entry = self._kept.setdefault(key, [0, size])
             if entry[0] == 0:
                 self._bytes += size
@@ -171,15 +176,23 @@ class _Ledger:
 class _Kept:
     """One tensor kept for backward; its end is the end of the keeping."""
 
-    __slots__ = ("_key", "_ledger", "tensor")
+    __slots__ = ("_ledger", "key", "tensor")
 
-    def __init__(self, tensor: Any, ledger: _Ledger, key: int) -> None:
+    def __init__(self, tensor: Any, ledger: _Ledger, key: int | None) -> None:
         self.tensor = tensor
         self._ledger = ledger
-        self._key = key
+        self.key = key
+        """The storage that is counted; None for a parameter's."""
 
     def __del__(self) -> None:
-        self._ledger.release(self._key)
+        if self.key is not None:
+            self._ledger.release(self.key)
+
+
+def _is_parameter(tensor: Any) -> bool:
+    """A trained leaf, or a view of one: a linear layer keeps the transpose of its weight."""
+    base = tensor._base if tensor._base is not None else tensor
+    return bool(base.is_leaf and base.requires_grad)
 
 
 def _parameters(models: list[Any], optimizers: list[Any]) -> list[Any]:

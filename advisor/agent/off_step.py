@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any, Callable, NamedTuple
 
+from . import dynamo, imports
 from .clock import CHECKPOINT, LOGGING, PHASE_NAMES, StepClock
 from .frames import Frames, Line
 from .patches import Patches
@@ -81,14 +82,14 @@ class OffStep:
         self._wanted = False
         self.on = False
 
-    def install(self, when_imported: Callable[[str, Callable[..., Any]], Any] | None = None) -> None:
-        """Wrap what is imported already, and the rest when it is (`when_imported(name, callback)`)."""
+    def install(self) -> None:
+        """Wrap what is imported already, and the rest when it is."""
         self._wanted = True
         self.resume()
-        if when_imported is not None:
-            for name in {target.module for target in _TARGETS}:
-                if name not in sys.modules:
-                    when_imported(name, functools.partial(self._imported, name))
+        for name in {target.module for target in _TARGETS}:
+            if name not in sys.modules:
+                imports.when_imported(name, functools.partial(self._imported, name))
+        imports.when_imported("torch._dynamo.trace_rules", dynamo.hide)
 
     def suspend(self) -> None:
         """Everything as it was, until `resume`."""

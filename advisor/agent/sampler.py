@@ -36,8 +36,9 @@ class Sampler:
     """Samples one thread at a rate; `take` hands over what was counted since the last one."""
 
     def __init__(self, clock: StepClock, thread_id: int | None = None) -> None:
+        """Without a thread the one that trains is watched, whichever that comes to be."""
         self._clock = clock
-        self._thread_id = thread_id if thread_id is not None else threading.get_ident()
+        self._thread_id = thread_id
         self._frames = Frames()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -50,9 +51,9 @@ class Sampler:
         self.cost_s = 0.0
         """CPU time that the samples took so far."""
 
-    def watch(self, thread_id: int) -> None:
-        """Another thread trains."""
-        self._thread_id = thread_id
+    @property
+    def _watched(self) -> int:
+        return self._thread_id if self._thread_id is not None else self._clock.owner
 
     def start(self, hz: float) -> None:
         """Begin to sample; a rate that is already running is replaced."""
@@ -75,7 +76,7 @@ class Sampler:
         self._restore_switching()
 
     def _shorten_switching(self) -> None:
-        watched = self._thread_id
+        watched = self._watched
         others = [t for t in threading.enumerate() if t.ident != watched and not t.name.startswith(QUIET_THREADS)]
         before_s = sys.getswitchinterval()
         if not others and before_s > SWITCH_INTERVAL_S:
@@ -109,7 +110,7 @@ class Sampler:
         # generator is the script's.
         uneven = random.Random(0)
         while not stop.wait(period_s * uneven.uniform(0.5, 1.5)):
-            self.sample(sys._current_frames().get(self._thread_id))
+            self.sample(sys._current_frames().get(self._watched))
         self.cost_s += time.thread_time() - begin_s
 
     def sample(self, frame: FrameType | None) -> None:
