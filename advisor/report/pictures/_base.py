@@ -106,7 +106,7 @@ class Axis:
 
 def linear(low: float, high: float, start: float, end: float, *, about: int = 5) -> Axis:
     """An axis whose ends and ticks are round numbers."""
-    span = high - low if high > low else abs(high) or 1.0
+    span = high - low if high - low >= LEAST else abs(high) if abs(high) >= LEAST else 1.0
     raw = span / about
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw * 0.999)
