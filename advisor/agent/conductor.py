@@ -160,7 +160,8 @@ class Conductor:
     def _in_flight_updates(self) -> int:
         """Updates that are fed by batches which were fetched before the switch or during the pause."""
         batches: int = self._bench.loaders.in_flight_batches()
-        return math.ceil(batches / max(1.0, self._instruments.micro_steps_per_update()))
+        micro_steps: float = self._instruments.micro_steps_per_update()
+        return math.ceil(batches / max(1.0, micro_steps))
 
     def _begin_counting(self, window: wire.Window) -> None:
         self._instruments.begin(window)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 from .. import wire
 from .bench import Bench
+from .memory import rss_bytes
 from .recorder import Recorder
 
 
 class Instruments:
     """Switched by the conductor: `enter` before settling, `begin` when counting starts, `finish` at its end."""
 
-    def __init__(
-        self, bench: Bench, sampler: Any, memory: Any, garbage: Any, off_step: Any, tracing: Any, on_report: Any
-    ) -> None:
+    def __init__(self, bench: Bench, sampler: Any, garbage: Any, off_step: Any, tracing: Any, on_report: Any) -> None:
         self._bench = bench
         self._sampler = sampler
-        self._memory = memory
         self._garbage = garbage
         self._off_step = off_step
         self._tracing = tracing
@@ -30,7 +27,7 @@ class Instruments:
     def recorder(self) -> Recorder:
         device = self._bench.device
         read_device = device.allocated_bytes if device is not None else None
-        return Recorder(self._memory.rss_bytes, read_device, device)
+        return Recorder(rss_bytes, read_device, device)
 
     def enter(self, window: wire.Window) -> None:
         if window.kind == "bare":
@@ -108,8 +105,3 @@ class Instruments:
         self._bench.loaders.resume()
         self._bench.steps.resume()
         self._bench.roots.resume()
-
-
-def plain(value: Any) -> Any:
-    """A dataclass as what JSON can carry."""
-    return asdict(value)

@@ -163,8 +163,8 @@ class Roots:
                     module.__dict__["_compiled_call_impl"] = root.previous
 
 
-def leading_dimension(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, int]:
-    """Size of the first dimension of the first tensor of a call, and a key that tells one batch from another."""
+def leading_dimension(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, Any]:
+    """Size of the first dimension of the first tensor of a call, and that tensor."""
     for value in (*args, *kwargs.values()):
         inner = value
         if isinstance(inner, dict):
@@ -173,8 +173,8 @@ def leading_dimension(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[in
             inner = inner[0]
         shape = getattr(inner, "shape", None)
         if shape is not None and len(shape):
-            return int(shape[0]), inner.data_ptr() if hasattr(inner, "data_ptr") else id(inner)
-    return None, 0
+            return int(shape[0]), inner
+    return None, None
 
 
 def _closed(module: Any) -> bool:

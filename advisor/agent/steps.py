@@ -35,8 +35,9 @@ class Steps:
         self._closure_depth = 0
         self._restore: list[Callable[[], None]] = []
         self._skipped: list[tuple[Any, Any]] = []
-        self.before_first_step: Callable[[], None] = _nothing
-        """Called before every step while the roots are still sought."""
+        self.before_step: Callable[[], None] = _nothing
+        """Called before every step: whoever seeks the roots learns here what the optimizers own."""
+        self.on_backward: Callable[[], None] = _nothing
         self.closures_seen = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -111,6 +112,7 @@ class Steps:
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
                 clock.micro_step(loss.detach())
                 self._forward_seen = False
+                self.on_backward()
             clock.push(BACKWARD)
             try:
                 return original(tensors, *args, **kwargs)
@@ -154,7 +156,7 @@ class Steps:
         return zero_grad
 
     def _end_by_hand(self) -> None:
-        self.before_first_step()
+        self.before_step()
         self._clock.end_update()
 
     # --- optimizer ----------------------------------------------------------------------------------------------------
@@ -170,7 +172,7 @@ class Steps:
         # The profiling wrapper of torch hands over (self, *args): a closure is the argument behind it.
         if len(args) > 1 or (kwargs and kwargs.get("closure") is not None):
             self.closures_seen = True
-        self.before_first_step()
+        self.before_step()
         clock.push(OPTIMIZER)
 
     def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:

@@ -1,0 +1,302 @@
+"""Puts the agent together in the script's process: nothing of torch is touched before the script has imported it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import time
+import traceback
+import weakref
+from typing import Any
+
+from .. import wire
+from . import imports
+from .bench import Bench
+from .channel import AgentChannel
+from .clock import StepClock, Update
+from .conductor import Conductor, flush_streams
+from .instruments import Instruments
+from .memory import Memory, peak_rss_bytes
+from .roots import Root, Roots, leading_dimension
+from .steps import Steps
+
+BEAT_EVERY_S = 0.5
+ROOT_SEARCH_UPDATES = 6
+"""Updates within which the roots are sought; a level is tried in each."""
+FLUSH_S = 5.0
+
+
+def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
+    """Called before the script's first line."""
+    agent = ScriptAgent(spec, channel)
+    imports.when_imported("torch", agent.torch_imported)
+    agent.start_beating()
+    return agent
+
+
+class ScriptAgent:
+    """One rank's agent: owns the clock and the hooks, and knows how this process ends."""
+
+    def __init__(self, spec: wire.LaunchSpec, channel: AgentChannel) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._origin_s = time.perf_counter()
+        self._rank = int(os.environ.get("RANK", "0") or 0)
+        self._pid = os.getpid()
+        self._ended = False
+        self._first_update_s: float | None = None
+        self._facts_sent = False
+        self.clock = StepClock()
+        self._parts: _Parts | None = None
+
+    # --- set-up -------------------------------------------------------------------------------------------------------
+
+    def torch_imported(self, torch: Any) -> None:
+        """Right after `import torch` has ended in the script."""
+        if self._spec.mode != "probe":
+            return
+        self._parts = _Parts(self, torch)
+        self._channel.send(_ready(self._rank, torch))
+
+    def start_beating(self) -> None:
+        if self._spec.mode == "probe":
+            threading.Thread(target=self._beat, name="advisor-beat", daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._ended:
+            self._channel.send(wire.Beat(self._rank, self.clock.updates, self.clock.events))
+            time.sleep(BEAT_EVERY_S)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def finished(self, exit_code: int) -> None:
+        """The script has ended by itself."""
+        self._last_words("finished", "the script ended", exit_code)
+
+    def crashed(self, _kind: type[BaseException], _error: BaseException, _trace: Any) -> None:
+        """The script has ended with an exception; it has been reported already."""
+        self._last_words("crashed", "the script crashed", 1)
+
+    def leave(self, reason: str) -> None:
+        """End this process at once: no `except`, `finally` or atexit code runs on a half-trained model."""
+        self._say_goodbye(reason, 0)
+        flush_streams()
+        self._channel.flush(FLUSH_S)
+        os._exit(0)
+
+    def _last_words(self, reason: str, why: str, exit_code: int) -> None:
+        if self._ended or self._spec.mode != "probe" or os.getpid() != self._pid:
+            return
+        if self._parts is not None:
+            self._parts.conductor.script_ends(why)
+        self._say_goodbye(reason, exit_code)
+        self._channel.flush(FLUSH_S)
+
+    def _say_goodbye(self, reason: str, exit_code: int) -> None:
+        self._ended = True
+        self.send_facts()
+        self._channel.send(
+            wire.Goodbye(
+                rank=self._rank,
+                reason=reason,
+                updates=self.clock.updates,
+                exit_code=exit_code,
+                first_update_s=self._first_update_s,
+            )
+        )
+
+    # --- between updates ----------------------------------------------------------------------------------------------
+
+    def on_update(self, update: Update) -> None:
+        parts = self._parts
+        assert parts is not None
+        if self._first_update_s is None:
+            # What the update itself took is not start-up; what stood before its first batch is.
+            self._first_update_s = time.perf_counter() - self._origin_s - parts.in_step_s(update)
+        parts.after_update(update)
+        parts.conductor.on_update(update)
+
+    def send_facts(self) -> None:
+        """What the script is made of; a fault in looking is told and harms nothing."""
+        if self._parts is None or not self.clock.updates:
+            return
+        try:
+            self._channel.send(self._parts.facts(self._rank))
+        except Exception:
+            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+
+    def window_reported(self, _window: wire.Window) -> None:
+        if not self._facts_sent:
+            self._facts_sent = True
+            self.send_facts()
+
+    @property
+    def origin_s(self) -> float:
+        return self._origin_s
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def channel(self) -> AgentChannel:
+        return self._channel
+
+
+class _Parts:
+    """Everything that needs torch, wired up once."""
+
+    def __init__(self, agent: ScriptAgent, torch: Any) -> None:
+        from . import device as devices
+        from .facts import FactsCollector
+        from .garbage import Garbage
+        from .loader import LoaderHooks
+        from .off_step import OffStep
+        from .sampler import Sampler
+        from .schedulers import hold_overruns
+        from .tracing import Tracing
+
+        clock = agent.clock
+        self._clock = clock
+        self._agent = agent
+        self.roots = Roots(clock)
+        self.steps = Steps(clock)
+        self.loaders = LoaderHooks(clock)
+        self._counter = _SampleCounter(clock)
+        self._pending_device = devices
+        self.bench = Bench(clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders)
+        self._facts = FactsCollector(clock)
+        off_step = OffStep(clock)
+        sampler = Sampler(clock)
+        garbage = Garbage(clock)
+        garbage.install()
+        self._instruments = Instruments(
+            self.bench,
+            sampler=sampler,
+            garbage=garbage,
+            off_step=off_step,
+            tracing=Tracing(self.bench),
+            on_report=agent.window_reported,
+        )
+        self.conductor = Conductor(
+            self.bench, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
+        )
+        clock.on_update = agent.on_update
+        self.roots.on_training = self._training_forward
+        self.roots.on_evaluation = self.loaders.saw_evaluation_forward
+        self.steps.before_step = self._before_step
+        self.steps.on_backward = self._facts.saw_backward
+        self.steps.install()
+        self.loaders.install()
+        off_step.install(imports.when_imported)
+        self._facts.install()
+        hold_overruns(torch)
+        self._sought = 0
+
+    def _training_forward(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.steps.saw_training_forward()
+        self.loaders.saw_training_forward()
+        if root.owned:
+            if self.loaders.train is None:
+                self._counter.saw(args, kwargs)
+            self._facts.saw_forward(args, kwargs)
+
+    def _before_step(self) -> None:
+        """Before a step while the roots are not known: the optimizer tells whose they are."""
+        if self._sought < ROOT_SEARCH_UPDATES and not self.roots.settled():
+            self._sought += 1
+            self._clock.exclude(lambda: self.roots.seek(self.steps.owned_parameters()))
+            self._open_device()
+
+    def _open_device(self) -> None:
+        """The device is opened once the script has used one itself."""
+        if self.bench.device is not None:
+            return
+        import torch
+
+        device = self._pending_device.open_device(torch)
+        if device is not None:
+            self.bench.device = device
+            self._clock.device = device
+
+    def after_update(self, update: Update) -> None:
+        self._counter.end_update()
+        self._instruments.saw_micro_steps(update.micro_steps)
+        if self._clock.updates == ROOT_SEARCH_UPDATES + 1:
+            self.roots.drop_silent()
+
+    def in_step_s(self, update: Update) -> float:
+        from .clock import FORWARD, OPTIMIZER
+
+        return sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
+
+    def facts(self, rank: int) -> wire.Facts:
+        models = [(root.ref(), root.owned) for root in self.roots.called()]
+        optimizers = self.steps.optimizers()
+        workload = self._facts.workload(
+            models=[model for model, owned in models if owned and model is not None],
+            optimizers=optimizers,
+            loaders=self.loaders.facts(),
+            updates=self._clock.updates,
+        )
+        workload.setdefault("facts", {})["closures"] = "yes" if self.steps.closures_seen else "no"
+        memory: dict[str, Any] = dict(
+            Memory(
+                [model for model, _owned in models if model is not None],
+                [optimizer for optimizer, _record, _main in optimizers],
+            ).report()
+        )
+        memory["host_peak_bytes"] = peak_rss_bytes()
+        return wire.Facts(rank=rank, workload=workload, memory=memory)
+
+
+class _SampleCounter:
+    """Samples where no loader delivers them: the leading dimension of what the trained model is called with.
+
+    The same tensor seen again within an update (a closure, a full batch, several backwards) is not counted twice.
+    """
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self._seen: list[weakref.ref[Any]] = []
+
+    def saw(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        count, tensor = leading_dimension(args, kwargs)
+        if count is None or any(ref() is tensor for ref in self._seen):
+            return
+        self._seen.append(weakref.ref(tensor))
+        self._clock.add_samples(count)
+
+    def end_update(self) -> None:
+        self._seen.clear()
+
+
+def _ready(rank: int, torch: Any) -> wire.Ready:
+    accelerator = getattr(torch, "accelerator", None)
+    return wire.Ready(
+        rank=rank,
+        torch=str(torch.__version__),
+        packages=_packages(),
+        cuda=torch.version.cuda,
+        rocm=getattr(torch.version, "hip", None),
+        accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
+    )
+
+
+PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
+
+
+def _packages() -> dict[str, str]:
+    """Versions of the packages that a training's speed may hang on, where they are installed."""
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found["implementation"] = sys.implementation.name
+    return found

@@ -1,0 +1,219 @@
+"""The command line: argv → api → print. The only place that prints results and the only `sys.exit`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import AdvisorError, ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .types import Profile
+
+PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+"""What stands behind the script is the script's, whatever it looks like."""
+
+app = typer.Typer(
+    name="advisor",
+    help="Finds what makes a PyTorch training script slow, without an edit to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script (with -m: the module).")]
+Args = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The script's own, untouched.")]
+Module = Annotated[bool, typer.Option("-m", help="SCRIPT is a module's name, as in `python -m`.")]
+Python = Annotated[str | None, typer.Option("--python", metavar="PATH", help="Interpreter of the script; needs torch.")]
+Isolation = Annotated[
+    str, typer.Option("--isolation", metavar="TIER", help="auto, overlay, landlock; copy or none: unprotected.")
+]
+Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page to look at.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"advisor {__version__}")
+        raise typer.Exit
+
+
+@app.command(context_settings=PASS_THROUGH)
+def profile(
+    script: Script,
+    args: Args = None,
+    module: Module = False,
+    python: Python = None,
+    isolation: Isolation = "auto",
+    runs: Runs = None,
+    json_output: Json = False,
+    html: Html = None,
+    budget: Annotated[float, typer.Option("--budget", metavar="SECONDS", help="Of measuring.", min=1.0)] = 26.0,
+    start_limit: Annotated[
+        float | None, typer.Option("--start-limit", metavar="SECONDS", help="Until the first update.", min=1.0)
+    ] = None,
+    no_progress_limit: Annotated[
+        float | None, typer.Option("--no-progress-limit", metavar="SECONDS", help="Until it counts as hung.", min=1.0)
+    ] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option("--memory-limit", metavar="GIB", help="Of all the script's processes.", min=0.01)
+    ] = None,
+    trackers: Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")] = False,
+) -> None:
+    """Run SCRIPT for a short while, unmodified, and say what holds it back."""
+    from . import api
+
+    found = api.profile(
+        script,
+        args or [],
+        module=module,
+        python=python,
+        isolation=isolation,
+        runs=runs,
+        budget_s=budget,
+        start_limit_s=start_limit,
+        no_progress_limit_s=no_progress_limit,
+        memory_limit_bytes=int(memory_limit * 2**30) if memory_limit is not None else None,
+        trackers_offline=not trackers,
+        progress=_progress(),
+    )
+    _show_profile(found, json_output, html)
+    raise typer.Exit(_exit_code(found))
+
+
+@app.command()
+def hardware(
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure the peaks (about 15 s).")] = False,
+    python: Python = None,
+    json_output: Json = False,
+) -> None:
+    """What is here, what limits it, what is set up wrong."""
+    from . import api
+    from . import hardware as machines
+
+    found = api.hardware(calibrate=calibrate, python=python)
+    if json_output:
+        _print_json(machines.as_json(found))
+    else:
+        machines.render(found, _console())
+
+
+@app.command()
+def report(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, an id or its beginning, or a folder.")
+    ] = "latest",
+    runs: Runs = None,
+    json_output: Json = False,
+    html: Html = None,
+) -> None:
+    """Show a stored run again."""
+    from . import api
+
+    _show_profile(api.load_profile(run, runs=runs), json_output, html)
+
+
+@app.command()
+def explain(
+    name: Annotated[str | None, typer.Argument(metavar="[RULE]", help="A rule's id; none lists them.")] = None,
+) -> None:
+    """What a rule looks at, its thresholds, its source."""
+    from . import rules
+
+    if name is None:
+        for rule in rules.all_rules():
+            typer.echo(f"{rule.id:24} {rule.title}")
+        return
+    typer.echo(rules.explain(rules.get(name)))
+
+
+def main() -> None:
+    """Entry of the `advisor` command; every end has its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
+        code = app(standalone_mode=False)
+    except AdvisorError as error:
+        typer.echo(f"advisor: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("advisor: interrupted", err=True)
+        code = ExitCode.INTERRUPTED
+    except _Terminated:
+        typer.echo("advisor: terminated", err=True)
+        code = ExitCode.TERMINATED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = ExitCode.OK
+    except Exception as error:
+        code = _usage_or_raise(error)
+    sys.exit(int(code or 0))
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: everything that is open is closed on its way out."""
+
+
+def _terminated(_signal: int, _frame: Any) -> None:
+    raise _Terminated
+
+
+def _usage_or_raise(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return ExitCode.USAGE
+
+
+def _show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
+    from . import report as reports
+
+    if html is not None:
+        from .store import write_atomic
+
+        write_atomic(html, reports.as_page(found).encode())
+        typer.echo(f"advisor: wrote {html}", err=True)
+    if json_output:
+        _print_json(reports.profile_json(found))
+    else:
+        reports.render_profile(found, _console())
+
+
+def _exit_code(found: Profile) -> int:
+    if found.failure is None or found.steps is not None:
+        return ExitCode.OK
+    return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _progress() -> Any:
+    from .progress import SILENT
+
+    if not sys.stderr.isatty():
+        return SILENT
+    from .report import LiveProgress
+
+    return LiveProgress()
