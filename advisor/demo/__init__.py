@@ -1,0 +1,1 @@
+"""A small real training that ships with the package, for `advisor demo`."""
