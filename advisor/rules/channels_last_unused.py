@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, ModelFacts
-from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule, Threshold
 from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
 from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction, percent
 
@@ -23,15 +23,14 @@ def judge(evidence: Evidence) -> Judgement:
     share = compute_share(evidence)
     if share < MIN_COMPUTE_SHARE or (overhead_fraction(evidence) or 0.0) > MAX_OVERHEAD:
         return None
-    saved = share * FORMAT_SAVES
     return Hit(
         share=share,
-        severity="warning" if _has_tensor_cores(evidence) and saved >= WARNING_SHARE else "info",
+        severity="warning" if _has_tensor_cores(evidence) else "info",
         evidence="A network of convolutions in the default memory format; forward and backward are "
         f"{percent(share)} of the loop.",
         advice="`model.to(memory_format=torch.channels_last)`, and the same for the images: what it gives depends "
         "on the network, so measure it.",
-        ceiling=Ceiling.from_share(saved, high=share * FORMAT_SAVES_AT_MOST),
+        ceiling=Ceiling.from_share(share * FORMAT_SAVES, high=share * FORMAT_SAVES_AT_MOST),
     )
 
 
@@ -73,7 +72,6 @@ RULE = Rule(
         Threshold(
             name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="the format changes nothing where calls are the cost"
         ),
-        Threshold(name="WARNING_SHARE", value=WARNING_SHARE, reason="on tensor cores only; elsewhere it stays a hint"),
     ),
     source="PyTorch's tutorial on channels last.",
     url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",

@@ -114,7 +114,7 @@ def test_a_debugging_switch_is_not_also_called_overhead() -> None:
         steps={"mean_s": 0.006},
         trace={"torch_calls_per_update": 700.0, "kernel_median_s": 4e-6},
         what_ifs=what_if("micro_batch_doubled", 1.9),
-        epoch_end={"seconds": {"evaluation": 0.1}},
+        epoch_end={"seconds": {"evaluation": 0.1, "checkpoint": 0.01}},
     )
     assert found_rules(evidence) == ["debug_mode"]
 
