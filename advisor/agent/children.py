@@ -37,6 +37,8 @@ def _work_of(process: Any) -> str:
     target = getattr(process, "_target", None)
     if target is None:
         target = type(process).run
+    if getattr(target, "__module__", None) == "torch.multiprocessing.spawn":
+        target = process._args[0]  # what the script gave to torch.multiprocessing.spawn
     while isinstance(target, functools.partial):
         target = target.func
     name = getattr(target, "__qualname__", None) or type(target).__qualname__

@@ -91,14 +91,9 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
             network.watch(channel)
             if spec.trackers_offline:
                 trackers.put_offline(channel)
-        from .hooks import prepare  # type: ignore[import-not-found, unused-ignore]
+        from .hooks import prepare
 
-        agent: Agent = prepare(spec, channel)
-        return agent
-    except ModuleNotFoundError as error:
-        if error.name != f"{__package__}.hooks":
-            raise
-        return _NoAgent()
+        return prepare(spec, channel)
     except Exception:
         import traceback
 
