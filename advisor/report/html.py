@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from ..types import OFF_STEP, PHASES, Finding, Profile
 from . import pictures, words
-from .circumstances import hardware_line, overhead_line
+from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, overhead_line
 from .verdict import Verdict, little_data, verdict_of
 
 _HERE = Path(__file__).resolve().parent
@@ -197,6 +197,13 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         steps = profile.steps
         counted = f"{words.plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
         facts.append(("Updates", f"{counted}; samples from {steps.samples_from}"))
+    optional = (
+        ("Start-up", None if profile.start_up_s is None else words.duration(profile.start_up_s)),
+        ("End of an epoch", epoch_end_line(profile)),
+        ("Loader", None if profile.loader is None else loader_line(profile.loader)),
+        ("Memory", None if profile.memory is None else memory_line(profile.memory)),
+    )
+    facts += [(name, text) for name, text in optional if text]
     facts.append(
         ("Isolation", f"{words.one_line(profile.isolation.name)}: {words.one_line(profile.isolation.promise)}")
     )

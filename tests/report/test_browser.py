@@ -94,7 +94,7 @@ def corner(picture: Path) -> tuple[int, ...]:
 
 
 def probed(page: str, script: str, *, width: int = 1200) -> str:
-    """The page in a frame of that width, without its own policy, and a script that writes what it sees into the title."""
+    """The page in a frame of that width, without its policy, and a script that writes what it sees into the title."""
     inner = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page)
     return (
         f'<!DOCTYPE html><title>none</title><iframe style="width:{width}px;height:900px;border:0" '

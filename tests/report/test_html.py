@@ -70,6 +70,9 @@ def test_the_page_says_what_the_terminal_says() -> None:
         "advisor tune train.py --epochs 3",
         "wandb was put offline",
         "low_mfu: the peak of this CPU is not known",
+        "End of an epoch evaluation 310 ms, checkpoints 40.0 ms (the epoch was ended early for the look)",
+        "Loader fetch 66.0 ms, collate 6.00 ms an update, 0 workers; drained alone 72.0 ms",
+        "Memory parameters 45.0 MiB, gradients 45.0 MiB, optimizer state 90.0 MiB",
     ):
         assert piece in text
 

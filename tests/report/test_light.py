@@ -1,0 +1,21 @@
+"""What `advisor --help` pays for this part: next to nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_importing_the_part_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, advisor.report, advisor.store, advisor.stats, advisor.progress\n"
+        "print([name for name in ('rich', 'jinja2', 'pydantic', 'torch', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_name_that_is_promised_is_there() -> None:
+    import advisor.report
+
+    assert all(getattr(advisor.report, name) is not None for name in advisor.report.__all__)
