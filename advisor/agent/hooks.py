@@ -151,7 +151,7 @@ class _Parts:
     def __init__(self, agent: ScriptAgent, torch: Any) -> None:
         from . import device as devices
         from .facts import FactsCollector
-        from .garbage import Garbage
+        from .garbage import GarbageTimer
         from .loader import LoaderHooks
         from .off_step import OffStep
         from .sampler import Sampler
@@ -170,7 +170,7 @@ class _Parts:
         self._facts = FactsCollector(clock)
         off_step = OffStep(clock)
         sampler = Sampler(clock)
-        garbage = Garbage(clock)
+        garbage = GarbageTimer(clock)
         garbage.install()
         self._instruments = Instruments(
             self.bench,
@@ -190,7 +190,7 @@ class _Parts:
         self.steps.on_backward = self._facts.saw_backward
         self.steps.install()
         self.loaders.install()
-        off_step.install(imports.when_imported)
+        off_step.install()
         self._facts.install()
         hold_overruns(torch)
         self._sought = 0
@@ -243,10 +243,7 @@ class _Parts:
         )
         workload.setdefault("facts", {})["closures"] = "yes" if self.steps.closures_seen else "no"
         memory: dict[str, Any] = dict(
-            Memory(
-                [model for model, _owned in models if model is not None],
-                [optimizer for optimizer, _record, _main in optimizers],
-            ).report()
+            Memory().report([model for model, _owned in models if model is not None], optimizers)
         )
         memory["host_peak_bytes"] = peak_rss_bytes()
         return wire.Facts(rank=rank, workload=workload, memory=memory)

@@ -6,7 +6,7 @@ from typing import Any
 
 from .bench import Bench
 from .flops import FlopCount
-from .memory import Activations, Memory
+from .memory import Memory
 from .trace import Tracer
 
 
@@ -15,7 +15,7 @@ class Tracing:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._activations: Activations | None = None
+        self._memory = Memory()
         self._tracer = Tracer(bench.clock)
         self._flops = FlopCount(bench.clock)
         self._updates_before = 0
@@ -23,8 +23,7 @@ class Tracing:
     def start(self) -> None:
         compiled = self._compiled()
         self._updates_before = self._bench.clock.updates
-        self._activations = Activations(self._models(), self._optimizers())
-        self._activations.start(compiled)
+        self._memory.start_activations(compiled)
         self._flops.start(compiled)
         self._tracer.start(compiled)
 
@@ -32,9 +31,8 @@ class Tracing:
         """What the window reports as its `extra`; per update."""
         self._tracer.stop()
         counted = self._flops.stop()
-        activations, self._activations = self._activations, None
-        memory = dict(Memory(self._models(), self._optimizers()).report())
-        memory["activations_bytes"] = activations.stop() if activations is not None else None
+        activations = self._memory.stop_activations()
+        memory = {**self._memory.report(self._models(), self._bench.steps.optimizers()), **activations}
         updates = max(1, self._bench.clock.updates - self._updates_before)
         extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
         if counted is not None:
@@ -44,9 +42,6 @@ class Tracing:
 
     def _models(self) -> list[Any]:
         return [model for root in self._bench.roots.called() if (model := root.ref()) is not None]
-
-    def _optimizers(self) -> list[Any]:
-        return [optimizer for optimizer, _record, _main in self._bench.steps.optimizers()]
 
     def _compiled(self) -> bool:
         """Whether a root runs compiled code: operators inside it cannot be seen without compiling it anew."""
