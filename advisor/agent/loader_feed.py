@@ -7,30 +7,56 @@ from typing import Any, Callable
 from .loader_record import LoaderRecord
 from .stream import IndexStream
 
+FEED = "_advisor_feed"
+"""Where a script's iterator keeps its feed; iterators cannot be pickled, so nothing of it is ever saved."""
+
 
 class Feed:
     """Kept by the script's iterator itself, so it lives exactly as long. It never points back at the iterator."""
 
-    __slots__ = ("board", "ended", "first", "foreign", "inner", "loader", "own_ended", "record", "settings", "stream")
+    __slots__ = (
+        "board",
+        "ended",
+        "first",
+        "foreign",
+        "inner",
+        "inner_board",
+        "loader",
+        "own_ended",
+        "plan",
+        "record",
+        "size",
+        "stream",
+        "version",
+    )
 
     def __init__(self, record: LoaderRecord, loader: Any, foreign: bool = False) -> None:
         self.record = record
         self.loader = loader
         """A bare copy, as the script wrote it: the loader itself may be gone while its iterator is read."""
         self.stream: IndexStream | None = None
+        """Of the script's own iterator; an inner one draws from it too, unless the dataset is iterable."""
         self.board: Any = None
         self.inner: Any = None
         """The iterator that fetches in place of the script's own; None where the own one does."""
-        self.settings: Any = None
-        """What the present fetcher was made for; None is as written."""
+        self.inner_board: Any = None
+        self.plan: Any = None
+        """The settings that `inner` was built for; None is as written."""
+        self.size: int | None = None
+        """Micro batch asked for; None is as written."""
+        self.version = 0
+        """Of the switch that this feed has followed."""
         self.first = True
         """The next batch is the first since workers were started or an epoch began."""
         self.ended = False
-        """Ended by us: nothing more comes until it is reset."""
+        """Nothing more comes until it is reset."""
         self.own_ended = False
-        """The script's own workers are gone; what it wrote is done by an inner iterator of the same settings."""
+        """The script's own workers are gone, or were never started; what was written is done by an inner iterator."""
         self.foreign = foreign
         """An iterator class that is not torch's own: timed and counted, never switched."""
+
+    def fetcher(self, iterator: Any) -> Any:
+        return self.inner if self.inner is not None else iterator
 
     def next_batch(self, iterator: Any, fetch: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The next batch, and the index it was made of (None where that says nothing)."""

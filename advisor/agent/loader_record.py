@@ -9,7 +9,7 @@ import weakref
 from types import FrameType
 from typing import Any
 
-from .loader_times import TOTALS, Board, start_method
+from .loader_times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, FETCHES, TOTALS, Board, start_method
 from .replay import Replay
 
 LOADER_ATTRIBUTES = (
@@ -47,6 +47,8 @@ class LoaderRecord:
         self.loader = weakref.ref(loader)
         self.iterator: weakref.ref[Any] | None = None
         """The script's iterator that was read last."""
+        self.reader = 0
+        """The thread that read it last."""
         self.signature = signature_of(loader, where)
         self.facts = facts_of(loader)
         self.role = UNUSED
@@ -56,7 +58,7 @@ class LoaderRecord:
         self.ordinary_wait_ns: float | None = None
         """Running mean of the waits that were no epoch's first."""
         self.pending_samples = 0
-        """Delivered before it was known what the loader is for."""
+        """Delivered since the last forward, while this was not the loader whose samples count."""
         self.samples_from: str | None = None
         self.samples_known = True
         self.batches = 0
@@ -68,6 +70,7 @@ class LoaderRecord:
         self._boards: list[tuple[weakref.ref[Any], Board]] = []
         self._folded = [0] * len(TOTALS)
         self._blind = False
+        self._taken = [0] * (4 + len(TOTALS))
 
     @property
     def gone(self) -> bool:
@@ -92,6 +95,26 @@ class LoaderRecord:
         if self._blind or any(not board.seen for _, board in self._boards):
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
+
+    def take_sums(self, workers: int | None) -> dict[str, Any]:
+        """The fields of `wire.LoaderSums` since the last call; `workers` are those that fetch now."""
+        work = self.work()
+        totals = [self.batches, self.samples, self.restarts, self.restart_ns, *(work or [0] * len(TOTALS))]
+        batches, samples, restarts, restart_ns, *spent = (now - then for now, then in zip(totals, self._taken))
+        self._taken = totals
+        seen = work is not None and spent[FETCHES] > 0
+        return {
+            "batches": batches,
+            "samples": samples if self.samples_known else None,
+            "workers": int(self.facts["num_workers"] if workers is None else workers),
+            "fetch_s": spent[FETCH_NS] / 1e9 if seen else None,
+            "fetch_cpu_s": spent[FETCH_CPU_NS] / 1e9 if seen else None,
+            "collate_s": spent[COLLATE_NS] / 1e9 if seen else None,
+            "transfer_s": None,
+            "restarts": restarts,
+            "restart_s": restart_ns / 1e9,
+            "duplicates_fraction": self.duplicates_fraction,
+        }
 
     def _fold(self) -> None:
         alive = []
