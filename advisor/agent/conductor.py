@@ -186,6 +186,7 @@ class Conductor:
         watched = self._instruments.finish(window)
         columns = recorder.columns() if recorder is not None else _no_columns()
         self._leave_window(window)
+        self._instruments.before_report(window)
         self._channel.send(
             wire.WindowDone(
                 rank=self._rank,
@@ -198,7 +199,6 @@ class Conductor:
                 **watched,
             )
         )
-        self._instruments.after_report(window)
 
     def _leave_window(self, window: wire.Window) -> None:
         what_if, self._what_if = self._what_if, None

@@ -71,7 +71,8 @@ class Instruments:
         if window.kind == "bare":
             self._resume()
 
-    def after_report(self, window: wire.Window) -> None:
+    def before_report(self, window: wire.Window) -> None:
+        """What the controller must know when it reads the report: the plan goes on from there."""
         self._on_report(window)
 
     def samples_from(self) -> str:

@@ -140,8 +140,13 @@ class Session:
         """The life ended before the plan: the window it died in is charged with it, the rest waits for a next life."""
         rest = batch.missing()
         failure = life.record.failure
-        if failure is not None and rest:
-            blamed = wire.WindowRefused(0, rest[0].id, failure.kind, failure.message)
+        goodbye = life.record.goodbye
+        stumbled = goodbye is not None and goodbye.reason not in ("finished", "crashed")
+        if (failure is not None or stumbled) and rest:
+            kind, message = (
+                (failure.kind, failure.message) if failure else ("refused", "advisor itself stumbled over it")
+            )
+            blamed = wire.WindowRefused(0, rest[0].id, kind, message)
             self.result.outcomes[blamed.id] = blamed
             self.result.life_of[blamed.id] = life.record.number
             rest = rest[1:]
