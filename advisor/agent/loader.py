@@ -54,6 +54,8 @@ class LoaderHooks:
         self._switch = Switch(self._build_fetcher)
         self.inert = False
         self._suspended = False
+        self.late_refusal: str | None = None
+        """Why settings were given up when it was their turn (the loader is as written since then); else None."""
         self.hold_ends = False
         """While True a training loader that ends begins its next epoch by itself."""
 
@@ -69,6 +71,7 @@ class LoaderHooks:
     def close(self) -> None:
         """Take all wrappers off again; iterators that are in use go on as torch made them."""
         self.inert = True
+        self._switch.close()
         self._patches.restore()
 
     def suspend(self) -> None:
@@ -150,10 +153,13 @@ class LoaderHooks:
         loader = feed.loader if feed is not None else record.loader()
         if feed is not None and feed.foreign:
             raise Refused(f"{type(iterator).__module__}.{type(iterator).__qualname__} is no iterator of torch's own")
-        if settings and loader is not None:
+        if settings and loader is None:
+            raise Refused("the loader that fed the training is gone, and no other has been read since")
+        if settings:
             refuse_settings(loader, settings)
         before = self._switch.wanted
         self._switch.want(settings)
+        self.late_refusal = None
         if feed is None or feed.ended or record.reader != threading.get_ident():
             return  # whoever reads next does the rest
         try:
@@ -183,6 +189,7 @@ class LoaderHooks:
         thread = threading.get_ident()
         if thread in self.busy:
             return self._next(iterator)
+        feed.record.reader = thread
         if self._suspended:
             return self._supply(iterator, feed)[0]
         record, clock = feed.record, self._clock
@@ -215,12 +222,20 @@ class LoaderHooks:
             self._end_asked = False
             self._switch.end(feed, iterator)
             raise StopIteration
-        feed.record.reader = threading.get_ident()
         if feed.version != self._switch.version:
-            self._restarting(feed, functools.partial(self._switch.follow, feed, iterator), begins=feed.first)
+            self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=feed.first)
         if self._replaying:
             return self._replayed(iterator, feed)
         return (*self._next_or_next_epoch(iterator, feed), None)
+
+    def _follow_late(self, feed: Feed, iterator: Any) -> None:
+        """Settings that could not be tried when they were asked for must not end the script."""
+        try:
+            self._switch.follow(feed, iterator)
+        except Refused as refusal:
+            self.late_refusal = str(refusal)
+            self._switch.want({})
+            self._switch.follow(feed, iterator)
 
     def _next_or_next_epoch(self, iterator: Any, feed: Feed) -> tuple[Any, Any]:
         try:

@@ -6,6 +6,7 @@ the script's own is parked, its workers alive and idle, and goes on when it is i
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, Callable, NamedTuple
 
 from .loader_feed import Feed
@@ -186,11 +187,11 @@ class Switch:
     def end(self, feed: Feed, iterator: Any) -> None:
         """The script's epoch ends here, whatever is in flight."""
         inner, feed.inner, feed.ended = feed.inner, None, True
-        loader_lives = feed.record.loader() is not None
-        if inner is not None and inner._num_workers and inner._persistent_workers and loader_lives and feed.plan:
-            if self._idle is not None:
-                self._retire(self._idle[2])
+        loader = feed.record.loader()
+        if inner is not None and inner._num_workers and inner._persistent_workers and loader is not None and feed.plan:
+            self.close()
             self._idle = (feed.plan, feed.record, inner)
+            weakref.finalize(loader, _close, weakref.ref(self), weakref.ref(inner)).atexit = False
         else:
             self._retire(inner)
         if feed.loader.num_workers and not feed.loader.persistent_workers and not feed.own_ended and not feed.foreign:
@@ -236,6 +237,13 @@ class Switch:
     def _retire(inner: Any) -> None:
         if inner is not None and inner._num_workers:
             inner._shutdown_workers()
+
+
+def _close(reference: weakref.ref[Switch], inner: weakref.ref[Any]) -> None:
+    """The loader is gone, and so are the workers that waited for its next epoch."""
+    switch = reference()
+    if switch is not None and switch._idle is not None and switch._idle[2] is inner():
+        switch.close()
 
 
 def refill(fetcher: Any) -> None:
