@@ -108,7 +108,7 @@ def test_too_few_values_are_never_called_steady() -> None:
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.4, 0.7])
-@pytest.mark.parametrize("count", [60, 200])
+@pytest.mark.parametrize("count", [20, 60, 200])
 def test_rate_interval_holds_the_truth_under_autocorrelation(correlation: float, count: int) -> None:
     random_numbers = random.Random(5)
     inside = 0

@@ -234,8 +234,21 @@ def test_a_hostile_first_line_is_one_clear_error(tmp_path: Path, name: str) -> N
 def test_a_file_too_large_to_be_a_profile_is_not_read_whole(tmp_path: Path) -> None:
     with (tmp_path / "profile.json").open("wb") as file:
         file.truncate(10 * 2**30)
-    with pytest.raises(StorageError, match="larger than"):
-        store.load_profile(tmp_path)
+    code = (
+        "import resource, sys; from pathlib import Path; from advisor import store, errors\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 * 2**30, 2 * 2**30))\n"
+        "try: store.load_profile(Path(sys.argv[1]))\n"
+        "except errors.StorageError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "larger than the 67,108,864 bytes" in done.stdout, done.stderr
 
 
 def test_a_pipe_in_the_place_of_a_profile_is_not_waited_for(tmp_path: Path) -> None:
@@ -394,6 +407,26 @@ def test_no_flip_ever_changes_a_record(tmp_path: Path) -> None:
 def test_a_record_too_large_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="at most 1,048,576"):
         store.append_record(tmp_path / "trials.jsonl", {"text": "x" * 2**21})
+
+
+def test_a_writer_waits_for_its_turn(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "trials.jsonl"
+    before = written(path, 2)
+    code = (
+        "import sys; from pathlib import Path; from advisor.store import append_record\n"
+        "print('ready', flush=True); append_record(Path(sys.argv[1]), {'number': 2})"
+    )
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        writer = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=REPOSITORY, stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(timeout=0.5)
+        assert path.read_bytes() == before
+    writer.communicate(timeout=60)
+    assert len(store.read_records(path).records) == 3
 
 
 def test_writers_in_several_processes_take_turns(tmp_path: Path) -> None:

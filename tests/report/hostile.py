@@ -9,6 +9,8 @@ from typing import Any
 
 from advisor.types import Profile
 
+from . import sample
+
 TEXT = (
     "</style></title><script>fetch('https://evil.example/x')</script><img src=//evil.example/y onerror=alert(1)>"
     "\x1b]0;hi\x07\x1b[31m\u202e\r\nnext\x00 {{ 7*7 }}"
@@ -45,3 +47,8 @@ def with_text(profile: Profile) -> Profile:
 def with_numbers(profile: Profile, number: Callable[[float], float]) -> Profile:
     result: Profile = changed(profile, number=number)
     return result
+
+
+def everywhere() -> Profile:
+    """A failed run with findings, windows and what-ifs: hostile text in every place that a face shows."""
+    return with_text(dataclasses.replace(sample.input_bound(), failure=sample.crashed().failure))
