@@ -63,7 +63,7 @@ class Feed:
         fetcher = self.inner if self.inner is not None else iterator
         stream = self.stream
         if stream is None or not stream.keeps:
-            return fetch(fetcher), None
+            return self._next_of_iterable(fetcher, fetch), None
         tasks = None if getattr(fetcher, "_in_order", True) else list(fetcher._task_info)
         try:
             batch = fetch(fetcher)
@@ -77,6 +77,17 @@ class Feed:
         gone = next((place for place, task in enumerate(tasks) if task not in fetcher._task_info), 0)
         return batch, stream.delivered(gone)
 
+    def _next_of_iterable(self, fetcher: Any, fetch: Callable[[Any], Any]) -> Any:
+        duplicates = self.record.duplicates
+        if self.foreign or self.workers < 2 or duplicates.enough:
+            return fetch(fetcher)
+        sent_to = workers_of_tasks(fetcher)
+        batch = fetch(fetcher)
+        worker = sent_to.get(fetcher._rcvd_idx - 1)
+        if worker is not None:
+            duplicates.saw(worker, batch)
+        return batch
+
     @property
     def workers(self) -> int:
         """Of the iterator that fetches now."""
@@ -85,6 +96,11 @@ class Feed:
     @property
     def iterable(self) -> bool:
         return bool(self.record.facts["iterable"])
+
+
+def workers_of_tasks(fetcher: Any) -> dict[int, int]:
+    """Task to worker, of what is in flight; the task that was delivered last is the one before `_rcvd_idx`."""
+    return {task: info[0] for task, info in fetcher._task_info.items()}
 
 
 def _forget_failed(stream: IndexStream, fetcher: Any) -> None:

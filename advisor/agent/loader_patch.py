@@ -14,10 +14,10 @@ from .loader_times import FetchTimes, drop_own_frames
 from .patches import Patches
 
 if TYPE_CHECKING:
-    from .loader import LoaderHooks
+    from .loader_delivery import Deliveries
 
 
-def install(hooks: LoaderHooks, patches: Patches, times: FetchTimes) -> Callable[[Any], Any]:
+def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[[Any], Any]:
     """Put all wrappers in place; returns torch's own `__next__`."""
     from torch.utils.data import dataloader
     from torch.utils.data._utils import fetch
@@ -38,7 +38,7 @@ def install(hooks: LoaderHooks, patches: Patches, times: FetchTimes) -> Callable
     return original
 
 
-def _next(hooks: LoaderHooks, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(original)
     def __next__(iterator: Any) -> Any:  # noqa: N807
         feed = iterator.__dict__.get(FEED)
@@ -53,7 +53,7 @@ def _next(hooks: LoaderHooks, original: Callable[[Any], Any]) -> Callable[[Any],
     return __next__
 
 
-def _loader_init(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[..., None]:
+def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init__(loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         if not hooks.inert:
@@ -67,7 +67,7 @@ def _loader_init(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[
     return __init__
 
 
-def _iterator_init(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[..., None]:
+def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         if hooks.inert or threading.get_ident() in hooks.busy:
@@ -82,7 +82,7 @@ def _iterator_init(hooks: LoaderHooks, original: Callable[..., None]) -> Callabl
     return __init__
 
 
-def _base_init(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[..., None]:
+def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(iterator, loader, *args, **kwargs)
@@ -98,7 +98,7 @@ def _base_init(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[..
     return __init__
 
 
-def _base_reset(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[..., None]:
+def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def _reset(iterator: Any, *args: Any, **kwargs: Any) -> None:
         original(iterator, *args, **kwargs)
@@ -108,7 +108,7 @@ def _base_reset(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[.
     return _reset
 
 
-def _workers_reset(hooks: LoaderHooks, original: Callable[..., None]) -> Callable[..., None]:
+def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def _reset(iterator: Any, *args: Any, **kwargs: Any) -> None:
         reset = functools.partial(original, iterator, *args, **kwargs)
@@ -125,7 +125,7 @@ def _workers_reset(hooks: LoaderHooks, original: Callable[..., None]) -> Callabl
     return _reset
 
 
-def _shutdown_workers(hooks: LoaderHooks, original: Callable[[Any], None]) -> Callable[[Any], None]:
+def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(original)
     def _shutdown_workers(iterator: Any, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
         feed = iterator.__dict__.get(key)

@@ -9,6 +9,7 @@ import weakref
 from types import FrameType
 from typing import Any
 
+from .duplicates import Duplicates
 from .loader_times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, FETCHES, TOTALS, Board, start_method
 from .replay import Replay
 
@@ -66,7 +67,7 @@ class LoaderRecord:
         self.restarts = 0
         self.restart_ns = 0
         self.replay = Replay()
-        self.duplicates_fraction: float | None = None
+        self.duplicates = Duplicates()
         self._boards: list[tuple[weakref.ref[Any], Board]] = []
         self._folded = [0] * len(TOTALS)
         self._blind = False
@@ -113,7 +114,7 @@ class LoaderRecord:
             "transfer_s": None,
             "restarts": restarts,
             "restart_s": restart_ns / 1e9,
-            "duplicates_fraction": self.duplicates_fraction,
+            "duplicates_fraction": self.duplicates.fraction,
         }
 
     def _fold(self) -> None:
@@ -133,7 +134,7 @@ class LoaderRecord:
             "role": self.role,
             **self.facts,
             "where": self.where,
-            "duplicates_fraction": self.duplicates_fraction,
+            "duplicates_fraction": self.duplicates.fraction,
         }
 
 

@@ -1,0 +1,120 @@
+"""Reading beside the script without a trace: random states, and samplers that are not the script's own."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+import sys
+from collections.abc import Iterator
+from types import GeneratorType
+from typing import Any
+
+from .refused import Refused
+
+SEARCH_DEPTH = 4
+"""Attributes of attributes: dataset, its transform, the steps of the transform, their generators."""
+
+SEARCH_OBJECTS = 500
+"""A dataset that holds a tree of objects is not walked through to its end."""
+
+
+@contextlib.contextmanager
+def untouched_random_states(*owners: Any) -> Iterator[None]:
+    """What is drawn inside is as if it had not been: the global states, and generators that the owners hold."""
+    import torch
+
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    held = [(generator, _state_of(generator)) for owner in owners for generator in _generators(owner)]
+    try:
+        yield
+    finally:
+        torch.set_rng_state(torch_state)
+        random.setstate(python_state)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+        for generator, state in held:
+            _set_state(generator, state)
+
+
+def private_sampler(sampler: Any) -> Any:
+    """A sampler that draws the same kind of order and shares no state with the script's.
+
+    Raises Refused where reading it would take indices away from the script.
+    """
+    if isinstance(sampler, GeneratorType) or hasattr(type(sampler), "__next__"):
+        raise Refused(
+            f"{type(sampler).__name__} is its own iterator: a second reader would take indices from the script"
+        )
+    if _is_generator(sampler):
+        return copy.deepcopy(sampler)
+    if not hasattr(sampler, "__dict__"):
+        return sampler  # a list, a range: nothing changes when it is read
+    clone = copy.copy(sampler)
+    for name, value in list(vars(sampler).items()):
+        if _is_generator(value):
+            clone.__dict__[name] = _copied_generator(value)
+        elif isinstance(value, GeneratorType) or (_is_sampler(value) and value is not sampler):
+            clone.__dict__[name] = private_sampler(value)
+    return clone
+
+
+def _is_sampler(value: Any) -> bool:
+    from torch.utils.data import Sampler
+
+    return isinstance(value, Sampler)
+
+
+def _is_generator(value: Any) -> bool:
+    if isinstance(value, (sys.modules["torch"].Generator, random.Random)):
+        return True
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, (numpy.random.Generator, numpy.random.RandomState))
+
+
+def _copied_generator(generator: Any) -> Any:
+    torch = sys.modules["torch"]
+    if isinstance(generator, torch.Generator):
+        clone = torch.Generator(device=generator.device)
+        clone.set_state(generator.get_state())
+        return clone
+    return copy.deepcopy(generator)
+
+
+def _generators(owner: Any) -> list[Any]:
+    found: list[Any] = []
+    seen: set[int] = set()
+    level = [owner]
+    for _ in range(SEARCH_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            if id(value) in seen or len(seen) > SEARCH_OBJECTS:
+                continue
+            seen.add(id(value))
+            if _is_generator(value):
+                found.append(value)
+            elif isinstance(value, (list, tuple)) and len(value) < 100:
+                below.extend(value)
+            elif isinstance(value, dict) and len(value) < 100:
+                below.extend(value.values())
+            elif not isinstance(value, (type, sys.modules["torch"].Tensor)):
+                below.extend(getattr(value, "__dict__", {}).values())
+        level = below
+    return found
+
+
+def _state_of(generator: Any) -> Any:
+    if hasattr(generator, "bit_generator"):
+        return copy.deepcopy(generator.bit_generator.state)
+    return generator.getstate() if hasattr(generator, "getstate") else generator.get_state()
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if hasattr(generator, "bit_generator"):
+        generator.bit_generator.state = state
+    elif hasattr(generator, "setstate"):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)

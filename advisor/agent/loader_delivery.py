@@ -1,0 +1,268 @@
+"""From the script's `next` to its batch: what is waited for, counted, replayed, and begun anew.
+
+Everything in `deliver` runs for every batch of the script, so the common way through it is short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import weakref
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Callable
+
+from .clock import DATA_WAIT, RESTART, StepClock
+from .loader_feed import FEED, Feed
+from .loader_record import EVALUATION, LoaderRecord, bare_copy
+from .loader_register import Register
+from .loader_switch import Switch
+from .loader_times import Board, FetchTimes, start_method
+from .refused import Refused
+from .samples import LEADING_DIMENSION, count_samples
+from .stream import IndexStream
+
+WAIT_MEMORY = 0.1
+"""Weight of the newest wait in the running mean: the last ten or so batches are the ordinary ones."""
+
+RESTART_FACTOR = 2.0
+"""A first wait up to this many ordinary ones is an ordinary one: single waits scatter by that much."""
+
+
+class Deliveries:
+    """What the wrappers of `loader_patch` call. One for the process."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self.register = Register()
+        self.times = FetchTimes()
+        self.switch = Switch(self._inner_fetcher)
+        self.busy: set[int] = set()
+        """Threads inside a loader, or doing our own work: what they read or build meanwhile is not the loop's."""
+        self.torch_next: Callable[[Any], Any] = next
+        self.inert = False
+        """In forked children, and after the end: torch's methods do what they always do."""
+        self.suspended = False
+        self.replaying = False
+        self.end_asked = False
+        self.hold_ends = False
+        self.late_refusal: str | None = None
+
+    # --- delivering a batch -----------------------------------------------------------------------------------------
+
+    def deliver(self, iterator: Any, feed: Feed) -> Any:
+        thread = threading.get_ident()
+        if thread in self.busy:
+            return self.torch_next(iterator)
+        feed.record.reader = thread
+        if self.suspended:
+            return self._supply(iterator, feed)[0]
+        record, clock = feed.record, self._clock
+        mine = clock.mine()
+        evaluates = mine and record.role == EVALUATION
+        self.busy.add(thread)
+        if evaluates:
+            clock.evaluation_begins()
+        if mine:
+            clock.push(DATA_WAIT)
+        try:
+            batch, index, samples = self._supply(iterator, feed)
+            self._count(feed, batch, index, samples)
+            return batch
+        finally:
+            if mine:
+                self._settle_wait(feed)
+                clock.pop()
+            if evaluates:
+                clock.evaluation_ends()
+            self.busy.discard(thread)
+
+    def _supply(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
+        """A batch, the index it was made of, and its samples where they are known already."""
+        if feed.ended:
+            raise StopIteration
+        if feed.record is not self.register.train or feed.foreign:
+            return (*feed.next_batch(iterator, self.torch_next), None)
+        if self.end_asked and not feed.first:
+            self.end_asked = False
+            self.switch.end(feed, iterator)
+            raise StopIteration
+        if feed.version != self.switch.version:
+            self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=feed.first)
+        if self.replaying:
+            return self._replayed(iterator, feed)
+        return (*self._next_or_next_epoch(iterator, feed), None)
+
+    def _follow_late(self, feed: Feed, iterator: Any) -> None:
+        """Settings that could not be tried when they were asked for must not end the script."""
+        try:
+            self.switch.follow(feed, iterator)
+        except Refused as refusal:
+            self.late_refusal = str(refusal)
+            self.switch.want({})
+            self.switch.follow(feed, iterator)
+
+    def _next_or_next_epoch(self, iterator: Any, feed: Feed) -> tuple[Any, Any]:
+        try:
+            return feed.next_batch(iterator, self.torch_next)
+        except StopIteration:
+            if not self.hold_ends:
+                if feed.inner is not None:
+                    self.switch.end(feed, iterator)
+                feed.ended = feed.ended or not feed.iterable
+                raise
+        self._restarting(feed, functools.partial(self.switch.next_epoch, feed, iterator))
+        return feed.next_batch(iterator, self.torch_next)  # ends again where the loader is empty
+
+    def _replayed(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
+        replay = feed.record.replay
+        if not replay.full:
+            try:
+                batch, index = feed.next_batch(iterator, self.torch_next)
+            except StopIteration:
+                if replay.empty:
+                    raise
+            else:
+                samples, _ = self._samples(feed, batch, index)
+                self._excluded(functools.partial(replay.remember, batch, samples))
+                return batch, index, samples
+        batch, samples = self._excluded(replay.next)
+        return batch, None, samples
+
+    def _samples(self, feed: Feed, batch: Any, index: Any) -> tuple[int | None, str]:
+        board = feed.inner_board if feed.inner is not None else feed.board
+        items = board.last_items if board is not None and feed.iterable and not feed.workers else 0
+        return count_samples(batch, index, items)
+
+    def _count(self, feed: Feed, batch: Any, index: Any, samples: int | None) -> None:
+        record = feed.record
+        if samples is None:
+            samples, source = self._samples(feed, batch, index)
+            if record.samples_from != LEADING_DIMENSION:
+                record.samples_from = source
+        record.batches += 1
+        self.register.delivered(record)
+        if samples is None:
+            record.samples_known = False
+            return
+        record.samples += samples
+        if record is self.register.train:
+            self._clock.add_samples(samples)
+        else:
+            record.pending_samples += samples
+
+    def _settle_wait(self, feed: Feed) -> None:
+        """The first wait of an epoch is a restart as far as it is no ordinary one: workers start, queues fill."""
+        record, wait_ns = feed.record, self._clock.elapsed_in_phase_ns()
+        ordinary = record.ordinary_wait_ns
+        if not feed.first:
+            record.ordinary_wait_ns = wait_ns if ordinary is None else ordinary + WAIT_MEMORY * (wait_ns - ordinary)
+            return
+        feed.first = False
+        if feed.workers and (ordinary is None or wait_ns > RESTART_FACTOR * ordinary):
+            self._clock.rename_top(RESTART)
+            record.restart_ns += int(wait_ns - (ordinary or 0))
+
+    def _excluded(self, work: Callable[[], Any]) -> Any:
+        return self._clock.exclude(work) if self._clock.mine() else work()
+
+    # --- an iterator begins, or begins anew ---------------------------------------------------------------------------
+
+    def made(self, loader: Any, frame: FrameType) -> None:
+        """The script makes a loader."""
+        self.register.made(loader, frame)
+
+    def record_of(self, loader: Any) -> LoaderRecord:
+        record: LoaderRecord | None = self.register.find(loader)
+        return record or self._excluded(functools.partial(self.register.add, loader))
+
+    def begin_iterator(self, iterator: Any, loader: Any, build: Callable[[], None]) -> None:
+        """The script asks for an iterator; `build` is torch's way to make it."""
+        record = self.record_of(loader)
+        feed = Feed(record, bare_copy(loader))
+        iterator.__dict__[FEED] = feed
+        record.iterator = weakref.ref(iterator)
+        feed.board = self._board_for(loader)
+        record.add_board(iterator, feed.board)
+        if loader.num_workers and record is self.register.train and self.switch.plan(loader) is not None:
+            feed.own_ended = True
+            build = functools.partial(self.switch.begin_without_workers, iterator, loader)
+        self._restarting(feed, build)
+
+    def begin_again(self, iterator: Any, feed: Feed, reset: Callable[[], None]) -> None:
+        """The script asks a loader with persistent workers for another epoch; `reset` is torch's way to begin it."""
+        self.switch.drop(feed)
+        switched = feed.record is self.register.train and self.switch.plan(feed.loader) is not None
+        if feed.own_ended or (switched and not feed.iterable):
+            reset = functools.partial(self.switch.sits_out, feed, iterator)
+        self._restarting(feed, reset)
+
+    def drop(self, feed: Feed) -> None:
+        """The script shuts its iterator down."""
+        self.switch.drop(feed)
+
+    def _restarting(self, feed: Feed, build: Callable[[], Any], begins: bool = True) -> None:
+        """Worker start and kin, in the phase that is theirs."""
+        record, clock = feed.record, self._clock
+        mine = clock.mine() and not self.suspended
+        evaluates = mine and record.role == EVALUATION
+        feed.first, feed.ended = feed.first or begins, False
+        if evaluates:
+            clock.evaluation_begins()
+        if mine:
+            clock.push(RESTART)
+        board, self.times.board = self.times.board, feed.board
+        begin = clock.elapsed_in_phase_ns()
+        try:
+            with self.own_work():
+                build()
+        finally:
+            self.times.board = board
+            record.restarts += begins
+            if mine:
+                record.restart_ns += clock.elapsed_in_phase_ns() - begin
+                clock.pop()
+            if evaluates:
+                clock.evaluation_ends()
+
+    def _inner_fetcher(self, feed: Feed, loader: Any) -> Any:
+        fetcher, feed.inner_board = self.make_fetcher(loader)
+        feed.record.add_board(fetcher, feed.inner_board)
+        return fetcher
+
+    def make_fetcher(self, loader: Any) -> tuple[Any, Board]:
+        """torch's iterator of a bare loader, for our own work: the hooks see nothing of it but its times."""
+        from torch.utils.data import dataloader
+
+        board = self._board_for(loader)
+        outer, self.times.board = self.times.board, board
+        try:
+            with self.own_work():
+                if loader.num_workers:
+                    return dataloader._MultiProcessingDataLoaderIter(loader), board
+                return dataloader._SingleProcessDataLoaderIter(loader), board
+        finally:
+            self.times.board = outer
+
+    @contextlib.contextmanager
+    def own_work(self) -> Iterator[None]:
+        """What this thread reads or builds inside is not the script's."""
+        thread = threading.get_ident()
+        nested = thread in self.busy
+        self.busy.add(thread)
+        try:
+            yield
+        finally:
+            if not nested:
+                self.busy.discard(thread)
+
+    def begin_stream(self, iterator: Any) -> None:
+        feed = iterator.__dict__.get(FEED)
+        if feed is not None and not feed.foreign:
+            feed.stream = iterator._sampler_iter = IndexStream(iterator._sampler_iter, keeps=not feed.iterable)
+
+    @staticmethod
+    def _board_for(loader: Any) -> Board:
+        method = start_method(loader)
+        return Board(loader.num_workers if method in (None, "fork") else 0, seen=method in (None, "fork"))
