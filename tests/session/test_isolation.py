@@ -143,7 +143,8 @@ def test_the_script_sees_itself_as_outside(root: Path) -> None:
     tier = tier_for("overlay", root / "project", root / "scratch")
     code = (
         "import os, sys, json; print(json.dumps([os.getuid(), os.getgid(), os.getcwd(), sys.argv, os.uname().nodename,"
-        " os.statvfs('/dev/shm').f_blocks, os.stat('kept.txt').st_uid, os.environ.get('HOME')]))"
+        " os.statvfs('/dev/shm').f_blocks, os.stat('kept.txt').st_uid, os.environ.get('HOME'),"
+        " [os.stat(path).st_mode for path in ('/', '/tmp', '/var/tmp', '.')]]))"
     )
     import json
     import subprocess

@@ -117,6 +117,11 @@ def test_a_script_that_signals_its_own_group_ends_as_in_a_plain_run(tier: Tier, 
     assert run(tier, "import os, signal; os.killpg(0, signal.SIGTERM)", tmp_path / "logs")[0] == -signal.SIGTERM
 
 
+def test_a_script_that_ends_its_group_and_lives_on_is_not_ended_by_it(tier: Tier, tmp_path: Path) -> None:
+    code = "import os, signal; signal.signal(15, signal.SIG_IGN); os.killpg(0, 15); raise SystemExit(5)"
+    assert run(tier, code, tmp_path / "logs")[0] == 5
+
+
 def test_a_keeper_that_was_killed_leaves_nothing(tier: Tier, tmp_path: Path, marker: str) -> None:
     code = DAEMONS + "print('up', flush=True)\ntime.sleep(600)\n"
     with running(tier, code, tmp_path / "logs", marker) as process:
