@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from .modes import compiled_code_ran
+from .modes import compile_used
 
 
 def rss_bytes() -> int:
@@ -95,8 +95,8 @@ class Activations:
 
         autograd: Any = torch._C._autograd
         top = getattr(autograd, "_top_saved_tensors_default_hooks", None)
-        if compiled or compiled_code_ran():
-            self.why = "the script runs compiled code, which hooks on saved tensors would compile anew"
+        if compiled or compile_used():
+            self.why = "the script uses torch.compile, which would compile anew under hooks on saved tensors"
         elif top is None:
             self.why = "this torch does not tell which hooks on saved tensors are set"
         elif top(True) is not None:

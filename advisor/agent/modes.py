@@ -19,8 +19,8 @@ def refusal(compiled: bool) -> str | None:
     """Why operators cannot be watched now; None where they can."""
     import torch
 
-    if compiled or compiled_code_ran():
-        return "the script runs compiled code, which a look at its operators would compile anew"
+    if compiled or compile_used():
+        return "the script uses torch.compile, which gives a function up for good when it first runs while we look"
     if torch._C._len_torch_dispatch_stack() > 0:
         return "the script watches its operators itself (a TorchDispatchMode is open)"
     cuda: Any = torch.cuda
@@ -29,8 +29,19 @@ def refusal(compiled: bool) -> str | None:
     return None
 
 
+def compile_used() -> bool:
+    """Whether `torch.compile` was called in this process, or has compiled anything; never imports dynamo.
+
+    Called is enough: dynamo skips a function for ever whose first run happens under a dispatch mode.
+    """
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    # Every optimizer switches dynamo off for itself: that is the backend None.
+    backends = getattr(frames, "cached_backends", {}).values()
+    return compiled_code_ran() or any(backend is not None for backend in list(backends))
+
+
 def compiled_code_ran() -> bool:
-    """Whether dynamo has compiled anything in this process; never imports it."""
+    """Whether dynamo has compiled anything in this process."""
     utils = sys.modules.get("torch._dynamo.utils")
     if utils is None:
         return False

@@ -25,8 +25,8 @@ MAX_LINES = 400
 SWITCH_INTERVAL_S = 0.0002
 """The copy and the loop above are then seen within a third of their true shares. A switch costs some 10 µs, and one
 happens only when a sample is due."""
-QUIET_THREADS = ("advisor", "TMonitor", "MainThread")
-"""Threads that sleep nearly always; beside any other one the interpreter's own interval stays."""
+QUIET_THREADS = ("_MainThread", "TMonitor")
+"""Kinds of threads that sleep nearly always, as ours do; beside any other one the interpreter's own interval stays."""
 
 _Key = tuple[CodeType, int, int, str, Optional[str]]
 """Code, line, instruction, phase, and the kind that the frames below tell."""
@@ -77,7 +77,7 @@ class Sampler:
 
     def _shorten_switching(self) -> None:
         watched = self._watched
-        others = [t for t in threading.enumerate() if t.ident != watched and not t.name.startswith(QUIET_THREADS)]
+        others = [t for t in threading.enumerate() if t.ident != watched and not _is_quiet(t)]
         before_s = sys.getswitchinterval()
         if not others and before_s > SWITCH_INTERVAL_S:
             sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -164,3 +164,7 @@ class Sampler:
             key = (code, line, instruction, "evaluation" if evaluation else phase, kind)
             self._counts[key] = self._counts.get(key, 0) + 1
         self._pending = []
+
+
+def _is_quiet(thread: threading.Thread) -> bool:
+    return type(thread).__name__ in QUIET_THREADS or thread.name.startswith("advisor")

@@ -1,0 +1,175 @@
+"""FLOPs of an update against what can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from advisor.agent import modes
+from advisor.agent.clock import StepClock
+from advisor.agent.flops import FlopCount
+
+
+@pytest.fixture(autouse=True)
+def _never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have compiled something."""
+    monkeypatch.setattr(modes, "compile_used", lambda: False)
+
+
+def forget_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has compiled nothing yet."""
+    monkeypatch.undo()
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.utils, "compilation_time_metrics", {})
+    torch._dynamo.utils.counters.clear()
+
+
+def counted(update: Callable[[], Any], updates: int = 1) -> tuple[dict[str, int] | None, str | None]:
+    clock = StepClock()
+    count = FlopCount(clock)
+    assert count.start()
+    for _ in range(updates):
+        update()
+        clock.end_update()
+    return count.stop(), count.why
+
+
+def test_a_linear_layer_takes_three_products() -> None:
+    layer = torch.nn.Linear(16, 8)
+    batch = torch.ones(4, 16, requires_grad=True)
+    found, _why = counted(lambda: layer(batch).sum().backward())
+    assert found is not None
+    assert found["flops"] == 3 * 2 * 4 * 16 * 8
+
+
+def test_bytes_are_operands_and_results_once() -> None:
+    left, right = torch.ones(4, 16), torch.ones(16, 8)
+    found, _why = counted(lambda: left @ right)
+    assert found is not None
+    assert found["bytes"] == 4 * (4 * 16 + 16 * 8 + 4 * 8)
+
+
+def test_updates_are_added() -> None:
+    left, right = torch.ones(4, 16), torch.ones(16, 8)
+    found, _why = counted(lambda: left @ right, updates=3)
+    assert found is not None
+    assert found["flops"] == 3 * 2 * 4 * 16 * 8
+
+
+def test_attention_on_a_cpu_is_counted() -> None:
+    query, key, value = (torch.ones(2, 3, 5, 8, requires_grad=True) for _ in range(3))
+    attention = torch.nn.functional.scaled_dot_product_attention
+    found, _why = counted(lambda: attention(query, key, value).sum().backward())
+    assert found is not None
+    assert found["flops"] == 7 * 2 * (2 * 3) * 5 * 5 * 8
+
+
+def test_a_recurrent_layer_is_counted() -> None:
+    layer = torch.nn.LSTM(8, 8, bias=False, batch_first=True)
+    batch = torch.ones(2, 5, 8)
+    found, _why = counted(lambda: layer(batch)[0].sum().backward())
+    assert found is not None
+    assert found["flops"] == 3 * 2 * (2 * 5) * 2 * (4 * 8 * 8)
+
+
+def test_inference_mode_is_counted_by_its_parts() -> None:
+    layer = torch.nn.Linear(16, 8)
+    batch = torch.ones(4, 16)
+
+    def update() -> None:
+        with torch.inference_mode():
+            layer(batch)
+
+    found, _why = counted(update)
+    assert found is not None
+    assert found["flops"] == 2 * 4 * 16 * 8
+
+
+def test_nothing_to_count_is_no_zero() -> None:
+    found, why = counted(lambda: torch.ones(3).sin())
+    assert found is None
+    assert why == "no operator with known FLOPs ran"
+
+
+def test_a_compiled_model_is_refused_with_the_reason() -> None:
+    count = FlopCount(StepClock())
+    assert not count.start(compiled=True)
+    assert count.stop() is None
+    assert count.why is not None
+    assert "compile" in count.why
+
+
+def test_compiled_code_anywhere_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_compiling(monkeypatch)
+    assert not modes.compiled_code_ran()
+    torch.compile(lambda tensor: tensor.cos(), backend="eager")(torch.ones(3))
+    assert modes.compiled_code_ran()
+    torch._dynamo.reset()
+
+
+def test_compile_counts_before_its_first_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_compiling(monkeypatch)
+    assert not modes.compile_used()
+    torch.compile(lambda tensor: tensor.cos(), backend="eager")
+    assert modes.compile_used()
+    torch._dynamo.reset()
+
+
+def test_an_optimizer_alone_is_no_use_of_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_compiling(monkeypatch)
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    torch.optim.Adam([weight]).step()
+    assert not modes.compile_used()
+
+
+def test_a_fault_of_a_formula_never_reaches_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = StepClock()
+    count = FlopCount(clock)
+    count.start()
+    broken = dict.fromkeys(count._formulas, lambda *_args, **_kwargs: 1 // 0)
+    monkeypatch.setattr(count, "_formulas", broken)
+    result = torch.ones(2, 2) @ torch.ones(2, 2)
+    clock.end_update()
+    assert count.stop() is None
+    assert torch.equal(result, torch.full((2, 2), 2.0))
+    assert count.why is not None
+    assert "ZeroDivisionError" in count.why
+
+
+def test_an_error_of_the_script_is_the_scripts() -> None:
+    count = FlopCount(StepClock())
+    count.start()
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    count.stop()
+
+
+def test_the_stack_of_modes_is_restored_exactly() -> None:
+    before = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+    counted(lambda: torch.ones(2, 2) @ torch.ones(2, 2))
+    assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == before
+
+
+def test_the_flags_for_dynamo_are_not_touched() -> None:
+    count = FlopCount(StepClock())
+    count.start()
+    during = torch.utils._python_dispatch._is_in_torch_dispatch_mode
+    count.stop()
+    assert not during
+
+
+def test_a_mode_of_the_user_is_a_reason_to_refuse() -> None:
+    class Own(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return func(*args, **(kwargs or {}))
+
+    with Own():
+        count = FlopCount(StepClock())
+        assert not count.start()
+    assert count.why is not None
+    assert "TorchDispatchMode" in count.why

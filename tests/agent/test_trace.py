@@ -1,0 +1,254 @@
+"""A traced update: what it asks of its tensors by the user's line, how many operators it has, and nothing changed."""
+
+# A bound method that is taken before tracing begins is not the patched one.
+# ruff: noqa: PLW0108
+from __future__ import annotations
+
+import builtins
+import copy
+import gc
+import io
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from advisor.agent.clock import StepClock
+from advisor.agent.trace import Tracer
+
+
+def traced(update: Callable[[], Any], updates: int = 2, compiled: bool = False) -> dict[str, Any]:
+    clock = StepClock()
+    tracer = Tracer(clock)
+    tracer.start(compiled)
+    for _ in range(updates):
+        update()
+        clock.end_update()
+    tracer.stop()
+    return tracer.report()
+
+
+def calls(update: Callable[[], Any]) -> dict[str, float]:
+    return {call["what"]: call["calls_per_update"] for call in traced(update)["calls"]}
+
+
+LOSS = torch.ones(()) * 2
+BATCH = torch.ones(4, 8)
+
+
+@pytest.mark.parametrize(
+    ("what", "update"),
+    [
+        ("item", lambda: LOSS.item()),
+        ("tolist", lambda: BATCH.tolist()),
+        ("cpu", lambda: BATCH.cpu()),
+        ("numpy", lambda: BATCH.numpy()),
+        ("bool", lambda: bool(LOSS > 1)),
+        ("float", lambda: float(LOSS)),
+        ("int", lambda: int(LOSS)),
+        ("nonzero", lambda: BATCH.nonzero()),
+        ("item", lambda: f"{LOSS:.3f}"),
+        ("print", lambda: print("step", file=io.StringIO())),
+        ("deepcopy", lambda: copy.deepcopy([1])),
+        ("deepcopy", lambda: deepcopy([1])),
+        ("gc.collect", lambda: gc.collect(0)),
+        ("empty_cache", lambda: torch.cuda.empty_cache()),
+    ],
+)
+def test_a_call_is_recorded_once_an_update(what: str, update: Callable[[], Any]) -> None:
+    assert calls(update) == {what: 1.0}
+
+
+def test_the_users_line_is_named() -> None:
+    def update() -> None:
+        LOSS.item()
+
+    call = traced(update)["calls"][0]
+    assert (call["file"], call["line"], call["function"]) == (__file__, update.__code__.co_firstlineno + 1, "update")
+
+
+def test_a_print_of_a_tensor_is_one_print_and_no_reads() -> None:
+    assert calls(lambda: print(BATCH, file=io.StringIO())) == {"print": 1.0}
+
+
+def test_what_an_optimizer_reads_is_not_the_users() -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight])
+    weight.grad = torch.ones(3)
+    assert calls(optimizer.step) == {}
+
+
+def test_a_copy_to_another_device_tells_its_bytes_and_how() -> None:
+    call = traced(lambda: BATCH.to("meta"))["calls"][0]
+    assert (call["what"], call["bytes_per_update"], call["detail"]) == ("to", 4 * 8 * 4, "pageable, blocking")
+
+
+def test_a_copy_that_does_not_block_says_so() -> None:
+    assert "non_blocking" in traced(lambda: BATCH.to("meta", non_blocking=True))["calls"][0]["detail"]
+
+
+def test_a_change_of_dtype_is_no_copy_to_a_device() -> None:
+    assert traced(lambda: BATCH.to(torch.float64))["calls"] == []
+
+
+def test_calls_on_other_threads_are_not_the_loops() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        assert calls(lambda: pool.submit(LOSS.item).result()) == {}
+
+
+def test_operators_of_forward_and_backward_are_counted() -> None:
+    weight = torch.ones(8, 8, requires_grad=True)
+    report = traced(lambda: torch.mm(BATCH, weight).sum().backward())
+    # mm, sum; ones_like, expand, mm of a transpose, detach and kin: what one torch version adds, another leaves out.
+    assert 6 <= report["torch_calls_per_update"] <= 16
+    assert report["kernel_median_s"] > 0
+
+
+def test_updates_are_counted() -> None:
+    assert traced(lambda: None, updates=3)["updates"] == 3
+
+
+def snapshot() -> tuple[Any, ...]:
+    return (
+        dict(vars(torch.Tensor)),
+        torch.cuda.synchronize,
+        torch.cuda.empty_cache,
+        copy.deepcopy,
+        gc.collect,
+        builtins.print,
+        deepcopy,
+        torch._C._len_torch_dispatch_stack(),
+        torch._C._len_torch_function_stack(),
+    )
+
+
+def test_everything_is_restored_exactly() -> None:
+    before = snapshot()
+    traced(lambda: LOSS.item())
+    assert snapshot() == before
+    assert copy.deepcopy is before[3] is deepcopy
+    assert builtins.print is before[5]
+
+
+def test_everything_is_restored_after_the_users_exception() -> None:
+    before = snapshot()
+    tracer = Tracer(StepClock())
+    tracer.start()
+    with pytest.raises(RuntimeError, match="converted to Scalar"):
+        torch.Tensor.item(BATCH)
+    tracer.stop()
+    assert snapshot() == before
+
+
+def test_a_replacement_that_the_script_makes_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracer = Tracer(StepClock())
+    tracer.start()
+
+    def own_print(*_args: Any) -> None: ...
+
+    monkeypatch.setattr(builtins, "print", own_print)
+    tracer.stop()
+    assert builtins.print is own_print
+
+
+def test_results_are_the_same_objects_as_without() -> None:
+    clock = StepClock()
+    tracer = Tracer(clock)
+    tracer.start()
+    results = (LOSS.item(), bool(LOSS), BATCH.tolist(), float(LOSS), BATCH.to("cpu") is BATCH)
+    tracer.stop()
+    assert results == (2.0, True, [[1.0] * 8] * 4, 2.0, True)
+
+
+def test_a_compiled_model_keeps_its_operators_to_itself() -> None:
+    report = traced(lambda: LOSS.item(), compiled=True)
+    assert report["torch_calls_per_update"] is None
+    assert report["calls"][0]["what"] == "item"
+
+
+def test_a_compiled_function_is_not_compiled_anew() -> None:
+    compilations: list[int] = []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        compilations.append(1)
+        return graph.forward
+
+    torch._dynamo.reset()
+    function = torch.compile(lambda tensor: tensor.sin() + tensor.to(torch.float64), backend=backend)
+    function(BATCH)
+    traced(lambda: function(BATCH))
+    function(BATCH)
+    torch._dynamo.reset()
+    assert compilations == [1]
+
+
+class Counting(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def _never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have compiled something."""
+    monkeypatch.setattr("advisor.agent.modes.compile_used", lambda: False)
+
+
+@pytest.mark.usefixtures("_never_compiled")
+def test_a_mode_of_the_user_is_left_alone() -> None:
+    with Counting() as mode:
+        report = traced(BATCH.sin)
+    assert report["torch_calls_per_update"] is None
+    assert mode.seen == 2
+
+
+@pytest.mark.usefixtures("_never_compiled")
+def test_a_mode_that_the_user_opens_and_closes_meanwhile_works() -> None:
+    seen: list[int] = []
+
+    def update() -> None:
+        with Counting() as mode:
+            BATCH.sin()
+        seen.append(mode.seen)
+
+    assert traced(update)["torch_calls_per_update"] == 1.0
+    assert seen == [1, 1]
+
+
+@pytest.mark.usefixtures("_never_compiled")
+def test_a_mode_of_the_user_that_outlives_ours_stays_open() -> None:
+    clock = StepClock()
+    tracer = Tracer(clock)
+    mode = Counting()
+    tracer.start()
+    with mode:
+        tracer.stop()
+        BATCH.sin()
+    assert mode.seen == 1
+    assert torch._C._len_torch_dispatch_stack() == 0
+
+
+@pytest.mark.usefixtures("_never_compiled")
+def test_function_modes_autocast_and_functorch_work_under_it() -> None:
+    class Names(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return func(*args, **(kwargs or {}))
+
+    def update() -> None:
+        with Names(), torch.autocast("cpu"):
+            assert torch.mm(BATCH, BATCH.T).dtype == torch.bfloat16
+        gradient = torch.func.grad(lambda x: (x**2).sum())(BATCH)
+        assert torch.equal(gradient, 2 * BATCH)
+        assert torch.equal(torch.vmap(torch.sin)(BATCH), BATCH.sin())
+
+    assert traced(update)["torch_calls_per_update"] > 0
