@@ -82,9 +82,9 @@ class Reader(nn.Module):
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, loader: DataLoader[tuple[Tensor, int]]) -> float:
+def accuracy(model: nn.Module, loader: DataLoader[tuple[Tensor, int]], device: torch.device) -> float:
     model.eval()
-    right = sum(int((model(pictures).argmax(1) == digits).sum()) for pictures, digits in loader)
+    right = sum(int((model(batch.to(device)).argmax(1).cpu() == target).sum()) for batch, target in loader)
     model.train()
     return right / len(loader.dataset)  # type: ignore[arg-type]
 
@@ -123,8 +123,8 @@ def main() -> None:
             loss.backward()
             optimizer.step()
             total += loss.item()
-        mean_loss = total / len(train_loader)
-        print(f"epoch {epoch + 1:3d}  loss {mean_loss:.4f}  accuracy {accuracy(model, test_loader):.3f}", flush=True)
+        mean_loss, share = total / len(train_loader), accuracy(model, test_loader, device)
+        print(f"epoch {epoch + 1:3d}  loss {mean_loss:.4f}  accuracy {share:.3f}", flush=True)
 
 
 if __name__ == "__main__":
