@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .. import stats, whatif, wire
 from ..types import Overhead, WhatIf
@@ -28,7 +28,7 @@ def what_ifs(result: SessionResult) -> tuple[WhatIf, ...]:
 def overhead(result: SessionResult) -> Overhead:
     """Hooked windows against the bare ones beside them."""
     windows = _ordered(result)
-    logs, errors = _log_ratios(windows, lambda window: window.id.startswith("bare "), per_sample=False)
+    logs, errors = _log_ratios(result, lambda window: window.id.startswith("bare "), per_sample=False)
     bases = [done for done in windows if _is_base(done)]
     if not logs or not bases:
         return Overhead(fraction=None)
@@ -44,9 +44,8 @@ def overhead(result: SessionResult) -> Overhead:
 
 
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
-    windows = _ordered(result)
     names = {window.id for window in result.windows.values() if window.what_if == what_if.id}
-    logs, errors = _log_ratios(windows, lambda done: done.id in names, per_sample=what_if.per_sample)
+    logs, errors = _log_ratios(result, lambda done: done.id in names, per_sample=what_if.per_sample)
     if not logs:
         return None
     value, low, high = _interval(logs, errors)
@@ -86,16 +85,20 @@ def _is_base(done: wire.WindowDone) -> bool:
 
 
 def _log_ratios(
-    windows: Sequence[wire.WindowDone], chosen: object, *, per_sample: bool
+    result: SessionResult, chosen: Callable[[wire.WindowDone], bool], *, per_sample: bool
 ) -> tuple[list[float], list[float]]:
-    """Log speed-ups of the chosen windows over the base windows beside them, and each one's standard error."""
-    assert callable(chosen)
+    """Log speed-ups of the chosen windows over the base windows beside them in the same life, with standard errors."""
+    windows = _ordered(result)
     logs, errors = [], []
     for position, done in enumerate(windows):
         if not chosen(done):
             continue
-        before = [window for window in windows[:position] if _is_base(window)][-NEIGHBOURS:]
-        after = [window for window in windows[position + 1 :] if _is_base(window)][:NEIGHBOURS]
+        life = result.life_of[done.id]
+        bases = [
+            (at, other) for at, other in enumerate(windows) if _is_base(other) and result.life_of[other.id] == life
+        ]
+        before = [base for at, base in bases if at < position][-NEIGHBOURS:]
+        after = [base for at, base in bases if at > position][:NEIGHBOURS]
         neighbours = [*before, *after]
         if not neighbours:
             continue

@@ -22,7 +22,8 @@ Planner = Generator[list[wire.Window], dict[str, Outcome], None]
 MAX_LIVES = 4
 """A script that ends before its windows do is started again, but each start costs its start-up."""
 STOP_GRACE_S = 5.0
-"""Between asking the agent to stop and ending the process: an update may have to end first."""
+"""Between asking the agent to stop and ending the process: an update may have to end first. The budget never cuts the
+first window: it is bounded by a number of updates, and by the limit on standing still."""
 
 
 @dataclass(kw_only=True)
@@ -124,7 +125,7 @@ class Session:
                         batch = _Batch(following)
                         self._remember(following)
                         life.send_plan(following, final=False)
-                if not done and self.left_s() <= 0 and stop_at_s is None:
+                if not done and stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
                     self.result.deadline_hit = True
                     stop_at_s = time.monotonic() + STOP_GRACE_S
                     life.stop()
