@@ -20,6 +20,10 @@ class Duplicates:
     """Fingerprints of delivered samples, by the worker they came from."""
 
     def __init__(self) -> None:
+        self._closed = False
+        self._clear()
+
+    def _clear(self) -> None:
         self._workers_of: dict[int, set[int]] = {}
         self._count_of: dict[int, int] = {}
         self._distinct: dict[int, set[int]] = {}
@@ -27,7 +31,14 @@ class Duplicates:
 
     @property
     def enough(self) -> bool:
-        return self._total >= LOOKED_AT
+        return self._closed or self._total >= LOOKED_AT
+
+    def new_epoch(self) -> None:
+        """Every sample comes again: what the last epoch has shown stays, and what it has not begins anew."""
+        if self.fraction is not None:
+            self._closed = True
+        elif not self._closed:
+            self._clear()
 
     def saw(self, worker: int, batch: Any) -> None:
         for print_ in fingerprints(batch):

@@ -10,7 +10,7 @@ import functools
 import os
 import threading
 import weakref
-from typing import Any
+from typing import Any, Callable
 
 from . import loader_patch
 from .clock import StepClock
@@ -22,6 +22,15 @@ from .loader_record import LoaderRecord
 from .patches import Patches
 from .refused import Refused
 from .replay import Replay
+
+SHARDING_PROBE_S = 10.0
+"""Enough for workers to start and to deliver some batches each; the probe ends with its batches long before."""
+
+SHARDING_PROBE_BATCHES = 6
+"""Of each worker: unsharded ones repeat each other from the first batch on."""
+
+FEW_DUPLICATES = 0.02
+"""Samples that are the same by chance: real data hold some twice."""
 
 
 class LoaderHooks:
@@ -67,6 +76,10 @@ class LoaderHooks:
     def late_refusal(self) -> str | None:
         """Why settings were given up when it was their turn (the loader is as written since then); else None."""
         return self._deliveries.late_refusal
+
+    def before_batch(self, call: Callable[[], None]) -> None:
+        """`call` is run whenever the training thread asks any loader for a batch."""
+        self._deliveries.before_batch = call
 
     # --- roles ------------------------------------------------------------------------------------------------------
 
@@ -144,6 +157,7 @@ class LoaderHooks:
             raise Refused("the loader that fed the training is gone, and no other has been read since")
         if settings:
             refuse_settings(loader, settings)
+            self._refuse_duplicates(record, loader, settings.get("num_workers", 0))
         before = self._deliveries.switch.wanted
         self._deliveries.switch.want(settings)
         self._deliveries.late_refusal = None
@@ -154,6 +168,25 @@ class LoaderHooks:
         except Refused:
             self._deliveries.switch.want(before)
             raise
+
+    def _refuse_duplicates(self, record: LoaderRecord, loader: Any, workers: int) -> None:
+        """Workers of an iterable dataset that do not share it out deliver all of it several times: fast and wrong."""
+        if workers < 2 or workers == loader.num_workers or not record.facts["iterable"]:
+            return
+        if workers not in record.duplicates_with:
+            report = self.drain(SHARDING_PROBE_S, SHARDING_PROBE_BATCHES * workers, workers)
+            if "refused" in report:
+                raise Refused(str(report["refused"]))
+            record.duplicates_with[workers] = report["duplicates_fraction"]
+        fraction = record.duplicates_with[workers]
+        name = record.facts["dataset_class"]
+        if fraction is None:
+            raise Refused(f"it cannot be told whether {workers} workers would share {name} out or repeat it")
+        if fraction > FEW_DUPLICATES:
+            raise Refused(
+                f"{workers} workers repeat each other: {fraction:.0%} of the samples of {name} came twice; "
+                "share it out by torch.utils.data.get_worker_info()"
+            )
 
     def adjust(self, **settings: Any) -> None:
         """As `switch`, but what is not named stays as it is set now; None is as written."""

@@ -48,6 +48,8 @@ class Deliveries:
         self.end_asked = False
         self.hold_ends = False
         self.late_refusal: str | None = None
+        self.before_batch: Callable[[], None] = _nothing
+        """Called when the training thread asks any loader for a batch."""
 
     # --- delivering a batch -----------------------------------------------------------------------------------------
 
@@ -65,6 +67,7 @@ class Deliveries:
         if evaluates:
             clock.evaluation_begins()
         if mine:
+            self.before_batch()
             clock.push(DATA_WAIT)
         try:
             batch, index, samples = self._supply(iterator, feed)
@@ -219,7 +222,9 @@ class Deliveries:
                 build()
         finally:
             self.times.board = board
-            record.restarts += begins
+            if begins:
+                record.restarts += 1
+                record.duplicates.new_epoch()
             if mine:
                 record.restart_ns += clock.elapsed_in_phase_ns() - begin
                 clock.pop()
@@ -266,3 +271,7 @@ class Deliveries:
     def _board_for(loader: Any) -> Board:
         method = start_method(loader)
         return Board(loader.num_workers if method in (None, "fork") else 0, seen=method in (None, "fork"))
+
+
+def _nothing() -> None:
+    return None

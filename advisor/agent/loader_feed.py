@@ -79,7 +79,7 @@ class Feed:
 
     def _next_of_iterable(self, fetcher: Any, fetch: Callable[[Any], Any]) -> Any:
         duplicates = self.record.duplicates
-        if self.foreign or self.workers < 2 or duplicates.enough:
+        if self.foreign or self.inner is not None or self.loader.num_workers < 2 or duplicates.enough:
             return fetch(fetcher)
         sent_to = workers_of_tasks(fetcher)
         batch = fetch(fetcher)

@@ -68,6 +68,8 @@ class LoaderRecord:
         self.restart_ns = 0
         self.replay = Replay()
         self.duplicates = Duplicates()
+        self.duplicates_with: dict[int, float | None] = {}
+        """Number of workers → share of samples that they would deliver twice; None where it cannot be told."""
         self._boards: list[tuple[weakref.ref[Any], Board]] = []
         self._folded = [0] * len(TOTALS)
         self._blind = False
@@ -172,8 +174,8 @@ def facts_of(loader: Any) -> dict[str, Any]:
     name = getattr(collate, "__qualname__", None) or type(collate).__qualname__
     module = getattr(collate, "__module__", None)
     return {
-        "class_name": type(loader).__qualname__,
-        "dataset_class": type(loader.dataset).__qualname__,
+        "class_name": type(loader).__name__,
+        "dataset_class": type(loader.dataset).__name__,
         "iterable": iterable,
         "batch_size": batch_size_of(loader),
         "num_workers": loader.num_workers,

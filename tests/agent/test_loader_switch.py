@@ -378,6 +378,22 @@ def test_a_dataset_that_is_its_own_iterator_refuses_workers(loop: Loop) -> None:
         loop.hooks.switch(num_workers=1)
 
 
+def test_workers_that_would_repeat_each_other_are_refused(loop: Loop) -> None:
+    iterator = iter(DataLoader(Stream(200), batch_size=4))
+    next(iterator)
+    loop.step()
+    with pytest.raises(Refused, match="repeat each other: 100%"):
+        loop.hooks.switch(num_workers=2)
+
+
+def test_workers_that_share_the_dataset_out_are_taken(loop: Loop) -> None:
+    iterator = iter(DataLoader(Stream(200, shards=True), batch_size=4))
+    next(iterator)
+    loop.step()
+    loop.hooks.switch(num_workers=2)
+    assert len(set(flat([numbers(batch) for batch in iterator]))) == 200
+
+
 def test_nothing_to_set_without_a_loader(loop: Loop) -> None:
     with pytest.raises(Refused, match="no DataLoader"):
         loop.hooks.switch(num_workers=1)

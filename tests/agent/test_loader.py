@@ -1,0 +1,528 @@
+"""What the hooks see of loaders: waits, roles, samples, facts; and that the script sees nothing of the hooks."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections import UserDict, namedtuple
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
+
+from advisor.agent.clock import StepClock
+from advisor.agent.loader import LoaderHooks
+from advisor.agent.replay import Cloner
+from advisor.types.workload import LoaderFacts
+from advisor.wire import LoaderSums
+
+from .loader_kit import Breaks, Loop, Numbers, Pieces, Stream, flat, living_workers, numbers, random_states, shuffled
+
+Point = namedtuple("Point", ["x", "y"])
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    clock = StepClock()
+    hooks = LoaderHooks(clock)
+    hooks.install()
+    yield Loop(hooks, clock)
+    hooks.close()
+
+
+# --- waits ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_wait_for_a_batch_is_data_wait(loop: Loop) -> None:
+    loop.epoch(DataLoader(Numbers(8, delay_s=0.005), batch_size=4))
+    assert loop.phases_ns()["data_wait"] >= 20_000_000
+
+
+def test_the_first_batch_of_workers_is_a_restart(loop: Loop) -> None:
+    loop.epoch(DataLoader(Numbers(8, delay_s=0.01), batch_size=4, num_workers=1))
+    first = loop.phases_ns(0)
+    assert first["loader_restart"] >= 40_000_000 > first["data_wait"]
+
+
+def test_the_first_batch_without_workers_is_an_ordinary_wait(loop: Loop) -> None:
+    loop.epoch(DataLoader(Numbers(8, delay_s=0.01), batch_size=4))
+    assert loop.phases_ns(0)["data_wait"] >= 40_000_000
+
+
+def test_a_thread_that_reads_ahead_is_not_charged_to_the_loop(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(8, delay_s=0.01), batch_size=4))
+    loop.clock.end_update()
+    thread = threading.Thread(target=lambda: next(iterator))
+    thread.start()
+    thread.join()
+    loop.clock.end_update()
+    assert loop.phases_ns()["data_wait"] == 0
+
+
+def test_a_loader_inside_a_dataset_is_not_a_loader_of_the_loop(loop: Loop) -> None:
+    class Nested(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return next(iter(DataLoader(Numbers(4), batch_size=1)))
+
+    loop.epoch(DataLoader(Nested(8), batch_size=4))
+    assert [fact["dataset_class"] for fact in loop.hooks.facts()] == ["Nested"]
+
+
+def test_the_clock_is_back_in_the_loop_after_an_exception(loop: Loop) -> None:
+    with pytest.raises(KeyError):
+        loop.epoch(DataLoader(Breaks(), batch_size=4))
+    assert not loop.clock.inside(0)
+
+
+def test_reading_for_evaluation_is_a_span_of_evaluation(loop: Loop) -> None:
+    evaluation = DataLoader(Numbers(8, delay_s=0.005), batch_size=4)
+    next(iter(evaluation))
+    loop.hooks.saw_evaluation_forward()
+    loop.clock.end_update()
+    for _ in evaluation:
+        loop.hooks.saw_evaluation_forward()
+    loop.clock.end_update()
+    spent = loop.updates[-1].evaluation_ns
+    assert spent is not None
+    assert spent[0] >= 40_000_000
+
+
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+
+def test_roles_come_from_the_forwards_that_follow(loop: Loop) -> None:
+    training, evaluation = shuffled(), DataLoader(Numbers(8), batch_size=4)
+    for _ in training:
+        loop.step()
+        for _ in evaluation:
+            loop.hooks.saw_evaluation_forward()
+    assert [fact["role"] for fact in loop.hooks.facts()] == ["train", "evaluation"]
+
+
+def test_the_loader_of_a_later_stage_takes_over(loop: Loop) -> None:
+    first, second = shuffled(), DataLoader(Numbers(60), batch_size=4)
+    loop.epoch(first)
+    loop.epoch(second)
+    assert loop.hooks.train is not None
+    assert loop.hooks.train.loader() is second
+
+
+def test_a_loader_made_anew_every_epoch_is_one_loader(loop: Loop) -> None:
+    for _ in range(3):
+        loop.epoch(shuffled())
+    assert len(loop.hooks.facts()) == 1
+
+
+def test_a_loader_that_was_read_for_nothing_has_no_role(loop: Loop) -> None:
+    next(iter(shuffled()))
+    assert [fact["role"] for fact in loop.hooks.facts()] == ["unused"]
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_samples_are_the_indices_of_the_batch(loop: Loop, workers: int) -> None:
+    def concatenate(items: list[Any]) -> Any:
+        return torch.cat(items)
+
+    loader = DataLoader(Pieces(10), batch_size=4, collate_fn=concatenate, num_workers=workers)
+    for _ in loader:
+        loop.step()
+    assert [update.samples for update in loop.updates] == [4, 4, 2]
+    assert loop.hooks.samples_from == "indices"
+
+
+def test_samples_of_an_iterable_dataset_are_what_was_collated(loop: Loop) -> None:
+    for _ in DataLoader(Stream(10), batch_size=4, collate_fn=list):
+        loop.step()
+    assert [update.samples for update in loop.updates] == [4, 4, 2]
+
+
+def test_samples_from_workers_of_an_iterable_dataset_are_the_leading_dimension(loop: Loop) -> None:
+    loop.epoch(DataLoader(Stream(10), batch_size=4, num_workers=1))
+    assert [update.samples for update in loop.updates] == [4, 4, 2]
+    assert loop.hooks.samples_from == "leading dimension"
+
+
+def test_samples_that_nothing_tells_are_not_known(loop: Loop) -> None:
+    class Words(Stream):
+        def __iter__(self) -> Iterator[Any]:
+            return iter(["a", "b"])
+
+    for _ in DataLoader(Words(), batch_size=None):
+        loop.step()
+    assert [update.samples for update in loop.updates] == [None, None]
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert sums["samples"] is None
+
+
+def test_samples_are_those_of_one_of_two_loaders_read_together(loop: Loop) -> None:
+    for _ in zip(shuffled(), DataLoader(Numbers(), batch_size=1), strict=False):
+        loop.step()
+    assert {update.samples for update in loop.updates[1:]} <= {1, 4}
+    assert len({update.samples for update in loop.updates[1:]}) == 1
+
+
+# --- facts and sums ---------------------------------------------------------------------------------------------------
+
+
+def test_facts_have_the_fields_of_the_value(loop: Loop) -> None:
+    loop.epoch(shuffled())
+    (fact,) = loop.hooks.facts()
+    LoaderFacts(**fact)
+
+
+def test_facts_name_the_line_that_made_the_loader(loop: Loop) -> None:
+    loader = DataLoader(Numbers(), batch_size=4)
+    line = sys._getframe().f_lineno - 1
+    loop.epoch(loader)
+    assert loop.hooks.facts()[0]["where"] == f"{__file__}:{line}"
+
+
+def test_a_length_that_cannot_be_told_is_not_known(loop: Loop) -> None:
+    class Shy(Sampler[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(8))
+
+        def __len__(self) -> int:
+            raise NotImplementedError
+
+    loop.epoch(DataLoader(Numbers(8), batch_size=4, sampler=Shy()))
+    assert loop.hooks.facts()[0]["length_batches"] is None
+
+
+def test_sums_have_the_fields_of_the_message(loop: Loop) -> None:
+    loop.epoch(shuffled())
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert LoaderSums(**sums).batches == 10
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_fetching_is_timed_where_it_happens(loop: Loop, workers: int) -> None:
+    loop.epoch(DataLoader(Numbers(20, delay_s=0.005), batch_size=4, num_workers=workers))
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert sums["fetch_s"] >= 0.1 > sums["collate_s"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_collating_is_timed_apart_from_fetching(loop: Loop, workers: int) -> None:
+    def slowly(items: list[Any]) -> Any:
+        time.sleep(0.02)
+        return torch.utils.data.default_collate(items)
+
+    loop.epoch(DataLoader(Numbers(20), batch_size=4, num_workers=workers, collate_fn=slowly))
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert sums["collate_s"] >= 0.1 > sums["fetch_s"]
+
+
+def test_sums_begin_anew_when_taken(loop: Loop) -> None:
+    loader = shuffled()
+    loop.epoch(loader)
+    loop.hooks.take_sums()
+    loop.epoch(loader)
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert (sums["batches"], sums["samples"], sums["restarts"]) == (10, 40, 1)
+
+
+@pytest.mark.slow
+def test_work_in_spawned_workers_cannot_be_seen_and_breaks_nothing(loop: Loop) -> None:
+    batches = loop.epoch(DataLoader(Numbers(8), batch_size=4, num_workers=1, multiprocessing_context="spawn"))
+    sums = loop.hooks.take_sums()
+    assert flat(batches) == list(range(8))
+    assert sums is not None
+    assert sums["fetch_s"] is None
+
+
+@pytest.mark.parametrize(("shards", "expected"), [(False, 1.0), (True, 0.0)])
+def test_duplicates_of_an_iterable_dataset_are_found(loop: Loop, shards: bool, expected: float) -> None:
+    loop.epoch(DataLoader(Stream(32, shards), batch_size=4, num_workers=2))
+    assert loop.hooks.facts()[0]["duplicates_fraction"] == expected
+
+
+def test_samples_of_another_epoch_are_no_duplicates(loop: Loop) -> None:
+    loader = DataLoader(Stream(24, shards=True), batch_size=4, num_workers=2)
+    for _ in range(3):
+        loop.epoch(loader)
+    assert loop.hooks.facts()[0]["duplicates_fraction"] == 0.0
+
+
+# --- nothing is seen of the hooks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
+def test_batches_and_random_states_are_those_without_hooks(settings: dict[str, Any]) -> None:
+    def run() -> tuple[Any, Any]:
+        torch.manual_seed(3)
+        loader = shuffled(**settings)
+        return [[numbers(batch) for batch in loader] for _ in range(3)], random_states()
+
+    plain = run()
+    hooks = LoaderHooks(StepClock())
+    hooks.install()
+    try:
+        assert run() == plain
+    finally:
+        hooks.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_exception_of_the_dataset_comes_through(loop: Loop, workers: int) -> None:
+    with pytest.raises(KeyError, match="sample nine is broken"):
+        loop.epoch(DataLoader(Breaks(), batch_size=4, num_workers=workers))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older interpreters keep the raising frame")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_traceback_holds_none_of_our_frames(loop: Loop, workers: int) -> None:
+    with pytest.raises(KeyError) as caught:
+        loop.epoch(DataLoader(Breaks(), batch_size=4, num_workers=workers))
+    text = "".join(traceback.format_exception(caught.value))
+    assert "advisor/agent" not in text.replace(__file__, "").replace("tests/agent", "")
+
+
+def test_a_script_that_catches_a_broken_batch_gets_the_others(loop: Loop) -> None:
+    iterator = iter(DataLoader(Breaks(), batch_size=4, num_workers=1))
+    seen: list[int] = []
+    while len(seen) < 36:
+        try:
+            seen += numbers(next(iterator))
+            loop.step()
+        except KeyError:
+            loop.hooks.switch(num_workers=0)
+    assert seen == [*range(8), *range(12, 40)]
+
+
+def test_a_loader_without_samples(loop: Loop) -> None:
+    assert loop.epoch(DataLoader(Numbers(0), batch_size=4)) == []
+
+
+def test_a_loader_can_be_pickled(loop: Loop) -> None:
+    loader = shuffled(num_workers=1)
+    loop.epoch(loader)
+    assert set(vars(pickle.loads(pickle.dumps(loader)))) == set(vars(loader))
+    assert not [name for name in vars(loader) if "advisor" in name]
+
+
+def test_datasets_are_freed_with_their_loader(loop: Loop) -> None:
+    data = Numbers()
+    alive = weakref.ref(data)
+    loop.epoch(DataLoader(data, batch_size=4, num_workers=1))
+    del data
+    gc.collect()
+    assert alive() is None
+
+
+def test_an_iterator_is_freed_without_the_garbage_collector(loop: Loop) -> None:
+    gc.disable()
+    try:
+        iterator = iter(shuffled())
+        next(iterator)
+        alive = weakref.ref(iterator)
+        del iterator
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_closing_puts_torch_back(loop: Loop) -> None:
+    owners = (DataLoader, _BaseDataLoaderIter, _MultiProcessingDataLoaderIter)
+    loop.hooks.close()
+    plain = [dict(vars(owner)) for owner in owners]
+    hooks = LoaderHooks(StepClock())
+    hooks.install()
+    assert [dict(vars(owner)) for owner in owners] != plain
+    hooks.close()
+    assert [dict(vars(owner)) for owner in owners] == plain
+
+
+def test_an_iterator_in_use_goes_on_after_closing(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(12), batch_size=4, num_workers=1))
+    seen = numbers(next(iterator))
+    loop.hooks.close()
+    assert seen + flat([numbers(batch) for batch in iterator]) == list(range(12))
+
+
+def test_suspended_hooks_count_nothing_and_keep_the_place(loop: Loop) -> None:
+    iterator = iter(shuffled())
+    seen = numbers(next(iterator))
+    loop.step()
+    loop.hooks.suspend()
+    seen += numbers(next(iterator))
+    loop.clock.end_update()
+    loop.hooks.resume()
+    loop.hooks.switch(num_workers=1)
+    assert loop.updates[-1].samples is None
+    assert sorted(seen + flat([numbers(batch) for batch in iterator])) == list(range(40))
+
+
+def test_the_interpreter_ends_quietly_with_switched_persistent_workers() -> None:
+    script = """
+import torch
+from torch.utils.data import DataLoader
+from advisor.agent.clock import StepClock
+from advisor.agent.loader import LoaderHooks
+hooks = LoaderHooks(StepClock())
+hooks.install()
+loader = DataLoader(list(range(40)), batch_size=4, num_workers=1)
+iterator = iter(loader)
+for _ in range(3):
+    next(iterator)
+    hooks.saw_training_forward()
+    hooks.switch(num_workers=2, persistent_workers=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- replayed batches -------------------------------------------------------------------------------------------------
+
+
+def test_replayed_batches_do_not_move_the_sampler(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    next(iterator)
+    loop.step()
+    loop.hooks.replay(True)
+    replayed = [numbers(next(iterator)) for _ in range(20)]
+    loop.hooks.replay(False)
+    assert replayed[4:8] == replayed[:4]
+    assert numbers(next(iterator)) == [20, 21, 22, 23]
+
+
+def test_replayed_batches_are_not_spoilt_by_the_loop(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    next(iterator)
+    loop.step()
+    loop.hooks.replay(True)
+    for _ in range(12):
+        batch = next(iterator)
+        assert batch[0][:, 0].tolist() == batch[1].tolist()
+        batch[0].zero_()
+
+
+def test_replayed_batches_have_the_samples_of_their_indices(loop: Loop) -> None:
+    iterator = iter(DataLoader(Pieces(40), batch_size=4, collate_fn=torch.cat))
+    next(iterator)
+    loop.step()
+    loop.hooks.replay(True)
+    for _ in range(10):
+        next(iterator)
+        loop.step()
+    assert {update.samples for update in loop.updates} == {4}
+
+
+def test_no_epoch_ends_while_batches_are_replayed(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(12), batch_size=4))
+    next(iterator)
+    loop.step()
+    loop.hooks.replay(True)
+    assert len([next(iterator) for _ in range(50)]) == 50
+
+
+def test_clones_keep_their_containers() -> None:
+    class Named(UserDict):  # type: ignore[type-arg]
+        pass
+
+    batch = {"point": Point(torch.ones(2), [torch.zeros(1)]), "words": ("a", 1, None), "user": Named(x=torch.ones(1))}
+    clone = Cloner().clone(batch)
+    assert type(clone["point"]) is Point
+    assert type(clone["user"]) is Named
+    assert clone["user"]["x"] is not batch["user"]["x"]  # type: ignore[index]
+    assert clone["words"] == ("a", 1, None)
+
+
+def test_clones_keep_what_is_shared_in_a_batch() -> None:
+    tensor = torch.ones(3)
+    first, second = Cloner().clone([tensor, {"again": tensor}])
+    assert first is second["again"] is not tensor
+
+
+def test_clones_keep_the_memory_format() -> None:
+    images = torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    assert Cloner().clone(images).is_contiguous(memory_format=torch.channels_last)
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"num_workers": 2}, {"num_workers": 1, "persistent_workers": True}, {"dataset": Stream(40)}]
+)
+def test_a_held_loader_goes_on_with_its_next_epoch(loop: Loop, settings: dict[str, Any]) -> None:
+    iterator = iter(DataLoader(**{"dataset": Numbers(40), "batch_size": 4, **settings}))
+    seen = numbers(next(iterator))
+    loop.step()
+    loop.hooks.hold_ends = True
+    for _ in range(29):
+        seen += numbers(next(iterator))
+    assert seen == list(range(40)) * 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_held_epochs_draw_what_the_script_would_have_drawn(loop: Loop, workers: int) -> None:
+    torch.manual_seed(5)
+    loader = shuffled(num_workers=workers)
+    plain = [[numbers(batch) for batch in loader] for _ in range(3)]
+    states = random_states()
+    torch.manual_seed(5)
+    iterator = iter(shuffled(num_workers=workers))
+    seen = [numbers(next(iterator))]
+    loop.step()
+    loop.hooks.hold_ends = True
+    seen += [numbers(next(iterator)) for _ in range(29)]
+    assert seen == [batch for epoch in plain for batch in epoch]
+    assert random_states() == states
+
+
+def test_a_held_loader_keeps_switched_settings(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    seen = numbers(next(iterator))
+    loop.step()
+    loop.hooks.hold_ends = True
+    loop.hooks.switch(num_workers=1)
+    for _ in range(19):
+        seen += numbers(next(iterator))
+    assert seen == list(range(40)) * 2
+    assert loop.hooks.in_flight_batches() == 2
+
+
+def test_an_evaluation_loader_is_never_held(loop: Loop) -> None:
+    loop.epoch(shuffled())
+    loop.hooks.hold_ends = True
+    assert len(list(DataLoader(Numbers(8), batch_size=4))) == 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
+def test_an_epoch_ends_when_asked_and_the_next_one_is_whole(loop: Loop, settings: dict[str, Any]) -> None:
+    loader = DataLoader(Numbers(40), batch_size=4, **settings)
+    count = 0
+    for _ in loader:
+        loop.step()
+        count += 1
+        if count == 3:
+            loop.hooks.end_epoch_now()
+    assert count == 3
+    assert flat(loop.epoch(loader)) == list(range(40))
+
+
+def test_workers_are_gone_after_an_epoch_that_was_ended(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(40), batch_size=4, num_workers=2))
+    next(iterator)
+    loop.step()
+    loop.hooks.end_epoch_now()
+    assert list(iterator) == []
+    assert living_workers() == 0
