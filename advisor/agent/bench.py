@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +22,19 @@ class Bench:
     loaders: Any
     """`loader.LoaderHooks`."""
     device: Any = None
+    precision: Any = None
+    """`precision.Precision`."""
+    micro_steps: int = 0
+    """Backwards that made up the last update; 0 before there was one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What differs from the script as written just now."""
+
+    def micro_batch_of(self, global_batch: int) -> int:
+        """Samples a micro-batch, so that an update takes `global_batch` of them over all ranks."""
+        parts = max(1, self.micro_steps) * _world_size()
+        if global_batch % parts:
+            raise Refused(f"global_batch={global_batch} cannot be divided into {parts} micro-batches of one size")
+        return global_batch // parts
 
     def set_config(self, wanted: dict[str, Any]) -> bool:
         """Apply the settings wanted and take back all others; True where anything changed.
@@ -50,3 +62,10 @@ class Bench:
 
 
 _MISSING = object()
+
+
+def _world_size() -> int:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return 1
+    return int(distributed.get_world_size())

@@ -154,6 +154,7 @@ class _Parts:
         from .garbage import GarbageTimer
         from .loader import LoaderHooks
         from .off_step import OffStep
+        from .precision import Precision
         from .sampler import Sampler
         from .schedulers import hold_overruns
         from .tracing import Tracing
@@ -166,7 +167,10 @@ class _Parts:
         self.loaders = LoaderHooks(clock)
         self._counter = _SampleCounter(clock)
         self._pending_device = devices
-        self.bench = Bench(clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders)
+        self.precision = Precision(self.roots)
+        self.bench = Bench(
+            clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
+        )
         self._facts = FactsCollector(clock)
         off_step = OffStep(clock)
         sampler = Sampler(clock)
@@ -188,6 +192,8 @@ class _Parts:
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
         self.steps.before_step = self._before_step
         self.steps.on_backward = self._facts.saw_backward
+        self.steps.before_backward = self.precision.close
+        self.loaders.before_batch(self.precision.close)
         self.steps.install()
         self.loaders.install()
         off_step.install()
@@ -205,6 +211,7 @@ class _Parts:
 
     def _before_step(self) -> None:
         """Before a step while the roots are not known: the optimizer tells whose they are."""
+        self.precision.close()
         if self._sought < ROOT_SEARCH_UPDATES and not self.roots.settled():
             self._sought += 1
             self._clock.exclude(lambda: self.roots.seek(self.steps.owned_parameters()))
@@ -224,6 +231,7 @@ class _Parts:
     def after_update(self, update: Update) -> None:
         self._counter.end_update()
         self._instruments.saw_micro_steps(update.micro_steps)
+        self.bench.micro_steps = update.micro_steps
         if self._clock.updates == ROOT_SEARCH_UPDATES + 1:
             self.roots.drop_silent()
 
@@ -241,7 +249,8 @@ class _Parts:
             loaders=self.loaders.facts(),
             updates=self._clock.updates,
         )
-        workload.setdefault("facts", {})["closures"] = "yes" if self.steps.closures_seen else "no"
+        workload.setdefault("facts", {})["micro_steps"] = str(max(1, self.bench.micro_steps))
+        workload["facts"]["closures"] = "yes" if self.steps.closures_seen else "no"
         memory: dict[str, Any] = dict(
             Memory().report([model for model, _owned in models if model is not None], optimizers)
         )

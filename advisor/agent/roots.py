@@ -32,6 +32,8 @@ class Root:
         self.calls = 0
         self.training_calls = 0
         self.previous: Any = None
+        self.device: str | None = None
+        """Device type of its parameters; looked up once somebody needs it."""
 
 
 class Roots:
@@ -45,6 +47,8 @@ class Roots:
         self.training_forwards = 0
         self.on_training: Callable[[Any, tuple[Any, ...], dict[str, Any]], None] = _ignore
         self.on_evaluation: Callable[[], None] = _nothing
+        self.around_forward: Callable[..., Any] | None = None
+        """(root, whether grad is on, run, args, kwargs): runs the forward in its own way; None runs it as it is."""
         self.suspended = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -120,7 +124,10 @@ class Roots:
                 clock.evaluation_begins(weak=not root.owned)
             self._inside = True
             clock.push(FORWARD)
+            around = self.around_forward
             try:
+                if around is not None:
+                    return around(root, training, run, args, kwargs)
                 return run(*args, **kwargs)
             finally:
                 clock.pop()

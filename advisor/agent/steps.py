@@ -38,6 +38,8 @@ class Steps:
         self.before_step: Callable[[], None] = _nothing
         """Called before every step: whoever seeks the roots learns here what the optimizers own."""
         self.on_backward: Callable[[], None] = _nothing
+        self.before_backward: Callable[[], None] = _nothing
+        """Called before every backward, whether a forward was seen or not."""
         self.closures_seen = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -107,6 +109,7 @@ class Steps:
                     return original(tensors, *args, **kwargs)
                 clock.own()
             outermost = not clock.inside(BACKWARD)
+            self.before_backward()
             # Where no root is known yet, a backward is all there is to count by.
             if outermost and (self._forward_seen or not self._any_forward):
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]

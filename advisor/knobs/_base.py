@@ -36,3 +36,5 @@ class Knob:
     """(bench, value); raises Refused with a reason where this script cannot take it."""
     restore: Callable[[Any], None]
     """(bench): the script as written again."""
+    after_first_update: bool = False
+    """It needs to know what an update is made of: in a real training it is applied after the first one."""

@@ -1,0 +1,138 @@
+"""Mixed precision from outside: autocast opens at the first root forward of an update and closes when backward begins.
+
+That is what "forward and loss under autocast", written by hand, does, bit for bit. Held open any longer it would be
+wrong without a sign of it: autocast keeps the cast weights until its outermost context ends, and a model whose weights
+are kept over a step is not trained.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable
+
+from .refused import Refused
+from .roots import Root, Roots
+
+DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+"""Names of the settings, and torch's."""
+
+
+class Precision:
+    """One for the process. It does nothing, and costs nothing, until a dtype is set."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+        self._dtype: Any = None
+        self._context: Any = None
+        self._switches: tuple[str, bool] | None = None
+        self._fall_back: Callable[[str], None] | None = None
+
+    def set(self, name: str) -> None:
+        """The dtype from the next forward on: `bf16`, or `tf32` for the products that stay in fp32."""
+        import torch
+
+        self.restore()
+        if name == "tf32":
+            self._allow_tf32(torch)
+            return
+        if name not in DTYPES:
+            raise Refused(f"precision={name!r} is not known: there are {', '.join([*DTYPES, 'tf32'])}")
+        if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
+            raise Refused("the script holds an autocast of its own open: it has chosen its precision")
+        self._dtype = getattr(torch, DTYPES[name])
+        self._roots.around_forward = self._around
+
+    def restore(self) -> None:
+        """The script as written again."""
+        self.close()
+        self._dtype = None
+        self._roots.around_forward = None
+        if self._switches is not None:
+            import torch
+
+            matmul, torch.backends.cudnn.allow_tf32 = self._switches
+            torch.set_float32_matmul_precision(matmul)
+            self._switches = None
+
+    def close(self) -> None:
+        """Where backward begins, the optimizer steps or a batch is asked for; harmless where nothing is open."""
+        context, self._context = self._context, None
+        if context is not None:
+            context.__exit__(None, None, None)
+
+    def fall_back_on_error(self, tell: Callable[[str], None] | None) -> None:
+        """While set, a forward that raises under our autocast is run again without, and the precision is given up."""
+        self._fall_back = tell
+
+    @property
+    def on(self) -> bool:
+        """Whether forwards run under our autocast."""
+        return self._dtype is not None
+
+    # --- around a forward ---------------------------------------------------------------------------------------------
+
+    def _around(self, root: Root, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        import torch
+
+        device = _device_of(root)
+        if self._context is None and torch.is_autocast_enabled(device):
+            return run(*args, **kwargs)  # the script's own autocast wins
+        if self._fall_back is not None:
+            return self._tried(device, training, run, args, kwargs)
+        return self._cast(device, training, run, args, kwargs)
+
+    def _cast(self, device: str, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        import torch
+
+        if training:
+            if self._context is None:
+                context: Any = torch.autocast(device, dtype=self._dtype)
+                context.__enter__()
+                self._context = context
+            return run(*args, **kwargs)
+        # A weight that was cast with grad off must not be kept for a forward that trains.
+        with torch.autocast(device, dtype=self._dtype, cache_enabled=self._context is None):
+            return run(*args, **kwargs)
+
+    def _tried(self, device: str, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return self._cast(device, training, run, args, kwargs)
+        except (RuntimeError, TypeError) as error:
+            tell = self._fall_back
+            self.restore()
+            if tell is not None:
+                tell(f"{type(error).__name__}: {error}")
+            return run(*args, **kwargs)
+
+    def _allow_tf32(self, torch: Any) -> None:
+        if not torch.cuda.is_available():
+            raise Refused("tf32 is a format of CUDA devices, and torch sees none")
+        self._switches = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def by_hand(name: str, device: Any) -> Any:
+    """The autocast that a user would write for this setting; one that does nothing for those without."""
+    import torch
+
+    kind = getattr(device, "type", None) or str(device).partition(":")[0]
+    if name not in DTYPES:
+        return torch.autocast(kind, enabled=False)
+    return torch.autocast(kind, dtype=getattr(torch, DTYPES[name]))
+
+
+@functools.lru_cache(maxsize=1)
+def _no_parameters_on() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _device_of(root: Root) -> str:
+    """Device type of the module: that of its first parameter."""
+    if root.device is None:
+        module = root.ref()
+        first = next(iter(module.parameters()), None) if module is not None else None
+        root.device = first.device.type if first is not None else _no_parameters_on()
+    return root.device

@@ -1,0 +1,73 @@
+"""The dtype of the forward pass: autocast around forward and loss, or tf32 products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+BF16_CAPABILITY = (8, 0)
+"""Tensor cores take bf16 and tf32 from here on."""
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
+"""Of a CPU (the last is Arm's); without them bf16 is emulated, and slower than fp32."""
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    closed = _closed(workload)
+    if closed is not None:
+        return Values(why_closed=closed)
+    return _of_cpu(hardware) if workload.device == "cpu" else _of_accelerator(hardware, workload)
+
+
+def _of_cpu(hardware: Hardware) -> Values:
+    if not any(name in BF16_INSTRUCTIONS for name in hardware.cpu.instruction_sets):
+        return Values(why_closed=f"{hardware.cpu.model} has no bf16 instructions: it would only emulate them")
+    return Values(values=("bf16",), why="the CPU has bf16 instructions")
+
+
+def _of_accelerator(hardware: Hardware, workload: Workload) -> Values:
+    capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
+    if workload.device != "cuda" or capability is None:
+        return Values(why_closed=f"no mixed precision is known to help on {workload.device}")
+    if capability < BF16_CAPABILITY:
+        version = ".".join(map(str, capability))
+        return Values(why_closed=f"compute capability {version} has no bf16; fp16 needs its loss scaled")
+    tf32 = ("tf32",) if workload.flags.matmul_precision == "highest" else ()
+    return Values(values=("bf16", *tf32), why="the tensor cores take them")
+
+
+def _closed(workload: Workload) -> str | None:
+    if workload.flags.autocast_dtype is not None:
+        return f"the script runs its own autocast ({workload.flags.autocast_dtype})"
+    if workload.flags.grad_scaler:
+        return "the script scales its own loss"
+    dtypes = {dtype for model in workload.models for dtype in model.parameter_dtypes}
+    if "float32" not in dtypes:
+        return f"the weights are not in float32 but in {', '.join(sorted(dtypes)) or 'no model that was seen'}"
+    return None
+
+
+def _tier(_hardware: Hardware, _workload: Workload) -> str:
+    return "numerics"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.precision.set(value)
+
+
+def _restore(bench: Any) -> None:
+    bench.precision.restore()
+
+
+KNOB = Knob(
+    id="precision",
+    title="dtype of the forward pass",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+)
