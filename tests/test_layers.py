@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import advisor
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "advisor"
 
@@ -180,6 +182,13 @@ def test_nothing_heavy_is_loaded_by(code: str) -> None:
         [sys.executable, "-c", code + ask], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_no_function_of_the_facade_is_hidden_by_a_module() -> None:
+    """`import advisor.hardware` would put the module in the place of a function of that name."""
+    promised = set(advisor.__all__)
+    parts = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    assert promised & parts == set()
 
 
 def test_no_file_names_the_folder_it_was_written_in() -> None:
