@@ -307,7 +307,7 @@ def _device_of(modules: list[Any]) -> str:
     return "cpu"
 
 
-def _tensors(value: Any, depth: int = 3) -> list[Any]:
+def _tensors(value: Any, depth: int = 5) -> list[Any]:
     """Tensors in nested arguments, in order."""
     if hasattr(value, "dtype") and hasattr(value, "device"):
         return [value]
