@@ -22,6 +22,8 @@ PHASE_NAMES = (
     "logging",
     "loader_restart",
 )
+LOADING = (DATA_WAIT, RESTART)
+"""What a loader does on the training thread, its dataset's own torch operators included."""
 IN_STEP = 6
 """The first so many phases make up the update; the rest stand beside it."""
 

@@ -21,7 +21,8 @@ def refusal(compiled: bool) -> str | None:
 
     if compiled or compile_used():
         return "the script uses torch.compile, which gives a function up for good when it first runs while we look"
-    if torch._C._len_torch_dispatch_stack() > 0:
+    stack = [torch._C._get_dispatch_stack_at(index) for index in range(torch._C._len_torch_dispatch_stack())]
+    if any(_mode_class is None or not isinstance(mode, _mode_class) for mode in stack):
         return "the script watches its operators itself (a TorchDispatchMode is open)"
     cuda: Any = torch.cuda
     if cuda.is_initialized() and cuda.is_current_stream_capturing():

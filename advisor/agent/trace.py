@@ -16,7 +16,7 @@ import time
 from typing import Any, Callable
 
 from . import modes
-from .clock import StepClock
+from .clock import LOADING, StepClock
 from .frames import TORCH, USER, Frames
 from .patches import Patches
 
@@ -103,6 +103,8 @@ class Tracer:
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self._clock.phase in LOADING:
+            return func(*args, **kwargs)
         self._operators += 1
         if getattr(func, "is_view", False):
             return func(*args, **kwargs)

@@ -24,13 +24,13 @@ class Tracing:
         compiled = self._compiled()
         self._updates_before = self._bench.clock.updates
         self._memory.start_activations(compiled)
-        self._flops.start(compiled)
         self._tracer.start(compiled)
+        self._flops.start(compiled)  # on top of the tracer, whose durations are then those of the operators alone
 
     def stop(self) -> dict[str, Any]:
         """What the window reports as its `extra`; per update."""
-        self._tracer.stop()
         counted = self._flops.stop()
+        self._tracer.stop()
         activations = self._memory.stop_activations()
         memory = {**self._memory.report(self._models(), self._bench.steps.optimizers()), **activations}
         updates = max(1, self._bench.clock.updates - self._updates_before)

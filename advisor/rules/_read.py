@@ -104,9 +104,10 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
 def overhead_fraction(evidence: Evidence) -> float | None:
     """Share of an update that goes to calling torch's operators, whatever they compute; None where nothing was
     traced."""
-    if evidence.trace is None or evidence.steps.mean_s <= 0:
+    calls = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
+    if calls is None or evidence.steps.mean_s <= 0:
         return None
-    return clamp(evidence.trace.torch_calls_per_update * CALL_COST_S / evidence.steps.mean_s)
+    return clamp(calls * CALL_COST_S / evidence.steps.mean_s)
 
 
 def cpus_for_this_rank(evidence: Evidence) -> float:

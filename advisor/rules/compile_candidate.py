@@ -27,19 +27,16 @@ def judge(evidence: Evidence) -> Judgement:
     if share < MIN_COMPUTE_SHARE or evidence.workload.fixed_shapes is False:
         return None
     overhead = overhead_fraction(evidence)
-    if overhead is None or evidence.trace is None:
+    calls = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
+    if overhead is None or calls is None or evidence.trace is None:
         return Undecided(why="the operators of an update were not traced")
-    if (
-        overhead > MAX_OVERHEAD
-        or evidence.trace.torch_calls_per_update < MIN_CALLS
-        or not _mostly_elementwise(evidence)
-    ):
+    if overhead > MAX_OVERHEAD or calls < MIN_CALLS or not _mostly_elementwise(evidence):
         return None
     kernel_s = evidence.trace.kernel_median_s
     return Hit(
         share=share,
         severity="info",
-        evidence=f"{evidence.trace.torch_calls_per_update:,.0f} operators an update"
+        evidence=f"{calls:,.0f} operators an update"
         + (f", typically of {duration(kernel_s)}" if kernel_s is not None else "")
         + f", and few of them matrix products: {percent(share)} of the loop mostly moves memory.",
         advice="Try `torch.compile(model)`: it fuses such operators; the first steps take longer, and every new "

@@ -37,9 +37,10 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _anomaly_share(evidence: Evidence) -> float | None:
-    if evidence.trace is None or evidence.steps.mean_s <= 0:
+    calls = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
+    if calls is None or evidence.steps.mean_s <= 0:
         return None
-    cost_s = evidence.trace.torch_calls_per_update * ANOMALY_COST_S
+    cost_s = calls * ANOMALY_COST_S
     return min(clamp(cost_s / evidence.steps.mean_s), MAX_ESTIMATED_SHARE) * step_share(evidence)
 
 

@@ -85,8 +85,8 @@ def _ceiling(overhead: float | None, doubled: WhatIf | None) -> Ceiling:
 
 def _words(evidence: Evidence, doubled: WhatIf | None) -> str:
     said = []
-    if evidence.trace is not None:
-        count = evidence.trace.torch_calls_per_update
+    count = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
+    if count is not None:
         said.append(
             f"An update of {duration(evidence.steps.mean_s)} calls {count:,.0f} operators; at about "
             f"{duration(CALL_COST_S)} for each call that is {percent(overhead_fraction(evidence) or 0.0)} of it."

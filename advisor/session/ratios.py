@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .. import stats, whatif, wire
-from ..types import Overhead, WhatIf
+from ..types import Overhead, Ratio, WhatIf
 from .session import SessionResult
 
 NEIGHBOURS = 1
@@ -41,6 +41,18 @@ def overhead(result: SessionResult) -> Overhead:
         high=1 - 1 / high,
         hooks_us_per_update=max(0.0, (1 - 1 / value) * update_s * 1e6),
     )
+
+
+def speedup(result: SessionResult, ids: Collection[str], epoch_samples: int | None) -> Ratio | None:
+    """Samples a second of these windows over those of their neighbours as written, in the same life.
+
+    What starting the loader's workers costs is charged once an epoch (`epoch_samples` long), where a window saw it.
+    """
+    logs, errors = _log_ratios(result, lambda done: done.id in ids, per_sample=True, epoch_samples=epoch_samples)
+    if not logs:
+        return None
+    value, low, high = _interval(logs, errors)
+    return Ratio(speedup=value, low=low, high=high, rounds=len(logs))
 
 
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
@@ -104,6 +116,9 @@ def _log_ratios(
             continue
         own, own_error = _log_rate([done], per_sample)
         base, base_error = _log_rate(neighbours, per_sample)
+        if epoch_samples:
+            own -= _log_with_restarts([done], epoch_samples)
+            base -= _log_with_restarts(neighbours, epoch_samples)
         logs.append(own - base)
         errors.append(math.hypot(own_error, base_error))
     return logs, errors
@@ -118,6 +133,17 @@ def _log_rate(windows: Sequence[wire.WindowDone], per_sample: bool) -> tuple[flo
     rate = stats.rate_interval(amounts, seconds)
     half = (rate.high - rate.low) / 2
     return math.log(rate.value), half / rate.value / 2 if rate.value else 0.0
+
+
+def _log_with_restarts(windows: Sequence[wire.WindowDone], epoch_samples: int) -> float:
+    """Log of how much longer an epoch takes with its loader's start; 0 where no window was an epoch long."""
+    samples = sum(count or 0 for window in windows for count in window.samples)
+    restarts = sum(window.loader.restarts for window in windows if window.loader is not None)
+    if not restarts or samples < epoch_samples * len(windows):
+        return 0.0
+    restart_s = sum(sum(window.off_step_s.get("loader_restart", ())) for window in windows) / restarts
+    epoch_s = sum(sum(_in_step(window)) for window in windows) * epoch_samples / samples
+    return math.log1p(restart_s / epoch_s)
 
 
 def _in_step(window: wire.WindowDone) -> list[float]:

@@ -146,8 +146,9 @@ class Trace:
     """From a few extra updates that were traced; their timings are not used for rates."""
 
     updates: int
-    torch_calls_per_update: float
-    """Torch operators dispatched in an update, forward to optimizer."""
+    torch_calls_per_update: float | None
+    """Torch operators dispatched in an update, forward to optimizer; None where the script uses compiled code or watches
+    its operators itself."""
     kernel_median_s: float | None
     """Typical length of one operator."""
     calls: tuple[CallSite, ...]
