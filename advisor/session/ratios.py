@@ -97,7 +97,11 @@ def _is_base(done: wire.WindowDone) -> bool:
 
 
 def _log_ratios(
-    result: SessionResult, chosen: Callable[[wire.WindowDone], bool], *, per_sample: bool
+    result: SessionResult,
+    chosen: Callable[[wire.WindowDone], bool],
+    *,
+    per_sample: bool,
+    epoch_samples: int | None = None,
 ) -> tuple[list[float], list[float]]:
     """Log speed-ups of the chosen windows over the base windows beside them in the same life, with standard errors."""
     windows = _ordered(result)

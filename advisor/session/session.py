@@ -52,7 +52,12 @@ class Session:
         loop_budget_s: float,
         progress: Progress = SILENT,
         trackers_offline: bool = True,
+        most_lives: int = MAX_LIVES,
+        outlives_failures: bool = False,
     ) -> None:
+        """`outlives_failures`: a window that breaks the first life costs that window, not the session."""
+        self._most_lives = most_lives
+        self._outlives_failures = outlives_failures
         self._command = command
         self._folder = folder
         self._tier = tier
@@ -66,11 +71,12 @@ class Session:
     def run(self, planner: Planner) -> SessionResult:
         """Carry out the plan. What was measured is in the result whatever happens; failures are in its lives."""
         waiting = next(planner, None)
-        while waiting is not None and len(self.result.lives) < MAX_LIVES:
+        while waiting is not None and len(self.result.lives) < self._most_lives:
             updates_before = sum(life.updates for life in self.result.lives)
             waiting = self._one_life(planner, waiting)
             life = self.result.lives[-1]
-            if life.updates == 0 or self.result.deadline_hit or (life.failure and updates_before == 0):
+            fatal = life.failure and updates_before == 0 and not self._outlives_failures
+            if life.updates == 0 or self.result.deadline_hit or fatal:
                 break
             if life.failure is not None and not self.result.outcomes:
                 break
@@ -135,7 +141,7 @@ class Session:
             self._keep_view(life)
         if done or self.result.deadline_hit:
             return None
-        return self._after_early_end(life, batch)
+        return self._after_early_end(life, batch) or _next_windows(planner, self.result.outcomes)
 
     def _after_early_end(self, life: Life, batch: _Batch) -> list[wire.Window] | None:
         """The life ended before the plan: the window it died in is charged with it, the rest waits for a next life."""

@@ -1,0 +1,107 @@
+"""What a search tried, what came of it, and what it recommends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .command import Command
+from .diagnosis import Finding
+from .hardware import Hardware
+from .measurement import Config, Failure
+from .profile import Profile
+
+TUNE_VERSION = 1
+"""Of what `advisor tune --json` prints and stores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """Samples a second over those of the script as written, from neighbouring windows of one life."""
+
+    speedup: float
+    low: float
+    high: float
+    """95% interval."""
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOutcome:
+    kind: Literal["measured", "oom", "crash", "hang", "nan", "refused", "stopped"]
+    message: str = ""
+    """Why it was not measured; empty where it was."""
+    samples_per_s: float | None = None
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    number: int
+    """0 is the script as written."""
+    config: Config
+    reason: str
+    """Why it was tried."""
+    tier: str
+    """The least mild of its settings: exact, resampled, numerics or training."""
+    outcome: TrialOutcome
+    ratio: Ratio | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A knob or a value that was not tried."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    status: Literal["faster", "no significant gain", "slower", "undecided", "unverified"]
+    speedup: float
+    low: float
+    high: float
+    rounds: int
+    floor: float
+    """A gain below it is none."""
+    quality: Literal["passed", "failed", "not checked"] = "not checked"
+    quality_evidence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """Faster still, at a price that only the user can weigh."""
+
+    changes: Literal["training"]
+    config: Config
+    verdict: Verdict
+    note: str
+    """What the user has to do with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    command: Command
+    hardware: Hardware
+    config: Config
+    """Empty: the script as written is what to run."""
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    by_knob: Mapping[str, Ratio] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneResult:
+    version: int = TUNE_VERSION
+    profile: Profile
+    """What the search was begun from."""
+    trials: tuple[Trial, ...]
+    recommendation: Recommendation
+    files: tuple[str, ...] = ()
+    """What was written for the user."""
+    failure: Failure | None = None
+    run_folder: str = ""
