@@ -75,6 +75,30 @@ def test_a_print_of_a_tensor_is_one_print_and_no_reads() -> None:
     assert calls(lambda: print(BATCH, file=io.StringIO())) == {"print": 1.0}
 
 
+def test_what_a_recorded_call_calls_itself_is_not_recorded_again() -> None:
+    class Meter:
+        def __str__(self) -> str:
+            return str(LOSS.item())
+
+    assert calls(lambda: print(Meter(), file=io.StringIO())) == {"print": 1.0}
+
+
+def test_beside_an_accelerator_a_value_on_the_cpu_is_no_wait() -> None:
+    clock = StepClock()
+    clock.device = NoDevice()
+    tracer = Tracer(clock)
+    tracer.start()
+    LOSS.item()
+    tracer.stop()
+    assert tracer.report()["calls"] == []
+
+
+class NoDevice:
+    """Stands for an accelerator that is in use elsewhere in the script."""
+
+    def synchronize(self) -> None: ...
+
+
 def test_what_an_optimizer_reads_is_not_the_users() -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([weight])
@@ -132,6 +156,7 @@ def test_everything_is_restored_exactly() -> None:
     before = snapshot()
     traced(lambda: LOSS.item())
     assert snapshot() == before
+    assert "item" not in vars(torch.Tensor)
     assert copy.deepcopy is before[3] is deepcopy
     assert builtins.print is before[5]
 
