@@ -68,7 +68,7 @@ def leave(mode: Any) -> None:
     import torch
 
     mode.around = None
-    above = []
+    above: list[Any] = []
     while torch._C._len_torch_dispatch_stack() > 0:
         top = torch._C._pop_torch_dispatch_stack(None)
         if top is mode:

@@ -11,6 +11,8 @@ from .session import SessionResult
 
 NEIGHBOURS = 1
 """On each side: the nearer in time, the more alike the machine was."""
+LEAST_UPDATES = 2
+"""One update has no spread."""
 T_QUANTILE_FEW = 2.6
 """Student's t at 97.5% for about five degrees of freedom: three rounds, each with its batches behind it."""
 
@@ -96,6 +98,10 @@ def _is_base(done: wire.WindowDone) -> bool:
     return done.id.startswith("base")
 
 
+def _comparable(done: wire.WindowDone, result: SessionResult, life: int) -> bool:
+    return _is_base(done) and result.life_of[done.id] == life and len(done.wall_s) >= LEAST_UPDATES
+
+
 def _log_ratios(
     result: SessionResult,
     chosen: Callable[[wire.WindowDone], bool],
@@ -107,12 +113,10 @@ def _log_ratios(
     windows = _ordered(result)
     logs, errors = [], []
     for position, done in enumerate(windows):
-        if not chosen(done):
+        if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
             continue
         life = result.life_of[done.id]
-        bases = [
-            (at, other) for at, other in enumerate(windows) if _is_base(other) and result.life_of[other.id] == life
-        ]
+        bases = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, life)]
         before = [base for at, base in bases if at < position][-NEIGHBOURS:]
         after = [base for at, base in bases if at > position][:NEIGHBOURS]
         neighbours = [*before, *after]
