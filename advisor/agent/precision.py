@@ -13,8 +13,8 @@ from typing import Any, Callable
 from .refused import Refused
 from .roots import Root, Roots
 
-DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
-"""Names of the settings, and torch's."""
+DTYPES = {"bf16": "bfloat16"}
+"""Names of the settings, and torch's. fp16 is not among them: it needs the loss scaled."""
 
 
 class Precision:

@@ -22,6 +22,21 @@ class Values:
     why_closed: str | None = None
 
 
+def _nothing_wrong(_value: Any) -> str | None:
+    return None
+
+
+def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
+    """A check for `Knob.wrong`."""
+
+    def wrong(value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return None
+        return f"{value!r} is no whole number from {least} to {most}"
+
+    return wrong
+
+
 @dataclass(frozen=True)
 class Knob:
     """`apply` and `restore` run in the script's process, between two updates; `values` and `tier` in the controller."""
@@ -36,5 +51,7 @@ class Knob:
     """(bench, value); raises Refused with a reason where this script cannot take it."""
     restore: Callable[[Any], None]
     """(bench): the script as written again."""
+    wrong: Callable[[Any], str | None] = _nothing_wrong
+    """(value): why it can be none of this knob's, wherever it comes from; None where it can."""
     after_first_update: bool = False
     """It needs to know what an update is made of: in a real training it is applied after the first one."""

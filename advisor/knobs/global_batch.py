@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import Knob, Values, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -72,5 +72,6 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    wrong=whole_number(1, 2**31),
     after_first_update=True,
 )

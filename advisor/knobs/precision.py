@@ -15,6 +15,13 @@ BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """Of a CPU (the last is Arm's); without them bf16 is emulated, and slower than fp32."""
 
 
+NAMES = ("bf16", "tf32")
+
+
+def _wrong(value: Any) -> str | None:
+    return None if value in NAMES else f"{value!r} is none of {', '.join(NAMES)}"
+
+
 def _values(hardware: Hardware, workload: Workload) -> Values:
     closed = _closed(workload)
     if closed is not None:
@@ -70,4 +77,5 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    wrong=_wrong,
 )

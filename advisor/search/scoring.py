@@ -52,7 +52,7 @@ def _comparable(result: SessionResult, name: str) -> bool:
 
 
 def _lost_its_loss(result: SessionResult, window: wire.WindowDone) -> bool:
-    """A number that is none arrives as None, and so does a loss that is no scalar: the script as written tells which."""
+    """What is no number arrives as None, and so does a loss that is no scalar: the script as written tells which."""
     before = [
         other
         for name, other in result.outcomes.items()

@@ -63,9 +63,7 @@ class Study:
             number = len(self.trials)
             yield [_window(f"trial {number}", proposal.config, pace), _base(f"base trial {number}", pace)]
             self._record(proposer, proposal, number)
-        for windows in self._final_windows(pace):
-            yield windows
-        self._judge_finalists()
+        yield from self._final_windows(pace)
 
     # --- before ---------------------------------------------------------------------------------------------------
 
@@ -162,7 +160,8 @@ class Study:
                     _base(f"base final {place} {number}", pace),
                 ]
 
-    def _judge_finalists(self) -> None:
+    def conclude(self) -> None:
+        """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
         for place, config in enumerate(self._finalists()):
             ids = {f"final {place} {number}" for number in range(self._settings.final_rounds)}
             ratio = scoring.ratio_of(self._result, ids, self._epoch_samples)

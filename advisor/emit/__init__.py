@@ -1,0 +1,1 @@
+"""Files for the user and for other tools, one format a file."""

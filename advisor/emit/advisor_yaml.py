@@ -1,0 +1,247 @@
+"""`advisor.yaml`: the settings that were found, where they were found, and what is known of them.
+
+What is read may be older, newer, edited by hand or hostile: sizes, depth and types are bounded, and nothing but plain
+values comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
+
+VERSION = 1
+"""Of the format; this advisor reads up to it."""
+MOST_BYTES = 64 * 1024
+"""What is written has about two thousand; a file a person edits has not thirty times that."""
+MOST_DEPTH = 8
+MOST_SETTINGS = 100
+LONGEST_TEXT = 200
+_WIDTH = 28
+"""Where the comments behind settings begin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """What a file says."""
+
+    config: Config
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """Where it was found: command, hardware, versions; as written, for people and for comparisons."""
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def render(
+    found: Recommendation, *, advisor: str, created: str, versions: Mapping[str, str], titles: Mapping[str, str]
+) -> str:
+    """The text of the file; `titles` says for each knob what it is."""
+    lines = [
+        f"# Settings for {_comment(found.command.display)}",
+        f"# found by advisor {advisor}, {created}. The script itself is not edited: start it with",
+        "#",
+        f"#     advisor run --config advisor.yaml {_comment(found.command.display)}",
+        "",
+        f"version: {VERSION}",
+        "",
+        *_settings(found.config, titles),
+        "",
+        *_verdict(found.verdict),
+        *_alternatives(found),
+        "# Where this was found; on another machine, or after an upgrade, search again.",
+        _block({"found": _found(found, advisor, created, versions)}),
+    ]
+    return "\n".join(lines)
+
+
+def _settings(config: Config, titles: Mapping[str, str]) -> list[str]:
+    if not config.settings:
+        return ["# Nothing was found that is clearly faster than the script as written.", "settings: {}"]
+    lines = ["settings:"]
+    for name, value in config.settings:
+        entry = f"  {name}: {_scalar(value)}"
+        title = titles.get(name)
+        lines.append(f"{entry:{_WIDTH}}# {title}" if title else entry)
+    return lines
+
+
+def _verdict(verdict: Verdict) -> list[str]:
+    comment = []
+    if verdict.status == "unverified":
+        comment = ["# Measured in windows of one run, not yet against fresh runs of the script as written."]
+    body = {
+        "status": verdict.status,
+        "speedup": _rounded(verdict.speedup),
+        "interval": [_rounded(verdict.low), _rounded(verdict.high)],
+        "rounds": verdict.rounds,
+        "quality": verdict.quality,
+    }
+    return [*comment, _block({"verdict": body})]
+
+
+def _alternatives(found: Recommendation) -> list[str]:
+    lines = []
+    for other in found.alternatives:
+        verdict = other.verdict
+        lines += [
+            f"# Faster still, {verdict.speedup:.2f} times ({verdict.low:.2f} to {verdict.high:.2f}), but it changes the "
+            "training:",
+            *(f"#   {name}: {_scalar(value)}" for name, value in other.config.settings),
+            f"# {_comment(other.note)}.",
+            "",
+        ]
+    return lines
+
+
+def _found(found: Recommendation, advisor: str, created: str, versions: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "created": created,
+        "command": found.command.display,
+        "folder": found.command.cwd,
+        "hardware": hardware_words(found.hardware),
+        "versions": {"advisor": advisor, **{name: versions[name] for name in ("python", "torch") if name in versions}},
+    }
+
+
+def hardware_words(hardware: Hardware) -> dict[str, Any]:
+    """What settings depend on, in words that a person can compare."""
+    return {
+        "cpu": hardware.cpu.model,
+        "usable_cpus": hardware.cpu.usable_cpus,
+        "ram_gib": round(hardware.memory_limit_bytes / 2**30, 1),
+        "accelerators": [device.name for device in hardware.accelerators],
+    }
+
+
+def _block(content: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def _scalar(value: SettingValue) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, width=1000).split("\n", 1)[0]
+
+
+def _comment(text: str) -> str:
+    """Text of the user's on one line: what stands behind the # must not end it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> Document:
+    """The file's content, bounded and of plain values; whether its settings are known is for the caller to say.
+
+    Raises `UsageError`, with the path and what to do, for whatever is no configuration of this version or an older one.
+    """
+    body = _parsed(path, _text(path))
+    if not isinstance(body, dict):
+        raise UsageError(f"{path} is no configuration of advisor (it holds {_kind(body)}): make one with advisor tune")
+    _check_version(path, body.get("version"))
+    unknown = [str(key) for key in body if key not in ("version", "settings", "verdict", "found")]
+    if unknown:
+        raise UsageError(
+            f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings go below settings:"
+        )
+    return Document(
+        config=_read_settings(path, body.get("settings")),
+        found=_mapping(path, "found", body.get("found")),
+        verdict=_mapping(path, "verdict", body.get("verdict")),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise UsageError(f"there is no configuration {path}: make one with advisor tune, or give its path")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"{path} is larger than the {MOST_BYTES:,} bytes that are read: this is no configuration")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text in UTF-8 (byte {error.start}): this is no configuration") from error
+
+
+def _parsed(path: Path, text: str) -> Any:
+    import yaml
+
+    class Bounded(yaml.SafeLoader):
+        """Plain values only: no aliases, no keys given twice, no deep nests."""
+
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.YAMLError("aliases are not read")
+            self.depth += 1
+            if self.depth > MOST_DEPTH:
+                raise yaml.YAMLError(f"nested deeper than {MOST_DEPTH} levels")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            names = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise yaml.YAMLError(f"{twice!r} is given twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader=Bounded)  # a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:LONGEST_TEXT]
+        raise UsageError(f"{path} cannot be read as YAML: {why}") from error
+
+
+def _check_version(path: Path, version: Any) -> None:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UsageError(f"{path} is no configuration of advisor (version: {version!r}): make one with advisor tune")
+    if version > VERSION:
+        raise UsageError(f"{path} is of format {version}, this advisor reads up to {VERSION}: upgrade advisor")
+
+
+def _read_settings(path: Path, found: Any) -> Config:
+    settings = _mapping(path, "settings", found)
+    if len(settings) > MOST_SETTINGS:
+        raise UsageError(f"{path} has {len(settings)} settings: there are not that many knobs")
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float | bool):
+            raise UsageError(f"{path}: {name} holds {_kind(value)}: a setting is one plain value")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{path}: {name} is {value}: a setting is a finite number")
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
+    return Config.of(settings)
+
+
+def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{path}: {name} holds {_kind(value)}: names and values are expected")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
+    return names.get(type(value), f"a {type(value).__name__}")
