@@ -14,6 +14,10 @@ LITTLE_UPDATES = 30
 NO_GAIN = 1.02
 """A ceiling under the 2% that is the least noise floor of a comparison is no gain."""
 
+MOSTLY_WORK = 0.8
+"""Where less of an update than this is forward, backward and optimizer, a rule that could not judge may have missed
+what the rest is."""
+
 # What the script does, as the words after "Your script"; `{share}` is the share of the loop's time. A rule that is not
 # here is told in the words of its own evidence.
 _PHRASES = {
@@ -123,12 +127,27 @@ def _failed(profile: Profile) -> Verdict:
 
 def _healthy(profile: Profile) -> Verdict:
     work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
+    if profile.abstained and work < MOSTLY_WORK:
+        return _undecided(profile)
     return Verdict(
         sentence=f"Your script is healthy: nothing avoidable was found, and {words.percent(work)} of each update is "
         "forward, backward and optimizer.",
         tone="good",
         next_command=_command("tune", profile),
         why_next="looks for faster settings all the same",
+    )
+
+
+def _undecided(profile: Profile) -> Verdict:
+    """No finding, but rules that could not judge: that is not the same as healthy."""
+    first = profile.abstained[0]
+    others = f" (and {words.plural(len(profile.abstained) - 1, 'more rule')})" if len(profile.abstained) > 1 else ""
+    return Verdict(
+        sentence=f"Nothing avoidable was shown, but {words.one_line(first.rule)}{others} could not judge: "
+        f"{words.one_line(first.why).rstrip('.')}.",
+        tone="warning",
+        next_command=_command("profile --budget 60", profile),
+        why_next="measures longer",
     )
 
 
