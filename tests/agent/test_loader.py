@@ -526,3 +526,26 @@ def test_workers_are_gone_after_an_epoch_that_was_ended(loop: Loop) -> None:
     loop.hooks.end_epoch_now()
     assert list(iterator) == []
     assert living_workers() == 0
+
+
+def test_held_epochs_ask_a_sampler_as_often_as_the_script_would_have(loop: Loop) -> None:
+    class Eager(Sampler[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter(torch.randperm(40).tolist())
+
+        def __len__(self) -> int:
+            return 40
+
+    def make() -> DataLoader[Any]:
+        return DataLoader(Numbers(40), batch_size=4, sampler=Eager(), num_workers=1)
+
+    torch.manual_seed(5)
+    loader = make()
+    plain = [numbers(batch) for _ in range(2) for batch in loader]
+    torch.manual_seed(5)
+    iterator = iter(make())
+    seen = [numbers(next(iterator))]
+    loop.step()
+    loop.hooks.hold_ends = True
+    seen += [numbers(next(iterator)) for _ in range(19)]
+    assert seen == plain

@@ -399,6 +399,18 @@ def test_nothing_to_set_without_a_loader(loop: Loop) -> None:
         loop.hooks.switch(num_workers=1)
 
 
+def test_workers_are_seeded_as_those_of_the_script(loop: Loop) -> None:
+    class Seeds(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return index, torch.initial_seed()
+
+    iterator = iter(DataLoader(Seeds(), batch_size=4, num_workers=1))
+    (seed,) = set(numbers(next(iterator)))
+    loop.step()
+    loop.hooks.switch(prefetch_factor=3)
+    assert set(numbers(next(iterator))) == {seed}
+
+
 def test_adjusting_keeps_what_is_not_named(loop: Loop) -> None:
     iterator = iter(shuffled())
     next(iterator)
