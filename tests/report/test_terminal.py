@@ -60,7 +60,15 @@ def test_an_unknown_rule_speaks_through_its_evidence() -> None:
 
 def test_a_script_with_hints_only_is_healthy() -> None:
     base = sample.input_bound()
-    assert verdict_of(replace(base, findings=base.findings[2:])).tone == "good"
+    assert verdict_of(replace(base, findings=base.findings[2:], abstained=())).tone == "good"
+
+
+def test_a_script_that_waits_and_could_not_be_judged_is_not_called_healthy() -> None:
+    base = replace(sample.input_bound(), findings=())
+    assert base.abstained
+    verdict = verdict_of(base)
+    assert verdict.tone == "warning"
+    assert "could not judge" in verdict.sentence
 
 
 def test_every_finding_is_there_with_evidence_place_advice_and_knobs() -> None:
