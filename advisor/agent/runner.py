@@ -8,6 +8,7 @@ of the traceback before it is shown.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import sys
@@ -58,8 +59,12 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
             f"the launch file is of version {spec.version}, this agent of version {WIRE_VERSION}: install one advisor"
         )
     probe = spec.mode == "probe"
-    channel = AgentChannel.connect(spec.socket, spec.token, leave_when_gone=probe)
+    channel = (
+        AgentChannel.connect(spec.socket, spec.token, leave_when_gone=probe) if spec.socket else AgentChannel(None)
+    )
     imports.report_to(lambda text: channel.note("agent_error", text))
+    if not spec.socket:
+        _begin_real_training(spec_path)
     ending = _Ending(_prepared(spec, channel))
     # Registered first, so run last: after the script's own functions, and after its threads have been waited for.
     atexit.register(ending.tell)
@@ -91,9 +96,12 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
             network.watch(channel)
             if spec.trackers_offline:
                 trackers.put_offline(channel)
-        from .hooks import prepare
+            from .hooks import prepare
 
-        return prepare(spec, channel)
+            return prepare(spec, channel)
+        from .launch import prepare as prepare_run
+
+        return prepare_run(spec)
     except Exception:
         import traceback
 
@@ -101,7 +109,19 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
         if spec.mode == "probe":
             channel.flush()
             _refuse(f"the agent could not start:\n{traceback.format_exc()}")
+        _warn(f"the script runs as it is written: {traceback.format_exc()}")
         return _NoAgent()
+
+
+def _begin_real_training(spec_path: str) -> None:
+    """Nobody waits for its end: it clears up its own file, and what it has to say goes to stderr."""
+    imports.report_to(_warn)
+    with contextlib.suppress(OSError):
+        os.unlink(spec_path)
+
+
+def _warn(text: str) -> None:
+    os.write(2, f"advisor: {text}\n".encode("utf-8", "backslashreplace"))
 
 
 class _NoAgent:

@@ -91,8 +91,8 @@ def _alternatives(found: Recommendation) -> list[str]:
     for other in found.alternatives:
         verdict = other.verdict
         lines += [
-            f"# Faster still, {verdict.speedup:.2f} times ({verdict.low:.2f} to {verdict.high:.2f}), but it changes the "
-            "training:",
+            f"# Faster still, {verdict.speedup:.2f} times ({verdict.low:.2f} to {verdict.high:.2f}), "
+            "but it changes the training:",
             *(f"#   {name}: {_scalar(value)}" for name, value in other.config.settings),
             f"# {_comment(other.note)}.",
             "",
