@@ -529,15 +529,12 @@ def test_workers_are_gone_after_an_epoch_that_was_ended(loop: Loop) -> None:
 
 
 def test_held_epochs_ask_a_sampler_as_often_as_the_script_would_have(loop: Loop) -> None:
-    class Eager(Sampler[int]):
-        def __iter__(self) -> Iterator[int]:
-            return iter(torch.randperm(40).tolist())
-
-        def __len__(self) -> int:
-            return 40
+    class Eager(Sampler[list[int]]):
+        def __iter__(self) -> Iterator[list[int]]:
+            return iter(torch.randperm(40).view(10, 4).tolist())
 
     def make() -> DataLoader[Any]:
-        return DataLoader(Numbers(40), batch_size=4, sampler=Eager(), num_workers=1)
+        return DataLoader(Numbers(40), batch_sampler=Eager(), num_workers=1)
 
     torch.manual_seed(5)
     loader = make()
