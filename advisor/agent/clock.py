@@ -103,6 +103,18 @@ class StepClock:
     def inside(self, phase: int) -> bool:
         return phase in self._stack
 
+    @property
+    def depth(self) -> int:
+        """How many phases are open, the update itself included."""
+        return len(self._stack)
+
+    def pop_to(self, depth: int) -> None:
+        """End the phases above: also those that an exception has left open."""
+        if len(self._stack) > depth + 1:
+            del self._stack[depth + 1 :]
+        if len(self._stack) > depth:
+            self.pop()
+
     def push(self, phase: int) -> None:
         now = self._now()
         self._sums[self._stack[-1]] += now - self._last
@@ -168,6 +180,11 @@ class StepClock:
         """A backward that follows a forward has begun; `loss` is kept on its device, never read here."""
         self._update.micro_steps += 1
         self._update.loss = loss
+
+    @property
+    def micro_steps(self) -> int:
+        """Of the present update so far."""
+        return self._update.micro_steps
 
     def add_samples(self, count: int) -> None:
         self._update.samples = (self._update.samples or 0) + count

@@ -12,6 +12,7 @@ from typing import Any
 from .clock import StepClock
 from .modes import compiled_code_ran
 from .patches import Patches
+from .slots import compiled_by_script
 from .switches import profilers_on, switches
 
 LOOK_AT_FIRST = 64
@@ -231,13 +232,7 @@ def _channels_last(parameters: list[Any]) -> bool | None:
 def _is_compiled(module: Any) -> bool:
     if type(module).__name__ == "OptimizedModule":
         return True
-    call = module.__dict__.get("_compiled_call_impl")
-    code = getattr(call, "__code__", None)
-    if code is None or not str(getattr(call, "__module__", "")).endswith("agent.roots"):
-        return call is not None
-    # Our own wrapper stands in this slot; what it wraps is compiled where it wraps anything.
-    cells = dict(zip(code.co_freevars, call.__closure__ or ()))
-    return "previous" in cells and cells["previous"].cell_contents is not None
+    return compiled_by_script(module)
 
 
 def _fused_and_foreach(optimizer: Any) -> tuple[bool | None, bool | None]:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import traceback
-import weakref
 from typing import Any
 
 from .. import wire
@@ -19,12 +18,14 @@ from .clock import StepClock, Update
 from .conductor import Conductor, flush_streams
 from .instruments import Instruments
 from .memory import Memory, peak_rss_bytes
-from .roots import Root, Roots, leading_dimension
+from .root_search import RootSearch
+from .roots import Root, Roots
+from .sample_count import SampleCounter
 from .steps import Steps
 
 BEAT_EVERY_S = 0.5
-ROOT_SEARCH_UPDATES = 6
-"""Updates within which the roots are sought; a level is tried in each."""
+DEVICE_SOUGHT_UPDATES = 6
+"""A script that has not used an accelerator by then trains without."""
 FLUSH_S = 5.0
 
 
@@ -165,7 +166,8 @@ class _Parts:
         self.roots = Roots(clock)
         self.steps = Steps(clock)
         self.loaders = LoaderHooks(clock)
-        self._counter = _SampleCounter(clock)
+        self._counter = SampleCounter(clock)
+        self._search = RootSearch(clock, self.roots, self.steps)
         self._pending_device = devices
         self.precision = Precision(self.roots)
         self.bench = Bench(
@@ -191,6 +193,7 @@ class _Parts:
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
         self.steps.before_step = self._before_step
+        self.steps.on_micro_step = self._micro_step
         self.steps.on_backward = self._facts.saw_backward
         self.steps.before_backward = self.precision.close
         self.loaders.before_batch(self.precision.close)
@@ -199,23 +202,26 @@ class _Parts:
         off_step.install()
         self._facts.install()
         hold_overruns(torch)
-        self._sought = 0
 
     def _training_forward(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.steps.saw_training_forward()
         self.loaders.saw_training_forward()
         if root.owned:
             if self.loaders.train is None:
-                self._counter.saw(args, kwargs)
+                self._counter.saw(root, args, kwargs)
             self._facts.saw_forward(args, kwargs)
 
     def _before_step(self) -> None:
-        """Before a step while the roots are not known: the optimizer tells whose they are."""
         self.precision.close()
-        if self._sought < ROOT_SEARCH_UPDATES and not self.roots.settled():
-            self._sought += 1
-            self._clock.exclude(lambda: self.roots.seek(self.steps.owned_parameters()))
+        self._search.before_step()
+        if self._clock.updates < DEVICE_SOUGHT_UPDATES:
             self._open_device()
+
+    def _micro_step(self) -> None:
+        if self.loaders.train is None:
+            self._counter.micro_step()
+        else:
+            self.loaders.saw_micro_step()
 
     def _open_device(self) -> None:
         """The device is opened once the script has used one itself."""
@@ -232,8 +238,6 @@ class _Parts:
         self._counter.end_update()
         self._instruments.saw_micro_steps(update.micro_steps)
         self.bench.micro_steps = update.micro_steps
-        if self._clock.updates == ROOT_SEARCH_UPDATES + 1:
-            self.roots.drop_silent()
 
     def in_step_s(self, update: Update) -> float:
         from .clock import FORWARD, OPTIMIZER
@@ -256,27 +260,6 @@ class _Parts:
         )
         memory["host_peak_bytes"] = peak_rss_bytes()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
-
-
-class _SampleCounter:
-    """Samples where no loader delivers them: the leading dimension of what the trained model is called with.
-
-    The same tensor seen again within an update (a closure, a full batch, several backwards) is not counted twice.
-    """
-
-    def __init__(self, clock: StepClock) -> None:
-        self._clock = clock
-        self._seen: list[weakref.ref[Any]] = []
-
-    def saw(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        count, tensor = leading_dimension(args, kwargs)
-        if count is None or any(ref() is tensor for ref in self._seen):
-            return
-        self._seen.append(weakref.ref(tensor))
-        self._clock.add_samples(count)
-
-    def end_update(self) -> None:
-        self._seen.clear()
 
 
 def _ready(rank: int, torch: Any) -> wire.Ready:

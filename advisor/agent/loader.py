@@ -92,6 +92,11 @@ class LoaderHooks:
         """A forward that trains has begun: what was read for it is training data."""
         self._deliveries.register.saw_training_forward(self._clock.add_samples)
 
+    def saw_micro_step(self) -> None:
+        """A backward begins: where another thread reads the loader, it is one for each of its batches, in order."""
+        if self.train is not None and self.train.read_ahead:
+            self._clock.add_samples(self.train.read_ahead.popleft())
+
     def saw_evaluation_forward(self) -> None:
         """A forward that does not train has begun: the loader read last is for evaluation."""
         self._deliveries.register.saw_evaluation_forward()

@@ -150,7 +150,9 @@ class Deliveries:
             record.samples_known = False
             return
         record.samples += samples
-        if record is self.register.train:
+        if not self._clock.mine():
+            record.read_ahead.append(samples)
+        elif record is self.register.train:
             self._clock.add_samples(samples)
         else:
             record.pending_samples += samples

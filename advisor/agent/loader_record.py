@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 import weakref
+from collections import deque
 from types import FrameType
 from typing import Any
 
@@ -36,6 +37,9 @@ LOADER_ATTRIBUTES = (
 )
 """What `DataLoader.__init__` sets, over the versions of torch; a copy holds these and nothing of the user's."""
 
+MOST_READ_AHEAD = 4096
+"""Batches that another thread may have read and the training not used; more are not counted."""
+
 UNUSED, TRAIN, EVALUATION = "unused", "train", "evaluation"
 
 
@@ -60,6 +64,8 @@ class LoaderRecord:
         """Running mean of the waits that were no epoch's first."""
         self.pending_samples = 0
         """Delivered since the last forward, while this was not the loader whose samples count."""
+        self.read_ahead: deque[int] = deque(maxlen=MOST_READ_AHEAD)
+        """Samples of the batches that another thread has read for the training, the next one first."""
         self.samples_from: str | None = None
         self.samples_known = True
         self.batches = 0

@@ -1,10 +1,9 @@
 """The modules whose calls are the forward pass: found without a hook on any submodule, wrapped outside compiled code.
 
 A hook on every submodule costs 1.3 µs each and is traced by `torch.compile`. So nothing is hooked while the roots are
-sought: after the first update all modules that are nobody's child are taken from the garbage collector's lists. Only
-when none of them is called (a library calls a method instead, or `.forward()` directly) the search goes one level
-down. A root is wrapped through its own `_compiled_call_impl`, the slot that `Module.__call__` asks first and that
-pickling and deep copies leave out.
+sought: at the first step all modules that are nobody's child are taken from the garbage collector's lists. Where a
+trained one of them is not called (a library calls a method instead, or `.forward()` directly) the search goes one
+level down, below that one only.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import gc
 import weakref
 from typing import Any, Callable
 
+from . import slots
 from .clock import FORWARD, StepClock
 
 MAX_LEVELS = 4
@@ -24,16 +24,31 @@ CLOSED_WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel",
 class Root:
     """One wrapped module and what was seen of it."""
 
-    def __init__(self, module: Any, level: int, owned: bool) -> None:
+    def __init__(self, module: Any, level: int) -> None:
         self.ref = weakref.ref(module)
         self.level = level
-        self.owned = owned
+        self.owned = False
         """Whether an optimizer that stepped owns a parameter of it."""
+        self.main = False
+        """Whether the main optimizer does."""
         self.calls = 0
         self.training_calls = 0
-        self.previous: Any = None
+        self.slot: Any = None
+        """`slots.CallSlot`, None while the roots are suspended."""
         self.device: str | None = None
         """Device type of its parameters; looked up once somebody needs it."""
+
+    def judge(self, owned: set[int], main: set[int]) -> None:
+        """Whose parameters it has. Where no optimizer is known, everything that can be trained counts."""
+        module = self.ref()
+        if module is None:
+            return
+        parameters = list(module.parameters())
+        if owned:
+            self.owned = any(id(parameter) in owned for parameter in parameters)
+            self.main = any(id(parameter) in main for parameter in parameters)
+        else:
+            self.owned = self.main = any(parameter.requires_grad for parameter in parameters)
 
 
 class Roots:
@@ -43,9 +58,11 @@ class Roots:
         self._clock = clock
         self._roots: dict[int, Root] = {}
         self._inside = False
-        self._level = 0
+        self._frontier: list[Root] = []
+        self._compiling: Callable[[], bool] = _never
+        self._grad_enabled: Callable[[], bool] = _never
         self.training_forwards = 0
-        self.on_training: Callable[[Any, tuple[Any, ...], dict[str, Any]], None] = _ignore
+        self.on_training: Callable[[Root, tuple[Any, ...], dict[str, Any]], None] = _ignore
         self.on_evaluation: Callable[[], None] = _nothing
         self.around_forward: Callable[..., Any] | None = None
         """(root, whether grad is on, run, args, kwargs): runs the forward in its own way; None runs it as it is."""
@@ -59,62 +76,88 @@ class Roots:
         return sorted(seen, key=lambda root: (-root.owned, -root.training_calls))
 
     def settled(self) -> bool:
-        """Whether a model that is trained was seen at work, so that the search is over. (A loss module is not enough:
-        where a library calls `training_step`, it is the only root that is called as one.)"""
-        return any(root.owned and root.training_calls for root in self._roots.values())
+        """Whether a model that is trained was seen at work. (A loss module is not enough: where a library calls
+        `training_step`, it is the only root that is called as one.)"""
+        return any(root.owned and root.training_calls and root.ref() is not None for root in self._roots.values())
+
+    def covers(self, parameters: set[int]) -> bool:
+        """Whether a root that is alive has one of these parameters."""
+        return any(
+            id(parameter) in parameters
+            for root in self._roots.values()
+            if (module := root.ref()) is not None
+            for parameter in module.parameters()
+        )
 
     # --- search ---------------------------------------------------------------------------------------------------
 
-    def seek(self, owned_parameters: set[int]) -> None:
-        """Wrap the next level of candidates; called at the end of an update while no training forward was seen."""
-        if self._level >= MAX_LEVELS:
-            return
+    def seek(self, owned: set[int], main: set[int]) -> None:
+        """Wrap all modules that are nobody's child. `owned` are ids of the parameters of all optimizers, `main` of the
+        main one."""
         import torch
 
+        self._compiling = torch.compiler.is_dynamo_compiling
+        self._grad_enabled = torch.is_grad_enabled
         # By type alone: asking an object for its class runs code of objects that pretend to be another.
         modules: list[Any] = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
-        children = {id(child) for module in modules for child in module.__dict__.get("_modules", {}).values()}
-        layer = [module for module in modules if id(module) not in children]
-        for _ in range(self._level):
-            layer = [
-                child
-                for module in layer
-                if not _closed(module)
-                for child in module.__dict__.get("_modules", {}).values()
-                if child is not None
-            ]
-        for module in layer:
-            if id(module) not in self._roots:
-                owned = any(
-                    id(parameter) in owned_parameters or (not owned_parameters and parameter.requires_grad)
-                    for parameter in module.parameters()
-                )
-                self._wrap(module, owned)
-        self._level += 1
+        children = {id(child) for module in modules for child in _children(module)}
+        self._frontier = self._wrap_all([module for module in modules if id(module) not in children], 0)
+        self.judge(owned, main)
 
-    def _wrap(self, module: Any, owned: bool) -> None:
-        if type(module).__name__ == "RecursiveScriptModule" or not hasattr(module, "_call_impl"):
-            return
-        root = Root(module, self._level, owned)
-        root.previous = module.__dict__.get("_compiled_call_impl")
-        self._roots[id(module)] = root
-        module.__dict__["_compiled_call_impl"] = self._wrapper(root)
+    def descend(self, owned: set[int], main: set[int]) -> bool:
+        """Below every trained root that was not called since it was wrapped, its children; False where there is
+        nothing more to try."""
+        silent = [root for root in self._frontier if root.owned and not root.calls and root.level < MAX_LEVELS - 1]
+        found: list[Root] = []
+        for root in silent:
+            module = root.ref()
+            if module is not None and not _closed(module):
+                found += self._wrap_all(_children(module), root.level + 1)
+        self._frontier = found
+        for root in found:
+            root.judge(owned, main)
+        return bool(found)
 
-    def _wrapper(self, root: Root) -> Callable[..., Any]:
-        import torch
+    def judge(self, owned: set[int], main: set[int]) -> None:
+        """The optimizers are others than before: whose parameters the roots have is looked up again."""
+        for root in self._roots.values():
+            root.judge(owned, main)
 
-        clock, ref, previous = self._clock, root.ref, root.previous
-        compiling = torch.compiler.is_dynamo_compiling
-        grad_enabled = torch.is_grad_enabled
+    def drop_silent(self) -> None:
+        """Unwrap inner candidates that were never called, once the search is over. Those that are nobody's child stay:
+        an averaged model is called when it is evaluated."""
+        for key, root in list(self._roots.items()):
+            module = root.ref()
+            if module is None:
+                del self._roots[key]
+            elif not root.calls and root.level and self.settled():
+                del self._roots[key]
+                self._unwrap(module, root)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            module = ref()
-            run = previous if previous is not None else module._call_impl  # type: ignore[union-attr]
+    def _wrap_all(self, modules: list[Any], level: int) -> list[Root]:
+        wrapped = []
+        for module in modules:
+            known = self._roots.get(id(module))
+            if known is not None and known.ref() is module:
+                continue
+            if type(module).__name__ == "RecursiveScriptModule" or not hasattr(module, "_call_impl"):
+                continue
+            root = self._roots[id(module)] = Root(module, level)
+            root.slot = slots.put(module, self._runner(root))
+            wrapped.append(root)
+        return wrapped
+
+    # --- a call -------------------------------------------------------------------------------------------------------
+
+    def _runner(self, root: Root) -> slots.Run:
+        clock, compiling, grad_enabled = self._clock, self._compiling, self._grad_enabled
+
+        def run(module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             if compiling() or self._inside or self.suspended or not clock.mine():
-                return run(*args, **kwargs)
+                return original(*args, **kwargs)
             root.calls += 1
             training = grad_enabled()
-            evaluating = not training and not module.training  # type: ignore[union-attr]
+            evaluating = not training and not module.training
             if training:
                 root.training_calls += 1
                 self.training_forwards += 1
@@ -127,15 +170,15 @@ class Roots:
             around = self.around_forward
             try:
                 if around is not None:
-                    return around(root, training, run, args, kwargs)
-                return run(*args, **kwargs)
+                    return around(root, training, original, args, kwargs)
+                return original(*args, **kwargs)
             finally:
                 clock.pop()
                 self._inside = False
                 if evaluating:
                     clock.evaluation_ends(weak=not root.owned)
 
-        return call
+        return run
 
     # --- taking it all back -----------------------------------------------------------------------------------------
 
@@ -143,55 +186,37 @@ class Roots:
         """Unwrap all roots: what follows runs as if nobody looked."""
         for root in self._roots.values():
             module = root.ref()
-            if module is None:
-                continue
-            if root.previous is None:
-                module.__dict__.pop("_compiled_call_impl", None)
-            else:
-                module.__dict__["_compiled_call_impl"] = root.previous
+            if module is not None:
+                self._unwrap(module, root)
 
     def resume(self) -> None:
         for root in self._roots.values():
             module = root.ref()
-            if module is not None:
-                module.__dict__["_compiled_call_impl"] = self._wrapper(root)
+            if module is not None and root.slot is None:
+                root.slot = slots.put(module, self._runner(root))
 
-    def drop_silent(self) -> None:
-        """Unwrap inner candidates that were never called, once the search is over. Those that are nobody's child stay:
-        an averaged model is called when it is evaluated."""
-        if not self.settled():
-            return
-        for key, root in list(self._roots.items()):
-            module = root.ref()
-            if module is None or (not root.calls and root.level):
-                del self._roots[key]
-                if module is not None and root.previous is None:
-                    module.__dict__.pop("_compiled_call_impl", None)
-                elif module is not None:
-                    module.__dict__["_compiled_call_impl"] = root.previous
+    @staticmethod
+    def _unwrap(module: Any, root: Root) -> None:
+        slot, root.slot = root.slot, None
+        if slot is not None:
+            slots.take(module, slot)
 
 
-def leading_dimension(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, Any]:
-    """Size of the first dimension of the first tensor of a call, and that tensor."""
-    for value in (*args, *kwargs.values()):
-        inner = value
-        if isinstance(inner, dict):
-            inner = next(iter(inner.values()), None)
-        elif isinstance(inner, (list, tuple)) and inner:
-            inner = inner[0]
-        shape = getattr(inner, "shape", None)
-        if shape is not None and len(shape):
-            return int(shape[0]), inner
-    return None, None
+def _children(module: Any) -> list[Any]:
+    return [child for child in module.__dict__.get("_modules", {}).values() if child is not None]
 
 
 def _closed(module: Any) -> bool:
-    return type(module).__name__ in CLOSED_WRAPPERS or module.__dict__.get("_compiled_call_impl") is not None
+    return type(module).__name__ in CLOSED_WRAPPERS or slots.compiled_by_script(module)
 
 
-def _ignore(_root: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+def _ignore(_root: Root, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
     return None
 
 
 def _nothing() -> None:
     return None
+
+
+def _never() -> bool:
+    return False

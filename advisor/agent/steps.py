@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import gc
 import weakref
 from typing import Any, Callable
 
 from .clock import BACKWARD, OPTIMIZER, StepClock
 
 BACKWARDS_WITHOUT_OPTIMIZER = 8
-"""So many backwards with no optimizer step: the script updates its parameters by hand, and a backward ends the
-update. Gradient accumulation over more than this is seen before any step only in the first update, a warm-up."""
+"""So many backwards in a process without an optimizer: the script updates its parameters by hand, and a backward ends
+the update."""
+BACKWARDS_BEFORE_STEP = 4096
+"""So many backwards although there is an optimizer: it is not the one that trains."""
+STEPS_OF_OTHERS = 32
+"""So many steps of other optimizers since the main one stepped: it is done (layers trained one after the other), and
+the largest of the others is the main one now. Twice what critics usually take for a step of their generator."""
 
 
 class OptimizerRecord:
@@ -20,6 +26,8 @@ class OptimizerRecord:
         self.ref = weakref.ref(optimizer)
         self.parameters = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
         self.steps = 0
+        self.depth = 1
+        """Of the clock's stack when its present step began."""
 
 
 class Steps:
@@ -32,15 +40,25 @@ class Steps:
         self._forward_seen = False
         self._any_forward = False
         self._backwards = 0
-        self._closure_depth = 0
-        self._restore: list[Callable[[], None]] = []
+        self._main_steps = 0
+        self._no_optimizer = False
+        self._newest: OptimizerRecord | None = None
+        self._others: list[OptimizerRecord] = []
         self._skipped: list[tuple[Any, Any]] = []
         self.before_step: Callable[[], None] = _nothing
         """Called before every step: whoever seeks the roots learns here what the optimizers own."""
         self.on_backward: Callable[[], None] = _nothing
         self.before_backward: Callable[[], None] = _nothing
         """Called before every backward, whether a forward was seen or not."""
+        self.on_micro_step: Callable[[], None] = _nothing
+        """Called where a backward that counts as a micro-step begins."""
         self.closures_seen = False
+        self.blind_backwards = 0
+        """Backwards in a row that no known model was called for."""
+        self.adopted = 0
+        """Optimizers seen to step so far."""
+        self.main_changes = 0
+        """How often another optimizer became the one whose steps end updates."""
 
     # --- what others ask ------------------------------------------------------------------------------------------
 
@@ -54,16 +72,24 @@ class Steps:
 
     def owned_parameters(self) -> set[int]:
         """Ids of the parameters that an optimizer which stepped owns."""
-        return {
-            id(parameter)
-            for optimizer, _record, _main in self.optimizers()
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        }
+        return {number for optimizer, _record, _main in self.optimizers() for number in _parameter_ids(optimizer)}
+
+    def main_parameters(self) -> set[int]:
+        """Ids of those that the main optimizer owns."""
+        return _parameter_ids(self._main.ref() if self._main is not None else None)
+
+    def newest_parameters(self) -> set[int]:
+        """Ids of those of the optimizer that was seen to step for the first time last."""
+        return _parameter_ids(self._newest.ref() if self._newest is not None else None)
 
     def by_hand(self) -> bool:
         """Whether the script updates with no optimizer at all."""
-        return self._main is None and self._backwards > BACKWARDS_WITHOUT_OPTIMIZER
+        if self._main is not None or self._backwards <= BACKWARDS_WITHOUT_OPTIMIZER:
+            return False
+        if self._backwards == BACKWARDS_WITHOUT_OPTIMIZER + 1:
+            # One whose first step comes after long accumulation is waited for.
+            self._no_optimizer = not self._clock.exclude(_optimizer_alive)
+        return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
 
     def saw_training_forward(self) -> None:
         self._forward_seen = True
@@ -110,11 +136,13 @@ class Steps:
                 clock.own()
             outermost = not clock.inside(BACKWARD)
             self.before_backward()
-            # Where no root is known yet, a backward is all there is to count by.
-            if outermost and (self._forward_seen or not self._any_forward):
+            # Where no root is known (yet), a backward is all there is to count by.
+            if outermost and (self._forward_seen or not self._any_forward or not clock.micro_steps):
+                self.blind_backwards = 0 if self._forward_seen else self.blind_backwards + 1
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
                 clock.micro_step(loss.detach())
                 self._forward_seen = False
+                self.on_micro_step()
                 self.on_backward()
             clock.push(BACKWARD)
             try:
@@ -170,32 +198,56 @@ class Steps:
             if self._records:
                 return
             clock.own()
-        if id(optimizer) not in self._records or self._records[id(optimizer)].ref() is not optimizer:
-            self._adopt(optimizer)
+        record = self._records.get(id(optimizer))
+        if record is None or record.ref() is not optimizer:
+            record = self._adopt(optimizer)
+        if record is not self._main:
+            self._elect(record)
         # The profiling wrapper of torch hands over (self, *args): a closure is the argument behind it.
         if len(args) > 1 or (kwargs and kwargs.get("closure") is not None):
             self.closures_seen = True
         self.before_step()
+        record.depth = clock.depth
         clock.push(OPTIMIZER)
 
     def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         clock = self._clock
         if not clock.mine():
             return
-        clock.pop()
         record = self._records.get(id(optimizer))
-        if record is None:
+        if record is None or record.ref() is not optimizer:
             return
+        clock.pop_to(record.depth)
         record.steps += 1
         if record is self._main:
             clock.reset_stack()  # a step that raised, and was caught by the script, left its phase behind
             clock.end_update()
 
-    def _adopt(self, optimizer: Any) -> None:
-        record = OptimizerRecord(optimizer)
-        self._records[id(optimizer)] = record
+    def _adopt(self, optimizer: Any) -> OptimizerRecord:
+        record = self._newest = self._records[id(optimizer)] = OptimizerRecord(optimizer)
+        self.adopted += 1
+        if self._main is None or self._main.ref() is None or record.parameters >= self._main.parameters:
+            self._make_main(record)
+        return record
+
+    def _elect(self, record: OptimizerRecord) -> None:
+        """A step of another optimizer than the main one: the main one may be done."""
+        others = self._others
         if self._main is None or self._main.ref() is None or record.parameters > self._main.parameters:
-            self._main = record
+            self._make_main(record)
+            return
+        if self._main.steps != self._main_steps:
+            self._main_steps = self._main.steps
+            others.clear()
+        others.append(record)
+        if len(others) > STEPS_OF_OTHERS:
+            self._make_main(max(others, key=lambda other: other.parameters))
+
+    def _make_main(self, record: OptimizerRecord) -> None:
+        self._main = record
+        self._main_steps = record.steps
+        self._others.clear()
+        self.main_changes += 1
 
     # --- the what-if with no update -----------------------------------------------------------------------------------
 
@@ -215,6 +267,7 @@ class Steps:
 
     def _empty_step(self, optimizer: Any) -> Callable[..., Any]:
         def step(closure: Callable[[], Any] | None = None, *_args: Any, **_kwargs: Any) -> Any:
+            self._records[id(optimizer)].depth = self._clock.depth
             self._clock.push(OPTIMIZER)
             result = closure() if closure is not None else None
             self._after_step(optimizer, (), {})
@@ -223,6 +276,19 @@ class Steps:
         # Schedulers look for these marks to warn of a wrong order of calls.
         step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
         return step
+
+
+def _parameter_ids(optimizer: Any) -> set[int]:
+    if optimizer is None:
+        return set()
+    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _optimizer_alive() -> bool:
+    """Whether there is an optimizer of torch anywhere in the process."""
+    import torch
+
+    return any(issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects())
 
 
 def _nothing() -> None:

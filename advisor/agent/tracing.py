@@ -7,6 +7,7 @@ from typing import Any
 from .bench import Bench
 from .flops import FlopCount
 from .memory import Memory
+from .slots import compiled_by_script
 from .trace import Tracer
 
 
@@ -47,6 +48,6 @@ class Tracing:
         """Whether a root runs compiled code: operators inside it cannot be seen without compiling it anew."""
         for root in self._bench.roots.called():
             module = root.ref()
-            if type(module).__name__ == "OptimizedModule" or root.previous is not None:
+            if module is not None and (type(module).__name__ == "OptimizedModule" or compiled_by_script(module)):
                 return True
         return False
