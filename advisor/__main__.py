@@ -1,3 +1,16 @@
-from .cli import main
+"""The `advisor` command, also as `python -m advisor`."""
 
-main()
+import signal
+
+
+def main() -> None:
+    """Ctrl-C while Python still loads ends quietly; `cli.main` then takes over."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from .cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
-from .types import Diagnosis, Hardware, Profile
+from .types import Command, Diagnosis, Hardware, Profile
+
+if TYPE_CHECKING:
+    from .session import SessionResult
+    from .session.isolation import Tier
+    from .store import RunFolder
 
 __all__ = ["NotebookProfile", "hardware", "profile"]
 
@@ -48,7 +55,8 @@ def profile(
     (seconds) begins with the first update. The script runs in a copy-on-write view: see `isolation`.
 
     Returns the stored profile; one that could not measure has `failure` set. Raises UsageError for a call that cannot
-    be carried out, IsolationError where the files cannot be protected as asked, StorageError where nothing can be kept.
+    be carried out, IsolationError where the files cannot be protected as asked, StorageError where nothing can be kept,
+    InterruptedByUserError after Ctrl-C: what was measured until then is kept.
     """
     from . import command as commands
     from . import store
@@ -60,29 +68,31 @@ def profile(
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     root = store.runs_root(Path(runs) if runs is not None else None)
     run = store.new_run(root, wanted.target)
-    tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
-    machine = probe(folder=Path(wanted.cwd))
+    with store.disk_errors(run.path):
+        with _no_empty_folder(run.path):
+            tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
+            machine = probe(folder=Path(wanted.cwd))
 
-    session = Session(
-        command=wanted,
-        folder=run.path,
-        tier=tier,
-        limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
-        loop_budget_s=budget_s,
-        progress=progress,
-        trackers_offline=trackers_offline,
-    )
-    planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
-    result = session.run(planner)
+        session = Session(
+            command=wanted,
+            folder=run.path,
+            tier=tier,
+            limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+            loop_budget_s=budget_s,
+            progress=progress,
+            trackers_offline=trackers_offline,
+        )
+        planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
+        result = session.run(planner)
 
-    machine = _as_the_script_sees_it(machine, result)
-    found = assembly.assemble(
-        run_id=run.run_id, version=__version__, command=wanted, hardware=machine, tier=tier, result=result
-    )
-    diagnosis = _diagnose(found)
-    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained)
-    store.save_profile(found, run)
+    try:
+        found = _kept(run, wanted, machine, tier, result)
+    except INTERRUPTIONS as interruption:  # what was measured is kept all the same
+        result.interrupted = interruption
+        found = _kept(run, wanted, machine, tier, result)
     progress.close()
+    if result.interrupted is not None:
+        raise _interrupted(run, result.interrupted) from result.interrupted
     return _in_notebook(replace(found, run_folder=str(run.path)))
 
 
@@ -114,6 +124,42 @@ def cache_folder() -> Path:
     """Where measured peaks are kept: `$XDG_CACHE_HOME/advisor`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "advisor"
+
+
+def _kept(run: RunFolder, command: Command, machine: Hardware, tier: Tier, result: SessionResult) -> Profile:
+    """The profile with its findings, stored."""
+    from . import store
+    from .session import assembly
+
+    found = assembly.assemble(
+        run_id=run.run_id,
+        version=__version__,
+        command=command,
+        hardware=_as_the_script_sees_it(machine, result),
+        tier=tier,
+        result=result,
+    )
+    diagnosis = _diagnose(found)
+    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained)
+    store.save_profile(found, run)
+    return found
+
+
+@contextlib.contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """A run that never began leaves no folder behind."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+def _interrupted(run: RunFolder, by: BaseException) -> InterruptedByUserError:
+    return InterruptedByUserError(
+        f"interrupted; what had been measured is kept: advisor report {run.run_id}", by=by, run_folder=str(run.path)
+    )
 
 
 def _diagnose(found: Profile) -> Diagnosis:

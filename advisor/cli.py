@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .errors import AdvisorError, ExitCode
+from .errors import AdvisorError, ExitCode, InterruptedByUserError, Terminated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,20 +78,25 @@ def profile(
     """Run SCRIPT for a short while, unmodified, and say what holds it back."""
     from . import api
 
-    found = api.profile(
-        script,
-        args or [],
-        module=module,
-        python=python,
-        isolation=isolation,
-        runs=runs,
-        budget_s=budget,
-        start_limit_s=start_limit,
-        no_progress_limit_s=no_progress_limit,
-        memory_limit_bytes=int(memory_limit * 2**30) if memory_limit is not None else None,
-        trackers_offline=not trackers,
-        progress=_progress(),
-    )
+    try:
+        with contextlib.closing(_progress()) as progress:
+            found = api.profile(
+                script,
+                args or [],
+                module=module,
+                python=python,
+                isolation=isolation,
+                runs=runs,
+                budget_s=budget,
+                start_limit_s=start_limit,
+                no_progress_limit_s=no_progress_limit,
+                memory_limit_bytes=int(memory_limit * 2**30) if memory_limit is not None else None,
+                trackers_offline=not trackers,
+                progress=progress,
+            )
+    except InterruptedByUserError as interruption:
+        _show_profile(api.load_profile(interruption.run_folder), json_output, html)
+        raise
     _show_profile(found, json_output, html)
     raise typer.Exit(_exit_code(found))
 
@@ -142,7 +149,7 @@ def explain(
 
 def main() -> None:
     """Entry of the `advisor` command; every end has its exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    _listen_to_signals()
     try:
         # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
         code = app(standalone_mode=False)
@@ -152,7 +159,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("advisor: interrupted", err=True)
         code = ExitCode.INTERRUPTED
-    except _Terminated:
+    except Terminated:
         typer.echo("advisor: terminated", err=True)
         code = ExitCode.TERMINATED
     except BrokenPipeError:
@@ -160,15 +167,34 @@ def main() -> None:
         code = ExitCode.OK
     except Exception as error:
         code = _usage_or_raise(error)
+    # The work is done: a late signal must not turn its end into a traceback.
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(int(code or 0))
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception: everything that is open is closed on its way out."""
+_ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
-def _terminated(_signal: int, _frame: Any) -> None:
-    raise _Terminated
+def _listen_to_signals() -> None:
+    """The first signal ends the work in order, the second is told that this takes a moment, the third does not wait.
+
+    A signal that our parent had us ignore (`nohup`, a job in the background) stays ignored.
+    """
+    heard = 0
+
+    def end(number: int, _frame: Any) -> None:
+        nonlocal heard
+        heard += 1
+        if heard == 1:
+            raise _ENDINGS[signal.Signals(number)]
+        if heard > 2:
+            os._exit(128 + number)  # the script's processes and the view end with us
+        os.write(2, b"advisor: ending; once more leaves at once, without keeping what was measured\n")
+
+    for number in _ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def _usage_or_raise(error: Exception) -> int:
@@ -210,10 +236,6 @@ def _console() -> Console:
 
 
 def _progress() -> Any:
-    from .progress import SILENT
-
-    if not sys.stderr.isatty():
-        return SILENT
     from .report import LiveProgress
 
     return LiveProgress()

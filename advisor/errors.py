@@ -69,4 +69,16 @@ class StorageError(AdvisorError):
 class InterruptedByUserError(AdvisorError):
     """Ctrl-C or SIGTERM; what was measured until then has been saved."""
 
-    exit_code = ExitCode.INTERRUPTED
+    def __init__(self, message: str, *, by: BaseException, run_folder: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = ExitCode.TERMINATED if isinstance(by, Terminated) else ExitCode.INTERRUPTED
+        self.run_folder = run_folder
+        """Where it was saved; empty where nothing was."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception like KeyboardInterrupt: everything that is open is closed on its way out."""
+
+
+INTERRUPTIONS = (KeyboardInterrupt, Terminated)
+"""How a user or a scheduler ends the work; no error of the program."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ MOST_PROFILE_BYTES = 64 * 2**20
 """A profile of 2000 updates is about 0.5 MB; a hundred times that is no profile."""
 MOST_RECORD_FILE_BYTES = 256 * 2**20
 MOST_RECORD_BYTES = 2**20
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
 _HEADER_KIND = "advisor profile"
 _MOST_HEADER_BYTES = 512
 _RECORD = re.compile(rb'\{"check":"([0-9a-f]{16})","record":(.*)\}', re.DOTALL)
@@ -141,6 +143,19 @@ def find_run(name: str, root: Path) -> RunFolder:
         raise StorageError(f"{name!r} means {len(matches)} runs, the newest {matches[0].run_id}: give more of the id")
     known = f"the newest is {runs[0].run_id}" if runs else "there is none yet"
     raise StorageError(f"no run {name!r} in {root} ({known}): give `latest`, part of a run's id, or a path")
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """A disk that is full or fails below `folder` is told as such, whichever file of ours met it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise StorageError(
+            f"cannot write in {folder}: {_reason(error)}. Free some space, or choose another folder with --runs DIR"
+        ) from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -61,6 +61,7 @@ _FAILURES = {
     "refused": "cannot be profiled",
     "exit": "ended early",
     "disk_full": "filled the disk",
+    "interrupted": "was stopped",
 }
 
 

@@ -30,6 +30,8 @@ from .life import LifeRecord
 from .probe import FIRST, measured
 from .session import SessionResult
 
+NAN_UPDATES = 5
+"""So many losses in a row that are no numbers, up to the end: it does not come back from that."""
 FEW_UPDATES = 20
 """Below this the report says how little it rests on."""
 
@@ -181,7 +183,7 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
     """Why the probe did not get to its end; a life that a what-if broke is told in the notes, not as a failure."""
     life = result.lives[-1]
     if not something:
-        return life.failure or _no_steps(life)
+        return life.failure or (_interrupted(life) if result.interrupted is not None else _no_steps(life))
     risky = any(
         isinstance(outcome, wire.WindowRefused) and outcome.kind != "refused" and result.windows[name].what_if
         for name, outcome in result.outcomes.items()
@@ -190,10 +192,25 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
         return life.failure
     first = result.outcomes.get(FIRST)
     if isinstance(first, wire.WindowDone):
-        finite = [loss for loss in first.losses if loss is not None]
-        if first.losses and not finite and first.extra.get("losses_seen"):
-            return Failure(kind="nan", message=f"the loss was not a number in all {len(first.losses)} updates counted")
+        return _not_a_number(first)
     return None
+
+
+def _not_a_number(first: wire.WindowDone) -> Failure | None:
+    """A training that has broken, beside what was measured. A few infinite losses in between are a scaler's search."""
+    count, at_end = int(first.extra.get("nan_losses", 0)), int(first.extra.get("nan_losses_at_end", 0))
+    if at_end < min(NAN_UPDATES, len(first.losses)):
+        return None
+    return Failure(
+        kind="nan",
+        message=f"the loss was not a finite number in {count} of the {len(first.losses)} updates counted, "
+        f"in the last {at_end} of them throughout",
+    )
+
+
+def _interrupted(life: LifeRecord) -> Failure:
+    message = f"the script was interrupted {life.elapsed_s:.0f} s after its start (updates: {life.updates})"
+    return Failure(kind="interrupted", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
 
 
 def _no_steps(life: LifeRecord) -> Failure:
@@ -216,6 +233,8 @@ def _no_steps(life: LifeRecord) -> Failure:
 def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, ...]:
     """What the reader must know, each once."""
     notes: list[str] = []
+    if result.interrupted is not None:
+        notes.append("interrupted: this is what had been measured until then")
     if first is not None and len(first.wall_s) < FEW_UPDATES:
         notes.append(f"only {len(first.wall_s)} updates were counted: small differences cannot be seen")
     if first is not None and first.cut_short:

@@ -27,6 +27,8 @@ LAST_WORDS_S = 1.0
 IDLE_CPUS = 0.02
 """A process tree that keeps fewer CPUs busy than this is waiting for something, not working."""
 STDERR_TAIL_BYTES = 4096
+DISK_FULL = "[Errno 28]"
+"""ENOSPC, as Python words it: the script's own disk, or the one that holds its changes in the view."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,6 +313,8 @@ class Life:
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"
+            if any(DISK_FULL in text for text in record.crashed.exceptions):
+                kind = "disk_full"
             return self._failure(kind, f"the script raised {text}")
         if record.exit_code:
             killed = record.exit_code in (-9, 137)

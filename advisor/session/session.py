@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import wire
+from ..errors import INTERRUPTIONS
 from ..progress import SILENT, Progress
 from ..types import Command
 from .isolation import Tier
@@ -24,6 +25,8 @@ MAX_LIVES = 4
 STOP_GRACE_S = 5.0
 """Between asking the agent to stop and ending the process: an update may have to end first. The budget never cuts the
 first window: it is bounded by a number of updates, and by the limit on standing still."""
+LAST_REPORT_S = 2.0
+"""After Ctrl-C the present update may end and be reported, no longer: whoever pressed it is waiting."""
 
 
 @dataclass(kw_only=True)
@@ -35,6 +38,8 @@ class SessionResult:
     life_of: dict[str, int] = field(default_factory=dict)
     lives: list[LifeRecord] = field(default_factory=list)
     deadline_hit: bool = False
+    interrupted: BaseException | None = None
+    """Ctrl-C or SIGTERM: what had been measured until then is here all the same."""
     changed_files: tuple[str, ...] = ()
     view_notes: tuple[str, ...] = ()
 
@@ -69,7 +74,21 @@ class Session:
         self._first_update_s: float | None = None
 
     def run(self, planner: Planner) -> SessionResult:
-        """Carry out the plan. What was measured is in the result whatever happens; failures are in its lives."""
+        """Carry out the plan. What was measured is in the result whatever happens; failures are in its lives.
+
+        Ctrl-C and SIGTERM end the plan, too, and are found in `result.interrupted`; where no life had begun yet they
+        are raised as they came.
+        """
+        try:
+            self._run(planner)
+        except INTERRUPTIONS as interruption:
+            if not self.result.lives:
+                raise
+            self.result.interrupted = interruption
+        planner.close()
+        return self.result
+
+    def _run(self, planner: Planner) -> None:
         waiting = next(planner, None)
         while waiting is not None and len(self.result.lives) < self._most_lives:
             updates_before = sum(life.updates for life in self.result.lives)
@@ -80,8 +99,6 @@ class Session:
                 break
             if life.failure is not None and not self.result.outcomes:
                 break
-        planner.close()
-        return self.result
 
     def left_s(self) -> float:
         """Of the budget, which begins with the first update's end."""
@@ -102,46 +119,70 @@ class Session:
             config={},
             trackers_offline=self._trackers_offline,
         )
-        with life:
-            self.result.lives.append(life.record)
-            self._progress.stage(f"starting {self._command.target}")
-            batch = _Batch(waiting)
-            sent = False
-            done = False
-            stop_at_s: float | None = None
-            for message in life.messages():
-                if isinstance(message, wire.Hello) and not sent:
-                    life.send_plan(waiting, final=False)
-                    self._remember(waiting)
-                    sent = True
-                if life.record.updates and self._first_update_s is None:
-                    self._first_update_s = time.monotonic()
-                    self._progress.stage("measuring", windows=len(waiting))
-                if isinstance(message, wire.WindowDone | wire.WindowRefused):
-                    self.result.outcomes[message.id] = message
-                    self.result.life_of[message.id] = life.record.number
-                    batch.take(message)
-                    self._progress.window_done()
-                if batch.complete and not done:
-                    following = _next_windows(planner, self.result.outcomes)
-                    if following is None:
-                        done = True
-                        life.send_plan([], final=True)
-                    else:
-                        batch = _Batch(following)
-                        self._remember(following)
-                        life.send_plan(following, final=False)
-                if not done and stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
-                    self.result.deadline_hit = True
-                    stop_at_s = time.monotonic() + STOP_GRACE_S
-                    life.stop()
-                if stop_at_s is not None and time.monotonic() > stop_at_s:
-                    life.end(0.0)
-                    break
+        talk = _Talk(batch=_Batch(waiting))
+        try:
+            with life:
+                self.result.lives.append(life.record)
+                self._progress.stage(f"starting {self._command.target}")
+                try:
+                    self._talk(life, planner, talk)
+                except INTERRUPTIONS:
+                    self._last_report(life)
+                    raise
+        finally:
             self._keep_view(life)
-        if done or self.result.deadline_hit:
+        if talk.done or self.result.deadline_hit:
             return None
-        return self._after_early_end(life, batch) or _next_windows(planner, self.result.outcomes)
+        return self._after_early_end(life, talk.batch) or _next_windows(planner, self.result.outcomes)
+
+    def _talk(self, life: Life, planner: Planner, talk: _Talk) -> None:
+        """Send windows and take what comes back, until the life has ended."""
+        for message in life.messages():
+            if isinstance(message, wire.Hello) and not talk.sent:
+                self._send(life, talk.batch.windows)
+                talk.sent = True
+            if life.record.updates and self._first_update_s is None:
+                self._first_update_s = time.monotonic()
+                self._progress.stage("measuring", windows=len(talk.batch.windows))
+            self._take(message, life, talk)
+            if talk.batch.complete and not talk.done:
+                following = _next_windows(planner, self.result.outcomes)
+                if following is None:
+                    talk.done = True
+                    life.send_plan([], final=True)
+                else:
+                    talk.batch = _Batch(following)
+                    self._send(life, following)
+            if not talk.done and talk.stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
+                self.result.deadline_hit = True
+                talk.stop_at_s = time.monotonic() + STOP_GRACE_S
+                life.stop()
+            if talk.stop_at_s is not None and time.monotonic() > talk.stop_at_s:
+                life.end(0.0)
+                return
+
+    def _send(self, life: Life, windows: Sequence[wire.Window]) -> None:
+        life.send_plan(windows, final=False)
+        self.result.windows.update({window.id: window for window in windows})
+
+    def _take(self, message: object, life: Life, talk: _Talk | None = None) -> None:
+        if isinstance(message, wire.WindowDone | wire.WindowRefused):
+            self.result.outcomes[message.id] = message
+            self.result.life_of[message.id] = life.record.number
+            if talk is not None:
+                talk.batch.take(message)
+            self._progress.window_done()
+        elif isinstance(message, wire.Note) and message.kind == "network":
+            # Said at once: the isolation holds back files, not what goes over a wire.
+            self._progress.note(
+                f"the script connects to {message.text}: what it sends there is not undone by the isolation"
+            )
+
+    def _last_report(self, life: Life) -> None:
+        """After an interruption: the window that is being counted is reported as far as it came."""
+        life.stop()
+        for message in life.messages(time.monotonic() + LAST_REPORT_S):
+            self._take(message, life)
 
     def _after_early_end(self, life: Life, batch: _Batch) -> list[wire.Window] | None:
         """The life ended before the plan: the window it died in is charged with it, the rest waits for a next life."""
@@ -159,9 +200,6 @@ class Session:
             rest = rest[1:]
         return rest or None
 
-    def _remember(self, windows: Sequence[wire.Window]) -> None:
-        self.result.windows.update({window.id: window for window in windows})
-
     def _keep_view(self, life: Life) -> None:
         if life.view is not None:
             self.result.changed_files += life.view.changed_files
@@ -172,7 +210,7 @@ class _Batch:
     """The windows that were sent together, and what came back of them."""
 
     def __init__(self, windows: Sequence[wire.Window]) -> None:
-        self._windows = list(windows)
+        self.windows = list(windows)
         self._known: set[str] = set()
 
     def take(self, outcome: Outcome) -> None:
@@ -183,7 +221,17 @@ class _Batch:
         return not self.missing()
 
     def missing(self) -> list[wire.Window]:
-        return [window for window in self._windows if window.id not in self._known]
+        return [window for window in self.windows if window.id not in self._known]
+
+
+@dataclass(kw_only=True)
+class _Talk:
+    """How far the talk with one life has come."""
+
+    batch: _Batch
+    sent: bool = False
+    done: bool = False
+    stop_at_s: float | None = None
 
 
 def _next_windows(planner: Planner, outcomes: dict[str, Outcome]) -> list[wire.Window] | None:

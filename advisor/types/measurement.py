@@ -241,7 +241,7 @@ class UsagePoint:
 class Failure:
     """A probe that did not get to its end."""
 
-    kind: Literal["oom", "crash", "hang", "nan", "no_steps", "refused", "exit", "disk_full"]
+    kind: Literal["oom", "crash", "hang", "nan", "no_steps", "refused", "exit", "disk_full", "interrupted"]
     message: str
     """One line: what happened, with the value."""
     exit_code: int | None = None

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import IsolationError, UsageError
+from ...store import disk_errors
 from . import scratch as scratch_folder
 from ._base import Tier, View
 from .copied import Copy, Landlock, Unprotected
@@ -28,7 +29,7 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
     """The tier asked for, or the best that protects; each is tried out on this machine first.
 
     `scratch` is a folder of advisor's own, best on a disk with room for what the script writes.
-    Raises IsolationError naming what was tried.
+    Raises IsolationError naming what was tried, StorageError where `scratch` cannot be written to.
     """
     if requested not in NAMES:
         raise UsageError(f"--isolation {requested!r} is not known; choose one of {', '.join(NAMES)}")
@@ -67,7 +68,8 @@ def _why_not(tier: Tier) -> str | None:
     from .probe import try_out
 
     try:
-        try_out(tier)
+        with disk_errors(tier.scratch):  # no tier is to blame for a full disk
+            try_out(tier)
     except (IsolationError, OSError) as error:
         return str(error)
     return None

@@ -69,7 +69,11 @@ class Tier(ABC):
         try:
             yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])
         finally:
-            scratch_folder.remove(folder)
+            try:
+                scratch_folder.remove(folder)
+            except BaseException:  # Ctrl-C just now: the folder goes all the same
+                scratch_folder.remove(folder)
+                raise
 
     @abstractmethod
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
