@@ -32,6 +32,8 @@ from .session import SessionResult
 
 NAN_UPDATES = 5
 """So many losses in a row that are no numbers, up to the end: it does not come back from that."""
+NOISY_CPUS_FRACTION = 0.3
+"""Other programs that keep more than this share of the usable CPUs busy make windows hard to compare."""
 FEW_UPDATES = 20
 """Below this the report says how little it rests on."""
 
@@ -87,7 +89,7 @@ def assemble(
         "lives": tuple(_life(record) for record in result.lives),
         "usage": tuple(point for record in result.lives for point in record.usage),
         "windows": summary.windows(result),
-        "notes": _notes(result, first),
+        "notes": _notes(result, first, hardware),
         "findings": (),
         "abstained": (),
     }
@@ -230,7 +232,7 @@ def _no_steps(life: LifeRecord) -> Failure:
     return Failure(kind="no_steps", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
 
 
-def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, ...]:
+def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardware) -> tuple[str, ...]:
     """What the reader must know, each once."""
     notes: list[str] = []
     if result.interrupted is not None:
@@ -239,6 +241,12 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         notes.append(f"only {len(first.wall_s)} updates were counted: small differences cannot be seen")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
+    others = summary.others_cpus(result.lives[-1])
+    if others is not None and others > NOISY_CPUS_FRACTION * hardware.cpu.usable_cpus:
+        notes.append(
+            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy meanwhile: the figures scatter "
+            "more than they would alone"
+        )
     for record in result.lives:
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:

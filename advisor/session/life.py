@@ -18,6 +18,7 @@ from ..types import Command, Failure, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .isolation import Tier, View
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
+from .usage import SystemUsage, system_usage
 
 BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
 USAGE_EVERY_S = 0.25
@@ -76,6 +77,11 @@ class LifeRecord:
     left_processes: tuple[int, ...] = ()
     end: str = "running"
     read_bytes: int = 0
+    system_begin: SystemUsage | None = None
+    system_end: SystemUsage | None = None
+    tree_cpu_s: float = 0.0
+    watched_s: float = 0.0
+    """Between `system_begin` and `system_end`."""
 
 
 class Life:
@@ -106,6 +112,8 @@ class Life:
         self._busy_at_s = 0.0
         self._usage_at_s = 0.0
         self._cpu_s = 0.0
+        self._watch_begin_s = 0.0
+        self._watch_begin_cpu_s = 0.0
 
     def __enter__(self) -> Life:
         with ExitStack() as stack:
@@ -252,6 +260,7 @@ class Life:
         passed = now - (self._usage_at_s or self._begin_s)
         cpus = max(0.0, usage.cpu_s - self._cpu_s) / max(passed, 1e-3)
         self._usage_at_s, self._cpu_s = now, usage.cpu_s
+        self._watch_system(now, usage.cpu_s)
         if cpus > IDLE_CPUS:
             self._busy_at_s = now
         if usage.read_bytes is not None:
@@ -264,6 +273,15 @@ class Life:
                 processes=usage.processes,
             )
         )
+
+    def _watch_system(self, now: float, tree_cpu_s: float) -> None:
+        record = self.record
+        record.system_end = system_usage()
+        if record.system_begin is None:
+            record.system_begin = record.system_end
+            self._watch_begin_s, self._watch_begin_cpu_s = now, tree_cpu_s
+        record.watched_s = now - self._watch_begin_s
+        record.tree_cpu_s = tree_cpu_s - self._watch_begin_cpu_s
 
     def _hang(self) -> str | None:
         now = time.monotonic()

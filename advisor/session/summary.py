@@ -297,7 +297,23 @@ def system(counted: Counted, life: LifeRecord) -> SystemUse:
         gc_fraction=done.gc_s / wall_s if wall_s else None,
         gc_collections_per_update=done.gc_collections / len(done.wall_s) if done.wall_s else None,
         accelerator_busy_fraction=None,
+        iowait_fraction=_system_rate(life, "io_wait_s"),
+        swap_in_bytes_per_s=_system_rate(life, "swapped_in_bytes"),
+        loadavg_others=others_cpus(life),
     )
+
+
+def others_cpus(life: LifeRecord) -> float | None:
+    """CPUs that other programs kept busy while this life was watched; advisor itself is among them."""
+    busy = _system_rate(life, "busy_s")
+    return None if busy is None else max(0.0, busy - life.tree_cpu_s / life.watched_s)
+
+
+def _system_rate(life: LifeRecord, name: str) -> float | None:
+    """A counter of the whole machine, per second of the life."""
+    if life.system_begin is None or life.system_end is None or not life.watched_s:
+        return None
+    return float(getattr(life.system_end, name) - getattr(life.system_begin, name)) / life.watched_s
 
 
 def windows(result: SessionResult) -> tuple[WindowSummary, ...]:

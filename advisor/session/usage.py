@@ -9,6 +9,9 @@ from pathlib import Path
 
 import psutil
 
+BUSY_FIELDS = (1, 2, 3, 6, 7)
+"""Of the first line of /proc/stat: user, nice, system, interrupts; what a guest uses is in user already."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TreeUsage:
@@ -30,6 +33,8 @@ class SystemUsage:
 
     io_wait_s: float
     swapped_in_bytes: int
+    busy_s: float
+    """CPU time of all programs, added over CPUs."""
 
 
 def tree_usage(root: int) -> TreeUsage:
@@ -47,6 +52,7 @@ def system_usage() -> SystemUsage | None:
     return SystemUsage(
         io_wait_s=int(first[5]) / os.sysconf("SC_CLK_TCK"),
         swapped_in_bytes=int(fields.get("pswpin", 0)) * os.sysconf("SC_PAGE_SIZE"),
+        busy_s=sum(int(first[index]) for index in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK"),
     )
 
 
