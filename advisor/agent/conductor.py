@@ -18,6 +18,9 @@ from .refused import Refused
 IDLE_WAIT_S = 120.0
 """How long the script waits for more windows before it gives the controller up."""
 POLL_EVERY_NS = 50_000_000
+MAX_RESTARTS = 2
+"""Of one window, because another optimizer became the main one; a script where that goes on for ever is taken as it is.
+"""
 
 
 class Conductor:
@@ -49,6 +52,8 @@ class Conductor:
         self._count_begin_s = 0.0
         self._recorder: Recorder | None = None
         self._polled_ns = 0
+        self._main_changes = 0
+        self._restarts = 0
         self.failed = False
 
     # --- the one entry --------------------------------------------------------------------------------------------
@@ -67,6 +72,8 @@ class Conductor:
         if window is None:
             self._next_window()
             return
+        if self._main_changes != self._bench.steps.main_changes:
+            self._main_changed(window)
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
@@ -80,6 +87,18 @@ class Conductor:
         elif update.end_ns - self._polled_ns > POLL_EVERY_NS:
             self._polled_ns = update.end_ns
             self._read_messages(self._channel.poll())
+
+    def _main_changed(self, window: wire.Window) -> None:
+        """What an update is has changed: what was counted until now cannot stand beside what comes."""
+        self._main_changes = self._bench.steps.main_changes
+        if self._recorder is None or self._restarts >= MAX_RESTARTS:
+            return
+        self._restarts += 1
+        self._dropped += len(self._recorder.updates)
+        self._settling = max(1, window.warm_up_updates)
+        self._window_begin_s = time.perf_counter()
+        self._instruments.finish(window)
+        self._recorder = None
 
     def _enough(self, window: wire.Window) -> bool:
         assert self._recorder is not None
@@ -150,6 +169,8 @@ class Conductor:
         self._paused = False
         self._window = window
         self._dropped = 0
+        self._restarts = 0
+        self._main_changes = bench.steps.main_changes
         self._settling = settle
         self._recorder = None
         self._instruments.enter(window)
@@ -184,7 +205,8 @@ class Conductor:
         recorder, self._recorder = self._recorder, None
         self._window = None
         watched = self._instruments.finish(window)
-        columns = recorder.columns() if recorder is not None else _no_columns()
+        columns, said_of_losses = recorder.columns() if recorder is not None else (_no_columns(), {})
+        watched["extra"] = {**watched["extra"], **said_of_losses}
         self._leave_window(window)
         self._instruments.before_report(window)
         self._channel.send(

@@ -9,6 +9,7 @@ from .. import wire
 from .bench import Bench
 from .memory import rss_bytes
 from .recorder import Recorder
+from .refused import Refused
 
 
 class Instruments:
@@ -96,6 +97,8 @@ class Instruments:
         return hits, lines
 
     def _suspend(self) -> None:
+        if self._bench.steps.by_hand():
+            raise Refused("the script updates by hand: without our hook on its backward no end of an update is seen")
         self._bench.roots.suspend()
         self._bench.steps.suspend()
         self._bench.loaders.suspend()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -39,8 +40,9 @@ class Recorder:
         if self._device is not None:
             self._device.resolve_ready(self.updates)
 
-    def columns(self) -> dict[str, Any]:
-        """Everything of `wire.WindowDone` that is a column. Reads losses: the device is waited for here, only here."""
+    def columns(self) -> tuple[dict[str, Any], dict[str, int]]:
+        """Everything of `wire.WindowDone` that is a column, and what there is to say about losses that are no numbers
+        (on the wire they look like losses that are not known). Reads losses: the device is waited for only here."""
         if self._device is not None:
             self._device.synchronize()
             self._device.resolve_ready(self.updates)
@@ -64,16 +66,25 @@ class Recorder:
             off_step["checkpoint"].append(update.phases_ns[CHECKPOINT] / 1e9)
             off_step["logging"].append(update.phases_ns[LOGGING] / 1e9)
             off_step["loader_restart"].append((update.phases_ns[RESTART] - inside[RESTART]) / 1e9)
+        losses = _read_losses([update.loss for update in self.updates])
         return {
             "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in self.updates],
             "phases_s": phases,
             "off_step_s": off_step,
             "micro_steps": [update.micro_steps for update in self.updates],
             "samples": [update.samples for update in self.updates],
-            "losses": _read_losses([update.loss for update in self.updates]),
+            "losses": losses,
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
-        }
+        }, _non_finite(losses)
+
+
+def _non_finite(losses: list[float | None]) -> dict[str, int]:
+    """How many losses were NaN or infinite, and how many of them stand at the window's end; empty where none was."""
+    bad = [loss is not None and not math.isfinite(loss) for loss in losses]
+    if not any(bad):
+        return {}
+    return {"nan_losses": sum(bad), "nan_losses_at_end": bad[::-1].index(False) if False in bad else len(bad)}
 
 
 def _longest(spans: list[list[int] | None]) -> list[int]:

@@ -100,8 +100,7 @@ def test_our_own_wrapper_of_a_root_is_no_compilation() -> None:
     plain, compiled = nn.Linear(2, 2), nn.Linear(2, 2)
     compiled.compile(backend="eager")
     roots = Roots(StepClock())
-    roots._wrap(plain, True)
-    roots._wrap(compiled, True)
+    roots._wrap_all([plain, compiled], level=0)
     assert (model_facts(plain)["compiled"], model_facts(compiled)["compiled"]) == (False, True)
 
 
