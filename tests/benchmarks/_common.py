@@ -1,0 +1,100 @@
+"""What the benchmarks share: the machine they ran on, tables, and where results are kept."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = HERE / "scripts"
+RESULTS = HERE / "results"
+PACKAGES = ("advisor", "torch", "numpy", "pydantic", "rich", "typer")
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--no-result", action="store_true", help="print the table only, keep results/ as it is")
+    return parser
+
+
+def machine() -> dict[str, str]:
+    """Read before the first measurement: the load is that of others."""
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} usable of {os.cpu_count()}",
+        "accelerators": _accelerators(),
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "load average before": load,
+    }
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table that can be read as it is, too."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def publish(name: str, title: str, before: Mapping[str, str], parts: Sequence[str], *, keep: bool) -> None:
+    """Prints the parts (paragraphs and tables), and writes them with the machine to results/NAME.md."""
+    about = {**before, "load average after": ", ".join(f"{value:.2f}" for value in os.getloadavg())}
+    facts = "\n".join(f"- {key}: {value}" for key, value in about.items())
+    command = f"Command: `python {' '.join([f'tests/benchmarks/{name}.py', *sys.argv[1:]])}`"
+    text = "\n\n".join([f"# {title}", facts, command, *parts]) + "\n"
+    print("\n" + text)
+    if keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.md").write_text(text)
+        print(f"written to {RESULTS / f'{name}.md'}", file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Progress: to stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def spread(values: Sequence[float], form: str = "{:.2f}", *, scale: float = 1.0) -> str:
+    """`median (lowest … highest)`."""
+    scaled = [value * scale for value in values]
+    return f"{form.format(statistics.median(scaled))} ({form.format(min(scaled))} … {form.format(max(scaled))})"
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _accelerators() -> str:
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=20, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "none"
+    return ", ".join(asked.stdout.split("\n")).strip(", ") or "none"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,158 @@
+"""How long it takes to begin: `advisor --help`, and a script with the agent beside it.
+
+    python tests/benchmarks/start_up.py [--calls 20] [--pairs 15]
+
+A script that imports torch and ends is started bare and with the agent, in turn, the order reversed from pair to pair.
+The agent's end of the channel is real; the copy-on-write view, which is not the agent, is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from _common import SCRIPTS, machine, options, publish, say, spread, table
+
+from advisor import wire
+from advisor.session.channel import ControllerChannel
+from advisor.session.life import BOOTSTRAP
+
+SCRIPT = SCRIPTS / "import_torch.py"
+LIMIT_S = 120
+HEAVY = ("torch", "optuna", "sklearn", "numpy", "pydantic", "rich", "jinja2", "psutil", "pynvml", "yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Seconds since the process was asked for."""
+
+    first_line_s: float
+    torch_there_s: float
+    ended_s: float
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--calls", type=int, default=20, help="of `advisor --help`")
+    parser.add_argument("--pairs", type=int, default=15, help="of the script, bare and with the agent")
+    arguments = parser.parse_args()
+    before = machine()
+    publish(
+        "start_up",
+        "Starting",
+        before,
+        ["Median (lowest … highest).", *command_line(arguments), *agent(arguments)],
+        keep=not arguments.no_result,
+    )
+
+
+def command_line(arguments: Namespace) -> list[str]:
+    rows = []
+    for name, words in (
+        ("advisor --help", [sys.executable, "-m", "advisor", "--help"]),
+        ("python -c pass", [sys.executable, "-c", "pass"]),
+    ):
+        wall_call([*words])  # once to warm the disk's cache
+        walls = [wall_call(words) for _ in range(arguments.calls)]
+        say(f"{name}: {spread(walls, '{:.0f}', scale=1e3)} ms")
+        rows.append([name, arguments.calls, spread(walls, "{:.0f}", scale=1e3)])
+    loaded = heavy_modules()
+    return [
+        table(["command", "calls", "wall time, ms"], rows),
+        f"Loaded by `advisor --help`, of {', '.join(HEAVY)}: {', '.join(loaded) if loaded else 'none'}.",
+    ]
+
+
+def agent(arguments: Namespace) -> list[str]:
+    pairs: list[tuple[Start, Start]] = []
+    with tempfile.TemporaryDirectory(prefix="advisor-start-") as name:
+        folder = Path(name)
+        start_bare(folder), start_with_agent(folder)
+        for number in range(arguments.pairs):
+            if number % 2:
+                beside, bare = start_with_agent(folder), start_bare(folder)
+            else:
+                bare, beside = start_bare(folder), start_with_agent(folder)
+            pairs.append((bare, beside))
+            say(f"first line after {bare.first_line_s * 1e3:.0f} ms, {beside.first_line_s * 1e3:.0f} ms with the agent")
+    rows = []
+    for label, field in (
+        ("the script's first line", "first_line_s"),
+        ("torch is imported", "torch_there_s"),
+        ("the process has ended", "ended_s"),
+    ):
+        bare_s = [getattr(bare, field) for bare, _ in pairs]
+        beside_s = [getattr(beside, field) for _, beside in pairs]
+        added_s = [with_agent - alone for alone, with_agent in zip(bare_s, beside_s, strict=True)]
+        rows.append([label, *(spread(values, "{:.0f}", scale=1e3) for values in (bare_s, beside_s, added_s))])
+    return [
+        f"A script that imports torch and ends, {len(pairs)} pairs of fresh processes in turn:",
+        table(["until", "bare, ms", "with the agent, ms", "the agent adds, ms (by pair)"], rows),
+    ]
+
+
+def wall_call(words: Sequence[str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(words, stdout=subprocess.DEVNULL, check=True, timeout=LIMIT_S)
+    return time.perf_counter() - begun
+
+
+def heavy_modules() -> list[str]:
+    code = (
+        "import json, sys, advisor.cli\nsys.argv = ['advisor', '--help']\n"
+        "try: advisor.cli.main()\nexcept SystemExit: pass\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT_S)
+    names: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return names
+
+
+def start_bare(folder: Path) -> Start:
+    return run_to_its_end([sys.executable, str(SCRIPT)], folder)
+
+
+def start_with_agent(folder: Path) -> Start:
+    with ControllerChannel(folder) as channel:
+        spec = wire.LaunchSpec(
+            version=wire.WIRE_VERSION,
+            socket=str(channel.path),
+            token=channel.token,
+            target=str(SCRIPT),
+            is_module=False,
+            args=[],
+        )
+        path = folder / "life.json"
+        path.write_text(json.dumps(asdict(spec)))
+        start = run_to_its_end([sys.executable, str(BOOTSTRAP), str(path)], folder)
+        reasons = []
+        while (message := channel.receive(0.0)) is not None:
+            if isinstance(message, wire.Goodbye):
+                reasons.append(message.reason)
+    if reasons != ["finished"]:
+        raise SystemExit(f"the agent said {reasons or 'no'} goodbye: what it costs was not measured")
+    return start
+
+
+def run_to_its_end(words: Sequence[str], folder: Path) -> Start:
+    begun = time.time()  # the clock that the child shares
+    done = subprocess.run(
+        words, cwd=folder, env=os.environ, capture_output=True, text=True, check=True, timeout=LIMIT_S
+    )
+    ended = time.time()
+    first_line, torch_there, _version = done.stdout.split()
+    return Start(
+        first_line_s=float(first_line) - begun, torch_there_s=float(torch_there) - begun, ended_s=ended - begun
+    )
+
+
+if __name__ == "__main__":
+    main()
