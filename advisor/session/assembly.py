@@ -201,7 +201,7 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
 def _not_a_number(first: wire.WindowDone) -> Failure | None:
     """A training that has broken, beside what was measured. A few infinite losses in between are a scaler's search."""
     count, at_end = int(first.extra.get("nan_losses", 0)), int(first.extra.get("nan_losses_at_end", 0))
-    if at_end < min(NAN_UPDATES, len(first.losses)):
+    if not at_end or at_end < min(NAN_UPDATES, len(first.losses)):
         return None
     return Failure(
         kind="nan",
