@@ -192,7 +192,7 @@ class Conductor:
     def _drain(self, window: wire.Window) -> None:
         self._instruments.enter(window)
         self._instruments.begin(window)
-        report = self._what_if.drain(self._bench, window.max_s)
+        report = self._what_if.drain(self._bench, window.max_s, window.sampler_hz > 0)
         extra = {**report, **self._instruments.finish_drain(window)}
         self._paused = True  # workers of the script's own loader filled their queue meanwhile
         if "refused" in report:

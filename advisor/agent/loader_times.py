@@ -8,6 +8,8 @@ import os
 import time
 from typing import Any, Callable
 
+from .cpu_wait import run_delay_ns
+
 FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, LAST_ITEMS = range(5)
 CELLS = 8
 """64-bit cells of one worker: a cache line of its own, so that workers do not slow each other."""
@@ -98,7 +100,8 @@ class FetchTimes:
 class TimedCollate:
     """In the place of a fetcher's `collate_fn`; the loader's own attribute stays as it is.
 
-    CPU time is read here too: what a fetch took before it came to collating. (A reading costs more than all the rest.)
+    CPU time is read here too, waiting for a CPU included: what a fetch took before it came to collating. What is left of
+    its wall time went to a disk or a network. (A reading costs more than all the rest.)
     """
 
     __slots__ = ("_auto", "_begin_cpu", "_cells", "_clock", "_first", "_function")
@@ -112,11 +115,11 @@ class TimedCollate:
         self._auto = auto
 
     def begin(self) -> None:
-        self._begin_cpu = self._clock()
+        self._begin_cpu = self._clock() + run_delay_ns()
 
     def __call__(self, data: Any) -> Any:
         cells, first = self._cells, self._first
-        cells[first + FETCH_CPU_NS] += self._clock() - self._begin_cpu
+        cells[first + FETCH_CPU_NS] += self._clock() + run_delay_ns() - self._begin_cpu
         cells[first + LAST_ITEMS] = len(data) if self._auto else 0
         begin = time.perf_counter_ns()
         try:

@@ -244,8 +244,8 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
     others = summary.others_cpus(result.lives[-1])
     if others is not None and others > NOISY_CPUS_FRACTION * hardware.cpu.usable_cpus:
         notes.append(
-            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy meanwhile: the figures scatter "
-            "more than they would alone"
+            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy meanwhile: the figures "
+            "scatter more than they would alone"
         )
     for record in result.lives:
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]

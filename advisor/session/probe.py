@@ -99,11 +99,6 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
     yield wire.Window(
         id="trace", kind="trace", warm_up_updates=1, min_updates=TRACED_UPDATES, max_updates=TRACED_UPDATES, max_s=6.0
     )
-    for what_if in drains:
-        yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
-        yield wire.Window(
-            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=LOOK_INSIDE_S, sampler_hz=SAMPLER_HZ * 2
-        )
     if update_s < SHORT_UPDATE_S:
         yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
     yield _base("base 1", pace)
@@ -113,6 +108,11 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
             yield _base(f"base {what_if.id} {number}", pace)
         yield _window(f"bare {number}", pace, kind="bare")
         yield _base(f"base bare {number}", pace)
+    for what_if in drains:
+        yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
+        yield wire.Window(
+            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=LOOK_INSIDE_S, sampler_hz=SAMPLER_HZ * 2
+        )
     if _may_see_epoch_end(workload):
         yield wire.Window(
             id="epoch end", kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=EPOCH_END_MAX_S

@@ -60,7 +60,7 @@ class LoaderTimes:
     fetch_s: float | None
     """`__getitem__` of all samples of an update, added over workers."""
     fetch_cpu_s: float | None
-    """CPU time within `fetch_s`; much less than it means waiting for a disk or a network."""
+    """CPU time within `fetch_s`, waiting for a CPU included; much less means waiting for a disk or a network."""
     collate_s: float | None
     transfer_s: float | None
     """From the worker's end of work to the batch in the main process, queueing left out."""

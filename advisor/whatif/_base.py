@@ -20,8 +20,8 @@ class WhatIf:
     """Runs in the controller: None where it can be tried, else the reason why not."""
     enter: Callable[[Any], None] | None = None
     leave: Callable[[Any], None] | None = None
-    drain: Callable[[Any, float], dict[str, Any]] | None = None
-    """Instead of enter and leave: runs beside the waiting loop for so many seconds and reports."""
+    drain: Callable[[Any, float, bool], dict[str, Any]] | None = None
+    """Instead of enter and leave: (bench, seconds, in this process) runs beside the waiting loop and reports."""
     may_break: bool = False
     """The script's code may not bear it, which costs a life: such what-ifs are run last."""
     per_sample: bool = False

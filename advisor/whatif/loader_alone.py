@@ -17,8 +17,9 @@ def _applies(workload: Workload) -> str | None:
     return None if workload.train_loader else "no DataLoader feeds the updates"
 
 
-def _drain(bench: Any, seconds: float) -> dict[str, Any]:
-    return dict(bench.loaders.drain(seconds, MAX_BATCHES))
+def _drain(bench: Any, seconds: float, in_process: bool) -> dict[str, Any]:
+    """`in_process`: with no workers, so that the sampler sees the dataset's own lines."""
+    return dict(bench.loaders.drain(seconds, MAX_BATCHES, 0 if in_process else None))
 
 
 WHAT_IF = WhatIf(

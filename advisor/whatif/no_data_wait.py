@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from ..types import Workload
 
 
+REMEMBERED = 4
+"""So many real batches are fetched before the first is seen again."""
+
+
 def _applies(workload: Workload) -> str | None:
     return None if workload.train_loader else "no DataLoader feeds the updates"
 
@@ -28,4 +32,5 @@ WHAT_IF = WhatIf(
     applies=_applies,
     enter=_enter,
     leave=_leave,
+    settle_updates=REMEMBERED,
 )
