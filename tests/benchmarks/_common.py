@@ -68,8 +68,10 @@ def say(text: str) -> None:
 
 
 def spread(values: Sequence[float], form: str = "{:.2f}", *, scale: float = 1.0) -> str:
-    """`median (lowest … highest)`."""
+    """`median (lowest … highest)`; of one value, that value."""
     scaled = [value * scale for value in values]
+    if len(scaled) == 1:
+        return form.format(scaled[0])
     return f"{form.format(statistics.median(scaled))} ({form.format(min(scaled))} … {form.format(max(scaled))})"
 
 

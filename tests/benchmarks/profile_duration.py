@@ -61,7 +61,7 @@ def main() -> None:
         )
     header = ("update, s", "as measured, s", "profile, s", "updates counted", "what-ifs", "overhead told")
     parts = [
-        f"Default `advisor profile`, {arguments.rounds} of each; from the end of the first update to that of the command:",
+        f"Default `advisor profile`, {arguments.rounds} of each, from the first update to the end of the command.",
         table(header, rows),
     ]
     publish("profile_duration", "How long a profile takes", before, parts, keep=not arguments.no_result)

@@ -1,4 +1,4 @@
-"""A training that prints as much as asked for, in long lines and short ones."""
+"""A training that prints as much as asked for in its first updates: with line ends, and as a progress bar does."""
 
 import argparse
 import sys
@@ -7,18 +7,20 @@ import torch
 from torch import nn
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--mib", type=int, required=True, help="printed in all, half of it to each stream")
-parser.add_argument("--updates", type=int, default=1024)
+parser.add_argument("--mib", type=int, required=True, help="in all, half of it to each stream")
 args = parser.parse_args()
+UPDATES = 512
 
 model = nn.Linear(64, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-share = args.mib * 2**20 // (2 * args.updates)
-line = ("step " + "x" * 120 + "\n") * (share // 126)
-for step in range(args.updates):
+line = "step " + "x" * 120 + "\n"
+text = line * (args.mib * 2**20 // (2 * UPDATES * len(line)))
+for step in range(1_000_000):
     optimizer.zero_grad()
     model(torch.randn(32, 64)).square().mean().backward()
     optimizer.step()
-    sys.stdout.write(line)
-    sys.stderr.write(line.replace("\n", "\r"))
-print("\nprinted", args.mib, "MiB")
+    if step < UPDATES:
+        sys.stdout.write(text)
+        sys.stderr.write(text.replace("\n", "\r"))
+    if step == UPDATES:
+        print("\nprinted", args.mib, "MiB", flush=True)

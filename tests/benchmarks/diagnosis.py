@@ -1,0 +1,257 @@
+"""Does the diagnosis name what was planted, and does it leave healthy scripts alone?
+
+    python tests/benchmarks/diagnosis.py                      every labelled script of tests/workloads
+    python tests/benchmarks/diagnosis.py gan tabular          those whose name contains one of the words
+    python tests/benchmarks/diagnosis.py --fixes              and whether each fix gives what its ceiling says
+    python tests/benchmarks/diagnosis.py --fresh ...          measure again what an earlier call has measured
+
+Scripts run one after the other through `advisor profile`, as a user would call it. What is measured is kept at once, one
+JSON line each, in the folder of `--work`: a call that was interrupted goes on where it stopped. A planted script counts
+as right where the first finding is its label's `rule` or one of `also`, a healthy one where nothing of severity
+`warning` or above is said. A fix is the label's; its gain is measured in fresh processes, in turn with the original.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import tomllib
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from _common import machine, options, publish, say, table
+
+WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
+LOUD = ("warning", "critical")
+LIMIT_S = 600
+SHOWN_FINDINGS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosed:
+    """What `advisor profile` said about a script."""
+
+    name: str
+    findings: tuple[Mapping[str, Any], ...]
+    """As in the JSON contract: rule, severity, share, ceiling, … in their order."""
+    failure: str | None
+    exit_code: int
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Diagnosed:
+        return cls(**{**document, "findings": tuple(document["findings"])})
+
+    @property
+    def rules(self) -> list[str]:
+        return [finding["rule"] for finding in self.findings]
+
+    @property
+    def loud(self) -> list[str]:
+        return [finding["rule"] for finding in self.findings if finding["severity"] in LOUD]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """What a label's fix gives: ratios of the pairs, and the CPUs that others used meanwhile."""
+
+    name: str
+    ratios: tuple[float, ...]
+    others_cpus: float
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Fixed:
+        return cls(**{**document, "ratios": tuple(document["ratios"])})
+
+
+class Kept:
+    """Results so far, a JSON line each; a torn last line is as if it had not been written."""
+
+    def __init__(self, path: Path, *, fresh: Sequence[str]) -> None:
+        self._path = path
+        self._known: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                document = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            self._known[document["name"]] = document
+        for name in fresh:
+            self._known.pop(name, None)
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        return self._known.get(name)
+
+    def add(self, document: dict[str, Any]) -> None:
+        self._known[document["name"]] = document
+        with self._path.open("a") as file:
+            file.write(json.dumps(document) + "\n")
+
+
+def main() -> None:
+    arguments = parsed()
+    before = machine()
+    labels = tomllib.loads((WORKLOADS / "labels.toml").read_text())
+    chosen = {name: label for name, label in labels.items() if is_wanted(name, arguments.words)}
+    if not chosen:
+        raise SystemExit(f"no script is called like {' or '.join(arguments.words)}: see {WORKLOADS / 'labels.toml'}")
+    fresh = list(chosen) if arguments.fresh else []
+    profiles = Kept(arguments.work / "profiles.jsonl", fresh=fresh)
+    fixes = Kept(arguments.work / "fixes.jsonl", fresh=fresh)
+
+    rows, fix_rows = [], []
+    verdicts: dict[str, str] = {}
+    inside: list[bool] = []
+    for name, label in chosen.items():
+        diagnosed = Diagnosed.from_json(profiles.get(name) or kept(profiles, diagnose(name, label, arguments)))
+        verdicts[name] = judge(diagnosed, label)
+        rows.append(diagnosis_row(diagnosed, label, verdicts[name]))
+        say(f"{name:28} {verdicts[name]:14} {' '.join(diagnosed.rules[:SHOWN_FINDINGS])}")
+        if arguments.fixes and not label.get("healthy"):
+            fixed = Fixed.from_json(fixes.get(name) or kept(fixes, measure_fix(name, label, arguments)))
+            row, is_inside = fix_row(diagnosed, fixed, label)
+            fix_rows.append(row)
+            inside += [] if is_inside is None else [is_inside]
+            say(f"{'':28} {row[-1]}: {' '.join(row[2:5])}")
+
+    header = ("script", "label", "first finding", "verdict", "findings (severity)")
+    parts = [totals(chosen, verdicts), table(header, rows)]
+    if fix_rows:
+        fix_header = ("script", "rule", "gain of the fix", "ceiling", "basis", "others' CPUs", "verdict")
+        parts += [
+            f"Fixes: {sum(inside)} of {len(inside)} gains lie inside their ceiling's interval"
+            f" ({len(fix_rows) - len(inside)} without a ceiling). Gain: median (lowest … highest) of the pairs.",
+            table(fix_header, fix_rows),
+        ]
+    is_whole = len(chosen) == len(labels)
+    publish("diagnosis", "Diagnosis of the labelled scripts", before, parts, keep=is_whole and not arguments.no_result)
+
+
+def parsed() -> Namespace:
+    parser = options(__doc__)
+    parser.add_argument("words", nargs="*", help="parts of names; the result is kept only where all scripts are run")
+    parser.add_argument("--fixes", action="store_true", help="measure each fix, too: a minute a script")
+    parser.add_argument("--fresh", action="store_true", help="measure again")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"advisor-diagnosis-{os.getuid()}")
+    parser.add_argument("--seconds", type=float, default=6.0, help="counted in each process of a fix")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of processes for each fix")
+    parser.add_argument("--patience", type=int, default=3, help="more pairs at most, where others disturbed")
+    return parser.parse_args()
+
+
+def is_wanted(name: str, words: Sequence[str]) -> bool:
+    return not words or any(word in name for word in words)
+
+
+def kept(into: Kept, value: Diagnosed | Fixed) -> dict[str, Any]:
+    document = asdict(value)
+    into.add(document)
+    return document
+
+
+# --- diagnosis ----------------------------------------------------------------------------------------------------
+
+
+def diagnose(name: str, label: Mapping[str, Any], arguments: Namespace) -> Diagnosed:
+    """In a folder of its own: scripts make their data beside themselves. Its runs stay in the work folder."""
+    with tempfile.TemporaryDirectory(prefix=f"advisor-{name}-") as project:
+        words = [sys.executable, "-m", "advisor", "profile", "--json", "--runs", str(arguments.work / "runs")]
+        done = subprocess.run(
+            [*words, str(WORKLOADS / f"{name}.py"), *label.get("args", [])],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    try:
+        document = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return Diagnosed(name=name, findings=(), failure=done.stderr[-500:] or "no output", exit_code=done.returncode)
+    failure = document.get("failure")
+    return Diagnosed(
+        name=name,
+        findings=tuple(document["findings"]),
+        failure=None if failure is None else f"{failure['kind']}: {failure['message']}",
+        exit_code=done.returncode,
+    )
+
+
+def judge(diagnosed: Diagnosed, label: Mapping[str, Any]) -> str:
+    if diagnosed.failure is not None and not diagnosed.findings:
+        return "FAILED"
+    if label.get("healthy"):
+        return "FALSE ALARM" if diagnosed.loud else "right"
+    if not diagnosed.rules:
+        return "MISSED"
+    if diagnosed.rules[0] == label["rule"]:
+        return "right"
+    if diagnosed.rules[0] in label.get("also", []):
+        return "right (also)"
+    return "LATER" if label["rule"] in diagnosed.rules else "WRONG"
+
+
+def diagnosis_row(diagnosed: Diagnosed, label: Mapping[str, Any], verdict: str) -> list[str]:
+    said = [f"{finding['rule']} ({finding['severity']})" for finding in diagnosed.findings]
+    if diagnosed.failure is not None:
+        said.append(f"failure {' '.join(diagnosed.failure.split())[-160:]}")
+    expected = "healthy" if label.get("healthy") else " / ".join([label["rule"], *label.get("also", [])])
+    first = diagnosed.rules[0] if diagnosed.rules else "–"
+    return [diagnosed.name, expected, first, verdict, ", ".join(said) or "–"]
+
+
+def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
+    planted = [verdicts[name] for name, label in chosen.items() if not label.get("healthy")]
+    healthy = [verdicts[name] for name, label in chosen.items() if label.get("healthy")]
+    exact, also = planted.count("right"), planted.count("right (also)")
+    return (
+        f"Planted: {exact + also} of {len(planted)} right ({exact} by the label's rule, {also} by one of `also`)."
+        f" Healthy: {healthy.count('right')} of {len(healthy)} without a warning."
+    )
+
+
+# --- fixes --------------------------------------------------------------------------------------------------------
+
+
+def measure_fix(name: str, label: Mapping[str, Any], arguments: Namespace) -> Fixed:
+    sys.path.insert(0, str(WORKLOADS))
+    import measure_fix as workloads
+
+    ratios, others = workloads.compare(name, label, label["fix"], arguments)
+    return Fixed(name=name, ratios=tuple(ratios), others_cpus=others)
+
+
+def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tuple[list[str], bool | None]:
+    """The table's row, and whether the gain lies inside the ceiling's interval; None where there is no ceiling."""
+    gain = statistics.median(fixed.ratios)
+    finding = labelled_finding(diagnosed, label)
+    ceiling = finding.get("ceiling") if finding is not None else None
+    shown = f"{gain:.2f} ({min(fixed.ratios):.2f} … {max(fixed.ratios):.2f})"
+    row = [diagnosed.name, finding["rule"] if finding is not None else "–", shown]
+    others = f"{fixed.others_cpus:.2f}"
+    if ceiling is None:
+        return [*row, "–", "–", others, "no ceiling"], None
+    row += [f"{ceiling['speedup']:.2f} ({ceiling['low']:.2f} … {ceiling['high']:.2f})", ceiling["basis"], others]
+    if ceiling["low"] <= gain <= ceiling["high"]:
+        return [*row, "inside"], True
+    return [*row, "BELOW" if gain < ceiling["low"] else "ABOVE"], False
+
+
+def labelled_finding(diagnosed: Diagnosed, label: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The finding that the fix answers: that of the label's rule, else the first of `also`."""
+    for rule in (label["rule"], *label.get("also", [])):
+        for finding in diagnosed.findings:
+            if finding["rule"] == rule:
+                return finding
+    return None
+
+
+if __name__ == "__main__":
+    main()
