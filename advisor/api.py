@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
+from .tuning import LoadedConfig, load, run, tune
 from .types import Command, Diagnosis, Hardware, Profile
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .session.isolation import Tier
     from .store import RunFolder
 
-__all__ = ["NotebookProfile", "hardware", "profile"]
+__all__ = ["LoadedConfig", "NotebookProfile", "hardware", "load", "profile", "run", "tune"]
 
 PROFILE_S = 26.0
 """Of measuring, from the first update on: a default profile ends within 30 s of the first step."""
@@ -86,13 +87,13 @@ def profile(
         result = session.run(planner)
 
     try:
-        found = _kept(run, wanted, machine, tier, result)
+        found = stored_profile(run, wanted, machine, tier, result)
     except INTERRUPTIONS as interruption:  # what was measured is kept all the same
         result.interrupted = interruption
-        found = _kept(run, wanted, machine, tier, result)
+        found = stored_profile(run, wanted, machine, tier, result)
     progress.close()
     if result.interrupted is not None:
-        raise _interrupted(run, result.interrupted) from result.interrupted
+        raise interrupted(run, result.interrupted) from result.interrupted
     return _in_notebook(replace(found, run_folder=str(run.path)))
 
 
@@ -126,7 +127,7 @@ def cache_folder() -> Path:
     return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "advisor"
 
 
-def _kept(run: RunFolder, command: Command, machine: Hardware, tier: Tier, result: SessionResult) -> Profile:
+def stored_profile(run: RunFolder, command: Command, machine: Hardware, tier: Tier, result: SessionResult) -> Profile:
     """The profile with its findings, stored."""
     from . import store
     from .session import assembly
@@ -156,7 +157,7 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def _interrupted(run: RunFolder, by: BaseException) -> InterruptedByUserError:
+def interrupted(run: RunFolder, by: BaseException) -> InterruptedByUserError:
     return InterruptedByUserError(
         f"interrupted; what had been measured is kept: advisor report {run.run_id}", by=by, run_folder=str(run.path)
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_tuning import register
 from .errors import AdvisorError, ExitCode, InterruptedByUserError, Terminated
 
 if TYPE_CHECKING:
@@ -145,6 +146,9 @@ def explain(
             typer.echo(f"{rule.id:24} {rule.title}")
         return
     typer.echo(rules.explain(rules.get(name)))
+
+
+register(app)
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ LAYERS = (
     ("stats", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api",),
-    ("cli",),
+    ("api", "tuning"),
+    ("cli", "cli_tuning"),
     ("__main__",),
 )
 STRANGERS = {*LAYERS[2]}

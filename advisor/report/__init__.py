@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .json_contract import profile_json
     from .live import LiveProgress
     from .terminal import render_profile
+    from .tuning import render_tune, tune_json
     from .verdict import Verdict, verdict_of
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "profile_json",
     "render_comparison",
     "render_profile",
+    "render_tune",
+    "tune_json",
     "verdict_of",
 ]
 
@@ -40,6 +43,8 @@ _HOME = {
     "profile_json": "json_contract",
     "render_comparison": "compare",
     "render_profile": "terminal",
+    "render_tune": "tuning",
+    "tune_json": "tuning",
     "verdict_of": "verdict",
 }
 

@@ -1,0 +1,260 @@
+"""Tune, load, run: the second half of the pipeline, reached through `advisor.api`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import UsageError
+from .progress import SILENT, Progress
+from .types import Diagnosis, Hardware, Profile, Recommendation, SettingValue, TuneResult, Workload
+
+if TYPE_CHECKING:
+    from .emit.advisor_yaml import Document
+    from .search import Study
+
+BUDGET = "60s"
+LEAST_BUDGET_S = 5.0
+MOST_LIVES = 12
+"""Starts of the script in one search: a setting that it cannot take costs one each."""
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedConfig:
+    """Settings from an `advisor.yaml`, or from a search; for scripts that apply them by themselves."""
+
+    settings: Mapping[str, SettingValue]
+    text: str = ""
+    """The file's content."""
+
+    def dataloader(self) -> dict[str, Any]:
+        """Keyword arguments for `torch.utils.data.DataLoader`; what is not set is not among them."""
+        return {name: self.settings[name] for name in ("num_workers",) if name in self.settings}
+
+    def autocast(self, device: Any) -> Any:
+        """The context for forward and loss on this device (`torch.device` or its name); it does nothing where the
+        precision is as written. Leave it before `backward()`."""
+        from .agent import precision
+
+        return precision.by_hand(str(self.settings.get("precision", "")), device)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the file. Raises UsageError where one is there already and `overwrite` is False."""
+        from .store import write_atomic
+
+        target = check_target(path, overwrite=overwrite)
+        write_atomic(target, self.text.encode("utf-8", "backslashreplace"))
+        target.chmod(0o666 & ~_umask())
+        return target
+
+
+class Tuned(TuneResult):
+    """The result of a search, with its configuration ready for use."""
+
+    @property
+    def config(self) -> LoadedConfig:
+        return LoadedConfig(settings=self.recommendation.config.as_dict(), text=as_yaml(self))
+
+
+def tune(
+    script: str | os.PathLike[str],
+    args: Sequence[str] = (),
+    *,
+    budget: str | float = BUDGET,
+    profile: str = "quick",
+    module: bool = False,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+    trackers_offline: bool = True,
+    progress: Progress = SILENT,
+) -> Tuned:
+    """Profile a training script and search for faster settings in windows of the same process, unmodified.
+
+    `budget` is the time from the first update on: seconds, or text like "90s", "10m", "1h". `profile` names a file of
+    `profiles/search`. The rest is as in `advisor.profile`, and so is what is raised.
+
+    Returns the trials and what they recommend; `result.config.save("advisor.yaml")` keeps it.
+    """
+    from . import api, search, store
+    from . import command as commands
+    from . import hardware as machines
+    from .session import Limits, Session, assembly
+    from .session import isolation as isolations
+
+    budget_s = seconds_of(budget)
+    settings = search.read(profile)
+    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    root = store.runs_root(Path(runs) if runs is not None else None)
+    run = store.new_run(root, wanted.target)
+    tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
+    machine = machines.probe(folder=Path(wanted.cwd))
+    session = Session(
+        command=wanted,
+        folder=run.path,
+        tier=tier,
+        limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+        loop_budget_s=budget_s,
+        progress=progress,
+        trackers_offline=trackers_offline,
+        most_lives=MOST_LIVES,
+        outlives_failures=True,
+    )
+    profiles: list[Profile] = []
+
+    def look() -> tuple[Hardware, Workload, Diagnosis] | None:
+        """The profile as soon as its windows are in: what is searched hangs on it."""
+        found = api.stored_profile(run, wanted, machine, tier, session.result)
+        profiles.append(found)
+        if found.workload is None or found.steps is None:
+            return None
+        return found.hardware, found.workload, Diagnosis(findings=found.findings, abstained=found.abstained)
+
+    study = search.Study(
+        result=session.result,
+        settings=settings,
+        budget_s=budget_s,
+        left_s=session.left_s,
+        look=look,
+        folder=run.path,
+        progress=progress,
+    )
+    result = session.run(study.plan(lambda: assembly.workload_of(session.result.lives[-1])))
+    study.conclude()
+    found = profiles[-1] if profiles else api.stored_profile(run, wanted, machine, tier, result)
+    progress.close()
+    tuned = _result(found, study, settings, str(run.path))
+    _keep(tuned, run.path)
+    if result.interrupted is not None:
+        raise api.interrupted(run, result.interrupted) from result.interrupted
+    return tuned
+
+
+def load(path: str | os.PathLike[str]) -> LoadedConfig:
+    """The settings of an `advisor.yaml`. Raises UsageError for what cannot be read or is not known, and why."""
+    document = read_document(Path(path))
+    return LoadedConfig(settings=document.config.as_dict(), text=Path(path).read_text(encoding="utf-8"))
+
+
+def read_document(path: Path) -> Document:
+    """The file with its settings checked against the knobs that there are."""
+    from . import knobs
+    from .emit import advisor_yaml
+
+    document = advisor_yaml.read(path)
+    known = {knob.id: knob for knob in knobs.all_knobs()}
+    for name, value in document.config.settings:
+        if name not in known:
+            raise UsageError(
+                f"{path}: no knob is called {name!r}: there are {', '.join(known)}. "
+                "Remove it, or upgrade advisor if a newer one wrote it"
+            )
+        why = known[name].wrong(value)
+        if why is not None:
+            raise UsageError(f"{path}: {name}: {why}. Correct it, or remove it")
+    return document
+
+
+def run(
+    config: str | os.PathLike[str],
+    script: str | os.PathLike[str],
+    args: Sequence[str] = (),
+    *,
+    module: bool = False,
+    python: str | None = None,
+    replace_process: bool = False,
+) -> int:
+    """Run the real training with the settings of an `advisor.yaml`; terminal, files and exit code are the script's own.
+
+    Returns the script's exit code (128 + signal where one ended it). With `replace_process` this process becomes the
+    script's, and the call does not return. Raises UsageError where it cannot be started.
+    """
+    from . import command as commands
+    from .session import real
+
+    settings = read_document(Path(config)).config
+    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    if replace_process:
+        real.become(wanted, settings)
+    return real.spawn(wanted, settings)
+
+
+def as_yaml(result: TuneResult) -> str:
+    """The text of `advisor.yaml`."""
+    from . import knobs
+    from .emit import advisor_yaml
+
+    return advisor_yaml.render(
+        result.recommendation,
+        advisor=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=result.profile.environment,
+        titles={knob.id: knob.title for knob in knobs.all_knobs()},
+    )
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Where a file of the user's is to be written; UsageError before anything is measured for nothing."""
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder: give the name of a file")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} is there already: overwrite it with -f, or choose another name with -o")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
+    return target
+
+
+def seconds_of(text: str | float) -> float:
+    """Seconds of "90", "90s", "1.5m", "1h"; UsageError for anything else, and for less than a search can use."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([smh]?)\s*", str(text))
+    if match is None:
+        raise UsageError(f"the budget {text!r} is no time: write 90s, 10m or 1h")
+    seconds = float(match[1]) * _UNITS_S[match[2]]
+    if seconds < LEAST_BUDGET_S:
+        raise UsageError(f"a budget of {seconds:g} s is too short to search in: give {LEAST_BUDGET_S:g} s or more")
+    return seconds
+
+
+def _result(found: Profile, study: Study, settings: Any, folder: str) -> Tuned:
+    from . import search
+
+    recommendation: Recommendation = search.recommend(
+        study,
+        settings,
+        command=found.command,
+        hardware=found.hardware,
+        workload=found.workload,
+        findings=found.findings,
+    )
+    return Tuned(
+        profile=replace(found, run_folder=folder),
+        trials=tuple(study.trials),
+        recommendation=recommendation,
+        failure=found.failure if not study.trials else None,
+        run_folder=folder,
+    )
+
+
+def _keep(result: TuneResult, folder: Path) -> None:
+    from .report import tune_json
+    from .store import write_atomic
+
+    write_atomic(folder / "tune.json", json.dumps(tune_json(result), allow_nan=False).encode())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
