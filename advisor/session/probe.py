@@ -28,6 +28,8 @@ ROUNDS = 3
 WINDOW_S = 0.7
 SHORTEST_WINDOW_S = 0.25
 TRACED_UPDATES = 3
+TRACE_FACTOR = 3
+"""How much longer an update takes while its calls and operators are recorded, about."""
 DRAIN_S = 1.5
 LOOK_INSIDE_S = 1.0
 EPOCH_END_MAX_S = 4.0
@@ -91,13 +93,15 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
     risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
     drains = [what_if for what_if in applicable if what_if.drain is not None]
     pairs = len(safe) + len(risky) + 1
-    fixed_s = (TRACED_UPDATES + 2) * 3 * update_s + len(drains) * (DRAIN_S + LOOK_INSIDE_S)
-    pace = Pace.for_update(update_s, left_s - fixed_s - EPOCH_END_MAX_S / 2, (2 * pairs) * ROUNDS + 1)
-    rounds = max(1, min(ROUNDS, int((left_s - fixed_s) / (2 * pairs * pace.cost_s))))
+    traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
+    fixed_s = (1 + traced * TRACE_FACTOR) * update_s + len(drains) * (DRAIN_S + LOOK_INSIDE_S)
+    fixed_s += 3 * update_s + EPOCH_END_MAX_S / 4
+    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
+    rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
 
     yield _base("base 0", pace)
     yield wire.Window(
-        id="trace", kind="trace", warm_up_updates=1, min_updates=TRACED_UPDATES, max_updates=TRACED_UPDATES, max_s=6.0
+        id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
     )
     if update_s < SHORT_UPDATE_S:
         yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)

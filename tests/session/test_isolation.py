@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from isolation_tools import PROTECTING, fingerprint, run, running, tier_for, wait_until
 
 from advisor.errors import IsolationError, UsageError
 from advisor.session.isolation import choose, scratch
 from advisor.session.isolation.overlay import Overlay
+
+from .isolation_tools import PROTECTING, fingerprint, run, running, tier_for, wait_until
 
 STYLES = {
     "open": "open('kept.txt', 'w').write('new'); assert open('kept.txt').read() == 'new'",
@@ -315,7 +316,7 @@ def test_advisor_killed_leaves_no_process_and_no_mount(root: Path) -> None:
     driver = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from isolation_tools import running
+from .isolation_tools import running
 from advisor.session.isolation import choose
 tier = choose("overlay", project=Path({str(root / "project")!r}), scratch=Path({str(root / "scratch")!r}))
 with running(tier, "import time; time.sleep(600)", Path({str(root / "logs")!r}), {marker!r}) as p:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from isolation_tools import run, tier_for
 
 from advisor.session.isolation.mounts import read_mounts
 from advisor.session.isolation.plan import plan
+
+from .isolation_tools import run, tier_for
 
 MACHINE = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw

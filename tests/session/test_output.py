@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from isolation_tools import WAIT_S, wait_until
 
 from advisor.session.output import HEAD_BYTES, TAIL_BYTES, CappedLog, OutputReader
 from advisor.session.processes import start
+
+from .isolation_tools import WAIT_S, wait_until
 
 
 def _log(folder: Path, *parts: bytes, head: int = 10, tail: int = 10) -> CappedLog:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from isolation_tools import ALL_TIERS, WAIT_S, run, running, tier_for, wait_until, with_marker
 
 from advisor.errors import UsageError
 from advisor.session.isolation import Tier
 from advisor.session.processes import MemoryGuard, exit_reason, start
 from advisor.session.usage import system_usage
+
+from .isolation_tools import ALL_TIERS, WAIT_S, run, running, tier_for, wait_until, with_marker
 
 EXITS = {
     "exit 0": "pass",
@@ -138,7 +139,7 @@ def test_advisor_killed_leaves_nothing(tier: Tier, tmp_path: Path, marker: str) 
     driver = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from isolation_tools import running
+from .isolation_tools import running
 from advisor.session.isolation import choose
 tier = choose({tier.name!r}, project=Path({str(project)!r}), scratch=Path({str(scratch)!r}))
 with running(tier, {code!r}, Path({str(logs)!r}), {marker!r}) as process:
