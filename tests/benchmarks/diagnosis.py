@@ -5,14 +5,16 @@
     python tests/benchmarks/diagnosis.py --fixes              and whether each fix gives what its ceiling says
     python tests/benchmarks/diagnosis.py --fresh ...          measure again what an earlier call has measured
 
-Scripts run one after the other through `advisor profile`, as a user would call it. What is measured is kept at once, one
-JSON line each, in the folder of `--work`: a call that was interrupted goes on where it stopped. A planted script counts
-as right where the first finding is its label's `rule` or one of `also`, a healthy one where nothing of severity
-`warning` or above is said. A fix is the label's; its gain is measured in fresh processes, in turn with the original.
+Scripts run one after the other through `advisor profile`, as a user would call it. What is measured is kept at once,
+one JSON line each, in the folder of `--work`: a call that was interrupted goes on where it stopped. A planted script
+counts as right where the first finding is its label's `rule` or one of `also`, a healthy one where nothing of severity
+`warning` or above is said. Where too little was counted for that to mean anything (most rules abstained), the verdict
+says so. A fix is the label's; its gain is measured in fresh processes, in turn with the original.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import statistics
@@ -30,6 +32,8 @@ from _common import machine, options, publish, say, table
 
 WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
 LOUD = ("warning", "critical")
+MOST_ABSTAINED = 12
+"""Of about 35 rules, some have no place in any one script; where this many abstain, silence is no answer."""
 LIMIT_S = 600
 SHOWN_FINDINGS = 4
 
@@ -41,6 +45,10 @@ class Diagnosed:
     name: str
     findings: tuple[Mapping[str, Any], ...]
     """As in the JSON contract: rule, severity, share, ceiling, … in their order."""
+    abstained: Mapping[str, str]
+    """Rule → why it could not judge."""
+    updates: int
+    """Counted, of the script as written."""
     failure: str | None
     exit_code: int
 
@@ -63,7 +71,9 @@ class Fixed:
 
     name: str
     ratios: tuple[float, ...]
+    """Empty where it could not be measured."""
     others_cpus: float
+    failure: str | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Fixed:
@@ -121,13 +131,13 @@ def main() -> None:
             inside += [] if is_inside is None else [is_inside]
             say(f"{'':28} {row[-1]}: {' '.join(row[2:5])}")
 
-    header = ("script", "label", "first finding", "verdict", "findings (severity)")
+    header = ("script", "label", "first finding", "verdict", "updates", "findings (severity)")
     parts = [totals(chosen, verdicts), table(header, rows)]
     if fix_rows:
         fix_header = ("script", "rule", "gain of the fix", "ceiling", "basis", "others' CPUs", "verdict")
         parts += [
             f"Fixes: {sum(inside)} of {len(inside)} gains lie inside their ceiling's interval"
-            f" ({len(fix_rows) - len(inside)} without a ceiling). Gain: median (lowest … highest) of the pairs.",
+            f" ({len(fix_rows) - len(inside)} without a ceiling or a gain). Gain: median (lowest … highest) of the pairs.",
             table(fix_header, fix_rows),
         ]
     is_whole = len(chosen) == len(labels)
@@ -143,6 +153,7 @@ def parsed() -> Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, help="counted in each process of a fix")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of processes for each fix")
     parser.add_argument("--patience", type=int, default=3, help="more pairs at most, where others disturbed")
+    parser.add_argument("--by-cpu-time", action="store_true", help="a fix's gain in CPU time, for a machine in use")
     return parser.parse_args()
 
 
@@ -174,11 +185,14 @@ def diagnose(name: str, label: Mapping[str, Any], arguments: Namespace) -> Diagn
     try:
         document = json.loads(done.stdout)
     except json.JSONDecodeError:
-        return Diagnosed(name=name, findings=(), failure=done.stderr[-500:] or "no output", exit_code=done.returncode)
+        why = done.stderr[-500:] or "no output"
+        return Diagnosed(name=name, findings=(), abstained={}, updates=0, failure=why, exit_code=done.returncode)
     failure = document.get("failure")
     return Diagnosed(
         name=name,
         findings=tuple(document["findings"]),
+        abstained={abstention["rule"]: abstention["why"] for abstention in document["abstained"]},
+        updates=(document["steps"] or {}).get("updates", 0),
         failure=None if failure is None else f"{failure['kind']}: {failure['message']}",
         exit_code=done.returncode,
     )
@@ -188,9 +202,10 @@ def judge(diagnosed: Diagnosed, label: Mapping[str, Any]) -> str:
     if diagnosed.failure is not None and not diagnosed.findings:
         return "FAILED"
     if label.get("healthy"):
-        return "FALSE ALARM" if diagnosed.loud else "right"
+        silent = "NO ANSWER" if len(diagnosed.abstained) >= MOST_ABSTAINED else "right"
+        return "FALSE ALARM" if diagnosed.loud else silent
     if not diagnosed.rules:
-        return "MISSED"
+        return "ABSTAINED" if label["rule"] in diagnosed.abstained else "MISSED"
     if diagnosed.rules[0] == label["rule"]:
         return "right"
     if diagnosed.rules[0] in label.get("also", []):
@@ -202,9 +217,13 @@ def diagnosis_row(diagnosed: Diagnosed, label: Mapping[str, Any], verdict: str) 
     said = [f"{finding['rule']} ({finding['severity']})" for finding in diagnosed.findings]
     if diagnosed.failure is not None:
         said.append(f"failure {' '.join(diagnosed.failure.split())[-160:]}")
+    if diagnosed.abstained:
+        said.append(f"{len(diagnosed.abstained)} abstained")
+    if label.get("rule") in diagnosed.abstained:
+        said.append(f"{label['rule']} abstained: {diagnosed.abstained[label['rule']]}")
     expected = "healthy" if label.get("healthy") else " / ".join([label["rule"], *label.get("also", [])])
     first = diagnosed.rules[0] if diagnosed.rules else "–"
-    return [diagnosed.name, expected, first, verdict, ", ".join(said) or "–"]
+    return [diagnosed.name, expected, first, verdict, str(diagnosed.updates), ", ".join(said) or "–"]
 
 
 def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
@@ -221,15 +240,19 @@ def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str])
 
 
 def measure_fix(name: str, label: Mapping[str, Any], arguments: Namespace) -> Fixed:
-    sys.path.insert(0, str(WORKLOADS))
-    import measure_fix as workloads
-
-    ratios, others = workloads.compare(name, label, label["fix"], arguments)
+    sys.path.insert(0, str(WORKLOADS))  # it stands beside the scripts, which are no package
+    compare = importlib.import_module("measure_fix").compare
+    try:
+        ratios, others = compare(name, label, label["fix"], arguments)
+    except SystemExit as end:  # its way to say that a script gave no result: the others go on
+        return Fixed(name=name, ratios=(), others_cpus=0.0, failure=str(end))
     return Fixed(name=name, ratios=tuple(ratios), others_cpus=others)
 
 
 def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tuple[list[str], bool | None]:
     """The table's row, and whether the gain lies inside the ceiling's interval; None where there is no ceiling."""
+    if not fixed.ratios:
+        return [diagnosed.name, "–", " ".join((fixed.failure or "").split())[-160:], "–", "–", "–", "FAILED"], None
     gain = statistics.median(fixed.ratios)
     finding = labelled_finding(diagnosed, label)
     ceiling = finding.get("ceiling") if finding is not None else None
