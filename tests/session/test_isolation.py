@@ -309,7 +309,7 @@ def test_a_tier_that_fails_is_told_with_its_reason(root: Path) -> None:
 def test_advisor_killed_leaves_no_process_and_no_mount(root: Path) -> None:
     import subprocess
 
-    from isolation_tools import with_marker
+    from .isolation_tools import with_marker
 
     tier_for("overlay", root / "project", root / "scratch")
     marker = f"advisor-marker-{os.getpid()}"
