@@ -137,7 +137,7 @@ def main() -> None:
         fix_header = ("script", "rule", "gain of the fix", "ceiling", "basis", "others' CPUs", "verdict")
         parts += [
             f"Fixes: {sum(inside)} of {len(inside)} gains lie inside their ceiling's interval"
-            f" ({len(fix_rows) - len(inside)} without a ceiling or a gain). Gain: median (lowest … highest) of the pairs.",
+            f" ({len(fix_rows) - len(inside)} without one). Gain: median (lowest … highest) of the pairs.",
             table(fix_header, fix_rows),
         ]
     is_whole = len(chosen) == len(labels)
