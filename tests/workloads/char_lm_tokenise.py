@@ -53,14 +53,29 @@ def encode(text):
 def get_batch():
     xs, ys = [], []
     for _ in range(batch_size):
-        start = random.randint(0, len(corpus) - 24 * block_size)
+        start = random.randint(0, len(corpus) - 64 * block_size)
         # read plenty so that there is always a whole block after a sentence start
-        text = "".join(chr(b) for b in corpus[start:start + 16 * block_size])
+        text = "".join(chr(b) for b in corpus[start:start + 48 * block_size])
         text = text[text.find("\n") + 1:]
         ids = encode(text)[:block_size + 1]
         xs.append(torch.tensor(ids[:-1]))
         ys.append(torch.tensor(ids[1:]))
     return torch.stack(xs), torch.stack(ys)
+
+
+encoded = None
+
+
+def get_batch_encoded():
+    """Same windows, out of a corpus that is tokenised once."""
+    global encoded
+    if encoded is None:
+        lines = [encode(line + "\n") for line in bytes(corpus).decode().split("\n")]
+        encoded = torch.tensor([i for ids in lines for i in ids]), torch.tensor([len(ids) for ids in lines]).cumsum(0)
+    tokens, ends = encoded
+    start = ends[torch.randint(0, len(ends) - 100, (batch_size,))]
+    window = tokens[start[:, None] + torch.arange(block_size + 1)]
+    return window[:, :-1], window[:, 1:].contiguous()
 
 
 class Block(nn.Module):

@@ -11,7 +11,7 @@ class Entity:
     def __init__(self, key, rnd):
         self.key = key
         self.names = [f"{key}-{i}" for i in range(3)]
-        self.facts = {"born": rnd.randint(1500, 2000), "links": [rnd.randrange(60_000) for _ in range(4)]}
+        self.facts = {"born": rnd.randint(1500, 2000), "links": [rnd.randrange(15_000) for _ in range(4)]}
 
 
 class Linker(nn.Module):
@@ -26,7 +26,7 @@ class Linker(nn.Module):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--entities", type=int, default=60_000)
+    parser.add_argument("--entities", type=int, default=15_000)
     parser.add_argument("--iters", type=int, default=20_000)
     args = parser.parse_args()
     rnd = random.Random(0)

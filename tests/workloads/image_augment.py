@@ -57,6 +57,30 @@ class Leaves(Dataset):
         return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1))), int(self.labels[i])
 
 
+class BatchLeaves(Leaves):
+    """The same augmentations, applied to a whole batch at once."""
+
+    def __getitems__(self, rows):
+        n = len(rows)
+        images = torch.from_numpy(self.pictures[rows]).permute(0, 3, 1, 2)
+        corners = torch.randint(0, 9, (n, 2)).tolist()
+        x = torch.stack([img[:, y:y + 64, x:x + 64] for img, (y, x) in zip(images, corners)]).float() / 255
+        flip = torch.rand(n) < 0.5
+        x[flip] = x[flip].flip(3)
+        turns = torch.randint(1, 4, (n,)) * (torch.rand(n) < 0.5)
+        for k in (1, 2, 3):
+            x[turns == k] = torch.rot90(x[turns == k], k, (2, 3))
+        brightness, contrast, saturation = (1 + 0.4 * (torch.rand(3, n, 1, 1, 1) - 0.5)).unbind()
+        mean = x.mean((1, 2, 3), keepdim=True) * brightness
+        x = (x * brightness - mean) * contrast + mean
+        grey = (x * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        x = (grey + (x - grey) * saturation).add_(torch.randn(x.shape), alpha=0.02)
+        for img, (top, left) in zip(x, torch.randint(0, 48, (n, 2)).tolist()):
+            img[:, top:top + 16, left:left + 16] = torch.rand(3, 16, 16)
+        x = x.clamp_(0, 1).sub_(0.5).div_(0.25)
+        return [(img, int(self.labels[i])) for img, i in zip(x, rows)]
+
+
 class Net(nn.Module):
     def __init__(self, classes):
         super().__init__()
