@@ -30,8 +30,8 @@ SCRIPT = SCRIPTS / "linear_stack.py"
 FOREVER = 10**9
 """The window is to outlast the script."""
 LIMIT_S = 180
-QUIET_PERCENT = 20
-"""The length of an update while nobody else disturbs it."""
+QUIET_PERCENT = 5
+"""The percentile of updates that nobody else on the machine disturbed, also where it is busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
