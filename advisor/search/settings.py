@@ -17,6 +17,9 @@ class SearchSettings:
     least_updates: int
     most_trials: int
     final_rounds: int
+    """Fresh windows for each finalist."""
+    most_final_rounds: int
+    """Where those decide nothing, and time is left."""
     finalists: int
     """That keep the training as it is."""
     floor: float

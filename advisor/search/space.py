@@ -71,5 +71,5 @@ def _reasons(findings: Sequence[Finding], abstained: Sequence[Abstention]) -> Ma
             reasons.setdefault(name, f"{finding.rule} points to it")
     for abstention in abstained:
         for name in rules.get(abstention.rule).knobs:
-            reasons.setdefault(name, f"{abstention.rule} could not judge: {abstention.why}")
+            reasons.setdefault(name, f"{abstention.rule} could not judge")
     return reasons

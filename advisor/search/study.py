@@ -105,7 +105,7 @@ class Study:
             return None
         proposal = proposer.ask(self.trials)
         if proposal is not None:
-            self._progress.stage(f"trying {told(proposal.config)} ({proposal.reason})", windows=2)
+            self._progress.stage(f"trying {told(proposal.config)}: {proposal.reason}", windows=2)
         return proposal
 
     def _record_as_written(self, proposer: Proposer) -> None:
@@ -153,18 +153,31 @@ class Study:
         finalists = self._finalists()
         if finalists:
             self._progress.stage("measuring the best again", windows=2 * self._settings.final_rounds * len(finalists))
-        for number in range(self._settings.final_rounds):
+        for number in range(self._settings.most_final_rounds):
             for place, config in enumerate(finalists):
+                if number >= self._settings.final_rounds and not self._needs_more(place, pace):
+                    continue
                 yield [
                     _window(f"final {place} {number}", config, pace),
                     _base(f"base final {place} {number}", pace),
                 ]
 
+    def _needs_more(self, place: int, pace: Pace) -> bool:
+        """Whether more rounds may show that a finalist gains, or that it does not, and there is time for one."""
+        ratio = self._final_ratio(place)
+        if ratio is None or self._left_s() < 2 * pace.cost_s:
+            return False
+        floor = 1 + self._settings.floor
+        return ratio.low <= 1.0 and ratio.high >= floor
+
+    def _final_ratio(self, place: int) -> Ratio | None:
+        ids = {f"final {place} {number}" for number in range(self._settings.most_final_rounds)}
+        return scoring.ratio_of(self._result, ids, self._epoch_samples)
+
     def conclude(self) -> None:
         """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
         for place, config in enumerate(self._finalists()):
-            ids = {f"final {place} {number}" for number in range(self._settings.final_rounds)}
-            ratio = scoring.ratio_of(self._result, ids, self._epoch_samples)
+            ratio = self._final_ratio(place)
             if ratio is not None:
                 self.finals[config] = ratio
                 store.append_record(self._log, {"final": asdict(config), "ratio": asdict(ratio)})

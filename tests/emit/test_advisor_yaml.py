@@ -1,0 +1,175 @@
+"""`advisor.yaml`: what is written is read back, and nothing hostile gets through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor import tuning
+from advisor.emit import advisor_yaml
+from advisor.errors import UsageError
+from advisor.rules._examples import healthy_cpu
+from advisor.types import Alternative, Command, Config, Recommendation, Verdict
+
+VERDICT = Verdict(status="unverified", speedup=1.8, low=1.6, high=2.0, rounds=3, floor=0.05)
+
+
+def written(settings: dict[str, Any], **changes: Any) -> str:
+    command = Command(target="train.py", is_module=False, args=("--lr", "0.1"), cwd="/home/u", interpreter="/py")
+    values: dict[str, Any] = {
+        "command": command,
+        "hardware": healthy_cpu().hardware,
+        "config": Config.of(settings),
+        "verdict": VERDICT,
+        **changes,
+    }
+    return advisor_yaml.render(
+        Recommendation(**values),
+        advisor="0.1.0",
+        created="2026-01-01T00:00:00+00:00",
+        versions={"python": "3.11", "torch": "2.13"},
+        titles={"num_workers": "processes that fetch batches"},
+    )
+
+
+def read(tmp_path: Path, text: str | bytes) -> advisor_yaml.Document:
+    path = tmp_path / "advisor.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return tuning.read_document(path)
+
+
+def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
+    settings = {"num_workers": 2, "precision": "bf16", "global_batch": 128}
+    assert read(tmp_path, written(settings)).config == Config.of(settings)
+
+
+def test_no_gain_is_a_file_that_changes_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, written({})).config == Config()
+
+
+def test_where_it_was_found_is_kept(tmp_path: Path) -> None:
+    found = read(tmp_path, written({"num_workers": 2})).found
+    assert (found["command"], found["versions"]["torch"]) == ("train.py --lr 0.1", "2.13")
+
+
+def test_a_setting_says_what_it_is() -> None:
+    line = next(line for line in written({"num_workers": 2}).splitlines() if "num_workers: 2" in line)
+    assert line.endswith("# processes that fetch batches")
+
+
+def test_what_changes_the_training_stands_there_as_a_comment_only(tmp_path: Path) -> None:
+    other = Alternative(
+        changes="training", config=Config.of({"global_batch": 256}), verdict=VERDICT, note="not checked"
+    )
+    text = written({"num_workers": 2}, alternatives=(other,))
+    assert "#   global_batch: 256" in text
+    assert read(tmp_path, text).config == Config.of({"num_workers": 2})
+
+
+@given(st.text())
+def test_no_argument_of_the_users_breaks_out_of_its_comment(text: str) -> None:
+    command = Command(target="t.py", is_module=False, args=(text,), cwd="/", interpreter="/py")
+    assert yaml.safe_load(written({"num_workers": 2}, command=command))["settings"] == {"num_workers": 2}
+
+
+NESTED = "version: 1\nsettings: " + "[" * 2000 + "]" * 2000
+BOMB = "version: 1\na: &a [1,1,1,1]\nb: &b [*a,*a,*a,*a]\nsettings: {num_workers: *b}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "holds nothing"),
+        ("just text", "holds a text"),
+        ("- 1\n- 2", "holds a list"),
+        ("settings: {num_workers: 2}", "version: None"),
+        ("version: true\nsettings: {}", "version: True"),
+        ("version: 99\nsettings: {}", "upgrade advisor"),
+        ("version: 1\nsettings: {warp_drive: 9}", "no knob is called 'warp_drive'"),
+        ("version: 1\nsettings: {num_workers: many}", "'many' is no whole number"),
+        ("version: 1\nsettings: {num_workers: -1}", "-1 is no whole number"),
+        ("version: 1\nsettings: {num_workers: true}", "True is no whole number"),
+        ("version: 1\nsettings: {num_workers: 100000000}", "is no whole number"),
+        ("version: 1\nsettings: {precision: .nan}", "is a finite number"),
+        ("version: 1\nsettings: {precision: [bf16]}", "holds a list"),
+        ("version: 1\nsettings: {precision: fp7}", "'fp7' is none of"),
+        ("version: 1\nsettings: [num_workers]", "names and values are expected"),
+        ("version: 1\nsettings: {num_workers: 1, num_workers: 2}", "given twice"),
+        ("version: 1\nnum_workers: 2", "unknown entries (num_workers)"),
+        ("version: 1\nsettings: {precision: !!python/object/apply:os.system ['true']}", "cannot be read as YAML"),
+        ("version: 1\nsettings: {num_workers: 2", "cannot be read as YAML"),
+        (NESTED, "nested deeper than"),
+        (BOMB, "aliases are not read"),
+        ("version: 1\n# " + "x" * 70_000, "larger than"),
+        (b"version: 1\nsettings: {precision: \xff}", "no text in UTF-8"),
+    ],
+)
+def test_what_is_no_configuration_is_refused_with_its_reason(tmp_path: Path, text: str | bytes, told: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read(tmp_path, text)
+    assert told in str(refused.value)
+    assert str(tmp_path / "advisor.yaml") in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_be_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    try:
+        document = read(tmp_path_factory.mktemp("any"), b"version: 1\nsettings:\n  " + data)
+    except UsageError:
+        return
+    assert set(document.config.as_dict()) <= {"num_workers", "precision", "global_batch"}
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="advisor tune"):
+        tuning.load(tmp_path / "none.yaml")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "advisor.yaml")
+    with pytest.raises(UsageError, match="there is no configuration"):
+        tuning.load(tmp_path / "advisor.yaml")
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "advisor.yaml").write_text("mine")
+    with pytest.raises(UsageError, match="-f"):
+        tuning.LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml")
+    assert (tmp_path / "advisor.yaml").read_text() == "mine"
+
+
+def test_it_is_overwritten_where_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "advisor.yaml").write_text("mine")
+    tuning.LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml", overwrite=True)
+    assert (tmp_path / "advisor.yaml").read_text() == "new"
+
+
+def test_loader_arguments_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "advisor.yaml"
+    path.write_text(written({"num_workers": 3, "precision": "bf16"}))
+    assert tuning.load(path).dataloader() == {"num_workers": 3}
+
+
+def test_autocast_is_the_one_of_the_file(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "advisor.yaml"
+    path.write_text(written({"precision": "bf16"}))
+    with tuning.load(path).autocast("cpu"):
+        assert torch.get_autocast_dtype("cpu") is torch.bfloat16
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_autocast_without_a_precision_does_nothing(tmp_path: Path) -> None:
+    import torch
+
+    with tuning.LoadedConfig(settings={}).autocast(torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu")

@@ -1,0 +1,186 @@
+"""`advisor run`: the real training with settings, through real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LIMIT_S = 120
+"""Nothing here takes a tenth of it; the machine may be busy."""
+TRAIN = """
+import sys
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 32
+    def __getitem__(self, index):
+        info = get_worker_info()
+        return torch.full((8,), float(index)) / 32, index % 4, -1 if info is None else info.id
+
+def main():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    loader = DataLoader(Numbers(), batch_size=4, shuffle=True)
+    for epoch in range(2):
+        for batch, target, worker in loader:
+            with CONTEXT:
+                scores = model(batch)
+                loss = torch.nn.functional.cross_entropy(scores, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            print(epoch, len(target), scores.dtype, loss.item(), sorted(set(worker.tolist())))
+    print(sum(parameter.double().sum().item() for parameter in model.parameters()))
+    torch.save(model, "model.pt")
+
+if __name__ == "__main__":
+    main()
+"""
+NOTHING = "torch.enable_grad()"
+BY_HAND = "torch.autocast('cpu', dtype=torch.bfloat16)"
+
+
+def train(context: str = NOTHING) -> str:
+    return TRAIN.replace("CONTEXT", context)
+
+
+def run(folder: Path, text: str, settings: str, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    (folder / "train.py").write_text(textwrap.dedent(text))
+    (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
+    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", *args]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False, **options)
+
+
+def plain(folder: Path, text: str) -> str:
+    (folder / "train.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "train.py"], cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=True
+    )
+    return done.stdout
+
+
+def test_bf16_is_what_autocast_written_by_hand_is_bit_for_bit_from_the_first_forward_on(tmp_path: Path) -> None:
+    assert run(tmp_path, train(), "precision: bf16").stdout == plain(tmp_path, train(BY_HAND))
+
+
+def test_no_settings_are_the_script_as_written(tmp_path: Path) -> None:
+    assert run(tmp_path, train(), "").stdout == plain(tmp_path, train())
+
+
+def test_workers_fetch_from_the_second_batch_on(tmp_path: Path) -> None:
+    done = run(tmp_path, train(), "num_workers: 2")
+    workers = [line.rsplit("[", 1)[1] for line in done.stdout.splitlines() if "[" in line]
+    assert (workers[0], set(workers[1:])) == ("-1]", {"0]", "1]"})
+
+
+def test_workers_leave_the_training_as_it_is_where_the_dataset_draws_nothing(tmp_path: Path) -> None:
+    with_workers = run(tmp_path, train(), "num_workers: 2").stdout.splitlines()
+    untouched = plain(tmp_path, train()).splitlines()
+    assert [line.rsplit("[")[0] for line in with_workers] == [line.rsplit("[")[0] for line in untouched]
+
+
+def test_a_larger_batch_is_read_from_the_second_update_on(tmp_path: Path) -> None:
+    done = run(tmp_path, train(), "global_batch: 8")
+    sizes = [line.split()[1] for line in done.stdout.splitlines() if "[" in line]
+    assert sizes == ["4", "8", "8", "8", "4", "8", "8", "8", "8"]
+
+
+def test_what_is_saved_loads_without_advisor(tmp_path: Path) -> None:
+    run(tmp_path, train(), "precision: bf16, num_workers: 1")
+    code = (
+        "import sys, torch\n"
+        "sys.modules['advisor'] = sys.modules['_advisor'] = None\n"
+        "print(type(torch.load('model.pt', weights_only=False)).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.stdout == "Sequential\n", done.stderr
+
+
+def test_a_setting_that_is_refused_is_said_and_the_training_goes_on(tmp_path: Path) -> None:
+    text = (
+        train()
+        .replace("class Numbers(Dataset):", "class Numbers(Dataset):\n    file = None")
+        .replace(
+            "    loader = DataLoader(Numbers()",
+            "    data = Numbers(); data.file = open(__file__)\n    loader = DataLoader(data",
+        )
+    )
+    done = run(tmp_path, text, "num_workers: 2, precision: bf16")
+    assert done.returncode == 0
+    assert "advisor: num_workers stays as the script has it" in done.stderr
+    assert "bfloat16" in done.stdout
+
+
+def test_a_forward_that_cannot_take_the_precision_runs_without_it(tmp_path: Path) -> None:
+    text = (
+        train()
+        .replace("torch.nn.ReLU()", "Picky()")
+        .replace(
+            "def main():",
+            "class Picky(torch.nn.Module):\n"
+            "    def forward(self, x):\n"
+            "        if x.dtype != torch.float32: raise RuntimeError('float32 only')\n"
+            "        return torch.relu(x)\n\n"
+            "def main():",
+        )
+    )
+    done = run(tmp_path, text, "precision: bf16")
+    assert "advisor: precision stays as the script has it: RuntimeError: float32 only" in done.stderr
+    assert done.stdout == plain(tmp_path, text)
+
+
+def test_settings_that_met_no_training_are_named(tmp_path: Path) -> None:
+    assert "never applied" in run(tmp_path, "import torch", "num_workers: 2").stderr
+
+
+def test_a_script_without_torch_is_none_of_its_business(tmp_path: Path) -> None:
+    assert run(tmp_path, "print('hello')", "").stdout == "hello\n"
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(7)", "raise ValueError('mine')", "os._exit(3)", "sys.exit('words')"])
+def test_the_exit_code_is_the_scripts_own(tmp_path: Path, ending: str) -> None:
+    text = f"import os, sys\n{ending}\n"
+    (tmp_path / "train.py").write_text(text)
+    alone = subprocess.run(
+        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, timeout=LIMIT_S, check=False
+    )
+    assert run(tmp_path, text, "precision: bf16").returncode == alone.returncode
+
+
+def test_a_signal_ends_it_as_it_ends_the_script_alone(tmp_path: Path) -> None:
+    done = run(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", "precision: bf16")
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_standard_input_is_the_scripts(tmp_path: Path) -> None:
+    assert run(tmp_path, "print(input() + '!')", "precision: bf16", input="typed\n").stdout == "typed!\n"
+
+
+def test_the_arguments_are_the_scripts(tmp_path: Path) -> None:
+    done = run(tmp_path, "import sys; print(sys.argv[1:])", "", "--config", "own.yaml", "--", "-f")
+    assert done.stdout == "['--config', 'own.yaml', '--', '-f']\n"
+
+
+def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    run(tmp_path, "print('done')", "precision: bf16", env={**os.environ, "TMPDIR": str(temporary)})
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_unknown_knob_is_told_before_anything_runs(tmp_path: Path) -> None:
+    done = run(tmp_path, "print('ran')", "warp_drive: 9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "warp_drive" in done.stderr
