@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .comparing import compare, compare_against
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
 from .tuning import LoadedConfig, load, run, tune
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
     from .session.isolation import Tier
     from .store import RunFolder
 
-__all__ = ["LoadedConfig", "NotebookProfile", "hardware", "load", "profile", "run", "tune"]
+__all__ = [
+    "LoadedConfig",
+    "NotebookProfile",
+    "compare",
+    "compare_against",
+    "hardware",
+    "load",
+    "profile",
+    "run",
+    "tune",
+]
 
 PROFILE_S = 26.0
 """Of measuring, from the first update on: a default profile ends within 30 s of the first step."""
@@ -173,11 +184,11 @@ def _diagnose(found: Profile) -> Diagnosis:
 
 def _as_the_script_sees_it(machine: Hardware, result: Any) -> Hardware:
     """The torch that counts is the script's own; what is set up wrong is judged with it."""
-    from .hardware import setup_problems
+    from .hardware import calibrated, setup_problems
     from .session import assembly
 
     build = next((found for life in result.lives if (found := assembly.torch_build(life))), None)
-    machine = replace(machine, torch=build)
+    machine = calibrated(replace(machine, torch=build), cache_folder=cache_folder())
     return replace(machine, problems=setup_problems(machine))
 
 

@@ -56,6 +56,16 @@ def calibrate(hardware: Hardware, *, interpreter: str, cache_folder: Path) -> Ha
     return _with_measured(hardware, measured)
 
 
+def calibrated(hardware: Hardware, *, cache_folder: Path) -> Hardware:
+    """The hardware with the peaks that were measured before on these devices, with this driver and this torch; as it
+    is where none were."""
+    if hardware.torch is None:
+        return hardware
+    identity = _identity(hardware)
+    measured = _read(cache_folder / f"peaks-{_digest(identity)}.json", identity)
+    return hardware if measured is None else _with_measured(hardware, measured)
+
+
 def _identity(hardware: Hardware) -> dict[str, Any]:
     """All that the rates depend on."""
     assert hardware.torch is not None

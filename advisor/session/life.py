@@ -16,6 +16,7 @@ from typing import Any
 from .. import wire
 from ..types import Command, Failure, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
+from .device_watch import DeviceWatch
 from .isolation import Tier, View
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
 from .usage import SystemUsage, system_usage
@@ -82,6 +83,7 @@ class LifeRecord:
     tree_cpu_s: float = 0.0
     watched_s: float = 0.0
     """Between `system_begin` and `system_end`."""
+    devices: DeviceWatch | None = None
 
 
 class Life:
@@ -97,7 +99,10 @@ class Life:
         limits: Limits,
         config: Mapping[str, Any],
         trackers_offline: bool = True,
+        environment: Mapping[str, str] | None = None,
+        devices: DeviceWatch | None = None,
     ) -> None:
+        """`environment` is set on top of advisor's own."""
         self.record = LifeRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
         self.view: View | None = None
         self._command = command
@@ -106,6 +111,8 @@ class Life:
         self._limits = limits
         self._config = dict(config)
         self._trackers_offline = trackers_offline
+        self._devices = self.record.devices = devices
+        self._environment = {**os.environ, **(environment or {})}
         self._stack = ExitStack()
         self._begin_s = 0.0
         self._progress_at_s = 0.0
@@ -126,7 +133,7 @@ class Life:
                 start(
                     argv,
                     cwd=self.view.cwd,
-                    env=os.environ,
+                    env=self._environment,
                     logs=self._folder,
                     view=self.view,
                     name=f"life-{self.record.number}",
@@ -265,9 +272,13 @@ class Life:
             self._busy_at_s = now
         if usage.read_bytes is not None:
             self.record.read_bytes = max(self.record.read_bytes, usage.read_bytes)
+        at_s = now - self._begin_s
+        sample = self._devices.look(at_s) if self._devices is not None else None
         self.record.usage.append(
             UsagePoint(
-                at_s=now - self._begin_s,
+                at_s=at_s,
+                accelerator_busy_fraction=sample.busy_fraction if sample else None,
+                accelerator_memory_bytes=sample.memory_bytes if sample else None,
                 tree_cpus=cpus,
                 rss_bytes=usage.rss_bytes,
                 processes=usage.processes,

@@ -6,7 +6,7 @@ The plan is a generator: it yields windows and is sent what they gave, so what c
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from .. import wire
 from ..errors import INTERRUPTIONS
 from ..progress import SILENT, Progress
 from ..types import Command
+from .device_watch import DeviceWatch
 from .isolation import Tier
 from .life import Life, LifeRecord, Limits
 
@@ -58,9 +59,15 @@ class Session:
         progress: Progress = SILENT,
         trackers_offline: bool = True,
         most_lives: int = MAX_LIVES,
+        watch_devices: bool = False,
         outlives_failures: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`outlives_failures`: a window that breaks the first life costs that window, not the session."""
+        """`outlives_failures`: a window that breaks the first life costs that window, not the session.
+
+        `environment` is set for the script on top of advisor's own.
+        """
+        self._environment = environment
         self._most_lives = most_lives
         self._outlives_failures = outlives_failures
         self._command = command
@@ -70,6 +77,7 @@ class Session:
         self._budget_s = loop_budget_s
         self._progress = progress
         self._trackers_offline = trackers_offline
+        self._watch_devices = watch_devices
         self.result = SessionResult()
         self._first_update_s: float | None = None
 
@@ -118,6 +126,8 @@ class Session:
             limits=self._limits,
             config={},
             trackers_offline=self._trackers_offline,
+            devices=DeviceWatch() if self._watch_devices else None,
+            environment=self._environment,
         )
         talk = _Talk(batch=_Batch(waiting))
         try:
