@@ -93,6 +93,7 @@ def profile(
             loop_budget_s=budget_s,
             progress=progress,
             trackers_offline=trackers_offline,
+            watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
         result = session.run(planner)
