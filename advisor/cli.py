@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__
-from .cli_tuning import register
+from . import __version__, cli_comparing, cli_tuning
 from .errors import AdvisorError, ExitCode, InterruptedByUserError, Terminated
 
 if TYPE_CHECKING:
@@ -148,7 +147,8 @@ def explain(
     typer.echo(rules.explain(rules.get(name)))
 
 
-register(app)
+cli_comparing.register(app)
+cli_tuning.register(app)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ An error's text is one line: what happened, with the value, and what to do about
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -47,6 +48,10 @@ class ScriptError(AdvisorError):
 
     exit_code = ExitCode.SCRIPT_FAILED
 
+    def __init__(self, message: str, *, stderr_tail: str = "") -> None:
+        super().__init__(message)
+        self.stderr_tail = stderr_tail
+
 
 class NothingMeasuredError(AdvisorError):
     """The script ended without training anything that could be measured."""
@@ -69,11 +74,13 @@ class StorageError(AdvisorError):
 class InterruptedByUserError(AdvisorError):
     """Ctrl-C or SIGTERM; what was measured until then has been saved."""
 
-    def __init__(self, message: str, *, by: BaseException, run_folder: str = "") -> None:
+    def __init__(self, message: str, *, by: BaseException, run_folder: str = "", found: Any = None) -> None:
         super().__init__(message)
         self.exit_code = ExitCode.TERMINATED if isinstance(by, Terminated) else ExitCode.INTERRUPTED
         self.run_folder = run_folder
         """Where it was saved; empty where nothing was."""
+        self.found = found
+        """The result as far as it came, where it is no profile."""
 
 
 class Terminated(BaseException):

@@ -75,7 +75,7 @@ class Records:
 def runs_root(explicit: Path | None = None) -> Path:
     """The folder that runs are kept in: `explicit` (`--runs DIR`), else the user's state folder."""
     if explicit is not None:
-        return explicit
+        return explicit.absolute()  # a script may be started in another folder
     state = os.environ.get("XDG_STATE_HOME", "")
     # The XDG specification has relative paths ignored.
     base = Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state"

@@ -24,8 +24,8 @@ LAYERS = (
     ("stats", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "tuning"),
-    ("cli", "cli_tuning"),
+    ("api", "comparing", "tuning"),
+    ("cli", "cli_comparing", "cli_tuning"),
     ("__main__",),
 )
 STRANGERS = {*LAYERS[2]}

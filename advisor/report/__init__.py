@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .terminal import render_profile
     from .tuning import render_tune, tune_json
     from .verdict import Verdict, verdict_of
+    from .versions import render_versions, versions_json
 
 __all__ = [
     "Comparison",
@@ -28,8 +29,10 @@ __all__ = [
     "render_comparison",
     "render_profile",
     "render_tune",
+    "render_versions",
     "tune_json",
     "verdict_of",
+    "versions_json",
 ]
 
 _HOME = {
@@ -44,8 +47,10 @@ _HOME = {
     "render_comparison": "compare",
     "render_profile": "terminal",
     "render_tune": "tuning",
+    "render_versions": "versions",
     "tune_json": "tuning",
     "verdict_of": "verdict",
+    "versions_json": "versions",
 }
 
 

@@ -1,6 +1,7 @@
 """The values that pass between the parts: frozen, keyword-only, units in the names, None for not measured."""
 
 from .command import Command
+from .comparison import SpeedRatio, VersionComparison, VersionRun
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
@@ -83,6 +84,7 @@ __all__ = [
     "SetupProblem",
     "Severity",
     "Skipped",
+    "SpeedRatio",
     "Steps",
     "SystemUse",
     "TorchBuild",
@@ -92,6 +94,8 @@ __all__ = [
     "TuneResult",
     "UsagePoint",
     "Verdict",
+    "VersionComparison",
+    "VersionRun",
     "WhatIf",
     "WindowSummary",
     "Workload",

@@ -1,0 +1,86 @@
+"""Two versions of a script, run against each other: as text and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..types.comparison import SpeedRatio, VersionComparison
+from . import words
+from .json_contract import json_safe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+COMMIT_DIGITS = 12
+_GATES = {
+    "passed": "passed: at least {threshold:g} of the speed before",
+    "failed": "FAILED: below {threshold:g} of the speed before, with the whole interval",
+    "undecided": "undecided: the interval holds {threshold:g}, so this is no failure and no proof",
+}
+_STYLES = {
+    "faster": "bold green",
+    "slower": "bold red",
+    "passed": "green",
+    "failed": "bold red",
+    "undecided": "yellow",
+}
+
+
+def versions_json(found: VersionComparison) -> dict[str, Any]:
+    """Versioned, and safe for `json.dumps(…, allow_nan=False)`."""
+    document = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    safe: dict[str, Any] = json_safe({**document, "verdict": verdict(found)})
+    return safe
+
+
+def verdict(found: VersionComparison) -> str:
+    """One sentence."""
+    names = f"the working tree is {{}} {words.one_line(found.against)} ({found.commit[:COMMIT_DIGITS]})"
+    ratio = found.ratio
+    if ratio is None:
+        return f"Undecided: no pair of processes was measured; {names.format('not compared with')}."
+    if found.status == "faster":
+        sentence = names.format(f"{words.times(ratio.value)} as fast as")
+    elif found.status == "slower":
+        sentence = names.format(f"slower, {words.times(ratio.value)} as fast as")
+    elif found.status == "no difference":
+        sentence = names.format("as fast as")
+    else:
+        return f"Undecided: {names.format(f'{words.times(ratio.value)} as fast as')}, which may be chance."
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def render_versions(found: VersionComparison, console: Console) -> None:
+    """Prints the verdict first, then what it rests on."""
+    from .terminal import print_safely
+
+    print_safely([*_parts(found)], console)
+
+
+def _parts(found: VersionComparison) -> Iterator[Text]:
+    from rich.text import Text
+
+    yield Text(verdict(found), style=_STYLES.get(found.status, "bold"))
+    if found.gate is not None:
+        yield Text(f"gate {_GATES[found.gate].format(threshold=found.threshold)}", style=_STYLES[found.gate])
+    if found.ratio is not None:
+        yield Text(_evidence(found, found.ratio), style="dim")
+    if found.rounds_to_decide is not None:
+        advice = f"About {found.rounds_to_decide} rounds would decide: --rounds {found.rounds_to_decide}"
+        yield Text(advice, style="yellow")
+    yield Text()
+    isolation = f"{found.isolation}{': ' if found.changed_files else ''}{', '.join(found.changed_files)}"
+    yield Text(f"isolation  {words.one_line(isolation)}", style="dim")
+    for note in found.notes:
+        yield Text(f"note       {words.one_line(note)}", style="dim")
+
+
+def _evidence(found: VersionComparison, ratio: SpeedRatio) -> str:
+    rounds = f"{words.plural(found.rounds, 'round')} of fresh processes, in turns"
+    if ratio.low is None or ratio.high is None or ratio.confidence is None:
+        return f"From {ratio.unit}; {rounds}: too few for an interval."
+    span = words.interval(ratio.low, ratio.high)
+    return f"From {ratio.unit}: interval {span} at {ratio.confidence:.1%}, noise floor {ratio.floor:.1%}; {rounds}."

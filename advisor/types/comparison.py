@@ -1,0 +1,81 @@
+"""Two versions of a script run against each other, now and interleaved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .command import Command
+
+VERSIONS_VERSION = 1
+"""Of the document that `compare --against --json` prints."""
+
+Side = Literal["before", "after"]
+SpeedStatus = Literal["faster", "slower", "no difference", "undecided"]
+SpeedUnit = Literal["samples/s", "updates/s"]
+GateStatus = Literal["passed", "failed", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRun:
+    """One fresh process of one version: its steady updates."""
+
+    side: Side
+    updates: int
+    seconds: float
+    """Wall time of the updates, evaluation and kin between them included."""
+    samples: int | None
+    """None where they could not be counted."""
+
+    def rate(self, by_samples: bool) -> float:
+        """Samples, or updates, a second."""
+        return (self.samples or 0 if by_samples else self.updates) / self.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedRatio:
+    """Speed of the version after over the one before; 2 is twice as fast."""
+
+    value: float
+    low: float | None
+    high: float | None
+    """The interval of the paired processes; None with a single pair."""
+    confidence: float | None
+    """Of this interval: what was spent on earlier looks is taken off."""
+    unit: SpeedUnit
+    floor: float
+    """Differences below this are taken as noise: 2%, or what the processes before differ among themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionComparison:
+    """The result of `advisor compare --against`."""
+
+    version: int = VERSIONS_VERSION
+    advisor: str
+    """Version of advisor that measured."""
+    run_id: str
+    created: str
+    """ISO 8601, UTC."""
+    command: Command
+    """As it was run in the working tree."""
+    against: str
+    """The reference as it was given."""
+    commit: str
+    """What it meant."""
+    ratio: SpeedRatio | None
+    """None where not even one pair of processes was measured."""
+    rounds: int
+    """Pairs of processes that were measured."""
+    planned_rounds: int
+    status: SpeedStatus
+    threshold: float | None
+    """`--fail-below`"""
+    gate: GateStatus | None
+    """`failed` only where the whole interval lies below the threshold; None without one."""
+    rounds_to_decide: int | None
+    """About how many pairs would have decided; None where it is decided, or cannot be said."""
+    isolation: str
+    changed_files: tuple[str, ...]
+    runs: tuple[VersionRun, ...]
+    notes: tuple[str, ...]
