@@ -62,7 +62,9 @@ class Conductor:
         """At the end of every update, outside all phases. A fault of ours ends the probe, never the script's state."""
         try:
             self._advance(update)
-        except Exception:
+        except Exception as error:
+            if _is_of_a_worker(error):
+                raise
             self.failed = True
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
             self._leave("agent error")
@@ -265,6 +267,14 @@ def _no_columns() -> dict[str, Any]:
         "samples": [],
         "losses": [],
     }
+
+
+def _is_of_a_worker(error: Exception) -> bool:
+    """Whether torch's signal handler raised it for a worker that died just now: the script's error, not ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("signal_handling.py")
 
 
 def flush_streams() -> None:

@@ -60,7 +60,9 @@ class GarbageTimer:
         self._spent_ns += spent_ns
         self._collections += 1
         if info.get("generation") == FULL:
-            entry = self._lines.setdefault(self._frames.line(sys._getframe(1)), [0, 0.0])
+            # The collector may run with no line of Python below it, as at the interpreter's end.
+            frame = sys._getframe().f_back
+            entry = self._lines.setdefault(self._frames.line(frame), [0, 0.0])
             entry[0] += 1
             entry[1] += spent_ns / 1e9
 

@@ -11,7 +11,7 @@ import traceback
 from typing import Any
 
 from .. import wire
-from . import imports
+from . import child_signals, imports
 from .bench import Bench
 from .channel import AgentChannel
 from .clock import StepClock, Update
@@ -26,6 +26,9 @@ from .steps import Steps
 BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
 """A script that has not used an accelerator by then trains without."""
+EARLY_FACTS_UPDATES = 4
+"""A first look while the models are there and batches have been seen: a script may end within its first window."""
+WORKER_ENDS_S = 0.2
 FLUSH_S = 5.0
 
 
@@ -49,6 +52,7 @@ class ScriptAgent:
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent = False
+        self._told_models = False
         self.clock = StepClock()
         self._parts: _Parts | None = None
 
@@ -74,10 +78,14 @@ class ScriptAgent:
 
     def finished(self, exit_code: int) -> None:
         """The script has ended by itself."""
-        self._last_words("finished", "the script ended", exit_code)
+        with child_signals.held():
+            self._last_words("finished", "the script ended", exit_code)
 
-    def crashed(self, _kind: type[BaseException], _error: BaseException, _trace: Any) -> None:
+    def crashed(self, _kind: type[BaseException], error: BaseException, _trace: Any) -> None:
         """The script has ended with an exception; it has been reported already."""
+        if self._parts is not None and isinstance(error, (OSError, EOFError, RuntimeError)):
+            for line in self._parts.loaders.killed_workers(WORKER_ENDS_S):
+                self._channel.send(wire.Note(self._rank, "worker", line))
         self._last_words("crashed", "the script crashed", 1)
 
     def leave(self, reason: str) -> None:
@@ -117,6 +125,8 @@ class ScriptAgent:
             # What the update itself took is not start-up; what stood before its first batch is.
             self._first_update_s = time.perf_counter() - self._origin_s - parts.in_step_s(update)
         parts.after_update(update)
+        if self.clock.updates == EARLY_FACTS_UPDATES:
+            self.send_facts()
         parts.conductor.on_update(update)
 
     def send_facts(self) -> None:
@@ -124,7 +134,11 @@ class ScriptAgent:
         if self._parts is None or not self.clock.updates:
             return
         try:
-            self._channel.send(self._parts.facts(self._rank))
+            facts = self._parts.facts(self._rank)
+            # Where the script has ended its model may be gone with the function that made it: what was told stands.
+            if facts.workload["models"] or not self._told_models:
+                self._told_models = bool(facts.workload["models"])
+                self._channel.send(facts)
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
 

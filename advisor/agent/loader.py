@@ -127,6 +127,20 @@ class LoaderHooks:
         fetcher = feed.fetcher(iterator)
         return int(getattr(fetcher, "_num_workers", 0)) * int(getattr(fetcher, "_prefetch_factor", None) or 0)
 
+    def killed_workers(self, wait_s: float) -> list[str]:
+        """Worker processes that a signal has ended, one line each; torch itself may tell only of a lost connection,
+        which comes before the end of the process: `wait_s` is how long that is waited for."""
+        from multiprocessing.connection import wait
+
+        iterators = [record.iterator() for record in self._deliveries.register.records if record.iterator is not None]
+        workers = [worker for iterator in iterators for worker in getattr(iterator, "_workers", ())]
+        wait([worker.sentinel for worker in workers], wait_s)
+        return [
+            f"DataLoader worker (pid {worker.pid}) was killed by signal {-worker.exitcode}"
+            for worker in workers
+            if worker.exitcode is not None and worker.exitcode < 0
+        ]
+
     def batch_size(self) -> int:
         """Micro batch of the training loader as it is set now. Raises Refused where there is none."""
         size = self._deliveries.switch.wanted.get("batch_size")

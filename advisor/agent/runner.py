@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn, Protocol
 
 from ..wire import WIRE_VERSION, LaunchSpec
-from . import imports
+from . import child_signals, imports
 from .channel import AgentChannel
 from .tracebacks import crash_report, cut_chain, is_out_of_memory
 
@@ -82,7 +82,8 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
         else:
             exec(_code_of(spec.target, namespace), namespace)
     except BaseException as error:
-        _ended_with(error, ending, channel)
+        with child_signals.held():
+            _ended_with(error, ending, channel)
         raise
 
 

@@ -1,0 +1,22 @@
+"""The labelled scripts, and how each is probed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from advisor.session import Limits
+
+from .probing import Probed, probe
+
+SCRIPTS = Path(__file__).parent.parent / "workloads" / "wild"
+LABELS: dict[str, dict[str, Any]] = tomllib.loads((SCRIPTS / "labels.toml").read_text(encoding="utf-8"))
+HANGS_AFTER_S = 3.0
+
+
+def probe_script(name: str, folder: Path) -> Probed:
+    label = LABELS[name]
+    limits = Limits(start_s=90.0, no_progress_s=HANGS_AFTER_S if label.get("refused") == "hang" else 20.0)
+    folder.mkdir()
+    return probe(label.get("start", [f"{name}.py"]), label.get("args", ()), cwd=SCRIPTS, folder=folder, limits=limits)
