@@ -1,0 +1,291 @@
+"""The search, on a machine whose speeds are known: windows go in, made-up measurements come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor import store, wire
+from advisor.rules._examples import evolve, healthy_cpu, train_loader
+from advisor.search import TRIALS_FILE, SearchSettings, Study, open_space, read, recommend
+from advisor.session.session import SessionResult
+from advisor.types import Abstention, Command, Config, Diagnosis, Finding, Recommendation
+
+EVIDENCE = evolve(
+    healthy_cpu(),
+    {
+        "workload": {"loaders": (train_loader(num_workers=0, batch_size=32, length_samples=100_000),)},
+        "hardware": {"cpu": {"usable_cpus": 4.0, "instruction_sets": ("amx_bf16",)}},
+    },
+)
+UPDATE_S = 0.01
+COMMAND = Command(target="train.py", is_module=False, args=(), cwd="/", interpreter="/py")
+Answer = float | wire.WindowRefused | None
+"""Speed of a configuration, or what happened instead; None ends the session, as its deadline does."""
+
+
+def finding(rule: str, *knobs: str) -> Finding:
+    return Finding(rule=rule, severity="warning", share=0.5, evidence="", advice="", knobs=knobs)
+
+
+INPUT_BOUND = finding("input_bound", "num_workers", "prefetch_factor")
+FULL_PRECISION = finding("precision_unused", "precision")
+SMALL_STEPS = finding("overhead_bound", "micro_batch", "global_batch")
+
+
+class Machine:
+    """Carries a search out: every window costs its time, and gives the speed that its settings have."""
+
+    def __init__(self, folder: Path, speed: Callable[[dict[str, Any]], Answer], *found: Finding, **options: Any):
+        self.speed = speed
+        self.now_s = 0.0
+        self.result = SessionResult()
+        self.order: list[wire.Window] = []
+        self.log = folder / TRIALS_FILE
+        self.settings: SearchSettings = options.get("settings", read("quick"))
+        budget_s = options.get("budget_s", 120.0)
+        diagnosis = Diagnosis(findings=found, abstained=options.get("abstained", ()))
+        self.study = Study(
+            result=self.result,
+            settings=self.settings,
+            budget_s=budget_s,
+            left_s=lambda: budget_s - self.now_s,
+            look=lambda: (EVIDENCE.hardware, EVIDENCE.workload, diagnosis),
+            folder=folder,
+        )
+        self._carry_out()
+        self.study.conclude()
+
+    def _carry_out(self) -> None:
+        planner = self.study.plan(lambda: EVIDENCE.workload)
+        windows = next(planner)
+        while True:
+            for window in windows:
+                self.order.append(window)
+                self.result.windows[window.id] = window
+                outcome = self._outcome(window)
+                if outcome is None:
+                    planner.close()
+                    return
+                self.result.outcomes[window.id] = outcome
+                self.result.life_of[window.id] = 0
+            try:
+                windows = planner.send(self.result.outcomes)
+            except StopIteration:
+                return
+
+    def _outcome(self, window: wire.Window) -> Any:
+        answer = self.speed(dict(window.config))
+        self.now_s += max(window.min_s, 0.1)
+        if answer is None:
+            return None
+        if isinstance(answer, wire.WindowRefused):
+            return wire.WindowRefused(0, window.id, answer.kind, answer.message)
+        count, batch = max(20, window.min_updates), window.config.get("global_batch") or 32
+        update_s = UPDATE_S * float(batch) / 32 / answer
+        # A little scatter, the same everywhere: intervals need something to stand on.
+        wall_s = [update_s * (1.01 if index % 2 else 0.99) for index in range(count)]
+        return wire.WindowDone(
+            rank=0,
+            id=window.id,
+            start_s=self.now_s,
+            wall_s=wall_s,
+            phases_s={"forward": wall_s},
+            off_step_s={"evaluation": [0.0] * count},
+            micro_steps=[1] * count,
+            samples=[int(batch)] * count,
+            samples_from="indices",
+            losses=[1.0] * count,
+            dropped_updates=3,
+        )
+
+    @property
+    def tried(self) -> list[dict[str, Any]]:
+        return [trial.config.as_dict() for trial in self.study.trials]
+
+    def recommended(self) -> Recommendation:
+        return recommend(
+            self.study,
+            self.settings,
+            command=COMMAND,
+            hardware=EVIDENCE.hardware,
+            workload=EVIDENCE.workload,
+            findings=(),
+        )
+
+
+def workers_help(config: dict[str, Any]) -> float:
+    return 2.0 if config.get("num_workers") == 4 else 1.2 if config.get("num_workers") else 1.0
+
+
+def nothing_helps(_config: dict[str, Any]) -> float:
+    return 1.0
+
+
+# --- the space ----------------------------------------------------------------------------------------------------
+
+
+def test_a_finding_opens_the_knobs_that_it_names() -> None:
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
+    assert [knob.id for knob in space.knobs] == ["num_workers"]
+
+
+def test_what_no_finding_points_to_is_closed_and_told() -> None:
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
+    assert {one.what: one.why for one in space.closed}["precision"] == "no finding points to it"
+
+
+def test_a_knob_that_cannot_be_set_says_its_own_reason() -> None:
+    streaming = evolve(EVIDENCE, {"workload": {"loaders": (train_loader(iterable=True),)}})
+    space = open_space(streaming.hardware, streaming.workload, Diagnosis(findings=(INPUT_BOUND,)))
+    assert "iterable" in {one.what: one.why for one in space.closed}["num_workers"]
+
+
+def test_a_rule_without_a_verdict_opens_its_knobs_too() -> None:
+    unsure = Diagnosis(findings=(), abstained=(Abstention(rule="input_bound", why="too noisy"),))
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, unsure)
+    assert [(knob.id, knob.opened_by) for knob in space.knobs] == [("num_workers", "input_bound could not judge")]
+
+
+def test_the_least_mild_setting_gives_the_tier() -> None:
+    diagnosis = Diagnosis(findings=(INPUT_BOUND, FULL_PRECISION, SMALL_STEPS))
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, diagnosis)
+    tiers = [space.tier(Config.of(c)) for c in ({}, {"num_workers": 1}, {"num_workers": 1, "global_batch": 64})]
+    assert tiers == ["exact", "resampled", "training"]
+
+
+# --- what is tried ------------------------------------------------------------------------------------------------
+
+
+def test_trial_0_is_the_script_as_written(tmp_path: Path) -> None:
+    assert Machine(tmp_path, nothing_helps, INPUT_BOUND).tried[0] == {}
+
+
+def test_what_the_first_finding_names_is_tried_first(tmp_path: Path) -> None:
+    assert Machine(tmp_path, nothing_helps, FULL_PRECISION, INPUT_BOUND).tried[1] == {"precision": "bf16"}
+
+
+def test_no_configuration_is_tried_twice(tmp_path: Path) -> None:
+    tried = Machine(tmp_path, workers_help, INPUT_BOUND, FULL_PRECISION, SMALL_STEPS, budget_s=600.0).tried
+    assert len({tuple(sorted(config.items())) for config in tried}) == len(tried)
+
+
+def test_a_small_space_is_searched_to_its_end_and_no_further(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, nothing_helps, FULL_PRECISION, budget_s=600.0)
+    assert machine.tried == [{}, {"precision": "bf16"}]
+
+
+def test_what_helped_alone_is_tried_together(tmp_path: Path) -> None:
+    def both_help(config: dict[str, Any]) -> float:
+        return workers_help(config) * (1.5 if config.get("precision") else 1.0)
+
+    tried = Machine(tmp_path, both_help, INPUT_BOUND, FULL_PRECISION).tried
+    assert {"num_workers": 4, "precision": "bf16"} in tried
+
+
+def test_every_setting_is_measured_beside_the_script_as_written(tmp_path: Path) -> None:
+    order = Machine(tmp_path, nothing_helps, INPUT_BOUND, SMALL_STEPS).order
+    search = [bool(window.config) for window in order[order.index(next(w for w in order if w.config)) - 1 :]]
+    assert search == [False, True] * (len(search) // 2) + [False]
+
+
+def test_it_keeps_to_its_budget(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, workers_help, INPUT_BOUND, FULL_PRECISION, SMALL_STEPS, budget_s=60.0)
+    assert machine.now_s <= 60.0 * 1.1
+
+
+def test_nothing_open_is_nothing_tried(tmp_path: Path) -> None:
+    assert Machine(tmp_path, nothing_helps).tried == []
+
+
+# --- what came of it ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("refused", "refused"), ("crash", "crash"), ("exit", "crash"), ("oom", "oom")]
+)
+def test_a_setting_that_fails_is_a_trial_with_its_reason(tmp_path: Path, kind: str, told: str) -> None:
+    def speed(config: dict[str, Any]) -> Answer:
+        return wire.WindowRefused(0, "", kind, "because") if config else 1.0
+
+    trial = Machine(tmp_path, speed, FULL_PRECISION).study.trials[1]
+    assert (trial.outcome.kind, trial.outcome.message, trial.ratio) == (told, "because", None)
+
+
+def test_a_loss_that_is_no_number_is_never_fast(tmp_path: Path) -> None:
+    class Lost(Machine):
+        def _outcome(self, window: wire.Window) -> Any:
+            outcome = super()._outcome(window)
+            if window.config:
+                outcome.losses[:] = [None] * len(outcome.losses)
+            return outcome
+
+    machine = Lost(tmp_path, lambda config: 3.0 if config else 1.0, FULL_PRECISION)
+    assert (machine.study.trials[1].outcome.kind, machine.recommended().config) == ("nan", Config())
+
+
+def test_every_trial_is_in_the_log_as_soon_as_it_is_known(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, workers_help, INPUT_BOUND)
+    logged = [record["number"] for record in store.read_records(machine.log).records if "number" in record]
+    assert logged == [trial.number for trial in machine.study.trials]
+
+
+def test_a_session_that_ends_early_keeps_what_it_has(tmp_path: Path) -> None:
+    def speed(config: dict[str, Any]) -> Answer:
+        return None if config.get("precision") else 1.0
+
+    machine = Machine(tmp_path, speed, INPUT_BOUND, FULL_PRECISION)
+    assert machine.tried == [{}, {"num_workers": 4}]
+
+
+# --- what is recommended ------------------------------------------------------------------------------------------
+
+
+def test_the_fastest_that_keeps_the_training_is_recommended(tmp_path: Path) -> None:
+    found = Machine(tmp_path, workers_help, INPUT_BOUND).recommended()
+    assert (found.config.as_dict(), found.verdict.status) == ({"num_workers": 4}, "unverified")
+
+
+def test_its_speed_up_is_that_of_the_samples(tmp_path: Path) -> None:
+    assert Machine(tmp_path, workers_help, INPUT_BOUND).recommended().verdict.speedup == pytest.approx(2.0)
+
+
+def test_a_gain_below_the_floor_is_none(tmp_path: Path) -> None:
+    found = Machine(tmp_path, lambda config: 1.04 if config else 1.0, INPUT_BOUND).recommended()
+    assert (found.config, found.verdict.status) == (Config(), "no significant gain")
+
+
+def test_a_gain_that_only_the_search_saw_is_none(tmp_path: Path) -> None:
+    class Lucky(Machine):
+        def _outcome(self, window: wire.Window) -> Any:
+            self.speed = (lambda _config: 2.0) if window.id == "trial 1" else nothing_helps
+            return super()._outcome(window)
+
+    assert Lucky(tmp_path, nothing_helps, FULL_PRECISION).recommended().config == Config()
+
+
+def test_what_changes_the_training_is_an_alternative_never_the_recommendation(tmp_path: Path) -> None:
+    found = Machine(tmp_path, lambda config: 3.0 if config.get("global_batch") else 1.0, SMALL_STEPS).recommended()
+    assert found.config == Config()
+    assert [other.changes for other in found.alternatives] == ["training"]
+
+
+def test_the_alternative_says_what_the_learning_rate_is_to_do(tmp_path: Path) -> None:
+    found = Machine(tmp_path, lambda config: 3.0 if config.get("global_batch") else 1.0, SMALL_STEPS).recommended()
+    assert "learning rate" in found.alternatives[0].note
+
+
+def test_an_alternative_that_is_not_faster_is_left_out(tmp_path: Path) -> None:
+    found = Machine(tmp_path, workers_help, INPUT_BOUND, SMALL_STEPS).recommended()
+    assert found.alternatives == ()
+
+
+def test_what_failed_is_told(tmp_path: Path) -> None:
+    def speed(config: dict[str, Any]) -> Answer:
+        return wire.WindowRefused(0, "", "crash", "shape '[32]' is invalid") if config.get("global_batch") else 1.0
+
+    skipped = Machine(tmp_path, speed, SMALL_STEPS).recommended().skipped
+    assert any("shape '[32]'" in one.why for one in skipped)
