@@ -11,6 +11,8 @@ from typing import Any, Callable
 from .cpu_wait import run_delay_ns
 
 FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, LAST_ITEMS = range(5)
+LONG_FETCH_NS = 500_000
+"""Two readings of the wait for a CPU cost about 6 µs: one percent of this."""
 CELLS = 8
 """64-bit cells of one worker: a cache line of its own, so that workers do not slow each other."""
 _OWN_FOLDER = os.path.dirname(__file__) + os.sep  # pathlib would be imported for this line only
@@ -100,28 +102,32 @@ class FetchTimes:
 class TimedCollate:
     """In the place of a fetcher's `collate_fn`; the loader's own attribute stays as it is.
 
-    CPU time is read here too, waiting for a CPU included: what a fetch took before it came to collating. What is left of
-    its wall time went to a disk or a network. (A reading costs more than all the rest.)
+    CPU time is read here too, waiting for a CPU included: what a fetch took before it came to collating. What is left
+    of its wall time went to a disk or a network. Reading the wait costs more than all the rest, so it is left out
+    while fetches are too short for it to matter.
     """
 
-    __slots__ = ("_auto", "_begin_cpu", "_cells", "_clock", "_first", "_function")
+    __slots__ = ("_auto", "_begin_cpu", "_begin_ns", "_cells", "_clock", "_first", "_function", "_long")
 
     def __init__(self, function: Callable[[Any], Any], row: tuple[Any, int], in_worker: bool, auto: bool) -> None:
         self._function = function
         self._cells, self._first = row
         self._clock = time.process_time_ns if in_worker else time.thread_time_ns
         """Workers count the threads of their decoders too; in the script's process only the reading thread is ours."""
-        self._begin_cpu = 0
+        self._begin_cpu = self._begin_ns = 0
         self._auto = auto
+        self._long = True
 
     def begin(self) -> None:
-        self._begin_cpu = self._clock() + run_delay_ns()
+        self._begin_ns = time.perf_counter_ns()
+        self._begin_cpu = self._clock() + (run_delay_ns() if self._long else 0)
 
     def __call__(self, data: Any) -> Any:
         cells, first = self._cells, self._first
-        cells[first + FETCH_CPU_NS] += self._clock() + run_delay_ns() - self._begin_cpu
-        cells[first + LAST_ITEMS] = len(data) if self._auto else 0
         begin = time.perf_counter_ns()
+        cells[first + FETCH_CPU_NS] += self._clock() + (run_delay_ns() if self._long else 0) - self._begin_cpu
+        cells[first + LAST_ITEMS] = len(data) if self._auto else 0
+        self._long = begin - self._begin_ns > LONG_FETCH_NS
         try:
             return self._function(data)
         except BaseException as error:
