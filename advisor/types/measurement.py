@@ -147,8 +147,8 @@ class Trace:
 
     updates: int
     torch_calls_per_update: float | None
-    """Torch operators dispatched in an update, forward to optimizer; None where the script uses compiled code or watches
-    its operators itself."""
+    """Torch operators dispatched in an update, forward to optimizer; None where the script uses compiled code or
+    watches its operators itself."""
     kernel_median_s: float | None
     """Typical length of one operator."""
     calls: tuple[CallSite, ...]
