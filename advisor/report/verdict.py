@@ -14,6 +14,8 @@ LITTLE_UPDATES = 30
 NO_GAIN = 1.02
 """A ceiling under the 2% that is the least noise floor of a comparison is no gain."""
 
+MANY = 5
+"""So many rules that could not judge, and little data: the data are the reason."""
 MOSTLY_WORK = 0.8
 """Where less of an update than this is forward, backward and optimizer, a rule that could not judge may have missed
 what the rest is."""
@@ -128,6 +130,8 @@ def _failed(profile: Profile) -> Verdict:
 
 def _healthy(profile: Profile) -> Verdict:
     work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
+    if len(profile.abstained) >= MANY and little_data(profile):
+        return _too_little(profile)
     if profile.abstained and work < MOSTLY_WORK:
         return _undecided(profile)
     return Verdict(
@@ -136,6 +140,17 @@ def _healthy(profile: Profile) -> Verdict:
         tone="good",
         next_command=_command("tune", profile),
         why_next="looks for faster settings all the same",
+    )
+
+
+def _too_little(profile: Profile) -> Verdict:
+    assert profile.steps is not None
+    steady = "" if profile.steps.steady else " and they never became steady"
+    return Verdict(
+        sentence=f"Too little was measured to judge: {words.plural(profile.steps.updates, 'update')} counted{steady}.",
+        tone="warning",
+        next_command=_command("profile --budget 60", profile),
+        why_next="measures longer; close what else keeps the machine busy",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], f
     known = workload()
     if known is None:
         return
-    update_s = sum(first.wall_s) / len(first.wall_s)
+    # The median: a burst of other programs' work must not make all windows that follow too short.
+    update_s = statistics.median(first.wall_s)
     windows = list(_after_first(known, update_s, left_s()))
     if windows:
         yield windows

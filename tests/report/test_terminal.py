@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from advisor.report import render_profile, verdict_of
-from advisor.types import Ceiling, Profile
+from advisor.types import Abstention, Ceiling, Profile
 
 from . import hostile, sample
 
@@ -61,6 +61,15 @@ def test_an_unknown_rule_speaks_through_its_evidence() -> None:
 def test_a_script_with_hints_only_is_healthy() -> None:
     base = sample.input_bound()
     assert verdict_of(replace(base, findings=base.findings[2:], abstained=())).tone == "good"
+
+
+def test_with_too_little_data_a_script_is_not_called_healthy() -> None:
+    base = sample.healthy()
+    assert base.steps is not None
+    few = tuple(Abstention(rule=f"rule_{number}", why="5 updates were counted") for number in range(6))
+    verdict = verdict_of(replace(base, findings=(), abstained=few, steps=replace(base.steps, updates=5)))
+    assert verdict.tone == "warning"
+    assert "Too little" in verdict.sentence
 
 
 def test_a_script_that_waits_and_could_not_be_judged_is_not_called_healthy() -> None:
