@@ -126,7 +126,7 @@ class Life:
         with ExitStack() as stack:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
             self.view = stack.enter_context(self._tier.prepare(Path(self._command.cwd), writable=[self._folder]))
-            spec = self._write_spec(self.view)
+            spec = self._write_spec()
             argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
@@ -206,7 +206,7 @@ class Life:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _write_spec(self, view: View) -> Path:
+    def _write_spec(self) -> Path:
         command = self._command
         spec = wire.LaunchSpec(
             version=wire.WIRE_VERSION,
@@ -222,7 +222,7 @@ class Life:
         path = self._folder / f"life-{self.record.number}.json"
         path.write_text(json.dumps(asdict(spec)))
         path.chmod(0o600)
-        return view.path(path)
+        return path  # our own folder is at its true path in every view, also where it lies in a copied project
 
     def _take(self, message: Any) -> Iterator[Any]:
         record = self.record

@@ -100,13 +100,14 @@ class Session:
         waiting = next(planner, None)
         while waiting is not None and len(self.result.lives) < self._most_lives:
             updates_before = sum(life.updates for life in self.result.lives)
+            outcomes_before = len(self.result.outcomes)
             waiting = self._one_life(planner, waiting)
             life = self.result.lives[-1]
             fatal = life.failure and updates_before == 0 and not self._outlives_failures
             if life.updates == 0 or self.result.deadline_hit or fatal:
                 break
-            if life.failure is not None and not self.result.outcomes:
-                break
+            if len(self.result.outcomes) == outcomes_before:
+                break  # the next start would bring as little
 
     def left_s(self) -> float:
         """Of the budget, which begins with the first update's end."""

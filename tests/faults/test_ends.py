@@ -1,0 +1,150 @@
+"""However the script ends, the command says so in one line, with a documented exit code, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from .commands import WILD, Desk, Ended, training
+
+SCRIPT_FAILED, NOTHING_MEASURED = 3, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A way to end, and what is to be said of it."""
+
+    script: str
+    kind: str
+    code: int
+    said: str
+    options: tuple[str, ...] = ()
+
+
+HANGS = ("--no-progress-limit", "3")
+CASES = {
+    "crash at import": Case(
+        script="import torch\nimport no_such_package\n",
+        kind="crash",
+        code=SCRIPT_FAILED,
+        said="ModuleNotFoundError: No module named 'no_such_package'",
+    ),
+    "syntax error": Case(script="import torch\nfor x in:\n", kind="crash", code=SCRIPT_FAILED, said="SyntaxError"),
+    "crash in the first update": Case(
+        script=training(loop="raise ValueError('label 7 of 3 classes')"),
+        kind="crash",
+        code=SCRIPT_FAILED,
+        said="ValueError: label 7 of 3 classes",
+    ),
+    "out of memory": Case(
+        script=training(loop="raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"),
+        kind="oom",
+        code=SCRIPT_FAILED,
+        said="out of memory",
+    ),
+    "exit code 1": Case(script=training(loop="os._exit(1)"), kind="exit", code=SCRIPT_FAILED, said="exit code 1"),
+    "killed": Case(
+        script=training(loop="os.kill(os.getpid(), signal.SIGKILL)"), kind="oom", code=SCRIPT_FAILED, said="SIGKILL"
+    ),
+    "sleep before the loop": Case(
+        script=training(setup="time.sleep(600)"),
+        kind="hang",
+        code=SCRIPT_FAILED,
+        said="no update yet",
+        options=HANGS,
+    ),
+    "stops itself": Case(
+        script=training(loop="time.sleep(0.02)\nif step == 60: os.kill(os.getpid(), signal.SIGSTOP)"),
+        kind="hang",
+        code=SCRIPT_FAILED,
+        said="no batch, forward or update",
+        options=HANGS,
+    ),
+    "deadlock": Case(
+        script=training(setup="lock = threading.Lock()", loop="if step >= 2: lock.acquire()"),
+        kind="hang",
+        code=SCRIPT_FAILED,
+        said="no batch, forward or update",
+        options=HANGS,
+    ),
+    "no optimizer and no backward": Case(
+        script="import torch\nprint(torch.nn.Linear(3, 3)(torch.randn(2, 3)))\n",
+        kind="no_steps",
+        code=NOTHING_MEASURED,
+        said="without a backward pass or an optimizer step",
+    ),
+    "no torch": Case(script="print('hello')\n", kind="no_steps", code=NOTHING_MEASURED, said="never imported torch"),
+    "two updates": Case(
+        script=training(updates=2), kind="no_steps", code=NOTHING_MEASURED, said="ended after 2 updates"
+    ),
+    "loader of length zero": Case(
+        script=(WILD / "empty_loader.py").read_text(),
+        kind="no_steps",
+        code=NOTHING_MEASURED,
+        said="without a backward pass",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_end_with_nothing_measured_is_named(name: str, desk: Desk) -> None:
+    case = CASES[name]
+    done = desk.profile(desk.script(case.script), options=case.options)
+    assert (done.code, failure_of(done)["kind"]) == (case.code, case.kind), done.stderr
+    assert case.said in failure_of(done)["message"]
+    assert failure_of(done)["message"].count("\n") == 0
+    assert (desk.left(), desk.scratch) == ([], [])
+
+
+def failure_of(done: Ended) -> dict[str, str]:
+    found: dict[str, str] = done.json["failure"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wild", "kind", "said"),
+    [
+        ("crash_in_loop", "crash", "RuntimeError: record 'cat' has no label"),
+        ("crash_in_worker", "crash", "cannot identify image file"),
+        ("killed_worker", "crash", "Error"),
+    ],
+)
+def test_a_crash_after_some_updates_reports_them_and_the_failure(wild: str, kind: str, said: str, desk: Desk) -> None:
+    done = desk.profile(WILD / f"{wild}.py")
+    assert (done.code, failure_of(done)["kind"], said in failure_of(done)["message"]) == (0, kind, True), done.stdout
+    assert done.json["steps"]["updates"] >= 5
+    assert (desk.left(), desk.scratch) == ([], [])
+
+
+def test_the_scripts_own_traceback_is_shown_first(desk: Desk) -> None:
+    done = desk.advisor("profile", "--runs", desk.runs, desk.script("import torch\nimport no_such_package\n"))
+    shown = done.stdout.splitlines()
+    assert shown[0].startswith("What the script said last")
+    assert any(line.strip() == "import no_such_package" for line in shown[:8])
+    assert "/advisor/" not in "".join(shown[:8])
+
+
+def test_an_early_end_with_exit_code_0_is_reported_from_what_there_was(desk: Desk) -> None:
+    done = desk.profile(WILD / "early_exit.py")
+    assert (done.code, done.json["steps"]["updates"] < 20) == (0, True)
+
+
+def test_a_loss_that_is_no_number_is_a_failure_beside_what_was_measured(desk: Desk) -> None:
+    done = desk.profile(desk.script(training(loop="model.weight.data.fill_(float('nan'))")))
+    assert (failure_of(done)["kind"], done.json["steps"] is not None) == ("nan", True)
+
+
+@pytest.mark.parametrize("wild", ["ignores_sigterm", "forks_daemon"])
+def test_no_process_of_the_script_outlives_the_command(wild: str, desk: Desk) -> None:
+    done = desk.profile(WILD / f"{wild}.py")
+    assert done.code == 0, done.stderr
+    assert (desk.left(), desk.scratch) == ([], [])
+
+
+@pytest.mark.parametrize("tier", ["landlock", "copy", "none"])
+def test_no_daemon_outlives_the_command_without_a_process_namespace(tier: str, desk: Desk) -> None:
+    done = desk.profile(WILD / "forks_daemon.py", options=["--isolation", tier])
+    if done.code == 5:
+        pytest.skip(done.last_line)
+    assert (done.code, desk.left()) == (0, []), done.stderr

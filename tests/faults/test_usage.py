@@ -1,0 +1,95 @@
+"""Wrong use is one line that says what, the value and what to do; exit code 2. Every exit code has its case."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from advisor.errors import ExitCode
+
+from .commands import ROOT, Desk
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["profile", "none.py"], "there is no script 'none.py'"),
+        (["profile", "."], "folder without a __main__.py"),
+        (["profile", "python", "train.py"], "leave the word python out"),
+        (["profile", "-m", "train.py"], "leave -m out"),
+        (["profile", "--isolation", "magic", "train.py"], "'magic' is not known"),
+        (["profile", "--python", "/none/python", "train.py"], "/none/python"),
+        (["profile", "--budget", "0", "train.py"], "--budget"),
+        (["profile", "--no-such-option", "train.py"], "--no-such-option"),
+        (["explain", "no_such_rule"], "no_such_rule"),
+        (["no-such-command"], "no-such-command"),
+    ],
+)
+def test_wrong_use_is_told_with_its_value_and_exit_code_2(words: list[str], said: str, desk: Desk) -> None:
+    desk.script("")
+    if words[0] == "profile":
+        words = ["profile", "--runs", str(desk.runs), *words[1:]]
+    done = desk.advisor(*words)
+    assert (done.code, said in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    assert not list(desk.runs.glob("2*"))
+
+
+@pytest.mark.parametrize("words", [["profile"], ["compare"]])
+def test_a_missing_argument_is_exit_code_2(words: list[str], desk: Desk) -> None:
+    assert desk.advisor(*words).code == 2
+
+
+def test_a_python_without_torch_is_told(desk: Desk) -> None:
+    bare = desk.folder / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True, timeout=60)
+    done = desk.profile(desk.script(""), options=["--python", bare])
+    assert (done.code, "this Python has no torch" in done.last_line) == (2, True)
+
+
+@pytest.mark.parametrize("words", [["report", "20990101"], ["report", "/none/there"], ["report"]])
+def test_a_run_that_is_not_there_is_exit_code_7(words: list[str], desk: Desk) -> None:
+    done = desk.advisor(*words, "--runs", desk.runs)
+    assert (done.code, done.stderr.count("\n"), done.stderr.startswith("advisor: no ")) == (7, 1, True), done.stderr
+
+
+def test_an_isolation_that_does_not_work_here_is_exit_code_5(desk: Desk) -> None:
+    # A user namespace in which no further mount namespace may be made.
+    forbid = ["unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_mnt_namespaces && exec "$@"', "sh"]
+    if subprocess.run([*forbid, "true"], capture_output=True, timeout=10, check=False).returncode:
+        pytest.skip("user namespaces cannot be limited here")
+    done = desk.advisor("profile", "--runs", desk.runs, "--isolation", "overlay", desk.script(""), prefix=forbid)
+    assert (done.code, "no isolation works here" in done.last_line) == (5, True), done.stderr
+    assert not list(desk.runs.glob("2*"))
+
+
+def test_a_fault_of_ours_is_exit_code_1_with_its_traceback(desk: Desk) -> None:
+    program = "import advisor.api, advisor.cli\nadvisor.api.load_profile = lambda *_, **__: 1 / 0\nadvisor.cli.main()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "report"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True)
+
+
+def test_help_is_exit_code_0(desk: Desk) -> None:
+    assert desk.advisor("--help").code == 0
+
+
+TESTED = {
+    ExitCode.OK: "here, and in most tests",
+    ExitCode.INTERNAL: "here",
+    ExitCode.USAGE: "here",
+    ExitCode.SCRIPT_FAILED: "test_ends",
+    ExitCode.NOTHING_MEASURED: "test_ends",
+    ExitCode.ISOLATION: "here",
+    ExitCode.BELOW_THRESHOLD: "tests/test_compare",
+    ExitCode.STORAGE: "here, test_disk and test_stored",
+    ExitCode.INTERRUPTED: "test_interrupts",
+    ExitCode.TERMINATED: "test_interrupts",
+}
+
+
+def test_every_exit_code_has_a_case() -> None:
+    """A new one needs its test, and its line here."""
+    assert set(TESTED) == set(ExitCode)
