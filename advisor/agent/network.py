@@ -26,21 +26,42 @@ def _patch(module: Any, channel: AgentChannel) -> None:
     names: dict[str, str] = {}
     internet = (module.AF_INET, module.AF_INET6)
 
+    own_ports: set[int] = set()
+
+    def note(place: str) -> None:
+        if len(told) < MOST_NOTES and place not in told:
+            told.add(place)
+            channel.note("network", place)
+
     def tell(address: Any) -> None:
-        if len(told) < MOST_NOTES and _is_remote(address):
-            place = f"{names.get(address[0], address[0])}:{address[1]}"
-            if place not in told:
-                told.add(place)
-                channel.note("network", place)
+        if _is_remote(address):
+            note(f"{names.get(address[0], address[0])}:{address[1]}")
+
+    def tell_local(address: Any) -> None:
+        """A service on this machine that answered (a database, say) is undone as little as one elsewhere."""
+        if isinstance(address, tuple) and len(address) >= 2 and address[1] not in own_ports:
+            note(f"{address[0]}:{address[1]}")
 
     def connecting(original: Any) -> Any:
         @functools.wraps(original)
         def connect(self: Any, address: Any) -> Any:
             if self.family in internet:
                 tell(address)
-            return original(self, address)
+            result = original(self, address)
+            if self.family in internet and not result and not _is_remote(address):
+                tell_local(address)
+            return result
 
         return connect
+
+    listening = module.socket.listen
+
+    @functools.wraps(listening)
+    def listen(self: Any, *args: Any) -> Any:
+        result = listening(self, *args)
+        if self.family in internet:
+            own_ports.add(self.getsockname()[1])  # the script talking to itself leaves nothing behind
+        return result
 
     look_up = module.getaddrinfo
 
@@ -58,6 +79,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
         return found
 
     module.socket.connect = connecting(module.socket.connect)
+    module.socket.listen = listen
     module.socket.connect_ex = connecting(module.socket.connect_ex)
     module.getaddrinfo = getaddrinfo
 

@@ -213,7 +213,10 @@ class Session:
 
     def _keep_view(self, life: Life) -> None:
         if life.view is not None:
-            self.result.changed_files += life.view.changed_files
+            # Each life saw its own changes: "created x" by the first is not "modified x" by the second.
+            known = {words.partition(" ")[2] for words in self.result.changed_files}
+            new = tuple(words for words in life.view.changed_files if words.partition(" ")[2] not in known)
+            self.result.changed_files += new
             self.result.view_notes = tuple(dict.fromkeys((*self.result.view_notes, *life.view.notes)))
 
 
