@@ -137,8 +137,8 @@ def _demo_folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _written(found: Tuned, output: Path, force: bool) -> Tuned:
-    """The file, where there is anything to say in it."""
-    if not found.trials:
+    """The file; none where nothing could be measured."""
+    if found.failure is not None:
         return found
     found.config.save(output, overwrite=force)
     return replace(found, files=(str(output),))

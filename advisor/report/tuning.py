@@ -97,8 +97,8 @@ def _sentence(result: TuneResult) -> str:
     found = result.recommendation
     if found.config.settings:
         return f"{_told(found.config)}: {_gain(found.verdict)}, not yet verified in fresh runs."
-    if not result.trials:
-        return "Nothing was tried: no finding points to a setting that can be changed here."
+    if len(result.trials) <= 1:
+        return "Nothing was tried: no finding points to a setting that can be changed, or the budget was too short."
     return "No setting was found that is clearly faster: keep the script as it is."
 
 

@@ -57,8 +57,8 @@ class Study:
         if pace is None or not self.space.knobs:
             return
         proposer = Proposer(self.space)
+        proposer.tell(self.trials[0])
         yield [_base("base search", pace)]
-        self._record_as_written(proposer)
         while (proposal := self._next(proposer, pace)) is not None:
             number = len(self.trials)
             yield [_window(f"trial {number}", proposal.config, pace), _base(f"base trial {number}", pace)]
@@ -79,8 +79,8 @@ class Study:
         base = self._newest_base()
         if base is None:
             return None
-        update_s = sum(base.wall_s) / len(base.wall_s)
-        return self._pace(update_s)
+        self._record_as_written(base)
+        return self._pace(sum(base.wall_s) / len(base.wall_s))
 
     def _newest_base(self) -> wire.WindowDone | None:
         names = [name for name in self._result.outcomes if name.startswith(("base", "as written"))]
@@ -108,11 +108,11 @@ class Study:
             self._progress.stage(f"trying {told(proposal.config)}: {proposal.reason}", windows=2)
         return proposal
 
-    def _record_as_written(self, proposer: Proposer) -> None:
-        outcome = scoring.outcome_of(self._result, "base search")
-        ratio = Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1) if outcome.kind == "measured" else None
+    def _record_as_written(self, base: wire.WindowDone) -> None:
+        """Trial 0: the profile has measured it already."""
+        outcome = scoring.outcome_of(self._result, base.id)
+        ratio = Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1)
         self._keep(Trial(number=0, config=Config(), reason="as written", tier="exact", outcome=outcome, ratio=ratio))
-        proposer.tell(self.trials[0])
 
     def _record(self, proposer: Proposer, proposal: Proposal, number: int) -> None:
         name = f"trial {number}"
@@ -176,6 +176,8 @@ class Study:
 
     def conclude(self) -> None:
         """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
+        if not self.trials:
+            self._begin()  # the time was up within the profile: what that saw is told all the same
         for place, config in enumerate(self._finalists()):
             ratio = self._final_ratio(place)
             if ratio is not None:
