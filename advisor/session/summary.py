@@ -31,6 +31,8 @@ from .session import SessionResult
 
 MOST_LINES = 40
 CREEP_LEAST_POINTS = 12
+CREEP_LATE_FRACTION = 0.5
+"""Of the whole slope, that the second half must keep up."""
 CREEP_LEAST_BYTES = 16 * 2**20
 """Growth over the probe below this is the allocator finding its size."""
 
@@ -194,14 +196,15 @@ def memory(result: SessionResult, life: LifeRecord, hardware: Hardware, workload
     trace = result.outcomes.get("trace")
     traced: Mapping[str, Any] = trace.extra.get("memory", {}) if isinstance(trace, wire.WindowDone) else {}
     done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone)]
-    natural = [window for window in done if window.wall_s and window.id in (FIRST, "base 0", "base 1")]
+    written = [window for window in done if window.wall_s and (window.id == FIRST or window.id.startswith("base"))]
+    same_life = [window for window in written if result.life_of[window.id] == result.life_of[written[0].id]]
     host_peak = max((point for window in done for point in window.rss_bytes), default=None)
     if isinstance(told.get("host_peak_bytes"), int):
         host_peak = max(host_peak or 0, told["host_peak_bytes"])
     on_device = workload.device != "cpu" and bool(hardware.accelerators)
     peak = max((window.device_peak_bytes or 0 for window in done), default=0) if on_device else host_peak
     limit = hardware.accelerators[0].memory_bytes if on_device else hardware.memory_limit_bytes
-    slope, confirmed = _creep(natural, on_device)
+    slope, confirmed = _creep(sorted(same_life, key=lambda window: window.start_s), on_device)
     return MemoryUse(
         device=workload.device,
         peak_bytes=peak or None,
@@ -218,20 +221,23 @@ def memory(result: SessionResult, life: LifeRecord, hardware: Hardware, workload
 
 
 def _creep(windows: Sequence[wire.WindowDone], on_device: bool) -> tuple[float | None, bool]:
-    """Memory over updates in windows of the script as written, as a robust slope."""
+    """Bytes an update by which memory grows over windows of the script as written, as a robust slope; and whether it is
+    sure to go on. An allocator that finds its size grows too, but ever less: the second half must grow like the
+    first."""
     points: list[tuple[float, float]] = []
-    offset = 0.0
     for window in windows:
         values = window.device_bytes if on_device else window.rss_bytes
-        updates = len(window.wall_s)
-        points += [(offset + updates * index / len(values), float(value)) for index, value in enumerate(values)]
-        offset += updates
-    points = points[len(points) // 4 :]  # the first quarter is the allocator finding its size
+        every_s = sum(window.wall_s) / len(values) if values else 0.0
+        points += [(window.start_s + every_s * index, float(value)) for index, value in enumerate(values)]
+    points = points[len(points) // 4 :]
     if len(points) < CREEP_LEAST_POINTS:
         return None, False
-    slope = stats.theil_sen([x for x, _y in points], [y for _x, y in points])
+    late = points[len(points) // 2 :]
+    slope, late_slope = (stats.theil_sen([x for x, _y in some], [y for _x, y in some]) for some in (points, late))
     grown = slope.value * (points[-1][0] - points[0][0])
-    return slope.value, slope.low > 0 and grown >= CREEP_LEAST_BYTES
+    goes_on = late_slope.low > 0 and late_slope.value >= CREEP_LATE_FRACTION * slope.value
+    update_s = statistics.median(wall for window in windows for wall in window.wall_s)
+    return slope.value * update_s, slope.low > 0 and grown >= CREEP_LEAST_BYTES and goes_on
 
 
 def compute(result: SessionResult, counted: Counted, hardware: Hardware, workload: Workload) -> Compute:
