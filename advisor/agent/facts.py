@@ -134,7 +134,7 @@ class FactsCollector:
         modules = list(models)
         device = self._device or _device_of(modules)
         return {
-            "framework": self._framework or _framework_by_state(),
+            "framework": self._framework or _framework_by_wrappers(modules) or _framework_by_state(),
             "device": device,
             "models": [model_facts(module) for module in modules],
             "loaders": loaders,
@@ -265,6 +265,14 @@ def _framework_of(frame: Any) -> str | None:
             if os.sep + piece in path:
                 return name
         frame = frame.f_back
+    return None
+
+
+def _framework_by_wrappers(modules: Iterable[Any]) -> str | None:
+    """Fabric stands between the script's call and the model, and leaves the loop to the script."""
+    for module in modules:
+        if type(module).__module__.startswith(("lightning.fabric", "lightning_fabric")):
+            return "lightning"
     return None
 
 

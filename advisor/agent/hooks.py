@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -11,7 +12,7 @@ import traceback
 from typing import Any
 
 from .. import wire
-from . import child_signals, imports
+from . import child_signals, dynamo, imports
 from .bench import Bench
 from .channel import AgentChannel
 from .clock import StepClock, Update
@@ -203,7 +204,7 @@ class _Parts:
         self.conductor = Conductor(
             self.bench, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
-        clock.on_update = agent.on_update
+        clock.on_update = lambda update: dynamo.left_out(functools.partial(agent.on_update, update))
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
         self.steps.before_step = self._before_step

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+from . import dynamo
 from .clock import StepClock
 from .roots import MAX_LEVELS, Roots
 from .steps import Steps
@@ -32,7 +35,7 @@ class RootSearch:
         changed = steps.adopted != self._adopted_seen or steps.main_changes != self._changes_seen
         blind = steps.blind_backwards >= BLIND_BACKWARDS and self._searches < MAX_SEARCHES
         if changed or self._tries or blind or not self._searches:
-            self._clock.exclude(self._look)
+            self._clock.exclude(functools.partial(dynamo.left_out, self._look))
 
     def _look(self) -> None:
         owned, main = self._steps.owned_parameters(), self._steps.main_parameters()

@@ -1,0 +1,182 @@
+"""The plan of windows over a training loop; the controller's end of the channel is a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from advisor import wire
+from advisor.agent.bench import Bench
+from advisor.agent.clock import BACKWARD, StepClock
+from advisor.agent.conductor import Conductor
+from advisor.agent.recorder import Recorder
+from advisor.agent.refused import Refused
+from advisor.agent.roots import Roots
+from advisor.agent.steps import Steps
+
+
+class Left(BaseException):
+    """What `os._exit` is in a process of its own."""
+
+
+class Channel:
+    def __init__(self, *plans: wire.Plan | wire.Stop) -> None:
+        self.plans: list[Any] = list(plans[:1])
+        self.later: list[Any] = list(plans[1:])
+        """Sent once the script waits for them."""
+        self.sent: list[Any] = []
+
+    def poll(self) -> list[Any]:
+        plans, self.plans = self.plans[:1], self.plans[1:]
+        return plans
+
+    def wait(self, _seconds: float) -> list[Any]:
+        self.plans, self.later = self.later[:1], self.later[1:]
+        return self.poll()
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [message for message in self.sent if isinstance(message, kind)]
+
+
+class Loaders:
+    hold_ends = False
+    in_flight = 0
+
+    def in_flight_batches(self) -> int:
+        return self.in_flight
+
+    def end_epoch_now(self) -> None: ...
+
+
+class Instruments:
+    refuses = False
+
+    def enter(self, _window: wire.Window) -> None:
+        if self.refuses:
+            raise Refused("not this script")
+
+    def begin(self, _window: wire.Window) -> None: ...
+
+    def leave(self, _window: wire.Window) -> None: ...
+
+    def before_report(self, _window: wire.Window) -> None: ...
+
+    def recorder(self) -> Recorder:
+        return Recorder(lambda: 1, None)
+
+    def finish(self, _window: wire.Window) -> dict[str, Any]:
+        return {"extra": {}}
+
+    def samples_from(self) -> str:
+        return "not known"
+
+    def micro_steps_per_update(self) -> float:
+        return 1.0
+
+
+class Loop:
+    """A loop of updates on a real clock."""
+
+    def __init__(self, *plans: wire.Plan | wire.Stop) -> None:
+        self.clock = StepClock()
+        self.channel = Channel(*plans)
+        self.instruments = Instruments()
+        self.left: str | None = None
+        steps = Steps(self.clock)
+        self.bench = Bench(clock=self.clock, roots=Roots(self.clock), steps=steps, loaders=Loaders())
+        self.conductor = Conductor(self.bench, self.channel, self.instruments, 0, self._leave, 0.0)
+        self.clock.on_update = self.conductor.on_update
+
+    def run(self, updates: int, after: Callable[[int], None] = lambda _number: None) -> Loop:
+        for number in range(updates):
+            self.clock.push(BACKWARD)
+            self.clock.pop()
+            try:
+                self.clock.end_update()
+            except Left:
+                break
+            after(number)
+        return self
+
+    def _leave(self, reason: str) -> None:
+        self.left = self.left or reason
+        raise Left
+
+
+def _window(name: str, **settings: Any) -> wire.Window:
+    return wire.Window(**{"id": name, "warm_up_updates": 2, "min_updates": 4, "max_updates": 4, **settings})
+
+
+def test_windows_are_run_in_order_and_then_it_leaves() -> None:
+    loop = Loop(wire.Plan([_window("one"), _window("two")], final=True)).run(40)
+    assert [done.id for done in loop.channel.of(wire.WindowDone)] == ["one", "two"]
+    assert loop.left == "plan done"
+
+
+def test_settling_updates_are_dropped_and_told() -> None:
+    (done,) = Loop(wire.Plan([_window("one")], final=True)).run(40).channel.of(wire.WindowDone)
+    assert (done.dropped_updates, len(done.wall_s)) == (2, 4)
+
+
+def test_batches_fetched_during_a_pause_are_waited_for() -> None:
+    loop = Loop(wire.Plan([_window("one")], final=True))
+    loop.bench.loaders.in_flight = 7
+    assert loop.run(40).channel.of(wire.WindowDone)[0].dropped_updates == 7
+
+
+def test_a_refused_window_says_why_and_the_next_is_run() -> None:
+    loop = Loop(wire.Plan([_window("one"), _window("two")], final=True))
+    loop.instruments.refuses = True
+    loop.run(3)
+    assert [(refused.id, refused.message) for refused in loop.channel.of(wire.WindowRefused)] == [
+        ("one", "not this script"),
+        ("two", "not this script"),
+    ]
+
+
+def test_a_plan_that_is_empty_is_waited_at() -> None:
+    loop = Loop(wire.Plan([_window("one")]), wire.Plan([_window("two")], final=True)).run(40)
+    assert [type(message).__name__ for message in loop.channel.sent] == ["WindowDone", "Idle", "WindowDone"]
+
+
+def test_a_stop_reports_what_was_counted() -> None:
+    loop = Loop(wire.Plan([_window("one", min_updates=10**6, max_updates=10**6, max_s=60.0)]))
+
+    def stop(number: int) -> None:
+        if number == 10:
+            loop.conductor._polled_ns = -(10**12)  # the next poll is due
+            loop.channel.plans = [wire.Stop("deadline")]
+
+    loop.run(40, stop)
+    (done,) = loop.channel.of(wire.WindowDone)
+    assert (done.cut_short, len(done.wall_s), loop.left) == ("stopped", 9, "stopped")
+
+
+def test_a_script_that_ends_loses_nothing() -> None:
+    loop = Loop(wire.Plan([_window("one", min_updates=50, max_updates=50)])).run(12)
+    loop.conductor.script_ends("the script ended")
+    (done,) = loop.channel.of(wire.WindowDone)
+    assert (done.cut_short, len(done.wall_s)) == ("the script ended", 9)
+
+
+def test_a_window_begins_anew_when_another_optimizer_ends_the_updates() -> None:
+    loop = Loop(wire.Plan([_window("one", min_updates=8, max_updates=8)], final=True))
+
+    def change(number: int) -> None:
+        if number == 5:
+            loop.bench.steps.main_changes += 1
+
+    (done,) = loop.run(40, change).channel.of(wire.WindowDone)
+    assert (done.dropped_updates, len(done.wall_s)) == (2 + 3 + 2, 8)
+
+
+def test_a_fault_of_ours_is_told_and_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop(wire.Plan([_window("one")], final=True))
+    monkeypatch.setattr(Instruments, "begin", lambda _self, _window: 1 / 0)
+    loop.run(40)
+    assert (loop.left, "ZeroDivisionError" in loop.channel.of(wire.Note)[0].text) == ("agent error", True)

@@ -1,0 +1,63 @@
+"""From updates to the columns of a window."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from advisor.agent.clock import PHASE_NAMES, Update
+from advisor.agent.recorder import Recorder
+
+
+def _update(phases_s: float = 0.01, *, loss: float | None = None) -> Update:
+    update = Update(0)
+    update.phases_ns = [int(phases_s * 1e9)] * len(PHASE_NAMES)
+    update.end_ns = sum(update.phases_ns)
+    update.loss = None if loss is None else torch.tensor(loss)
+    return update
+
+
+def _recorded(*updates: Update) -> tuple[dict[str, list[float]], dict[str, int]]:
+    recorder = Recorder(lambda: 1, None)
+    for update in updates:
+        recorder.add(update)
+    return recorder.columns()
+
+
+def test_phases_and_what_stands_beside_add_up_to_the_wall_time() -> None:
+    update = _update()
+    update.evaluation_ns = [4_000_000] * len(PHASE_NAMES)
+    columns, _ = _recorded(update)
+    inside = sum(values[0] for values in columns["phases_s"].values())
+    beside = sum(values[0] for values in columns["off_step_s"].values())
+    assert math.isclose(inside + beside, columns["wall_s"][0])
+
+
+def test_a_model_evaluated_in_every_update_is_part_of_it() -> None:
+    updates = [_update() for _ in range(4)]
+    for update in updates:
+        update.weak_evaluation_ns = [1_000_000] * len(PHASE_NAMES)
+    assert sum(_recorded(*updates)[0]["off_step_s"]["evaluation"]) == 0
+
+
+def test_a_model_evaluated_now_and_then_is_evaluation() -> None:
+    updates = [_update() for _ in range(4)]
+    updates[2].weak_evaluation_ns = [1_000_000] * len(PHASE_NAMES)
+    evaluation = _recorded(*updates)[0]["off_step_s"]["evaluation"]
+    assert [seconds > 0 for seconds in evaluation] == [False, False, True, False]
+
+
+def test_losses_that_are_no_numbers_are_counted_apart_from_unknown_ones() -> None:
+    losses = [1.0, math.nan, 2.0, None, math.inf, math.nan]
+    assert _recorded(*[_update(loss=loss) for loss in losses])[1] == {"nan_losses": 3, "nan_losses_at_end": 2}
+
+
+def test_nothing_is_said_of_losses_that_are_all_numbers() -> None:
+    assert _recorded(_update(loss=1.0), _update())[1] == {}
+
+
+def test_a_loss_of_many_elements_is_not_known() -> None:
+    update = _update()
+    update.loss = torch.ones(3)
+    assert _recorded(update)[0]["losses"] == [None]
