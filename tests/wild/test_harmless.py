@@ -83,6 +83,7 @@ def _probed(script: Path, folder: Path, *args: str, wanted: list[wire.Window]) -
     return log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_losses_weights_and_random_states_are_bit_identical(tmp_path: Path, workers: int) -> None:
     project = tmp_path / "project"
@@ -239,6 +240,7 @@ print(loss.item(), dict(counters["stats"]), dict(counters["frames"]) == compiled
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["module", "in_place", "step", "loss", "late"])
 def test_compiled_code_is_the_same_and_is_not_compiled_again(tmp_path: Path, kind: str) -> None:
     project = tmp_path / "project"
