@@ -49,6 +49,12 @@ def training(*, setup: str = "", loop: str = "", updates: int = 300) -> str:
     return TRAINING.format(setup=setup, loop=indented, updates=updates)
 
 
+BRIEF = 2
+"""Updates of a script whose speed is no matter: too few to measure, so that it is started once only."""
+TOO_FEW = 4
+"""The exit code of a profile of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """A command that has ended."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import WILD, Desk, digests, training
+from .commands import BRIEF, TOO_FEW, WILD, Desk, digests, training
 
 MESS = """
 import pathlib, shutil, sqlite3, subprocess, tempfile
@@ -47,7 +47,7 @@ def lay_out(folder: Path) -> None:
 @pytest.mark.parametrize("tier", ["overlay", "landlock"])
 def test_project_home_and_temporary_files_are_byte_identical(tier: str, desk: Desk) -> None:
     places = {"HOME": desk.folder / "home", "TMPDIR": desk.folder / "temporary"}
-    name = desk.script(training(setup=MESS))
+    name = desk.script(training(setup=MESS, updates=BRIEF))
     for folder in (desk.project, *places.values()):
         lay_out(folder)
     desk.environment |= {key: str(folder) for key, folder in places.items()}
@@ -56,23 +56,27 @@ def test_project_home_and_temporary_files_are_byte_identical(tier: str, desk: De
     if done.code == 5:
         pytest.skip(done.last_line)
     # Under Landlock writing to the home is refused, and this script does not survive that; its files do.
-    assert done.code == 0 or tier == "landlock", done.stderr
+    assert done.code == TOO_FEW or tier == "landlock", done.stderr
     assert digests(desk.project, *places.values()) == before
 
 
 def test_the_repository_of_the_user_is_untouched(desk: Desk) -> None:
-    name = desk.script(training(setup="import subprocess\nsubprocess.run(['git', 'commit', '-qam', 'by the script'])"))
+    name = desk.script(
+        training(setup="import subprocess\nsubprocess.run(['git', 'commit', '-qam', 'by the script'])", updates=BRIEF)
+    )
     for words in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", "-C", str(desk.project), *words], check=True, timeout=30)
     before = digests(desk.project)
-    assert desk.profile(name).code == 0
+    assert desk.profile(name).code == TOO_FEW
     assert digests(desk.project) == before
 
 
 @pytest.mark.parametrize("tier", ["none", "copy"])
 def test_an_unprotected_run_says_so_and_what_changed(tier: str, desk: Desk) -> None:
     where = "." if tier == "none" else str(desk.project)  # in a copy only an absolute path leads back
-    name = desk.script(training(setup=f"open('{where}/log.txt', 'a').write('x')\nopen('{where}/made', 'w').close()"))
+    name = desk.script(
+        training(setup=f"open('{where}/log.txt', 'a').write('x')\nopen('{where}/made', 'w').close()", updates=BRIEF)
+    )
     (desk.project / "log.txt").write_text("first line")
     done = desk.profile(name, options=["--isolation", tier])
     isolation = done.json["isolation"]
@@ -98,8 +102,8 @@ try:
 except OSError:
     pass
 """
-    done = desk.profile(desk.script(training(setup=connect)))
-    assert (done.code, "connects to 192.0.2.1:443" in done.stderr) == (0, True), done.stderr
+    done = desk.profile(desk.script(training(setup=connect, updates=BRIEF)))
+    assert (done.code, "connects to 192.0.2.1:443" in done.stderr) == (TOO_FEW, True), done.stderr
     shown = " ".join(desk.advisor("report", "--runs", desk.runs).stdout.split())
     assert "the script opened a network connection (192.0.2.1:443)" in shown
 
@@ -109,8 +113,8 @@ def test_a_service_on_this_machine_that_answers_is_told_too(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as service:
         port = service.getsockname()[1]
         connect = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=5).close()"
-        done = desk.profile(desk.script(training(setup=connect)))
-    assert (done.code, f"connects to 127.0.0.1:{port}" in done.stderr) == (0, True), done.stderr
+        done = desk.profile(desk.script(training(setup=connect, updates=BRIEF)))
+    assert (done.code, f"connects to 127.0.0.1:{port}" in done.stderr) == (TOO_FEW, True), done.stderr
 
 
 def test_a_script_that_talks_to_itself_or_to_nobody_is_no_matter(desk: Desk) -> None:
@@ -119,6 +123,6 @@ import socket
 server = socket.create_server(("127.0.0.1", 0))
 socket.create_connection(server.getsockname()).close()
 """
-    done = desk.profile(desk.script(training(setup=own)))
-    assert (done.code, "connects to" in done.stderr) == (0, False), done.stderr
+    done = desk.profile(desk.script(training(setup=own, updates=BRIEF)))
+    assert (done.code, "connects to" in done.stderr) == (TOO_FEW, False), done.stderr
     assert "connects to" not in desk.profile(WILD / "reports_home.py").stderr

@@ -111,7 +111,7 @@ def test_a_signal_while_the_script_starts_says_that_nothing_was_measured(desk: D
 def test_a_signal_at_a_random_moment_ends_in_order(number: signal.Signals, seed: int, desk: Desk) -> None:
     """Start of Python, trying out the isolation, start of the script, loop: whatever is met."""
     process = running(desk, SLOW, "--budget", "60")
-    time.sleep(random.Random(seed).uniform(0.01, 4.0))
+    time.sleep(random.Random(seed).uniform(0.01, 3.0))
     code, _, stderr = end_by(process, number)
     assert code in (EXIT[number], -number), stderr  # before our handlers are in, the signal itself ends it
     assert "Traceback" not in stderr
@@ -125,7 +125,7 @@ def test_kill_9_at_random_moments_leaves_no_process_and_no_changed_file(desk: De
     chance = random.Random(9)
     for _ in range(20):
         process = running(desk, WRITES)
-        time.sleep(chance.uniform(0.05, 3.0))
+        time.sleep(chance.uniform(0.05, 2.0))
         process.kill()
         process.communicate(timeout=COMMAND_S)
         assert desk.left() == []
