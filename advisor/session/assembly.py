@@ -27,7 +27,7 @@ from ..types import (
 from . import ratios, summary
 from .isolation import Tier
 from .life import LifeRecord
-from .probe import FIRST, measured
+from .probe import as_written
 from .session import SessionResult
 
 NAN_UPDATES = 5
@@ -73,8 +73,8 @@ def assemble(
     result: SessionResult,
 ) -> Profile:
     """The profile without its findings: those are for the rules to say."""
-    first = measured(result.outcomes, FIRST)
-    life = result.lives[result.life_of[FIRST]] if first is not None else result.lives[-1]
+    first = as_written(result.outcomes)
+    life = result.lives[result.life_of[first.id]] if first is not None else result.lives[-1]
     workload = workload_of(life)
     common: dict[str, Any] = {
         "advisor": version,
@@ -192,10 +192,8 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
     )
     if life.failure is not None and not risky:
         return life.failure
-    first = result.outcomes.get(FIRST)
-    if isinstance(first, wire.WindowDone):
-        return _not_a_number(first)
-    return None
+    first = as_written(result.outcomes)
+    return _not_a_number(first) if first is not None else None
 
 
 def _not_a_number(first: wire.WindowDone) -> Failure | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from .. import whatif, wire
+from .. import stats, whatif, wire
 from ..types import Workload
 from .session import Outcome, Planner
 
 FIRST = "as written"
 """The window that steps, phases and lines are read from."""
+AGAIN = "as written again"
+"""A second look, once, where the first found no steady state."""
+AGAIN_LEFT_S = 14.0
 FIRST_S = 5.0
 FIRST_MAX_S = 9.0
 """Of the thirty seconds that a profile may take."""
@@ -62,17 +65,47 @@ class Pace:
 def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], float]) -> Planner:
     """The windows of a profile. `workload` is known once the first window was reported."""
     outcomes = yield [first_window()]
-    first = outcomes.get(FIRST)
-    if not isinstance(first, wire.WindowDone) or not first.wall_s:
+    if measured(outcomes, FIRST) is None:
         return
-    known = workload()
-    if known is None:
+    if not steady(outcomes, FIRST) and left_s() >= AGAIN_LEFT_S:
+        outcomes = yield [replace(first_window(), id=AGAIN, max_s=FIRST_S)]
+    known, first = workload(), as_written(outcomes)
+    if known is None or first is None:
         return
     # The median: a burst of other programs' work must not make all windows that follow too short.
     update_s = statistics.median(first.wall_s)
     windows = list(_after_first(known, update_s, left_s()))
-    if windows:
-        yield windows
+    outcomes = yield windows
+    rounds = sum(window.kind == "bare" for window in windows)
+    while rounds < ROUNDS and (more := _one_more_round(known, outcomes, rounds, left_s())):
+        outcomes = yield more
+        rounds += 1
+
+
+def as_written(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:
+    """The window that speaks for the script as it was written: the second look where the first was not steady."""
+    first, again = measured(outcomes, FIRST), measured(outcomes, AGAIN)
+    if again is not None and (steady(outcomes, AGAIN) or first is None or len(again.wall_s) > len(first.wall_s)):
+        return again
+    return first
+
+
+def steady(outcomes: dict[str, Outcome], name: str) -> bool:
+    """Whether the window of that name found a steady state in enough updates."""
+    window = measured(outcomes, name)
+    return window is not None and len(window.wall_s) >= FIRST_UPDATES and stats.mser5(window.wall_s).steady
+
+
+def _one_more_round(workload: Workload, outcomes: dict[str, Outcome], number: int, left_s: float) -> list[wire.Window]:
+    """What the time that was not used after all is best spent on: another look at each safe what-if."""
+    last = [outcome for name in outcomes if name.startswith("base") and (outcome := measured(outcomes, name))]
+    safe = [what_if for what_if in _safe(workload) if isinstance(outcomes.get(f"{what_if.id} 0"), wire.WindowDone)]
+    if not last or not safe:
+        return []
+    pace = Pace.for_update(statistics.median(last[-1].wall_s), left_s, 2 * len(safe) + 2)
+    if (2 * len(safe) + 2) * pace.cost_s > left_s - pace.cost_s:
+        return []
+    return [_base(f"base round {number}", pace), *_round(safe, number, pace)]
 
 
 def first_window() -> wire.Window:
@@ -91,7 +124,7 @@ def first_window() -> wire.Window:
 def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
     """What is worth its time comes first: when the budget ends, the tail is what falls away."""
     applicable = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
-    safe = [what_if for what_if in applicable if what_if.enter is not None and not what_if.may_break]
+    safe = _safe(workload)
     risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
     drains = [what_if for what_if in applicable if what_if.drain is not None]
     pairs = len(safe) + len(risky) + 1
@@ -109,11 +142,7 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
         yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
     yield _base("base 1", pace)
     for number in range(rounds):
-        for what_if in safe:
-            yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
-            yield _base(f"base {what_if.id} {number}", pace)
-        yield _window(f"bare {number}", pace, kind="bare")
-        yield _base(f"base bare {number}", pace)
+        yield from _round(safe, number, pace)
     for what_if in drains:
         yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
         yield wire.Window(
@@ -128,6 +157,23 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
         for what_if in risky:
             yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
             yield _base(f"base {what_if.id} {number}", pace)
+
+
+def _safe(workload: Workload) -> list[whatif.WhatIf]:
+    """What-ifs that every script bears to which they apply."""
+    return [
+        what_if
+        for what_if in whatif.all_what_ifs()
+        if what_if.enter is not None and not what_if.may_break and what_if.applies(workload) is None
+    ]
+
+
+def _round(safe: Sequence[whatif.WhatIf], number: int, pace: Pace) -> Iterator[wire.Window]:
+    for what_if in safe:
+        yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+        yield _base(f"base {what_if.id} {number}", pace)
+    yield _window(f"bare {number}", pace, kind="bare")
+    yield _base(f"base bare {number}", pace)
 
 
 def _may_see_epoch_end(workload: Workload) -> bool:

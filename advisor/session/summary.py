@@ -26,7 +26,7 @@ from ..types import (
     Workload,
 )
 from .life import LifeRecord
-from .probe import FIRST, measured
+from .probe import AGAIN, FIRST, as_written, measured
 from .session import SessionResult
 
 MOST_LINES = 40
@@ -91,7 +91,7 @@ def off_step(counted: Counted) -> dict[str, float]:
 
 def lines(result: SessionResult, read_line: Any) -> tuple[HotLine, ...]:
     """User lines by their share of the loop, and the dataset's by their share of the loader's own time."""
-    own = measured(result.outcomes, "lines") or measured(result.outcomes, FIRST)
+    own = measured(result.outcomes, "lines") or as_written(result.outcomes)
     inside = result.outcomes.get("loader_alone inside")
     found: list[HotLine] = []
     if own is not None:
@@ -196,7 +196,9 @@ def memory(result: SessionResult, life: LifeRecord, hardware: Hardware, workload
     trace = result.outcomes.get("trace")
     traced: Mapping[str, Any] = trace.extra.get("memory", {}) if isinstance(trace, wire.WindowDone) else {}
     done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone)]
-    written = [window for window in done if window.wall_s and (window.id == FIRST or window.id.startswith("base"))]
+    written = [
+        window for window in done if window.wall_s and (window.id in (FIRST, AGAIN) or window.id.startswith("base"))
+    ]
     same_life = [window for window in written if result.life_of[window.id] == result.life_of[written[0].id]]
     host_peak = max((point for window in done for point in window.rss_bytes), default=None)
     if isinstance(told.get("host_peak_bytes"), int):
