@@ -41,7 +41,8 @@ Isolation = Annotated[
 ]
 Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page to look at.")]
+Html = Annotated[bool, typer.Option("--html", help="Also write one offline page, into the run's folder.")]
+Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="With --html: write the page here.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -62,7 +63,8 @@ def profile(
     isolation: Isolation = "auto",
     runs: Runs = None,
     json_output: Json = False,
-    html: Html = None,
+    html: Html = False,
+    page: Page = None,
     budget: Annotated[float, typer.Option("--budget", metavar="SECONDS", help="Of measuring.", min=1.0)] = 26.0,
     start_limit: Annotated[
         float | None, typer.Option("--start-limit", metavar="SECONDS", help="Until the first update.", min=1.0)
@@ -95,9 +97,9 @@ def profile(
                 progress=progress,
             )
     except InterruptedByUserError as interruption:
-        _show_profile(api.load_profile(interruption.run_folder), json_output, html)
+        _show_profile(api.load_profile(interruption.run_folder), json_output, _page(html, page))
         raise
-    _show_profile(found, json_output, html)
+    _show_profile(found, json_output, _page(html, page))
     raise typer.Exit(_exit_code(found))
 
 
@@ -125,26 +127,31 @@ def report(
     ] = "latest",
     runs: Runs = None,
     json_output: Json = False,
-    html: Html = None,
+    html: Html = False,
+    page: Page = None,
 ) -> None:
     """Show a stored run again."""
     from . import api
 
-    _show_profile(api.load_profile(run, runs=runs), json_output, html)
+    _show_profile(api.load_profile(run, runs=runs), json_output, _page(html, page))
 
 
 @app.command()
 def explain(
-    name: Annotated[str | None, typer.Argument(metavar="[RULE]", help="A rule's id; none lists them.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[RULE|KNOB]", help="Its id; none lists them.")] = None,
 ) -> None:
-    """What a rule looks at, its thresholds, its source."""
-    from . import rules
+    """What a rule looks at, its thresholds, its source; what a knob changes."""
+    from . import knobs, rules
 
+    known = {knob.id: knob for knob in knobs.all_knobs()}
     if name is None:
-        for rule in rules.all_rules():
-            typer.echo(f"{rule.id:24} {rule.title}")
-        return
-    typer.echo(rules.explain(rules.get(name)))
+        listed = [(rule.id, rule.title) for rule in rules.all_rules()]
+        for entry, title in (*listed, *((knob.id, knob.title) for knob in known.values())):
+            typer.echo(f"{entry:24} {title}")
+    elif name in known:
+        typer.echo(knobs.explain(known[name]))
+    else:
+        typer.echo(rules.explain(rules.get(name)))
 
 
 cli_comparing.register(app)
@@ -209,10 +216,20 @@ def _usage_or_raise(error: Exception) -> int:
     return ExitCode.USAGE
 
 
+RUN_FOLDER = Path()
+"""Stands for the run's own folder, which is known only when the run is."""
+
+
+def _page(html: bool, page: Path | None) -> Path | None:
+    """Where a page is to be written; None for no page. A file named is wish enough."""
+    return page if page is not None else (RUN_FOLDER if html else None)
+
+
 def _show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
     from . import report as reports
 
     if html is not None:
+        html = Path(found.run_folder) / "report.html" if html is RUN_FOLDER else html
         from .store import write_atomic
 
         write_atomic(html, reports.as_page(found).encode())

@@ -7,7 +7,12 @@ import pkgutil
 
 from ._base import TIERS, Knob, Values
 
-__all__ = ["TIERS", "Knob", "Values", "all_knobs", "get"]
+__all__ = ["TIERS", "Knob", "Values", "all_knobs", "explain", "get"]
+
+_SCOPES = {
+    "live": "switched between two updates of a running script",
+    "launch": "needs a new process of the script",
+}
 
 
 def get(name: str) -> Knob:
@@ -16,6 +21,12 @@ def get(name: str) -> Knob:
         if knob.id == name:
             return knob
     raise KeyError(f"no knob is called {name!r}; there are {', '.join(known.id for known in all_knobs())}")
+
+
+def explain(knob: Knob) -> str:
+    """What a knob changes and how, for a person."""
+    about = (importlib.import_module(f"{__name__}.{knob.id}").__doc__ or "").strip()
+    return f"{knob.id}: {knob.title}\n\n{about}\n\nscope  {knob.scope}: {_SCOPES[knob.scope]}"
 
 
 def all_knobs() -> list[Knob]:

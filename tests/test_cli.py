@@ -1,0 +1,81 @@
+"""The command line: what is printed where, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report import sample
+
+from advisor import knobs, rules, store
+
+TIMEOUT_S = 60
+
+
+def advisor(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "advisor", *words],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> store.RunFolder:
+    folder = store.new_run(tmp_path, "train.py")
+    store.save_profile(sample.input_bound(), folder)
+    return folder
+
+
+def test_help_names_every_command() -> None:
+    words = advisor("--help").stdout.split()
+    for command in ("profile", "hardware", "report", "compare", "explain", "tune", "run", "demo"):
+        assert command in words
+
+
+def test_report_shows_a_stored_run_again(stored: store.RunFolder) -> None:
+    shown = advisor("report", str(stored.path))
+    assert shown.returncode == 0
+    assert "input_bound" in shown.stdout
+
+
+def test_json_is_all_that_stands_on_stdout(stored: store.RunFolder) -> None:
+    shown = advisor("report", str(stored.path), "--json")
+    assert json.loads(shown.stdout)["findings"][0]["rule"] == "input_bound"
+
+
+def test_the_page_goes_into_the_runs_folder(stored: store.RunFolder) -> None:
+    shown = advisor("report", str(stored.path), "--html")
+    page = stored.path / "report.html"
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert str(page) in shown.stderr
+
+
+def test_the_page_goes_where_it_is_asked_for(stored: store.RunFolder, tmp_path: Path) -> None:
+    advisor("report", str(stored.path), "--html", "-o", str(tmp_path / "page.html"))
+    assert (tmp_path / "page.html").is_file()
+
+
+def test_explain_lists_all_rules_and_knobs() -> None:
+    listed = advisor("explain").stdout
+    for entry in (*rules.all_rules(), *knobs.all_knobs()):
+        assert f"{entry.id} " in listed
+
+
+def test_explain_tells_what_a_knob_changes() -> None:
+    shown = advisor("explain", "num_workers")
+    assert shown.returncode == 0
+    assert "scope" in shown.stdout
+
+
+def test_explain_of_nothing_known_names_what_is_near() -> None:
+    shown = advisor("explain", "input_bund")
+    assert shown.returncode == 2
+    assert "input_bound" in shown.stderr
+    assert shown.stderr.count("\n") == 1
