@@ -126,6 +126,7 @@ def test_calls_on_other_threads_are_not_the_loops() -> None:
         assert calls(lambda: pool.submit(LOSS.item).result()) == {}
 
 
+@pytest.mark.usefixtures("_never_compiled")
 def test_operators_of_forward_and_backward_are_counted() -> None:
     weight = torch.ones(8, 8, requires_grad=True)
     report = traced(lambda: torch.mm(BATCH, weight).sum().backward())

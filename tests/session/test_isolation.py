@@ -316,7 +316,7 @@ def test_advisor_killed_leaves_no_process_and_no_mount(root: Path) -> None:
     driver = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from .isolation_tools import running
+from session.isolation_tools import running
 from advisor.session.isolation import choose
 tier = choose("overlay", project=Path({str(root / "project")!r}), scratch=Path({str(root / "scratch")!r}))
 with running(tier, "import time; time.sleep(600)", Path({str(root / "logs")!r}), {marker!r}) as p:

@@ -139,7 +139,7 @@ def test_advisor_killed_leaves_nothing(tier: Tier, tmp_path: Path, marker: str) 
     driver = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from .isolation_tools import running
+from session.isolation_tools import running
 from advisor.session.isolation import choose
 tier = choose({tier.name!r}, project=Path({str(project)!r}), scratch=Path({str(scratch)!r}))
 with running(tier, {code!r}, Path({str(logs)!r}), {marker!r}) as process:
