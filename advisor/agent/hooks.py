@@ -27,8 +27,11 @@ from .steps import Steps
 BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
 """A script that has not used an accelerator by then trains without."""
-EARLY_FACTS_UPDATES = 4
-"""A first look while the models are there and batches have been seen: a script may end within its first window."""
+EARLY_FACTS_UPDATES = (4, 8, 16, 32, 64)
+"""Looks while the models are there and batches have been seen, until one saw all: a script may end, or begin its
+training anew, within its first window."""
+COMPLETE = 2
+"""Models and optimizers are both told."""
 WORKER_ENDS_S = 0.2
 FLUSH_S = 5.0
 
@@ -53,7 +56,7 @@ class ScriptAgent:
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent = False
-        self._told_models = False
+        self._told = 0
         self.clock = StepClock()
         self._parts: _Parts | None = None
 
@@ -126,7 +129,7 @@ class ScriptAgent:
             # What the update itself took is not start-up; what stood before its first batch is.
             self._first_update_s = time.perf_counter() - self._origin_s - parts.in_step_s(update)
         parts.after_update(update)
-        if self.clock.updates == EARLY_FACTS_UPDATES:
+        if self.clock.updates in EARLY_FACTS_UPDATES and self._told < COMPLETE:
             self.send_facts()
         parts.conductor.on_update(update)
 
@@ -137,8 +140,9 @@ class ScriptAgent:
         try:
             facts = self._parts.facts(self._rank)
             # Where the script has ended its model may be gone with the function that made it: what was told stands.
-            if facts.workload["models"] or not self._told_models:
-                self._told_models = bool(facts.workload["models"])
+            known = bool(facts.workload["models"]) + bool(facts.workload["optimizers"])
+            if known >= self._told:
+                self._told = known
                 self._channel.send(facts)
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))

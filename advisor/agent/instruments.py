@@ -24,6 +24,7 @@ class Instruments:
         self._on_report = on_report
         self._cpu_begin_s = 0.0
         self._micro_steps = 1.0
+        self._counted_by_calls = False
 
     def recorder(self) -> Recorder:
         device = self._bench.device
@@ -79,7 +80,7 @@ class Instruments:
     def samples_from(self) -> str:
         found: str = self._bench.loaders.samples_from
         if self._bench.loaders.train is None:
-            return "leading dimension" if self._bench.roots.settled() else "not known"
+            return "leading dimension" if self._counted_by_calls else "not known"
         return found
 
     def micro_steps_per_update(self) -> float:
@@ -88,6 +89,8 @@ class Instruments:
     def saw_micro_steps(self, count: int) -> None:
         """Of the update that just ended; a running mean is enough to know how many batches an update takes."""
         self._micro_steps += 0.2 * (count - self._micro_steps)
+        # Kept: where a script ends, its model may be gone before its last window is reported.
+        self._counted_by_calls = self._counted_by_calls or self._bench.roots.settled()
 
     def _stop_sampler(self, window: wire.Window) -> tuple[int, list[wire.SampledLine]]:
         if window.sampler_hz <= 0:

@@ -19,6 +19,11 @@ STEPS_OF_OTHERS = 32
 the largest of the others is the main one now. Twice what critics usually take for a step of their generator."""
 
 
+PROVISIONAL_STEPS = 8
+"""An optimizer that has stepped no more often than this when a larger one appears was not training alone: a critic
+steps five times before its generator."""
+
+
 class OptimizerRecord:
     """One optimizer that stepped."""
 
@@ -227,6 +232,9 @@ class Steps:
         record = self._newest = self._records[id(optimizer)] = OptimizerRecord(optimizer)
         self.adopted += 1
         if self._main is None or self._main.ref() is None or record.parameters >= self._main.parameters:
+            if self._main is not None and self._main.steps <= PROVISIONAL_STEPS:
+                # It was the main one only until this one was seen: its steps were parts of the first update.
+                self._clock.updates -= min(self._main.steps, self._clock.updates)
             self._make_main(record)
         return record
 
