@@ -170,6 +170,7 @@ class _Parts:
 
     def __init__(self, agent: ScriptAgent, torch: Any) -> None:
         from . import device as devices
+        from .copies import HostToDevice
         from .facts import FactsCollector
         from .garbage import GarbageTimer
         from .loader import LoaderHooks
@@ -193,6 +194,7 @@ class _Parts:
             clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
         )
         self._facts = FactsCollector(clock)
+        self._copies = HostToDevice(clock)
         off_step = OffStep(clock)
         sampler = Sampler(clock)
         garbage = GarbageTimer(clock)
@@ -252,6 +254,7 @@ class _Parts:
         if device is not None:
             self.bench.device = device
             self._clock.device = device
+            self._copies.install()
 
     def after_update(self, update: Update) -> None:
         self._counter.end_update()
