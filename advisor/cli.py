@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__, cli_comparing, cli_tuning
+from .cli_options import PASS_THROUGH, Args, Isolation, Json, Module, Python, Runs, Script
 from .errors import AdvisorError, ExitCode, InterruptedByUserError, Terminated
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from .types import Profile
-
-PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
-"""What stands behind the script is the script's, whatever it looks like."""
 
 app = typer.Typer(
     name="advisor",
@@ -32,15 +30,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script (with -m: the module).")]
-Args = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The script's own, untouched.")]
-Module = Annotated[bool, typer.Option("-m", help="SCRIPT is a module's name, as in `python -m`.")]
-Python = Annotated[str | None, typer.Option("--python", metavar="PATH", help="Interpreter of the script; needs torch.")]
-Isolation = Annotated[
-    str, typer.Option("--isolation", metavar="TIER", help="auto, overlay, landlock; copy or none: unprotected.")
-]
-Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Html = Annotated[bool, typer.Option("--html", help="Also write one offline page, into the run's folder.")]
 Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="With --html: write the page here.")]
 

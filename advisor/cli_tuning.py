@@ -14,26 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_options import PASS_THROUGH, Args, Isolation, Json, Module, Python, Runs, Script
 from .errors import ExitCode
 
 if TYPE_CHECKING:
     from .tuning import Tuned
     from .types import TuneResult
 
-PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
-"""What stands behind the script is the script's, whatever it looks like."""
 DEMO_BUDGET_S = 30.0
 DEMO_EPOCHS = 2
-
-Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script (with -m: the module).")]
-Args = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The script's own, untouched.")]
-Module = Annotated[bool, typer.Option("-m", help="SCRIPT is a module's name, as in `python -m`.")]
-Python = Annotated[str | None, typer.Option("--python", metavar="PATH", help="Interpreter of the script; needs torch.")]
-Isolation = Annotated[
-    str, typer.Option("--isolation", metavar="TIER", help="auto, overlay, landlock; copy or none: unprotected.")
-]
-Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -25,7 +25,7 @@ LAYERS = (
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
     ("api", "comparing", "tuning"),
-    ("cli", "cli_comparing", "cli_tuning"),
+    ("cli", "cli_comparing", "cli_options", "cli_tuning"),
     ("__main__",),
 )
 STRANGERS = {*LAYERS[2]}

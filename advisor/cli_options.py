@@ -1,0 +1,21 @@
+"""Options that several commands share, said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+"""What stands behind the script is the script's, whatever it looks like."""
+
+Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script (with -m: the module).")]
+Args = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The script's own, untouched.")]
+Module = Annotated[bool, typer.Option("-m", help="SCRIPT is a module's name, as in `python -m`.")]
+Python = Annotated[str | None, typer.Option("--python", metavar="PATH", help="Interpreter of the script; needs torch.")]
+Isolation = Annotated[
+    str, typer.Option("--isolation", metavar="TIER", help="auto, overlay, landlock; copy or none: unprotected.")
+]
+Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
