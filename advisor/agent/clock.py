@@ -177,7 +177,7 @@ class StepClock:
         return self._span_begin is not None
 
     def micro_step(self, loss: Any) -> None:
-        """A backward that follows a forward has begun; `loss` is kept on its device, never read here."""
+        """A backward that follows a forward has begun; `loss` is a number, or a tensor on its device that is not read here."""
         self._update.micro_steps += 1
         self._update.loss = loss
 

@@ -102,7 +102,8 @@ def _read_losses(losses: list[Any]) -> list[float | None]:
     values: list[float | None] = []
     for loss in losses:
         try:
-            values.append(float(loss) if loss is not None and loss.numel() == 1 else None)
-        except (RuntimeError, TypeError, ValueError, AttributeError):
+            known = loss is not None and (not hasattr(loss, "numel") or loss.numel() == 1)
+            values.append(float(loss) if known else None)
+        except (RuntimeError, TypeError, ValueError):
             values.append(None)
     return values
