@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import time
@@ -10,6 +11,7 @@ from collections import deque
 from typing import Any, Callable
 
 from .. import wire
+from . import dynamo
 from .bench import Bench
 from .clock import Update
 from .recorder import Recorder
@@ -52,6 +54,8 @@ class Conductor:
         self._count_begin_s = 0.0
         self._recorder: Recorder | None = None
         self._polled_ns = 0
+        self._quiet_until_ns = 0.0
+        self._quiet_updates = 0
         self._main_changes = 0
         self._restarts = 0
         self.failed = False
@@ -60,8 +64,17 @@ class Conductor:
 
     def on_update(self, update: Update) -> None:
         """At the end of every update, outside all phases. A fault of ours ends the probe, never the script's state."""
+        if (
+            self._recorder is not None
+            and update.end_ns < self._quiet_until_ns
+            and self._quiet_updates > 0
+            and self._main_changes == self._bench.steps.main_changes
+        ):
+            self._quiet_updates -= 1
+            self._recorder.add(update)
+            return
         try:
-            self._advance(update)
+            dynamo.left_out(functools.partial(self._advance, update))
         except Exception as error:
             if _is_of_a_worker(error):
                 raise
@@ -86,9 +99,25 @@ class Conductor:
         if self._enough(window):
             self._finish(window, None)
             self._next_window()
-        elif update.end_ns - self._polled_ns > POLL_EVERY_NS:
+            return
+        if update.end_ns - self._polled_ns > POLL_EVERY_NS:
             self._polled_ns = update.end_ns
             self._read_messages(self._channel.poll())
+        self._rest(window, update.end_ns)
+
+    def _rest(self, window: wire.Window, now_ns: int) -> None:
+        """Until when nothing can be due: until then an update is only recorded."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        counted = len(recorder.updates)
+        due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
+        self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
+        self._quiet_until_ns = now_ns + min(
+            POLL_EVERY_NS - (now_ns - self._polled_ns),
+            _later_ns(window.min_s - recorder.counted_ns / 1e9),
+            _later_ns(window.max_s - self._spent_s()),
+        )
 
     def _main_changed(self, window: wire.Window) -> None:
         """What an update is has changed: what was counted until now cannot stand beside what comes."""
@@ -183,12 +212,12 @@ class Conductor:
     def _in_flight_updates(self) -> int:
         """Updates that are fed by batches which were fetched before the switch or during the pause."""
         batches: int = self._bench.loaders.in_flight_batches()
-        micro_steps: float = self._instruments.micro_steps_per_update()
-        return math.ceil(batches / max(1.0, micro_steps))
+        return math.ceil(batches / max(1, self._bench.micro_steps))
 
     def _begin_counting(self, window: wire.Window) -> None:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
+        self._quiet_updates = 0
         self._count_begin_s = time.perf_counter() - self._origin_s
 
     def _drain(self, window: wire.Window) -> None:
@@ -256,6 +285,11 @@ class Conductor:
             hits=extra.pop("hits", 0),
             **_no_columns(),
         )
+
+
+def _later_ns(seconds: float) -> float:
+    """How much later something is due; what is overdue already waits for a number of updates, not for the clock."""
+    return seconds * 1e9 if seconds > 0 else math.inf
 
 
 def _no_columns() -> dict[str, Any]:

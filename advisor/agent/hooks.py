@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
+from typing import Any, Callable
 
 from .. import wire
 from . import child_signals, dynamo, imports
@@ -123,15 +123,20 @@ class ScriptAgent:
     # --- between updates ----------------------------------------------------------------------------------------------
 
     def on_update(self, update: Update) -> None:
+        """Outside all phases. What an ordinary update costs here is what the script pays: the rest is done seldom."""
         parts = self._parts
         assert parts is not None
+        parts.after_update(update)
+        if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
+            dynamo.left_out(functools.partial(self._early, parts, update))
+        parts.conductor.on_update(update)
+
+    def _early(self, parts: _Parts, update: Update) -> None:
         if self._first_update_s is None:
             # What the update itself took is not start-up; what stood before its first batch is.
             self._first_update_s = time.perf_counter() - self._origin_s - parts.in_step_s(update)
-        parts.after_update(update)
         if self.clock.updates in EARLY_FACTS_UPDATES and self._told < COMPLETE:
             self.send_facts()
-        parts.conductor.on_update(update)
 
     def send_facts(self) -> None:
         """What the script is made of; a fault in looking is told and harms nothing."""
@@ -181,15 +186,17 @@ class _Parts:
         from .tracing import Tracing
 
         clock = agent.clock
+        self._close: Callable[[], None] | None = None
         self._clock = clock
         self._agent = agent
         self.roots = Roots(clock)
         self.steps = Steps(clock)
         self.loaders = LoaderHooks(clock)
+        self._register = self.loaders.register
         self._counter = SampleCounter(clock)
         self._search = RootSearch(clock, self.roots, self.steps)
         self._pending_device = devices
-        self.precision = Precision(self.roots)
+        self.precision = Precision(self.roots, self._arm)
         self.bench = Bench(
             clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
         )
@@ -205,19 +212,17 @@ class _Parts:
             garbage=garbage,
             off_step=off_step,
             tracing=Tracing(self.bench),
+            counted_by_calls=lambda: self._counter.counted,
             on_report=agent.window_reported,
         )
         self.conductor = Conductor(
             self.bench, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
-        clock.on_update = lambda update: dynamo.left_out(functools.partial(agent.on_update, update))
+        clock.on_update = agent.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
         self.steps.before_step = self._before_step
         self.steps.on_micro_step = self._micro_step
-        self.steps.on_backward = self._facts.saw_backward
-        self.steps.before_backward = self.precision.close
-        self.loaders.before_batch(self.precision.close)
         self.steps.install()
         self.loaders.install()
         off_step.install()
@@ -225,24 +230,32 @@ class _Parts:
         hold_overruns(torch)
 
     def _training_forward(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.steps.saw_training_forward()
-        self.loaders.saw_training_forward()
+        self.steps.forward_seen = True
+        self._register.saw_training_forward(self._clock.add_samples)
         if root.owned:
-            if self.loaders.train is None:
+            if self._register.train is None:
                 self._counter.saw(root, args, kwargs)
             self._facts.saw_forward(args, kwargs)
 
+    def _arm(self, close: Callable[[], None] | None) -> None:
+        """Where precision must close its autocast while it is set."""
+        self._close = self.steps.before_backward = close
+        self.loaders.before_batch(close)
+
     def _before_step(self) -> None:
-        self.precision.close()
+        if self._close is not None:
+            self._close()
         self._search.before_step()
         if self._clock.updates < DEVICE_SOUGHT_UPDATES:
             self._open_device()
 
     def _micro_step(self) -> None:
-        if self.loaders.train is None:
+        train = self._register.train
+        if train is None:
             self._counter.micro_step()
-        else:
+        elif train.read_ahead:
             self.loaders.saw_micro_step()
+        self._facts.saw_backward()
 
     def _open_device(self) -> None:
         """The device is opened once the script has used one itself."""
@@ -257,9 +270,9 @@ class _Parts:
             self._copies.install()
 
     def after_update(self, update: Update) -> None:
-        self._counter.end_update()
-        self._instruments.saw_micro_steps(update.micro_steps)
         self.bench.micro_steps = update.micro_steps
+        if self._counter.counted:
+            self._counter.end_update()
 
     def in_step_s(self, update: Update) -> float:
         from .clock import FORWARD, OPTIMIZER

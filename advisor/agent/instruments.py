@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Callable
 
 from .. import wire
 from .bench import Bench
@@ -15,16 +15,24 @@ from .refused import Refused
 class Instruments:
     """Switched by the conductor: `enter` before settling, `begin` when counting starts, `finish` at its end."""
 
-    def __init__(self, bench: Bench, sampler: Any, garbage: Any, off_step: Any, tracing: Any, on_report: Any) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        sampler: Any,
+        garbage: Any,
+        off_step: Any,
+        tracing: Any,
+        counted_by_calls: Callable[[], bool],
+        on_report: Callable[[wire.Window], None],
+    ) -> None:
         self._bench = bench
         self._sampler = sampler
         self._garbage = garbage
         self._off_step = off_step
         self._tracing = tracing
+        self._counted_by_calls = counted_by_calls
         self._on_report = on_report
         self._cpu_begin_s = 0.0
-        self._micro_steps = 1.0
-        self._counted_by_calls = False
 
     def recorder(self) -> Recorder:
         device = self._bench.device
@@ -80,17 +88,8 @@ class Instruments:
     def samples_from(self) -> str:
         found: str = self._bench.loaders.samples_from
         if self._bench.loaders.train is None:
-            return "leading dimension" if self._counted_by_calls else "not known"
+            return "leading dimension" if self._counted_by_calls() else "not known"
         return found
-
-    def micro_steps_per_update(self) -> float:
-        return self._micro_steps
-
-    def saw_micro_steps(self, count: int) -> None:
-        """Of the update that just ended; a running mean is enough to know how many batches an update takes."""
-        self._micro_steps += 0.2 * (count - self._micro_steps)
-        # Kept: where a script ends, its model may be gone before its last window is reported.
-        self._counted_by_calls = self._counted_by_calls or self._bench.roots.settled()
 
     def _stop_sampler(self, window: wire.Window) -> tuple[int, list[wire.SampledLine]]:
         if window.sampler_hz <= 0:

@@ -98,7 +98,7 @@ class Launch:
     # --- in the loop --------------------------------------------------------------------------------------------------
 
     def _training_forward(self, _root: Root, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
-        self._steps.saw_training_forward()
+        self._steps.forward_seen = True
         self._loaders.saw_training_forward()
         if self._wanted:
             self._guarded(self._apply_early)

@@ -39,6 +39,8 @@ class LoaderHooks:
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
         self._deliveries = Deliveries(clock)
+        self.register = self._deliveries.register
+        """What the loaders are for; on the hot path it is told of forwards without a detour."""
         self._patches = Patches()
 
     # --- installing -------------------------------------------------------------------------------------------------
@@ -77,8 +79,8 @@ class LoaderHooks:
         """Why settings were given up when it was their turn (the loader is as written since then); else None."""
         return self._deliveries.late_refusal
 
-    def before_batch(self, call: Callable[[], None]) -> None:
-        """`call` is run whenever the training thread asks any loader for a batch."""
+    def before_batch(self, call: Callable[[], None] | None) -> None:
+        """`call` is run whenever the training thread asks any loader for a batch; None is nothing."""
         self._deliveries.before_batch = call
 
     # --- roles ------------------------------------------------------------------------------------------------------
@@ -86,11 +88,11 @@ class LoaderHooks:
     @property
     def train(self) -> LoaderRecord | None:
         """The loader that feeds the training; None as long as there is none."""
-        return self._deliveries.register.train
+        return self.register.train
 
     def saw_training_forward(self) -> None:
         """A forward that trains has begun: what was read for it is training data."""
-        self._deliveries.register.saw_training_forward(self._clock.add_samples)
+        self.register.saw_training_forward(self._clock.add_samples)
 
     def saw_micro_step(self) -> None:
         """A backward begins: where another thread reads the loader, it is one for each of its batches, in order."""
@@ -99,13 +101,13 @@ class LoaderHooks:
 
     def saw_evaluation_forward(self) -> None:
         """A forward that does not train has begun: the loader read last is for evaluation."""
-        self._deliveries.register.saw_evaluation_forward()
+        self.register.saw_evaluation_forward()
 
     # --- what is asked ----------------------------------------------------------------------------------------------
 
     def facts(self) -> list[dict[str, Any]]:
         """Every loader that was read, with the fields of `types.LoaderFacts`."""
-        return [record.as_facts() for record in self._deliveries.register.records]
+        return [record.as_facts() for record in self.register.records]
 
     @property
     def samples_from(self) -> str:
@@ -132,7 +134,7 @@ class LoaderHooks:
         which comes before the end of the process: `wait_s` is how long that is waited for."""
         from multiprocessing.connection import wait
 
-        iterators = [record.iterator() for record in self._deliveries.register.records if record.iterator is not None]
+        iterators = [record.iterator() for record in self.register.records if record.iterator is not None]
         workers = [worker for iterator in iterators for worker in getattr(iterator, "_workers", ())]
         wait([worker.sentinel for worker in workers], wait_s)
         return [

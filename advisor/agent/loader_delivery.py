@@ -20,7 +20,7 @@ from .loader_register import Register
 from .loader_switch import Switch
 from .loader_times import Board, FetchTimes, start_method
 from .refused import Refused
-from .samples import LEADING_DIMENSION, count_samples
+from .samples import INDICES, LEADING_DIMENSION, count_samples
 from .stream import IndexStream
 
 WAIT_MEMORY = 0.1
@@ -48,7 +48,7 @@ class Deliveries:
         self.end_asked = False
         self.hold_ends = False
         self.late_refusal: str | None = None
-        self.before_batch: Callable[[], None] = _nothing
+        self.before_batch: Callable[[], None] | None = None
         """Called when the training thread asks any loader for a batch."""
 
     # --- delivering a batch -----------------------------------------------------------------------------------------
@@ -61,17 +61,18 @@ class Deliveries:
         if self.suspended:
             return self._supply(iterator, feed)[0]
         record, clock = feed.record, self._clock
-        mine = clock.mine()
+        mine = thread == clock.owner
         evaluates = mine and record.role == EVALUATION
         self.busy.add(thread)
         if evaluates:
             clock.evaluation_begins()
         if mine:
-            self.before_batch()
+            if self.before_batch is not None:
+                self.before_batch()
             clock.push(DATA_WAIT)
         try:
             batch, index, samples = self._supply(iterator, feed)
-            self._count(feed, batch, index, samples)
+            self._count(feed, batch, index, samples, mine)
             return batch
         finally:
             if mine:
@@ -138,9 +139,11 @@ class Deliveries:
         items = board.last_items if board is not None and feed.iterable and not feed.workers else 0
         return count_samples(batch, index, items)
 
-    def _count(self, feed: Feed, batch: Any, index: Any, samples: int | None) -> None:
+    def _count(self, feed: Feed, batch: Any, index: Any, samples: int | None, mine: bool) -> None:
         record = feed.record
-        if samples is None:
+        if type(index) is list and samples is None:
+            samples, record.samples_from = len(index), record.samples_from or INDICES
+        elif samples is None:
             samples, source = self._samples(feed, batch, index)
             if record.samples_from != LEADING_DIMENSION:
                 record.samples_from = source
@@ -150,7 +153,7 @@ class Deliveries:
             record.samples_known = False
             return
         record.samples += samples
-        if not self._clock.mine():
+        if not mine:
             record.read_ahead.append(samples)
         elif record is self.register.train:
             self._clock.add_samples(samples)
@@ -273,7 +276,3 @@ class Deliveries:
     def _board_for(loader: Any) -> Board:
         method = start_method(loader)
         return Board(loader.num_workers if method in (None, "fork") else 0, seen=method in (None, "fork"))
-
-
-def _nothing() -> None:
-    return None

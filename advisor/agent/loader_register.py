@@ -62,10 +62,17 @@ class Register:
 
     def saw_training_forward(self, add_samples: Callable[[int], None]) -> None:
         """What was read for it is training data. Samples are those of one loader, so that they can be compared."""
-        read, self._read = self._read, []
+        read = self._read
         if not read:
             return
         self._votes += 1
+        if len(read) == 1 and read[0] is self.train:  # the common way
+            self.train.vote(train=True)
+            self.train.last_train_vote = self._votes
+            self.train.pending_samples = 0
+            read.clear()
+            return
+        self._read = []
         for record in read:
             record.vote(train=True)
             record.last_train_vote = self._votes

@@ -123,11 +123,14 @@ class TimedCollate:
         self._begin_cpu = self._clock() + (run_delay_ns() if self._long else 0)
 
     def __call__(self, data: Any) -> Any:
+        if not self._begin_ns:  # nobody times this fetch
+            return self._function(data)
         cells, first = self._cells, self._first
         begin = time.perf_counter_ns()
         cells[first + FETCH_CPU_NS] += self._clock() + (run_delay_ns() if self._long else 0) - self._begin_cpu
         cells[first + LAST_ITEMS] = len(data) if self._auto else 0
         self._long = begin - self._begin_ns > LONG_FETCH_NS
+        self._begin_ns = 0
         try:
             return self._function(data)
         except BaseException as error:

@@ -17,11 +17,17 @@ DTYPES = {"bf16": "bfloat16"}
 """Names of the settings, and torch's. fp16 is not among them: it needs the loss scaled."""
 
 
+def _ignored(_close: Callable[[], None] | None) -> None:
+    return None
+
+
 class Precision:
     """One for the process. It does nothing, and costs nothing, until a dtype is set."""
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: Roots, arm: Callable[[Callable[[], None] | None], None] = _ignored) -> None:
+        """`arm` is given what is to be called before every backward, step and batch from now on; None is nothing."""
         self._roots = roots
+        self._arm = arm
         self._dtype: Any = None
         self._context: Any = None
         self._switches: tuple[str, bool] | None = None
@@ -41,10 +47,12 @@ class Precision:
             raise Refused("the script holds an autocast of its own open: it has chosen its precision")
         self._dtype = getattr(torch, DTYPES[name])
         self._roots.around_forward = self._around
+        self._arm(self.close)
 
     def restore(self) -> None:
         """The script as written again."""
         self.close()
+        self._arm(None)
         self._dtype = None
         self._roots.around_forward = None
         if self._switches is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 from .clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
@@ -12,7 +11,7 @@ WEAK_MAJORITY = 0.5
 """A model that no optimizer owns and that is evaluated in at least this share of the updates is a teacher, part of the
 update; in fewer it is an evaluation beside it."""
 MAX_MEMORY_POINTS = 200
-MEMORY_EVERY_S = 0.02
+MEMORY_EVERY_NS = 20_000_000
 
 
 class Recorder:
@@ -26,14 +25,13 @@ class Recorder:
         self.counted_ns = 0
         self._rss: list[int] = []
         self._device_bytes: list[int] = []
-        self._memory_at = 0.0
+        self._memory_at_ns = -MEMORY_EVERY_NS
 
     def add(self, update: Update) -> None:
         self.updates.append(update)
         self.counted_ns += update.end_ns - update.begin_ns
-        now = time.perf_counter()
-        if now - self._memory_at >= MEMORY_EVERY_S:
-            self._memory_at = now
+        if update.end_ns - self._memory_at_ns >= MEMORY_EVERY_NS:
+            self._memory_at_ns = update.end_ns
             self._rss.append(self._read_rss())
             if self._read_device is not None:
                 self._device_bytes.append(self._read_device())

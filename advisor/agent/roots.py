@@ -9,6 +9,7 @@ level down, below that one only.
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from typing import Any, Callable
 
@@ -151,9 +152,10 @@ class Roots:
 
     def _runner(self, root: Root) -> slots.Run:
         clock, compiling, grad_enabled = self._clock, self._compiling, self._grad_enabled
+        get_ident = threading.get_ident
 
         def run(module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-            if compiling() or self._inside or self.suspended or not clock.mine():
+            if compiling() or self._inside or self.suspended or get_ident() != clock.owner:
                 return original(*args, **kwargs)
             root.calls += 1
             training = grad_enabled()

@@ -19,6 +19,8 @@ class SampleCounter:
 
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
+        self.counted = False
+        """Whether anything was counted so far."""
         self._seen: list[tuple[weakref.ref[Any], int, int]] = []
         self._largest = 0
         self._in_closure = 0
@@ -35,6 +37,7 @@ class SampleCounter:
         offset = tensor.storage_offset()
         if any(ref() is base and begin == offset and size == count for ref, begin, size in self._seen):
             return
+        self.counted = True
         self._seen.append((weakref.ref(base), offset, count))
         self._largest = max(self._largest, count)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import weakref
 from typing import Any, Callable
 
@@ -42,7 +43,8 @@ class Steps:
         self._clock = clock
         self._records: dict[int, OptimizerRecord] = {}
         self._main: OptimizerRecord | None = None
-        self._forward_seen = False
+        self.forward_seen = False
+        """A forward that trains has begun since the last backward that counted; set by whoever sees forwards."""
         self._any_forward = False
         self._backwards = 0
         self._main_steps = 0
@@ -52,8 +54,7 @@ class Steps:
         self._skipped: list[tuple[Any, Any]] = []
         self.before_step: Callable[[], None] = _nothing
         """Called before every step: whoever seeks the roots learns here what the optimizers own."""
-        self.on_backward: Callable[[], None] = _nothing
-        self.before_backward: Callable[[], None] = _nothing
+        self.before_backward: Callable[[], None] | None = None
         """Called before every backward, whether a forward was seen or not."""
         self.on_micro_step: Callable[[], None] = _nothing
         """Called where a backward that counts as a micro-step begins."""
@@ -96,10 +97,6 @@ class Steps:
             self._no_optimizer = not self._clock.exclude(_optimizer_alive)
         return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
 
-    def saw_training_forward(self) -> None:
-        self._forward_seen = True
-        self._any_forward = True
-
     # --- installing -------------------------------------------------------------------------------------------------
 
     def install(self) -> None:
@@ -131,24 +128,27 @@ class Steps:
     # --- backward -----------------------------------------------------------------------------------------------------
 
     def _timed_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        clock = self._clock
+        clock, get_ident = self._clock, threading.get_ident
 
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            if not clock.mine():
+            if get_ident() != clock.owner:
                 if self._records or clock.updates:
                     return original(tensors, *args, **kwargs)
                 clock.own()
             outermost = not clock.inside(BACKWARD)
-            self.before_backward()
+            if self.before_backward is not None:
+                self.before_backward()
             # Where no root is known (yet), a backward is all there is to count by.
-            if outermost and (self._forward_seen or not self._any_forward or not clock.micro_steps):
-                self.blind_backwards = 0 if self._forward_seen else self.blind_backwards + 1
+            if outermost and (self.forward_seen or not self._any_forward or not clock.micro_steps):
+                if self.forward_seen:
+                    self.blind_backwards, self._any_forward = 0, True
+                else:
+                    self.blind_backwards += 1
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
                 clock.micro_step(_noted(loss))
-                self._forward_seen = False
+                self.forward_seen = False
                 self.on_micro_step()
-                self.on_backward()
             clock.push(BACKWARD)
             try:
                 return original(tensors, *args, **kwargs)
@@ -156,7 +156,7 @@ class Steps:
                 clock.pop()
                 if outermost:
                     self._backwards += 1
-                    if self.by_hand():
+                    if self._main is None and self.by_hand():
                         self._end_by_hand()
 
         return backward
@@ -177,11 +177,11 @@ class Steps:
         return grad
 
     def _timed_zero(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        clock = self._clock
+        clock, get_ident = self._clock, threading.get_ident
 
         @functools.wraps(original)
         def zero_grad(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-            if not clock.mine():
+            if get_ident() != clock.owner:
                 return original(optimizer, *args, **kwargs)
             clock.push(OPTIMIZER)
             try:
@@ -199,7 +199,7 @@ class Steps:
 
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         clock = self._clock
-        if not clock.mine():
+        if threading.get_ident() != clock.owner:
             if self._records:
                 return
             clock.own()
@@ -217,16 +217,16 @@ class Steps:
 
     def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         clock = self._clock
-        if not clock.mine():
+        if threading.get_ident() != clock.owner:
             return
         record = self._records.get(id(optimizer))
         if record is None or record.ref() is not optimizer:
             return
-        clock.pop_to(record.depth)
         record.steps += 1
         if record is self._main:
-            clock.reset_stack()  # a step that raised, and was caught by the script, left its phase behind
             clock.end_update()
+        else:
+            clock.pop_to(record.depth)
 
     def _adopt(self, optimizer: Any) -> OptimizerRecord:
         record = self._newest = self._records[id(optimizer)] = OptimizerRecord(optimizer)

@@ -75,9 +75,6 @@ class Instruments:
     def samples_from(self) -> str:
         return "not known"
 
-    def micro_steps_per_update(self) -> float:
-        return 1.0
-
 
 class Loop:
     """A loop of updates on a real clock."""
@@ -149,7 +146,7 @@ def test_a_stop_reports_what_was_counted() -> None:
 
     def stop(number: int) -> None:
         if number == 10:
-            loop.conductor._polled_ns = -(10**12)  # the next poll is due
+            loop.conductor._polled_ns = loop.conductor._quiet_until_ns = -(10**12)  # the next poll is due
             loop.channel.plans = [wire.Stop("deadline")]
 
     loop.run(40, stop)

@@ -65,7 +65,7 @@ def test_two_backwards_of_one_forward_are_one_micro_step(watched: tuple[Steps, l
     steps, updates = watched
     model = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters())
-    steps.saw_training_forward()
+    steps.forward_seen = True
     loss = _loss(model)
     loss.backward(retain_graph=True)
     loss.backward()
