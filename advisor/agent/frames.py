@@ -73,7 +73,7 @@ _FUNCTION_KINDS = {
     ("csv", "writerow"): "logging",
     ("csv", "writerows"): "logging",
 }
-_NUMPY_IO = ("_npyio_impl.py", "npyio.py", "format.py", "_format_impl.py", "_memmap.py", "memmap.py")
+_NUMPY_IO = ("_npyio_impl.py", "npyio.py", "format.py", "_format_impl.py")
 
 
 class Frames:
