@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .comparing import compare, compare_against
+from .configuration import LoadedConfig, load
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
-from .tuning import LoadedConfig, load, run, tune
+from .tuning import run, tune
 from .types import Command, Diagnosis, Hardware, Profile
 
 if TYPE_CHECKING:

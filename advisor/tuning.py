@@ -5,55 +5,38 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .configuration import LoadedConfig, check_target, load, read_document
 from .errors import UsageError
 from .progress import SILENT, Progress
-from .types import Diagnosis, Hardware, Profile, Recommendation, SettingValue, TuneResult, Workload
+from .types import Diagnosis, Hardware, Profile, Recommendation, TuneResult, Workload
 
 if TYPE_CHECKING:
-    from .emit.advisor_yaml import Document
     from .search import Study
+
+__all__ = [
+    "LoadedConfig",
+    "Tuned",
+    "as_yaml",
+    "check_target",
+    "load",
+    "read_document",
+    "run",
+    "seconds_of",
+    "tune",
+]
 
 BUDGET = "60s"
 LEAST_BUDGET_S = 5.0
 MOST_LIVES = 12
 """Starts of the script in one search: a setting that it cannot take costs one each."""
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedConfig:
-    """Settings from an `advisor.yaml`, or from a search; for scripts that apply them by themselves."""
-
-    settings: Mapping[str, SettingValue]
-    text: str = ""
-    """The file's content."""
-
-    def dataloader(self) -> dict[str, Any]:
-        """Keyword arguments for `torch.utils.data.DataLoader`; what is not set is not among them."""
-        return {name: self.settings[name] for name in ("num_workers",) if name in self.settings}
-
-    def autocast(self, device: Any) -> Any:
-        """The context for forward and loss on this device (`torch.device` or its name); it does nothing where the
-        precision is as written. Leave it before `backward()`."""
-        from .agent import precision
-
-        return precision.by_hand(str(self.settings.get("precision", "")), device)
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the file. Raises UsageError where one is there already and `overwrite` is False."""
-        from .store import write_atomic
-
-        target = check_target(path, overwrite=overwrite)
-        write_atomic(target, self.text.encode("utf-8", "backslashreplace"))
-        target.chmod(0o666 & ~_umask())
-        return target
 
 
 class Tuned(TuneResult):
@@ -141,31 +124,6 @@ def tune(
     return tuned
 
 
-def load(path: str | os.PathLike[str]) -> LoadedConfig:
-    """The settings of an `advisor.yaml`. Raises UsageError for what cannot be read or is not known, and why."""
-    document = read_document(Path(path))
-    return LoadedConfig(settings=document.config.as_dict(), text=Path(path).read_text(encoding="utf-8"))
-
-
-def read_document(path: Path) -> Document:
-    """The file with its settings checked against the knobs that there are."""
-    from . import knobs
-    from .emit import advisor_yaml
-
-    document = advisor_yaml.read(path)
-    known = {knob.id: knob for knob in knobs.all_knobs()}
-    for name, value in document.config.settings:
-        if name not in known:
-            raise UsageError(
-                f"{path}: no knob is called {name!r}: there are {', '.join(known)}. "
-                "Remove it, or upgrade advisor if a newer one wrote it"
-            )
-        why = known[name].wrong(value)
-        if why is not None:
-            raise UsageError(f"{path}: {name}: {why}. Correct it, or remove it")
-    return document
-
-
 def run(
     config: str | os.PathLike[str],
     script: str | os.PathLike[str],
@@ -204,18 +162,6 @@ def as_yaml(result: TuneResult) -> str:
     )
 
 
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Where a file of the user's is to be written; UsageError before anything is measured for nothing."""
-    target = Path(path)
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder: give the name of a file")
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already: overwrite it with -f, or choose another name with -o")
-    if not os.access(target.parent, os.W_OK):
-        raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
-    return target
-
-
 def seconds_of(text: str | float) -> float:
     """Seconds of "90", "90s", "1.5m", "1h"; UsageError for anything else, and for less than a search can use."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([smh]?)\s*", str(text))
@@ -252,9 +198,3 @@ def _keep(result: TuneResult, folder: Path) -> None:
     from .store import write_atomic
 
     write_atomic(folder / "tune.json", json.dumps(tune_json(result), allow_nan=False).encode())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

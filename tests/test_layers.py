@@ -24,8 +24,8 @@ LAYERS = (
     ("stats", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "comparing", "tuning"),
-    ("cli", "cli_comparing", "cli_options", "cli_tuning"),
+    ("api", "comparing", "configuration", "tuning"),
+    ("cli", "cli_comparing", "cli_exporting", "cli_options", "cli_tuning"),
     ("__main__",),
 )
 STRANGERS = {*LAYERS[2]}
