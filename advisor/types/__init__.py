@@ -31,6 +31,7 @@ from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .tuning import (
     TUNE_VERSION,
     Alternative,
+    Objective,
     Ratio,
     Recommendation,
     Skipped,
@@ -72,6 +73,7 @@ __all__ = [
     "Memory",
     "MemoryUse",
     "ModelFacts",
+    "Objective",
     "OptimizerFacts",
     "Overhead",
     "Place",

@@ -34,6 +34,8 @@ class TrialOutcome:
     """Why it was not measured; empty where it was."""
     samples_per_s: float | None = None
     peak_bytes: int | None = None
+    set_up_s: float | None = None
+    """Seconds that taking the settings cost once, compiling above all; None where that was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class Verdict:
     """A gain below it is none."""
     quality: Literal["passed", "failed", "not checked"] = "not checked"
     quality_evidence: str = ""
+    rounds_to_decide: int | None = None
+    """Where it is undecided: about how many rounds would decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,14 @@ class Recommendation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What the search looked for."""
+
+    name: Literal["throughput", "memory", "energy", "cost"] = "throughput"
+    unit: str = "samples/s"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuneResult:
     version: int = TUNE_VERSION
     profile: Profile
@@ -103,5 +115,8 @@ class TuneResult:
     recommendation: Recommendation
     files: tuple[str, ...] = ()
     """What was written for the user."""
+    objective: Objective = Objective()
+    importances: Mapping[str, float] = field(default_factory=dict)
+    """Knob → its share of the spread between the trials; empty where too few were measured."""
     failure: Failure | None = None
     run_folder: str = ""
