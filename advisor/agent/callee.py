@@ -27,6 +27,15 @@ _QUALIFIED = {
     "torch.save": "checkpoint",
     "torch.load": "io",
     "io.open": "io",
+    # What is moved into place or forced to the disk was written just before.
+    "posix.replace": "checkpoint",
+    "posix.rename": "checkpoint",
+    "posix.fsync": "checkpoint",
+    "posix.fdatasync": "checkpoint",
+    "posix.sync": "checkpoint",
+    "nt.replace": "checkpoint",
+    "nt.rename": "checkpoint",
+    "nt.fsync": "checkpoint",
 }
 _MODULES = {
     "torch": "torch",

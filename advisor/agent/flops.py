@@ -19,8 +19,8 @@ class FlopCount:
         self._clock = clock
         self._mode: Any = None
         self._formulas: dict[Any, Callable[..., Any]] = {}
-        self._flops = 0
-        self._bytes = 0
+        self._counts: dict[int, tuple[int, int]] = {}
+        """FLOPs and bytes, by the number of updates that had ended."""
         self._updates_before = 0
         self.why: str | None = None
         """Why there is no count, after a `start` or a `stop` that gave none."""
@@ -35,7 +35,7 @@ class FlopCount:
         except Exception as error:
             self.why = f"torch has no formulas that we know how to use ({error!r})"
             return False
-        self._flops = self._bytes = 0
+        self._counts = {}
         self._updates_before = self._clock.updates
         self._mode = modes.enter(self._around)
         return True
@@ -49,11 +49,14 @@ class FlopCount:
         updates = self._clock.updates - self._updates_before
         if self.why is None and updates == 0:
             self.why = "no update ended while counting"
-        if self.why is None and self._flops == 0:
+        if self.why is None and not any(flops for flops, _bytes in self._counts.values()):
             self.why = "no operator with known FLOPs ran"
         if self.why is not None:
             return None
-        return {"flops": self._flops, "bytes": self._bytes}
+        # The median update: one in which the script evaluates has more, and not of the training.
+        counts = [self._counts.get(self._updates_before + number, (0, 0)) for number in range(updates)]
+        flops, size = sorted(counts)[(updates - 1) // 2]
+        return {"flops": flops * updates, "bytes": size * updates}
 
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self._clock.phase in LOADING:  # a dataset's own operators are no part of the model's arithmetic
@@ -67,8 +70,12 @@ class FlopCount:
         result = func(*args, **kwargs)
         if formula is not None and self.why is None:
             try:
-                self._flops += int(formula(*args, **kwargs, out_val=result))
-                self._bytes += sum(_tensor_bytes((args, kwargs, result), {}).values())
+                flops = _sparse_product(args)
+                if flops is None:
+                    flops = int(formula(*args, **kwargs, out_val=result))
+                size = sum(_tensor_bytes((args, kwargs, result), {}).values())
+                before = self._counts.get(self._clock.updates, (0, 0))
+                self._counts[self._clock.updates] = (before[0] + flops, before[1] + size)
             except Exception as error:
                 self.why = f"counting {func} failed: {error!r}"
         return result
@@ -81,6 +88,18 @@ class FlopCount:
             return NotImplemented
         with self._mode:
             return func.decompose(*args, **kwargs)
+
+
+def _sparse_product(args: Any) -> int | None:
+    """Of a product with a sparse matrix only what is stored is multiplied; None where no matrix is sparse."""
+    import torch
+
+    matrices = [value for value in args if isinstance(value, torch.Tensor) and value.dim() >= 2]
+    sparse = next((value for value in matrices if value.layout is not torch.strided), None)
+    if sparse is None:
+        return None
+    columns = max((int(value.shape[-1]) for value in matrices if value.layout is torch.strided), default=1)
+    return 2 * int(sparse._nnz()) * columns
 
 
 def _formulas() -> dict[Any, Callable[..., Any]]:
@@ -126,7 +145,12 @@ def _cudnn_rnn_backward(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) 
     return 2 * _cudnn_rnn(tensor, weights)
 
 
+def _dense_product(_bias: Any, left: Any, right: Any, *_args: Any, **_kwargs: Any) -> int:
+    return 2 * int(left.shape[0]) * int(left.shape[1]) * int(right.shape[-1])
+
+
 _OWN_FORMULAS: dict[str, Callable[..., Any]] = {
+    "_sparse_addmm": _dense_product,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
     "_scaled_dot_product_fused_attention_overrideable": _attention,

@@ -26,6 +26,8 @@ _MODULE_KINDS = {
     os.path.join("torch", "serialization.py"): "checkpoint",
     os.path.join("torch", "distributed", "checkpoint"): "checkpoint",
     os.path.join("safetensors", ""): "checkpoint",
+    os.path.join("torch", "profiler", ""): "profiler",
+    os.path.join("torch", "autograd", "profiler"): "profiler",
     os.path.join("torch", "utils", "tensorboard"): "logging",
     os.path.join("tensorboard", ""): "logging",
     os.path.join("tensorboardX", ""): "logging",

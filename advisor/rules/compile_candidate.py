@@ -9,7 +9,7 @@ from ._read import compute_share, duration, main_models, overhead_fraction, perc
 
 MIN_COMPUTE_SHARE = 0.6
 """Of the loop, in forward and backward: only these are compiled."""
-MAX_OVERHEAD = 0.3
+MAX_OVERHEAD = 0.5
 """With more in calling operators the finding is overhead_bound, which names compile among its knobs."""
 LOW_CPU_FLOPS_PER_S = 5e9
 """For each core: products reach thirty times as much, so nearly all of such an update is something else."""

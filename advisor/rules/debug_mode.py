@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, clamp, severity_of
-from ._examples import healthy_cpu, healthy_cuda
-from ._read import percent, step_share
+from ._examples import healthy_cpu, healthy_cuda, line
+from ._read import line_places, loop_lines, percent, step_share, total_share
 
 ANOMALY_COST_S = 7e-6
 """What anomaly detection adds to each operator: measured 7.3 µs over 346 operators of a small MLP (torch 2.13): it
@@ -25,13 +25,17 @@ def judge(evidence: Evidence) -> Judgement:
     if not on:
         return None
     share = _anomaly_share(evidence) if flags.anomaly_detection else None
+    profiling = loop_lines(evidence, ("profiler",)) if flags.profiler_on else ()
+    if profiling:
+        share = max(share or 0.0, total_share(profiling))
     severity = severity_of(share or 0.0)
     return Hit(
         share=share or 0.0,
         severity="warning" if severity == "info" else severity,
         evidence=f"Left on in the training loop: {', '.join(on)}."
-        + (f" By its cost for each operator that is about {percent(share)} of the loop." if share is not None else ""),
+        + (f" That is about {percent(share)} of the loop." if share is not None else ""),
         advice="Switch it on only while looking for a fault; a profiler for a few steps, not for the run.",
+        where=line_places(profiling),
         ceiling=Ceiling.from_share(share) if share is not None else None,
     )
 
@@ -83,6 +87,14 @@ RULE = Rule(
         Example(
             name="a profiler that runs for the whole training",
             evidence=healthy_cpu(workload={"flags": {"profiler_on": ("cProfile",)}}, trace=None),
+            fires=True,
+        ),
+        Example(
+            name="a profiler whose tables are made in the loop, most of it",
+            evidence=healthy_cpu(
+                workload={"flags": {"profiler_on": ("torch.profiler",)}},
+                lines=(line("profiler", 0.9, function="on_trace"),),
+            ),
             fires=True,
         ),
         Example(

@@ -9,8 +9,12 @@ from ._read import CALL_COST_S, compute_share, duration, overhead_fraction, perc
 
 MIN_OVERHEAD = 0.30
 """Share of the update in calling operators from which it is said."""
+UNPROVEN_OVERHEAD = 0.5
+"""The same where no what-if could show it: the estimate of a call's cost may be a third too high."""
 MUCH_OVERHEAD = 0.65
 """The same from which it is a warning without the what-if: the estimate of a call's cost may be a third too high."""
+MOST_OVERHEAD = 0.9
+"""The estimate stops here: the operators compute something, too."""
 LONG_KERNEL_S = 30e-6
 """Operators of this length hide their own call on an accelerator and dwarf it on a CPU."""
 MIN_DOUBLED = 1.2
@@ -39,8 +43,10 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     if flags.anomaly_detection or flags.profiler_on or (flags.launch_blocking and evidence.on_accelerator):
         return Undecided(why="a debugging switch slows every operator down; judged once it is off (see debug_mode)")
-    if doubled is not None and doubled.low < MIN_DOUBLED:
+    if doubled is None and (overhead or 0.0) < UNPROVEN_OVERHEAD:
         return None
+    if doubled is not None and doubled.low < MIN_DOUBLED:
+        return _of_each_sample(evidence, overhead)
     return Hit(
         share=overhead if overhead is not None else _fixed_part(doubled),
         severity=_severity(overhead, doubled),
@@ -48,6 +54,25 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Give each step more work: a larger micro-batch (with its learning rate), fewer and larger "
         "operators in place of loops over time steps, parameters or samples, or `torch.compile`.",
         ceiling=_ceiling(overhead, doubled),
+    )
+
+
+def _of_each_sample(evidence: Evidence, overhead: float | None) -> Judgement:
+    """A larger batch brings as many more operators: the script loops over samples, and each is tiny."""
+    trace = evidence.trace
+    if trace is None or trace.kernel_median_s is None or trace.kernel_median_s > CALL_COST_S:
+        return None
+    if overhead is None or overhead < MUCH_OVERHEAD:
+        return None
+    share = min(overhead, MOST_OVERHEAD) * compute_share(evidence)
+    return Hit(
+        share=share,
+        severity="warning",
+        evidence=f"{_words(evidence, None)} A larger batch does not help: it brings as many more of them, typically of "
+        f"{duration(trace.kernel_median_s)}.",
+        advice="Work on the whole batch at once in place of a loop over its samples (padding, segments, "
+        "`index_add_`, `torch.vmap`), or try `torch.compile`.",
+        ceiling=Ceiling.from_share(share),
     )
 
 
@@ -116,6 +141,12 @@ RULE = Rule(
             name="MIN_OVERHEAD", value=MIN_OVERHEAD, reason="a larger batch then gains what a verification can show"
         ),
         Threshold(
+            name="UNPROVEN_OVERHEAD",
+            value=UNPROVEN_OVERHEAD,
+            reason="without the what-if: below it the operators' own work is as likely the cost",
+        ),
+        Threshold(name="MOST_OVERHEAD", value=MOST_OVERHEAD, reason="the operators compute something, too"),
+        Threshold(
             name="MUCH_OVERHEAD",
             value=MUCH_OVERHEAD,
             reason="without the what-if the estimate must hold if a third too high",
@@ -161,7 +192,28 @@ RULE = Rule(
         Example(name="large operators", evidence=healthy_cpu(), fires=False),
         Example(
             name="many calls, but the batch is what costs",
-            evidence=healthy_cpu(**_TINY, what_ifs=what_if("micro_batch_doubled", 1.1)),
+            evidence=healthy_cpu(
+                **{**_TINY, "trace": {"torch_calls_per_update": 700.0, "kernel_median_s": 12e-6}},
+                what_ifs=what_if("micro_batch_doubled", 1.1),
+            ),
+            fires=False,
+        ),
+        Example(
+            name="a loop over the samples of a batch: twice the batch is twice as many tiny operators",
+            evidence=healthy_cpu(
+                steps={"mean_s": 0.012},
+                trace={"torch_calls_per_update": 5600.0, "kernel_median_s": 2.6e-6},
+                what_ifs=what_if("micro_batch_doubled", 1.03),
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a third of the update by estimate only, with no what-if to show it",
+            evidence=healthy_cpu(
+                steps={"mean_s": 0.0127},
+                trace={"torch_calls_per_update": 900.0, "kernel_median_s": 10e-6},
+                what_ifs={"micro_batch_doubled": None},
+            ),
             fires=False,
         ),
         Example(

@@ -82,7 +82,7 @@ class HotLine:
     """Of the loop's wall time; for `where="loader"`, of the loader's own time."""
     phase: str
     """The phase it was seen in, `evaluation` and kin included."""
-    kind: Literal["python", "torch", "io", "copy", "sync", "logging", "checkpoint", "gc", "sleep"]
+    kind: Literal["python", "torch", "io", "copy", "sync", "logging", "checkpoint", "gc", "sleep", "profiler"]
     """What its time goes to: `python` is the interpreter, `torch` a torch operator."""
     where: Literal["loop", "loader"] = "loop"
     text: str = ""

@@ -60,6 +60,23 @@ def test_updates_are_added() -> None:
     assert found["flops"] == 3 * 2 * 4 * 16 * 8
 
 
+def test_an_evaluation_within_one_of_them_is_left_out() -> None:
+    left, right = torch.ones(4, 16), torch.ones(16, 8)
+    sizes = iter([1, 50, 1])
+    found, _why = counted(lambda: [left @ right for _ in range(next(sizes))], updates=3)
+    assert found is not None
+    assert found["flops"] == 3 * 2 * 4 * 16 * 8
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_coo])
+def test_of_a_sparse_matrix_only_what_is_stored_counts(layout: torch.layout) -> None:
+    matrix, right = torch.eye(64), torch.ones(64, 8)
+    found, _why = counted(lambda: torch.sparse.mm(matrix.to_sparse(layout=layout), right))
+    assert found is not None
+    assert found["flops"] == 2 * 64 * 8
+
+
 def test_attention_on_a_cpu_is_counted() -> None:
     query, key, value = (torch.ones(2, 3, 5, 8, requires_grad=True) for _ in range(3))
     attention = torch.nn.functional.scaled_dot_product_attention

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import logging
+import os
 import queue
 import random
 import sys
@@ -66,6 +67,24 @@ def test_a_deep_copy_is_a_copy() -> None:
 
 def test_a_sleep_is_a_sleep() -> None:
     assert top(lambda: time.sleep(0.01)).kind == "sleep"
+
+
+def test_moving_a_file_into_place_belongs_to_writing_it(tmp_path: Any) -> None:
+    def work() -> None:
+        source, target = tmp_path / "new", tmp_path / "old"
+        source.touch()
+        for _ in range(2000):
+            os.replace(source, target)
+            os.replace(target, source)
+
+    assert top(work).kind == "checkpoint"
+
+
+def test_a_profilers_tables_are_the_profilers() -> None:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        for _ in range(300):
+            torch.ones(3).mul(2)
+    assert top(lambda: [profiler.key_averages(group_by_stack_n=n) for n in range(8)]).kind == "profiler"
 
 
 def test_waiting_for_another_thread_is_doing_nothing() -> None:

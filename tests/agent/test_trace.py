@@ -63,6 +63,12 @@ def test_a_call_is_recorded_once_an_update(what: str, update: Callable[[], Any])
     assert calls(update) == {what: 1.0}
 
 
+def test_an_evaluation_within_one_update_is_no_part_of_the_others() -> None:
+    sizes = iter([2, 200, 2])
+    report = traced(lambda: [BATCH.mul(2) for _ in range(next(sizes))], updates=3)
+    assert report["torch_calls_per_update"] == 2.0
+
+
 def test_the_users_line_is_named() -> None:
     def update() -> None:
         LOSS.item()
