@@ -74,6 +74,11 @@ _FUNCTION_KINDS = {
     ("json", "dump"): "logging",
     ("csv", "writerow"): "logging",
     ("csv", "writerows"): "logging",
+    ("pathlib", "replace"): "checkpoint",
+    ("pathlib", "rename"): "checkpoint",
+    ("shutil", "move"): "checkpoint",
+    ("shutil", "copyfile"): "checkpoint",
+    ("shutil", "rmtree"): "checkpoint",
 }
 _NUMPY_IO = ("_npyio_impl.py", "npyio.py", "format.py", "_format_impl.py")
 

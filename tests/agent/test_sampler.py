@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pytest
 import torch
 from tqdm import tqdm
 
@@ -69,15 +70,23 @@ def test_a_sleep_is_a_sleep() -> None:
     assert top(lambda: time.sleep(0.01)).kind == "sleep"
 
 
-def test_moving_a_file_into_place_belongs_to_writing_it(tmp_path: Any) -> None:
-    def work() -> None:
-        source, target = tmp_path / "new", tmp_path / "old"
-        source.touch()
-        for _ in range(2000):
-            os.replace(source, target)
-            os.replace(target, source)
+def _by_os(source: Path, target: Path) -> None:
+    for _ in range(2000):
+        os.replace(source, target)  # noqa: PTH105
+        os.replace(target, source)  # noqa: PTH105
 
-    assert top(work).kind == "checkpoint"
+
+def _by_pathlib(source: Path, target: Path) -> None:
+    for _ in range(2000):
+        source.replace(target)
+        target.replace(source)
+
+
+@pytest.mark.parametrize("work", [_by_os, _by_pathlib])
+def test_moving_a_file_into_place_belongs_to_writing_it(tmp_path: Path, work: Callable[[Path, Path], None]) -> None:
+    source, target = tmp_path / "new", tmp_path / "old"
+    source.touch()
+    assert top(lambda: work(source, target)).kind == "checkpoint"
 
 
 def test_a_profilers_tables_are_the_profilers() -> None:
