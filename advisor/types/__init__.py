@@ -31,6 +31,7 @@ from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .tuning import (
     TUNE_VERSION,
     Alternative,
+    KnobSpace,
     Objective,
     Ratio,
     Recommendation,
@@ -66,6 +67,7 @@ __all__ = [
     "Hardware",
     "HotLine",
     "IsolationUse",
+    "KnobSpace",
     "Life",
     "LoaderFacts",
     "LoaderRestarts",

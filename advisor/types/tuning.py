@@ -36,6 +36,8 @@ class TrialOutcome:
     peak_bytes: int | None = None
     set_up_s: float | None = None
     """Seconds that taking the settings cost once, compiling above all; None where that was not measured."""
+    joules_per_sample: float | None = None
+    """None where the energy was not asked for, or could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,24 @@ class Trial:
     """The least mild of its settings: exact, resampled, numerics or training."""
     outcome: TrialOutcome
     ratio: Ratio | None = None
+    """Of the speed, whatever the search looks for."""
+    score: float | None = None
+    """How many times better than the script as written, by what the search looks for; None where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnobSpace:
+    """A knob that the search may turn."""
+
+    id: str
+    values: tuple[SettingValue, ...]
+    """Worth trying, the most promising first; the script's own is not among them."""
+    tier: str
+    """What they may do to the training: exact, resampled, numerics or training."""
+    scope: str
+    """`live`, or `launch` where each value needs a start of its own."""
+    opened_by: str
+    """Why it is open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +116,8 @@ class Recommendation:
     by_knob: Mapping[str, Ratio] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the user has to know of these settings, or to do with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +126,10 @@ class Objective:
 
     name: Literal["throughput", "memory", "energy", "cost"] = "throughput"
     unit: str = "samples/s"
+    as_written: float | None = None
+    """In this unit; None where it was not measured."""
+    best: float | None = None
+    """Of the configuration recommended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +144,9 @@ class TuneResult:
     objective: Objective = Objective()
     importances: Mapping[str, float] = field(default_factory=dict)
     """Knob → its share of the spread between the trials; empty where too few were measured."""
+    space: tuple[KnobSpace, ...] = ()
+    """What could be tried; what could not is in `recommendation.skipped`."""
+    between_windows_s: tuple[float, ...] = ()
+    """From the end of windows to the next ones sent, each time: what deciding took."""
     failure: Failure | None = None
     run_folder: str = ""
