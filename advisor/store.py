@@ -21,20 +21,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from . import documents
 from .errors import StorageError
-from .types import PROFILE_VERSION, Profile
+from .types import PROFILE_VERSION, TUNE_VERSION, Profile, TuneResult
 
 PROFILE_FILE = "profile.json"
-MOST_PROFILE_BYTES = 64 * 2**20
-"""A profile of 2000 updates is about 0.5 MB; a hundred times that is no profile."""
+TUNE_FILE = "tune.json"
+MOST_DOCUMENT_BYTES = 64 * 2**20
+"""A profile of 2000 updates is about 0.5 MB, a search of 500 trials 0.3 MB more; this much is neither."""
 MOST_RECORD_FILE_BYTES = 256 * 2**20
 MOST_RECORD_BYTES = 2**20
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
-_HEADER_KIND = "advisor profile"
-_MOST_HEADER_BYTES = 512
 _RECORD = re.compile(rb'\{"check":"([0-9a-f]{16})","record":(.*)\}', re.DOTALL)
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[A-Za-z0-9._-]{1,60}-[0-9a-f]{6}")
 _NAMES_TRIED = 100
+PROFILE_KIND = documents.Kind(type=Profile, name="profile", version=PROFILE_VERSION, again="profile again")
+TUNE_KIND = documents.Kind(type=TuneResult, name="search", version=TUNE_VERSION, again="tune again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,14 @@ class RunFolder:
     @property
     def has_profile(self) -> bool:
         return self.profile_path.is_file()
+
+    @property
+    def tune_path(self) -> Path:
+        return self.path / TUNE_FILE
+
+    @property
+    def has_tune(self) -> bool:
+        return self.tune_path.is_file()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,36 +194,33 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def save_profile(profile: Profile, folder: RunFolder) -> Path:
     """Writes the profile into its run's folder; returns the file."""
-    plain = _plain(dataclasses.replace(profile, run_folder=""))
-    body = json.dumps(plain, separators=(",", ":")).encode("ascii")
-    header = {"kind": _HEADER_KIND, "version": profile.version, "sha256": _digest(profile.version, body)}
-    write_atomic(folder.profile_path, json.dumps(header).encode("ascii") + b"\n" + body + b"\n")
+    write_atomic(folder.profile_path, documents.encoded(dataclasses.replace(profile, run_folder=""), PROFILE_KIND))
     return folder.profile_path
 
 
 def load_profile(path: Path) -> Profile:
     """The profile stored in `path` (its file, or its run's folder), checked from the checksum to the last type."""
     file = path / PROFILE_FILE if path.is_dir() else path
-    header_line, _, rest = _read_capped(file, MOST_PROFILE_BYTES).partition(b"\n")
-    version, digest = _header(file, header_line)
-    body = rest.removesuffix(b"\n")
-    if version > PROFILE_VERSION:
-        raise StorageError(
-            f"{file} was written by a newer advisor (format {version}, this one reads up to {PROFILE_VERSION}): "
-            "upgrade advisor, or profile again"
-        )
-    if _digest(version, body) != digest:
-        raise StorageError(f"{file} is damaged (its checksum does not match its content): profile again")
-    # The checksum says that it is whole; only validation says that it is a profile.
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        profile = TypeAdapter(Profile).validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise StorageError(f"{file} is not a profile ({where}: {first['msg']}): profile again") from error
+    profile = documents.decoded(_read_capped(file, MOST_DOCUMENT_BYTES, PROFILE_KIND.again), PROFILE_KIND, file)
     return dataclasses.replace(profile, run_folder=str(file.parent))
+
+
+def save_tune(result: TuneResult, folder: RunFolder) -> Path:
+    """Writes the whole search, its profile with it, into its run's folder; returns the file."""
+    profile = dataclasses.replace(result.profile, run_folder="")
+    stored = dataclasses.replace(result, profile=profile, run_folder="")
+    write_atomic(folder.tune_path, documents.encoded(stored, TUNE_KIND))
+    return folder.tune_path
+
+
+def load_tune(path: Path) -> TuneResult:
+    """The search stored in `path` (its file, or its run's folder), checked as a profile is."""
+    file = path / TUNE_FILE if path.is_dir() else path
+    result = documents.decoded(_read_capped(file, MOST_DOCUMENT_BYTES, TUNE_KIND.again), TUNE_KIND, file)
+    folder = str(file.parent)
+    return dataclasses.replace(
+        result, profile=dataclasses.replace(result.profile, run_folder=folder), run_folder=folder
+    )
 
 
 def append_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -222,7 +229,7 @@ def append_record(path: Path, record: Mapping[str, Any]) -> None:
     A line torn by an earlier crash stays alone: the new record starts on a line of its own. Where the disk is full the
     file is left as it was. Writers in several processes take turns.
     """
-    body = json.dumps(_plain(record), separators=(",", ":")).encode("ascii")
+    body = json.dumps(documents.plain(record), separators=(",", ":")).encode("ascii")
     if len(body) > MOST_RECORD_BYTES:
         raise StorageError(f"a record for {path} has {len(body):,} bytes, at most {MOST_RECORD_BYTES:,} are allowed")
     line = b'{"check":"%s","record":%s}\n' % (_check(body), body)
@@ -309,7 +316,7 @@ def _locked(descriptor: int) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _read_capped(path: Path, most: int) -> bytes:
+def _read_capped(path: Path, most: int, again: str = PROFILE_KIND.again) -> bytes:
     """The content of a regular file of a believable size; a pipe or a device is refused, not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
@@ -319,7 +326,7 @@ def _read_capped(path: Path, most: int) -> bytes:
                 raise StorageError(f"{path} is not a regular file: name a stored run")
             data = file.read(most + 1)
     except FileNotFoundError as error:
-        raise StorageError(f"{path} is not there: name a stored run, or profile again") from error
+        raise StorageError(f"{path} is not there: name a stored run, or {again}") from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {_reason(error)}") from error
     if len(data) > most:
@@ -329,45 +336,8 @@ def _read_capped(path: Path, most: int) -> bytes:
     return data
 
 
-def _header(file: Path, line: bytes) -> tuple[int, str]:
-    """Version and checksum from a document's first line."""
-    foreign = StorageError(
-        f"{file} is not a stored profile (its first line is not advisor's): name another, or profile again"
-    )
-    if len(line) > _MOST_HEADER_BYTES:
-        raise foreign
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise foreign from error
-    if not isinstance(header, dict) or header.get("kind") != _HEADER_KIND:
-        raise foreign
-    version, digest = header.get("version"), header.get("sha256")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1 or not isinstance(digest, str):
-        raise foreign
-    return version, digest
-
-
-def _digest(version: int, body: bytes) -> str:
-    """The version is under the checksum, too: a flipped one must not choose another reader."""
-    return hashlib.sha256(b"%d\n" % version + body).hexdigest()
-
-
 def _check(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:16].encode("ascii")
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses as dicts, tuples as lists, and text that UTF-8 can hold (not all file names are such)."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _sync_folder(folder: Path) -> None:

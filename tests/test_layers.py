@@ -21,7 +21,7 @@ PACKAGE = ROOT / "advisor"
 
 LAYERS = (
     ("", "wire", "types", "errors", "data"),  # "" is the package itself, for its version
-    ("stats", "store", "progress"),
+    ("stats", "documents", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
     ("api", "comparing", "configuration", "tuning"),
