@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import __version__
 from .errors import UsageError
-from .types import SettingValue
+from .types import SettingValue, TuneResult, Workload
 
 if TYPE_CHECKING:
     from .emit.advisor_yaml import Document
@@ -67,6 +69,38 @@ def read_document(path: Path) -> Document:
         if why is not None:
             raise UsageError(f"{path}: {name}: {why}. Correct it, or remove it")
     return document
+
+
+def as_yaml(result: TuneResult) -> str:
+    """The text of `advisor.yaml`."""
+    from . import knobs
+    from .emit import advisor_yaml
+
+    workload = result.profile.workload
+    return advisor_yaml.render(
+        result.recommendation,
+        advisor=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=result.profile.environment,
+        changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
+        training=_training(workload) if workload is not None else {},
+    )
+
+
+def _training(workload: Workload) -> dict[str, str | int]:
+    """What other tools have to be told beside the settings: how the script trains as written."""
+    from .knobs.global_batch import written_samples
+
+    loader, optimizer = workload.train_loader, workload.main_optimizer
+    found = {
+        "framework": workload.framework,
+        "device": workload.device,
+        "optimizer": optimizer.class_name if optimizer is not None else None,
+        "processes": workload.world_size,
+        "batch_size": loader.batch_size if loader is not None else None,
+        "samples_per_update": written_samples(workload),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
-from .configuration import LoadedConfig, check_target, load, read_document
+from .configuration import LoadedConfig, as_yaml, check_target, load, read_document
 from .errors import UsageError
 from .progress import SILENT, Progress
 from .types import Diagnosis, Hardware, Profile, Recommendation, TuneResult, Workload
@@ -25,6 +22,7 @@ __all__ = [
     "Tuned",
     "as_yaml",
     "check_target",
+    "keep",
     "load",
     "read_document",
     "run",
@@ -40,11 +38,16 @@ _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Tuned(TuneResult):
-    """The result of a search, with its configuration ready for use."""
+    """The result of a search, with its configuration ready for use; it shows itself in a notebook."""
 
     @property
     def config(self) -> LoadedConfig:
         return LoadedConfig(settings=self.recommendation.config.as_dict(), text=as_yaml(self))
+
+    def _repr_html_(self) -> str:
+        from .report import tune_fragment
+
+        return tune_fragment(self)
 
 
 def tune(
@@ -118,7 +121,7 @@ def tune(
     found = profiles[-1] if profiles else api.stored_profile(run, wanted, machine, tier, result)
     progress.close()
     tuned = _result(found, study, settings, str(run.path))
-    _keep(tuned, run.path)
+    keep(tuned)
     if result.interrupted is not None:
         raise api.interrupted(run, result.interrupted) from result.interrupted
     return tuned
@@ -146,20 +149,6 @@ def run(
     if replace_process:
         real.become(wanted, settings)
     return real.spawn(wanted, settings)
-
-
-def as_yaml(result: TuneResult) -> str:
-    """The text of `advisor.yaml`."""
-    from . import knobs
-    from .emit import advisor_yaml
-
-    return advisor_yaml.render(
-        result.recommendation,
-        advisor=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=result.profile.environment,
-        titles={knob.id: knob.title for knob in knobs.all_knobs()},
-    )
 
 
 def seconds_of(text: str | float) -> float:
@@ -193,8 +182,8 @@ def _result(found: Profile, study: Study, settings: Any, folder: str) -> Tuned:
     )
 
 
-def _keep(result: TuneResult, folder: Path) -> None:
-    from .report import tune_json
-    from .store import write_atomic
+def keep(result: TuneResult) -> None:
+    """Store the result in its run's folder, to be shown again."""
+    from .store import RunFolder, save_tune
 
-    write_atomic(folder / "tune.json", json.dumps(tune_json(result), allow_nan=False).encode())
+    save_tune(result, RunFolder(path=Path(result.run_folder)))

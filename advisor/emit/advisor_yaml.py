@@ -7,6 +7,7 @@ values comes out.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,8 @@ MOST_BYTES = 64 * 1024
 MOST_DEPTH = 8
 MOST_SETTINGS = 100
 LONGEST_TEXT = 200
-_WIDTH = 28
-"""Where the comments behind settings begin."""
+_WIDTH = 100
+"""Characters of a comment on one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,16 @@ class Document:
 
 
 def render(
-    found: Recommendation, *, advisor: str, created: str, versions: Mapping[str, str], titles: Mapping[str, str]
+    found: Recommendation,
+    *,
+    advisor: str,
+    created: str,
+    versions: Mapping[str, str],
+    changes: Mapping[str, str],
+    training: Mapping[str, str | int],
 ) -> str:
-    """The text of the file; `titles` says for each knob what it is."""
+    """The text of the file; `changes` says for each knob what it is and what the user will notice of it, `training`
+    how the script trains as written."""
     lines = [
         f"# Settings for {_comment(found.command.display)}",
         f"# found by advisor {advisor}, {created}. The script itself is not edited: start it with",
@@ -51,24 +59,23 @@ def render(
         "",
         f"version: {VERSION}",
         "",
-        *_settings(found.config, titles),
+        *_settings(found.config, changes),
         "",
         *_verdict(found.verdict),
         *_alternatives(found),
         "# Where this was found; on another machine, or after an upgrade, search again.",
-        _block({"found": _found(found, advisor, created, versions)}),
+        _block({"found": _found(found, advisor, created, versions, training)}),
     ]
     return "\n".join(lines)
 
 
-def _settings(config: Config, titles: Mapping[str, str]) -> list[str]:
+def _settings(config: Config, changes: Mapping[str, str]) -> list[str]:
     if not config.settings:
         return ["# Nothing was found that is clearly faster than the script as written.", "settings: {}"]
     lines = ["settings:"]
     for name, value in config.settings:
-        entry = f"  {name}: {_scalar(value)}"
-        title = titles.get(name)
-        lines.append(f"{entry:{_WIDTH}}# {title}" if title else entry)
+        lines += [f"  # {line}" for line in textwrap.wrap(_comment(changes.get(name, "")), _WIDTH)]
+        lines.append(f"  {name}: {_scalar(value)}")
     return lines
 
 
@@ -100,13 +107,16 @@ def _alternatives(found: Recommendation) -> list[str]:
     return lines
 
 
-def _found(found: Recommendation, advisor: str, created: str, versions: Mapping[str, str]) -> dict[str, Any]:
+def _found(
+    found: Recommendation, advisor: str, created: str, versions: Mapping[str, str], training: Mapping[str, str | int]
+) -> dict[str, Any]:
     return {
         "created": created,
         "command": found.command.display,
         "folder": found.command.cwd,
         "hardware": hardware_words(found.hardware),
         "versions": {"advisor": advisor, **{name: versions[name] for name in ("python", "torch") if name in versions}},
+        "training": dict(training),
     }
 
 

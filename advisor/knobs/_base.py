@@ -55,3 +55,5 @@ class Knob:
     """(value): why it can be none of this knob's, wherever it comes from; None where it can."""
     after_first_update: bool = False
     """It needs to know what an update is made of: in a real training it is applied after the first one."""
+    changes: str = ""
+    """What the user will notice of it, in plain words: results, memory, start-up."""

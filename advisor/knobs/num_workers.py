@@ -58,4 +58,6 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=whole_number(0, 1024),
+    changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers: "
+    "random augmentations come out otherwise, as likely as before.",
 )

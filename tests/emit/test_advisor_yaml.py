@@ -33,7 +33,8 @@ def written(settings: dict[str, Any], **changes: Any) -> str:
         advisor="0.1.0",
         created="2026-01-01T00:00:00+00:00",
         versions={"python": "3.11", "torch": "2.13"},
-        titles={"num_workers": "processes that fetch batches"},
+        changes={"num_workers": "processes that fetch batches. Each takes memory."},
+        training={"device": "cpu", "batch_size": 32},
     )
 
 
@@ -58,8 +59,12 @@ def test_where_it_was_found_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_setting_says_what_it_is() -> None:
-    line = next(line for line in written({"num_workers": 2}).splitlines() if "num_workers: 2" in line)
-    assert line.endswith("# processes that fetch batches")
+    lines = written({"num_workers": 2}).splitlines()
+    assert lines[lines.index("  num_workers: 2") - 1] == "  # processes that fetch batches. Each takes memory."
+
+
+def test_how_the_script_trains_is_kept_for_other_tools(tmp_path: Path) -> None:
+    assert read(tmp_path, written({"num_workers": 2})).found["training"] == {"device": "cpu", "batch_size": 32}
 
 
 def test_what_changes_the_training_stands_there_as_a_comment_only(tmp_path: Path) -> None:
