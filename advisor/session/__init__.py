@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .life import Life, LifeRecord, Limits
-from .session import Session, SessionResult
+from .session import AS_WRITTEN, InLife, Session, SessionResult, Setup
 
-__all__ = ["Life", "LifeRecord", "Limits", "Session", "SessionResult"]
+__all__ = ["AS_WRITTEN", "InLife", "Life", "LifeRecord", "Limits", "Session", "SessionResult", "Setup"]

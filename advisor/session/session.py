@@ -7,20 +7,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import wire
 from ..errors import INTERRUPTIONS
 from ..progress import SILENT, Progress
-from ..types import Command
+from ..types import Command, Config
 from .device_watch import DeviceWatch
 from .isolation import Tier
 from .life import Life, LifeRecord, Limits
 
 Outcome = wire.WindowDone | wire.WindowRefused
-Planner = Generator[list[wire.Window], dict[str, Outcome], None]
-"""Yields windows; is sent all outcomes so far, by window id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a life is begun with; empty is the script as written."""
+
+    settings: Config = field(default_factory=Config)
+    """They hold for the whole life: its windows name them too, and only the rest is switched in it."""
+    args: tuple[str, ...] | None = None
+    """Instead of the script's own, where it takes these settings by its arguments."""
+
+
+AS_WRITTEN = Setup()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InLife:
+    """Windows that need a life begun so; one that was begun otherwise is ended for it."""
+
+    windows: list[wire.Window]
+    setup: Setup = AS_WRITTEN
+
+
+Planner = Generator[list[wire.Window] | InLife, dict[str, Outcome], None]
+"""Yields windows, to be run in the present kind of life unless it says in which; is sent all outcomes so far, by
+window id."""
 MAX_LIVES = 4
 """A script that ends before its windows do is started again, but each start costs its start-up."""
 STOP_GRACE_S = 5.0
@@ -37,6 +61,10 @@ class SessionResult:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     windows: dict[str, wire.Window] = field(default_factory=dict)
     life_of: dict[str, int] = field(default_factory=dict)
+    arrived_s: dict[str, float] = field(default_factory=dict)
+    """When each window's report came in, by `time.monotonic`; a moment after its last update."""
+    between_s: list[float] = field(default_factory=list)
+    """From the report that ended a batch of windows to the next ones sent: what the planner took."""
     lives: list[LifeRecord] = field(default_factory=list)
     deadline_hit: bool = False
     interrupted: BaseException | None = None
@@ -97,14 +125,15 @@ class Session:
         return self.result
 
     def _run(self, planner: Planner) -> None:
-        waiting = next(planner, None)
+        waiting = _in_life(next(planner, None), AS_WRITTEN)
         while waiting is not None and len(self.result.lives) < self._most_lives:
             updates_before = sum(life.updates for life in self.result.lives)
             outcomes_before = len(self.result.outcomes)
+            as_written = waiting.setup == AS_WRITTEN
             waiting = self._one_life(planner, waiting)
             life = self.result.lives[-1]
             fatal = life.failure and updates_before == 0 and not self._outlives_failures
-            if life.updates == 0 or self.result.deadline_hit or fatal:
+            if (life.updates == 0 and as_written) or self.result.deadline_hit or fatal:
                 break
             if len(self.result.outcomes) == outcomes_before:
                 break  # the next start would bring as little
@@ -115,22 +144,27 @@ class Session:
             return self._budget_s
         return self._budget_s - (time.monotonic() - self._first_update_s)
 
+    def reserve(self, seconds: float) -> None:
+        """So much of the budget is for what comes after this session."""
+        self._budget_s -= seconds
+
     # --- one life ---------------------------------------------------------------------------------------------------
 
-    def _one_life(self, planner: Planner, waiting: list[wire.Window]) -> list[wire.Window] | None:
+    def _one_life(self, planner: Planner, waiting: InLife) -> InLife | None:
         """Run windows until the plan or the life ends; returns the windows still to be run, or None."""
+        setup = waiting.setup
         life = Life(
             number=len(self.result.lives),
-            command=self._command,
+            command=self._command if setup.args is None else replace(self._command, args=setup.args),
             folder=self._folder,
             tier=self._tier,
             limits=self._limits,
-            config={},
+            config=setup.settings.as_dict() if setup.args is None else {},
             trackers_offline=self._trackers_offline,
             devices=DeviceWatch() if self._watch_devices else None,
             environment=self._environment,
         )
-        talk = _Talk(batch=_Batch(waiting))
+        talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
         try:
             with life:
                 self.result.lives.append(life.record)
@@ -144,26 +178,25 @@ class Session:
             self._keep_view(life)
         if talk.done or self.result.deadline_hit:
             return None
-        return self._after_early_end(life, talk.batch) or _next_windows(planner, self.result.outcomes)
+        if talk.moving is not None:
+            return talk.moving
+        rest = self._after_early_end(life, talk.batch, setup)
+        if rest:
+            return InLife(windows=rest, setup=setup)
+        return _next_windows(planner, self.result.outcomes, setup)
 
     def _talk(self, life: Life, planner: Planner, talk: _Talk) -> None:
         """Send windows and take what comes back, until the life has ended."""
         for message in life.messages():
             if isinstance(message, wire.Hello) and not talk.sent:
-                self._send(life, talk.batch.windows)
+                self._send(life, talk.batch.windows, talk.setup)
                 talk.sent = True
             if life.record.updates and self._first_update_s is None:
                 self._first_update_s = time.monotonic()
                 self._progress.stage("measuring", windows=len(talk.batch.windows))
             self._take(message, life, talk)
-            if talk.batch.complete and not talk.done:
-                following = _next_windows(planner, self.result.outcomes)
-                if following is None:
-                    talk.done = True
-                    life.send_plan([], final=True)
-                else:
-                    talk.batch = _Batch(following)
-                    self._send(life, following)
+            if talk.batch.complete and not talk.done and talk.moving is None:
+                self._go_on(life, planner, talk)
             if not talk.done and talk.stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
                 self.result.deadline_hit = True
                 talk.stop_at_s = time.monotonic() + STOP_GRACE_S
@@ -172,14 +205,35 @@ class Session:
                 life.end(0.0)
                 return
 
-    def _send(self, life: Life, windows: Sequence[wire.Window]) -> None:
-        life.send_plan(windows, final=False)
+    def _go_on(self, life: Life, planner: Planner, talk: _Talk) -> None:
+        """The next windows, to this life or, once it has ended, to the next."""
+        begin_s = time.monotonic()
+        following = _next_windows(planner, self.result.outcomes, talk.setup)
+        if following is None:
+            talk.done = True
+            life.send_plan([], final=True)
+        elif following.setup != talk.setup:
+            talk.moving = following
+            life.send_plan([], final=True)
+        else:
+            talk.batch = _Batch(following.windows)
+            self._send(life, following.windows, talk.setup)
+        self.result.between_s.append(time.monotonic() - begin_s)
+
+    def _send(self, life: Life, windows: Sequence[wire.Window], setup: Setup) -> None:
+        given = dict(setup.settings.settings)
+        switched = [
+            replace(window, config={name: value for name, value in window.config.items() if name not in given})
+            for window in windows
+        ]
+        life.send_plan(switched, final=False)
         self.result.windows.update({window.id: window for window in windows})
 
     def _take(self, message: object, life: Life, talk: _Talk | None = None) -> None:
         if isinstance(message, wire.WindowDone | wire.WindowRefused):
             self.result.outcomes[message.id] = message
             self.result.life_of[message.id] = life.record.number
+            self.result.arrived_s[message.id] = time.monotonic()
             if talk is not None:
                 talk.batch.take(message)
             self._progress.window_done()
@@ -195,21 +249,25 @@ class Session:
         for message in life.messages(time.monotonic() + LAST_REPORT_S):
             self._take(message, life)
 
-    def _after_early_end(self, life: Life, batch: _Batch) -> list[wire.Window] | None:
+    def _after_early_end(self, life: Life, batch: _Batch, setup: Setup) -> list[wire.Window]:
         """The life ended before the plan: the window it died in is charged with it, the rest waits for a next life."""
         rest = batch.missing()
-        failure = life.record.failure
-        goodbye = life.record.goodbye
+        failure, goodbye = life.record.failure, life.record.goodbye
         stumbled = goodbye is not None and goodbye.reason not in ("finished", "crashed")
-        if (failure is not None or stumbled) and rest:
-            kind, message = (
-                (failure.kind, failure.message) if failure else ("refused", "advisor itself stumbled over it")
-            )
-            blamed = wire.WindowRefused(0, rest[0].id, kind, message)
-            self.result.outcomes[blamed.id] = blamed
-            self.result.life_of[blamed.id] = life.record.number
-            rest = rest[1:]
-        return rest or None
+        never_began = setup != AS_WRITTEN and not life.record.updates
+        if failure is not None:
+            kind, message = str(failure.kind), failure.message
+        elif stumbled:
+            kind, message = "refused", "advisor itself stumbled over it"
+        elif never_began or (setup != AS_WRITTEN and len(rest) == len(batch.windows)):
+            kind, message = "exit", f"the script ended after {life.record.updates} updates, before anything was counted"
+        else:
+            return rest
+        charged = len(rest) if never_began else 1
+        for window in rest[:charged]:
+            self.result.outcomes[window.id] = wire.WindowRefused(0, window.id, kind, message)
+            self.result.life_of[window.id] = life.record.number
+        return rest[charged:]
 
     def _keep_view(self, life: Life) -> None:
         if life.view is not None:
@@ -243,13 +301,20 @@ class _Talk:
     """How far the talk with one life has come."""
 
     batch: _Batch
+    setup: Setup
     sent: bool = False
+    moving: InLife | None = None
+    """What needs another kind of life than this one."""
     done: bool = False
     stop_at_s: float | None = None
 
 
-def _next_windows(planner: Planner, outcomes: dict[str, Outcome]) -> list[wire.Window] | None:
+def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InLife | None:
     try:
-        return planner.send(outcomes)
+        return _in_life(planner.send(outcomes), setup)
     except StopIteration:
         return None
+
+
+def _in_life(windows: list[wire.Window] | InLife | None, setup: Setup) -> InLife | None:
+    return InLife(windows=windows, setup=setup) if isinstance(windows, list) else windows

@@ -9,7 +9,7 @@ from typing import Literal
 from .command import Command
 from .diagnosis import Finding
 from .hardware import Hardware
-from .measurement import Config, Failure
+from .measurement import Config, Failure, SettingValue
 from .profile import Profile
 
 TUNE_VERSION = 1
