@@ -14,8 +14,8 @@ from .comparing import compare, compare_against
 from .configuration import LoadedConfig, load
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
-from .tuning import run, tune
-from .types import Command, Diagnosis, Hardware, Profile
+from .tuning import Tuned, run, tune
+from .types import Command, Diagnosis, Hardware, Profile, TuneResult
 
 if TYPE_CHECKING:
     from .session import SessionResult
@@ -74,7 +74,7 @@ def profile(
     from . import command as commands
     from . import store
     from .hardware import probe
-    from .session import Limits, Session, assembly
+    from .session import Limits, Session, assembly, elsewhere
     from .session import isolation as isolations
     from .session import probe as plans
 
@@ -85,6 +85,7 @@ def profile(
         with _no_empty_folder(run.path):
             tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
             machine = probe(folder=Path(wanted.cwd))
+        elsewhere.tell(wanted, progress)
 
         session = Session(
             command=wanted,
@@ -132,6 +133,17 @@ def load_profile(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | 
 
     folder = store.find_run(os.fspath(run), store.runs_root(Path(runs) if runs is not None else None))
     return _in_notebook(replace(store.load_profile(folder.profile_path), run_folder=str(folder.path)))
+
+
+def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile | Tuned:
+    """A stored run, named as in `load_profile`: of a search all of it, unless the path of its profile.json is given."""
+    from . import store
+
+    folder = store.find_run(os.fspath(run), store.runs_root(Path(runs) if runs is not None else None))
+    if not folder.has_tune or Path(run).name == store.PROFILE_FILE:
+        return load_profile(folder.path)
+    found = store.load_tune(folder.path)
+    return Tuned(**{field.name: getattr(found, field.name) for field in fields(TuneResult)})
 
 
 def cache_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from .. import stats, whatif, wire
@@ -14,8 +15,14 @@ NEIGHBOURS = 1
 LEAST_UPDATES = 2
 """One update has no spread."""
 ENOUGH_ROUNDS = 3
+QUARTILES_OF_SIGMA = 1.349
+"""Between the quartiles of normal noise, in standard deviations."""
+MEDIAN_ERROR = 1.2533
+"""Of a median over that of a mean: the square root of half pi."""
 T_QUANTILE_FEW = 2.6
 """Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it."""
+Rate = Callable[[Sequence[wire.WindowDone]], tuple[float, float]]
+"""Windows → the logarithm of a rate over all of them, and its standard error."""
 
 
 def what_ifs(result: SessionResult) -> tuple[WhatIf, ...]:
@@ -29,9 +36,13 @@ def what_ifs(result: SessionResult) -> tuple[WhatIf, ...]:
 
 
 def overhead(result: SessionResult) -> Overhead:
-    """Hooked windows against the bare ones beside them."""
+    """Hooked windows against the bare ones beside them, by their median updates.
+
+    What hooks cost is the same in every update, so the medians show it; means would show which window had the longer
+    stall.
+    """
     windows = _ordered(result)
-    logs, errors = _log_ratios(result, lambda window: window.id.startswith("bare "), per_sample=False)
+    logs, errors = _log_ratios(result, lambda done: done.id.startswith("bare "), rate=_log_median_rate)
     bases = [done for done in windows if _is_base(done)]
     if not logs or not bases:
         return Overhead(fraction=None)
@@ -51,7 +62,7 @@ def speedup(result: SessionResult, ids: Collection[str], epoch_samples: int | No
 
     What starting the loader's workers costs is charged once an epoch (`epoch_samples` long), where a window saw it.
     """
-    logs, errors = _log_ratios(result, lambda done: done.id in ids, per_sample=True, epoch_samples=epoch_samples)
+    logs, errors = _log_ratios(result, lambda done: done.id in ids, rate=_log_sample_rate, epoch_samples=epoch_samples)
     if not logs:
         return None
     value, low, high = _interval(logs, errors)
@@ -60,7 +71,8 @@ def speedup(result: SessionResult, ids: Collection[str], epoch_samples: int | No
 
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
     names = {window.id for window in result.windows.values() if window.what_if == what_if.id}
-    logs, errors = _log_ratios(result, lambda done: done.id in names, per_sample=what_if.per_sample)
+    rate = _log_sample_rate if what_if.per_sample else _log_update_rate
+    logs, errors = _log_ratios(result, lambda done: done.id in names, rate=rate)
     if not logs:
         return None
     value, low, high = _interval(logs, errors)
@@ -107,7 +119,7 @@ def _log_ratios(
     result: SessionResult,
     chosen: Callable[[wire.WindowDone], bool],
     *,
-    per_sample: bool,
+    rate: Rate,
     epoch_samples: int | None = None,
 ) -> tuple[list[float], list[float]]:
     """Log speed-ups of the chosen windows over the base windows beside them in the same life, with standard errors."""
@@ -123,8 +135,8 @@ def _log_ratios(
         neighbours = [*before, *after]
         if not neighbours:
             continue
-        own, own_error = _log_rate([done], per_sample)
-        base, base_error = _log_rate(neighbours, per_sample)
+        own, own_error = rate([done])
+        base, base_error = rate(neighbours)
         if epoch_samples:
             own -= _log_with_restarts([done], epoch_samples)
             base -= _log_with_restarts(neighbours, epoch_samples)
@@ -133,15 +145,30 @@ def _log_ratios(
     return logs, errors
 
 
-def _log_rate(windows: Sequence[wire.WindowDone], per_sample: bool) -> tuple[float, float]:
-    """Log of updates (or samples) a second over the windows, with its standard error from batch means."""
-    seconds = [wall for window in windows for wall in _in_step(window)]
-    amounts = [1.0] * len(seconds)
-    if per_sample and all(count is not None for window in windows for count in window.samples):
-        amounts = [float(count or 0) for window in windows for count in window.samples]
-    rate = stats.rate_interval(amounts, seconds)
+def _log_sample_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+    """Log of samples a second over the windows (of updates, where samples are not known), with its standard error."""
+    if any(count is None for window in windows for count in window.samples):
+        return _log_update_rate(windows)
+    return _log_rate(windows, [float(count or 0) for window in windows for count in window.samples])
+
+
+def _log_update_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+    return _log_rate(windows, [1.0 for window in windows for _wall in window.wall_s])
+
+
+def _log_rate(windows: Sequence[wire.WindowDone], amounts: Sequence[float]) -> tuple[float, float]:
+    """The standard error comes from batch means."""
+    rate = stats.rate_interval(amounts, [wall for window in windows for wall in _in_step(window)])
     half = (rate.high - rate.low) / 2
     return math.log(rate.value), half / rate.value / 2 if rate.value else 0.0
+
+
+def _log_median_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+    """Of the median update; its standard error is that of normal noise of the same quartiles."""
+    seconds = [wall for window in windows for wall in _in_step(window)]
+    middle = statistics.median(seconds)
+    spread = (stats.percentile(seconds, 75) - stats.percentile(seconds, 25)) / QUARTILES_OF_SIGMA
+    return -math.log(middle), MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
 
 
 def _log_with_restarts(windows: Sequence[wire.WindowDone], epoch_samples: int) -> float:

@@ -114,5 +114,18 @@ def test_overhead_is_what_bare_windows_gain() -> None:
     assert overhead.low <= overhead.fraction <= overhead.high
 
 
+def test_a_stall_in_one_window_is_no_overhead() -> None:
+    bare = wire.Window(id="bare 0", kind="bare")
+    stalled = [*steps(0.1)[:-1], 2.0]
+    overhead = ratios.overhead(
+        result(
+            base("base 0", 0, stalled),
+            (bare, done(bare.id, steps(0.1), start_s=1), 0),
+            base("base 1", 2, steps(0.1)),
+        )
+    )
+    assert overhead.fraction == pytest.approx(0.0, abs=0.008)
+
+
 def test_without_bare_windows_the_overhead_is_not_known() -> None:
     assert ratios.overhead(result(base("base 0", 0, steps(0.1)))).fraction is None

@@ -1,0 +1,110 @@
+"""What a script may send to other machines, read off its imports before it is started for the first time.
+
+A copy-on-write view holds back files, not what goes over a wire. Connections are also told as they are opened
+(`agent.network`); by then the first has been made.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..progress import Progress
+from ..types import Command
+
+CLIENTS = frozenset(
+    {
+        *(
+            "requests",
+            "httpx",
+            "aiohttp",
+            "urllib3",
+            "urllib.request",
+            "http.client",
+            "websocket",
+            "websockets",
+            "grpc",
+        ),
+        *("boto3", "botocore", "aioboto3", "s3fs", "gcsfs", "adlfs", "smart_open", "google.cloud", "azure", "oss2"),
+        *("minio", "huggingface_hub", "datasets", "kaggle", "paramiko", "fabric", "smtplib", "ftplib", "slack_sdk"),
+        *("psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql", "sqlalchemy", "pymongo", "redis", "pyodbc"),
+        *("elasticsearch", "kafka", "pika", "snowflake", "clickhouse_driver", "cassandra"),
+        *("openai", "anthropic", "cohere", "replicate", "mistralai"),
+    }
+)
+"""Packages whose work is to reach another machine. Experiment trackers are not among them: a probe puts them offline."""
+MOST_FILES = 200
+MOST_BYTES = 2 * 2**20
+"""Of one file: what is larger was not written by hand."""
+
+
+def tell(command: Command, progress: Progress) -> None:
+    """Says before the first start what the isolation will not undo; nothing where no import points elsewhere."""
+    found = clients_of(command)
+    if found:
+        progress.note(
+            f"{command.target} imports {', '.join(found)}: what it sends to other machines (uploads, databases, paid "
+            "interfaces) is not undone by the isolation"
+        )
+
+
+def clients_of(command: Command) -> tuple[str, ...]:
+    """The packages of `CLIENTS` that the script or a module beside it imports, in alphabetical order."""
+    start = _start(command)
+    if start is None:
+        return ()
+    root = Path(command.cwd) if command.is_module else start.parent
+    found: set[str] = set()
+    waiting, seen = [start], {start}
+    while waiting and len(seen) <= MOST_FILES:
+        for name in _imports(waiting.pop()):
+            client = next((known for known in _parents(name) if known in CLIENTS), None)
+            if client is not None:
+                found.add(client)
+                continue
+            beside = [file for file in _files(root, name) if file not in seen]
+            seen.update(beside)
+            waiting += beside
+    return tuple(sorted(found))
+
+
+def _start(command: Command) -> Path | None:
+    """The file that runs first; None where it is not found in the working directory."""
+    if not command.is_module:
+        return Path(command.cwd, command.target).resolve()
+    place = Path(command.cwd, *command.target.split("."))
+    candidates = (place.with_suffix(".py"), place / "__main__.py")
+    return next((file.resolve() for file in candidates if file.is_file()), None)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """Dotted names; a file that cannot be read or parsed has none."""
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            return
+        tree = ast.parse(importlib.util.decode_source(file.read_bytes()))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def _parents(name: str) -> Iterator[str]:
+    """`google.cloud.storage`, `google.cloud`, `google`."""
+    parts = name.split(".")
+    return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+
+
+def _files(root: Path, name: str) -> list[Path]:
+    """The modules of the project that an imported name may mean."""
+    found = []
+    for parent in _parents(name):
+        place = root.joinpath(*parent.split("."))
+        found += [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found
