@@ -67,16 +67,20 @@ def one_window(window: wire.Window) -> Planner:
 
 @dataclass(kw_only=True)
 class Rounds:
-    """What was measured, and what it says so far."""
+    """What was measured of one comparison, and what it says so far."""
 
     planned: int
     threshold: float | None
+    gain_only: bool = False
+    """Asked is whether `after` is faster: that it is not is an answer, by how much it is slower is not asked."""
     runs: list[VersionRun] = field(default_factory=list)
     ratio: SpeedRatio | None = None
     status: SpeedStatus = "undecided"
     gate: GateStatus | None = None
     interrupted: BaseException | None = None
     out_of_time: bool = False
+    out: bool = False
+    """`after` could not be measured: it takes part no more."""
 
     @property
     def pairs(self) -> list[tuple[VersionRun, VersionRun]]:
@@ -85,9 +89,16 @@ class Rounds:
         return [(one, two) if one.side == "before" else (two, one) for one, two in whole]
 
     @property
+    def no_gain(self) -> bool:
+        """The whole interval lies below the least gain that counts."""
+        return self.ratio is not None and self.ratio.high is not None and self.ratio.high <= 1 + LEAST_FLOOR
+
+    @property
     def decided(self) -> bool:
         """What was asked has its answer: with a threshold only that counts."""
-        return (self.status if self.gate is None else self.gate) != "undecided"
+        if self.gate is not None:
+            return self.gate != "undecided"
+        return self.status != "undecided" or (self.gain_only and self.no_gain)
 
     @property
     def rounds_to_decide(self) -> int | None:
@@ -96,8 +107,12 @@ class Rounds:
         if self.decided or ratio is None or ratio.low is None or ratio.high is None:
             return None
         bounds = [1 + LEAST_FLOOR, 1 / (1 + LEAST_FLOOR)] if self.threshold is None else [self.threshold]
+        bounds = bounds[:1] if self.gain_only else bounds
         half = math.log(ratio.high / ratio.low) / 2
         away = min(abs(math.log(ratio.value / bound)) for bound in bounds)
+        # Where the interval is clear of the bound, the floor hides the gain; it shrinks with the rounds, too.
+        if ratio.low > 1 + LEAST_FLOOR and self.threshold is None:
+            half, away = max(half, math.log1p(ratio.floor)), math.log(ratio.low)
         needed = math.ceil(len(self.pairs) * (half / away) ** 2) if away > 0 else MOST_ROUNDS_TOLD + 1
         return max(len(self.pairs) + 1, needed) if needed <= MOST_ROUNDS_TOLD else None
 
@@ -113,26 +128,72 @@ def run_rounds(
     """Measure both versions in turns. `measure` runs one fresh process; what it raises ends the comparison, but for an
     interruption: that ends it with what there is."""
     found = Rounds(planned=rounds, threshold=threshold, gate=None if threshold is None else "undecided")
+    run_races(
+        lambda place, _number: measure("after" if place else "before"),
+        [found],
+        rounds=rounds,
+        budget_s=budget_s,
+        clock=clock,
+    )
+    return found
+
+
+def run_races(
+    measure: Callable[[int, int], VersionRun | None],
+    races: Sequence[Rounds],
+    *,
+    rounds: int,
+    budget_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    settled: Callable[[int], bool] = lambda _place: True,
+) -> None:
+    """Measure several candidates against one baseline, whose process of a round serves them all.
+
+    `measure(place, round)` runs one fresh process: place 0 is the baseline, place n what `races[n - 1]` compares with
+    it, which is out where None comes back. Ended once every race is decided and `settled(place)` says that nothing
+    else is open, or the time is up.
+    """
     looks = [*(look for look in LOOKS if look < rounds), rounds]
     spent, begin_s = 0.0, clock()
     try:
         for number in range(rounds):
             began_s = clock()
-            order: tuple[Side, Side] = ("before", "after") if number % 2 == 0 else ("after", "before")
-            for side in order:
-                found.runs.append(measure(side))
-            found.out_of_time = clock() - begin_s + (clock() - began_s) > budget_s and number + 1 < rounds
-            if number + 1 in looks or found.out_of_time:
+            places = [place for place, race in enumerate(races, 1) if not _closed(race, settled, place)]
+            _one_round(measure, races, places if number % 2 == 0 else places[::-1], number)
+            passed_s, round_s = clock() - begin_s, clock() - began_s
+            out_of_time = passed_s + round_s > budget_s and number + 1 < rounds
+            if number + 1 in looks or out_of_time:
                 earlier = max((look for look in looks if look < number + 1), default=0)
                 share = ERROR_RATE * (number + 1 - earlier) / rounds
-                look(found, ERROR_RATE - spent if found.out_of_time or number + 1 == rounds else share)
+                for place in places:
+                    races[place - 1].out_of_time = out_of_time
+                    look(races[place - 1], ERROR_RATE - spent if out_of_time or number + 1 == rounds else share)
                 spent += share
-            if found.decided or found.out_of_time:
+            if out_of_time or all(_closed(race, settled, place) for place, race in enumerate(races, 1)):
                 break
     except INTERRUPTIONS as interruption:
-        found.interrupted = interruption
-        look(found, ERROR_RATE - spent)
-    return found
+        for race in races:
+            race.interrupted = interruption
+            if not race.decided:
+                look(race, ERROR_RATE - spent)
+
+
+def _closed(race: Rounds, settled: Callable[[int], bool], place: int) -> bool:
+    return race.out or (race.decided and settled(place))
+
+
+def _one_round(
+    measure: Callable[[int, int], VersionRun | None], races: Sequence[Rounds], places: Sequence[int], number: int
+) -> None:
+    """Baseline and candidates once each, in the other order every other time: what drifts falls on both alike."""
+    order = [0, *places] if number % 2 == 0 else [*places, 0]
+    for place in order:
+        run = measure(place, number)
+        for race in [races[other - 1] for other in places] if place == 0 else [races[place - 1]]:
+            if run is None:
+                race.out = True
+            elif not race.out:
+                race.runs.append(run)
 
 
 def look(found: Rounds, error_rate: float) -> None:
