@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from .. import wire
 from . import child_signals, dynamo, imports
+from .arguments import ArgumentWatch
 from .bench import Bench
 from .channel import AgentChannel
 from .clock import StepClock, Update
@@ -40,6 +41,8 @@ FLUSH_S = 5.0
 def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
     """Called before the script's first line."""
     agent = ScriptAgent(spec, channel)
+    if spec.mode == "probe":
+        agent.arguments.install()
     imports.when_imported("torch", agent.torch_imported)
     agent.start_beating()
     return agent
@@ -59,6 +62,7 @@ class ScriptAgent:
         self._facts_sent = False
         self._told = 0
         self.clock = StepClock()
+        self.arguments = ArgumentWatch()
         self._parts: _Parts | None = None
 
     # --- set-up -------------------------------------------------------------------------------------------------------
@@ -298,6 +302,7 @@ class _Parts:
         )
         workload.setdefault("facts", {})["micro_steps"] = str(max(1, self.bench.micro_steps))
         workload["facts"]["closures"] = "yes" if self.steps.closures_seen else "no"
+        workload["arguments"] = self._agent.arguments.told()
         memory: dict[str, Any] = dict(
             Memory().report([model for model, _owned in models if model is not None], optimizers)
         )

@@ -41,7 +41,7 @@ from .tuning import (
     TuneResult,
     Verdict,
 )
-from .workload import Flags, LoaderFacts, ModelFacts, OptimizerFacts, Workload
+from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, Workload
 
 __all__ = [
     "OFF_STEP",
@@ -51,6 +51,7 @@ __all__ = [
     "Abstention",
     "Accelerator",
     "Alternative",
+    "Argument",
     "CallSite",
     "Ceiling",
     "Command",

@@ -99,6 +99,26 @@ class Flags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Argument:
+    """An option that the script's own command line takes, as `argparse` was told of it. Options that hold free text
+    are left out: a key or a path is nobody's business."""
+
+    flags: tuple[str, ...]
+    """As they are typed, for example ("-b", "--batch-size")."""
+    name: str
+    """Of the attribute that holds it."""
+    kind: Literal["int", "float", "bool", "choice"]
+    default: int | float | bool | str | None
+    value: int | float | bool | str | None
+    """As it stood in this run."""
+    typed: bool
+    """It was given on the command line; else the value is the default."""
+    choices: tuple[str, ...] = ()
+    only_ahead: bool = False
+    """It cannot be added at the end of the command line: what is there belongs to another parser."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     framework: Literal["plain", "accelerate", "transformers", "lightning"]
     device: str
@@ -115,6 +135,8 @@ class Workload:
     events: tuple[str, ...] = ()
     """What the agent noticed besides: trackers put offline, network connections, caught out-of-memory errors."""
     facts: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[Argument, ...] = ()
+    """The script's own options; empty where it does not use `argparse`."""
 
     @property
     def train_loader(self) -> LoaderFacts | None:
