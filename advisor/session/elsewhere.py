@@ -34,7 +34,7 @@ CLIENTS = frozenset(
         *("openai", "anthropic", "cohere", "replicate", "mistralai"),
     }
 )
-"""Packages whose work is to reach another machine. Experiment trackers are not among them: a probe puts them offline."""
+"""Packages whose work is to reach another machine. Experiment trackers are left out: a probe puts them offline."""
 MOST_FILES = 200
 MOST_BYTES = 2 * 2**20
 """Of one file: what is larger was not written by hand."""

@@ -101,8 +101,9 @@ class Life:
         trackers_offline: bool = True,
         environment: Mapping[str, str] | None = None,
         devices: DeviceWatch | None = None,
+        seed: int | None = None,
     ) -> None:
-        """`environment` is set on top of advisor's own."""
+        """`environment` is set on top of advisor's own; `seed` is explained in `agent/seeds.py`."""
         self.record = LifeRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
         self.view: View | None = None
         self._command = command
@@ -111,6 +112,7 @@ class Life:
         self._limits = limits
         self._config = dict(config)
         self._trackers_offline = trackers_offline
+        self._seed = seed
         self._devices = self.record.devices = devices
         self._environment = {**os.environ, **(environment or {})}
         self._stack = ExitStack()
@@ -218,6 +220,7 @@ class Life:
             config=self._config,
             trackers_offline=self._trackers_offline,
             life=self.record.number,
+            seed=self._seed,
         )
         path = self._folder / f"life-{self.record.number}.json"
         path.write_text(json.dumps(asdict(spec)))
@@ -282,6 +285,7 @@ class Life:
                 tree_cpus=cpus,
                 rss_bytes=usage.rss_bytes,
                 processes=usage.processes,
+                threads=usage.threads,
             )
         )
 

@@ -300,7 +300,7 @@ def system(counted: Counted, life: LifeRecord) -> SystemUse:
         main_cpus=done.cpu_s / wall_s if wall_s else None,
         tree_cpus=statistics.fmean(point.tree_cpus for point in inside) if inside else None,
         processes=max((point.processes for point in inside), default=None),
-        threads=None,
+        threads=max((point.threads for point in inside if point.threads is not None), default=None),
         read_bytes_per_s=life.read_bytes / life.elapsed_s if life.elapsed_s else None,
         gc_fraction=done.gc_s / wall_s if wall_s else None,
         gc_collections_per_update=done.gc_collections / len(done.wall_s) if done.wall_s else None,

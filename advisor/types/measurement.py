@@ -235,6 +235,8 @@ class UsagePoint:
     accelerator_busy_fraction: float | None = None
     accelerator_memory_bytes: int | None = None
     processes: int = 1
+    threads: int | None = None
+    """Of all processes together."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from advisor.session import summary
 from advisor.session.life import LifeRecord
 from advisor.session.probe import FIRST
 from advisor.session.usage import SystemUsage
+from advisor.types.measurement import UsagePoint
 
 from .windows import done, result
 
@@ -107,3 +108,13 @@ def test_flops_are_a_rate_over_the_mean_update() -> None:
 
 def life() -> LifeRecord:
     return LifeRecord(number=0, started="2026-01-01T00:00:00+00:00")
+
+
+def test_processes_and_threads_are_the_most_within_the_window() -> None:
+    life = LifeRecord(number=0, started="")
+    life.usage += [
+        UsagePoint(at_s=at_s, tree_cpus=1.0, rss_bytes=1, processes=processes, threads=threads)
+        for at_s, processes, threads in ((0.5, 9, 90), (5.5, 1, 3), (6.0, 3, 7), (60.0, 9, 90))
+    ]
+    found = summary.system(counted(done(FIRST, [0.1] * 20, start_s=5.0)), life)
+    assert (found.processes, found.threads) == (3, 7)
