@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import UsageError
@@ -58,6 +59,25 @@ def build(
         cwd=str(folder),
         interpreter=sys.executable if interpreter is None else find_interpreter(interpreter),
     )
+
+
+def with_arguments(command: Command, arguments: Mapping[str, int | float | str]) -> Command:
+    """The command with these options of the script (flag → value): in the place where they were typed, at the end of
+    what is not typed. What stands behind `--` is left alone."""
+    ends = command.args.index("--") if "--" in command.args else len(command.args)
+    args, rest = list(command.args[:ends]), command.args[ends:]
+    for flag, value in arguments.items():
+        joined = [place for place, word in enumerate(args) if word.startswith(flag + "=")]
+        apart = [place for place, word in enumerate(args[:-1]) if word == flag]
+        for place in joined:
+            args[place] = f"{flag}={value}"
+        for place in apart:
+            args[place + 1] = str(value)
+        if not joined and not apart:
+            # Of one letter, only some parsers take the value behind an equals sign.
+            short = flag.startswith("-") and len(flag) == 2
+            args += [flag, str(value)] if short else [f"{flag}={value}"]
+    return replace(command, args=(*args, *rest))
 
 
 def find_interpreter(given: str | os.PathLike[str]) -> str:

@@ -144,11 +144,12 @@ def run(
     from . import command as commands
     from .session import real
 
-    settings = read_document(Path(config)).config
-    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    document = read_document(Path(config))
+    typed = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    wanted = commands.with_arguments(typed, document.arguments)
     if replace_process:
-        real.become(wanted, settings)
-    return real.spawn(wanted, settings)
+        real.become(wanted, document.config)
+    return real.spawn(wanted, document.config)
 
 
 def seconds_of(text: str | float) -> float:

@@ -226,3 +226,25 @@ def test_an_interpreter_that_may_not_be_run(tmp_path: Path) -> None:
 def test_a_folder_without_an_interpreter(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no bin/python"):
         command.find_interpreter(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("", "--bs=64"),
+        ("--bs 32", "--bs 64"),
+        ("--bs=32 data", "--bs=64 data"),
+        ("--bs 32 --lr 1 --bs=16", "--bs 64 --lr 1 --bs=64"),
+        ("data", "data --bs=64"),
+        ("data -- --bs 32", "data --bs=64 -- --bs 32"),
+        ("--bs-other 3", "--bs-other 3 --bs=64"),
+    ],
+)
+def test_an_option_is_set_where_it_was_typed_or_at_the_end(project: Path, typed: str, wanted: str) -> None:
+    built = command.build("train.py", typed.split(), cwd=project)
+    assert command.with_arguments(built, {"--bs": 64}).args == tuple(wanted.split())
+
+
+@pytest.mark.parametrize(("flag", "words"), [("-b", ("-b", "64")), ("-bs", ("-bs=64",)), ("bs", ("bs=64",))])
+def test_an_option_is_written_as_its_kind_is(project: Path, flag: str, words: tuple[str, ...]) -> None:
+    assert command.with_arguments(command.build("train.py", cwd=project), {flag: 64}).args == words

@@ -7,6 +7,7 @@ values comes out.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,12 @@ MOST_BYTES = 64 * 1024
 """What is written has about two thousand; a file a person edits has not thirty times that."""
 MOST_DEPTH = 8
 MOST_SETTINGS = 100
+MOST_ARGUMENTS = 20
 LONGEST_TEXT = 200
+LONGEST_WORD = 80
+FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
+"""With two hyphens, one, or none (`batch_size=64`)."""
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _WIDTH = 100
 """Characters of a comment on one line."""
 
@@ -32,6 +38,8 @@ class Document:
     """What a file says."""
 
     config: Config
+    arguments: Mapping[str, int | float | str] = field(default_factory=dict)
+    """The script's own options, as they go on its command line: flag → value."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """Where it was found: command, hardware, versions; as written, for people and for comparisons."""
     verdict: Mapping[str, Any] = field(default_factory=dict)
@@ -59,8 +67,9 @@ def render(
         "",
         f"version: {VERSION}",
         "",
-        *_settings(found.config, changes),
+        *_settings(found, changes),
         "",
+        *_arguments(found, changes),
         *_verdict(found.verdict),
         *_alternatives(found),
         "# Where this was found; on another machine, or after an upgrade, search again.",
@@ -69,14 +78,28 @@ def render(
     return "\n".join(lines)
 
 
-def _settings(config: Config, changes: Mapping[str, str]) -> list[str]:
-    if not config.settings:
+def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
+    if not found.config.settings:
         return ["# Nothing was found that is clearly faster than the script as written.", "settings: {}"]
-    lines = ["settings:"]
-    for name, value in config.settings:
-        lines += [f"  # {line}" for line in textwrap.wrap(_comment(changes.get(name, "")), _WIDTH)]
-        lines.append(f"  {name}: {_scalar(value)}")
+    own = [(name, value) for name, value in found.config.settings if name not in found.carried]
+    lines = ["settings:" if own else "settings: {}"]
+    for name, value in own:
+        lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
     return lines
+
+
+def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
+    """Settings that the script takes on its own command line."""
+    if not found.carried:
+        return []
+    lines = ["# Options of the script itself: advisor run puts them on its command line.", "arguments:"]
+    for name, flags in found.carried.items():
+        lines += [*_change(name, changes), *(f"  {_scalar(flag)}: {_scalar(value)}" for flag, value in flags.items())]
+    return [*lines, ""]
+
+
+def _change(name: str, changes: Mapping[str, str]) -> list[str]:
+    return [f"  # {line}" for line in textwrap.wrap(_comment(changes.get(name, "")), _WIDTH)]
 
 
 def _verdict(verdict: Verdict) -> list[str]:
@@ -163,13 +186,14 @@ def read(path: Path) -> Document:
     if not isinstance(body, dict):
         raise UsageError(f"{path} is no configuration of advisor (it holds {_kind(body)}): make one with advisor tune")
     _check_version(path, body.get("version"))
-    unknown = [str(key) for key in body if key not in ("version", "settings", "verdict", "found")]
+    unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "verdict", "found")]
     if unknown:
         raise UsageError(
             f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings go below settings:"
         )
     return Document(
         config=_read_settings(path, body.get("settings")),
+        arguments=_read_arguments(path, body.get("arguments")),
         found=_mapping(path, "found", body.get("found")),
         verdict=_mapping(path, "verdict", body.get("verdict")),
     )
@@ -242,6 +266,22 @@ def _read_settings(path: Path, found: Any) -> Config:
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
     return Config.of(settings)
+
+
+def _read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
+    """Numbers and single words only: a path, or words for a shell, are nothing that a search has found."""
+    arguments = _mapping(path, "arguments", found)
+    if len(arguments) > MOST_ARGUMENTS:
+        raise UsageError(f"{path} has {len(arguments)} arguments: no more than {MOST_ARGUMENTS} are taken")
+    for flag, value in arguments.items():
+        if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
+            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is no option of a script, like --batch-size")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{path}: {flag} is {value}: an argument is a finite number, or one word")
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        if not plain and not (isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)):
+            raise UsageError(f"{path}: {flag} holds {_kind(value)}: an argument is a number, or one plain word")
+    return arguments
 
 
 def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:

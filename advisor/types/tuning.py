@@ -116,6 +116,8 @@ class Recommendation:
     by_knob: Mapping[str, Ratio] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    carried: Mapping[str, Mapping[str, SettingValue]] = field(default_factory=dict)
+    """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
     notes: tuple[str, ...] = ()
     """What the user has to know of these settings, or to do with them."""
 

@@ -49,6 +49,17 @@ def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read(tmp_path, written(settings)).config == Config.of(settings)
 
 
+def test_what_the_script_takes_itself_comes_back_as_its_arguments(tmp_path: Path) -> None:
+    text = written({"num_workers": 2, "global_batch": 64}, carried={"global_batch": {"--batch-size": 64, "--lr": 0.2}})
+    found = read(tmp_path, text)
+    assert (found.config, found.arguments) == (Config.of({"num_workers": 2}), {"--batch-size": 64, "--lr": 0.2})
+
+
+def test_a_file_of_arguments_alone_does_not_say_that_nothing_was_found(tmp_path: Path) -> None:
+    text = written({"global_batch": 64}, carried={"global_batch": {"--batch-size": 64}})
+    assert (read(tmp_path, text).arguments, "Nothing was found" in text) == ({"--batch-size": 64}, False)
+
+
 def test_no_gain_is_a_file_that_changes_nothing(tmp_path: Path) -> None:
     assert read(tmp_path, written({})).config == Config()
 
@@ -108,6 +119,17 @@ BOMB = "version: 1\na: &a [1,1,1,1]\nb: &b [*a,*a,*a,*a]\nsettings: {num_workers
         ("version: 1\nnum_workers: 2", "unknown entries (num_workers)"),
         ("version: 1\nsettings: {precision: !!python/object/apply:os.system ['true']}", "cannot be read as YAML"),
         ("version: 1\nsettings: {num_workers: 2", "cannot be read as YAML"),
+        ("version: 1\narguments: {--data: ../other}", "one plain word"),
+        ("version: 1\narguments: {--data: ..}", "one plain word"),
+        ("version: 1\narguments: {--data: --more}", "one plain word"),
+        ("version: 1\narguments: {--batch-size: [64]}", "holds a list"),
+        ("version: 1\narguments: {--amp: true}", "an argument is a number"),
+        ("version: 1\narguments: {--lr: .inf}", "is a finite number"),
+        ("version: 1\narguments: {'--a b': 1}", "is no option of a script"),
+        ("version: 1\narguments: {'--a\\nb': 1}", "is no option of a script"),
+        ("version: 1\narguments: {'': 1}", "is no option of a script"),
+        ("version: 1\narguments: [--lr]", "names and values are expected"),
+        ("version: 1\narguments: {" + ", ".join(f"--a{n}: 1" for n in range(21)) + "}", "has 21 arguments"),
         (NESTED, "nested deeper than"),
         (BOMB, "aliases are not read"),
         ("version: 1\n# " + "x" * 70_000, "larger than"),
