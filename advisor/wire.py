@@ -61,6 +61,8 @@ class LaunchSpec:
     """What is applied from the start (launch knobs, or everything in mode `run`)."""
     trackers_offline: bool = True
     life: int = 0
+    seed: int | None = None
+    """Generators begin with it, and seeds that the script sets are moved by it; None leaves them to the script."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------

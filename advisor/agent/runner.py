@@ -97,6 +97,10 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
             network.watch(channel)
             if spec.trackers_offline:
                 trackers.put_offline(channel)
+            if spec.seed is not None:
+                from . import seeds
+
+                seeds.install(spec.seed)
             from .hooks import prepare
 
             return prepare(spec, channel)

@@ -90,11 +90,13 @@ class Session:
         watch_devices: bool = False,
         outlives_failures: bool = False,
         environment: Mapping[str, str] | None = None,
+        seed: int | None = None,
     ) -> None:
         """`outlives_failures`: a window that breaks the first life costs that window, not the session.
 
-        `environment` is set for the script on top of advisor's own.
+        `environment` is set for the script on top of advisor's own. Processes of one `seed` draw alike.
         """
+        self._seed = seed
         self._environment = environment
         self._most_lives = most_lives
         self._outlives_failures = outlives_failures
@@ -163,6 +165,7 @@ class Session:
             trackers_offline=self._trackers_offline,
             devices=DeviceWatch() if self._watch_devices else None,
             environment=self._environment,
+            seed=self._seed,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
         try:
