@@ -1,0 +1,182 @@
+"""Energy counters: of NVIDIA devices through NVML, of CPU packages through RAPL. Joules since some moment.
+
+A counter counts for the whole device or package, whoever keeps it busy.
+RAPL: https://docs.kernel.org/power/powercap/powercap.html (energy_uj, max_energy_range_uj); since 2020 only root may
+read it on most systems. NVML: nvmlDeviceGetTotalEnergyConsumption, in millijoules, Volta and newer.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from ._files import read_int, read_text
+
+EVERY_S = 0.05
+"""Both counters are renewed at most every few milliseconds (RAPL) to a tenth of a second (NVML)."""
+KEPT = 200_000
+"""Readings: almost three hours of them; the oldest half is dropped then."""
+RAPL_FOLDER = "sys/class/powercap"
+RAPL_NAMES = ("package", "dram")
+"""Packages hold their cores; dram stands beside them; psys would count both again."""
+READ_ANEW_S = 2.0
+"""How long the last reading may take to come when the meter is stopped."""
+
+
+@dataclass(kw_only=True)
+class Counter:
+    """One that grows; it begins anew at `wraps_at` where it has an end."""
+
+    name: str
+    read: Callable[[], float | None]
+    """Joules; None where this once it could not be read."""
+    wraps_at: float | None = None
+    _last: float | None = None
+    _wrapped: float = 0.0
+
+    def joules(self) -> float | None:
+        """Without the jumps back; None where it cannot be read now."""
+        value = self.read()
+        if value is None:
+            return None
+        if self._last is not None and value < self._last:
+            if self.wraps_at is None:
+                return None
+            self._wrapped += self.wraps_at
+        self._last = value
+        return self._wrapped + value
+
+
+def rapl(root: Path = Path("/")) -> list[Counter]:
+    """Of the CPU packages and their memory; those that may be read."""
+    found = []
+    for zone in sorted((root / RAPL_FOLDER).glob("intel-rapl:*")):  # AMD's stand there under the same name
+        name = (read_text(zone / "name") or "").strip()
+        file = zone / "energy_uj"
+        if name.partition("-")[0] in RAPL_NAMES and read_int(file) is not None:
+            span = read_int(zone / "max_energy_range_uj")
+            found.append(Counter(name=name, read=_of_file(file), wraps_at=span / 1e6 if span else None))
+    return found
+
+
+def _of_file(file: Path) -> Callable[[], float | None]:
+    def read() -> float | None:
+        value = read_int(file)
+        return None if value is None else value / 1e6
+
+    return read
+
+
+def nvml(devices: Sequence[int], module: ModuleType | None = None) -> list[Counter]:
+    """Of the NVIDIA devices with these indices; those that count."""
+    if module is None:
+        import pynvml
+
+        module = pynvml
+    try:
+        module.nvmlInit()
+        handles = [(index, module.nvmlDeviceGetHandleByIndex(index)) for index in devices]
+    except module.NVMLError:
+        return []
+    counters = [Counter(name=f"GPU {index}", read=_of_device(module, handle)) for index, handle in handles]
+    return [counter for counter in counters if counter.read() is not None]
+
+
+def _of_device(module: ModuleType, handle: Any) -> Callable[[], float | None]:
+    def read() -> float | None:
+        try:
+            return float(module.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
+        except (module.NVMLError, AttributeError):
+            return None
+
+    return read
+
+
+def counters(
+    devices: Sequence[int], *, root: Path = Path("/"), module: ModuleType | None = None
+) -> tuple[list[Counter], str]:
+    """What can be read for a machine whose script may use these NVIDIA devices; and why it is nothing where it is.
+
+    With devices theirs must be readable: a CPU's share alone would call a slower GPU a saving.
+    """
+    of_cpu = rapl(root)
+    if not devices:
+        return of_cpu, "" if of_cpu else _why_no_rapl(root)
+    of_devices = nvml(devices, module)
+    if len(of_devices) < len(devices):
+        return [], f"NVML counts the energy of {len(of_devices)} of the {len(devices)} devices (Volta and newer do)"
+    return [*of_devices, *of_cpu], ""
+
+
+def _why_no_rapl(root: Path) -> str:
+    files = sorted((root / RAPL_FOLDER).glob("intel-rapl:*/energy_uj"))
+    if files:
+        readable = os.access(files[0], os.R_OK)
+        return f"{files[0]} " + ("holds no number" if readable else "may be read by root only")
+    return f"no energy counter of the CPU under {root / RAPL_FOLDER} (virtual machines and containers hide it)"
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """Reads counters in the background, so that any stretch of time can be asked for afterwards.
+
+    Use it as a context manager.
+    """
+
+    counters: Sequence[Counter]
+    clock: Callable[[], float] = time.monotonic
+    _at_s: list[float] = field(default_factory=list)
+    _joules: list[float] = field(default_factory=list)
+    _end: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _known: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self) -> None:
+        """Take one reading; a counter that does not answer stands still meanwhile."""
+        known: Mapping[str, float | None] = {counter.name: counter.joules() for counter in self.counters}
+        self._known |= {name: joules for name, joules in known.items() if joules is not None}
+        with self._lock:
+            self._at_s.append(self.clock())
+            self._joules.append(sum(self._known.values()))
+            if len(self._at_s) > KEPT:
+                del self._at_s[: KEPT // 2], self._joules[: KEPT // 2]
+
+    def joules(self, begin_s: float, end_s: float) -> float | None:
+        """Used between two moments of the clock; None where no reading lies on both sides of them."""
+        with self._lock:
+            begin, end = self._standing(begin_s), self._standing(end_s)
+        return None if begin is None or end is None else end - begin
+
+    def _standing(self, at_s: float) -> float | None:
+        place = bisect.bisect_left(self._at_s, at_s)
+        if place < len(self._at_s) and self._at_s[place] == at_s:
+            return self._joules[place]
+        if not 0 < place < len(self._at_s):
+            return None
+        (early, late), (less, more) = self._at_s[place - 1 : place + 1], self._joules[place - 1 : place + 1]
+        return less + (more - less) * (at_s - early) / (late - early)
+
+    def __enter__(self) -> Meter:
+        self.look()
+        self._thread = threading.Thread(target=self._watch, name="advisor-energy", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join(READ_ANEW_S)
+
+    def _watch(self) -> None:
+        while not self._end.wait(EVERY_S):
+            self.look()
