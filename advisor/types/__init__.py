@@ -1,5 +1,6 @@
 """The values that pass between the parts: frozen, keyword-only, units in the names, None for not measured."""
 
+from .artifact import Artifact
 from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
@@ -51,6 +52,7 @@ __all__ = [
     "Abstention",
     "Accelerator",
     "Alternative",
+    "Artifact",
     "Argument",
     "CallSite",
     "Ceiling",
