@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 from ..data import profiles_folder
 from ..errors import UsageError
@@ -14,8 +15,13 @@ class SearchSettings:
     profile_fraction: float
     """Of the budget, for the profile that the search begins with."""
     window_s: float
+    """The first look at a configuration: seconds of counted updates, where the budget has room for it."""
+    long_window_s: float
+    """The second, for those that may still win."""
     least_updates: int
     most_trials: int
+    most_lives: int
+    """Starts of the script: a setting that it cannot take costs one, one that needs a start of its own two."""
     final_rounds: int
     """Fresh windows for each finalist."""
     most_final_rounds: int
@@ -24,6 +30,10 @@ class SearchSettings:
     """That keep the training as it is."""
     floor: float
     """A gain below this fraction is none."""
+    verify_rounds: int
+    """Pairs of fresh processes that the budget leaves room for."""
+    open: tuple[str, ...] = ()
+    """Knobs that are tried although no finding points to them, in this order: what is known to matter in a domain."""
 
 
 def read(name: str) -> SearchSettings:
@@ -32,5 +42,10 @@ def read(name: str) -> SearchSettings:
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
         raise UsageError(f"no search profile is called {name!r}: there are {', '.join(known)}")
-    with (folder / f"{name}.toml").open("rb") as file:
-        return SearchSettings(**tomllib.load(file)["search"])
+    path = folder / f"{name}.toml"
+    with path.open("rb") as file:
+        values: dict[str, Any] = tomllib.load(file)["search"]
+    try:
+        return SearchSettings(**{key: tuple(value) if key == "open" else value for key, value in values.items()})
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from error

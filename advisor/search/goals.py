@@ -1,0 +1,119 @@
+"""What a search looks for: speed, memory, energy or money; and how much better a configuration is by that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import UsageError
+from ..types import Objective, Ratio, TrialOutcome
+
+Name = Literal["throughput", "memory", "energy", "cost"]
+NAMES: tuple[str, ...] = get_args(Name)
+TOLERANCE = 0.05
+"""Of the speed, that a smaller peak of memory may cost unless the user says otherwise."""
+UNITS: dict[str, str] = {
+    "throughput": "samples/s",
+    "memory": "bytes at the peak",
+    "energy": "joules a sample",
+    "cost": "price of a million samples",
+}
+SAMPLES = 1_000_000
+SECONDS_AN_HOUR = 3600.0
+BY_A_HAIR = 0.02
+"""Peaks and energies of windows scatter by about as much: what is worse by more will not win."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """One of the names, with what it needs; `of` makes it from what a user wrote."""
+
+    name: Name = "throughput"
+    tolerance: float = TOLERANCE
+    """`memory`: the fraction of the speed that may be lost."""
+    price_per_hour: float | None = None
+    """`cost`: of the machine."""
+
+    @classmethod
+    def of(cls, name: str, *, price: float | None = None, tolerance: str | float | None = None) -> Goal:
+        """Raises UsageError for what is not known, and for an option that means nothing here."""
+        if name not in NAMES:
+            raise UsageError(f"no objective is called {name!r}: there are {', '.join(NAMES)}")
+        if name == "cost" and price is None:
+            raise UsageError("--objective cost needs the price of the machine: --price PER_HOUR")
+        if name != "cost" and price is not None:
+            raise UsageError(f"--price means nothing to --objective {name}: it belongs to cost")
+        if name != "memory" and tolerance is not None:
+            raise UsageError(f"--tolerance means nothing to --objective {name}: it belongs to memory")
+        if price is not None and not (0 < price < math.inf):
+            raise UsageError(f"--price {price:g}: give what an hour of the machine costs, more than 0")
+        kept = TOLERANCE if tolerance is None else fraction_of(tolerance)
+        return cls(name=_NAMED[name], tolerance=kept, price_per_hour=price)
+
+    def score(self, ratio: Ratio | None, own: TrialOutcome, as_written: TrialOutcome) -> float | None:
+        """How many times better than the script as written; None where what it takes was not measured."""
+        match self.name:
+            case "throughput" | "cost":
+                # Settings do not change the price of an hour: what is faster by so much is cheaper by so much.
+                return ratio.speedup if ratio is not None else None
+            case "memory":
+                return _times_less(own.peak_bytes, as_written.peak_bytes)
+            case "energy":
+                return _times_less(own.joules_per_sample, as_written.joules_per_sample)
+
+    def too_slow(self, ratio: Ratio) -> float:
+        """By how much (log) it breaks the bound on speed; 0 or less is within."""
+        return math.log(1 - self.tolerance) - math.log(ratio.speedup) if self.name == "memory" else -1.0
+
+    def admits(self, ratio: Ratio) -> bool:
+        return self.too_slow(ratio) <= 0
+
+    def can_win(self, ratio: Ratio, score: float | None, best: float, best_low: float) -> bool:
+        """Whether a longer look may find it better than the best so far (its score, and its speed-up's lower end)."""
+        if self.name in ("throughput", "cost"):
+            return ratio.high > max(1.0, best_low)
+        if self.name == "memory" and ratio.high < 1 - self.tolerance:
+            return False
+        return score is not None and score > max(1.0, best) * (1 - BY_A_HAIR)
+
+    def value(self, outcome: TrialOutcome) -> float | None:
+        """In the objective's unit."""
+        match self.name:
+            case "throughput":
+                return outcome.samples_per_s
+            case "memory":
+                return None if outcome.peak_bytes is None else float(outcome.peak_bytes)
+            case "energy":
+                return outcome.joules_per_sample
+            case "cost":
+                if not outcome.samples_per_s or self.price_per_hour is None:
+                    return None
+                return self.price_per_hour / SECONDS_AN_HOUR / outcome.samples_per_s * SAMPLES
+
+    def told(self, as_written: TrialOutcome | None, score: float | None) -> Objective:
+        """For the result; `score` is that of the configuration recommended."""
+        value = self.value(as_written) if as_written is not None else None
+        best = None
+        if value is not None and score:
+            best = value * score if self.name == "throughput" else value / score
+        return Objective(name=self.name, unit=UNITS[self.name], as_written=value, best=best)
+
+
+_NAMED: dict[str, Name] = {"throughput": "throughput", "memory": "memory", "energy": "energy", "cost": "cost"}
+
+
+def fraction_of(text: str | float) -> float:
+    """0.05 of "5%", "0.05" or 0.05; UsageError for anything that is no part of a whole."""
+    word = str(text).strip()
+    try:
+        value = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise UsageError(f"--tolerance {text}: give a part of the speed, such as 5%")
+    return value
+
+
+def _times_less(own: float | None, as_written: float | None) -> float | None:
+    return as_written / own if own and as_written else None
