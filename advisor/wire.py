@@ -182,6 +182,9 @@ class WindowDone:
     device_bytes: list[int] = field(default_factory=list)
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None
+    host_peak_bytes: int | None = None
+    """The largest resident memory of this process while the window was counted; None where the system keeps one peak
+    for the whole process."""
     gc_s: float = 0.0
     gc_collections: int = 0
     cpu_s: float = 0.0

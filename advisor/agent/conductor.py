@@ -14,6 +14,7 @@ from .. import wire
 from . import dynamo
 from .bench import Bench
 from .clock import Update
+from .memory import give_back
 from .recorder import Recorder
 from .refused import Refused
 
@@ -182,6 +183,8 @@ class Conductor:
 
         bench = self._bench
         changed = bench.set_config(window.config)
+        if changed:
+            give_back()
         bench.loaders.hold_ends = not window.natural
         self._what_if = whatif.get(window.what_if) if window.what_if else None
         self._window_begin_s = time.perf_counter()

@@ -20,7 +20,7 @@ from .channel import AgentChannel
 from .clock import StepClock, Update
 from .conductor import Conductor, flush_streams
 from .instruments import Instruments
-from .memory import Memory, peak_rss_bytes
+from .memory import Memory
 from .root_search import RootSearch
 from .roots import Root, Roots
 from .sample_count import SampleCounter
@@ -306,7 +306,7 @@ class _Parts:
         memory: dict[str, Any] = dict(
             Memory().report([model for model, _owned in models if model is not None], optimizers)
         )
-        memory["host_peak_bytes"] = peak_rss_bytes()
+        memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from .. import wire
 from .bench import Bench
-from .memory import rss_bytes
+from .memory import HostPeak, rss_bytes
 from .recorder import Recorder
 from .refused import Refused
 
@@ -33,6 +33,7 @@ class Instruments:
         self._counted_by_calls = counted_by_calls
         self._on_report = on_report
         self._cpu_begin_s = 0.0
+        self.host_peak = HostPeak()
 
     def recorder(self) -> Recorder:
         device = self._bench.device
@@ -46,6 +47,7 @@ class Instruments:
     def begin(self, window: wire.Window) -> None:
         if window.sampler_hz > 0:
             self._sampler.start(window.sampler_hz)
+        self.host_peak.begin()
         if self._bench.device is not None:
             self._bench.device.reset_peak()
         if window.kind == "trace":
@@ -70,6 +72,7 @@ class Instruments:
             "loader": wire.LoaderSums(**sums) if sums else None,
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
+            "host_peak_bytes": self.host_peak.take(),
             "extra": self._tracing.stop() if window.kind == "trace" else {},
         }
 

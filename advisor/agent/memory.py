@@ -46,6 +46,40 @@ def reset_peak_rss() -> bool:
         return False
 
 
+class HostPeak:
+    """The process's largest resident memory, window by window and over all."""
+
+    def __init__(self) -> None:
+        self._largest = 0
+        self._begun = False
+
+    def begin(self) -> None:
+        """A window is counted from here on."""
+        self._largest = self.largest()
+        self._begun = reset_peak_rss()
+
+    def take(self) -> int | None:
+        """Bytes since `begin`; None where the system keeps one peak for the whole process."""
+        found = peak_rss_bytes()
+        self._largest = max(self._largest, found)  # the kernel's own figure wavers by some pages
+        return found or None if self._begun else None
+
+    def largest(self) -> int:
+        """Bytes since the process began."""
+        return max(self._largest, peak_rss_bytes())
+
+
+def give_back() -> None:
+    """What earlier windows left in the allocator's arenas goes back to the system, where it can (glibc): the next
+    window's memory is then its own."""
+    import ctypes
+
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
 class Memory:
     """What parameters, gradients and optimizers hold, and what forwards keep for backward."""
 
