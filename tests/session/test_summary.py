@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from advisor import wire
-from advisor.rules._examples import healthy_cpu
+from advisor.rules._examples import healthy_cpu, healthy_cuda
 from advisor.session import summary
 from advisor.session.life import LifeRecord
 from advisor.session.probe import FIRST
 from advisor.session.usage import SystemUsage
+from advisor.types import EpochEnd, Rate
 from advisor.types.measurement import UsagePoint
 
 from .windows import done, result
 
 WORKLOAD = healthy_cpu().workload
 HARDWARE = healthy_cpu().hardware
+RATE = Rate(value=1e9, basis="measured", source="a test")
+
+
+def life() -> LifeRecord:
+    return LifeRecord(number=0, started="2026-01-01T00:00:00+00:00")
 
 
 def counted(window: wire.WindowDone) -> summary.Counted:
@@ -106,10 +113,6 @@ def test_flops_are_a_rate_over_the_mean_update() -> None:
     assert compute.arithmetic_intensity == pytest.approx(100.0)
 
 
-def life() -> LifeRecord:
-    return LifeRecord(number=0, started="2026-01-01T00:00:00+00:00")
-
-
 def test_processes_and_threads_are_the_most_within_the_window() -> None:
     life = LifeRecord(number=0, started="")
     life.usage += [
@@ -118,3 +121,105 @@ def test_processes_and_threads_are_the_most_within_the_window() -> None:
     ]
     found = summary.system(counted(done(FIRST, [0.1] * 20, start_s=5.0)), life)
     assert (found.processes, found.threads) == (3, 7)
+
+
+def loading(**sums: Any) -> wire.WindowDone:
+    """Fifty updates of two micro-steps in 5 s, with what two workers did meanwhile."""
+    found = {"batches": 100, "samples": 800, "workers": 2, "fetch_s": 4.0, "fetch_cpu_s": 3.0, "collate_s": 1.0, **sums}
+    return replace(done(FIRST, [0.1] * 50, micro_steps=2), loader=wire.LoaderSums(**found))
+
+
+def test_loader_times_are_those_of_an_update() -> None:
+    drained = done("loader_alone", [], extra={"batches": 40, "seconds": 2.0})
+    found = summary.loader_times(
+        counted(loading()), result((wire.Window(id="loader_alone", kind="drain"), drained, 0)), WORKLOAD
+    )
+    assert found is not None
+    assert (found.fetch_s, found.fetch_cpu_s, found.collate_s) == pytest.approx((0.08, 0.06, 0.02))
+    assert found.worker_cpus == pytest.approx(4.0 / 5.0)
+    assert found.alone_s == pytest.approx(2 * 0.05)
+
+
+def test_what_workers_hide_is_none_and_never_zero() -> None:
+    found = summary.loader_times(counted(loading(fetch_s=None, fetch_cpu_s=None)), result(), WORKLOAD)
+    assert found is not None
+    assert (found.fetch_s, found.worker_cpus, found.alone_s) == (None, None, None)
+
+
+def test_without_a_training_loader_there_are_no_loader_times() -> None:
+    assert summary.loader_times(counted(loading()), result(), replace(WORKLOAD, loaders=())) is None
+    assert summary.loader_times(counted(done(FIRST, [0.1] * 50)), result(), WORKLOAD) is None
+
+
+def test_epochs_that_ended_in_the_window_are_averaged() -> None:
+    window = replace(done(FIRST, [0.1] * 50), loader=wire.LoaderSums(batches=50, samples=400, workers=2, restarts=2))
+    window.off_step_s["loader_restart"] = [0.5] + [0.0] * 24 + [0.7] + [0.0] * 24
+    found = summary.epoch_end(counted(window), result(), WORKLOAD)
+    assert (found.seen, found.forced) == (True, False)
+    assert found.seconds == {"loader_restart": pytest.approx(0.6)}
+
+
+def test_the_first_epochs_start_alone_is_no_epochs_end() -> None:
+    window = replace(done(FIRST, [0.1] * 50), loader=wire.LoaderSums(batches=50, samples=400, workers=2, restarts=1))
+    assert not summary.epoch_end(counted(window), result(), WORKLOAD).seen
+
+
+def test_a_restart_is_a_share_of_an_epoch_of_the_scripts_own_length() -> None:
+    workload = replace(WORKLOAD, loaders=(replace(WORKLOAD.loaders[0], length_batches=20),))
+    ending = EpochEnd(seen=True, seconds={"loader_restart": 1.0})
+    found = summary.restarts(counted(done(FIRST, [0.1] * 50, micro_steps=2)), ending, workload)
+    assert found is not None
+    assert (found.updates_per_epoch, found.seconds_per_restart) == (10.0, 1.0)
+    assert found.share == pytest.approx(0.5)
+
+
+def test_the_peak_on_a_cpu_is_the_most_the_host_held() -> None:
+    window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5, 9, 7])
+    record = life()
+    record.facts = wire.Facts(rank=0, workload={}, memory={"parameters_bytes": 3, "host_peak_bytes": 11})
+    found = summary.memory(result((wire.Window(id=FIRST), window, 0)), record, HARDWARE, WORKLOAD)
+    assert (found.peak_bytes, found.host_peak_bytes, found.parameters_bytes) == (11, 11, 3)
+
+
+def test_the_peak_on_an_accelerator_is_the_devices() -> None:
+    evidence = healthy_cuda()
+    window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5], device_peak_bytes=90, device_reserved_bytes=120)
+    found = summary.memory(result((wire.Window(id=FIRST), window, 0)), life(), evidence.hardware, evidence.workload)
+    assert (found.peak_bytes, found.reserved_bytes, found.host_peak_bytes) == (90, 120, 5)
+    assert found.limit_bytes == evidence.hardware.accelerators[0].memory_bytes
+
+
+def test_memory_that_grows_a_little_is_not_confirmed() -> None:
+    grows = replace(done(FIRST, [0.1] * 100), rss_bytes=[2**30 + step * 2**15 for step in range(100)])
+    memory = summary.memory(result((wire.Window(id=FIRST), grows, 0)), life(), HARDWARE, WORKLOAD)
+    assert not memory.creep_confirmed
+    assert memory.creep_bytes_per_update == pytest.approx(2**15, rel=0.05)
+
+
+@pytest.mark.parametrize(("moved", "bound"), [(10_000, "compute"), (1_000_000, "memory")])
+def test_the_roofline_says_what_bounds(moved: int, bound: str) -> None:
+    hardware = replace(HARDWARE, cpu_peak_flops={"fp32": RATE}, cpu_memory_bandwidth=replace(RATE, value=1e8))
+    trace = done("trace", [0.3], extra={"flops_per_update": 1_000_000, "bytes_per_update": moved})
+    compute = summary.compute(
+        result((wire.Window(id="trace"), trace, 0)), counted(done(FIRST, [0.1] * 50)), hardware, WORKLOAD
+    )
+    assert compute.roofline_bound == bound
+    assert compute.peak_fraction == pytest.approx(1e7 / 1e9)
+
+
+def test_products_in_tf32_have_its_peak() -> None:
+    evidence = healthy_cuda(workload={"flags": {"autocast_dtype": None, "matmul_precision": "high"}})
+    compute = summary.compute(result(), counted(done(FIRST, [0.1] * 50)), evidence.hardware, evidence.workload)
+    assert compute.peak_dtype == "tf32"
+
+
+def test_a_single_update_has_a_rate_and_no_interval() -> None:
+    steps = summary.steps(counted(done(FIRST, [0.5], samples=10, micro_steps=4)))
+    assert (steps.samples_per_s, steps.low, steps.high) == (20.0, None, None)
+    assert steps.micro_steps_per_update == 4
+
+
+def test_the_training_processs_own_cpus_are_told() -> None:
+    window = replace(done(FIRST, [0.1] * 20), cpu_s=3.0, gc_s=0.5, gc_collections=40)
+    found = summary.system(counted(window), life())
+    assert (found.main_cpus, found.gc_fraction, found.gc_collections_per_update) == pytest.approx((1.5, 0.25, 2.0))
