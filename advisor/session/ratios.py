@@ -57,12 +57,21 @@ def overhead(result: SessionResult) -> Overhead:
     )
 
 
-def speedup(result: SessionResult, ids: Collection[str], epoch_samples: int | None) -> Ratio | None:
+def speedup(
+    result: SessionResult, ids: Collection[str], epoch_samples: int | None, *, across_lives: bool = False
+) -> Ratio | None:
     """Samples a second of these windows over those of their neighbours as written, in the same life.
 
     What starting the loader's workers costs is charged once an epoch (`epoch_samples` long), where a window saw it.
+    `across_lives` is for settings that need a life of their own: their neighbours are in the lives before and after.
     """
-    logs, errors = _log_ratios(result, lambda done: done.id in ids, rate=_log_sample_rate, epoch_samples=epoch_samples)
+    logs, errors = _log_ratios(
+        result,
+        lambda done: done.id in ids,
+        rate=_log_sample_rate,
+        epoch_samples=epoch_samples,
+        across_lives=across_lives,
+    )
     if not logs:
         return None
     value, low, high = _interval(logs, errors)
@@ -111,8 +120,10 @@ def _is_base(done: wire.WindowDone) -> bool:
     return done.id.startswith("base")
 
 
-def _comparable(done: wire.WindowDone, result: SessionResult, life: int) -> bool:
-    return _is_base(done) and result.life_of[done.id] == life and len(done.wall_s) >= LEAST_UPDATES
+def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None) -> bool:
+    """In that life; None is any."""
+    alike = life is None or result.life_of[done.id] == life
+    return _is_base(done) and alike and len(done.wall_s) >= LEAST_UPDATES
 
 
 def _log_ratios(
@@ -121,6 +132,7 @@ def _log_ratios(
     *,
     rate: Rate,
     epoch_samples: int | None = None,
+    across_lives: bool = False,
 ) -> tuple[list[float], list[float]]:
     """Log speed-ups of the chosen windows over the base windows beside them in the same life, with standard errors."""
     windows = _ordered(result)
@@ -128,7 +140,7 @@ def _log_ratios(
     for position, done in enumerate(windows):
         if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
             continue
-        life = result.life_of[done.id]
+        life = None if across_lives else result.life_of[done.id]
         bases = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, life)]
         before = [base for at, base in bases if at < position][-NEIGHBOURS:]
         after = [base for at, base in bases if at > position][:NEIGHBOURS]

@@ -227,3 +227,13 @@ def test_a_window_shorter_than_an_epoch_is_charged_nothing() -> None:
     found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=161)
     assert found is not None
     assert found.speedup == pytest.approx(2.0)
+
+
+def test_a_life_of_its_own_is_compared_with_the_lives_around_it() -> None:
+    window = wire.Window(id="bigger")
+    windows = [("base before", 2.0, 0), ("bigger", 1.0, 1), ("base after", 2.0, 2)]
+    found = result(*((replace(window, id=name), done(name, [wall] * 8), life) for name, wall, life in windows))
+    assert ratios.speedup(found, {"bigger"}, None) is None
+    across = ratios.speedup(found, {"bigger"}, None, across_lives=True)
+    assert across is not None
+    assert across.speedup == pytest.approx(2.0)
