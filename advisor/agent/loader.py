@@ -6,10 +6,12 @@ wrapped. This is the face that the rest of the agent uses; `loader_patch` wraps,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any, Callable
 
 from . import loader_patch
@@ -42,6 +44,9 @@ class LoaderHooks:
         self.register = self._deliveries.register
         """What the loaders are for; on the hot path it is told of forwards without a detour."""
         self._patches = Patches()
+        self._set_by: dict[str, dict[str, Any]] = {}
+        """Who set what by `adjust`; of two that set the same, the later one has its way."""
+        self._holding_back = False
 
     # --- installing -------------------------------------------------------------------------------------------------
 
@@ -145,7 +150,7 @@ class LoaderHooks:
 
     def batch_size(self) -> int:
         """Micro batch of the training loader as it is set now. Raises Refused where there is none."""
-        size = self._deliveries.switch.wanted.get("batch_size")
+        size = self._adjusted().get("batch_size")
         if size is None and self.train is not None:
             size = self.train.facts["batch_size"]
         if size is None:
@@ -209,10 +214,44 @@ class LoaderHooks:
                 "share it out by torch.utils.data.get_worker_info()"
             )
 
-    def adjust(self, **settings: Any) -> None:
-        """As `switch`, but what is not named stays as it is set now; None is as written."""
-        wanted = {**self._deliveries.switch.wanted, **settings}
-        self.switch(**{name: value for name, value in wanted.items() if value is not None})
+    def adjust(self, by: str = "", **settings: Any) -> None:
+        """As `switch`, but what is not named stays as it is set now, and so does what others have set; None gives up
+        what `by` had set."""
+        if self._deliveries.late_refusal is not None:
+            self._set_by.clear()  # the loader is as written since then
+        before = dict(self._set_by)
+        mine = {**self._set_by.pop(by, {}), **settings}
+        self._set_by[by] = {name: value for name, value in mine.items() if value is not None}
+        if self._holding_back:
+            return
+        try:
+            self._switch_to_adjusted()
+        except Refused:
+            self._set_by = before
+            raise
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is adjusted inside is switched to at once, at the end: each switch starts the workers anew, and one
+        setting may need the other. Nothing is switched where an exception ends it."""
+        outermost, self._holding_back = not self._holding_back, True
+        try:
+            yield
+        finally:
+            self._holding_back = not outermost
+        if outermost:
+            self._switch_to_adjusted()
+
+    def _switch_to_adjusted(self) -> None:
+        wanted = self._adjusted()
+        if wanted != self._deliveries.switch.wanted:
+            self.switch(**wanted)
+
+    def _adjusted(self) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for settings in self._set_by.values():
+            merged.update(settings)
+        return merged
 
     def drain(self, seconds: float, max_batches: int, num_workers: int | None = None) -> dict[str, Any]:
         """The training loader read beside the script for about so many seconds, with no compute (see `drain.drain`).

@@ -37,6 +37,11 @@ def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
     return wrong
 
 
+def truth(value: Any) -> str | None:
+    """A check for `Knob.wrong`: only true and false."""
+    return None if isinstance(value, bool) else f"{value!r} is neither true nor false"
+
+
 @dataclass(frozen=True)
 class Knob:
     """`apply` and `restore` run in the script's process, between two updates; `values` and `tier` in the controller."""
@@ -50,7 +55,7 @@ class Knob:
     apply: Callable[[Any, Any], None]
     """(bench, value); raises Refused with a reason where this script cannot take it."""
     restore: Callable[[Any], None]
-    """(bench): the script as written again."""
+    """(bench): the script as written again; harmless where nothing, or only a part, was applied."""
     wrong: Callable[[Any], str | None] = _nothing_wrong
     """(value): why it can be none of this knob's, wherever it comes from; None where it can."""
     after_first_update: bool = False

@@ -48,11 +48,11 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
 
 
 def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust(batch_size=bench.micro_batch_of(value))
+    bench.loaders.adjust("global_batch", batch_size=bench.micro_batch_of(value))
 
 
 def _restore(bench: Any) -> None:
-    bench.loaders.adjust(batch_size=None)
+    bench.loaders.adjust("global_batch", batch_size=None)
 
 
 def rate_rule(workload: Workload) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, whole_number
+from ._loader import NO_LOADER, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -16,7 +17,7 @@ MOST_WORKERS = 16
 def _values(hardware: Hardware, workload: Workload) -> Values:
     loader = workload.train_loader
     if loader is None:
-        return Values(why_closed="no DataLoader feeds the updates")
+        return Values(why_closed=NO_LOADER)
     if loader.iterable:
         return Values(
             why_closed="the dataset is iterable: unless it shards itself, every worker would deliver all of it again"
@@ -28,25 +29,12 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     return Values(values=values, why=f"{hardware.cpu.usable_cpus:g} CPUs can be used, {loader.num_workers} as written")
 
 
-def _tier(_hardware: Hardware, workload: Workload) -> str:
-    """Each worker has a random state of its own: only a dataset that draws nothing gives the same samples."""
-    return "exact" if workload.facts.get("dataset_draws") == "no" else "resampled"
-
-
 def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust(num_workers=value, **_fitting(bench, value))
+    bench.loaders.adjust("num_workers", num_workers=value)
 
 
 def _restore(bench: Any) -> None:
-    bench.loaders.adjust(num_workers=None, prefetch_factor=None, persistent_workers=None)
-
-
-def _fitting(bench: Any, value: Any) -> dict[str, Any]:
-    """Without workers, what the script wrote for its workers has no meaning."""
-    record = bench.loaders.train
-    if value or record is None:
-        return {}
-    return {"persistent_workers": False} if record.facts["persistent_workers"] else {}
+    bench.loaders.adjust("num_workers", num_workers=None)
 
 
 KNOB = Knob(
@@ -54,7 +42,7 @@ KNOB = Knob(
     title="processes that fetch batches",
     scope="live",
     values=_values,
-    tier=_tier,
+    tier=workers_tier,
     apply=_apply,
     restore=_restore,
     wrong=whole_number(0, 1024),

@@ -22,11 +22,11 @@ def _applies(workload: Workload) -> str | None:
 
 
 def _enter(bench: Any) -> None:
-    bench.loaders.adjust(batch_size=2 * bench.loaders.batch_size())
+    bench.loaders.adjust("micro_batch_doubled", batch_size=2 * bench.loaders.batch_size())
 
 
 def _leave(bench: Any) -> None:
-    bench.loaders.adjust(batch_size=None)
+    bench.loaders.adjust("micro_batch_doubled", batch_size=None)
 
 
 WHAT_IF = WhatIf(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,9 @@ class Loaders:
         return self.in_flight
 
     def end_epoch_now(self) -> None: ...
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 class Instruments:

@@ -425,3 +425,52 @@ def _worker_ids() -> list[int]:
     import multiprocessing
 
     return sorted(child.pid or 0 for child in multiprocessing.active_children())
+
+
+def adjusted(loop: Loop, loader: Any = None) -> Any:
+    """An iterator in use, so that settings are carried out at once."""
+    iterator = iter(loader if loader is not None else shuffled(400))
+    next(iterator)
+    loop.step()
+    return iterator
+
+
+def wanted(loop: Loop) -> dict[str, Any]:
+    return loop.hooks._deliveries.switch.wanted
+
+
+def test_giving_up_one_setting_leaves_what_another_has_set(loop: Loop) -> None:
+    _keep = adjusted(loop)
+    loop.hooks.adjust("a", num_workers=1)
+    loop.hooks.adjust("b", batch_size=8)
+    loop.hooks.adjust("a", num_workers=None)
+    assert wanted(loop) == {"batch_size": 8}
+
+
+def test_of_two_that_set_the_same_the_first_has_its_way_again_once_the_second_gives_up(loop: Loop) -> None:
+    _keep = adjusted(loop)
+    loop.hooks.adjust("a", batch_size=8)
+    loop.hooks.adjust("b", batch_size=2)
+    both = wanted(loop)
+    loop.hooks.adjust("b", batch_size=None)
+    assert [both, wanted(loop)] == [{"batch_size": 2}, {"batch_size": 8}]
+
+
+def test_settings_that_need_each_other_can_be_set_and_given_up_in_any_order(loop: Loop) -> None:
+    _keep = adjusted(loop)
+    with loop.hooks.together():
+        loop.hooks.adjust("prefetch_factor", prefetch_factor=4)
+        loop.hooks.adjust("num_workers", num_workers=1)
+    set_together = wanted(loop)
+    with loop.hooks.together():
+        loop.hooks.adjust("num_workers", num_workers=None)
+        loop.hooks.adjust("prefetch_factor", prefetch_factor=None)
+    assert [set_together, wanted(loop)] == [{"prefetch_factor": 4, "num_workers": 1}, {}]
+
+
+def test_a_setting_that_is_refused_is_not_tried_again_with_the_next(loop: Loop) -> None:
+    _keep = adjusted(loop)
+    with pytest.raises(Refused):
+        loop.hooks.adjust("prefetch_factor", prefetch_factor=4)
+    loop.hooks.adjust("batch_size", batch_size=8)
+    assert wanted(loop) == {"batch_size": 8}

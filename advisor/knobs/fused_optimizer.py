@@ -1,0 +1,60 @@
+"""The optimizer's step in one kernel (`fused`), or in one call for all tensors (`foreach`), not tensor by tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+FORMS = ("fused", "foreach")
+
+
+def _values(_hardware: Hardware, workload: Workload) -> Values:
+    optimizer = workload.main_optimizer
+    if optimizer is None:
+        return Values(why_closed="no optimizer was seen to step")
+    name = optimizer.class_name
+    if optimizer.fused is None and optimizer.foreach is None:
+        return Values(why_closed=f"{name} has neither a fused nor a foreach form")
+    if optimizer.fused:
+        return Values(why_closed=f"{name} is fused already")
+    values = [form for form in FORMS if getattr(optimizer, form) is False]
+    if not values:
+        return Values(why_closed=f"{name} has no fused form, and steps all tensors in one call (foreach) already")
+    now = "in one call for all" if optimizer.foreach else "one by one"
+    return Values(values=tuple(values), why=f"{name} steps {optimizer.tensors} tensors {now}")
+
+
+def _tier(_hardware: Hardware, workload: Workload) -> str:
+    """foreach is the loop over tensors bit for bit; fused rounds otherwise."""
+    optimizer = workload.main_optimizer
+    return "exact" if optimizer is not None and optimizer.fused is None else "numerics"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.optimizer_form.set(value)
+
+
+def _restore(bench: Any) -> None:
+    bench.optimizer_form.restore()
+
+
+def _wrong(value: Any) -> str | None:
+    return None if value in FORMS else f"{value!r} is none of {', '.join(FORMS)}"
+
+
+KNOB = Knob(
+    id="fused_optimizer",
+    title="form of the optimizer's step",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=_wrong,
+    after_first_update=True,
+    changes="Losses differ in their last digits with fused, not with foreach; foreach takes memory for the step.",
+)

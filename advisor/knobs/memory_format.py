@@ -1,0 +1,63 @@
+"""Weights of convolutions with their channels last (`torch.channels_last`): what fast convolutions work in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values
+from ._layers import convolutions
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+CHANNELS_LAST = "channels_last"
+
+
+def _values(_hardware: Hardware, workload: Workload) -> Values:
+    count = convolutions(workload)
+    if not count:
+        return Values(why_closed="the model has no 2-D convolutions")
+    with_format = [model for model in workload.models if model.channels_last is not None]
+    if not with_format:
+        return Values(why_closed=f"the kernels of the {count} convolutions are 1 × 1: they are in both formats at once")
+    if all(model.channels_last for model in with_format):
+        return Values(why_closed="the weights are in channels_last already")
+    compiled = next((model.class_name for model in with_format if model.compiled), None)
+    if compiled is not None:
+        return Values(why_closed=f"{compiled} is compiled: the compiler chooses the format of its convolutions itself")
+    spread = next((model.class_name for model in with_format if model.distributed), None)
+    if spread is not None:
+        return Values(
+            why_closed=f"{spread} is wrapped for several processes: its weights lie in buffers of the wrapper"
+        )
+    return Values(values=(CHANNELS_LAST,), why=f"{count} convolutions in the default format")
+
+
+def _tier(_hardware: Hardware, _workload: Workload) -> str:
+    return "numerics"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.memory_format.set(value)
+
+
+def _restore(bench: Any) -> None:
+    bench.memory_format.restore()
+
+
+def _wrong(value: Any) -> str | None:
+    return None if value == CHANNELS_LAST else f"{value!r} is not {CHANNELS_LAST}"
+
+
+KNOB = Knob(
+    id="memory_format",
+    title="order of a convolution's weights",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=_wrong,
+    after_first_update=True,
+    changes="Losses may differ in their last digits; a forward that flattens with `view` needs `reshape`.",
+)

@@ -1,0 +1,50 @@
+"""Workers that stay from epoch to epoch, where torch would start new ones: short epochs gain most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values, truth
+from ._loader import NO_LOADER, NO_WORKERS, workers_tier
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+
+def _values(_hardware: Hardware, workload: Workload) -> Values:
+    loader = workload.train_loader
+    if loader is None:
+        return Values(why_closed=NO_LOADER)
+    if not loader.num_workers:
+        return Values(why_closed=f"{NO_WORKERS}: there is none to stay")
+    if loader.persistent_workers:
+        return Values(why_closed=f"the {loader.num_workers} workers stay from epoch to epoch already")
+    starts = int(workload.facts.get("loader_starts", "0"))
+    if loader.length_batches is None and starts < 2:
+        return Values(why_closed="the loader says no length, and no second epoch of it was seen")
+    return Values(
+        values=(True,),
+        why=f"{loader.num_workers} workers are started anew every "
+        + (f"{loader.length_batches} batches" if loader.length_batches is not None else "epoch"),
+    )
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.loaders.adjust("persistent_workers", persistent_workers=value)
+
+
+def _restore(bench: Any) -> None:
+    bench.loaders.adjust("persistent_workers", persistent_workers=None)
+
+
+KNOB = Knob(
+    id="persistent_workers",
+    title="workers stay from epoch to epoch",
+    scope="live",
+    values=_values,
+    tier=workers_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=truth,
+    changes="Workers keep their memory between epochs, during the evaluation too.",
+)

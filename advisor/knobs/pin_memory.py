@@ -1,0 +1,53 @@
+"""Batches in page-locked memory, which a device copies from faster and beside its work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values, truth
+from ._loader import NO_LOADER, workers_tier
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+PINNING_DEVICES = ("cuda", "xpu")
+"""Device types whose copies gain by it; torch does not pin for the others."""
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    loader = workload.train_loader
+    if loader is None:
+        return Values(why_closed=NO_LOADER)
+    if workload.device not in PINNING_DEVICES:
+        found = f"{len(hardware.accelerators)} in the machine" if hardware.accelerators else "the machine has none"
+        return Values(why_closed=f"the training runs on {workload.device}: no batch goes to an accelerator ({found})")
+    if loader.pin_memory:
+        return Values(why_closed="batches are pinned already (pin_memory=True)")
+    return Values(values=(True,), why=f"batches go to {workload.device} from pageable memory")
+
+
+def _tier(hardware: Hardware, workload: Workload) -> str:
+    """The same batches; but where workers draw random numbers, switching starts them anew."""
+    loader = workload.train_loader
+    return workers_tier(hardware, workload) if loader is not None and loader.num_workers else "exact"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.loaders.adjust("pin_memory", pin_memory=value)
+
+
+def _restore(bench: Any) -> None:
+    bench.loaders.adjust("pin_memory", pin_memory=None)
+
+
+KNOB = Knob(
+    id="pin_memory",
+    title="batches in page-locked memory",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=truth,
+    changes="Batches in flight lie in memory that cannot be swapped out.",
+)

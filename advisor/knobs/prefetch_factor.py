@@ -1,0 +1,75 @@
+"""How many batches each worker fetches ahead: more even out batches that take unequally long, and take memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values, whole_number
+from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, workers_tier
+
+if TYPE_CHECKING:
+    from ..types import Hardware, LoaderFacts, Workload
+
+CANDIDATES = (4, 8, 16)
+"""Doublings of torch's own 2; what still waits with 16 batches ahead has too little work done, not too late."""
+MEMORY_FRACTION = 0.25
+"""Of the free memory (shared memory where it is smaller) that batches in flight may take."""
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    loader = workload.train_loader
+    if loader is None:
+        return Values(why_closed=NO_LOADER)
+    if not loader.num_workers:
+        return Values(why_closed=f"{NO_WORKERS}: nobody fetches ahead")
+    written = loader.prefetch_factor or 2
+    larger = [value for value in CANDIDATES if value > written]
+    if not larger:
+        return Values(why_closed=f"each worker fetches {written} batches ahead already")
+    short = [value for value in larger if not _longer_than_epoch(loader, value)]
+    if not short:
+        return Values(
+            why_closed=f"an epoch has {loader.length_batches} batches, and {loader.num_workers} workers with "
+            f"{written} ahead hold {written * loader.num_workers} of them"
+        )
+    room = _room_bytes(hardware)
+    size = batch_bytes(workload) or 0
+    values = tuple(value for value in short if value * loader.num_workers * size <= room)
+    if not values:
+        return Values(
+            why_closed=f"{short[0]} batches ahead in each of {loader.num_workers} workers are "
+            f"{short[0] * loader.num_workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
+        )
+    return Values(values=values, why=f"{written} batches ahead in each of {loader.num_workers} workers as written")
+
+
+def _longer_than_epoch(loader: LoaderFacts, value: int) -> bool:
+    return loader.length_batches is not None and value * loader.num_workers > loader.length_batches
+
+
+def _room_bytes(hardware: Hardware) -> float:
+    memory = hardware.memory
+    free = min(memory.available_bytes, hardware.memory_limit_bytes)
+    shared = memory.shared_memory_free_bytes
+    return MEMORY_FRACTION * (free if shared is None else min(free, shared))
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.loaders.adjust("prefetch_factor", prefetch_factor=value)
+
+
+def _restore(bench: Any) -> None:
+    bench.loaders.adjust("prefetch_factor", prefetch_factor=None)
+
+
+KNOB = Knob(
+    id="prefetch_factor",
+    title="batches that each worker fetches ahead",
+    scope="live",
+    values=_values,
+    tier=workers_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=whole_number(1, 1024),
+    changes="So many more batches lie in memory at once; the samples are the same.",
+)

@@ -1,0 +1,60 @@
+"""Threads of torch's operators on the CPU (`torch.set_num_threads`): too many fight for CPUs, too few waste them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values, whole_number
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    if workload.device != "cpu":
+        return Values(why_closed=f"the training runs on {workload.device}: threads of the CPU's operators do little")
+    usable = max(1, math.floor(hardware.cpu.usable_cpus / workload.world_size))
+    now = workload.flags.num_threads
+    loader = workload.train_loader
+    workers = loader.num_workers if loader is not None else 0
+    cores = hardware.cpu.cores_physical or usable
+    # All that can be used; what the loader's workers leave; one a core; half; and one, which small operators like best.
+    wanted = [usable, usable - workers, cores, usable // 2, 1]
+    values = tuple(dict.fromkeys(value for value in wanted if 1 <= value <= usable and value != now))
+    if not values:
+        return Values(why_closed=f"{hardware.cpu.usable_cpus:g} CPU can be used, and {now} thread is set")
+    each = f" for {workload.world_size} processes" if workload.world_size > 1 else ""
+    return Values(values=values, why=f"{hardware.cpu.usable_cpus:g} CPUs can be used{each}, {now} threads are set")
+
+
+def _tier(_hardware: Hardware, _workload: Workload) -> str:
+    """Sums are cut into as many parts as there are threads: the rounding differs."""
+    return "numerics"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    import torch
+
+    bench.saved.setdefault("threads", torch.get_num_threads())
+    torch.set_num_threads(value)
+
+
+def _restore(bench: Any) -> None:
+    import torch
+
+    if "threads" in bench.saved:
+        torch.set_num_threads(bench.saved.pop("threads"))
+
+
+KNOB = Knob(
+    id="threads",
+    title="threads of torch's operators",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=whole_number(1, 4096),
+    changes="Losses may differ in their last digits.",
+)
