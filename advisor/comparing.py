@@ -5,29 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .errors import InterruptedByUserError, NothingMeasuredError, ScriptError, UsageError
+from .errors import InterruptedByUserError, UsageError
 from .progress import SILENT, Progress
-from .types import Command, VersionComparison, VersionRun
+from .types import Command, VersionComparison
 
 if TYPE_CHECKING:
     from .report import Comparison
-    from .session import Limits, SessionResult
     from .session.checkout import Checkout
-    from .session.isolation import Tier
+    from .session.race import Contender, Race
     from .session.rounds import Rounds
     from .store import RunFolder
     from .types.comparison import Side
 
 ROUNDS = 10
 BUDGET_S = 600.0
-LEAST_UPDATES = 5
-"""A process that counted fewer says nothing about speed."""
 COMPARISON_FILE = "comparison.json"
 
 
@@ -69,6 +66,7 @@ def compare_against(
     from . import command as commands
     from . import store
     from .session import Limits, checkout
+    from .session.race import Race
     from .session.rounds import run_rounds
 
     if rounds < 2:
@@ -82,19 +80,21 @@ def compare_against(
     ) as version:
         before = _in_version(wanted, version, ref)
         run = store.new_run(root, wanted.target)
-        race = _Race(
-            run=run,
-            sides={
-                "before": _Runner.of(before, isolation, root, version.environment),
-                "after": _Runner.of(wanted, isolation, root, {}),
-            },
+        sides = {
+            "before": _contender("before", before, isolation, root, version.environment),
+            "after": _contender("after", wanted, isolation, root, {}),
+        }
+        race = Race(
+            folder=run.path,
             limits=Limits.of(start_limit_s, no_progress_limit_s, None),
             trackers_offline=trackers_offline,
             progress=progress,
         )
         with store.disk_errors(run.path):
-            measured = run_rounds(race.measure, rounds=rounds, threshold=fail_below, budget_s=budget_s)
-        found = _result(measured, race, wanted, version, ref)
+            measured = run_rounds(
+                lambda side: race.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
+            )
+        found = _result(measured, race, run, sides["after"], version, ref)
         _store(found, run)
     progress.close()
     if measured.interrupted is not None:
@@ -121,122 +121,29 @@ def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
     return replace(built, interpreter=wanted.interpreter)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Runner:
-    """How one version is run."""
+def _contender(side: Side, command: Command, isolation: str, root: Path, environment: Mapping[str, str]) -> Contender:
+    from .session import isolation as isolations
+    from .session.race import Contender
 
-    command: Command
-    tier: Tier
-    environment: Mapping[str, str]
-
-    @classmethod
-    def of(cls, command: Command, isolation: str, root: Path, environment: Mapping[str, str]) -> _Runner:
-        from .session import isolation as isolations
-
-        tier = isolations.choose(isolation, project=Path(command.cwd), scratch=root / "scratch")
-        return cls(command=command, tier=tier, environment=environment)
-
-
-class _Race:
-    """Runs one fresh process at a time, each over the same updates."""
-
-    def __init__(
-        self,
-        *,
-        run: RunFolder,
-        sides: Mapping[Side, _Runner],
-        limits: Limits,
-        trackers_offline: bool,
-        progress: Progress,
-    ) -> None:
-        from .session.rounds import first_window
-
-        self.sides = sides
-        self.notes: list[str] = []
-        self.changed_files: list[str] = []
-        self.run = run
-        self._limits = limits
-        self._trackers_offline = trackers_offline
-        self._progress = progress
-        self._window = first_window()
-        self._number = 0
-
-    def measure(self, side: Side) -> VersionRun:
-        from .session.rounds import WINDOW, same_window
-        from .wire import WindowDone
-
-        self._number += 1
-        result = self._process(side)
-        self.changed_files += result.changed_files
-        self.notes += [note.text for life in result.lives for note in life.notes if note.kind == "network"]
-        if result.interrupted is not None:
-            raise result.interrupted
-        done = result.outcomes.get(WINDOW)
-        if not isinstance(done, WindowDone) or result.lives[-1].failure is not None:
-            raise self._failed(side, result)
-        if len(done.wall_s) < LEAST_UPDATES:
-            raise NothingMeasuredError(
-                f"{_NAMES[side]} made {len(done.wall_s)} updates after warm-up, at least {LEAST_UPDATES} are needed: "
-                "let the script train longer"
-            )
-        if self._number == 1:
-            self._window = same_window(done)
-        return self._counted(side, done.wall_s, done.samples)
-
-    def _process(self, side: Side) -> SessionResult:
-        from .session import Session
-        from .session.rounds import one_window
-
-        runner = self.sides[side]
-        folder = self.run.path / f"{self._number:02}-{side}"
-        folder.mkdir(mode=0o700)
-        session = Session(
-            command=runner.command,
-            folder=folder,
-            tier=runner.tier,
-            limits=self._limits,
-            loop_budget_s=float("inf"),
-            progress=self._progress,
-            trackers_offline=self._trackers_offline,
-            most_lives=1,
-            environment=runner.environment,
-        )
-        return session.run(one_window(self._window))
-
-    def _failed(self, side: Side, result: SessionResult) -> ScriptError | NothingMeasuredError:
-        life = result.lives[-1]
-        if life.failure is None:
-            return NothingMeasuredError(
-                f"{_NAMES[side]} ended after {life.updates} updates (exit code {life.exit_code}): too few to measure"
-            )
-        return ScriptError(f"{_NAMES[side]} failed: {life.failure.message}", stderr_tail=life.failure.stderr_tail)
-
-    def _counted(self, side: Side, wall_s: Sequence[float], samples: Sequence[int | None]) -> VersionRun:
-        from . import store
-
-        known = [count for count in samples if count is not None]
-        found = VersionRun(
-            side=side,
-            updates=len(wall_s),
-            seconds=sum(wall_s),
-            samples=sum(known) if len(known) == len(wall_s) else None,
-        )
-        record = {"side": side, "updates": found.updates, "seconds": found.seconds, "samples": found.samples}
-        store.append_record(self.run.path / "rounds.jsonl", record)
-        unit = "updates" if found.samples is None else "samples"
-        self._progress.note(
-            f"process {self._number}, {_NAMES[side]}: {found.rate(found.samples is not None):.3g} {unit}/s"
-        )
-        return found
+    return Contender(
+        name=_NAMES[side],
+        side=side,
+        command=command,
+        tier=isolations.choose(isolation, project=Path(command.cwd), scratch=root / "scratch"),
+        environment=environment,
+    )
 
 
 _NAMES: Mapping[Side, str] = {"before": "the version before", "after": "the working tree"}
 
 
-def _result(measured: Rounds, race: _Race, wanted: Command, version: Checkout, ref: str) -> VersionComparison:
+def _result(
+    measured: Rounds, race: Race, run: RunFolder, after: Contender, version: Checkout, ref: str
+) -> VersionComparison:
+    wanted = after.command
     return VersionComparison(
         advisor=__version__,
-        run_id=race.run.run_id,
+        run_id=run.run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=wanted,
         against=ref,
@@ -248,10 +155,10 @@ def _result(measured: Rounds, race: _Race, wanted: Command, version: Checkout, r
         threshold=measured.threshold,
         gate=measured.gate,
         rounds_to_decide=measured.rounds_to_decide,
-        isolation=race.sides["after"].tier.promise,
+        isolation=after.tier.promise,
         changed_files=tuple(dict.fromkeys(race.changed_files)),
         runs=tuple(measured.runs),
-        notes=tuple(dict.fromkeys((*_told(measured, wanted, version), *version.notes, *map(_network, race.notes)))),
+        notes=tuple(dict.fromkeys((*_told(measured, wanted, version), *version.notes, *map(_network, race.network)))),
     )
 
 

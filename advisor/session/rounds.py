@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from .. import stats, wire
 from ..errors import INTERRUPTIONS
 from ..types.comparison import GateStatus, Side, SpeedRatio, SpeedStatus, SpeedUnit, VersionRun
-from .session import Planner
+from .session import InLife, Planner
 
 LOOKS = (3, 5, 10)
 """After so many pairs the interval is looked at: a clear difference is decided by six processes."""
@@ -47,9 +47,15 @@ def first_window() -> wire.Window:
     )
 
 
-def same_window(first: wire.WindowDone) -> wire.Window:
-    """The updates that `first` counted, in another process: the same data, the same evaluations between them."""
+def same_window(first: wire.WindowDone, samples_per_update: int | None = None) -> wire.Window:
+    """The updates that `first` counted, in another process: the same data, the same evaluations between them.
+
+    With `samples_per_update` of its own it counts about as many samples.
+    """
     count = len(first.wall_s)
+    samples = [number for number in first.samples if number is not None]
+    if samples_per_update and len(samples) == count:
+        count = max(LEAST_UPDATES, round(sum(samples) / samples_per_update))
     return wire.Window(
         id=WINDOW,
         warm_up_updates=first.dropped_updates,
@@ -60,9 +66,9 @@ def same_window(first: wire.WindowDone) -> wire.Window:
     )
 
 
-def one_window(window: wire.Window) -> Planner:
+def one_window(windows: InLife) -> Planner:
     """The plan of one process."""
-    yield [window]
+    yield windows
 
 
 @dataclass(kw_only=True)

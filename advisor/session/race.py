@@ -1,0 +1,139 @@
+"""Fresh processes of a script in several forms, one at a time, each over the same updates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .. import store, wire
+from ..errors import NothingMeasuredError, ScriptError
+from ..progress import SILENT, Progress
+from ..types import Command, Config
+from ..types.comparison import Side, VersionRun
+from .isolation import Tier
+from .life import LifeRecord, Limits
+from .rounds import WINDOW, first_window, one_window, same_window
+from .session import AS_WRITTEN, InLife, Session, SessionResult, Setup
+
+LEAST_UPDATES = 5
+"""A process that counted fewer says nothing about speed."""
+PROCESSES_FILE = "rounds.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One form of the script, and how it is run."""
+
+    name: str
+    """In messages: "the version before"."""
+    side: Side
+    command: Command
+    tier: Tier
+    environment: Mapping[str, str] = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
+    setup: Setup = AS_WRITTEN
+    """What of `config` its process is begun with; the rest is set after the first update."""
+    samples_per_update: int | None = None
+    """Where it is not that of the others: fewer updates are counted then, over as many samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One fresh process, run to the end of its window."""
+
+    run: VersionRun
+    window: wire.WindowDone
+    life: LifeRecord
+
+
+class Race:
+    """Runs the processes; the first of them decides which updates all count."""
+
+    def __init__(
+        self, *, folder: Path, limits: Limits, trackers_offline: bool = True, progress: Progress = SILENT
+    ) -> None:
+        self.network: list[str] = []
+        """Where the script connects to."""
+        self.changed_files: list[str] = []
+        self.processes = 0
+        self._folder = folder
+        self._limits = limits
+        self._trackers_offline = trackers_offline
+        self._progress = progress
+        self._first: wire.WindowDone | None = None
+
+    def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
+        """Run one fresh process. Raises ScriptError where it fails, NothingMeasuredError where it trains too little,
+        and an interruption as it came; each names the contender."""
+        self.processes += 1
+        result = self._run(contender, seed)
+        self.changed_files += result.changed_files
+        self.network += [note.text for life in result.lives for note in life.notes if note.kind == "network"]
+        if result.interrupted is not None:
+            raise result.interrupted
+        life, done = result.lives[-1], result.outcomes.get(WINDOW)
+        if not isinstance(done, wire.WindowDone) or life.failure is not None:
+            raise _failed(contender.name, life, done)
+        if len(done.wall_s) < LEAST_UPDATES:
+            raise NothingMeasuredError(
+                f"{contender.name} made {len(done.wall_s)} updates after warm-up, at least {LEAST_UPDATES} are needed: "
+                "let the script train longer"
+            )
+        self._first = self._first or done
+        run = _counted(contender.side, done)
+        self._keep(contender, run, seed)
+        return Process(run=run, window=done, life=life)
+
+    def _run(self, contender: Contender, seed: int | None) -> SessionResult:
+        folder = self._folder / f"{self.processes:02}-{contender.side}"
+        folder.mkdir(mode=0o700)
+        session = Session(
+            command=contender.command,
+            folder=folder,
+            tier=contender.tier,
+            limits=self._limits,
+            loop_budget_s=float("inf"),
+            progress=self._progress,
+            trackers_offline=self._trackers_offline,
+            most_lives=1,
+            environment=contender.environment,
+            seed=seed,
+        )
+        window = first_window() if self._first is None else same_window(self._first, contender.samples_per_update)
+        plan = InLife(windows=[replace(window, config=contender.config.as_dict())], setup=contender.setup)
+        return session.run(one_window(plan))
+
+    def _keep(self, contender: Contender, run: VersionRun, seed: int | None) -> None:
+        record: dict[str, object] = {
+            "side": run.side,
+            "updates": run.updates,
+            "seconds": run.seconds,
+            "samples": run.samples,
+        }
+        if contender.config.settings:
+            record["config"] = contender.config.as_dict()
+        store.append_record(self._folder / PROCESSES_FILE, {**record, "seed": seed})
+        unit = "updates" if run.samples is None else "samples"
+        rate = run.rate(run.samples is not None)
+        self._progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
+
+
+def _counted(side: Side, done: wire.WindowDone) -> VersionRun:
+    known = [count for count in done.samples if count is not None]
+    return VersionRun(
+        side=side,
+        updates=len(done.wall_s),
+        seconds=sum(done.wall_s),
+        samples=sum(known) if len(known) == len(done.wall_s) else None,
+    )
+
+
+def _failed(name: str, life: LifeRecord, outcome: object) -> ScriptError | NothingMeasuredError:
+    if life.failure is not None:
+        return ScriptError(f"{name} failed: {life.failure.message}", stderr_tail=life.failure.stderr_tail)
+    if isinstance(outcome, wire.WindowRefused):
+        return ScriptError(f"{name} failed: {outcome.message}")
+    return NothingMeasuredError(
+        f"{name} ended after {life.updates} updates (exit code {life.exit_code}): too few to measure"
+    )
