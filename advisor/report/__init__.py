@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .json_contract import profile_json
     from .live import LiveProgress
     from .terminal import render_profile
-    from .tuning import render_tune, tune_json
+    from .tuning import render_tune
+    from .tuning_html import tune_fragment, tune_page
+    from .tuning_json import recommendation_json, tune_json
     from .verdict import Verdict, verdict_of
     from .versions import render_versions, versions_json
 
@@ -26,11 +28,14 @@ __all__ = [
     "compare_profiles",
     "comparison_json",
     "profile_json",
+    "recommendation_json",
     "render_comparison",
     "render_profile",
     "render_tune",
     "render_versions",
+    "tune_fragment",
     "tune_json",
+    "tune_page",
     "verdict_of",
     "versions_json",
 ]
@@ -44,11 +49,14 @@ _HOME = {
     "compare_profiles": "compare",
     "comparison_json": "compare",
     "profile_json": "json_contract",
+    "recommendation_json": "tuning_json",
     "render_comparison": "compare",
     "render_profile": "terminal",
     "render_tune": "tuning",
     "render_versions": "versions",
-    "tune_json": "tuning",
+    "tune_fragment": "tuning_html",
+    "tune_json": "tuning_json",
+    "tune_page": "tuning_html",
     "verdict_of": "verdict",
     "versions_json": "versions",
 }

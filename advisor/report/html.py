@@ -5,6 +5,7 @@ Everything that comes from the script is text to the template, which escapes it;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,25 @@ class View:
 
 def as_page(profile: Profile) -> str:
     """The whole page: one file that asks nothing of the network."""
-    return _render("page.html.jinja", profile)
+    return page("fragment.html.jinja", _view(profile))
 
 
 def as_fragment(profile: Profile) -> str:
     """The same without `<html>`, for a notebook; its styles touch nothing outside it."""
-    return _render("fragment.html.jinja", profile)
+    return fragment("fragment.html.jinja", _view(profile))
 
 
-def _render(template: str, profile: Profile) -> str:
+def page(body: str, view: object) -> str:
+    """A page around the template `body`, which shows `view`; `view.title` is the page's."""
+    return _rendered("page.html.jinja", view=view, body=body)
+
+
+def fragment(body: str, view: object) -> str:
+    """The template alone."""
+    return _rendered(body, view=view)
+
+
+def _rendered(template: str, **content: object) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -64,7 +75,7 @@ def _render(template: str, profile: Profile) -> str:
         undefined=jinja2.StrictUndefined,
     )
     style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(view=_view(profile), style=style)
+    return environment.get_template(template).render(style=style, **content)
 
 
 def _view(profile: Profile) -> View:
@@ -84,15 +95,25 @@ def _view(profile: Profile) -> View:
         phases=_phases(profile),
         off_step=_off_step(profile),
         findings=[_finding(finding, profile) for finding in profile.findings],
-        pictures=[
-            {"title": one.title, "svg": Markup(one.svg), "caption": one.caption, "wide": one.wide}
-            for one in drawn
-            if isinstance(one, pictures.Picture)
-        ],
-        missing="; ".join(f"{one.title.lower()} ({one.why})" for one in drawn if isinstance(one, pictures.Missing)),
+        pictures=shown(drawn),
+        missing=not_drawn(drawn),
         lines=_lines(profile),
         facts=_facts(profile),
     )
+
+
+def shown(drawn: Sequence[pictures.Drawn]) -> list[dict[str, Any]]:
+    """The pictures that could be drawn, as the template takes them."""
+    return [
+        {"title": one.title, "svg": Markup(one.svg), "caption": one.caption, "wide": one.wide}
+        for one in drawn
+        if isinstance(one, pictures.Picture)
+    ]
+
+
+def not_drawn(drawn: Sequence[pictures.Drawn]) -> str:
+    """The others, and why."""
+    return "; ".join(f"{one.title.lower()} ({one.why})" for one in drawn if isinstance(one, pictures.Missing))
 
 
 def _figures(profile: Profile) -> list[dict[str, str]]:
@@ -104,22 +125,23 @@ def _figures(profile: Profile) -> list[dict[str, str]]:
         ("samples/s", steps.samples_per_s) if steps.samples_per_s is not None else ("updates/s", steps.updates_per_s)
     )
     figures = [
-        _figure("An update takes", words.duration(steps.mean_s), f"median {words.duration(steps.median_s)}"),
-        _figure(
+        figure("An update takes", words.duration(steps.mean_s), f"median {words.duration(steps.median_s)}"),
+        figure(
             "Throughput", f"{words.number(rate)} {unit}", f"95% interval {span}" if span else "no interval: few updates"
         ),
     ]
     if memory is not None and memory.peak_bytes is not None:
         limit = f"of {words.size(memory.limit_bytes)}" if memory.limit_bytes else ""
-        figures.append(_figure("Peak memory", words.size(memory.peak_bytes), limit))
+        figures.append(figure("Peak memory", words.size(memory.peak_bytes), limit))
     if compute is not None and compute.achieved_flops_per_s is not None:
         share = compute.peak_fraction
         detail = "peak not known" if share is None else f"{words.percent(share)} of the {compute.peak_dtype or ''} peak"
-        figures.append(_figure("Arithmetic", words.rate(compute.achieved_flops_per_s, "FLOP/s"), detail))
+        figures.append(figure("Arithmetic", words.rate(compute.achieved_flops_per_s, "FLOP/s"), detail))
     return figures
 
 
-def _figure(name: str, value: str, detail: str) -> dict[str, str]:
+def figure(name: str, value: str, detail: str) -> dict[str, str]:
+    """One of the large numbers at the top."""
     return {"name": name, "value": value, "detail": detail}
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..types import PROFILE_VERSION, Compute, Finding, MemoryUse, Profile, Steps
+from ..types import PROFILE_VERSION, Command, Compute, Finding, MemoryUse, Profile, Steps
 
 _STEPS = (
     "updates",
@@ -40,7 +40,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
     """The profile as a dict for `json.dumps(…, allow_nan=False)`; `failure` is there only where there was one."""
     document: dict[str, Any] = {
         "version": PROFILE_VERSION,
-        "command": {**_fields(profile.command), "display": profile.command.display},
+        "command": command_json(profile.command),
         "environment": profile.environment,
         "hardware": _fields(profile.hardware),
         "isolation": _fields(profile.isolation),
@@ -54,7 +54,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
             {"name": what_if.name, "speedup": what_if.speedup, "low": what_if.low, "high": what_if.high}
             for what_if in profile.what_ifs
         ],
-        "findings": [_finding(finding) for finding in profile.findings],
+        "findings": [finding_json(finding) for finding in profile.findings],
         "abstained": [_fields(abstention) for abstention in profile.abstained],
         "overhead_fraction": profile.overhead.fraction,
     }
@@ -88,7 +88,13 @@ def _chosen(value: Steps | MemoryUse | Compute | None, names: tuple[str, ...]) -
     return None if value is None else {name: getattr(value, name) for name in names}
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def command_json(command: Command) -> dict[str, Any]:
+    """With the words as they are typed."""
+    return {**_fields(command), "display": command.display}
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """As every command with findings prints one."""
     return {
         "rule": finding.rule,
         "severity": finding.severity,

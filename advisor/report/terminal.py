@@ -59,7 +59,7 @@ def print_safely(parts: list[RenderableType], console: Console) -> None:
 def _parts(profile: Profile) -> Iterator[RenderableType]:
     verdict = verdict_of(profile)
     if profile.failure is not None and profile.failure.stderr_tail.strip():
-        yield from _stderr(profile.failure)
+        yield from stderr_lines(profile.failure)
     yield Text(verdict.sentence, style=_TONES[verdict.tone])
     little = little_data(profile)
     if little is not None:
@@ -82,7 +82,8 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
     yield _next(profile, verdict)
 
 
-def _stderr(failure: Failure) -> Iterator[RenderableType]:
+def stderr_lines(failure: Failure) -> Iterator[RenderableType]:
+    """The script's own last words, in front of the verdict."""
     lines = words.plain(failure.stderr_tail).rstrip().splitlines()
     yield Text("What the script said last:", style="dim")
     if len(lines) > STDERR_LINES:

@@ -1,21 +1,41 @@
-"""A search, shown: its findings in brief, what was tried, what it recommends; in the terminal and as JSON."""
+"""A search in the terminal: the verdict first, what changes for the user, then what it rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..types import Config, Finding, Ratio, Trial, TuneResult, Verdict
+from ..types import TuneResult
 from . import words
-from .json_contract import json_safe, profile_json
-from .terminal import print_safely
+from .circumstances import hardware_line
+from .terminal import print_safely, stderr_lines
+from .tuning_changes import changes
+from .tuning_rows import (
+    KIND_WORDS,
+    closed,
+    gains,
+    importances,
+    predicted,
+    quality,
+    trial_rows,
+    two_answers,
+)
+from .tuning_verdict import TuneVerdict, verdict_of_tune
+from .tuning_words import gain
+from .verdict import page_command
 
-AS_WRITTEN = "the script as written"
 MOST_SKIPPED = 8
+_TONES = {
+    "good": "bold green",
+    "neutral": "bold",
+    "warning": "bold yellow",
+    "critical": "bold red",
+    "failed": "bold red",
+}
 
 
 def render_tune(result: TuneResult, console: Console) -> None:
@@ -23,139 +43,158 @@ def render_tune(result: TuneResult, console: Console) -> None:
     print_safely(list(_parts(result)), console)
 
 
-def tune_json(result: TuneResult) -> dict[str, Any]:
-    """What `advisor tune --json` prints: stable and versioned."""
-    found, profile = result.recommendation, profile_json(result.profile)
-    first = result.trials[0].outcome if result.trials else None
-    document: dict[str, Any] = {
-        "version": result.version,
-        "command": profile["command"],
-        "hardware": profile["hardware"],
-        "config": found.config.as_dict(),
-        "baseline": {
-            "samples_per_s": first.samples_per_s if first else None,
-            "peak_bytes": first.peak_bytes if first else None,
-        },
-        "objective": {"name": "throughput", "unit": "samples/s over the script as written"},
-        "verdict": found.verdict,
-        "by_knob": found.by_knob,
-        "findings": profile["findings"],
-        "alternatives": [
-            {
-                "changes": other.changes,
-                "config": other.config.as_dict(),
-                "verdict": other.verdict,
-                "note": other.note,
-            }
-            for other in found.alternatives
-        ],
-        "trials": [_trial_json(trial) for trial in result.trials],
-        "files": result.files,
-        "skipped": found.skipped,
-    }
-    if result.failure is not None:
-        failure = result.failure
-        document["failure"] = {"kind": failure.kind, "message": failure.message, "stderr_tail": failure.stderr_tail}
-    safe: dict[str, Any] = json_safe(document)
-    return safe
-
-
-def _trial_json(trial: Trial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "config": trial.config.as_dict(),
-        "reason": trial.reason,
-        "tier": trial.tier,
-        "outcome": trial.outcome,
-        "ratio": trial.ratio,
-    }
-
-
 def _parts(result: TuneResult) -> Iterator[RenderableType]:
-    if result.failure is not None:
-        yield Text(words.one_line(result.failure.message), style="bold red")
-        return
-    yield Text(_sentence(result), style="bold green" if result.recommendation.config.settings else "bold")
-    if result.profile.findings:
-        yield Text()
-        yield Text("What holds it back", style="bold")
-        for finding in result.profile.findings:
-            yield _finding(finding)
-    if len(result.trials) > 1:
-        yield Text()
-        yield _trials(result.trials)
-    yield from _alternatives(result)
-    yield from _skipped(result)
-    for name in result.files:
-        yield Text()
-        yield Text(f"Wrote {words.one_line(name)}. Train with it:")
-        command = words.one_line(result.recommendation.command.display)
-        yield Text(f"  advisor run --config {words.one_line(name)} {command}", style="bold")
+    verdict = verdict_of_tune(result)
+    if result.failure is not None and result.failure.stderr_tail.strip():
+        yield from stderr_lines(result.failure)
+    yield Text(verdict.sentence, style=_TONES[verdict.tone])
+    if verdict.evidence:
+        yield Text(verdict.evidence)
+    for part in (_answers(result), _changes(result), _gains(result), _predicted(result), _trials(result)):
+        if part is not None:
+            yield Text()
+            yield part
+    yield Text()
+    yield _circumstances(result)
+    yield Text()
+    yield _next(result, verdict)
 
 
-def _sentence(result: TuneResult) -> str:
-    found = result.recommendation
-    if found.config.settings:
-        return f"{_told(found.config)}: {_gain(found.verdict)}, not yet verified in fresh runs."
+def _answers(result: TuneResult) -> RenderableType | None:
+    lines = two_answers(result)
+    if not lines:
+        return None
+    grid = _grid("dim", "fold", "right", "fold")
+    for line in lines:
+        grid.add_row(line.what, Text(line.settings, style="bold"), line.speed, line.note)
+    return grid
+
+
+def _changes(result: TuneResult) -> RenderableType | None:
+    found = changes(result)
+    if not found:
+        return None
+    grid = _grid("", "fold")
+    for change in found:
+        grid.add_row(change.topic, change.text)
+    told = quality(result)
+    style = "bold red" if result.recommendation.verdict.quality == "failed" else ""
+    grid.add_row("Quality", Text(told, style=style))
+    return _under("What changes for you", grid)
+
+
+def _gains(result: TuneResult) -> RenderableType | None:
+    found = gains(result)
+    weights = importances(result)
+    if not found and not weights:
+        return None
+    grid = _grid("", "right", "fold")
+    for one in found:
+        grid.add_row(one.setting, words.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
+    parts: list[RenderableType] = [_under("The gain, setting by setting (all of them against all but this one)", grid)]
+    if not found:
+        parts = []
+    if weights:
+        told = ", ".join(f"{name} {words.percent(share)}" for name, share in weights[:MOST_SKIPPED])
+        parts.append(Text(f"What the spread between the trials came from: {told}", style="dim"))
+    return Group(*parts)
+
+
+def _predicted(result: TuneResult) -> RenderableType | None:
+    rows = predicted(result)
+    if not rows:
+        return None
+    parts: list[RenderableType] = []
+    for row in rows:
+        finding = row.finding
+        got = f"got {gain(row.got)} with {row.by}" if row.got is not None else row.by
+        parts.append(
+            Text.assemble(
+                (words.one_line(finding.rule), "bold"), f"  predicted {row.ceiling}, ", (got, "bold" if row.got else "")
+            )
+        )
+        told = words.one_line(finding.evidence)
+        if row.got is None:
+            told += f" → {words.one_line(finding.advice)}"
+        parts.append(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
+    return _under("What holds it back: the predicted ceiling, and what the search got", Group(*parts))
+
+
+def _trials(result: TuneResult) -> RenderableType | None:
     if len(result.trials) <= 1:
-        return "Nothing was tried: no finding points to a setting that can be changed, or the budget was too short."
-    return "No setting was found that is clearly faster: keep the script as it is."
+        return None
+    rows, left = trial_rows(result.trials)
+    table = _table("", "tried", "speed", "interval", "changes", "why, or what came of it")
+    for name in (0, 2):
+        table.columns[name].justify = "right"
+    for column in (0, 2, 3):
+        table.columns[column].no_wrap = True
+    for row in rows:
+        style = "" if row.measured else "dim"
+        table.add_row(
+            row.number, row.settings, row.speed, row.interval, row.changes, Text(row.told, style="dim"), style=style
+        )
+    shown: list[RenderableType] = [table]
+    if left:
+        shown.append(Text(f"{left}; the page and --json have all", style="dim"))
+    return _under(_tried(result), Group(*shown))
 
 
-def _gain(verdict: Verdict) -> str:
-    times = words.times(verdict.speedup)
-    return f"{times} as fast ({words.interval(verdict.low, verdict.high)} in {verdict.rounds} rounds)"
+def _tried(result: TuneResult) -> str:
+    failed = sum(trial.outcome.kind in KIND_WORDS for trial in result.trials)
+    counted = words.plural(len(result.trials), "trial")
+    return f"{counted}, {failed:,} of them without a result" if failed else counted
 
 
-def _finding(finding: Finding) -> Text:
-    line = Text("  ")
-    line.append(f"{finding.rule}: ", style="bold")
-    line.append(words.one_line(finding.evidence))
-    return line
+def _circumstances(result: TuneResult) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    shown, left = closed(result, MOST_SKIPPED)
+    for what, why in shown:
+        grid.add_row("not used", Text(f"{what}: {why}", style="dim"))
+    if left:
+        grid.add_row("", Text(f"{left:,} more: the page and --json have all", style="dim"))
+    grid.add_row("hardware", Text(hardware_line(result.profile.hardware)))
+    for note in result.profile.notes:
+        grid.add_row("note", Text(words.one_line(note), style="yellow"))
+    for name in result.files:
+        grid.add_row("wrote", Text(words.one_line(name)))
+    return grid
 
 
-def _trials(trials: tuple[Trial, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
-    table.add_column("tried", overflow="fold")
-    table.add_column("speed", justify="right", no_wrap=True)
-    table.add_column("interval", no_wrap=True)
-    table.add_column("changes", no_wrap=True)
-    table.add_column("why, or what came of it", overflow="fold", style="dim")
-    for trial in trials:
-        why = trial.reason if trial.ratio is not None else f"{trial.outcome.kind}: {trial.outcome.message}"
-        table.add_row(_told(trial.config), *_speed(trial.ratio), _changes(trial), words.one_line(why))
+def _next(result: TuneResult, verdict: TuneVerdict) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for place, one in enumerate(verdict.next):
+        told = Text.assemble((one.command, "bold"), (f"  {one.why}", "dim"))
+        grid.add_row("next" if not place else "or", told)
+    grid.add_row("page", Text(page_command(result.profile)))
+    return grid
+
+
+def _under(title: str, content: RenderableType) -> RenderableType:
+    return Group(Text(title, style="bold"), Padding(content, (0, 0, 0, 2)))
+
+
+def _grid(*columns: str) -> Table:
+    """Columns by what they are: right for numbers, fold for words of any length, dim or plain for short ones."""
+    grid = Table.grid(padding=(0, 2))
+    for column in columns:
+        if column == "fold":
+            grid.add_column(overflow="fold")
+        else:
+            grid.add_column(
+                no_wrap=True,
+                justify="right" if column == "right" else "left",
+                style="dim" if column == "dim" else "",
+            )
+    return grid
+
+
+def _table(*heads: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    for head in heads:
+        table.add_column(head, overflow="fold")
     return table
-
-
-def _speed(ratio: Ratio | None) -> tuple[str, str]:
-    if ratio is None:
-        return words.times(None), ""
-    return words.times(ratio.speedup), "" if ratio.low == ratio.high else words.interval(ratio.low, ratio.high)
-
-
-def _changes(trial: Trial) -> str:
-    names = {"exact": "nothing", "resampled": "other random draws", "numerics": "rounding", "training": "the training"}
-    return names.get(trial.tier, trial.tier)
-
-
-def _alternatives(result: TuneResult) -> Iterator[RenderableType]:
-    for other in result.recommendation.alternatives:
-        yield Text()
-        line = Text()
-        line.append(f"Also: {_told(other.config)}", style="bold")
-        line.append(f": {_gain(other.verdict)}, but {words.one_line(other.note)}.")
-        yield line
-
-
-def _skipped(result: TuneResult) -> Iterator[RenderableType]:
-    skipped = result.recommendation.skipped
-    if skipped:
-        yield Text()
-    for one in skipped[:MOST_SKIPPED]:
-        yield Text(f"Not used: {one.what} ({words.one_line(one.why)})", style="dim")
-    if len(skipped) > MOST_SKIPPED:
-        yield Text(f"Not used: {len(skipped) - MOST_SKIPPED} more, see --json", style="dim")
-
-
-def _told(config: Config) -> str:
-    return ", ".join(f"{name}={value}" for name, value in config.settings) or AS_WRITTEN

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from ..types import Ceiling, Finding, Profile
+from ..types import Ceiling, Failure, Finding, Profile
 from . import words
 
 LITTLE_UPDATES = 30
@@ -116,16 +116,20 @@ def _failed(profile: Profile) -> Verdict:
     failure = profile.failure
     assert failure is not None
     measured = profile.steps.updates if profile.steps is not None else 0
-    message = words.one_line(failure.message).rstrip(".")
-    told = message.removeprefix("the script ") if message.startswith("the script ") else None
-    what = told or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
     rest = f"what follows is from the {words.plural(measured, 'update')} before" if measured else "nothing was measured"
     return Verdict(
-        sentence=f"Your script {what}; {rest}.",
+        sentence=f"Your script {what_failed(failure)}; {rest}.",
         tone="failed",
         next_command=_command("profile", profile),
         why_next="again, once the script runs",
     )
+
+
+def what_failed(failure: Failure) -> str:
+    """What the script did, as the words after "Your script"."""
+    message = words.one_line(failure.message).rstrip(".")
+    told = message.removeprefix("the script ") if message.startswith("the script ") else None
+    return told or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
 
 
 def _healthy(profile: Profile) -> Verdict:

@@ -14,6 +14,9 @@ NOTHING = "–"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+_FINE, _COARSE = 1.95, 100
+"""Ratios below the one are told with two decimals, above the other with none."""
+
 PHASE_NAMES = {
     "data_wait": "waiting for data",
     "host_to_device": "copy to device",
@@ -114,13 +117,15 @@ def times(ratio: float | None) -> str:
     """2.4×; two decimals where the gain is small and they are what matters."""
     if ratio is None or not math.isfinite(ratio):
         return NOTHING
-    if ratio >= 100:
+    if ratio >= _COARSE:
         return f"{ratio:,.0f}×"
-    return f"{ratio:.2f}×" if ratio < 1.95 else f"{ratio:.1f}×"
+    return f"{ratio:.2f}×" if ratio < _FINE else f"{ratio:.1f}×"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """2.2–2.6."""
+    """2.2–2.6; 1.94–2.05, where two decimals are what matters at one of its ends."""
+    if low is not None and high is not None and 0 < low < _FINE and low <= high < _COARSE:
+        return f"{low:.2f}–{high:.2f}"
     return f"{times(low)[:-1] or NOTHING}–{times(high)[:-1] or NOTHING}"
 
 

@@ -1,10 +1,13 @@
-"""One picture a file, each drawn as inline SVG; `ALL` is the order on the page."""
+"""One picture a file, each drawn as inline SVG; `ALL` and `TUNING` are the orders on the pages."""
 
 from __future__ import annotations
 
-from . import memory, phases, roofline, steps, usage, what_ifs
+from . import by_knob, ceilings, history, importances, memory, pareto, phases, roofline, steps, usage, what_ifs
 from ._base import Drawn, Missing, Picture
 
-__all__ = ["ALL", "Drawn", "Missing", "Picture", "phases"]
+__all__ = ["ALL", "TUNING", "Drawn", "Missing", "Picture", "phases"]
 
 ALL = (steps.draw, memory.draw, usage.draw, roofline.draw, what_ifs.draw)
+"""Of a profile."""
+TUNING = (history.draw, by_knob.draw, ceilings.draw, pareto.draw, importances.draw)
+"""Of a search."""

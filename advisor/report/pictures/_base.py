@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from .. import words
+
 WIDTH = 440
 HEIGHT = 230
 MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 62, 14, 16, 40
@@ -72,6 +74,12 @@ def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = F
     return tag("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_) if points else ""
 
 
+def cross(x: float, y: float, class_: str, size: float = 4) -> str:
+    """A mark for what gave no value."""
+    strokes = f"M{x - size:.1f},{y - size:.1f}l{2 * size:g},{2 * size:g}m{-2 * size:g},0l{2 * size:g},{-2 * size:g}"
+    return tag("path", d=strokes, class_=class_)
+
+
 def svg(content: Sequence[str], *, title: str, description: str, width: int = WIDTH, height: int = HEIGHT) -> str:
     """The whole picture, with words for those who do not see it."""
     number = next(_serial)
@@ -125,6 +133,25 @@ def decades(low: float, high: float, start: float, end: float) -> Axis:
     return Axis(low=10.0**first, high=10.0**last, start=start, end=end, logarithmic=True, ticks=ticks)
 
 
+def bytes_axis(low: float, high: float, start: float, end: float) -> Axis:
+    """Ticks at round numbers of the unit that the top is told in."""
+    scale, _ = _unit(high)
+    axis = linear(low / scale, high / scale, start, end)
+    ticks = tuple(tick * scale for tick in axis.ticks)
+    return Axis(low=axis.low * scale, high=axis.high * scale, start=axis.start, end=axis.end, ticks=ticks)
+
+
+def bytes_tick(value: float, top: float) -> str:
+    """All ticks in one unit, so that they can be compared at a glance."""
+    scale, name = _unit(top)
+    return short(f"{words.number(value / scale)} {name}")
+
+
+def _unit(top: float) -> tuple[float, str]:
+    units = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
+    return next(((scale, name) for scale, name in units if top >= scale), (1.0, "B"))
+
+
 def frame(
     x: Axis,
     y: Axis,
@@ -150,9 +177,9 @@ def frame(
     return parts
 
 
-def short(words: str) -> str:
+def short(told: str) -> str:
     """A tick without digits that say nothing: 50.0 ms is 50 ms, and 0 s is 0."""
-    return re.sub(r"^0 .*", "0", re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", words))
+    return re.sub(r"^0 .*", "0", re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", told))
 
 
 def finite(values: Sequence[float | None]) -> list[float]:

@@ -11,17 +11,17 @@ from ._base import (
     MARGIN_RIGHT,
     MARGIN_TOP,
     WIDTH,
-    Axis,
     Drawn,
     Missing,
     Picture,
     band,
+    bytes_axis,
+    bytes_tick,
     curve,
     finite,
     frame,
     line,
     linear,
-    short,
     svg,
     text,
     thinned,
@@ -49,9 +49,13 @@ def draw(profile: Profile) -> Drawn:
     near = limit is not None and limit > 0 and highest >= _NEAR * limit
     top = max(highest, float(limit)) if near and limit is not None else highest * 1.15
     x = linear(0, points[-1][0], MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
-    y = _bytes_axis(top)
+    y = bytes_axis(0, top, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
     parts = frame(
-        x, y, x_words=lambda tick: f"{tick:g}", y_words=lambda tick: _tick(tick, top), x_title="seconds since the start"
+        x,
+        y,
+        x_words=lambda tick: f"{tick:g}",
+        y_words=lambda tick: bytes_tick(tick, top),
+        x_title="seconds since the start",
     )
     bins = thinned(sorted(points))
     parts += [band(bins, x, y, "band memory"), curve(bins, x, y, "curve memory")]
@@ -65,22 +69,3 @@ def draw(profile: Profile) -> Drawn:
     told += "" if near or limit is None else ", far above"
     description = f"{what}: at most {words.size(highest)} in the samples{told}."
     return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)
-
-
-def _unit(top: float) -> tuple[float, str]:
-    units = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
-    return next(((scale, name) for scale, name in units if top >= scale), (1.0, "B"))
-
-
-def _tick(value: float, top: float) -> str:
-    """All ticks in one unit, so that they can be compared at a glance."""
-    scale, name = _unit(top)
-    return short(f"{words.number(value / scale)} {name}")
-
-
-def _bytes_axis(top: float) -> Axis:
-    """Ticks at round numbers of the unit that the top is told in."""
-    scale, _ = _unit(top)
-    axis = linear(0, top / scale, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
-    ticks = tuple(tick * scale for tick in axis.ticks)
-    return Axis(low=0, high=axis.high * scale, start=axis.start, end=axis.end, ticks=ticks)

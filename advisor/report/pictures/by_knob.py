@@ -1,0 +1,34 @@
+"""What each recommended setting is worth: all of them against all but this one."""
+
+from __future__ import annotations
+
+from ...types import TuneResult
+from .. import words
+from ..tuning_rows import gains
+from ..tuning_words import gain
+from ._base import Drawn, Missing, Picture
+from ._rows import Ratio, ratios
+
+TITLE = "The gain, setting by setting"
+
+
+def draw(result: TuneResult) -> Drawn:
+    found = gains(result)
+    if not found:
+        return Missing(title=TITLE, why=_why_not(result))
+    verdict = result.recommendation.verdict
+    rows = [Ratio(name=one.setting, value=one.ratio.speedup, low=one.ratio.low, high=one.ratio.high) for one in found]
+    described = "; ".join(f"{one.setting} {gain(one.ratio)}" for one in found)
+    return Picture(
+        title=TITLE,
+        svg=ratios(rows, title=TITLE, description=described, x_title="times as fast as without it"),
+        caption="Each taken from the recommended ones in turn, in windows side by side; 95% intervals. Together they "
+        f"give {words.times(verdict.speedup)}.",
+    )
+
+
+def _why_not(result: TuneResult) -> str:
+    settings = result.recommendation.config.settings
+    if not settings:
+        return "nothing is recommended"
+    return "one setting is recommended, and the gain is its" if len(settings) == 1 else "it was not measured"

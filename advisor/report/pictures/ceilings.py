@@ -1,0 +1,53 @@
+"""What each finding promised, and what settings for it gave."""
+
+from __future__ import annotations
+
+from ...types import TuneResult
+from .. import words
+from ..tuning_rows import Predicted, predicted
+from ..tuning_words import gain, is_number
+from ._base import Drawn, Missing, Picture
+from ._rows import Ratio, ratios
+
+TITLE = "Predicted and got"
+_MOST_FINDINGS = 8
+
+
+def draw(result: TuneResult) -> Drawn:
+    rows = [row for one in predicted(result)[:_MOST_FINDINGS] for row in _rows(one)]
+    if not rows:
+        return Missing(title=TITLE, why="no finding promised a gain")
+    told = "; ".join(_told(one) for one in predicted(result))
+    return Picture(
+        title=TITLE,
+        svg=ratios(rows, title=TITLE, description=told, row_height=30, x_title="times as fast"),
+        caption="Ring: the most that fixing the finding can give, as predicted by the profile. Dot: what the best "
+        "settings for it gave in the search; 95% intervals.",
+    )
+
+
+def _rows(one: Predicted) -> list[Ratio]:
+    name = words.one_line(one.finding.rule)
+    ceiling, rows = one.finding.ceiling, []
+    if ceiling is not None and is_number(ceiling.speedup, ceiling.low, ceiling.high):
+        known = ceiling.basis == "measured"
+        rows.append(
+            Ratio(
+                name=name,
+                value=ceiling.speedup,
+                low=ceiling.low,
+                high=ceiling.high,
+                class_="ceiling",
+                whisker=known,
+                note="predicted" if known else "at most",
+            )
+        )
+    if one.got is not None:
+        got = one.got
+        rows.append(Ratio(name="" if rows else name, value=got.speedup, low=got.low, high=got.high, note="got"))
+    return rows
+
+
+def _told(one: Predicted) -> str:
+    got = f"got {gain(one.got)} with {one.by}" if one.got is not None else one.by
+    return f"{words.one_line(one.finding.rule)} predicted {one.ceiling}, {got}"

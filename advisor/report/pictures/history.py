@@ -1,0 +1,140 @@
+"""The search, trial by trial: the ratio to the script as written with its interval, failures, and the best so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...types import Trial, TuneResult
+from .. import words
+from ..tuning_rows import KIND_WORDS
+from ..tuning_words import changes_training, is_number, told
+from ._base import (
+    HEIGHT,
+    MARGIN_BOTTOM,
+    MARGIN_LEFT,
+    MARGIN_RIGHT,
+    MARGIN_TOP,
+    Axis,
+    Drawn,
+    Missing,
+    Picture,
+    cross,
+    frame,
+    line,
+    linear,
+    path,
+    svg,
+    tag,
+)
+
+TITLE = "The search, trial by trial"
+_WIDTH = 920
+_MOST_DRAWN = 300
+"""More would be finer than the screen; then the last ones are left out, and the caption says so."""
+_MOST_WHISKERS = 80
+_MOST = 100.0
+"""A speed-up beyond this is off the axis; the table tells it."""
+
+
+def draw(result: TuneResult) -> Drawn:
+    trials = result.trials[:_MOST_DRAWN]
+    points = [(place, trial) for place, trial in enumerate(trials) if _speed(trial) is not None]
+    if len(trials) < 2 or not points:
+        return Missing(title=TITLE, why="nothing was tried" if len(trials) < 2 else "no trial was measured")
+    x = _x_axis(len(trials))
+    y = _y_axis([trial for _, trial in points], whiskers=len(points) <= _MOST_WHISKERS)
+    parts = frame(
+        x,
+        y,
+        x_words=lambda tick: f"{tick:,.0f}",
+        y_words=lambda tick: f"{tick:g}×",
+        x_title="trials, in the order they ran",
+    )
+    parts.append(line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
+    parts.append(path(_best(points, x, y), "curve best"))
+    for place, trial in points:
+        parts += _point(place, trial, result, x, y, whisker=len(points) <= _MOST_WHISKERS)
+    failed = [place for place, trial in enumerate(trials) if _speed(trial) is None]
+    parts += [cross(x.at(place), y.start - 8, "failed") for place in failed]
+    description = _description(result, points, len(failed))
+    return Picture(
+        title=TITLE,
+        svg=svg(parts, title=TITLE, description=description, width=_WIDTH),
+        caption=_caption(result, points, failed=len(failed)),
+        wide=True,
+    )
+
+
+def _speed(trial: Trial) -> float | None:
+    ratio = trial.ratio
+    return ratio.speedup if ratio is not None and is_number(ratio.speedup) else None
+
+
+def _x_axis(count: int) -> Axis:
+    axis = linear(0, count - 1, MARGIN_LEFT + 14, _WIDTH - MARGIN_RIGHT - 10, about=9)
+    ticks = tuple(tick for tick in axis.ticks if tick <= count - 1 and tick == int(tick))
+    return Axis(low=0, high=max(1, count - 1), start=axis.start, end=axis.end, ticks=ticks)
+
+
+def _y_axis(trials: Sequence[Trial], *, whiskers: bool) -> Axis:
+    values = [1.0]
+    for trial in trials:
+        ratio = trial.ratio
+        if ratio is not None:
+            ends = (ratio.low, ratio.speedup, ratio.high) if whiskers else (ratio.speedup,)
+            values += [min(value, _MOST) for value in ends if is_number(value)]
+    return linear(min(values), max(values), HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+
+
+def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[float, float]]:
+    """A step up at each trial that is better than all before it and keeps the training."""
+    steps, best = [], 0.0
+    for place, trial in points:
+        speed = _speed(trial) or 0.0
+        if changes_training(trial) or speed <= best:
+            continue
+        if steps:
+            steps.append((x.at(place), y.at(best)))
+        best = speed
+        steps.append((x.at(place), y.at(best)))
+    return [*steps, (x.end, y.at(best))] if steps else []
+
+
+def _point(place: int, trial: Trial, result: TuneResult, x: Axis, y: Axis, *, whisker: bool) -> list[str]:
+    ratio, speed = trial.ratio, _speed(trial)
+    assert ratio is not None
+    assert speed is not None
+    kind = "training" if changes_training(trial) else ""
+    if trial.config.settings and trial.config == result.recommendation.config:
+        kind = "chosen"
+    parts = []
+    if whisker and is_number(ratio.low, ratio.high) and ratio.low < ratio.high:
+        parts.append(line(x.at(place), y.at(ratio.low), x.at(place), y.at(ratio.high), f"whisker thin {kind}".strip()))
+    parts.append(
+        tag("circle", cx=x.at(place), cy=y.at(speed), r=6 if kind == "chosen" else 4, class_=f"dot {kind}".strip())
+    )
+    return parts
+
+
+def _description(result: TuneResult, points: Sequence[tuple[int, Trial]], failed: int) -> str:
+    best = max((trial for _, trial in points), key=lambda trial: _speed(trial) or 0.0)
+    counted = f"{words.plural(len(result.trials), 'trial')}, {failed:,} without a result"
+    return f"{counted}; the fastest, {told(best.config)}, gave {words.times(_speed(best))}."
+
+
+def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed: int) -> str:
+    parts = ["Times as fast as the windows of the script as written beside it, with 95% intervals."]
+    if len(points) > _MOST_WHISKERS:
+        parts = ["Times as fast as the windows of the script as written beside it; intervals are in the table."]
+    parts.append("The line is the best so far that keeps the training.")
+    if any(changes_training(trial) for _, trial in points):
+        parts.append("Orange: changes the training.")
+    if any(trial.config == result.recommendation.config and trial.config.settings for _, trial in points):
+        parts.append("Large and green: recommended.")
+    if failed:
+        kinds = sorted({KIND_WORDS.get(one.outcome.kind, "no result") for one in result.trials if one.ratio is None})
+        parts.append(f"Crosses: without a result ({', '.join(kinds)}).")
+    left = len(result.trials) - _MOST_DRAWN
+    if left > 0:
+        parts.append(f"{words.plural(left, 'later trial')} not drawn.")
+    return " ".join(parts)

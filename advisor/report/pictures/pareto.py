@@ -1,0 +1,128 @@
+"""Speed against peak memory: what each trial gave, and those that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...types import Trial, TuneResult
+from .. import words
+from ..tuning_words import changes_training, is_number, told
+from ._base import (
+    HEIGHT,
+    MARGIN_BOTTOM,
+    MARGIN_LEFT,
+    MARGIN_RIGHT,
+    MARGIN_TOP,
+    WIDTH,
+    Axis,
+    Drawn,
+    Missing,
+    Picture,
+    bytes_axis,
+    bytes_tick,
+    frame,
+    line,
+    linear,
+    path,
+    svg,
+    tag,
+    text,
+)
+
+TITLE = "Speed against peak memory"
+_MOST_DRAWN = 300
+_MOST = 100.0
+_MOST_TOLD = 6
+_APART = 16.0
+"""Labels nearer to each other than this would run into each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Point:
+    trial: Trial
+    speed: float
+    peak: float
+
+
+def draw(result: TuneResult) -> Drawn:
+    points = _points(result.trials)[:_MOST_DRAWN]
+    if len(points) < 2:
+        return Missing(title=TITLE, why="the peak memory of fewer than two trials is known")
+    peaks = [one.peak for one in points]
+    least, most = min(peaks), max(peaks)
+    room = 0.06 * (most - least) or 0.1 * most
+    x = bytes_axis(max(0.0, least - room), most + room, MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
+    speeds = [min(one.speed, _MOST) for one in points]
+    y = linear(min(1.0, *speeds), max(1.0, *speeds) + 0.04, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    parts = frame(
+        x,
+        y,
+        x_words=lambda tick: bytes_tick(tick, most),
+        y_words=lambda tick: f"{tick:g}×",
+        x_title="peak memory",
+    )
+    best = front(result)
+    parts.append(line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
+    parts.append(path(_stairs(best, x, y), "curve front"))
+    for one in points:
+        parts.append(tag("circle", cx=x.at(one.peak), cy=y.at(one.speed), r=4, class_=_class(one, result)))
+    parts += _labels(best, x, y)
+    shown = "; ".join(_told(one) for one in best[:_MOST_TOLD])
+    left = len(best) - _MOST_TOLD
+    return Picture(
+        title=TITLE,
+        svg=svg(parts, title=TITLE, description=f"Beaten by no other in both: {shown}."),
+        caption=f"The line joins the trials that no other beats in both; their numbers are those of the table. {shown}"
+        + (f"; and {left:,} more." if left > 0 else "."),
+    )
+
+
+def _points(trials: Sequence[Trial]) -> list[_Point]:
+    return [
+        _Point(trial=trial, speed=trial.ratio.speedup, peak=float(trial.outcome.peak_bytes))
+        for trial in trials
+        if trial.ratio is not None
+        and trial.outcome.peak_bytes is not None
+        and is_number(trial.ratio.speedup, trial.outcome.peak_bytes)
+    ]
+
+
+def front(result: TuneResult) -> list[_Point]:
+    """Those that no other trial beats in speed and memory both, the smallest first."""
+    found: list[_Point] = []
+    for one in sorted(_points(result.trials), key=lambda point: (point.peak, -point.speed)):
+        if not found or one.speed > found[-1].speed:
+            found.append(one)
+    return found
+
+
+def _stairs(best: Sequence[_Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
+    """For each memory the most speed that was got within it."""
+    steps: list[tuple[float, float]] = []
+    for one in best:
+        if steps:
+            steps.append((x.at(one.peak), steps[-1][1]))
+        steps.append((x.at(one.peak), y.at(one.speed)))
+    return [*steps, (x.end, steps[-1][1])]
+
+
+def _class(one: _Point, result: TuneResult) -> str:
+    if one.trial.config.settings and one.trial.config == result.recommendation.config:
+        return "dot chosen"
+    return "dot training" if changes_training(one.trial) else "dot"
+
+
+def _labels(best: Sequence[_Point], x: Axis, y: Axis) -> list[str]:
+    parts: list[str] = []
+    placed: list[tuple[float, float]] = []
+    for one in best:
+        left, top = min(x.at(one.peak) + 7, WIDTH - MARGIN_RIGHT - 24), y.at(one.speed) - 7
+        if all(abs(left - other) > 2 * _APART or abs(top - above) > _APART for other, above in placed):
+            placed.append((left, top))
+            parts.append(text(str(one.trial.number), left, top, class_="value"))
+    return parts
+
+
+def _told(one: _Point) -> str:
+    return f"{one.trial.number}: {told(one.trial.config)}, {words.times(one.speed)} in {words.size(one.peak)}"

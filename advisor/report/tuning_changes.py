@@ -1,0 +1,156 @@
+"""What the recommended settings change for the user, in plain words: batch, rounding, draws, memory, start-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..types import SettingValue, TuneResult
+from . import words
+from .tuning_words import as_written, change, is_number, peaks, setting, tiers, trial_of
+
+_PRECISIONS = {
+    "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; the weights stay in float32",
+    "fp16": "most of the forward pass runs in fp16, with three decimal digits; the loss is scaled, and an update whose "
+    "gradients overflow is skipped",
+    "tf32": "matrix products take their factors in TF32, with three decimal digits, and add up in float32",
+}
+_PLAIN = {
+    "cache_dataset": ("Memory", "decoded samples are kept in RAM"),
+    "activation_checkpointing": ("Memory", "activations are computed again in backward instead of being kept"),
+    "pin_memory": ("Memory", "batches wait in page-locked memory, which other programs cannot use"),
+    "prefetch_factor": ("Memory", "more batches are held ready"),
+    "cudnn_benchmark": ("Start-up", "cuDNN tries its kernels at the first batch of each shape"),
+}
+"""Knob → (topic, what it does) for what a reader would notice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    topic: str
+    text: str
+
+
+def changes(result: TuneResult) -> tuple[Change, ...]:
+    """What is other with the recommended settings; nothing where the script as written comes out."""
+    config = result.recommendation.config
+    if not config.settings:
+        return ()
+    settings = config.as_dict()
+    found = [
+        _batch(result, settings),
+        *_rounding(result, settings),
+        *_draws(result, settings),
+        _memory(result),
+        *_start_up(result, settings),
+    ]
+    plain = [Change(topic=topic, text=text) for name, (topic, text) in _PLAIN.items() if settings.get(name)]
+    return _by_topic([*found, *plain])
+
+
+def _by_topic(found: list[Change]) -> tuple[Change, ...]:
+    """One line a topic, in the order in which the topics came up."""
+    topics = dict.fromkeys(one.topic for one in found)
+    return tuple(
+        Change(topic=topic, text="; ".join(one.text for one in found if one.topic == topic)) for topic in topics
+    )
+
+
+def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
+    written = _samples_as_written(result)
+    wanted = settings.get("global_batch")
+    if isinstance(wanted, int) and wanted != written:
+        times = f" ({words.times(wanted / written)})" if written else ""
+        before = f", as written {written:,}" if written else ""
+        text = f"{wanted:,} samples an update{before}{times}; the training takes another course"
+    else:
+        text = f"unchanged, {written:,} samples an update" if written else "unchanged"
+    parts = settings.get("micro_batch")
+    if isinstance(parts, int):
+        text += f", computed in parts of {parts:,} whose gradients are added up"
+    return Change(topic="Effective batch", text=text)
+
+
+def _samples_as_written(result: TuneResult) -> int | None:
+    steps = result.profile.steps
+    if steps is not None and steps.samples_per_update is not None and is_number(steps.samples_per_update):
+        return round(steps.samples_per_update)
+    return None
+
+
+def _rounding(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:
+    """Tiers are known where a knob was tried alone; the whole configuration's tier stands in for the others."""
+    known = tiers(result)
+    chosen = trial_of(result, result.recommendation.config)
+    found = []
+    precision = str(settings.get("precision", ""))
+    if precision in _PRECISIONS:
+        found.append(_PRECISIONS[precision])
+    others = [name for name in settings if name != "precision" and known.get(name) == "numerics"]
+    if others:
+        names = ", ".join(setting(name, settings[name]) for name in others)
+        found.append(f"{names}: sums are formed in another order, so that losses differ in their last digits")
+    if found:
+        return [Change(topic="Rounding", text="; ".join(found))]
+    if chosen is not None and chosen.tier in ("exact", "resampled"):
+        return [Change(topic="Rounding", text="unchanged: the same arithmetic in the same order")]
+    if chosen is not None and chosen.tier == "numerics":
+        return [Change(topic="Rounding", text="losses differ in their last digits")]
+    return []
+
+
+def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:
+    known = tiers(result)
+    names = [setting(name, value) for name, value in settings.items() if known.get(name) == "resampled"]
+    if not names:
+        return []
+    return [Change(topic="Random draws", text=f"{', '.join(names)}: other draws, from the same distribution")]
+
+
+def _memory(result: TuneResult) -> Change:
+    before, after = peaks(result, result.recommendation.config)
+    if before is None or after is None or not is_number(before, after):
+        return Change(topic="Memory", text="its peak was not measured")
+    text = f"peak {words.size(after)}, as written {words.size(before)} ({change(before, after)})"
+    return Change(topic="Memory", text=text)
+
+
+def _start_up(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:
+    found = []
+    workers = settings.get("num_workers")
+    if isinstance(workers, int) and workers > 0:
+        when = "once" if settings.get("persistent_workers") else "at the begin of each epoch"
+        processes = "1 worker process starts" if workers == 1 else f"{workers:,} worker processes start"
+        found.append(f"{processes} {when}")
+    pays = _break_even(result)
+    if pays is not None:
+        found.append(pays)
+    return [Change(topic="Start-up", text="; ".join(found))] if found else []
+
+
+def _break_even(result: TuneResult) -> str | None:
+    """After how many updates what taking the settings costs once has paid for itself."""
+    found = result.recommendation
+    set_up_s = _set_up_s(result)
+    if set_up_s is None or not is_number(set_up_s):
+        return None
+    part = found.by_knob.get("compile")
+    speedup = part.speedup if part is not None else found.verdict.speedup
+    what = "compiling" if "compile" in found.config.as_dict() else "setting up"
+    if not is_number(speedup) or speedup <= 1:
+        return f"{what} takes {words.duration(set_up_s)} once, and does not pay for it"
+    # In the time T of the script as written these settings need T / speedup: set_up = T − T / speedup.
+    paid_s = set_up_s * speedup / (speedup - 1)
+    steps = result.profile.steps
+    when = words.duration(paid_s)
+    if steps is not None and is_number(steps.mean_s) and is_number(paid_s / steps.mean_s):
+        when = f"{words.plural(max(1, round(paid_s / steps.mean_s)), 'update')} ({when} as written)"
+    return f"{what} takes {words.duration(set_up_s)} once, and has paid for itself after {when}"
+
+
+def _set_up_s(result: TuneResult) -> float | None:
+    chosen = trial_of(result, result.recommendation.config)
+    if chosen is None or chosen.outcome.set_up_s is None:
+        return None
+    before = as_written(result)
+    written = before.outcome.set_up_s if before is not None else None
+    return chosen.outcome.set_up_s - (written or 0.0)

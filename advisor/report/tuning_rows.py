@@ -1,0 +1,220 @@
+"""What the tables of a search's report hold, in words, for all its faces."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..types import Finding, Ratio, Trial, TuneResult
+from . import words
+from .tuning_words import TIER_WORDS, gain, interval_of, is_number, setting, told
+
+MOST_TRIALS = 12
+"""Rows of a table that is read at a glance; what is left out is counted."""
+MOST_FAILED = 4
+"""Of those rows, for trials that gave nothing, where there are more than fit."""
+KIND_WORDS = {
+    "oom": "out of memory",
+    "crash": "crashed",
+    "hang": "stood still",
+    "nan": "loss no number",
+    "refused": "refused",
+    "stopped": "stopped",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One of the two answers."""
+
+    what: str
+    settings: str
+    speed: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    number: str
+    settings: str
+    speed: str
+    interval: str
+    memory: str
+    changes: str
+    told: str
+    """Why it was tried, or what came of it."""
+    measured: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """A finding's ceiling beside what settings for it gave."""
+
+    finding: Finding
+    got: Ratio | None
+    by: str
+    """The settings that gave it; why there are none."""
+
+    @property
+    def ceiling(self) -> str:
+        """2.4× (2.2–2.6), or at most 1.22× where it follows from a share of the time."""
+        ceiling = self.finding.ceiling
+        if ceiling is None:
+            return words.NOTHING
+        if ceiling.basis == "share":
+            return f"at most {words.times(ceiling.speedup)}"
+        return f"{words.times(ceiling.speedup)} ({words.interval(ceiling.low, ceiling.high)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What one setting of the recommended ones is worth: all of them against all without it."""
+
+    setting: str
+    ratio: Ratio
+
+
+def two_answers(result: TuneResult) -> tuple[Line, ...]:
+    """The best that keeps the training, and the best that also changes it; empty where they do not differ."""
+    found = result.recommendation
+    if not found.alternatives:
+        return ()
+    kept = Line(
+        what="keeps the training",
+        settings=told(found.config),
+        speed=gain(found.verdict) if found.config.settings else words.times(1.0),
+        note=f"quality {found.verdict.quality}" if found.config.settings else "",
+    )
+    changed = (
+        Line(
+            what="changes the training",
+            settings=told(other.config),
+            speed=gain(other.verdict),
+            note="; ".join(
+                text for text in (_checked(other.verdict.quality), words.one_line(other.note).rstrip(".")) if text
+            ),
+        )
+        for other in found.alternatives
+    )
+    return kept, *changed
+
+
+def _checked(quality: str) -> str:
+    return "" if quality == "not checked" else f"quality {quality}"
+
+
+def gains(result: TuneResult) -> tuple[Gain, ...]:
+    """The greatest first; a lone setting's is the whole gain."""
+    found = result.recommendation
+    settings = found.config.as_dict()
+    split = [
+        Gain(setting=setting(name, settings.get(name)), ratio=ratio)
+        for name, ratio in found.by_knob.items()
+        if name in settings and is_number(ratio.speedup, ratio.low, ratio.high)
+    ]
+    return tuple(sorted(split, key=lambda one: -one.ratio.speedup))
+
+
+def trial_rows(trials: Sequence[Trial], most: int | None = MOST_TRIALS) -> tuple[tuple[TrialRow, ...], str]:
+    """The rows, in order where all fit, else the script as written and then the best first; and what is left out."""
+    if most is None or len(trials) <= most:
+        return tuple(_row(trial) for trial in trials), ""
+    first = [trial for trial in trials[:1] if not trial.config.settings]
+    rest = trials[len(first) :]
+    measured = sorted((trial for trial in rest if _speed(trial) > 0), key=_speed, reverse=True)
+    failed = [trial for trial in rest if _speed(trial) <= 0]
+    for_failed = min(len(failed), max(MOST_FAILED, most - len(first) - len(measured)))
+    shown = [*first, *measured[: most - len(first) - for_failed], *failed[:for_failed]]
+    numbers = {id(trial) for trial in shown}
+    left = Counter(KIND_WORDS.get(one.outcome.kind, "measured") for one in trials if id(one) not in numbers)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in left.most_common())
+    return tuple(_row(trial) for trial in shown), f"{left.total():,} more: {counted}"
+
+
+def _speed(trial: Trial) -> float:
+    return trial.ratio.speedup if trial.ratio is not None and is_number(trial.ratio.speedup) else 0.0
+
+
+def _row(trial: Trial) -> TrialRow:
+    measured = trial.ratio is not None
+    kind = KIND_WORDS.get(trial.outcome.kind, words.one_line(trial.outcome.kind))
+    message = words.one_line(trial.outcome.message)
+    return TrialRow(
+        number=str(trial.number),
+        settings=told(trial.config),
+        speed=words.times(trial.ratio.speedup) if trial.ratio is not None else words.NOTHING,
+        interval=interval_of(trial.ratio),
+        memory=words.size(trial.outcome.peak_bytes),
+        changes=TIER_WORDS.get(trial.tier, words.one_line(trial.tier)),
+        told=words.one_line(trial.reason) if measured else f"{kind}: {message}" if message else kind,
+        measured=measured,
+    )
+
+
+def predicted(result: TuneResult) -> tuple[Predicted, ...]:
+    """Every finding that promised something, or for which something was got."""
+    rows = (_predicted(finding, result) for finding in result.profile.findings)
+    return tuple(row for row in rows if row.finding.ceiling is not None or row.got is not None)
+
+
+def _predicted(finding: Finding, result: TuneResult) -> Predicted:
+    """What was got is the best trial whose settings are all for this finding; else their part of the whole gain."""
+    fit = [
+        (trial.ratio, told(trial.config))
+        for trial in result.trials
+        if trial.ratio is not None
+        and is_number(trial.ratio.speedup, trial.ratio.low, trial.ratio.high)
+        and trial.config.settings
+        and {name for name, _ in trial.config.settings} <= set(finding.knobs)
+    ]
+    if fit:
+        got, by = max(fit, key=lambda one: one[0].speedup)
+        return Predicted(finding=finding, got=got, by=by)
+    parts = {name: one for name, one in result.recommendation.by_knob.items() if name in finding.knobs}
+    parts = {name: one for name, one in parts.items() if is_number(one.speedup, one.low, one.high)}
+    if parts:
+        by = ", ".join(setting(name, result.recommendation.config.as_dict().get(name)) for name in parts)
+        return Predicted(finding=finding, got=_together(parts), by=f"{by}, of the whole")
+    why = "none of its settings was measured" if finding.knobs else "no setting is for it"
+    return Predicted(finding=finding, got=None, by=why)
+
+
+def _together(parts: Mapping[str, Ratio]) -> Ratio:
+    """Gains multiply; their errors, being independent, add up by their squares, on the scale of the logarithm."""
+    middle = sum(math.log(one.speedup) for one in parts.values())
+    below = math.sqrt(sum(math.log(one.speedup / one.low) ** 2 for one in parts.values()))
+    above = math.sqrt(sum(math.log(one.high / one.speedup) ** 2 for one in parts.values()))
+    return Ratio(
+        speedup=math.exp(middle),
+        low=math.exp(middle - below),
+        high=math.exp(middle + above),
+        rounds=min(one.rounds for one in parts.values()),
+    )
+
+
+def importances(result: TuneResult) -> tuple[tuple[str, float], ...]:
+    """Knobs with their shares of the spread between trials, the greatest first."""
+    shares = [
+        (words.one_line(name), share)
+        for name, share in result.importances.items()
+        if math.isfinite(share) and 0 <= share <= 1
+    ]
+    return tuple(sorted(shares, key=lambda one: -one[1]))
+
+
+def quality(result: TuneResult) -> str:
+    """passed: losses stay within …; empty where nothing is recommended."""
+    found = result.recommendation
+    if not found.config.settings:
+        return ""
+    evidence = words.one_line(found.verdict.quality_evidence).rstrip(".")
+    return f"{found.verdict.quality}: {evidence}" if evidence else found.verdict.quality
+
+
+def closed(result: TuneResult, most: int | None) -> tuple[tuple[tuple[str, str], ...], int]:
+    """What was not used and why, and how many are left out."""
+    skipped = result.recommendation.skipped
+    shown = skipped if most is None else skipped[:most]
+    return tuple((words.one_line(one.what), words.one_line(one.why)) for one in shown), len(skipped) - len(shown)

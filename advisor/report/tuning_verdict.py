@@ -1,0 +1,153 @@
+"""The verdict on a search in one sentence, what it rests on, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from ..types import TuneResult, Verdict
+from . import words
+from .tuning_words import gain, is_number, peaks, told
+from .verdict import what_failed
+
+CONFIG_FILE = "advisor.yaml"
+RUN_AS_WRITTEN = "the script as written is what to run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    command: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneVerdict:
+    """What a reader needs who reads one sentence, and the next."""
+
+    sentence: str
+    tone: Literal["good", "neutral", "warning", "critical", "failed"]
+    evidence: str
+    """What it rests on; for what is undecided, what would decide it."""
+    next: tuple[Next, ...]
+
+
+def verdict_of_tune(result: TuneResult) -> TuneVerdict:
+    """The verdict on a search, from its recommendation."""
+    if result.failure is not None:
+        return _failed(result)
+    found = result.recommendation
+    verdict, config = found.verdict, found.config
+    sentence, tone = _memory_sentence(result) or _sentence(verdict, told(config) if config.settings else None)
+    if verdict.quality == "failed":
+        sentence, tone = f"{sentence.rstrip('.')}, but its losses are not those of the script as written.", "critical"
+    return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
+
+
+Tone = Literal["good", "neutral", "warning", "critical", "failed"]
+
+
+def _sentence(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
+    """`settings` is None where the script as written comes out."""
+    times, rests = words.times(verdict.speedup), _rests_on(verdict)
+    candidate = f"with {settings} your script" if settings else "the best of the search"
+    match verdict.status:
+        case "faster":
+            return f"{_begin(candidate)} is {times} as fast ({rests}).", "good"
+        case "slower":
+            rest = "" if settings else f": {RUN_AS_WRITTEN}"
+            return f"Slower: {candidate} is {times} as fast ({rests}){rest}.", "warning"
+        case "undecided":
+            return f"Undecided: {candidate} is {times} as fast, which may be chance ({rests}).", "warning"
+        case "unverified" if settings:
+            sentence = f"With {settings} your script was {times} as fast ({rests})"
+            return f"{sentence}; not yet proven in fresh processes.", "warning"
+        case _:
+            best = f" (the best was {times} as fast, {rests})" if verdict.rounds > 0 else ""
+            return f"No significant gain: {RUN_AS_WRITTEN}{best}.", "neutral"
+
+
+def _rests_on(verdict: Verdict) -> str:
+    """95% interval 2.2–2.4, 5 rounds of fresh processes, noise floor 2%."""
+    where = "windows in one run" if verdict.status == "unverified" else "fresh processes"
+    rounds = f"{words.plural(verdict.rounds, 'round')} of {where}"
+    span = words.interval(verdict.low, verdict.high)
+    return f"95% interval {span}, {rounds}, noise floor {words.percent(verdict.floor)}"
+
+
+def _begin(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _memory_sentence(result: TuneResult) -> tuple[str, Tone] | None:
+    """Where memory was the objective, memory is what is told first."""
+    found = result.recommendation
+    before, after = peaks(result, found.config)
+    if result.objective.name != "memory" or not found.config.settings or before is None or after is None:
+        return None
+    if not is_number(before, after):
+        return None
+    less = f"{words.percent(after / before)} of the memory ({words.size(after)} of {words.size(before)})"
+    speed = f"{words.times(found.verdict.speedup)} the speed ({_rests_on(found.verdict)})"
+    return f"With {told(found.config)} your script takes {less} at {speed}.", "good"
+
+
+def _evidence(result: TuneResult) -> str:
+    """What the sentence leaves open: what would decide, or how near the search came."""
+    verdict = result.recommendation.verdict
+    if verdict.status == "undecided":
+        if verdict.rounds_to_decide is None:
+            return "The interval holds both a gain and none; more rounds may decide it."
+        rounds = words.plural(verdict.rounds_to_decide, "round")
+        return f"The interval holds both a gain and none; about {rounds} would decide it."
+    if result.recommendation.config.settings or verdict.rounds > 0:
+        return ""
+    tried = [trial for trial in result.trials if trial.config.settings]
+    measured = [trial.ratio for trial in tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    if not tried:
+        return "Nothing was tried: no finding points to a setting that can be changed, or the budget was too short."
+    if not measured:
+        return f"{len(tried):,} tried, and none could be measured."
+    best = max(measured, key=lambda ratio: ratio.speedup)
+    fastest = f"The fastest of {len(tried):,} tried was {gain(best)} as fast in the search"
+    return f"{fastest}: too little to be told from chance, or not seen again."
+
+
+def _next(result: TuneResult) -> tuple[Next, ...]:
+    found = result.recommendation
+    command, verdict = words.one_line(found.command.display), found.verdict
+    name = shlex.quote(words.one_line(config_file(result)))
+    if verdict.status == "undecided":
+        rounds = f"--rounds {verdict.rounds_to_decide} " if verdict.rounds_to_decide else ""
+        decide = Next(command=f"advisor verify --config {name} {rounds}{command}", why="decides it in fresh processes")
+        return (decide,) if found.config.settings else (_as_written(found.command.launcher, command),)
+    if not found.config.settings or verdict.quality == "failed":
+        return (_as_written(found.command.launcher, command),)
+    train = Next(
+        command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
+    )
+    if verdict.status == "unverified":
+        return train, Next(command=f"advisor verify --config {name} {command}", why="proves them in fresh processes")
+    return (train,)
+
+
+def _as_written(launcher: str, command: str) -> Next:
+    return Next(command=f"{words.one_line(launcher)} {command}", why="the script as written")
+
+
+def config_file(result: TuneResult) -> str:
+    """The file that the settings were written to, or will be."""
+    return next((name for name in result.files if name.endswith((".yaml", ".yml"))), CONFIG_FILE)
+
+
+def _failed(result: TuneResult) -> TuneVerdict:
+    failure = result.failure
+    assert failure is not None
+    command = words.one_line(result.recommendation.command.display)
+    searched = "nothing was searched" if len(result.trials) <= 1 else "what was tried until then follows"
+    return TuneVerdict(
+        sentence=f"Your script {what_failed(failure)}; {searched}.",
+        tone="failed",
+        evidence="",
+        next=(Next(command=f"advisor tune {command}", why="again, once the script runs"),),
+    )
