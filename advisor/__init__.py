@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "profile", "tune"]
+__all__ = ["__version__", "apply", "load", "profile", "tune"]
 
-_FACADE = ("load", "profile", "tune")
+_FACADE = ("apply", "load", "profile", "tune")
 """Not the name of any submodule: importing one puts it in the place of the function."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .comparing import compare, compare_against
-from .configuration import LoadedConfig, load
+from .configuration import LoadedConfig, apply, load
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
 from .tuning import Tuned, run, tune
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LoadedConfig",
     "NotebookProfile",
+    "apply",
     "compare",
     "compare_against",
     "hardware",

@@ -7,19 +7,20 @@ import json
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, cli_comparing, cli_tuning
+from . import __version__, cli_comparing, cli_exporting, cli_tuning
 from .cli_options import PASS_THROUGH, Args, Isolation, Json, Module, Python, Runs, Script
-from .errors import AdvisorError, ExitCode, InterruptedByUserError, Terminated
+from .errors import AdvisorError, ExitCode, InterruptedByUserError, SettingsWarning, Terminated
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .types import Profile
+    from .types import Profile, TuneResult
 
 app = typer.Typer(
     name="advisor",
@@ -119,10 +120,15 @@ def report(
     html: Html = False,
     page: Page = None,
 ) -> None:
-    """Show a stored run again."""
+    """Show a stored run again; of a search, give the path of its profile.json to see that instead."""
     from . import api
+    from .types import TuneResult
 
-    _show_profile(api.load_profile(run, runs=runs), json_output, _page(html, page))
+    found = api.load_run(run, runs=runs)
+    if isinstance(found, TuneResult):
+        _show_tune(found, json_output, _page(html, page))
+    else:
+        _show_profile(found, json_output, _page(html, page))
 
 
 @app.command()
@@ -144,12 +150,14 @@ def explain(
 
 
 cli_comparing.register(app)
+cli_exporting.register(app)
 cli_tuning.register(app)
 
 
 def main() -> None:
     """Entry of the `advisor` command; every end has its exit code."""
     _listen_to_signals()
+    _tell_warnings()
     try:
         # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
         code = app(standalone_mode=False)
@@ -171,6 +179,19 @@ def main() -> None:
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(int(code or 0))
+
+
+def _tell_warnings() -> None:
+    """What our own functions warn of is one line, without the place in our code; all else is shown as ever."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
+        if issubclass(category, SettingsWarning):
+            typer.echo(f"advisor: {message}", err=True)
+        else:
+            usual(message, category, *rest, **named)
+
+    warnings.showwarning = show
 
 
 _ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
@@ -218,15 +239,30 @@ def _show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
     from . import report as reports
 
     if html is not None:
-        html = Path(found.run_folder) / "report.html" if html is RUN_FOLDER else html
-        from .store import write_atomic
-
-        write_atomic(html, reports.as_page(found).encode())
-        typer.echo(f"advisor: wrote {html}", err=True)
+        _write_page(html, found.run_folder, reports.as_page(found))
     if json_output:
         _print_json(reports.profile_json(found))
     else:
         reports.render_profile(found, _console())
+
+
+def _show_tune(found: TuneResult, json_output: bool, html: Path | None) -> None:
+    from . import report as reports
+
+    if html is not None:
+        _write_page(html, found.run_folder, reports.tune_page(found))
+    if json_output:
+        _print_json(reports.tune_json(found))
+    else:
+        reports.render_tune(found, _console())
+
+
+def _write_page(wanted: Path, run_folder: str, page: str) -> None:
+    from .store import write_atomic
+
+    target = Path(run_folder) / "report.html" if wanted is RUN_FOLDER else wanted
+    write_atomic(target, page.encode())
+    typer.echo(f"advisor: wrote {target}", err=True)
 
 
 def _exit_code(found: Profile) -> int:

@@ -2,54 +2,189 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import UsageError
-from .types import SettingValue, TuneResult, Workload
+from .errors import SettingsWarning, UsageError
+from .types import Artifact, Config, SettingValue, TuneResult, Workload
 
 if TYPE_CHECKING:
-    from .emit.advisor_yaml import Document
+    from .emit import Batch, Document
+
+
+VERSION_S = 20.0
+"""Another Python may start from a slow disk."""
+LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
+FOR_WORKERS = ("prefetch_factor", "persistent_workers")
+"""Refused by a loader that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedConfig:
-    """Settings from an `advisor.yaml`, or from a search; for scripts that apply them by themselves."""
+    """Settings from an `advisor.yaml`, or from a search; for scripts that apply them by themselves.
+
+    What is not among the settings stays as the script has it: every method then changes nothing.
+    """
 
     settings: Mapping[str, SettingValue]
+    """Knob → value; see `advisor explain KNOB`."""
     text: str = ""
     """The file's content."""
 
+    @property
+    def document(self) -> Document:
+        """The file's content as values, with where it was found and what is known of it."""
+        from .emit import advisor_yaml
+
+        if self.text:
+            return advisor_yaml.parse(self.text, Path("advisor.yaml"))
+        return advisor_yaml.Document(config=Config.of(self.settings))
+
     def dataloader(self) -> dict[str, Any]:
-        """Keyword arguments for `torch.utils.data.DataLoader`; what is not set is not among them."""
-        return {name: self.settings[name] for name in ("num_workers",) if name in self.settings}
+        """Keyword arguments for `torch.utils.data.DataLoader`; what is not set is not among them.
+
+        `batch_size` (samples of one backward of one process) is among them where a batch setting is, and the file says
+        enough to know it. How many such batches make an update then is `accumulation`.
+        """
+        found: dict[str, Any] = {name: self.settings[name] for name in LOADER if name in self.settings}
+        if found.get("num_workers") == 0:
+            found = {name: value for name, value in found.items() if name not in FOR_WORKERS}
+        micro = self._batch.micro
+        return found if micro is None else {**found, "batch_size": micro}
+
+    @property
+    def accumulation(self) -> int | None:
+        """Backwards of each process that make an update; None where the settings leave that as the script has it."""
+        return self._batch.parts
+
+    @property
+    def _batch(self) -> Batch:
+        from . import emit
+
+        return emit.batch_of(self.document)
 
     def autocast(self, device: Any) -> Any:
         """The context for forward and loss on this device (`torch.device` or its name); it does nothing where the
-        precision is as written. Leave it before `backward()`."""
+        precision is as written. Leave it before `backward()`. With fp16 the loss has to be scaled, too."""
         from .agent import precision
 
         return precision.by_hand(str(self.settings.get("precision", "")), device)
 
+    def apply(self, model: Any = None, optimizer: Any = None) -> Any:
+        """Apply what plain torch can apply to these objects, and for the process: threads, tf32, cuDNN's benchmark, the
+        model's memory format, its compilation, the optimizer's fused form.
+
+        Call it when the model is on its device and before the first step, and go on with the model that it returns.
+        Loader and autocast are for `dataloader()` and `autocast()`. What could not be applied is told in one
+        `SettingsWarning`; nothing is raised for it.
+        """
+        from .agent import by_hand
+
+        model, left = by_hand.apply(self.settings, model, optimizer)
+        if (self.accumulation or 1) > 1:
+            name = "micro_batch" if "micro_batch" in self.settings else "global_batch"
+            left[name] = f"step the optimizer after every {self.accumulation} backwards, or use advisor.apply()"
+        if left:
+            told = "; ".join(f"{name}={self.settings.get(name)}: {why}" for name, why in sorted(left.items()))
+            warnings.warn(f"not applied: {told}", SettingsWarning, stacklevel=2)
+        return model
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the file. Raises UsageError where one is there already and `overwrite` is False."""
-        from .store import write_atomic
+        return write(path, self.text, overwrite=overwrite)
 
-        target = check_target(path, overwrite=overwrite)
-        write_atomic(target, self.text.encode("utf-8", "backslashreplace"))
-        target.chmod(0o666 & ~_umask())
-        return target
+    def export(self, *targets: str) -> list[Artifact]:
+        """The settings in the form of other tools: accelerate, deepspeed, lightning, python, torchrun, transformers.
+
+        Each says what it could not express. Raises UsageError for a target that there is no form for.
+        """
+        from . import emit
+
+        return emit.artifacts(self.document, targets)
 
 
 def load(path: str | os.PathLike[str]) -> LoadedConfig:
-    """The settings of an `advisor.yaml`. Raises UsageError for what cannot be read or is not known, and why."""
+    """The settings of an `advisor.yaml`.
+
+    Raises UsageError for what cannot be read or is not known, and why. Warns (`SettingsWarning`) where the file was
+    found on other hardware or with another torch, and says what no longer holds.
+    """
     document = read_document(Path(path))
+    told = elsewhere(document)
+    if told:
+        warnings.warn(f"{path}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
     return LoadedConfig(settings=document.config.as_dict(), text=Path(path).read_text(encoding="utf-8"))
+
+
+def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
+    """Apply all settings to this very process, in one line before the model and its loaders are made.
+
+    The training loop that follows is run as `advisor run` would run it: loaders, forwards and optimizer steps are
+    switched from outside when the loop begins. A setting that cannot be applied, or that fails in the first updates,
+    stays as the script has it, and that is said on stderr. `config` may be the path of a file.
+
+    In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it does nothing: what those apply
+    is what counts. Raises UsageError where it is called twice with other settings.
+    """
+    from .agent import launch
+
+    found = config if isinstance(config, LoadedConfig) else load(config)
+    launch.install(dict(found.settings))
+
+
+def elsewhere(document: Document, *, python: str | None = None) -> list[str]:
+    """What of the file no longer holds on this machine, with the torch of this Python or another; a sentence each."""
+    from . import emit, hardware
+
+    if not document.config.settings:
+        return []
+    version = _torch_version(python)
+    versions = {"torch": version} if version is not None else {}
+    return emit.differences(document, hardware.probe(folder=Path.cwd()), versions)
+
+
+def _torch_version(python: str | None) -> str | None:
+    """Without importing it, which takes seconds; None where it cannot be found out."""
+    loaded = sys.modules.get("torch")
+    if python is None or os.path.realpath(python) == os.path.realpath(sys.executable):
+        if loaded is not None:
+            return str(loaded.__version__)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version("torch")
+        return None
+    code = "from importlib import metadata; print(metadata.version('torch'))"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=VERSION_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write the files; nothing at all is written where one of them is there already and `overwrite` is False."""
+    for artifact in artifacts:
+        check_target(folder / artifact.file_name, overwrite=overwrite)
+    return [write(folder / artifact.file_name, artifact.content, overwrite=overwrite) for artifact in artifacts]
+
+
+def write(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
+    """A file of the user's, whole or not at all."""
+    from .store import write_atomic
+
+    target = check_target(path, overwrite=overwrite)
+    write_atomic(target, text.encode("utf-8", "backslashreplace"))
+    target.chmod(0o666 & ~_umask())
+    return target
 
 
 def read_document(path: Path) -> Document:

@@ -43,6 +43,10 @@ class UsageError(AdvisorError):
     exit_code = ExitCode.USAGE
 
 
+class SettingsWarning(UserWarning):
+    """Settings that no longer hold here, or that could not be applied; the work goes on without them."""
+
+
 class ScriptError(AdvisorError):
     """The user's script failed; its own traceback is shown first."""
 

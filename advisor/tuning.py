@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .configuration import LoadedConfig, as_yaml, check_target, load, read_document
-from .errors import UsageError
+from .configuration import LoadedConfig, as_yaml, check_target, elsewhere, load, read_document
+from .errors import SettingsWarning, UsageError
 from .progress import SILENT, Progress
 from .types import Diagnosis, Hardware, Profile, Recommendation, TuneResult, Workload
 
@@ -139,7 +140,8 @@ def run(
     """Run the real training with the settings of an `advisor.yaml`; terminal, files and exit code are the script's own.
 
     Returns the script's exit code (128 + signal where one ended it). With `replace_process` this process becomes the
-    script's, and the call does not return. Raises UsageError where it cannot be started.
+    script's, and the call does not return. Raises UsageError where it cannot be started. Warns (`SettingsWarning`)
+    where the settings were found on other hardware or with another torch.
     """
     from . import command as commands
     from .session import real
@@ -147,6 +149,9 @@ def run(
     document = read_document(Path(config))
     typed = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     wanted = commands.with_arguments(typed, document.arguments)
+    told = elsewhere(document, python=wanted.interpreter)
+    if told:
+        warnings.warn(f"{config}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
     if replace_process:
         real.become(wanted, document.config)
     return real.spawn(wanted, document.config)

@@ -11,10 +11,23 @@ from collections.abc import Iterable
 
 from ..errors import UsageError
 from ..types import Artifact
-from ._base import BY_HAND, Draft, Emitter
-from .advisor_yaml import Document
+from ._base import BY_HAND, Batch, Draft, Emitter, batch_of
+from ._differences import differences
+from .advisor_yaml import Document, hardware_words
 
-__all__ = ["BY_HAND", "Document", "Draft", "Emitter", "all_emitters", "artifacts", "get"]
+__all__ = [
+    "BY_HAND",
+    "Batch",
+    "Document",
+    "Draft",
+    "Emitter",
+    "all_emitters",
+    "artifacts",
+    "batch_of",
+    "differences",
+    "get",
+    "hardware_words",
+]
 
 OWN = "advisor_yaml"
 

@@ -112,27 +112,16 @@ class Draft:
 
     def batch(self) -> Batch:
         """What the settings say of batches; both settings count as taken, and what stays open is told as needed."""
-        micro, update = _whole(self.take("micro_batch")), _whole(self.take("global_batch"))
-        known = self.training
-        if micro is None and update is None:
-            return Batch(micro=None, parts=None, update=None)
-        if micro is None and update is not None:
-            parts = _parts(known.samples_per_update, known.batch_size, known.processes)
-            micro = _parts(update, parts, known.processes)
-            if micro is None:
-                self.need(
-                    "batch size and accumulation",
-                    f"an update takes {update} samples, and the file does not say how many backwards make one",
-                )
-            return Batch(micro=micro, parts=parts if micro is not None else None, update=update)
-        update = update or known.samples_per_update
-        parts = _parts(update, micro, known.processes)
-        if parts is None:
+        micro, update = self.take("micro_batch"), self.take("global_batch")
+        batch = batch_of(self.document)
+        if batch.parts is None and update is not None:
             self.need(
-                "gradient accumulation",
-                f"samples an update divided by ({micro} × processes): the file does not hold a number for it",
+                "batch size and accumulation",
+                f"an update takes {update} samples, and the file does not say of how many backwards",
             )
-        return Batch(micro=micro, parts=parts, update=update if parts is not None else None)
+        elif batch.parts is None and micro is not None:
+            self.need("gradient accumulation", f"samples an update ÷ ({micro} × processes); the file does not say")
+        return batch
 
     def artifact(self, content: str) -> Artifact:
         """The file, with everything that was not expressed."""
@@ -172,6 +161,20 @@ def training_of(document: Document) -> Training:
         samples_per_update=_whole(said.get("samples_per_update")),
         processes=_whole(said.get("processes")) or 1,
     )
+
+
+def batch_of(document: Document) -> Batch:
+    """What the settings say of batches, with the help of what the document says of the script as written."""
+    settings, known = document.config.as_dict(), training_of(document)
+    micro, update = _whole(settings.get("micro_batch")), _whole(settings.get("global_batch"))
+    if micro is None and update is None:
+        return Batch(micro=None, parts=None, update=None)
+    if micro is None:
+        as_written = _parts(known.samples_per_update, known.batch_size, known.processes)
+        micro = _parts(update, as_written, known.processes)
+    update = update or known.samples_per_update
+    parts = _parts(update, micro, known.processes)
+    return Batch(micro=micro, parts=parts, update=update if parts is not None or "global_batch" in settings else None)
 
 
 def _parts(whole: int | None, part: int | None, processes: int) -> int | None:

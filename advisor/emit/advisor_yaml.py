@@ -182,7 +182,12 @@ def read(path: Path) -> Document:
 
     Raises `UsageError`, with the path and what to do, for whatever is no configuration of this version or an older one.
     """
-    body = _parsed(path, _text(path))
+    return parse(_text(path), path)
+
+
+def parse(text: str, path: Path) -> Document:
+    """What `text`, the content of `path`, says; UsageError as `read`."""
+    body = _parsed(path, text)
     if not isinstance(body, dict):
         raise UsageError(f"{path} is no configuration of advisor (it holds {_kind(body)}): make one with advisor tune")
     _check_version(path, body.get("version"))

@@ -164,39 +164,3 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "advisor.yaml")
     with pytest.raises(UsageError, match="there is no configuration"):
         tuning.load(tmp_path / "advisor.yaml")
-
-
-def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "advisor.yaml").write_text("mine")
-    with pytest.raises(UsageError, match="-f"):
-        tuning.LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml")
-    assert (tmp_path / "advisor.yaml").read_text() == "mine"
-
-
-def test_it_is_overwritten_where_that_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "advisor.yaml").write_text("mine")
-    tuning.LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml", overwrite=True)
-    assert (tmp_path / "advisor.yaml").read_text() == "new"
-
-
-def test_loader_arguments_are_those_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "advisor.yaml"
-    path.write_text(written({"num_workers": 3, "precision": "bf16"}))
-    assert tuning.load(path).dataloader() == {"num_workers": 3}
-
-
-def test_autocast_is_the_one_of_the_file(tmp_path: Path) -> None:
-    import torch
-
-    path = tmp_path / "advisor.yaml"
-    path.write_text(written({"precision": "bf16"}))
-    with tuning.load(path).autocast("cpu"):
-        assert torch.get_autocast_dtype("cpu") is torch.bfloat16
-        assert torch.is_autocast_enabled("cpu")
-
-
-def test_autocast_without_a_precision_does_nothing(tmp_path: Path) -> None:
-    import torch
-
-    with tuning.LoadedConfig(settings={}).autocast(torch.device("cpu")):
-        assert not torch.is_autocast_enabled("cpu")

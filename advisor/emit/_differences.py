@@ -1,0 +1,114 @@
+"""What of a file no longer holds on another machine, or with another torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..types import Hardware
+from ._base import training_of
+from .advisor_yaml import Document, hardware_words
+
+HOSTS = ("num_workers", "prefetch_factor", "persistent_workers", "threads")
+"""Settings that were chosen for the CPUs."""
+ROOM = ("cache_dataset", "num_workers", "prefetch_factor")
+"""Settings that were chosen for the memory of the host."""
+COMPUTE = (
+    "activation_checkpointing",
+    "compile",
+    "cudnn_benchmark",
+    "fused_optimizer",
+    "global_batch",
+    "memory_format",
+    "micro_batch",
+    "precision",
+)
+"""Settings that were chosen for the device that computes."""
+BUILD = ("compile", "cudnn_benchmark", "fused_optimizer", "memory_format", "precision", "threads")
+"""Settings that were chosen for the code of torch."""
+SAME_ROOM = 0.9
+"""Of the memory that was there: what was left free was more than the rest."""
+LONGEST = 80
+MOST = 1e9
+"""CPUs, GiB or times: what is more (or no number) was written by nobody who measured."""
+_RELEASE = re.compile(r"\d+\.\d+")
+
+
+def differences(document: Document, hardware: Hardware, versions: Mapping[str, str]) -> list[str]:
+    """What no longer holds here, a sentence each; none where the file was found on such a machine, or changes nothing.
+
+    `versions` is by package, as far as they are known. What the file does not say, or says in no form that is written,
+    is not compared.
+    """
+    settings = document.config.as_dict()
+    there, here = _mapping(document.found.get("hardware")), hardware_words(hardware)
+    on_cpu = training_of(document).device in (None, "cpu")
+    told = [
+        *_cpus(there, here, _named(settings, HOSTS), _named(settings, COMPUTE) if on_cpu else ""),
+        *_room(there, here, _named(settings, ROOM)),
+        *_devices(there, here, _named(settings, (*COMPUTE, "pin_memory"))),
+        *_torch(document, versions, _named(settings, BUILD)),
+    ]
+    if told:
+        told.append(_speedup(document))
+    return told
+
+
+def _cpus(there: Mapping[str, Any], here: Mapping[str, Any], hosts: str, compute: str) -> list[str]:
+    count = _number(there.get("usable_cpus"))
+    told = []
+    if count is not None and count != here["usable_cpus"] and hosts:
+        told.append(f"found with {count:g} CPUs, here are {here['usable_cpus']:g}: {hosts} may be too many or too few")
+    model = there.get("cpu")
+    if isinstance(model, str) and model != here["cpu"] and compute:
+        told.append(f"found on the CPU {_word(model)}, here is {_word(here['cpu'])}: {compute} may be no faster here")
+    return told
+
+
+def _room(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list[str]:
+    room = _number(there.get("ram_gib"))
+    if room is None or here["ram_gib"] >= SAME_ROOM * room or not names:
+        return []
+    return [f"found with {room:g} GiB of memory, here are {here['ram_gib']:g}: {names} may not fit"]
+
+
+def _devices(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list[str]:
+    devices = there.get("accelerators")
+    if not isinstance(devices, list) or [str(name) for name in devices] == here["accelerators"] or not names:
+        return []
+    before = ", ".join(_word(name) for name in devices) or "no accelerator"
+    now = ", ".join(_word(name) for name in here["accelerators"]) or "none"
+    return [f"found with {before}, here: {now}: {names} may not fit, not work, or be slower than as written"]
+
+
+def _torch(document: Document, versions: Mapping[str, str], names: str) -> list[str]:
+    before, now = _mapping(document.found.get("versions")).get("torch"), versions.get("torch")
+    releases = [_RELEASE.match(str(version)) for version in (before, now) if version is not None]
+    known = [match[0] for match in releases if match is not None]
+    if len(known) < 2 or known[0] == known[1] or not names:
+        return []
+    return [f"found with torch {known[0]}, here is {known[1]}: {names} may do otherwise, or no better than as written"]
+
+
+def _speedup(document: Document) -> str:
+    speedup = _number(document.verdict.get("speedup"))
+    of = f"the speed-up of {speedup:.2f}" if speedup is not None else "the speed-up"
+    return f"{of} was measured there, not here: search again with advisor tune"
+
+
+def _named(settings: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """Those of the names that are set; empty where none is."""
+    return ", ".join(name for name in sorted(names) if name in settings)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and abs(value) < MOST else None
+
+
+def _word(value: Any) -> str:
+    return "".join(char if char.isprintable() else "?" for char in str(value))[:LONGEST]

@@ -1,0 +1,300 @@
+"""A configuration in the user's own code: loader arguments, autocast, what is applied by hand, files."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import advisor
+from advisor import configuration
+from advisor.configuration import LoadedConfig
+from advisor.emit import hardware_words
+from advisor.errors import SettingsWarning, UsageError
+from advisor.hardware import probe
+from advisor.types import Config
+
+
+def file(tmp_path: Path, settings: dict[str, Any], **entries: Any) -> Path:
+    import yaml
+
+    path = tmp_path / "advisor.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "settings": settings, **entries}))
+    return path
+
+
+def loaded(**settings: Any) -> LoadedConfig:
+    return LoadedConfig(settings=settings)
+
+
+@pytest.fixture(autouse=True)
+def _switches_as_they_were() -> Iterator[None]:
+    threads, products, benchmark = (
+        torch.get_num_threads(),
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.benchmark,
+    )
+    yield
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "advisor.yaml").write_text("mine")
+    with pytest.raises(UsageError, match="-f"):
+        LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml")
+    assert (tmp_path / "advisor.yaml").read_text() == "mine"
+
+
+def test_it_is_overwritten_where_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "advisor.yaml").write_text("mine")
+    LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml", overwrite=True)
+    assert (tmp_path / "advisor.yaml").read_text() == "new"
+
+
+def test_what_was_loaded_is_saved_as_it_was(tmp_path: Path) -> None:
+    path = file(tmp_path, {"num_workers": 2})
+    saved = advisor.load(path).save(tmp_path / "copy.yaml")
+    assert saved.read_text() == path.read_text()
+
+
+def test_of_several_files_none_is_written_where_one_is_there(tmp_path: Path) -> None:
+    (tmp_path / "deepspeed.json").write_text("mine")
+    artifacts = loaded(num_workers=2).export("accelerate", "deepspeed")
+    with pytest.raises(UsageError, match=r"deepspeed\.json is there already"):
+        configuration.write_artifacts(artifacts, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["deepspeed.json"]
+
+
+def test_a_target_without_a_form_is_told_with_those_that_have_one() -> None:
+    with pytest.raises(UsageError, match=r"'keras'.*accelerate, deepspeed"):
+        loaded().export("keras")
+
+
+# --- the loader -----------------------------------------------------------------------------------------------------
+
+
+def test_loader_arguments_are_those_that_are_set(tmp_path: Path) -> None:
+    settings = {"num_workers": 3, "prefetch_factor": 4, "pin_memory": True, "persistent_workers": True}
+    assert advisor.load(file(tmp_path, {**settings, "precision": "bf16"})).dataloader() == settings
+
+
+def test_no_settings_are_no_loader_arguments() -> None:
+    assert loaded().dataloader() == {}
+
+
+def test_without_workers_nothing_is_said_of_workers() -> None:
+    found = loaded(num_workers=0, prefetch_factor=4, persistent_workers=True, pin_memory=False).dataloader()
+    assert found == {"num_workers": 0, "pin_memory": False}
+
+
+def test_a_loader_takes_the_arguments() -> None:
+    found = loaded(num_workers=1, prefetch_factor=4, persistent_workers=True, micro_batch=2).dataloader()
+    loader = torch.utils.data.DataLoader(torch.arange(6), **found)  # type: ignore[arg-type]
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5]]
+
+
+AS_WRITTEN = {"batch_size": 32, "samples_per_update": 128, "processes": 2}
+"""Two backwards of each process make an update."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "training", "batch_size", "accumulation"),
+    [
+        ({}, AS_WRITTEN, None, None),
+        ({"micro_batch": 16}, AS_WRITTEN, 16, 4),
+        ({"micro_batch": 16}, {}, 16, None),
+        ({"micro_batch": 24}, AS_WRITTEN, 24, None),
+        ({"global_batch": 256}, AS_WRITTEN, 64, 2),
+        ({"global_batch": 256}, {}, None, None),
+        ({"global_batch": 255}, AS_WRITTEN, None, None),
+        ({"global_batch": 64, "micro_batch": 16}, {}, 16, 4),
+        ({"global_batch": 256}, {"batch_size": "32", "samples_per_update": -1, "processes": True}, None, None),
+    ],
+)
+def test_the_batch_size_is_said_where_it_is_known(
+    tmp_path: Path, settings: dict[str, Any], training: dict[str, Any], batch_size: Any, accumulation: Any
+) -> None:
+    config = LoadedConfig(
+        settings=settings, text=file(tmp_path, settings, found={"training": training}).read_text(encoding="utf-8")
+    )
+    assert (config.dataloader().get("batch_size"), config.accumulation) == (batch_size, accumulation)
+
+
+# --- autocast -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_autocast_is_the_one_of_the_settings(name: str, dtype: torch.dtype) -> None:
+    with loaded(precision=name).autocast("cpu"):
+        assert torch.is_autocast_enabled("cpu")
+        assert torch.get_autocast_dtype("cpu") is dtype
+
+
+@pytest.mark.parametrize("settings", [{}, {"precision": "fp32"}, {"precision": "tf32"}])
+def test_autocast_without_a_lower_precision_does_nothing(settings: dict[str, Any]) -> None:
+    with loaded(**settings).autocast(torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu")
+
+
+# --- apply ----------------------------------------------------------------------------------------------------------
+
+
+def convolution() -> torch.nn.Module:
+    return torch.nn.Conv2d(3, 4, 3)
+
+
+def test_nothing_is_applied_where_nothing_is_set() -> None:
+    model = convolution()
+    assert loaded().apply(model) is model
+
+
+def test_threads_are_set() -> None:
+    loaded(threads=3).apply()
+    assert torch.get_num_threads() == 3
+
+
+def test_tf32_is_allowed_and_fp32_is_exact() -> None:
+    loaded(precision="tf32").apply()
+    allowed = torch.get_float32_matmul_precision()
+    loaded(precision="fp32").apply()
+    assert (allowed, torch.get_float32_matmul_precision()) == ("high", "highest")
+
+
+def test_cudnn_may_try_its_algorithms() -> None:
+    loaded(cudnn_benchmark=True).apply()
+    assert torch.backends.cudnn.benchmark
+
+
+def test_the_model_gets_its_memory_format() -> None:
+    model = loaded(memory_format="channels_last").apply(convolution())
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch imports
+def test_the_model_comes_back_compiled() -> None:
+    model = convolution()
+    compiled = loaded(compile="default").apply(model)
+    assert type(compiled).__name__ == "OptimizedModule"
+    assert compiled._orig_mod is model
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])
+@pytest.mark.parametrize("form", ["fused", "foreach"])
+def test_the_optimizer_steps_as_one_that_was_made_so(kind: Any, form: str) -> None:
+    def trained(optimizer: torch.optim.Optimizer, weight: torch.Tensor) -> torch.Tensor:
+        for _ in range(3):
+            optimizer.zero_grad()
+            weight.square().sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return weight.detach()
+
+    mine, theirs = (torch.linspace(-1, 1, 7, requires_grad=True) for _ in range(2))
+    made = kind([theirs], lr=0.1, **{form: True})
+    given = kind([mine], lr=0.1)
+    loaded(fused_optimizer=form).apply(optimizer=given)
+    given.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    assert all(group[form] for group in given.param_groups)
+    assert torch.equal(trained(given, mine), trained(made, theirs))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"memory_format": "channels_last"}, "memory_format=channels_last: no model was given"),
+        ({"compile": "default"}, "compile=default: no model was given"),
+        ({"fused_optimizer": "fused"}, "fused_optimizer=fused: no optimizer was given"),
+        ({"cache_dataset": True}, "cache_dataset=True: keep the samples"),
+        ({"activation_checkpointing": True}, "activation_checkpointing=True: call the repeated blocks"),
+        ({"precision": "fp16"}, "precision=fp16: scale the loss"),
+        ({"micro_batch": 4, "global_batch": 16}, "micro_batch=4: step the optimizer after every 4 backwards"),
+    ],
+)
+def test_what_is_not_applied_is_told_once_and_why(settings: dict[str, Any], told: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaded(**settings).apply()
+    assert [warning.category for warning in caught] == [SettingsWarning]
+    assert told in str(caught[0].message)
+    assert caught[0].filename == __file__
+
+
+def test_an_optimizer_without_the_form_is_told_and_left() -> None:
+    optimizer = torch.optim.RMSprop([torch.zeros(1, requires_grad=True)], foreach=False)
+    with pytest.warns(SettingsWarning, match="RMSprop has no fused form"):
+        loaded(fused_optimizer="fused").apply(optimizer=optimizer)
+    assert not optimizer.param_groups[0].get("fused")
+
+
+def test_an_optimizer_that_has_stepped_is_left_as_it_is() -> None:
+    weight = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.AdamW([weight])
+    weight.sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    with pytest.warns(SettingsWarning, match="AdamW has made steps already"):
+        loaded(fused_optimizer="fused").apply(optimizer=optimizer)
+    assert not optimizer.param_groups[0]["fused"]
+
+
+# --- elsewhere ------------------------------------------------------------------------------------------------------
+
+
+def found_here(**changes: Any) -> dict[str, Any]:
+    here = hardware_words(probe(folder=Path.cwd()))
+    return {"hardware": {**here, **changes}, "versions": {"torch": str(torch.__version__)}}
+
+
+def test_nothing_is_told_where_it_was_found_here(tmp_path: Path) -> None:
+    assert advisor.load(file(tmp_path, {"num_workers": 2, "compile": "default"}, found=found_here())).settings
+
+
+def test_other_hardware_is_told_when_a_file_is_loaded(tmp_path: Path) -> None:
+    path = file(tmp_path, {"num_workers": 2}, found=found_here(usable_cpus=512.0))
+    with pytest.warns(SettingsWarning, match="found with 512 CPUs") as caught:
+        advisor.load(path)
+    assert caught[0].filename == __file__
+
+
+def test_a_file_that_changes_nothing_has_nothing_to_lose(tmp_path: Path) -> None:
+    assert advisor.load(file(tmp_path, {}, found=found_here(cpu="Another"))).settings == {}
+
+
+def test_another_torch_is_told(tmp_path: Path) -> None:
+    found = {**found_here(), "versions": {"torch": "1.13.1"}}
+    with pytest.warns(SettingsWarning, match=r"found with torch 1\.13"):
+        advisor.load(file(tmp_path, {"compile": "default"}, found=found))
+
+
+def test_the_torch_of_another_python_is_asked_for_there(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 1.12.0\n")
+    python.chmod(0o755)
+    document = configuration.read_document(file(tmp_path, {"compile": "default"}, found=found_here()))
+    assert any("here is 1.12" in line for line in configuration.elsewhere(document, python=str(python)))
+
+
+def test_a_python_that_does_not_answer_is_not_compared(tmp_path: Path) -> None:
+    document = configuration.read_document(file(tmp_path, {"compile": "default"}, found=found_here()))
+    assert configuration.elsewhere(document, python=str(tmp_path / "missing")) == []
+
+
+def test_the_facade_is_light() -> None:
+    import subprocess
+
+    code = "import sys, advisor; advisor.load, advisor.apply; print('torch' in sys.modules, 'yaml' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False False\n"
+
+
+def test_settings_of_a_search_are_those_of_its_configuration() -> None:
+    config = loaded(num_workers=2, precision="bf16")
+    assert config.document.config == Config.of({"num_workers": 2, "precision": "bf16"})
