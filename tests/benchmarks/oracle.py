@@ -119,7 +119,7 @@ def measure(name: str, arguments: Namespace) -> Row:
 
 
 def combinations(space: Sequence[KnobSpace]) -> list[Config]:
-    """All of them but the script as written; a knob that changes the training is left out, as it is recommended apart."""
+    """All but the script as written; a knob that changes the training is left out, as it is recommended apart."""
     kept = [knob for knob in space if knob.tier != "training" and knob.scope == "live"]
     choices = [[None, *knob.values] for knob in kept]
     names = [knob.id for knob in kept]
