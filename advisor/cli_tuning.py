@@ -126,11 +126,15 @@ def _demo_folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _written(found: Tuned, output: Path, force: bool) -> Tuned:
-    """The file; none where nothing could be measured."""
+    """The file, and its name kept with the run; none where nothing could be measured."""
+    from .tuning import keep
+
     if found.failure is not None:
         return found
     found.config.save(output, overwrite=force)
-    return replace(found, files=(str(output),))
+    found = replace(found, files=(str(output),))
+    keep(found)
+    return found
 
 
 def _show(found: TuneResult, json_output: bool) -> None:
