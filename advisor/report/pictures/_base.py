@@ -133,10 +133,10 @@ def decades(low: float, high: float, start: float, end: float) -> Axis:
     return Axis(low=10.0**first, high=10.0**last, start=start, end=end, logarithmic=True, ticks=ticks)
 
 
-def bytes_axis(low: float, high: float, start: float, end: float) -> Axis:
+def bytes_axis(low: float, high: float, start: float, end: float, *, about: int = 5) -> Axis:
     """Ticks at round numbers of the unit that the top is told in."""
     scale, _ = _unit(high)
-    axis = linear(low / scale, high / scale, start, end)
+    axis = linear(low / scale, high / scale, start, end, about=about)
     ticks = tuple(tick * scale for tick in axis.ticks)
     return Axis(low=axis.low * scale, high=axis.high * scale, start=axis.start, end=axis.end, ticks=ticks)
 

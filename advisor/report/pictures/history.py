@@ -42,7 +42,8 @@ def draw(result: TuneResult) -> Drawn:
     if len(trials) < 2 or not points:
         return Missing(title=TITLE, why="nothing was tried" if len(trials) < 2 else "no trial was measured")
     x = _x_axis(len(trials))
-    y = _y_axis([trial for _, trial in points], whiskers=len(points) <= _MOST_WHISKERS)
+    failed = [place for place, trial in enumerate(trials) if _speed(trial) is None]
+    y = _y_axis([trial for _, trial in points], whiskers=len(points) <= _MOST_WHISKERS, failed=bool(failed))
     parts = frame(
         x,
         y,
@@ -54,7 +55,6 @@ def draw(result: TuneResult) -> Drawn:
     parts.append(path(_best(points, x, y), "curve best"))
     for place, trial in points:
         parts += _point(place, trial, result, x, y, whisker=len(points) <= _MOST_WHISKERS)
-    failed = [place for place, trial in enumerate(trials) if _speed(trial) is None]
     parts += [cross(x.at(place), y.start - 8, "failed") for place in failed]
     description = _description(result, points, len(failed))
     return Picture(
@@ -76,14 +76,16 @@ def _x_axis(count: int) -> Axis:
     return Axis(low=0, high=max(1, count - 1), start=axis.start, end=axis.end, ticks=ticks)
 
 
-def _y_axis(trials: Sequence[Trial], *, whiskers: bool) -> Axis:
+def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
+    """With room at the bottom for the marks of trials that failed, where there are any."""
     values = [1.0]
     for trial in trials:
         ratio = trial.ratio
         if ratio is not None:
             ends = (ratio.low, ratio.speedup, ratio.high) if whiskers else (ratio.speedup,)
             values += [min(value, _MOST) for value in ends if is_number(value)]
-    return linear(min(values), max(values), HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    room = 0.12 * (max(values) - min(values)) if failed else 0.0
+    return linear(max(0.0, min(values) - room), max(values), HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
 
 
 def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[float, float]]:

@@ -33,7 +33,9 @@ from ._base import (
 TITLE = "Speed against peak memory"
 _MOST_DRAWN = 300
 _MOST = 100.0
-_MOST_TOLD = 6
+_MOST_TOLD = 4
+_MANY = 100
+"""So many dots are drawn smaller."""
 _APART = 16.0
 """Labels nearer to each other than this would run into each other."""
 
@@ -52,7 +54,7 @@ def draw(result: TuneResult) -> Drawn:
     peaks = [one.peak for one in points]
     least, most = min(peaks), max(peaks)
     room = 0.06 * (most - least) or 0.1 * most
-    x = bytes_axis(max(0.0, least - room), most + room, MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
+    x = bytes_axis(max(0.0, least - room), most + room, MARGIN_LEFT, WIDTH - MARGIN_RIGHT - 10, about=3)
     speeds = [min(one.speed, _MOST) for one in points]
     y = linear(min(1.0, *speeds), max(1.0, *speeds) + 0.04, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
     parts = frame(
@@ -63,10 +65,11 @@ def draw(result: TuneResult) -> Drawn:
         x_title="peak memory",
     )
     best = front(result)
+    radius = 4 if len(points) <= _MANY else 2.5
     parts.append(line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
     parts.append(path(_stairs(best, x, y), "curve front"))
     for one in points:
-        parts.append(tag("circle", cx=x.at(one.peak), cy=y.at(one.speed), r=4, class_=_class(one, result)))
+        parts.append(tag("circle", cx=x.at(one.peak), cy=y.at(one.speed), r=radius, class_=_class(one, result)))
     parts += _labels(best, x, y)
     shown = "; ".join(_told(one) for one in best[:_MOST_TOLD])
     left = len(best) - _MOST_TOLD
@@ -120,7 +123,7 @@ def _labels(best: Sequence[_Point], x: Axis, y: Axis) -> list[str]:
         left, top = min(x.at(one.peak) + 7, WIDTH - MARGIN_RIGHT - 24), y.at(one.speed) - 7
         if all(abs(left - other) > 2 * _APART or abs(top - above) > _APART for other, above in placed):
             placed.append((left, top))
-            parts.append(text(str(one.trial.number), left, top, class_="value"))
+            parts.append(text(str(one.trial.number), left, top, class_="value number"))
     return parts
 
 
