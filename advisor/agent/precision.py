@@ -12,9 +12,10 @@ from typing import Any, Callable
 
 from .refused import Refused
 from .roots import Root, Roots
+from .scaling import Scaler
 
-DTYPES = {"bf16": "bfloat16"}
-"""Names of the settings, and torch's. fp16 is not among them: it needs the loss scaled."""
+DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+"""Names of the settings, and torch's."""
 
 
 def _ignored(_close: Callable[[], None] | None) -> None:
@@ -24,17 +25,24 @@ def _ignored(_close: Callable[[], None] | None) -> None:
 class Precision:
     """One for the process. It does nothing, and costs nothing, until a dtype is set."""
 
-    def __init__(self, roots: Roots, arm: Callable[[Callable[[], None] | None], None] = _ignored) -> None:
-        """`arm` is given what is to be called before every backward, step and batch from now on; None is nothing."""
+    def __init__(
+        self,
+        roots: Roots,
+        arm: Callable[[Callable[[], None] | None], None] = _ignored,
+        scaler: Scaler | None = None,
+    ) -> None:
+        """`arm` is given what is to be called before every backward, step and batch from now on; None is nothing.
+        `scaler` scales the loss of fp16, which is refused without it."""
         self._roots = roots
         self._arm = arm
+        self._scaler = scaler
         self._dtype: Any = None
         self._context: Any = None
         self._switches: tuple[str, bool] | None = None
         self._fall_back: Callable[[str], None] | None = None
 
     def set(self, name: str) -> None:
-        """The dtype from the next forward on: `bf16`, or `tf32` for the products that stay in fp32."""
+        """The dtype from the next forward on: `bf16`, `fp16`, or `tf32` for the products that stay in fp32."""
         import torch
 
         self.restore()
@@ -45,6 +53,10 @@ class Precision:
             raise Refused(f"precision={name!r} is not known: there are {', '.join([*DTYPES, 'tf32'])}")
         if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
             raise Refused("the script holds an autocast of its own open: it has chosen its precision")
+        if name == "fp16":
+            if self._scaler is None:
+                raise Refused("fp16 needs its loss scaled, and nobody does that here")
+            self._scaler.start()
         self._dtype = getattr(torch, DTYPES[name])
         self._roots.around_forward = self._around
         self._arm(self.close)
@@ -55,6 +67,8 @@ class Precision:
         self._arm(None)
         self._dtype = None
         self._roots.around_forward = None
+        if self._scaler is not None:
+            self._scaler.stop()
         if self._switches is not None:
             import torch
 
@@ -71,6 +85,11 @@ class Precision:
     def fall_back_on_error(self, tell: Callable[[str], None] | None) -> None:
         """While set, a forward that raises under our autocast is run again without, and the precision is given up."""
         self._fall_back = tell
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps without effect so far, as a gradient of fp16 had overflown."""
+        return self._scaler.skipped if self._scaler is not None else 0
 
     @property
     def on(self) -> bool:
@@ -121,7 +140,8 @@ class Precision:
 
 
 def by_hand(name: str, device: Any) -> Any:
-    """The autocast that a user would write for this setting; one that does nothing for those without."""
+    """The autocast that a user would write for this setting; one that does nothing for those without. fp16 also needs
+    its loss scaled: `torch.amp.GradScaler` is the user's part."""
     import torch
 
     kind = getattr(device, "type", None) or str(device).partition(":")[0]

@@ -1,4 +1,4 @@
-"""Learning-rate schedules in a probe: those that would overrun are held instead of ending the script.
+"""Learning-rate schedules that are held: in a probe those that would overrun, and those of steps without effect.
 
 A probe takes updates from more epochs than the script would run, and `OneCycleLR` raises past its last step.
 """
@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import functools
 from typing import Any, Callable
+
+from .patches import Patches
+
+Holds = Callable[[Any], bool]
+"""(schedule): whether it is to stay where it is this time."""
 
 
 def hold_overruns(torch: Any) -> None:
@@ -25,3 +30,56 @@ def _held(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return original(scheduler)
 
     return get_lr
+
+
+class ScheduleHold:
+    """Asks before a schedule goes on; nothing is patched while nobody wants to be asked."""
+
+    def __init__(self) -> None:
+        self._patches = Patches()
+        self._holders: list[Holds] = []
+        self._inside = False
+
+    def add(self, holds: Holds) -> None:
+        if not self._holders:
+            for cls in _classes():
+                self._patches.replace(cls, "step", self._asking)
+        self._holders.append(holds)
+
+    def remove(self, holds: Holds) -> None:
+        self._holders.remove(holds)
+        if not self._holders:
+            self._patches.restore()
+
+    def _asking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def step(schedule: Any, *args: Any, **kwargs: Any) -> Any:
+            # A schedule of schedules steps those inside, and each steps once when it is made.
+            if self._inside or not self._holders or getattr(schedule, "_is_initial", False):
+                return original(schedule, *args, **kwargs)
+            answers = [holds(schedule) for holds in self._holders]  # each is asked: they count calls
+            if any(answers):
+                return None
+            self._inside = True
+            try:
+                return original(schedule, *args, **kwargs)
+            finally:
+                self._inside = False
+
+        return step
+
+
+def _classes() -> list[Any]:
+    """Those of torch and of the user that have a `step` of their own."""
+    import torch
+
+    schedules = torch.optim.lr_scheduler
+    names = ("LRScheduler", "_LRScheduler", "ReduceLROnPlateau")
+    pending = [cls for name in names if (cls := getattr(schedules, name, None)) is not None]
+    found: list[Any] = []
+    while pending:
+        cls = pending.pop()
+        if cls not in found:
+            found.append(cls)
+            pending += cls.__subclasses__()
+    return [cls for cls in found if "step" in vars(cls)]

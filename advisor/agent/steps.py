@@ -56,6 +56,9 @@ class Steps:
         """Called before every step: whoever seeks the roots learns here what the optimizers own."""
         self.before_backward: Callable[[], None] | None = None
         """Called before every backward, whether a forward was seen or not."""
+        self._interventions: dict[int, Any] = {}
+        self._around: Callable[..., Any] | None = None
+        self._taken_by: Any = None
         self.on_micro_step: Callable[[], None] = _nothing
         """Called where a backward that counts as a micro-step begins."""
         self.closures_seen = False
@@ -88,6 +91,10 @@ class Steps:
         """Ids of those of the optimizer that was seen to step for the first time last."""
         return _parameter_ids(self._newest.ref() if self._newest is not None else None)
 
+    def is_main(self, optimizer: Any) -> bool:
+        """Whether its steps end the updates."""
+        return self._main is not None and self._main.ref() is optimizer
+
     def by_hand(self) -> bool:
         """Whether the script updates with no optimizer at all."""
         if self._main is not None or self._backwards <= BACKWARDS_WITHOUT_OPTIMIZER:
@@ -97,6 +104,21 @@ class Steps:
             self._no_optimizer = not self._clock.exclude(_optimizer_alive)
         return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
 
+    # --- what stands between the script's calls and torch's -----------------------------------------------------------
+
+    def intervene(self, place: int, intervention: Any) -> None:
+        """From now on every backward runs inside `intervention.backward(inner, original, tensors, args, kwargs)`, the
+        lower place outside the higher; `before_step(optimizer, has_closure)` says whether it takes that step over, and
+        then `after_step(optimizer)` whether the step ends an update all the same. None takes it away."""
+        self._interventions.pop(place, None)
+        if intervention is not None:
+            self._interventions[place] = intervention
+        around: Callable[..., Any] | None = None
+        for one in sorted(self._interventions, reverse=True):
+            inner = around if around is not None else _run
+            around = functools.partial(self._interventions[one].backward, inner)
+        self._around = around
+
     # --- installing -------------------------------------------------------------------------------------------------
 
     def install(self) -> None:
@@ -104,8 +126,10 @@ class Steps:
         import torch
         from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-        register_optimizer_step_pre_hook(self._before_step)
-        register_optimizer_step_post_hook(self._after_step)
+        self._handles = (
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        )
         self._backward_original = torch.autograd.backward
         self._grad_original = torch.autograd.grad
         self._zero_original = torch.optim.Optimizer.zero_grad
@@ -119,11 +143,23 @@ class Steps:
     def suspend(self) -> None:
         """Leave only the end of an update: for windows that measure what the hooks cost."""
         for owner, name, original, _timed in self._patches:
-            setattr(owner, name, original)
+            if name != "backward" or self._around is None:
+                setattr(owner, name, original)
 
     def resume(self) -> None:
         for owner, name, _original, timed in self._patches:
             setattr(owner, name, timed)
+
+    def remove(self) -> None:
+        """Everything as before `install`, which may be called again. What somebody else has put over ours stays, and
+        goes on through it."""
+        for handle in self._handles:
+            handle.remove()
+        for owner, name, original, timed in self._patches:
+            if getattr(owner, name) is timed:
+                setattr(owner, name, original)
+        self._around = None
+        self._interventions.clear()
 
     # --- backward -----------------------------------------------------------------------------------------------------
 
@@ -150,7 +186,10 @@ class Steps:
                 self.forward_seen = False
                 self.on_micro_step()
             clock.push(BACKWARD)
+            around = self._around
             try:
+                if around is not None and outermost:
+                    return around(original, tensors, args, kwargs)
                 return original(tensors, *args, **kwargs)
             finally:
                 clock.pop()
@@ -212,6 +251,8 @@ class Steps:
         if len(args) > 1 or (kwargs and kwargs.get("closure") is not None):
             self.closures_seen = True
         self.before_step()
+        if self._interventions:
+            self._taken_by = self._taker(optimizer, len(args) > 1 or kwargs.get("closure") is not None)
         record.depth = clock.depth
         clock.push(OPTIMIZER)
 
@@ -222,11 +263,21 @@ class Steps:
         record = self._records.get(id(optimizer))
         if record is None or record.ref() is not optimizer:
             return
+        taker, self._taken_by = self._taken_by, None
+        if taker is not None and not taker.after_step(optimizer):
+            clock.pop_to(record.depth)
+            return
         record.steps += 1
         if record is self._main:
             clock.end_update()
         else:
             clock.pop_to(record.depth)
+
+    def _taker(self, optimizer: Any, has_closure: bool) -> Any:
+        for place in sorted(self._interventions):
+            if self._interventions[place].before_step(optimizer, has_closure):
+                return self._interventions[place]
+        return None
 
     def _adopt(self, optimizer: Any) -> OptimizerRecord:
         record = self._newest = self._records[id(optimizer)] = OptimizerRecord(optimizer)
@@ -293,6 +344,10 @@ def _noted(loss: Any) -> Any:
     if loss.is_cpu and loss.numel() == 1:
         return loss.item()
     return loss.detach()
+
+
+def _run(original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+    return original(tensors, *args, **kwargs)
 
 
 def _parameter_ids(optimizer: Any) -> set[int]:

@@ -1,4 +1,8 @@
-"""The dtype of the forward pass: autocast around forward and loss, or tf32 products."""
+"""The dtype of the forward pass: autocast around forward and loss, or tf32 products.
+
+fp16 has fewer exponents than bf16: the loss is scaled, gradients are true again before the script sees them, and a step
+whose gradients overflow is skipped, as `torch.amp.GradScaler` does it. The skipped steps are counted and told.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ if TYPE_CHECKING:
 
 BF16_CAPABILITY = (8, 0)
 """Tensor cores take bf16 and tf32 from here on."""
+FP16_CAPABILITY = (7, 0)
+"""The first tensor cores; before them fp16 is slower than fp32 on most boards."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """Of a CPU (the last is Arm's); without them bf16 is emulated, and slower than fp32."""
-
-
-NAMES = ("bf16", "tf32")
+NAMES = ("bf16", "fp16", "tf32")
 
 
 def _wrong(value: Any) -> str | None:
@@ -39,11 +43,16 @@ def _of_accelerator(hardware: Hardware, workload: Workload) -> Values:
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if workload.device != "cuda" or capability is None:
         return Values(why_closed=f"no mixed precision is known to help on {workload.device}")
+    closures = workload.facts.get("closures") == "yes"  # then a step with an overflow could not be skipped
+    fp16 = () if closures or capability < FP16_CAPABILITY else ("fp16",)
     if capability < BF16_CAPABILITY:
         version = ".".join(map(str, capability))
-        return Values(why_closed=f"compute capability {version} has no bf16; fp16 needs its loss scaled")
+        if not fp16:
+            why = "the optimizer is stepped with a closure" if closures else "no tensor cores for fp16"
+            return Values(why_closed=f"compute capability {version} has no bf16, and {why}")
+        return Values(values=fp16, why=f"compute capability {version} has tensor cores for fp16, and none for bf16")
     tf32 = ("tf32",) if workload.flags.matmul_precision == "highest" else ()
-    return Values(values=("bf16", *tf32), why="the tensor cores take them")
+    return Values(values=("bf16", *fp16, *tf32), why="the tensor cores take them")
 
 
 def _closed(workload: Workload) -> str | None:
@@ -80,4 +89,5 @@ KNOB = Knob(
     wrong=_wrong,
     changes="Losses differ in their last digits; the weights are kept and saved as written, and memory for "
     "activations is about halved (not with tf32).",
+    set_on=("model", "forward"),
 )

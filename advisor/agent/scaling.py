@@ -1,0 +1,288 @@
+"""Loss scaling for fp16, from outside: gradients that would be too small for it are kept, and overflows are skipped.
+
+The loss is scaled where backward is entered, and gradients are true again right after it. So whatever the script does
+with them (clipping, logging, accumulating) it does with true ones, and what comes out is what a `GradScaler`, written
+by hand and unscaled before the clipping, makes of it, bit for bit: the scale is a power of two.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from .backward import Inner, creates_graph, scaled
+from .refused import Refused
+from .schedulers import ScheduleHold
+from .steps import Steps
+
+PLACE = 2
+"""Inside what divides an update: that one's gradients are scaled and made true like all others."""
+FIRST_SCALE = 2.0**16
+GROWTH, BACKOFF = 2.0, 0.5
+GROWTH_STEPS = 2000
+"""So many steps without an overflow, and a larger scale is tried; these four are torch's own defaults."""
+CLOSURE = "the optimizer is stepped with a closure: a step with an overflow could not be skipped"
+NOBODY = -1
+MOST_NODES = 50_000
+"""Of a graph that is searched, once, for gradients that the script asks for besides those of its parameters."""
+
+
+class Scaler:
+    """One for the process. It does nothing, and costs nothing, until it is started; the scale is kept over stops."""
+
+    def __init__(self, steps: Steps, schedules: ScheduleHold, gave_up: Callable[[str], None]) -> None:
+        """`gave_up` is told why scaling cannot go on; it must stop it."""
+        self._steps = steps
+        self._gave_up = gave_up
+        self._schedules = schedules
+        self._owners = Owners()
+        self.scale = FIRST_SCALE
+        self.skipped = 0
+        """Steps without effect so far, because a gradient had overflown."""
+        self._good_steps = 0
+        self._looked = False
+        self._found: dict[int, dict[Any, Any]] = {}
+        self._inverse: dict[Any, Any] = {}
+        self._overflow = False
+        self._update_due = False
+        """The main optimizer has stepped: before the next backward, when all others have, the scale is looked at."""
+        self._set_aside: list[tuple[Any, Any]] = []
+        self._steps_taken = 0
+        self._last_was_skipped = False
+        self._stepped_at: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self.on = False
+
+    def start(self) -> None:
+        """Raises Refused where the script's way to step does not allow it."""
+        if self._steps.closures_seen:
+            raise Refused(CLOSURE)
+        self._looked = self._last_was_skipped = False
+        self._steps.intervene(PLACE, self)
+        self._schedules.add(self._holds)
+        self.on = True
+
+    def stop(self) -> None:
+        if not self.on:
+            return
+        self.on = False
+        self._steps.intervene(PLACE, None)
+        self._schedules.remove(self._holds)
+        self._owners.forget()
+        self._found.clear()
+        self._inverse.clear()
+
+    # --- backward -----------------------------------------------------------------------------------------------------
+
+    def backward(self, inner: Inner, original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+        if creates_graph(args, kwargs):
+            return inner(original, tensors, args, kwargs)
+        if self._update_due:
+            self._update_scale()
+        self._owners.follow()
+        if not self._looked:
+            self._looked = True
+            stranger = self._owners.stranger(tensors if isinstance(tensors, (list, tuple)) else [tensors])
+            if stranger is not None:
+                self._gave_up(stranger)
+                return inner(original, tensors, args, kwargs)
+        for _owner, gradients in self._owners.gradients():
+            _multiply(gradients, self.scale)
+        args, kwargs = scaled(tensors, args, kwargs, self.scale)
+        try:
+            return inner(original, tensors, args, kwargs)
+        finally:
+            for owner, gradients in self._owners.gradients():
+                self._unscale(owner, gradients)
+
+    def _unscale(self, owner: int, gradients: list[Any]) -> None:
+        import torch
+
+        flags = self._found.setdefault(owner, {})
+        for (device, _dtype), same in _by_kind(gradients).items():
+            if device not in flags:
+                flags[device] = torch.zeros((), dtype=torch.float32, device=device)
+            if device not in self._inverse:
+                self._inverse[device] = torch.full((), 1 / self.scale, dtype=torch.float32, device=device)
+            torch._amp_foreach_non_finite_check_and_unscale_(same, flags[device], self._inverse[device])
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def before_step(self, optimizer: Any, has_closure: bool) -> bool:
+        if has_closure:
+            self._gave_up(CLOSURE)
+            return False
+        owners, unseen = self._owners.of(optimizer)
+        if unseen:  # it was made since, and nobody has made its gradients true
+            self._unscale(owners[0], unseen)
+        flags = [flag for owner in owners for flag in self._found.pop(owner, {}).values()]
+        overflow = any(bool(flag.item()) for flag in flags)
+        self._overflow |= overflow
+        self._steps_taken += 1
+        self._last_was_skipped = overflow
+        self._update_due |= self._steps.is_main(optimizer)
+        if overflow:
+            self.skipped += 1
+            self._set_aside = take_gradients(optimizer)
+        return overflow
+
+    def after_step(self, _optimizer: Any) -> bool:
+        for parameter, gradient in self._set_aside:
+            parameter.grad = gradient
+        self._set_aside = []
+        return True
+
+    def _update_scale(self) -> None:
+        overflow, self._overflow, self._update_due = self._overflow, False, False
+        self._good_steps = 0 if overflow else self._good_steps + 1
+        factor = BACKOFF if overflow else GROWTH if self._good_steps == GROWTH_STEPS else 1.0
+        if factor != 1.0:
+            self._good_steps = 0
+            self.scale *= factor
+            self._inverse.clear()
+
+    # --- the schedule -------------------------------------------------------------------------------------------------
+
+    def _holds(self, schedule: Any) -> bool:
+        """A schedule that goes on with every update stays where it is for a step that had no effect; one of epochs
+        goes on. Which it is, the steps between its last two calls tell; after the first step it is one of updates."""
+        before = self._stepped_at.get(schedule, self._steps_taken - 1)
+        self._stepped_at[schedule] = self._steps_taken
+        return self._last_was_skipped and self._steps_taken - before <= 1
+
+
+class Owners:
+    """Whose gradients there are: each parameter belongs to the first optimizer that has it, or to no one."""
+
+    def __init__(self) -> None:
+        self._optimizers: list[weakref.ref[Any]] = []
+        self._count = -1
+        self._parameters: list[tuple[int, list[Any]]] = []
+        self._owner: dict[int, int] = {}
+        self._of: dict[int, list[int]] = {}
+        self._ownerless: list[Any] = []
+
+    def forget(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def follow(self) -> None:
+        """Look again where parameters have come to an optimizer: a gradient that stayed scaled would be wrong by far.
+        The first look finds all optimizers of the process, also those that have not stepped yet."""
+        alive = [optimizer for ref in self._optimizers if (optimizer := ref()) is not None]
+        count = sum(len(group["params"]) for o in alive for group in getattr(o, "param_groups", ()))
+        if count != self._count:
+            self._collect(_all_optimizers() if self._count < 0 else alive)
+
+    def _collect(self, optimizers: list[Any]) -> None:
+        self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
+        self._owner, self._parameters, self._of = {}, [], {}
+        self._count = 0
+        for optimizer in optimizers:
+            mine = []
+            for parameter in _parameters(optimizer):
+                self._count += 1
+                if id(parameter) not in self._owner:
+                    self._owner[id(parameter)] = id(optimizer)
+                    mine.append(parameter)
+            self._parameters.append((id(optimizer), mine))
+        self._ownerless = [parameter for parameter in self._ownerless if id(parameter) not in self._owner]
+        self._owner.update((id(parameter), NOBODY) for parameter in self._ownerless)
+        self._parameters.append((NOBODY, self._ownerless))
+
+    def of(self, optimizer: Any) -> tuple[list[int], list[Any]]:
+        """Owners of the optimizer's parameters, and gradients of those that nobody knew of."""
+        known = self._of.get(id(optimizer))
+        if known is not None:
+            return known, []
+        unseen = [parameter for parameter in _parameters(optimizer) if id(parameter) not in self._owner]
+        others = [other for ref in self._optimizers if (other := ref()) is not None and other is not optimizer]
+        if unseen or len(others) == len(self._optimizers):
+            self._collect([*others, optimizer])
+        owners = self._of[id(optimizer)] = sorted({self._owner[id(p)] for p in _parameters(optimizer)})
+        return owners, [_dense(p.grad) for p in unseen if p.grad is not None]
+
+    def gradients(self) -> list[tuple[int, list[Any]]]:
+        """(owner, gradients that are there)."""
+        found = []
+        for owner, parameters in self._parameters:
+            there = [_dense(gradient) for parameter in parameters if (gradient := parameter.grad) is not None]
+            if there:
+                found.append((owner, there))
+        return found
+
+    def stranger(self, tensors: Sequence[Any]) -> str | None:
+        """What stands against scaling: a gradient of something that is no parameter, of which nobody can tell what
+        the script does with it. Parameters that no optimizer has are taken in."""
+        leaves = [leaf for leaf in _leaves(tensors) if id(leaf) not in self._owner]
+        modules = _parameters_of_modules() if leaves else set()
+        for leaf in leaves:
+            if id(leaf) not in modules:
+                return f"the script asks for the gradient of a tensor that is no parameter, of shape {list(leaf.shape)}"
+            self._ownerless.append(leaf)
+            self._owner[id(leaf)] = NOBODY
+        return None
+
+
+def take_gradients(optimizer: Any) -> list[tuple[Any, Any]]:
+    """(parameter, gradient) of what the optimizer would step with; without gradients its step does nothing."""
+    taken = [(p, p.grad) for p in _parameters(optimizer) if p.grad is not None]
+    for parameter, _gradient in taken:
+        parameter.grad = None
+    return taken
+
+
+def _parameters(optimizer: Any) -> list[Any]:
+    groups = getattr(optimizer, "param_groups", ())  # a subclass may be half made
+    return [parameter for group in groups for parameter in group["params"]]
+
+
+def _dense(gradient: Any) -> Any:
+    return gradient._values() if gradient.is_sparse else gradient
+
+
+def _multiply(gradients: list[Any], factor: float) -> None:
+    import torch
+
+    with torch.no_grad():
+        for same in _by_kind(gradients).values():
+            torch._foreach_mul_(same, factor)
+
+
+def _by_kind(gradients: list[Any]) -> dict[tuple[Any, Any], list[Any]]:
+    """What torch multiplies in one go lies on one device and has one dtype."""
+    found: dict[tuple[Any, Any], list[Any]] = {}
+    for gradient in gradients:
+        found.setdefault((gradient.device, gradient.dtype), []).append(gradient)
+    return found
+
+
+def _all_optimizers() -> list[Any]:
+    import torch
+
+    return [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
+
+
+def _parameters_of_modules() -> set[int]:
+    import torch
+
+    modules = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
+    own = [module.__dict__.get("_parameters") or {} for module in modules]
+    return {id(parameter) for parameters in own for parameter in parameters.values()}
+
+
+def _leaves(tensors: Sequence[Any]) -> list[Any]:
+    """Tensors that a backward from these would give a gradient to."""
+    pending = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    seen = set(pending)
+    found = []
+    while pending and len(seen) < MOST_NODES:
+        node = pending.pop()
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            found.append(variable)
+        for following, _number in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                pending.append(following)
+    return found
