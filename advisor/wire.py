@@ -61,6 +61,8 @@ class LaunchSpec:
     """What is applied from the start (launch knobs, or everything in mode `run`)."""
     trackers_offline: bool = True
     life: int = 0
+    log: str = ""
+    """In mode `run`: the file in which a setting that was given up is recorded; empty records nothing."""
     seed: int | None = None
     """Generators begin with it, and seeds that the script sets are moved by it; None leaves them to the script."""
 
@@ -189,6 +191,8 @@ class WindowDone:
     gc_collections: int = 0
     cpu_s: float = 0.0
     """CPU time of the training process, its threads included."""
+    set_up_s: float | None = None
+    """What taking the settings has cost once, compiling above all: it stands in no update of the window."""
     cut_short: str | None = None
     """Why it ended before its minimum: `script ended`, `max_s`, `crashed`."""
     extra: dict[str, Any] = field(default_factory=dict)

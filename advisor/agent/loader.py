@@ -88,6 +88,11 @@ class LoaderHooks:
         """`call` is run whenever the training thread asks any loader for a batch; None is nothing."""
         self._deliveries.before_batch = call
 
+    def on_failure(self, call: Callable[[Exception], bool] | None) -> None:
+        """`call` is told where a batch of the training loader could not be fetched as it is set now; where it has set
+        the loader otherwise and says so, the batch is fetched again."""
+        self._deliveries.on_failure = call
+
     # --- roles ------------------------------------------------------------------------------------------------------
 
     @property

@@ -50,6 +50,7 @@ class Deliveries:
         self.late_refusal: str | None = None
         self.before_batch: Callable[[], None] | None = None
         """Called when the training thread asks any loader for a batch."""
+        self.on_failure: Callable[[Exception], bool] | None = None
 
     # --- delivering a batch -----------------------------------------------------------------------------------------
 
@@ -96,6 +97,15 @@ class Deliveries:
             self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=feed.first)
         if self.replaying:
             return self._replayed(iterator, feed)
+        try:
+            return (*self._next_or_next_epoch(iterator, feed), None)
+        except StopIteration:
+            raise
+        except Exception as error:
+            if feed.inner is None or self.on_failure is None or not self.on_failure(error):
+                raise
+        if feed.version != self.switch.version:
+            self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=False)
         return (*self._next_or_next_epoch(iterator, feed), None)
 
     def _follow_late(self, feed: Feed, iterator: Any) -> None:

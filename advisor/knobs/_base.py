@@ -58,6 +58,10 @@ class Knob:
     """(bench): the script as written again; harmless where nothing, or only a part, was applied."""
     wrong: Callable[[Any], str | None] = _nothing_wrong
     """(value): why it can be none of this knob's, wherever it comes from; None where it can."""
+    hooks: tuple[str, ...] = ("loader", "model", "steps")
+    """Of the agent's, those that a real training needs as long as it is set."""
+    set_on: tuple[str, ...] = ()
+    """`model`, `optimizer`: it is set on each such object, so on a later one anew; `forward`: at its call."""
     after_first_update: bool = False
     """It needs to know what an update is made of: in a real training it is applied after the first one."""
     changes: str = ""

@@ -55,4 +55,5 @@ KNOB = Knob(
     restore=_restore,
     wrong=truth,
     changes="The first update of each shape takes longer; losses may differ in their last digits, and from run to run.",
+    hooks=(),
 )

@@ -57,4 +57,6 @@ KNOB = Knob(
     wrong=_wrong,
     after_first_update=True,
     changes="Losses differ in their last digits with fused, not with foreach; foreach takes memory for the step.",
+    hooks=(),
+    set_on=("optimizer",),
 )

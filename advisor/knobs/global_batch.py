@@ -75,4 +75,5 @@ KNOB = Knob(
     wrong=whole_number(1, 2**31),
     after_first_update=True,
     changes="The training takes another course: fewer, larger updates an epoch; the learning rate has to follow.",
+    hooks=("loader", "model"),
 )

@@ -60,4 +60,6 @@ KNOB = Knob(
     wrong=_wrong,
     after_first_update=True,
     changes="Losses may differ in their last digits; a forward that flattens with `view` needs `reshape`.",
+    hooks=(),
+    set_on=("model",),
 )

@@ -48,4 +48,5 @@ KNOB = Knob(
     wrong=whole_number(0, 1024),
     changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers: "
     "random augmentations come out otherwise, as likely as before.",
+    hooks=("loader", "model"),
 )

@@ -47,4 +47,5 @@ KNOB = Knob(
     restore=_restore,
     wrong=truth,
     changes="Workers keep their memory between epochs, during the evaluation too.",
+    hooks=("loader", "model"),
 )

@@ -50,4 +50,5 @@ KNOB = Knob(
     restore=_restore,
     wrong=truth,
     changes="Batches in flight lie in memory that cannot be swapped out.",
+    hooks=("loader", "model"),
 )

@@ -72,4 +72,5 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 1024),
     changes="So many more batches lie in memory at once; the samples are the same.",
+    hooks=("loader", "model"),
 )

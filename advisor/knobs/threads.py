@@ -57,4 +57,5 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 4096),
     changes="Losses may differ in their last digits.",
+    hooks=(),
 )

@@ -11,10 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from .. import wire
+from .. import store, wire
 from ..errors import UsageError
 from ..types import Command, Config
 from .life import BOOTSTRAP
+
+LOG_FILE = "settings-given-up.jsonl"
+"""In the user's state folder: what a real training could not use, and why."""
 
 
 def become(command: Command, config: Config) -> NoReturn:
@@ -47,6 +50,8 @@ def spawn(command: Command, config: Config) -> int:
 
 
 def _argv(command: Command, config: Config) -> list[str]:
+    if not config.settings:
+        return [command.interpreter, *(["-m"] if command.is_module else []), command.target, *command.args]
     spec = wire.LaunchSpec(
         version=wire.WIRE_VERSION,
         socket="",
@@ -57,6 +62,7 @@ def _argv(command: Command, config: Config) -> list[str]:
         mode="run",
         config=config.as_dict(),
         trackers_offline=False,
+        log=str(store.runs_root().parent / LOG_FILE),
     )
     descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json")
     with os.fdopen(descriptor, "w") as file:
