@@ -76,3 +76,74 @@ def test_nothing_is_asked_for_when_the_first_window_was_refused() -> None:
 def test_window_ids_are_unique() -> None:
     ids = [window.id for window in plan_after(0.02)]
     assert len(ids) == len(set(ids))
+
+
+def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
+    """All batches of windows asked for, each answered at once; `left_s` is what each question of the time gives."""
+    answers = iter(left_s)
+    planner = probe.profile_plan(lambda: healthy_cpu().workload, lambda: next(answers))
+    asked, outcomes = [next(planner)], {}
+    while True:
+        for window in asked[-1]:
+            outcomes[window.id] = done(window.id, [update_s] * 20)
+        try:
+            asked.append(planner.send(dict(outcomes)))
+        except StopIteration:
+            return asked
+
+
+def test_time_that_is_left_buys_more_rounds_until_there_are_enough() -> None:
+    # So little time that the plan begins with one round, and then much more than was thought.
+    batches = talk(0.02, [9.0, 60.0, 60.0, 60.0, 60.0])
+    rounds = [window.id for batch in batches for window in batch if window.kind == "bare"]
+    assert rounds == [f"bare {number}" for number in range(probe.ROUNDS)]
+    assert batches[2][0].id == "base round 1"
+
+
+def test_a_round_that_does_not_fit_is_not_begun() -> None:
+    assert len(talk(0.02, [9.0, 0.5])) == 2
+
+
+def test_a_round_of_another_look_fits_into_the_time() -> None:
+    for left_s in (3.0, 6.0, 12.0):
+        batches = talk(0.1, [9.0, left_s, 0.0])
+        assert sum(cost_s(batch, 0.1) for batch in batches[2:]) <= left_s
+
+
+def test_a_first_window_that_was_not_steady_is_looked_at_again() -> None:
+    planner = probe.profile_plan(lambda: healthy_cpu().workload, lambda: 20.0)
+    (first,) = next(planner)
+    (again,) = planner.send({first.id: done(first.id, [1.0] * 30 + [0.1] * 20)})
+    assert (again.id, again.natural, again.config) == (probe.AGAIN, True, {})
+
+
+def test_the_second_look_speaks_where_only_it_was_steady() -> None:
+    unsteady = done(probe.FIRST, [1.0] * 30 + [0.1] * 20)
+    again = done(probe.AGAIN, [0.1] * 40)
+    assert probe.as_written({probe.FIRST: unsteady, probe.AGAIN: again}) is again
+    assert probe.as_written({probe.FIRST: unsteady}) is unsteady
+
+
+@pytest.mark.parametrize(("update_s", "count"), [(0.001, 200), (0.05, 7), (0.5, 2)])
+def test_windows_are_counted_in_updates_and_seconds(update_s: float, count: int) -> None:
+    pace = probe.Pace.for_update(update_s, 3600.0, 10)
+    assert pace.window_s == probe.WINDOW_S
+    assert pace.count >= min(count, 2)
+    assert pace.cost_s == pytest.approx(max(pace.window_s, pace.count * update_s) + pace.settle * update_s)
+
+
+def test_windows_get_shorter_with_the_time_but_not_too_short() -> None:
+    lengths = [probe.Pace.for_update(0.001, left_s, 10).window_s for left_s in (100.0, 5.0, 0.1)]
+    assert lengths == [probe.WINDOW_S, pytest.approx(0.5, abs=0.01), probe.SHORTEST_WINDOW_S]
+
+
+def test_slow_updates_are_traced_once() -> None:
+    def traced(update_s: float) -> int:
+        return next(window.max_updates for window in plan_after(update_s) if window.kind == "trace")
+
+    assert (traced(0.02), traced(0.5)) == (probe.TRACED_UPDATES, 1)
+
+
+def test_short_updates_are_sampled_in_a_window_of_their_own() -> None:
+    assert any(window.id == "lines" and window.sampler_hz > 0 for window in plan_after(0.001))
+    assert not any(window.id == "lines" for window in plan_after(0.1))
