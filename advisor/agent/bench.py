@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from .clock import StepClock
+from .compiling import Compiling
+from .memory_format import MemoryFormat
+from .optimizer_form import OptimizerForm
 from .refused import Refused
 from .roots import Roots
 from .steps import Steps
@@ -28,6 +31,36 @@ class Bench:
     """Backwards that made up the last update; 0 before there was one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What differs from the script as written just now."""
+    memory_format: MemoryFormat = field(init=False)
+    optimizer_form: OptimizerForm = field(init=False)
+    saved: dict[str, Any] = field(default_factory=dict)
+    """Knob id → what that knob needs to take itself back exactly; kept by the knobs themselves."""
+
+    broken: dict[str, str] = field(default_factory=dict)
+    """Settings that were taken, then failed in the script's own code, and took themselves back; with the reason."""
+    on_broken: Callable[[str, str], None] | None = None
+    """Told of such a setting at once, in place of `broken`."""
+
+    def __post_init__(self) -> None:
+        self.memory_format = MemoryFormat(self.roots, self.steps)
+        self.optimizer_form = OptimizerForm(self.steps)
+        self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
+
+    def broke(self, name: str, why: str) -> None:
+        """A setting has failed within an update; it must not raise into the script."""
+        if self.on_broken is not None:
+            self.on_broken(name, why)
+        else:
+            self.broken[name] = why
+
+    def take_broken(self) -> str | None:
+        """Why the settings that stand cannot be kept; they are all taken back then."""
+        if not self.broken:
+            return None
+        told = "; ".join(f"{name}={self.settings.get(name)}: {why}" for name, why in self.broken.items())
+        self.broken = {}
+        self.set_config({})
+        return told
 
     def micro_batch_of(self, global_batch: int) -> int:
         """Samples a micro-batch, so that an update takes `global_batch` of them over all ranks."""
@@ -46,18 +79,22 @@ class Bench:
         if wanted == self.settings:
             return False
         try:
-            for name in [name for name in self.settings if name not in wanted]:
-                knobs.get(name).restore(self)
-                del self.settings[name]
-            for name, value in wanted.items():
-                if self.settings.get(name, _MISSING) != value:
-                    knobs.get(name).apply(self, value)
-                    self.settings[name] = value
+            with self.loaders.together():
+                for name in [name for name in self.settings if name not in wanted]:
+                    knobs.get(name).restore(self)
+                    del self.settings[name]
+                for name, value in wanted.items():
+                    if self.settings.get(name, _MISSING) != value:
+                        # A knob of the loader is refused only once all are known: it must be taken back, too.
+                        self.settings[name] = value
+                        knobs.get(name).apply(self, value)
         except Refused:
-            for name in list(self.settings):
-                knobs.get(name).restore(self)
-            self.settings.clear()
+            with self.loaders.together():
+                for name in list(self.settings):
+                    knobs.get(name).restore(self)
+                self.settings.clear()
             raise
+        self.compiling.beside(self.settings)
         return True
 
 

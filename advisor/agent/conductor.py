@@ -24,6 +24,8 @@ POLL_EVERY_NS = 50_000_000
 MAX_RESTARTS = 2
 """Of one window, because another optimizer became the main one; a script where that goes on for ever is taken as it is.
 """
+MAX_RECOMPILES = 12
+"""In one window that are waited for; torch gives a function up after eight, and some models are several."""
 
 
 class Conductor:
@@ -53,12 +55,15 @@ class Conductor:
         self._dropped = 0
         self._window_begin_s = 0.0
         self._count_begin_s = 0.0
+        self._skipped_before = 0
         self._recorder: Recorder | None = None
         self._polled_ns = 0
         self._quiet_until_ns = 0.0
         self._quiet_updates = 0
         self._main_changes = 0
         self._restarts = 0
+        self._compiled_s = 0.0
+        self._recompiles = 0
         self.failed = False
 
     # --- the one entry --------------------------------------------------------------------------------------------
@@ -88,8 +93,13 @@ class Conductor:
         if window is None:
             self._next_window()
             return
+        if self._bench.broken:
+            self._broke(window)
+            return
         if self._main_changes != self._bench.steps.main_changes:
             self._main_changed(window)
+        if self._compiled_s != self._bench.compiling.watch.seconds:
+            self._compiled(window)
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
@@ -120,15 +130,43 @@ class Conductor:
             _later_ns(window.max_s - self._spent_s()),
         )
 
+    def _compiled(self, window: wire.Window) -> None:
+        """Something was compiled in the last updates: what that took is no time of the window's, and what was counted
+        until now holds some of it."""
+        spent_s = self._bench.compiling.watch.seconds - self._compiled_s
+        self._compiled_s += spent_s
+        self._window_begin_s += spent_s
+        if self._recompiles >= MAX_RECOMPILES:
+            return
+        self._recompiles += 1
+        if self._recorder is None:
+            self._settling = max(self._settling, window.warm_up_updates + 1)
+        else:
+            self._begin_anew(window)
+
+    def _broke(self, window: wire.Window) -> None:
+        """A setting has failed in the script's own code: the window is refused, and the plan goes on."""
+        if self._recorder is not None:
+            self._instruments.finish(window)
+        self._recorder = self._window = None
+        why = self._bench.take_broken() or "a setting failed"
+        self._leave_window(window)
+        self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", why))
+        self._next_window()
+
     def _main_changed(self, window: wire.Window) -> None:
         """What an update is has changed: what was counted until now cannot stand beside what comes."""
         self._main_changes = self._bench.steps.main_changes
         if self._recorder is None or self._restarts >= MAX_RESTARTS:
             return
         self._restarts += 1
+        self._window_begin_s = time.perf_counter()
+        self._begin_anew(window)
+
+    def _begin_anew(self, window: wire.Window) -> None:
+        assert self._recorder is not None
         self._dropped += len(self._recorder.updates)
         self._settling = max(1, window.warm_up_updates)
-        self._window_begin_s = time.perf_counter()
         self._instruments.finish(window)
         self._recorder = None
 
@@ -203,7 +241,8 @@ class Conductor:
         self._paused = False
         self._window = window
         self._dropped = 0
-        self._restarts = 0
+        self._restarts = self._recompiles = 0
+        self._compiled_s = bench.compiling.watch.seconds
         self._main_changes = bench.steps.main_changes
         self._settling = settle
         self._recorder = None
@@ -221,6 +260,7 @@ class Conductor:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
         self._quiet_updates = 0
+        self._skipped_before = self._skipped_steps()
         self._count_begin_s = time.perf_counter() - self._origin_s
 
     def _drain(self, window: wire.Window) -> None:
@@ -241,6 +281,11 @@ class Conductor:
         watched = self._instruments.finish(window)
         columns, said_of_losses = recorder.columns() if recorder is not None else (_no_columns(), {})
         watched["extra"] = {**watched["extra"], **said_of_losses}
+        if skipped := self._skipped_steps() - self._skipped_before:
+            watched["extra"]["skipped_steps"] = skipped
+        compiled = self._bench.compiling.told()
+        if compiled:
+            watched["extra"]["compile"] = compiled
         self._leave_window(window)
         self._instruments.before_report(window)
         self._channel.send(
@@ -251,6 +296,7 @@ class Conductor:
                 samples_from=self._instruments.samples_from(),
                 dropped_updates=self._dropped,
                 cut_short=cut_short,
+                set_up_s=self._bench.compiling.set_up_s(),
                 **columns,
                 **watched,
             )
@@ -275,6 +321,10 @@ class Conductor:
             self._finish_early(why)
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+
+    def _skipped_steps(self) -> int:
+        precision = self._bench.precision
+        return int(precision.skipped_steps) if precision is not None else 0
 
     def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
         return wire.WindowDone(

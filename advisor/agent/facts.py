@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from . import compiling, modes
 from .clock import StepClock
-from .modes import compiled_code_ran
 from .patches import Patches
 from .slots import compiled_by_script
 from .switches import profilers_on, switches
@@ -154,7 +154,11 @@ class FactsCollector:
             "fixed_shapes": len(self._shapes_seen) == 1 if self._shapes_seen else None,
             "world_size": _world_size(),
             "events": [],
-            "facts": {**_versions(), "compiled_code": "yes" if compiled_code_ran() else "no"},
+            "facts": {
+                **_versions(),
+                **compiling.facts(),
+                "compiled_code": "yes" if modes.compiled_by_script() else "no",
+            },
         }
 
     def _optimizer_facts(self, optimizer: Any, record: Any, main: bool, updates: int) -> dict[str, Any]:

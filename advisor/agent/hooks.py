@@ -87,6 +87,8 @@ class ScriptAgent:
 
     def _beat(self) -> None:
         while not self._ended:
+            if self._parts is not None and self._parts.bench.compiling.watch.at_work():
+                self.clock.events += 1  # a compilation of a minute is no hang
             self._channel.send(wire.Beat(self._rank, self.clock.updates, self.clock.events))
             time.sleep(BEAT_EVERY_S)
 
@@ -194,7 +196,8 @@ class _Parts:
         from .off_step import OffStep
         from .precision import Precision
         from .sampler import Sampler
-        from .schedulers import hold_overruns
+        from .scaling import Scaler
+        from .schedulers import ScheduleHold, hold_overruns
         from .tracing import Tracing
 
         clock = agent.clock
@@ -208,7 +211,9 @@ class _Parts:
         self._counter = SampleCounter(clock)
         self._search = RootSearch(clock, self.roots, self.steps)
         self._pending_device = devices
-        self.precision = Precision(self.roots, self._arm)
+        schedules = ScheduleHold()
+        scaler = Scaler(self.steps, schedules, self._cannot_scale)
+        self.precision = Precision(self.roots, self._arm, scaler)
         self.bench = Bench(
             clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
         )
@@ -253,6 +258,10 @@ class _Parts:
         """Where precision must close its autocast while it is set."""
         self._close = self.steps.before_backward = close
         self.loaders.before_batch(close)
+
+    def _cannot_scale(self, why: str) -> None:
+        self.precision.restore()
+        self.bench.broke("precision", why)
 
     def _before_step(self) -> None:
         if self._close is not None:

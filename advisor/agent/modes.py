@@ -13,6 +13,8 @@ Around = Callable[[Any, Any, Any], Any]
 """Gets an operator, its arguments and keyword arguments; must call it, once, and return what it returned."""
 
 _mode_class: Any = None
+_before_ours: bool | None = None
+"""Whether the script had compiled anything when we began to compile for it; None where we never did."""
 
 
 def refusal(compiled: bool) -> str | None:
@@ -39,6 +41,18 @@ def compile_used() -> bool:
     # Every optimizer switches dynamo off for itself: that is the backend None.
     backends = getattr(frames, "cached_backends", {}).values()
     return compiled_code_ran() or any(backend is not None for backend in list(backends))
+
+
+def compiled_by_us() -> None:
+    """From now on it is we who compile."""
+    global _before_ours
+    if _before_ours is None:
+        _before_ours = compiled_code_ran()
+
+
+def compiled_by_script() -> bool:
+    """Whether the script has compiled anything by itself."""
+    return compiled_code_ran() if _before_ours is None else _before_ours
 
 
 def compiled_code_ran() -> bool:

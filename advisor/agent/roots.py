@@ -8,6 +8,7 @@ level down, below that one only.
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 import weakref
@@ -38,6 +39,8 @@ class Root:
         """`slots.CallSlot`, None while the roots are suspended."""
         self.device: str | None = None
         """Device type of its parameters; looked up once somebody needs it."""
+        self.compiled: dict[Any, Any] = {}
+        """Compiled calls that are not the script's own, by the settings they were made under; see `compiling.py`."""
 
     def judge(self, owned: set[int], main: set[int]) -> None:
         """Whose parameters it has. Where no optimizer is known, everything that can be trained counts."""
@@ -67,6 +70,10 @@ class Roots:
         self.on_evaluation: Callable[[], None] = _nothing
         self.around_forward: Callable[..., Any] | None = None
         """(root, whether grad is on, run, args, kwargs): runs the forward in its own way; None runs it as it is."""
+        self.instead: Callable[[Root, Callable[..., Any]], Callable[..., Any]] | None = None
+        """(root, its call): what to call for it in a forward that trains; None calls it as it is."""
+        self.guard: Callable[[Root, Callable[[], Any]], Any] | None = None
+        """(root, its forward as it stands): runs it, and may run it again; None runs it once."""
         self.suspended = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -80,6 +87,11 @@ class Roots:
         """Whether a model that is trained was seen at work. (A loss module is not enough: where a library calls
         `training_step`, it is the only root that is called as one.)"""
         return any(root.owned and root.training_calls and root.ref() is not None for root in self._roots.values())
+
+    def trained(self) -> list[Any]:
+        """Modules that own what an optimizer steps, also those whose calls were not seen yet."""
+        modules = [root.ref() for root in self._roots.values() if root.owned]
+        return [module for module in modules if module is not None]
 
     def covers(self, parameters: set[int]) -> bool:
         """Whether a root that is alive has one of these parameters."""
@@ -158,19 +170,24 @@ class Roots:
             if compiling() or self._inside or self.suspended or get_ident() != clock.owner:
                 return original(*args, **kwargs)
             root.calls += 1
+            written = original
             training = grad_enabled()
             evaluating = not training and not module.training
             if training:
                 root.training_calls += 1
                 self.training_forwards += 1
                 self.on_training(root, args, kwargs)
+                if self.instead is not None:
+                    original = self.instead(root, original)
             elif evaluating:
                 self.on_evaluation()
                 clock.evaluation_begins(weak=not root.owned)
             self._inside = True
             clock.push(FORWARD)
-            around = self.around_forward
+            around, guard = self.around_forward, self.guard
             try:
+                if guard is not None:
+                    return guard(root, functools.partial(self._as_set, root, training, written, args, kwargs))
                 if around is not None:
                     return around(root, training, original, args, kwargs)
                 return original(*args, **kwargs)
@@ -181,6 +198,14 @@ class Roots:
                     clock.evaluation_ends(weak=not root.owned)
 
         return run
+
+    def _as_set(self, root: Root, training: bool, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """A forward under what is set at the moment."""
+        if training and self.instead is not None:
+            call = self.instead(root, call)
+        if self.around_forward is not None:
+            return self.around_forward(root, training, call, args, kwargs)
+        return call(*args, **kwargs)
 
     # --- taking it all back -----------------------------------------------------------------------------------------
 

@@ -1,0 +1,433 @@
+"""`torch.compile` from outside: forwards of the trained models that build a graph run as compiled code.
+
+The compiled call is kept beside the root: nothing is put on the module, so that what the script saves, copies or looks
+at knows nothing of it. Shapes are compiled one by one, so that a batch size tried in one window does not make those of
+the next dynamic. Evaluation stays eager: what is measured are updates.
+
+Dropout draws as eager code does (`fallback_random`), so that the script's other draws, and its order of samples, stay
+what they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import types
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import util
+from typing import Any, Callable
+
+from . import dynamo, modes
+from .clock import StepClock
+from .refused import Refused
+from .roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
+from .slots import compiled_by_script
+
+MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
+WATCHED_CALLS = 8
+"""Of a root: whatever is raised within them is tried again without compiled code, so that it is the script's own."""
+STATIC_SHAPES = 4
+"""Shapes that are compiled one by one (a full batch, an epoch's last one); a script that brings more of them gets code
+for shapes that change."""
+SOUGHT_UPDATES = 2 * MAX_LEVELS
+"""By then a model whose calls can be seen was seen; before, a setting waits for it."""
+SMALL_OUTPUT = 4096
+"""Elements. CUDA graphs use the memory of their outputs again at the next call, and losses are kept longer than that;
+what is larger is used up within the update."""
+LONGEST_S = 900.0
+"""A single compilation that takes longer hangs; large models with tuned kernels take minutes."""
+FIRST_LINE = 300
+"""Characters of an error that a person reads."""
+
+_FABRIC = ("lightning.fabric", "lightning_fabric")
+
+
+class Compiling:
+    """One for the process; does nothing, and imports nothing, until a mode is set."""
+
+    def __init__(self, roots: Roots, clock: StepClock, broke: Callable[[str], None]) -> None:
+        """`broke` is told why a setting that was taken cannot be kept."""
+        self._roots = roots
+        self._clock = clock
+        self._broke = broke
+        self._mode: str | None = None
+        self._others: tuple[Any, ...] = ()
+        self._key: tuple[Any, ...] = ()
+        self.watch = CompileWatch()
+        self.backend: Any = "inductor"
+
+    # --- for the knob -----------------------------------------------------------------------------------------------
+
+    @property
+    def on(self) -> bool:
+        return self._mode is not None
+
+    def set(self, mode: str) -> None:
+        """From the next forward on. What the compiler makes of it shows at the first calls only: see `broke`."""
+        self.restore()
+        if mode not in MODES:
+            raise Refused(f"compile={mode!r} is not known: there are {', '.join(MODES)}")
+        why_not = self._why_not()
+        if why_not is not None:
+            raise Refused(why_not)
+        self._import()
+        self.watch.install()
+        self._mode = mode
+        self._rekey()
+        self._roots.instead = self._instead
+
+    def restore(self) -> None:
+        """The script as written again. Compiled code is kept for the next time that the same settings stand."""
+        self._mode = None
+        self._roots.instead = None
+        self.watch.limit(1)
+
+    def beside(self, settings: dict[str, Any]) -> None:
+        """The other settings that stand from now on: each combination has compiled code of its own."""
+        self._others = tuple(sorted((name, repr(value)) for name, value in settings.items() if name != "compile"))
+        self._rekey()
+
+    def _rekey(self) -> None:
+        self._key = (self._mode, str(self.backend), self._others)
+        if self._mode is not None:
+            self.watch.account = self.watch.accounts.setdefault(self._key, Account())
+            self.watch.limit(len(self.watch.accounts))
+
+    def told(self) -> dict[str, Any]:
+        """What the settings that stand have cost and come to; empty where nothing is compiled."""
+        if self._mode is None:
+            return {}
+        account = self.watch.account
+        return {
+            "mode": self._mode,
+            "seconds": self.set_up_s(),
+            "calls_that_compiled": account.calls,
+            "graphs": account.graphs,
+            "graph_breaks": sum(account.breaks.values()),
+            "first_break": next(iter(account.breaks), ""),
+            "failed": account.failure,
+        }
+
+    def set_up_s(self) -> float | None:
+        """Seconds that compiling takes once under the settings that stand; None where nothing is compiled. What these
+        found compiled already, others have paid for in this process: the most of them counts."""
+        if self._mode is None:
+            return None
+        return max(account.seconds for (mode, *_), account in self.watch.accounts.items() if mode == self._mode)
+
+    def _import(self) -> None:
+        """Between two updates, so that the first forward does not pay for it."""
+        try:
+            with _compilers_own_warnings():
+                import torch._dynamo
+
+                if self.backend == "inductor":
+                    import torch._inductor.compile_fx  # noqa: F401
+        except Exception as error:
+            raise Refused(_first_line(error)) from error
+
+    # --- what may be compiled ---------------------------------------------------------------------------------------
+
+    def _why_not(self) -> str | None:
+        if not self.watch.installed and modes.compile_used():
+            return "the script uses torch.compile itself"
+        trained = [root for root in self._roots.called() if root.owned and root.training_calls]
+        if not trained and self._clock.updates > SOUGHT_UPDATES:
+            return "no model that is trained is called as a module: there is nothing to compile"
+        for root in trained:
+            why_not = _why_closed(root.ref())
+            if why_not is not None:
+                return why_not
+        return None
+
+    # --- around a forward -------------------------------------------------------------------------------------------
+
+    def _instead(self, root: Root, original: Callable[..., Any]) -> Callable[..., Any]:
+        """What to call for this root."""
+        if not root.owned:
+            return original
+        call = root.compiled.get(self._key)
+        if call is None:
+            if _why_closed(root.ref()) is not None:  # a model that was found after the setting was made
+                return original
+            call = root.compiled[self._key] = _Call(self, root, self._mode or MODES[0], self.backend)
+        return call
+
+    def fail(self, why: str) -> None:
+        self.watch.account.failure = why
+        self.restore()
+        self._broke(why)
+
+
+class _Call:
+    """The compiled call of one root under one combination of settings. It does not keep the module alive."""
+
+    __slots__ = ("_account", "_backend", "_compiled", "_mode", "_owner", "_root", "_seen", "_shapes", "_watched")
+
+    def __init__(self, owner: Compiling, root: Root, mode: str, backend: Any) -> None:
+        self._owner = owner
+        self._root = root
+        self._mode = mode
+        self._account = owner.watch.account
+        self._backend = backend
+        self._compiled: Any = None
+        self._watched = 0
+        self._shapes = 0
+        self._seen = owner.watch.compiles
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module: Any = self._root.ref()
+        if self._watched < WATCHED_CALLS:
+            return self._closely(module, args, kwargs)
+        try:
+            result = self._compiled(module, *args, **kwargs)
+        except Exception as error:
+            if not _of_the_compiler(error):
+                raise
+            why = _first_line(error)
+        else:
+            if self._seen != self._owner.watch.compiles:
+                self._compiled_anew()
+            return result if self._mode != "reduce-overhead" else _kept_apart(result)
+        self._owner.fail(why)
+        return module._call_impl(*args, **kwargs)
+
+    def _closely(self, module: Any, args: Any, kwargs: Any) -> Any:
+        """One of the first calls: as often as it takes, it leaves the traces of one."""
+        state = _State(module)
+        begin = self._owner.watch.compiles
+        try:
+            with _backward_at_once(), _compilers_own_warnings():
+                if self._compiled is None:
+                    self._compiled = _compiled(module, self._mode, self._backend, dynamic=False)
+                result = self._compiled(module, *args, **kwargs)
+        except Exception as error:
+            why = _first_line(error)
+        else:
+            self._watched += 1
+            if self._owner.watch.compiles != begin:
+                self._compiled_anew()
+            if self._watched == 1 and not self._owner.watch.any_graph(self._mode):
+                self._owner.fail(_nothing_compiled(module, self._account))
+            return result if self._mode != "reduce-overhead" else _kept_apart(result)
+        state.put_back()
+        # Where the script's own code is at fault, this raises its own error, and nothing is said of compiling.
+        result = module._call_impl(*args, **kwargs)
+        self._owner.fail(why)
+        return result
+
+    def _compiled_anew(self) -> None:
+        self._seen = self._owner.watch.compiles
+        self._account.calls += 1
+        self._shapes += 1
+        if self._shapes == STATIC_SHAPES:
+            self._compiled = _compiled(self._root.ref(), self._mode, self._backend, dynamic=None)
+
+
+def _compiled(module: Any, mode: str, backend: Any, dynamic: bool | None) -> Callable[..., Any]:
+    """A compiled function of (module, *args, **kwargs). Dynamo passes over the function by its name, and compiles the
+    model's own `forward` that it calls."""
+    import torch
+
+    function = type(module)._call_impl
+    if backend != "inductor":
+        return torch.compile(function, backend=backend, dynamic=dynamic)
+    return torch.compile(function, dynamic=dynamic, options=_options(mode))
+
+
+def _options(mode: str) -> dict[str, Any]:
+    """What the mode stands for; `torch.compile` takes a mode or options, never both."""
+    chosen: dict[str, Any] = {"fallback_random": True}
+    if mode != "default":
+        from torch._inductor import list_mode_options
+
+        chosen = {**list_mode_options(mode), **chosen}
+    return chosen
+
+
+def _backward_at_once() -> Any:
+    """Compile the backward with the forward: what fails there could not be taken back once the script is in it."""
+    from torch._functorch import config
+
+    if not hasattr(config, "force_non_lazy_backward_lowering"):
+        return nullcontext()
+    return config.patch(force_non_lazy_backward_lowering=True)
+
+
+@contextmanager
+def _compilers_own_warnings() -> Iterator[None]:
+    """What torch warns itself of while it compiles is nothing that the script has done, and no error of its."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="torch")
+        yield
+
+
+class _State:
+    """What a forward may change in passing: buffers, and where torch's generators stand."""
+
+    def __init__(self, module: Any) -> None:
+        import torch
+
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+        self._cpu = torch.get_rng_state()
+        devices = {buffer.device for buffer in module.parameters() if buffer.device.type == "cuda"}
+        self._cuda = [(device, torch.cuda.get_rng_state(device)) for device in devices]
+
+    def put_back(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            for buffer, before in self._buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+        torch.set_rng_state(self._cpu)
+        for device, state in self._cuda:
+            torch.cuda.set_rng_state(state, device)
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+class Account:
+    """What compiling has cost and come to under one combination of settings."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.calls = 0
+        self.graphs = 0
+        self.breaks: Counter[str] = Counter()
+        self.failure = ""
+
+
+class CompileWatch:
+    """Notes when torch compiles, for how long, and into how many pieces."""
+
+    def __init__(self) -> None:
+        self.installed = False
+        self.compiles = 0
+        self.busy_since_s: float | None = None
+        """perf_counter of the compilation that goes on just now; None outside."""
+        self.seconds = 0.0
+        self.accounts: dict[tuple[Any, ...], Account] = {}
+        self.account = Account()
+        self._graphs = 0
+        self._breaks: Counter[str] = Counter()
+        self._limit: int | None = None
+
+    def install(self) -> None:
+        if self.installed:
+            return
+        modes.compiled_by_us()
+        try:
+            from torch._dynamo.callback import callback_handler
+
+            callback_handler.register_start_callback(self._begins)
+            callback_handler.register_end_callback(self._ends)
+        except (ImportError, AttributeError) as error:
+            raise Refused("this version of torch does not tell when it compiles, so its cost cannot be told") from error
+        dynamo.hide()
+        self._graphs, self._breaks = _counted()
+        self.installed = True
+
+    def limit(self, combinations: int) -> None:
+        """As many recompiles for each combination of settings as the script's process would have for one."""
+        config: Any = sys.modules.get("torch._dynamo.config")
+        if not self.installed or not hasattr(config, "recompile_limit"):
+            return
+        if self._limit is None:
+            self._limit = config.recompile_limit
+        config.recompile_limit = self._limit * max(1, combinations)
+
+    def any_graph(self, mode: str) -> bool:
+        """Whether this mode has compiled anything, under whatever other settings."""
+        return any(account.graphs for (other, *_), account in self.accounts.items() if other == mode)
+
+    def at_work(self) -> bool:
+        """Whether something is being compiled, and not for ever; asked by the thread that tells of life."""
+        since_s = self.busy_since_s
+        return since_s is not None and time.perf_counter() - since_s < LONGEST_S
+
+    def _begins(self, _args: Any = None) -> None:
+        self.busy_since_s = time.perf_counter()
+
+    def _ends(self, _args: Any = None) -> None:
+        begun, self.busy_since_s = self.busy_since_s, None
+        spent = time.perf_counter() - begun if begun is not None else 0.0
+        self.seconds += spent
+        self.compiles += 1
+        account = self.account
+        account.seconds += spent
+        graphs, breaks = _counted()
+        account.graphs += graphs - self._graphs
+        account.breaks.update(breaks - self._breaks)
+        self._graphs, self._breaks = graphs, breaks
+
+
+def _counted() -> tuple[int, Counter[str]]:
+    """Graphs and graph breaks in this process so far."""
+    from torch._dynamo.utils import counters
+
+    breaks: Counter[str] = Counter({str(reason): count for reason, count in counters["graph_break"].items()})
+    return int(counters["stats"]["unique_graphs"]), breaks
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _why_closed(module: Any) -> str | None:
+    """Why the calls of this root are not for us to compile."""
+    name = type(module).__name__
+    if name in CLOSED_WRAPPERS or name.startswith("FSDP") or type(module).__module__.startswith(_FABRIC):
+        return f"the model is wrapped in {name}, which stands between its call and what could be compiled"
+    if not isinstance(getattr(type(module), "_call_impl", None), types.FunctionType):
+        return f"{name} is called in a way of its own"
+    if any(compiled_by_script(inner) or type(inner).__name__ == "OptimizedModule" for inner in module.modules()):
+        return f"the script compiles {name} itself"
+    return None
+
+
+def _nothing_compiled(module: Any, account: Account) -> str:
+    reason = next(iter(account.breaks), "")
+    why = f": {_one_line(reason)}" if reason else ""
+    return f"torch.compile could compile nothing of {type(module).__name__}{why}"
+
+
+def _first_line(error: BaseException) -> str:
+    return f"torch.compile failed: {type(error).__name__}: {_one_line(str(error))}"
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # "backend='inductor' raised:" has what it raised on the next one.
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])[:FIRST_LINE]
+
+
+def _of_the_compiler(error: BaseException) -> bool:
+    exc: Any = sys.modules.get("torch._dynamo.exc")
+    return exc is not None and isinstance(error, exc.TorchDynamoException)
+
+
+def _kept_apart(result: Any) -> Any:
+    """Small outputs in memory of their own."""
+    import torch
+    from torch.utils import _pytree
+
+    def apart(value: Any) -> Any:
+        return value.clone() if isinstance(value, torch.Tensor) and value.numel() <= SMALL_OUTPUT else value
+
+    return _pytree.tree_map(apart, result)
+
+
+def facts() -> dict[str, str]:
+    """What the compiler needs and may not find: `cxx` is the path of the C++ compiler, empty where there is none."""
+    import os
+
+    usual = "clang++" if sys.platform == "darwin" else "cl" if sys.platform == "win32" else "g++"
+    return {
+        "cxx": shutil.which(os.environ.get("CXX") or usual) or "",
+        "triton": "yes" if util.find_spec("triton") is not None else "no",
+    }

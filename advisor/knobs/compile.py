@@ -1,0 +1,92 @@
+"""Forward and backward of the model as compiled code: operators are fused, and called without Python between them.
+
+Its first updates are slow, as they compile; the report tells how many updates it takes until that has paid for itself.
+Evaluation stays as it is. Dropout draws what it draws without, so that only the rounding differs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
+TRITON_CAPABILITY = (7, 0)
+"""Triton, which writes the kernels, serves no older device."""
+
+
+def _wrong(value: Any) -> str | None:
+    return None if value in MODES else f"{value!r} is none of {', '.join(MODES)}"
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    closed = _closed(workload)
+    if closed is not None:
+        return Values(why_closed=closed)
+    if workload.device == "cpu":
+        return _of_cpu(workload)
+    if workload.device == "cuda":
+        return _of_cuda(hardware, workload)
+    return Values(why_closed=f"torch.compile is not known to help on {workload.device}")
+
+
+def _of_cpu(workload: Workload) -> Values:
+    if workload.facts.get("cxx") == "":
+        return Values(why_closed="no C++ compiler was found (g++, or what CXX names): torch.compile needs one on a CPU")
+    return Values(values=MODES[:1], why="on a CPU all modes come to the same")
+
+
+def _of_cuda(hardware: Hardware, workload: Workload) -> Values:
+    if workload.facts.get("triton") == "no":
+        return Values(why_closed="Triton is not installed: torch.compile needs it on CUDA")
+    capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
+    if capability is not None and capability < TRITON_CAPABILITY:
+        version = ".".join(map(str, capability))
+        return Values(why_closed=f"compute capability {version} is older than what Triton writes kernels for (7.0)")
+    if workload.fixed_shapes is False:
+        return Values(values=MODES[:1], why="shapes change, which CUDA graphs and tuned kernels are too narrow for")
+    return Values(values=MODES, why="shapes are fixed")
+
+
+def _closed(workload: Workload) -> str | None:
+    if not workload.models:
+        return "no model that is called as a module was seen"
+    for model in workload.models:
+        if model.compiled:
+            return f"the script compiles {model.class_name} itself"
+        if model.data_parallel or model.distributed:
+            return f"{model.class_name} is wrapped for several devices: compiling inside of the wrapper is not tried"
+    if workload.facts.get("compiled_code") == "yes":
+        return "the script uses torch.compile itself"
+    return None
+
+
+def _tier(_hardware: Hardware, _workload: Workload) -> str:
+    return "numerics"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.compiling.set(value)
+
+
+def _restore(bench: Any) -> None:
+    bench.compiling.restore()
+
+
+KNOB = Knob(
+    id="compile",
+    title="compiled code (torch.compile)",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=_wrong,
+    after_first_update=True,
+    changes="The first updates compile, which takes from seconds to minutes; losses may differ in their last digits.",
+    hooks=("model",),
+    set_on=("model", "forward"),
+)

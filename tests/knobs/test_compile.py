@@ -1,0 +1,361 @@
+"""Compiled code switched on and off in a running loop; what the script has, saves and draws stays its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor import knobs
+from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
+from advisor.types import Evidence
+
+LIMIT_S = 240
+LOOP = """
+import copy, pickle, sys
+import torch
+from advisor.agent.clock import StepClock
+from advisor.agent.compiling import Compiling
+from advisor.agent.refused import Refused
+from advisor.agent.roots import Roots
+from advisor.agent.steps import Steps
+
+clock = StepClock()
+roots, steps = Roots(clock), Steps(clock)
+broken = []
+compiling = Compiling(roots, clock, broken.append)
+graphs = []
+
+def backend(graph, inputs):
+    graphs.append(graph)
+    return graph
+
+compiling.backend = backend
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = torch.nn.Linear(8, 32), torch.nn.BatchNorm1d(32)
+        self.drop, self.last = torch.nn.Dropout(0.2), torch.nn.Linear(32, 4)
+        self.to_train = self.first
+
+    def forward(self, x):
+        return self.last(self.drop(torch.relu(self.norm(self.first(x)))))
+
+def before_step():
+    owned = steps.owned_parameters()
+    roots.seek(owned, owned)
+
+def loop(updates, switch=lambda number: None, make=Net, samples=lambda number: 16, each=lambda number, model: None):
+    torch.manual_seed(0)
+    model = make()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for number in range(updates):
+        batch, target = torch.randn(samples(number), 8), torch.randint(0, 4, (samples(number),))
+        switch(number)
+        loss = torch.nn.functional.cross_entropy(model(batch), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        each(number, model)
+        losses.append(loss.item())
+    return losses, [value.tolist() for value in model.state_dict().values()], torch.randn(2).tolist()
+
+def hook():
+    steps.before_step = before_step
+    steps.install()
+
+def window(first, last):
+    def switch(number):
+        if number == first:
+            compiling.set("default")
+        if number == last:
+            compiling.restore()
+    return switch
+
+def farthest(one, other):
+    return max(abs(a - b) for a, b in zip(one, other))
+"""
+
+
+def says(tmp_path: Path, code: str) -> str:
+    (tmp_path / "case.py").write_text(LOOP + textwrap.dedent(code))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "case.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def values(evidence: Evidence) -> Any:
+    return knobs.get("compile").values(evidence.hardware, evidence.workload)
+
+
+# --- in the loop ------------------------------------------------------------------------------------------------------
+
+
+def test_the_model_is_compiled_once_and_losses_parameters_and_draws_are_what_they_were(tmp_path: Path) -> None:
+    code = """
+    wanted = loop(12)
+    hook()
+    print(loop(12, window(3, 99)) == wanted, len(graphs), broken)
+    """
+    assert says(tmp_path, code) == "True 1 []"
+
+
+def test_there_and_back_twice_compiles_once(tmp_path: Path) -> None:
+    code = """
+    wanted = loop(20)
+    hook()
+    def switch(number):
+        window(3, 6)(number)
+        window(9, 12)(number)
+    print(loop(20, switch) == wanted, len(graphs), compiling.told())
+    """
+    assert says(tmp_path, code) == "True 1 {}"
+
+
+def test_nothing_of_it_is_on_the_model_while_it_is_on(tmp_path: Path) -> None:
+    code = """
+    seen = {}
+    def each(number, model):
+        if number in (4, 8):
+            twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+            state = torch.get_rng_state()
+            seen[number] = (list(twin.state_dict()), sorted(vars(twin)), type(model).__name__, sorted(vars(model)))
+            torch.set_rng_state(state)
+    hook()
+    loop(10, window(6, 99), each=each)
+    print(seen[4] == seen[8], len(graphs))
+    """
+    assert says(tmp_path, code) == "True 1"
+
+
+def test_an_evaluation_stays_eager(tmp_path: Path) -> None:
+    code = """
+    def each(number, model):
+        model.eval()
+        with torch.no_grad():
+            model(torch.ones(3, 8))
+        model.train()
+    hook()
+    loop(8, window(2, 99), each=each)
+    print(len(graphs))
+    """
+    assert says(tmp_path, code) == "1"
+
+
+def test_a_batch_size_tried_elsewhere_does_not_make_this_ones_shapes_dynamic(tmp_path: Path) -> None:
+    code = """
+    def switch(number):
+        if number in (2, 8):
+            compiling.beside({"compile": "default", "global_batch": number})
+            compiling.set("default")
+    hook()
+    loop(14, switch, samples=lambda number: 16 if number < 8 else 32)
+    def symbols(graph):
+        return any("s" in str(node.meta.get("example_value", "")).split("size=")[-1].split(")")[0]
+                   for node in graph.graph.nodes if node.op == "placeholder")
+    print([symbols(graph) for graph in graphs])
+    """
+    assert says(tmp_path, code) == "[False, False]"
+
+
+def test_a_script_whose_shapes_change_for_ever_is_compiled_a_few_times(tmp_path: Path) -> None:
+    code = """
+    hook()
+    loop(40, window(1, 99), samples=lambda number: 2 + number)
+    print(len(graphs) <= 8, compiling.told()["calls_that_compiled"] <= 8)
+    """
+    assert says(tmp_path, code) == "True True"
+
+
+def test_a_compiler_that_fails_leaves_the_training_as_it_was_and_its_first_line_is_told(tmp_path: Path) -> None:
+    code = """
+    def backend(graph, inputs):
+        raise RuntimeError("no such instruction\\nsecond line")
+    wanted = loop(10)
+    hook()
+    compiling.backend = backend
+    print(loop(10, window(3, 99)) == wanted, compiling.on)
+    print(broken)
+    """
+    said = says(tmp_path, code)
+    assert said.startswith("True False")
+    assert "no such instruction" in said
+    assert "second line" not in said
+
+
+def test_the_scripts_own_error_is_its_own(tmp_path: Path) -> None:
+    code = """
+    class Picky(Net):
+        def forward(self, x):
+            if x.shape[0] == 7:
+                raise ValueError("seven is not for me")
+            return super().forward(x)
+    hook()
+    try:
+        loop(10, window(3, 99), make=Picky, samples=lambda number: 7 if number == 5 else 16)
+    except ValueError as error:
+        print(error, error.__context__, broken)
+    """
+    assert says(tmp_path, code) == "seven is not for me None []"
+
+
+def test_a_model_of_which_nothing_can_be_compiled_is_refused(tmp_path: Path) -> None:
+    code = """
+    class Strange(Net):
+        @torch._dynamo.disable
+        def forward(self, x):
+            return super().forward(x)
+    import torch._dynamo
+    wanted = loop(10, make=Strange)
+    hook()
+    print(loop(10, window(3, 99), make=Strange) == wanted, broken)
+    """
+    said = says(tmp_path, code)
+    assert said.startswith("True ['torch.compile could compile nothing of Strange")
+
+
+def test_graph_breaks_are_counted(tmp_path: Path) -> None:
+    code = """
+    class Broken(Net):
+        def forward(self, x):
+            x = self.norm(self.first(x))
+            torch._dynamo.graph_break()
+            return self.last(self.drop(torch.relu(x)))
+    import torch._dynamo
+    hook()
+    told = {}
+    def each(number, model):
+        told.update(compiling.told())
+    loop(8, window(3, 99), make=Broken, each=each)
+    print(told["graphs"], told["graph_breaks"], told["seconds"] > 0)
+    """
+    assert says(tmp_path, code) == "2 1 True"
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        ("lambda: torch.nn.DataParallel(Net())", "wrapped in DataParallel"),
+        ("lambda: compiled(Net())", "the script compiles Net itself"),
+    ],
+)
+def test_what_is_wrapped_or_compiled_already_is_refused(tmp_path: Path, make: str, why: str) -> None:
+    code = f"""
+    def compiled(net):
+        net.compile(backend="eager")
+        return net
+    hook()
+    try:
+        loop(6, window(3, 99), make={make})
+    except Refused as refusal:
+        print(refusal)
+    """
+    assert why in says(tmp_path, code) or "the script uses torch.compile itself" in says(tmp_path, code)
+
+
+def test_facts_do_not_take_our_compiled_code_for_the_scripts(tmp_path: Path) -> None:
+    code = """
+    from advisor.agent import modes
+    hook()
+    loop(6, window(3, 99))
+    print(modes.compiled_by_script(), modes.compiled_code_ran())
+    """
+    assert says(tmp_path, code) == "False True"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_inductor_trains_as_eager_does_within_rounding_dropout_and_draws_included(tmp_path: Path) -> None:
+    code = """
+    wanted = loop(12)
+    hook()
+    compiling.backend = "inductor"
+    found = loop(12, window(3, 9))
+    print(farthest(found[0], wanted[0]) < 1e-5, found[2] == wanted[2], broken)
+    """
+    assert says(tmp_path, code) == "True True []"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_what_the_window_paid_for_compiling_is_told_and_its_updates_do_not_hold_it(tmp_path: Path) -> None:
+    code = """
+    from advisor import wire
+    from tests.agent.test_conductor import Left, Loop
+
+    plan = [wire.Window(id=name, config=config, warm_up_updates=2, min_updates=6, max_updates=6, max_s=5.0)
+            for name, config in (("base", {}), ("compiled", {"compile": "default"}))]
+    ran = Loop(wire.Plan(plan, final=True))
+    clock, roots, steps = ran.clock, ran.bench.roots, ran.bench.steps
+    hook()
+    try:
+        loop(40)
+    except Left:
+        pass
+    base, compiled = ran.channel.of(wire.WindowDone)
+    print(base.set_up_s, base.extra, compiled.extra["compile"]["graphs"])
+    print(compiled.set_up_s > 10 * max(compiled.wall_s), len(compiled.wall_s), compiled.dropped_updates >= 3)
+    """
+    assert says(tmp_path, code).splitlines() == ["None {} 1", "True 6 True"]
+
+
+# --- in the controller ------------------------------------------------------------------------------------------------
+
+CPU = evolve(healthy_cpu(), {"workload": {"facts": {"cxx": "/usr/bin/g++", "triton": "no"}}})
+CUDA = evolve(healthy_cuda(), {"workload": {"facts": {"cxx": "", "triton": "yes"}}})
+
+
+def test_on_a_cpu_there_is_one_mode() -> None:
+    assert values(CPU).values == ("default",)
+
+
+def test_without_a_compiler_it_is_closed_on_a_cpu() -> None:
+    assert "no C++ compiler" in values(evolve(CPU, {"workload": {"facts": {"cxx": ""}}})).why_closed
+
+
+def test_on_cuda_there_are_three_where_shapes_are_fixed() -> None:
+    assert values(CUDA).values == ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
+
+
+def test_graphs_and_tuning_are_not_for_shapes_that_change() -> None:
+    assert values(evolve(CUDA, {"workload": {"fixed_shapes": False}})).values == ("default",)
+
+
+def test_without_triton_it_is_closed_on_cuda() -> None:
+    assert "Triton" in values(evolve(CUDA, {"workload": {"facts": {"triton": "no"}}})).why_closed
+
+
+def test_a_device_too_old_for_triton_closes_it() -> None:
+    old = evolve(CUDA.hardware.accelerators[0], {"compute_capability": (6, 1)})
+    assert "6.1" in values(evolve(CUDA, {"hardware": {"accelerators": (old,)}})).why_closed
+
+
+def test_a_model_that_is_compiled_closes_it() -> None:
+    assert "itself" in values(evolve(CPU, {"workload": {"models": (model(compiled=True),)}})).why_closed
+
+
+def test_compiled_code_elsewhere_closes_it() -> None:
+    assert "itself" in values(evolve(CPU, {"workload": {"facts": {"compiled_code": "yes"}}})).why_closed
+
+
+def test_a_wrapper_for_several_devices_closes_it() -> None:
+    assert "wrapped" in values(evolve(CPU, {"workload": {"models": (model(distributed=True),)}})).why_closed
+
+
+def test_only_modes_that_there_are_may_be_asked_for() -> None:
+    wrong = knobs.get("compile").wrong
+    assert [wrong(value) is None for value in ("default", "fast", True)] == [True, False, False]
