@@ -158,7 +158,7 @@ def _result(
         isolation=after.tier.promise,
         changed_files=tuple(dict.fromkeys(race.changed_files)),
         runs=tuple(measured.runs),
-        notes=tuple(dict.fromkeys((*_told(measured, wanted, version), *version.notes, *map(_network, race.network)))),
+        notes=tuple(dict.fromkeys((*_told(measured, wanted, version), *version.notes, *race.notes))),
     )
 
 
@@ -172,10 +172,6 @@ def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]
     for word in wanted.args:
         if f"{version.repository}{os.sep}" in word:
             yield f"the argument {word} leads into the working tree, for both versions"
-
-
-def _network(place: str) -> str:
-    return f"the script connects to {place}: what it sends there is not undone by the isolation"
 
 
 def _store(found: VersionComparison, run: RunFolder) -> None:

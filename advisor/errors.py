@@ -52,9 +52,11 @@ class ScriptError(AdvisorError):
 
     exit_code = ExitCode.SCRIPT_FAILED
 
-    def __init__(self, message: str, *, stderr_tail: str = "") -> None:
+    def __init__(self, message: str, *, stderr_tail: str = "", kind: str = "crash") -> None:
         super().__init__(message)
         self.stderr_tail = stderr_tail
+        self.kind = kind
+        """Of a `Failure`, or of a refusal."""
 
 
 class NothingMeasuredError(AdvisorError):

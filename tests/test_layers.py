@@ -24,8 +24,8 @@ LAYERS = (
     ("stats", "documents", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "comparing", "configuration", "tuning"),
-    ("cli", "cli_comparing", "cli_exporting", "cli_options", "cli_tuning"),
+    ("api", "comparing", "configuration", "tuning", "verifying"),
+    ("cli", "cli_comparing", "cli_exporting", "cli_options", "cli_tuning", "cli_verifying"),
     ("__main__",),
 )
 STRANGERS = {*LAYERS[2]}

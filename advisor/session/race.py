@@ -13,7 +13,7 @@ from ..types import Command, Config
 from ..types.comparison import Side, VersionRun
 from .isolation import Tier
 from .life import LifeRecord, Limits
-from .rounds import WINDOW, first_window, one_window, same_window
+from .rounds import WINDOW, begin_window, first_window, one_window, same_window
 from .session import AS_WRITTEN, InLife, Session, SessionResult, Setup
 
 LEAST_UPDATES = 5
@@ -51,16 +51,24 @@ class Race:
     """Runs the processes; the first of them decides which updates all count."""
 
     def __init__(
-        self, *, folder: Path, limits: Limits, trackers_offline: bool = True, progress: Progress = SILENT
+        self,
+        *,
+        folder: Path,
+        limits: Limits,
+        trackers_offline: bool = True,
+        progress: Progress = SILENT,
+        with_settings: bool = False,
     ) -> None:
-        self.network: list[str] = []
-        """Where the script connects to."""
+        """`with_settings`: some contenders have settings, which need a few updates as written before them; then all
+        begin with those."""
+        self.notes: list[str] = []
         self.changed_files: list[str] = []
         self.processes = 0
         self._folder = folder
         self._limits = limits
         self._trackers_offline = trackers_offline
         self._progress = progress
+        self._begin = [begin_window()] if with_settings else []
         self._first: wire.WindowDone | None = None
 
     def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
@@ -69,7 +77,7 @@ class Race:
         self.processes += 1
         result = self._run(contender, seed)
         self.changed_files += result.changed_files
-        self.network += [note.text for life in result.lives for note in life.notes if note.kind == "network"]
+        self.notes += [_network(note.text) for life in result.lives for note in life.notes if note.kind == "network"]
         if result.interrupted is not None:
             raise result.interrupted
         life, done = result.lives[-1], result.outcomes.get(WINDOW)
@@ -101,7 +109,8 @@ class Race:
             seed=seed,
         )
         window = first_window() if self._first is None else same_window(self._first, contender.samples_per_update)
-        plan = InLife(windows=[replace(window, config=contender.config.as_dict())], setup=contender.setup)
+        window = replace(window, config=contender.config.as_dict())
+        plan = InLife(windows=[*self._begin, window], setup=contender.setup)
         return session.run(one_window(plan))
 
     def _keep(self, contender: Contender, run: VersionRun, seed: int | None) -> None:
@@ -119,6 +128,10 @@ class Race:
         self._progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
 
 
+def _network(place: str) -> str:
+    return f"the script connects to {place}: what it sends there is not undone by the isolation"
+
+
 def _counted(side: Side, done: wire.WindowDone) -> VersionRun:
     known = [count for count in done.samples if count is not None]
     return VersionRun(
@@ -131,9 +144,10 @@ def _counted(side: Side, done: wire.WindowDone) -> VersionRun:
 
 def _failed(name: str, life: LifeRecord, outcome: object) -> ScriptError | NothingMeasuredError:
     if life.failure is not None:
-        return ScriptError(f"{name} failed: {life.failure.message}", stderr_tail=life.failure.stderr_tail)
+        failure = life.failure
+        return ScriptError(f"{name} failed: {failure.message}", stderr_tail=failure.stderr_tail, kind=failure.kind)
     if isinstance(outcome, wire.WindowRefused):
-        return ScriptError(f"{name} failed: {outcome.message}")
+        return ScriptError(f"{name} failed: {outcome.message}", kind=outcome.kind)
     return NothingMeasuredError(
         f"{name} ended after {life.updates} updates (exit code {life.exit_code}): too few to measure"
     )

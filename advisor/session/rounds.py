@@ -25,6 +25,7 @@ LEAST_FLOOR = 0.02
 MOST_ROUNDS_TOLD = 200
 """Beyond this nobody will wait: the versions are as good as equal."""
 WARM_UP_UPDATES = 10
+BEGIN_UPDATES = 3
 UPDATES = 50
 LEAST_UPDATES = 10
 """Where an update takes seconds."""
@@ -44,6 +45,17 @@ def first_window() -> wire.Window:
         least_updates=LEAST_UPDATES,
         min_s=WINDOW_S,
         max_s=MOST_WINDOW_S,
+    )
+
+
+def begin_window() -> wire.Window:
+    """The first updates of a process, as written: what feeds and makes up the training is known after them."""
+    return wire.Window(
+        id="begin",
+        warm_up_updates=1,
+        min_updates=BEGIN_UPDATES,
+        max_updates=BEGIN_UPDATES,
+        least_updates=BEGIN_UPDATES,
     )
 
 

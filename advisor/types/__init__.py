@@ -42,6 +42,7 @@ from .tuning import (
     TuneResult,
     Verdict,
 )
+from .verification import Verification, VerifiedConfig, VerifyResult
 from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, Workload
 
 __all__ = [
@@ -52,8 +53,8 @@ __all__ = [
     "Abstention",
     "Accelerator",
     "Alternative",
-    "Artifact",
     "Argument",
+    "Artifact",
     "CallSite",
     "Ceiling",
     "Command",
@@ -101,6 +102,9 @@ __all__ = [
     "TuneResult",
     "UsagePoint",
     "Verdict",
+    "Verification",
+    "VerifiedConfig",
+    "VerifyResult",
     "VersionComparison",
     "VersionRun",
     "WhatIf",

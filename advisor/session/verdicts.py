@@ -1,0 +1,73 @@
+"""From rounds of fresh processes, and what their losses say, to one of the five outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from ..types import TrialOutcome, Verdict, VersionRun
+from .parity import Parity
+from .race import Process
+from .rounds import LEAST_FLOOR, Rounds
+
+Status = Literal["faster", "no significant gain", "slower", "undecided", "unverified"]
+
+
+def verdict_of(rounds: Rounds, parity: Parity) -> Verdict:
+    """What the rounds say of the settings. Without a whole round it is unverified."""
+    ratio = rounds.ratio
+    if ratio is None:
+        return unverified("no round of fresh processes came to its end")
+    known = ratio.low is not None and ratio.high is not None
+    return Verdict(
+        status=_status(rounds),
+        speedup=ratio.value,
+        # A single pair has no interval: it may be anything.
+        low=ratio.low if ratio.low is not None else 0.0,
+        high=ratio.high if ratio.high is not None else math.inf,
+        rounds=len(rounds.pairs),
+        floor=ratio.floor if known else LEAST_FLOOR,
+        quality=parity.quality,
+        quality_evidence=parity.evidence,
+        rounds_to_decide=rounds.rounds_to_decide,
+    )
+
+
+def _status(rounds: Rounds) -> Status:
+    match rounds.status:
+        case "faster" | "slower" as decided:
+            return decided
+        case "no difference":
+            return "no significant gain"
+        case "undecided":
+            return "no significant gain" if rounds.no_gain else "undecided"
+
+
+def unverified(why: str, *, broken: bool = False) -> Verdict:
+    """Nothing is known of the speed; `broken`: because the script does not run with these settings."""
+    return Verdict(
+        status="unverified",
+        speedup=1.0,
+        low=1.0,
+        high=1.0,
+        rounds=0,
+        floor=LEAST_FLOOR,
+        quality="failed" if broken else "not checked",
+        quality_evidence=why,
+    )
+
+
+def outcome_of(processes: Sequence[Process]) -> TrialOutcome:
+    """Samples a second and the highest peak over these processes."""
+    if not processes:
+        return TrialOutcome(kind="stopped", message="no process of it was measured")
+    runs: list[VersionRun] = [process.run for process in processes]
+    samples = [run.samples for run in runs]
+    known = [count for count in samples if count is not None]
+    peaks = [process.window.device_peak_bytes or max(process.window.rss_bytes, default=0) for process in processes]
+    return TrialOutcome(
+        kind="measured",
+        samples_per_s=sum(known) / sum(run.seconds for run in runs) if len(known) == len(runs) else None,
+        peak_bytes=max(peaks) or None,
+    )
