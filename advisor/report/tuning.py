@@ -123,17 +123,17 @@ def _predicted(result: TuneResult) -> RenderableType | None:
 def _trials(result: TuneResult) -> RenderableType | None:
     if len(result.trials) <= 1:
         return None
-    rows, left = trial_rows(result.trials)
-    table = _table("", "tried", "speed", "interval", "changes", "why, or what came of it")
-    for name in (0, 2):
-        table.columns[name].justify = "right"
-    for column in (0, 2, 3):
-        table.columns[column].no_wrap = True
+    rows, left = trial_rows(result)
+    heads = {"memory": "peak", "energy": "a sample"}
+    looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
+    table = _table("", "tried", "speed", "interval", *looked_for, "changes", "why, or what came of it")
+    for place, column in enumerate(table.columns[:-2]):
+        column.no_wrap = place != 1
+        column.justify = "right" if place not in (1, 3) else "left"
     for row in rows:
-        style = "" if row.measured else "dim"
-        table.add_row(
-            row.number, row.settings, row.speed, row.interval, row.changes, Text(row.told, style="dim"), style=style
-        )
+        cells = [row.number, row.settings, row.speed, row.interval, *([row.looked_for] if looked_for else [])]
+        told = Text(row.told, style="dim")
+        table.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
     shown: list[RenderableType] = [table]
     if left:
         shown.append(Text(f"{left}; the page and --json have all", style="dim"))

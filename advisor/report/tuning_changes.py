@@ -44,7 +44,7 @@ def changes(result: TuneResult) -> tuple[Change, ...]:
         *_start_up(result, settings),
     ]
     plain = [Change(topic=topic, text=text) for name, (topic, text) in _PLAIN.items() if settings.get(name)]
-    return _by_topic([*found, *plain])
+    return _by_topic([*found, *plain, *_arguments(result), *_notes(result)])
 
 
 def _by_topic(found: list[Change]) -> tuple[Change, ...]:
@@ -68,6 +68,20 @@ def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
     if isinstance(parts, int):
         text += f", computed in parts of {parts:,} whose gradients are added up"
     return Change(topic="Effective batch", text=text)
+
+
+def _arguments(result: TuneResult) -> list[Change]:
+    """Settings that the script takes as its own options."""
+    flags = [
+        f"{words.one_line(flag)} {words.one_line(str(value))}"
+        for options in result.recommendation.carried.values()
+        for flag, value in options.items()
+    ]
+    return [Change(topic="Arguments", text=f"{' '.join(flags)} on the script's command line")] if flags else []
+
+
+def _notes(result: TuneResult) -> list[Change]:
+    return [Change(topic="Note", text=words.one_line(note).rstrip(".")) for note in result.recommendation.notes]
 
 
 def _samples_as_written(result: TuneResult) -> int | None:

@@ -35,6 +35,8 @@ class View:
     pictures: list[dict[str, Any]]
     missing: str
     trials: tuple[TrialRow, ...]
+    energy: bool
+    """Whether energy was looked for, and has a column."""
     left_out: str
     closed: tuple[tuple[str, str], ...]
     facts: list[tuple[str, str]]
@@ -53,7 +55,7 @@ def tune_fragment(result: TuneResult) -> str:
 def _view(result: TuneResult) -> View:
     profile = result.profile
     drawn = [draw(result) for draw in pictures.TUNING]
-    rows, left_out = trial_rows(result.trials, _MOST_ROWS)
+    rows, left_out = trial_rows(result, _MOST_ROWS)
     stderr = "" if result.failure is None else words.plain(result.failure.stderr_tail).strip()
     told = quality(result)
     return View(
@@ -70,6 +72,7 @@ def _view(result: TuneResult) -> View:
         pictures=html.shown(drawn),
         missing=html.not_drawn(drawn),
         trials=rows if len(result.trials) > 1 else (),
+        energy=result.objective.name == "energy",
         left_out=left_out,
         closed=closed(result, None)[0],
         facts=_facts(result),

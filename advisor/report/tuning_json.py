@@ -44,6 +44,7 @@ def recommendation_json(
     failure: Failure | None = None,
 ) -> dict[str, Any]:
     """The same from its parts, for a verification that no search came before; `baseline` is the script as written."""
+    looked_for = objective or Objective()
     document = {
         "version": TUNE_VERSION,
         "command": command_json(found.command),
@@ -53,7 +54,7 @@ def recommendation_json(
             "samples_per_s": baseline.samples_per_s if baseline else None,
             "peak_bytes": baseline.peak_bytes if baseline else None,
         },
-        "objective": objective or Objective(),
+        "objective": {"name": looked_for.name, "unit": looked_for.unit},
         "verdict": _verdict(found.verdict),
         "by_knob": _by_knob(found.by_knob),
         "findings": [finding_json(finding) for finding in found.findings],
@@ -101,6 +102,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
             "samples_per_s": outcome.samples_per_s,
             "peak_bytes": outcome.peak_bytes,
             "set_up_s": outcome.set_up_s,
+            "joules_per_sample": outcome.joules_per_sample,
             "tier": trial.tier,
         },
         "ratio": trial.ratio,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..types import Finding, Ratio, Trial, TuneResult
@@ -43,6 +43,8 @@ class TrialRow:
     interval: str
     memory: str
     changes: str
+    looked_for: str
+    """What the search looked for, where that is not speed."""
     told: str
     """Why it was tried, or what came of it."""
     measured: bool
@@ -117,10 +119,11 @@ def gains(result: TuneResult) -> tuple[Gain, ...]:
     return tuple(sorted(split, key=lambda one: -one.ratio.speedup))
 
 
-def trial_rows(trials: Sequence[Trial], most: int | None = MOST_TRIALS) -> tuple[tuple[TrialRow, ...], str]:
+def trial_rows(result: TuneResult, most: int | None = MOST_TRIALS) -> tuple[tuple[TrialRow, ...], str]:
     """The rows, in order where all fit, else the script as written and then the best first; and what is left out."""
+    trials, name = result.trials, result.objective.name
     if most is None or len(trials) <= most:
-        return tuple(_row(trial) for trial in trials), ""
+        return tuple(_row(trial, name) for trial in trials), ""
     first = [trial for trial in trials[:1] if not trial.config.settings]
     rest = trials[len(first) :]
     measured = sorted((trial for trial in rest if _speed(trial) > 0), key=_speed, reverse=True)
@@ -130,14 +133,14 @@ def trial_rows(trials: Sequence[Trial], most: int | None = MOST_TRIALS) -> tuple
     numbers = {id(trial) for trial in shown}
     left = Counter(KIND_WORDS.get(one.outcome.kind, "measured") for one in trials if id(one) not in numbers)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in left.most_common())
-    return tuple(_row(trial) for trial in shown), f"{left.total():,} more: {counted}"
+    return tuple(_row(trial, name) for trial in shown), f"{left.total():,} more: {counted}"
 
 
 def _speed(trial: Trial) -> float:
     return trial.ratio.speedup if trial.ratio is not None and is_number(trial.ratio.speedup) else 0.0
 
 
-def _row(trial: Trial) -> TrialRow:
+def _row(trial: Trial, objective: str) -> TrialRow:
     measured = trial.ratio is not None
     kind = KIND_WORDS.get(trial.outcome.kind, words.one_line(trial.outcome.kind))
     message = words.one_line(trial.outcome.message)
@@ -148,9 +151,16 @@ def _row(trial: Trial) -> TrialRow:
         interval=interval_of(trial.ratio),
         memory=words.size(trial.outcome.peak_bytes),
         changes=TIER_WORDS.get(trial.tier, words.one_line(trial.tier)),
+        looked_for=_looked_for(trial, objective),
         told=words.one_line(trial.reason) if measured else f"{kind}: {message}" if message else kind,
         measured=measured,
     )
+
+
+def _looked_for(trial: Trial, objective: str) -> str:
+    if objective == "memory":
+        return words.size(trial.outcome.peak_bytes)
+    return f"{words.number(trial.outcome.joules_per_sample)} J" if objective == "energy" else ""
 
 
 def predicted(result: TuneResult) -> tuple[Predicted, ...]:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from ..types import TuneResult, Verdict
+from ..types import Objective, TuneResult, Verdict
 from . import words
 from .tuning_words import gain, is_number, peaks, told
 from .verdict import what_failed
@@ -38,7 +38,7 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
         return _failed(result)
     found = result.recommendation
     verdict, config = found.verdict, found.config
-    sentence, tone = _memory_sentence(result) or _sentence(verdict, told(config) if config.settings else None)
+    sentence, tone = _objective_sentence(result) or _sentence(verdict, told(config) if config.settings else None)
     if verdict.quality == "failed":
         sentence, tone = f"{sentence.rstrip('.')}, but its losses are not those of the script as written.", "critical"
     return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
@@ -79,17 +79,27 @@ def _begin(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _memory_sentence(result: TuneResult) -> tuple[str, Tone] | None:
-    """Where memory was the objective, memory is what is told first."""
-    found = result.recommendation
-    before, after = peaks(result, found.config)
-    if result.objective.name != "memory" or not found.config.settings or before is None or after is None:
+def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
+    """Where something else than speed was looked for, that is told first."""
+    found, objective = result.recommendation, result.objective
+    before, after = objective.as_written, objective.best
+    if objective.name == "memory":
+        before, after = peaks(result, found.config) if after is None else (before, after)
+    if objective.name == "throughput" or not found.config.settings or before is None or after is None:
         return None
     if not is_number(before, after):
         return None
-    less = f"{words.percent(after / before)} of the memory ({words.size(after)} of {words.size(before)})"
+    less = f"{words.percent(after / before)} of the {objective.name}"
     speed = f"{words.times(found.verdict.speedup)} the speed ({_rests_on(found.verdict)})"
-    return f"With {told(found.config)} your script takes {less} at {speed}.", "good"
+    amounts = f"{_amount(objective, after)}, as written {_amount(objective, before)}"
+    return f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}.", "good"
+
+
+def _amount(objective: Objective, value: float) -> str:
+    """31.0 GiB; 0.482 joules a sample."""
+    if objective.name == "memory":
+        return words.size(value)
+    return f"{words.number(value)} {words.one_line(objective.unit)}"
 
 
 def _evidence(result: TuneResult) -> str:

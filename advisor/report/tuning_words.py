@@ -74,8 +74,9 @@ def trial_of(result: TuneResult, config: Config) -> Trial | None:
 
 
 def tiers(result: TuneResult) -> Mapping[str, str]:
-    """Knob → its tier on this workload, as far as one was tried alone."""
-    return {trial.config.settings[0][0]: trial.tier for trial in result.trials if len(trial.config.settings) == 1}
+    """Knob → its tier on this workload, as far as it was open or tried alone."""
+    tried = {trial.config.settings[0][0]: trial.tier for trial in result.trials if len(trial.config.settings) == 1}
+    return tried | {knob.id: knob.tier for knob in result.space}
 
 
 def peaks(result: TuneResult, config: Config) -> tuple[int | None, int | None]:

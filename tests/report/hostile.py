@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from advisor.types import Profile
+from advisor.types import Profile, Ratio, TuneResult
 
 from . import sample
 
@@ -47,6 +47,21 @@ def with_text(profile: Profile) -> Profile:
 def with_numbers(profile: Profile, number: Callable[[float], float]) -> Profile:
     result: Profile = changed(profile, number=number)
     return result
+
+
+def tuned_with_text(result: TuneResult) -> TuneResult:
+    """Keys too, which come from files as well."""
+    changed_result: TuneResult = changed(result, text=TEXT)
+    found = dataclasses.replace(
+        changed_result.recommendation, by_knob=dict.fromkeys([TEXT], Ratio(speedup=2.0, low=1.9, high=2.1, rounds=3))
+    )
+    return dataclasses.replace(changed_result, recommendation=found, importances={TEXT: 0.5})
+
+
+def tuned_with_numbers(result: TuneResult, number: Callable[[float], float]) -> TuneResult:
+    """Counts as well as fractions: a stored file may hold any."""
+    changed_result: TuneResult = changed(result, number=number)
+    return changed_result
 
 
 def everywhere() -> Profile:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,6 +12,7 @@ from advisor.report import render_profile, verdict_of
 from advisor.types import Abstention, Ceiling, Profile
 
 from . import hostile, sample
+from .markup import NUMBERS
 
 
 def printed(profile: Profile, *, width: int = 80, encoding: str = "utf-8", terminal: bool = False) -> str:
@@ -156,16 +155,6 @@ def test_an_ascii_terminal_gets_ascii(shape: str) -> None:
 def test_a_script_cannot_write_to_the_terminal() -> None:
     text = printed(hostile.everywhere())
     assert not set(text) & set("\x1b\x07\x00\u202e\r")
-
-
-NUMBERS: dict[str, Callable[[float], float]] = {
-    "nan": lambda _: math.nan,
-    "infinite": lambda _: math.inf,
-    "huge": lambda _: 1.7e308,
-    "tiny": lambda _: 5e-324,
-    "negative": lambda value: -value,
-    "zero": lambda _: 0.0,
-}
 
 
 @pytest.mark.parametrize("numbers", NUMBERS)

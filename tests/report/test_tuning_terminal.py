@@ -1,0 +1,242 @@
+"""What a reader in a terminal sees of a search."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from advisor.report import render_tune
+from advisor.types import Config, Objective, Ratio, TuneResult
+
+from . import hostile, sample_tuning
+from .markup import NUMBERS
+
+
+def printed(result: TuneResult, *, width: int = 100, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    render_tune(result, Console(file=file, width=width))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def words_of(result: TuneResult) -> str:
+    """The text without the line breaks that the width made."""
+    return " ".join(printed(result, width=400).split())
+
+
+SENTENCES = {
+    "faster": "With num_workers=4, precision=bf16 your script is 2.3× as fast (95% interval 2.2–2.4, 5 rounds of fresh "
+    "processes, noise floor 2%).",
+    "unverified": "With num_workers=4, precision=bf16 your script was 2.3× as fast (95% interval 2.2–2.4, 3 rounds of "
+    "windows in one run, noise floor 2%); not yet proven in fresh processes.",
+    "no_gain": "No significant gain: the script as written is what to run (the best was 1.01× as fast, 95% interval "
+    "0.98–1.04, 10 rounds of fresh processes, noise floor 2%).",
+    "nothing_tried": "No significant gain: the script as written is what to run. Nothing was tried",
+    "slower": "Slower: the best of the search is 0.91× as fast (95% interval 0.88–0.94, 3 rounds of fresh processes, "
+    "noise floor 2%): the script as written is what to run.",
+    "undecided": "Undecided: with threads=4 your script is 1.06× as fast, which may be chance (95% interval 0.99–1.13, "
+    "10 rounds of fresh processes, noise floor 2%). The interval holds both a gain and none; about 24 rounds "
+    "would decide it.",
+    "for_memory": "With activation_checkpointing=True your script takes 42% of the memory (31.0 GiB, as written "
+    "74.0 GiB) at 0.97× the speed",
+    "killed_at_once": "Your script stood still: nothing happened for 120 s; nothing was searched.",
+}
+
+
+@pytest.mark.parametrize("shape", SENTENCES)
+def test_the_verdict_comes_first_in_one_sentence(shape: str) -> None:
+    assert words_of(sample_tuning.ALL[shape]()).startswith(SENTENCES[shape])
+
+
+NEXT = {
+    "faster": "next advisor run --config advisor.yaml train.py --epochs 3 ",
+    "unverified": "or advisor verify --config advisor.yaml train.py --epochs 3 ",
+    "no_gain": "next python train.py --epochs 3 ",
+    "slower": "next python train.py --epochs 3 ",
+    "undecided": "next advisor verify --config advisor.yaml --rounds 24 train.py --epochs 3 ",
+    "broken_quality": "next python train.py --epochs 3 ",
+    "on_device": "next advisor run --config out/advisor.yaml -m lm.train --config 'small gpt.yaml' ",
+    "crashed": "next advisor tune train.py --epochs 3 ",
+}
+
+
+@pytest.mark.parametrize("shape", NEXT)
+def test_the_next_command_stands_there_to_be_copied(shape: str) -> None:
+    assert NEXT[shape] in words_of(sample_tuning.ALL[shape]())
+
+
+def test_settings_that_spoil_the_losses_are_no_gain() -> None:
+    text = words_of(sample_tuning.broken_quality())
+    assert "but its losses are not those of the script as written." in text[:300]
+    assert "Quality failed: the loss was NaN from update 31 on" in text
+    assert "advisor run" not in text
+
+
+def test_the_quality_stands_with_its_evidence() -> None:
+    assert "Quality passed: losses over 60 updates differ by at most 0.4%" in words_of(sample_tuning.faster())
+
+
+def test_what_keeps_the_training_and_what_changes_it_are_two_lines() -> None:
+    text = words_of(sample_tuning.faster())
+    assert "keeps the training num_workers=4, precision=bf16 2.3× (2.2–2.4) quality passed" in text
+    assert "changes the training global_batch=256, 3.0× (2.7–3.2) the training takes another" in text
+    assert "keeps the training" not in words_of(sample_tuning.unverified())
+
+
+CHANGES = {
+    "Effective batch unchanged, 64 samples an update": "faster",
+    "Rounding most of the forward pass runs in bf16": "faster",
+    "Random draws num_workers=4: other draws, from the same distribution": "faster",
+    "Memory peak 1.12 GiB, as written 1.28 GiB (−12%)": "faster",
+    "Start-up 4 worker processes start at the begin of each epoch": "faster",
+    "64 samples an update, computed in parts of 16 whose gradients are added up": "on_device",
+    "Start-up compiling takes 23.5 s once, and has paid for itself after 557 updates (118 s as written)": "on_device",
+    "compile=default: sums are formed in another order": "on_device",
+    "Rounding unchanged: the same arithmetic in the same order": "for_memory",
+    "activations are computed again in backward": "for_memory",
+}
+
+
+@pytest.mark.parametrize("told", CHANGES)
+def test_what_changes_is_said_in_plain_words(told: str) -> None:
+    assert told in words_of(sample_tuning.ALL[CHANGES[told]]())
+
+
+def test_a_larger_batch_is_set_beside_the_one_as_written() -> None:
+    base = sample_tuning.faster()
+    larger = replace(base.recommendation, config=Config.of(sample_tuning.LARGER))
+    assert "256 samples an update, as written 64 (4.0×)" in words_of(replace(base, recommendation=larger))
+
+
+def test_what_never_pays_for_itself_is_said() -> None:
+    base = sample_tuning.on_device()
+    slow = {**base.recommendation.by_knob, "compile": Ratio(speedup=0.99, low=0.9, high=1.1, rounds=3)}
+    result = replace(base, recommendation=replace(base.recommendation, by_knob=slow))
+    assert "compiling takes 23.5 s once, and does not pay for it" in words_of(result)
+
+
+def test_nothing_changes_where_the_script_as_written_comes_out() -> None:
+    assert "What changes for you" not in words_of(sample_tuning.no_gain())
+
+
+def test_the_gain_is_split_by_knob_the_greatest_first() -> None:
+    text = words_of(sample_tuning.faster())
+    assert "num_workers=4 2.0× (1.94–2.10) precision=bf16 1.13× (1.08–1.18)" in text
+
+
+def test_importances_are_told_where_they_are_known() -> None:
+    assert "num_workers 71%, precision 18%, global_batch 11%" in words_of(sample_tuning.faster())
+    assert "spread between the trials" not in words_of(sample_tuning.on_device())
+
+
+def test_a_predicted_ceiling_stands_beside_what_was_got() -> None:
+    text = words_of(sample_tuning.faster())
+    assert "input_bound predicted 2.4× (2.2–2.6), got 2.0× (2.0–2.1) with num_workers=4 Each update waits" in text
+    assert "evaluation_heavy predicted at most 1.22×, no setting is for it" in text
+    assert "→ Evaluate every few epochs" in text
+
+
+def test_what_was_got_is_from_settings_for_that_finding_only() -> None:
+    """The fastest of all also has bf16, which no finding about the input can take credit for."""
+    base = sample_tuning.faster()
+    alone = tuple(one for one in base.trials if one.config.as_dict().get("num_workers") != 4 or one.number == 5)
+    text = words_of(replace(base, trials=alone))
+    assert "input_bound predicted 2.4× (2.2–2.6), got 1.88× (1.80–1.96) with num_workers=8" in text
+
+
+def test_without_such_a_trial_the_part_of_the_whole_gain_counts() -> None:
+    base = sample_tuning.faster()
+    together = tuple(one for one in base.trials if one.number in (0, 5))
+    assert "got 2.0× (1.94–2.10) with num_workers=4, of the whole" in words_of(replace(base, trials=together))
+
+
+def test_trials_stand_in_order_with_why_or_what_came_of_it() -> None:
+    text = words_of(sample_tuning.faster())
+    assert "8 trials, 2 of them without a result" in text
+    places = [text.index(piece) for piece in ("0 the script as written", "1 num_workers=4", "5 num_workers=4, prec")]
+    assert places == sorted(places)
+    assert "3 global_batch=512 – the training out of memory: RuntimeError: can't allocate memory: 12.4 GiB" in text
+    assert "num_workers alone: input_bound points to it" in text
+
+
+def test_what_was_looked_for_stands_with_each_trial() -> None:
+    assert "0.97× 0.93–1.01 31.0 GiB nothing" in words_of(sample_tuning.for_memory())
+    assert "31.0 GiB nothing" not in words_of(replace(sample_tuning.for_memory(), objective=Objective()))
+
+
+def test_the_energy_of_the_recommended_settings_is_told_first() -> None:
+    energy = Objective(name="energy", unit="joules a sample", as_written=2.9, best=1.3)
+    told = "your script takes 45% of the energy (1.30 joules a sample, as written 2.90 joules a sample) at 2.3×"
+    assert told in words_of(replace(sample_tuning.faster(), objective=energy))
+
+
+def test_options_that_the_script_takes_itself_are_shown() -> None:
+    base = sample_tuning.faster()
+    found = replace(base.recommendation, carried={"num_workers": {"--workers": 4}}, notes=("mind the gap.",))
+    text = words_of(replace(base, recommendation=found))
+    assert "Arguments --workers 4 on the script's command line" in text
+    assert "Note mind the gap" in text
+
+
+def test_of_many_trials_the_best_stand_first_and_the_rest_is_counted() -> None:
+    result = sample_tuning.long_search()
+    text = words_of(result)
+    best = max((one for one in result.trials if one.ratio), key=lambda one: one.ratio.speedup if one.ratio else 0)
+    assert f"0 the script as written 1.00× nothing as written {best.number} num_workers" in text
+    assert "228 more: 198 measured, 6 crashed, 6 loss no number, 6 out of memory" in text
+    assert len(printed(result, width=200).splitlines()) < 80
+
+
+def test_a_search_of_failures_shows_them_instead() -> None:
+    base = sample_tuning.long_search(120)
+    none = tuple(replace(one, ratio=None) if one.number else one for one in base.trials)
+    rows = [line for line in printed(replace(base, trials=none), width=200).splitlines() if " num_workers=" in line]
+    assert len([line for line in rows if "prefetch_factor" in line]) == 11
+
+
+def test_why_knobs_are_closed_is_short() -> None:
+    base = sample_tuning.no_gain()
+    many = tuple(replace(sample_tuning.SKIPPED[0], what=f"knob_{number}") for number in range(20))
+    text = words_of(replace(base, recommendation=replace(base.recommendation, skipped=many)))
+    assert "not used knob_7: there is no accelerator to copy to" in text
+    assert "knob_8" not in text
+    assert "12 more" in text
+
+
+def test_where_files_were_written_and_how_to_see_the_page() -> None:
+    text = words_of(sample_tuning.on_device())
+    assert "wrote out/advisor.yaml wrote ds.json" in text
+    assert "page advisor report 20261122-063519-123456-train-a1b2c3 --html" in text
+
+
+def test_the_scripts_own_last_words_come_before_the_verdict() -> None:
+    text = printed(sample_tuning.crashed())
+    assert 0 < text.index("ValueError: labels hold 11") < text.index("Your script raised ValueError")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("shape", sample_tuning.ALL)
+def test_no_line_is_wider_than_the_terminal(shape: str, width: int) -> None:
+    lines = printed(sample_tuning.ALL[shape](), width=width).splitlines()
+    assert max(len(line) for line in lines) <= width
+
+
+@pytest.mark.parametrize("shape", sample_tuning.ALL)
+def test_an_ascii_terminal_gets_ascii(shape: str) -> None:
+    assert "?" not in printed(sample_tuning.ALL[shape](), encoding="ascii")
+
+
+@pytest.mark.parametrize("shape", ["faster", "on_device", "for_memory", "long_search"])
+def test_a_script_cannot_write_to_the_terminal(shape: str) -> None:
+    base = sample_tuning.ALL[shape]()
+    assert not set(printed(hostile.tuned_with_text(base))) & set("\x1b\x07\x00\u202e\r")
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize("shape", sample_tuning.ALL)
+def test_wild_numbers_are_shown_not_stumbled_over(shape: str, numbers: str) -> None:
+    assert "hardware" in printed(hostile.tuned_with_numbers(sample_tuning.ALL[shape](), NUMBERS[numbers]))
