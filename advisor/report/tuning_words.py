@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from ..types import Config, Ratio, SettingValue, Trial, TuneResult, Verdict
@@ -38,7 +37,7 @@ GREATEST = 1e18
 
 def is_number(*values: float | None) -> bool:
     """Whether all are above zero and of a size to reckon with, as what was measured is."""
-    return all(value is not None and math.isfinite(value) and 1 / GREATEST < value < GREATEST for value in values)
+    return all(value is not None and 1 / GREATEST < value < GREATEST for value in values)
 
 
 def gain(ratio: Ratio | Verdict) -> str:

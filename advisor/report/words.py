@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from pathlib import PurePath
 
 from ..types import Ceiling, Place, WhatIf
@@ -55,9 +56,14 @@ def what_if_name(name: str) -> str:
     return WHAT_IF_NAMES.get(name, one_line(name).replace("_", " "))
 
 
+def _is_finite(value: float) -> bool:
+    """Also of a whole number that no float holds: a stored file may have any."""
+    return abs(value) <= sys.float_info.max
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Three significant digits, thousands parted: 1,284; 53.1; 0.482."""
-    if value is None or not math.isfinite(value):
+    if value is None or not _is_finite(value):
         return NOTHING
     if value == 0:
         return "0"
@@ -70,7 +76,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def duration(seconds: float | None) -> str:
     """118 ms, 1.42 s, 3 min 20 s."""
-    if seconds is None or not math.isfinite(seconds):
+    if seconds is None or not _is_finite(seconds):
         return NOTHING
     size = abs(seconds)
     if size >= 7200:
@@ -85,7 +91,7 @@ def duration(seconds: float | None) -> str:
 
 def size(count: float | None) -> str:
     """1.28 GiB, 45.0 MiB."""
-    if count is None or not math.isfinite(count):
+    if count is None or not _is_finite(count):
         return NOTHING
     for unit, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if abs(count) >= scale:
@@ -95,7 +101,7 @@ def size(count: float | None) -> str:
 
 def rate(value: float | None, unit: str) -> str:
     """With the prefix that leaves one to three digits before the point: 235 GFLOP/s."""
-    if value is None or not math.isfinite(value):
+    if value is None or not _is_finite(value):
         return NOTHING
     for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= scale:
@@ -105,7 +111,7 @@ def rate(value: float | None, unit: str) -> str:
 
 def percent(fraction: float | None) -> str:
     """62%, 0.4%, < 0.1%."""
-    if fraction is None or not math.isfinite(fraction):
+    if fraction is None or not _is_finite(fraction):
         return NOTHING
     value = fraction * 100
     if 0 < value < 0.1:
@@ -115,7 +121,7 @@ def percent(fraction: float | None) -> str:
 
 def times(ratio: float | None) -> str:
     """2.4×; two decimals where the gain is small and they are what matters."""
-    if ratio is None or not math.isfinite(ratio):
+    if ratio is None or not _is_finite(ratio):
         return NOTHING
     if ratio >= _COARSE:
         return f"{ratio:,.0f}×"

@@ -90,7 +90,8 @@ def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
 
 def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[float, float]]:
     """A step up at each trial that is better than all before it and keeps the training."""
-    steps, best = [], 0.0
+    steps: list[tuple[float, float]] = []
+    best = 0.0
     for place, trial in points:
         speed = _speed(trial) or 0.0
         if changes_training(trial) or speed <= best:
