@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .emit import Batch, Document
 
 
+AGENT = "_advisor"
+"""The package's name where the agent has started the script."""
+_applied: dict[str, SettingValue] | None = None
+"""In this process, by `apply`."""
 VERSION_S = 20.0
 """Another Python may start from a slow disk."""
 LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
@@ -94,8 +98,10 @@ class LoadedConfig:
         if (self.accumulation or 1) > 1:
             name = "micro_batch" if "micro_batch" in self.settings else "global_batch"
             left[name] = f"step the optimizer after every {self.accumulation} backwards, or use advisor.apply()"
+        for flag, value in self.document.arguments.items():
+            left[flag] = f"an option of the script itself: give it {value}"
         if left:
-            told = "; ".join(f"{name}={self.settings.get(name)}: {why}" for name, why in sorted(left.items()))
+            told = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
             warnings.warn(f"not applied: {told}", SettingsWarning, stacklevel=2)
         return model
 
@@ -127,19 +133,32 @@ def load(path: str | os.PathLike[str]) -> LoadedConfig:
 
 
 def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
-    """Apply all settings to this very process, in one line before the model and its loaders are made.
+    """Apply all settings to this very process, in one line, best before the model and its loaders are made.
 
     The training loop that follows is run as `advisor run` would run it: loaders, forwards and optimizer steps are
-    switched from outside when the loop begins. A setting that cannot be applied, or that fails in the first updates,
+    switched from outside once the loop has begun. A setting that cannot be applied, or that fails in the first updates,
     stays as the script has it, and that is said on stderr. `config` may be the path of a file.
 
-    In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it does nothing: what those apply
-    is what counts. Raises UsageError where it is called twice with other settings.
+    In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it only warns: what those apply is
+    what counts. The same settings twice are applied once. Raises UsageError for others in the same process, and for a
+    file that `advisor.load` refuses.
     """
+    global _applied
     from .agent import launch
+    from .agent.refused import Refused
 
     found = config if isinstance(config, LoadedConfig) else load(config)
-    launch.install(dict(found.settings))
+    if AGENT in sys.modules:
+        warnings.warn("not applied: advisor runs this script, with its own settings", SettingsWarning, stacklevel=2)
+        return
+    settings = dict(found.settings)
+    if _applied == settings:
+        return
+    try:
+        launch.install(settings)
+    except Refused as error:
+        raise UsageError(f"{error}: start a new process for others") from error
+    _applied = settings
 
 
 def elsewhere(document: Document, *, python: str | None = None) -> list[str]:
@@ -248,6 +267,10 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
     return target
+
+
+def _shown(name: str, settings: Mapping[str, SettingValue]) -> str:
+    return f"{name}={settings[name]}" if name in settings else name
 
 
 def _umask() -> int:
