@@ -10,6 +10,8 @@ from .. import stats, whatif, wire
 from ..types import Overhead, Ratio, WhatIf
 from .session import SessionResult
 
+BASE = "base"
+"""How the names of windows of the script as written begin."""
 NEIGHBOURS = 1
 """On each side: the nearer in time, the more alike the machine was."""
 LEAST_UPDATES = 2
@@ -58,9 +60,16 @@ def overhead(result: SessionResult) -> Overhead:
 
 
 def speedup(
-    result: SessionResult, ids: Collection[str], epoch_samples: int | None, *, across_lives: bool = False
+    result: SessionResult,
+    ids: Collection[str],
+    epoch_samples: int | None,
+    *,
+    across_lives: bool = False,
+    beside: str = BASE,
 ) -> Ratio | None:
     """Samples a second of these windows over those of their neighbours as written, in the same life.
+
+    `beside` is how the windows' names begin that stand for what they are compared with.
 
     What starting the loader's workers costs is charged once an epoch (`epoch_samples` long), where a window saw it.
     `across_lives` is for settings that need a life of their own: their neighbours are in the lives before and after.
@@ -71,6 +80,7 @@ def speedup(
         rate=_log_sample_rate,
         epoch_samples=epoch_samples,
         across_lives=across_lives,
+        beside=beside,
     )
     if not logs:
         return None
@@ -117,13 +127,13 @@ def _ordered(result: SessionResult) -> list[wire.WindowDone]:
 
 
 def _is_base(done: wire.WindowDone) -> bool:
-    return done.id.startswith("base")
+    return done.id.startswith(BASE)
 
 
-def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None) -> bool:
+def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None, beside: str) -> bool:
     """In that life; None is any."""
     alike = life is None or result.life_of[done.id] == life
-    return _is_base(done) and alike and len(done.wall_s) >= LEAST_UPDATES
+    return done.id.startswith(beside) and alike and len(done.wall_s) >= LEAST_UPDATES
 
 
 def _log_ratios(
@@ -133,6 +143,7 @@ def _log_ratios(
     rate: Rate,
     epoch_samples: int | None = None,
     across_lives: bool = False,
+    beside: str = BASE,
 ) -> tuple[list[float], list[float]]:
     """Log speed-ups of the chosen windows over the base windows beside them in the same life, with standard errors."""
     windows = _ordered(result)
@@ -141,7 +152,7 @@ def _log_ratios(
         if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
             continue
         life = None if across_lives else result.life_of[done.id]
-        bases = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, life)]
+        bases = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, life, beside)]
         before = [base for at, base in bases if at < position][-NEIGHBOURS:]
         after = [base for at, base in bases if at > position][:NEIGHBOURS]
         neighbours = [*before, *after]
