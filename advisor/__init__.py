@@ -8,13 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "apply", "load", "profile", "tune"]
+__all__ = ["__version__", "apply", "hardware", "load", "profile", "tune"]
 
 _FACADE = ("apply", "load", "profile", "tune")
-"""Not the name of any submodule: importing one puts it in the place of the function."""
+"""Not the name of any submodule: importing one puts it in the place of the function. (`hardware` is one that can be
+called.)"""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "hardware":
+        import importlib
+
+        return importlib.import_module(f"{__name__}.hardware")  # which can be called
     if name in _FACADE:
         from . import api
 

@@ -117,15 +117,9 @@ def hardware(*, calibrate: bool = False, python: str | None = None) -> Hardware:
 
     With `calibrate` the peaks are measured (about 15 s on two cores) and kept in the cache folder.
     """
-    import sys
-
     from . import hardware as machines
 
-    interpreter = python or sys.executable
-    found = machines.probe(folder=Path.cwd(), interpreter=interpreter)
-    if calibrate:
-        found = machines.calibrate(found, interpreter=interpreter, cache_folder=cache_folder())
-    return replace(found, problems=machines.setup_problems(found))
+    return machines.look(calibrate=calibrate, python=python)
 
 
 def load_profile(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile:
@@ -145,12 +139,6 @@ def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None
         return load_profile(folder.path)
     found = store.load_tune(folder.path)
     return Tuned(**{field.name: getattr(found, field.name) for field in fields(TuneResult)})
-
-
-def cache_folder() -> Path:
-    """Where measured peaks are kept: `$XDG_CACHE_HOME/advisor`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "advisor"
 
 
 def stored_profile(run: RunFolder, command: Command, machine: Hardware, tier: Tier, result: SessionResult) -> Profile:
@@ -183,9 +171,13 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def interrupted(run: RunFolder, by: BaseException) -> InterruptedByUserError:
+def interrupted(run: RunFolder, by: BaseException, *, found: Any = None) -> InterruptedByUserError:
+    """`found`: the result as far as it came, where it is no profile."""
     return InterruptedByUserError(
-        f"interrupted; what had been measured is kept: advisor report {run.run_id}", by=by, run_folder=str(run.path)
+        f"interrupted; what had been measured is kept: advisor report {run.run_id}",
+        by=by,
+        run_folder=str(run.path),
+        found=found,
     )
 
 
@@ -199,7 +191,7 @@ def _diagnose(found: Profile) -> Diagnosis:
 
 def _as_the_script_sees_it(machine: Hardware, result: Any) -> Hardware:
     """The torch that counts is the script's own; what is set up wrong is judged with it."""
-    from .hardware import calibrated, setup_problems
+    from .hardware import cache_folder, calibrated, setup_problems
     from .session import assembly
 
     build = next((found for life in result.lives if (found := assembly.torch_build(life))), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ LAYERS = (
     ("stats", "documents", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "comparing", "configuration", "tuning", "verifying"),
+    ("api", "comparing", "configuration", "searching", "tuning", "verifying"),
     ("cli", "cli_comparing", "cli_exporting", "cli_options", "cli_tuning", "cli_verifying"),
     ("__main__",),
 )
@@ -185,10 +186,10 @@ def test_nothing_heavy_is_loaded_by(code: str) -> None:
 
 
 def test_no_function_of_the_facade_is_hidden_by_a_module() -> None:
-    """`import advisor.hardware` would put the module in the place of a function of that name."""
+    """Importing `advisor.hardware` puts the module in the place of a function of that name: it must be one itself."""
     promised = set(advisor.__all__)
     parts = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
-    assert promised & parts == set()
+    assert [name for name in promised & parts if not callable(importlib.import_module(f"advisor.{name}"))] == []
 
 
 def test_no_file_names_the_folder_it_was_written_in() -> None:
