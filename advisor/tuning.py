@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .configuration import LoadedConfig, as_yaml, check_target, elsewhere, load, read_document
 from .errors import SettingsWarning, UsageError
 from .progress import SILENT, Progress
-from .types import Diagnosis, Hardware, Profile, Recommendation, TuneResult, Workload
+from .types import TuneResult
 
 if TYPE_CHECKING:
-    from .search import Study
+    from .searching import Hunt
 
 __all__ = [
     "LoadedConfig",
@@ -33,8 +33,6 @@ __all__ = [
 
 BUDGET = "60s"
 LEAST_BUDGET_S = 5.0
-MOST_LIVES = 12
-"""Starts of the script in one search: a setting that it cannot take costs one each."""
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -57,6 +55,17 @@ def tune(
     *,
     budget: str | float = BUDGET,
     profile: str = "quick",
+    knobs: Sequence[str] | None = None,
+    no_knobs: Sequence[str] = (),
+    objective: str = "throughput",
+    price: float | None = None,
+    tolerance: str | float | None = None,
+    allow_training: bool = False,
+    verify: bool = True,
+    dry_run: bool = False,
+    resume: str | os.PathLike[str] | None = None,
+    storage: str | None = None,
+    mapped: Mapping[str, tuple[str, float | None]] | None = None,
     module: bool = False,
     python: str | None = None,
     isolation: str = "auto",
@@ -67,64 +76,53 @@ def tune(
     trackers_offline: bool = True,
     progress: Progress = SILENT,
 ) -> Tuned:
-    """Profile a training script and search for faster settings in windows of the same process, unmodified.
+    """Profile a training script and search for better settings in windows of the same process, unmodified.
 
     `budget` is the time from the first update on: seconds, or text like "90s", "10m", "1h". `profile` names a file of
-    `profiles/search`. The rest is as in `advisor.profile`, and so is what is raised.
+    `profiles/search`. `knobs` are tried whatever the findings say, and no others; `no_knobs` are left alone.
+    `objective`: `throughput`, `memory` (the smallest peak that loses at most `tolerance` of the speed, such as "5%"),
+    `energy`, or `cost` (with the `price` of an hour). With `allow_training` what changes the training is recommended
+    where it is better. `dry_run` opens the space and tries nothing. `resume` goes on with an interrupted run: `latest`,
+    its id or its folder; finished trials are not run again. `storage` is the URL of a database that several machines
+    share one search through. `mapped` says which of the script's own options stands for what: role → option and its
+    value. The rest is as in `advisor.profile`, and so is what is raised.
 
     Returns the trials and what they recommend; `result.config.save("advisor.yaml")` keeps it.
     """
-    from . import api, search, store
+    from . import api, searching, store
     from . import command as commands
-    from . import hardware as machines
-    from .session import Limits, Session, assembly
-    from .session import isolation as isolations
+    from .session import Limits
 
-    budget_s = seconds_of(budget)
-    settings = search.read(profile)
-    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
-    root = store.runs_root(Path(runs) if runs is not None else None)
-    run = store.new_run(root, wanted.target)
-    tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
-    machine = machines.probe(folder=Path(wanted.cwd))
-    session = Session(
-        command=wanted,
-        folder=run.path,
-        tier=tier,
+    order = searching.Order.of(
+        commands.build(os.fspath(script), list(args), is_module=module, interpreter=python),
+        budget_s=seconds_of(budget),
+        profile=profile,
+        knobs=knobs,
+        no_knobs=no_knobs,
+        objective=objective,
+        price=price,
+        tolerance=tolerance,
+        mapped=mapped or {},
+        dry_run=dry_run,
+        allow_training=allow_training,
+        verify=verify,
+        storage=storage,
+    )
+    with searching.opened(
+        order,
+        root=store.runs_root(Path(runs) if runs is not None else None),
+        resume=None if resume is None else os.fspath(resume),
+        isolation=isolation,
         limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
-        loop_budget_s=budget_s,
-        progress=progress,
         trackers_offline=trackers_offline,
-        most_lives=MOST_LIVES,
-        outlives_failures=True,
-    )
-    profiles: list[Profile] = []
-
-    def look() -> tuple[Hardware, Workload, Diagnosis] | None:
-        """The profile as soon as its windows are in: what is searched hangs on it."""
-        found = api.stored_profile(run, wanted, machine, tier, session.result)
-        profiles.append(found)
-        if found.workload is None or found.steps is None:
-            return None
-        return found.hardware, found.workload, Diagnosis(findings=found.findings, abstained=found.abstained)
-
-    study = search.Study(
-        result=session.result,
-        settings=settings,
-        budget_s=budget_s,
-        left_s=session.left_s,
-        look=look,
-        folder=run.path,
         progress=progress,
-    )
-    result = session.run(study.plan(lambda: assembly.workload_of(session.result.lives[-1])))
-    study.conclude()
-    found = profiles[-1] if profiles else api.stored_profile(run, wanted, machine, tier, result)
+    ) as hunt:
+        result = hunt.carry_out()
+        tuned = _result(hunt)
+        keep(tuned)
     progress.close()
-    tuned = _result(found, study, settings, str(run.path))
-    keep(tuned)
     if result.interrupted is not None:
-        raise api.interrupted(run, result.interrupted) from result.interrupted
+        raise api.interrupted(hunt.run, result.interrupted, found=tuned) from result.interrupted
     return tuned
 
 
@@ -168,21 +166,20 @@ def seconds_of(text: str | float) -> float:
     return seconds
 
 
-def _result(found: Profile, study: Study, settings: Any, folder: str) -> Tuned:
-    from . import search
-
-    recommendation: Recommendation = search.recommend(
-        study,
-        settings,
-        command=found.command,
-        hardware=found.hardware,
-        workload=found.workload,
-        findings=found.findings,
-    )
+def _result(hunt: Hunt) -> Tuned:
+    study, folder, found = hunt.study, str(hunt.run.path), hunt.found
+    recommendation = hunt.recommendation()
+    standing = study.known.standings().get(recommendation.config)
     return Tuned(
         profile=replace(found, run_folder=folder),
         trials=tuple(study.trials),
         recommendation=recommendation,
+        objective=study.known.goal.told(
+            study.trials[0].outcome if study.trials else None, standing.score if standing is not None else None
+        ),
+        importances=study.known.importances(),
+        space=study.space.knobs,
+        between_windows_s=tuple(hunt.session.result.between_s),
         failure=found.failure if not study.trials else None,
         run_folder=folder,
     )

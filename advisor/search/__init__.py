@@ -1,17 +1,23 @@
 """The search for faster settings, in live windows of one session."""
 
+from .goals import Goal
+from .knowledge import Knowledge, Seen, Standing, told
 from .recommend import recommend
 from .settings import SearchSettings, read
-from .space import KEEPS_TRAINING, OpenKnob, Space, open_space
-from .study import TRIALS_FILE, Study, told
+from .space import KEEPS_TRAINING, Space, Wishes, open_space
+from .study import Asked, Study
 
 __all__ = [
     "KEEPS_TRAINING",
-    "TRIALS_FILE",
-    "OpenKnob",
+    "Asked",
+    "Goal",
+    "Knowledge",
     "SearchSettings",
+    "Seen",
     "Space",
+    "Standing",
     "Study",
+    "Wishes",
     "open_space",
     "read",
     "recommend",

@@ -15,6 +15,8 @@ from ..types import Config, SettingValue
 BATCH_KNOBS = ("micro_batch", "global_batch")
 ROOM = 0.95
 """Of the limit: allocators need some of it for themselves, and a peak that comes that near is no safe setting."""
+REFUSAL = " samples at a time "
+"""What all refusals hold: they speak against a size, not against a knob."""
 LEAST_SIZES = 2
 """Of different micro-batches; a line needs two points."""
 
@@ -65,14 +67,14 @@ class MemoryModel:
         """Why it will not fit, with the figures; None where it may, or where nothing can be said."""
         size, kind = self.batch.micro_batch_of(config.as_dict()), _others(config)
         if size >= self._too_much.get(kind, math.inf):
-            return f"{self._too_much[kind]:g} samples at a time ran out of memory already"
+            return f"{self._too_much[kind]:g}{REFUSAL}ran out of memory already"
         if size in self._points.get(kind, {}):
             return None
         predicted = self.predict(config)
         if predicted is None or predicted <= self.limit_bytes * ROOM:
             return None
         return (
-            f"{size:g} samples at a time would need about {_gib(predicted)} of the {_gib(self.limit_bytes)} "
+            f"{size:g}{REFUSAL}would need about {_gib(predicted)} of the {_gib(self.limit_bytes)} "
             f"{self.where} ({self._basis()})"
         )
 
@@ -88,12 +90,13 @@ class MemoryModel:
         if kind and len(own) >= LEAST_SIZES:
             fixed, slope = _fitted(own)
             return fixed + slope * size
-        factor = self._factor(own, fixed, slope)
-        if factor is None:
+        if own:
+            factor, more = self._change(own, fixed, slope)
+        else:
             # What several settings do together is not known yet; what each does alone is, for some.
-            alone = [self._factor(self._points.get(frozenset({one}), {}), fixed, slope) for one in kind]
-            factor = math.prod(part for part in alone if part is not None)
-        return fixed + slope * size * factor
+            alone = [self._change(self._points.get(frozenset({one}), {}), fixed, slope) for one in kind]
+            factor, more = math.prod(part for part, _more in alone), sum(extra for _part, extra in alone)
+        return fixed + slope * size * factor + more
 
     def _line(self, written: Mapping[float, int]) -> tuple[float, float] | None:
         """Bytes that stand, and bytes a sample, of the script as written."""
@@ -105,12 +108,16 @@ class MemoryModel:
         return peak - self.bytes_a_sample * size, self.bytes_a_sample
 
     @staticmethod
-    def _factor(own: Mapping[float, int], fixed: float, slope: float) -> float | None:
-        """What a sample adds under these settings, over what it adds as written."""
-        if not own or slope <= 0:
-            return None
+    def _change(own: Mapping[float, int], fixed: float, slope: float) -> tuple[float, float]:
+        """What these settings do to the line: less is less of each sample (lower precision, recomputing), more stands
+        beside it (cached samples, another copy of the weights)."""
+        if not own:
+            return 1.0, 0.0
         size, peak = max(own.items())
-        return max(0.0, (peak - fixed) / (slope * size))
+        over = peak - fixed - slope * size
+        if over >= 0 or slope <= 0:
+            return 1.0, max(0.0, over)
+        return max(0.0, (peak - fixed) / (slope * size)), 0.0
 
     def _basis(self) -> str:
         sizes = len(self._points.get(frozenset(), {}))

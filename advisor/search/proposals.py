@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ..types import Config, SettingValue, Trial
+from ..types import Config, SettingValue, Skipped, Trial
+from .goals import Goal
+from .sampler import Sampler
 from .space import KEEPS_TRAINING, Space
 
-AS_WRITTEN = "as written"
-"""The choice that leaves a knob alone."""
 ASKED_AGAIN = 20
 """Times that the sampler may come back with what was tried already before the search is over."""
-SEED = 0
-"""A search that is repeated on the same measurements makes the same tries."""
+STRIKES = 2
+"""So often a knob may break the script before it is closed: once may have been the value's fault."""
+BREAKS = ("crash", "hang", "nan", "refused")
+"""Outcomes that speak against a knob; running out of memory speaks against a size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,90 +28,71 @@ class Proposal:
 class Proposer:
     """Ask and tell. The trials told are the truth; the study in memory only serves the sampler."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, goal: Goal | None = None) -> None:
         self._space = space
+        self._sampler = Sampler(space, goal or Goal())
         self._tried: set[Config] = {Config()}
         self._expert = _first_tries(space)
-        self._combined: set[Config] = set()
-        self._study: Any = None
+        self._sound: set[str] = set()
+        self._strikes: dict[str, list[str]] = {}
+        self.closed: dict[str, str] = {}
+        """Knob → why it is not tried any more."""
 
-    def ask(self, trials: Sequence[Trial]) -> Proposal | None:
-        """The next configuration that was not tried yet; None when there is nothing left to try."""
+    def ask(self, trials: Sequence[Trial], taken: Collection[Config] = ()) -> Proposal | None:
+        """The next configuration that was not tried yet; None when there is nothing left to try.
+
+        `taken` are those that others are trying now.
+        """
         for proposal in self._expert:
-            if self._take(proposal.config):
+            if self._take(proposal.config, taken):
                 return proposal
         for proposal in _combinations(self._space, trials):
-            if self._take(proposal.config):
+            if self._take(proposal.config, taken):
                 return proposal
-        return self._sampled()
+        return self._sampled(taken)
 
-    def tell(self, trial: Trial) -> None:
-        """What came of a configuration; TPE learns from it."""
-        import optuna
+    def tell(self, trial: Trial, *, broke: bool = True) -> None:
+        """What came of a configuration; TPE learns from it. `broke`: a failure speaks against the knobs, too."""
+        self._tried.add(trial.config)
+        self._sampler.tell(trial)
+        names = [name for name, _value in trial.config.settings]
+        if trial.ratio is not None:
+            self._sound.update(names)
+        elif broke and trial.outcome.kind in BREAKS:
+            self._blame(trial, names)
 
-        study = self._opened()
-        state = optuna.trial.TrialState.COMPLETE if trial.ratio is not None else optuna.trial.TrialState.FAIL
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params=self._params(trial.config),
-                    distributions=self._distributions(),
-                    value=math.log(trial.ratio.speedup) if trial.ratio is not None else None,
-                    state=state,
-                )
-            )
+    def importances(self, trials: Sequence[Trial]) -> Mapping[str, float]:
+        """Knob → its share of the spread between the trials; empty where they are too few."""
+        return self._sampler.importances(trials)
 
-    def _take(self, config: Config) -> bool:
-        if config in self._tried:
+    def newly_closed(self) -> list[Skipped]:
+        """Knobs that broke the script too often, with the reason."""
+        return [Skipped(what=name, why=why) for name, why in self.closed.items()]
+
+    def _blame(self, trial: Trial, names: Sequence[str]) -> None:
+        """Among several settings those are blamed that never worked."""
+        for name in [name for name in names if len(names) == 1 or name not in self._sound]:
+            failures = self._strikes.setdefault(name, [])
+            failures.append(f"{trial.outcome.kind}: {trial.outcome.message}")
+            if len(failures) >= STRIKES and name not in self.closed:
+                often = Counter(failures).most_common(1)[0][0]
+                self.closed[name] = f"it broke the script {len(failures)} times ({often})"
+
+    def _take(self, config: Config, taken: Collection[Config]) -> bool:
+        if config in self._tried or config in taken or any(name in self.closed for name, _value in config.settings):
             return False
         self._tried.add(config)
         return True
 
-    def _sampled(self) -> Proposal | None:
+    def _sampled(self, taken: Collection[Config]) -> Proposal | None:
         if len(self._tried) >= self._space.size:
             return None
-        study = self._opened()
         for _ in range(ASKED_AGAIN):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                asked = study.ask(self._distributions())
-            config = self._config(asked.params)
-            # Asked only for its parameters: what comes of it is added as a trial of its own, with the others.
-            study.tell(asked, state=_failed())
-            if self._take(config):
+            asked = self._sampler.suggest()
+            config = Config.of({name: value for name, value in asked.settings if name not in self.closed})
+            if self._take(config, taken):
                 return Proposal(config=config, reason="suggested by TPE from the trials so far")
         return None
-
-    def _opened(self) -> Any:
-        if self._study is None:
-            import optuna
-
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._study = optuna.create_study(
-                    direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED, n_startup_trials=4)
-                )
-        return self._study
-
-    def _distributions(self) -> dict[str, Any]:
-        from optuna.distributions import CategoricalDistribution
-
-        return {knob.id: CategoricalDistribution((AS_WRITTEN, *knob.values)) for knob in self._space.knobs}
-
-    def _params(self, config: Config) -> dict[str, SettingValue]:
-        return {knob.id: AS_WRITTEN for knob in self._space.knobs} | config.as_dict()
-
-    @staticmethod
-    def _config(params: dict[str, Any]) -> Config:
-        return Config.of({name: value for name, value in params.items() if value != AS_WRITTEN})
-
-
-def _failed() -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState.FAIL
 
 
 def _first_tries(space: Space) -> Iterator[Proposal]:
@@ -127,11 +108,11 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     """The best value of each knob, together: first those that keep the training, then all."""
     best: dict[str, tuple[float, SettingValue]] = {}
     for trial in trials:
-        if trial.ratio is None or len(trial.config.settings) != 1 or trial.ratio.speedup <= 1.0:
+        if trial.score is None or len(trial.config.settings) != 1 or trial.score <= 1.0:
             continue
         ((name, value),) = trial.config.settings
-        if trial.ratio.speedup > best.get(name, (0.0, None))[0]:
-            best[name] = (trial.ratio.speedup, value)
+        if trial.score > best.get(name, (0.0, None))[0]:
+            best[name] = (trial.score, value)
     kept = {knob.id for knob in space.knobs if knob.tier in KEEPS_TRAINING}
     for names in (sorted(set(best) & kept), sorted(best)):
         if len(names) > 1:

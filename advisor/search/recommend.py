@@ -3,85 +3,112 @@
 from __future__ import annotations
 
 from ..knobs import global_batch
-from ..types import Alternative, Command, Config, Finding, Hardware, Ratio, Recommendation, Skipped, Verdict, Workload
+from ..types import Alternative, Command, Config, Finding, Hardware, Recommendation, Skipped, Verdict, Workload
+from .goals import Goal
+from .knowledge import WORDS, Knowledge, Standing
 from .settings import SearchSettings
 from .space import KEEPS_TRAINING
-from .study import Study
 
 BATCH_KNOB = global_batch.KNOB.id
 
 
 def recommend(
-    study: Study,
+    known: Knowledge,
     settings: SearchSettings,
     *,
     command: Command,
     hardware: Hardware,
     workload: Workload | None,
     findings: tuple[Finding, ...],
+    allow_training: bool = False,
 ) -> Recommendation:
-    """A gain below the floor, or whose interval holds 1, is none: then the script as written is what to run."""
-    kept = {config: ratio for config, ratio in study.finals.items() if study.space.tier(config) in KEEPS_TRAINING}
-    changed = {config: ratio for config, ratio in study.finals.items() if config not in kept}
-    config, ratio = _best(kept, settings.floor)
+    """A gain below the floor, or whose interval holds 1, is none: then the script as written is what to run.
+
+    With `allow_training` what changes the training is recommended where it is better.
+    """
+    standings = known.standings()
+    kept = {config: found for config, found in standings.items() if known.space.tier(config) in KEEPS_TRAINING}
+    changed = {config: found for config, found in standings.items() if config not in kept}
+    config, found = _best(kept, known.goal, settings.floor)
+    other, beyond = _best(changed, known.goal, settings.floor)
+    if beyond is not None and found is not None and beyond.score <= found.score * (1 + settings.floor):
+        other, beyond = Config(), None
+    notes: list[str] = []
+    if allow_training and beyond is not None:
+        notes.append(_of_training(other, workload))
+        config, found, beyond = other, beyond, None
+    alternatives = () if beyond is None else (_alternative(other, beyond, settings.floor, workload),)
     return Recommendation(
         command=command,
         hardware=hardware,
         config=config,
-        verdict=_verdict(config, ratio, settings.floor),
+        verdict=_verdict(config, found, settings.floor),
         findings=findings,
-        skipped=(*study.space.closed, *_failed(study)),
-        alternatives=_alternatives(changed, ratio, settings.floor, workload),
+        skipped=(*known.closed, *_failed(known)),
+        alternatives=alternatives,
+        notes=(*notes, *_notes(found, known.goal)),
     )
 
 
-def _best(candidates: dict[Config, Ratio], floor: float) -> tuple[Config, Ratio | None]:
-    """The fastest candidate that is a gain; without one the script as written, with what the fastest would give."""
-    ranked = sorted(candidates.items(), key=lambda entry: -entry[1].speedup)
-    for config, ratio in ranked:
-        if _is_gain(ratio, floor):
-            return config, ratio
+def _best(candidates: dict[Config, Standing], goal: Goal, floor: float) -> tuple[Config, Standing | None]:
+    """The best candidate that is a gain; without one the script as written."""
+    for config, found in candidates.items():
+        if _is_gain(found, goal, floor):
+            return config, found
     return Config(), None
 
 
-def _is_gain(ratio: Ratio, floor: float) -> bool:
-    return ratio.speedup >= 1 + floor and ratio.low > 1.0
+def _is_gain(found: Standing, goal: Goal, floor: float) -> bool:
+    if goal.name in ("throughput", "cost"):
+        return found.ratio.speedup >= 1 + floor and found.ratio.low > 1.0
+    return found.score >= 1 + floor and goal.admits(found.ratio)
 
 
-def _verdict(config: Config, ratio: Ratio | None, floor: float) -> Verdict:
-    if not config.settings or ratio is None:
+def _verdict(config: Config, found: Standing | None, floor: float) -> Verdict:
+    if not config.settings or found is None:
         return Verdict(status="no significant gain", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=floor)
     return Verdict(
         status="unverified",
-        speedup=ratio.speedup,
-        low=ratio.low,
-        high=ratio.high,
-        rounds=ratio.rounds,
+        speedup=found.ratio.speedup,
+        low=found.ratio.low,
+        high=found.ratio.high,
+        rounds=found.ratio.rounds,
         floor=floor,
     )
 
 
-def _alternatives(
-    changed: dict[Config, Ratio], kept: Ratio | None, floor: float, workload: Workload | None
-) -> tuple[Alternative, ...]:
-    config, ratio = _best(changed, floor)
-    if ratio is None or (kept is not None and ratio.speedup <= kept.speedup * (1 + floor)):
+def _notes(found: Standing | None, goal: Goal) -> tuple[str, ...]:
+    if found is None:
         return ()
+    notes = []
+    if not found.fresh:
+        notes.append("chosen by what the search saw of it: it ended before it could be measured again")
+    if goal.name in ("memory", "energy"):
+        notes.append(f"{found.score:.2f} times {WORDS[goal.name]}, at {found.ratio.speedup:.2f} times the speed")
+    return tuple(notes)
+
+
+def _alternative(config: Config, found: Standing, floor: float, workload: Workload | None) -> Alternative:
+    note = _of_training(config, workload)
+    return Alternative(changes="training", config=config, verdict=_verdict(config, found, floor), note=note)
+
+
+def _of_training(config: Config, workload: Workload | None) -> str:
     note = "the training takes another course, and its time to the same loss was not checked"
     written = global_batch.written_samples(workload) if workload is not None else None
     size = config.as_dict().get(BATCH_KNOB)
     if workload is not None and written and isinstance(size, int):
         note += f"; with k = {size / written:g} times the batch {global_batch.rate_rule(workload)}"
-    return (Alternative(changes="training", config=config, verdict=_verdict(config, ratio, floor), note=note),)
+    return note
 
 
-def _failed(study: Study) -> tuple[Skipped, ...]:
+def _failed(known: Knowledge) -> tuple[Skipped, ...]:
     """Settings that could not be measured, with what stood against them."""
     return tuple(
         Skipped(
             what=", ".join(f"{name}={value}" for name, value in trial.config.settings),
             why=f"{trial.outcome.kind}: {trial.outcome.message}",
         )
-        for trial in study.trials
+        for trial in known.trials
         if trial.ratio is None and trial.config.settings
     )

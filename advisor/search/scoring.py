@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import statistics
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from .. import wire
@@ -11,6 +12,8 @@ from ..session.session import SessionResult
 from ..types import Ratio, TrialOutcome
 
 OutcomeKind = Literal["oom", "crash", "hang", "nan", "refused", "stopped"]
+Joules = Callable[[float, float], float | None]
+"""(begin, end) of `time.monotonic` → what was used between them; None where that is not known."""
 _KINDS: dict[str, OutcomeKind] = {
     "oom": "oom",
     "crash": "crash",
@@ -21,29 +24,79 @@ _KINDS: dict[str, OutcomeKind] = {
 }
 
 
-def outcome_of(result: SessionResult, window_id: str) -> TrialOutcome:
-    """What a window gave, or why it gave nothing."""
-    found = result.outcomes.get(window_id)
-    if isinstance(found, wire.WindowRefused):
-        return TrialOutcome(kind=_KINDS.get(found.kind, "crash"), message=found.message)
-    if found is None or not found.wall_s:
+def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules | None = None) -> TrialOutcome:
+    """What the windows of a configuration gave; or why they gave nothing: one that failed speaks for all."""
+    found = [result.outcomes.get(name) for name in window_ids]
+    done = [outcome for outcome in found if isinstance(outcome, wire.WindowDone) and outcome.wall_s]
+    for outcome in found:
+        if isinstance(outcome, wire.WindowRefused):
+            return TrialOutcome(kind=_KINDS.get(outcome.kind, "crash"), message=outcome.message)
+    if not done:
         return TrialOutcome(kind="stopped", message="the time was up before it was measured")
-    if _lost_its_loss(result, found):
+    if any(_lost_its_loss(result, window) for window in done):
         return TrialOutcome(kind="nan", message="the loss was no finite number any more")
-    counts = [count for count in found.samples if count is not None]
-    whole = len(counts) == len(found.wall_s)
-    host = max(found.rss_bytes, default=0)
     return TrialOutcome(
         kind="measured",
-        samples_per_s=sum(counts) / sum(found.wall_s) if whole else None,
-        peak_bytes=found.device_peak_bytes or host or None,
+        samples_per_s=_samples_per_s(done),
+        peak_bytes=max((peak_bytes(window) or 0 for window in done), default=0) or None,
+        joules_per_sample=_joules_per_sample(result, done, joules) if joules is not None else None,
     )
 
 
-def ratio_of(result: SessionResult, window_ids: Collection[str], epoch_samples: int | None) -> Ratio | None:
+def as_written(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:
+    """What all windows of the script as written gave together; None where none was run."""
+    done = [window for window in _bases(result) if not _lost_its_loss(result, window)]
+    if not done:
+        return None
+    peaks = [peak for window in done if (peak := peak_bytes(window)) is not None]
+    return TrialOutcome(
+        kind="measured",
+        samples_per_s=_samples_per_s(done),
+        # The median: what an epoch's end once took is not what its steps need.
+        peak_bytes=int(statistics.median_low(peaks)) if peaks else None,
+        joules_per_sample=_joules_per_sample(result, done, joules) if joules is not None else None,
+    )
+
+
+def ratio_of(
+    result: SessionResult, window_ids: Collection[str], epoch_samples: int | None, *, across_lives: bool = False
+) -> Ratio | None:
     """The speed-up over the windows as written beside these; None where none of them can be compared."""
     usable = {name for name in window_ids if _comparable(result, name)}
-    return ratios.speedup(result, usable, epoch_samples) if usable else None
+    return ratios.speedup(result, usable, epoch_samples, across_lives=across_lives) if usable else None
+
+
+def peak_bytes(window: wire.WindowDone) -> int | None:
+    """Of the accelerator where the window used one, else of the process."""
+    return window.device_peak_bytes or window.host_peak_bytes or max(window.rss_bytes, default=0) or None
+
+
+def _samples_per_s(windows: Sequence[wire.WindowDone]) -> float | None:
+    counts = [count for window in windows for count in window.samples]
+    known = [count for count in counts if count is not None]
+    return sum(known) / sum(sum(window.wall_s) for window in windows) if len(known) == len(counts) else None
+
+
+def _joules_per_sample(result: SessionResult, windows: Sequence[wire.WindowDone], joules: Joules) -> float | None:
+    """Of the windows whose energy and samples are both known."""
+    used, samples = 0.0, 0
+    for window in windows:
+        end_s = result.arrived_s.get(window.id)
+        if end_s is None or any(count is None for count in window.samples):
+            continue
+        spent = joules(end_s - sum(window.wall_s), end_s)
+        if spent is not None:
+            used += spent
+            samples += sum(count or 0 for count in window.samples)
+    return used / samples if samples and used > 0 else None
+
+
+def _bases(result: SessionResult) -> list[wire.WindowDone]:
+    return [
+        outcome
+        for name, outcome in result.outcomes.items()
+        if name.startswith("base") and isinstance(outcome, wire.WindowDone) and outcome.wall_s
+    ]
 
 
 def _comparable(result: SessionResult, name: str) -> bool:
@@ -53,11 +106,7 @@ def _comparable(result: SessionResult, name: str) -> bool:
 
 def _lost_its_loss(result: SessionResult, window: wire.WindowDone) -> bool:
     """What is no number arrives as None, and so does a loss that is no scalar: the script as written tells which."""
-    before = [
-        other
-        for name, other in result.outcomes.items()
-        if isinstance(other, wire.WindowDone) and other.losses and name.startswith("base")
-    ]
+    before = [other for other in _bases(result) if other.losses]
     told = bool(before) and all(_all_known(other.losses) for other in before[:3])
     return told and not _all_known(window.losses)
 

@@ -45,7 +45,8 @@ def read(name: str) -> SearchSettings:
     path = folder / f"{name}.toml"
     with path.open("rb") as file:
         values: dict[str, Any] = tomllib.load(file)["search"]
+    values["open"] = tuple(values.get("open", ()))
     try:
-        return SearchSettings(**{key: tuple(value) if key == "open" else value for key, value in values.items()})
+        return SearchSettings(**values)
     except TypeError as error:
         raise TypeError(f"{path}: {error}") from error

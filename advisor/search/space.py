@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .. import knobs, rules
-from ..types import Abstention, Config, Diagnosis, Finding, Hardware, SettingValue, Skipped, Workload
+from ..errors import UsageError
+from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
+from .arguments import Carried, CommandLine
 
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Tiers whose settings leave the training what it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenKnob:
-    id: str
-    values: tuple[SettingValue, ...]
-    """Worth trying, the most promising first; the script's own is not among them."""
-    tier: str
-    opened_by: str
-    """The finding that points to it."""
+class Wishes:
+    """What overrules the diagnosis; `of` makes it from what a user wrote."""
+
+    only: tuple[str, ...] | None = None
+    """These knobs and no others, in this order, whatever the findings say."""
+    without: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    """Besides those that a finding points to: what is known to matter in the script's domain."""
+
+    @classmethod
+    def of(cls, only: Sequence[str] | None, without: Sequence[str] = (), also: Sequence[str] = ()) -> Wishes:
+        """Raises UsageError for a knob that there is not, and for one that is wanted and not wanted."""
+        known = [knob.id for knob in knobs.all_knobs()]
+        for name in (*(only or ()), *without):
+            if name not in known:
+                raise UsageError(f"no knob is called {name!r}: there are {', '.join(known)}")
+        for name in only or ():
+            if name in without:
+                raise UsageError(f"{name} is asked for by --knobs and left out by --no-knob: say one of them")
+        return cls(
+            only=None if only is None else tuple(dict.fromkeys(only)),
+            without=tuple(dict.fromkeys(without)),
+            also=tuple(name for name in also if name in known),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    knobs: tuple[OpenKnob, ...]
+    knobs: tuple[KnobSpace, ...]
     """The one that fixing can give most stands first."""
     closed: tuple[Skipped, ...] = ()
+    command_line: CommandLine = field(default_factory=CommandLine)
+    """Knobs that the script takes by its own options."""
 
     def tier(self, config: Config) -> str:
         """The least mild tier among the settings; `exact` for the script as written."""
         tiers = {knob.id: knob.tier for knob in self.knobs}
-        found = [tiers[name] for name, _value in config.settings]
+        found = [tiers.get(name, knobs.TIERS[-1]) for name, _value in config.settings]
         return max(found, key=knobs.TIERS.index, default="exact")
+
+    def holds(self, config: Config) -> bool:
+        """Whether all its settings are among the values here."""
+        values = {knob.id: knob.values for knob in self.knobs}
+        return all(value in values.get(name, ()) for name, value in config.settings)
+
+    def at_launch(self, config: Config) -> Config:
+        """The settings that need a new process."""
+        launched = {knob.id for knob in self.knobs if knob.scope == "launch"}
+        return Config.of({name: value for name, value in config.settings if name in launched})
 
     @property
     def size(self) -> int:
@@ -43,27 +74,69 @@ class Space:
         return product
 
 
-def open_space(hardware: Hardware, workload: Workload, diagnosis: Diagnosis) -> Space:
-    """The knobs that a finding names, or that a rule without a verdict would name, in the order of the findings."""
+def open_space(
+    hardware: Hardware,
+    workload: Workload,
+    diagnosis: Diagnosis,
+    wishes: Wishes | None = None,
+    command_line: CommandLine | None = None,
+) -> Space:
+    """The knobs that a finding names, or that a rule without a verdict would name, in the order of the findings; with
+    `wishes` those that they say."""
+    wishes, line = wishes or Wishes(), command_line or CommandLine()
     opened, closed = [], []
-    reasons = _reasons(diagnosis.findings, diagnosis.abstained)
+    reasons = _reasons(diagnosis.findings, diagnosis.abstained, wishes)
     for knob in knobs.all_knobs():
+        why = _unwanted(knob.id, wishes) or (None if knob.id in reasons else "no finding points to it")
         values = knob.values(hardware, workload)
-        if values.why_closed is not None:
-            closed.append(Skipped(what=knob.id, why=values.why_closed))
-        elif knob.id not in reasons:
-            closed.append(Skipped(what=knob.id, why="no finding points to it"))
+        carried = line.of(knob.id)
+        if why is not None and values.why_closed is not None and carried is None and knob.id not in wishes.without:
+            why = values.why_closed  # what cannot be set at all says more than what nobody asks for
+        if why is not None:
+            closed.append(Skipped(what=knob.id, why=why))
+        elif carried is not None:
+            opened.append(_by_argument(carried, reasons[knob.id]))
+        elif values.why_closed is not None:
+            closed.append(Skipped(what=knob.id, why=_closed_by_options(knob.id, line) or values.why_closed))
         else:
             opened.append(
-                OpenKnob(
-                    id=knob.id, values=values.values, tier=knob.tier(hardware, workload), opened_by=reasons[knob.id]
+                KnobSpace(
+                    id=knob.id,
+                    values=values.values,
+                    tier=knob.tier(hardware, workload),
+                    scope=knob.scope,
+                    opened_by=reasons[knob.id],
                 )
             )
     order = list(reasons)
-    return Space(knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed))
+    return Space(
+        knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
+    )
 
 
-def _reasons(findings: Sequence[Finding], abstained: Sequence[Abstention]) -> Mapping[str, str]:
+def _unwanted(name: str, wishes: Wishes) -> str | None:
+    if name in wishes.without:
+        return "left out by --no-knob"
+    if wishes.only is not None and name not in wishes.only:
+        return f"--knobs asks for {', '.join(wishes.only)} only"
+    return None
+
+
+def _by_argument(carried: Carried, opened_by: str) -> KnobSpace:
+    return KnobSpace(
+        id=carried.knob,
+        values=carried.values,
+        tier=carried.tier,
+        scope="launch",
+        opened_by=f"{opened_by}; by {carried.why}",
+    )
+
+
+def _closed_by_options(name: str, line: CommandLine) -> str | None:
+    return next((one.why for one in line.closed if one.what == name), None)
+
+
+def _reasons(findings: Sequence[Finding], abstained: Sequence[Abstention], wishes: Wishes) -> Mapping[str, str]:
     """Knob → why it is open; what a finding names comes before what a rule could not judge."""
     reasons: dict[str, str] = {}
     for finding in findings:
@@ -72,4 +145,8 @@ def _reasons(findings: Sequence[Finding], abstained: Sequence[Abstention]) -> Ma
     for abstention in abstained:
         for name in rules.get(abstention.rule).knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")
+    for name in wishes.also:
+        reasons.setdefault(name, "usual in this domain")
+    if wishes.only is not None:
+        return {name: reasons.get(name, "asked for by --knobs") for name in wishes.only}
     return reasons

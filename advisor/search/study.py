@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .. import store, wire
 from ..progress import SILENT, Progress
-from ..session.probe import SLOW_UPDATE_S, Pace, measured, profile_plan
-from ..session.session import Planner, SessionResult
-from ..types import Config, Diagnosis, Hardware, Ratio, Trial, TrialOutcome, Workload
-from . import scoring
-from .proposals import Proposal, Proposer
+from ..session.probe import Pace, profile_plan
+from ..session.session import AS_WRITTEN, InLife, Planner, SessionResult
+from ..types import Command, Config, Trial, Workload
+from .arguments import command_line
+from .goals import Goal
+from .knowledge import Knowledge, Seen, told
+from .proposals import Proposal
+from .scoring import Joules
 from .settings import SearchSettings
-from .space import KEEPS_TRAINING, Space, open_space
+from .space import Space, Wishes, open_space
+from .windows import base, in_fresh_process, longer, paced, window
 
-TRIALS_FILE = "trials.jsonl"
-LEAST_WINDOW_S = 0.25
+if TYPE_CHECKING:
+    from .shared import SharedStudy
+
+LAUNCH_ROUNDS = 1
+"""Of the finals, for settings that need a life of their own: their fresh processes come with the verification."""
+LIVES_KEPT = 3
+"""Starts of the script that must be left for a trial in a life of its own: that life, the one after it, and one more
+should the script end by itself meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the user wants of a search."""
+
+    goal: Goal = field(default_factory=Goal)
+    wishes: Wishes = field(default_factory=Wishes)
+    command: Command | None = None
+    mapped: Mapping[str, tuple[str, float | None]] = field(default_factory=dict)
+    """Roles of the script's own options that the user named: role → flag and value."""
+    dry_run: bool = False
+    """Open the space, and try nothing."""
 
 
 class Study:
-    """What a search knows. `plan` is carried out by a session; what it leaves is read afterwards."""
+    """The plan of a search, which a session carries out; `known` is what it learns, and can be read at any time."""
 
     def __init__(
         self,
@@ -31,180 +53,178 @@ class Study:
         settings: SearchSettings,
         budget_s: float,
         left_s: Callable[[], float],
-        look: Callable[[], tuple[Hardware, Workload, Diagnosis] | None],
+        look: Callable[[], Seen | None],
         folder: Path,
+        asked: Asked | None = None,
+        past: Sequence[Trial] | None = None,
+        reserve: Callable[[], float] = lambda: 0.0,
+        joules: Joules | None = None,
+        shared: SharedStudy | None = None,
         progress: Progress = SILENT,
     ) -> None:
+        """`past`: trials of the search that this one goes on with; its profile is not run again.
+
+        `reserve`, called once, after the script's first updates: takes from the budget what comes after the search, and
+        returns it (seconds).
+        """
         self._result = result
         self._settings = settings
         self._budget_s = budget_s
         self._left_s = left_s
         self._look = look
-        self._log = folder / TRIALS_FILE
+        self._asked = asked or Asked()
+        self._goes_on = past is not None
+        self._reserve = reserve
         self._progress = progress
-        self._epoch_samples: int | None = None
-        self._workload: Workload | None = None
-        self.space = Space(knobs=())
-        self.trials: list[Trial] = []
-        self.finals: dict[Config, Ratio] = {}
-        """What fresh windows said of the finalists."""
+        self._start_up_s = 0.0
+        self.known = Knowledge(
+            result=result,
+            settings=settings,
+            goal=self._asked.goal,
+            folder=folder,
+            command=self._asked.command,
+            past=past or (),
+            joules=joules,
+            shared=shared,
+            progress=progress,
+        )
+
+    @property
+    def space(self) -> Space:
+        return self.known.space
+
+    @property
+    def trials(self) -> list[Trial]:
+        return self.known.trials
 
     def plan(self, workload: Callable[[], Workload | None]) -> Planner:
         """The windows of the whole search, as they come up."""
-        search_s = self._budget_s * (1 - self._settings.profile_fraction)
-        yield from profile_plan(workload, lambda: self._left_s() - search_s)
+        if not self._goes_on:
+            yield from self._profile(workload)
         pace = self._begin()
-        if pace is None or not self.space.knobs:
+        if pace is None or self._asked.dry_run or not self.space.knobs:
             return
-        proposer = Proposer(self.space)
-        proposer.tell(self.trials[0])
-        yield [_base("base search", pace)]
-        while (proposal := self._next(proposer, pace)) is not None:
-            number = len(self.trials)
-            yield [_window(f"trial {number}", proposal.config, pace), _base(f"base trial {number}", pace)]
-            self._record(proposer, proposal, number)
+        if self._goes_on:
+            self._reserve()
+        self.known.prepare()
+        yield [base("search", in_fresh_process(pace) if self._goes_on else pace)]
+        self.known.saw_as_written()
+        while (proposal := self._next(pace)) is not None:
+            yield from self._try(proposal, pace)
         yield from self._final_windows(pace)
 
+    def conclude(self) -> None:
+        """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
+        if not self.trials:
+            self._begin()  # the time was up within the profile: what that saw is told all the same
+        self.known.read_finals()
+
     # --- before ---------------------------------------------------------------------------------------------------
+
+    def _profile(self, workload: Callable[[], Workload | None]) -> Planner:
+        """Its windows; what comes after the search is reserved as soon as the script's pace is known."""
+        reserved_s: list[float] = []
+
+        def known() -> Workload | None:
+            if not reserved_s:
+                reserved_s.append(self._reserve())
+            return workload()
+
+        def left_s() -> float:
+            searching_s = self._budget_s - sum(reserved_s)
+            return self._left_s() - searching_s * (1 - self._settings.profile_fraction)
+
+        yield from profile_plan(known, left_s)
 
     def _begin(self) -> Pace | None:
         """Open the space for what the profile found; the pace of the windows, None where nothing was measured."""
         seen = self._look()
         if seen is None:
             return None
-        hardware, workload, diagnosis = seen
-        self.space = open_space(hardware, workload, diagnosis)
-        loader = workload.train_loader
-        self._epoch_samples = loader.length_samples if loader is not None else None
-        base = self._newest_base()
-        if base is None:
-            return None
-        self._record_as_written(base)
-        return self._pace(sum(base.wall_s) / len(base.wall_s))
-
-    def _newest_base(self) -> wire.WindowDone | None:
-        names = [name for name in self._result.outcomes if name.startswith(("base", "as written"))]
-        found = [done for name in names if (done := measured(self._result.outcomes, name)) is not None]
-        return found[-1] if found else None
+        asked, line = self._asked, None
+        if asked.command is not None:
+            line = command_line(seen.hardware, seen.workload, asked.command, asked.mapped)
+        space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.wishes, line)
+        self._start_up_s = seen.start_up_s
+        return self._pace(seen.update_s) if self.known.open(seen, space) else None
 
     def _pace(self, update_s: float) -> Pace:
-        """Windows as long as wished for, or shorter, so that every knob gets its first tries and the finals theirs."""
-        wanted = 2 * (2 * len(self.space.knobs) + 1) + 2 * self._settings.final_rounds * (self._settings.finalists + 1)
-        settle = 3 if update_s < SLOW_UPDATE_S else 2
-        room_s = self._left_s() / wanted - settle * update_s
-        window_s = min(self._settings.window_s, max(LEAST_WINDOW_S, room_s))
-        count = max(self._settings.least_updates, math.ceil(0.5 * window_s / update_s))
-        return Pace(update_s=update_s, window_s=window_s, settle=settle, count=count)
+        """Every knob gets its first tries, and the finals theirs."""
+        finals = self._settings.final_rounds * (self._settings.finalists + 1)
+        started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
+        room_s = self._left_s() - 2 * started * self._start_up_s
+        windows = 2 * (2 * len(self.space.knobs) + 1) + 2 * finals
+        return paced(update_s, self._settings, room_s=room_s, windows=windows)
 
     # --- trials ---------------------------------------------------------------------------------------------------
 
-    def _next(self, proposer: Proposer, pace: Pace) -> Proposal | None:
+    def _next(self, pace: Pace) -> Proposal | None:
         """What to try next, as long as there is time for it beside the finals."""
-        finals_s = 2 * pace.cost_s * self._settings.final_rounds * len(self._finalists())
-        if len(self.trials) > self._settings.most_trials or self._left_s() - finals_s < 2 * pace.cost_s:
-            return None
-        proposal = proposer.ask(self.trials)
-        if proposal is not None:
-            self._progress.stage(f"trying {told(proposal.config)}: {proposal.reason}", windows=2)
-        return proposal
+        while self._spare_s(pace) >= 2 * pace.cost_s:
+            proposal = self.known.propose()
+            if proposal is None:
+                return None
+            if self._affordable(proposal.config, pace):
+                left = f"{max(0.0, self._left_s()):.0f} s left"
+                self._progress.stage(f"trying {told(proposal.config)}: {proposal.reason}; {left}", windows=2)
+                return proposal
+        return None
 
-    def _record_as_written(self, base: wire.WindowDone) -> None:
-        """Trial 0: the profile has measured it already."""
-        outcome = scoring.outcome_of(self._result, base.id)
-        ratio = Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1)
-        self._keep(Trial(number=0, config=Config(), reason="as written", tier="exact", outcome=outcome, ratio=ratio))
+    def _spare_s(self, pace: Pace) -> float:
+        """Time beside what the finals will take."""
+        return self._left_s() - 2 * pace.cost_s * self._settings.final_rounds * len(self.known.finalists())
 
-    def _record(self, proposer: Proposer, proposal: Proposal, number: int) -> None:
-        name = f"trial {number}"
-        outcome = scoring.outcome_of(self._result, name)
-        ratio = scoring.ratio_of(self._result, {name}, self._epoch_samples) if outcome.kind == "measured" else None
-        if outcome.kind == "measured" and ratio is None:
-            outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
-        trial = Trial(
-            number=number,
-            config=proposal.config,
-            reason=proposal.reason,
-            tier=self.space.tier(proposal.config),
-            outcome=outcome,
-            ratio=ratio,
-        )
-        self._keep(trial)
-        proposer.tell(trial)
-        best = max((t for t in self.trials if t.ratio), key=_speedup, default=None)
-        if best is not None and best.config.settings:
-            self._progress.best(f"{_speedup(best):.2f}× with {told(best.config)}")
+    def _affordable(self, config: Config, pace: Pace) -> bool:
+        """A life of its own costs two starts: its own, and that of the life as written after it."""
+        if self.known.setup(config) == AS_WRITTEN:
+            return True
+        lives_left = self._settings.most_lives - len(self._result.lives)
+        return lives_left >= LIVES_KEPT and self._spare_s(pace) >= 2 * (self._start_up_s + pace.cost_s)
 
-    def _keep(self, trial: Trial) -> None:
-        self.trials.append(trial)
-        store.append_record(self._log, asdict(trial))
+    def _try(self, proposal: Proposal, pace: Pace) -> Planner:
+        """A short look, and a longer one where it may still win."""
+        known, config, name = self.known, proposal.config, f"trial {self.known.number}"
+        setup, second, ids = known.setup(config), longer(pace, self._settings), [name]
+        known.claim(config)
+        if setup == AS_WRITTEN:
+            yield [window(name, config, pace), base(name, pace)]
+        else:
+            yield InLife(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
+        hopeless = not known.may_win(config, ids)
+        if second is not None and not hopeless and self._spare_s(second) >= 2 * second.cost_s:
+            ids.append(f"{name} long")
+            more = [window(ids[-1], config, second)]
+            yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
+        if setup != AS_WRITTEN:
+            yield InLife(windows=[base(name, in_fresh_process(pace))])
+        known.record(proposal, known.outcome(ids), ids=ids, stopped=hopeless and second is not None)
 
     # --- finalists ------------------------------------------------------------------------------------------------
 
-    def _finalists(self) -> list[Config]:
-        """The most promising that keep the training, and the fastest of those that change it."""
-        measured_trials = [t for t in self.trials if t.ratio and t.config.settings and _speedup(t) > 1.0]
-        ranked = sorted(measured_trials, key=_speedup, reverse=True)
-        kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self._settings.finalists]
-        changed = [t.config for t in ranked if t.tier not in KEEPS_TRAINING][:1]
-        return [*kept, *changed]
-
-    def _final_windows(self, pace: Pace) -> Iterator[list[wire.Window]]:
+    def _final_windows(self, pace: Pace) -> Planner:
         """Fresh windows, interleaved: the best of a search looks better than it is."""
-        finalists = self._finalists()
+        finalists = self.known.finalists()
         if finalists:
             self._progress.stage("measuring the best again", windows=2 * self._settings.final_rounds * len(finalists))
         for number in range(self._settings.most_final_rounds):
             for place, config in enumerate(finalists):
-                if number >= self._settings.final_rounds and not self._needs_more(place, pace):
+                if number >= self._settings.final_rounds and not self._needs_more(place, config, pace):
                     continue
-                yield [
-                    _window(f"final {place} {number}", config, pace),
-                    _base(f"base final {place} {number}", pace),
-                ]
+                yield from self._final_pair(f"final {place} {number}", config, pace, number)
 
-    def _needs_more(self, place: int, pace: Pace) -> bool:
+    def _final_pair(self, name: str, config: Config, pace: Pace, number: int) -> Planner:
+        setup = self.known.setup(config)
+        if setup == AS_WRITTEN:
+            yield [window(name, config, pace), base(name, pace)]
+        elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
+            fresh = in_fresh_process(pace)
+            yield InLife(windows=[window(name, config, fresh)], setup=setup)
+            yield InLife(windows=[base(name, fresh)])
+
+    def _needs_more(self, place: int, config: Config, pace: Pace) -> bool:
         """Whether more rounds may show that a finalist gains, or that it does not, and there is time for one."""
-        ratio = self._final_ratio(place)
+        ratio = self.known.ratio(config, self.known.final_ids(place))
         if ratio is None or self._left_s() < 2 * pace.cost_s:
             return False
         floor = 1 + self._settings.floor
         return ratio.low <= 1.0 and ratio.high >= floor
-
-    def _final_ratio(self, place: int) -> Ratio | None:
-        ids = {f"final {place} {number}" for number in range(self._settings.most_final_rounds)}
-        return scoring.ratio_of(self._result, ids, self._epoch_samples)
-
-    def conclude(self) -> None:
-        """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
-        if not self.trials:
-            self._begin()  # the time was up within the profile: what that saw is told all the same
-        for place, config in enumerate(self._finalists()):
-            ratio = self._final_ratio(place)
-            if ratio is not None:
-                self.finals[config] = ratio
-                store.append_record(self._log, {"final": asdict(config), "ratio": asdict(ratio)})
-
-
-def told(config: Config) -> str:
-    """`num_workers=2, precision=bf16`; "the script as written" where nothing is set."""
-    return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
-
-
-def _speedup(trial: Trial) -> float:
-    return trial.ratio.speedup if trial.ratio is not None else 0.0
-
-
-def _base(name: str, pace: Pace) -> wire.Window:
-    return _window(name, Config(), pace)
-
-
-def _window(name: str, config: Config, pace: Pace) -> wire.Window:
-    return wire.Window(
-        id=name,
-        config=config.as_dict(),
-        natural=False,
-        warm_up_updates=pace.settle,
-        min_updates=pace.count,
-        min_s=pace.window_s,
-        max_s=4 * pace.cost_s + 2.0,
-    )

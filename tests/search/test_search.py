@@ -2,128 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from advisor import store, wire
-from advisor.rules._examples import evolve, healthy_cpu, train_loader
-from advisor.search import TRIALS_FILE, SearchSettings, Study, open_space, read, recommend
-from advisor.session.session import SessionResult
-from advisor.types import Abstention, Command, Config, Diagnosis, Finding, Recommendation
+from advisor.rules._examples import evolve, train_loader
+from advisor.search import open_space
+from advisor.types import Abstention, Config, Diagnosis
 
-EVIDENCE = evolve(
-    healthy_cpu(),
-    {
-        "workload": {"loaders": (train_loader(num_workers=0, batch_size=32, length_samples=100_000),)},
-        "hardware": {"cpu": {"usable_cpus": 4.0, "instruction_sets": ("amx_bf16",)}},
-    },
+from .machine import (
+    EVIDENCE,
+    FULL_PRECISION,
+    INPUT_BOUND,
+    SMALL_STEPS,
+    Answer,
+    Machine,
+    nothing_helps,
+    workers_help,
 )
-UPDATE_S = 0.01
-COMMAND = Command(target="train.py", is_module=False, args=(), cwd="/", interpreter="/py")
-Answer = float | wire.WindowRefused | None
-"""Speed of a configuration, or what happened instead; None ends the session, as its deadline does."""
-
-
-def finding(rule: str, *knobs: str) -> Finding:
-    return Finding(rule=rule, severity="warning", share=0.5, evidence="", advice="", knobs=knobs)
-
-
-INPUT_BOUND = finding("input_bound", "num_workers", "prefetch_factor")
-FULL_PRECISION = finding("precision_unused", "precision")
-SMALL_STEPS = finding("overhead_bound", "micro_batch", "global_batch")
-
-
-class Machine:
-    """Carries a search out: every window costs its time, and gives the speed that its settings have."""
-
-    def __init__(self, folder: Path, speed: Callable[[dict[str, Any]], Answer], *found: Finding, **options: Any):
-        self.speed = speed
-        self.now_s = 0.0
-        self.result = SessionResult()
-        self.order: list[wire.Window] = []
-        self.log = folder / TRIALS_FILE
-        self.settings: SearchSettings = options.get("settings", read("quick"))
-        budget_s = options.get("budget_s", 120.0)
-        diagnosis = Diagnosis(findings=found, abstained=options.get("abstained", ()))
-        self.study = Study(
-            result=self.result,
-            settings=self.settings,
-            budget_s=budget_s,
-            left_s=lambda: budget_s - self.now_s,
-            look=lambda: (EVIDENCE.hardware, EVIDENCE.workload, diagnosis),
-            folder=folder,
-        )
-        self._carry_out()
-        self.study.conclude()
-
-    def _carry_out(self) -> None:
-        planner = self.study.plan(lambda: EVIDENCE.workload)
-        windows = next(planner)
-        while True:
-            for window in windows:
-                self.order.append(window)
-                self.result.windows[window.id] = window
-                outcome = self._outcome(window)
-                if outcome is None:
-                    planner.close()
-                    return
-                self.result.outcomes[window.id] = outcome
-                self.result.life_of[window.id] = 0
-            try:
-                windows = planner.send(self.result.outcomes)
-            except StopIteration:
-                return
-
-    def _outcome(self, window: wire.Window) -> Any:
-        answer = self.speed(dict(window.config))
-        self.now_s += max(window.min_s, 0.1)
-        if answer is None:
-            return None
-        if isinstance(answer, wire.WindowRefused):
-            return wire.WindowRefused(0, window.id, answer.kind, answer.message)
-        count, batch = max(20, window.min_updates), window.config.get("global_batch") or 32
-        update_s = UPDATE_S * float(batch) / 32 / answer
-        # A little scatter, the same everywhere: intervals need something to stand on.
-        wall_s = [update_s * (1.01 if index % 2 else 0.99) for index in range(count)]
-        return wire.WindowDone(
-            rank=0,
-            id=window.id,
-            start_s=self.now_s,
-            wall_s=wall_s,
-            phases_s={"forward": wall_s},
-            off_step_s={"evaluation": [0.0] * count},
-            micro_steps=[1] * count,
-            samples=[int(batch)] * count,
-            samples_from="indices",
-            losses=[1.0] * count,
-            dropped_updates=3,
-        )
-
-    @property
-    def tried(self) -> list[dict[str, Any]]:
-        return [trial.config.as_dict() for trial in self.study.trials]
-
-    def recommended(self) -> Recommendation:
-        return recommend(
-            self.study,
-            self.settings,
-            command=COMMAND,
-            hardware=EVIDENCE.hardware,
-            workload=EVIDENCE.workload,
-            findings=(),
-        )
-
-
-def workers_help(config: dict[str, Any]) -> float:
-    return 2.0 if config.get("num_workers") == 4 else 1.2 if config.get("num_workers") else 1.0
-
-
-def nothing_helps(_config: dict[str, Any]) -> float:
-    return 1.0
-
 
 # --- the space ----------------------------------------------------------------------------------------------------
 

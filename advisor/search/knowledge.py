@@ -1,0 +1,315 @@
+"""What a search knows: its space, its trials and what they teach; each trial is on the disk before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..progress import SILENT, Progress
+from ..session.session import AS_WRITTEN, SessionResult, Setup
+from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
+from . import memory_model, scoring
+from .goals import Goal
+from .log import TrialLog
+from .memory_model import MemoryModel
+from .proposals import Proposal, Proposer
+from .settings import SearchSettings
+from .space import KEEPS_TRAINING, Space
+
+if TYPE_CHECKING:
+    from .shared import SharedStudy
+
+AS_IT_WAS = Trial(
+    number=0,
+    config=Config(),
+    reason="as written",
+    tier="exact",
+    outcome=TrialOutcome(kind="measured"),
+    ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
+    score=1.0,
+)
+WORDS = {"throughput": "as fast", "memory": "less memory", "energy": "less energy", "cost": "cheaper"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a profile has found, as far as a search stands on it."""
+
+    hardware: Hardware
+    workload: Workload
+    diagnosis: Diagnosis
+    update_s: float
+    start_up_s: float = 0.0
+    activations_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What is known of a configuration in the end."""
+
+    ratio: Ratio
+    score: float
+    fresh: bool
+    """From windows that were run after it had been chosen: what a search saw is too good to be true."""
+
+
+class Knowledge:
+    """Grows by trials and by fresh windows; decides nothing."""
+
+    def __init__(
+        self,
+        *,
+        result: SessionResult,
+        settings: SearchSettings,
+        goal: Goal,
+        folder: Path,
+        command: Command | None = None,
+        past: Sequence[Trial] = (),
+        joules: scoring.Joules | None = None,
+        shared: SharedStudy | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._result = result
+        self._settings = settings
+        self.goal = goal
+        self._log = TrialLog(folder)
+        self._command = command
+        self._joules = joules
+        self._shared = shared
+        self._progress = progress
+        self._memory: MemoryModel | None = None
+        self._proposer: Proposer | None = None
+        self._epoch_samples: int | None = None
+        self.space = Space(knobs=())
+        self.trials: list[Trial] = list(past)
+        self.finals: dict[Config, Ratio] = {}
+        """What fresh windows said of the finalists."""
+
+    # --- before ---------------------------------------------------------------------------------------------------
+
+    def open(self, seen: Seen, space: Space) -> bool:
+        """The space is known; False where nothing was measured of the script as written."""
+        loader = seen.workload.train_loader
+        self.space = space
+        self._epoch_samples = loader.length_samples if loader is not None else None
+        self._memory = _memory_of(seen)
+        if not any(trial.number == 0 for trial in self.trials):
+            outcome = scoring.as_written(self._result, self._joules)
+            if outcome is None:
+                return False
+            self._keep(replace(AS_IT_WAS, outcome=outcome))
+        return True
+
+    def prepare(self) -> None:
+        """What was tried before teaches what to try next, here and elsewhere."""
+        self._proposer = Proposer(self.space, self.goal)
+        for trial in self.trials:
+            self._learn(self._proposer, trial)
+        if self._shared is not None:
+            command = self._command
+            identity = [command.target, command.is_module, list(command.args)] if command is not None else []
+            self._shared.open(self.space, self.goal, identity)
+
+    # --- what to try ----------------------------------------------------------------------------------------------
+
+    def propose(self) -> Proposal | None:
+        """What to try next; what would not fit is a trial that was refused, and passed over. None: nothing is left, or
+        there were trials enough."""
+        proposer = self._proposer
+        assert proposer is not None
+        for trial in self._shared.news(self.number) if self._shared is not None else ():
+            self._keep(replace(trial, tier=self.space.tier(trial.config)))
+            self._learn(proposer, trial)
+        while len(self.trials) <= self._settings.most_trials:
+            proposal = proposer.ask(self.trials, self._shared.taken() if self._shared is not None else ())
+            if proposal is None:
+                return None
+            refused = self._memory.refuses(proposal.config) if self._memory is not None else None
+            if refused is None:
+                return proposal
+            self.record(proposal, TrialOutcome(kind="refused", message=refused), tried=False)
+        return None
+
+    def setup(self, config: Config) -> Setup:
+        """What a life must be begun with for these settings."""
+        launched = self.space.at_launch(config)
+        if not launched.settings:
+            return AS_WRITTEN
+        line, command = self.space.command_line, self._command
+        by_argument = line.arguments(launched)
+        args = line.command(command, launched).args if command is not None and by_argument else None
+        return Setup(settings=launched, args=args)
+
+    def claim(self, config: Config) -> None:
+        """Others need not try it, too."""
+        if self._shared is not None:
+            self._shared.claim(config)
+
+    # --- what came of it ------------------------------------------------------------------------------------------
+
+    def outcome(self, ids: Sequence[str]) -> TrialOutcome:
+        return scoring.outcome_of(self._result, ids, self._joules)
+
+    def ratio(self, config: Config, ids: Sequence[str]) -> Ratio | None:
+        across = self.setup(config) != AS_WRITTEN
+        return scoring.ratio_of(self._result, ids, self._epoch_samples, across_lives=across)
+
+    def saw_as_written(self) -> None:
+        """Windows of the script as written have come in."""
+        self._memory_saw(Config(), scoring.as_written(self._result))
+
+    def may_win(self, config: Config, ids: Sequence[str]) -> bool:
+        """Against the best of its kind: what changes the training does not stand beside what keeps it."""
+        outcome, ratio = self.outcome(ids), self.ratio(config, ids)
+        if outcome.kind != "measured" or ratio is None:
+            return False
+        keeps = self.space.tier(config) in KEEPS_TRAINING
+        others = [t for t in self.trials if t.config.settings and (t.tier in KEEPS_TRAINING) == keeps and self._good(t)]
+        best = max((trial.score or 0.0 for trial in others), default=0.0)
+        best_low = max((trial.ratio.low for trial in others if trial.ratio is not None), default=0.0)
+        return self.goal.can_win(ratio, self._score(ratio, outcome), best, best_low)
+
+    def record(
+        self,
+        proposal: Proposal,
+        outcome: TrialOutcome,
+        *,
+        ids: Sequence[str] = (),
+        stopped: bool = False,
+        tried: bool = True,
+    ) -> None:
+        """A trial has ended. `stopped`: after the short look; `tried` is False for what was refused unseen."""
+        ratio = self.ratio(proposal.config, ids) if outcome.kind == "measured" else None
+        score = self._score(ratio, outcome) if ratio is not None else None
+        if outcome.kind == "measured" and ratio is None:
+            outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
+        elif outcome.kind == "measured" and ratio is not None and stopped:
+            message = f"at most {ratio.high:.2f} times as fast after a short look: it cannot win any more"
+            outcome = replace(outcome, kind="stopped", message=message)
+        trial = Trial(
+            number=self.number,
+            config=proposal.config,
+            reason=proposal.reason,
+            tier=self.space.tier(proposal.config),
+            outcome=outcome,
+            ratio=ratio,
+            score=score,
+        )
+        self._keep(trial)
+        assert self._proposer is not None
+        self._learn(self._proposer, trial, tried=tried)
+        if self._shared is not None and tried:
+            self._shared.tell(trial, trial.score)
+        self._tell_best()
+
+    @property
+    def number(self) -> int:
+        """Of the next trial."""
+        return max((trial.number for trial in self.trials), default=-1) + 1
+
+    def _learn(self, proposer: Proposer, trial: Trial, *, tried: bool = True) -> None:
+        # A size that was refused unseen speaks against no knob.
+        blamed = tried and not (trial.outcome.kind == "refused" and memory_model.REFUSAL in trial.outcome.message)
+        proposer.tell(trial, broke=blamed)
+        if trial.ratio is not None:
+            self._memory_saw(trial.config, trial.outcome)
+        elif trial.outcome.kind == "oom" and self._memory is not None:
+            self._memory.ran_out(trial.config)
+
+    def _memory_saw(self, config: Config, outcome: TrialOutcome | None) -> None:
+        if self._memory is not None and outcome is not None:
+            self._memory.saw(config, outcome.peak_bytes)
+
+    def _score(self, ratio: Ratio | None, outcome: TrialOutcome) -> float | None:
+        as_written = scoring.as_written(self._result, self._joules)
+        return self.goal.score(ratio, outcome, as_written) if as_written is not None else None
+
+    def _good(self, trial: Trial) -> bool:
+        """Measured, and within what may be lost of the speed."""
+        return trial.score is not None and trial.ratio is not None and self.goal.admits(trial.ratio)
+
+    def _keep(self, trial: Trial) -> None:
+        self._log.add(trial)
+        self.trials.append(trial)
+
+    def _tell_best(self) -> None:
+        best = max((t for t in self.trials if t.config.settings and self._good(t)), key=score_of, default=None)
+        if best is not None and score_of(best) > 1.0:
+            self._progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {told(best.config)}")
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def finalists(self) -> list[Config]:
+        """The most promising that keep the training, and the best of those that change it."""
+        good = [t for t in self.trials if t.config.settings and self._good(t) and score_of(t) > 1.0]
+        ranked = sorted(good, key=score_of, reverse=True)
+        kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self._settings.finalists]
+        changed = [t.config for t in ranked if t.tier not in KEEPS_TRAINING][:1]
+        return [*kept, *changed]
+
+    def final_ids(self, place: int) -> list[str]:
+        """The fresh windows of a finalist that were run."""
+        names = [f"final {place} {number}" for number in range(self._settings.most_final_rounds)]
+        return [name for name in names if name in self._result.outcomes]
+
+    def read_finals(self) -> None:
+        for place, config in enumerate(self.finalists()):
+            ratio = self.ratio(config, self.final_ids(place))
+            if ratio is not None:
+                self.finals[config] = ratio
+                self._log.add_final(config, ratio)
+
+    def standings(self) -> dict[Config, Standing]:
+        """The finalists, the best first. One that got no fresh windows stands with what the search saw of it."""
+        found: dict[Config, Standing] = {}
+        by_config = {trial.config: trial for trial in self.trials}
+        for place, config in enumerate(self.finalists()):
+            trial, ids = by_config[config], self.final_ids(place)
+            if config in self.finals:
+                score = self._score(self.finals[config], self.outcome(ids))
+                if score is not None:
+                    found[config] = Standing(ratio=self.finals[config], score=score, fresh=True)
+            elif trial.ratio is not None and trial.score is not None:
+                found[config] = Standing(ratio=trial.ratio, score=trial.score, fresh=False)
+        return dict(sorted(found.items(), key=lambda entry: -entry[1].score))
+
+    def importances(self) -> Mapping[str, float]:
+        """Knob → its share of the spread between the trials."""
+        return self._proposer.importances(self.trials) if self._proposer is not None else {}
+
+    @property
+    def closed(self) -> tuple[Skipped, ...]:
+        """Knobs that were closed from the beginning, and those that the script did not bear."""
+        return (*self.space.closed, *(self._proposer.newly_closed() if self._proposer is not None else ()))
+
+
+def told(config: Config) -> str:
+    """`num_workers=2, precision=bf16`; "the script as written" where nothing is set."""
+    return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
+
+
+def score_of(trial: Trial) -> float:
+    return trial.score if trial.score is not None else 0.0
+
+
+def _memory_of(seen: Seen) -> MemoryModel | None:
+    """None where nothing says how large a batch is, or how much memory there is."""
+    loader, hardware = seen.workload.train_loader, seen.hardware
+    if loader is None or loader.batch_size is None:
+        return None
+    batch = memory_model.Batch(
+        micro_batch=loader.batch_size,
+        micro_steps=int(seen.workload.facts.get("micro_steps", "1")),
+        world_size=seen.workload.world_size,
+    )
+    if seen.workload.device == "cpu":
+        limit, where = min(hardware.memory_limit_bytes, hardware.memory.available_bytes), "that are free"
+    elif hardware.accelerators and hardware.accelerators[0].memory_bytes:
+        limit, where = hardware.accelerators[0].memory_bytes, "of device memory"
+    else:
+        return None
+    held = seen.activations_bytes
+    a_sample = held / loader.batch_size if held else None
+    return MemoryModel(batch=batch, limit_bytes=limit, where=where, bytes_a_sample=a_sample)

@@ -1,0 +1,58 @@
+"""The windows of a search: how they are called, and how long they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from .. import wire
+from ..session.probe import SLOW_UPDATE_S, Pace
+from ..types import Config
+from .settings import SearchSettings
+
+LEAST_WINDOW_S = 0.25
+LONGER = 1.2
+"""A second look that is not longer by this much tells little that the first did not."""
+FRESH_SETTLE = 10
+"""Updates that a fresh process is given to settle; a slow script's are enough sooner."""
+SLOW_FRESH_SETTLE = 4
+
+
+def paced(update_s: float, settings: SearchSettings, *, room_s: float, windows: int) -> Pace:
+    """Windows as long as wished for, or shorter, so that so many fit."""
+    settle = 3 if update_s < SLOW_UPDATE_S else 2
+    each_s = room_s / windows - settle * update_s
+    window_s = min(settings.window_s, max(LEAST_WINDOW_S, each_s))
+    count = max(settings.least_updates, math.ceil(0.5 * window_s / update_s))
+    return Pace(update_s=update_s, window_s=window_s, settle=settle, count=count)
+
+
+def longer(pace: Pace, settings: SearchSettings) -> Pace | None:
+    """For a second look; None where it would not be longer."""
+    window_s = min(settings.long_window_s, pace.window_s * settings.long_window_s / settings.window_s)
+    if window_s < LONGER * pace.window_s:
+        return None
+    return replace(pace, window_s=window_s, count=max(pace.count, math.ceil(0.5 * window_s / pace.update_s)))
+
+
+def in_fresh_process(pace: Pace) -> Pace:
+    """The first window of a life settles longer."""
+    settle = FRESH_SETTLE if pace.update_s < SLOW_UPDATE_S else SLOW_FRESH_SETTLE
+    return replace(pace, settle=max(pace.settle, settle))
+
+
+def base(name: str, pace: Pace) -> wire.Window:
+    """The script as written; its neighbours are compared with it."""
+    return window(f"base {name}", Config(), pace)
+
+
+def window(name: str, config: Config, pace: Pace) -> wire.Window:
+    return wire.Window(
+        id=name,
+        config=config.as_dict(),
+        natural=False,
+        warm_up_updates=pace.settle,
+        min_updates=pace.count,
+        min_s=pace.window_s,
+        max_s=4 * pace.cost_s + 2.0,
+    )

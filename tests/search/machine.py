@@ -1,0 +1,168 @@
+"""A machine whose speeds are known: a search's windows go in, made-up measurements come out, time is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from advisor import wire
+from advisor.rules._examples import evolve, healthy_cpu, train_loader
+from advisor.search import Asked, SearchSettings, Seen, Study, read, recommend
+from advisor.search.log import TRIALS_FILE
+from advisor.session.session import AS_WRITTEN, InLife, SessionResult
+from advisor.types import Command, Diagnosis, Finding, Recommendation
+
+EVIDENCE = evolve(
+    healthy_cpu(),
+    {
+        "workload": {"loaders": (train_loader(num_workers=0, batch_size=32, length_samples=100_000),)},
+        "hardware": {"cpu": {"usable_cpus": 4.0, "instruction_sets": ("amx_bf16",)}},
+    },
+)
+UPDATE_S = 0.01
+START_S = 5.0
+COMMAND = Command(target="train.py", is_module=False, args=(), cwd="/", interpreter="/py")
+Answer = float | wire.WindowRefused | None
+"""Speed of a configuration, or what happened instead; None ends the session, as its deadline does."""
+
+
+def finding(rule: str, *knobs: str) -> Finding:
+    return Finding(rule=rule, severity="warning", share=0.5, evidence="", advice="", knobs=knobs)
+
+
+INPUT_BOUND = finding("input_bound", "num_workers", "prefetch_factor")
+FULL_PRECISION = finding("precision_unused", "precision")
+SMALL_STEPS = finding("overhead_bound", "micro_batch", "global_batch")
+
+
+class Machine:
+    """Carries a search out: every window costs its time, and gives the speed that its settings have.
+
+    Only the knobs named are there, as the findings open them: others are left out by the user, so that a knob more in
+    the program is none more here.
+    """
+
+    knobs = ("num_workers", "precision", "global_batch")
+
+    def __init__(self, folder: Path, speed: Callable[[dict[str, Any]], Answer], *found: Finding, **options: Any):
+        self.speed = speed
+        self.now_s = 0.0
+        self.result = SessionResult()
+        self.order: list[wire.Window] = []
+        self.lives = [AS_WRITTEN]
+        self.log = folder / TRIALS_FILE
+        self.settings: SearchSettings = options.pop("settings", read("quick"))
+        budget_s = options.pop("budget_s", 120.0)
+        evidence = options.pop("evidence", EVIDENCE)
+        diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
+        memory = options.pop("activations_bytes", None)
+        asked = options.pop("asked", None) or Asked(wishes=wishes(self.knobs))
+        self.study = Study(
+            result=self.result,
+            settings=self.settings,
+            budget_s=budget_s,
+            left_s=lambda: budget_s - self.now_s,
+            look=lambda: Seen(
+                hardware=evidence.hardware,
+                workload=evidence.workload,
+                diagnosis=diagnosis,
+                update_s=UPDATE_S,
+                start_up_s=START_S,
+                activations_bytes=memory,
+            ),
+            folder=folder,
+            asked=asked,
+            **options,
+        )
+        self._carry_out()
+        self.study.conclude()
+
+    def _carry_out(self) -> None:
+        planner = self.study.plan(lambda: EVIDENCE.workload)
+        step = next(planner)
+        while True:
+            if isinstance(step, InLife):
+                if step.setup != self.lives[-1]:
+                    self.lives.append(step.setup)
+                    self.now_s += START_S
+                windows = step.windows
+            else:
+                windows = step
+            for window in windows:
+                self.order.append(window)
+                self.result.windows[window.id] = window
+                outcome = self._outcome(window)
+                if outcome is None:
+                    planner.close()
+                    return
+                self.result.outcomes[window.id] = outcome
+                self.result.life_of[window.id] = len(self.lives) - 1
+                self.result.arrived_s[window.id] = self.now_s
+            try:
+                step = planner.send(self.result.outcomes)
+            except StopIteration:
+                return
+
+    def _outcome(self, window: wire.Window) -> Any:
+        answer = self.speed(dict(window.config))
+        self.now_s += max(window.min_s, 0.1)
+        if answer is None:
+            return None
+        if isinstance(answer, wire.WindowRefused):
+            return wire.WindowRefused(0, window.id, answer.kind, answer.message)
+        count, batch = max(20, window.min_updates), window.config.get("global_batch") or 32
+        update_s = UPDATE_S * float(batch) / 32 / answer
+        # A little scatter, the same everywhere: intervals need something to stand on.
+        wall_s = [update_s * (1.01 if index % 2 else 0.99) for index in range(count)]
+        return wire.WindowDone(
+            rank=0,
+            id=window.id,
+            start_s=self.now_s,
+            wall_s=wall_s,
+            phases_s={"forward": wall_s},
+            off_step_s={"evaluation": [0.0] * count},
+            micro_steps=[1] * count,
+            samples=[int(batch)] * count,
+            samples_from="indices",
+            losses=[1.0] * count,
+            dropped_updates=3,
+            host_peak_bytes=self.peak(dict(window.config)),
+        )
+
+    def peak(self, config: dict[str, Any]) -> int | None:
+        return None
+
+    @property
+    def trials(self) -> list[Any]:
+        return self.study.trials
+
+    @property
+    def tried(self) -> list[dict[str, Any]]:
+        return [trial.config.as_dict() for trial in self.study.trials]
+
+    def recommended(self, **options: Any) -> Recommendation:
+        return recommend(
+            self.study.known,
+            self.settings,
+            command=COMMAND,
+            hardware=EVIDENCE.hardware,
+            workload=EVIDENCE.workload,
+            findings=(),
+            **options,
+        )
+
+
+def wishes(knobs: tuple[str, ...]) -> Any:
+    from advisor import knobs as every
+    from advisor.search import Wishes
+
+    return Wishes(without=tuple(knob.id for knob in every.all_knobs() if knob.id not in knobs))
+
+
+def workers_help(config: dict[str, Any]) -> float:
+    return 2.0 if config.get("num_workers") == 4 else 1.2 if config.get("num_workers") else 1.0
+
+
+def nothing_helps(_config: dict[str, Any]) -> float:
+    return 1.0
