@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from report import sample
+from report import sample, sample_tuning
 
 from advisor import knobs, rules, store
 
@@ -60,6 +60,42 @@ def test_the_page_goes_into_the_runs_folder(stored: store.RunFolder) -> None:
 def test_the_page_goes_where_it_is_asked_for(stored: store.RunFolder, tmp_path: Path) -> None:
     advisor("report", str(stored.path), "--html", "-o", str(tmp_path / "page.html"))
     assert (tmp_path / "page.html").is_file()
+
+
+@pytest.fixture
+def searched(stored: store.RunFolder) -> store.RunFolder:
+    store.save_tune(sample_tuning.faster(), stored)
+    return stored
+
+
+def test_report_shows_a_stored_search_again(searched: store.RunFolder) -> None:
+    shown = advisor("report", str(searched.path))
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("With num_workers=4, precision=bf16 your script is 2.3× as fast")
+
+
+def test_the_json_of_a_stored_search_is_its_contract(searched: store.RunFolder) -> None:
+    shown = advisor("report", str(searched.path), "--json")
+    assert json.loads(shown.stdout)["verdict"]["status"] == "faster"
+
+
+def test_the_page_of_a_search_goes_into_the_runs_folder(searched: store.RunFolder) -> None:
+    shown = advisor("report", str(searched.path), "--html")
+    page = searched.path / "report.html"
+    assert "What was tried" in page.read_text()
+    assert str(page) in shown.stderr
+
+
+def test_the_profile_that_a_search_began_with_is_shown_by_its_path(searched: store.RunFolder) -> None:
+    shown = advisor("report", str(searched.profile_path))
+    assert shown.stdout.startswith("Your script waits for data")
+
+
+def test_a_damaged_search_is_one_line_and_exit_code_7(searched: store.RunFolder) -> None:
+    searched.tune_path.write_bytes(searched.tune_path.read_bytes()[:-9])
+    shown = advisor("report", str(searched.path))
+    assert (shown.returncode, shown.stderr.count("\n")) == (7, 1)
+    assert "tune again" in shown.stderr
 
 
 def test_explain_lists_all_rules_and_knobs() -> None:
