@@ -93,6 +93,15 @@ class LoaderHooks:
         the loader otherwise and says so, the batch is fetched again."""
         self._deliveries.on_failure = call
 
+    def on_train_batch(self, call: Callable[[Any], None] | None) -> None:
+        """`call` is told the indices of every batch that the training thread gets of the training loader (a
+        `stream.Part` where it is one), and None at the loader's end."""
+        self._deliveries.on_train_batch = call
+
+    def look_at_whole(self, batches: int) -> None:
+        """So many batches are given out as a whole before their parts, once batches are split."""
+        self._deliveries.switch.looks = batches
+
     # --- roles ------------------------------------------------------------------------------------------------------
 
     @property
@@ -129,7 +138,8 @@ class LoaderHooks:
         if self.train is None:
             return None
         feed, _ = self._current()
-        return self.train.take_sums(feed.workers if feed is not None else None)
+        received_ns, self._deliveries.times.received_ns = self._deliveries.times.received_ns, 0
+        return self.train.take_sums(feed.workers if feed is not None else None, received_ns)
 
     def in_flight_batches(self) -> int:
         """Batches of the training loader that may have been fetched while the loop stood still."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[[Any], Any]:
     """Put all wrappers in place; returns torch's own `__next__`."""
+    from multiprocessing import queues
+
     from torch.utils.data import dataloader
     from torch.utils.data._utils import fetch
 
@@ -31,6 +33,7 @@ def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[
         patches.replace(kind, "__init__", functools.partial(_iterator_init, hooks))
     patches.replace(workers, "_reset", functools.partial(_workers_reset, hooks))
     patches.replace(workers, "_shutdown_workers", functools.partial(_shutdown_workers, hooks))
+    patches.replace(queues, "_ForkingPickler", times.receive)
     patches.replace(fetch._BaseDatasetFetcher, "__init__", times.fetcher_init)
     for fetcher in (fetch._MapDatasetFetcher, fetch._IterableDatasetFetcher):
         patches.replace(fetcher, "fetch", times.fetch)

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from .duplicates import Duplicates
-from .loader_times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, FETCHES, TOTALS, Board, start_method
+from .loader_times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, FETCHES, SEND_NS, TOTALS, Board, start_method
 from .replay import Replay
 
 LOADER_ATTRIBUTES = (
@@ -105,8 +105,9 @@ class LoaderRecord:
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
 
-    def take_sums(self, workers: int | None) -> dict[str, Any]:
-        """The fields of `wire.LoaderSums` since the last call; `workers` are those that fetch now."""
+    def take_sums(self, workers: int | None, received_ns: int = 0) -> dict[str, Any]:
+        """The fields of `wire.LoaderSums` since the last call; `workers` are those that fetch now, `received_ns` is
+        what this process took to unpack their batches."""
         work = self.work()
         totals = [self.batches, self.samples, self.restarts, self.restart_ns, *(work or [0] * len(TOTALS))]
         batches, samples, restarts, restart_ns, *spent = (now - then for now, then in zip(totals, self._taken))
@@ -119,7 +120,7 @@ class LoaderRecord:
             "fetch_s": spent[FETCH_NS] / 1e9 if seen else None,
             "fetch_cpu_s": spent[FETCH_CPU_NS] / 1e9 if seen else None,
             "collate_s": spent[COLLATE_NS] / 1e9 if seen else None,
-            "transfer_s": None,
+            "transfer_s": (spent[SEND_NS] + received_ns) / 1e9 if seen and spent[SEND_NS] else None,
             "restarts": restarts,
             "restart_s": restart_ns / 1e9,
             "duplicates_fraction": self.duplicates.fraction,
@@ -220,11 +221,16 @@ def _length(*candidates: Any) -> int | None:
     return None
 
 
+def is_library(file: str) -> bool:
+    """Whether a code object's file belongs to Python, an installed package, or to us."""
+    return file.startswith("<frozen") or file.startswith(_library_folders())
+
+
 def user_line(frame: FrameType | None) -> str | None:
     """`file:line` of the innermost frame that belongs to neither Python, an installed package, nor to us."""
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith("<frozen") and not name.startswith(_library_folders()):
+        if not is_library(name):
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return None

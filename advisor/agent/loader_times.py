@@ -10,13 +10,13 @@ from typing import Any, Callable
 
 from .cpu_wait import run_delay_ns
 
-FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, LAST_ITEMS = range(5)
+FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS = range(6)
 LONG_FETCH_NS = 500_000
 """Two readings of the wait for a CPU cost about 6 µs: one percent of this."""
 CELLS = 8
 """64-bit cells of one worker: a cache line of its own, so that workers do not slow each other."""
 _OWN_FOLDER = os.path.dirname(__file__) + os.sep  # pathlib would be imported for this line only
-TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES)
+TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS)
 
 
 class Board:
@@ -50,6 +50,8 @@ class FetchTimes:
         """Where fetchers made from now on report to; workers inherit it when they are forked."""
         self.in_worker = False
         self.suspended = False
+        self.received_ns = 0
+        """What unpacking batches of workers took in this process so far."""
 
     def row(self, dataset: Any) -> tuple[Any, int] | None:
         """The cells and the first cell of the row that a fetcher made here and now reports to."""
@@ -72,9 +74,26 @@ class FetchTimes:
             row = self.row(fetcher.dataset)
             if row is not None:
                 fetcher.__dict__["_advisor_row"] = row
+                if self.in_worker:
+                    _time_sending(*row)
                 fetcher.collate_fn = TimedCollate(fetcher.collate_fn, row, self.in_worker, fetcher.auto_collation)
 
         return __init__
+
+    def receive(self, pickler: Any) -> Any:
+        """The pickler of queues, timed where it unpacks: what the training process does of a batch's way."""
+        times = self
+
+        class Timed(pickler):  # type: ignore[misc]
+            @staticmethod
+            def loads(*args: Any, **kwargs: Any) -> Any:
+                begin = time.perf_counter_ns()
+                try:
+                    return pickler.loads(*args, **kwargs)
+                finally:
+                    times.received_ns += time.perf_counter_ns() - begin
+
+        return Timed
 
     def fetch(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -138,6 +157,24 @@ class TimedCollate:
             raise
         finally:
             cells[first + COLLATE_NS] += time.perf_counter_ns() - begin
+
+
+def _time_sending(cells: Any, first: int) -> None:
+    """In a worker: the queue packs a batch in a thread of its own, tensors copied to shared memory above all."""
+    from multiprocessing import queues
+
+    pickler: Any = queues._ForkingPickler  # type: ignore[attr-defined]
+
+    class Timed(pickler):  # type: ignore[misc]
+        @classmethod
+        def dumps(cls, *args: Any, **kwargs: Any) -> Any:
+            begin = time.perf_counter_ns()
+            try:
+                return pickler.dumps(*args, **kwargs)
+            finally:
+                cells[first + SEND_NS] += time.perf_counter_ns() - begin
+
+    queues._ForkingPickler = Timed  # type: ignore[attr-defined]
 
 
 def drop_own_frames(error: BaseException) -> None:

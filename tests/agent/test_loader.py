@@ -229,6 +229,36 @@ def test_collating_is_timed_apart_from_fetching(loop: Loop, workers: int) -> Non
     assert sums["collate_s"] >= 0.1 > sums["fetch_s"]
 
 
+def reducing_slowly() -> Any:
+    """Another object that takes 20 ms to be packed, and as long to be unpacked."""
+    time.sleep(0.02)
+    return reducing_slowly, ()
+
+
+class Slow:
+    def __reduce__(self) -> Any:
+        time.sleep(0.02)
+        return reducing_slowly, ()
+
+
+def test_packing_and_unpacking_are_the_way_from_a_worker(loop: Loop) -> None:
+    def collate(items: list[Any]) -> Any:
+        return [Slow(), torch.tensor([int(item[1]) for item in items])]
+
+    loader = DataLoader(Numbers(20), batch_size=4, num_workers=2, collate_fn=collate)
+    loop.epoch(loader)
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert 0.2 <= sums["transfer_s"] < 0.4  # five batches, twice 20 ms each
+
+
+def test_without_workers_nothing_is_on_its_way(loop: Loop) -> None:
+    loop.epoch(shuffled())
+    sums = loop.hooks.take_sums()
+    assert sums is not None
+    assert sums["transfer_s"] is None
+
+
 def test_sums_begin_anew_when_taken(loop: Loop) -> None:
     loader = shuffled()
     loop.epoch(loader)
