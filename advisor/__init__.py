@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "apply", "hardware", "load", "profile", "tune"]
+__all__ = ["__version__", "apply", "hardware", "load", "profile", "tune", "verify"]
 
-_FACADE = ("apply", "load", "profile", "tune")
+_FACADE = ("apply", "load", "profile", "tune", "verify")
 """Not the name of any submodule: importing one puts it in the place of the function. (`hardware` is one that can be
 called.)"""
 

@@ -16,6 +16,7 @@ from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
 from .tuning import Tuned, run, tune
 from .types import Command, Diagnosis, Hardware, Profile, TuneResult
+from .verifying import verify
 
 if TYPE_CHECKING:
     from .session import SessionResult
@@ -33,6 +34,7 @@ __all__ = [
     "profile",
     "run",
     "tune",
+    "verify",
 ]
 
 PROFILE_S = 26.0

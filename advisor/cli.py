@@ -13,8 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, cli_comparing, cli_exporting, cli_tuning
-from .cli_options import PASS_THROUGH, Args, Isolation, Json, Module, Python, Runs, Script
+from . import __version__, cli_comparing, cli_exporting, cli_tuning, cli_verifying
+from .cli_options import (
+    PASS_THROUGH,
+    Args,
+    Isolation,
+    Json,
+    MemoryLimit,
+    Module,
+    NoProgressLimit,
+    Python,
+    Runs,
+    Script,
+    StartLimit,
+)
 from .errors import AdvisorError, ExitCode, InterruptedByUserError, SettingsWarning, Terminated
 
 if TYPE_CHECKING:
@@ -56,15 +68,9 @@ def profile(
     html: Html = False,
     page: Page = None,
     budget: Annotated[float, typer.Option("--budget", metavar="SECONDS", help="Of measuring.", min=1.0)] = 26.0,
-    start_limit: Annotated[
-        float | None, typer.Option("--start-limit", metavar="SECONDS", help="Until the first update.", min=1.0)
-    ] = None,
-    no_progress_limit: Annotated[
-        float | None, typer.Option("--no-progress-limit", metavar="SECONDS", help="Until it counts as hung.", min=1.0)
-    ] = None,
-    memory_limit: Annotated[
-        float | None, typer.Option("--memory-limit", metavar="GIB", help="Of all the script's processes.", min=0.01)
-    ] = None,
+    start_limit: StartLimit = None,
+    no_progress_limit: NoProgressLimit = None,
+    memory_limit: MemoryLimit = None,
     trackers: Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")] = False,
 ) -> None:
     """Run SCRIPT for a short while, unmodified, and say what holds it back."""
@@ -152,6 +158,7 @@ def explain(
 cli_comparing.register(app)
 cli_exporting.register(app)
 cli_tuning.register(app)
+cli_verifying.register(app)
 
 
 def main() -> None:

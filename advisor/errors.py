@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     ISOLATION = 5
     """The isolation that was asked for does not work on this machine."""
     BELOW_THRESHOLD = 6
-    """`compare --fail-below`: the candidate is slower than allowed."""
+    """`compare --fail-below`: the candidate is slower than allowed. `verify`: the settings are slower, or break it."""
     STORAGE = 7
     """A run folder cannot be written or a stored run cannot be read."""
     INTERRUPTED = 130

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .errors import NothingMeasuredError, ScriptError
+from .configuration import elsewhere, read_document
+from .errors import InterruptedByUserError, NothingMeasuredError, ScriptError, UsageError
 from .progress import SILENT, Progress
-from .types import Command, Config, Hardware, TrialOutcome, Workload
-from .types.verification import Verification, VerifiedConfig
+from .tuning import seconds_of
+from .types import Command, Config, Hardware, Recommendation, TrialOutcome, Workload
+from .types.verification import Verification, VerifiedConfig, VerifyResult
 
 if TYPE_CHECKING:
+    from .emit import Document
     from .session import LifeRecord, Limits
     from .session.isolation import Tier
     from .session.parity import Parity
     from .session.race import Contender, Process
     from .session.rounds import Rounds
-    from .types import VersionRun
+    from .types import Verdict, VersionRun
 
 ROUNDS = 10
+FEWEST = 2
+BUDGET = "10m"
+VERIFICATION_FILE = "verification.json"
 FEWEST_ROUNDS = 3
 """Below this no interval decides: a finalist that cannot have so many in the time is not begun."""
 LEAST_COST_S = 0.1
@@ -99,6 +107,110 @@ def verify_configs(
         notes=tuple(dict.fromkeys((*race.notes, *_told(runners)))),
         interrupted=next((runner.rounds.interrupted for runner in runners if runner.rounds.interrupted), None),
     )
+
+
+def verify(
+    config: str | os.PathLike[str],
+    script: str | os.PathLike[str],
+    args: Sequence[str] = (),
+    *,
+    rounds: int = ROUNDS,
+    budget: str | float = BUDGET,
+    module: bool = False,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+    trackers_offline: bool = True,
+    update: bool = False,
+    progress: Progress = SILENT,
+) -> VerifyResult:
+    """Run a script with the settings of an `advisor.yaml` against the script as written, in fresh processes, in turns.
+
+    At most `rounds` pairs of processes within about `budget` (seconds, or text like "90s", "10m"); ended early once the
+    interval decides. `update` writes the verdict into the file, whose other lines stay as they are. The rest is as in
+    `advisor.profile`.
+
+    Raises UsageError for a call or a file that cannot be used, ScriptError where the script as written fails,
+    NothingMeasuredError where it trains too little, InterruptedByUserError after Ctrl-C (what was measured is kept).
+    """
+    from . import command as commands
+    from . import hardware as machines
+    from . import store
+    from .session import Limits
+    from .session import isolation as isolations
+
+    document = read_document(Path(config))
+    if not document.config.settings and not document.arguments:
+        raise UsageError(f"{config} holds no settings: there is nothing to verify")
+    if rounds < FEWEST:
+        raise UsageError(f"--rounds {rounds}: at least {FEWEST} are needed for an interval")
+    budget_s = seconds_of(budget)
+    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    root = store.runs_root(Path(runs) if runs is not None else None)
+    run = store.new_run(root, wanted.target)
+    machine = machines.probe(folder=Path(wanted.cwd))
+    with store.disk_errors(run.path):
+        found = verify_configs(
+            wanted,
+            [Finalist(config=document.config, arguments=document.arguments)],
+            hardware=machine,
+            run_folder=run.path,
+            tier=isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch"),
+            limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+            budget_s=budget_s,
+            rounds=rounds,
+            trackers_offline=trackers_offline,
+            progress=progress,
+        )
+    progress.close()
+    (one,) = found.configs
+    result = VerifyResult(
+        recommendation=Recommendation(command=wanted, hardware=machine, config=one.config, verdict=one.verdict),
+        baseline=found.baseline,
+        outcome=one.outcome,
+        notes=(*elsewhere(document, python=wanted.interpreter), *found.notes),
+        run_folder=str(run.path),
+    )
+    _keep(result, run.path)
+    if update and one.verdict.rounds:
+        result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
+    if found.interrupted is not None:
+        raise InterruptedByUserError(
+            f"interrupted after {one.verdict.rounds} rounds; what had been measured is kept in {run.path}",
+            by=found.interrupted,
+            run_folder=str(run.path),
+            found=result,
+        ) from found.interrupted
+    return result
+
+
+def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
+    """The file with the new verdict. Raises UsageError where it holds other settings by now, or could not be read back:
+    then it stays as it is."""
+    from . import store
+    from .emit import advisor_yaml
+
+    text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
+    new = advisor_yaml.parse(text, path)
+    if (new.config, new.arguments) != (verified.config, verified.arguments):
+        raise UsageError(f"{path} was changed meanwhile: its settings are not those that were verified")
+    if new.verdict.get("status") != verdict.status:
+        raise UsageError(f"{path}: the verdict cannot be put in place of the one there; remove that, and verify again")
+    mode = path.stat().st_mode
+    store.write_atomic(path, text.encode("utf-8"))
+    path.chmod(mode)
+    return path
+
+
+def _keep(result: VerifyResult, folder: Path) -> None:
+    from . import store
+    from .report import verify_json
+
+    text = json.dumps(verify_json(result), indent=2, allow_nan=False)
+    store.write_atomic(folder / VERIFICATION_FILE, text.encode())
 
 
 def winner(found: Verification) -> VerifiedConfig | None:

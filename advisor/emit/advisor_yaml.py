@@ -102,10 +102,30 @@ def _change(name: str, changes: Mapping[str, str]) -> list[str]:
     return [f"  # {line}" for line in textwrap.wrap(_comment(changes.get(name, "")), _WIDTH)]
 
 
+_IN_WINDOWS, _IN_PROCESSES, _QUALITY = "# Measured in windows", "# Measured in fresh processes", "# Quality: "
+_OF_VERDICT = re.compile(r"""["']?verdict["']?\s*:""")
+
+
+def with_verdict(text: str, verdict: Verdict) -> str:
+    """The file's text with this verdict in place of its own; every other line, comments too, stays as it is."""
+    lines = text.splitlines()
+    begin = next((place for place, line in enumerate(lines) if _OF_VERDICT.match(line)), len(lines))
+    end = min(begin + 1, len(lines))
+    while end < len(lines) and lines[end].startswith((" ", "\t", "- ")):
+        end += 1
+    while begin and lines[begin - 1].startswith((_IN_WINDOWS, _IN_PROCESSES, _QUALITY)):
+        begin -= 1
+    new = "\n".join(_verdict(verdict)).rstrip("\n")
+    return "\n".join([*lines[:begin], new, *lines[end:]]) + "\n"
+
+
 def _verdict(verdict: Verdict) -> list[str]:
-    comment = []
     if verdict.status == "unverified":
-        comment = ["# Measured in windows of one run, not yet against fresh runs of the script as written."]
+        comment = [f"{_IN_WINDOWS} of one run, not yet against fresh runs of the script as written."]
+    else:
+        comment = [f"{_IN_PROCESSES}, in turns with the script as written; noise floor {verdict.floor:.1%}."]
+    if verdict.quality_evidence:
+        comment.append(f"{_QUALITY}{_comment(verdict.quality_evidence)}.")
     body = {
         "status": verdict.status,
         "speedup": _rounded(verdict.speedup),

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from .html import as_fragment, as_page
     from .json_contract import profile_json
     from .live import LiveProgress
+    from .space import render_space, space_json
     from .terminal import render_profile
     from .tuning import render_tune
     from .tuning_html import tune_fragment, tune_page
     from .tuning_json import recommendation_json, tune_json
     from .verdict import Verdict, verdict_of
+    from .verification import render_verify, verify_json
     from .versions import render_versions, versions_json
 
 __all__ = [
@@ -31,12 +33,16 @@ __all__ = [
     "recommendation_json",
     "render_comparison",
     "render_profile",
+    "render_space",
     "render_tune",
+    "render_verify",
     "render_versions",
+    "space_json",
     "tune_fragment",
     "tune_json",
     "tune_page",
     "verdict_of",
+    "verify_json",
     "versions_json",
 ]
 
@@ -52,12 +58,16 @@ _HOME = {
     "recommendation_json": "tuning_json",
     "render_comparison": "compare",
     "render_profile": "terminal",
+    "render_space": "space",
     "render_tune": "tuning",
     "render_versions": "versions",
+    "space_json": "space",
     "tune_fragment": "tuning_html",
     "tune_json": "tuning_json",
     "tune_page": "tuning_html",
     "verdict_of": "verdict",
+    "render_verify": "verification",
+    "verify_json": "verification",
     "versions_json": "versions",
 }
 

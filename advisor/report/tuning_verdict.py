@@ -38,7 +38,11 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
         return _failed(result)
     found = result.recommendation
     verdict, config = found.verdict, found.config
-    sentence, tone = _objective_sentence(result) or _sentence(verdict, told(config) if config.settings else None)
+    sentence, tone = (
+        _nothing_tried(result)
+        or _objective_sentence(result)
+        or sentence_of(verdict, told(config) if config.settings else None)
+    )
     if verdict.quality == "failed":
         sentence, tone = f"{sentence.rstrip('.')}, but its losses are not those of the script as written.", "critical"
     return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
@@ -47,8 +51,8 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
 Tone = Literal["good", "neutral", "warning", "critical", "failed"]
 
 
-def _sentence(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
-    """`settings` is None where the script as written comes out."""
+def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
+    """The verdict in one sentence; `settings` is None where the script as written comes out."""
     times, rests = words.times(verdict.speedup), _rests_on(verdict)
     candidate = f"with {settings} your script" if settings else "the best of the search"
     match verdict.status:
@@ -77,6 +81,14 @@ def _rests_on(verdict: Verdict) -> str:
 
 def _begin(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
+
+
+def _nothing_tried(result: TuneResult) -> tuple[str, Tone] | None:
+    found = result.recommendation
+    if found.verdict.status != "unverified" or found.config.settings or len(result.trials) > 1:
+        return None
+    knobs = words.plural(len(result.space), "knob")
+    return f"Nothing was tried: {knobs} {'is' if len(result.space) == 1 else 'are'} open.", "neutral"
 
 
 def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
@@ -114,6 +126,8 @@ def _evidence(result: TuneResult) -> str:
         return ""
     tried = [trial for trial in result.trials if trial.config.settings]
     measured = [trial.ratio for trial in tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    if not tried and verdict.status == "unverified":
+        return ""
     if not tried:
         return "Nothing was tried: no finding points to a setting that can be changed, or the budget was too short."
     if not measured:

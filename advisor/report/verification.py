@@ -1,0 +1,81 @@
+"""Settings against the script as written, in fresh processes: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..types import TrialOutcome, VerifyResult
+from . import words
+from .circumstances import hardware_line
+from .terminal import print_safely
+from .tuning_json import recommendation_json
+from .tuning_verdict import sentence_of
+from .tuning_words import change, told
+
+_STYLES = {"good": "bold green", "neutral": "bold", "warning": "bold yellow", "critical": "bold red"}
+_QUALITY = {
+    "passed": "The losses are those of the script as written",
+    "failed": "The losses are not those of the script as written",
+    "not checked": "Whether the training is still the same was not checked",
+}
+
+
+def render_verify(result: VerifyResult, console: Console) -> None:
+    """Prints the verdict; never a character that the terminal's encoding lacks."""
+    print_safely(list(_parts(result)), console)
+
+
+def verify_json(result: VerifyResult) -> dict[str, Any]:
+    """What `advisor verify --json` prints: the contract of `tune --json`, without trials."""
+    return recommendation_json(
+        result.recommendation, baseline=result.baseline, files=result.files, failure=result.failure
+    )
+
+
+def _parts(result: VerifyResult) -> Iterator[RenderableType]:
+    found = result.recommendation
+    verdict, settings = found.verdict, told(found.config)
+    if verdict.rounds == 0:
+        yield Text(f"Not verified: {words.one_line(verdict.quality_evidence)}.", style=_STYLES["warning"])
+    else:
+        sentence, tone = sentence_of(verdict, settings if found.config.settings else "these arguments")
+        yield Text(sentence, style=_STYLES.get(tone, "bold"))
+        if verdict.status == "undecided":
+            yield Text(_what_would_decide(verdict.rounds_to_decide))
+        style = _STYLES["critical"] if verdict.quality == "failed" else ""
+        yield Text(f"{_QUALITY[verdict.quality]}: {words.one_line(verdict.quality_evidence)}.", style=style)
+        yield Text()
+        yield _table(result.baseline, result.outcome)
+    yield Text()
+    yield Text(hardware_line(found.hardware), style="dim")
+    for note in result.notes:
+        yield Text(words.one_line(note), style="dim")
+    for name in result.files:
+        yield Text(f"Wrote the verdict to {words.one_line(name)}.")
+
+
+def _what_would_decide(rounds: int | None) -> str:
+    if rounds is None:
+        return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
+    return f"About {words.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the --budget for them."
+
+
+def _table(written: TrialOutcome | None, candidate: TrialOutcome | None) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    for name in ("", "samples/s", "peak memory"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, outcome in (("as written", written), ("with the settings", candidate)):
+        if outcome is not None:
+            table.add_row(name, words.number(outcome.samples_per_s), words.size(outcome.peak_bytes))
+    if written is not None and candidate is not None:
+        table.add_row(
+            "",
+            change(written.samples_per_s, candidate.samples_per_s),
+            change(written.peak_bytes, candidate.peak_bytes),
+        )
+    return table
