@@ -58,10 +58,7 @@ class MemoryFormat:
         import torch
 
         kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
-        for root in self._roots.called():
-            model = root.ref()
-            if model is None or not root.owned:
-                continue
+        for model in self._roots.trained():
             for module in model.modules():
                 # Parametrized weights are no parameters: what makes them chooses their format at every call.
                 weight = module._parameters.get("weight") if isinstance(module, kinds) else None

@@ -27,8 +27,16 @@ def with_loader(**changes: Any) -> Evidence:
 def test_the_scripts_own_setting_is_never_among_the_values(name: str) -> None:
     loader = CPU.workload.train_loader
     assert loader is not None
-    own = {"num_workers": loader.num_workers, "global_batch": loader.batch_size, "precision": "fp32"}
-    assert own[name] not in values(name, CPU).values
+    own = {
+        "num_workers": loader.num_workers,
+        "global_batch": loader.batch_size,
+        "precision": "fp32",
+        "prefetch_factor": loader.prefetch_factor,
+        "persistent_workers": loader.persistent_workers,
+        "pin_memory": loader.pin_memory,
+        "threads": CPU.workload.flags.num_threads,
+    }
+    assert own.get(name, False) not in values(name, CPU).values
 
 
 @pytest.mark.parametrize("evidence", [CPU, CUDA], ids=["cpu", "cuda"])

@@ -1,0 +1,81 @@
+"""prefetch_factor: more batches ahead where there are workers, an epoch and memory for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live import says
+
+from advisor import knobs
+from advisor.rules._examples import GIB, evolve, healthy_cpu, train_loader
+from advisor.types import Evidence
+
+KNOB = knobs.get("prefetch_factor")
+
+
+def values(changes: dict[str, Any] | None = None, **loader: Any) -> Any:
+    evidence: Evidence = evolve(healthy_cpu(), {"workload": {"loaders": (train_loader(**loader),)}})
+    evidence = evolve(evidence, changes or {})
+    return KNOB.values(evidence.hardware, evidence.workload)
+
+
+def test_twice_as_many_as_written_come_first() -> None:
+    assert values(prefetch_factor=4).values == (8, 16)
+
+
+def test_without_workers_nobody_fetches_ahead() -> None:
+    assert "num_workers=0" in values(num_workers=0, prefetch_factor=None).why_closed
+
+
+def test_many_already_close_it() -> None:
+    assert "16 batches ahead already" in values(prefetch_factor=16).why_closed
+
+
+def test_no_more_than_an_epoch_has() -> None:
+    assert values(num_workers=2, length_batches=20).values == (4, 8)
+
+
+def test_an_epoch_that_is_fetched_whole_closes_it() -> None:
+    assert "an epoch has 5 batches" in values(num_workers=2, length_batches=5).why_closed
+
+
+def test_no_more_than_the_shared_memory_holds() -> None:
+    large = {"workload": {"batch_shapes": ("float32[64, 3, 512, 512]",)}}  # 192 MiB a batch
+    room = {"hardware": {"memory": {"shared_memory_free_bytes": 8 * GIB}}}
+    assert values(large | room, num_workers=2).values == (4,)
+
+
+def test_memory_for_none_closes_it_and_both_numbers_are_said() -> None:
+    large = {"workload": {"batch_shapes": ("float32[64, 3, 512, 512]",)}}
+    room = {"hardware": {"memory": {"shared_memory_free_bytes": 4 * GIB}}}
+    assert "are 1536 MiB, and they may take 1024 MiB" in values(large | room, num_workers=2).why_closed
+
+
+def test_the_tier_is_that_of_workers() -> None:
+    found = [evolve(healthy_cpu(), {"workload": {"facts": {"dataset_draws": told}}}) for told in ("no", "yes")]
+    assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_window_of_it_leaves_every_bit_as_it_is(tmp_path: Path, persistent: bool) -> None:
+    code = f"""
+    make = lambda: images(num_workers=1, persistent_workers={persistent})
+    wanted = train(make_loader=make)
+    hook()
+    switched = train({{3: {{"prefetch_factor": 4}}, 15: {{}}}}, make_loader=make)
+    print(switched.same(wanted), switched.epochs == wanted.epochs)
+    """
+    assert says(tmp_path, code) == "True True"
+
+
+def test_so_many_batches_are_ahead_and_again_as_many_as_written_afterwards(tmp_path: Path) -> None:
+    code = """
+    hook()
+    seen = []
+    look = lambda number: seen.append(loaders.in_flight_batches())
+    train({3: {"prefetch_factor": 5}, 15: {}}, make_loader=lambda: images(num_workers=1), look=look)
+    print(seen[1], seen[4], seen[16])
+    """
+    assert says(tmp_path, code) == "2 5 2"
