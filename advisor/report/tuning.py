@@ -13,14 +13,15 @@ from ..types import TuneResult
 from . import words
 from .circumstances import hardware_line
 from .terminal import print_safely, stderr_lines
-from .tuning_changes import changes
+from .tuning_changes import changes, notes
 from .tuning_rows import (
-    KIND_WORDS,
     closed,
+    failed,
     gains,
     importances,
     predicted,
     quality,
+    space,
     trial_rows,
     two_answers,
 )
@@ -50,7 +51,14 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
     yield Text(verdict.sentence, style=_TONES[verdict.tone])
     if verdict.evidence:
         yield Text(verdict.evidence)
-    for part in (_answers(result), _changes(result), _gains(result), _predicted(result), _trials(result)):
+    for part in (
+        _answers(result),
+        _changes(result),
+        _gains(result),
+        _predicted(result),
+        _space(result),
+        _trials(result),
+    ):
         if part is not None:
             yield Text()
             yield part
@@ -120,6 +128,17 @@ def _predicted(result: TuneResult) -> RenderableType | None:
     return _under("What holds it back: the predicted ceiling, and what the search got", Group(*parts))
 
 
+def _space(result: TuneResult) -> RenderableType | None:
+    """What could be tried; once something was, the trials tell it."""
+    rows = space(result)
+    if not rows or len(result.trials) > 1:
+        return None
+    table = _table("knob", "values worth trying", "changes", "set", "open, since")
+    for row in rows:
+        table.add_row(row.name, row.values, row.changes, row.when, row.opened_by)
+    return _under("What can be tried", table)
+
+
 def _trials(result: TuneResult) -> RenderableType | None:
     if len(result.trials) <= 1:
         return None
@@ -141,9 +160,8 @@ def _trials(result: TuneResult) -> RenderableType | None:
 
 
 def _tried(result: TuneResult) -> str:
-    failed = sum(trial.outcome.kind in KIND_WORDS for trial in result.trials)
-    counted = words.plural(len(result.trials), "trial")
-    return f"{counted}, {failed:,} of them without a result" if failed else counted
+    counted, without = words.plural(len(result.trials), "trial"), failed(result)
+    return f"{counted}, {without:,} of them without a result" if without else counted
 
 
 def _circumstances(result: TuneResult) -> RenderableType:
@@ -156,7 +174,7 @@ def _circumstances(result: TuneResult) -> RenderableType:
     if left:
         grid.add_row("", Text(f"{left:,} more: the page and --json have all", style="dim"))
     grid.add_row("hardware", Text(hardware_line(result.profile.hardware)))
-    for note in result.profile.notes:
+    for note in notes(result):
         grid.add_row("note", Text(words.one_line(note), style="yellow"))
     for name in result.files:
         grid.add_row("wrote", Text(words.one_line(name)))

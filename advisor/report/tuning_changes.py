@@ -44,7 +44,7 @@ def changes(result: TuneResult) -> tuple[Change, ...]:
         *_start_up(result, settings),
     ]
     plain = [Change(topic=topic, text=text) for name, (topic, text) in _PLAIN.items() if settings.get(name)]
-    return _by_topic([*found, *plain, *_arguments(result), *_notes(result)])
+    return _by_topic([*found, *plain, *_arguments(result), *_to_know(result)])
 
 
 def _by_topic(found: list[Change]) -> tuple[Change, ...]:
@@ -80,8 +80,14 @@ def _arguments(result: TuneResult) -> list[Change]:
     return [Change(topic="Arguments", text=f"{' '.join(flags)} on the script's command line")] if flags else []
 
 
-def _notes(result: TuneResult) -> list[Change]:
-    return [Change(topic="Note", text=words.one_line(note).rstrip(".")) for note in result.recommendation.notes]
+def _to_know(result: TuneResult) -> list[Change]:
+    return [Change(topic="To know", text=words.one_line(note).rstrip(".")) for note in result.recommendation.notes]
+
+
+def notes(result: TuneResult) -> tuple[str, ...]:
+    """Of the measurement; those of the settings stand with what they change, where there are any."""
+    own = () if result.recommendation.config.settings else result.recommendation.notes
+    return (*own, *result.profile.notes)
 
 
 def _samples_as_written(result: TuneResult) -> int | None:

@@ -8,8 +8,19 @@ from typing import Any
 from ..types import TuneResult
 from . import html, pictures, words
 from .circumstances import hardware_line, overhead_line
-from .tuning_changes import changes
-from .tuning_rows import KIND_WORDS, Line, TrialRow, closed, predicted, quality, trial_rows, two_answers
+from .tuning_changes import changes, notes
+from .tuning_rows import (
+    Line,
+    OpenKnob,
+    TrialRow,
+    closed,
+    failed,
+    predicted,
+    quality,
+    space,
+    trial_rows,
+    two_answers,
+)
 from .tuning_verdict import TuneVerdict, verdict_of_tune
 from .tuning_words import as_written, change, gain, is_number, peaks
 
@@ -34,6 +45,7 @@ class View:
     findings: list[dict[str, Any]]
     pictures: list[dict[str, Any]]
     missing: str
+    space: tuple[OpenKnob, ...]
     trials: tuple[TrialRow, ...]
     energy: bool
     """Whether energy was looked for, and has a column."""
@@ -71,6 +83,7 @@ def _view(result: TuneResult) -> View:
         findings=_findings(result),
         pictures=html.shown(drawn),
         missing=html.not_drawn(drawn),
+        space=space(result),
         trials=rows if len(result.trials) > 1 else (),
         energy=result.objective.name == "energy",
         left_out=left_out,
@@ -94,8 +107,8 @@ def _figures(result: TuneResult) -> list[dict[str, str]]:
         figures.append(html.figure("Peak memory", words.size(after), detail))
     elif before is not None:
         figures.append(html.figure("Peak memory", words.size(before), "as written"))
-    failed = sum(trial.outcome.kind in KIND_WORDS for trial in result.trials)
-    detail = f"{failed:,} without a result" if failed else "all measured"
+    without = failed(result)
+    detail = f"{without:,} without a result" if without else "all measured"
     return [*figures, html.figure("Trials", f"{len(result.trials):,}", detail)]
 
 
@@ -135,5 +148,5 @@ def _facts(result: TuneResult) -> list[tuple[str, str]]:
         f"{words.one_line(name)} {words.one_line(value)}" for name, value in profile.environment.items()
     )
     facts.append(("Versions", f"advisor {words.one_line(profile.advisor)}, {versions}"))
-    facts += [("Note", words.one_line(note)) for note in profile.notes]
+    facts += [("Note", words.one_line(note)) for note in notes(result)]
     return facts

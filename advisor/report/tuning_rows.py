@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..types import Finding, Ratio, Trial, TuneResult
+from ..types import Alternative, Finding, Ratio, Trial, TuneResult
 from . import words
 from .tuning_words import TIER_WORDS, gain, interval_of, is_number, setting, told
 
@@ -23,6 +23,16 @@ KIND_WORDS = {
     "refused": "refused",
     "stopped": "stopped",
 }
+
+
+_STANDS = {
+    "faster": "",
+    "unverified": "not yet proven in fresh processes",
+    "undecided": "which may be chance",
+    "slower": "slower in fresh processes",
+    "no significant gain": "no significant gain in fresh processes",
+}
+"""What is to be said of a gain with that status."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +105,9 @@ def two_answers(result: TuneResult) -> tuple[Line, ...]:
             settings=told(other.config),
             speed=gain(other.verdict),
             note="; ".join(
-                text for text in (_checked(other.verdict.quality), words.one_line(other.note).rstrip(".")) if text
+                text
+                for text in (_STANDS[other.verdict.status], _checked(other), words.one_line(other.note).rstrip("."))
+                if text
             ),
         )
         for other in found.alternatives
@@ -103,7 +115,8 @@ def two_answers(result: TuneResult) -> tuple[Line, ...]:
     return kept, *changed
 
 
-def _checked(quality: str) -> str:
+def _checked(other: Alternative) -> str:
+    quality = other.verdict.quality
     return "" if quality == "not checked" else f"quality {quality}"
 
 
@@ -131,9 +144,13 @@ def trial_rows(result: TuneResult, most: int | None = MOST_TRIALS) -> tuple[tupl
     for_failed = min(len(failed), max(MOST_FAILED, most - len(first) - len(measured)))
     shown = [*first, *measured[: most - len(first) - for_failed], *failed[:for_failed]]
     numbers = {id(trial) for trial in shown}
-    left = Counter(KIND_WORDS.get(one.outcome.kind, "measured") for one in trials if id(one) not in numbers)
+    left = Counter(_counted_as(one) for one in trials if id(one) not in numbers)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in left.most_common())
     return tuple(_row(trial, name) for trial in shown), f"{left.total():,} more: {counted}"
+
+
+def _counted_as(trial: Trial) -> str:
+    return "measured" if trial.ratio is not None else KIND_WORDS.get(trial.outcome.kind, "not measured")
 
 
 def _speed(trial: Trial) -> float:
@@ -141,9 +158,9 @@ def _speed(trial: Trial) -> float:
 
 
 def _row(trial: Trial, objective: str) -> TrialRow:
-    measured = trial.ratio is not None
     kind = KIND_WORDS.get(trial.outcome.kind, words.one_line(trial.outcome.kind))
     message = words.one_line(trial.outcome.message)
+    came = f"{kind}: {message}" if message else kind
     return TrialRow(
         number=str(trial.number),
         settings=told(trial.config),
@@ -152,8 +169,8 @@ def _row(trial: Trial, objective: str) -> TrialRow:
         memory=words.size(trial.outcome.peak_bytes),
         changes=TIER_WORDS.get(trial.tier, words.one_line(trial.tier)),
         looked_for=_looked_for(trial, objective),
-        told=words.one_line(trial.reason) if measured else f"{kind}: {message}" if message else kind,
-        measured=measured,
+        told=words.one_line(trial.reason) if trial.outcome.kind == "measured" else came,
+        measured=trial.ratio is not None,
     )
 
 
@@ -224,7 +241,36 @@ def quality(result: TuneResult) -> str:
 
 
 def closed(result: TuneResult, most: int | None) -> tuple[tuple[tuple[str, str], ...], int]:
-    """What was not used and why, and how many are left out."""
-    skipped = result.recommendation.skipped
+    """What was not used and why, and how many are left out; trials that failed stand among the trials."""
+    tried = {", ".join(f"{name}={value}" for name, value in trial.config.settings) for trial in result.trials}
+    skipped = [one for one in result.recommendation.skipped if one.what not in tried]
     shown = skipped if most is None else skipped[:most]
     return tuple((words.one_line(one.what), words.one_line(one.why)) for one in shown), len(skipped) - len(shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenKnob:
+    name: str
+    values: str
+    changes: str
+    when: str
+    opened_by: str
+
+
+def space(result: TuneResult) -> tuple[OpenKnob, ...]:
+    """What could be tried."""
+    return tuple(
+        OpenKnob(
+            name=words.one_line(knob.id),
+            values=", ".join(words.one_line(str(value)) for value in knob.values),
+            changes=TIER_WORDS.get(knob.tier, words.one_line(knob.tier)),
+            when="a start each" if knob.scope == "launch" else "live",
+            opened_by=words.one_line(knob.opened_by),
+        )
+        for knob in result.space
+    )
+
+
+def failed(result: TuneResult) -> int:
+    """Trials that gave nothing to compare."""
+    return sum(trial.ratio is None for trial in result.trials)

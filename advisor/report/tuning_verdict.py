@@ -118,16 +118,22 @@ def _evidence(result: TuneResult) -> str:
     """What the sentence leaves open: what would decide, or how near the search came."""
     verdict = result.recommendation.verdict
     if verdict.status == "undecided":
-        if verdict.rounds_to_decide is None:
-            return "The interval holds both a gain and none; more rounds may decide it."
-        rounds = words.plural(verdict.rounds_to_decide, "round")
-        return f"The interval holds both a gain and none; about {rounds} would decide it."
-    if result.recommendation.config.settings or verdict.rounds > 0:
-        return ""
+        return what_decides(verdict)
+    is_open = not result.recommendation.config.settings and verdict.rounds == 0
+    return _how_near(result) if is_open and verdict.status != "unverified" else ""
+
+
+def what_decides(verdict: Verdict) -> str:
+    """About how many rounds would."""
+    if verdict.rounds_to_decide is None:
+        return "The interval holds both a gain and none; more rounds may decide it."
+    rounds = words.plural(verdict.rounds_to_decide, "round")
+    return f"The interval holds both a gain and none; about {rounds} would decide it."
+
+
+def _how_near(result: TuneResult) -> str:
     tried = [trial for trial in result.trials if trial.config.settings]
     measured = [trial.ratio for trial in tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
-    if not tried and verdict.status == "unverified":
-        return ""
     if not tried:
         return "Nothing was tried: no finding points to a setting that can be changed, or the budget was too short."
     if not measured:

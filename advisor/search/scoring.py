@@ -39,6 +39,7 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
         kind="measured",
         samples_per_s=_samples_per_s(done),
         peak_bytes=max((peak_bytes(window) or 0 for window in done), default=0) or None,
+        set_up_s=max((window.set_up_s for window in done if window.set_up_s is not None), default=None),
         joules_per_sample=_joules_per_sample(result, done, joules) if joules is not None else None,
     )
 

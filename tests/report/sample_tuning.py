@@ -11,6 +11,7 @@ from advisor.types import (
     Alternative,
     Config,
     Failure,
+    KnobSpace,
     Objective,
     Profile,
     Ratio,
@@ -152,6 +153,24 @@ def nothing_tried() -> TuneResult:
     return replace(base, trials=TRIALS[:1], recommendation=recommendation(base.profile, {}, verdict))
 
 
+def dry_run() -> TuneResult:
+    """The space was opened, and nothing tried."""
+    base = faster()
+    nothing = Verdict(status="unverified", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=0.05)
+    found = replace(recommendation(base.profile, {}, nothing), notes=("a dry run: nothing was tried",))
+    space = (
+        KnobSpace(
+            id="num_workers",
+            values=(2, 4, 8),
+            tier="resampled",
+            scope="live",
+            opened_by="input_bound points to it",
+        ),
+        KnobSpace(id="global_batch", values=(128,), tier="training", scope="launch", opened_by="asked for"),
+    )
+    return replace(base, trials=base.trials[:1], recommendation=found, space=space, files=(), importances={})
+
+
 def slower() -> TuneResult:
     base = no_gain()
     verdict = Verdict(status="slower", speedup=0.91, low=0.88, high=0.94, rounds=3, floor=0.02)
@@ -240,6 +259,7 @@ ALL = {
     "unverified": unverified,
     "no_gain": no_gain,
     "nothing_tried": nothing_tried,
+    "dry_run": dry_run,
     "slower": slower,
     "undecided": undecided,
     "broken_quality": broken_quality,

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from advisor.report import render_tune
-from advisor.types import Config, Objective, Ratio, TuneResult
+from advisor.types import Config, Objective, Ratio, Skipped, TrialOutcome, TuneResult
 
 from . import hostile, sample_tuning
 from .markup import NUMBERS
@@ -179,7 +179,41 @@ def test_options_that_the_script_takes_itself_are_shown() -> None:
     found = replace(base.recommendation, carried={"num_workers": {"--workers": 4}}, notes=("mind the gap.",))
     text = words_of(replace(base, recommendation=found))
     assert "Arguments --workers 4 on the script's command line" in text
-    assert "Note mind the gap" in text
+    assert "To know mind the gap" in text
+
+
+def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
+    text = words_of(sample_tuning.dry_run())
+    assert text.startswith("Nothing was tried: 2 knobs are open.")
+    assert "num_workers 2, 4, 8 random draws live input_bound points to it" in text
+    assert "batch 128 the training a start each asked for" in text
+    assert "note a dry run: nothing was tried" in text
+
+
+def test_a_trial_that_was_stopped_keeps_its_ratio_and_says_why() -> None:
+    base = sample_tuning.faster()
+    why = TrialOutcome(kind="stopped", message="at most 1.02 times as fast after a short look")
+    slow = replace(base.trials[2], outcome=why)
+    text = words_of(replace(base, trials=(*base.trials[:2], slow)))
+    assert "2 precision=bf16 1.12× 1.08–1.16 rounding stopped: at most 1.02 times as fast" in text
+    assert "3 trials" in text
+    assert "without a result" not in text
+
+
+def test_what_failed_as_a_trial_is_not_told_twice() -> None:
+    base = sample_tuning.faster()
+    twice = (*sample_tuning.SKIPPED, Skipped(what="global_batch=512", why="oom: can't allocate memory"))
+    text = words_of(replace(base, recommendation=replace(base.recommendation, skipped=twice)))
+    assert "not used memory_format" in text
+    assert "not used global_batch=512" not in text
+
+
+def test_an_alternative_that_was_not_proven_says_so() -> None:
+    base = sample_tuning.faster()
+    (other,) = base.recommendation.alternatives
+    unproven = replace(other, verdict=replace(other.verdict, status="unverified"), note="")
+    text = words_of(replace(base, recommendation=replace(base.recommendation, alternatives=(unproven,))))
+    assert "(2.7–3.2) not yet proven in fresh" in text
 
 
 def test_of_many_trials_the_best_stand_first_and_the_rest_is_counted() -> None:

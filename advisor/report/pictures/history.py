@@ -135,7 +135,7 @@ def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed:
     if any(trial.config == result.recommendation.config and trial.config.settings for _, trial in points):
         parts.append("Large and green: recommended.")
     if failed:
-        kinds = sorted({KIND_WORDS.get(one.outcome.kind, "no result") for one in result.trials if one.ratio is None})
+        kinds = sorted({KIND_WORDS.get(one.outcome.kind, "not measured") for one in result.trials if one.ratio is None})
         parts.append(f"Crosses: without a result ({', '.join(kinds)}).")
     left = len(result.trials) - _MOST_DRAWN
     if left > 0:

@@ -1,0 +1,74 @@
+"""What a search could try, before it does: `advisor tune --dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..types import TuneResult
+from . import words
+from .json_contract import json_safe, profile_json
+from .terminal import print_safely
+
+VERSION = 1
+"""Of what `tune --dry-run --json` prints."""
+SCOPES = {"live": "between two updates", "launch": "a start of its own"}
+
+
+def render_space(result: TuneResult, console: Console) -> None:
+    """Prints the knobs that are open, with values, tiers and reasons, and why each other one is closed."""
+    print_safely(list(_parts(result)), console)
+
+
+def space_json(result: TuneResult) -> dict[str, Any]:
+    """The same as JSON: stable and versioned."""
+    profile = profile_json(result.profile)
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "command": profile["command"],
+        "hardware": profile["hardware"],
+        "objective": {"name": result.objective.name, "unit": result.objective.unit},
+        "findings": profile["findings"],
+        "open": result.space,
+        "closed": result.recommendation.skipped,
+        "failure": result.failure,
+    }
+    safe: dict[str, Any] = json_safe(document)
+    return safe
+
+
+def _parts(result: TuneResult) -> Iterator[RenderableType]:
+    if result.failure is not None:
+        yield Text(words.one_line(result.failure.message), style="bold red")
+        return
+    count = 1
+    for knob in result.space:
+        count *= len(knob.values) + 1
+    if result.space:
+        yield Text(f"Open: {words.plural(len(result.space), 'knob')}, {count:,} configurations", style="bold")
+        yield _open(result)
+    else:
+        yield Text("Nothing is open: a search would try nothing.", style="bold")
+    closed = result.recommendation.skipped
+    if closed:
+        yield Text()
+        yield Text("Closed", style="bold")
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for one in closed:
+            grid.add_row(f"  {words.one_line(one.what)}", Text(words.one_line(one.why), style="dim"))
+        yield grid
+
+
+def _open(result: TuneResult) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    for title in ("knob", "values", "tier", "switched", "why"):
+        table.add_column(title, overflow="fold")
+    for knob in result.space:
+        values = ", ".join(words.one_line(str(value)) for value in knob.values)
+        scope = SCOPES.get(knob.scope, knob.scope)
+        table.add_row(knob.id, values, knob.tier, scope, Text(words.one_line(knob.opened_by), style="dim"))
+    return table
