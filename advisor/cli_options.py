@@ -19,3 +19,12 @@ Isolation = Annotated[
 ]
 Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+StartLimit = Annotated[
+    float | None, typer.Option("--start-limit", metavar="SECONDS", help="Until the first update.", min=1.0)
+]
+NoProgressLimit = Annotated[
+    float | None, typer.Option("--no-progress-limit", metavar="SECONDS", help="Until it counts as hung.", min=1.0)
+]
+MemoryLimit = Annotated[
+    float | None, typer.Option("--memory-limit", metavar="GIB", help="Of all the script's processes.", min=0.01)
+]

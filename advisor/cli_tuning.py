@@ -7,15 +7,27 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from .cli_options import PASS_THROUGH, Args, Isolation, Json, Module, Python, Runs, Script
-from .errors import ExitCode
+from .cli_options import (
+    PASS_THROUGH,
+    Args,
+    Isolation,
+    Json,
+    MemoryLimit,
+    Module,
+    NoProgressLimit,
+    Python,
+    Runs,
+    Script,
+    StartLimit,
+)
+from .errors import AdvisorError, ExitCode, InterruptedByUserError, UsageError
 
 if TYPE_CHECKING:
     from .tuning import Tuned
@@ -40,32 +52,91 @@ def tune(
     isolation: Isolation = "auto",
     runs: Runs = None,
     json_output: Json = False,
-    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m.")] = "60s",
-    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="How thorough: quick.")] = "quick",
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m.")] = "2m",
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile", metavar="NAME", help="quick, balanced, thorough; vision, language, tabular: by domain."
+        ),
+    ] = "quick",
+    knobs: Annotated[
+        str | None, typer.Option("--knobs", metavar="A,B", help="Try these, whatever the findings say; no others.")
+    ] = None,
+    no_knob: Annotated[
+        list[str] | None, typer.Option("--no-knob", metavar="KNOB", help="Leave this one alone; may be repeated.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="NAME", help="throughput, memory, energy or cost.")
+    ] = "throughput",
+    price: Annotated[
+        float | None, typer.Option("--price", metavar="PER_HOUR", help="Of the machine; for --objective cost.")
+    ] = None,
+    tolerance: Annotated[
+        str | None, typer.Option("--tolerance", metavar="PART", help="Of the speed, for --objective memory: 5%.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="training", help="Take what changes the training where it is better."),
+    ] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Leave out the proof in fresh processes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Profile, show what could be tried, try nothing.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run; what it finished is not run again.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option("--storage", metavar="URL", help="A database: several machines share one search.")
+    ] = None,
+    emit: Annotated[
+        str | None, typer.Option("--emit", metavar="TARGETS", help="Files for other tools, too: see advisor export.")
+    ] = None,
     output: Annotated[Path, typer.Option("-o", metavar="FILE", help="Where the settings go.")] = Path("advisor.yaml"),
     force: Annotated[bool, typer.Option("-f", help="Overwrite FILE.")] = False,
+    start_limit: StartLimit = None,
+    no_progress_limit: NoProgressLimit = None,
+    memory_limit: MemoryLimit = None,
     trackers: Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")] = False,
 ) -> None:
-    """Search for faster settings of SCRIPT, unmodified, and write them to advisor.yaml."""
+    """Search for better settings of SCRIPT, unmodified, and write them to advisor.yaml."""
     from . import api, tuning
 
-    tuning.check_target(output, overwrite=force)
-    with _progress() as progress:
-        found = api.tune(
-            script,
-            args or [],
-            budget=budget,
-            profile=profile,
-            module=module,
-            python=python,
-            isolation=isolation,
-            runs=runs,
-            trackers_offline=not trackers,
-            progress=progress,
-        )
-    found = _written(found, output, force)
-    _show(found, json_output)
-    raise typer.Exit(_exit_code(found))
+    if not dry_run:
+        tuning.check_target(output, overwrite=force)
+    targets = _targets(emit)
+    try:
+        with _progress() as progress:
+            found = api.tune(
+                script,
+                args or [],
+                budget=budget,
+                profile=profile,
+                knobs=_listed(knobs),
+                no_knobs=no_knob or (),
+                objective=objective,
+                price=price,
+                tolerance=tolerance,
+                allow_training=_training_allowed(allow or []),
+                verify=not no_verify,
+                dry_run=dry_run,
+                resume=resume,
+                storage=storage,
+                module=module,
+                python=python,
+                isolation=isolation,
+                runs=runs,
+                start_limit_s=start_limit,
+                no_progress_limit_s=no_progress_limit,
+                memory_limit_bytes=int(memory_limit * 2**30) if memory_limit is not None else None,
+                trackers_offline=not trackers,
+                progress=progress,
+            )
+    except InterruptedByUserError as interruption:
+        if interruption.found is not None:
+            _show(interruption.found, json_output)
+        raise
+    if dry_run:
+        _show_space(found, json_output)
+        raise typer.Exit(_exit_code(found))
+    _finish(found, output, force, targets, json_output)
 
 
 def run(
@@ -125,16 +196,71 @@ def _demo_folder(keep: Path | None) -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
-def _written(found: Tuned, output: Path, force: bool) -> Tuned:
-    """The file, and its name kept with the run; none where nothing could be measured."""
+def _finish(found: Tuned, output: Path, force: bool, targets: list[str], json_output: bool) -> NoReturn:
+    """What was found is shown, also where a file cannot be written after all."""
+    try:
+        found = _written(found, output, force, targets)
+    except AdvisorError:
+        _show(found, json_output)
+        raise
+    _show(found, json_output)
+    raise typer.Exit(_exit_code(found))
+
+
+def _written(found: Tuned, output: Path, force: bool, targets: Sequence[str] = ()) -> Tuned:
+    """The files, and their names kept with the run; none where nothing could be measured."""
+    from . import configuration, emit
     from .tuning import keep
 
     if found.failure is not None:
         return found
     found.config.save(output, overwrite=force)
-    found = replace(found, files=(str(output),))
+    files = [str(output)]
+    if targets:
+        artifacts = emit.artifacts(configuration.read_document(output), targets)
+        files += map(str, configuration.write_artifacts(artifacts, output.parent, overwrite=force))
+    found = replace(found, files=tuple(files))
     keep(found)
     return found
+
+
+def _listed(text: str | None) -> list[str] | None:
+    """The names of `a,b`; None where nothing was said."""
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UsageError("--knobs names no knob: give one or more, such as num_workers,precision")
+    return found
+
+
+def _training_allowed(allowed: Sequence[str]) -> bool:
+    for word in allowed:
+        if word != "training":
+            raise UsageError(f"--allow {word}: there is only `training` to allow")
+    return bool(allowed)
+
+
+def _targets(text: str | None) -> list[str]:
+    """Known before anything is measured for nothing."""
+    from . import emit
+    from .cli_exporting import split
+
+    names = split(text) if text is not None else []
+    for name in names:
+        emit.get(name)
+    return names
+
+
+def _show_space(found: TuneResult, json_output: bool) -> None:
+    from . import report as reports
+
+    if json_output:
+        typer.echo(json.dumps(reports.space_json(found), indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+
+    reports.render_space(found, Console())
 
 
 def _show(found: TuneResult, json_output: bool) -> None:

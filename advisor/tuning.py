@@ -31,7 +31,7 @@ __all__ = [
     "tune",
 ]
 
-BUDGET = "60s"
+BUDGET = "2m"
 LEAST_BUDGET_S = 5.0
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
