@@ -137,13 +137,15 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
 
     The training loop that follows is run as `advisor run` would run it: loaders, forwards and optimizer steps are
     switched from outside once the loop has begun. A setting that cannot be applied, or that fails in the first updates,
-    stays as the script has it, and that is said on stderr. `config` may be the path of a file.
+    stays as the script has it; that is said on stderr, and kept in the user's state folder (`settings-given-up.jsonl`).
+    `config` may be the path of a file.
 
     In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it only warns: what those apply is
     what counts. The same settings twice are applied once. Raises UsageError for others in the same process, and for a
     file that `advisor.load` refuses.
     """
     global _applied
+    from . import store
     from .agent import launch
     from .agent.refused import Refused
 
@@ -155,7 +157,7 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     if _applied == settings:
         return
     try:
-        launch.install(settings)
+        launch.install(settings, log=str(store.given_up_path()))
     except Refused as error:
         raise UsageError(f"{error}: start a new process for others") from error
     _applied = settings

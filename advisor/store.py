@@ -27,6 +27,7 @@ from .types import PROFILE_VERSION, TUNE_VERSION, Profile, TuneResult
 
 PROFILE_FILE = "profile.json"
 TUNE_FILE = "tune.json"
+GIVEN_UP_FILE = "settings-given-up.jsonl"
 MOST_DOCUMENT_BYTES = 64 * 2**20
 """A profile of 2000 updates is about 0.5 MB, a search of 500 trials 0.3 MB more; this much is neither."""
 MOST_RECORD_FILE_BYTES = 256 * 2**20
@@ -90,6 +91,11 @@ def runs_root(explicit: Path | None = None) -> Path:
     # The XDG specification has relative paths ignored.
     base = Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state"
     return base / "advisor" / "runs"
+
+
+def given_up_path() -> Path:
+    """What real trainings could not use, and why: a file in the user's state folder, one JSON object a line."""
+    return runs_root().parent / GIVEN_UP_FILE
 
 
 def new_run(root: Path, label: str) -> RunFolder:

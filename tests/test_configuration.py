@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from report import sample_tuning
 
 import advisor
-from advisor import configuration
+from advisor import configuration, knobs
 from advisor.configuration import LoadedConfig
 from advisor.emit import hardware_words
 from advisor.errors import SettingsWarning, UsageError
 from advisor.hardware import probe
-from advisor.types import Config
 
 
 def file(tmp_path: Path, settings: dict[str, Any], **entries: Any) -> Path:
@@ -295,6 +295,135 @@ def test_the_facade_is_light() -> None:
     assert done.stdout == "False False\n"
 
 
-def test_settings_of_a_search_are_those_of_its_configuration() -> None:
-    config = loaded(num_workers=2, precision="bf16")
-    assert config.document.config == Config.of({"num_workers": 2, "precision": "bf16"})
+@pytest.mark.parametrize("name", sorted(sample_tuning.ALL))
+def test_what_any_search_found_is_read_back(tmp_path: Path, name: str) -> None:
+    found = sample_tuning.ALL[name]()
+    path = tmp_path / "advisor.yaml"
+    path.write_text(configuration.as_yaml(found))
+    assert configuration.read_document(path).config == found.recommendation.config
+
+
+def test_how_the_script_trains_stands_in_the_file(tmp_path: Path) -> None:
+    found = sample_tuning.faster()
+    assert found.profile.workload is not None
+    said = LoadedConfig(settings={}, text=configuration.as_yaml(found)).document.found["training"]
+    assert (said["device"], said["batch_size"]) == (found.profile.workload.device, said["samples_per_update"])
+
+
+def test_every_knob_says_in_plain_words_what_changes() -> None:
+    silent = [knob.id for knob in knobs.all_knobs() if not knob.changes]
+    assert silent == []
+
+
+# --- advisor.apply, in processes of their own -------------------------------------------------------------------------
+
+TRAIN = """
+import sys
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+APPLY
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 32
+    def __getitem__(self, index):
+        info = get_worker_info()
+        return torch.full((8,), float(index)) / 32, index % 4, -1 if info is None else info.id
+
+def main():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    loader = DataLoader(Numbers(), batch_size=4, shuffle=True)
+    for epoch in range(2):
+        for batch, target, worker in loader:
+            scores = model(batch)
+            loss = torch.nn.functional.cross_entropy(scores, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            print(epoch, len(target), scores.dtype, loss.item(), sorted(set(worker.tolist())))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def train(folder: Path, line: str, *launcher: str, text: str = TRAIN) -> Any:
+    import subprocess
+
+    (folder / "train.py").write_text(text.replace("APPLY", line))
+    argv = [sys.executable, *launcher, "train.py"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+IN_ONE_LINE = "import advisor; advisor.apply('advisor.yaml')"
+
+
+def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
+    file(tmp_path, {"precision": "bf16", "num_workers": 2})
+    run = train(tmp_path, "", "-m", "advisor", "run", "--config", "advisor.yaml")
+    applied = train(tmp_path, IN_ONE_LINE)
+    assert (applied.stdout, applied.stderr) == (run.stdout, "")
+    assert "bfloat16" in applied.stdout
+    assert "[0]" in applied.stdout
+
+
+def test_one_line_without_settings_is_the_script_as_written(tmp_path: Path) -> None:
+    file(tmp_path, {})
+    assert train(tmp_path, IN_ONE_LINE).stdout == train(tmp_path, "").stdout
+
+
+def test_the_same_settings_twice_are_applied_once(tmp_path: Path) -> None:
+    file(tmp_path, {"precision": "bf16"})
+    twice = train(tmp_path, f"{IN_ONE_LINE}; advisor.apply('advisor.yaml')")
+    assert (twice.returncode, twice.stderr) == (0, "")
+
+
+def test_other_settings_in_the_same_process_are_refused(tmp_path: Path) -> None:
+    file(tmp_path, {"precision": "bf16"})
+    other = "from advisor.api import LoadedConfig; advisor.apply(LoadedConfig(settings={'num_workers': 1}))"
+    done = train(tmp_path, f"{IN_ONE_LINE}; {other}")
+    assert done.returncode == 1
+    assert "UsageError: settings were applied in this process already" in done.stderr
+
+
+def test_under_advisor_run_the_settings_of_the_run_count(tmp_path: Path) -> None:
+    file(tmp_path, {"precision": "bf16"})
+    (tmp_path / "other.yaml").write_text("version: 1\nsettings: {num_workers: 1}\n")
+    done = train(tmp_path, IN_ONE_LINE, "-m", "advisor", "run", "--config", "other.yaml")
+    assert ("bfloat16" in done.stdout, "[0]" in done.stdout) == (False, True)
+    assert done.stderr.count("not applied: advisor runs this script") == 1
+
+
+def test_options_of_the_script_itself_are_told(tmp_path: Path) -> None:
+    config = advisor.load(file(tmp_path, {}, arguments={"--batch-size": 64}))
+    with pytest.warns(SettingsWarning, match="--batch-size: an option of the script itself: give it 64"):
+        config.apply()
+
+
+def test_the_machine_is_looked_at_before_and_after_its_module_was_imported() -> None:
+    import subprocess
+
+    code = (
+        "import advisor\n"
+        "first = advisor.hardware(python='/nonexistent')\n"
+        "import advisor.hardware\n"
+        "second = advisor.hardware(python='/nonexistent')\n"
+        "print(first.cpu == second.cpu, callable(advisor.hardware.probe))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True True\n"
+
+
+def test_what_cannot_be_applied_in_one_line_is_told_and_kept(tmp_path: Path) -> None:
+    import json
+    import os
+
+    file(tmp_path, {"num_workers": 1})
+    holding = "data = Numbers(); data.file = open(__file__); loader = DataLoader(data,"
+    done = train(tmp_path, IN_ONE_LINE, text=TRAIN.replace("loader = DataLoader(Numbers(),", holding))
+    assert done.returncode == 0
+    assert "advisor: num_workers stays as the script has it" in done.stderr
+    kept = Path(os.environ["XDG_STATE_HOME"]) / "advisor" / "settings-given-up.jsonl"
+    assert json.loads(kept.read_text().splitlines()[-1])["setting"] == "num_workers"

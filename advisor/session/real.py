@@ -16,9 +16,6 @@ from ..errors import UsageError
 from ..types import Command, Config
 from .life import BOOTSTRAP
 
-LOG_FILE = "settings-given-up.jsonl"
-"""In the user's state folder: what a real training could not use, and why."""
-
 
 def become(command: Command, config: Config) -> NoReturn:
     """Replace this process by the script's: signals, terminal, exit code and process id are then the script's own."""
@@ -62,7 +59,7 @@ def _argv(command: Command, config: Config) -> list[str]:
         mode="run",
         config=config.as_dict(),
         trackers_offline=False,
-        log=str(store.runs_root().parent / LOG_FILE),
+        log=str(store.given_up_path()),
     )
     descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json")
     with os.fdopen(descriptor, "w") as file:
