@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .checkpointing import Checkpointing
 from .clock import StepClock
 from .compiling import Compiling
 from .memory_format import MemoryFormat
@@ -45,6 +46,9 @@ class Bench:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
+        self.checkpointing = Checkpointing(
+            self.roots, self.compiling, lambda why: self.broke("activation_checkpointing", why)
+        )
 
     def broke(self, name: str, why: str) -> None:
         """A setting has failed within an update; it must not raise into the script."""

@@ -59,6 +59,8 @@ class Compiling:
         self._key: tuple[Any, ...] = ()
         self.watch = CompileWatch()
         self.backend: Any = "inductor"
+        self.barred: Callable[[], str | None] = _nothing
+        """Why another setting that stands forbids it; None where none does."""
 
     # --- for the knob -----------------------------------------------------------------------------------------------
 
@@ -71,7 +73,7 @@ class Compiling:
         self.restore()
         if mode not in MODES:
             raise Refused(f"compile={mode!r} is not known: there are {', '.join(MODES)}")
-        why_not = self._why_not()
+        why_not = self.barred() or self._why_not()
         if why_not is not None:
             raise Refused(why_not)
         self._import()
@@ -387,6 +389,10 @@ def _why_closed(module: Any) -> str | None:
         return f"{name} is called in a way of its own"
     if any(compiled_by_script(inner) or type(inner).__name__ == "OptimizedModule" for inner in module.modules()):
         return f"the script compiles {name} itself"
+    return None
+
+
+def _nothing() -> str | None:
     return None
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from . import compiling, modes
+from . import checkpointing, compiling, modes
 from .clock import StepClock
 from .patches import Patches
 from .slots import compiled_by_script
@@ -157,6 +157,7 @@ class FactsCollector:
             "facts": {
                 **_versions(),
                 **compiling.facts(),
+                **checkpointing.facts(modules),
                 "compiled_code": "yes" if modes.compiled_by_script() else "no",
             },
         }

@@ -1,0 +1,62 @@
+"""Activations of the model's blocks are not kept for the backward pass but computed again there.
+
+That costs about a third of the compute and frees most of the memory, so it pays where memory is what limits the batch:
+together with a larger one. Random numbers are drawn as before, running averages are updated once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+
+def _wrong(value: Any) -> str | None:
+    return None if value is True else f"{value!r} is not true, its only value: leave it out for the script as written"
+
+
+def _values(_hardware: Hardware, workload: Workload) -> Values:
+    if workload.facts.get("checkpointing") == "yes":
+        return Values(why_closed="the script checkpoints activations itself")
+    for model in workload.models:
+        if model.compiled:
+            return Values(why_closed=f"{model.class_name} is compiled, which passes over what stands before its blocks")
+        if model.data_parallel:
+            return Values(why_closed=f"{model.class_name} is copied to several devices (nn.DataParallel)")
+    blocks = workload.facts.get("repeated_blocks")
+    if not blocks:
+        return Values(why_closed="no repeated blocks own half of the model's parameters: there is nothing to run again")
+    return Values(values=(True,), why=f"the model has {blocks}")
+
+
+def _tier(_hardware: Hardware, workload: Workload) -> str:
+    """The second run repeats the first bit for bit where the same kernels are chosen for it. Blocks of transformers are
+    called without the cache they would fill, which leaves other strides to their products."""
+    fixed = workload.device == "cpu" or workload.flags.deterministic
+    plain = workload.flags.autocast_dtype is None and "transformers" not in workload.facts
+    return "exact" if fixed and plain else "numerics"
+
+
+def _apply(bench: Any, _value: Any) -> None:
+    bench.checkpointing.set()
+
+
+def _restore(bench: Any) -> None:
+    bench.checkpointing.restore()
+
+
+KNOB = Knob(
+    id="activation_checkpointing",
+    title="activations computed again in the backward pass",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=_wrong,
+    after_first_update=True,
+    changes="Less memory for activations, and about a third more compute; it pays with a larger batch only.",
+)
