@@ -178,6 +178,15 @@ class StepClock:
         self._update.loss = loss
 
     @property
+    def loss(self) -> Any:
+        """Of the present update's last micro-step."""
+        return self._update.loss
+
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self._update.loss = loss
+
+    @property
     def micro_steps(self) -> int:
         """Of the present update so far."""
         return self._update.micro_steps

@@ -10,7 +10,7 @@ from .loader_record import batch_size_of, is_iterable
 from .refused import Refused
 from .samples import first_tensor
 
-SETTINGS = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers", "batch_size")
+SETTINGS = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers", "batch_size", "split")
 
 EXCLUSIVE_CLASSES = (
     ("h5py", "File"),
@@ -54,6 +54,8 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
         refuse_second_reader(loader)
     if settings.get("batch_size", batch_size_of(loader)) != batch_size_of(loader):
         _refuse_batch_size(loader, settings["batch_size"])
+    if "split" in settings:
+        _refuse_split(loader, settings["split"])
 
 
 def refuse_foreign(loader: Any) -> None:
@@ -112,6 +114,15 @@ def _refuse_pinning() -> None:
 
     if not torch.cuda.is_available() and not (hasattr(torch, "accelerator") and torch.accelerator.is_available()):
         raise Refused("pin_memory=True needs an accelerator, and torch sees none")
+
+
+def _refuse_split(loader: Any, size: Any) -> None:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise Refused(f"split={size!r} is no number of samples")
+    if batch_size_of(loader) is None:
+        raise Refused("the dataset makes its batches itself: they cannot be given out in parts")
+    if is_iterable(loader):
+        raise Refused("the dataset is iterable: how many samples its last batch has is not known before it is there")
 
 
 def _refuse_batch_size(loader: Any, size: Any) -> None:

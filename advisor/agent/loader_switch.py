@@ -59,6 +59,8 @@ class Switch:
         """Makes torch's iterator of a loader, with its times on a board of its own."""
         self.wanted: dict[str, Any] = {}
         self.version = 0
+        self.looks = 0
+        """Batches that are given out as a whole before their parts, when it comes to parts."""
         self._idle: tuple[FetchPlan, Any, Any] | None = None
         """Plan, record and inner iterator with persistent workers, between two epochs."""
 
@@ -76,7 +78,7 @@ class Switch:
         """Bring the feed to the settings wanted; True where other workers fetch now. On Refused nothing has changed."""
         plan, size = self.plan(feed.loader), self.wanted.get("batch_size")
         same_fetcher = plan == feed.plan and not (plan is None and feed.own_ended and feed.inner is None)
-        if same_fetcher and size == feed.size:
+        if same_fetcher and size == feed.size and self.wanted.get("split") == feed.split:
             feed.version = self.version
             return False
         if feed.iterable:
@@ -84,6 +86,7 @@ class Switch:
         else:
             self._follow_map(feed, iterator, plan, size, same_fetcher)
         feed.plan, feed.size, feed.version = plan, size, self.version
+        feed.split = self.wanted.get("split")
         feed.first = feed.first or not same_fetcher
         return not same_fetcher
 
@@ -93,6 +96,7 @@ class Switch:
         old_size, old_inner = feed.size, feed.inner
         stream.put_back()
         _regroup(stream, feed, size)
+        stream.split(self.wanted.get("split"), self.looks)
         if same_fetcher:
             refill(feed.fetcher(iterator))
             return
@@ -101,6 +105,7 @@ class Switch:
         except Exception as error:
             stream.put_back()
             _regroup(stream, feed, old_size)
+            stream.split(feed.split)
             refill(feed.fetcher(iterator))
             raise Refused(f"the loader cannot be built with {self.wanted}: {type(error).__name__}: {error}") from error
         if feed.inner is None:
@@ -167,7 +172,12 @@ class Switch:
         own_workers = loader.num_workers > 0 and not feed.own_ended
         if own_workers and inner is None and loader.persistent_workers:
             iterator._reset(loader)
-            _regroup(feed.stream, feed, feed.size)
+            new: Any = feed.stream
+            if feed.size is not None or feed.split is not None:
+                new.put_back()  # torch has given the workers the first batches already
+                _regroup(new, feed, feed.size)
+                new.split(feed.split)
+                refill(iterator)
             return
         feed.own_ended = feed.own_ended or (own_workers and not loader.persistent_workers)
         self._begin_epoch(feed, iterator)
@@ -196,13 +206,13 @@ class Switch:
             self._retire(inner)
         if feed.loader.num_workers and not feed.loader.persistent_workers and not feed.own_ended and not feed.foreign:
             iterator._shutdown_workers()
-        feed.plan = feed.size = None
+        feed.plan = feed.size = feed.split = None
         feed.version = 0
 
     def drop(self, feed: Feed) -> None:
         """The script shuts its iterator down, or begins it anew: what stands in for it goes."""
         inner, feed.inner = feed.inner, None
-        feed.plan = feed.size = None
+        feed.plan = feed.size = feed.split = None
         feed.version = 0
         self._retire(inner)
 
@@ -232,6 +242,7 @@ class Switch:
         feed.stream = iterator._sampler_iter = IndexStream(order, keeps=not feed.iterable)
         iterator._num_yielded = 0
         _regroup(feed.stream, feed, feed.size)
+        feed.stream.split(feed.split)
 
     @staticmethod
     def _retire(inner: Any) -> None:

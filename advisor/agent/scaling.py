@@ -16,6 +16,7 @@ from .backward import Inner, creates_graph, scaled
 from .refused import Refused
 from .schedulers import ScheduleHold
 from .steps import Steps
+from .taken import parameters_of, take_gradients
 
 PLACE = 2
 """Inside what divides an update: that one's gradients are scaled and made true like all others."""
@@ -180,7 +181,7 @@ class Owners:
         self._count = 0
         for optimizer in optimizers:
             mine = []
-            for parameter in _parameters(optimizer):
+            for parameter in parameters_of(optimizer):
                 self._count += 1
                 if id(parameter) not in self._owner:
                     self._owner[id(parameter)] = id(optimizer)
@@ -195,11 +196,11 @@ class Owners:
         known = self._of.get(id(optimizer))
         if known is not None:
             return known, []
-        unseen = [parameter for parameter in _parameters(optimizer) if id(parameter) not in self._owner]
+        unseen = [parameter for parameter in parameters_of(optimizer) if id(parameter) not in self._owner]
         others = [other for ref in self._optimizers if (other := ref()) is not None and other is not optimizer]
         if unseen or len(others) == len(self._optimizers):
             self._collect([*others, optimizer])
-        owners = self._of[id(optimizer)] = sorted({self._owner[id(p)] for p in _parameters(optimizer)})
+        owners = self._of[id(optimizer)] = sorted({self._owner[id(p)] for p in parameters_of(optimizer)})
         return owners, [_dense(p.grad) for p in unseen if p.grad is not None]
 
     def gradients(self) -> list[tuple[int, list[Any]]]:
@@ -222,19 +223,6 @@ class Owners:
             self._ownerless.append(leaf)
             self._owner[id(leaf)] = NOBODY
         return None
-
-
-def take_gradients(optimizer: Any) -> list[tuple[Any, Any]]:
-    """(parameter, gradient) of what the optimizer would step with; without gradients its step does nothing."""
-    taken = [(p, p.grad) for p in _parameters(optimizer) if p.grad is not None]
-    for parameter, _gradient in taken:
-        parameter.grad = None
-    return taken
-
-
-def _parameters(optimizer: Any) -> list[Any]:
-    groups = getattr(optimizer, "param_groups", ())  # a subclass may be half made
-    return [parameter for group in groups for parameter in group["params"]]
 
 
 def _dense(gradient: Any) -> Any:

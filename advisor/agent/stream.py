@@ -11,10 +11,44 @@ from collections.abc import Iterator
 from typing import Any
 
 
+class Part(list):  # type: ignore[type-arg]
+    """Some of the indices of one batch. What delivers them gets a plain list: only the stream knows of parts."""
+
+    __slots__ = ("last", "look", "share")
+
+    def __init__(self, indices: list[Any], share: float, last: bool, look: bool = False) -> None:
+        super().__init__(indices)
+        self.share = share
+        """Of the samples of the batch."""
+        self.last = last
+        """The batch is whole with it."""
+        self.look = look
+        """The whole batch, before its parts, so that both can be compared."""
+
+
+def cut(batch: list[Any], size: int) -> list[Part]:
+    """Parts of at most `size`, as even as can be: no part is much smaller than the others."""
+    count = -(-len(batch) // size)
+    ends = [len(batch) * number // count for number in range(count + 1)]
+    return [Part(batch[begin:end], (end - begin) / len(batch), end == len(batch)) for begin, end in zip(ends, ends[1:])]
+
+
 class IndexStream:
     """Stands where torch keeps `_sampler_iter`. One element is what the sampler gives: a list of indices, mostly."""
 
-    __slots__ = ("_again", "_drop_last", "_loose", "_size", "_source", "_written_size", "drawn", "keeps")
+    __slots__ = (
+        "_again",
+        "_drop_last",
+        "_looks",
+        "_loose",
+        "_parts",
+        "_size",
+        "_source",
+        "_split",
+        "_written_size",
+        "drawn",
+        "keeps",
+    )
 
     def __init__(self, source: Iterator[Any], keeps: bool = True) -> None:
         self._source = source
@@ -22,6 +56,10 @@ class IndexStream:
         """Drawn once, not delivered: these come first."""
         self._loose: deque[Any] = deque()
         """Single indices of broken batches, before `_source` and never while `_again` holds anything."""
+        self._parts: deque[Any] = deque()
+        """Of the batch that is being given out in parts; all other batches come after them."""
+        self._split: int | None = None
+        self._looks = 0
         self._size: int | None = None
         self._written_size: int | None = None
         self._drop_last = False
@@ -34,15 +72,25 @@ class IndexStream:
         return self
 
     def __next__(self) -> Any:
-        if self._size is not None or self._loose:
-            index: Any = self._regrouped()
-        elif self._again:
-            index = self._again.popleft()
-        else:
-            index = next(self._source)
+        index = self._part() if self._split is not None or self._parts else self._whole()
         if self.keeps:
             self.drawn.append(index)
-        return index
+        return index if type(index) is not Part else list(index)
+
+    def _whole(self) -> Any:
+        if self._size is not None or self._loose:
+            return self._regrouped()
+        return self._again.popleft() if self._again else next(self._source)
+
+    def _part(self) -> Any:
+        if not self._parts:
+            batch = list(self._whole())
+            parts = cut(batch, self._split or len(batch))
+            if self._looks and len(parts) > 1:
+                self._looks -= 1
+                parts.insert(0, Part(batch, 1.0, False, look=True))
+            self._parts.extend(parts)
+        return self._parts.popleft()
 
     def delivered(self, position: int = 0) -> Any:
         """The batch drawn `position` places after the oldest one has reached the script; None if none is known."""
@@ -53,13 +101,23 @@ class IndexStream:
         return index
 
     def put_back(self) -> None:
-        """What the present consumer has in flight will be drawn again, in the same order."""
+        """What the present consumer has in flight will be drawn again, in the same order; parts as one batch."""
+        if self._parts or any(type(index) is Part for index in self.drawn):
+            whole = _joined([*self.drawn, *self._parts])
+            self._parts.clear()
+            self.drawn.clear()
+            self.drawn.extend(whole)
         if self._size is not None or self._loose:
             for batch in reversed(self.drawn):
                 self._loose.extendleft(reversed(batch))
         else:
             self._again.extendleft(reversed(self.drawn))
         self.drawn.clear()
+
+    def split(self, size: int | None, looks: int = 0) -> None:
+        """Each batch in parts of at most `size` from now on, the first `looks` batches once as a whole before; None is
+        no parts. What is in flight must have been put back."""
+        self._split, self._looks = size, looks
 
     def regroup(self, size: int | None, written_size: int, drop_last: bool) -> None:
         """Batches of `size` from now on; None goes back to those of the sampler as soon as no broken batch is left.
@@ -84,3 +142,20 @@ class IndexStream:
         if not self._loose or (self._drop_last and len(self._loose) < wanted):
             raise StopIteration
         return [self._loose.popleft() for _ in range(min(wanted, len(self._loose)))]
+
+
+def _joined(indices: list[Any]) -> list[Any]:
+    """Batches again: parts up to each last one together."""
+    batches: list[Any] = []
+    open_batch: list[Any] | None = None
+    for index in indices:
+        if type(index) is not Part:
+            batches.append(index)
+        elif not index.look:
+            if open_batch is None:
+                open_batch = []
+                batches.append(open_batch)
+            open_batch.extend(index)
+            if index.last:
+                open_batch = None
+    return batches

@@ -25,6 +25,9 @@ SETTINGS = [
     {"batch_size": 8},
     {"batch_size": 3},
     {"num_workers": 2, "batch_size": 6},
+    {"split": 2},
+    {"split": 3, "num_workers": 1, "persistent_workers": True},
+    {"split": 3, "batch_size": 8},
     {},
     {"num_workers": 0},
 ]
