@@ -101,7 +101,7 @@ def tune(
 
     if not dry_run:
         tuning.check_target(output, overwrite=force)
-    targets = _targets(emit)
+    targets = _targets(emit, None if dry_run else output.parent, force)
     try:
         with _progress() as progress:
             found = api.tune(
@@ -241,14 +241,16 @@ def _training_allowed(allowed: Sequence[str]) -> bool:
     return bool(allowed)
 
 
-def _targets(text: str | None) -> list[str]:
-    """Known before anything is measured for nothing."""
-    from . import emit
+def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
+    """Known, and free to be written in the folder, before anything is measured for nothing."""
+    from . import configuration, emit
     from .cli_exporting import split
 
     names = split(text) if text is not None else []
     for name in names:
-        emit.get(name)
+        file = emit.get(name).file_name
+        if folder is not None:
+            configuration.check_target(folder / file, overwrite=force)
     return names
 
 

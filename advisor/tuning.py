@@ -41,7 +41,10 @@ class Tuned(TuneResult):
 
     @property
     def config(self) -> LoadedConfig:
-        return LoadedConfig(settings=self.recommendation.config.as_dict(), text=as_yaml(self))
+        """What `advisor.yaml` holds; options that go on the script's own command line are in its text only."""
+        found = self.recommendation
+        own = {name: value for name, value in found.config.settings if name not in found.carried}
+        return LoadedConfig(settings=own, text=as_yaml(self))
 
     def _repr_html_(self) -> str:
         from .report import tune_fragment

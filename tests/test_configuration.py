@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from advisor.configuration import LoadedConfig
 from advisor.emit import hardware_words
 from advisor.errors import SettingsWarning, UsageError
 from advisor.hardware import probe
+from advisor.tuning import Tuned
 
 
 def file(tmp_path: Path, settings: dict[str, Any], **entries: Any) -> Path:
@@ -301,6 +303,14 @@ def test_what_any_search_found_is_read_back(tmp_path: Path, name: str) -> None:
     path = tmp_path / "advisor.yaml"
     path.write_text(configuration.as_yaml(found))
     assert configuration.read_document(path).config == found.recommendation.config
+
+
+def test_the_configuration_of_a_search_leaves_the_scripts_own_options_to_its_text() -> None:
+    found = sample_tuning.faster()
+    carried = replace(found.recommendation, carried={"num_workers": {"--workers": 4}})
+    config = Tuned(**{**vars(found), "recommendation": carried}).config
+    assert config.settings == config.document.config.as_dict() == {"precision": "bf16"}
+    assert config.document.arguments == {"--workers": 4}
 
 
 def test_how_the_script_trains_stands_in_the_file(tmp_path: Path) -> None:

@@ -90,3 +90,13 @@ def test_settings_from_elsewhere_are_told_on_stderr_once_when_they_are_run(confi
     assert done.stdout == "trained\n"
     assert done.stderr.count("found with 512 CPUs") == 1
     assert done.stderr.startswith(f"advisor: {config}: found with 512 CPUs")
+
+
+@pytest.mark.parametrize(("emit", "told"), [("torchrun", "torchrun.sh is there already"), ("keras", "'keras'")])
+def test_a_search_that_could_not_write_its_files_is_not_begun(tmp_path: Path, emit: str, told: str) -> None:
+    (tmp_path / "torchrun.sh").write_text("mine")
+    (tmp_path / "train.py").write_text("open('ran', 'w')\n")
+    argv = [sys.executable, "-m", "advisor", "tune", "--isolation", "none", "--emit", emit, "train.py"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, told in done.stderr) == (2, True)
+    assert not (tmp_path / "ran").exists()

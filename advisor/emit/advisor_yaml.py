@@ -70,6 +70,7 @@ def render(
         *_settings(found, changes),
         "",
         *_arguments(found, changes),
+        *_notes(found),
         *_verdict(found.verdict),
         *_alternatives(found),
         "# Where this was found; on another machine, or after an upgrade, search again.",
@@ -117,6 +118,12 @@ def with_verdict(text: str, verdict: Verdict) -> str:
         begin -= 1
     new = "\n".join(_verdict(verdict)).rstrip("\n")
     return "\n".join([*lines[:begin], new, *lines[end:]]) + "\n"
+
+
+def _notes(found: Recommendation) -> list[str]:
+    """What a person has to know of the settings, or to do with them."""
+    lines = [f"# {line}" for note in found.notes for line in textwrap.wrap(_comment(note), _WIDTH)]
+    return [*lines, ""] if lines else []
 
 
 def _verdict(verdict: Verdict) -> list[str]:

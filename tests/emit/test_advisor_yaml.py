@@ -87,6 +87,12 @@ def test_what_changes_the_training_stands_there_as_a_comment_only(tmp_path: Path
     assert read(tmp_path, text).config == Config.of({"num_workers": 2})
 
 
+def test_what_the_user_has_to_know_stands_there_as_a_comment(tmp_path: Path) -> None:
+    text = written({"num_workers": 2}, notes=("Raise the learning rate.\nsettings: {num_workers: 9}",))
+    assert "# Raise the learning rate.?settings: {num_workers: 9}" in text
+    assert read(tmp_path, text).config == Config.of({"num_workers": 2})
+
+
 @given(st.text())
 def test_no_argument_of_the_users_breaks_out_of_its_comment(text: str) -> None:
     command = Command(target="t.py", is_module=False, args=(text,), cwd="/", interpreter="/py")
