@@ -86,7 +86,7 @@ def _view(profile: Profile) -> View:
         title=words.one_line(profile.command.target),
         verdict=verdict_of(profile),
         little=little_data(profile),
-        created=words.one_line(profile.created).replace("T", " ").replace("Z", " UTC"),
+        created=words.moment(profile.created),
         run_id=words.one_line(profile.run_id),
         command=words.one_line(f"{profile.command.launcher} {profile.command.display}"),
         stderr=stderr[-_STDERR_CHARACTERS:],

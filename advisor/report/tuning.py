@@ -172,7 +172,7 @@ def _circumstances(result: TuneResult) -> RenderableType:
     for what, why in shown:
         grid.add_row("not used", Text(f"{what}: {why}", style="dim"))
     if left:
-        grid.add_row("", Text(f"{left:,} more: the page and --json have all", style="dim"))
+        grid.add_row("", Text(f"{words.plural(left, 'more reason')}: the page and --json have all", style="dim"))
     grid.add_row("hardware", Text(hardware_line(result.profile.hardware)))
     for note in notes(result):
         grid.add_row("note", Text(words.one_line(note), style="yellow"))

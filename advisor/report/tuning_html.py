@@ -72,7 +72,7 @@ def _view(result: TuneResult) -> View:
     told = quality(result)
     return View(
         title=words.one_line(profile.command.target),
-        created=words.one_line(profile.created).replace("T", " ").replace("Z", " UTC"),
+        created=words.moment(profile.created),
         run_id=words.one_line(profile.run_id),
         command=words.one_line(f"{profile.command.launcher} {profile.command.display}"),
         verdict=verdict_of_tune(result),

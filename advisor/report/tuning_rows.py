@@ -241,11 +241,18 @@ def quality(result: TuneResult) -> str:
 
 
 def closed(result: TuneResult, most: int | None) -> tuple[tuple[tuple[str, str], ...], int]:
-    """What was not used and why, and how many are left out; trials that failed stand among the trials."""
+    """What was not used, with the reason that it shares, and how many reasons are left out.
+
+    Trials that failed stand among the trials.
+    """
     tried = {", ".join(f"{name}={value}" for name, value in trial.config.settings) for trial in result.trials}
-    skipped = [one for one in result.recommendation.skipped if one.what not in tried]
-    shown = skipped if most is None else skipped[:most]
-    return tuple((words.one_line(one.what), words.one_line(one.why)) for one in shown), len(skipped) - len(shown)
+    by_reason: dict[str, list[str]] = {}
+    for one in result.recommendation.skipped:
+        if one.what not in tried:
+            by_reason.setdefault(words.one_line(one.why), []).append(words.one_line(one.what))
+    reasons = [(", ".join(names), why) for why, names in by_reason.items()]
+    shown = reasons if most is None else reasons[:most]
+    return tuple(shown), len(reasons) - len(shown)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u
 
 _FINE, _COARSE = 1.95, 100
 """Ratios below the one are told with two decimals, above the other with none."""
+_WIDE = 10
+"""An interval that ends above it has no use for a second decimal there."""
 
 PHASE_NAMES = {
     "data_wait": "waiting for data",
@@ -46,6 +48,11 @@ def plain(text: str) -> str:
 
 def one_line(text: str) -> str:
     return " ".join(plain(text).split())
+
+
+def moment(created: str) -> str:
+    """2026-11-22 06:35:19 UTC."""
+    return one_line(created).replace("T", " ").replace("Z", " UTC").replace("+00:00", " UTC")
 
 
 def phase_name(name: str) -> str:
@@ -130,7 +137,7 @@ def times(ratio: float | None) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """2.2–2.6; 1.94–2.05, where two decimals are what matters at one of its ends."""
-    if low is not None and high is not None and 0 < low < _FINE and low <= high < _COARSE:
+    if low is not None and high is not None and 0 < low < _FINE and low <= high < _WIDE:
         return f"{low:.2f}–{high:.2f}"
     return f"{times(low)[:-1] or NOTHING}–{times(high)[:-1] or NOTHING}"
 

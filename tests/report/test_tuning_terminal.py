@@ -232,13 +232,22 @@ def test_a_search_of_failures_shows_them_instead() -> None:
     assert len([line for line in rows if "prefetch_factor" in line]) == 11
 
 
-def test_why_knobs_are_closed_is_short() -> None:
+def skipping(*skipped: Skipped) -> str:
     base = sample_tuning.no_gain()
-    many = tuple(replace(sample_tuning.SKIPPED[0], what=f"knob_{number}") for number in range(20))
-    text = words_of(replace(base, recommendation=replace(base.recommendation, skipped=many)))
-    assert "not used knob_7: there is no accelerator to copy to" in text
+    return words_of(replace(base, recommendation=replace(base.recommendation, skipped=skipped)))
+
+
+def test_why_knobs_are_closed_is_short() -> None:
+    text = skipping(*(Skipped(what=f"knob_{number}", why=f"reason {number}") for number in range(20)))
+    assert "not used knob_7: reason 7" in text
     assert "knob_8" not in text
-    assert "12 more" in text
+    assert "12 more reasons" in text
+
+
+def test_knobs_that_are_closed_for_one_reason_share_a_line() -> None:
+    why = "no finding points to it"
+    text = skipping(Skipped(what="a", why=why), Skipped(what="b", why="other"), Skipped(what="c", why=why))
+    assert f"not used a, c: {why} not used b: other" in text
 
 
 def test_where_files_were_written_and_how_to_see_the_page() -> None:

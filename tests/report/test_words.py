@@ -62,6 +62,27 @@ def test_times(ratio: float, said: str) -> None:
     assert words.times(ratio) == said
 
 
+@pytest.mark.parametrize("created", ["2026-11-22T06:35:19Z", "2026-11-22T06:35:19+00:00"])
+def test_moment(created: str) -> None:
+    assert words.moment(created) == "2026-11-22 06:35:19 UTC"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (2.2, 2.64, "2.2–2.6"),
+        (1.9, 2.1, "1.90–2.10"),
+        (0.98, 1.04, "0.98–1.04"),
+        (1.5, 24.13, "1.50–24.1"),
+        (math.nan, 2.0, "––2.0"),
+        (None, None, "–––"),
+        (2.0, 10**400, "2.0––"),
+    ],
+)
+def test_interval(low: float | None, high: float | None, said: str) -> None:
+    assert words.interval(low, high) == said
+
+
 @pytest.mark.parametrize(("value", "said"), [(2.35e11, "235 GFLOP/s"), (6.7e13, "67.0 TFLOP/s"), (12.0, "12.0 FLOP/s")])
 def test_rate(value: float, said: str) -> None:
     assert words.rate(value, "FLOP/s") == said
