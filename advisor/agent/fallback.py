@@ -13,7 +13,6 @@ from typing import Any, Callable
 from .bench import Bench
 from .clock import OPTIMIZER
 from .roots import Root
-from .steps import Steps
 
 OF_THE_LOADER = (
     "num_workers",

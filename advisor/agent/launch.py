@@ -10,11 +10,11 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
-import os
 import sys
 import traceback
 import weakref
-from typing import Any, Callable, Mapping
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from .. import wire
 from . import dynamo, imports
@@ -102,7 +102,7 @@ class Launch:
                 "overflown"
             )
 
-    def crashed(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    def crashed(self, kind: type[BaseException], error: BaseException, _trace: Any) -> None:
         """Python shows the traceback, as ever; here only what may have to do with it is said."""
         settings = self._bench.settings if self._torch_seen else {}
         if not settings or self._settled or not isinstance(error, Exception):
@@ -111,7 +111,7 @@ class Launch:
         self._log.tell(
             "settings",
             f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} came into "
-            "use, at a point where it could not go on without. If it runs by itself, take them out of the configuration",
+            "use, at a point where it could not go on without. If it runs alone, take them out of the configuration",
         )
 
     # --- set-up -------------------------------------------------------------------------------------------------------
@@ -232,15 +232,12 @@ class Launch:
     def _after_update(self, update: Update) -> None:
         if self._settled or self._settling:
             return
-        self._bench.micro_steps = update.micro_steps
+        self._bench.saw_update(update.micro_steps)
         self._guarded(self._watched_update)
 
     def _watched_update(self) -> None:
         self._fall_back.heal()
         self._fall_back.update_ended()
-        if self._bench.late_refusal is not None:
-            why, self._bench.late_refusal = self._bench.late_refusal, None
-            self._give_up_all(tuple(self._bench.settings), why)
         if self._loaders.late_refusal:
             self._give_up_all(OF_THE_LOADER, self._loaders.late_refusal)
         if self._wanted:
@@ -272,7 +269,7 @@ class Launch:
         self._apply([name for name in self._wanted if not knobs.get(name).after_first_update])
 
     def _apply_rest(self) -> None:
-        """What has waited for the first update; what waits for a call of the model goes on waiting, but not for ever."""
+        """What has waited for the first update; what waits for a call of the model goes on waiting for a while."""
         from .. import knobs
 
         waiting = [name for name in self._wanted if "forward" in knobs.get(name).set_on]

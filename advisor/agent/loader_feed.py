@@ -17,6 +17,7 @@ class Feed:
     __slots__ = (
         "board",
         "ended",
+        "failed",
         "first",
         "foreign",
         "inner",
@@ -26,6 +27,7 @@ class Feed:
         "plan",
         "record",
         "size",
+        "split",
         "stream",
         "version",
     )
@@ -44,6 +46,10 @@ class Feed:
         """The settings that `inner` was built for; None is as written."""
         self.size: int | None = None
         """Micro batch asked for; None is as written."""
+        self.split: int | None = None
+        """Samples of a part, where batches are given out in parts."""
+        self.failed: list[Any] = []
+        """Indices of the batch that raised last."""
         self.version = 0
         """Of the switch that this feed has followed."""
         self.first = True
@@ -70,12 +76,23 @@ class Feed:
         except StopIteration:
             raise
         except Exception:
-            _forget_failed(stream, fetcher)
+            self.failed = _forget_failed(stream, fetcher)
             raise
         if tasks is None:
             return batch, stream.delivered()
         gone = next((place for place, task in enumerate(tasks) if task not in fetcher._task_info), 0)
         return batch, stream.delivered(gone)
+
+    def remember_failed(self) -> None:
+        """The batch that raised was not delivered after all: whoever fetches next begins with it."""
+        if self.stream is not None:
+            self.stream.drawn.extendleft(reversed(self.failed))
+
+    def forget_failed(self) -> None:
+        """It counts as delivered, as it does for torch."""
+        if self.stream is not None:
+            for _ in self.failed:
+                self.stream.delivered()
 
     def _next_of_iterable(self, fetcher: Any, fetch: Callable[[Any], Any]) -> Any:
         duplicates = self.record.duplicates
@@ -103,8 +120,10 @@ def workers_of_tasks(fetcher: Any) -> dict[int, int]:
     return {task: info[0] for task, info in fetcher._task_info.items()}
 
 
-def _forget_failed(stream: IndexStream, fetcher: Any) -> None:
+def _forget_failed(stream: IndexStream, fetcher: Any) -> list[Any]:
     """A batch that raised counts as delivered, as it does for torch: the script may catch it and go on."""
     outstanding = fetcher._send_idx - fetcher._rcvd_idx if fetcher._num_workers else 0
+    forgotten = []
     while len(stream.drawn) > max(0, outstanding):
-        stream.delivered()
+        forgotten.append(stream.delivered())
+    return forgotten
