@@ -1,0 +1,329 @@
+"""Verify: which processes are run in which order, what comes of those that fail, and the command itself."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor import wire
+from advisor.emit import advisor_yaml
+from advisor.errors import NothingMeasuredError, ScriptError, Terminated
+from advisor.hardware import probe
+from advisor.session import Limits
+from advisor.session.isolation import choose
+from advisor.session.life import LifeRecord
+from advisor.session.race import Contender, Process, Race
+from advisor.types import Command, Config, Verification
+from advisor.types.comparison import VersionRun
+from advisor.verifying import Finalist, contender_of, verify_configs, winner
+
+COMMAND_S = 240
+COMMAND = Command(target="train.py", is_module=False, args=("--epochs", "2"), cwd=".", interpreter=sys.executable)
+Losses = Callable[[int, int], float | None]
+TRAINING = """
+import time, torch
+from torch.utils.data import DataLoader, Dataset
+
+class Slow(Dataset):
+    def __len__(self): return 100_000
+    def __getitem__(self, number):
+        time.sleep(0.002)
+        x = torch.randn(10, generator=torch.Generator().manual_seed(number))
+        return x, x.sum(0, keepdim=True)
+
+torch.manual_seed(0)
+model = torch.nn.Linear(10, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+for x, y in DataLoader(Slow(), batch_size=8, shuffle=True):
+    optimizer.zero_grad(); (model(x) - y).square().mean().backward(); optimizer.step()
+"""
+SETTINGS = """# mine
+version: 1
+settings:
+  num_workers: 2  # as many as there are CPUs
+"""
+
+
+def finalist(tier: str = "exact", **settings: Any) -> Finalist:
+    return Finalist(config=Config.of(settings), tier=tier)
+
+
+CHEAP, FAST, HUGE = finalist(threads=1), finalist(threads=2), finalist("training", global_batch=64)
+
+
+class Machine:
+    """Stands for the processes: each contender has its speed, or what is raised in its place."""
+
+    def __init__(self, speeds: Mapping[str, float | Exception], *, noise: float = 0.005, process_s: float = 1.0):
+        self.speeds = speeds
+        self.process_s = process_s
+        self.noise = noise
+        self.order: list[tuple[str, int | None]] = []
+        self.losses: dict[str, Losses] = {}
+
+    def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
+        self.order.append((contender.name, seed))
+        speed = self.speeds[contender.name]
+        if isinstance(speed, BaseException):
+            raise speed
+        assert seed is not None
+        level = random.Random(f"{contender.name} {seed}").gauss(1.0, self.noise)
+        batch = contender.samples_per_update or 8
+        count = 400 // batch
+        losses = self.losses.get(contender.name, lambda seed, update: 1.0 + seed / 10 - update / 100)
+        window = wire.WindowDone(
+            rank=0,
+            id="measured",
+            start_s=0.0,
+            wall_s=[batch / 8 / 100 * level / speed] * count,
+            phases_s={},
+            off_step_s={},
+            micro_steps=[1] * count,
+            samples=[batch] * count,
+            samples_from="indices",
+            losses=[losses(seed, update) for update in range(count)],
+            dropped_updates=10,
+            rss_bytes=[1000],
+            extra={"nan_losses": sum(losses(seed, update) is None for update in range(count))},
+        )
+        run = VersionRun(side=contender.side, updates=count, seconds=sum(window.wall_s), samples=batch * count)
+        life = LifeRecord(number=0, started="", elapsed_s=self.process_s)
+        return Process(run=run, window=window, life=life)
+
+
+@pytest.fixture
+def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Verification]:
+    def run(machine: Machine, *finalists: Finalist, **options: Any) -> Verification:
+        monkeypatch.setattr(Race, "measure", lambda _race, contender, **seed: machine.measure(contender, **seed))
+        found: dict[str, Any] = {"budget_s": 1e9, **options}
+        return verify_configs(
+            COMMAND,
+            finalists,
+            hardware=probe(folder=tmp_path),
+            run_folder=tmp_path,
+            tier=choose("none", project=tmp_path, scratch=tmp_path),
+            limits=Limits(),
+            **found,
+        )
+
+    return run
+
+
+WRITTEN, ONE, TWO = "the script as written", "threads=1", "threads=2"
+Verified = Callable[..., Verification]
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+def test_processes_are_run_in_turns_and_in_reversed_order_every_other_round(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, ONE: 2.0, TWO: 3.0})
+    verified(machine, FAST, CHEAP)
+    assert [name for name, _seed in machine.order[:6]] == [WRITTEN, TWO, ONE, ONE, TWO, WRITTEN]
+
+
+def test_both_sides_of_a_round_have_its_seed(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, TWO: 3.0})
+    verified(machine, FAST)
+    assert [seed for _name, seed in machine.order] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_decided_finalist_is_run_no_more_while_another_is_open(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, ONE: 1.03, TWO: 3.0}, noise=0.03)
+    verified(machine, FAST, CHEAP, rounds=5)
+    assert [name for name, _seed in machine.order].count(TWO) == 3
+    assert [name for name, _seed in machine.order].count(ONE) == 5
+
+
+def test_open_quality_takes_more_rounds_than_the_speed_needs(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, TWO: 3.0})
+    machine.losses[WRITTEN] = lambda seed, _update: 1.0 + (0.02 if seed % 2 else -0.02)
+    machine.losses[TWO] = lambda seed, _update: 1.0 + (0.3, -0.1, 0.2, 0.1)[seed % 4]
+    found = verified(machine, replace(FAST, tier="resampled"))
+    assert found.configs[0].verdict.rounds > 3
+
+
+def test_a_finalist_that_fails_is_out_and_the_others_go_on(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, ONE: 2.0, TWO: ScriptError("threads=2 failed: out of memory", kind="oom")})
+    broken, other = verified(machine, FAST, CHEAP).configs
+    assert (broken.verdict.status, broken.verdict.quality, broken.outcome.kind) == ("unverified", "failed", "oom")
+    assert "out of memory" in broken.verdict.quality_evidence
+    assert other.verdict.status == "faster"
+
+
+def test_a_script_that_fails_as_written_is_an_error(verified: Verified) -> None:
+    with pytest.raises(ScriptError, match="as written failed"):
+        verified(Machine({WRITTEN: ScriptError("the script as written failed"), TWO: 1.0}), FAST)
+
+
+def test_too_few_updates_with_settings_are_a_failure_of_theirs(verified: Verified) -> None:
+    (only,) = verified(Machine({WRITTEN: 1.0, TWO: NothingMeasuredError("ended after 4 updates")}), FAST).configs
+    assert (only.outcome.kind, only.outcome.message) == ("crash", "ended after 4 updates")
+
+
+def test_who_stands_last_is_left_out_where_time_is_short(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, ONE: 2.0, TWO: 3.0}, process_s=10.0)
+    first, last = verified(machine, FAST, CHEAP, budget_s=70.0).configs
+    assert (first.verdict.status, last.verdict.status) == ("faster", "unverified")
+    assert (last.outcome.kind, last.verdict.quality) == ("stopped", "not checked")
+
+
+def test_the_budget_ends_the_rounds_and_is_told(verified: Verified) -> None:
+    ticks = itertools.count(step=10)
+    machine = Machine({WRITTEN: 1.0, TWO: 1.03}, noise=0.1)
+    found = verified(machine, FAST, budget_s=60.0, clock=lambda: float(next(ticks)))
+    assert found.configs[0].verdict.rounds < 10
+    assert any("the time was up" in note for note in found.notes)
+
+
+def test_an_interruption_keeps_what_was_measured(verified: Verified) -> None:
+    machine, calls = Machine({WRITTEN: 1.0, TWO: 3.0}), itertools.count(1)
+    measure = machine.measure
+
+    def interrupted(contender: Contender, *, seed: int | None = None) -> Process:
+        if next(calls) == 6:
+            raise Terminated
+        return measure(contender, seed=seed)
+
+    machine.measure = interrupted  # type: ignore[method-assign]
+    found = verified(machine, FAST)
+    assert isinstance(found.interrupted, Terminated)
+    assert found.configs[0].verdict.rounds == 2
+
+
+def test_a_larger_batch_is_compared_by_samples(verified: Verified) -> None:
+    found = verified(Machine({WRITTEN: 1.0, "global_batch=64": 2.0}), HUGE).configs[0]
+    assert found.verdict.speedup == pytest.approx(2.0, rel=0.02)
+    assert found.verdict.quality == "not checked"
+
+
+def test_samples_a_second_and_memory_are_those_of_all_processes(verified: Verified) -> None:
+    found = verified(Machine({WRITTEN: 1.0, TWO: 2.0}), FAST)
+    assert found.baseline.samples_per_s == pytest.approx(800, rel=0.02)
+    assert found.configs[0].outcome.samples_per_s == pytest.approx(1600, rel=0.02)
+    assert found.configs[0].outcome.peak_bytes == 1000
+
+
+def test_settings_are_set_by_the_agent_but_for_those_that_go_on_the_command_line(tmp_path: Path) -> None:
+    carried = Finalist(
+        config=Config.of({"global_batch": 64, "threads": 2}),
+        arguments={"--batch-size": 64},
+        carried=frozenset({"global_batch"}),
+    )
+    found = contender_of(carried, COMMAND, choose("none", project=tmp_path, scratch=tmp_path))
+    assert found.config == Config.of({"threads": 2})
+    assert found.command.args == ("--epochs", "2", "--batch-size=64")
+    assert found.samples_per_update == 64
+
+
+# --- what comes out -------------------------------------------------------------------------------------------------
+
+
+def comes_out(verified: Verified, speeds: Mapping[str, float | Exception], *finalists: Finalist) -> Config | None:
+    found = winner(verified(Machine({WRITTEN: 1.0, **speeds}), *finalists))
+    return found.config if found is not None else None
+
+
+def test_the_best_comes_out(verified: Verified) -> None:
+    assert comes_out(verified, {TWO: 3.0, ONE: 2.0}, FAST, CHEAP) == FAST.config
+
+
+def test_the_cheapest_comes_out_where_it_is_as_fast(verified: Verified) -> None:
+    assert comes_out(verified, {TWO: 2.0, ONE: 1.99}, FAST, CHEAP) == CHEAP.config
+
+
+def test_another_finalist_comes_out_where_the_best_fails(verified: Verified) -> None:
+    assert comes_out(verified, {TWO: ScriptError("no"), ONE: 2.0}, FAST, CHEAP) == CHEAP.config
+
+
+def test_nothing_comes_out_where_nothing_is_faster(verified: Verified) -> None:
+    assert comes_out(verified, {TWO: 1.0, ONE: 0.5}, FAST, CHEAP) is None
+
+
+def test_what_changes_the_training_does_not_come_out(verified: Verified) -> None:
+    assert comes_out(verified, {"global_batch=64": 3.0}, HUGE) is None
+
+
+def test_what_loses_its_loss_is_never_fast(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, TWO: 3.0})
+    machine.losses[TWO] = lambda _seed, update: None if update > 20 else 1.0
+    found = verified(machine, FAST)
+    assert (found.configs[0].verdict.status, found.configs[0].verdict.quality) == ("faster", "failed")
+    assert winner(found) is None
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "advisor", "verify", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAINING)
+    (folder / "advisor.yaml").write_text(SETTINGS)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "none.yaml"], "there is no configuration none.yaml"),
+        (["--config", "empty.yaml"], "nothing to verify"),
+        (["--config", "unknown.yaml"], "no knob is called 'warp'"),
+        (["--config", "advisor.yaml", "--rounds", "1"], "at least 2"),
+        (["--config", "advisor.yaml", "--budget", "soon"], "is no time"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(project: Path, words: list[str], said: str) -> None:
+    (project / "empty.yaml").write_text("version: 1\nsettings: {}\n")
+    (project / "unknown.yaml").write_text("version: 1\nsettings: {warp: 9}\n")
+    done = advisor(*words, "--runs", project.parent / "runs", "train.py", cwd=project)
+    assert (done.returncode, done.stderr.count("\n"), said in done.stderr) == (2, 1, True), done.stderr
+
+
+@pytest.mark.slow
+def test_settings_are_run_against_the_script_as_written_and_the_verdict_is_kept(project: Path, tmp_path: Path) -> None:
+    done = advisor(
+        *("--config", "advisor.yaml", "--runs", tmp_path / "runs", "--rounds", "2", "--update", "--json"),
+        "train.py",
+        cwd=project,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdict"]["speedup"] > 1.2
+    assert found["verdict"]["rounds"] == 2
+    assert (found["verdict"]["quality"], found["config"]) == ("passed", {"num_workers": 2})
+    assert found["files"] == ["advisor.yaml"]
+    written = (project / "advisor.yaml").read_text()
+    assert written.startswith(SETTINGS)
+    assert advisor_yaml.parse(written, project).verdict["status"] == found["verdict"]["status"]
+    assert sorted(path.name for path in project.iterdir()) == ["advisor.yaml", "train.py"]
+
+
+@pytest.mark.slow
+def test_settings_that_break_the_script_end_with_exit_code_6(project: Path, tmp_path: Path) -> None:
+    (project / "train.py").write_text(
+        TRAINING.replace("time.sleep(0.002)", "assert torch.utils.data.get_worker_info() is None, 'no workers, please'")
+    )
+    done = advisor("--config", "advisor.yaml", "--runs", tmp_path / "runs", "train.py", cwd=project)
+    assert done.returncode == 6, done.stderr
+    assert "Not verified" in done.stdout
+    assert "no workers" in done.stdout
