@@ -5,7 +5,10 @@ Importing the package is light: neither torch nor Optuna is loaded before a func
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import apply, load, profile, tune, verify
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "apply", "hardware", "load", "profile", "tune", "verify"]

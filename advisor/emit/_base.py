@@ -44,6 +44,8 @@ class Emitter:
     usage: str
     """How the file is used; `{command}` stands for the training command."""
     emit: Callable[[Draft], str]
+    starts_script: bool = False
+    """The file, or its use, holds the training command, and with it the script's own options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,9 @@ class Draft:
         """The file, with everything that was not expressed."""
         for name, value in self._open.items():
             self._left.append(Skipped(what=f"{name}={value}", why=f"not known to {self.emitter.id}.py"))
+        if not self.emitter.starts_script:
+            for flag, value in self.document.arguments.items():
+                self.need(f"{flag}={value}", "an option of the script itself, for its command line")
         return Artifact(
             target=self.emitter.id,
             file_name=self.emitter.file_name,

@@ -66,4 +66,5 @@ EMITTER = Emitter(
     file_name="accelerate.yaml",
     usage="accelerate launch --config_file accelerate.yaml {command}",
     emit=_emit,
+    starts_script=True,
 )

@@ -36,4 +36,5 @@ EMITTER = Emitter(
     file_name="torchrun.sh",
     usage="sh torchrun.sh",
     emit=_emit,
+    starts_script=True,
 )

@@ -204,6 +204,15 @@ def test_the_scripts_own_options_stand_on_its_command_line() -> None:
     assert understood.training_script_args == ["--batch-size", "64", "lr=0.5"]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_scripts_own_options_are_in_the_command_or_told(target: str) -> None:
+    with_options = Document(config=Config(), arguments={"--batch-size": 64}, found={"command": "train.py"})
+    artifact = emit.artifacts(with_options, [target])[0]
+    in_command = "train.py --batch-size 64" in artifact.usage or "train.py --batch-size 64" in artifact.content
+    assert ("--batch-size" in names(artifact.to_fill)) is (target not in ("accelerate", "torchrun"))
+    assert in_command or "--batch-size" in names(artifact.to_fill)
+
+
 @pytest.mark.parametrize("command", ["train.py '$(touch owned)'", "train.py; touch owned", "'a\ntouch owned'"])
 def test_nothing_of_a_command_is_run_by_the_shell(tmp_path: Path, command: str) -> None:
     script = tmp_path / "torchrun"
