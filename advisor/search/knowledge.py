@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..progress import SILENT, Progress
 from ..session.session import AS_WRITTEN, SessionResult, Setup
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
-from . import memory_model, scoring
+from . import by_knob, memory_model, scoring
 from .goals import Goal
 from .log import TrialLog
 from .memory_model import MemoryModel
@@ -255,9 +255,10 @@ class Knowledge:
         return [name for name in names if name in self._result.outcomes]
 
     def read_finals(self) -> None:
+        """What the fresh windows say, as far as they came; each finalist once."""
         for place, config in enumerate(self.finalists()):
             ratio = self.ratio(config, self.final_ids(place))
-            if ratio is not None:
+            if ratio is not None and config not in self.finals:
                 self.finals[config] = ratio
                 self._log.add_final(config, ratio)
 
@@ -274,6 +275,15 @@ class Knowledge:
             elif trial.ratio is not None and trial.score is not None:
                 found[config] = Standing(ratio=trial.ratio, score=trial.score, fresh=False)
         return dict(sorted(found.items(), key=lambda entry: -entry[1].score))
+
+    def winner(self) -> Config:
+        """The best that keeps the training as it is; empty where nothing does better than the script as written."""
+        kept = [config for config in self.standings() if self.space.tier(config) in KEEPS_TRAINING]
+        return kept[0] if kept else Config()
+
+    def by_knob(self, config: Config) -> Mapping[str, Ratio]:
+        """Knob → what this configuration gains by it; empty where that was not measured."""
+        return by_knob.ratios(self._result, config, epoch_samples=self._epoch_samples)
 
     def importances(self) -> Mapping[str, float]:
         """Knob → its share of the spread between the trials."""

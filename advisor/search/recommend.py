@@ -44,6 +44,7 @@ def recommend(
         config=config,
         verdict=_verdict(config, found, settings.floor),
         findings=findings,
+        by_knob=known.by_knob(config) if config == known.winner() else {},
         skipped=(*known.closed, *_failed(known)),
         alternatives=alternatives,
         notes=(*notes, *_notes(found, known.goal)),

@@ -11,6 +11,7 @@ from ..progress import SILENT, Progress
 from ..session.probe import Pace, profile_plan
 from ..session.session import AS_WRITTEN, InLife, Planner, SessionResult
 from ..types import Command, Config, Trial, Workload
+from . import by_knob
 from .arguments import command_line
 from .goals import Goal
 from .knowledge import Knowledge, Seen, told
@@ -112,6 +113,7 @@ class Study:
         while (proposal := self._next(pace)) is not None:
             yield from self._try(proposal, pace)
         yield from self._final_windows(pace)
+        yield from self._windows_by_knob(pace)
 
     def conclude(self) -> None:
         """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
@@ -171,8 +173,15 @@ class Study:
         return None
 
     def _spare_s(self, pace: Pace) -> float:
-        """Time beside what the finals will take."""
-        return self._left_s() - 2 * pace.cost_s * self._settings.final_rounds * len(self.known.finalists())
+        """Time beside what the finals will take, and splitting the gain by knob."""
+        finalists = self.known.finalists()
+        finals_s = 2 * pace.cost_s * self._settings.final_rounds * len(finalists)
+        return self._left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
+
+    @staticmethod
+    def _by_knob_s(config: Config, pace: Pace) -> float:
+        """One round of it."""
+        return (2 * len(config.settings) + 1) * pace.cost_s if len(config.settings) > 1 else 0.0
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
         """A life of its own costs two starts: its own, and that of the life as written after it."""
@@ -221,10 +230,18 @@ class Study:
             yield InLife(windows=[window(name, config, fresh)], setup=setup)
             yield InLife(windows=[base(name, fresh)])
 
+    def _windows_by_knob(self, pace: Pace) -> Planner:
+        """What each setting of the winner gives."""
+        self.known.read_finals()
+        winner = self.known.winner()
+        if len(winner.settings) > 1:
+            self._progress.stage(f"taking the settings of {told(winner)} away, one at a time")
+            yield from by_knob.windows(winner, pace, left_s=self._left_s, setup=self.known.setup(winner))
+
     def _needs_more(self, place: int, config: Config, pace: Pace) -> bool:
         """Whether more rounds may show that a finalist gains, or that it does not, and there is time for one."""
         ratio = self.known.ratio(config, self.known.final_ids(place))
-        if ratio is None or self._left_s() < 2 * pace.cost_s:
+        if ratio is None or self._left_s() < 2 * pace.cost_s + self._by_knob_s(config, pace):
             return False
         floor = 1 + self._settings.floor
         return ratio.low <= 1.0 and ratio.high >= floor
