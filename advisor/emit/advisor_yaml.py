@@ -112,8 +112,11 @@ def with_verdict(text: str, verdict: Verdict) -> str:
     lines = text.splitlines()
     begin = next((place for place, line in enumerate(lines) if _OF_VERDICT.match(line)), len(lines))
     end = min(begin + 1, len(lines))
-    while end < len(lines) and lines[end].startswith((" ", "\t", "- ")):
-        end += 1
+    for place in range(end, len(lines)):
+        if lines[place].startswith((" ", "\t")):
+            end = place + 1
+        elif lines[place].strip():
+            break
     while begin and lines[begin - 1].startswith((_IN_WINDOWS, _IN_PROCESSES, _QUALITY)):
         begin -= 1
     new = "\n".join(_verdict(verdict)).rstrip("\n")
