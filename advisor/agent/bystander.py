@@ -39,6 +39,39 @@ def untouched_random_states(*owners: Any) -> Iterator[None]:
             _set_state(generator, state)
 
 
+class RandomStates:
+    """Where the random states stand: the global ones, those that the owner holds, and those of its module."""
+
+    def __init__(self, owner: Any) -> None:
+        module = sys.modules.get(type(owner).__module__)
+        beside = [value for value in list(vars(module).values()) if _is_generator(value)] if module is not None else []
+        self._held = [*_generators(owner), *beside]
+        self._seen = self._now()
+
+    def moved(self) -> bool:
+        """Whether something was drawn since the last call, or since this was made."""
+        before, self._seen = self._seen, self._now()
+        return not all(map(_same_state, before, self._seen))
+
+    def _now(self) -> list[Any]:
+        numpy = sys.modules.get("numpy")
+        states = [sys.modules["torch"].get_rng_state(), random.getstate(), *map(_state_of, self._held)]
+        return [*states, numpy.random.get_state()] if numpy is not None else states
+
+
+def _same_state(one: Any, other: Any) -> bool:
+    """Of states as torch, Python and numpy give them: numbers, tensors and arrays in tuples and dictionaries."""
+    if isinstance(one, sys.modules["torch"].Tensor):
+        return bool(one.equal(other))
+    if hasattr(one, "tobytes"):
+        return bool((one == other).all())
+    if isinstance(one, tuple) and len(one) < 10:  # Python's own 625 numbers are compared at once
+        return len(one) == len(other) and all(map(_same_state, one, other))
+    if isinstance(one, dict):
+        return all(_same_state(value, other[name]) for name, value in one.items())
+    return bool(one == other)
+
+
 def private_sampler(sampler: Any) -> Any:
     """A sampler that draws the same kind of order and shares no state with the script's.
 

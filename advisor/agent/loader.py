@@ -128,6 +128,12 @@ class LoaderHooks:
         """Every loader that was read, with the fields of `types.LoaderFacts`."""
         return [record.as_facts() for record in self.register.records]
 
+    def workload_facts(self) -> dict[str, str]:
+        """What `types.Workload.facts` holds of the training loader."""
+        if self.train is None:
+            return {}
+        return {**self.train.draws(), "loader_starts": str(self.train.restarts)}
+
     @property
     def samples_from(self) -> str:
         """What told the number of samples: `indices`, `leading dimension` or `not known`."""

@@ -11,7 +11,19 @@ from types import FrameType
 from typing import Any
 
 from .duplicates import Duplicates
-from .loader_times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, FETCHES, SEND_NS, TOTALS, Board, start_method
+from .loader_times import (
+    COLLATE_DRAWS,
+    COLLATE_NS,
+    DREW,
+    FETCH_CPU_NS,
+    FETCH_NS,
+    FETCHES,
+    SAMPLE_DRAWS,
+    SEND_NS,
+    TOTALS,
+    Board,
+    start_method,
+)
 from .replay import Replay
 
 LOADER_ATTRIBUTES = (
@@ -78,6 +90,7 @@ class LoaderRecord:
         """Number of workers → share of samples that they would deliver twice; None where it cannot be told."""
         self._boards: list[tuple[weakref.ref[Any], Board]] = []
         self._folded = [0] * len(TOTALS)
+        self._draws = {SAMPLE_DRAWS: 0, COLLATE_DRAWS: 0}
         self._blind = False
         self._taken = [0] * (4 + len(TOTALS))
 
@@ -104,6 +117,15 @@ class LoaderRecord:
         if self._blind or any(not board.seen for _, board in self._boards):
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
+
+    def draws(self) -> dict[str, str]:
+        """Whether samples, and collating them, were seen to draw random numbers; what was not seen is left out."""
+        told = {}
+        for name, cell in (("dataset_draws", SAMPLE_DRAWS), ("collate_draws", COLLATE_DRAWS)):
+            found = max([self._draws[cell], *(board.largest(cell) for _, board in self._boards)])
+            if found:
+                told[name] = "yes" if found == DREW else "no"
+        return told
 
     def take_sums(self, workers: int | None, received_ns: int = 0) -> dict[str, Any]:
         """The fields of `wire.LoaderSums` since the last call; `workers` are those that fetch now, `received_ns` is
@@ -133,6 +155,7 @@ class LoaderRecord:
                 alive.append((reference, board))
                 continue
             self._blind = self._blind or not board.seen
+            self._draws = {cell: max(found, board.largest(cell)) for cell, found in self._draws.items()}
             self._folded = [folded + board.total(cell) for folded, cell in zip(self._folded, TOTALS)]
         self._boards = alive
 

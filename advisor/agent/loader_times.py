@@ -8,9 +8,14 @@ import os
 import time
 from typing import Any, Callable
 
+from .bystander import RandomStates
 from .cpu_wait import run_delay_ns
 
-FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS = range(6)
+FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS, SAMPLE_DRAWS, COLLATE_DRAWS = range(8)
+DRAWS = "_advisor_draws"
+WATCHED_FETCHES = 4
+DREW_NOTHING, DREW = 1, 2
+"""In the cells SAMPLE_DRAWS and COLLATE_DRAWS; 0 is not looked at."""
 LONG_FETCH_NS = 500_000
 """Two readings of the wait for a CPU cost about 6 µs: one percent of this."""
 CELLS = 8
@@ -22,9 +27,9 @@ TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS)
 class Board:
     """Sums of one iterator: one row a worker, in memory that is shared with what is forked after it was made."""
 
-    __slots__ = ("cells", "rows", "seen")
+    __slots__ = ("cells", "rows", "seen", "watched")
 
-    def __init__(self, workers: int, seen: bool = True) -> None:
+    def __init__(self, workers: int, seen: bool = True, watched: bool = False) -> None:
         self.rows = max(1, workers)
         self.seen = seen
         """False where workers are not forked: they do not know this memory, and the rows stay empty."""
@@ -32,6 +37,12 @@ class Board:
             self.cells: Any = memoryview(mmap.mmap(-1, self.rows * CELLS * 8)).cast("q")
         else:
             self.cells = [0] * CELLS
+
+        self.watched = watched
+        """Whether the first fetches are to tell if they draw random numbers."""
+
+    def largest(self, cell: int) -> int:
+        return int(max(self.cells[row * CELLS + cell] for row in range(self.rows)))
 
     def total(self, cell: int) -> int:
         return sum(self.cells[row * CELLS + cell] for row in range(self.rows))
@@ -74,6 +85,8 @@ class FetchTimes:
             row = self.row(fetcher.dataset)
             if row is not None:
                 fetcher.__dict__["_advisor_row"] = row
+                if self.board is not None and self.board.watched:
+                    fetcher.__dict__[DRAWS] = Draws(fetcher.dataset, row)
                 if self.in_worker:
                     _time_sending(*row)
                 fetcher.collate_fn = TimedCollate(fetcher.collate_fn, row, self.in_worker, fetcher.auto_collation)
@@ -103,6 +116,10 @@ class FetchTimes:
                 return original(fetcher, index)
             cells, first = row
             collate_ns = cells[first + COLLATE_NS]
+            draws = fetcher.__dict__.get(DRAWS)
+            if draws is not None:
+                draws.begin()
+                fetcher.collate_fn.sampled = draws.sampled
             fetcher.collate_fn.begin()
             begin = time.perf_counter_ns()
             try:
@@ -114,8 +131,43 @@ class FetchTimes:
                 spent = time.perf_counter_ns() - begin
                 cells[first + FETCH_NS] += spent - (cells[first + COLLATE_NS] - collate_ns)
                 cells[first + FETCHES] += 1
+                if draws is not None and draws.ended():
+                    del fetcher.__dict__[DRAWS]
+                    fetcher.collate_fn.sampled = None
 
         return fetch
+
+
+class Draws:
+    """Whether the first fetches of an iterator move a random state: in reading samples, or in collating them.
+
+    What workers draw comes out otherwise with another number of them, and what a dataset draws must not be kept. Each
+    look costs up to 0.3 ms, so only the first few fetches are looked at.
+    """
+
+    def __init__(self, dataset: Any, row: tuple[Any, int]) -> None:
+        self._dataset = dataset
+        self._cells, self._first = row
+        self._states: RandomStates | None = None
+        self._left = WATCHED_FETCHES
+
+    def begin(self) -> None:
+        self._states = RandomStates(self._dataset)
+
+    def sampled(self) -> None:
+        self._tell(SAMPLE_DRAWS)
+
+    def ended(self) -> bool:
+        """The fetch is over, well or not; True where it was the last one to look at."""
+        self._tell(COLLATE_DRAWS)
+        self._states = None
+        self._left -= 1
+        return not self._left
+
+    def _tell(self, cell: int) -> None:
+        if self._states is not None:
+            place = self._first + cell
+            self._cells[place] = max(self._cells[place], DREW if self._states.moved() else DREW_NOTHING)
 
 
 class TimedCollate:
@@ -126,7 +178,7 @@ class TimedCollate:
     while fetches are too short for it to matter.
     """
 
-    __slots__ = ("_auto", "_begin_cpu", "_begin_ns", "_cells", "_clock", "_first", "_function", "_long")
+    __slots__ = ("_auto", "_begin_cpu", "_begin_ns", "_cells", "_clock", "_first", "_function", "_long", "sampled")
 
     def __init__(self, function: Callable[[Any], Any], row: tuple[Any, int], in_worker: bool, auto: bool) -> None:
         self._function = function
@@ -136,6 +188,8 @@ class TimedCollate:
         self._begin_cpu = self._begin_ns = 0
         self._auto = auto
         self._long = True
+        self.sampled: Callable[[], None] | None = None
+        """Called between reading the samples and collating them."""
 
     def begin(self) -> None:
         self._begin_ns = time.perf_counter_ns()
@@ -150,6 +204,9 @@ class TimedCollate:
         cells[first + LAST_ITEMS] = len(data) if self._auto else 0
         self._long = begin - self._begin_ns > LONG_FETCH_NS
         self._begin_ns = 0
+        if self.sampled is not None:
+            self.sampled()
+            begin = time.perf_counter_ns()
         try:
             return self._function(data)
         except BaseException as error:
