@@ -21,6 +21,8 @@ from .refused import Refused
 from .roots import Roots
 
 TOGETHER = "torch.compile passes over what stands before a block: it has a memory budget of its own"
+LOOKS = 2
+"""At calls that leave a trace; the first one of all may set up what the block then keeps."""
 _CLOSED = ("DataParallel", "OptimizedModule", "FullyShardedDataParallel")
 _CACHES = ("past_key_values", "past_key_value", "layer_past")
 """Arguments of transformers' blocks that hold what generating text goes on from; a training step does not."""
@@ -86,11 +88,11 @@ class Checkpointing:
 
 
 class _Block:
-    """Runs one block's calls; the first of them is looked at."""
+    """Runs one block's calls; the first ones are looked at."""
 
     def __init__(self, fail: Callable[[str], None]) -> None:
         self._fail = fail
-        self._looked = False
+        self._looks_left = LOOKS
         self._given_up = False
 
     def __call__(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -99,7 +101,7 @@ class _Block:
 
         if not torch.is_grad_enabled():
             return original(*args, **kwargs)
-        if not self._looked:
+        if self._looks_left:
             return self._look(module, original, args, kwargs)
         if self._given_up:
             return original(*args, **kwargs)
@@ -109,15 +111,15 @@ class _Block:
         )
 
     def _look(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """The first call runs as the script wrote it, and tells whether it leaves a trace."""
+        """A first call runs as the script wrote it, and tells whether it leaves a trace."""
         why = _holds_cache(module, args, kwargs)
         if why is None:
             args, kwargs = _without_cache(args, kwargs)
         before = _Trace(module)
         result = original(*args, **kwargs)
         why = why or before.left(module)
-        self._looked = True
-        if why is not None:
+        self._looks_left = self._looks_left - 1 if why is not None else 0
+        if why is not None and not self._looks_left:
             self._given_up = True
             self._fail(f"a call of {type(module).__name__} cannot be run again: {why}")
         return result

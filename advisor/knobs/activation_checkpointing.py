@@ -57,6 +57,7 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=_wrong,
-    after_first_update=True,
+    hooks=(),
+    set_on=("model", "forward"),
     changes="Less memory for activations, and about a third more compute; it pays with a larger batch only.",
 )

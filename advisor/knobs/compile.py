@@ -85,7 +85,6 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=_wrong,
-    after_first_update=True,
     changes="The first updates compile, which takes from seconds to minutes; losses may differ in their last digits.",
     hooks=("model",),
     set_on=("model", "forward"),

@@ -257,6 +257,23 @@ def test_a_block_that_leaves_a_trace_is_given_up_and_the_training_is_what_it_was
     assert why in said
 
 
+def test_what_a_block_sets_up_once_is_no_trace(tmp_path: Path) -> None:
+    code = """
+    class Lazy(Block):
+        def forward(self, x, scale=1.0):
+            if checkpointing.on:
+                self.width = x.shape[1]
+            return super().forward(x, scale)
+    seen = []
+    def each(number, model):
+        seen.append(checkpointing.on)
+    hook()
+    loop(8, window(2, 99), make=lambda: Net(Lazy), each=each)
+    print(broken, seen[-1])
+    """
+    assert says(tmp_path, code) == "[] True"
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
