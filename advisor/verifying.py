@@ -324,7 +324,7 @@ class _Course:
             runner.processes[number] = self.run(runner.contender, seed=number)
         except (ScriptError, NothingMeasuredError) as error:
             kind = _KINDS.get(error.kind, _KINDS["crash"]) if isinstance(error, ScriptError) else _KINDS["crash"]
-            runner.left_out = TrialOutcome(kind=kind, message=str(error))
+            runner.left_out = TrialOutcome(kind=kind, message=_brief(str(error)))
             return None
         return runner.processes[number]
 
@@ -346,6 +346,12 @@ _KINDS: Mapping[str, Literal["oom", "hang", "nan", "refused", "crash"]] = {
     "refused": "refused",
     "crash": "crash",
 }
+
+
+def _brief(text: str) -> str:
+    """Of a worker's whole traceback: what failed, and with what."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1]}"
 
 
 def _tier(finalist: Finalist, hardware: Hardware, workload: Workload) -> str:
