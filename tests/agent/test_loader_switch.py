@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -477,3 +478,51 @@ def test_a_setting_that_is_refused_is_not_tried_again_with_the_next(loop: Loop) 
         loop.hooks.adjust("prefetch_factor", prefetch_factor=4)
     loop.hooks.adjust("batch_size", batch_size=8)
     assert wanted(loop) == {"batch_size": 8}
+
+
+def parts_of(batches: list[list[int]], size: int) -> list[list[int]]:
+    """Batches in parts of at most that size, as even as can be."""
+    found = []
+    for batch in batches:
+        count = -(-len(batch) // size)
+        ends = [len(batch) * number // count for number in range(count + 1)]
+        found += [batch[begin:end] for begin, end in itertools.pairwise(ends)]
+    return found
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_parts_that_never_hold_samples_of_two(loop: Loop, workers: int) -> None:
+    plain = run(None, DataLoader(Numbers(22), batch_size=5), {}, epochs=2)
+    found = run(loop, DataLoader(Numbers(22), batch_size=5, num_workers=workers), {1: {"split": 2}})
+    assert found == [plain[0][:1] + parts_of(plain[0][1:], 2), parts_of(plain[1], 2)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_parts_that_were_fetched_ahead_are_whole_batches_again_after_switching_back(loop: Loop, workers: int) -> None:
+    loader = DataLoader(Numbers(22), batch_size=5, num_workers=workers)
+    (found,) = run(loop, loader, {1: {"split": 2}, 4: {}}, epochs=1)
+    assert [len(batch) for batch in found] == [5, 1, 2, 2, 5, 5, 2]
+
+
+@pytest.mark.parametrize("written", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
+@pytest.mark.parametrize("settings", [{"split": 2}, {"batch_size": 2}])
+def test_an_epoch_that_we_begin_has_its_first_batches_as_set_too(
+    loop: Loop, settings: dict[str, Any], written: dict[str, Any]
+) -> None:
+    loop.hooks.hold_ends = True
+    rows = iter(DataLoader(Numbers(8), batch_size=4, **written))
+    next(rows)
+    loop.step()
+    loop.hooks.switch(**settings)
+    found = []
+    for _ in range(6):
+        found.append(numbers(next(rows)))
+        loop.step()
+    assert found == [[4, 5], [6, 7], [0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize(("settings", "told"), [({"split": 0}, "no number of samples"), ({"split": 2}, "iterable")])
+def test_parts_are_refused_where_they_cannot_be(loop: Loop, settings: dict[str, Any], told: str) -> None:
+    loader = DataLoader(Stream() if "iterable" in told else Numbers(), batch_size=4)
+    with pytest.raises(Refused, match=told):
+        run(loop, loader, {1: settings}, epochs=1)
