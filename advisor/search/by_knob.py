@@ -36,7 +36,7 @@ def windows(
         return
     left_out = {name: frozenset({name}) for name in names}
     for number in range(rounds):
-        if left_s() < (len(names) + 2) * pace.cost_s:
+        if left_s() < (2 * len(names) + 1) * pace.cost_s:
             return
         planned = [window(f"{ALL} {number}", config, pace)]
         for name in names if number % 2 == 0 else names[::-1]:

@@ -53,7 +53,8 @@ class Machine:
         self.lives = [AS_WRITTEN]
         self.log = folder / TRIALS_FILE
         self.settings: SearchSettings = options.pop("settings", read("quick"))
-        budget_s = options.pop("budget_s", 120.0)
+        self.left_s = budget_s = options.pop("budget_s", 120.0)
+        reserved_s = options.pop("reserved_s", 0.0)
         evidence = options.pop("evidence", EVIDENCE)
         diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
         memory = options.pop("activations_bytes", None)
@@ -62,7 +63,8 @@ class Machine:
             result=self.result,
             settings=self.settings,
             budget_s=budget_s,
-            left_s=lambda: budget_s - self.now_s,
+            left_s=lambda: self.left_s - self.now_s,
+            reserve=lambda: self._reserve(reserved_s),
             look=lambda: Seen(
                 hardware=evidence.hardware,
                 workload=evidence.workload,
@@ -77,6 +79,10 @@ class Machine:
         )
         self._carry_out()
         self.study.conclude()
+
+    def _reserve(self, seconds: float) -> float:
+        self.left_s -= seconds
+        return seconds
 
     def _carry_out(self) -> None:
         planner = self.study.plan(lambda: EVIDENCE.workload)

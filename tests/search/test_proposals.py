@@ -1,0 +1,127 @@
+"""What is tried next, and what is not tried any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from advisor.search.goals import Goal
+from advisor.search.proposals import Proposer
+from advisor.search.sampler import Sampler
+from advisor.search.space import Space
+from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
+
+
+def knob(name: str, *values: Any, tier: str = "exact") -> KnobSpace:
+    return KnobSpace(id=name, values=values, tier=tier, scope="live", opened_by="a finding points to it")
+
+
+SPACE = Space(knobs=(knob("a", 1, 2), knob("b", True), knob("c", "x", "y", "z")))
+
+
+def trial(number: int, score: float | None, kind: Any = "measured", **settings: Any) -> Trial:
+    ratio = Ratio(speedup=score, low=score - 0.01, high=score + 0.01, rounds=1) if score is not None else None
+    outcome = TrialOutcome(kind=kind, message="" if kind == "measured" else "because")
+    return Trial(
+        number=number, config=Config.of(settings), reason="", tier="exact", outcome=outcome, ratio=ratio, score=score
+    )
+
+
+def asked(proposer: Proposer, *trials: Trial) -> list[dict[str, Any]]:
+    """Everything that is proposed, one after the other, with nothing told."""
+    found = []
+    while (proposal := proposer.ask(trials)) is not None and len(found) < 50:
+        found.append(proposal.config.as_dict())
+    return found
+
+
+def test_each_knob_is_tried_alone_first() -> None:
+    assert asked(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
+
+
+def test_what_was_told_before_is_not_proposed() -> None:
+    proposer = Proposer(SPACE)
+    proposer.tell(trial(1, 1.2, a=1))
+    assert {"a": 1} not in asked(proposer)
+
+
+def test_what_others_are_trying_is_not_proposed() -> None:
+    proposal = Proposer(SPACE).ask((), {Config.of({"a": 1})})
+    assert proposal is not None
+    assert proposal.config == Config.of({"b": True})
+
+
+def test_the_sampler_finds_the_rest_of_a_small_space() -> None:
+    assert len(asked(Proposer(Space(knobs=SPACE.knobs[:2])))) == 5
+
+
+@pytest.mark.parametrize("kind", ["crash", "hang", "nan", "refused"])
+def test_a_knob_that_broke_the_script_twice_is_closed_with_the_reason(kind: str) -> None:
+    proposer = Proposer(SPACE)
+    for number, value in ((1, "x"), (2, "y")):
+        proposer.tell(trial(number, None, kind, c=value))
+    assert proposer.closed == {"c": f"it broke the script 2 times ({kind}: because)"}
+    assert not any("c" in config for config in asked(proposer))
+
+
+def test_once_may_have_been_the_values_fault() -> None:
+    proposer = Proposer(SPACE)
+    proposer.tell(trial(1, None, "crash", c="x"))
+    assert proposer.closed == {}
+
+
+def test_running_out_of_memory_speaks_against_a_size_not_against_a_knob() -> None:
+    proposer = Proposer(SPACE)
+    for number, value in ((1, "x"), (2, "y")):
+        proposer.tell(trial(number, None, "oom", c=value))
+    assert proposer.closed == {}
+
+
+def test_of_several_settings_those_that_work_alone_are_not_to_blame() -> None:
+    proposer = Proposer(SPACE)
+    proposer.tell(trial(1, 1.5, a=1))
+    for number, value in ((2, "x"), (3, "y")):
+        proposer.tell(trial(number, None, "crash", a=1, c=value))
+    assert list(proposer.closed) == ["c"]
+
+
+def test_the_sampler_comes_back_to_what_was_good() -> None:
+    space = Space(knobs=tuple(knob(name, *range(1, 6)) for name in "abc"))
+    sampler = Sampler(space, Goal())
+    number = 0
+    for a in range(1, 6):
+        for b in range(1, 6):
+            sampler.tell(trial(number, 3.0 if a == 4 else 1.0, a=a, b=b))
+            number += 1
+    suggested = [sampler.suggest().as_dict().get("a") for _ in range(30)]
+    assert suggested.count(4) > 15
+
+
+def test_the_sampler_leaves_what_gave_nothing() -> None:
+    """A failure that were told as failed would teach nothing: its value would be suggested as often as others."""
+    space = Space(knobs=(knob("a", 1, 2), knob("b", *range(1, 9))))
+    sampler = Sampler(space, Goal())
+    for b in range(1, 9):
+        sampler.tell(trial(b, None, "oom", a=2, b=b))
+        sampler.tell(trial(b, 1.0 + b / 100, a=1, b=b))
+    suggested = [sampler.suggest().as_dict().get("a") for _ in range(40)]
+    assert suggested.count(2) < 8
+
+
+def test_importances_name_the_knob_that_mattered() -> None:
+    sampler = Sampler(SPACE, Goal())
+    trials = [
+        trial(number, 2.0 if c == "z" else 1.0, a=a, c=c)
+        for number, (a, c) in enumerate((a, c) for a in (1, 2) for c in "xyz" for _ in range(2))
+    ]
+    shares = sampler.importances(trials)
+    assert max(shares, key=lambda name: shares[name]) == "c"
+
+
+def test_few_trials_have_no_importances() -> None:
+    assert Sampler(SPACE, Goal()).importances([trial(number, 1.0 + number, a=1) for number in range(7)]) == {}
+
+
+def test_trials_that_are_all_alike_have_no_importances() -> None:
+    assert Sampler(SPACE, Goal()).importances([trial(number, 1.0, a=1) for number in range(9)]) == {}
