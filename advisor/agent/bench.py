@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .clock import StepClock
 from .compiling import Compiling
@@ -29,7 +30,7 @@ class Bench:
     precision: Any = None
     """`precision.Precision`."""
     micro_steps: int = 0
-    """Backwards that made up the last update; 0 before there was one."""
+    """Backwards that made up the last update as the script counts them; 0 before there was one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What differs from the script as written just now."""
     memory_format: MemoryFormat = field(init=False)
@@ -45,10 +46,18 @@ class Bench:
     def __post_init__(self) -> None:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
+        self.accumulation = Accumulation(
+            self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
+        )
         self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
         self.checkpointing = Checkpointing(
             self.roots, self.compiling, lambda why: self.broke("activation_checkpointing", why)
         )
+
+    def saw_update(self, micro_steps: int) -> None:
+        """An update has ended; parts of a batch are no micro-steps of the script's."""
+        if not self.accumulation.on:
+            self.micro_steps = micro_steps
 
     def broke(self, name: str, why: str) -> None:
         """A setting has failed within an update; it must not raise into the script."""
