@@ -279,6 +279,12 @@ def test_a_script_cannot_write_to_the_terminal(shape: str) -> None:
     assert not set(printed(hostile.tuned_with_text(base))) & set("\x1b\x07\x00\u202e\r")
 
 
+def test_a_short_value_cannot_either() -> None:
+    base = sample_tuning.faster()
+    found = replace(base.recommendation, config=Config.of({"precision": "\x1b[31mbf16"}))
+    assert "With precision=bf16 your" in printed(replace(base, recommendation=found))
+
+
 @pytest.mark.parametrize("numbers", NUMBERS)
 @pytest.mark.parametrize("shape", sample_tuning.ALL)
 def test_wild_numbers_are_shown_not_stumbled_over(shape: str, numbers: str) -> None:
