@@ -355,3 +355,30 @@ def test_the_module_computes_blocks_again_in_the_backward(tmp_path: Path) -> Non
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "4 0.weight 0.bias 1.weight 1.bias\n"
+
+
+@pytest.mark.parametrize(("precision", "products"), [("tf32", "high"), ("fp32", "highest")])
+def test_the_module_chooses_how_products_are_computed(tmp_path: Path, precision: str, products: str) -> None:
+    (tmp_path / "fast_settings.py").write_text(made("python", {"precision": precision}).content)
+    code = "import fast_settings, torch; fast_settings.set_up(); print(torch.get_float32_matmul_precision())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == f"{products}\n"
+
+
+def test_what_the_module_keeps_is_not_what_the_loop_changes(tmp_path: Path) -> None:
+    (tmp_path / "fast_settings.py").write_text(made("python", {"cache_dataset": True}).content)
+    code = (
+        "import fast_settings as fast\n"
+        "reads = []\n"
+        "class Data:\n"
+        "    def __len__(self): return 3\n"
+        "    def __getitem__(self, index): reads.append(index); return [index]\n"
+        "kept = fast.keep(Data()); kept[1].append('changed')\n"
+        "print(len(kept), kept[1], reads)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "3 [1] [1]\n"
