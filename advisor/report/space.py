@@ -35,6 +35,7 @@ def space_json(result: TuneResult) -> dict[str, Any]:
         "findings": profile["findings"],
         "open": result.space,
         "closed": result.recommendation.skipped,
+        "options": result.options,
         "failure": result.failure,
     }
     safe: dict[str, Any] = json_safe(document)
@@ -53,6 +54,11 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
         yield _open(result)
     else:
         yield Text("Nothing is open: a search would try nothing.", style="bold")
+    if result.options:
+        yield Text()
+        yield Text("Options of the script", style="bold")
+        for line in result.options:
+            yield Text(f"  {words.one_line(line)}")
     closed = result.recommendation.skipped
     if closed:
         yield Text()

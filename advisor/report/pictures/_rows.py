@@ -9,9 +9,9 @@ from .. import words
 from ._base import MARGIN_RIGHT, WIDTH, Axis, frame, line, linear, rectangle, svg, tag, text
 
 _TOP = 22
-_LETTER = 6.7
-"""Width of a letter of a label, at most on average."""
-_NARROWEST, _WIDEST = 80, 176
+_LETTER = 7.4
+"""Width of a letter of a label: no font that browsers take has wider ones on average."""
+_NARROWEST, _WIDEST = 80, 196
 _VALUE_ROOM = 44
 """Behind an interval, for the number."""
 _MOST = 100.0
