@@ -65,6 +65,15 @@ def tune(
     no_knob: Annotated[
         list[str] | None, typer.Option("--no-knob", metavar="KNOB", help="Leave this one alone; may be repeated.")
     ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KNOB=FLAG",
+            help="SCRIPT's own option for a knob, as in micro_batch=--my-flag; its value as written behind a colon, "
+            "where advisor cannot see it.",
+        ),
+    ] = None,
     objective: Annotated[
         str, typer.Option("--objective", metavar="NAME", help="throughput, memory, energy or cost.")
     ] = "throughput",
@@ -98,7 +107,9 @@ def tune(
 ) -> None:
     """Search for better settings of SCRIPT, unmodified, and write them to advisor.yaml."""
     from . import api, tuning
+    from .search import parse_mapped
 
+    options = parse_mapped(mapped or ())
     if not dry_run:
         tuning.check_target(output, overwrite=force)
     targets = _targets(emit, None if dry_run else output.parent, force)
@@ -111,6 +122,7 @@ def tune(
                 profile=profile,
                 knobs=_listed(knobs),
                 no_knobs=no_knob or (),
+                mapped=options,
                 objective=objective,
                 price=price,
                 tolerance=tolerance,

@@ -184,3 +184,143 @@ def test_an_unknown_knob_is_told_before_anything_runs(tmp_path: Path) -> None:
     done = run(tmp_path, "print('ran')", "warp_drive: 9")
     assert (done.returncode, done.stdout) == (2, "")
     assert "warp_drive" in done.stderr
+
+
+# --- what stays and what goes -----------------------------------------------------------------------------------------
+
+HOOKS = """
+    import torch.optim.optimizer as of_torch
+    from torch.utils.data import dataloader
+    places = {
+        "backward": torch.autograd.backward, "grad": torch.autograd.grad,
+        "zero_grad": torch.optim.Optimizer.zero_grad, "optimizer": torch.optim.Optimizer.__init__,
+        "loader": dataloader.DataLoader.__init__, "iterator": dataloader._BaseDataLoaderIter.__next__,
+    }
+    left = [name for name, function in places.items() if "advisor" in function.__code__.co_filename]
+    left += ["step"] * len(of_torch._global_optimizer_post_hooks) + ["model"] * ("_compiled_call_impl" in vars(model))
+    print("left:", left)
+    torch.save(model"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        ("threads: 1", []),
+        ("fused_optimizer: foreach", ["optimizer"]),
+        ("num_workers: 1", ["loader", "iterator", "model"]),
+        (
+            "precision: bf16",
+            ["backward", "grad", "zero_grad", "optimizer", "loader", "iterator", "step", "model"],
+        ),
+    ],
+)
+def test_after_the_first_updates_only_those_hooks_stay_that_a_setting_needs(
+    tmp_path: Path, settings: str, left: list[str]
+) -> None:
+    done = run(tmp_path, train().replace("\n    torch.save(model", HOOKS), settings)
+    assert [line for line in done.stdout.splitlines() if line.startswith("left:")] == [f"left: {left}"], done.stderr
+
+
+def test_without_settings_nothing_of_advisor_is_in_the_process(tmp_path: Path) -> None:
+    text = "import sys\nprint({'advisor', '_advisor'} & set(sys.modules), sys.argv, sys.orig_argv[1:])\n"
+    (tmp_path / "train.py").write_text(text)
+    assert run(tmp_path, text, "", "--lr", "1").stdout == "set() ['train.py', '--lr', '1'] ['train.py', '--lr', '1']\n"
+
+
+def test_a_second_model_in_the_same_process_trains_with_the_settings_too(tmp_path: Path) -> None:
+    text = train().replace("    main()\n", "    main()\n    main()\n")
+    by_hand = train(BY_HAND).replace("    main()\n", "    main()\n    main()\n")
+    assert run(tmp_path, text, "precision: bf16").stdout == plain(tmp_path, by_hand)
+
+
+def test_a_second_optimizer_takes_its_form_too(tmp_path: Path) -> None:
+    text = (
+        train()
+        .replace("    main()\n", "    main()\n    main()\n")
+        .replace("    torch.save", "    print('fused', optimizer.param_groups[0]['fused'])\n    torch.save")
+    )
+    done = run(tmp_path, text, "fused_optimizer: fused")
+    assert [line for line in done.stdout.splitlines() if line.startswith("fused")] == ["fused True"] * 2, done.stderr
+
+
+# --- what is saved ----------------------------------------------------------------------------------------------------
+
+SAVED = """
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "whole": model, "steps": optimizer},
+               "all.pt")
+    torch.save(model"""
+CONVOLUTIONS = "torch.nn.Sequential(torch.nn.Unflatten(1, (2, 2, 2)), torch.nn.Conv2d(2, 4, 2), torch.nn.Flatten())"
+TOLD = """
+import sys, torch
+sys.modules["advisor"] = sys.modules["_advisor"] = None
+def told(value):
+    if isinstance(value, torch.Tensor):
+        return value.dtype, tuple(value.shape), str(value.device)
+    if isinstance(value, dict):
+        return {key: told(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [told(item) for item in value]
+    if isinstance(value, (torch.nn.Module, torch.optim.Optimizer)):
+        return type(value).__name__, told(value.state_dict()), sorted(vars(value))
+    return value
+print(told(torch.load("all.pt", weights_only=False)))
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "precision: bf16, num_workers: 1",
+        "memory_format: channels_last",
+        "fused_optimizer: fused",
+        "compile: default",
+        "micro_batch: 2",
+        "threads: 1, prefetch_factor: 4, num_workers: 2, persistent_workers: true",
+    ],
+)
+def test_what_is_saved_is_what_the_script_alone_would_save(tmp_path: Path, settings: str) -> None:
+    model = "torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))"
+    text = train().replace(model, CONVOLUTIONS).replace("\n    torch.save(model", SAVED)
+    saved = []
+    for start in (lambda: plain(tmp_path, text), lambda: run(tmp_path, text, settings)):
+        start()
+        done = subprocess.run(
+            [sys.executable, "-c", TOLD], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=True
+        )
+        saved.append(done.stdout)
+        (tmp_path / "all.pt").unlink()
+    assert saved[0] == saved[1]
+
+
+# --- the script's own options -----------------------------------------------------------------------------------------
+
+
+def test_options_of_the_script_go_on_its_command_line(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import sys; print(sys.argv[1:])")
+    (tmp_path / "advisor.yaml").write_text("version: 1\narguments: {--bs: 64, --lr: 0.2}\n")
+    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", "--bs", "32", "data"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.stdout == "['--bs', '64', 'data', '--lr=0.2']\n"
+
+
+# --- from inside a script ---------------------------------------------------------------------------------------------
+
+
+def inside(settings: str, before: str) -> str:
+    """The script sets it itself, at the line given."""
+    line = f"    from advisor.agent import launch; launch.install({settings})\n"
+    return train().replace(before, line + before)
+
+
+@pytest.mark.parametrize("before", ["    torch.manual_seed(0)", "    for epoch in range(2)"], ids=["first", "late"])
+def test_settings_can_be_installed_from_inside_whatever_is_there_already(tmp_path: Path, before: str) -> None:
+    assert plain(tmp_path, inside("{'precision': 'bf16'}", before)) == plain(tmp_path, train(BY_HAND))
+
+
+def test_they_are_installed_once(tmp_path: Path) -> None:
+    text = inside("{'precision': 'bf16'}", "    torch.manual_seed(0)") + "    main()\n"
+    (tmp_path / "train.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert "Refused: settings were applied in this process already" in done.stderr

@@ -1,5 +1,6 @@
 """The search for faster settings, in live windows of one session."""
 
+from .arguments import options_told, parse_mapped
 from .goals import Goal
 from .knowledge import Knowledge, Seen, Standing, told
 from .recommend import recommend
@@ -19,6 +20,8 @@ __all__ = [
     "Study",
     "Wishes",
     "open_space",
+    "options_told",
+    "parse_mapped",
     "read",
     "recommend",
     "told",

@@ -124,7 +124,7 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
     return found
 
 
-def told(options: Sequence[Option]) -> tuple[str, ...]:
+def options_told(options: Sequence[Option]) -> tuple[str, ...]:
     """What was found, for a person: one line an option."""
     names = {MICRO_BATCH: "samples a batch", GLOBAL_BATCH: "samples an update", WORKERS: "loader workers"}
     lines = []

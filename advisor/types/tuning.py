@@ -148,6 +148,8 @@ class TuneResult:
     """Knob → its share of the spread between the trials; empty where too few were measured."""
     space: tuple[KnobSpace, ...] = ()
     """What could be tried; what could not is in `recommendation.skipped`."""
+    options: tuple[str, ...] = ()
+    """The script's own options that stand for something known, with their values, in words."""
     between_windows_s: tuple[float, ...] = ()
     """From the end of windows to the next ones sent, each time: what deciding took."""
     failure: Failure | None = None
