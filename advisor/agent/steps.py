@@ -247,12 +247,14 @@ class Steps:
             record = self._adopt(optimizer)
         if record is not self._main:
             self._elect(record)
-        # The profiling wrapper of torch hands over (self, *args): a closure is the argument behind it.
-        if len(args) > 1 or (kwargs and kwargs.get("closure") is not None):
+        # The profiling wrapper of torch hands over (self, *args): a closure is the argument behind it. Libraries hand
+        # on one that is None.
+        has_closure = (len(args) > 1 and args[1] is not None) or bool(kwargs and kwargs.get("closure") is not None)
+        if has_closure:
             self.closures_seen = True
         self.before_step()
         if self._interventions:
-            self._taken_by = self._taker(optimizer, len(args) > 1 or kwargs.get("closure") is not None)
+            self._taken_by = self._taker(optimizer, has_closure)
         record.depth = clock.depth
         clock.push(OPTIMIZER)
 

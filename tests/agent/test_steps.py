@@ -101,6 +101,14 @@ def test_another_optimizer_ends_updates_once_the_main_one_is_done(watched: tuple
     assert len(watched[1]) == 5 + 10
 
 
+def test_a_closure_that_is_none_is_none(watched: tuple[Steps, list[Update]]) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters())
+    _loss(model).backward()
+    optimizer.step(None)
+    assert not watched[0].closures_seen
+
+
 def test_a_closure_is_forward_and_backward_inside_the_step(watched: tuple[Steps, list[Update]]) -> None:
     steps, updates = watched
     model = nn.Linear(3, 2)
