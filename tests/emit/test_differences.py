@@ -82,6 +82,11 @@ def test_a_file_that_says_nothing_is_not_compared() -> None:
     assert differences(Document(config=Config.of({"num_workers": 2})), HERE, VERSIONS) == []
 
 
+@pytest.mark.parametrize("name", ["usable_cpus", "ram_gib"])
+def test_a_number_that_nobody_measured_is_not_compared(name: str) -> None:
+    assert told({"num_workers": 2, "threads": 2}, **{name: 10**400}) == []
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
