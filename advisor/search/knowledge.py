@@ -242,9 +242,9 @@ class Knowledge:
     # --- the end --------------------------------------------------------------------------------------------------
 
     def finalists(self) -> list[Config]:
-        """The most promising that keep the training, and the best of those that change it."""
+        """The most promising that keep the training, and the best of those that change it; none that cannot win."""
         good = [t for t in self.trials if t.config.settings and self._good(t) and score_of(t) > 1.0]
-        ranked = sorted(good, key=score_of, reverse=True)
+        ranked = sorted((t for t in good if t.outcome.kind == "measured"), key=score_of, reverse=True)
         kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self._settings.finalists]
         changed = [t.config for t in ranked if t.tier not in KEEPS_TRAINING][:1]
         return [*kept, *changed]

@@ -173,9 +173,10 @@ class Study:
         return None
 
     def _spare_s(self, pace: Pace) -> float:
-        """Time beside what the finals will take, and splitting the gain by knob."""
+        """Time beside what the finals will take, with one finalist more, and splitting the gain by knob."""
         finalists = self.known.finalists()
-        finals_s = 2 * pace.cost_s * self._settings.final_rounds * len(finalists)
+        count = min(len(finalists), self._settings.finalists) + 1
+        finals_s = 2 * pace.cost_s * self._settings.final_rounds * count
         return self._left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
 
     @staticmethod

@@ -55,6 +55,12 @@ def test_what_cannot_win_any_more_is_stopped_after_the_short_look(tmp_path: Path
     assert stopped.ratio is not None
 
 
+def test_what_cannot_win_gets_no_fresh_windows(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, workers_help, INPUT_BOUND)
+    fresh = {tuple(window.config.values()) for window in machine.order if window.id.startswith("final")}
+    assert fresh == {(4,)}
+
+
 def test_what_changes_the_training_does_not_stop_what_keeps_it(tmp_path: Path) -> None:
     def speed(config: dict[str, Any]) -> float:
         return 5.0 if config.get("global_batch") else 1.5 if config.get("precision") else 1.0

@@ -27,8 +27,8 @@ from .machine import (
 
 
 def test_a_finding_opens_the_knobs_that_it_names() -> None:
-    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
-    assert [knob.id for knob in space.knobs] == ["num_workers"]
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(FULL_PRECISION,)))
+    assert [knob.id for knob in space.knobs] == ["precision"]
 
 
 def test_what_no_finding_points_to_is_closed_and_told() -> None:
@@ -45,7 +45,7 @@ def test_a_knob_that_cannot_be_set_says_its_own_reason() -> None:
 def test_a_rule_without_a_verdict_opens_its_knobs_too() -> None:
     unsure = Diagnosis(findings=(), abstained=(Abstention(rule="input_bound", why="too noisy"),))
     space = open_space(EVIDENCE.hardware, EVIDENCE.workload, unsure)
-    assert [(knob.id, knob.opened_by) for knob in space.knobs] == [("num_workers", "input_bound could not judge")]
+    assert {knob.id: knob.opened_by for knob in space.knobs}["num_workers"] == "input_bound could not judge"
 
 
 def test_the_least_mild_setting_gives_the_tier() -> None:

@@ -1,0 +1,62 @@
+"""What a user wants overrules the findings; what cannot be set stays closed."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor.errors import UsageError
+from advisor.search import Space, Wishes, open_space
+from advisor.types import Diagnosis
+
+from .machine import EVIDENCE, FULL_PRECISION, SMALL_STEPS
+
+FOUND = Diagnosis(findings=(FULL_PRECISION, SMALL_STEPS))
+
+
+def opened(wishes: Wishes, found: Diagnosis = FOUND) -> Space:
+    return open_space(EVIDENCE.hardware, EVIDENCE.workload, found, wishes)
+
+
+def names(space: Space) -> list[str]:
+    return [knob.id for knob in space.knobs]
+
+
+def why_closed(space: Space, name: str) -> str:
+    return {one.what: one.why for one in space.closed}[name]
+
+
+def test_only_the_knobs_asked_for_are_open_in_their_order() -> None:
+    assert names(opened(Wishes.of(["num_workers", "precision"]))) == ["num_workers", "precision"]
+
+
+def test_what_was_not_asked_for_is_told() -> None:
+    assert why_closed(opened(Wishes.of(["num_workers"])), "precision") == "--knobs asks for num_workers only"
+
+
+def test_a_knob_that_is_left_out_is_closed_and_told() -> None:
+    space = opened(Wishes.of(None, ["precision"]))
+    assert "precision" not in names(space)
+    assert why_closed(space, "precision") == "left out by --no-knob"
+
+
+def test_asking_does_not_open_what_cannot_be_set() -> None:
+    space = opened(Wishes.of(["pin_memory"]))
+    assert names(space) == []
+    assert "cpu" in why_closed(space, "pin_memory")
+
+
+def test_a_domain_opens_its_knobs_after_those_of_the_findings() -> None:
+    space = opened(Wishes.of(None, also=("num_workers",)), Diagnosis(findings=(FULL_PRECISION,)))
+    assert names(space)[:2] == ["precision", "num_workers"]
+    assert space.knobs[1].opened_by == "usual in this domain"
+
+
+@pytest.mark.parametrize(("only", "without"), [(["nope"], []), (None, ["nope"])])
+def test_a_name_that_is_not_there_is_told_with_those_that_are(only: list[str] | None, without: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"'nope'.*num_workers"):
+        Wishes.of(only, without)
+
+
+def test_a_knob_cannot_be_wanted_and_not_wanted() -> None:
+    with pytest.raises(UsageError, match="precision is asked for"):
+        Wishes.of(["precision"], ["precision"])
