@@ -217,12 +217,12 @@ class Hunt:
         if not self.order.verify:
             return 0.0
         processes = 2 * self.order.settings.verify_rounds
-        self.reserved_s = min(MOST_RESERVED * self.order.budget_s, processes * self._process_s())
+        self.reserved_s = min(MOST_RESERVED * self.order.budget_s, processes * self.process_s())
         self.session.reserve(self.reserved_s)
         return self.reserved_s
 
-    def _process_s(self) -> float:
-        """One process of the verification, about."""
+    def process_s(self) -> float:
+        """What one process of the verification takes, about; 0 where the script's pace is not known."""
         from .session import rounds
         from .session.probe import as_written
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .configuration import LoadedConfig, as_yaml, check_target, elsewhere, load, read_document
 from .errors import SettingsWarning, UsageError
 from .progress import SILENT, Progress
-from .types import TuneResult
+from .types import Recommendation, TuneResult
 
 if TYPE_CHECKING:
     from .searching import Hunt
@@ -94,8 +94,10 @@ def tune(
     """
     from . import api, searching, store
     from . import command as commands
+    from .proving import prove
     from .session import Limits
 
+    limits = Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes)
     order = searching.Order.of(
         commands.build(os.fspath(script), list(args), is_module=module, interpreter=python),
         budget_s=seconds_of(budget),
@@ -116,16 +118,20 @@ def tune(
         root=store.runs_root(Path(runs) if runs is not None else None),
         resume=None if resume is None else os.fspath(resume),
         isolation=isolation,
-        limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+        limits=limits,
         trackers_offline=trackers_offline,
         progress=progress,
     ) as hunt:
-        result = hunt.carry_out()
-        tuned = _result(hunt)
+        interrupted = hunt.carry_out().interrupted
+        tuned = _result(hunt, hunt.recommendation())
         keep(tuned)
+        if interrupted is None and tuned.failure is None:
+            proof = prove(hunt, tuned.recommendation, limits=limits, trackers_offline=trackers_offline)
+            tuned, interrupted = _result(hunt, proof.recommendation), proof.interrupted
+            keep(tuned)
     progress.close()
-    if result.interrupted is not None:
-        raise api.interrupted(hunt.run, result.interrupted, found=tuned) from result.interrupted
+    if interrupted is not None:
+        raise api.interrupted(hunt.run, interrupted, found=tuned) from interrupted
     return tuned
 
 
@@ -169,9 +175,10 @@ def seconds_of(text: str | float) -> float:
     return seconds
 
 
-def _result(hunt: Hunt) -> Tuned:
+def _result(hunt: Hunt, recommendation: Recommendation) -> Tuned:
+    from .search import options_told
+
     study, folder, found = hunt.study, str(hunt.run.path), hunt.found
-    recommendation = hunt.recommendation()
     standing = study.known.standings().get(recommendation.config)
     return Tuned(
         profile=replace(found, run_folder=folder),
@@ -182,6 +189,7 @@ def _result(hunt: Hunt) -> Tuned:
         ),
         importances=study.known.importances(),
         space=study.space.knobs,
+        options=options_told(study.space.command_line.options),
         between_windows_s=tuple(hunt.session.result.between_s),
         failure=found.failure if not study.trials else None,
         run_folder=folder,

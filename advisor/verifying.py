@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -213,13 +214,12 @@ def _keep(result: VerifyResult, folder: Path) -> None:
     store.write_atomic(folder / VERIFICATION_FILE, text.encode())
 
 
-def winner(found: Verification) -> VerifiedConfig | None:
-    """Of those that stand, and keep the training, the fastest; or one given after it that is within 2% of that: the
-    finalists are given with the best first and the cheaper ones behind. None where the script as written is to be run.
-    """
+def winner(candidates: Sequence[VerifiedConfig]) -> VerifiedConfig | None:
+    """Of those that stand the fastest; or one given after it that is within 2% of that: finalists are given with the
+    best first and the cheaper ones behind. None where the script as written is to be run."""
     from .session.rounds import LEAST_FLOOR
 
-    standing = [one for one in found.configs if one.stands and one.tier != "training"]
+    standing = [one for one in candidates if one.stands]
     fastest = max((one.verdict.speedup for one in standing), default=0.0)
     near = [one for one in standing if one.verdict.speedup * (1 + LEAST_FLOOR) >= fastest]
     return near[-1] if near else None
@@ -244,6 +244,16 @@ def contender_of(finalist: Finalist, command: Command, tier: Tier) -> Contender:
         setup=Setup(settings=Config.of(at_launch)),
         samples_per_update=batch if isinstance(batch, int) else None,
     )
+
+
+def _new_folder(run_folder: Path) -> Path:
+    """A run that is gone on with may have been verified before."""
+    for number in itertools.count(1):
+        folder = run_folder / (VERIFY_FOLDER if number == 1 else f"{VERIFY_FOLDER}-{number}")
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            break
+    return folder
 
 
 def _as_written(command: Command, tier: Tier) -> Contender:

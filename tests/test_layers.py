@@ -25,7 +25,7 @@ LAYERS = (
     ("stats", "documents", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "comparing", "configuration", "searching", "tuning", "verifying"),
+    ("api", "comparing", "configuration", "proving", "searching", "tuning", "verifying"),
     ("cli", "cli_comparing", "cli_exporting", "cli_options", "cli_tuning", "cli_verifying"),
     ("__main__",),
 )

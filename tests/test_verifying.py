@@ -230,7 +230,7 @@ def test_settings_are_set_by_the_agent_but_for_those_that_go_on_the_command_line
 
 
 def comes_out(verified: Verified, speeds: Mapping[str, float | Exception], *finalists: Finalist) -> Config | None:
-    found = winner(verified(Machine({WRITTEN: 1.0, **speeds}), *finalists))
+    found = winner(verified(Machine({WRITTEN: 1.0, **speeds}), *finalists).configs)
     return found.config if found is not None else None
 
 
@@ -250,16 +250,12 @@ def test_nothing_comes_out_where_nothing_is_faster(verified: Verified) -> None:
     assert comes_out(verified, {TWO: 1.0, ONE: 0.5}, FAST, CHEAP) is None
 
 
-def test_what_changes_the_training_does_not_come_out(verified: Verified) -> None:
-    assert comes_out(verified, {"global_batch=64": 3.0}, HUGE) is None
-
-
 def test_what_loses_its_loss_is_never_fast(verified: Verified) -> None:
     machine = Machine({WRITTEN: 1.0, TWO: 3.0})
     machine.losses[TWO] = lambda _seed, update: None if update > 20 else 1.0
     found = verified(machine, FAST)
     assert (found.configs[0].verdict.status, found.configs[0].verdict.quality) == ("faster", "failed")
-    assert winner(found) is None
+    assert winner(found.configs) is None
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
