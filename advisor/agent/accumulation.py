@@ -14,12 +14,13 @@ import functools
 import math
 import sys
 from collections import deque
+from types import FrameType
 from typing import Any, Callable
 
 from .backward import Inner, scaled
 from .clock import StepClock
 from .loader_record import is_library
-from .loops import reads_to_the_end
+from .loops import read_ahead, reads_to_the_end
 from .patches import Patches
 from .refused import Refused
 from .roots import Roots
@@ -82,8 +83,7 @@ class Accumulation:
         self._loaders.adjust("micro_batch", split=size)
         if self.on:
             return
-        self._recent = deque([WHOLE], maxlen=1 + self._read_ahead())
-        self._recent.extend([WHOLE] * self._recent.maxlen)  # type: ignore[operator]
+        self._recent = deque([WHOLE], maxlen=1)
         self._frame_seen = self._held = False
         self._trouble = self._rates = None
         self._kept = []
@@ -122,26 +122,24 @@ class Accumulation:
         if record is not None and record.reader != self._clock.owner:
             raise Refused("another thread reads the loader: which part is trained on cannot be told")
 
-    def _read_ahead(self) -> int:
-        """Batches that are read before the one that is trained on: accelerate's loaders look whether there is more."""
-        record = self._loaders.train
-        kind = type(record.loader()) if record is not None else object
-        return int(any(cls.__module__.startswith("accelerate.") for cls in kind.__mro__))
-
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _delivered(self, indices: Any) -> None:
         part = indices if type(indices) is Part else WHOLE
+        if not self._frame_seen and part is not WHOLE:
+            self._frame_seen = True
+            self._look_at_loop(sys._getframe(1))
         self._recent.append(part)
         if part.look:
             self._clock.add_samples(-len(part))  # they come again
-        if not self._frame_seen and part is not WHOLE:
-            self._frame_seen = True
-            if not reads_to_the_end(sys._getframe(1)):
-                self._trouble = (
-                    "no for loop of the script reads the loader to its end: whoever counts its batches would stop "
-                    "after as many parts, with less trained"
-                )
+
+    def _look_at_loop(self, frame: FrameType) -> None:
+        if not reads_to_the_end(frame):
+            self._trouble = (
+                "no for loop of the script reads the loader to its end: whoever counts its batches would stop "
+                "after as many parts, with less trained"
+            )
+        self._recent = deque([WHOLE] * (1 + read_ahead(frame)), maxlen=1 + read_ahead(frame))
 
     @property
     def _part(self) -> Part:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dis
+import os
 from types import FrameType
 
 from .loader_record import is_library
 
+READS_AHEAD = os.path.join("accelerate", "data_loader.py")
+"""Its loaders fetch a batch more than they have given out, to know which is the last."""
 GENERATOR = 0x20
 """Of a code object's flags."""
 FOR_LOOPS = {dis.opmap[name] for name in ("FOR_ITER", "YIELD_FROM", "SEND") if name in dis.opmap}
@@ -27,3 +30,12 @@ def reads_to_the_end(frame: FrameType | None) -> bool:
                 return True
         frame = frame.f_back
     return False
+
+
+def read_ahead(frame: FrameType | None) -> int:
+    """Batches that are fetched before the one that is trained on."""
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(READS_AHEAD):
+            return 1
+        frame = frame.f_back
+    return 0

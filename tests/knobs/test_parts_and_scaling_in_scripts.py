@@ -1,0 +1,140 @@
+"""micro_batch and fp16 in whole scripts: through a session's windows, and in a real training."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wild.probing import Probed, probe
+
+from advisor import wire
+
+LIMIT_S = 120
+TRAIN = """
+import sys
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader, TensorDataset
+
+SAMPLES, REDUCTION = int(sys.argv[1]), sys.argv[2]
+
+def main():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    data = TensorDataset(torch.randn(SAMPLES, 8).double(), torch.randint(0, 4, (SAMPLES,)))
+    loader = DataLoader(data, batch_size=16, shuffle=True)
+    MORE
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=3 * len(loader))
+    for epoch in range(3):
+        for batch, target in loader:
+            loss = torch.nn.functional.cross_entropy(model(batch), target, reduction=REDUCTION)
+            optimizer.zero_grad()
+            BACKWARD
+            clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+            rates.step()
+    print([round(parameter.sum().item(), 9) for parameter in model.parameters()], rates.last_epoch)
+
+if __name__ == "__main__":
+    main()
+"""
+PLAIN = TRAIN.replace("MORE", "").replace("BACKWARD", "loss.backward()")
+ACCELERATED = TRAIN.replace(
+    "MORE",
+    "from accelerate import Accelerator; accelerator = Accelerator(cpu=True); "
+    "model, optimizer, loader = accelerator.prepare(model, optimizer, loader)",
+).replace("BACKWARD", "accelerator.backward(loss)")
+
+
+def window(name: str, **config: Any) -> wire.Window:
+    return wire.Window(
+        id=name, config=config, natural=False, warm_up_updates=3, min_updates=5, max_updates=5, max_s=20.0
+    )
+
+
+def probed(folder: Path, *windows: wire.Window, reduction: str = "mean", text: str = PLAIN) -> Probed:
+    (folder / "project").mkdir()
+    (folder / "project" / "train.py").write_text(text)
+    return probe(
+        ["train.py"], ["4800", reduction], cwd=folder / "project", folder=folder, wanted=[window("first"), *windows]
+    )
+
+
+def test_a_window_of_parts_counts_whole_updates(tmp_path: Path) -> None:
+    found = probed(tmp_path, window("parts", micro_batch=4), window("again"))
+    parts, again = found.window("parts"), found.window("again")
+    assert isinstance(parts, wire.WindowDone)
+    assert isinstance(again, wire.WindowDone)
+    assert (parts.micro_steps, parts.samples) == ([4] * 5, [16] * 5)
+    assert (again.micro_steps, again.samples, found.agent_errors) == ([1] * 5, [16] * 5, [])
+
+
+def test_what_the_script_is_made_of_stays_what_it_wrote(tmp_path: Path) -> None:
+    found = probed(tmp_path, window("parts", micro_batch=4))
+    assert found.workload is not None
+    assert found.workload.facts["micro_steps"] == "1"
+
+
+def test_a_window_that_turns_out_wrong_is_refused_and_the_plan_goes_on(tmp_path: Path) -> None:
+    found = probed(tmp_path, window("parts", micro_batch=8), window("again"), reduction="sum")
+    parts = found.window("parts")
+    assert isinstance(parts, wire.WindowRefused)
+    assert "micro_batch=8: the loss is a sum" in parts.message
+    assert isinstance(found.window("again"), wire.WindowDone)
+
+
+def test_steps_that_fp16_skips_are_told_with_the_window(tmp_path: Path) -> None:
+    text = PLAIN.replace(".double()", "").replace("loss.backward()", "(loss * 1e7).backward()")
+    found = probed(tmp_path, window("half", precision="fp16"), text=text)
+    half = found.window("half")
+    assert isinstance(half, wire.WindowDone)
+    assert half.extra["skipped_steps"] == 5
+
+
+def run(folder: Path, text: str, settings: str, samples: int = 100) -> subprocess.CompletedProcess[str]:
+    (folder / "train.py").write_text(text)
+    (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
+    words = ["-m", "advisor", "run", "--config", "advisor.yaml"] if settings else []
+    return subprocess.run(
+        [sys.executable, *words, "train.py", str(samples), "mean"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("text", [PLAIN, pytest.param(ACCELERATED, marks=pytest.mark.frameworks)])
+@pytest.mark.parametrize("size", [8, 5])
+def test_a_whole_training_in_parts_is_the_same_training(tmp_path: Path, text: str, size: int) -> None:
+    if text is ACCELERATED and importlib.util.find_spec("accelerate") is None:
+        pytest.skip("accelerate is not installed")
+    done = run(tmp_path, text, f"micro_batch: {size}")
+    assert done.stdout == run(tmp_path, text, "").stdout
+    assert "micro_batch" not in done.stderr
+
+
+def test_a_training_that_counts_its_batches_stays_as_it_is(tmp_path: Path) -> None:
+    text = PLAIN.replace(
+        "for batch, target in loader:", "rows = iter(loader)\n        for batch, target in _all(rows):"
+    )
+    text = text.replace(
+        "def main():",
+        "def _all(rows):\n    for _ in range(6):\n        yield next(rows)\n\ndef main():",
+    )
+    done = run(tmp_path, text, "micro_batch: 8")
+    assert "micro_batch stays as the script has it" in done.stderr
+    assert "counts its batches" in done.stderr
+
+
+def test_skipped_steps_are_said_at_the_end_of_a_training(tmp_path: Path) -> None:
+    text = PLAIN.replace(".double()", "").replace("loss.backward()", "(loss * 1e7).backward()")
+    done = run(tmp_path, text, "precision: fp16")
+    assert "fp16: " in done.stderr
+    assert "of 21 steps were skipped" in done.stderr
