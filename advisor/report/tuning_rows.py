@@ -245,7 +245,8 @@ def closed(result: TuneResult, most: int | None) -> tuple[tuple[tuple[str, str],
 
     Trials that failed stand among the trials.
     """
-    tried = {", ".join(f"{name}={value}" for name, value in trial.config.settings) for trial in result.trials}
+    failed_trials = [trial for trial in result.trials if trial.ratio is None]
+    tried = {", ".join(f"{name}={value}" for name, value in trial.config.settings) for trial in failed_trials}
     by_reason: dict[str, list[str]] = {}
     for one in result.recommendation.skipped:
         if one.what not in tried:

@@ -36,16 +36,20 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
     """The verdict on a search, from its recommendation."""
     if result.failure is not None:
         return _failed(result)
-    found = result.recommendation
-    verdict, config = found.verdict, found.config
-    sentence, tone = (
-        _nothing_tried(result)
-        or _objective_sentence(result)
-        or sentence_of(verdict, told(config) if config.settings else None)
-    )
-    if verdict.quality == "failed":
-        sentence, tone = f"{sentence.rstrip('.')}, but its losses are not those of the script as written.", "critical"
+    sentence, tone = _nothing_tried(result) or _objective_sentence(result) or _of_speed(result)
     return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
+
+
+def _of_speed(result: TuneResult) -> tuple[str, Tone]:
+    found = result.recommendation
+    verdict, settings = found.verdict, told(found.config) if found.config.settings else None
+    if settings is None and verdict.status == "unverified":
+        return f"Not proven: {RUN_AS_WRITTEN}.", "warning"
+    sentence, tone = sentence_of(verdict, settings)
+    if verdict.quality != "failed":
+        return sentence, tone
+    rest = "" if settings else f"; {RUN_AS_WRITTEN}"
+    return f"{sentence.rstrip('.')}, but its losses are not those of the script as written{rest}.", "critical"
 
 
 Tone = Literal["good", "neutral", "warning", "critical", "failed"]
@@ -75,8 +79,9 @@ def _rests_on(verdict: Verdict) -> str:
     """95% interval 2.2–2.4, 5 rounds of fresh processes, noise floor 2%."""
     where = "windows in one run" if verdict.status == "unverified" else "fresh processes"
     rounds = f"{words.plural(verdict.rounds, 'round')} of {where}"
-    span = words.interval(verdict.low, verdict.high)
-    return f"95% interval {span}, {rounds}, noise floor {words.percent(verdict.floor)}"
+    known = is_number(verdict.low, verdict.high)
+    span = f"95% interval {words.interval(verdict.low, verdict.high)}" if known else "no interval yet"
+    return f"{span}, {rounds}, noise floor {words.percent(verdict.floor)}"
 
 
 def _begin(text: str) -> str:
@@ -99,12 +104,15 @@ def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
         before, after = peaks(result, found.config) if after is None else (before, after)
     if objective.name == "throughput" or not found.config.settings or before is None or after is None:
         return None
-    if not is_number(before, after):
+    if not is_number(before, after) or found.verdict.quality == "failed":
         return None
     less = f"{words.percent(after / before)} of the {objective.name}"
     speed = f"{words.times(found.verdict.speedup)} the speed ({_rests_on(found.verdict)})"
     amounts = f"{_amount(objective, after)}, as written {_amount(objective, before)}"
-    return f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}.", "good"
+    sentence = f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}"
+    if found.verdict.status == "unverified":
+        return f"{sentence}; not yet proven in fresh processes.", "warning"
+    return f"{sentence}.", "good"
 
 
 def _amount(objective: Objective, value: float) -> str:
@@ -115,12 +123,15 @@ def _amount(objective: Objective, value: float) -> str:
 
 
 def _evidence(result: TuneResult) -> str:
-    """What the sentence leaves open: what would decide, or how near the search came."""
-    verdict = result.recommendation.verdict
+    """What the sentence leaves open: what would decide, what spoke against it, or how near the search came."""
+    verdict, config = result.recommendation.verdict, result.recommendation.config
+    if config.settings:
+        return what_decides(verdict) if verdict.status == "undecided" else ""
+    if verdict.quality_evidence and (verdict.quality == "failed" or verdict.status == "unverified"):
+        return f"{_begin(words.one_line(verdict.quality_evidence).rstrip('.'))}."
     if verdict.status == "undecided":
-        return what_decides(verdict)
-    is_open = not result.recommendation.config.settings and verdict.rounds == 0
-    return _how_near(result) if is_open and verdict.status != "unverified" else ""
+        return f"{what_decides(verdict)} A search with more --budget has room for them."
+    return _how_near(result) if verdict.rounds == 0 and verdict.status != "unverified" else ""
 
 
 def what_decides(verdict: Verdict) -> str:

@@ -42,7 +42,7 @@ def is_number(*values: float | None) -> bool:
 
 def gain(ratio: Ratio | Verdict) -> str:
     """2.4× (2.2–2.6); the interval is left out where it says nothing."""
-    if ratio.low == ratio.high:
+    if ratio.low == ratio.high or not is_number(ratio.low, ratio.high):
         return words.times(ratio.speedup)
     return f"{words.times(ratio.speedup)} ({words.interval(ratio.low, ratio.high)})"
 

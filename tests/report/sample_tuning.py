@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -190,6 +191,38 @@ def broken_quality() -> TuneResult:
     return replace(base, recommendation=replace(base.recommendation, verdict=verdict))
 
 
+def not_held() -> TuneResult:
+    """The search's best was fast and wrong in fresh processes, and is not what comes out."""
+    base = broken_quality()
+    verdict = base.recommendation.verdict
+    left = (Skipped(what="num_workers=4, precision=bf16", why=verdict.quality_evidence), *SKIPPED)
+    found = replace(recommendation(base.profile, {}, verdict), skipped=left)
+    return replace(base, recommendation=found)
+
+
+def not_proven() -> TuneResult:
+    """The search's best did not run in a fresh process."""
+    base = not_held()
+    nothing = Verdict(
+        status="unverified",
+        speedup=1.0,
+        low=1.0,
+        high=1.0,
+        rounds=0,
+        floor=0.02,
+        quality="failed",
+        quality_evidence="the script raised RuntimeError with these settings",
+    )
+    return replace(base, recommendation=replace(base.recommendation, verdict=nothing))
+
+
+def nothing_decides() -> TuneResult:
+    """One pair of processes has no interval, and the script as written comes out."""
+    base = undecided()
+    verdict = replace(base.recommendation.verdict, low=0.0, high=math.inf, rounds=1, rounds_to_decide=None)
+    return replace(base, recommendation=recommendation(base.profile, {}, verdict))
+
+
 def on_device() -> TuneResult:
     """On a GPU, with a model that is compiled, and fp16."""
     profile = sample.gpu_transformer()
@@ -263,6 +296,9 @@ ALL = {
     "slower": slower,
     "undecided": undecided,
     "broken_quality": broken_quality,
+    "not_held": not_held,
+    "not_proven": not_proven,
+    "nothing_decides": nothing_decides,
     "on_device": on_device,
     "for_memory": for_memory,
     "crashed": crashed,

@@ -35,7 +35,7 @@ VERDICT = {
     "status": str,
     "speedup": NUMBER,
     "low": NUMBER,
-    "high": NUMBER,
+    "high": OPTIONAL,  # one round has no interval: it ends nowhere
     "rounds": int,
     "floor": NUMBER,
     "quality": str,

@@ -43,6 +43,11 @@ SENTENCES = {
     "would decide it.",
     "for_memory": "With activation_checkpointing=True your script takes 42% of the memory (31.0 GiB, as written "
     "74.0 GiB) at 0.97× the speed",
+    "not_held": "The best of the search is 2.3× as fast (95% interval 2.2–2.4, 5 rounds of fresh processes, noise "
+    "floor 2%), but its losses are not those of the script as written; the script as written is what to run. The loss",
+    "not_proven": "Not proven: the script as written is what to run. The script raised RuntimeError with these",
+    "nothing_decides": "Undecided: the best of the search is 1.06× as fast, which may be chance (no interval yet, 1 "
+    "round of fresh processes, noise floor 2%). The interval holds both a gain and none; more rounds may decide it. A search",
     "killed_at_once": "Your script stood still: nothing happened for 120 s; nothing was searched.",
 }
 
@@ -59,6 +64,8 @@ NEXT = {
     "slower": "next python train.py --epochs 3 ",
     "undecided": "next advisor verify --config advisor.yaml --rounds 24 train.py --epochs 3 ",
     "broken_quality": "next python train.py --epochs 3 ",
+    "not_held": "next python train.py --epochs 3 ",
+    "nothing_decides": "next python train.py --epochs 3 ",
     "on_device": "next advisor run --config out/advisor.yaml -m lm.train --config 'small gpt.yaml' ",
     "crashed": "next advisor tune train.py --epochs 3 ",
 }
@@ -206,6 +213,18 @@ def test_what_failed_as_a_trial_is_not_told_twice() -> None:
     text = words_of(replace(base, recommendation=replace(base.recommendation, skipped=twice)))
     assert "not used memory_format" in text
     assert "not used global_batch=512" not in text
+
+
+def test_why_the_best_of_the_search_is_not_used_is_told_though_it_was_measured_there() -> None:
+    text = words_of(sample_tuning.not_held())
+    assert "not used num_workers=4, precision=bf16: the loss was NaN from update 31 on" in text
+
+
+def test_a_smaller_peak_that_was_not_verified_says_so() -> None:
+    base = sample_tuning.for_memory()
+    verdict = replace(base.recommendation.verdict, status="unverified")
+    text = words_of(replace(base, recommendation=replace(base.recommendation, verdict=verdict)))
+    assert "noise floor 2%); not yet proven in fresh processes." in text
 
 
 def test_an_alternative_that_was_not_proven_says_so() -> None:
