@@ -47,7 +47,7 @@ SENTENCES = {
     "floor 2%), but its losses are not those of the script as written; the script as written is what to run. The loss",
     "not_proven": "Not proven: the script as written is what to run. The script raised RuntimeError with these",
     "nothing_decides": "Undecided: the best of the search is 1.06× as fast, which may be chance (no interval yet, 1 "
-    "round of fresh processes, noise floor 2%). The interval holds both a gain and none; more rounds may decide it. A search",
+    "round of fresh processes, noise floor 2%). The interval holds both a gain and none; more rounds may decide it.",
     "killed_at_once": "Your script stood still: nothing happened for 120 s; nothing was searched.",
 }
 
