@@ -95,4 +95,6 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 2**31),
     after_first_update=True,
+    changes="A batch goes through in parts that add up to one update: the loss that the loop itself prints is that of "
+    "a part, the training loss differs in its last digits, and layers that look at the whole batch see a part of it.",
 )
