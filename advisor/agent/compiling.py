@@ -23,6 +23,7 @@ from typing import Any, Callable
 
 from . import dynamo, modes
 from .clock import StepClock
+from .passing import PassingState
 from .refused import Refused
 from .roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
 from .slots import compiled_by_script
@@ -57,6 +58,7 @@ class Compiling:
         self._mode: str | None = None
         self._others: tuple[Any, ...] = ()
         self._key: tuple[Any, ...] = ()
+        self._remarked: set[str] = set()
         self.watch = CompileWatch()
         self.backend: Any = "inductor"
         self.barred: Callable[[], str | None] = _nothing
@@ -113,6 +115,18 @@ class Compiling:
             "first_break": next(iter(account.breaks), ""),
             "failed": account.failure,
         }
+
+    def remark(self) -> str | None:
+        """What a person should know of the compiled code, once for each mode; None where there is nothing."""
+        account = self.watch.account
+        if self._mode is None or not account.breaks or self._mode in self._remarked:
+            return None
+        self._remarked.add(self._mode)
+        times, reason = sum(account.breaks.values()), _one_line(next(iter(account.breaks)))
+        return (
+            f"with compile={self._mode} the model runs as {account.graphs} pieces of compiled code, as torch.compile "
+            f"broke off {times} times; the first reason: {reason}"
+        )
 
     def set_up_s(self) -> float | None:
         """Seconds that compiling takes once under the settings that stand; None where nothing is compiled. What these
@@ -200,7 +214,7 @@ class _Call:
 
     def _closely(self, module: Any, args: Any, kwargs: Any) -> Any:
         """One of the first calls: as often as it takes, it leaves the traces of one."""
-        state = _State(module)
+        state = PassingState(module)
         begin = self._owner.watch.compiles
         try:
             with _backward_at_once(), _compilers_own_warnings():
@@ -266,29 +280,6 @@ def _compilers_own_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="torch")
         yield
-
-
-class _State:
-    """What a forward may change in passing: buffers, and where torch's generators stand."""
-
-    def __init__(self, module: Any) -> None:
-        import torch
-
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-        self._cpu = torch.get_rng_state()
-        devices = {buffer.device for buffer in module.parameters() if buffer.device.type == "cuda"}
-        self._cuda = [(device, torch.cuda.get_rng_state(device)) for device in devices]
-
-    def put_back(self) -> None:
-        import torch
-
-        with torch.no_grad():
-            for buffer, before in self._buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
-        torch.set_rng_state(self._cpu)
-        for device, state in self._cuda:
-            torch.cuda.set_rng_state(state, device)
 
 
 # --- counting ---------------------------------------------------------------------------------------------------------

@@ -286,6 +286,9 @@ class Conductor:
         compiled = self._bench.compiling.told()
         if compiled:
             watched["extra"]["compile"] = compiled
+            remark = self._bench.compiling.remark()
+            if remark is not None:
+                self._channel.send(wire.Note(self._rank, "compile", remark))
         self._leave_window(window)
         self._instruments.before_report(window)
         self._channel.send(

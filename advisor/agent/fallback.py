@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from .bench import Bench
 from .clock import OPTIMIZER
+from .passing import PassingState
 from .roots import Root
 
 OF_THE_LOADER = (
@@ -165,34 +166,6 @@ class FallBack:
             for name in names:
                 self._give_up(name, f"a batch could not be fetched: {_one_line(error)}")
         return bool(names)
-
-
-class PassingState:
-    """What a forward may change in passing: buffers, and where torch's generators stand."""
-
-    def __init__(self, module: Any) -> None:
-        import torch
-
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-        self._cpu = torch.get_rng_state()
-        devices = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
-        self._cuda = [(device, torch.cuda.get_rng_state(device)) for device in devices]
-
-    def put_back(self) -> None:
-        import torch
-
-        self.put_back_buffers()
-        torch.set_rng_state(self._cpu)
-        for device, state in self._cuda:
-            torch.cuda.set_rng_state(state, device)
-
-    def put_back_buffers(self) -> None:
-        import torch
-
-        with torch.no_grad():
-            for buffer, before in self._buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
 
 
 def _is_finite(tensors: Any) -> bool:

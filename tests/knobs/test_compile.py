@@ -230,7 +230,7 @@ def test_a_model_of_which_nothing_can_be_compiled_is_refused(tmp_path: Path) -> 
     assert said.startswith("True ['torch.compile could compile nothing of Strange")
 
 
-def test_graph_breaks_are_counted(tmp_path: Path) -> None:
+def test_graph_breaks_are_counted_and_told_once(tmp_path: Path) -> None:
     code = """
     class Broken(Net):
         def forward(self, x):
@@ -239,13 +239,17 @@ def test_graph_breaks_are_counted(tmp_path: Path) -> None:
             return self.last(self.drop(torch.relu(x)))
     import torch._dynamo
     hook()
-    told = {}
+    told, remarks = {}, []
     def each(number, model):
         told.update(compiling.told())
+        remarks.append(compiling.remark())
     loop(8, window(3, 99), make=Broken, each=each)
     print(told["graphs"], told["graph_breaks"], told["seconds"] > 0)
+    print([remark for remark in remarks if remark])
     """
-    assert says(tmp_path, code) == "2 1 True"
+    counts, remarks = says(tmp_path, code).splitlines()
+    assert counts == "2 1 True"
+    assert remarks.count("broke off 1 times; the first reason: Call to `torch._dynamo.graph_break()`") == 1
 
 
 @pytest.mark.parametrize(
