@@ -302,10 +302,14 @@ def opened(
 
 
 def _import_ahead() -> None:
-    """Optuna and scikit-learn take a second to load: better while the script starts than between two windows."""
+    """Optuna, scikit-learn, rules and knobs take a second to load: better while the script starts than between two
+    windows."""
+    from . import knobs, rules
     from .search import sampler
 
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(Exception):  # whoever needs them raises it where it can be told
+        rules.all_rules()
+        knobs.all_knobs()
         sampler.imported()
         import sklearn.linear_model  # noqa: F401
 

@@ -61,7 +61,7 @@ def trials_in(folder: Path) -> int:
 def killed_after(folder: Path, count: int) -> Path:
     """A search that is ended with SIGKILL once so many trials are in its log; returns its run's folder."""
     process = subprocess.Popen(
-        argv(folder, "--budget", "40s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        argv(folder, "--budget", "26s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline_s = time.monotonic() + LIMIT_S
     try:
