@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from .. import wire
 from . import child_signals, dynamo, imports
+from .accumulation import LOOKS
 from .arguments import ArgumentWatch
 from .bench import Bench
 from .channel import AgentChannel
@@ -34,6 +35,8 @@ EARLY_FACTS_UPDATES = (4, 8, 16, 32, 64)
 training anew, within its first window."""
 COMPLETE = 2
 """Models and optimizers are both told."""
+CACHE_FILL_S = 3.0
+"""Of a window's time beside it: a cache shows nothing before it holds what the window reads."""
 WORKER_ENDS_S = 0.2
 FLUSH_S = 5.0
 
@@ -217,6 +220,9 @@ class _Parts:
         self.bench = Bench(
             clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
         )
+        self.bench.accumulation.looks = LOOKS
+        self.loaders.on_late_refusal(self._loader_broke)
+        self.loaders.fill_caches(CACHE_FILL_S)
         self._facts = FactsCollector(clock)
         self._copies = HostToDevice(clock)
         off_step = OffStep(clock)
@@ -253,6 +259,11 @@ class _Parts:
             if self._register.train is None:
                 self._counter.saw(root, args, kwargs)
             self._facts.saw_forward(args, kwargs)
+
+    def _loader_broke(self, why: str) -> None:
+        """The loader could not take its settings when it was their turn: no window must go on as if it had."""
+        for name in self.loaders.set_by():
+            self.bench.broke(name, why)
 
     def _arm(self, close: Callable[[], None] | None) -> None:
         """Where precision must close its autocast while it is set."""
@@ -291,7 +302,7 @@ class _Parts:
             self._copies.install()
 
     def after_update(self, update: Update) -> None:
-        self.bench.micro_steps = update.micro_steps
+        self.bench.saw_update(update.micro_steps)
         if self._counter.counted:
             self._counter.end_update()
 
@@ -310,6 +321,7 @@ class _Parts:
             updates=self._clock.updates,
         )
         workload.setdefault("facts", {})["micro_steps"] = str(max(1, self.bench.micro_steps))
+        workload["facts"].update(self.loaders.workload_facts())
         workload["facts"]["closures"] = "yes" if self.steps.closures_seen else "no"
         workload["arguments"] = self._agent.arguments.told()
         memory: dict[str, Any] = dict(

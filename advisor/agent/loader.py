@@ -84,6 +84,14 @@ class LoaderHooks:
         """Why settings were given up when it was their turn (the loader is as written since then); else None."""
         return self._deliveries.late_refusal
 
+    def on_late_refusal(self, call: Callable[[str], None] | None) -> None:
+        """`call` is told of it at once; it must not set anything itself."""
+        self._deliveries.on_late_refusal = call
+
+    def set_by(self) -> list[str]:
+        """Who has something set just now."""
+        return [name for name, settings in self._set_by.items() if settings]
+
     def before_batch(self, call: Callable[[], None] | None) -> None:
         """`call` is run whenever the training thread asks any loader for a batch; None is nothing."""
         self._deliveries.before_batch = call
@@ -101,6 +109,10 @@ class LoaderHooks:
     def look_at_whole(self, batches: int) -> None:
         """So many batches are given out as a whole before their parts, once batches are split."""
         self._deliveries.switch.looks = batches
+
+    def fill_caches(self, seconds: float) -> None:
+        """So long a cache of samples is filled ahead when it is set, for windows that are to show later epochs."""
+        self._deliveries.switch.caches.fill_s = seconds
 
     # --- roles ------------------------------------------------------------------------------------------------------
 

@@ -48,8 +48,11 @@ class Deliveries:
         self.end_asked = False
         self.hold_ends = False
         self.late_refusal: str | None = None
+        self.on_late_refusal: Callable[[str], None] | None = None
         self.before_batch: Callable[[], None] | None = None
         """Called when the training thread asks any loader for a batch."""
+        self.on_train_batch: Callable[[Any], None] | None = None
+        """Told the indices of every batch that the training thread gets of the training loader; None is its end."""
         self.on_failure: Callable[[Exception], bool] | None = None
 
     # --- delivering a batch -----------------------------------------------------------------------------------------
@@ -102,7 +105,11 @@ class Deliveries:
         except StopIteration:
             raise
         except Exception as error:
-            if feed.inner is None or self.on_failure is None or not self.on_failure(error):
+            if feed.inner is None or feed.iterable or self.on_failure is None:
+                raise
+            feed.remember_failed()
+            if not self.on_failure(error):
+                feed.forget_failed()
                 raise
         if feed.version != self.switch.version:
             self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=False)
@@ -116,12 +123,16 @@ class Deliveries:
             self.late_refusal = str(refusal)
             self.switch.want({})
             self.switch.follow(feed, iterator)
+            if self.on_late_refusal is not None:
+                self.on_late_refusal(str(refusal))
 
     def _next_or_next_epoch(self, iterator: Any, feed: Feed) -> tuple[Any, Any]:
         try:
             return feed.next_batch(iterator, self.torch_next)
         except StopIteration:
             if not self.hold_ends:
+                if self.on_train_batch is not None:
+                    self.on_train_batch(None)
                 if feed.inner is not None:
                     self.switch.end(feed, iterator)
                 feed.ended = feed.ended or not feed.iterable
@@ -151,7 +162,7 @@ class Deliveries:
 
     def _count(self, feed: Feed, batch: Any, index: Any, samples: int | None, mine: bool) -> None:
         record = feed.record
-        if type(index) is list and samples is None:
+        if isinstance(index, list) and samples is None:
             samples, record.samples_from = len(index), record.samples_from or INDICES
         elif samples is None:
             samples, source = self._samples(feed, batch, index)
@@ -167,6 +178,8 @@ class Deliveries:
             record.read_ahead.append(samples)
         elif record is self.register.train:
             self._clock.add_samples(samples)
+            if self.on_train_batch is not None:
+                self.on_train_batch(index)
         else:
             record.pending_samples += samples
 
@@ -201,7 +214,7 @@ class Deliveries:
         feed = Feed(record, bare_copy(loader))
         iterator.__dict__[FEED] = feed
         record.iterator = weakref.ref(iterator)
-        feed.board = self._board_for(loader)
+        feed.board = self._board_for(loader, watched=not record.draws())
         record.add_board(iterator, feed.board)
         if loader.num_workers and record is self.register.train and self.switch.plan(loader) is not None:
             feed.own_ended = True
@@ -283,6 +296,6 @@ class Deliveries:
             feed.stream = iterator._sampler_iter = IndexStream(iterator._sampler_iter, keeps=not feed.iterable)
 
     @staticmethod
-    def _board_for(loader: Any) -> Board:
-        method = start_method(loader)
-        return Board(loader.num_workers if method in (None, "fork") else 0, seen=method in (None, "fork"))
+    def _board_for(loader: Any, watched: bool = False) -> Board:
+        seen = start_method(loader) in (None, "fork")
+        return Board(loader.num_workers if seen else 0, seen=seen, watched=watched and seen)

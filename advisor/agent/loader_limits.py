@@ -10,7 +10,15 @@ from .loader_record import batch_size_of, is_iterable
 from .refused import Refused
 from .samples import first_tensor
 
-SETTINGS = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers", "batch_size", "split")
+SETTINGS = (
+    "num_workers",
+    "prefetch_factor",
+    "pin_memory",
+    "persistent_workers",
+    "batch_size",
+    "split",
+    "cache_dataset",
+)
 
 EXCLUSIVE_CLASSES = (
     ("h5py", "File"),
@@ -37,7 +45,9 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
     if unknown:
         raise TypeError(f"unknown loader settings {unknown}: known are {list(SETTINGS)}")
     refuse_foreign(loader)
-    workers = settings.get("num_workers", loader.num_workers)
+    if settings.get("cache_dataset"):
+        _refuse_caching(loader, settings)
+    workers = settings.get("num_workers", 0 if settings.get("cache_dataset") else loader.num_workers)
     if workers < 0:
         raise Refused(f"num_workers={workers} is no number of workers")
     if not workers and settings.get("prefetch_factor"):
@@ -50,6 +60,8 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
         _refuse_pinning()
     if workers and not loader.num_workers:
         refuse_workers(loader)
+    if loader.num_workers and not workers:
+        _refuse_own_process(loader)
     if is_iterable(loader) and workers != loader.num_workers:
         refuse_second_reader(loader)
     if settings.get("batch_size", batch_size_of(loader)) != batch_size_of(loader):
@@ -77,6 +89,22 @@ def refuse_workers(loader: Any) -> None:
     tensor = first_tensor(list(getattr(loader.dataset, "__dict__", {}).values()))
     if tensor is not None and tensor.device.type != "cpu":
         raise Refused(f"the dataset holds tensors on {tensor.device}: forked workers cannot use them")
+
+
+def _refuse_own_process(loader: Any) -> None:
+    """Workers that were forked are still at work on what is in flight when this process begins to read."""
+    handle = open_handle(loader.dataset)
+    if handle is not None:
+        raise Refused(f"{handle} is open: this process would share its place with the {loader.num_workers} workers")
+
+
+def _refuse_caching(loader: Any, settings: dict[str, Any]) -> None:
+    if is_iterable(loader):
+        raise Refused("the dataset is iterable: its samples have no numbers to keep them by")
+    if settings.get("num_workers"):
+        raise Refused(
+            f"samples are kept in the script's own process, and num_workers={settings['num_workers']} fetches in others"
+        )
 
 
 def refuse_second_reader(loader: Any) -> None:

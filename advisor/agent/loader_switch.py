@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple
 from .loader_feed import Feed
 from .loader_record import bare_copy
 from .refused import Refused
+from .sample_cache import SampleCaches
 from .stream import IndexStream
 
 
@@ -22,6 +23,8 @@ class FetchPlan(NamedTuple):
     prefetch_factor: int | None
     pin_memory: bool
     persistent_workers: bool
+    cached: bool = False
+    """Samples are kept in memory (`sample_cache`)."""
 
 
 BASE_SEED = "_advisor_base_seed"
@@ -41,13 +44,15 @@ def plan_of(loader: Any, wanted: dict[str, Any]) -> FetchPlan | None:
 
 
 def _plan(loader: Any, wanted: dict[str, Any]) -> FetchPlan:
-    workers = wanted.get("num_workers", loader.num_workers)
+    cached = bool(wanted.get("cache_dataset"))
+    workers = wanted.get("num_workers", 0 if cached else loader.num_workers)
     prefetch = wanted.get("prefetch_factor", loader.prefetch_factor) or DEFAULT_PREFETCH_FACTOR
     return FetchPlan(
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         pin_memory=bool(wanted.get("pin_memory", loader.pin_memory)),
         persistent_workers=bool(wanted.get("persistent_workers", loader.persistent_workers)) and workers > 0,
+        cached=cached,
     )
 
 
@@ -61,11 +66,16 @@ class Switch:
         self.version = 0
         self.looks = 0
         """Batches that are given out as a whole before their parts, when it comes to parts."""
+        self.caches = SampleCaches()
         self._idle: tuple[FetchPlan, Any, Any] | None = None
         """Plan, record and inner iterator with persistent workers, between two epochs."""
 
     def want(self, settings: dict[str, Any]) -> None:
         self.close()
+        if not settings.get("cache_dataset"):
+            self.caches.rest()
+        elif not self.wanted.get("cache_dataset"):
+            self.caches.begin()
         self.wanted = dict(settings)
         self.version += 1
 
@@ -107,6 +117,8 @@ class Switch:
             _regroup(stream, feed, old_size)
             stream.split(feed.split)
             refill(feed.fetcher(iterator))
+            if isinstance(error, Refused):
+                raise
             raise Refused(f"the loader cannot be built with {self.wanted}: {type(error).__name__}: {error}") from error
         if feed.inner is None:
             refill(iterator)
@@ -143,7 +155,11 @@ class Switch:
             return inner
         if idle is not None:
             self._retire(idle[2])
-        return self._build(feed, _inner_loader(feed.loader, plan or _plan(feed.loader, {}), stream, iterator))
+        plan = plan or _plan(feed.loader, {})
+        inner_loader = _inner_loader(feed.loader, plan, stream, iterator)
+        if plan.cached:
+            inner_loader.__dict__["dataset"] = self.caches.instead_of(feed.loader, stream)
+        return self._build(feed, inner_loader)
 
     def begin_without_workers(self, iterator: Any, loader: Any) -> None:
         """In the place of torch's construction, where other workers will fetch: the script's own need not start.
@@ -278,6 +294,7 @@ def _inner_loader(loader: Any, plan: FetchPlan, stream: IndexStream, iterator: A
     inner = bare_copy(loader)
     settings = inner.__dict__  # past the guard of DataLoader, which allows no change after its construction
     settings.update(plan._asdict())
+    del settings["cached"]
     settings["batch_sampler" if loader._auto_collation else "sampler"] = stream
     settings["generator"] = torch.Generator()  # its draw must not move the script's random state
     settings[BASE_SEED] = iterator._base_seed

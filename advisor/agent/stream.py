@@ -92,6 +92,23 @@ class IndexStream:
             self._parts.extend(parts)
         return self._parts.popleft()
 
+    @property
+    def known_ahead(self) -> int:
+        """Elements that were drawn of the sampler already and not given out."""
+        return len(self._loose) if self._size is not None or self._loose else len(self._again)
+
+    def ahead(self, place: int) -> Any:
+        """What the sampler gives `place` elements from now, drawn of it now and given out in its turn (where batches
+        are regrouped, single indices); None at its end. What is in flight must have been put back."""
+        loose = self._size is not None or bool(self._loose)
+        waiting = self._loose if loose else self._again
+        while len(waiting) <= place:
+            element = next(self._source, None)
+            if element is None:
+                return None
+            waiting.extend(element if loose else [element])
+        return waiting[place]
+
     def delivered(self, position: int = 0) -> Any:
         """The batch drawn `position` places after the oldest one has reached the script; None if none is known."""
         if position >= len(self.drawn):

@@ -111,9 +111,9 @@ def train(at=None, epochs=4, make_loader=images, make_optimizer=adamw, make_mode
 """
 
 
-def says(tmp_path: Path, code: str) -> str:
-    """What the code prints, run after LOOP."""
-    (tmp_path / "case.py").write_text(LOOP + textwrap.dedent(code))
+def says(tmp_path: Path, *code: str) -> str:
+    """What the pieces of code print, run after LOOP."""
+    (tmp_path / "case.py").write_text("".join([LOOP, *map(textwrap.dedent, code)]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "case.py"],
         cwd=tmp_path,

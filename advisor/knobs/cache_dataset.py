@@ -1,0 +1,79 @@
+"""Decoded samples kept in memory: each is read once, in the first epoch. They are kept in the script's own process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, Values, truth
+from ._loader import NO_LOADER, batch_bytes, draws_nothing
+
+if TYPE_CHECKING:
+    from ..types import Hardware, Workload
+
+MEMORY_FRACTION = 0.5
+"""Of the free memory that samples may take; the agent measures both again, in the running process."""
+IN_MEMORY = ("TensorDataset",)
+"""Datasets that hold their samples in memory already."""
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    loader = workload.train_loader
+    if loader is None:
+        return Values(why_closed=NO_LOADER)
+    if loader.iterable:
+        return Values(why_closed=f"{loader.dataset_class} is iterable: its samples have no numbers to keep them by")
+    if loader.dataset_class in IN_MEMORY:
+        return Values(why_closed=f"{loader.dataset_class} holds its samples in memory already")
+    if workload.facts.get("dataset_draws") == "yes":
+        return Values(
+            why_closed=f"{loader.dataset_class} draws random numbers when it is read: a sample is another one each time"
+        )
+    need, room = _need_bytes(workload), _room_bytes(hardware)
+    if need is not None and need > room:
+        return Values(
+            why_closed=f"{loader.length_samples} samples as the model gets them are about {need / 2**30:.1f} GiB, and "
+            f"{room / 2**30:.1f} GiB may be taken: half of what is free"
+        )
+    size = f"about {need / 2**20:.0f} MiB" if need is not None else "of a size that is seen when they are read"
+    own = f"; the {loader.num_workers} workers as written are not used then" if loader.num_workers else ""
+    return Values(values=(True,), why=f"the samples are {size}, and kept in the script's own process{own}")
+
+
+def _need_bytes(workload: Workload) -> float | None:
+    loader, batch = workload.train_loader, batch_bytes(workload)
+    if loader is None or batch is None or not loader.batch_size or loader.length_samples is None:
+        return None
+    return batch / loader.batch_size * loader.length_samples
+
+
+def _room_bytes(hardware: Hardware) -> float:
+    return MEMORY_FRACTION * min(hardware.memory.available_bytes, hardware.memory_limit_bytes)
+
+
+def _tier(_hardware: Hardware, workload: Workload) -> str:
+    """A dataset that draws is refused. Collating may draw, and draws otherwise here than in workers."""
+    loader = workload.train_loader
+    without_workers = loader is not None and not loader.num_workers
+    known = workload.facts.get("dataset_draws") == "no"
+    return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
+
+
+def _apply(bench: Any, value: Any) -> None:
+    bench.loaders.adjust("cache_dataset", cache_dataset=value or None)
+
+
+def _restore(bench: Any) -> None:
+    bench.loaders.adjust("cache_dataset", cache_dataset=None)
+
+
+KNOB = Knob(
+    id="cache_dataset",
+    title="decoded samples kept in memory",
+    scope="live",
+    values=_values,
+    tier=_tier,
+    apply=_apply,
+    restore=_restore,
+    wrong=truth,
+    changes="The samples stay in memory. The first epoch reads them as ever: the gain begins with the second.",
+)
