@@ -207,7 +207,10 @@ class Study:
             yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
         if setup != AS_WRITTEN:
             yield InLife(windows=[base(name, in_fresh_process(pace))])
-        known.record(proposal, known.outcome(ids), ids=ids, stopped=hopeless and second is not None)
+        found = known.outcome(ids)
+        known.record(proposal, found, ids=ids, stopped=hopeless and second is not None)
+        if found.kind == "nan" and setup == AS_WRITTEN:  # the weights are no numbers any more
+            yield InLife(windows=[base(f"{name} anew", in_fresh_process(pace))], anew=True)
 
     # --- finalists ------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class InLife:
 
     windows: list[wire.Window]
     setup: Setup = AS_WRITTEN
+    anew: bool = False
+    """Also where the present life was begun so: what it has trained is of no use any more."""
 
 
 Planner = Generator[list[wire.Window] | InLife, dict[str, Outcome], None]
@@ -215,7 +217,7 @@ class Session:
         if following is None:
             talk.done = True
             life.send_plan([], final=True)
-        elif following.setup != talk.setup:
+        elif following.anew or following.setup != talk.setup:
             talk.moving = following
             life.send_plan([], final=True)
         else:
@@ -270,7 +272,7 @@ class Session:
         for window in rest[:charged]:
             self.result.outcomes[window.id] = wire.WindowRefused(0, window.id, kind, message)
             self.result.life_of[window.id] = life.record.number
-        return rest[charged:]
+        return _without_what_if(rest[charged:], rest[0].what_if)
 
     def _keep_view(self, life: Life) -> None:
         if life.view is not None:
@@ -310,6 +312,14 @@ class _Talk:
     """What needs another kind of life than this one."""
     done: bool = False
     stop_at_s: float | None = None
+
+
+def _without_what_if(windows: list[wire.Window], broken: str | None) -> list[wire.Window]:
+    """A what-if that broke the script once breaks it again; and what only stands beside it needs no start."""
+    if broken is None:
+        return windows
+    kept = [window for window in windows if window.what_if != broken]
+    return kept if any(window.what_if or window.config or window.kind != "measure" for window in kept) else []
 
 
 def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InLife | None:

@@ -89,7 +89,7 @@ class Machine:
         step = next(planner)
         while True:
             if isinstance(step, InLife):
-                if step.setup != self.lives[-1]:
+                if step.anew or step.setup != self.lives[-1]:
                     self.lives.append(step.setup)
                     self.now_s += START_S
                 windows = step.windows

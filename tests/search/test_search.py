@@ -125,6 +125,25 @@ def test_a_loss_that_is_no_number_is_never_fast(tmp_path: Path) -> None:
     assert (machine.study.trials[1].outcome.kind, machine.recommended().config) == ("nan", Config())
 
 
+def test_weights_that_a_trial_has_ruined_are_left_to_it(tmp_path: Path) -> None:
+    class Ruined(Machine):
+        """From the first update in bf16 on, every loss of a life is lost."""
+
+        def _outcome(self, window: wire.Window) -> Any:
+            outcome = super()._outcome(window)
+            self.ruined = getattr(self, "ruined", set()) | (
+                {len(self.lives)} if "precision" in window.config else set()
+            )
+            if len(self.lives) in self.ruined:
+                outcome.losses[:] = [None] * len(outcome.losses)
+            return outcome
+
+    machine = Ruined(tmp_path, workers_help, FULL_PRECISION, INPUT_BOUND)
+    kinds = {tuple(trial.config.as_dict()): trial.outcome.kind for trial in machine.trials}
+    assert kinds["precision",] == "nan"
+    assert kinds["num_workers",] == "measured"
+
+
 def test_every_trial_is_in_the_log_as_soon_as_it_is_known(tmp_path: Path) -> None:
     machine = Machine(tmp_path, workers_help, INPUT_BOUND)
     logged = [record["number"] for record in store.read_records(machine.log).records if "number" in record]
