@@ -15,8 +15,10 @@ from .circumstances import hardware_line
 from .terminal import print_safely, stderr_lines
 from .tuning_changes import changes, notes
 from .tuning_rows import (
+    best_so_far,
     closed,
     failed,
+    front,
     gains,
     importances,
     predicted,
@@ -30,6 +32,8 @@ from .tuning_words import gain
 from .verdict import page_command
 
 MOST_SKIPPED = 8
+MOST_STEPS = 6
+"""Of the best so far, and of the front of speed against memory: what fits on two lines."""
 _TONES = {
     "good": "bold green",
     "neutral": "bold",
@@ -156,7 +160,27 @@ def _trials(result: TuneResult) -> RenderableType | None:
     shown: list[RenderableType] = [table]
     if left:
         shown.append(Text(f"{left}; the page and --json have all", style="dim"))
+    shown += [Text(line, style="dim") for line in (_history(result), _front(result)) if line]
     return _under(_tried(result), Group(*shown))
+
+
+def _history(result: TuneResult) -> str:
+    """Best so far: 1.00× at trial 0, 2.0× at trial 1."""
+    steps = best_so_far(result.trials)
+    told = [f"{words.times(step.ratio.speedup)} at trial {step.number}" for step in steps if step.ratio is not None]
+    return f"Best so far: {', '.join(told[-MOST_STEPS:])}" if len(told) > 1 else ""
+
+
+def _front(result: TuneResult) -> str:
+    """Speed against memory: 1.12× in 1.08 GiB (trial 2), 2.4× in 1.12 GiB (trial 5)."""
+    best = front(result.trials)
+    told = [
+        f"{words.times(one.ratio.speedup)} in {words.size(one.outcome.peak_bytes)} (trial {one.number})"
+        for one in best
+        if one.ratio is not None
+    ]
+    more = f", and {len(told) - MOST_STEPS:,} more" if len(told) > MOST_STEPS else ""
+    return f"Beaten by no other in speed and memory both: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
 
 
 def _tried(result: TuneResult) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..types import Alternative, Finding, Ratio, Trial, TuneResult
 from . import words
-from .tuning_words import TIER_WORDS, gain, interval_of, is_number, setting, told
+from .tuning_words import TIER_WORDS, changes_training, gain, interval_of, is_number, setting, told
 
 MOST_TRIALS = 12
 """Rows of a table that is read at a glance; what is left out is counted."""
@@ -178,6 +178,30 @@ def _looked_for(trial: Trial, objective: str) -> str:
     if objective == "memory":
         return words.size(trial.outcome.peak_bytes)
     return f"{words.number(trial.outcome.joules_per_sample)} J" if objective == "energy" else ""
+
+
+def best_so_far(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Those that were better than all before them when they ran, and keep the training."""
+    found: list[Trial] = []
+    for trial in trials:
+        if not changes_training(trial) and _speed(trial) > (_speed(found[-1]) if found else 0.0):
+            found.append(trial)
+    return tuple(found)
+
+
+def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Those that no other beats in speed and memory both, the smallest first."""
+    known = [(peak, trial) for trial in trials if _speed(trial) > 0 and (peak := trial.outcome.peak_bytes) is not None]
+    found: list[Trial] = []
+    for _, trial in sorted(((peak, one) for peak, one in known if is_number(peak)), key=_smallest_first):
+        if not found or _speed(trial) > _speed(found[-1]):
+            found.append(trial)
+    return tuple(found)
+
+
+def _smallest_first(one: tuple[int, Trial]) -> tuple[int, float]:
+    """Of equals the faster."""
+    return one[0], -_speed(one[1])
 
 
 def predicted(result: TuneResult) -> tuple[Predicted, ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from advisor.report import tune_fragment, tune_page
 from advisor.report.pictures import TUNING, Missing, Picture, by_knob, history, pareto
+from advisor.report.tuning_rows import front
 from advisor.types import TrialOutcome, TuneResult
 
 from . import hostile, sample_tuning
@@ -155,14 +156,14 @@ def test_what_is_not_drawn_is_counted() -> None:
 
 
 def test_the_front_holds_what_no_other_beats_in_both() -> None:
-    assert [one.trial.number for one in pareto.front(sample_tuning.faster())] == [2, 5, 6]
-    assert [one.trial.number for one in pareto.front(sample_tuning.for_memory())] == [4, 3]
+    assert [one.number for one in front(sample_tuning.faster().trials)] == [2, 5, 6]
+    assert [one.number for one in front(sample_tuning.for_memory().trials)] == [4, 3]
 
 
 def test_of_equals_in_memory_the_faster_is_on_the_front() -> None:
     base = sample_tuning.on_device()
     same = tuple(replace(one, outcome=replace(one.outcome, peak_bytes=2**30)) for one in base.trials)
-    assert [one.trial.number for one in pareto.front(replace(base, trials=same))] == [3]
+    assert [one.number for one in front(same)] == [3]
 
 
 def test_without_known_peaks_there_is_no_front() -> None:

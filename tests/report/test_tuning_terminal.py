@@ -189,6 +189,16 @@ def test_options_that_the_script_takes_itself_are_shown() -> None:
     assert "To know mind the gap" in text
 
 
+def test_the_history_is_told_in_a_line_without_what_changes_the_training() -> None:
+    text = words_of(sample_tuning.faster())
+    assert "Best so far: 1.00× at trial 0, 2.0× at trial 1, 2.4× at trial 5 Beaten" in text
+
+
+def test_speed_against_memory_is_told_in_a_line() -> None:
+    told = "both: 1.12× in 1.08 GiB (trial 2), 2.4× in 1.12 GiB (trial 5), 3.0× in 2.16 GiB (trial 6)"
+    assert told in words_of(sample_tuning.faster())
+
+
 def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
     text = words_of(sample_tuning.dry_run())
     assert text.startswith("Nothing was tried: 2 knobs are open.")

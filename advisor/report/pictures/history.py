@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...types import Trial, TuneResult
 from .. import words
-from ..tuning_rows import KIND_WORDS
+from ..tuning_rows import KIND_WORDS, best_so_far
 from ..tuning_words import changes_training, is_number, told
 from ._base import (
     HEIGHT,
@@ -90,17 +90,13 @@ def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
 
 def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[float, float]]:
     """A step up at each trial that is better than all before it and keeps the training."""
+    places = {trial.number: place for place, trial in points}
     steps: list[tuple[float, float]] = []
-    best = 0.0
-    for place, trial in points:
-        speed = _speed(trial) or 0.0
-        if changes_training(trial) or speed <= best:
-            continue
+    for trial in best_so_far([trial for _, trial in points]):
         if steps:
-            steps.append((x.at(place), y.at(best)))
-        best = speed
-        steps.append((x.at(place), y.at(best)))
-    return [*steps, (x.end, y.at(best))] if steps else []
+            steps.append((x.at(places[trial.number]), steps[-1][1]))
+        steps.append((x.at(places[trial.number]), y.at(_speed(trial) or 0.0)))
+    return [*steps, (x.end, steps[-1][1])] if steps else []
 
 
 def _point(place: int, trial: Trial, result: TuneResult, x: Axis, y: Axis, *, whisker: bool) -> list[str]:

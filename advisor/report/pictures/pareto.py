@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...types import Trial, TuneResult
 from .. import words
+from ..tuning_rows import front
 from ..tuning_words import changes_training, is_number, told
 from ._base import (
     HEIGHT,
@@ -64,7 +65,7 @@ def draw(result: TuneResult) -> Drawn:
         y_words=lambda tick: f"{tick:g}×",
         x_title="peak memory",
     )
-    best = front(result)
+    best = _points(front(result.trials))
     radius = 4 if len(points) <= _MANY else 2.5
     parts.append(line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
     parts.append(path(_stairs(best, x, y), "curve front"))
@@ -89,15 +90,6 @@ def _points(trials: Sequence[Trial]) -> list[_Point]:
         and trial.outcome.peak_bytes is not None
         and is_number(trial.ratio.speedup, trial.outcome.peak_bytes)
     ]
-
-
-def front(result: TuneResult) -> list[_Point]:
-    """Those that no other trial beats in speed and memory both, the smallest first."""
-    found: list[_Point] = []
-    for one in sorted(_points(result.trials), key=lambda point: (point.peak, -point.speed)):
-        if not found or one.speed > found[-1].speed:
-            found.append(one)
-    return found
 
 
 def _stairs(best: Sequence[_Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
