@@ -13,6 +13,7 @@ from .loader_feed import Feed
 from .loader_record import bare_copy
 from .refused import Refused
 from .sample_cache import SampleCaches
+from .sample_parts import Stamp
 from .stream import IndexStream
 
 
@@ -29,6 +30,9 @@ class FetchPlan(NamedTuple):
 
 BASE_SEED = "_advisor_base_seed"
 """On the copy an inner iterator is built from: the seed of the script's own iterator, for the inner one's workers."""
+
+STAMP = "_advisor_stamp"
+"""On an inner iterator whose workers stay: what the dataset was like when they were started."""
 
 PARKED = "parked"
 """In the place of a plan: the script's own workers sit out this epoch, and what they hold belongs to an old one."""
@@ -148,7 +152,7 @@ class Switch:
         if plan is None and not feed.own_ended:
             return None
         idle, self._idle = self._idle, None
-        if idle is not None and idle[0] == plan and idle[1] is feed.record and not feed.iterable:
+        if idle is not None and idle[0] == plan and idle[1] is feed.record and _can_stay(feed, idle[2]):
             inner = idle[2]
             inner._index_sampler = stream
             inner._reset(feed.loader)
@@ -159,7 +163,10 @@ class Switch:
         inner_loader = _inner_loader(feed.loader, plan, stream, iterator)
         if plan.cached:
             inner_loader.__dict__["dataset"] = self.caches.instead_of(feed.loader, stream)
-        return self._build(feed, inner_loader)
+        inner = self._build(feed, inner_loader)
+        if plan.persistent_workers:
+            inner.__dict__[STAMP] = Stamp(feed.loader.dataset)
+        return inner
 
     def begin_without_workers(self, iterator: Any, loader: Any) -> None:
         """In the place of torch's construction, where other workers will fetch: the script's own need not start.
@@ -202,7 +209,7 @@ class Switch:
                 _renew_fetcher(iterator)
             return
         stream: Any = feed.stream
-        if inner is not None and inner._num_workers and inner._persistent_workers:
+        if inner is not None and inner._persistent_workers and (feed.iterable or _can_stay(feed, inner)):
             inner._index_sampler = stream
             inner._reset(loader)
             return
@@ -264,6 +271,12 @@ class Switch:
     def _retire(inner: Any) -> None:
         if inner is not None and inner._num_workers:
             inner._shutdown_workers()
+
+
+def _can_stay(feed: Feed, inner: Any) -> bool:
+    """Workers that stay have the dataset that they were started with: new ones would see what the script has changed
+    in it since then."""
+    return not feed.iterable and inner._dataset is feed.loader.dataset and inner.__dict__[STAMP].changed() is None
 
 
 def _close(reference: weakref.ref[Switch], inner: weakref.ref[Any]) -> None:

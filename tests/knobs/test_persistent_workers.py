@@ -95,3 +95,37 @@ def test_where_the_dataset_draws_an_epoch_still_has_each_sample_once(tmp_path: P
     print([sorted(epoch) == list(range(24)) for epoch in switched.epochs])
     """
     assert says(tmp_path, code) == "[True, True, True, True]"
+
+
+CURRICULUM = """
+class Curriculum(Images):
+    '''Its images depend on an attribute that the script sets.'''
+    def __init__(self):
+        super().__init__()
+        self.scale = 1.0
+    def __getitem__(self, index):
+        image, index = super().__getitem__(index)
+        return image * self.scale, index
+
+class Setting(DataLoader):
+    def __iter__(self):
+        self.dataset.scale = self.dataset.scale + 0.5
+        return super().__iter__()
+
+class Renewing(DataLoader):
+    def __iter__(self):
+        scale, self.__dict__["dataset"] = self.dataset.scale, Curriculum()
+        self.dataset.scale = scale + 0.5
+        return super().__iter__()
+"""
+
+
+@pytest.mark.parametrize("loader", ["Setting", "Renewing"])
+def test_workers_that_stay_see_what_the_script_changes_in_its_dataset(tmp_path: Path, loader: str) -> None:
+    code = f"""
+    make = lambda: {loader}(Curriculum(), batch_size=4, num_workers=1)
+    wanted = train(make_loader=make)
+    hook()
+    print(train({{3: {{"persistent_workers": True}}}}, make_loader=make).same(wanted))
+    """
+    assert says(tmp_path, CURRICULUM, code) == "True"
