@@ -130,7 +130,9 @@ def _notes(found: Recommendation) -> list[str]:
 
 
 def _verdict(verdict: Verdict) -> list[str]:
-    if verdict.status == "unverified":
+    if not verdict.rounds:
+        comment = ["# No settings were compared with the script as written."]
+    elif verdict.status == "unverified":
         comment = [f"{_IN_WINDOWS} of one run, not yet against fresh runs of the script as written."]
     else:
         comment = [f"{_IN_PROCESSES}, in turns with the script as written; noise floor {verdict.floor:.1%}."]

@@ -10,6 +10,7 @@ from typing import Any
 from ._base import Batch, Draft, Emitter
 
 LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
+NOTHING = ["# nothing to do"]
 DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 
 MODULE = '''\
@@ -115,9 +116,9 @@ def _emit(draft: Draft) -> str:
         accumulate=_accumulate(draft, batch),
         device=training.device if training.device in ("cpu", "cuda", "xpu", "mps") else "cuda",
         scaled=precision == "fp16",
-        set_up=_block(set_up),
+        set_up=_block(set_up or NOTHING),
         kept="Cached(dataset)" if cached else "dataset",
-        prepare=_block(prepare) if prepare else "    # nothing to do",
+        prepare=_block(prepare or NOTHING),
         autocast=f"torch.autocast(torch.device(device).type, dtype={dtype})" if dtype else "contextlib.nullcontext()",
     )
     return text + (CACHED if cached else "") + (CHECKPOINTED if checkpointed else "")
