@@ -20,6 +20,7 @@ parser.add_argument("--workers", type=int, default=0)
 parser.add_argument("--threads", type=int)
 parser.add_argument("--warm-up", type=float, default=3.0, help="seconds that are not counted")
 parser.add_argument("--seconds", type=float, default=6.0, help="seconds that are")
+parser.add_argument("--bf16", action="store_true", help="autocast around forward and loss")
 args = parser.parse_args()
 
 if args.threads:
@@ -42,7 +43,8 @@ running = True
 while running:
     for features, targets in loader:
         optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model(features), targets)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+            loss = nn.functional.mse_loss(model(features), targets)
         loss.backward()
         optimizer.step()
         if ends[-1] - begun > args.warm_up + args.seconds:
