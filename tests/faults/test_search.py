@@ -48,12 +48,12 @@ BREAKS = {
 
 
 def searched(folder: Path, too_large: str) -> dict[str, Trial]:
-    """What a short search over batch size and workers says, by what was tried."""
+    """What a short search over batch size and threads says, by what was tried."""
     (folder / "train.py").write_text(SCRIPT.format(too_large=too_large))
     found = advisor.tune(
         folder / "train.py",
-        budget=20,
-        knobs=["global_batch", "num_workers"],
+        budget=60,
+        knobs=["global_batch", "threads"],
         verify=False,
         isolation="none",
         runs=folder / "runs",
@@ -74,5 +74,5 @@ def test_what_a_script_cannot_bear_costs_its_trial_only(
     assert broken[0].ratio is None
     # Once the memory is known to be too small, or a knob to break the script, what is larger is not even begun.
     assert {trial.outcome.kind for trial in broken} <= {kind, "refused", "stopped"}
-    workers = [trial for name, trial in trials.items() if name.startswith("num_workers")]
-    assert any(trial.ratio is not None for trial in workers)
+    borne = [trial for name, trial in trials.items() if name.startswith("threads")]
+    assert any(trial.ratio is not None for trial in borne)
