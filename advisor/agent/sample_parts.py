@@ -134,7 +134,7 @@ def _same_tensor(one: Any, other: Any) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype or one.layout is not other.layout:
         return False
     if one.layout is not _strided():
-        return bool(one.to_dense().equal(other.to_dense()))
+        one, other = one.to_dense(), other.to_dense()
     if one.is_floating_point() or one.is_complex():
         return bool(((one == other) | (one.isnan() & other.isnan())).all())
     return bool(one.equal(other))
