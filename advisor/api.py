@@ -174,9 +174,10 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
 
 
 def interrupted(run: RunFolder, by: BaseException, *, found: Any = None) -> InterruptedByUserError:
-    """`found`: the result as far as it came, where it is no profile."""
+    """`found`: the result of a search as far as it came."""
+    go_on = "" if found is None else f"; to go on, repeat the command with --resume {run.run_id}"
     return InterruptedByUserError(
-        f"interrupted; what had been measured is kept: advisor report {run.run_id}",
+        f"interrupted; what had been measured is kept: advisor report {run.run_id}{go_on}",
         by=by,
         run_folder=str(run.path),
         found=found,

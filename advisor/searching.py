@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_RESERVED = 0.5
 """Of the budget, for verifying: a search that gets less finds nothing to verify."""
+ENDED_S = 0.5
+"""A process is ended and its view taken down."""
 IMPORTED_S = 30.0
 """How long the libraries of the search may take to load; they have the script's own start for it."""
 
@@ -196,6 +198,7 @@ class Hunt:
         found = self.profiles[-1] if self.past is not None and self.profiles else self._look()
         if found.workload is None or found.steps is None:
             return None
+        self.session.expect(found.steps.mean_s)
         return search.Seen(
             hardware=found.hardware,
             workload=found.workload,
@@ -235,7 +238,7 @@ class Hunt:
         else:
             return 0.0
         window_s = min(max(rounds.WINDOW_S, rounds.UPDATES * update_s), rounds.MOST_WINDOW_S)
-        return start_up_s + rounds.WARM_UP_UPDATES * update_s + window_s
+        return start_up_s + rounds.WARM_UP_UPDATES * update_s + window_s + ENDED_S
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -159,6 +159,11 @@ class Life:
 
     def send_plan(self, windows: Sequence[wire.Window], *, final: bool) -> None:
         self._channel.send(wire.Plan(list(windows), final))
+
+    def wait_at_most(self, no_progress_s: float) -> None:
+        """From now on so long without progress counts as hung."""
+        self._limits = replace(self._limits, no_progress_s=no_progress_s)
+        self._progress_at_s = time.monotonic()
 
     def stop(self) -> None:
         """Ask the agent to report what it has and to leave at the next update's end."""

@@ -52,6 +52,11 @@ MAX_LIVES = 4
 STOP_GRACE_S = 5.0
 """Between asking the agent to stop and ending the process: an update may have to end first. The budget never cuts the
 first window: it is bounded by a number of updates, and by the limit on standing still."""
+LEAST_PATIENCE_S = 30.0
+"""A checkpoint, or sixteen workers that are started anew, may take as long without a sign of life."""
+PATIENCE_UPDATES = 200
+SLOW_TO_TAKE = ("compile",)
+"""Settings that may well work for minutes before their first update."""
 LAST_REPORT_S = 2.0
 """After Ctrl-C the present update may end and be reported, no longer: whoever pressed it is waiting."""
 
@@ -112,6 +117,7 @@ class Session:
         self._watch_devices = watch_devices
         self.result = SessionResult()
         self._first_update_s: float | None = None
+        self._update_s: float | None = None
 
     def run(self, planner: Planner) -> SessionResult:
         """Carry out the plan. What was measured is in the result whatever happens; failures are in its lives.
@@ -147,6 +153,10 @@ class Session:
         if self._first_update_s is None:
             return self._budget_s
         return self._budget_s - (time.monotonic() - self._first_update_s)
+
+    def expect(self, update_s: float) -> None:
+        """What an update takes is known: what stands still for many times as long is hung."""
+        self._update_s = update_s
 
     def reserve(self, seconds: float) -> None:
         """So much of the budget is for what comes after this session."""
@@ -210,6 +220,14 @@ class Session:
                 life.end(0.0)
                 return
 
+    def _patience_s(self, windows: Sequence[wire.Window], life: Life) -> float:
+        """A setting that hangs must not take the time of all the others; the first windows may do as they like."""
+        usual_s = self._limits.no_progress_s
+        compiles = any(window.config.get(name) for window in windows for name in SLOW_TO_TAKE)
+        if self._update_s is None or compiles or not life.record.updates:
+            return usual_s
+        return min(usual_s, max(LEAST_PATIENCE_S, PATIENCE_UPDATES * self._update_s))
+
     def _go_on(self, life: Life, planner: Planner, talk: _Talk) -> None:
         """The next windows, to this life or, once it has ended, to the next."""
         begin_s = time.monotonic()
@@ -232,6 +250,7 @@ class Session:
             for window in windows
         ]
         life.send_plan(switched, final=False)
+        life.wait_at_most(self._patience_s(windows, life))
         self.result.windows.update({window.id: window for window in windows})
 
     def _take(self, message: object, life: Life, talk: _Talk | None = None) -> None:
