@@ -189,6 +189,21 @@ def test_an_update_has_the_samples_the_loss_and_the_backwards_of_its_batch(tmp_p
     assert says(tmp_path, code).splitlines() == ["True", "True", "[1, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1] 1"]
 
 
+def test_two_backwards_of_one_forward_are_one_part(tmp_path: Path) -> None:
+    code = """
+    def twice(scores, target):
+        loss = cross_entropy(scores, target)
+        (loss / 4).backward(retain_graph=True)
+        return 3 * loss / 4
+
+    wanted = train(loss_of=twice, zero="after")
+    hook(_1={"micro_batch": 8})
+    found = train(loss_of=twice, zero="after")
+    print(same(found, wanted), {update.micro_steps for update in updates}, max(update.loss for update in updates) < 0.5)
+    """
+    assert says(tmp_path, code) == "True {1, 2} True"
+
+
 def test_parts_and_a_larger_batch_go_together_whichever_comes_first(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 8}, _3={"micro_batch": 8, "global_batch": 32}, _5={"global_batch": 32})
