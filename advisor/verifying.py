@@ -229,12 +229,13 @@ def contender_of(finalist: Finalist, command: Command, tier: Tier) -> Contender:
     """How its processes are begun."""
     from . import command as commands
     from . import knobs
+    from .knobs import global_batch
     from .session.race import Contender
     from .session.session import Setup
 
     by_agent = {name: value for name, value in finalist.config.settings if name not in finalist.carried}
     at_launch = {name: value for name, value in by_agent.items() if knobs.get(name).scope == "launch"}
-    batch = finalist.config.as_dict().get(knobs.global_batch.KNOB.id)
+    batch = finalist.config.as_dict().get(global_batch.KNOB.id)
     return Contender(
         name=", ".join(f"{name}={value}" for name, value in finalist.config.settings) or "these arguments",
         side="after",
