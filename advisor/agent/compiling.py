@@ -179,6 +179,9 @@ class Compiling:
         self._broke(why)
 
 
+_MARK = "_dynamo_static_input_type"
+
+
 class _Call:
     """The compiled call of one root under one combination of settings. It does not keep the module alive."""
 
@@ -231,6 +234,7 @@ class _Call:
                 self._owner.fail(_nothing_compiled(module, self._account))
             return result if self._mode != "reduce-overhead" else _kept_apart(result)
         state.put_back()
+        _unmark(module)
         # Where the script's own code is at fault, this raises its own error, and nothing is said of compiling.
         result = module._call_impl(*args, **kwargs)
         self._owner.fail(why)
@@ -240,6 +244,7 @@ class _Call:
         self._seen = self._owner.watch.compiles
         self._account.calls += 1
         self._shapes += 1
+        _unmark(self._root.ref())
         if self._shapes == STATIC_SHAPES:
             self._compiled = _compiled(self._root.ref(), self._mode, self._backend, dynamic=None)
 
@@ -253,6 +258,12 @@ def _compiled(module: Any, mode: str, backend: Any, dynamic: bool | None) -> Cal
     if backend != "inductor":
         return torch.compile(function, backend=backend, dynamic=dynamic)
     return torch.compile(function, dynamic=dynamic, options=_options(mode))
+
+
+def _unmark(module: Any) -> None:
+    """Dynamo marks parameters and buffers while it compiles, and a pickled model would keep that."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        vars(tensor).pop(_MARK, None)
 
 
 def _options(mode: str) -> dict[str, Any]:

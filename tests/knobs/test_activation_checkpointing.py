@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from real_training import trained
 
 from advisor import knobs
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
@@ -353,6 +355,15 @@ def test_transformers_blocks_take_it_without_the_cache_they_are_given(tmp_path: 
     """
     farthest, told = says(tmp_path, code).splitlines()[-1].split(" ", 1)
     assert (float(farthest) <= off, told) == (True, "[] 4")
+
+
+def test_a_real_training_saves_the_same_bytes(tmp_path: Path) -> None:
+    alone, whole_alone, _ = trained(tmp_path, "{}")
+    found, whole, said = trained(tmp_path, "{activation_checkpointing: true}")
+    assert said == ""
+    assert list(found["model"]) == list(alone["model"])
+    assert all(torch.equal(found["model"][name], alone["model"][name]) for name in alone["model"])
+    assert whole == whole_alone
 
 
 # --- facts and the controller -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_training import trained
 
 from advisor import knobs
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
@@ -135,7 +136,8 @@ def test_nothing_of_it_is_on_the_model_while_it_is_on(tmp_path: Path) -> None:
         if number in (4, 8):
             twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))
             state = torch.get_rng_state()
-            seen[number] = (list(twin.state_dict()), sorted(vars(twin)), type(model).__name__, sorted(vars(model)))
+            marks = [vars(value) for value in (*twin.parameters(), *twin.buffers())]
+            seen[number] = [list(twin.state_dict()), sorted(vars(twin)), type(model), sorted(vars(model)), marks]
             torch.set_rng_state(state)
     hook()
     loop(10, window(6, 99), each=each)
@@ -197,6 +199,21 @@ def test_a_compiler_that_fails_leaves_the_training_as_it_was_and_its_first_line_
     assert said.startswith("True False")
     assert "no such instruction" in said
     assert "second line" not in said
+
+
+def test_a_backward_that_cannot_be_compiled_is_found_with_its_forward(tmp_path: Path) -> None:
+    code = """
+    from torch._dynamo.backends.common import aot_autograd
+    def fails(graph, inputs):
+        raise RuntimeError("no such kernel")
+    wanted = loop(10)
+    hook()
+    compiling.backend = aot_autograd(fw_compiler=lambda graph, inputs: graph, bw_compiler=fails)
+    print(loop(10, window(3, 99)) == wanted, broken)
+    """
+    said = says(tmp_path, code)
+    assert said.startswith("True")
+    assert "no such kernel" in said
 
 
 def test_the_scripts_own_error_is_its_own(tmp_path: Path) -> None:
@@ -315,6 +332,17 @@ def test_what_the_window_paid_for_compiling_is_told_and_its_updates_do_not_hold_
     print(compiled.set_up_s > 10 * max(compiled.wall_s), len(compiled.wall_s), compiled.dropped_updates >= 3)
     """
     assert says(tmp_path, code).splitlines() == ["None {} 1", "True 6 True"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_real_training_saves_what_it_saves_alone_within_rounding(tmp_path: Path) -> None:
+    alone, whole_alone, _ = trained(tmp_path, "{}")
+    found, whole, said = trained(tmp_path, "{compile: default}")
+    assert said == ""
+    assert list(found["model"]) == list(alone["model"])
+    farthest = max((found["model"][name] - alone["model"][name]).abs().max().item() for name in alone["model"])
+    assert 0 < farthest < 1e-5  # compiled code rounds otherwise
+    assert len(whole) == len(whole_alone)
 
 
 # --- in the controller ------------------------------------------------------------------------------------------------

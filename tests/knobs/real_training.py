@@ -1,0 +1,55 @@
+"""A small script under `advisor run`, and what it saves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+LIMIT_S = 240
+SCRIPT = """
+import sys, torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.wide = nn.BatchNorm1d(8), nn.Linear(8, 32)
+        self.drop, self.back = nn.Dropout(0.2), nn.Linear(32, 8)
+
+    def forward(self, x):
+        return x + self.back(self.drop(torch.relu(self.wide(self.norm(x)))))
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Sequential(Block(), Block(), Block()), nn.Linear(8, 4))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+for _ in range(12):
+    x, y = torch.randn(16, 8), torch.randint(0, 4, (16,))
+    loss = nn.functional.cross_entropy(model(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, sys.argv[1])
+torch.save(model, sys.argv[1] + ".whole")
+"""
+
+
+def trained(folder: Path, settings: str) -> tuple[dict[str, Any], bytes, str]:
+    """What a real training with these settings saves: its checkpoint, the pickled model's bytes; and what was said."""
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {settings}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", "saved.pt"],
+        cwd=folder,
+        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "saved.pt"), (folder / "saved.pt.whole").read_bytes(), done.stderr
