@@ -17,6 +17,7 @@ from .steps import Steps
 FUSED, FOREACH = "fused", "foreach"
 SCALES_ITSELF = "_step_supports_amp_scaling"
 CHECKS_ONCE = "_need_device_dtype_check_for_fused"
+GETSTATE = "__getstate__"
 _ABSENT = object()
 
 
@@ -69,16 +70,36 @@ class _Written:
             optimizer.__dict__.pop(SCALES_ITSELF, None)
         _place_steps(optimizer)
         self._hook = optimizer.register_state_dict_post_hook(self._as_written)
+        # Pickling and copying ask the object itself first.
+        optimizer.__dict__[GETSTATE] = self._pickled
 
     def put_back(self) -> None:
         optimizer = self._ref()
         if optimizer is None:
             return
         self._hook.remove()
+        optimizer.__dict__.pop(GETSTATE, None)
         for group, written in zip(optimizer.param_groups, self._groups):
             _put(group, written)
         _put(optimizer.__dict__, self._marks)
         _place_steps(optimizer)
+
+    def _pickled(self) -> Any:
+        """What `pickle` and `deepcopy` would find without us."""
+        optimizer = self._ref()
+        kind: Any = type(optimizer)
+        state = kind.__getstate__(optimizer)
+        if not isinstance(state, dict) or not {"param_groups", "state"} <= set(state):
+            return state
+        groups = [dict(group) for group in state["param_groups"]]
+        for group, written in zip(groups, self._groups):
+            _put(group, written)
+        fused = {id(parameter) for group in groups for parameter in group["params"] if group.get(FUSED)}
+        kept = state["state"].copy()  # of its own kind: torch's is a defaultdict
+        for parameter, entry in kept.items():
+            if isinstance(entry, dict) and hasattr(entry.get("step"), "device") and id(parameter) not in fused:
+                kept[parameter] = {**entry, "step": _plain_step(entry["step"])}
+        return {**state, "state": kept, "param_groups": groups}
 
     def _as_written(self, _optimizer: Any, state: dict[str, Any]) -> dict[str, Any]:
         """What `state_dict()` would be without us: a checkpoint must not carry our form into another run."""

@@ -58,9 +58,9 @@ def main() -> None:
     rows = [row for case in CASES if arguments.only in case.name for row in measure(case, arguments)]
     header = ("update", "setting", "by hand, ms", "advisor run, %", "median update, %", f"at most {PROMISE:.0%}")
     about = (
-        f"{arguments.pairs} rounds of two fresh processes, {arguments.seconds:g} s counted in each: the mean update, as a "
-        "training pays it, and the median one, compared with the process of the same round in which the setting was "
-        "written by hand; median (lowest … highest) over the rounds. Negative values are noise."
+        f"{arguments.pairs} rounds of two fresh processes, {arguments.seconds:g} s counted in each, compared with the "
+        "process of the same round in which the setting was written by hand: by the mean update, which is what a "
+        "training pays, and by the median one. Median (lowest … highest) over the rounds; negative values are noise."
     )
     publish(
         "run_overhead", "What advisor run costs", before, [about, table(header, rows)], keep=not arguments.no_result
