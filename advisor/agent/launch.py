@@ -101,6 +101,12 @@ class Launch:
                 f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped, as a gradient had "
                 "overflown"
             )
+        if self._torch_seen and self._bench.accumulation.in_mid_epoch:
+            self._log.say(
+                "the script has ended in the midst of an epoch: if it counts the rounds of its loop, it has trained "
+                "less than it would have, as micro_batch makes several rounds of an update "
+                f"({self._clock.updates} updates here)"
+            )
 
     def crashed(self, kind: type[BaseException], error: BaseException, _trace: Any) -> None:
         """Python shows the traceback, as ever; here only what may have to do with it is said."""

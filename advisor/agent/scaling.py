@@ -26,6 +26,8 @@ GROWTH_STEPS = 2000
 """So many steps without an overflow, and a larger scale is tried; these four are torch's own defaults."""
 CLOSURE = "the optimizer is stepped with a closure: a step with an overflow could not be skipped"
 NOBODY = -1
+SHARDED = ("_local_tensor", "_fsdp_flattened")
+"""What only parameters have that are spread over processes (of `fully_shard`, and of `FullyShardedDataParallel`)."""
 MOST_NODES = 50_000
 """Of a graph that is searched, once, for gradients that the script asks for besides those of its parameters."""
 
@@ -215,7 +217,10 @@ class Owners:
     def stranger(self, tensors: Sequence[Any]) -> str | None:
         """What stands against scaling: a gradient of something that is no parameter, of which nobody can tell what
         the script does with it. Parameters that no optimizer has are taken in."""
-        leaves = [leaf for leaf in _leaves(tensors) if id(leaf) not in self._owner]
+        found = _leaves(tensors)
+        if any(hasattr(leaf, mark) for leaf in found for mark in SHARDED):
+            return "each process holds a part of every gradient: an overflow is seen by one of them only"
+        leaves = [leaf for leaf in found if id(leaf) not in self._owner]
         modules = _parameters_of_modules() if leaves else set()
         for leaf in leaves:
             if id(leaf) not in modules:

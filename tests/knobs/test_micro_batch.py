@@ -369,6 +369,28 @@ def test_a_loss_over_pairs_of_samples_is_found_by_comparing(tmp_path: Path) -> N
     assert "not the mean of those of its parts" in given_up(tmp_path, code)
 
 
+def test_batch_norm_is_no_reason_to_call_a_mean_a_sum(tmp_path: Path) -> None:
+    code = """
+    torch.nn.LayerNorm = torch.nn.BatchNorm1d
+    hook(_1={"micro_batch": 8})
+    bench.accumulation.looks = 2
+    train()
+    print(bench.broken, clock.updates)
+    """
+    assert says(tmp_path, code) == "{} 21"
+
+
+def test_a_sum_is_found_behind_dropout_too(tmp_path: Path) -> None:
+    code = """
+    hook(_1={"micro_batch": 8})
+    bench.accumulation.looks = 2
+    train(
+        loss_of=lambda scores, target: torch.nn.functional.cross_entropy(scores, target, reduction="sum"), dropout=0.3
+    )
+    """
+    assert "the loss is a sum" in given_up(tmp_path, code)
+
+
 def test_looking_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     code = """
     wanted = train()

@@ -341,6 +341,21 @@ def test_a_gradient_of_the_input_gives_it_up_with_that_as_the_reason(tmp_path: P
     assert told.endswith("False")
 
 
+def test_gradients_that_are_spread_over_processes_give_it_up(tmp_path: Path) -> None:
+    code = """
+    hook()
+    model, optimizer, _ = made("sgd")
+    optimizer.step()
+    model[0].weight._fsdp_flattened = True
+    precision.set("fp16")
+    model(torch.randn(4, 8)).sum().backward()
+    print(given_up, precision.on)
+    """
+    told = says(tmp_path, code)
+    assert "each process holds a part" in told
+    assert told.endswith("False")
+
+
 def test_a_second_derivative_is_left_alone(tmp_path: Path) -> None:
     code = """
     import warnings
