@@ -20,6 +20,8 @@ class Values:
     why: str = ""
     """Why these values."""
     why_closed: str | None = None
+    needs: str | None = None
+    """Another knob without which they mean nothing, where the script as written leaves that one off."""
 
 
 def _nothing_wrong(_value: Any) -> str | None:

@@ -20,31 +20,32 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     loader = workload.train_loader
     if loader is None:
         return Values(why_closed=NO_LOADER)
-    if not loader.num_workers:
-        return Values(why_closed=f"{NO_WORKERS}: nobody fetches ahead")
+    workers = loader.num_workers or max(1, round(hardware.cpu.usable_cpus))
     written = loader.prefetch_factor or 2
     larger = [value for value in CANDIDATES if value > written]
     if not larger:
         return Values(why_closed=f"each worker fetches {written} batches ahead already")
-    short = [value for value in larger if not _longer_than_epoch(loader, value)]
+    short = [value for value in larger if not _longer_than_epoch(loader, value * workers)]
     if not short:
         return Values(
-            why_closed=f"an epoch has {loader.length_batches} batches, and {loader.num_workers} workers with "
-            f"{written} ahead hold {written * loader.num_workers} of them"
+            why_closed=f"an epoch has {loader.length_batches} batches, and {workers} workers with "
+            f"{written} ahead hold {written * workers} of them"
         )
     room = _room_bytes(hardware)
     size = batch_bytes(workload) or 0
-    values = tuple(value for value in short if value * loader.num_workers * size <= room)
+    values = tuple(value for value in short if value * workers * size <= room)
     if not values:
         return Values(
-            why_closed=f"{short[0]} batches ahead in each of {loader.num_workers} workers are "
-            f"{short[0] * loader.num_workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
+            why_closed=f"{short[0]} batches ahead in each of {workers} workers are "
+            f"{short[0] * workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
         )
+    if not loader.num_workers:
+        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may fetch ahead", needs="num_workers")
     return Values(values=values, why=f"{written} batches ahead in each of {loader.num_workers} workers as written")
 
 
-def _longer_than_epoch(loader: LoaderFacts, value: int) -> bool:
-    return loader.length_batches is not None and value * loader.num_workers > loader.length_batches
+def _longer_than_epoch(loader: LoaderFacts, batches: int) -> bool:
+    return loader.length_batches is not None and batches > loader.length_batches
 
 
 def _room_bytes(hardware: Hardware) -> float:

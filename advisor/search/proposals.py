@@ -89,7 +89,8 @@ class Proposer:
             return None
         for _ in range(ASKED_AGAIN):
             asked = self._sampler.suggest()
-            config = Config.of({name: value for name, value in asked.settings if name not in self.closed})
+            kept = Config.of({name: value for name, value in asked.settings if name not in self.closed})
+            config = self._space.meaningful(kept)
             if self._take(config, taken):
                 return Proposal(config=config, reason="suggested by TPE from the trials so far")
         return None
@@ -99,13 +100,34 @@ def _first_tries(space: Space) -> Iterator[Proposal]:
     """Each knob by itself at its most promising value, then at its second."""
     for place in range(2):
         for knob in space.knobs:
-            if place < len(knob.values):
+            if place < len(knob.values) and knob.needs is None:
                 value = knob.values[place]
                 yield Proposal(config=Config.of({knob.id: value}), reason=f"{knob.id} alone: {knob.opened_by}")
 
 
 def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
-    """The best value of each knob, together: first those that keep the training, then all."""
+    """What needs another setting, with the best of that; then the best value of each knob, together: first those that
+    keep the training, then all."""
+    best = _best_alone(trials)
+    for knob in space.knobs:
+        if knob.needs in best and best[knob.needs][1]:
+            base = {knob.needs: best[knob.needs][1]}
+            for value in knob.values[:1]:
+                config = Config.of({**base, knob.id: value})
+                yield Proposal(config=config, reason=f"{knob.id} with what it needs: {knob.opened_by}")
+                gained = next((trial.score for trial in trials if trial.config == config), None)
+                if gained is not None and gained > best[knob.needs][0]:
+                    best[knob.id] = (gained, value)
+    kept = {knob.id for knob in space.knobs if knob.tier in KEEPS_TRAINING}
+    for names in (sorted(set(best) & kept), sorted(best)):
+        if len(names) > 1:
+            config = space.meaningful(Config.of({name: best[name][1] for name in names}))
+            yield Proposal(config=config, reason="what helped alone, together")
+
+
+def _best_alone(trials: Sequence[Trial]) -> dict[str, tuple[float, SettingValue]]:
+    """Knob → the score and the value of its best trial with nothing else set; those that gained nothing are left
+    out."""
     best: dict[str, tuple[float, SettingValue]] = {}
     for trial in trials:
         if trial.score is None or len(trial.config.settings) != 1 or trial.score <= 1.0:
@@ -113,8 +135,4 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
         ((name, value),) = trial.config.settings
         if trial.score > best.get(name, (0.0, None))[0]:
             best[name] = (trial.score, value)
-    kept = {knob.id for knob in space.knobs if knob.tier in KEEPS_TRAINING}
-    for names in (sorted(set(best) & kept), sorted(best)):
-        if len(names) > 1:
-            config = Config.of({name: best[name][1] for name in names})
-            yield Proposal(config=config, reason="what helped alone, together")
+    return best

@@ -65,6 +65,12 @@ class Space:
         launched = {knob.id for knob in self.knobs if knob.scope == "launch"}
         return Config.of({name: value for name, value in config.settings if name in launched})
 
+    def meaningful(self, config: Config) -> Config:
+        """Without settings that need another one which is not there."""
+        given = config.as_dict()
+        needs = {knob.id: knob.needs for knob in self.knobs if knob.needs is not None}
+        return Config.of({name: value for name, value in given.items() if name not in needs or given.get(needs[name])})
+
     @property
     def size(self) -> int:
         """Configurations, the script as written among them."""
@@ -106,8 +112,13 @@ def open_space(
                     tier=knob.tier(hardware, workload),
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
+                    needs=values.needs,
                 )
             )
+    ids = {knob.id for knob in opened}
+    for alone in [one for one in opened if one.needs is not None and one.needs not in ids]:
+        opened.remove(alone)
+        closed.append(Skipped(what=alone.id, why=f"it means nothing as long as {alone.needs} is off, as it is written"))
     order = list(reasons)
     return Space(
         knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line

@@ -69,6 +69,8 @@ class KnobSpace:
     """`live`, or `launch` where each value needs a start of its own."""
     opened_by: str
     """Why it is open."""
+    needs: str | None = None
+    """Another knob without which it means nothing, where the script as written leaves that one off."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,13 +33,18 @@ def test_workers_that_are_started_every_epoch_open_it() -> None:
 @pytest.mark.parametrize(
     ("loader", "reason"),
     [
-        ({"num_workers": 0}, "num_workers=0"),
         ({"persistent_workers": True}, "2 workers stay"),
         ({"length_batches": None}, "no second epoch"),
     ],
 )
 def test_what_closes_it_is_said(loader: dict[str, Any], reason: str) -> None:
     assert reason in values(**loader).why_closed
+
+
+def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
+    found = values(num_workers=0, persistent_workers=False)
+    assert (found.values, found.needs) == ((True,), "num_workers")
+    assert values().needs is None
 
 
 def test_an_epoch_that_was_seen_to_begin_again_is_enough_where_no_length_is_said() -> None:

@@ -25,8 +25,10 @@ def test_twice_as_many_as_written_come_first() -> None:
     assert values(prefetch_factor=4).values == (8, 16)
 
 
-def test_without_workers_nobody_fetches_ahead() -> None:
-    assert "num_workers=0" in values(num_workers=0, prefetch_factor=None).why_closed
+def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
+    found = values(num_workers=0, prefetch_factor=None)
+    assert (found.values, found.needs) == ((4, 8, 16), "num_workers")
+    assert values(prefetch_factor=4).needs is None
 
 
 def test_many_already_close_it() -> None:

@@ -40,6 +40,39 @@ def test_each_knob_is_tried_alone_first() -> None:
     assert asked(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
 
 
+LEANS = Space(
+    knobs=(
+        KnobSpace(id="leans", values=(True,), tier="exact", scope="live", opened_by="a finding", needs="a"),
+        knob("a", 4, 0),
+    )
+)
+
+
+def test_what_needs_another_setting_is_tried_with_the_best_of_that() -> None:
+    proposer = Proposer(LEANS)
+    known = (trial(1, 1.5, a=4), trial(2, 0.5, a=0))
+    for one in known:
+        proposer.tell(one)
+    assert asked(proposer, *known) == [{"a": 4, "leans": True}]
+
+
+def test_what_needs_another_setting_is_never_tried_without() -> None:
+    assert all("leans" not in found or found.get("a") for found in asked(Proposer(LEANS)))
+    assert LEANS.meaningful(Config.of({"a": 0, "leans": True})) == Config.of({"a": 0})
+
+
+def test_it_stands_in_what_is_put_together_only_where_it_gained() -> None:
+    space = Space(knobs=(*LEANS.knobs, knob("b", True)))
+    for score, together in ((1.8, {"a": 4, "leans": True, "b": True}), (1.2, {"a": 4, "b": True})):
+        proposer = Proposer(space)
+        known = (trial(1, 1.5, a=4), trial(2, 1.3, b=True), trial(3, score, a=4, leans=True), trial(4, 0.9, a=0))
+        for one in known:
+            proposer.tell(one)
+        proposal = proposer.ask(known)
+        assert proposal is not None
+        assert proposal.config == Config.of(together)
+
+
 def test_what_was_told_before_is_not_proposed() -> None:
     proposer = Proposer(SPACE)
     proposer.tell(trial(1, 1.2, a=1))
