@@ -233,6 +233,12 @@ def test_a_second_model_in_the_same_process_trains_with_the_settings_too(tmp_pat
     assert run(tmp_path, text, "precision: bf16").stdout == plain(tmp_path, by_hand)
 
 
+def test_a_second_model_is_hooked_once(tmp_path: Path) -> None:
+    text = train().replace("\n    torch.save(model", HOOKS).replace("    main()\n", "    main()\n    main()\n")
+    first, second = (line for line in run(tmp_path, text, "precision: bf16").stdout.splitlines() if "left:" in line)
+    assert first == second
+
+
 def test_a_second_optimizer_takes_its_form_too(tmp_path: Path) -> None:
     text = (
         train()

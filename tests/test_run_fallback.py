@@ -80,6 +80,15 @@ def test_an_error_of_the_scripts_own_comes_through_as_it_is(tmp_path: Path) -> N
     assert "advisor/agent" not in done.stderr
 
 
+def test_a_forward_without_memory_is_not_tried_again(tmp_path: Path) -> None:
+    text = with_model("torch.nn.Linear(8, 16)", "OnlyFloat32()", "torch.nn.Linear(16, 4)").replace(
+        "raise RuntimeError('float32 only')", "print('asked'); raise torch.OutOfMemoryError('out of memory')"
+    )
+    done = run(tmp_path, text, "precision: bf16")
+    assert (done.returncode, done.stdout.count("asked")) == (1, 1)
+    assert "the script ran out of memory 0 updates after precision=bf16 came into use" in done.stderr
+
+
 # --- a loss -----------------------------------------------------------------------------------------------------------
 
 

@@ -8,12 +8,14 @@ script's to meet, with a line that says what was set.
 from __future__ import annotations
 
 import math
+import traceback
 from typing import Any, Callable
 
 from .bench import Bench
 from .clock import OPTIMIZER
 from .passing import PassingState
 from .roots import Root
+from .tracebacks import is_out_of_memory
 
 OF_THE_LOADER = (
     "num_workers",
@@ -78,6 +80,10 @@ class FallBack:
         try:
             return attempt()
         except Exception as error:
+            if is_out_of_memory(error):
+                raise  # a forward that is run again needs as much, and other ranks would not run it again
+            # What the failed forward has computed would stay in memory with its frames.
+            traceback.clear_frames(error.__traceback__)
             # Not raised from in here: where it is the script's own, it must look as it would look alone.
             first = error
         done, result = self._without(suspects, first, state, attempt)

@@ -86,6 +86,7 @@ class Launch:
         self._settled = self._settling = False
         self._close: Callable[[], None] | None = None
         self._torch_seen = False
+        self._counts_steps = False
 
     # --- what the runner tells ----------------------------------------------------------------------------------------
 
@@ -145,6 +146,9 @@ class Launch:
         self._find_optimizers(torch)
 
     def _install_steps(self) -> None:
+        if self._counts_steps:
+            return
+        self._counts_steps = True
         self._steps.install()
         self._steps.before_step = self._before_step
         self._steps.before_backward = self._before_backward
@@ -260,6 +264,7 @@ class Launch:
         needed = {hook for name in self._bench.settings for hook in knobs.get(name).hooks}
         if "steps" not in needed:
             self._steps.remove()
+            self._counts_steps = False
         if "model" not in needed:
             self._roots.suspend()
         if "loader" not in needed:

@@ -75,5 +75,6 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=truth,
+    hooks=("loader", "model"),
     changes="The samples stay in memory. The first epoch reads them as ever: the gain begins with the second.",
 )
