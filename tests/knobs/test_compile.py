@@ -187,12 +187,21 @@ def test_a_script_whose_shapes_change_for_ever_is_compiled_a_few_times(tmp_path:
 
 def test_a_compiler_that_fails_leaves_the_training_as_it_was_and_its_first_line_is_told(tmp_path: Path) -> None:
     code = """
+    class Broken(Net):
+        def forward(self, x):
+            x = self.drop(self.norm(self.first(x)))
+            torch._dynamo.graph_break()
+            return self.last(torch.relu(x))
+    import torch._dynamo
     def backend(graph, inputs):
-        raise RuntimeError("no such instruction\\nsecond line")
-    wanted = loop(10)
+        graphs.append(graph)
+        if len(graphs) > 1:  # the first half has run by then: it has drawn, and its averages have moved
+            raise RuntimeError("no such instruction\\nsecond line")
+        return graph
+    wanted = loop(10, make=Broken)
     hook()
     compiling.backend = backend
-    print(loop(10, window(3, 99)) == wanted, compiling.on)
+    print(loop(10, window(3, 99), make=Broken) == wanted, compiling.on)
     print(broken)
     """
     said = says(tmp_path, code)
