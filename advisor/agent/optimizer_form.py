@@ -63,8 +63,7 @@ class _Written:
         for group in optimizer.param_groups:
             _choose(group, form)
         if form == FUSED:
-            if "torch.optim.adam" in _step_module(optimizer):
-                optimizer._step_supports_amp_scaling = True
+            optimizer._step_supports_amp_scaling = True
             optimizer._need_device_dtype_check_for_fused = True
         else:
             optimizer.__dict__.pop(SCALES_ITSELF, None)

@@ -144,6 +144,40 @@ def test_step_counts_of_doubles_are_doubles_again_afterwards(tmp_path: Path) -> 
     assert says(tmp_path, code) == "torch.float64 torch.float32 torch.float64"
 
 
+SCALED = """
+def scaled(config):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(8, 4)
+    optimizer = torch.optim.{made}
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    done = clock.updates
+    def on_update(update):
+        if clock.updates - done == 3:
+            bench.set_config(config)
+    clock.on_update = on_update
+    losses = []
+    for number in range(15):
+        loss = (model(torch.randn(16, 8)) ** 2).mean()
+        optimizer.zero_grad()
+        scaler.scale(loss * (float("inf") if number == 6 else 1.0)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(loss.item())
+    bench.set_config({{}})
+    return torch.tensor(losses), scaler.get_scale()
+
+wanted, scale = scaled({{}})
+hook()
+losses, scale_then = scaled({{"fused_optimizer": "fused"}})
+print(torch.allclose(losses, wanted, rtol=1e-5), scale_then == scale == 512.0)
+"""
+
+
+@pytest.mark.parametrize("made", ["SGD(model.parameters(), lr=0.1, momentum=0.9)", "AdamW(model.parameters())"])
+def test_a_scaler_of_the_scripts_own_skips_the_same_step(tmp_path: Path, made: str) -> None:
+    assert says(tmp_path, SCALED.format(made=made)) == "True True"
+
+
 REFUSED = """
 hook()
 told = []
