@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 import types
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import util
 from typing import Any, Callable
 
-from . import dynamo, modes
+from . import modes
 from .clock import StepClock
+from .compile_watch import Account, CompileWatch
 from .passing import PassingState
 from .refused import Refused
 from .roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
@@ -39,8 +38,6 @@ SOUGHT_UPDATES = 2 * MAX_LEVELS
 SMALL_OUTPUT = 4096
 """Elements. CUDA graphs use the memory of their outputs again at the next call, and losses are kept longer than that;
 what is larger is used up within the update."""
-LONGEST_S = 900.0
-"""A single compilation that takes longer hangs; large models with tuned kernels take minutes."""
 FIRST_LINE = 300
 """Characters of an error that a person reads."""
 
@@ -291,92 +288,6 @@ def _compilers_own_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="torch")
         yield
-
-
-# --- counting ---------------------------------------------------------------------------------------------------------
-
-
-class Account:
-    """What compiling has cost and come to under one combination of settings."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.calls = 0
-        self.graphs = 0
-        self.breaks: Counter[str] = Counter()
-        self.failure = ""
-
-
-class CompileWatch:
-    """Notes when torch compiles, for how long, and into how many pieces."""
-
-    def __init__(self) -> None:
-        self.installed = False
-        self.compiles = 0
-        self.busy_since_s: float | None = None
-        """perf_counter of the compilation that goes on just now; None outside."""
-        self.seconds = 0.0
-        self.accounts: dict[tuple[Any, ...], Account] = {}
-        self.account = Account()
-        self._graphs = 0
-        self._breaks: Counter[str] = Counter()
-        self._limit: int | None = None
-
-    def install(self) -> None:
-        if self.installed:
-            return
-        modes.compiled_by_us()
-        try:
-            from torch._dynamo.callback import callback_handler
-
-            callback_handler.register_start_callback(self._begins)
-            callback_handler.register_end_callback(self._ends)
-        except (ImportError, AttributeError) as error:
-            raise Refused("this version of torch does not tell when it compiles, so its cost cannot be told") from error
-        dynamo.hide()
-        self._graphs, self._breaks = _counted()
-        self.installed = True
-
-    def limit(self, combinations: int) -> None:
-        """As many recompiles for each combination of settings as the script's process would have for one."""
-        config: Any = sys.modules.get("torch._dynamo.config")
-        if not self.installed or not hasattr(config, "recompile_limit"):
-            return
-        if self._limit is None:
-            self._limit = config.recompile_limit
-        config.recompile_limit = self._limit * max(1, combinations)
-
-    def any_graph(self, mode: str) -> bool:
-        """Whether this mode has compiled anything, under whatever other settings."""
-        return any(account.graphs for (other, *_), account in self.accounts.items() if other == mode)
-
-    def at_work(self) -> bool:
-        """Whether something is being compiled, and not for ever; asked by the thread that tells of life."""
-        since_s = self.busy_since_s
-        return since_s is not None and time.perf_counter() - since_s < LONGEST_S
-
-    def _begins(self, _args: Any = None) -> None:
-        self.busy_since_s = time.perf_counter()
-
-    def _ends(self, _args: Any = None) -> None:
-        begun, self.busy_since_s = self.busy_since_s, None
-        spent = time.perf_counter() - begun if begun is not None else 0.0
-        self.seconds += spent
-        self.compiles += 1
-        account = self.account
-        account.seconds += spent
-        graphs, breaks = _counted()
-        account.graphs += graphs - self._graphs
-        account.breaks.update(breaks - self._breaks)
-        self._graphs, self._breaks = graphs, breaks
-
-
-def _counted() -> tuple[int, Counter[str]]:
-    """Graphs and graph breaks in this process so far."""
-    from torch._dynamo.utils import counters
-
-    breaks: Counter[str] = Counter({str(reason): count for reason, count in counters["graph_break"].items()})
-    return int(counters["stats"]["unique_graphs"]), breaks
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
