@@ -46,7 +46,7 @@ def verify(
 ) -> None:
     """Run SCRIPT with the settings of FILE against SCRIPT as written, in fresh processes, in turns.
 
-    Exit code 6 where the settings are surely slower, change the losses, or break the script; 0 for every other verdict.
+    Exit code 6 where the settings are surely slower, change the losses, break the script or cannot be set; else 0.
     """
     from . import api
     from .report import LiveProgress
@@ -84,7 +84,7 @@ def verify(
 
 def _exit_code(found: VerifyResult) -> int:
     verdict = found.recommendation.verdict
-    bad = verdict.status == "slower" or verdict.quality == "failed"
+    bad = verdict.status in ("slower", "unverified") or verdict.quality == "failed"
     return ExitCode.BELOW_THRESHOLD if bad else ExitCode.OK
 
 

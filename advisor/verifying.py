@@ -180,7 +180,7 @@ def verify(
         result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
     if found.interrupted is not None:
         raise InterruptedByUserError(
-            f"interrupted after {one.verdict.rounds} rounds; what had been measured is kept in {run.path}",
+            f"interrupted; whole rounds measured: {one.verdict.rounds}; what had been measured is kept in {run.path}",
             by=found.interrupted,
             run_folder=str(run.path),
             found=result,
@@ -292,7 +292,10 @@ class _Runner:
         from .session.verdicts import outcome_of, unverified, verdict_of
 
         if self.left_out is not None:
-            verdict, outcome = unverified(self.left_out.message, broken=self.left_out.kind != "stopped"), self.left_out
+            verdict, outcome = (
+                unverified(self.left_out.message, broken=self.left_out.kind not in ("stopped", "refused")),
+                self.left_out,
+            )
         else:
             verdict, outcome = verdict_of(self.rounds, self.parity()), outcome_of(list(self.processes.values()))
         return VerifiedConfig(config=self.finalist.config, tier=self.tier, verdict=verdict, outcome=outcome)

@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +161,12 @@ def test_a_finalist_that_fails_is_out_and_the_others_go_on(verified: Verified) -
     assert (broken.verdict.status, broken.verdict.quality, broken.outcome.kind) == ("unverified", "failed", "oom")
     assert "out of memory" in broken.verdict.quality_evidence
     assert other.verdict.status == "faster"
+
+
+def test_settings_that_are_refused_are_out_but_break_nothing(verified: Verified) -> None:
+    machine = Machine({WRITTEN: 1.0, TWO: ScriptError("threads=2 failed: it has no threads", kind="refused")})
+    (only,) = verified(machine, FAST).configs
+    assert (only.verdict.status, only.verdict.quality, only.outcome.kind) == ("unverified", "not checked", "refused")
 
 
 def test_a_script_that_fails_as_written_is_an_error(verified: Verified) -> None:
@@ -325,3 +333,33 @@ def test_settings_that_break_the_script_end_with_exit_code_6(project: Path, tmp_
     assert told.startswith("Not verified: num_workers=2 failed: the script raised AssertionError")
     assert "AssertionError: no workers, please." in told
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    words = ["--config", "advisor.yaml", "--runs", str(runs), "--json", "train.py"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "advisor", "verify", *words],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _wait_for_processes(runs, 2)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=COMMAND_S)
+    assert process.returncode == 130
+    found = json.loads(out)
+    assert (found["verdict"]["status"], found["verdict"]["rounds"]) == ("undecided", 1)
+    assert (found["verdict"]["low"], found["verdict"]["high"]) == (0.0, None)
+    assert not any((runs / "scratch").iterdir())
+
+
+def _wait_for_processes(runs: Path, count: int) -> None:
+    until_s = time.monotonic() + COMMAND_S
+    while time.monotonic() < until_s:
+        if any(path.read_bytes().count(b"\n") >= count for path in runs.glob("*/verify/rounds.jsonl")):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"not {count} processes within {COMMAND_S} s")

@@ -21,7 +21,7 @@ _STYLES = {"good": "bold green", "neutral": "bold", "warning": "bold yellow", "c
 _QUALITY = {
     "passed": "The losses are those of the script as written",
     "failed": "The losses are not those of the script as written",
-    "not checked": "Whether the training is still the same was not checked",
+    "not checked": "Whether the training is still the same is not known",
 }
 
 
