@@ -40,11 +40,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     model = torch.nn.Linear(16, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for batch, target in DataLoader(Remote(), batch_size=8):
-        loss = torch.nn.functional.cross_entropy(model(batch), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for _epoch in range(10**6):
+        for batch, target in DataLoader(Remote(), batch_size=8):
+            loss = torch.nn.functional.cross_entropy(model(batch), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
 """
 
 
@@ -52,6 +53,9 @@ if __name__ == "__main__":
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
+    # A profile as short as can be: it is not what is tested.
+    for name, seconds in {"FIRST_S": 1.0, "FIRST_MAX_S": 2.0, "DRAIN_S": 0.2, "LOOK_INSIDE_S": 0.2}.items():
+        monkeypatch.setattr(f"advisor.session.probe.{name}", seconds)
     path = tmp_path / "train.py"
     path.write_text(SCRIPT.format(breaks=""))
     return path

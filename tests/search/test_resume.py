@@ -32,11 +32,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     model = torch.nn.Linear(16, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for batch, target in DataLoader(Remote(), batch_size=8):
-        loss = torch.nn.functional.cross_entropy(model(batch), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for _epoch in range(10**6):
+        for batch, target in DataLoader(Remote(), batch_size=8):
+            loss = torch.nn.functional.cross_entropy(model(batch), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
 """
 
 
@@ -61,7 +62,7 @@ def trials_in(folder: Path) -> int:
 def killed_after(folder: Path, count: int) -> Path:
     """A search that is ended with SIGKILL once so many trials are in its log; returns its run's folder."""
     process = subprocess.Popen(
-        argv(folder, "--budget", "26s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        argv(folder, "--budget", "30s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline_s = time.monotonic() + LIMIT_S
     try:
