@@ -75,7 +75,7 @@ RULE = Rule(
     ),
     source="PyTorch's tutorial on channels last.",
     url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
-    knobs=("memory_format",),
+    knobs=("memory_format", "cudnn_benchmark"),
     applies=has_plain_convolutions,
     judge=judge,
     examples=(

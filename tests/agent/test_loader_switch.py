@@ -526,3 +526,20 @@ def test_parts_are_refused_where_they_cannot_be(loop: Loop, settings: dict[str, 
     loader = DataLoader(Stream() if "iterable" in told else Numbers(), batch_size=4)
     with pytest.raises(Refused, match=told):
         run(loop, loader, {1: settings}, epochs=1)
+
+
+class Drawing(Numbers):
+    def __getitem__(self, index: int) -> Any:
+        torch.rand(())
+        return super().__getitem__(index)
+
+
+def test_what_is_refused_only_when_a_batch_is_asked_for_is_told_then(loop: Loop) -> None:
+    told: list[str] = []
+    loop.hooks.on_late_refusal(told.append)
+    loader = DataLoader(Drawing(40), batch_size=4)
+    loop.epoch(loader)
+    loop.hooks.adjust("cache_dataset", cache_dataset=True)
+    assert told == []
+    assert flat(loop.epoch(loader)) == list(range(40))
+    assert [("draws random numbers" in why, loop.hooks.set_by()) for why in told] == [(True, ["cache_dataset"])]

@@ -157,6 +157,17 @@ def test_another_batch_size_keeps_the_samples(tmp_path: Path) -> None:
     assert says(tmp_path, CACHED, code) == "[True, True, True, True]"
 
 
+def test_reading_ahead_in_other_batches_keeps_the_order(tmp_path: Path) -> None:
+    code = """
+    wanted = train()
+    loaders.fill_caches(30.0)
+    hook()
+    switched = train({2: {"global_batch": 3}, 4: {**CACHED, "global_batch": 3}, 9: CACHED, 15: {}})
+    print(switched.epochs == wanted.epochs)
+    """
+    assert says(tmp_path, CACHED, code) == "True"
+
+
 def test_a_batch_that_the_loop_edits_is_not_what_is_kept(tmp_path: Path) -> None:
     """Also where the collate function gives out the samples themselves."""
     code = """
