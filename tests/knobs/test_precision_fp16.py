@@ -50,7 +50,7 @@ def made(kind):
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.Linear(8, 32), torch.nn.LayerNorm(32), torch.nn.ReLU(), torch.nn.Linear(32, 4)
-    )
+    ).to(DEVICE)
     if kind == "sgd":
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     else:
@@ -61,7 +61,10 @@ def batches(updates, parts):
     generator = torch.Generator().manual_seed(1)
     for number in range(updates):
         yield number, [
-            (torch.randn(16, 8, generator=generator), torch.randint(0, 4, (16,), generator=generator))
+            (
+                torch.randn(16, 8, generator=generator).to(DEVICE),
+                torch.randint(0, 4, (16,), generator=generator).to(DEVICE),
+            )
             for _ in range(parts)
         ]
 
@@ -71,11 +74,11 @@ def written(model, batch, target, number):
 
 def by_hand(kind="adamw", updates=30, parts=1, clip=None, begin=2, growth=2000):
     model, optimizer, schedule = made(kind)
-    scaler, losses, skipped = torch.amp.GradScaler("cpu", growth_interval=growth), [], 0
+    scaler, losses, skipped = torch.amp.GradScaler(DEVICE, growth_interval=growth), [], 0
     for number, row in batches(updates, parts):
         on = number >= begin
         for batch, target in row:
-            with torch.autocast("cpu", dtype=torch.float16, enabled=on):
+            with torch.autocast(DEVICE, dtype=torch.float16, enabled=on):
                 loss = written(model, batch, target, number) / parts
             (scaler.scale(loss) if on else loss).backward()
             losses.append(loss.item())
@@ -116,10 +119,13 @@ def plain(kind="adamw", updates=30, parts=1, clip=None, begin=2, seen=lambda mod
         optimizer.zero_grad()
         schedule.step()
     skipped = precision.skipped_steps
-    model(torch.zeros(1, 8)).sum().backward()  # the scale follows a step when the next backward begins
+    model(any_input()).sum().backward()  # the scale follows a step when the next backward begins
     return losses, [p.detach().tolist() for p in model.parameters()], schedule.get_last_lr(), skipped, scaler.scale
 
-HUGE, SIZE = (), 1.0
+def any_input():
+    return torch.zeros(1, 8, device=DEVICE)
+
+HUGE, SIZE, DEVICE = (), 1.0, "cpu"
 """
 
 
@@ -154,6 +160,51 @@ def test_thirty_steps_are_those_of_a_gradient_scaler_bit_for_bit(tmp_path: Path,
     print(plain({how}) == wanted)
     """
     assert says(tmp_path, code) == "True"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("how", ["kind='adamw', clip=0.1, parts=3", "kind='sgd'"])
+def test_the_same_on_a_gpu_with_an_overflow(tmp_path: Path, how: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    code = f"""
+    HUGE, DEVICE = (7, 8), "cuda"
+    wanted = by_hand({how})
+    hook()
+    print(plain({how}) == wanted, wanted[-2] > 1)
+    """
+    assert says(tmp_path, code) == "True True"
+
+
+def test_gradients_of_few_rows_are_scaled_and_made_true_like_all_others(tmp_path: Path) -> None:
+    code = """
+    def made(kind):
+        torch.manual_seed(0)
+        words = torch.nn.EmbeddingBag(50, 8, sparse=True, mode="sum")
+        model = torch.nn.Sequential(words, torch.nn.ReLU(), torch.nn.Linear(8, 4))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return model, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 3, gamma=0.7)
+
+    def batches(updates, parts):
+        generator = torch.Generator().manual_seed(1)
+        for number in range(updates):
+            row = [torch.randint(0, 50, (16, 5), generator=generator) for _ in range(parts)]
+            yield number, [(words, words.sum(1) % 4) for words in row]
+
+    def grown(norms):
+        return lambda model: norms.append(model[0].weight.grad.coalesce().values().norm().item())
+
+    def any_input():
+        return torch.ones(1, 5, dtype=torch.long)
+
+    HUGE, norms = (7,), []
+    wanted = by_hand(parts=2)
+    hook()
+    print(plain(parts=2, seen=grown(norms)) == wanted, wanted[-2], norms[3] < 10)
+    """
+    assert says(tmp_path, code) == "True 1 True"
 
 
 @pytest.mark.parametrize("how", ["kind='adamw', clip=1.0", "kind='sgd', parts=2"])
