@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..knobs import global_batch
 from ..types import Alternative, Command, Config, Finding, Hardware, Recommendation, Skipped, Verdict, Workload
+from .arguments import rate_told
 from .goals import Goal
 from .knowledge import WORDS, Knowledge, Standing
 from .settings import SearchSettings
@@ -35,9 +36,9 @@ def recommend(
         other, beyond = Config(), None
     notes: list[str] = []
     if allow_training and beyond is not None:
-        notes.append(_of_training(other, workload))
+        notes.append(_of_training(other, workload, known))
         config, found, beyond = other, beyond, None
-    alternatives = () if beyond is None else (_alternative(other, beyond, settings.floor, workload),)
+    alternatives = () if beyond is None else (_alternative(other, beyond, settings.floor, workload, known),)
     return Recommendation(
         command=command,
         hardware=hardware,
@@ -48,6 +49,7 @@ def recommend(
         skipped=(*known.closed, *_failed(known)),
         alternatives=alternatives,
         notes=(*notes, *_notes(found, known.goal)),
+        carried=known.space.command_line.arguments(config),
     )
 
 
@@ -89,13 +91,18 @@ def _notes(found: Standing | None, goal: Goal) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _alternative(config: Config, found: Standing, floor: float, workload: Workload | None) -> Alternative:
-    note = _of_training(config, workload)
+def _alternative(
+    config: Config, found: Standing, floor: float, workload: Workload | None, known: Knowledge
+) -> Alternative:
+    note = _of_training(config, workload, known)
     return Alternative(changes="training", config=config, verdict=_verdict(config, found, floor), note=note)
 
 
-def _of_training(config: Config, workload: Workload | None) -> str:
+def _of_training(config: Config, workload: Workload | None, known: Knowledge) -> str:
     note = "the training takes another course, and its time to the same loss was not checked"
+    rate = rate_told(known.space.command_line, config)
+    if rate is not None:
+        return f"{note}; {rate}"
     written = global_batch.written_samples(workload) if workload is not None else None
     size = config.as_dict().get(BATCH_KNOB)
     if workload is not None and written and isinstance(size, int):

@@ -84,5 +84,6 @@ def test_what_is_found_goes_on_the_command_line_of_the_real_training(tmp_path: P
     rows = written["arguments"]["--bs"]
     assert rows in (16, 32, 64)
     assert written["settings"] == {}
+    assert "--lr goes from 0.1 to" in " ".join((tmp_path / "advisor.yaml").read_text().replace("\n#", "").split())
     done = advisor(tmp_path, "run", "--config", "advisor.yaml", "train.py", "--steps", "3")
     assert done.stdout == f"{rows} {written['arguments']['--lr']}\n"
