@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAST_PROCESSES = 2
 """One of each; a single pair has no interval yet, but tells whether the settings hold."""
+BY_SPEED = ("throughput", "cost")
+"""Objectives that what is faster serves best."""
 LATE = 0.05
 """Of the budget, that the last process may overrun it by: half of what is promised."""
 
@@ -36,7 +38,8 @@ def prove(hunt: Hunt, found: Recommendation, *, limits: Limits, trackers_offline
     What is faster is recommended with the verdict on it; where nothing is, the script as written. What there was no
     time for stays as it was, unverified.
     """
-    finalists, budget_s = _finalists(hunt, found), hunt.rest_s + LATE * hunt.order.budget_s
+    hoped = found if found.config.settings else _hoped(hunt, found)
+    finalists, budget_s = _finalists(hunt, hoped), hunt.rest_s + LATE * hunt.order.budget_s
     if not hunt.order.verify or not finalists:
         return Proof(recommendation=found)
     if budget_s < LEAST_PROCESSES * hunt.process_s():
@@ -55,9 +58,25 @@ def prove(hunt: Hunt, found: Recommendation, *, limits: Limits, trackers_offline
         )
     except AdvisorError as error:
         return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))
-    proven = _proven(found, verification, hunt.order.asked.goal)
+    main = verification.of(hoped.config)
+    begun = hoped if main is not None and main.outcome.kind != "stopped" else found
+    proven = _proven(begun, verification, hunt.order.asked.goal)
     carried = hunt.study.space.command_line.arguments(proven.config)
     return Proof(recommendation=replace(proven, carried=carried), interrupted=verification.interrupted)
+
+
+def _hoped(hunt: Hunt, found: Recommendation) -> Recommendation:
+    """Where windows scattered too much to recommend anything, the best of the search may still be a gain: what there is
+    time for is proven all the same."""
+    from .search import KEEPS_TRAINING
+
+    known, floor = hunt.study.known, hunt.order.settings.floor
+    if hunt.order.asked.goal.name not in BY_SPEED:
+        return found
+    for config, standing in known.standings().items():
+        if standing.score >= 1 + floor and known.space.tier(config) in KEEPS_TRAINING:
+            return replace(found, config=config, by_knob=known.by_knob(config) if config == known.winner() else {})
+    return found
 
 
 def _finalists(hunt: Hunt, found: Recommendation) -> list[Finalist]:
@@ -67,7 +86,7 @@ def _finalists(hunt: Hunt, found: Recommendation) -> list[Finalist]:
     known = hunt.study.known
     configs = [found.config] if found.config.settings else []
     configs += [other.config for other in found.alternatives]
-    if found.config.settings and hunt.order.asked.goal.name in ("throughput", "cost"):
+    if found.config.settings and hunt.order.asked.goal.name in BY_SPEED:
         cheap = finalists.cheapest(found.config, known.standings(), by_knob=found.by_knob, tier=known.space.tier)
         configs += [cheap] if cheap is not None else []
     return [_finalist(hunt, config) for config in dict.fromkeys(configs)]
@@ -91,7 +110,7 @@ def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Re
     elif first.outcome.kind == "stopped":
         return _with_notes(found, f"{first.outcome.message}")
     else:
-        out = winner(candidates) if goal.name in ("throughput", "cost") else _held(first, verification, goal)
+        out = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
         config, verdict = (out.config, out.verdict) if out is not None else (Config(), first.verdict)
     kept, dropped = _alternatives(found, verification, verdict)
     left = () if first is None or config.settings else (Skipped(what=_told(found.config), why=_why(first.verdict)),)

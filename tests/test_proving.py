@@ -56,6 +56,8 @@ class Desk:
     goal: Goal = field(default_factory=Goal)
     verify: bool = True
     rest_s: float = 100.0
+    score: float = 2.0
+    """Of the best, in the search."""
     peak_bytes: int = 900
     raises: Exception | None = None
     interrupted: BaseException | None = None
@@ -63,16 +65,23 @@ class Desk:
     given_s: float = 0.0
 
     def prove(self, monkeypatch: pytest.MonkeyPatch) -> proving.Proof:
-        standings = {BEST: Standing(ratio=GAINS["num_workers"], score=2.0, fresh=True)}
+        standings = {BEST: Standing(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
         space = SimpleNamespace(
             tier=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
             command_line=SimpleNamespace(arguments=lambda _config: {}),
         )
+        known = SimpleNamespace(
+            standings=lambda: standings, space=space, winner=lambda: BEST, by_knob=lambda _config: GAINS
+        )
         hunt = SimpleNamespace(
             order=SimpleNamespace(
-                verify=self.verify, command=COMMAND, budget_s=100.0, asked=SimpleNamespace(goal=self.goal)
+                verify=self.verify,
+                command=COMMAND,
+                budget_s=100.0,
+                asked=SimpleNamespace(goal=self.goal),
+                settings=SimpleNamespace(floor=0.05),
             ),
-            study=SimpleNamespace(space=space, known=SimpleNamespace(standings=lambda: standings, space=space)),
+            study=SimpleNamespace(space=space, known=known),
             found=SimpleNamespace(hardware=hardware()),
             run=SimpleNamespace(path=self.folder),
             tier=None,
@@ -197,13 +206,28 @@ def test_an_alternative_that_gains_nothing_more_is_dropped_with_the_reason(prove
     assert (found.alternatives, found.skipped[0].what) == ((), "global_batch=64, num_workers=4")
 
 
+NOTHING = replace(IN_WINDOWS, status="no significant gain", speedup=1.0)
+
+
+def test_what_scattered_too_much_in_the_search_is_proven_all_the_same(proven: Any) -> None:
+    found = proven({BEST: verdict()}, found=recommendation(Config(), verdict=NOTHING, by_knob={}))
+    assert (found.config, found.verdict, found.by_knob) == (BEST, verdict(), GAINS)
+
+
+def test_what_scattered_too_much_is_not_recommended_unproven(proven: Any) -> None:
+    found = proven({BEST: NO_TIME}, found=recommendation(Config(), verdict=NOTHING, by_knob={}))
+    assert (found.config, found.verdict) == (Config(), NOTHING)
+
+
+def test_what_was_no_gain_in_the_search_is_not_proven(proven: Any) -> None:
+    found = proven({}, score=1.04, found=recommendation(Config(), verdict=NOTHING, by_knob={}))
+    assert (found.config, found.verdict) == (Config(), NOTHING)
+
+
 def test_an_alternative_alone_leaves_the_verdict_on_the_rest(proven: Any) -> None:
-    nothing = replace(IN_WINDOWS, status="no significant gain")
-    found = proven(
-        {LARGE: verdict(speedup=3.0)},
-        found=recommendation(Config(), verdict=nothing, alternatives=(LARGER,), by_knob={}),
-    )
-    assert (found.config, found.verdict, len(found.alternatives)) == (Config(), nothing, 1)
+    only = recommendation(Config(), verdict=NOTHING, alternatives=(LARGER,), by_knob={})
+    found = proven({LARGE: verdict(speedup=3.0)}, score=1.0, found=only)
+    assert (found.config, found.verdict, len(found.alternatives)) == (Config(), NOTHING, 1)
 
 
 def test_what_changes_the_training_comes_out_where_it_was_allowed(proven: Any) -> None:
