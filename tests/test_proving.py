@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 
 import pytest
 from report.sample import hardware
+from test_verifying import TRAINING
 
 from advisor import proving
 from advisor.errors import ScriptError, Terminated
@@ -269,3 +274,24 @@ def test_the_best_is_asked_for_first_and_the_cheapest_last(tmp_path: Path, monke
     desk = Desk(folder=tmp_path, found=recommendation(alternatives=(LARGER,)), said=said)
     desk.prove(monkeypatch)
     assert desk.asked == [BEST, LARGE, CHEAP]
+
+
+@pytest.mark.slow
+def test_a_search_proves_what_it_found_in_fresh_processes(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+    words = ["tune", "--budget", "90s", "--knobs", "num_workers", "--runs", "runs", "--json", "train.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "advisor", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (kept,) = tmp_path.glob("runs/*/verify/rounds.jsonl")
+    assert len(kept.read_text().splitlines()) >= 2 * found["verdict"]["rounds"] > 0
+    assert bool(found["config"]) == (found["verdict"]["status"] == "faster")
+    assert found["verdict"]["quality"] == "passed"
