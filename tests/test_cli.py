@@ -35,7 +35,7 @@ def stored(tmp_path: Path) -> store.RunFolder:
 
 def test_help_names_every_command() -> None:
     words = advisor("--help").stdout.split()
-    for command in ("profile", "hardware", "report", "compare", "explain", "tune", "run", "demo"):
+    for command in ("profile", "hardware", "report", "compare", "explain", "tune", "verify", "run", "demo"):
         assert command in words
 
 
