@@ -28,6 +28,7 @@ from .schedulers import ScheduleHold
 from .steps import Steps
 from .stream import Part
 from .taken import take_gradients
+from .untouched import Untouched
 
 PLACE = 1
 """Outside loss scaling, whose gradients are true again when they are added up."""
@@ -68,6 +69,7 @@ class Accumulation:
         self._seen: list[tuple[float, Any]] = []
         self._whole_loss: Any = None
         self._differences: list[float] = []
+        self._untouched: Untouched | None = None
         self._rates: list[Any] | None = None
         self._frame_seen = False
         self._held = False
@@ -91,6 +93,7 @@ class Accumulation:
         self._kept, self._differences = [], []
         self._forget()
         self._loaders.look_at_whole(self.looks)
+        self._untouched = Untouched(self._roots) if self.looks else None
         self._loaders.on_train_batch(self._delivered)
         self._steps.intervene(PLACE, self)
         self._schedules.add(self._holds)
@@ -173,6 +176,10 @@ class Accumulation:
         self._held = not part.last
         if part.last:
             self._judge()
+            if self._untouched is not None:
+                more = self.looks - len(self._differences)
+                self._loaders.look_at_whole(more)
+                self._untouched = Untouched(self._roots) if more else None
             if self._trouble is not None:
                 self.restore()
                 self._broke(self._trouble)
@@ -180,6 +187,8 @@ class Accumulation:
         gradients = take_gradients(optimizer)
         if not part.look:
             self._kept += gradients
+        elif self._untouched is not None:
+            self._untouched.put_back()  # before the next batch is fetched, which may draw, too
         return True
 
     def after_step(self, _optimizer: Any) -> bool:
@@ -272,9 +281,7 @@ class Accumulation:
         if abs(loss - total) / size <= 2 * allowed:
             self._trouble = "the loss is a sum over the samples of a batch and no mean: its parts would count for more"
         else:
-            self._trouble = (
-                f"the loss of a batch is not the mean of those of its parts: it is {difference:.1%} off"
-            )
+            self._trouble = f"the loss of a batch is not the mean of those of its parts: it is {difference:.1%} off"
 
     def _draws(self) -> bool:
         """Whether two forwards of the same samples differ: dropout, or statistics over the batch."""

@@ -402,6 +402,27 @@ def test_looking_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     assert says(tmp_path, code) == "True 21 {16, 4} {}"
 
 
+def test_a_look_moves_no_random_state_and_no_statistics(tmp_path: Path) -> None:
+    """With dropout, batch norm and a dataset that draws: the same training with looks and without."""
+    code = """
+    import random, sys
+    import numpy
+
+    class Drawing(TensorDataset):
+        def __getitem__(self, index):
+            batch, target = super().__getitem__(index)
+            return batch + torch.randn(8) / 9 + random.random() / 9 + numpy.random.rand() / 9, target
+
+    torch.nn.LayerNorm, TensorDataset = torch.nn.BatchNorm1d, Drawing
+    hook(_1={"micro_batch": 8})
+    bench.accumulation.looks = LOOKS
+    random.seed(0), numpy.random.seed(0)
+    parameters, *_ = train(dropout=0.05)
+    print([p.sum().item() for p in parameters], random.random(), bench.broken)
+    """
+    assert says(tmp_path, code.replace("LOOKS", "2")) == says(tmp_path, code.replace("LOOKS", "0"))
+
+
 def test_a_rate_set_by_hand_every_round_is_found(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 8})
