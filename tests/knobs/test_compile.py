@@ -322,7 +322,7 @@ def test_inductor_trains_as_eager_does_within_rounding_dropout_and_draws_include
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_what_the_window_paid_for_compiling_is_told_and_its_updates_do_not_hold_it(tmp_path: Path) -> None:
+def test_what_compiling_took_is_told_and_the_update_that_paid_is_not_counted(tmp_path: Path) -> None:
     code = """
     from advisor import wire
     from tests.agent.test_conductor import Left, Loop
@@ -338,9 +338,10 @@ def test_what_the_window_paid_for_compiling_is_told_and_its_updates_do_not_hold_
         pass
     base, compiled = ran.channel.of(wire.WindowDone)
     print(base.set_up_s, base.extra, compiled.extra["compile"]["graphs"])
-    print(compiled.set_up_s > 10 * max(compiled.wall_s), len(compiled.wall_s), compiled.dropped_updates >= 3)
+    # Two updates of warm-up are dropped, and the one that compiled before them.
+    print(compiled.set_up_s > 0, len(compiled.wall_s), compiled.dropped_updates)
     """
-    assert says(tmp_path, code).splitlines() == ["None {} 1", "True 6 True"]
+    assert says(tmp_path, code).splitlines() == ["None {} 1", "True 6 3"]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
