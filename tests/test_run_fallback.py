@@ -16,6 +16,10 @@ class OnlyFloat32(torch.nn.Module):
         if x.dtype != torch.float32: raise RuntimeError('float32 only')
         return x
 
+class Viewed(torch.nn.Module):
+    def forward(self, x):
+        return x.view(len(x), -1)
+
 class NoNumber(torch.nn.Module):
     def forward(self, x):
         return x * (float('nan') if x.dtype == torch.bfloat16 else 1.0)
@@ -69,6 +73,16 @@ def test_what_was_not_at_fault_stays(tmp_path: Path) -> None:
     done = run(tmp_path, text, "precision: bf16, num_workers: 2")
     workers = [line.rsplit("[", 1)[1] for line in done.stdout.splitlines() if "[" in line]
     assert set(workers[1:]) == {"0]", "1]"}
+
+
+def test_of_two_suspects_the_innocent_one_stays(tmp_path: Path) -> None:
+    text = with_model(
+        "torch.nn.Unflatten(1, (2, 2, 2))", "torch.nn.Conv2d(2, 4, (2, 1))", "Viewed()", "torch.nn.Linear(8, 4)"
+    )
+    done = run(tmp_path, text, "precision: bf16, memory_format: channels_last")
+    assert {line.split()[2] for line in done.stdout.splitlines() if "[" in line} == {"torch.bfloat16"}
+    assert "memory_format stays as the script has it: RuntimeError: view size is not compatible" in done.stderr
+    assert done.stderr.count("advisor:") == 1
 
 
 def test_an_error_of_the_scripts_own_comes_through_as_it_is(tmp_path: Path) -> None:

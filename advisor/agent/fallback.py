@@ -95,26 +95,25 @@ class FallBack:
     def _without(
         self, suspects: list[str], error: Exception, state: PassingState, attempt: Callable[[], Any]
     ) -> tuple[bool, Any]:
+        """Each by itself, so that the others stay; then all at once."""
         from .. import knobs
 
-        taken: list[str] = []
-        for name in suspects:
-            if name not in self._bench.settings:
-                continue  # it has given itself up meanwhile
-            knobs.get(name).restore(self._bench)
-            taken.append(name)
+        single = [(name,) for name in suspects]
+        for names in [*single, tuple(suspects)] if len(suspects) > 1 else single:
+            taken = [name for name in names if name in self._bench.settings]  # one may have given itself up meanwhile
+            for name in taken:
+                knobs.get(name).restore(self._bench)
             state.put_back()
             try:
                 result = attempt()
-            except Exception as again:
-                error = again
+            except Exception:
+                for name in taken:
+                    if name in self._bench.settings:
+                        self._put_again(name)
                 continue
-            for innocent in taken[:-1]:
-                self._put_again(innocent)
-            self._give_up(name, _one_line(error))
+            for name in taken:
+                self._give_up(name, _one_line(error))
             return True, result
-        for name in taken:
-            self._put_again(name)
         return False, None
 
     # --- a loss that is no number -----------------------------------------------------------------------------------
