@@ -25,6 +25,7 @@ from advisor.session import Limits
 from advisor.session.isolation import choose
 from advisor.session.life import LifeRecord
 from advisor.session.race import Contender, Process, Race
+from advisor.session.rounds import same_window
 from advisor.types import Command, Config, Verification
 from advisor.types.comparison import VersionRun
 from advisor.verifying import Finalist, contender_of, verify_configs, winner
@@ -213,6 +214,14 @@ def test_a_larger_batch_is_compared_by_samples(verified: Verified) -> None:
     found = verified(Machine({WRITTEN: 1.0, "global_batch=64": 2.0}), HUGE).configs[0]
     assert found.verdict.speedup == pytest.approx(2.0, rel=0.02)
     assert found.verdict.quality == "not checked"
+
+
+def test_a_larger_batch_counts_as_many_samples(tmp_path: Path) -> None:
+    tier = choose("none", project=tmp_path, scratch=tmp_path)
+    contender = Contender(name=WRITTEN, side="before", command=COMMAND, tier=tier, samples_per_update=4)
+    first = Machine({WRITTEN: 1.0}).measure(contender, seed=0).window
+    window = same_window(first, 8)
+    assert (window.min_updates, window.max_updates) == (50, 50)
 
 
 def test_samples_a_second_and_memory_are_those_of_all_processes(verified: Verified) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from .. import wire
 from ..session import ratios
 from ..session.session import SessionResult
+from ..session.verdicts import peak_bytes
 from ..types import Ratio, TrialOutcome
 
 OutcomeKind = Literal["oom", "crash", "hang", "nan", "refused", "stopped"]
@@ -67,11 +68,6 @@ def ratio_of(
     return ratios.speedup(result, usable, epoch_samples, across_lives=across_lives) if usable else None
 
 
-def peak_bytes(window: wire.WindowDone) -> int | None:
-    """Of the accelerator where the window used one, else of the process."""
-    return window.device_peak_bytes or window.host_peak_bytes or max(window.rss_bytes, default=0) or None
-
-
 def _samples_per_s(windows: Sequence[wire.WindowDone]) -> float | None:
     counts = [count for window in windows for count in window.samples]
     known = [count for count in counts if count is not None]
@@ -82,8 +78,8 @@ def _joules_per_sample(result: SessionResult, windows: Sequence[wire.WindowDone]
     """Of the windows whose energy and samples are both known."""
     used, samples = 0.0, 0
     for window in windows:
-        end_s = result.arrived_s.get(window.id)
-        if end_s is None or any(count is None for count in window.samples):
+        end_s = result.arrived_s[window.id]
+        if any(count is None for count in window.samples):
             continue
         spent = joules(end_s - sum(window.wall_s), end_s)
         if spent is not None:

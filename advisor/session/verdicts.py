@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Literal
 
+from .. import wire
 from ..types import TrialOutcome, Verdict, VersionRun
 from .parity import Parity
 from .race import Process
@@ -59,15 +61,23 @@ def unverified(why: str, *, broken: bool = False) -> Verdict:
 
 
 def outcome_of(processes: Sequence[Process]) -> TrialOutcome:
-    """Samples a second and the highest peak over these processes."""
+    """Samples a second, peak of memory and cost of setting up, over these processes."""
     if not processes:
         return TrialOutcome(kind="stopped", message="no process of it was measured")
     runs: list[VersionRun] = [process.run for process in processes]
     samples = [run.samples for run in runs]
     known = [count for count in samples if count is not None]
-    peaks = [process.window.device_peak_bytes or max(process.window.rss_bytes, default=0) for process in processes]
+    peaks = [peak for process in processes if (peak := peak_bytes(process.window)) is not None]
+    set_up_s = [process.window.set_up_s for process in processes if process.window.set_up_s is not None]
     return TrialOutcome(
         kind="measured",
         samples_per_s=sum(known) / sum(run.seconds for run in runs) if len(known) == len(runs) else None,
-        peak_bytes=max(peaks) or None,
+        # The median: a process now and then is given more than it needs.
+        peak_bytes=statistics.median_low(peaks) if peaks else None,
+        set_up_s=max(set_up_s, default=None),
     )
+
+
+def peak_bytes(window: wire.WindowDone) -> int | None:
+    """Of the accelerator where the window used one, else of the process."""
+    return window.device_peak_bytes or window.host_peak_bytes or max(window.rss_bytes, default=0) or None
