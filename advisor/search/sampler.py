@@ -21,8 +21,8 @@ STARTUP_TRIALS = 4
 LEAST_FOR_IMPORTANCES = 8
 FAILED = 1.0
 """By how much a configuration that gave nothing breaks its constraint. (TPE learns nothing from a failed trial.)"""
-OF_A_FAILURE = -1.0
-"""Its value: never looked at, as what is not feasible is ranked behind what is."""
+OF_A_FAILURE = 0.0
+"""Its value, a number because it must be one: what is not feasible is ranked behind what is, whatever its value."""
 
 
 class Sampler:

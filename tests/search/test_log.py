@@ -75,6 +75,14 @@ def test_after_a_torn_line_new_trials_are_whole(folder: Path) -> None:
     assert [one.number for one in log.read(folder).trials] == [0, 1, 2, 3]
 
 
+def test_a_whole_line_that_is_no_trial_is_set_aside(folder: Path) -> None:
+    from advisor import store
+
+    store.append_record(folder / log.TRIALS_FILE, {"number": 3, "config": "fast"})
+    found = log.read(folder)
+    assert (found.trials, found.damaged) == (TRIALS, 1)
+
+
 def test_a_folder_without_a_search_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no search was begun there"):
         log.read(tmp_path)

@@ -132,14 +132,14 @@ def test_the_sampler_comes_back_to_what_was_good() -> None:
 
 
 def test_the_sampler_leaves_what_gave_nothing() -> None:
-    """A failure that were told as failed would teach nothing: its value would be suggested as often as others."""
+    """Also where everything that works is slower than as written: a failure's value says nothing."""
     space = Space(knobs=(knob("a", 1, 2), knob("b", *range(1, 9))))
     sampler = Sampler(space, Goal())
     for b in range(1, 9):
         sampler.tell(trial(b, None, "oom", a=2, b=b))
-        sampler.tell(trial(b, 1.0 + b / 100, a=1, b=b))
+        sampler.tell(trial(b, 0.5 + b / 100, a=1, b=b))
     suggested = [sampler.suggest().as_dict().get("a") for _ in range(40)]
-    assert suggested.count(2) < 8
+    assert suggested.count(1) > suggested.count(2)
 
 
 def test_importances_name_the_knob_that_mattered() -> None:
