@@ -39,7 +39,6 @@ class Precision:
         self._dtype: Any = None
         self._context: Any = None
         self._switches: tuple[str, bool] | None = None
-        self._fall_back: Callable[[str], None] | None = None
 
     def set(self, name: str) -> None:
         """The dtype from the next forward on: `bf16`, `fp16`, or `tf32` for the products that stay in fp32."""
@@ -82,10 +81,6 @@ class Precision:
         if context is not None:
             context.__exit__(None, None, None)
 
-    def fall_back_on_error(self, tell: Callable[[str], None] | None) -> None:
-        """While set, a forward that raises under our autocast is run again without, and the precision is given up."""
-        self._fall_back = tell
-
     @property
     def skipped_steps(self) -> int:
         """Steps without effect so far, as a gradient of fp16 had overflown."""
@@ -104,8 +99,6 @@ class Precision:
         device = _device_of(root)
         if self._context is None and torch.is_autocast_enabled(device):
             return run(*args, **kwargs)  # the script's own autocast wins
-        if self._fall_back is not None:
-            return self._tried(device, training, run, args, kwargs)
         return self._cast(device, training, run, args, kwargs)
 
     def _cast(self, device: str, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -119,16 +112,6 @@ class Precision:
             return run(*args, **kwargs)
         # A weight that was cast with grad off must not be kept for a forward that trains.
         with torch.autocast(device, dtype=self._dtype, cache_enabled=self._context is None):
-            return run(*args, **kwargs)
-
-    def _tried(self, device: str, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        try:
-            return self._cast(device, training, run, args, kwargs)
-        except (RuntimeError, TypeError) as error:
-            tell = self._fall_back
-            self.restore()
-            if tell is not None:
-                tell(f"{type(error).__name__}: {error}")
             return run(*args, **kwargs)
 
     def _allow_tf32(self, torch: Any) -> None:
