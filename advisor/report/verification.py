@@ -19,8 +19,8 @@ from .tuning_words import change, told
 
 _STYLES = {"good": "bold green", "neutral": "bold", "warning": "bold yellow", "critical": "bold red"}
 _QUALITY = {
-    "passed": "The losses are those of the script as written",
-    "failed": "The losses are not those of the script as written",
+    "passed": "The training is still the same",
+    "failed": "The training is not the same any more",
     "not checked": "Whether the training is still the same is not known",
 }
 
