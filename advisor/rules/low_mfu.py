@@ -51,7 +51,7 @@ RULE = Rule(
     ),
     source="Model FLOPs utilisation as PaLM's report defines it; gpuprof warns below 30%.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
-    knobs=("micro_batch", "precision", "compile", "memory_format", "cudnn_benchmark"),
+    knobs=("global_batch", "precision", "compile", "memory_format", "cudnn_benchmark"),
     applies=lambda evidence: evidence.on_accelerator,
     judge=judge,
     examples=(

@@ -57,7 +57,7 @@ RULE = Rule(
     ),
     source="DLProf suggested larger batches for free memory alone; here the doubled batch must have gained something.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
-    knobs=("micro_batch", "global_batch"),
+    knobs=("global_batch",),
     applies=lambda evidence: evidence.on_accelerator,
     judge=judge,
     examples=(

@@ -95,7 +95,7 @@ RULE = Rule(
     source="The idea of torch's former profiler pattern for single-tensor optimizers; the what-if replaces its "
     "pattern.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
-    knobs=("fused_optimizer", "optimizer", "micro_batch", "global_batch"),
+    knobs=("fused_optimizer", "optimizer", "global_batch"),
     applies=lambda evidence: bool(evidence.workload.optimizers),
     judge=judge,
     examples=(

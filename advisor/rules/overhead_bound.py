@@ -171,7 +171,7 @@ RULE = Rule(
     source="Holistic Trace Analysis flags kernels shorter than their CPU call; the doubled batch measures it "
     "without a trace.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
-    knobs=("micro_batch", "global_batch", "compile", "fused_optimizer"),
+    knobs=("global_batch", "compile", "fused_optimizer"),
     judge=judge,
     examples=(
         Example(
