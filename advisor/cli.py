@@ -201,6 +201,8 @@ def _tell_warnings() -> None:
     warnings.showwarning = show
 
 
+ENOUGH_UPDATES = 5
+"""Of a script that crashed, hung or ran out of memory: with fewer its profile is no answer."""
 _ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
@@ -273,7 +275,8 @@ def _write_page(wanted: Path, run_folder: str, page: str) -> None:
 
 
 def _exit_code(found: Profile) -> int:
-    if found.failure is None or found.steps is not None:
+    enough = found.steps is not None and (found.steps.updates >= ENOUGH_UPDATES or found.failure is None)
+    if found.failure is None or enough:
         return ExitCode.OK
     return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED
 

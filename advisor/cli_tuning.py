@@ -189,6 +189,8 @@ def demo(
         _tell(f"$ advisor run --config advisor.yaml train.py --epochs {DEMO_EPOCHS}")
         code = api.run("advisor.yaml", "train.py", ["--epochs", str(DEMO_EPOCHS)])
         _tell("")
+        if keep is None:
+            _tell("These files stood in a temporary folder that is gone now; --keep DIR leaves them.")
         _tell("The same for your own script: advisor profile, advisor tune, advisor run.")
         raise typer.Exit(code)
 

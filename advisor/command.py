@@ -44,6 +44,8 @@ def build(
     that runs it (a path, a name on PATH or a virtual environment's folder), by default the one advisor runs under.
     Raises `UsageError` for what could not be started; whether a module exists is known only by its own interpreter.
     """
+    if isinstance(args, str):
+        raise UsageError(f"args must be a list, as in {args.split()!r}, not one text {args!r}")
     folder = Path(cwd).absolute() if cwd is not None else _current_folder()
     if not folder.is_dir():
         raise UsageError(f"the working folder {folder} does not exist: give an existing one")

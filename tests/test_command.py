@@ -248,3 +248,9 @@ def test_an_option_is_set_where_it_was_typed_or_at_the_end(project: Path, typed:
 @pytest.mark.parametrize(("flag", "words"), [("-b", ("-b", "64")), ("-bs", ("-bs=64",)), ("bs", ("bs=64",))])
 def test_an_option_is_written_as_its_kind_is(project: Path, flag: str, words: tuple[str, ...]) -> None:
     assert command.with_arguments(command.build("train.py", cwd=project), {flag: 64}).args == words
+
+
+def test_one_text_is_no_list_of_arguments(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    with pytest.raises(UsageError, match=r"args must be a list, as in \['--epochs', '3'\]"):
+        command.build("train.py", "--epochs 3", cwd=tmp_path)

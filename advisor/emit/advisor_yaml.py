@@ -140,8 +140,8 @@ def _verdict(verdict: Verdict) -> list[str]:
         comment.append(f"{_QUALITY}{_comment(verdict.quality_evidence)}.")
     body = {
         "status": verdict.status,
-        "speedup": _rounded(verdict.speedup),
-        "interval": [_rounded(verdict.low), _rounded(verdict.high)],
+        **({"speedup": _rounded(verdict.speedup)} if verdict.rounds else {}),
+        **({"interval": [_rounded(verdict.low), _rounded(verdict.high)]} if verdict.rounds else {}),
         "rounds": verdict.rounds,
         "quality": verdict.quality,
     }

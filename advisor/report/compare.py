@@ -18,6 +18,8 @@ Unit = Literal["samples/s", "updates/s"]
 COMPARISON_VERSION = 1
 SHARE_CHANGE = 0.05
 """A finding whose share moved less than this stayed as it was: two runs of one script differ by as much."""
+SAME_BATCH = 0.02
+"""Sizes of an update that differ by less are those of one batch."""
 STARTS_SPREAD = 0.03
 """How much two starts of one script differ by chance; measured between processes on quiet machines."""
 
@@ -125,11 +127,11 @@ def _caveats(before: Profile, after: Profile, unit: str | None) -> tuple[str, ..
             caveats.append(f"{name} differs: {words.one_line(str(one))} and {words.one_line(str(two))}")
     if before.steps is not None and after.steps is not None:
         one_size, two_size = before.steps.samples_per_update, after.steps.samples_per_update
-        if one_size != two_size:
+        if _differ(one_size, two_size):
             caveats.append(
                 f"the batch differs: {words.number(one_size)} and {words.number(two_size)} samples an update"
             )
-        if unit == "updates/s" and one_size != two_size:
+        if unit == "updates/s" and _differ(one_size, two_size):
             caveats.append("samples were not counted in both, and updates of different size cannot be compared")
         if before.steps.samples_from != after.steps.samples_from:
             sources = f"from {before.steps.samples_from} and from {after.steps.samples_from}"
@@ -225,3 +227,10 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
 
     parts: list[RenderableType] = table_of(comparison)
     print_safely(parts, console)
+
+
+def _differ(one: float | None, two: float | None) -> bool:
+    """Short last batches make a mean that is a little less than the batch."""
+    if one is None or two is None:
+        return one is not two
+    return abs(one - two) > SAME_BATCH * max(one, two)

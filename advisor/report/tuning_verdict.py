@@ -145,8 +145,13 @@ def what_decides(verdict: Verdict) -> str:
 def _how_near(result: TuneResult) -> str:
     tried = [trial for trial in result.trials if trial.config.settings]
     measured = [trial.ratio for trial in tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    if not tried and result.space:
+        return "Nothing was tried: the profile and the proof left no time for it; give a larger --budget."
     if not tried:
-        return "Nothing was tried: no finding points to a setting that can be changed, or the budget was too short."
+        return (
+            "Nothing was tried: no finding points to a setting that can be changed. --knobs A,B tries settings all the "
+            "same; --dry-run shows which there are."
+        )
     if not measured:
         return f"{len(tried):,} tried, and none could be measured."
     best = max(measured, key=lambda ratio: ratio.speedup)

@@ -67,6 +67,10 @@ _FAILURES = {
 }
 
 
+MOST_SCATTER = 2.0
+"""Upper over lower end of the rate's interval: a script whose speed is not known to a factor of two is not judged."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What a reader needs who reads one sentence."""
@@ -138,12 +142,36 @@ def _healthy(profile: Profile) -> Verdict:
         return _too_little(profile)
     if profile.abstained and work < MOSTLY_WORK:
         return _undecided(profile)
+    if scattered(profile):
+        return _too_noisy(profile)
     return Verdict(
         sentence=f"Your script is healthy: nothing avoidable was found, and {words.percent(work)} of each update is "
         "forward, backward and optimizer.",
         tone="good",
         next_command=_command("tune", profile),
         why_next="looks for faster settings all the same",
+    )
+
+
+def scattered(profile: Profile) -> bool:
+    """Whether the rate is too uncertain for anything to be called healthy."""
+    steps = profile.steps
+    if steps is None or steps.low is None or steps.high is None:
+        return False
+    return steps.low <= 0 or steps.high / steps.low > MOST_SCATTER
+
+
+def _too_noisy(profile: Profile) -> Verdict:
+    steps = profile.steps
+    assert steps is not None
+    value = steps.samples_per_s if steps.samples_per_s is not None else steps.updates_per_s
+    unit = "samples/s" if steps.samples_per_s is not None else "updates/s"
+    low, high = words.number(steps.low), words.number(steps.high)
+    return Verdict(
+        sentence=f"Too noisy to judge: {words.number(value)} {unit} may be anything from {low} to {high}.",
+        tone="warning",
+        next_command=_command("profile", profile),
+        why_next="again, once nothing else keeps the machine busy; while CPUs are shared, fewer threads may be faster",
     )
 
 

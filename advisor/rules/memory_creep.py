@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Evidence
+from ..types import Evidence, Severity
 from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
 from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, size
@@ -11,6 +11,8 @@ MIN_GROWTH_BYTES = 2**20
 """Over the updates seen: less can be the allocator's own steps."""
 MAX_UPDATES_TO_FULL = 1_000_000
 """Slower growth does not end an ordinary run."""
+PLENTY_UPDATES = 100_000
+"""Memory that lasts for more is a hint only: an allocator that finds its size looks the same for a minute."""
 SOON_UPDATES = 5_000
 """Memory that lasts for fewer updates ends most runs."""
 
@@ -26,12 +28,18 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     return Hit(
         share=0.0,
-        severity="critical" if left is not None and left < SOON_UPDATES else "warning",
+        severity=_severity(left),
         evidence=f"Memory grows by {size(creep)} with every update"
         + (f"; at this rate it is full after about {left:,.0f} more updates." if left is not None else "."),
         advice="Something keeps what each update makes: most often a loss added up or stored with its graph (use "
         "`loss.item()` or `loss.detach()`), outputs kept in a list, or a cache without a bound.",
     )
+
+
+def _severity(left: float | None) -> Severity:
+    if left is None:
+        return "warning"
+    return "critical" if left < SOON_UPDATES else "warning" if left < PLENTY_UPDATES else "info"
 
 
 def _updates_left(evidence: Evidence, creep: float) -> float | None:
@@ -49,6 +57,11 @@ RULE = Rule(
         Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be the allocator's own steps"),
         Threshold(
             name="MAX_UPDATES_TO_FULL", value=MAX_UPDATES_TO_FULL, reason="slower growth does not end an ordinary run"
+        ),
+        Threshold(
+            name="PLENTY_UPDATES",
+            value=PLENTY_UPDATES,
+            reason="an allocator that finds its size looks the same at first",
         ),
         Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory that lasts no longer ends most runs"),
     ),

@@ -11,6 +11,7 @@ from ._base import (
     Judgement,
     Rule,
     Threshold,
+    Undecided,
     severity_of,
 )
 from ._examples import few_updates, healthy_cpu, healthy_cuda
@@ -38,6 +39,12 @@ def judge(evidence: Evidence) -> Judgement:
     saved = share * (1 - threads / cores)
     if saved < WARNING_SHARE:
         return None
+    others = evidence.system.loadavg_others or 0.0
+    if _idle_cpus(evidence, threads) - others < MIN_IDLE_CPUS:
+        return Undecided(
+            why=f"other programs kept {others:.1f} of {evidence.hardware.cpu.usable_cpus:g} CPUs busy: threads that "
+            "fight for a CPU wait for each other at every operator"
+        )
     rate = evidence.compute.achieved_flops_per_s
     sure = overhead is not None or (rate is not None and rate >= SURE_FLOPS_PER_S * threads)
     return Hit(
@@ -91,6 +98,11 @@ RULE = Rule(
     applies=lambda evidence: not evidence.on_accelerator,
     judge=judge,
     examples=(
+        Example(
+            name="one thread of eight, while other programs hold the rest",
+            evidence=healthy_cpu(workload=_ONE, system={**_ALONE, "loadavg_others": 6.5}),
+            fires="abstains",
+        ),
         Example(
             name="one thread on eight cores, large products",
             evidence=healthy_cpu(workload=_ONE, system=_ALONE),

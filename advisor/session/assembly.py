@@ -236,7 +236,8 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
     if result.interrupted is not None:
         notes.append("interrupted: this is what had been measured until then")
     if first is not None and len(first.wall_s) < FEW_UPDATES:
-        notes.append(f"only {len(first.wall_s)} updates were counted: small differences cannot be seen")
+        counted = "1 update was" if len(first.wall_s) == 1 else f"{len(first.wall_s)} updates were"
+        notes.append(f"only {counted} counted: small differences cannot be seen")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
     others = summary.others_cpus(result.lives[-1])

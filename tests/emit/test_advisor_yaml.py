@@ -92,6 +92,8 @@ def test_what_was_compared_with_nothing_is_not_said_to_be_measured() -> None:
     text = written({}, verdict=nothing)
     assert "# No settings were compared with the script as written." in text
     assert "Measured" not in text
+    assert "speedup" not in text
+    assert "interval" not in text
 
 
 def test_what_the_user_has_to_know_stands_there_as_a_comment(tmp_path: Path) -> None:

@@ -117,6 +117,11 @@ def test_a_crash_after_some_updates_reports_them_and_the_failure(wild: str, kind
     assert (desk.left(), desk.scratch) == ([], [])
 
 
+def test_a_crash_before_enough_was_measured_is_a_failure_of_the_command(desk: Desk) -> None:
+    done = desk.profile(desk.script(training(loop="if step == 5: raise ValueError('so early')")))
+    assert (done.code, failure_of(done)["kind"]) == (SCRIPT_FAILED, "crash")
+
+
 def test_the_scripts_own_traceback_is_shown_first(desk: Desk) -> None:
     done = desk.advisor("profile", "--runs", desk.runs, desk.script("import torch\nimport no_such_package\n"))
     shown = done.stdout.splitlines()

@@ -71,6 +71,15 @@ def test_with_too_little_data_a_script_is_not_called_healthy() -> None:
     assert "Too little" in verdict.sentence
 
 
+@pytest.mark.parametrize(("low", "high", "sure"), [(90.0, 110.0, True), (40.0, 110.0, False), (0.0, 162.0, False)])
+def test_a_rate_that_is_hardly_known_is_called_noisy_and_not_healthy(low: float, high: float, sure: bool) -> None:
+    base = sample.healthy()
+    assert base.steps is not None
+    verdict = verdict_of(replace(base, steps=replace(base.steps, samples_per_s=100.0, low=low, high=high)))
+    assert verdict.sentence.startswith("Your script is healthy" if sure else "Too noisy to judge: 100 samples/s")
+    assert verdict.tone == ("good" if sure else "warning")
+
+
 def test_a_script_that_waits_and_could_not_be_judged_is_not_called_healthy() -> None:
     base = replace(sample.input_bound(), findings=())
     assert base.abstained
