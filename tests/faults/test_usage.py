@@ -65,7 +65,7 @@ def test_an_isolation_that_does_not_work_here_is_exit_code_5(desk: Desk) -> None
 
 
 def test_a_fault_of_ours_is_exit_code_1_with_its_traceback(desk: Desk) -> None:
-    program = "import advisor.api, advisor.cli\nadvisor.api.load_profile = lambda *_, **__: 1 / 0\nadvisor.cli.main()\n"
+    program = "import advisor.api, advisor.cli\nadvisor.api.load_run = lambda *_, **__: 1 / 0\nadvisor.cli.main()\n"
     done = subprocess.run(
         [sys.executable, "-c", program, "report"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
