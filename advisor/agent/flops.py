@@ -41,7 +41,8 @@ class FlopCount:
         return True
 
     def stop(self) -> dict[str, int] | None:
-        """FLOPs and bytes of all updates since `start`; None, with the reason in `why`, where nothing was counted."""
+        """FLOPs and bytes of all updates since `start`: 0 where there are no products among their operators; None, with
+        the reason in `why`, where nothing was counted."""
         if self._mode is None:
             return None
         mode, self._mode = self._mode, None
@@ -49,8 +50,6 @@ class FlopCount:
         updates = self._clock.updates - self._updates_before
         if self.why is None and updates == 0:
             self.why = "no update ended while counting"
-        if self.why is None and not any(flops for flops, _bytes in self._counts.values()):
-            self.why = "no operator with known FLOPs ran"
         if self.why is not None:
             return None
         # The median update: one in which the script evaluates has more, and not of the training.

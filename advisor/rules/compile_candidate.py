@@ -47,7 +47,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 def _mostly_elementwise(evidence: Evidence) -> bool:
     compute = evidence.compute
-    if compute.roofline_bound == "memory":
+    if compute.roofline_bound == "memory" or compute.flops_per_update == 0:  # no product at all
         return True
     if evidence.on_accelerator:
         return compute.peak_fraction is not None and compute.peak_fraction < LOW_PEAK_FRACTION
@@ -90,6 +90,11 @@ RULE = Rule(
         Example(
             name="bound by memory on an accelerator",
             evidence=healthy_cuda(compute={"peak_fraction": 0.1, "roofline_bound": "memory"}),
+            fires=True,
+        ),
+        Example(
+            name="not one product in an update",
+            evidence=healthy_cpu(compute={"flops_per_update": 0, "achieved_flops_per_s": None}),
             fires=True,
         ),
         Example(name="large products", evidence=healthy_cuda(), fires=False),
