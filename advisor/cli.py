@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import sys
@@ -26,12 +24,13 @@ from .cli_options import (
     Runs,
     Script,
     StartLimit,
+    Trackers,
+    in_bytes,
 )
+from .cli_output import live_progress, show
 from .errors import AdvisorError, ExitCode, InterruptedByUserError, SettingsWarning, Terminated
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .types import Profile, TuneResult
 
 app = typer.Typer(
@@ -71,13 +70,13 @@ def profile(
     start_limit: StartLimit = None,
     no_progress_limit: NoProgressLimit = None,
     memory_limit: MemoryLimit = None,
-    trackers: Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")] = False,
+    trackers: Trackers = False,
 ) -> None:
     """Run SCRIPT for a short while, unmodified, and say what holds it back."""
     from . import api
 
     try:
-        with contextlib.closing(_progress()) as progress:
+        with live_progress() as progress:
             found = api.profile(
                 script,
                 args or [],
@@ -88,7 +87,7 @@ def profile(
                 budget_s=budget,
                 start_limit_s=start_limit,
                 no_progress_limit_s=no_progress_limit,
-                memory_limit_bytes=int(memory_limit * 2**30) if memory_limit is not None else None,
+                memory_limit_bytes=in_bytes(memory_limit),
                 trackers_offline=not trackers,
                 progress=progress,
             )
@@ -110,10 +109,7 @@ def hardware(
     from . import hardware as machines
 
     found = api.hardware(calibrate=calibrate, python=python)
-    if json_output:
-        _print_json(machines.as_json(found))
-    else:
-        machines.render(found, _console())
+    show(found, json_output, machines.as_json, machines.render)
 
 
 @app.command()
@@ -249,10 +245,7 @@ def _show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
 
     if html is not None:
         _write_page(html, found.run_folder, reports.as_page(found))
-    if json_output:
-        _print_json(reports.profile_json(found))
-    else:
-        reports.render_profile(found, _console())
+    show(found, json_output, reports.profile_json, reports.render_profile)
 
 
 def _show_tune(found: TuneResult, json_output: bool, html: Path | None) -> None:
@@ -260,10 +253,7 @@ def _show_tune(found: TuneResult, json_output: bool, html: Path | None) -> None:
 
     if html is not None:
         _write_page(html, found.run_folder, reports.tune_page(found))
-    if json_output:
-        _print_json(reports.tune_json(found))
-    else:
-        reports.render_tune(found, _console())
+    show(found, json_output, reports.tune_json, reports.render_tune)
 
 
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:
@@ -279,19 +269,3 @@ def _exit_code(found: Profile) -> int:
     if found.failure is None or enough:
         return ExitCode.OK
     return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, allow_nan=False))
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
-def _progress() -> Any:
-    from .report import LiveProgress
-
-    return LiveProgress()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .cli_options import Json
+from .cli_output import print_json
 
 if TYPE_CHECKING:
     from .types import Artifact
@@ -45,7 +45,7 @@ def export(
         raise UsageError(f"{output} cannot be made: {error.strerror}; choose another folder with -o") from error
     files = configuration.write_artifacts(artifacts, output, overwrite=force)
     if json_output:
-        typer.echo(json.dumps(_as_json(artifacts, files), indent=2, allow_nan=False))
+        print_json(_as_json(artifacts, files))
         return
     for artifact, file in zip(artifacts, files, strict=True):
         _show(artifact, file)

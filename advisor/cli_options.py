@@ -28,3 +28,10 @@ NoProgressLimit = Annotated[
 MemoryLimit = Annotated[
     float | None, typer.Option("--memory-limit", metavar="GIB", help="Of all the script's processes.", min=0.01)
 ]
+Trackers = Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")]
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings, as advisor tune writes them.")]
+
+
+def in_bytes(gib: float | None) -> int | None:
+    """Of a `MemoryLimit`."""
+    return None if gib is None else int(gib * 2**30)

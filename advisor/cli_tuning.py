@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from .cli_options import (
     PASS_THROUGH,
     Args,
+    ConfigFile,
     Isolation,
     Json,
     MemoryLimit,
@@ -26,7 +26,10 @@ from .cli_options import (
     Runs,
     Script,
     StartLimit,
+    Trackers,
+    in_bytes,
 )
+from .cli_output import live_progress, show
 from .errors import AdvisorError, ExitCode, InterruptedByUserError, UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +106,7 @@ def tune(
     start_limit: StartLimit = None,
     no_progress_limit: NoProgressLimit = None,
     memory_limit: MemoryLimit = None,
-    trackers: Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")] = False,
+    trackers: Trackers = False,
 ) -> None:
     """Search for better settings of SCRIPT, unmodified, and write them to advisor.yaml."""
     from . import api, tuning
@@ -114,7 +117,7 @@ def tune(
         tuning.check_target(output, overwrite=force)
     targets = _targets(emit, None if dry_run else output.parent, force)
     try:
-        with _progress() as progress:
+        with live_progress() as progress:
             found = api.tune(
                 script,
                 args or [],
@@ -137,7 +140,7 @@ def tune(
                 runs=runs,
                 start_limit_s=start_limit,
                 no_progress_limit_s=no_progress_limit,
-                memory_limit_bytes=int(memory_limit * 2**30) if memory_limit is not None else None,
+                memory_limit_bytes=in_bytes(memory_limit),
                 trackers_offline=not trackers,
                 progress=progress,
             )
@@ -153,7 +156,7 @@ def tune(
 
 def run(
     script: Script,
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings, as advisor tune writes them.")],
+    config: ConfigFile,
     args: Args = None,
     module: Module = False,
     python: Python = None,
@@ -178,7 +181,7 @@ def demo(
         _tell("measures where its time goes, tries other settings in the same process, and proves the best of them")
         _tell(f"in fresh processes, in turns with the script as written (about {DEMO_BUDGET_S:.0f} s in all).")
         _tell("")
-        with _progress() as progress:
+        with live_progress() as progress:
             found = api.tune("train.py", budget=DEMO_BUDGET_S, runs=runs or folder / "runs", progress=progress)
         found = _written(found, output, force=False)
         _show(found, json_output=False)
@@ -270,23 +273,13 @@ def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
 def _show_space(found: TuneResult, json_output: bool) -> None:
     from . import report as reports
 
-    if json_output:
-        typer.echo(json.dumps(reports.space_json(found), indent=2, allow_nan=False))
-        return
-    from rich.console import Console
-
-    reports.render_space(found, Console())
+    show(found, json_output, reports.space_json, reports.render_space)
 
 
 def _show(found: TuneResult, json_output: bool) -> None:
     from . import report as reports
 
-    if json_output:
-        typer.echo(json.dumps(reports.tune_json(found), indent=2, allow_nan=False))
-        return
-    from rich.console import Console
-
-    reports.render_tune(found, Console())
+    show(found, json_output, reports.tune_json, reports.render_tune)
 
 
 def _exit_code(found: TuneResult) -> int:
@@ -298,11 +291,3 @@ def _exit_code(found: TuneResult) -> int:
 def _tell(text: str) -> None:
     typer.echo(text)
     sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Any]:
-    from .report import LiveProgress
-
-    with contextlib.closing(LiveProgress()) as progress:
-        yield progress
