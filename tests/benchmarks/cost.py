@@ -15,17 +15,15 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+import _live
 import optuna
 from _common import SCRIPTS, machine, options, publish, say, spread, table
 
-from advisor import command, wire
-from advisor.session import Limits, Session
-from advisor.session import isolation as isolations
-from advisor.session.session import Planner, SessionResult
+from advisor import wire
+from advisor.session.session import SessionResult
 
 SCRIPT = SCRIPTS / "slow_start.py"
 SPACE = {"num_workers": (0, 1, 2), "precision": (None, "bf16"), "threads": (None, 1)}
-FOREVER_S = 600.0
 Settings = dict[str, str | int | float | bool | None]
 
 
@@ -72,9 +70,12 @@ def timed(way: object, arguments: Namespace) -> float:
 def one_process(folder: Path, window_s: float) -> int:
     """As `advisor tune` does it: a window as written between any two others."""
     wanted = configurations()
-    windows = [window("base 0", {}, window_s)]
+    windows = [_live.window("base 0", {}, window_s)]
     for number, settings in enumerate(wanted):
-        windows += [window(f"trial {number}", settings, window_s), window(f"base {number + 1}", {}, window_s)]
+        windows += [
+            _live.window(f"trial {number}", settings, window_s),
+            _live.window(f"base {number + 1}", {}, window_s),
+        ]
     check(run(folder, windows), [f"trial {number}" for number in range(len(wanted))])
     return len(wanted)
 
@@ -89,7 +90,7 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
         asked = {name: trial.suggest_categorical(name, choices) for name, choices in grid.items()}
         settings = {name: value for name, values in SPACE.items() for value in values if str(value) == asked[name]}
         chosen = {name: value for name, value in settings.items() if value is not None}
-        done = check(run(folder / str(trial.number), [window("trial", chosen, window_s)]), ["trial"])[0]
+        done = check(run(folder / str(trial.number), [_live.window("trial", chosen, window_s)]), ["trial"])[0]
         return sum(count or 0 for count in done.samples) / sum(done.wall_s)
 
     study.optimize(objective, n_trials=len(configurations()))
@@ -97,25 +98,7 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
 
 
 def run(folder: Path, windows: Sequence[wire.Window]) -> SessionResult:
-    folder.mkdir(exist_ok=True)
-    session = Session(
-        command=command.build(str(SCRIPT), [], cwd=folder),
-        folder=folder,
-        tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
-        limits=Limits(start_s=FOREVER_S),
-        loop_budget_s=FOREVER_S,
-    )
-    return session.run(plan(windows))
-
-
-def plan(windows: Sequence[wire.Window]) -> Planner:
-    yield list(windows)
-
-
-def window(name: str, settings: Settings, window_s: float) -> wire.Window:
-    return wire.Window(
-        id=name, config=settings, natural=False, min_s=window_s, max_updates=10**6, max_s=4 * window_s + 10
-    )
+    return _live.run(SCRIPT, [], windows, folder=folder)
 
 
 def check(result: SessionResult, names: Sequence[str]) -> list[wire.WindowDone]:

@@ -17,16 +17,15 @@ import statistics
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import _live
 from _common import HERE, machine, options, publish, say, table
 
 import advisor
-from advisor import command, wire
-from advisor.session import Limits, Session, ratios, rounds
-from advisor.session import isolation as isolations
-from advisor.session.session import Planner
+from advisor import wire
+from advisor.session import ratios, rounds
 from advisor.types import Config, KnobSpace
 
 WORKLOADS = HERE.parent / "workloads"
@@ -42,7 +41,6 @@ NAMES = (
     "per_tensor_optimizer",
 )
 KNOBS = ("num_workers", "persistent_workers", "prefetch_factor", "precision", "threads", "fused_optimizer")
-FOREVER_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +130,11 @@ def combinations(space: Sequence[KnobSpace]) -> list[Config]:
 
 def best_of(script: Path, grid: Sequence[Config], folder: Path, window_s: float) -> Config:
     """The fastest in live windows, each beside a window as written; the script as written where none is faster."""
-    windows = [window("base 0", Config(), window_s)]
+    windows = [_live.window("base 0", {}, window_s)]
     for number, config in enumerate(grid):
-        windows += [window(f"trial {number}", config, window_s), window(f"base {number + 1}", Config(), window_s)]
-    session = new_session(script, folder / "grid", outlives_failures=True)
-    result = session.run(plan(windows))
+        windows.append(_live.window(f"trial {number}", config.as_dict(), window_s))
+        windows.append(_live.window(f"base {number + 1}", {}, window_s))
+    result = _live.run(script, [], windows, folder=folder / "grid", outlives_failures=True)
     speeds = {}
     for number, config in enumerate(grid):
         ratio = ratios.speedup(result, {f"trial {number}"}, None)
@@ -153,39 +151,15 @@ def fresh(script: Path, configs: Sequence[Config], folder: Path, count: int) -> 
         order = list(range(len(configs)))
         rates = {}
         for place in order if number % 2 == 0 else reversed(order):
-            session = new_session(script, folder / f"fresh-{number}-{place}")
-            first = rounds.first_window()
-            wanted = wire.Window(**{**vars(first), "config": configs[place].as_dict()})
-            done = session.run(plan([wanted])).outcomes[first.id]
+            wanted = replace(rounds.first_window(), config=configs[place].as_dict())
+            run_folder = folder / f"fresh-{number}-{place}"
+            done = _live.run(script, [], [wanted], folder=run_folder).outcomes[wanted.id]
             if not isinstance(done, wire.WindowDone):
                 raise SystemExit(f"{script.name} with {told(configs[place])}: {done.message}")
             rates[place] = sum(count or 0 for count in done.samples) / sum(done.wall_s)
         for place in order:
             logs[place].append(math.log(rates[place] / rates[0]))
     return [math.exp(statistics.median(values)) for values in logs]
-
-
-def new_session(script: Path, folder: Path, *, outlives_failures: bool = False) -> Session:
-    folder.mkdir()
-    return Session(
-        command=command.build(str(script), [], cwd=folder),
-        folder=folder,
-        tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
-        limits=Limits(),
-        loop_budget_s=FOREVER_S,
-        outlives_failures=outlives_failures,
-        most_lives=20,
-    )
-
-
-def plan(windows: Sequence[wire.Window]) -> Planner:
-    yield list(windows)
-
-
-def window(name: str, config: Config, window_s: float) -> wire.Window:
-    return wire.Window(
-        id=name, config=config.as_dict(), natural=False, min_s=window_s, max_updates=10**6, max_s=4 * window_s + 10
-    )
 
 
 def told(config: Config) -> str:

@@ -18,13 +18,11 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+import _live
 from _common import SCRIPTS, machine, options, publish, say, spread, table
 
-from advisor import command, stats, wire
-from advisor.session import Limits, Session
-from advisor.session import isolation as isolations
+from advisor import stats, wire
 from advisor.session.probe import SAMPLER_HZ
-from advisor.session.session import Planner
 
 SCRIPT = SCRIPTS / "linear_stack.py"
 FOREVER = 10**9
@@ -159,31 +157,17 @@ def run_with_agent(args: list[str], folder: Path, sampler_hz: float) -> list[flo
     out = folder / "times.json"
     out.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as run:
-        session = Session(
-            command=command.build(str(SCRIPT), [str(out), *args], cwd=folder),
-            folder=Path(run),
-            tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
-            limits=Limits(start_s=LIMIT_S),
-            loop_budget_s=LIMIT_S,
-        )
-        result = session.run(one_window(sampler_hz))
+        result = _live.run(SCRIPT, [str(out), *args], [one_window(sampler_hz)], folder=Path(run), start_limit_s=LIMIT_S)
     failure = result.lives[-1].failure
     if failure is not None:
         raise SystemExit(f"{SCRIPT.name}: {failure.message}\n{failure.stderr_tail}")
     return read(out)
 
 
-def one_window(sampler_hz: float) -> Planner:
-    yield [
-        wire.Window(
-            id="long",
-            min_updates=FOREVER,
-            max_updates=FOREVER,
-            min_s=FOREVER,
-            max_s=FOREVER,
-            sampler_hz=sampler_hz,
-        )
-    ]
+def one_window(sampler_hz: float) -> wire.Window:
+    return wire.Window(
+        id="long", min_updates=FOREVER, max_updates=FOREVER, min_s=FOREVER, max_s=FOREVER, sampler_hz=sampler_hz
+    )
 
 
 def read(out: Path) -> list[float]:

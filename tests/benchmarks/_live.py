@@ -1,0 +1,53 @@
+"""Windows of one process of a script, unprotected and with no limit that could cut them short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from advisor import command, wire
+from advisor.session import Limits, Session
+from advisor.session import isolation as isolations
+from advisor.session.session import Planner, SessionResult
+
+FOREVER_S = 3600.0
+MOST_LIVES = 20
+
+
+def run(
+    script: Path,
+    args: Sequence[str],
+    windows: Sequence[wire.Window],
+    *,
+    folder: Path,
+    start_limit_s: float = FOREVER_S,
+    outlives_failures: bool = False,
+) -> SessionResult:
+    """What came of the windows. The script works in `folder`, which is made, and what the run leaves lies within."""
+    (folder / "run").mkdir(parents=True)
+    session = Session(
+        command=command.build(str(script), list(args), cwd=folder),
+        folder=folder / "run",
+        tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
+        limits=Limits(start_s=start_limit_s),
+        loop_budget_s=FOREVER_S,
+        outlives_failures=outlives_failures,
+        most_lives=MOST_LIVES,
+    )
+    return session.run(_all_of(windows))
+
+
+def window(name: str, settings: Mapping[str, wire.Setting], counted_s: float) -> wire.Window:
+    """Of so many counted seconds, under these settings."""
+    return wire.Window(
+        id=name,
+        config=dict(settings),
+        natural=False,
+        min_s=counted_s,
+        max_updates=10**6,
+        max_s=4 * counted_s + 10,
+    )
+
+
+def _all_of(windows: Sequence[wire.Window]) -> Planner:
+    yield list(windows)
