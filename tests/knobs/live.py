@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
+
+import child
 
 LIMIT_S = 120
 LOOP = """
@@ -113,15 +111,4 @@ def train(at=None, epochs=4, make_loader=images, make_optimizer=adamw, make_mode
 
 def says(tmp_path: Path, *code: str) -> str:
     """What the pieces of code print, run after LOOP."""
-    (tmp_path / "case.py").write_text("".join([LOOP, *map(textwrap.dedent, code)]))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "case.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return child.says(tmp_path, LOOP, *code, limit_s=LIMIT_S)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
+import child
 import pytest
 import torch
 from real_training import trained
@@ -102,18 +99,7 @@ def saved_by(model):
 
 
 def says(tmp_path: Path, code: str) -> str:
-    (tmp_path / "case.py").write_text(LOOP + textwrap.dedent(code))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "case.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return child.says(tmp_path, LOOP, code, limit_s=LIMIT_S)
 
 
 def values(evidence: Evidence) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
+import child
 import pytest
 
 from advisor import knobs
@@ -130,17 +128,7 @@ HUGE, SIZE, DEVICE = (), 1.0, "cpu"
 
 
 def says(tmp_path: Path, code: str) -> str:
-    (tmp_path / "case.py").write_text(LOOP + textwrap.dedent(code))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "case.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return child.says(tmp_path, LOOP, code, limit_s=LIMIT_S)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
+import child
 import pytest
 
 LIMIT_S = 120
@@ -62,17 +60,7 @@ def window(first, last):
 
 
 def says(tmp_path: Path, code: str) -> str:
-    (tmp_path / "case.py").write_text(LOOP + textwrap.dedent(code))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "case.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return child.says(tmp_path, LOOP, code, limit_s=LIMIT_S)
 
 
 def test_a_window_of_bf16_is_autocast_written_by_hand_bit_for_bit(tmp_path: Path) -> None:
