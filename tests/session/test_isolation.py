@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -247,6 +248,30 @@ def test_scratch_of_a_dead_run_is_swept_and_of_a_living_one_kept(tmp_path: Path)
     (dead / "left").touch()
     assert scratch.sweep(tmp_path) == [dead]
     assert list(tmp_path.iterdir()) == [ours]
+
+
+@pytest.mark.parametrize("moment", ["as it is made", "as it is deleted"])
+def test_a_signal_at_the_worst_moment_leaves_no_scratch(moment: str, tmp_path: Path) -> None:
+    text = f"""
+import pathlib, shutil
+from advisor.session.isolation import scratch
+make, delete = pathlib.Path.mkdir, shutil.rmtree
+def made(path, *a, **k):
+    make(path, *a, **k)
+    if path.name.startswith(scratch.PREFIX) and {moment == "as it is made"}:
+        raise KeyboardInterrupt
+def deleted(path, **k):
+    shutil.rmtree = delete
+    raise KeyboardInterrupt
+pathlib.Path.mkdir, shutil.rmtree = made, deleted if {moment == "as it is deleted"} else delete
+try:
+    scratch.remove(scratch.make(pathlib.Path({str(tmp_path)!r})))
+except KeyboardInterrupt:
+    print([path.name[:5] for path in pathlib.Path({str(tmp_path)!r}).iterdir()])
+"""
+    ended = subprocess.run([sys.executable, "-c", text], check=False, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("['view-']\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

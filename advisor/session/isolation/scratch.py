@@ -5,10 +5,11 @@ Each belongs to one process, and is swept when that process is gone.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import stat
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,31 @@ from typing import Any
 import psutil
 
 PREFIX = "view-"
+_made: dict[Path, int] = {}
+"""What stands, or may stand, at this moment; by the process that made it."""
 
 
 def make(parent: Path) -> Path:
     """A new folder whose name says whose it is: process number and start time."""
     parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=parent))
+    folder = parent / f"{PREFIX}{os.getpid()}-{_started(os.getpid())}-{uuid.uuid4().hex[:8]}"
+    _made[folder] = os.getpid()  # before it stands: a signal may come between any two lines
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def remove(folder: Path) -> None:
     """Deletes it, also where the script took away permissions or an overlay left a folder that nobody may enter."""
     shutil.rmtree(folder, onerror=_open_up)
+    _made.pop(folder, None)
+
+
+@atexit.register
+def _remove_the_rest() -> None:
+    """A signal that ended the work while a folder was made or deleted left it to us."""
+    for folder, maker in list(_made.items()):
+        if maker == os.getpid():
+            remove(folder)
 
 
 def sweep(parent: Path) -> list[Path]:
