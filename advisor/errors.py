@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     INTERNAL = 1
     """A bug of ours: the traceback is printed."""
     USAGE = 2
-    """Wrong option, missing script, unknown knob, unreadable configuration."""
+    """Wrong option, missing script, unknown knob or run, unreadable configuration."""
     SCRIPT_FAILED = 3
     """The script itself crashed, hung or ran out of memory before enough was measured."""
     NOTHING_MEASURED = 4

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import documents
-from .errors import StorageError
+from .errors import StorageError, UsageError
 from .types import PROFILE_VERSION, TUNE_VERSION, Profile, TuneResult
 
 PROFILE_FILE = "profile.json"
@@ -131,17 +131,20 @@ def list_runs(root: Path) -> tuple[RunFolder, ...]:
 
 
 def latest_run(root: Path) -> RunFolder:
-    """The newest run that holds a profile."""
+    """The newest run that holds a profile; UsageError where there is none."""
     for run in list_runs(root):
         if run.has_profile:
             return run
-    raise StorageError(
+    raise UsageError(
         f"no stored run in {root}: make one with `advisor profile SCRIPT`, or name the folder (--runs DIR)"
     )
 
 
 def find_run(name: str, root: Path) -> RunFolder:
-    """The run that `name` means: `latest`, a path (of the folder or its profile), or any unique part of a run's id."""
+    """The run that `name` means: `latest`, a path (of the folder or its profile), or any unique part of a run's id.
+
+    Raises UsageError for a name that means no run, or several.
+    """
     if name == "latest":
         return latest_run(root)
     path = Path(name)
@@ -156,9 +159,9 @@ def find_run(name: str, root: Path) -> RunFolder:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise StorageError(f"{name!r} means {len(matches)} runs, the newest {matches[0].run_id}: give more of the id")
+        raise UsageError(f"{name!r} means {len(matches)} runs, the newest {matches[0].run_id}: give more of the id")
     known = f"the newest is {runs[0].run_id}" if runs else "there is none yet"
-    raise StorageError(f"no run {name!r} in {root} ({known}): give `latest`, part of a run's id, or a path")
+    raise UsageError(f"no run {name!r} in {root} ({known}): give `latest`, part of a run's id, or a path")
 
 
 @contextlib.contextmanager

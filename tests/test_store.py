@@ -19,7 +19,7 @@ import pytest
 from report import sample
 
 from advisor import store
-from advisor.errors import StorageError
+from advisor.errors import StorageError, UsageError
 from advisor.types import Profile
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -106,15 +106,15 @@ def test_a_run_is_found_by_part_of_its_id_and_by_path(tmp_path: Path) -> None:
 
 def test_an_ambiguous_part_is_refused_with_the_count(tmp_path: Path) -> None:
     saved(tmp_path), saved(tmp_path)
-    with pytest.raises(StorageError, match="means 2 runs"):
+    with pytest.raises(UsageError, match="means 2 runs"):
         store.find_run("train", tmp_path)
 
 
 def test_an_unknown_run_says_what_there_is(tmp_path: Path) -> None:
     run = saved(tmp_path)
-    with pytest.raises(StorageError, match=run.run_id):
+    with pytest.raises(UsageError, match=run.run_id):
         store.find_run("nonesuch", tmp_path)
-    with pytest.raises(StorageError, match="advisor profile SCRIPT"):
+    with pytest.raises(UsageError, match="advisor profile SCRIPT"):
         store.find_run("latest", tmp_path / "empty")
 
 

@@ -49,9 +49,9 @@ def test_a_python_without_torch_is_told(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("words", [["report", "20990101"], ["report", "/none/there"], ["report"]])
-def test_a_run_that_is_not_there_is_exit_code_7(words: list[str], desk: Desk) -> None:
+def test_a_run_that_is_not_there_is_exit_code_2(words: list[str], desk: Desk) -> None:
     done = desk.advisor(*words, "--runs", desk.runs)
-    assert (done.code, done.stderr.count("\n"), done.stderr.startswith("advisor: no ")) == (7, 1, True), done.stderr
+    assert (done.code, done.stderr.count("\n"), done.stderr.startswith("advisor: no ")) == (2, 1, True), done.stderr
 
 
 def test_an_isolation_that_does_not_work_here_is_exit_code_5(desk: Desk) -> None:
