@@ -77,18 +77,17 @@ def profile(
     from . import command as commands
     from . import store
     from .hardware import probe
-    from .session import Limits, Session, assembly, elsewhere
-    from .session import isolation as isolations
+    from .session import Limits, Session, assembly
     from .session import probe as plans
+    from .session.protection import protect
 
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     root = store.runs_root(Path(runs) if runs is not None else None)
     run = store.new_run(root, wanted.target)
     with store.disk_errors(run.path):
         with _no_empty_folder(run.path):
-            tier = isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch")
+            tier = protect(wanted, isolation, root=root, progress=progress)
             machine = probe(folder=Path(wanted.cwd))
-        elsewhere.tell(wanted, progress)
 
         session = Session(
             command=wanted,

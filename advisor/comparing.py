@@ -18,6 +18,7 @@ from .types import Command, VersionComparison
 if TYPE_CHECKING:
     from .report import Comparison
     from .session.checkout import Checkout
+    from .session.isolation import Tier
     from .session.race import Contender, Race
     from .session.rounds import Rounds
     from .store import RunFolder
@@ -66,6 +67,7 @@ def compare_against(
     from . import command as commands
     from . import store
     from .session import Limits, checkout
+    from .session.protection import protect_all
     from .session.race import Race
     from .session.rounds import run_rounds
 
@@ -80,9 +82,10 @@ def compare_against(
     ) as version:
         before = _in_version(wanted, version, ref)
         run = store.new_run(root, wanted.target)
+        tiers = protect_all([before, wanted], isolation, root=root, progress=progress)
         sides = {
-            "before": _contender("before", before, isolation, root, version.environment),
-            "after": _contender("after", wanted, isolation, root, {}),
+            "before": _contender("before", before, tiers[0], version.environment),
+            "after": _contender("after", wanted, tiers[1], {}),
         }
         race = Race(
             folder=run.path,
@@ -121,15 +124,14 @@ def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
     return replace(built, interpreter=wanted.interpreter)
 
 
-def _contender(side: Side, command: Command, isolation: str, root: Path, environment: Mapping[str, str]) -> Contender:
-    from .session import isolation as isolations
+def _contender(side: Side, command: Command, tier: Tier, environment: Mapping[str, str]) -> Contender:
     from .session.race import Contender
 
     return Contender(
         name=_NAMES[side],
         side=side,
         command=command,
-        tier=isolations.choose(isolation, project=Path(command.cwd), scratch=root / "scratch"),
+        tier=tier,
         environment=environment,
     )
 

@@ -261,14 +261,14 @@ def opened(
     from . import store
     from .search import log
     from .session import Session
-    from .session import isolation as isolations
+    from .session.protection import protect
 
     loading = threading.Thread(target=_import_ahead, name="advisor-imports", daemon=True)
     command = order.command
     with contextlib.ExitStack() as stack:
         machine = machines.probe(folder=Path(command.cwd))
         counters = _counters(machine) if order.asked.goal.name == "energy" else None
-        tier = isolations.choose(isolation, project=Path(command.cwd), scratch=root / "scratch")
+        tier = protect(command, isolation, root=root, progress=progress)
         past = _past(order, store.find_run(resume, root)) if resume is not None else None
         run = past.run if past is not None else store.new_run(root, command.target)
         stack.enter_context(store.disk_errors(run.path))

@@ -141,7 +141,7 @@ def verify(
     from . import hardware as machines
     from . import store
     from .session import Limits
-    from .session import isolation as isolations
+    from .session.protection import protect
 
     document = read_document(Path(config))
     if not document.config.settings and not document.arguments:
@@ -159,7 +159,7 @@ def verify(
             [Finalist(config=document.config, arguments=document.arguments)],
             hardware=machine,
             run_folder=run.path,
-            tier=isolations.choose(isolation, project=Path(wanted.cwd), scratch=root / "scratch"),
+            tier=protect(wanted, isolation, root=root, progress=progress),
             limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
             budget_s=budget_s,
             rounds=rounds,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..progress import Progress
@@ -40,13 +40,16 @@ MOST_BYTES = 2 * 2**20
 """Of one file: what is larger was not written by hand."""
 
 
-def tell(command: Command, progress: Progress) -> None:
-    """Says before the first start what the isolation will not undo; nothing where no import points elsewhere."""
-    found = clients_of(command)
+def tell(commands: Sequence[Command], progress: Progress) -> None:
+    """Says before the first start what the isolation will not undo; nothing where no import points elsewhere.
+
+    The commands are forms of one script: what any of them imports is said once.
+    """
+    found = sorted({client for command in commands for client in clients_of(command)})
     if found:
         progress.note(
-            f"{command.target} imports {', '.join(found)}: what it sends to other machines (uploads, databases, paid "
-            "interfaces) is not undone by the isolation"
+            f"{commands[0].target} imports {', '.join(found)}: what it sends to other machines (uploads, databases, "
+            "paid interfaces) is not undone by the isolation"
         )
 
 
