@@ -14,7 +14,7 @@ from .comparing import compare, compare_against
 from .configuration import LoadedConfig, apply, load
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
-from .tuning import Tuned, run, tune
+from .tuning import Tuned, run, seconds_of, tune
 from .types import Command, Diagnosis, Hardware, Profile, TuneResult
 from .verifying import verify
 
@@ -37,8 +37,9 @@ __all__ = [
     "verify",
 ]
 
-PROFILE_S = 26.0
+PROFILE_BUDGET = "26s"
 """Of measuring, from the first update on: a default profile ends within 30 s of the first step."""
+LEAST_PROFILE_S = 1.0
 
 
 class NotebookProfile(Profile):
@@ -58,7 +59,7 @@ def profile(
     python: str | None = None,
     isolation: str = "auto",
     runs: str | os.PathLike[str] | None = None,
-    budget_s: float = PROFILE_S,
+    budget: str | float = PROFILE_BUDGET,
     start_limit_s: float | None = None,
     no_progress_limit_s: float | None = None,
     memory_limit_bytes: int | None = None,
@@ -67,8 +68,9 @@ def profile(
 ) -> Profile:
     """Run a training script for a short while, unmodified, and say what holds it back.
 
-    `script` is a path, or a module's name with `module=True`; `args` is what it finds in `sys.argv[1:]`. `budget_s`
-    (seconds) begins with the first update. The script runs in a copy-on-write view: see `isolation`.
+    `script` is a path, or a module's name with `module=True`; `args` is what it finds in `sys.argv[1:]`. `budget`
+    (seconds, or text like "90s", "2m") begins with the first update. The script runs in a copy-on-write view: see
+    `isolation`.
 
     Returns the stored profile; one that could not measure has `failure` set. Raises UsageError for a call that cannot
     be carried out, IsolationError where the files cannot be protected as asked, StorageError where nothing can be kept,
@@ -81,6 +83,7 @@ def profile(
     from .session import probe as plans
     from .session.protection import protect
 
+    budget_s = seconds_of(budget, least_s=LEAST_PROFILE_S)
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     root = store.runs_root(Path(runs) if runs is not None else None)
     run = store.new_run(root, wanted.target)
@@ -100,6 +103,7 @@ def profile(
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
+        progress.time_left(session.left_s)
         result = session.run(planner)
 
     try:

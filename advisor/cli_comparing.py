@@ -45,7 +45,7 @@ def compare(
         float | None, typer.Option("--fail-below", metavar="RATIO", help="Exit code 6 where surely slower than this.")
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Pairs of processes at most.")] = 10,
-    budget: Annotated[float, typer.Option("--budget", metavar="SECONDS", help="For all rounds.", min=1.0)] = 600.0,
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="For all rounds: 90s, 10m.")] = "10m",
     module: Module = False,
     python: Python = None,
     isolation: Isolation = "auto",
@@ -71,7 +71,7 @@ def compare(
             rest or [],
             fail_below=fail_below,
             rounds=rounds,
-            budget_s=budget,
+            budget=budget,
             module=module,
             python=python,
             isolation=isolation,

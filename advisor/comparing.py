@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .errors import InterruptedByUserError, UsageError
 from .progress import SILENT, Progress
+from .tuning import seconds_of
 from .types import Command, VersionComparison
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from .types.comparison import Side
 
 ROUNDS = 10
-BUDGET_S = 600.0
+BUDGET = "10m"
+LEAST_BUDGET_S = 1.0
 COMPARISON_FILE = "comparison.json"
 
 
@@ -46,7 +48,7 @@ def compare_against(
     *,
     fail_below: float | None = None,
     rounds: int = ROUNDS,
-    budget_s: float = BUDGET_S,
+    budget: str | float = BUDGET,
     module: bool = False,
     python: str | None = None,
     isolation: str = "auto",
@@ -58,8 +60,9 @@ def compare_against(
 ) -> VersionComparison:
     """Run the script of the working tree against that of a git reference, in turns, in fresh processes.
 
-    At most `rounds` pairs within about `budget_s` seconds; ended early once the interval decides: against `fail_below`
-    (a ratio of speeds, 0.95 allows 5% less) where it is given, else whether there is a difference.
+    At most `rounds` pairs within about `budget` (seconds, or text like "90s", "10m"); ended early once the interval
+    decides: against `fail_below` (a ratio of speeds, 0.95 allows 5% less) where it is given, else whether there is a
+    difference.
 
     Raises UsageError where the reference or the script in it is missing, ScriptError where a version fails,
     NothingMeasuredError where it trains too little, InterruptedByUserError after Ctrl-C (what was measured is kept).
@@ -75,6 +78,7 @@ def compare_against(
         raise UsageError(f"--rounds {rounds}: at least 2 are needed for an interval")
     if fail_below is not None and not 0 < fail_below < 10:
         raise UsageError(f"--fail-below {fail_below:g}: give a ratio of speeds above 0 and below 10, such as 0.95")
+    budget_s = seconds_of(budget, least_s=LEAST_BUDGET_S)
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     root = store.runs_root(Path(runs) if runs is not None else None)
     with checkout.checked_out(

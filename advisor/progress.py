@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -16,6 +17,9 @@ class Progress(Protocol):
 
     def best(self, text: str) -> None:
         """The best setting so far, for example "1.8× with num_workers=2"."""
+
+    def time_left(self, left_s: Callable[[], float]) -> None:
+        """What is asked for the seconds that are left, once windows are being measured."""
 
     def note(self, text: str) -> None:
         """Something that the user should read now, and that stays on the screen."""
@@ -32,6 +36,8 @@ class SilentProgress:
     def window_done(self, what: str = "") -> None: ...
 
     def best(self, text: str) -> None: ...
+
+    def time_left(self, left_s: Callable[[], float]) -> None: ...
 
     def note(self, text: str) -> None: ...
 

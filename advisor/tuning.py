@@ -33,6 +33,7 @@ __all__ = [
 
 BUDGET = "2m"
 LEAST_BUDGET_S = 5.0
+"""Of a search, or of a verification."""
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -164,14 +165,14 @@ def run(
     return real.spawn(wanted, document.config)
 
 
-def seconds_of(text: str | float) -> float:
-    """Seconds of "90", "90s", "1.5m", "1h"; UsageError for anything else, and for less than a search can use."""
+def seconds_of(text: str | float, *, least_s: float = LEAST_BUDGET_S) -> float:
+    """Seconds of "90", "90s", "1.5m", "1h"; UsageError for anything else, and for less than can be used."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([smh]?)\s*", str(text))
     if match is None:
         raise UsageError(f"the budget {text!r} is no time: write 90s, 10m or 1h")
     seconds = float(match[1]) * _UNITS_S[match[2]]
-    if seconds < LEAST_BUDGET_S:
-        raise UsageError(f"a budget of {seconds:g} s is too short to search in: give {LEAST_BUDGET_S:g} s or more")
+    if seconds < least_s:
+        raise UsageError(f"a budget of {seconds:g} s is too short: give {least_s:g} s or more")
     return seconds
 
 

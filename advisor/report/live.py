@@ -1,15 +1,28 @@
-"""Progress on stderr: what is being done, for how long, and how many windows are done."""
+"""Progress on stderr: what is being done, for how long, how many windows are done, and what time is left."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from . import words
+
+SILENT_AT_MOST_S = 5.0
+"""Where nothing can move, a line says after so long that the work goes on."""
 
 
 class LiveProgress:
@@ -18,19 +31,25 @@ class LiveProgress:
     Fits `advisor.progress.Progress`. Use it as a context manager, or call `close()`.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console if console is not None else Console(stderr=True)
         self._moves = self._console.is_terminal and not self._console.is_dumb_terminal
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started = self._last_line = clock()
         self._best = ""
         self._what = ""
+        self._windows: int | None = None
+        self._done = 0
+        self._left_s: Callable[[], float] | None = None
+        self._measuring = False
         self._task: TaskID | None = None
         self._display = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            _TextOf(self._told_windows),
             TimeElapsedColumn(),
+            _TextOf(self._told_left),
             TextColumn("{task.fields[best]}", markup=False, style="green"),
             console=self._console,
             transient=True,
@@ -38,21 +57,26 @@ class LiveProgress:
 
     def stage(self, what: str, *, windows: int | None = None) -> None:
         """A new stage takes the place of the one before."""
-        self._what = words.one_line(what)
+        self._measuring = self._measuring or windows is not None
+        # Where the time ends the work, more windows are planned as others come in.
+        self._windows = windows if self._left_s is None else None
+        self._what, self._done = words.one_line(what), 0
         if not self._moves:
-            count = "" if windows is None else f" ({words.plural(windows, 'window')})"
-            self._line(f"{self._what}{count}")
+            count = "" if self._windows is None else f" ({words.plural(self._windows, 'window')})"
+            self._line(f"{self._what}{count}{self._behind()}")
             return
         self._display.start()
         if self._task is not None:
             self._display.remove_task(self._task)
-        self._task = self._display.add_task(self._what, total=windows, best=self._best)
+        self._task = self._display.add_task(self._what, total=self._windows, best=self._best)
 
     def window_done(self, what: str = "") -> None:
-        if self._task is None:
-            return
-        description = f"{self._what}: {words.one_line(what)}" if what else self._what
-        self._display.update(self._task, advance=1, description=description)
+        self._done += 1
+        if self._task is not None:
+            description = f"{self._what}: {words.one_line(what)}" if what else self._what
+            self._display.update(self._task, advance=1, description=description)
+        elif not self._moves and self._left_s is not None and self._clock() - self._last_line >= SILENT_AT_MOST_S:
+            self._line(f"{self._what}: {words.plural(self._done, 'window')} done{self._behind()}")
 
     def best(self, text: str) -> None:
         self._best = f"best so far {words.one_line(text)}"
@@ -60,6 +84,10 @@ class LiveProgress:
             self._display.update(self._task, best=self._best)
         elif not self._moves:
             self._line(self._best)
+
+    def time_left(self, left_s: Callable[[], float]) -> None:
+        """From the first stage with windows on, what `left_s` says is shown as it runs down."""
+        self._left_s = left_s
 
     def note(self, text: str) -> None:
         self._line(words.one_line(text))
@@ -78,6 +106,32 @@ class LiveProgress:
     ) -> None:
         self.close()
 
+    def _told_windows(self) -> str:
+        if self._windows is not None:
+            return f"{self._done}/{self._windows}"
+        return words.plural(self._done, "window") if self._done else ""
+
+    def _told_left(self) -> str:
+        if self._left_s is None or not self._measuring:
+            return ""
+        return f"{max(0.0, self._left_s()):.0f} s left"
+
+    def _behind(self) -> str:
+        left = self._told_left()
+        return f"; {left}" if left else ""
+
     def _line(self, text: str) -> None:
-        elapsed = time.monotonic() - self._started
+        self._last_line = self._clock()
+        elapsed = self._last_line - self._started
         self._console.print(Text(f"[{elapsed:5.1f} s] {text}"), highlight=False, soft_wrap=True)
+
+
+class _TextOf(ProgressColumn):
+    """Asks for its text whenever the line is drawn."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        super().__init__()
+        self._text = text
+
+    def render(self, _task: Task) -> Text:
+        return Text(self._text())

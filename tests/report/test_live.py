@@ -50,6 +50,40 @@ def test_a_dumb_terminal_gets_plain_lines() -> None:
     assert "measuring (3 windows)" in file.getvalue()
 
 
+def test_time_left_is_told_once_windows_are_measured() -> None:
+    file, now = io.StringIO(), [0.0]
+    progress = LiveProgress(Console(file=file, width=80), clock=lambda: now[0])
+    progress.time_left(lambda: 30.0 - now[0])
+    for now[0], step in (
+        (3.0, lambda: progress.stage("starting train.py")),
+        (4.0, lambda: progress.stage("measuring", windows=1)),
+        (5.5, progress.window_done),
+        (10.6, progress.window_done),
+        (31.0, progress.window_done),
+    ):
+        step()
+    assert file.getvalue().splitlines() == [
+        "[  3.0 s] starting train.py",
+        "[  4.0 s] measuring; 26 s left",
+        "[ 10.6 s] measuring: 2 windows done; 19 s left",
+        "[ 31.0 s] measuring: 3 windows done; 0 s left",
+    ]
+
+
+def test_a_moving_line_counts_the_time_down() -> None:
+    file = io.StringIO()
+    progress = LiveProgress(Console(file=file, width=120, force_terminal=True, _environ={"TERM": "xterm"}))
+    progress.time_left(lambda: 17.2)
+    progress.stage("starting train.py")
+    assert "left" not in file.getvalue()
+    progress.stage("measuring", windows=1)
+    progress.window_done()
+    progress.window_done()
+    progress.close()
+    assert "17 s left" in file.getvalue()
+    assert "2 windows" in file.getvalue()
+
+
 def test_it_goes_to_stderr_unless_told() -> None:
     assert LiveProgress()._console.file is sys.stderr
 
