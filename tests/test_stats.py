@@ -7,7 +7,16 @@ import statistics
 
 import pytest
 
-from advisor.stats import mean_interval, mser5, percentile, rate_interval, ratio_interval, student_t_quantile, theil_sen
+from advisor.stats import (
+    mean_interval,
+    mser5,
+    percentile,
+    rate_interval,
+    ratio_interval,
+    robust_deviation,
+    student_t_quantile,
+    theil_sen,
+)
 
 
 def autoregressive(random_numbers: random.Random, count: int, *, correlation: float, deviation: float) -> list[float]:
@@ -158,3 +167,18 @@ def test_slope_of_a_flat_line_has_no_width() -> None:
 def test_slope_of_a_long_series_is_thinned_and_stays_right() -> None:
     xs = [float(x) for x in range(20_000)]
     assert theil_sen(xs, [0.5 * x for x in xs]).value == pytest.approx(0.5)
+
+
+def test_the_robust_deviation_is_about_the_standard_deviation_of_normal_values() -> None:
+    chance = random.Random(1)
+    found = [robust_deviation([chance.gauss(5.0, 2.0) for _ in range(10)]) for _ in range(500)]
+    assert statistics.fmean(found) == pytest.approx(2.0, rel=0.05)
+
+
+def test_one_wild_value_of_five_does_not_move_the_robust_deviation() -> None:
+    assert robust_deviation([1.0, 2.0, 3.0, 4.0, 1e6]) < 3
+
+
+def test_a_robust_deviation_needs_two_values() -> None:
+    with pytest.raises(ValueError, match="at least 2 values, got 1"):
+        robust_deviation([1.0])

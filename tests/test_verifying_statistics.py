@@ -16,7 +16,7 @@ import pytest
 
 from advisor import stats
 from advisor.session.parity import Parity
-from advisor.session.rounds import LOOKS, Rounds, run_races
+from advisor.session.rounds import LEAST_FLOOR, LOOKS, Rounds, noise_floor, run_races
 from advisor.session.verdicts import verdict_of
 from advisor.types import Config, TrialOutcome, Verdict
 from advisor.types.comparison import VersionRun
@@ -44,6 +44,8 @@ class Machine:
     seed: int
     between: float = BETWEEN_PROCESSES
     within: float = WITHIN
+    held: float = 0.0
+    """Share of the processes that get a tenth of the machine: another program holds the rest."""
     started: int = 0
     chance: random.Random = field(init=False)
 
@@ -53,6 +55,8 @@ class Machine:
     def process(self, speed: float) -> list[float]:
         """Seconds of its updates."""
         level = math.exp(self.chance.gauss(0.0, self.between)) * (1 + DRIFT * self.started / (2 * ROUNDS)) / speed
+        if self.held and self.chance.random() < self.held:
+            level *= 10
         self.started += 1
         noise, wall_s = self.chance.gauss(0.0, self.within), []
         fresh = self.within * math.sqrt(1 - CORRELATION**2)
@@ -77,8 +81,8 @@ def verified(seed: int, *speeds: float, rounds: int = ROUNDS, **noise: float) ->
     return [verdict_of(race, PASSED) for race in races]
 
 
-def statuses(speed: float, **noise: float) -> Counter[str]:
-    return Counter(verified(seed, speed, **noise)[0].status for seed in range(TIMES))
+def statuses(speed: float, *, rounds: int = ROUNDS, **noise: float) -> Counter[str]:
+    return Counter(verified(seed, speed, rounds=rounds, **noise)[0].status for seed in range(TIMES))
 
 
 def test_settings_that_change_nothing_are_seldom_called_faster() -> None:
@@ -88,6 +92,38 @@ def test_settings_that_change_nothing_are_seldom_called_faster() -> None:
 @pytest.mark.parametrize("between", [0.005, 0.1])
 def test_nor_are_they_on_a_quieter_or_noisier_machine(between: float) -> None:
     assert statuses(1.0, between=between)["faster"] <= ALLOWED_FALSE * TIMES
+
+
+@pytest.mark.parametrize("held", [0.2, 0.5])
+@pytest.mark.parametrize("rounds", [2, 3, 5, 10])
+def test_nor_where_the_speed_moves_tenfold_from_process_to_process(held: float, rounds: int) -> None:
+    """Another program that comes and goes makes ratios of ten, and pairs of them that agree by chance."""
+    found = statuses(1.0, rounds=rounds, held=held, between=0.005)
+    assert found["faster"] <= ALLOWED_FALSE * TIMES
+    assert found["slower"] <= ALLOWED_FALSE * TIMES
+
+
+def test_one_slow_process_of_the_script_as_written_does_not_hide_a_clear_gain() -> None:
+    """It widens the interval, as it must; the floor is not widened by it once more."""
+    rates = [100.0, 101.0, 99.0, 100.5, 10.0]
+    assert noise_floor(rates) == pytest.approx(LEAST_FLOOR, abs=0.01)
+    assert noise_floor([100.0, 50.0, 99.0, 20.0, 10.0]) > 1  # type: ignore[operator]
+
+
+def test_a_floor_is_that_of_the_mean_of_processes_that_scatter() -> None:
+    chance = random.Random(1)
+    floors = [noise_floor([math.exp(chance.gauss(0, 0.1)) for _ in range(10)]) for _ in range(TIMES)]
+    half = stats.student_t_quantile(0.975, 9) * 0.1 / math.sqrt(10)
+    assert statistics.median(floors) == pytest.approx(math.expm1(half), rel=0.15)  # type: ignore[type-var]
+
+
+def test_of_fewer_than_three_processes_no_floor_is_known() -> None:
+    assert noise_floor([100.0, 100.0]) is None
+    assert noise_floor([100.0, 100.0, 100.0]) == LEAST_FLOOR
+
+
+def test_two_rounds_claim_no_gain_however_large() -> None:
+    assert statuses(5.0, rounds=2, between=0.001, within=0.001) == Counter(undecided=TIMES)
 
 
 def test_of_two_finalists_that_change_nothing_seldom_one_comes_out() -> None:

@@ -7,13 +7,23 @@ got), so pooling them finds differences where there are none.
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .. import stats, wire
 from ..errors import INTERRUPTIONS
-from ..types.comparison import GateStatus, Side, SpeedRatio, SpeedStatus, SpeedUnit, VersionRun
+from ..types.comparison import (
+    FLOOR_PROCESSES,
+    GateStatus,
+    Side,
+    SpeedRatio,
+    SpeedStatus,
+    SpeedUnit,
+    VersionRun,
+    own_spread,
+)
 from .session import InLife, Planner
 
 LOOKS = (3, 5, 10)
@@ -22,6 +32,8 @@ ERROR_RATE = 0.05
 """Of a wrong decision, over all looks together: each look spends its share (Bonferroni), the last what is left."""
 LEAST_FLOOR = 0.02
 """Two starts of one script differ by as much on a quiet machine."""
+MOST_HALF = 20.0
+"""Of a logarithm: a floor of 500 million hides every gain, and its exponential is still a number."""
 MOST_ROUNDS_TOLD = 200
 """Beyond this nobody will wait: the versions are as good as equal."""
 WARM_UP_UPDATES = 10
@@ -105,6 +117,16 @@ class Rounds:
         """(before, after) of every whole round."""
         whole = [self.runs[start : start + 2] for start in range(0, len(self.runs) - 1, 2)]
         return [(one, two) if one.side == "before" else (two, one) for one, two in whole]
+
+    @property
+    def by_samples(self) -> bool:
+        """Speed is samples a second; updates a second where samples could not be counted everywhere."""
+        return all(run.samples for run in self.runs)
+
+    @property
+    def own_spread(self) -> float | None:
+        """How much faster the fastest process of the version before was than its slowest, less 1."""
+        return own_spread(self.runs, by_samples=self.by_samples)
 
     @property
     def no_gain(self) -> bool:
@@ -218,9 +240,10 @@ def look(found: Rounds, error_rate: float) -> None:
     """Judge by the pairs that are there."""
     if not found.pairs:
         return
-    by_samples = all(run.samples for run in found.runs)
+    by_samples = found.by_samples
     pairs = [(before.rate(by_samples), after.rate(by_samples)) for before, after in found.pairs]
     unit: SpeedUnit = "samples/s" if by_samples else "updates/s"
+    floor = noise_floor([run.rate(by_samples) for run in found.runs if run.side == "before"])
     if len(pairs) == 1:
         found.ratio = SpeedRatio(
             value=pairs[0][1] / pairs[0][0], low=None, high=None, confidence=None, unit=unit, floor=LEAST_FLOOR
@@ -233,23 +256,32 @@ def look(found: Rounds, error_rate: float) -> None:
         high=interval.high,
         confidence=1 - error_rate,
         unit=unit,
-        floor=noise_floor([before for before, _after in pairs]),
+        floor=floor if floor is not None else LEAST_FLOOR,
     )
-    found.status = _status(interval, found.ratio.floor)
+    found.status = _status(interval, floor)
     if found.threshold is not None:
         found.gate = _gate(interval, found.threshold)
 
 
-def noise_floor(rates: Sequence[float]) -> float:
-    """What processes of one version differ by: half the relative width of their mean's interval, 2% at least."""
-    own = stats.mean_interval([math.log(rate) for rate in rates])
-    return max(LEAST_FLOOR, math.expm1((own.high - own.low) / 2))
+def noise_floor(rates: Sequence[float]) -> float | None:
+    """What processes of one version differ by: half the relative width of their mean's interval, 2% at least.
+
+    One wild process among five or more does not move it. None of fewer than three: those tell nothing.
+    """
+    if len(rates) < FLOOR_PROCESSES:
+        return None
+    logs = [math.log(rate) for rate in rates]
+    # Where none is wild the standard deviation is the surer of the two, and the robust one too large for so few.
+    deviation = min(stats.robust_deviation(logs), statistics.stdev(logs))
+    half = stats.student_t_quantile(0.975, len(rates) - 1) * deviation / math.sqrt(len(rates))
+    return max(LEAST_FLOOR, math.expm1(min(half, MOST_HALF)))
 
 
-def _status(interval: stats.Interval, floor: float) -> SpeedStatus:
-    if interval.low > 1 + floor:
+def _status(interval: stats.Interval, floor: float | None) -> SpeedStatus:
+    """Without a floor nothing is above it."""
+    if floor is not None and interval.low > 1 + floor:
         return "faster"
-    if interval.high < 1 / (1 + floor):
+    if floor is not None and interval.high < 1 / (1 + floor):
         return "slower"
     inside = interval.low >= 1 / (1 + LEAST_FLOOR) and interval.high <= 1 + LEAST_FLOOR
     return "no difference" if inside else "undecided"

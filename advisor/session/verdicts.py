@@ -33,6 +33,7 @@ def verdict_of(rounds: Rounds, parity: Parity) -> Verdict:
         quality=parity.quality,
         quality_evidence=parity.evidence,
         rounds_to_decide=rounds.rounds_to_decide,
+        own_spread=rounds.own_spread,
     )
 
 

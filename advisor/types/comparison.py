@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,8 @@ Side = Literal["before", "after"]
 SpeedStatus = Literal["faster", "slower", "no difference", "undecided"]
 SpeedUnit = Literal["samples/s", "updates/s"]
 GateStatus = Literal["passed", "failed", "undecided"]
+FLOOR_PROCESSES = 3
+"""Two processes may agree by chance, whatever the machine does: what noise is takes one more to say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,12 @@ class VersionRun:
         return (self.samples or 0 if by_samples else self.updates) / self.seconds
 
 
+def own_spread(runs: Sequence[VersionRun], *, by_samples: bool) -> float | None:
+    """How much faster the fastest process of the side before was than its slowest, less 1; None with fewer than two."""
+    rates = [run.rate(by_samples) for run in runs if run.side == "before"]
+    return max(rates) / min(rates) - 1 if len(rates) > 1 and min(rates) > 0 else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpeedRatio:
     """Speed of the version after over the one before; 2 is twice as fast."""
@@ -44,7 +53,8 @@ class SpeedRatio:
     """Of this interval: what was spent on earlier looks is taken off."""
     unit: SpeedUnit
     floor: float
-    """Differences below this are taken as noise: 2%, or what the processes before differ among themselves."""
+    """Differences below this are taken as noise: 2%, or what the processes before differ among themselves, which is
+    not known of fewer than three."""
 
 
 @dataclass(frozen=True, kw_only=True)

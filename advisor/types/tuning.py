@@ -89,11 +89,15 @@ class Verdict:
     high: float
     rounds: int
     floor: float
-    """A gain below it is none."""
+    """A gain below it is none: 2%, or more where the script's own processes differ by more. From fewer than three rounds
+    that is not known, and no gain is claimed."""
     quality: Literal["passed", "failed", "not checked"] = "not checked"
     quality_evidence: str = ""
     rounds_to_decide: int | None = None
     """Where it is undecided: about how many rounds would decide."""
+    own_spread: float | None = None
+    """How much faster the fastest process of the script as written was than its slowest, less 1; None where fewer than
+    two were run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,12 +95,6 @@ class Told(Notes):
     def stage(self, what: str, *, windows: int | None = None) -> None:
         self.said.append(what)
 
-    def window_done(self, what: str = "") -> None: ...
-
-    def best(self, text: str) -> None: ...
-
-    def close(self) -> None: ...
-
 
 def _profile(runs: Path, told: Told) -> None:
     api.profile("train.py", runs=runs, progress=told)
