@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__, cli_comparing, cli_exporting, cli_tuning, cli_verifying
+from .cli_behind import ScriptCommand
 from .cli_options import (
     PASS_THROUGH,
     Args,
@@ -55,7 +56,7 @@ def root(
         raise typer.Exit
 
 
-@app.command(context_settings=PASS_THROUGH)
+@app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)
 def profile(
     script: Script,
     args: Args = None,

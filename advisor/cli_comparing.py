@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from .cli_behind import ScriptCommand
 from .cli_options import Isolation, Json, Module, NoProgressLimit, Python, Runs, StartLimit, Trackers
 from .cli_output import early_ends_shown, live_progress, show
 from .errors import ExitCode, UsageError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 AGAINST = "--against"
 
 
-class CompareCommand(TyperCommand):
+class CompareCommand(ScriptCommand):
     """With `--against` everything behind the script is the script's; without, options may stand anywhere."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -26,6 +27,11 @@ class CompareCommand(TyperCommand):
         to_script = any(word == AGAINST or word.startswith(f"{AGAINST}=") for word in args)
         ctx.allow_interspersed_args = not to_script
         return super().parse_args(ctx, args)
+
+    def script_of(self, ctx: Any) -> tuple[str | None, Sequence[str]]:
+        """Two stored runs are no script."""
+        script = ctx.params["first"] if ctx.params["against"] is not None else None
+        return script, ctx.params["rest"] or ()
 
 
 def register(app: typer.Typer) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from .cli_behind import ScriptCommand
 from .cli_options import (
     PASS_THROUGH,
     Args,
@@ -42,8 +43,8 @@ DEMO_EPOCHS = 2
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    app.command(context_settings=PASS_THROUGH)(tune)
-    app.command(context_settings=PASS_THROUGH)(run)
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(tune)
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run)
     app.command()(demo)
 
 

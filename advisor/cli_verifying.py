@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .cli_behind import ScriptCommand
 from .cli_options import (
     PASS_THROUGH,
     Args,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    app.command(context_settings=PASS_THROUGH)(verify)
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(verify)
 
 
 def verify(

@@ -26,7 +26,7 @@ LAYERS = (
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
     ("api", "comparing", "configuration", "proving", "searching", "tuning", "verifying"),
-    ("cli", "cli_comparing", "cli_exporting", "cli_options", "cli_output", "cli_tuning", "cli_verifying"),
+    ("cli", "cli_behind", "cli_comparing", "cli_exporting", "cli_options", "cli_output", "cli_tuning", "cli_verifying"),
     ("__main__",),
 )
 STRANGERS = {*LAYERS[2]}
