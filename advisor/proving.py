@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -156,8 +157,13 @@ def _why(verdict: Verdict) -> str:
     """Why a finalist does not come out."""
     if verdict.quality == "failed":
         return verdict.quality_evidence
-    told = f"{verdict.speedup:.3g} times as fast in {verdict.rounds} rounds of fresh processes"
-    told += f" ({verdict.low:.3g} to {verdict.high:.3g})"
+    rounds = f"in {verdict.rounds} rounds of fresh processes"
+    between = f"{verdict.low:.3g} to {verdict.high:.3g}"
+    # What is undecided has no estimate that anyone should quote.
+    if verdict.status == "undecided":
+        told = f"{between} times as fast {rounds}" if math.isfinite(verdict.high) else rounds
+    else:
+        told = f"{verdict.speedup:.3g} times as fast {rounds} ({between})"
     return f"{verdict.status}: {told}" if verdict.rounds else verdict.quality_evidence
 
 

@@ -156,9 +156,9 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
 def robust_deviation(values: Sequence[float]) -> float:
     """The median distance between two of the values, as an estimate of their standard deviation; two at least.
 
-    Shamos (1976); Bickel & Lehmann (1979): up to 29% of wild values do not move it, so of five one may be wild; of three
-    or four, where nobody can say which are the wild ones, it counts. Left without its factor: of normal values it is
-    1.23, 1.05 and 0.99 standard deviations for 3, 5 and 10 of them (simulated), 0.95 for many.
+    Shamos (1976); Bickel & Lehmann (1979): up to 29% of wild values do not move it, so of five one may be wild; of
+    three or four, where nobody can say which are the wild ones, it counts. Left without its factor: of normal values it
+    is 1.23, 1.05 and 0.99 standard deviations for 3, 5 and 10 of them (simulated), 0.95 for many.
     """
     if len(values) < 2:
         raise ValueError(f"a deviation needs at least 2 values, got {len(values)}")

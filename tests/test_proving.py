@@ -162,6 +162,11 @@ def test_the_script_as_written_comes_out_where_nothing_is_faster(proven: Any, st
     assert found.skipped[0].why.startswith(status)
 
 
+def test_what_is_undecided_is_left_out_with_its_interval_and_no_estimate(proven: Any) -> None:
+    found = proven({BEST: verdict("undecided", 14.2, low=0.31, high=650.0)})
+    assert found.skipped[0].why == "undecided: 0.31 to 650 times as fast in 3 rounds of fresh processes"
+
+
 def test_what_breaks_the_script_does_not_come_out(proven: Any) -> None:
     found = proven({BEST: TrialOutcome(kind="oom", message="out of memory")})
     assert (found.config, found.verdict.quality, found.skipped[0].why) == (Config(), "failed", "out of memory")

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
+from ..types.comparison import FLOOR_PROCESSES
 
 VERSION = 1
 """Of the format; this advisor reads up to it."""
@@ -135,7 +136,8 @@ def _verdict(verdict: Verdict) -> list[str]:
     elif verdict.status == "unverified":
         comment = [f"{_IN_WINDOWS} of one run, not yet against fresh runs of the script as written."]
     else:
-        comment = [f"{_IN_PROCESSES}, in turns with the script as written; noise floor {verdict.floor:.1%}."]
+        floor = f"; noise floor {verdict.floor:.1%}" if verdict.rounds >= FLOOR_PROCESSES else ""
+        comment = [f"{_IN_PROCESSES}, in turns with the script as written{floor}."]
     if verdict.quality_evidence:
         comment.append(f"{_QUALITY}{_comment(verdict.quality_evidence)}.")
     body = {

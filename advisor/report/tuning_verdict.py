@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..types import Objective, TuneResult, Verdict
+from ..types.comparison import FLOOR_PROCESSES
 from . import words
-from .tuning_words import gain, is_number, peaks, told
+from .tuning_words import gain, is_number, moved, peaks, span, told
 from .verdict import what_failed
 
 CONFIG_FILE = "advisor.yaml"
@@ -66,7 +67,7 @@ def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
             rest = "" if settings else f": {RUN_AS_WRITTEN}"
             return f"Slower: {candidate} is {times} as fast ({rests}){rest}.", "warning"
         case "undecided":
-            return f"Undecided: {candidate} is {times} as fast, which may be chance ({rests}).", "warning"
+            return _undecided(verdict, candidate), "warning"
         case "unverified" if settings:
             sentence = f"With {settings} your script was {times} as fast ({rests})"
             return f"{sentence}; not yet proven in fresh processes.", "warning"
@@ -75,13 +76,29 @@ def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
             return f"No significant gain: {RUN_AS_WRITTEN}{best}.", "neutral"
 
 
+def _undecided(verdict: Verdict, candidate: str) -> str:
+    """The interval and why it is so wide: an estimate that may be chance is none, and no one is to quote it."""
+    rounds = f"{words.plural(verdict.rounds, 'round')} of fresh processes"
+    why = f"; {known}" if (known := moved(verdict.own_spread)) else ""
+    if not is_number(verdict.low, verdict.high):
+        return f"Undecided: {candidate} was run in {rounds}, too few for an interval{why}."
+    between = f"{span(verdict.low, verdict.high)} times as fast, which may be chance"
+    return f"Undecided: {candidate} is {between} (95% interval, {rounds}{_floor(verdict)}{why})."
+
+
 def _rests_on(verdict: Verdict) -> str:
     """95% interval 2.2–2.4, 5 rounds of fresh processes, noise floor 2%."""
     where = "windows in one run" if verdict.status == "unverified" else "fresh processes"
     rounds = f"{words.plural(verdict.rounds, 'round')} of {where}"
     known = is_number(verdict.low, verdict.high)
-    span = f"95% interval {words.interval(verdict.low, verdict.high)}" if known else "no interval yet"
-    return f"{span}, {rounds}, noise floor {words.percent(verdict.floor)}"
+    interval = f"95% interval {words.interval(verdict.low, verdict.high)}" if known else "no interval yet"
+    return f"{interval}, {rounds}{_floor(verdict)}"
+
+
+def _floor(verdict: Verdict) -> str:
+    """Nothing where too few processes were run to know it."""
+    known = verdict.status == "unverified" or verdict.rounds >= FLOOR_PROCESSES
+    return f", noise floor {words.percent(verdict.floor)}" if known else ""
 
 
 def _begin(text: str) -> str:
@@ -107,12 +124,19 @@ def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
     if not is_number(before, after) or found.verdict.quality == "failed":
         return None
     less = f"{words.percent(after / before)} of the {objective.name}"
-    speed = f"{words.times(found.verdict.speedup)} the speed ({_rests_on(found.verdict)})"
+    speed = f"{_speed(found.verdict)} the speed ({_rests_on(found.verdict)})"
     amounts = f"{_amount(objective, after)}, as written {_amount(objective, before)}"
     sentence = f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}"
     if found.verdict.status == "unverified":
         return f"{sentence}; not yet proven in fresh processes.", "warning"
     return f"{sentence}.", "good"
+
+
+def _speed(verdict: Verdict) -> str:
+    """2.4×; where nothing is decided no estimate, but what it lies between."""
+    if verdict.status != "undecided":
+        return words.times(verdict.speedup)
+    return f"{span(verdict.low, verdict.high)} times" if is_number(verdict.low, verdict.high) else "an unknown part of"
 
 
 def _amount(objective: Objective, value: float) -> str:
@@ -136,6 +160,8 @@ def _evidence(result: TuneResult) -> str:
 
 def what_decides(verdict: Verdict) -> str:
     """About how many rounds would."""
+    if not is_number(verdict.low, verdict.high):
+        return "More rounds may decide it."
     if verdict.rounds_to_decide is None:
         return "The interval holds both a gain and none; more rounds may decide it."
     rounds = words.plural(verdict.rounds_to_decide, "round")

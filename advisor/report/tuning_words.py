@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ..types import Config, Ratio, SettingValue, Trial, TuneResult, Verdict
@@ -41,10 +42,33 @@ def is_number(*values: float | None) -> bool:
 
 
 def gain(ratio: Ratio | Verdict) -> str:
-    """2.4× (2.2–2.6); the interval is left out where it says nothing."""
+    """2.4× (2.2–2.6); the interval is left out where it says nothing, and all but it where nothing is decided."""
+    if isinstance(ratio, Verdict) and ratio.status == "undecided":
+        return f"{span(ratio.low, ratio.high)}×" if is_number(ratio.low, ratio.high) else words.NOTHING
     if ratio.low == ratio.high or not is_number(ratio.low, ratio.high):
         return words.times(ratio.speedup)
     return f"{words.times(ratio.speedup)} ({words.interval(ratio.low, ratio.high)})"
+
+
+LEAST_TOLD, MOST_TOLD = 0.01, 100.0
+"""An end of an interval beyond these says only that nothing is known there."""
+
+
+def span(low: float, high: float) -> str:
+    """0.97–1.4; less than 0.01 to more than 100, of an interval that hardly bounds anything."""
+    if low >= LEAST_TOLD and high <= MOST_TOLD:
+        return words.interval(low, high)
+    begin = words.times(low)[:-1] if low >= LEAST_TOLD else f"less than {LEAST_TOLD:g}"
+    end = words.times(high)[:-1] if high <= MOST_TOLD else f"more than {MOST_TOLD:g}"
+    return f"{begin} to {end}"
+
+
+def moved(own_spread: float | None) -> str | None:
+    """How much processes of the script as written differed, as a clause; None where that is not known."""
+    if own_spread is None or not math.isfinite(own_spread):
+        return None
+    by = words.percent(own_spread) if own_spread < 1 else f"a factor of {words.times(1 + own_spread)[:-1]}"
+    return f"the script's own speed moved by {by} between processes"
 
 
 def interval_of(ratio: Ratio | None) -> str:

@@ -9,7 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..types import TrialOutcome, VerifyResult
+from ..types import TrialOutcome, Verdict, VerifyResult
+from ..types.comparison import FLOOR_PROCESSES
 from . import words
 from .circumstances import hardware_line
 from .terminal import print_safely
@@ -17,6 +18,8 @@ from .tuning_json import recommendation_json
 from .tuning_verdict import sentence_of
 from .tuning_words import change, told
 
+NEARLY_EQUAL = 1.2
+"""Upper over lower end of an interval: one that is wider says nothing of how near the two are."""
 _STYLES = {"good": "bold green", "neutral": "bold", "warning": "bold yellow", "critical": "bold red"}
 _QUALITY = {
     "passed": "The training is still the same",
@@ -46,11 +49,11 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
         sentence, tone = sentence_of(verdict, settings if found.config.settings else "these arguments")
         yield Text(sentence, style=_STYLES.get(tone, "bold"))
         if verdict.status == "undecided":
-            yield Text(_what_would_decide(verdict.rounds_to_decide))
+            yield Text(_what_would_decide(verdict))
         style = _STYLES["critical"] if verdict.quality == "failed" else ""
         yield Text(f"{_QUALITY[verdict.quality]}: {words.one_line(verdict.quality_evidence)}.", style=style)
         yield Text()
-        yield _table(result.baseline, result.outcome)
+        yield _table(result.baseline, result.outcome, decided=verdict.status != "undecided")
     yield Text()
     yield Text(hardware_line(found.hardware), style="dim")
     for note in result.notes:
@@ -59,13 +62,19 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
         yield Text(f"Wrote the verdict to {words.one_line(name)}.")
 
 
-def _what_would_decide(rounds: int | None) -> str:
-    if rounds is None:
+def _what_would_decide(verdict: Verdict) -> str:
+    rounds = verdict.rounds_to_decide
+    if verdict.rounds < FLOOR_PROCESSES:
+        return f"At least {FLOOR_PROCESSES} rounds are needed to decide anything: give a larger --budget."
+    if rounds is None and verdict.high < NEARLY_EQUAL * verdict.low:
         return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
+    if rounds is None:
+        return "The processes differ too much for any number of rounds: run it while nothing else uses the machine."
     return f"About {words.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the --budget for them."
 
 
-def _table(written: TrialOutcome | None, candidate: TrialOutcome | None) -> Table:
+def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:
+    """Where nothing is decided the difference in speed is no estimate, and is left out."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
     for name in ("", "samples/s", "peak memory"):
         table.add_column(name, justify="right" if name else "left")
@@ -75,7 +84,7 @@ def _table(written: TrialOutcome | None, candidate: TrialOutcome | None) -> Tabl
     if written is not None and candidate is not None:
         table.add_row(
             "",
-            change(written.samples_per_s, candidate.samples_per_s),
+            change(written.samples_per_s, candidate.samples_per_s) if decided else "",
             change(written.peak_bytes, candidate.peak_bytes),
         )
     return table

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..types.comparison import SpeedRatio, VersionComparison
+from ..types.comparison import FLOOR_PROCESSES, SpeedRatio, VersionComparison, own_spread
 from . import words
 from .json_contract import json_safe
+from .tuning_words import moved, span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,8 +50,18 @@ def verdict(found: VersionComparison) -> str:
     elif found.status == "no difference":
         sentence = names.format("as fast as")
     else:
-        return f"Undecided: {names.format(f'{words.times(ratio.value)} as fast as')}, which may be chance."
+        return f"Undecided: {_undecided(found, ratio, names)}."
     return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _undecided(found: VersionComparison, ratio: SpeedRatio, names: str) -> str:
+    """The interval and why it is so wide: an estimate that may be chance is none, and no one is to quote it."""
+    known = moved(own_spread(found.runs, by_samples=ratio.unit == "samples/s"))
+    why = f"; {known}" if known else ""
+    if ratio.low is None or ratio.high is None:
+        rounds = words.plural(found.rounds, "round")
+        return f"{rounds}, too few for an interval: {names.format('not compared with')}{why}"
+    return f"{names.format(f'{span(ratio.low, ratio.high)} times as fast as')}, which may be chance{why}"
 
 
 def render_versions(found: VersionComparison, console: Console) -> None:
@@ -82,5 +93,7 @@ def _evidence(found: VersionComparison, ratio: SpeedRatio) -> str:
     rounds = f"{words.plural(found.rounds, 'round')} of fresh processes, in turns"
     if ratio.low is None or ratio.high is None or ratio.confidence is None:
         return f"From {ratio.unit}; {rounds}: too few for an interval."
-    span = words.interval(ratio.low, ratio.high)
-    return f"From {ratio.unit}: interval {span} at {ratio.confidence:.1%}, noise floor {ratio.floor:.1%}; {rounds}."
+    between = span(ratio.low, ratio.high)
+    own = sum(run.side == "before" for run in found.runs)
+    floor = f", noise floor {ratio.floor:.1%}" if own >= FLOOR_PROCESSES else ""
+    return f"From {ratio.unit}: interval {between} at {ratio.confidence:.1%}{floor}; {rounds}."

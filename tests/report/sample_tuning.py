@@ -180,7 +180,16 @@ def slower() -> TuneResult:
 
 def undecided() -> TuneResult:
     base = no_gain()
-    verdict = Verdict(status="undecided", speedup=1.06, low=0.99, high=1.13, rounds=10, floor=0.02, rounds_to_decide=24)
+    verdict = Verdict(
+        status="undecided",
+        speedup=1.06,
+        low=0.99,
+        high=1.13,
+        rounds=10,
+        floor=0.02,
+        rounds_to_decide=24,
+        own_spread=0.07,
+    )
     return replace(base, recommendation=recommendation(base.profile, {"threads": 4}, verdict))
 
 
@@ -219,7 +228,9 @@ def not_proven() -> TuneResult:
 def nothing_decides() -> TuneResult:
     """One pair of processes has no interval, and the script as written comes out."""
     base = undecided()
-    verdict = replace(base.recommendation.verdict, low=0.0, high=math.inf, rounds=1, rounds_to_decide=None)
+    verdict = replace(
+        base.recommendation.verdict, low=0.0, high=math.inf, rounds=1, rounds_to_decide=None, own_spread=None
+    )
     return replace(base, recommendation=recommendation(base.profile, {}, verdict))
 
 

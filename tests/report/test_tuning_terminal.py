@@ -38,16 +38,16 @@ SENTENCES = {
     "nothing_tried": "No significant gain: the script as written is what to run. Nothing was tried",
     "slower": "Slower: the best of the search is 0.91× as fast (95% interval 0.88–0.94, 3 rounds of fresh processes, "
     "noise floor 2%): the script as written is what to run.",
-    "undecided": "Undecided: with threads=4 your script is 1.06× as fast, which may be chance (95% interval 0.99–1.13, "
-    "10 rounds of fresh processes, noise floor 2%). The interval holds both a gain and none; about 24 rounds "
-    "would decide it.",
+    "undecided": "Undecided: with threads=4 your script is 0.99–1.13 times as fast, which may be chance (95% interval, "
+    "10 rounds of fresh processes, noise floor 2%; the script's own speed moved by 7% between processes). The interval "
+    "holds both a gain and none; about 24 rounds would decide it.",
     "for_memory": "With activation_checkpointing=True your script takes 42% of the memory (31.0 GiB, as written "
     "74.0 GiB) at 0.97× the speed",
     "not_held": "The best of the search is 2.3× as fast (95% interval 2.2–2.4, 5 rounds of fresh processes, noise "
     "floor 2%), but its losses are not those of the script as written; the script as written is what to run. The loss",
     "not_proven": "Not proven: the script as written is what to run. The script raised RuntimeError with these",
-    "nothing_decides": "Undecided: the best of the search is 1.06× as fast, which may be chance (no interval yet, 1 "
-    "round of fresh processes, noise floor 2%). The interval holds both a gain and none; more rounds may decide it.",
+    "nothing_decides": "Undecided: the best of the search was run in 1 round of fresh processes, too few for an "
+    "interval. More rounds may decide it.",
     "killed_at_once": "Your script stood still: nothing happened for 120 s; nothing was searched.",
 }
 

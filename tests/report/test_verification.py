@@ -107,3 +107,37 @@ def test_json_is_the_contract_of_a_search() -> None:
     assert document["config"] == {"num_workers": 4}
     assert document["baseline"] == {"samples_per_s": 100.0, "peak_bytes": 2**30}
     assert (document["trials"], document["files"], document["failure"]) == ([], ["advisor.yaml"], None)
+
+
+TENFOLD = replace(FASTER, status="undecided", speedup=14.2, low=0.31, high=650.0, rounds_to_decide=None, own_spread=8.8)
+
+
+def test_what_is_undecided_has_its_interval_and_its_reason_but_no_estimate() -> None:
+    told = printed(result(TENFOLD))
+    assert told.startswith(
+        "Undecided: with num_workers=4 your script is 0.31 to more than 100 times as fast, which may be chance (95% "
+        "interval, 3 rounds of fresh processes, noise floor 2%; the script's own speed moved by a factor of 9.8 "
+        "between processes)."
+    )
+    assert "14.2" not in told
+
+
+def test_of_what_is_undecided_the_table_has_no_difference_in_speed() -> None:
+    assert "with the settings 200 2.00 GiB +100% " in printed(result(TENFOLD))
+
+
+def test_what_scatters_too_much_is_not_called_equal() -> None:
+    assert "while nothing else uses the machine" in printed(result(TENFOLD))
+
+
+def test_of_fewer_than_three_rounds_no_floor_is_told() -> None:
+    told = printed(result(replace(TENFOLD, rounds=2, own_spread=0.034)))
+    assert "noise floor" not in told
+    assert "moved by 3.4% between" in told
+    assert "At least 3 rounds are needed" in told
+
+
+def test_the_estimate_stays_where_machines_read_it() -> None:
+    document = verify_json(result(TENFOLD))["verdict"]
+    assert (document["speedup"], document["low"], document["high"]) == (14.2, 0.31, 650.0)
+    assert list(document) == ["status", "speedup", "low", "high", "rounds", "floor", "quality", "quality_evidence"]
