@@ -309,11 +309,13 @@ def _import_ahead() -> None:
     windows."""
     from . import knobs, rules
     from .search import sampler
+    from .session import assembly
 
     with contextlib.suppress(Exception):  # whoever needs them raises it where it can be told
         rules.all_rules()
         knobs.all_knobs()
         sampler.imported()
+        assembly.ready()
         import sklearn.linear_model  # noqa: F401
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,10 +44,21 @@ def workload_of(life: LifeRecord) -> Workload | None:
     if life.facts is None:
         return None
     try:
-        return TypeAdapter(Workload).validate_python(life.facts.workload)
+        return _workloads().validate_python(life.facts.workload)
     except ValidationError as error:
         life.notes.append(wire.Note(0, "agent_error", f"unreadable facts: {error.errors()[0]}"))
         return None
+
+
+def ready() -> None:
+    """Builds what reads an agent's facts: better before the first window has ended than between two of them."""
+    _workloads()
+    summary.ready()
+
+
+@functools.cache
+def _workloads() -> TypeAdapter[Workload]:
+    return TypeAdapter(Workload)
 
 
 def torch_build(life: LifeRecord) -> TorchBuild | None:

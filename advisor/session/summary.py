@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from .. import stats, wire
 from ..types import (
@@ -279,14 +282,22 @@ def _peaks(hardware: Hardware, device: str, dtype: str) -> tuple[Rate | None, Ra
     return first.peak_flops.get(dtype), first.memory_bandwidth
 
 
-def trace(result: SessionResult) -> Trace | None:
-    from pydantic import TypeAdapter, ValidationError
+def ready() -> None:
+    """Builds what `trace` reads with, which takes a while."""
+    _traces()
 
+
+@functools.cache
+def _traces() -> TypeAdapter[Trace]:
+    return TypeAdapter(Trace)
+
+
+def trace(result: SessionResult) -> Trace | None:
     window = result.outcomes.get("trace")
     if not isinstance(window, wire.WindowDone) or "trace" not in window.extra:
         return None
     try:
-        return TypeAdapter(Trace).validate_python(window.extra["trace"])
+        return _traces().validate_python(window.extra["trace"])
     except ValidationError:
         return None
 
