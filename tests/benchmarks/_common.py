@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeVar
+
+from advisor.errors import INTERRUPTIONS, InterruptedByUserError, Terminated
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "scripts"
@@ -60,6 +68,40 @@ def publish(name: str, title: str, before: Mapping[str, str], parts: Sequence[st
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.md").write_text(text)
         print(f"written to {RESULTS / f'{name}.md'}", file=sys.stderr)
+
+
+def collect(
+    items: Iterable[Item], measure: Callable[[Item], Row], failed: Callable[[Item, str], Row]
+) -> tuple[list[Row], str | None]:
+    """What was measured of each item, and a sentence where Ctrl-C or SIGTERM ended it before all had their turn.
+
+    One that fails is a row that says why; the others go on.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    wanted, rows = list(items), []
+    for number, item in enumerate(wanted, 1):
+        begin_s = time.monotonic()
+        try:
+            rows.append(measure(item))
+        except (*INTERRUPTIONS, InterruptedByUserError):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what there is, is written
+            say(f"interrupted after {len(rows)} of {len(wanted)}")
+            return rows, f"**Interrupted after {len(rows)} of {len(wanted)}.**"
+        except (Exception, SystemExit) as error:
+            say(f"failed: {error!r}")
+            rows.append(failed(item, one_line(error)))
+        say(f"[{number} of {len(wanted)}] took {time.monotonic() - begin_s:.0f} s")
+    return rows, None
+
+
+def one_line(error: BaseException, most: int = 160) -> str:
+    """What fits a cell of a table."""
+    text = " ".join(str(error).split()).replace("|", "/") or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _terminated(*_: Any) -> None:
+    raise Terminated
 
 
 def say(text: str) -> None:

@@ -22,19 +22,26 @@ def run(
     folder: Path,
     start_limit_s: float = FOREVER_S,
     outlives_failures: bool = False,
+    budget_s: float = FOREVER_S,
 ) -> SessionResult:
-    """What came of the windows. The script works in `folder`, which is made, and what the run leaves lies within."""
+    """What came of the windows. The script works in `folder`, which is made, and what the run leaves lies within.
+
+    `budget_s` from the first update on, the rest falls away. Ctrl-C and SIGTERM are raised.
+    """
     (folder / "run").mkdir(parents=True)
     session = Session(
         command=command.build(str(script), list(args), cwd=folder),
         folder=folder / "run",
         tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
         limits=Limits(start_s=start_limit_s),
-        loop_budget_s=FOREVER_S,
+        loop_budget_s=budget_s,
         outlives_failures=outlives_failures,
         most_lives=MOST_LIVES,
     )
-    return session.run(_all_of(windows))
+    result = session.run(_all_of(windows))
+    if result.interrupted is not None:
+        raise result.interrupted
+    return result
 
 
 def window(name: str, settings: Mapping[str, wire.Setting], counted_s: float) -> wire.Window:

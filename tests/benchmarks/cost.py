@@ -1,55 +1,81 @@
 """What trying one configuration costs: live windows against a process for every trial.
 
-    python tests/benchmarks/cost.py [--rounds 2] [--window 2]
+    python tests/benchmarks/cost.py [--window 0.5] [--least]
 
 Both ways try the same configurations of the same script, which takes five seconds to start, and count the same windows.
 The other way is what a hand-written Optuna study does: one process a trial. Neither is stopped early, and both begin
-with nothing running; whatever a way needs beside the windows (starts, baseline windows, settling) is in its time.
+with nothing running; whatever a way needs beside the windows (starts, baseline windows, settling) is in its time. The
+one process is measured before and after the many. Ctrl-C keeps what there is.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import _live
 import optuna
-from _common import SCRIPTS, machine, options, publish, say, spread, table
+from _common import SCRIPTS, collect, machine, options, publish, say, spread, table
 
 from advisor import wire
+from advisor.session import rounds
 from advisor.session.session import SessionResult
 
 SCRIPT = SCRIPTS / "slow_start.py"
-SPACE = {"num_workers": (0, 1, 2), "precision": (None, "bf16"), "threads": (None, 1)}
+SPACE = {
+    "num_workers": (0, 1, 2),
+    "precision": (None, "bf16"),
+    "threads": (None, 1),
+    "fused_optimizer": (None, "fused"),
+}
+LEAST = ("num_workers",)
+"""The knobs of the smallest form."""
+START_UP_S = 5
 Settings = dict[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    way: str
+    seconds: float = 0.0
+    """A configuration."""
+    count: int = 0
+    failure: str | None = None
 
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=2, help="of both ways, in turns")
-    parser.add_argument("--window", type=float, default=2.0, help="seconds counted of each configuration")
+    parser.add_argument("--window", type=float, default=0.5, help="seconds counted of each configuration")
+    parser.add_argument("--least", action="store_true", help=f"of {', '.join(LEAST)} only")
     arguments = parser.parse_args()
+    if arguments.least:
+        for name in [name for name in SPACE if name not in LEAST]:
+            del SPACE[name]
     before = machine()
-    live, processes = [], []
-    for number in range(arguments.rounds):
-        ways = [(live, one_process), (processes, one_process_a_trial)]
-        for kept, way in ways if number % 2 == 0 else reversed(ways):
-            kept.append(timed(way, arguments))
-            say(f"{way.__name__}: {kept[-1]:.2f} s a configuration")
+    found, interrupted = collect(
+        (one_process, one_process_a_trial, one_process),
+        lambda way: timed(way, arguments.window),
+        lambda way, why: Timed(way=WAYS[way], failure=why),
+    )
+    live = [one.seconds for one in found if one.way == WAYS[one_process] and one.failure is None]
+    slow = [one.seconds for one in found if one.way == WAYS[one_process_a_trial] and one.failure is None]
     rows = [
-        ("live windows of one process", spread(live)),
-        ("Optuna, a process for every trial", spread(processes)),
-        ("ratio", spread([slow / fast for slow, fast in zip(processes, live, strict=True)])),
+        (one.way, f"FAILED: {one.failure}", "–") if one.failure else (one.way, f"{one.seconds:.2f}", one.count)
+        for one in found
     ]
+    ratio = "" if not live or not slow else f" Ratio: {spread([slow[0] / fast for fast in live], '{:.1f}')}."
     parts = [
-        f"{len(configurations())} configurations ({', '.join(SPACE)}), {arguments.window:g} s counted of each;"
-        f" {arguments.rounds} rounds: median (lowest … highest).",
-        table(("way", "seconds a configuration"), rows),
+        *([interrupted] if interrupted else []),
+        f"{len(configurations())} configurations ({', '.join(SPACE)}) of a script that starts in {START_UP_S} s beside"
+        f" its imports, {arguments.window:g} s counted of each; in the one process a window as written beside each."
+        + ratio,
+        table(("way", "seconds a configuration", "configurations"), rows),
     ]
-    publish("cost", "What trying a configuration costs", before, parts, keep=not arguments.no_result)
+    publish("cost", "What trying a configuration costs", before, parts,
+            keep=not arguments.no_result and not arguments.least)  # fmt: skip
 
 
 def configurations() -> list[Settings]:
@@ -60,11 +86,13 @@ def configurations() -> list[Settings]:
     return found
 
 
-def timed(way: object, arguments: Namespace) -> float:
+def timed(way: Way, window_s: float) -> Timed:
     begin_s = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="advisor-cost-") as folder:
-        count = way(Path(folder), arguments.window)  # type: ignore[operator]
-    return (time.perf_counter() - begin_s) / int(count)
+        count = way(Path(folder), window_s)
+    found = Timed(way=WAYS[way], seconds=(time.perf_counter() - begin_s) / count, count=count)
+    say(f"{found.way}: {found.seconds:.2f} s a configuration")
+    return found
 
 
 def one_process(folder: Path, window_s: float) -> int:
@@ -90,7 +118,9 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
         asked = {name: trial.suggest_categorical(name, choices) for name, choices in grid.items()}
         settings = {name: value for name, values in SPACE.items() for value in values if str(value) == asked[name]}
         chosen = {name: value for name, value in settings.items() if value is not None}
-        done = check(run(folder / str(trial.number), [_live.window("trial", chosen, window_s)]), ["trial"])[0]
+        windows = [rounds.begin_window(), _live.window("trial", chosen, window_s)]
+        done = check(run(folder / str(trial.number), windows), ["trial"])[0]
+        say(f"trial {trial.number}: {chosen}")
         return sum(count or 0 for count in done.samples) / sum(done.wall_s)
 
     study.optimize(objective, n_trials=len(configurations()))
@@ -107,6 +137,14 @@ def check(result: SessionResult, names: Sequence[str]) -> list[wire.WindowDone]:
         if not isinstance(outcome, wire.WindowDone):
             raise SystemExit(f"{name} was not measured: {outcome}")
     return [outcome for outcome in found if isinstance(outcome, wire.WindowDone)]
+
+
+Way = Callable[[Path, float], int]
+"""Tries all configurations in this folder, in windows of so many seconds; returns how many there were."""
+WAYS: dict[Way, str] = {
+    one_process: "live windows of one process",
+    one_process_a_trial: "Optuna, a process for every trial",
+}
 
 
 if __name__ == "__main__":

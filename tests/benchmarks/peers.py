@@ -1,96 +1,186 @@
 """What other tools advise for the same trainings, each pick timed by one neutral timer.
 
-    python tests/benchmarks/peers.py [--python PATH] [--seconds 60]
+    python tests/benchmarks/peers.py [--python PATH] [--seconds 40]
+    python tests/benchmarks/peers.py towers                those workloads whose name contains one of the words
 
-`--python` is an interpreter that has loadtune 0.3.0 and pytorch-autotune 2.0.0 beside the packages of this one. Tools
-that need a wrapper get one (scripts/peers/ask.py). Picks are turned into the same plain script's settings, applied by
-hand in plain torch, and timed in fresh processes in turns; the first row of each workload is the script as written.
+`--python` is an interpreter that has loadtune 0.3.0 and pytorch-autotune 2.0.0 beside the packages of this one; the
+others run in this one. Tools that need a wrapper get one (scripts/peers/ask.py). Picks are turned into the same plain
+script's settings, applied by hand in plain torch, and timed in fresh processes in turns; the first row of each workload
+is the script as written. Tools with the same pick share its processes. Ctrl-C keeps what there is.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _common import SCRIPTS, machine, options, publish, say, table
+from _common import SCRIPTS, collect, machine, one_line, options, publish, say, spread, table
 
 import advisor
+from advisor.errors import AdvisorError, InterruptedByUserError
 
 FOLDER = SCRIPTS / "peers"
 NAMES = ("images", "towers", "many_weights")
-TOOLS = ("loadtune", "autotune", "lightning", "optuna")
-NOT_CHANGED = {"fused_optimizer": "fused"}
-LIMIT_S = 900
+OWN_PYTHON = ("loadtune", "autotune")
+"""Installed beside the others, as they are no dependency of the tests."""
+TOOLS = ("advisor", *OWN_PYTHON, "lightning", "optuna")
+SHOWN = {"autotune": "pytorch-autotune", "lightning": "Lightning's Tuner", "optuna": "Optuna, a process a trial"}
+PACKAGES = {"loadtune": "loadtune", "autotune": "pytorch-autotune", "lightning": "lightning", "optuna": "optuna"}
+AS_WRITTEN = "as written"
+NOT_TAKEN = (
+    "micro_batch",
+    "global_batch",
+    "cache_dataset",
+    "activation_checkpointing",
+    "cudnn_benchmark",
+    "pin_memory",
+)
+LIMIT_S = 420
+Pick = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a tool said, and how long it took."""
+
+    tool: str
+    pick: Pick | None = None
+    seconds: float = 0.0
+    failure: str | None = None
 
 
 def main() -> None:
     parser = options(__doc__)
+    parser.add_argument("words", nargs="*", help="parts of names; the result is kept only where all are run")
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of search, where a tool takes a budget")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of search, where a tool takes a budget")
+    parser.add_argument("--timed", type=float, default=3.0, help="seconds counted of a pick, after as long a warm-up")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    before, rows = machine(), []
-    for name in NAMES:
-        picks: dict[str, tuple[dict[str, Any] | str, float]] = {"as written": ({}, 0.0)}
-        for tool in ("advisor", *TOOLS):
-            begin_s = time.perf_counter()
-            pick = ours(name, arguments) if tool == "advisor" else ask(tool, name, arguments)
-            picks[tool] = (pick, time.perf_counter() - begin_s)
-            say(f"{name}: {tool} advises {pick}")
-        rows += timed(name, picks, arguments)
+    before = machine()
+    wanted = [name for name in NAMES if not arguments.words or any(word in name for word in arguments.words)]
+    found, interrupted = collect(
+        wanted, lambda name: measure(name, arguments), lambda name, why: [[name, "–", "–", f"FAILED: {why}", "–"]]
+    )
     parts = [
-        f"Budget {arguments.seconds:g} s where one can be given. Speed: median of {arguments.rounds} rounds of fresh"
-        " processes over the script as written of the same round (lowest … highest).",
-        table(("workload", "tool", "took, s", "advises", "speed"), rows),
+        *([interrupted] if interrupted else []),
+        f"Budget {arguments.seconds:g} s where one can be given; advisor's goes for searching and verifying, without"
+        f" knobs that the timer's script cannot take ({', '.join(NOT_TAKEN)}). Speed: samples a second, counted for"
+        f" {arguments.timed:g} s after as long a warm-up, in fresh processes in turns, over the script as written of"
+        f" the same round: median (lowest … highest) of {arguments.rounds} rounds. A larger batch is another training: its"
+        f" speed says nothing of its loss. Versions: {versions(arguments.python)}.",
+        table(("workload", "tool", "took, s", "advises", "speed"), [row for rows in found for row in rows]),
     ]
-    publish("peers", "What other tools advise", before, parts, keep=not arguments.no_result)
+    publish("peers", "What other tools advise", before, parts,
+            keep=not arguments.no_result and len(wanted) == len(NAMES))  # fmt: skip
 
 
-def ours(name: str, arguments: Namespace) -> dict[str, Any]:
+def measure(name: str, arguments: Namespace) -> list[list[str]]:
+    answers = [Asked(tool=AS_WRITTEN, pick={})]
+    for tool in TOOLS:
+        answers.append(asked(tool, name, arguments))
+        say(f"{name}: {tool} advises {answers[-1].pick}, {answers[-1].failure or ''} {answers[-1].seconds:.0f} s")
+    speeds = timed(name, [answer.pick for answer in answers if answer.pick is not None], arguments)
+    return [
+        [
+            name,
+            SHOWN.get(answer.tool, answer.tool),
+            f"{answer.seconds:.0f}",
+            told(answer),
+            "–" if answer.pick is None else speeds[key_of(answer.pick)],
+        ]
+        for answer in answers
+    ]
+
+
+def asked(tool: str, name: str, arguments: Namespace) -> Asked:
+    begin_s = time.perf_counter()
+    try:
+        pick = ours(name, arguments) if tool == "advisor" else ask(tool, name, arguments)
+    except (AdvisorError, subprocess.TimeoutExpired, ValueError) as error:
+        if isinstance(error, InterruptedByUserError):
+            raise
+        return Asked(tool=tool, failure=one_line(error, 100), seconds=time.perf_counter() - begin_s)
+    return Asked(tool=tool, pick=pick, seconds=time.perf_counter() - begin_s)
+
+
+def ours(name: str, arguments: Namespace) -> Pick:
+    """What `advisor tune` recommends after it has verified it."""
     with tempfile.TemporaryDirectory(prefix="advisor-peers-") as folder:
-        found = advisor.tune(FOLDER / f"{name}.py", budget=arguments.seconds, runs=Path(folder), isolation="none")
+        found = advisor.tune(
+            FOLDER / f"{name}.py",
+            budget=arguments.seconds,
+            no_knobs=NOT_TAKEN,
+            runs=Path(folder),
+            isolation="none",
+        )
     settings = found.recommendation.config.as_dict()
-    return {
-        NOT_CHANGED.get(knob, knob): True if knob == "fused_optimizer" else value for knob, value in settings.items()
-    }
+    form = settings.pop("fused_optimizer", None)
+    return {**settings, **({str(form): True} if form is not None else {})}
 
 
-def ask(tool: str, name: str, arguments: Namespace) -> dict[str, Any] | str:
-    words = [arguments.python, "ask.py", tool, name, str(arguments.seconds)]
+def ask(tool: str, name: str, arguments: Namespace) -> Pick:
+    python = arguments.python if tool in OWN_PYTHON else sys.executable
+    words = [python, "ask.py", tool, name, str(arguments.seconds)]
     done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if done.returncode:
-        return f"failed: {done.stderr.strip().splitlines()[-1][:100]}"
-    pick: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        raise ValueError(f"failed: {(done.stderr.strip().splitlines() or ['nothing on stderr'])[-1]}")
+    pick: Pick = json.loads(done.stdout.strip().splitlines()[-1])
     return pick
 
 
-def timed(name: str, picks: dict[str, tuple[dict[str, Any] | str, float]], arguments: Namespace) -> list[list[str]]:
-    speeds: dict[str, list[float]] = {tool: [] for tool in picks}
-    usable = [tool for tool, (pick, _took) in picks.items() if not isinstance(pick, str)]
+def versions(python: str) -> str:
+    code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    found = []
+    for tool, package in PACKAGES.items():
+        words = [python if tool in OWN_PYTHON else sys.executable, "-c", code, package]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        found.append(f"{package} {done.stdout.strip() or 'not installed'}")
+    return ", ".join(found)
+
+
+def key_of(pick: Pick) -> str:
+    """What tells picks apart: a setting that is off is none."""
+    return json.dumps({name: value for name, value in sorted(pick.items()) if value not in (None, False)})
+
+
+def told(answer: Asked) -> str:
+    if answer.pick is None:
+        return answer.failure or "nothing"
+    return ", ".join(f"{name}={value}" for name, value in answer.pick.items()) or AS_WRITTEN
+
+
+def timed(name: str, picks: Sequence[Pick], arguments: Namespace) -> dict[str, str]:
+    """Key of a pick → its speed over the first pick's; one that the plain script cannot run says so."""
+    different = {key_of(pick): pick for pick in picks}
+    ratios: dict[str, list[float]] = {key: [] for key in different}
+    failed: dict[str, str] = {}
+    first = key_of(picks[0])
     for number in range(arguments.rounds):
         rates = {}
-        for tool in usable if number % 2 == 0 else reversed(usable):
-            rates[tool] = rate(name, picks[tool][0])
-        for tool in usable:
-            speeds[tool].append(rates[tool] / rates["as written"])
-    rows = []
-    for tool, (pick, took_s) in picks.items():
-        found = speeds[tool]
-        said = f"{statistics.median(found):.2f} ({min(found):.2f} … {max(found):.2f})" if found else "–"
-        words = pick if isinstance(pick, str) else ", ".join(f"{k}={v}" for k, v in pick.items()) or "as written"
-        rows.append([name, tool, f"{took_s:.0f}", words, said])
-    return rows
+        for key in list(different) if number % 2 == 0 else list(reversed(different)):
+            if key in failed:
+                continue
+            try:
+                rates[key] = rate(name, different[key], arguments.timed)
+            except (subprocess.SubprocessError, ValueError) as error:
+                failed[key] = f"FAILED: {one_line(error, 60)}"
+        for key, found in rates.items():
+            ratios[key].append(found / rates[first])
+        say(f"{name}: " + ", ".join(f"{rate:.0f}" for rate in rates.values()) + " samples/s")
+    return {key: failed.get(key) or spread(found) for key, found in ratios.items()}
 
 
-def rate(name: str, settings: dict[str, Any] | str) -> float:
-    words = [sys.executable, f"{name}.py", "--settings", json.dumps(settings), "--seconds", "4"]
+def rate(name: str, settings: Pick, seconds: float) -> float:
+    words = [sys.executable, f"{name}.py", "--settings", json.dumps(settings), "--seconds", str(seconds)]
     done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=LIMIT_S, check=True)
     found: float = json.loads(done.stdout.strip().splitlines()[-1])["samples_per_s"]
     return found

@@ -29,8 +29,10 @@ def main(make_dataset, make_model, make_optimizer, loss_of, batch_size):
     model = make_model()
     if settings.get("memory_format") == "channels_last":
         model = model.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(model, **({"fused": True} if settings.get("fused") else {}))
-    call = torch.compile(model) if settings.get("compile") else model
+    forms = [form for form in ("fused", "foreach") if settings.get(form)]
+    optimizer = make_optimizer(model, **dict.fromkeys(forms, True))
+    mode = settings.get("compile")  # True, or one of torch's own names
+    call = torch.compile(model, mode=mode if isinstance(mode, str) else None) if mode else model
     loader = loader_of(make_dataset(), batch_size, settings)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(settings.get("precision"))
     begun, samples, counted_from = time.perf_counter(), 0, None
