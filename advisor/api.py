@@ -14,6 +14,7 @@ from .comparing import compare, compare_against
 from .configuration import LoadedConfig, apply, load
 from .errors import INTERRUPTIONS, InterruptedByUserError
 from .progress import SILENT, Progress
+from .report.shown import Shown
 from .tuning import Tuned, run, seconds_of, tune
 from .types import Command, Diagnosis, Hardware, Profile, TuneResult
 from .verifying import verify
@@ -42,8 +43,8 @@ PROFILE_BUDGET = "26s"
 LEAST_PROFILE_S = 1.0
 
 
-class NotebookProfile(Profile):
-    """A profile that shows itself where it is the last value of a cell."""
+class NotebookProfile(Shown, Profile):
+    """A profile that shows itself where it is printed, or the last value of a cell."""
 
     def _repr_html_(self) -> str:
         from .report import as_fragment
@@ -72,7 +73,9 @@ def profile(
     (seconds, or text like "90s", "2m") begins with the first update. The script runs in a copy-on-write view: see
     `isolation`.
 
-    Returns the stored profile; one that could not measure has `failure` set. Raises UsageError for a call that cannot
+    Returns the stored profile. A script that fails, or that trains nothing, raises nothing, as in `advisor.tune`: what
+    was measured until then is worth having. The profile's `failure` says what happened (None: nothing did), and so does
+    whatever the profile shows of itself, first of all. Raises UsageError for a call that cannot
     be carried out, IsolationError where the files cannot be protected as asked, StorageError where nothing can be kept,
     InterruptedByUserError after Ctrl-C: what was measured until then is kept.
     """

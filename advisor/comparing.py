@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .errors import InterruptedByUserError, UsageError
 from .progress import SILENT, Progress
+from .report.shown import ShownComparison
 from .tuning import seconds_of
 from .types import Command, VersionComparison
 
@@ -147,7 +148,7 @@ def _result(
     measured: Rounds, race: Race, run: RunFolder, after: Contender, version: Checkout, ref: str
 ) -> VersionComparison:
     wanted = after.command
-    return VersionComparison(
+    return ShownComparison(
         advisor=__version__,
         run_id=run.run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -171,8 +172,8 @@ def _result(
 def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
     if measured.interrupted is not None:
         yield "interrupted: this is what had been measured until then"
-    if measured.out_of_time:
-        yield f"the time was up after {len(measured.pairs)} of {measured.planned} rounds"
+    if measured.time_needed is not None and not measured.decided:
+        yield f"the time was up: {measured.time_needed}"
     if measured.ratio is not None and measured.ratio.unit == "updates/s":
         yield "samples could not be counted: updates are compared, so both versions must use the same batch size"
     for word in wanted.args:

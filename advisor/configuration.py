@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -42,7 +42,7 @@ class LoadedConfig:
 
     settings: Mapping[str, SettingValue]
     """Knob → value; see `advisor explain KNOB`."""
-    text: str = ""
+    text: str = field(default="", repr=False)
     """The file's content."""
 
     @property

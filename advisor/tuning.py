@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .configuration import LoadedConfig, as_yaml, check_target, elsewhere, load, read_document
-from .errors import SettingsWarning, UsageError
+from .errors import AdvisorError, NothingMeasuredError, ScriptError, SettingsWarning, UsageError
 from .progress import SILENT, Progress
-from .types import Recommendation, TuneResult
+from .report.shown import Shown
+from .types import Failure, Recommendation, TuneResult
 
 if TYPE_CHECKING:
     from .searching import Hunt
@@ -37,12 +38,18 @@ LEAST_BUDGET_S = 5.0
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Tuned(TuneResult):
-    """The result of a search, with its configuration ready for use; it shows itself in a notebook."""
+class Tuned(Shown, TuneResult):
+    """The result of a search, with its configuration ready for use; it shows itself where it is printed, and in a
+    notebook."""
 
     @property
     def config(self) -> LoadedConfig:
-        """What `advisor.yaml` holds; options that go on the script's own command line are in its text only."""
+        """What `advisor.yaml` holds; options that go on the script's own command line are in its text only.
+
+        Raises ScriptError or NothingMeasuredError where `failure` is set: then nothing was searched.
+        """
+        if self.failure is not None:
+            raise _no_settings(self.failure)
         found = self.recommendation
         own = {name: value for name, value in found.config.settings if name not in found.carried}
         return LoadedConfig(settings=own, text=as_yaml(self))
@@ -91,7 +98,8 @@ def tune(
     share one search through. `mapped` says which of the script's own options stands for what: role → option and its
     value. The rest is as in `advisor.profile`, and so is what is raised.
 
-    Returns the trials and what they recommend; `result.config.save("advisor.yaml")` keeps it.
+    Returns the trials and what they recommend; `result.config.save("advisor.yaml")` keeps it. A script that fails, or
+    that trains nothing, raises nothing: `failure` says what happened, `config` is refused.
     """
     from . import api, searching, store
     from . import command as commands
@@ -195,6 +203,13 @@ def _result(hunt: Hunt, recommendation: Recommendation) -> Tuned:
         failure=found.failure if not study.trials else None,
         run_folder=folder,
     )
+
+
+def _no_settings(failure: Failure) -> AdvisorError:
+    message = f"there are no settings, since nothing was searched: {failure.message}"
+    if failure.kind == "no_steps":
+        return NothingMeasuredError(message)
+    return ScriptError(message, stderr_tail=failure.stderr_tail, kind=failure.kind)
 
 
 def keep(result: TuneResult) -> None:

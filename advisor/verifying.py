@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from .configuration import elsewhere, read_document
 from .errors import InterruptedByUserError, NothingMeasuredError, ScriptError, UsageError
 from .progress import SILENT, Progress
+from .report.shown import ShownVerification
 from .tuning import seconds_of
 from .types import Command, Config, Hardware, Recommendation, TrialOutcome, Workload
 from .types.verification import Verification, VerifiedConfig, VerifyResult
@@ -168,7 +169,7 @@ def verify(
         )
     progress.close()
     (one,) = found.configs
-    result = VerifyResult(
+    result = ShownVerification(
         recommendation=Recommendation(command=wanted, hardware=machine, config=one.config, verdict=one.verdict),
         baseline=found.baseline,
         outcome=one.outcome,

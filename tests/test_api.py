@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from report import hostile, sample, sample_tuning
 
 import advisor
 from advisor import api
-from advisor.errors import UsageError
+from advisor.errors import NothingMeasuredError, ScriptError, UsageError
+from advisor.tuning import Tuned
+from advisor.types import Profile, TuneResult, VerifyResult
 
 CALLS: dict[str, Callable[..., Any]] = {
     "profile": advisor.profile,
@@ -34,3 +39,99 @@ def test_what_is_no_budget_is_told_before_anything_is_run(
     (tmp_path / "train.py").write_text("")
     with pytest.raises(UsageError, match=said):
         CALLS[call](tmp_path / "train.py", budget=budget, runs=tmp_path)
+
+
+LONGEST_LINE = 300
+
+
+def test_a_hostile_run_cannot_write_to_the_terminal_by_its_name() -> None:
+    assert repr(hostile.everywhere()).isprintable()
+
+
+def shown(found: Profile) -> api.NotebookProfile:
+    return api.NotebookProfile(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
+
+
+def tuned(found: TuneResult) -> Tuned:
+    return Tuned(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
+
+
+VERIFIED = VerifyResult(recommendation=sample_tuning.faster().recommendation, baseline=None, outcome=None)
+FOUND = [
+    *(shape() for shape in sample.ALL.values()),
+    *(shape() for shape in sample_tuning.ALL.values()),
+    sample_tuning.faster().recommendation,
+    sample.hardware(accelerators=(sample.h200(),)),
+    VERIFIED,
+]
+
+
+@pytest.mark.parametrize("found", FOUND)
+def test_every_result_names_itself_in_a_line(found: object) -> None:
+    assert len(repr(found)) <= LONGEST_LINE
+
+
+def test_the_line_of_a_profile_has_script_rate_and_findings() -> None:
+    assert repr(sample.input_bound()) == (
+        "<Profile of train.py --epochs 3: 542 samples/s; 3 findings, first input_bound (critical); "
+        "1 rule could not judge>"
+    )
+
+
+def test_the_line_of_a_search_has_settings_and_verdict() -> None:
+    assert repr(sample_tuning.faster()) == (
+        "<Search for train.py --epochs 3: num_workers=4, precision=bf16; faster, 2.31 times as fast (2.19 to 2.44); "
+        "8 trials>"
+    )
+    assert "the script as written (no significant gain)" in repr(sample_tuning.no_gain())
+    assert "2.31" not in repr(sample_tuning.not_proven())
+
+
+def test_the_line_of_a_verification_has_settings_and_verdict() -> None:
+    assert "num_workers=4, precision=bf16; faster, 2.31 times as fast" in repr(VERIFIED)
+
+
+FAILED = [
+    shown(sample.crashed()),
+    shown(sample.nothing_measured()),
+    shown(sample.hung()),
+    tuned(sample_tuning.crashed()),
+    tuned(sample_tuning.killed_at_once()),
+]
+
+
+@pytest.mark.parametrize("found", FAILED)
+def test_what_failed_says_so_before_anything_else(found: api.NotebookProfile | Tuned) -> None:
+    assert found.failure is not None
+    assert f" 3: FAILED ({found.failure.kind}: {found.failure.message})" in repr(found)
+    assert str(found).startswith(repr(found))
+    assert "no finding" not in repr(found)
+
+
+@pytest.mark.parametrize("found", FAILED)
+def test_in_a_notebook_the_failure_is_the_headline(found: api.NotebookProfile | Tuned) -> None:
+    headline = found._repr_html_().partition("<h1>")[2].partition("</h1>")[0]
+    assert html.unescape(headline).startswith("Your script ")
+    assert "healthy" not in headline
+
+
+@pytest.mark.parametrize(("found", "said"), [(FAILED[3], "raised ValueError"), (FAILED[4], "nothing happened")])
+def test_a_search_that_failed_has_no_settings_to_save(found: Tuned, said: str) -> None:
+    with pytest.raises(ScriptError, match=said):
+        _ = found.config
+
+
+def test_a_search_of_a_script_that_trains_nothing_has_no_settings_either() -> None:
+    failure = sample.nothing_measured().failure
+    with pytest.raises(NothingMeasuredError, match="without a single optimizer step"):
+        _ = tuned(dataclasses.replace(sample_tuning.crashed(), failure=failure)).config
+
+
+def test_printing_shows_the_report() -> None:
+    assert str(shown(sample.input_bound())).startswith("Your script waits for data")
+    assert str(tuned(sample_tuning.faster())).startswith("With num_workers=4, precision=bf16 your script is 2.3×")
+    assert "\x1b" not in str(shown(sample.input_bound()))
+
+
+def test_loaded_settings_show_no_file() -> None:
+    assert repr(api.LoadedConfig(settings={"threads": 4}, text="# long")) == "LoadedConfig(settings={'threads': 4})"

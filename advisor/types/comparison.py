@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ._named import counted, named
 from .command import Command
 
 VERSIONS_VERSION = 1
@@ -89,3 +90,10 @@ class VersionComparison:
     changed_files: tuple[str, ...]
     runs: tuple[VersionRun, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        ratio, gate = self.ratio, "" if self.gate is None else f"; gate {self.gate}"
+        times = "" if ratio is None or self.status == "undecided" else f", {ratio.value:.2f} times as fast"
+        rounds = counted(self.rounds, "round")
+        sides = f"{named(self.command.display)} with {named(self.against)}"
+        return f"<Comparison of {sides}: {self.status}{times}; {rounds}{gate}>"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ._named import counted, named
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
@@ -143,6 +145,16 @@ class Hardware:
     """By dtype; measured with `--calibrate` only."""
     cpu_memory_bandwidth: Rate | None = None
     problems: tuple[SetupProblem, ...] = ()
+
+    def __repr__(self) -> str:
+        cpu, names = self.cpu, [device.name for device in self.accelerators]
+        devices = ", ".join(f"{names.count(name)} × {named(name)}" for name in dict.fromkeys(names))
+        memory = f"{self.memory_limit_bytes / 2**30:.4g} GiB"
+        problems = f"; {counted(len(self.problems), 'problem')}: {', '.join(one.id for one in self.problems)}"
+        return (
+            f"<Hardware: {cpu.usable_cpus:g} usable CPUs ({named(cpu.model)}), {memory}, {devices or 'no accelerator'}"
+            f"{problems if self.problems else ''}>"
+        )
 
     @property
     def memory_limit_bytes(self) -> int:

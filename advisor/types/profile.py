@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ._named import counted, named
 from .command import Command
 from .diagnosis import Abstention, Finding
 from .hardware import Hardware
@@ -81,3 +82,26 @@ class Profile:
     failure: Failure | None = None
     run_folder: str = field(default="")
     """Where it is stored; empty in the stored document itself."""
+
+    def __repr__(self) -> str:
+        told = [*self._failed(), *self._rate(), *self._judged()]
+        return f"<Profile of {named(self.command.display)}: {'; '.join(told)}>"
+
+    def _failed(self) -> list[str]:
+        return [] if self.failure is None else [f"FAILED ({self.failure.kind}: {named(self.failure.message)})"]
+
+    def _rate(self) -> list[str]:
+        if self.steps is None:
+            return ["nothing was measured"]
+        by_samples = self.steps.samples_per_s is not None
+        rate = self.steps.samples_per_s if by_samples else self.steps.updates_per_s
+        before = f" in the {counted(self.steps.updates, 'update')} before" if self.failure is not None else ""
+        return [f"{rate:,.4g} {'samples' if by_samples else 'updates'}/s{before}"]
+
+    def _judged(self) -> list[str]:
+        """Findings, the first by its name; what failed, or was not measured, is not told to have none."""
+        if not self.findings and (self.steps is None or self.failure is not None):
+            return []
+        first = f", first {named(self.findings[0].rule)} ({self.findings[0].severity})" if self.findings else ""
+        abstained = [f"{counted(len(self.abstained), 'rule')} could not judge"] if self.abstained else []
+        return [f"{counted(len(self.findings), 'finding')}{first}", *abstained]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ._named import counted, named
 from .command import Command
 from .diagnosis import Finding
 from .hardware import Hardware
@@ -89,8 +90,8 @@ class Verdict:
     high: float
     rounds: int
     floor: float
-    """A gain below it is none: 2%, or more where the script's own processes differ by more. From fewer than three rounds
-    that is not known, and no gain is claimed."""
+    """A gain below it is none: 2%, or more where the script's own processes differ by more. From fewer than three
+    rounds that is not known, and no gain is claimed."""
     quality: Literal["passed", "failed", "not checked"] = "not checked"
     quality_evidence: str = ""
     rounds_to_decide: int | None = None
@@ -127,6 +128,21 @@ class Recommendation:
     notes: tuple[str, ...] = ()
     """What the user has to know of these settings, or to do with them."""
 
+    def __repr__(self) -> str:
+        return f"<Recommendation for {named(self.command.display)}: {self.told}>"
+
+    @property
+    def told(self) -> str:
+        """Settings and verdict in a few words; no ratio where none was measured, or where it decides nothing."""
+        verdict = self.verdict
+        known = verdict.rounds > 0 and verdict.status != "undecided"
+        ratio = f", {verdict.speedup:.2f} times as fast ({verdict.low:.2f} to {verdict.high:.2f})" if known else ""
+        quality = ", LOSSES DIFFER" if verdict.quality == "failed" else ""
+        if not self.config.settings:
+            return f"the script as written ({verdict.status}{quality})"
+        settings = ", ".join(f"{name}={value}" for name, value in self.config.settings)
+        return f"{named(settings)}; {verdict.status}{ratio}{quality}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
@@ -160,3 +176,9 @@ class TuneResult:
     """From the end of windows to the next ones sent, each time: what deciding took."""
     failure: Failure | None = None
     run_folder: str = ""
+
+    def __repr__(self) -> str:
+        told = self.recommendation.told
+        if self.failure is not None:
+            told = f"FAILED ({self.failure.kind}: {named(self.failure.message)})"
+        return f"<Search for {named(self.profile.command.display)}: {told}; {counted(len(self.trials), 'trial')}>"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._named import counted, named
 from .measurement import Config, Failure
-from .tuning import Recommendation, TrialOutcome, Verdict
+from .tuning import Recommendation, Skipped, TrialOutcome, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class Verification:
     """What all of it took."""
     changed_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    """Rounds that the time was too short for, with the time that they would have needed."""
     interrupted: BaseException | None = None
     """Ctrl-C or SIGTERM, which ended it."""
 
@@ -60,3 +63,9 @@ class VerifyResult:
     """What was written for the user."""
     failure: Failure | None = None
     run_folder: str = ""
+
+    def __repr__(self) -> str:
+        found = self.recommendation
+        return (
+            f"<Verification of {named(found.command.display)}: {found.told}; {counted(found.verdict.rounds, 'round')}>"
+        )
