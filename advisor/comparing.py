@@ -172,8 +172,8 @@ def _result(
 def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
     if measured.interrupted is not None:
         yield "interrupted: this is what had been measured until then"
-    if measured.time_needed is not None and not measured.decided:
-        yield f"the time was up: {measured.time_needed}"
+    if measured.left_out is not None and not measured.decided:
+        yield measured.left_out.why
     if measured.ratio is not None and measured.ratio.unit == "updates/s":
         yield "samples could not be counted: updates are compared, so both versions must use the same batch size"
     for word in wanted.args:

@@ -16,7 +16,7 @@ from .errors import InterruptedByUserError, NothingMeasuredError, ScriptError, U
 from .progress import SILENT, Progress
 from .report.shown import ShownVerification
 from .tuning import seconds_of
-from .types import Command, Config, Hardware, Recommendation, TrialOutcome, Workload
+from .types import Command, Config, Hardware, Recommendation, Skipped, TrialOutcome, Workload
 from .types.verification import Verification, VerifiedConfig, VerifyResult
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Finalist:
     """Options of the script itself that carry some of its settings."""
     carried: frozenset[str] = frozenset()
     """The knobs that they stand for: the agent leaves them alone."""
+    stand_for: Mapping[str, str] = field(default_factory=dict)
+    """Option → knob, where the file says so; others are known by their names, or not at all."""
 
 
 def verify_configs(
@@ -81,9 +83,13 @@ def verify_configs(
     from .session.verdicts import outcome_of
 
     begin_s = clock()
-    folder = run_folder / VERIFY_FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    race = Race(folder=folder, limits=limits, trackers_offline=trackers_offline, progress=progress, with_settings=True)
+    race = Race(
+        folder=_new_folder(run_folder),
+        limits=limits,
+        trackers_offline=trackers_offline,
+        progress=progress,
+        with_settings=True,
+    )
     runners = [
         _Runner(one, contender_of(one, command, tier), Rounds(planned=rounds, threshold=None, gain_only=True))
         for one in finalists
@@ -107,6 +113,7 @@ def verify_configs(
         seconds=clock() - begin_s,
         changed_files=tuple(dict.fromkeys(race.changed_files)),
         notes=tuple(dict.fromkeys((*race.notes, *_told(runners)))),
+        skipped=tuple(dict.fromkeys(found for runner in runners if (found := runner.left_out_rounds) is not None)),
         interrupted=next((runner.rounds.interrupted for runner in runners if runner.rounds.interrupted), None),
     )
 
@@ -157,7 +164,7 @@ def verify(
     with store.disk_errors(run.path):
         found = verify_configs(
             wanted,
-            [Finalist(config=document.config, arguments=document.arguments)],
+            [Finalist(config=document.config, arguments=document.arguments, stand_for=document.stand_for)],
             hardware=machine,
             run_folder=run.path,
             tier=protect(wanted, isolation, root=root, progress=progress),
@@ -170,7 +177,9 @@ def verify(
     progress.close()
     (one,) = found.configs
     result = ShownVerification(
-        recommendation=Recommendation(command=wanted, hardware=machine, config=one.config, verdict=one.verdict),
+        recommendation=Recommendation(
+            command=wanted, hardware=machine, config=one.config, verdict=one.verdict, skipped=found.skipped
+        ),
         baseline=found.baseline,
         outcome=one.outcome,
         notes=(*elsewhere(document, python=wanted.interpreter), *found.notes),
@@ -250,11 +259,10 @@ def contender_of(finalist: Finalist, command: Command, tier: Tier) -> Contender:
 
 def _new_folder(run_folder: Path) -> Path:
     """A run that is gone on with may have been verified before."""
-    for number in itertools.count(1):
-        folder = run_folder / (VERIFY_FOLDER if number == 1 else f"{VERIFY_FOLDER}-{number}")
-        if not folder.exists():
-            folder.mkdir(mode=0o700)
-            break
+    later = (f"{VERIFY_FOLDER}-{number}" for number in itertools.count(2))
+    places = (run_folder / name for name in itertools.chain([VERIFY_FOLDER], later))
+    folder = next(place for place in places if not place.exists())
+    folder.mkdir(mode=0o700)
     return folder
 
 
@@ -288,6 +296,11 @@ class _Runner:
             losses = [(Losses.of(one.window), Losses.of(two.window)) for one, two in self.pairs.values()]
             self._judged = (len(self.pairs), judge(self.tier, losses))
         return self._judged[1]
+
+    @property
+    def left_out_rounds(self) -> Skipped | None:
+        """Those that might have told what is still open."""
+        return self.rounds.left_out if not self.rounds.decided or self.parity().open else None
 
     def verified(self) -> VerifiedConfig:
         from .session.verdicts import outcome_of, unverified, verdict_of
@@ -351,7 +364,7 @@ class _Course:
         workload = workload_of(life)
         for runner in self.runners:
             if runner.finalist.tier is None and workload is not None:
-                runner.tier = _tier(runner.finalist, self.hardware, workload)
+                runner.tier = _tier(runner.finalist, self.hardware, workload, self.as_written.command)
 
 
 _KINDS: Mapping[str, Literal["oom", "hang", "nan", "refused", "crash"]] = {
@@ -369,14 +382,14 @@ def _brief(text: str) -> str:
     return lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1]}"
 
 
-def _tier(finalist: Finalist, hardware: Hardware, workload: Workload) -> str:
-    """The least mild of its settings; what the script's own options do is not known."""
+def _tier(finalist: Finalist, hardware: Hardware, workload: Workload, command: Command) -> str:
+    """The least mild of its settings and of the options that the script itself is given."""
     from . import knobs
+    from .search.argument_tiers import tier_of
 
-    if set(finalist.arguments) and not finalist.carried:
-        return knobs.TIERS[-1]
+    given = tier_of(finalist.arguments, finalist.stand_for, hardware=hardware, workload=workload, command=command)
     found = [knobs.get(name).tier(hardware, workload) for name, _value in finalist.config.settings]
-    return max(found, key=knobs.TIERS.index, default=knobs.TIERS[0])
+    return max([given, *found], key=knobs.TIERS.index)
 
 
 def _told(runners: Sequence[_Runner]) -> Iterator[str]:
@@ -385,7 +398,7 @@ def _told(runners: Sequence[_Runner]) -> Iterator[str]:
         rounds, ratio = runner.rounds, runner.rounds.ratio
         if rounds.interrupted is not None:
             yield "interrupted: this is what had been measured until then"
-        if rounds.out_of_time:
-            yield f"the time was up after {len(rounds.pairs)} of {rounds.planned} rounds"
+        if runner.left_out_rounds is not None:
+            yield runner.left_out_rounds.why
         if ratio is not None and ratio.unit == "updates/s":
             yield "samples could not be counted: updates a second are compared"

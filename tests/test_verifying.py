@@ -26,7 +26,7 @@ from advisor.session.isolation import choose
 from advisor.session.life import LifeRecord
 from advisor.session.race import Contender, Process, Race
 from advisor.session.rounds import same_window
-from advisor.types import Command, Config, Verification
+from advisor.types import Command, Config, Skipped, Verification
 from advisor.types.comparison import VersionRun
 from advisor.verifying import Finalist, contender_of, verify_configs, winner
 
@@ -190,9 +190,22 @@ def test_who_stands_last_is_left_out_where_time_is_short(verified: Verified) -> 
 def test_the_budget_ends_the_rounds_and_is_told(verified: Verified) -> None:
     ticks = itertools.count(step=10)
     machine = Machine({WRITTEN: 1.0, TWO: 1.03}, noise=0.1)
-    found = verified(machine, FAST, budget_s=60.0, clock=lambda: float(next(ticks)))
-    assert found.configs[0].verdict.rounds < 10
-    assert any("the time was up" in note for note in found.notes)
+    found = verified(machine, FAST, rounds=4, budget_s=60.0, clock=lambda: float(next(ticks)))
+    told = "the time was up: 2 of 4 rounds fitted into 60 s; about 50 s more would be needed"
+    assert told in found.notes
+    assert found.skipped == (Skipped(what="rounds 3 to 4", why=told),)
+
+
+def test_rounds_that_would_tell_nothing_more_are_not_asked_for(verified: Verified) -> None:
+    ticks = itertools.count(step=10)
+    found = verified(Machine({WRITTEN: 1.0, TWO: 3.0}), FAST, budget_s=80.0, clock=lambda: float(next(ticks)))
+    assert (found.configs[0].verdict.status, found.skipped) == ("faster", ())
+
+
+def test_a_run_that_was_gone_on_with_is_verified_in_another_folder(verified: Verified, tmp_path: Path) -> None:
+    for _ in range(2):
+        verified(Machine({WRITTEN: 1.0, TWO: 3.0}), FAST)
+    assert sorted(path.name for path in tmp_path.glob("verify*")) == ["verify", "verify-2"]
 
 
 def test_an_interruption_keeps_what_was_measured(verified: Verified) -> None:

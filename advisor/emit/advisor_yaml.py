@@ -45,6 +45,13 @@ class Document:
     """Where it was found: command, hardware, versions; as written, for people and for comparisons."""
     verdict: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def stand_for(self) -> dict[str, str]:
+        """Option of `arguments` → the knob that it stood for in the search, as far as the file says so."""
+        options = self.found.get("options")
+        known = options if isinstance(options, dict) else {}
+        return {flag: knob for flag in self.arguments if isinstance(knob := known.get(flag), str)}
+
 
 # --- writing --------------------------------------------------------------------------------------------------------
 
@@ -174,7 +181,13 @@ def _found(
         "hardware": hardware_words(found.hardware),
         "versions": {"advisor": advisor, **{name: versions[name] for name in ("python", "torch") if name in versions}},
         "training": dict(training),
+        **({"options": options} if (options := _options(found)) else {}),
     }
+
+
+def _options(found: Recommendation) -> dict[str, str]:
+    """Option of the script → the knob it stands for: by its name alone that cannot be told again."""
+    return {flag: knob for knob, flags in found.carried.items() for flag in flags}
 
 
 def hardware_words(hardware: Hardware) -> dict[str, Any]:

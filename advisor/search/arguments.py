@@ -285,8 +285,13 @@ def _micro_batch(draft: _Draft, micro: Option, steps: Option | None) -> None:
         if batch % factor == 0:
             values[batch // factor] = _flags((micro, batch // factor), (steps, count * factor if count else 0))
     if values:
-        norms = any(name.startswith(BATCH_NORMS) for model in draft.workload.models for name in model.layers)
-        _keep(draft, MICRO_BATCH, values, "training" if norms else "numerics", micro)
+        _keep(draft, MICRO_BATCH, values, pieces_tier(draft.workload), micro)
+
+
+def pieces_tier(workload: Workload) -> str:
+    """What other pieces of the same update may do to the training: batch norm sees one piece at a time."""
+    norms = any(name.startswith(BATCH_NORMS) for model in workload.models for name in model.layers)
+    return "training" if norms else "numerics"
 
 
 def _global_batch(draft: _Draft, option: Option, parts: int) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from .. import stats, wire
 from ..errors import INTERRUPTIONS
+from ..types import Skipped
 from ..types.comparison import (
     FLOOR_PROCESSES,
     GateStatus,
@@ -43,6 +44,8 @@ LEAST_UPDATES = 10
 """Where an update takes seconds."""
 WINDOW_S = 2.0
 MOST_WINDOW_S = 7.0
+MINUTES_S = 180.0
+"""What is longer is told in minutes."""
 SLOWEST = 10
 """A version that takes this many times as long as the first process is cut: the ratio is clear by then."""
 WINDOW = "measured"
@@ -109,6 +112,9 @@ class Rounds:
     gate: GateStatus | None = None
     interrupted: BaseException | None = None
     out_of_time: bool = False
+    budget_s: float = math.inf
+    passed_s: float = 0.0
+    """What the rounds took, where the budget ended them."""
     out: bool = False
     """`after` could not be measured: it takes part no more."""
 
@@ -117,6 +123,19 @@ class Rounds:
         """(before, after) of every whole round."""
         whole = [self.runs[start : start + 2] for start in range(0, len(self.runs) - 1, 2)]
         return [(one, two) if one.side == "before" else (two, one) for one, two in whole]
+
+    @property
+    def left_out(self) -> Skipped | None:
+        """The planned rounds that the time was too short for, with the time that they would have needed."""
+        done = len(self.pairs)
+        if not self.out_of_time or not done or done >= self.planned:
+            return None
+        more_s = (self.planned - done) * self.passed_s / done
+        fitted = f"{done} of {self.planned} rounds fitted into {_time(self.budget_s)}"
+        return Skipped(
+            what=f"rounds {done + 1} to {self.planned}" if done + 1 < self.planned else f"round {self.planned}",
+            why=f"the time was up: {fitted}; about {_time(more_s)} more would be needed",
+        )
 
     @property
     def by_samples(self) -> bool:
@@ -207,6 +226,7 @@ def run_races(
                 share = ERROR_RATE * (number + 1 - earlier) / rounds
                 for place in places:
                     races[place - 1].out_of_time = out_of_time
+                    races[place - 1].budget_s, races[place - 1].passed_s = budget_s, passed_s
                     look(races[place - 1], ERROR_RATE - spent if out_of_time or number + 1 == rounds else share)
                 spent += share
             if out_of_time or all(_closed(race, settled, place) for place, race in enumerate(races, 1)):
@@ -216,6 +236,11 @@ def run_races(
             race.interrupted = interruption
             if not race.decided:
                 look(race, ERROR_RATE - spent)
+
+
+def _time(seconds: float) -> str:
+    """110 s; 4 min: as a --budget is written, no finer than anyone would plan."""
+    return f"{max(1, math.ceil(seconds))} s" if seconds < MINUTES_S else f"{math.ceil(seconds / 60)} min"
 
 
 def _closed(race: Rounds, settled: Callable[[int], bool], place: int) -> bool:
