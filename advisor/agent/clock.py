@@ -63,7 +63,8 @@ class StepClock:
         self._now = now
         self.owner = threading.get_ident()
         """The thread that trains. Hooks on the hot path compare it themselves: a call is half a microsecond there."""
-        self._stack: list[int] = [OTHER]
+        self.stack: list[int] = [OTHER]
+        """Open phases, the update itself first; for reading only."""
         self._sums = [0] * len(PHASE_NAMES)
         self._last = now()
         self._update = Update(self._last)
@@ -94,40 +95,43 @@ class StepClock:
     @property
     def phase(self) -> int:
         """The phase on top; readable from the sampler's thread."""
-        return self._stack[-1]
+        return self.stack[-1]
 
     def inside(self, phase: int) -> bool:
-        return phase in self._stack
+        return phase in self.stack
 
     @property
     def depth(self) -> int:
         """How many phases are open, the update itself included."""
-        return len(self._stack)
+        return len(self.stack)
 
     def pop_to(self, depth: int) -> None:
         """End the phases above: also those that an exception has left open."""
-        if len(self._stack) > depth + 1:
-            del self._stack[depth + 1 :]
-        if len(self._stack) > depth:
+        if len(self.stack) > depth + 1:
+            del self.stack[depth + 1 :]
+        if len(self.stack) > depth:
             self.pop()
 
     def push(self, phase: int) -> None:
         now = self._now()
-        self._sums[self._stack[-1]] += now - self._last
+        self._sums[self.stack[-1]] += now - self._last
         self._last = now
-        self._stack.append(phase)
+        self.stack.append(phase)
         self.events += 1
         if self.device is not None:
             self.device.mark(phase)
 
-    def pop(self) -> None:
+    def pop(self) -> int:
+        """Nanoseconds since the last push or pop, which now belong to the phase that ends."""
         now = self._now()
-        self._sums[self._stack[-1]] += now - self._last
+        spent = now - self._last
+        self._sums[self.stack[-1]] += spent
         self._last = now
-        if len(self._stack) > 1:
-            self._stack.pop()
+        if len(self.stack) > 1:
+            self.stack.pop()
         if self.device is not None:
-            self.device.mark(self._stack[-1])
+            self.device.mark(self.stack[-1])
+        return spent
 
     def elapsed_in_phase_ns(self) -> int:
         """Since the last push or pop: inside a hook, how long the present phase lasts already."""
@@ -135,7 +139,7 @@ class StepClock:
 
     def rename_top(self, phase: int) -> None:
         """The phase on top turns out to be another one (a wait that was a loader's restart)."""
-        self._stack[-1] = phase
+        self.stack[-1] = phase
 
     def exclude(self, work: Callable[[], Any]) -> Any:
         """Run agent's own work inside the loop without charging the script's update for it."""
@@ -201,9 +205,9 @@ class StepClock:
         update, begun = self._update, self._last
         update.end_ns = self._last = self._now()
         update.phases_ns = sums = self._sums
-        sums[self._stack[-1]] += update.end_ns - begun
-        if len(self._stack) > 1:
-            del self._stack[1:]
+        sums[self.stack[-1]] += update.end_ns - begun
+        if len(self.stack) > 1:
+            del self.stack[1:]
             if self.device is not None:
                 self.device.mark(OTHER)
         if self._span_begin is not None and self._span_end is not None:
@@ -222,11 +226,11 @@ class StepClock:
         self._last = self._now()
         self._update = Update(self._last)
         if self.device is not None:
-            self.device.mark(self._stack[-1])
+            self.device.mark(self.stack[-1])
 
     def _settled(self) -> list[int]:
         now = self._now()
-        self._sums[self._stack[-1]] += now - self._last
+        self._sums[self.stack[-1]] += now - self._last
         self._last = now
         return list(self._sums)
 

@@ -21,6 +21,8 @@ from .refused import Refused
 IDLE_WAIT_S = 120.0
 """How long the script waits for more windows before it gives the controller up."""
 POLL_EVERY_NS = 50_000_000
+FIRST_UPDATES = 64
+"""So many are looked at one by one, whatever the window says."""
 MAX_RESTARTS = 2
 """Of one window, because another optimizer became the main one; a script where that goes on for ever is taken as it is.
 """
@@ -65,6 +67,8 @@ class Conductor:
         self._compiled_s = 0.0
         self._recompiles = 0
         self.failed = False
+        self.before_look: Callable[[Update], None] = _nothing
+        """Called first at every update that is looked at; of those between two looks only the columns are kept."""
 
     # --- the one entry --------------------------------------------------------------------------------------------
 
@@ -79,6 +83,7 @@ class Conductor:
             self._quiet_updates -= 1
             self._recorder.add(update)
             return
+        self.before_look(update)
         try:
             dynamo.left_out(functools.partial(self._advance, update))
         except Exception as error:
@@ -124,6 +129,8 @@ class Conductor:
         counted = len(recorder.updates)
         due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
         self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
+        if self._bench.clock.updates < FIRST_UPDATES:
+            self._quiet_updates = 0
         self._quiet_until_ns = now_ns + min(
             POLL_EVERY_NS - (now_ns - self._polled_ns),
             _later_ns(window.min_s - recorder.counted_ns / 1e9),
@@ -341,6 +348,10 @@ class Conductor:
             hits=extra.pop("hits", 0),
             **_no_columns(),
         )
+
+
+def _nothing(_update: Update) -> None:
+    return None
 
 
 def _later_ns(seconds: float) -> float:

@@ -45,6 +45,8 @@ class FactsCollector:
         self._rates: dict[int, tuple[float, ...]] = {}
         self._rate_changed: set[int] = set()
         self._forwards = 0
+        self.looking = True
+        """Whether the last forward was looked at, and what follows it is to be."""
         self._next_look = 0
         self._shapes: tuple[str, ...] = ()
         self._shapes_seen: set[tuple[Any, ...]] = set()
@@ -76,7 +78,8 @@ class FactsCollector:
     def saw_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A trained root is about to be called with these; never raises."""
         self._forwards += 1
-        if self._forwards < self._next_look:
+        self.looking = self._forwards >= self._next_look
+        if not self.looking:
             return
         if self._forwards >= LOOK_AT_FIRST:
             self._next_look = self._forwards + max(LOOK_EVERY, self._forwards // LOOK_EVERY)

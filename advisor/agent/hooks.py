@@ -19,7 +19,7 @@ from .arguments import ArgumentWatch
 from .bench import Bench
 from .channel import AgentChannel
 from .clock import StepClock, Update
-from .conductor import Conductor, flush_streams
+from .conductor import FIRST_UPDATES, Conductor, flush_streams
 from .instruments import Instruments
 from .memory import Memory
 from .root_search import RootSearch
@@ -30,7 +30,7 @@ from .steps import Steps
 BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
 """A script that has not used an accelerator by then trains without."""
-EARLY_FACTS_UPDATES = (4, 8, 16, 32, 64)
+EARLY_FACTS_UPDATES = (4, 8, 16, 32, FIRST_UPDATES)
 """Looks while the models are there and batches have been seen, until one saw all: a script may end, or begin its
 training anew, within its first window."""
 COMPLETE = 2
@@ -139,14 +139,13 @@ class ScriptAgent:
 
     # --- between updates ----------------------------------------------------------------------------------------------
 
-    def on_update(self, update: Update) -> None:
-        """Outside all phases. What an ordinary update costs here is what the script pays: the rest is done seldom."""
+    def look(self, update: Update) -> None:
+        """Outside all phases: at the first updates, and then where the conductor looks."""
         parts = self._parts
         assert parts is not None
-        parts.after_update(update)
+        parts.bench.saw_update(update.micro_steps)
         if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
             dynamo.left_out(functools.partial(self._early, parts, update))
-        parts.conductor.on_update(update)
 
     def _early(self, parts: _Parts, update: Update) -> None:
         if self._first_update_s is None:
@@ -241,10 +240,11 @@ class _Parts:
         self.conductor = Conductor(
             self.bench, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
-        clock.on_update = agent.on_update
+        self.conductor.before_look = agent.look
+        clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
-        self.steps.before_step = self._before_step
+        self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
         self.steps.install()
         self.loaders.install()
@@ -269,17 +269,20 @@ class _Parts:
         """Where precision must close its autocast while it is set."""
         self._close = self.steps.before_backward = close
         self.loaders.before_batch(close)
+        self.steps.before_step = self._before_first_steps  # until nothing is to be closed again
 
     def _cannot_scale(self, why: str) -> None:
         self.precision.restore()
         self.bench.broke("precision", why)
 
-    def _before_step(self) -> None:
+    def _before_first_steps(self) -> None:
         if self._close is not None:
             self._close()
         self._search.before_step()
         if self._clock.updates < DEVICE_SOUGHT_UPDATES:
             self._open_device()
+        elif self._close is None:
+            self.steps.before_step = self._search.before_step
 
     def _micro_step(self) -> None:
         train = self._register.train
@@ -287,7 +290,8 @@ class _Parts:
             self._counter.micro_step()
         elif train.read_ahead:
             self.loaders.saw_micro_step()
-        self._facts.saw_backward()
+        if self._facts.looking:
+            self._facts.saw_backward()
 
     def _open_device(self) -> None:
         """The device is opened once the script has used one itself."""
@@ -300,11 +304,6 @@ class _Parts:
             self.bench.device = device
             self._clock.device = device
             self._copies.install()
-
-    def after_update(self, update: Update) -> None:
-        self.bench.saw_update(update.micro_steps)
-        if self._counter.counted:
-            self._counter.end_update()
 
     def in_step_s(self, update: Update) -> float:
         from .clock import FORWARD, OPTIMIZER

@@ -80,8 +80,12 @@ class Deliveries:
             return batch
         finally:
             if mine:
-                self._settle_wait(feed)
-                clock.pop()
+                if feed.first:
+                    self._settle_first_wait(feed)
+                    clock.pop()
+                else:
+                    ordinary, spent = record.ordinary_wait_ns, clock.pop()
+                    record.ordinary_wait_ns = spent if ordinary is None else ordinary + WAIT_MEMORY * (spent - ordinary)
             if evaluates:
                 clock.evaluation_ends()
             self.busy.discard(thread)
@@ -183,13 +187,10 @@ class Deliveries:
         else:
             record.pending_samples += samples
 
-    def _settle_wait(self, feed: Feed) -> None:
+    def _settle_first_wait(self, feed: Feed) -> None:
         """The first wait of an epoch is a restart as far as it is no ordinary one: workers start, queues fill."""
         record, wait_ns = feed.record, self._clock.elapsed_in_phase_ns()
         ordinary = record.ordinary_wait_ns
-        if not feed.first:
-            record.ordinary_wait_ns = wait_ns if ordinary is None else ordinary + WAIT_MEMORY * (wait_ns - ordinary)
-            return
         feed.first = False
         if feed.workers and (ordinary is None or wait_ns > RESTART_FACTOR * ordinary):
             self._clock.rename_top(RESTART)

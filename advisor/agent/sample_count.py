@@ -24,6 +24,8 @@ class SampleCounter:
         self._seen: list[tuple[weakref.ref[Any], int, int]] = []
         self._largest = 0
         self._in_closure = 0
+        self._update = -1
+        """What is seen belongs to it: the number of updates before it."""
 
     def saw(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward that trains begins."""
@@ -32,6 +34,10 @@ class SampleCounter:
         count, tensor = leading_dimension(args, kwargs)
         if count is None:
             return
+        if self._update != self._clock.updates:
+            self._update = self._clock.updates
+            self._seen.clear()
+            self._largest = self._in_closure = 0
         # Slices of one tensor are new objects each time: they are told apart by where they begin.
         base = tensor._base if tensor._base is not None else tensor
         offset = tensor.storage_offset()
@@ -48,10 +54,6 @@ class SampleCounter:
             largest, self._in_closure = max(0, largest - self._in_closure), max(largest, self._in_closure)
         if largest:
             self._clock.add_samples(largest)
-
-    def end_update(self) -> None:
-        self._seen.clear()
-        self._largest = self._in_closure = 0
 
 
 def leading_dimension(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, Any]:

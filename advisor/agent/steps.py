@@ -172,7 +172,7 @@ class Steps:
                 if self._records or clock.updates:
                     return original(tensors, *args, **kwargs)
                 clock.own()
-            outermost = not clock.inside(BACKWARD)
+            outermost = BACKWARD not in clock.stack
             if self.before_backward is not None:
                 self.before_backward()
             # Where no root is known (yet), a backward is all there is to count by.
