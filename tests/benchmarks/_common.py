@@ -77,7 +77,7 @@ def collect(
 
     One that fails is a row that says why; the others go on.
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    stoppable()
     wanted, rows = list(items), []
     for number, item in enumerate(wanted, 1):
         begin_s = time.monotonic()
@@ -98,6 +98,11 @@ def one_line(error: BaseException, most: int = 160) -> str:
     """What fits a cell of a table."""
     text = " ".join(str(error).split()).replace("|", "/") or type(error).__name__
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def stoppable() -> None:
+    """SIGTERM becomes an exception, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _terminated)
 
 
 def _terminated(*_: Any) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from _common import HERE, machine, options, publish, say, spread, table
+from _common import HERE, collect, machine, options, publish, say, spread, table
 
 import advisor
 from advisor import command, hardware
@@ -53,16 +53,18 @@ def main() -> None:
     before = machine()
     # Threads that wait actively for each other are slow where anything else runs.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    runs: list[Run] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="advisor-aa-") as name:
-            for number in range(arguments.runs):
-                runs.append(verified(SCRIPTS[number % len(SCRIPTS)], Path(name) / str(number), arguments))
-                say(f"{number + 1}: {told(runs[-1])}")
-    except KeyboardInterrupt:
-        say(f"interrupted after {len(runs)} of {arguments.runs}")
+    with tempfile.TemporaryDirectory(prefix="advisor-aa-") as name:
+        found, interrupted = collect(
+            range(arguments.runs),
+            lambda number: verified(SCRIPTS[number % len(SCRIPTS)], Path(name) / str(number), arguments),
+            lambda number, why: f"Run {number + 1}, {SCRIPTS[number % len(SCRIPTS)].name}, FAILED: {why}",
+        )
+    runs = [run for run in found if isinstance(run, Run)]
+    failures = [run for run in found if isinstance(run, str)]
     if runs:
-        publish("aa_runs", "The script as written against itself", before, parts(runs), keep=not arguments.no_result)
+        told_first = [*([interrupted] if interrupted else []), *failures]
+        publish("aa_runs", "The script as written against itself", before, [*told_first, *parts(runs)],
+                keep=not arguments.no_result)  # fmt: skip
 
 
 def verified(script: Path, folder: Path, arguments: Namespace) -> Run:
@@ -80,8 +82,10 @@ def verified(script: Path, folder: Path, arguments: Namespace) -> Run:
         rounds=arguments.rounds,
     )
     if found.interrupted is not None:
-        raise KeyboardInterrupt
-    return Run(script=script.name, verdict=found.configs[0].verdict, seconds=time.monotonic() - begun)
+        raise found.interrupted
+    run = Run(script=script.name, verdict=found.configs[0].verdict, seconds=time.monotonic() - begun)
+    say(told(run))
+    return run
 
 
 def parts(runs: Sequence[Run]) -> list[str]:

@@ -14,11 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from argparse import Namespace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from _common import HERE, machine, options, publish, say, table
+from _common import HERE, machine, options, publish, say, stoppable, table
 
 from advisor import store
+from advisor.errors import INTERRUPTIONS
 
 sys.path.insert(0, str(HERE.parent))
 from faults.commands import Desk
@@ -40,68 +43,122 @@ while True:
         optimizer.step()
         time.sleep(0.002)
 """
-SEARCH = ("--budget", "40s", "--no-verify", "--knobs", "num_workers,global_batch,threads,precision")
-LONGEST_S = 30.0
+SEARCH = ("--budget", "14s", "--no-verify", "--knobs", "num_workers,global_batch,threads,precision")
+"""Its profile takes the first eight seconds or so, with the start; a search that goes on is among trials after three."""
+LONGEST_S = 16.0
+MOST_FAILURES = 5
+"""Commands that ended by themselves with an error: then something is wrong that more kills do not show."""
+
+
+@dataclass(kw_only=True)
+class Counted:
+    kills: int = 0
+    searches: int = 0
+    ended: int = 0
+    in_trials: int = 0
+    finished: int = 0
+    lost: int = 0
+    twice: int = 0
+    torn: int = 0
+    orphans: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.twice or self.orphans or self.failures)
 
 
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=float, default=LONGEST_S, help="seconds from a start to its kill, at most")
     arguments = parser.parse_args()
-    before, chance = machine(), random.Random(arguments.seed)
-    kills = lost = twice = orphans = torn = finished = searches = 0
+    before, counted = machine(), Counted()
+    stoppable()
+    interrupted: list[str] = []
     with tempfile.TemporaryDirectory(prefix="advisor-kills-") as place:
         desk = Desk(folder=Path(place))
         desk.script(SCRIPT)
-        while kills < arguments.kills:
-            searches += 1
-            known: list[str] = []
-            words: tuple[object, ...] = ("tune", "--runs", desk.runs, *SEARCH, "-f", "train.py")
-            while kills < arguments.kills:
-                ended = killed(desk, words, chance.uniform(0.2, LONGEST_S))
-                kills += not ended
-                orphans += len(desk.left())
-                logs = sorted(desk.runs.glob("*/trials.jsonl"), key=lambda path: path.stat().st_mtime)
-                if not logs:
-                    continue
-                found, broken = trials(logs[-1])
-                torn += broken
-                lost += found[: len(known)] != known
-                twice += len(found) - len(set(found))
-                finished += max(0, len(found) - len(known))
-                known = found
-                say(f"kill {kills}: {len(found)} trials kept, lost {lost}, twice {twice}, processes left {orphans}")
-                words = ("tune", "--runs", desk.runs, "--resume", logs[-1].parent.name, *SEARCH, "-f", "train.py")
-                if ended:
-                    break
-        desk.end_all()
+        try:
+            chance = random.Random(arguments.seed)
+            while counted.kills < arguments.kills and len(counted.failures) < MOST_FAILURES:
+                one_search(desk, counted, chance, arguments)
+        except INTERRUPTIONS:
+            interrupted = [f"**Interrupted after {counted.kills} of {arguments.kills} kills.**"]
+        finally:
+            desk.end_all()
     rows = [
-        ("kills", kills),
-        ("searches", searches),
-        ("trials finished", finished),
-        ("times that a finished trial was gone", lost),
-        ("trials run twice", twice),
-        ("lines torn by a kill and left out", torn),
-        ("processes left behind", orphans),
+        ("kills", counted.kills),
+        ("of them after the first trial of a search", counted.in_trials),
+        ("searches", counted.searches),
+        ("searches that came to their end", counted.ended),
+        ("trials finished", counted.finished),
+        ("times that a finished trial was gone", counted.lost),
+        ("trials run twice", counted.twice),
+        ("lines torn by a kill and left out", counted.torn),
+        ("processes left behind", counted.orphans),
+        ("commands that ended with an error", len(counted.failures)),
     ]
-    parts = [f"Killed 0.2 to {LONGEST_S:g} s after each start, at random.", table(("", "count"), rows)]
+    parts = [
+        *interrupted,
+        f"Killed 0.2 to {arguments.longest:g} s after each start, at random (seed {arguments.seed}).",
+        table(("", "count"), rows),
+        *counted.failures,
+    ]
     publish("kills", "Searches killed at random moments", before, parts, keep=not arguments.no_result)
-    raise SystemExit(bool(lost or twice or orphans))
+    raise SystemExit(not counted.is_clean)
 
 
-def killed(desk: Desk, words: tuple[object, ...], after_s: float) -> bool:
-    """Whether the command ended by itself before it was to be killed."""
+def one_search(desk: Desk, counted: Counted, chance: random.Random, arguments: Namespace) -> None:
+    """Begun, killed and gone on with until it ends."""
+    counted.searches += 1
+    earlier = set(desk.runs.glob("*/trials.jsonl"))
+    known: list[str] = []
+    torn = 0
+    words: tuple[object, ...] = ("tune", "--runs", desk.runs, *SEARCH, "-f", "train.py")
+    while counted.kills < arguments.kills:
+        failure, ended = killed(desk, words, chance.uniform(0.2, arguments.longest))
+        if failure is not None:
+            counted.failures.append(failure)
+            say(failure)
+            return
+        counted.kills += not ended
+        counted.ended += ended
+        counted.orphans += len(desk.left())
+        logs = set(desk.runs.glob("*/trials.jsonl")) - earlier
+        if not logs:
+            continue  # killed before it had a folder: it is begun again
+        log = logs.pop()
+        found, broken = trials(log)
+        counted.in_trials += bool(found) and not ended
+        counted.torn += broken - torn
+        counted.lost += found[: len(known)] != known
+        counted.twice += len(found) - len(set(found)) - (len(known) - len(set(known)))
+        counted.finished += max(0, len(found) - len(known))
+        known, torn = found, broken
+        say(
+            f"kill {counted.kills}: {len(found)} trials kept, lost {counted.lost}, twice {counted.twice},"
+            f" processes left {counted.orphans}"
+        )
+        words = ("tune", "--runs", desk.runs, "--resume", log.parent.name, *SEARCH, "-f", "train.py")
+        if ended:
+            return
+
+
+def killed(desk: Desk, words: tuple[object, ...], after_s: float) -> tuple[str | None, bool]:
+    """What went wrong, and whether the command ended by itself before it was to be killed."""
     process = desk.start(*words)
     try:
-        process.communicate(timeout=after_s)
+        _out, told = process.communicate(timeout=after_s)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        return False
+        return None, False
     if process.returncode:
-        raise SystemExit(f"advisor {' '.join(map(str, words))} ended with exit code {process.returncode}")
-    return True
+        last = (told.strip().splitlines() or ["nothing on stderr"])[-1]
+        return f"`advisor {' '.join(map(str, words))}` ended with exit code {process.returncode}: {last}", False
+    return None, True
 
 
 def trials(log: Path) -> tuple[list[str], int]:

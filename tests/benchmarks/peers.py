@@ -75,8 +75,9 @@ def main() -> None:
         f"Budget {arguments.seconds:g} s where one can be given; advisor's goes for searching and verifying, without"
         f" knobs that the timer's script cannot take ({', '.join(NOT_TAKEN)}). Speed: samples a second, counted for"
         f" {arguments.timed:g} s after as long a warm-up, in fresh processes in turns, over the script as written of"
-        f" the same round: median (lowest … highest) of {arguments.rounds} rounds. A larger batch is another training: its"
-        f" speed says nothing of its loss. Versions: {versions(arguments.python)}.",
+        f" the same round: median (lowest … highest) of {arguments.rounds} rounds.",
+        "A larger batch is another training: its speed says nothing of its loss. Versions:"
+        f" {versions(arguments.python)}.",
         table(("workload", "tool", "took, s", "advises", "speed"), [row for rows in found for row in rows]),
     ]
     publish("peers", "What other tools advise", before, parts,
