@@ -80,6 +80,17 @@ class Fixed:
         return cls(**{**document, "ratios": tuple(document["ratios"])})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What a fix gave beside what was said."""
+
+    inside: bool
+    """Of the ceiling's interval."""
+    of_ceiling: float
+    """Gain over the predicted ceiling."""
+    above: bool = False
+
+
 class Kept:
     """Results so far, a JSON line each; a torn last line is as if it had not been written."""
 
@@ -118,7 +129,7 @@ def main() -> None:
 
     rows, fix_rows = [], []
     verdicts: dict[str, str] = {}
-    inside: list[bool] = []
+    compared: list[Compared] = []
     for name, label in chosen.items():
         diagnosed = Diagnosed.from_json(profiles.get(name) or kept(profiles, diagnose(name, label, arguments)))
         verdicts[name] = judge(diagnosed, label)
@@ -126,20 +137,25 @@ def main() -> None:
         say(f"{name:28} {verdicts[name]:14} {' '.join(diagnosed.rules[:SHOWN_FINDINGS])}")
         if arguments.fixes and not label.get("healthy"):
             fixed = Fixed.from_json(fixes.get(name) or kept(fixes, measure_fix(name, label, arguments)))
-            row, is_inside = fix_row(diagnosed, fixed, label)
+            row, against = fix_row(diagnosed, fixed, label)
             fix_rows.append(row)
-            inside += [] if is_inside is None else [is_inside]
+            compared += [] if against is None else [against]
             say(f"{'':28} {row[-1]}: {' '.join(row[2:5])}")
 
     header = ("script", "label", "first finding", "verdict", "updates", "findings (severity)")
     parts = [totals(chosen, verdicts), table(header, rows)]
     if fix_rows:
-        fix_header = ("script", "rule", "gain of the fix", "ceiling", "basis", "others' CPUs", "verdict")
-        parts += [
-            f"Fixes: {sum(inside)} of {len(inside)} gains lie inside their ceiling's interval"
-            f" ({len(fix_rows) - len(inside)} without one). Gain: median (lowest … highest) of the pairs.",
-            table(fix_header, fix_rows),
-        ]
+        fix_header = (
+            "script",
+            "rule",
+            "gain of the fix",
+            "ceiling",
+            "basis",
+            "gain / ceiling",
+            "others' CPUs",
+            "verdict",
+        )
+        parts += [fixes_summary(len(fix_rows), compared), table(fix_header, fix_rows)]
     is_whole = len(chosen) == len(labels)
     publish("diagnosis", "Diagnosis of the labelled scripts", before, parts, keep=is_whole and not arguments.no_result)
 
@@ -249,10 +265,10 @@ def measure_fix(name: str, label: Mapping[str, Any], arguments: Namespace) -> Fi
     return Fixed(name=name, ratios=tuple(ratios), others_cpus=others)
 
 
-def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tuple[list[str], bool | None]:
-    """The table's row, and whether the gain lies inside the ceiling's interval; None where there is no ceiling."""
+def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tuple[list[str], Compared | None]:
+    """The table's row, and gain and ceiling compared; None where there is no ceiling."""
     if not fixed.ratios:
-        return [diagnosed.name, "–", " ".join((fixed.failure or "").split())[-160:], "–", "–", "–", "FAILED"], None
+        return [diagnosed.name, "–", " ".join((fixed.failure or "").split())[-160:], *["–"] * 4, "FAILED"], None
     gain = statistics.median(fixed.ratios)
     finding = labelled_finding(diagnosed, label)
     ceiling = finding.get("ceiling") if finding is not None else None
@@ -260,11 +276,31 @@ def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tup
     row = [diagnosed.name, finding["rule"] if finding is not None else "–", shown]
     others = f"{fixed.others_cpus:.2f}"
     if ceiling is None:
-        return [*row, "–", "–", others, "no ceiling"], None
-    row += [f"{ceiling['speedup']:.2f} ({ceiling['low']:.2f} … {ceiling['high']:.2f})", ceiling["basis"], others]
+        return [*row, "–", "–", "–", others, "no ceiling"], None
+    of_ceiling = gain / ceiling["speedup"]
+    row += [f"{ceiling['speedup']:.2f} ({ceiling['low']:.2f} … {ceiling['high']:.2f})", ceiling["basis"]]
+    row += [f"{of_ceiling:.2f}", others]
     if ceiling["low"] <= gain <= ceiling["high"]:
-        return [*row, "inside"], True
-    return [*row, "BELOW" if gain < ceiling["low"] else "ABOVE"], False
+        return [*row, "inside"], Compared(inside=True, of_ceiling=of_ceiling)
+    below = gain < ceiling["low"]
+    return [*row, "BELOW" if below else "ABOVE"], Compared(inside=False, of_ceiling=of_ceiling, above=not below)
+
+
+def fixes_summary(rows: int, compared: Sequence[Compared]) -> str:
+    text = (
+        f"Fixes: {sum(one.inside for one in compared)} of {len(compared)} gains lie inside their ceiling's interval,"
+        f" {sum(one.above for one in compared)} above it ({rows - len(compared)} without one). Gain: median (lowest …"
+        " highest) of the pairs. A fix need not take all that a finding costs: below its ceiling it shows no error of"
+        " the ceiling, above it does."
+    )
+    if not compared:
+        return text
+    parts = [one.of_ceiling for one in compared]
+    errors = [abs(part - 1) for part in parts]
+    return (
+        f"{text} Gain over ceiling: median {statistics.median(parts):.2f}, lowest {min(parts):.2f}, highest"
+        f" {max(parts):.2f}; the median error, whichever way, is {statistics.median(errors):.0%}."
+    )
 
 
 def labelled_finding(diagnosed: Diagnosed, label: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -44,7 +44,7 @@ while True:
         time.sleep(0.002)
 """
 SEARCH = ("--budget", "14s", "--no-verify", "--knobs", "num_workers,global_batch,threads,precision")
-"""Its profile takes the first eight seconds or so, with the start; a search that goes on is among trials after three."""
+"""Its profile takes the first eight seconds or so, with the start; one that goes on is among trials after three."""
 LONGEST_S = 16.0
 MOST_FAILURES = 5
 """Commands that ended by themselves with an error: then something is wrong that more kills do not show."""
