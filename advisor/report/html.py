@@ -223,6 +223,7 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         ("Start-up", None if profile.start_up_s is None else words.duration(profile.start_up_s)),
         ("End of an epoch", epoch_end_line(profile)),
         ("Loader", None if profile.loader is None else loader_line(profile.loader)),
+        ("Loader alone", words.loader_alone(profile.what_ifs)),
         ("Memory", None if profile.memory is None else memory_line(profile.memory)),
     )
     facts += [(name, text) for name, text in optional if text]

@@ -172,9 +172,13 @@ def _circumstances(profile: Profile) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    if profile.what_ifs:
-        tried = "; ".join(f"{words.what_if_name(one.name)} {words.what_if_text(one)}" for one in profile.what_ifs)
+    gains = words.speed_ups(profile.what_ifs)
+    if gains:
+        tried = "; ".join(f"{words.what_if_name(one.name)}: {words.what_if_text(one)}" for one in gains)
         grid.add_row("what if", Text(tried))
+    loader = words.loader_alone(profile.what_ifs)
+    if loader is not None:
+        grid.add_row("loader", Text(loader))
     grid.add_row("hardware", Text(hardware_line(profile.hardware)))
     for problem in profile.hardware.problems:
         grid.add_row(

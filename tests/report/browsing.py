@@ -103,3 +103,12 @@ OVERLAPS = """(() => { const boxes = [...d.querySelectorAll('svg')].flatMap(s =>
             a.left + 1 < b.right && b.left + 1 < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom)); });
         return boxes.length; })()"""
 """How many words in pictures run into each other."""
+
+
+CUT_OFF = """(() => { const wide = d.documentElement.clientWidth;
+        const cells = [...d.querySelectorAll('th, td, code')].filter(c => {
+            const box = c.getBoundingClientRect(); return box.width > 1 && box.right > wide + 1; });
+        const silent = [...d.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth + 1 &&
+            !(s.nextElementSibling && s.nextElementSibling.matches('.swipe') && s.nextElementSibling.offsetHeight));
+        return [...cells, ...silent].map(e => e.textContent.trim().slice(0, 20)).join('|'); })()"""
+"""What stands right of the window's edge, and what can be scrolled without a word that says so."""

@@ -10,7 +10,7 @@ import pytest
 from advisor.report import as_fragment, as_page
 
 from . import hostile, sample
-from .browsing import CHROMIUM, OVERLAPS, Browser, complaints, corner, probed, seen
+from .browsing import CHROMIUM, CUT_OFF, OVERLAPS, Browser, complaints, corner, probed, seen
 
 pytestmark = [
     pytest.mark.browser,
@@ -51,11 +51,17 @@ def test_the_page_follows_the_colour_scheme(browser: Browser, dark: bool, colour
     assert corner(picture) == colour
 
 
-@pytest.mark.parametrize("width", [340, 700, 1200])
+@pytest.mark.parametrize("width", [340, 400, 700, 1200])
 @pytest.mark.parametrize("shape", ["input_bound", "crashed"])
 def test_nothing_sticks_out_of_the_window(browser: Browser, shape: str, width: int) -> None:
     page = probed(as_page(sample.ALL[shape]()), "d.documentElement.scrollWidth", width=width)
     assert int(seen(browser.run(page, "--dump-dom"))) <= width
+
+
+@pytest.mark.parametrize("width", [340, 400])
+def test_on_a_telephone_no_table_is_cut_off(browser: Browser, width: int) -> None:
+    page = probed(as_page(sample.input_bound()), CUT_OFF, width=width)
+    assert seen(browser.run(page, "--dump-dom")) == ""
 
 
 def test_the_words_in_the_pictures_do_not_run_into_each_other(browser: Browser) -> None:

@@ -11,6 +11,7 @@ import pytest
 from advisor.report import as_fragment, as_page
 from advisor.report.pictures import ALL as PICTURES
 from advisor.report.pictures import Missing, Picture
+from advisor.types import WhatIf
 
 from . import hostile, sample
 from .markup import NUMBERS, Page, colours_of, contrast
@@ -152,3 +153,10 @@ def test_phases_stand_out_from_the_ground(scheme: int) -> None:
     colours = colours_of(as_page(sample.healthy()))[scheme]
     for phase in ("data-wait", "host-to-device", "forward", "backward", "optimizer", "other"):
         assert contrast(colours[phase], colours["ground"]) >= 3, phase
+
+
+def test_what_the_loader_could_deliver_is_a_fact_and_not_drawn_as_a_gain() -> None:
+    alone = WhatIf(name="loader_alone", speedup=48.0, low=44.0, high=52.0, rounds=1)
+    page = as_page(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
+    assert "alone it could deliver 48.0× (44.0–52.0) the batches" in page
+    assert page.count("48.0×") == 1

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from advisor.report import render_profile, verdict_of
-from advisor.types import Abstention, Ceiling, Profile
+from advisor.types import Abstention, Ceiling, Profile, WhatIf
 
 from . import hostile, sample
 from .markup import NUMBERS
@@ -170,3 +170,10 @@ def test_a_script_cannot_write_to_the_terminal() -> None:
 @pytest.mark.parametrize("shape", ["input_bound", "gpu_transformer", "healthy"])
 def test_wild_numbers_are_shown_not_stumbled_over(shape: str, numbers: str) -> None:
     assert "hardware" in printed(hostile.with_numbers(sample.ALL[shape](), NUMBERS[numbers]))
+
+
+def test_what_the_loader_could_deliver_is_no_gain_of_the_loop() -> None:
+    alone = WhatIf(name="loader_alone", speedup=48.0, low=44.0, high=52.0, rounds=1)
+    text = words_of(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
+    assert "what if no waiting for data: 1.01× as fast (0.99–1.03) loader alone it could deliver 48.0×" in text
+    assert "48.0× (44.0–52.0) the batches that the loop takes in the same time" in text

@@ -12,7 +12,7 @@ from advisor.report import tune_page
 from advisor.types import Config
 
 from . import hostile, sample_tuning
-from .browsing import CHROMIUM, OVERLAPS, Browser, complaints, corner, probed, seen
+from .browsing import CHROMIUM, CUT_OFF, OVERLAPS, Browser, complaints, corner, probed, seen
 
 pytestmark = [
     pytest.mark.browser,
@@ -47,11 +47,20 @@ def test_the_page_follows_the_colour_scheme(browser: Browser, dark: bool, colour
     assert corner(picture) == colour
 
 
-@pytest.mark.parametrize("width", [340, 700, 1200])
+@pytest.mark.parametrize("width", [340, 400, 700, 1200])
 @pytest.mark.parametrize("shape", ["faster", "crashed"])
 def test_nothing_sticks_out_of_the_window(browser: Browser, shape: str, width: int) -> None:
     page = probed(tune_page(sample_tuning.ALL[shape]()), "d.documentElement.scrollWidth", width=width)
     assert int(seen(browser.run(page, "--dump-dom"))) <= width
+
+
+@pytest.mark.parametrize("width", [340, 400])
+@pytest.mark.parametrize("shape", ["faster", "on_device", "dry_run"])
+def test_on_a_telephone_no_table_is_cut_off_and_a_chart_says_that_it_goes_on(
+    browser: Browser, shape: str, width: int
+) -> None:
+    page = probed(tune_page(sample_tuning.ALL[shape]()), CUT_OFF, width=width)
+    assert seen(browser.run(page, "--dump-dom")) == ""
 
 
 @pytest.mark.parametrize("shape", ["faster", "on_device", "no_gain", "long_search"])

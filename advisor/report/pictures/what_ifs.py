@@ -11,10 +11,10 @@ TITLE = "What if"
 
 
 def draw(profile: Profile) -> Drawn:
-    shown = [one for one in profile.what_ifs if len(finite([one.speedup, one.low, one.high])) == 3]
+    shown = [one for one in words.speed_ups(profile.what_ifs) if len(finite([one.speedup, one.low, one.high])) == 3]
     if not shown:
         return Missing(title=TITLE, why="no what-if was measured")
-    told = "; ".join(f"{words.what_if_name(one.name)} {words.what_if_text(one)}" for one in shown)
+    told = "; ".join(f"{words.what_if_name(one.name)}: {words.what_if_text(one)}" for one in shown)
     notes = " ".join(
         f"{words.what_if_name(one.name).capitalize()}: {words.one_line(one.note)}." for one in shown if one.note
     )
