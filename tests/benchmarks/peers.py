@@ -1,6 +1,6 @@
 """What other tools advise for the same trainings, each pick timed by one neutral timer.
 
-    python tests/benchmarks/peers.py [--python PATH] [--seconds 40]
+    python tests/benchmarks/peers.py [--python PATH] [--seconds 45]
     python tests/benchmarks/peers.py towers                those workloads whose name contains one of the words
 
 `--python` is an interpreter that has loadtune 0.3.0 and pytorch-autotune 2.0.0 beside the packages of this one; the
@@ -61,8 +61,8 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("words", nargs="*", help="parts of names; the result is kept only where all are run")
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--seconds", type=float, default=40.0, help="of search, where a tool takes a budget")
-    parser.add_argument("--timed", type=float, default=3.0, help="seconds counted of a pick, after as long a warm-up")
+    parser.add_argument("--seconds", type=float, default=45.0, help="of search, where a tool takes a budget")
+    parser.add_argument("--timed", type=float, default=2.0, help="seconds counted of a pick, after as long a warm-up")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     before = machine()

@@ -1,6 +1,6 @@
 """What `advisor run` costs: settings that it applies, against the same settings written into the script by hand.
 
-    python tests/benchmarks/run_overhead.py [--pairs 7] [--seconds 6] [--only "1 ms"]
+    python tests/benchmarks/run_overhead.py [--pairs 4] [--seconds 3] [--only "1 ms"]
 
 The same script runs with a setting written by hand, and without it under `advisor run` with that setting, in fresh
 processes in turn; the order is reversed from round to round. Both then do the same work, so that the only difference
@@ -17,7 +17,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-from _common import machine, options, publish, say, spread, table
+from _common import collect, machine, options, publish, say, spread, table
 from overhead import LIMIT_S, SCRIPT, Case, calibrate, read, run_bare, shape
 
 PROMISE = 0.01
@@ -50,30 +50,41 @@ CASES = (
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--pairs", type=int, default=7, help="rounds of two processes each")
-    parser.add_argument("--seconds", type=float, default=6.0, help="counted in each process")
+    parser.add_argument("--pairs", type=int, default=4, help="rounds of two processes each")
+    parser.add_argument("--seconds", type=float, default=3.0, help="counted in each process")
+    parser.add_argument("--warm-up", type=float, default=1.5, help="seconds before them, that are not")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     arguments = parser.parse_args()
     before = machine()
-    rows = [row for case in CASES if arguments.only in case.name for row in measure(case, arguments)]
+    batches: dict[str, int] = {}
+    rows, interrupted = collect(
+        [(case, way) for case in CASES if arguments.only in case.name for way in WAYS],
+        lambda both: measure(*both, batches, arguments),
+        lambda both, why: [both[0].name, both[1].name, f"FAILED: {why}", "–", "–", "–"],
+    )
     header = ("update", "setting", "by hand, ms", "advisor run, %", "median update, %", f"at most {PROMISE:.0%}")
     about = (
         f"{arguments.pairs} rounds of two fresh processes, {arguments.seconds:g} s counted in each, compared with the "
         "process of the same round in which the setting was written by hand: by the mean update, which is what a "
         "training pays, and by the median one. Median (lowest … highest) over the rounds; negative values are noise."
     )
-    publish(
-        "run_overhead", "What advisor run costs", before, [about, table(header, rows)], keep=not arguments.no_result
-    )
+    publish("run_overhead", "What advisor run costs", before,
+            [*([interrupted] if interrupted else []), about, table(header, rows)],
+            keep=not arguments.no_result and not arguments.only)  # fmt: skip
 
 
-def measure(case: Case, arguments: Namespace) -> list[list[str]]:
+def measure(case: Case, way: Way, batches: dict[str, int], arguments: Namespace) -> list[str]:
+    """`batches` keeps what was found to make an update as long as the case says."""
     with tempfile.TemporaryDirectory(prefix="advisor-run-overhead-") as name:
         folder = Path(name)
-        args = [*shape(case, calibrate(case, folder)), f"--seconds={arguments.seconds}"]
-        return [
-            row(case, way, [one_round(way, args, folder, number) for number in range(arguments.pairs)]) for way in WAYS
+        if case.name not in batches:
+            batches[case.name] = calibrate(case, folder)
+        args = [
+            *shape(case, batches[case.name]),
+            f"--seconds={arguments.seconds}",
+            f"--warm-up={arguments.warm_up}",
         ]
+        return row(case, way, [one_round(way, args, folder, number) for number in range(arguments.pairs)])
 
 
 def one_round(way: Way, args: list[str], folder: Path, number: int) -> tuple[list[float], list[float]]:
