@@ -31,7 +31,7 @@ _PHRASES = {
     "blocking_copy": "waits for copies to the device {share} of its time",
     "sync_per_step": "waits for the device in every update, {share} of its time",
     "overhead_bound": "spends {share} of its time in Python and launches: its steps are too small",
-    "precision_unused": "computes in full precision on hardware that is faster in half",
+    "precision_unused": "computes in full precision on hardware that can compute in half",
     "tf32_off": "multiplies in full fp32 where the hardware has TF32",
     "threads_underused": "leaves usable CPUs idle",
     "threads_oversubscribed": "runs more threads than it has CPUs for",

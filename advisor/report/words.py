@@ -163,7 +163,7 @@ def speed_ups(what_ifs: Sequence[WhatIf]) -> list[WhatIf]:
 
 
 def loader_alone(what_ifs: Sequence[WhatIf]) -> str | None:
-    """48.0× (44.0–52.0) the batches that the loop takes, which is no gain of the loop; None where it was not measured."""
+    """48.0× (44.0–52.0) the batches that the loop takes, which is no gain of it; None where that was not measured."""
     one = next((one for one in what_ifs if one.name == LOADER_ALONE), None)
     if one is None:
         return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence
+from ..types import Ceiling, Evidence, Rate
 from ._base import Example, Hit, Judgement, Rule, Threshold, clamp
-from ._examples import few_updates, healthy_cpu, healthy_cuda, model
+from ._examples import few_updates, gpu, healthy_cpu, healthy_cuda, model
 from ._read import (
     compute_capability,
     compute_share,
@@ -25,8 +25,10 @@ and whole networks rarely see it. Measured on a CPU with AVX512-BF16: 1.8 times 
 CPU_FLOPS_PER_S = 150e9
 """What one core with AVX-512 reaches in float32 over whole updates of a convolutional network (measured: 156e9): the
 rate at which products are all of the update."""
-MIN_CPU_RATIO = 1.3
-"""Measured bf16 over fp32 peak below which a CPU has nothing to give."""
+MOST_SAVED = 0.75
+"""The most of the products' time that is promised, however fast the hardware: networks are not products alone."""
+MIN_RATIO = 1.3
+"""Peak at half over the peak now in use, below which a device has nothing to give."""
 MIN_COMPUTE_SHARE = 0.5
 """Of the loop, in forward and backward."""
 MAX_OVERHEAD = 0.3
@@ -45,20 +47,23 @@ def judge(evidence: Evidence) -> Judgement:
     if compute_share(evidence) < MIN_COMPUTE_SHARE or small or (overhead or 0.0) > MAX_OVERHEAD:
         return None
     dtype, products = _dtype_and_products(evidence)
-    saved = products * HALF_SAVES
-    if dtype is None or saved < MIN_SAVED:
+    ratio = None if dtype is None else _peak_ratio(evidence, dtype)
+    if dtype is None or (ratio is not None and ratio < MIN_RATIO):
         return None
-    where = "accelerator" if evidence.on_accelerator else "CPU"
+    peaks_save = 1 - 1 / ratio if ratio is not None else HALF_SAVES
+    saved = products * min(HALF_SAVES, peaks_save)
+    if saved < MIN_SAVED:
+        return None
+    most = MOST_SAVED if ratio is None else min(MOST_SAVED, peaks_save)
     return Hit(
         share=products,
         severity="warning" if saved >= SURE_SAVED else "info",
-        evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on a "
-        f"{where} that computes in {dtype} at twice the rate or more; about {percent(products)} of the loop are "
-        "products that gain.",
+        evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on "
+        f"{_hardware(evidence, dtype, ratio)}; about {percent(products)} of the loop are products, which could gain.",
         advice=f"Run the forward under `torch.autocast(..., dtype=torch.{dtype})`"
         + (" with a `GradScaler`" if dtype == "float16" else "")
         + "; the rounding differs, so compare the losses.",
-        ceiling=Ceiling.from_share(saved, high=products * 0.75),
+        ceiling=Ceiling.from_share(saved, high=products * most),
     )
 
 
@@ -72,12 +77,32 @@ def _dtype_and_products(evidence: Evidence) -> tuple[str | None, float]:
 
 def _cpu_has_bf16(evidence: Evidence) -> bool:
     sets = evidence.hardware.cpu.instruction_sets
-    if evidence.on_accelerator or not any(name in BF16_INSTRUCTIONS for name in sets):
-        return False
-    peaks = evidence.hardware.cpu_peak_flops
-    if "fp32" not in peaks or "bf16" not in peaks:
-        return True
-    return peaks["bf16"].value >= MIN_CPU_RATIO * peaks["fp32"].value
+    return not evidence.on_accelerator and any(name in BF16_INSTRUCTIONS for name in sets)
+
+
+def _peak_ratio(evidence: Evidence, dtype: str) -> float | None:
+    """Peak at half over the peak that float32 has as the switches stand; None where they are not known."""
+    peaks, full = evidence.hardware.cpu_peak_flops, ["fp32"]
+    if evidence.on_accelerator:
+        peaks = next((each.peak_flops for each in evidence.hardware.accelerators if each.kind == "cuda"), {})
+        flags = evidence.workload.flags
+        full += ["tf32"] if flags.matmul_precision != "highest" else []
+    now = max((peaks[name].value for name in full if name in peaks), default=0.0)
+    half = peaks.get({"bfloat16": "bf16", "float16": "fp16"}[dtype])
+    return half.value / now if half is not None and now > 0 else None
+
+
+def _hardware(evidence: Evidence, dtype: str, ratio: float | None) -> str:
+    """What half precision is worth there, with the reason to believe it."""
+    if ratio is not None:
+        device = "an accelerator" if evidence.on_accelerator else "a CPU"
+        return f"{device} whose peak in {dtype} is {ratio:.1f} times as high"
+    if evidence.on_accelerator:
+        return f"an accelerator with tensor cores for {dtype}"
+    return (
+        f"a CPU with instructions for {dtype}; how much faster they are here was not measured "
+        "(`advisor hardware --calibrate` does)"
+    )
 
 
 def _cpu_products(evidence: Evidence) -> float:
@@ -89,16 +114,20 @@ def _cpu_products(evidence: Evidence) -> float:
     return min(clamp(rate / (CPU_FLOPS_PER_S * cores)), compute_share(evidence))
 
 
+def _peaks(**flops_per_s: float) -> dict[str, Rate]:
+    return {name: Rate(value=value, basis="measured", source="an example") for name, value in flops_per_s.items()}
+
+
 _FULL = {"flags": {"autocast_dtype": None}}
 _BF16_CPU = {"cpu": {"instruction_sets": ("avx512f", "avx512_bf16")}}
 _RATE = {"achieved_flops_per_s": 900e9, "flops_per_update": 90_000_000_000}
 
 RULE = Rule(
     id="precision_unused",
-    title="full precision on hardware that is faster at half",
-    looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets "
-    "(and its measured peaks where there are any), the share of forward and backward, the achieved rate, operators "
-    "called.",
+    title="full precision on hardware that can compute in half",
+    looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets, "
+    "their peaks in full and in half precision where they are known, the share of forward and backward, the achieved "
+    "rate, operators called.",
     thresholds=(
         Threshold(name="BF16_CAPABILITY", value=BF16_CAPABILITY, reason="tensor cores take bf16 from here on"),
         Threshold(name="FP16_CAPABILITY", value=FP16_CAPABILITY, reason="tensor cores take fp16 from here on"),
@@ -107,7 +136,10 @@ RULE = Rule(
         Threshold(
             name="CPU_FLOPS_PER_S", value=CPU_FLOPS_PER_S, reason="measured for one core with AVX-512 in float32"
         ),
-        Threshold(name="MIN_CPU_RATIO", value=MIN_CPU_RATIO, reason="a measured peak below it has nothing to give"),
+        Threshold(
+            name="MOST_SAVED", value=MOST_SAVED, reason="the high end of the ceiling: networks are not products alone"
+        ),
+        Threshold(name="MIN_RATIO", value=MIN_RATIO, reason="a peak in half below it has nothing to give"),
         Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere products are not the cost"),
         Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="autocast adds calls where calls are the cost"),
         Threshold(name="MIN_FLOPS", value=MIN_FLOPS, reason="an update with fewer has no large product in it"),
@@ -128,6 +160,20 @@ RULE = Rule(
             fires=True,
         ),
         Example(name="under bf16 autocast", evidence=healthy_cuda(), fires=False),
+        Example(
+            name="a CPU whose measured peak in bf16 is hardly higher",
+            evidence=healthy_cpu(
+                hardware={**_BF16_CPU, "cpu_peak_flops": _peaks(fp32=150e9, bf16=165e9)}, compute=_RATE
+            ),
+            fires=False,
+        ),
+        Example(
+            name="an accelerator whose peak in bf16 is that of float32",
+            evidence=healthy_cuda(
+                workload=_FULL, hardware={"accelerators": (gpu(peak_flops=_peaks(fp32=60e12, bf16=60e12)),)}
+            ),
+            fires=False,
+        ),
         Example(name="a CPU without bf16 instructions", evidence=healthy_cpu(compute=_RATE), fires=False),
         Example(
             name="products too small to fill a CPU that has them",

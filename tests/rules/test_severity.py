@@ -14,7 +14,7 @@ from advisor.rules._examples import (
     healthy_cuda,
     what_if,
 )
-from advisor.types import Ceiling, Evidence, Finding
+from advisor.types import Ceiling, Evidence, Finding, Rate
 
 IDLE_GPU = healthy_cpu(hardware={"accelerators": (gpu(),), "torch": {"cuda": "13.0", "accelerator_available": True}})
 TINY = healthy_cpu(steps={"mean_s": 0.004}, trace={"torch_calls_per_update": 700.0, "kernel_median_s": 4e-6})
@@ -141,3 +141,18 @@ def test_anomaly_detection_is_charged_for_each_operator() -> None:
 
 def test_a_guess_of_half_precision_may_be_no_gain() -> None:
     assert ceiling("precision_unused", FP32).low == 1.0
+
+
+@pytest.mark.parametrize(("fp32", "bf16", "most"), [(100e9, 150e9, 1.5), (100e9, 200e9, 2.0), (100e9, 900e9, 4.0)])
+def test_half_precision_promises_no_more_than_the_peaks_of_the_hardware(fp32: float, bf16: float, most: float) -> None:
+    peaks = {name: Rate(value=value, basis="measured", source="") for name, value in (("fp32", fp32), ("bf16", bf16))}
+    busy = evolve(BF16_CPU, {"compute": {"achieved_flops_per_s": 9e12}, "hardware": {"cpu_peak_flops": peaks}})
+    found = finding("precision_unused", busy)
+    assert found.ceiling is not None
+    assert found.ceiling.speedup <= found.ceiling.high <= most
+    assert f"{bf16 / fp32:.1f} times as high" in found.evidence
+
+
+def test_a_rate_of_half_precision_that_was_not_measured_is_not_claimed() -> None:
+    busy = evolve(BF16_CPU, {"compute": {"achieved_flops_per_s": 900e9}})
+    assert "how much faster they are here was not measured" in finding("precision_unused", busy).evidence
