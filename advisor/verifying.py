@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from . import left_out
 from .configuration import elsewhere, read_document
 from .errors import InterruptedByUserError, NothingMeasuredError, ScriptError, UsageError
 from .progress import SILENT, Progress
 from .report.shown import ShownVerification
 from .tuning import seconds_of
-from .types import Command, Config, Hardware, Recommendation, Skipped, TrialOutcome, Workload
+from .types import Command, Config, Hardware, Recommendation, SettingValue, Skipped, TrialOutcome, Workload
 from .types.verification import Verification, VerifiedConfig, VerifyResult
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class Finalist:
     """The knobs that they stand for: the agent leaves them alone."""
     stand_for: Mapping[str, str] = field(default_factory=dict)
     """Option → knob, where the file says so; others are known by their names, or not at all."""
+
+    @property
+    def told(self) -> list[tuple[str, SettingValue]]:
+        """What a person knows it by: its settings, and the script's own options that carry none of them."""
+        return [*self.config.settings, *(() if self.carried else self.arguments.items())]
 
 
 def verify_configs(
@@ -182,6 +188,7 @@ def verify(
         ),
         baseline=found.baseline,
         outcome=one.outcome,
+        arguments=document.arguments,
         notes=(*elsewhere(document, python=wanted.interpreter), *found.notes),
         run_folder=str(run.path),
     )
@@ -247,7 +254,7 @@ def contender_of(finalist: Finalist, command: Command, tier: Tier) -> Contender:
     at_launch = {name: value for name, value in by_agent.items() if knobs.get(name).scope == "launch"}
     batch = finalist.config.as_dict().get(global_batch.KNOB.id)
     return Contender(
-        name=", ".join(f"{name}={value}" for name, value in finalist.config.settings) or "these arguments",
+        name=", ".join(f"{name}={value}" for name, value in finalist.told),
         side="after",
         command=commands.with_arguments(command, finalist.arguments),
         tier=tier,
@@ -327,6 +334,8 @@ class _Course:
     written: dict[int, Process] = field(default_factory=dict)
     places: int = 0
     """Finalists that there is time for."""
+    workload: Workload | None = None
+    """Of the script as written, once its first process has run."""
 
     def measure(self, place: int, number: int) -> VersionRun | None:
         """For `run_races`: place 0 is the script as written; None where a finalist is out."""
@@ -351,8 +360,9 @@ class _Course:
         try:
             runner.processes[number] = self.run(runner.contender, seed=number)
         except (ScriptError, NothingMeasuredError) as error:
-            kind = _KINDS.get(error.kind, _KINDS["crash"]) if isinstance(error, ScriptError) else _KINDS["crash"]
-            runner.left_out = TrialOutcome(kind=kind, message=_brief(str(error)))
+            contender, arguments = runner.contender, runner.finalist.arguments
+            written = self.as_written.command
+            runner.left_out = left_out.of(error, contender.config, arguments, command=written, workload=self.workload)
             return None
         return runner.processes[number]
 
@@ -361,25 +371,10 @@ class _Course:
         from .session.assembly import workload_of
 
         self.places = max(1, int(self.budget_s / (FEWEST_ROUNDS * max(life.elapsed_s, LEAST_COST_S))) - 1)
-        workload = workload_of(life)
+        self.workload = workload_of(life)
         for runner in self.runners:
-            if runner.finalist.tier is None and workload is not None:
-                runner.tier = _tier(runner.finalist, self.hardware, workload, self.as_written.command)
-
-
-_KINDS: Mapping[str, Literal["oom", "hang", "nan", "refused", "crash"]] = {
-    "oom": "oom",
-    "hang": "hang",
-    "nan": "nan",
-    "refused": "refused",
-    "crash": "crash",
-}
-
-
-def _brief(text: str) -> str:
-    """Of a worker's whole traceback: what failed, and with what."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1]}"
+            if runner.finalist.tier is None and self.workload is not None:
+                runner.tier = _tier(runner.finalist, self.hardware, self.workload, self.as_written.command)
 
 
 def _tier(finalist: Finalist, hardware: Hardware, workload: Workload, command: Command) -> str:

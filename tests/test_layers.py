@@ -25,7 +25,7 @@ LAYERS = (
     ("stats", "documents", "store", "progress"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "comparing", "configuration", "proving", "searching", "tuning", "verifying"),
+    ("api", "comparing", "configuration", "left_out", "proving", "searching", "tuning", "verifying"),
     ("cli", "cli_behind", "cli_comparing", "cli_exporting", "cli_options", "cli_output", "cli_tuning", "cli_verifying"),
     ("__main__",),
 )

@@ -385,3 +385,51 @@ def _wait_for_processes(runs: Path, count: int) -> None:
             return
         time.sleep(0.2)
     raise TimeoutError(f"not {count} processes within {COMMAND_S} s")
+
+
+OWN_BATCHES = """
+import argparse, torch
+parser = argparse.ArgumentParser()
+parser.add_argument("--rows", type=int, default=8)
+parser.add_argument("--batch-size", type=int, default=8)
+rows = parser.parse_args().rows
+print(f"{rows} rows")
+model = torch.nn.Linear(10, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+for step in range(100_000):
+    x = torch.randn(rows, 10)
+    optimizer.zero_grad(); (model(x) - x.sum(1, keepdim=True)).square().mean().backward(); optimizer.step()
+"""
+
+
+@pytest.mark.slow
+def test_options_of_the_script_go_on_its_command_line(project: Path, tmp_path: Path) -> None:
+    (project / "train.py").write_text(OWN_BATCHES)
+    (project / "advisor.yaml").write_text("version: 1\nsettings: {}\narguments: {--rows: 16}\n")
+    runs = tmp_path / "runs"
+    done = advisor("--config", "advisor.yaml", "--runs", runs, "--rounds", "2", "--json", "train.py", cwd=project)
+    assert done.returncode in (0, 6), done.stderr
+    assert json.loads(done.stdout)["verdict"]["rounds"] == 2
+    said = {path.parent.name: path.read_text() for path in runs.glob("*/verify/*/life-0.stdout")}
+    assert said == {"01-before": "8 rows\n", "02-after": "16 rows\n", "03-after": "16 rows\n", "04-before": "8 rows\n"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            "arguments: {--warp: 16}",
+            "--warp=16 failed: the script ended with exit code 2 (train.py: error: unrecognized",
+        ),
+        ("settings: {global_batch: 16}", "if the script has an option for it, write that below arguments: in the file"),
+        ("settings: {micro_batch: 16}", "write --batch-size: 16 below arguments: in the file"),
+    ],
+    ids=["an unknown option", "a batch that nothing takes", "a batch that an option takes"],
+)
+def test_what_cannot_be_set_says_what_to_do(project: Path, tmp_path: Path, settings: str, said: str) -> None:
+    (project / "train.py").write_text(OWN_BATCHES)
+    (project / "advisor.yaml").write_text(f"version: 1\n{settings}\n")
+    done = advisor("--config", "advisor.yaml", "--runs", tmp_path / "runs", "train.py", cwd=project)
+    assert done.returncode == 6, done.stderr
+    assert said in " ".join(done.stdout.split())

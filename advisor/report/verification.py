@@ -16,7 +16,7 @@ from .circumstances import hardware_line
 from .terminal import print_safely
 from .tuning_json import recommendation_json
 from .tuning_verdict import sentence_of
-from .tuning_words import change, told
+from .tuning_words import change, setting
 
 NEARLY_EQUAL = 1.2
 """Upper over lower end of an interval: one that is wider says nothing of how near the two are."""
@@ -42,11 +42,12 @@ def verify_json(result: VerifyResult) -> dict[str, Any]:
 
 def _parts(result: VerifyResult) -> Iterator[RenderableType]:
     found = result.recommendation
-    verdict, settings = found.verdict, told(found.config)
+    verdict = found.verdict
+    settings = ", ".join(setting(name, value) for name, value in (*found.config.settings, *result.arguments.items()))
     if verdict.rounds == 0:
         yield Text(f"Not verified: {words.one_line(verdict.quality_evidence)}.", style=_STYLES["warning"])
     else:
-        sentence, tone = sentence_of(verdict, settings if found.config.settings else "these arguments")
+        sentence, tone = sentence_of(verdict, settings)
         yield Text(sentence, style=_STYLES.get(tone, "bold"))
         if verdict.status == "undecided":
             yield Text(_what_would_decide(verdict))

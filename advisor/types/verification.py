@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ._named import counted, named
-from .measurement import Config, Failure
+from .measurement import Config, Failure, SettingValue
 from .tuning import Recommendation, Skipped, TrialOutcome, Verdict
 
 
@@ -58,6 +59,8 @@ class VerifyResult:
     """None where nothing was measured."""
     outcome: TrialOutcome | None
     """Of the configuration."""
+    arguments: Mapping[str, SettingValue] = field(default_factory=dict)
+    """The script's own options that were verified with it: flag → value."""
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     """What was written for the user."""

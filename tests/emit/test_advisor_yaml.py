@@ -55,6 +55,18 @@ def test_what_the_script_takes_itself_comes_back_as_its_arguments(tmp_path: Path
     assert (found.config, found.arguments) == (Config.of({"num_workers": 2}), {"--batch-size": 64, "--lr": 0.2})
 
 
+def test_what_each_of_its_arguments_stands_for_is_kept(tmp_path: Path) -> None:
+    text = written({"num_workers": 2}, carried={"num_workers": {"--my-loaders": 2}})
+    assert read(tmp_path, text).stand_for == {"--my-loaders": "num_workers"}
+    assert "options" not in read(tmp_path, written({"num_workers": 2})).found
+
+
+@pytest.mark.parametrize("options", ["[--rows]", "{--rows: 3}", "{--other: num_workers}", "9"])
+def test_what_stands_for_nothing_is_none(tmp_path: Path, options: str) -> None:
+    text = f"version: 1\nsettings: {{}}\narguments: {{--rows: 9}}\nfound: {{options: {options}}}\n"
+    assert read(tmp_path, text).stand_for == {}
+
+
 def test_a_file_of_arguments_alone_does_not_say_that_nothing_was_found(tmp_path: Path) -> None:
     text = written({"global_batch": 64}, carried={"global_batch": {"--batch-size": 64}})
     assert (read(tmp_path, text).arguments, "Nothing was found" in text) == ({"--batch-size": 64}, False)

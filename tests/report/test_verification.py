@@ -141,3 +141,8 @@ def test_the_estimate_stays_where_machines_read_it() -> None:
     document = verify_json(result(TENFOLD))["verdict"]
     assert (document["speedup"], document["low"], document["high"]) == (14.2, 0.31, 650.0)
     assert list(document) == ["status", "speedup", "low", "high", "rounds", "floor", "quality", "quality_evidence"]
+
+
+def test_options_of_the_script_are_told_as_they_are_typed() -> None:
+    told = printed(result(arguments={"--rows": 16}))
+    assert told.startswith("With num_workers=4, --rows=16 your script is 2.0× as fast")
