@@ -240,6 +240,7 @@ def as_yaml(result: TuneResult) -> str:
         versions=result.profile.environment,
         changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
         training=_training(workload) if workload is not None else {},
+        only=result.only,
     )
 
 

@@ -198,6 +198,7 @@ def _result(hunt: Hunt, recommendation: Recommendation) -> Tuned:
         ),
         importances=study.known.importances(),
         space=study.space.knobs,
+        only=hunt.order.asked.wishes.only,
         options=options_told(study.space.command_line.options),
         between_windows_s=tuple(hunt.session.result.between_s),
         failure=found.failure if not study.trials else None,

@@ -135,3 +135,20 @@ def test_printing_shows_the_report() -> None:
 
 def test_loaded_settings_show_no_file() -> None:
     assert repr(api.LoadedConfig(settings={"threads": 4}, text="# long")) == "LoadedConfig(settings={'threads': 4})"
+
+
+@pytest.mark.parametrize(
+    ("only", "said"),
+    [
+        (("num_workers", "precision"), "# Only num_workers, precision were searched, as asked by --knobs;"),
+        (("threads",), "# Only threads was searched, as asked by --knobs;"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["faster", "no_gain"])
+def test_settings_of_a_search_among_few_knobs_say_so(shape: str, only: tuple[str, ...], said: str) -> None:
+    found = tuned(dataclasses.replace(sample_tuning.ALL[shape](), only=only))
+    assert said in found.config.text
+
+
+def test_settings_of_a_search_among_all_knobs_say_nothing_of_it() -> None:
+    assert "--knobs" not in tuned(sample_tuning.faster()).config.text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,10 @@ def render(
     versions: Mapping[str, str],
     changes: Mapping[str, str],
     training: Mapping[str, str | int],
+    only: Sequence[str] | None = None,
 ) -> str:
     """The text of the file; `changes` says for each knob what it is and what the user will notice of it, `training`
-    how the script trains as written."""
+    how the script trains as written, `only` which knobs were searched where the user named them."""
     lines = [
         f"# Settings for {_comment(found.command.display)}",
         f"# found by advisor {advisor}, {created}. The script itself is not edited: start it with",
@@ -75,6 +76,7 @@ def render(
         "",
         f"version: {VERSION}",
         "",
+        *_searched(only),
         *_settings(found, changes),
         "",
         *_arguments(found, changes),
@@ -85,6 +87,14 @@ def render(
         _block({"found": _found(found, advisor, created, versions, training)}),
     ]
     return "\n".join(lines)
+
+
+def _searched(only: Sequence[str] | None) -> list[str]:
+    if only is None:
+        return []
+    names, were = ", ".join(map(_comment, only)), "was" if len(only) == 1 else "were"
+    told = f"Only {names} {were} searched, as asked by --knobs; what else may be faster is not known."
+    return [f"# {line}" for line in textwrap.wrap(told, _WIDTH)]
 
 
 def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:

@@ -170,6 +170,8 @@ class TuneResult:
     """Knob → its share of the spread between the trials; empty where too few were measured."""
     space: tuple[KnobSpace, ...] = ()
     """What could be tried; what could not is in `recommendation.skipped`."""
+    only: tuple[str, ...] | None = None
+    """The knobs that the user asked for, and no others; None where the findings decided."""
     options: tuple[str, ...] = ()
     """The script's own options that stand for something known, with their values, in words."""
     between_windows_s: tuple[float, ...] = ()
