@@ -66,7 +66,8 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
 def _what_would_decide(verdict: Verdict) -> str:
     rounds = verdict.rounds_to_decide
     if verdict.rounds < FLOOR_PROCESSES:
-        return f"At least {FLOOR_PROCESSES} rounds are needed to decide anything: give a larger --budget."
+        least = f"--rounds {FLOOR_PROCESSES}"
+        return f"Fewer than {FLOOR_PROCESSES} rounds call nothing faster: {least} or more, with the --budget for them."
     if rounds is None and verdict.high < NEARLY_EQUAL * verdict.low:
         return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
     if rounds is None:

@@ -134,7 +134,7 @@ def test_of_fewer_than_three_rounds_no_floor_is_told() -> None:
     told = printed(result(replace(TENFOLD, rounds=2, own_spread=0.034)))
     assert "noise floor" not in told
     assert "moved by 3.4% between" in told
-    assert "At least 3 rounds are needed" in told
+    assert "--rounds 3 or more" in told
 
 
 def test_the_estimate_stays_where_machines_read_it() -> None:
