@@ -10,6 +10,7 @@ from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .clock import StepClock
 from .compiling import Compiling
+from .learning_rates import LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
 from .refused import Refused
@@ -46,6 +47,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
+        self.learning_rates = LearningRates(self.steps)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )

@@ -183,9 +183,11 @@ class LoaderHooks:
 
     def batch_size(self) -> int:
         """Micro batch of the training loader as it is set now. Raises Refused where there is none."""
-        size = self._adjusted().get("batch_size")
-        if size is None and self.train is not None:
-            size = self.train.facts["batch_size"]
+        return int(self._adjusted().get("batch_size") or self.written_batch_size())
+
+    def written_batch_size(self) -> int:
+        """Micro batch of the training loader as the script made it. Raises Refused where there is none."""
+        size = self.train.facts["batch_size"] if self.train is not None else None
         if size is None:
             raise Refused("no DataLoader with a batch size feeds the training")
         return int(size)

@@ -56,6 +56,8 @@ class Steps:
         """Called before every step: whoever seeks the roots learns here what the optimizers own."""
         self.before_backward: Callable[[], None] | None = None
         """Called before every backward, whether a forward was seen or not."""
+        self.rates: Any = None
+        """`LearningRates` while a step is to run with others than the script's; None leaves them."""
         self._interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
@@ -255,6 +257,8 @@ class Steps:
         self.before_step()
         if self._interventions:
             self._taken_by = self._taker(optimizer, has_closure)
+        if self.rates is not None:
+            self.rates.before_step(optimizer)
         record.depth = clock.depth
         clock.push(OPTIMIZER)
 
@@ -265,6 +269,8 @@ class Steps:
         record = self._records.get(id(optimizer))
         if record is None or record.ref() is not optimizer:
             return
+        if self.rates is not None:
+            self.rates.after_step(optimizer)
         taker, self._taken_by = self._taken_by, None
         if taker is not None and not taker.after_step(optimizer):
             clock.pop_to(record.depth)

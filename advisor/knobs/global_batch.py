@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, whole_number
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 FACTORS = (2, 4, 8)
 LEAST_UPDATES_AN_EPOCH = 8
 """A batch that leaves fewer updates than this in an epoch is another training altogether."""
+WARM_UP_UPDATES = 200
+"""Within which a rate in proportion is reached. Goyal et al. took five epochs; how many the script has is not known."""
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
@@ -48,20 +52,36 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
 
 
 def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust("global_batch", batch_size=bench.micro_batch_of(value))
+    size = bench.micro_batch_of(value)
+    growth = size / bench.loaders.written_batch_size()
+    bench.loaders.adjust("global_batch", batch_size=size)
+    bench.learning_rates.scale(functools.partial(rate_factor, growth))
 
 
 def _restore(bench: Any) -> None:
     bench.loaders.adjust("global_batch", batch_size=None)
+    bench.learning_rates.scale(None)
+
+
+def rate_factor(growth: float, optimizer_class: str, steps: int) -> float:
+    """What a learning rate is multiplied by in an optimizer's step after `steps` others, where the batch is `growth`
+    times as large as written: the same for plain SGD, reached in steps (Goyal et al. 2017), and the square root for
+    optimizers that divide by the size of the gradient."""
+    if not _in_proportion(optimizer_class):
+        return math.sqrt(growth)
+    return 1 + (growth - 1) * min(1.0, (steps + 1) / WARM_UP_UPDATES)
+
+
+def _in_proportion(optimizer_class: str) -> bool:
+    return "SGD" in optimizer_class
 
 
 def rate_rule(workload: Workload) -> str:
-    """What the learning rate is to do when the batch grows by a factor k; it is told, never applied unasked."""
+    """What is done to the learning rate when the batch grows by a factor k."""
     optimizer = workload.main_optimizer
-    name = optimizer.class_name if optimizer is not None else ""
-    if "SGD" in name:
-        return "multiply the learning rate by k (SGD: linear scaling, with a warm-up)"
-    return "multiply the learning rate by the square root of k (Adam and its kin)"
+    if optimizer is not None and _in_proportion(optimizer.class_name):
+        return f"the learning rate is multiplied by k, within the first {WARM_UP_UPDATES} updates (SGD: in proportion)"
+    return "the learning rate is multiplied by the square root of k (Adam and its kin)"
 
 
 KNOB = Knob(
@@ -74,6 +94,6 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 2**31),
     after_first_update=True,
-    changes="The training takes another course: fewer, larger updates an epoch; the learning rate has to follow.",
-    hooks=("loader", "model"),
+    changes="The training takes another course: fewer, larger updates an epoch, each with a larger learning rate.",
+    hooks=("loader", "model", "steps"),
 )

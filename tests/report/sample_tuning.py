@@ -113,7 +113,7 @@ def faster() -> TuneResult:
     larger = replace(VERDICT, speedup=2.97, low=2.71, high=3.22, quality="not checked", quality_evidence="")
     note = (
         "the training takes another course, and its time to the same loss was not checked; with k = 4 times the batch "
-        "multiply the learning rate by the square root of k (Adam and its kin)"
+        "the learning rate is multiplied by the square root of k (Adam and its kin)"
     )
     found = replace(
         recommendation(profile, WINNER, VERDICT),
