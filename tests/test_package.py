@@ -45,7 +45,9 @@ def test_every_package_of_the_sources_is_named() -> None:
     """A list, since `profiles` lies outside: a new folder that is not in it works here and is missing elsewhere."""
     named = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     there = {".".join(init.parent.relative_to(ROOT).parts) for init in (ROOT / "advisor").rglob("__init__.py")}
-    assert named - {"advisor.profiles"} == there
+    data = [ROOT / "profiles", *{file.parent for file in (ROOT / "profiles").rglob("*.toml")}]
+    there |= {".".join(("advisor", *folder.relative_to(ROOT).parts)) for folder in data}
+    assert named == there
 
 
 def test_every_file_of_the_package_travels(wheel: Path) -> None:
