@@ -40,6 +40,22 @@ def test_each_knob_is_tried_alone_first() -> None:
     assert asked(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
 
 
+def test_what_helped_alone_is_tried_together_before_second_values() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x")]
+    for one in known:
+        proposer.tell(one)
+    assert asked(proposer, *known)[:3] == [{"a": 1, "b": True}, {"a": 2}, {"c": "y"}]
+
+
+def test_a_better_second_value_is_put_together_with_the_others_too() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x"), trial(4, 1.5, a=2)]
+    for one in known:
+        proposer.tell(one)
+    assert asked(proposer, *known)[:2] == [{"a": 2, "b": True}, {"c": "y"}]
+
+
 LEANS = Space(
     knobs=(
         KnobSpace(id="leans", values=(True,), tier="exact", scope="live", opened_by="a finding", needs="a"),
