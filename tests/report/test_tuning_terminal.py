@@ -57,6 +57,14 @@ def test_the_verdict_comes_first_in_one_sentence(shape: str) -> None:
     assert words_of(sample_tuning.ALL[shape]()).startswith(SENTENCES[shape])
 
 
+def test_less_memory_at_a_speed_that_is_undecided_has_no_estimate_of_it() -> None:
+    base = sample_tuning.for_memory()
+    verdict = replace(base.recommendation.verdict, status="undecided", speedup=14.2, low=0.31, high=65.0, rounds=3)
+    told = words_of(replace(base, recommendation=replace(base.recommendation, verdict=verdict)))
+    assert "at 0.31–65.0 times the speed" in told
+    assert "14.2" not in told.partition("next")[0]
+
+
 NEXT = {
     "faster": "next advisor run --config advisor.yaml train.py --epochs 3 ",
     "unverified": "or advisor verify --config advisor.yaml train.py --epochs 3 ",
