@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
+from ..store import runs_root
 from ..types import Ceiling, Failure, Finding, Profile
 from . import words
 
@@ -224,5 +226,8 @@ def _command(verb: str, profile: Profile) -> str:
 
 
 def page_command(profile: Profile) -> str:
-    """The command that makes the page of this run."""
-    return f"advisor report {shlex.quote(words.one_line(profile.run_id) or 'latest')} --html"
+    """The command that makes the page of this run; by its path where it is not kept in the usual place."""
+    name = words.one_line(profile.run_id) or "latest"
+    if profile.run_folder and PurePath(profile.run_folder).parent != PurePath(runs_root()):
+        name = words.one_line(profile.run_folder)
+    return f"advisor report {shlex.quote(name)} --html"

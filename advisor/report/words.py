@@ -18,6 +18,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u
 
 _FINE, _COARSE = 1.95, 100
 """Ratios below the one are told with two decimals, above the other with none."""
+MOST_SPREAD = 4.0
+"""Upper over lower end of an interval, from which on what lies in the middle is no estimate."""
 _WIDE = 10
 """An interval that ends above it has no use for a second decimal there."""
 
@@ -153,7 +155,9 @@ def ceiling_text(ceiling: Ceiling) -> str:
 
 
 def what_if_text(what_if: WhatIf) -> str:
-    """2.4× as fast (2.2–2.6)."""
+    """2.4× as fast (2.2–2.6); no estimate where the interval says that there is none."""
+    if not what_if.low > 0 or what_if.high / what_if.low > MOST_SPREAD:
+        return f"too noisy to tell ({interval(what_if.low, what_if.high)})"
     return f"{times(what_if.speedup)} as fast ({interval(what_if.low, what_if.high)})"
 
 

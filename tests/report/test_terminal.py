@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from advisor.report import render_profile, verdict_of
+from advisor.report.verdict import page_command
 from advisor.types import Abstention, Ceiling, Profile, WhatIf
 
 from . import hostile, sample
@@ -177,3 +179,11 @@ def test_what_the_loader_could_deliver_is_no_gain_of_the_loop() -> None:
     text = words_of(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
     assert "what if no waiting for data: 1.01× as fast (0.99–1.03) loader alone it could deliver 48.0×" in text
     assert "48.0× (44.0–52.0) the batches that the loop takes in the same time" in text
+
+
+def test_a_run_kept_elsewhere_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    usual = tmp_path / "state" / "advisor" / "runs" / sample.healthy().run_id
+    assert page_command(replace(sample.healthy(), run_folder=str(usual))) == page_command(sample.healthy())
+    elsewhere = str(tmp_path / "my runs" / sample.healthy().run_id)
+    assert page_command(replace(sample.healthy(), run_folder=elsewhere)) == f"advisor report '{elsewhere}' --html"

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from advisor.report import words
-from advisor.types import Ceiling
+from advisor.types import Ceiling, WhatIf
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,16 @@ def test_line_ends_of_a_traceback_stay() -> None:
 def test_a_path_is_told_from_the_folder_of_the_start() -> None:
     assert words.short_path("/home/mara/photos/lib/data.py", "/home/mara/photos") == "lib/data.py"
     assert words.short_path("/usr/lib/x.py", "/home/mara/photos") == "/usr/lib/x.py"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (2.2, 2.6, "2.4× as fast (2.2–2.6)"),
+        (0.0, 217.0, "too noisy to tell (0.00–217)"),
+        (0.5, 2.5, "too noisy to tell (0.50–2.50)"),
+        (math.nan, math.nan, "too noisy to tell (–––)"),
+    ],
+)
+def test_what_an_interval_does_not_know_is_no_estimate(low: float, high: float, said: str) -> None:
+    assert words.what_if_text(WhatIf(name="no_optimizer", speedup=2.4, low=low, high=high, rounds=1)) == said
