@@ -24,6 +24,8 @@ Row = TypeVar("Row")
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "scripts"
 RESULTS = HERE / "results"
+INTERRUPTED = "**Interrupted after"
+"""How a part begins that says so; what was interrupted before it had anything leaves an earlier result alone."""
 PACKAGES = ("advisor", "torch", "numpy", "pydantic", "rich", "typer")
 
 
@@ -64,7 +66,7 @@ def publish(name: str, title: str, before: Mapping[str, str], parts: Sequence[st
     command = f"Command: `python {' '.join([f'tests/benchmarks/{name}.py', *sys.argv[1:]])}`"
     text = "\n\n".join([f"# {title}", facts, command, *parts]) + "\n"
     print("\n" + text)
-    if keep:
+    if keep and not parts[0].startswith(f"{INTERRUPTED} 0 "):
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.md").write_text(text)
         print(f"written to {RESULTS / f'{name}.md'}", file=sys.stderr)
@@ -86,7 +88,7 @@ def collect(
         except (*INTERRUPTIONS, InterruptedByUserError):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what there is, is written
             say(f"interrupted after {len(rows)} of {len(wanted)}")
-            return rows, f"**Interrupted after {len(rows)} of {len(wanted)}.**"
+            return rows, f"{INTERRUPTED} {len(rows)} of {len(wanted)}.**"
         except (Exception, SystemExit) as error:
             say(f"failed: {error!r}")
             rows.append(failed(item, one_line(error)))

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/kills.py [--kills 100]
 
-A search is begun, killed by SIGKILL after a random time, gone on with by `--resume`, killed again, and so on; one that
+A search is begun, killed by SIGKILL at a random moment, gone on with by `--resume`, killed again, and so on; one that
 ends is followed by a new one. After each kill the log of trials must hold what it held before, in the same order, and
-no configuration twice; and every process of the search must be gone.
+no configuration twice; and every process of the search must be gone. Ctrl-C keeps what there is.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from _common import HERE, machine, options, publish, say, stoppable, table
+from _common import HERE, INTERRUPTED, machine, options, publish, say, stoppable, table
 
 from advisor import store
 from advisor.errors import INTERRUPTIONS
@@ -45,7 +47,12 @@ while True:
 """
 SEARCH = ("--budget", "14s", "--no-verify", "--knobs", "num_workers,global_batch,threads,precision")
 """Its profile takes the first eight seconds or so, with the start; one that goes on is among trials after three."""
-LONGEST_S = 16.0
+LONGEST_S = 12.0
+AMONG_TRIALS = 0.7
+"""Of the kills: so many wait until the search has finished another trial, however slow the machine is."""
+AMONG_S = 4.0
+"""After that: some trials, the fresh windows of the finalists, or the search's end."""
+LONGEST_WAIT_S = 60.0
 MOST_FAILURES = 5
 """Commands that ended by themselves with an error: then something is wrong that more kills do not show."""
 
@@ -85,7 +92,7 @@ def main() -> None:
             while counted.kills < arguments.kills and len(counted.failures) < MOST_FAILURES:
                 one_search(desk, counted, chance, arguments)
         except INTERRUPTIONS:
-            interrupted = [f"**Interrupted after {counted.kills} of {arguments.kills} kills.**"]
+            interrupted = [f"{INTERRUPTED} {counted.kills} of {arguments.kills} kills.**"]
         finally:
             desk.end_all()
     rows = [
@@ -102,7 +109,8 @@ def main() -> None:
     ]
     parts = [
         *interrupted,
-        f"Killed 0.2 to {arguments.longest:g} s after each start, at random (seed {arguments.seed}).",
+        f"Killed at random (seed {arguments.seed}): {AMONG_TRIALS:.0%} of the kills up to {AMONG_S:g} s after another"
+        f" trial was finished, the others 0.2 to {arguments.longest:g} s after the start.",
         table(("", "count"), rows),
         *counted.failures,
     ]
@@ -118,7 +126,14 @@ def one_search(desk: Desk, counted: Counted, chance: random.Random, arguments: N
     torn = 0
     words: tuple[object, ...] = ("tune", "--runs", desk.runs, *SEARCH, "-f", "train.py")
     while counted.kills < arguments.kills:
-        failure, ended = killed(desk, words, chance.uniform(0.2, arguments.longest))
+        among_trials = chance.random() < AMONG_TRIALS
+        after_s = chance.uniform(0.0, AMONG_S) if among_trials else chance.uniform(0.2, arguments.longest)
+
+        def tried(count: int = len(known)) -> bool:
+            found = set(desk.runs.glob("*/trials.jsonl")) - earlier
+            return any(len(trials(log)[0]) > count for log in found)
+
+        failure, ended = killed(desk, words, after_s, tried if among_trials else None)
         if failure is not None:
             counted.failures.append(failure)
             say(failure)
@@ -146,9 +161,15 @@ def one_search(desk: Desk, counted: Counted, chance: random.Random, arguments: N
             return
 
 
-def killed(desk: Desk, words: tuple[object, ...], after_s: float) -> tuple[str | None, bool]:
-    """What went wrong, and whether the command ended by itself before it was to be killed."""
+def killed(
+    desk: Desk, words: tuple[object, ...], after_s: float, begun: Callable[[], bool] | None
+) -> tuple[str | None, bool]:
+    """What went wrong, and whether the command ended by itself before it was to be killed: so long after it has
+    `begun`, which is its start where that is None."""
     process = desk.start(*words)
+    until = time.monotonic() + LONGEST_WAIT_S
+    while begun is not None and not begun() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
     try:
         _out, told = process.communicate(timeout=after_s)
     except subprocess.TimeoutExpired:

@@ -86,9 +86,9 @@ class Row:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("words", nargs="*", help="parts of names; the result is kept only where all are run")
-    parser.add_argument("--budget", type=float, default=45.0, help="of the search, seconds")
-    parser.add_argument("--window", type=float, default=0.5, help="seconds counted of each combination, each time")
-    parser.add_argument("--grid", type=float, default=80.0, help="seconds that a grid may take at most")
+    parser.add_argument("--budget", type=float, default=75.0, help="of the search, seconds")
+    parser.add_argument("--window", type=float, default=0.4, help="seconds counted of each combination, each time")
+    parser.add_argument("--grid", type=float, default=75.0, help="seconds that a grid may take at most")
     parser.add_argument("--rounds", type=int, default=3, help="of fresh processes")
     arguments = parser.parse_args()
     before = machine()

@@ -2,9 +2,11 @@
 
     python tests/benchmarks/overhead.py [--pairs 7] [--seconds 6] [--only "1 ms"]
 
-The same script runs bare, with the agent's hooks, and with hooks and sampler, in fresh processes in turn; the order is
+First within processes: the hooks are put over a running loop and taken away again, many times, and neighbours are
+compared. Then between processes, where a process's luck (where its memory lies) is many times what is looked for: the
+same script runs bare, with the agent's hooks, and with hooks and sampler, in fresh processes in turn; the order is
 reversed from round to round. It counts its updates itself, in the same way each time, so that the only difference is
-the agent. Ratios are those of neighbours; the first seconds of a process are not counted.
+the agent. The first seconds of a process are not counted.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ from advisor import stats, wire
 from advisor.session.probe import SAMPLER_HZ
 
 SCRIPT = SCRIPTS / "linear_stack.py"
+TOGGLED = SCRIPTS / "toggled_stack.py"
+TOGGLED_PROCESSES = 3
+TOGGLED_PAIRS = 20
 FOREVER = 10**9
 """The window is to outlast the script."""
 LIMIT_S = 180
@@ -68,9 +73,10 @@ def main() -> None:
     arguments = parser.parse_args()
     before = machine()
     cases = [case for case in CASES if arguments.only in case.name]
-    means, medians = [], []
+    within, means, medians = [], [], []
     for case in cases:
-        rounds = measure(case, arguments)
+        within_case, rounds = measure(case, arguments)
+        within.append(within_case)
         means.append(row(case, rounds, 0))
         medians.append(row(case, rounds, 1))
     header = (
@@ -82,8 +88,12 @@ def main() -> None:
         "sampler, µs",
     )
     parts = [
-        f"{arguments.pairs} rounds of three fresh processes, {arguments.seconds:g} s counted in each. Compared with the"
-        " bare process of the same round: median (lowest … highest) over the rounds. Negative values are noise.",
+        f"Within a process, hooks on and off in turn: medians of {TOGGLED_PAIRS} pairs of neighbours, in each of"
+        f" {TOGGLED_PROCESSES} fresh processes (median, lowest … highest process).",
+        table(("case", "update without, ms", "hooks, %", "hooks, µs"), within),
+        f"Between processes: {arguments.pairs} rounds of three fresh ones, {arguments.seconds:g} s counted in each."
+        " Compared with the bare process of the same round: median (lowest … highest) over the rounds. Negative values"
+        " are noise.",
         "By the mean update, which is what a training pays:",
         table(header, means),
         "By the median update of each process, which others on the machine disturb less:",
@@ -92,10 +102,13 @@ def main() -> None:
     publish("overhead", "What the agent adds to an update", before, parts, keep=not arguments.no_result)
 
 
-def measure(case: Case, arguments: Namespace) -> list[Round]:
+def measure(case: Case, arguments: Namespace) -> tuple[list[str], list[Round]]:
+    """The row of the table within processes, and the rounds of processes."""
     with tempfile.TemporaryDirectory(prefix="advisor-overhead-") as name:
         folder = Path(name)
         batch = calibrate(case, folder)
+        toggled = within_processes(case, [*shape(case, batch), f"--workers={case.workers}"], folder)
+        say(f"{case.name}: {', '.join(toggled[1:])}")
         args = [*shape(case, batch), f"--workers={case.workers}", f"--seconds={arguments.seconds}"]
         ways = {
             "bare": lambda: run_bare(args, folder),
@@ -108,7 +121,25 @@ def measure(case: Case, arguments: Namespace) -> list[Round]:
             found = {way: summary(ways[way]()) for way in order}
             rounds.append(Round(**found))
             say(f"{case.name}, batch {batch}: " + ", ".join(f"{way} {found[way][0] * 1e3:.3f} ms" for way in ways))
-        return rounds
+        return toggled, rounds
+
+
+def within_processes(case: Case, args: list[str], folder: Path) -> list[str]:
+    off_s, added_s, shares = [], [], []
+    for _ in range(TOGGLED_PROCESSES):
+        out = folder / "pairs.json"
+        words = [sys.executable, str(TOGGLED), str(out), f"--pairs={TOGGLED_PAIRS}", *args]
+        subprocess.run(words, check=True, timeout=LIMIT_S, cwd=folder)
+        pairs = json.loads(out.read_text())
+        off_s.append(statistics.median(off for _, off in pairs))
+        added_s.append(statistics.median(on - off for on, off in pairs))
+        shares.append(statistics.median(on / off - 1 for on, off in pairs))
+    return [
+        case.name,
+        spread(off_s, "{:.3f}", scale=1e3),
+        spread(shares, "{:+.2f}", scale=100),
+        spread(added_s, "{:+.1f}", scale=1e6),
+    ]
 
 
 def row(case: Case, rounds: list[Round], which: int) -> list[str]:
