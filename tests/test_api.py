@@ -14,8 +14,9 @@ from report import hostile, sample, sample_tuning
 import advisor
 from advisor import api
 from advisor.errors import NothingMeasuredError, ScriptError, UsageError
+from advisor.report.shown import ShownComparison
 from advisor.tuning import Tuned
-from advisor.types import Profile, TuneResult, VerifyResult
+from advisor.types import Profile, SpeedRatio, TuneResult, VerifyResult
 
 CALLS: dict[str, Callable[..., Any]] = {
     "profile": advisor.profile,
@@ -152,3 +153,29 @@ def test_settings_of_a_search_among_few_knobs_say_so(shape: str, only: tuple[str
 
 def test_settings_of_a_search_among_all_knobs_say_nothing_of_it() -> None:
     assert "--knobs" not in tuned(sample_tuning.faster()).config.text
+
+
+def test_two_versions_name_themselves_and_print_their_verdict() -> None:
+    found = ShownComparison(
+        advisor="0.1.0",
+        run_id="a",
+        created="2026-11-22T00:00:00Z",
+        command=sample.healthy().command,
+        against="main",
+        commit="0123456789abcdef",
+        ratio=SpeedRatio(value=0.9, low=0.88, high=0.92, confidence=0.95, unit="samples/s", floor=0.02),
+        rounds=5,
+        planned_rounds=10,
+        status="slower",
+        threshold=0.95,
+        gate="failed",
+        rounds_to_decide=None,
+        isolation="overlay",
+        changed_files=(),
+        runs=(),
+        notes=(),
+    )
+    assert repr(found) == (
+        "<Comparison of train.py --epochs 3 with main: slower, 0.90 times as fast; 5 rounds; gate failed>"
+    )
+    assert str(found).startswith("The working tree is slower, 0.90× as fast as main")
