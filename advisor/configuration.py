@@ -126,7 +126,7 @@ def load(path: str | os.PathLike[str]) -> LoadedConfig:
     found on other hardware or with another torch, and says what no longer holds.
     """
     document = read_document(Path(path))
-    told = elsewhere(document)
+    told = no_longer_holds(document)
     if told:
         warnings.warn(f"{path}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
     return LoadedConfig(settings=document.config.as_dict(), text=Path(path).read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     _applied = settings
 
 
-def elsewhere(document: Document, *, python: str | None = None) -> list[str]:
+def no_longer_holds(document: Document, *, python: str | None = None) -> list[str]:
     """What of the file no longer holds on this machine, with the torch of this Python or another; a sentence each."""
     from . import emit, hardware
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .configuration import LoadedConfig, as_yaml, check_target, elsewhere, load, read_document
+from .configuration import LoadedConfig, as_yaml, check_target, load, no_longer_holds, read_document
 from .errors import AdvisorError, NothingMeasuredError, ScriptError, SettingsWarning, UsageError
 from .progress import SILENT, Progress
 from .report.shown import Shown
@@ -165,7 +165,7 @@ def run(
     document = read_document(Path(config))
     typed = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     wanted = commands.with_arguments(typed, document.arguments)
-    told = elsewhere(document, python=wanted.interpreter)
+    told = no_longer_holds(document, python=wanted.interpreter)
     if told:
         warnings.warn(f"{config}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
     if replace_process:

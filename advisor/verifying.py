@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import left_out
-from .configuration import elsewhere, read_document
+from .configuration import no_longer_holds, read_document
 from .errors import InterruptedByUserError, NothingMeasuredError, ScriptError, UsageError
 from .progress import SILENT, Progress
 from .report.shown import ShownVerification
@@ -189,7 +189,7 @@ def verify(
         baseline=found.baseline,
         outcome=one.outcome,
         arguments=document.arguments,
-        notes=(*elsewhere(document, python=wanted.interpreter), *found.notes),
+        notes=(*no_longer_holds(document, python=wanted.interpreter), *found.notes),
         run_folder=str(run.path),
     )
     _keep(result, run.path)

@@ -281,12 +281,12 @@ def test_the_torch_of_another_python_is_asked_for_there(tmp_path: Path) -> None:
     python.write_text("#!/bin/sh\necho 1.12.0\n")
     python.chmod(0o755)
     document = configuration.read_document(file(tmp_path, {"compile": "default"}, found=found_here()))
-    assert any("here is 1.12" in line for line in configuration.elsewhere(document, python=str(python)))
+    assert any("here is 1.12" in line for line in configuration.no_longer_holds(document, python=str(python)))
 
 
 def test_a_python_that_does_not_answer_is_not_compared(tmp_path: Path) -> None:
     document = configuration.read_document(file(tmp_path, {"compile": "default"}, found=found_here()))
-    assert configuration.elsewhere(document, python=str(tmp_path / "missing")) == []
+    assert configuration.no_longer_holds(document, python=str(tmp_path / "missing")) == []
 
 
 def test_the_facade_is_light() -> None:

@@ -61,7 +61,8 @@ def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
     if isinstance(wanted, int) and wanted != written:
         times = f" ({words.times(wanted / written)})" if written else ""
         before = f", as written {written:,}" if written else ""
-        text = f"{wanted:,} samples an update{before}{times}; the training takes another course, and the learning rate follows"
+        text = f"{wanted:,} samples an update{before}{times}"
+        text += "; the training takes another course, and the learning rate follows"
     else:
         text = f"unchanged, {written:,} samples an update" if written else "unchanged"
     parts = settings.get("micro_batch")
