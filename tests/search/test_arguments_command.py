@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from .thin import COMMAND
 
 LIMIT_S = 300
 TRAIN = """
@@ -33,7 +34,7 @@ for _ in range(args.steps):
 
 
 def advisor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "advisor", *words]
+    argv = [*COMMAND, *words]
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
@@ -42,7 +43,7 @@ def write(folder: Path, flag: str) -> None:
 
 
 def dry(folder: Path, *words: str) -> dict[str, Any]:
-    done = advisor(folder, "tune", "--dry-run", "--json", "--knobs", "global_batch", "--budget", "10s", *words)
+    done = advisor(folder, "tune", "--dry-run", "--json", "--knobs", "global_batch", "--budget", "120s", *words)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -73,7 +74,7 @@ def test_what_cannot_be_mapped_is_told_before_anything_runs(tmp_path: Path, word
 def test_what_is_found_goes_on_the_command_line_of_the_real_training(tmp_path: Path) -> None:
     write(tmp_path, "bs")
     tuned = advisor(
-        tmp_path, "tune", "--json", "--no-verify", "--allow", "training", "--knobs", "global_batch", "--budget", "40s",
+        tmp_path, "tune", "--json", "--no-verify", "--allow", "training", "--knobs", "global_batch", "--budget", "120s",
         "train.py",
     )  # fmt: skip
     assert tuned.returncode == 0, tuned.stderr

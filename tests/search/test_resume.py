@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import psutil
 import pytest
 
 from advisor.search import log
+
+from .thin import COMMAND
 
 LIMIT_S = 240
 SCRIPT = """
@@ -42,8 +43,18 @@ if __name__ == "__main__":
 
 
 def argv(folder: Path, *options: str) -> list[str]:
-    command = [sys.executable, "-m", "advisor", "tune", "--runs", "runs", "-f", "--no-verify"]
-    return [*command, "--knobs", "num_workers,threads", *options, "train.py"]
+    return [
+        *COMMAND,
+        "tune",
+        "--runs",
+        "runs",
+        "-f",
+        "--no-verify",
+        "--knobs",
+        "num_workers,threads",
+        *options,
+        "train.py",
+    ]
 
 
 def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +73,7 @@ def trials_in(folder: Path) -> int:
 def killed_after(folder: Path, count: int) -> Path:
     """A search that is ended with SIGKILL once so many trials are in its log; returns its run's folder."""
     process = subprocess.Popen(
-        argv(folder, "--budget", "30s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        argv(folder, "--budget", "120s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline_s = time.monotonic() + LIMIT_S
     try:
@@ -92,7 +103,7 @@ def test_kill_9_loses_no_finished_trial_and_none_is_run_again(tmp_path: Path) ->
     other = tune(tmp_path, "--resume", run.name, "--objective", "memory")
     assert (other.returncode, "begun with objective" in other.stderr) == (2, True), other.stderr
 
-    done = tune(tmp_path, "--resume", run.name, "--budget", "8s", "--json")
+    done = tune(tmp_path, "--resume", run.name, "--budget", "120s", "--json")
     assert done.returncode == 0, done.stderr
     after = log.read(run).trials
     assert after[: len(before)] == before
