@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from report.sample import hardware
+from search import thin
 from test_verifying import TRAINING
 
 from advisor import proving
@@ -286,7 +286,7 @@ def test_a_search_proves_what_it_found_in_fresh_processes(tmp_path: Path) -> Non
     (tmp_path / "train.py").write_text(TRAINING)
     words = ["tune", "--budget", "90s", "--knobs", "num_workers", "--runs", "runs", "--json", "train.py"]
     done = subprocess.run(
-        [sys.executable, "-m", "advisor", *words],
+        [*thin.COMMAND, *words],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
