@@ -20,6 +20,7 @@ from .types import Command, Diagnosis, Hardware, Profile, TuneResult
 from .verifying import verify
 
 if TYPE_CHECKING:
+    from .functions import Trainable
     from .session import SessionResult
     from .session.isolation import Tier
     from .store import RunFolder
@@ -53,7 +54,7 @@ class NotebookProfile(Shown, Profile):
 
 
 def profile(
-    script: str | os.PathLike[str],
+    script: Trainable,
     args: Sequence[str] = (),
     *,
     module: bool = False,
@@ -69,7 +70,9 @@ def profile(
 ) -> Profile:
     """Run a training script for a short while, unmodified, and say what holds it back.
 
-    `script` is a path, or a module's name with `module=True`; `args` is what it finds in `sys.argv[1:]`. `budget`
+    `script` is a path, or a module's name with `module=True`; `args` is what it finds in `sys.argv[1:]`. It may also be
+    a function that trains and needs no arguments, of a module, of a script (which calls advisor below its guard) or of
+    a notebook: a fresh process calls it, with what it needs of the module, the script, or the executed cells. `budget`
     (seconds, or text like "90s", "2m") begins with the first update. The script runs in a copy-on-write view: see
     `isolation`.
 
@@ -79,16 +82,16 @@ def profile(
     be carried out, IsolationError where the files cannot be protected as asked, StorageError where nothing can be kept,
     InterruptedByUserError after Ctrl-C: what was measured until then is kept.
     """
-    from . import command as commands
     from . import store
+    from .functions import command_for
     from .hardware import probe
     from .session import Limits, Session, assembly
     from .session import probe as plans
     from .session.protection import protect
 
     budget_s = seconds_of(budget, least_s=LEAST_PROFILE_S)
-    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     root = store.runs_root(Path(runs) if runs is not None else None)
+    wanted = command_for(script, args, is_module=module, interpreter=python, root=root)
     run = store.new_run(root, wanted.target)
     with store.disk_errors(run.path):
         with _no_empty_folder(run.path):

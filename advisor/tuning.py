@@ -17,6 +17,7 @@ from .report.shown import Shown
 from .types import Failure, Recommendation, TuneResult
 
 if TYPE_CHECKING:
+    from .functions import Trainable
     from .searching import Hunt
 
 __all__ = [
@@ -61,7 +62,7 @@ class Tuned(Shown, TuneResult):
 
 
 def tune(
-    script: str | os.PathLike[str],
+    script: Trainable,
     args: Sequence[str] = (),
     *,
     budget: str | float = BUDGET,
@@ -96,19 +97,20 @@ def tune(
     where it is better. `dry_run` opens the space and tries nothing. `resume` goes on with an interrupted run: `latest`,
     its id or its folder; finished trials are not run again. `storage` is the URL of a database that several machines
     share one search through. `mapped` says which of the script's own options stands for what: role → option and its
-    value. The rest is as in `advisor.profile`, and so is what is raised.
+    value. The rest is as in `advisor.profile`, functions that train among it, and so is what is raised.
 
     Returns the trials and what they recommend; `result.config.save("advisor.yaml")` keeps it. A script that fails, or
     that trains nothing, raises nothing: `failure` says what happened, `config` is refused.
     """
     from . import api, searching, store
-    from . import command as commands
+    from .functions import command_for
     from .proving import prove
     from .session import Limits
 
     limits = Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes)
+    root = store.runs_root(Path(runs) if runs is not None else None)
     order = searching.Order.of(
-        commands.build(os.fspath(script), list(args), is_module=module, interpreter=python),
+        command_for(script, args, is_module=module, interpreter=python, root=root),
         budget_s=seconds_of(budget),
         profile=profile,
         knobs=knobs,
@@ -124,7 +126,7 @@ def tune(
     )
     with searching.opened(
         order,
-        root=store.runs_root(Path(runs) if runs is not None else None),
+        root=root,
         resume=None if resume is None else os.fspath(resume),
         isolation=isolation,
         limits=limits,

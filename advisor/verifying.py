@@ -22,6 +22,7 @@ from .types.verification import Verification, VerifiedConfig, VerifyResult
 
 if TYPE_CHECKING:
     from .emit import Document
+    from .functions import Trainable
     from .session import LifeRecord, Limits
     from .session.isolation import Tier
     from .session.parity import Parity
@@ -126,7 +127,7 @@ def verify_configs(
 
 def verify(
     config: str | os.PathLike[str],
-    script: str | os.PathLike[str],
+    script: Trainable,
     args: Sequence[str] = (),
     *,
     rounds: int = ROUNDS,
@@ -151,9 +152,9 @@ def verify(
     Raises UsageError for a call or a file that cannot be used, ScriptError where the script as written fails,
     NothingMeasuredError where it trains too little, InterruptedByUserError after Ctrl-C (what was measured is kept).
     """
-    from . import command as commands
     from . import hardware as machines
     from . import store
+    from .functions import command_for
     from .session import Limits
     from .session.protection import protect
 
@@ -163,8 +164,8 @@ def verify(
     if rounds < FEWEST:
         raise UsageError(f"--rounds {rounds}: at least {FEWEST} are needed for an interval")
     budget_s = seconds_of(budget)
-    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     root = store.runs_root(Path(runs) if runs is not None else None)
+    wanted = command_for(script, args, is_module=module, interpreter=python, root=root)
     run = store.new_run(root, wanted.target)
     machine = machines.probe(folder=Path(wanted.cwd))
     with store.disk_errors(run.path):

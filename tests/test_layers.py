@@ -22,10 +22,10 @@ PACKAGE = ROOT / "advisor"
 
 LAYERS = (
     ("", "wire", "types", "errors", "data"),  # "" is the package itself, for its version
-    ("stats", "documents", "store", "progress"),
+    ("stats", "documents", "store", "progress", "cells"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
-    ("api", "comparing", "configuration", "left_out", "proving", "searching", "tuning", "verifying"),
+    ("api", "comparing", "configuration", "functions", "left_out", "proving", "searching", "tuning", "verifying"),
     ("cli", "cli_behind", "cli_comparing", "cli_exporting", "cli_options", "cli_output", "cli_tuning", "cli_verifying"),
     ("__main__",),
 )

@@ -70,9 +70,7 @@ def render(
     how the script trains as written, `only` which knobs were searched where the user named them."""
     lines = [
         f"# Settings for {_comment(found.command.display)}",
-        f"# found by advisor {advisor}, {created}. The script itself is not edited: start it with",
-        "#",
-        f"#     advisor run --config advisor.yaml {_comment(found.command.display)}",
+        *_how_to_train(found, f"# found by advisor {advisor}, {created}."),
         "",
         f"version: {VERSION}",
         "",
@@ -87,6 +85,13 @@ def render(
         _block({"found": _found(found, advisor, created, versions, training)}),
     ]
     return "\n".join(lines)
+
+
+def _how_to_train(found: Recommendation, begin: str) -> list[str]:
+    if found.command.function:
+        return [f"{begin} Before the function is called:", "#", '#     advisor.apply("advisor.yaml")']
+    run = f"advisor run --config advisor.yaml {_comment(found.command.display)}"
+    return [f"{begin} The script itself is not edited: start it with", "#", f"#     {run}"]
 
 
 def _searched(only: Sequence[str] | None) -> list[str]:

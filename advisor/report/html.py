@@ -83,12 +83,12 @@ def _view(profile: Profile) -> View:
     strip = pictures.phases.draw(profile)
     stderr = "" if profile.failure is None else words.plain(profile.failure.stderr_tail).strip()
     return View(
-        title=words.one_line(profile.command.target),
+        title=words.one_line(profile.command.title),
         verdict=verdict_of(profile),
         little=little_data(profile),
         created=words.moment(profile.created),
         run_id=words.one_line(profile.run_id),
-        command=words.one_line(f"{profile.command.launcher} {profile.command.display}"),
+        command=words.one_line(profile.command.typed),
         stderr=stderr[-_STDERR_CHARACTERS:],
         figures=_figures(profile),
         strip=Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),

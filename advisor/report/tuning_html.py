@@ -71,10 +71,10 @@ def _view(result: TuneResult) -> View:
     stderr = "" if result.failure is None else words.plain(result.failure.stderr_tail).strip()
     told = quality(result)
     return View(
-        title=words.one_line(profile.command.target),
+        title=words.one_line(profile.command.title),
         created=words.moment(profile.created),
         run_id=words.one_line(profile.run_id),
-        command=words.one_line(f"{profile.command.launcher} {profile.command.display}"),
+        command=words.one_line(profile.command.typed),
         verdict=verdict_of_tune(result),
         stderr=stderr[-_STDERR_CHARACTERS:],
         figures=_figures(result),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,7 @@ from ..types import Objective, TuneResult, Verdict
 from ..types.comparison import FLOOR_PROCESSES
 from . import words
 from .tuning_words import gain, is_number, moved, peaks, span, told
-from .verdict import what_failed
+from .verdict import function_call, what_failed
 
 CONFIG_FILE = "advisor.yaml"
 RUN_AS_WRITTEN = "the script as written is what to run"
@@ -187,6 +188,8 @@ def _how_near(result: TuneResult) -> str:
 
 def _next(result: TuneResult) -> tuple[Next, ...]:
     found = result.recommendation
+    if found.command.function:
+        return _next_of_function(result)
     command, verdict = words.one_line(found.command.display), found.verdict
     name = shlex.quote(words.one_line(config_file(result)))
     if verdict.status == "undecided":
@@ -203,6 +206,27 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
     return (train,)
 
 
+def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
+    """No command line can start it: all of it is said in Python."""
+    found = result.recommendation
+    command, verdict, name = found.command, found.verdict, words.one_line(config_file(result))
+    function = words.one_line(command.function.partition("(")[0])
+    as_written = Next(command=f"{function}()", why="as it is written")
+    if not found.config.settings or verdict.quality == "failed":
+        return (as_written,)
+    save = Next(command=f"result.config.save({json.dumps(name)})", why="keeps these settings")
+    decides = "decides it" if verdict.status == "undecided" else "proves them"
+    prove = Next(command=function_call(command, "verify", name), why=f"{decides} in fresh processes")
+    train = Next(
+        command=f"advisor.apply({json.dumps(name)})",
+        why=f"before {function}() is called: it trains with these settings",
+    )
+    written = () if result.files else (save,)
+    if verdict.status == "undecided":
+        return *written, prove
+    return (*written, train, prove) if verdict.status == "unverified" else (*written, train)
+
+
 def _as_written(launcher: str, command: str) -> Next:
     return Next(command=f"{words.one_line(launcher)} {command}", why="the script as written")
 
@@ -215,11 +239,14 @@ def config_file(result: TuneResult) -> str:
 def _failed(result: TuneResult) -> TuneVerdict:
     failure = result.failure
     assert failure is not None
-    command = words.one_line(result.recommendation.command.display)
+    command = result.recommendation.command
+    again = words.one_line(f"advisor tune {command.display}")
+    if command.function:
+        again = function_call(command, "tune")
     searched = "nothing was searched" if len(result.trials) <= 1 else "what was tried until then follows"
     return TuneVerdict(
         sentence=f"Your script {what_failed(failure)}; {searched}.",
         tone="failed",
         evidence="",
-        next=(Next(command=f"advisor tune {command}", why="again, once the script runs"),),
+        next=(Next(command=again, why="again, once the script runs"),),
     )

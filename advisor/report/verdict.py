@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 from ..store import runs_root
-from ..types import Ceiling, Failure, Finding, Profile
+from ..types import Ceiling, Command, Failure, Finding, Profile
 from . import words
 
 LITTLE_UPDATES = 30
@@ -222,7 +223,20 @@ def _gain(ceiling: Ceiling | None) -> str:
 
 
 def _command(verb: str, profile: Profile) -> str:
+    if profile.command.function:
+        return function_call(profile.command, verb)
     return words.one_line(f"advisor {verb} {profile.command.display}")
+
+
+def function_call(command: Command, verb: str, *before: str) -> str:
+    """The call of advisor for a function that trains; `before` are its arguments that stand before the function.
+
+    `verb` may have options behind it, as on a command line: `profile --budget 60`.
+    """
+    name, *options = verb.split()
+    named = [f"{option.lstrip('-')}={value}" for option, value in zip(options[::2], options[1::2], strict=False)]
+    function = command.function.partition("(")[0]
+    return words.one_line(f"advisor.{name}({', '.join([*map(json.dumps, before), function, *named])})")
 
 
 def page_command(profile: Profile) -> str:

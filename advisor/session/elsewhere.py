@@ -48,7 +48,7 @@ def tell(commands: Sequence[Command], progress: Progress) -> None:
     found = sorted({client for command in commands for client in clients_of(command)})
     if found:
         progress.note(
-            f"{commands[0].target} imports {', '.join(found)}: what it sends to other machines (uploads, databases, "
+            f"{commands[0].title} imports {', '.join(found)}: what it sends to other machines (uploads, databases, "
             "paid interfaces) is not undone by the isolation"
         )
 
@@ -76,7 +76,7 @@ def clients_of(command: Command) -> tuple[str, ...]:
 def _start(command: Command) -> Path | None:
     """The file that runs first; None where it is not found in the working directory."""
     if not command.is_module:
-        return Path(command.cwd, command.target).resolve()
+        return Path(command.cwd, command.source or command.target).resolve()
     place = Path(command.cwd, *command.target.split("."))
     candidates = (place.with_suffix(".py"), place / "__main__.py")
     return next((file.resolve() for file in candidates if file.is_file()), None)

@@ -183,7 +183,7 @@ class Session:
         try:
             with life:
                 self.result.lives.append(life.record)
-                self._progress.stage(f"starting {self._command.target}")
+                self._progress.stage(f"starting {self._command.title}")
                 try:
                     self._talk(life, planner, talk)
                 except INTERRUPTIONS:
