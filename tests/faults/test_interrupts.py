@@ -17,6 +17,9 @@ from advisor.store import list_runs
 from .commands import COMMAND_S, Desk, digests, ended, training
 
 ENDS_S = 10.0
+KILLS = 12
+LATEST_KILL_S = 2.0
+"""Each at random in its own twelfth of that time: the start, the trying out of the isolation and the loop are met."""
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 SLOW = training(loop="time.sleep(0.01)", updates=100_000)
 LONG_STEP = training(loop="if step == 5: time.sleep(600)")
@@ -123,9 +126,9 @@ def test_kill_9_at_random_moments_leaves_no_process_and_no_changed_file(desk: De
     (desk.project / "best.pt").write_text("the user's own")
     before = digests(desk.project)
     chance = random.Random(9)
-    for _ in range(20):
+    for moment in range(KILLS):
         process = running(desk, WRITES)
-        time.sleep(chance.uniform(0.05, 2.0))
+        time.sleep(LATEST_KILL_S * chance.uniform(moment, moment + 1) / KILLS)
         process.kill()
         process.communicate(timeout=COMMAND_S)
         assert desk.left() == []

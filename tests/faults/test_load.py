@@ -11,7 +11,7 @@ from advisor.store import list_runs, load_profile
 from .commands import WILD, Desk, ended, training
 
 MOST_MEMORY_MIB = 120
-AT_ONCE = 8
+AT_ONCE = 5
 
 
 def peak_memory_mib(pid: int) -> float:
