@@ -32,6 +32,7 @@ FOLDER = "functions"
 _INSTEAD = "give a function of a module, a script or a notebook cell, that takes no arguments, or the path of a script"
 _ABSOLUTE = '__import__("os").path.abspath(folder)'
 """Without a name that stays: the script's names are the notebook's."""
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 _GUARD = 'if __name__ == "__main__":'
 
 
@@ -239,7 +240,7 @@ def _kept(written: _Written, root: Path) -> Path:
 
 def _path_lines(same_interpreter: bool) -> str:
     """`sys.path` as it is here; another interpreter takes the user's folders only, and has its own packages."""
-    libraries = [] if same_interpreter else [Path(folder) for folder in sysconfig.get_paths().values()]
+    libraries = [] if same_interpreter else [Path(sysconfig.get_path(kind)) for kind in _LIBRARIES]
     # What is no path belongs to an import hook, which every interpreter of the environment installs for itself.
     entries = [Path(entry).absolute() for entry in sys.path if Path(entry).exists()]
     wanted = [entry for entry in entries if not any(entry.is_relative_to(folder) for folder in libraries)]

@@ -105,6 +105,10 @@ def test_what_only_shows_trains_or_searches_is_not_repeated(statement: str) -> N
     assert statement.splitlines()[0] not in chosen(*cells, function, statement)
 
 
+def test_the_function_itself_is_called_once() -> None:
+    assert printed("numbers = []", "def train():\n    numbers.append(1)\n    print(numbers)", "train()") == "[1]"
+
+
 def test_the_cell_that_asks_counts_only_up_to_there() -> None:
     asking = "rate = 1\nadvisor.tune(train)\nrate = 2"
     assert "rate = 2" not in chosen("def train(): print(rate)", asking, until_line=2)

@@ -87,6 +87,16 @@ def test_its_script_is_the_same_each_time_so_that_a_search_can_go_on(learns: Mod
     assert first == second
 
 
+def test_another_interpreter_takes_the_folders_of_the_user_only(learns: ModuleType, tmp_path: Path) -> None:
+    command = command_for(learns.train, interpreter=sys.executable, root=tmp_path / "runs")
+    (tmp_path / "learns_numbers.py").write_text("import sys\ndef train(): print(sys.path)")
+    listed = Path(command.target).read_text().splitlines()[0]
+    assert "site-packages" not in listed
+    found = python(tmp_path, command.target).stdout
+    assert found.startswith(f"['{tmp_path}'")
+    assert "site-packages" in found
+
+
 def test_a_static_method_is_found_by_its_whole_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "class Job:\n    @staticmethod\n    def train(): print('trains')"
     command = command_for(module_of(tmp_path, text, monkeypatch).Job.train, root=tmp_path / "runs")
@@ -109,7 +119,8 @@ def train():
     print(__name__, pickle.loads(pickle.dumps(Batch())).__class__.__module__, sys.argv[1:])
 
 if __name__ == "__main__":
-    print(command_for(train, root=Path("runs")).target)
+    command = command_for(train, root=Path("runs"))
+    print(command.target, *command.args)
 """
 UNGUARDED = """
 import advisor
@@ -123,8 +134,8 @@ advisor.profile(train, runs="runs")
 
 def test_a_function_of_the_script_that_asks_is_called_below_its_guard(tmp_path: Path) -> None:
     (tmp_path / "learn-it.py").write_text(SCRIPT)
-    target = python(tmp_path, "learn-it.py", "--fast").stdout.strip()
-    assert python(tmp_path, target, "--fast").stdout == "learn-it learn-it ['--fast']\n"
+    words = python(tmp_path, "learn-it.py", "--fast").stdout.split()
+    assert python(tmp_path, *words).stdout == "learn-it learn-it ['--fast']\n"
 
 
 def test_it_is_found_in_a_package_begun_with_m(tmp_path: Path) -> None:
@@ -181,8 +192,8 @@ ASK = "from advisor.functions import command_for\nfrom pathlib import Path\n"
 
 def test_a_function_of_a_cell_is_called_with_what_it_needs_of_the_others(tmp_path: Path) -> None:
     asking = f"{ASK}print(command_for(train, root=Path('runs')).target)\nrate = 3"
-    cells = ("from __future__ import annotations\nrate = 1", "def train() -> None:\n    display(__name__, rate)")
-    target = notebook(tmp_path, *cells, "rate = 2", asking).stdout.strip()
+    function = "from __future__ import annotations\ndef train() -> NotMade:\n    display(__name__, rate)"
+    target = notebook(tmp_path, "rate = 1", function, "rate = 2", asking).stdout.strip()
     assert python(tmp_path, target).stdout == "__main__ 2\n"
 
 
