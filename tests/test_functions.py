@@ -323,11 +323,10 @@ def test_after_a_profile_too() -> None:
 
 def test_a_function_trains_with_its_settings_although_torch_and_optimizers_are_there(tmp_path: Path) -> None:
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {precision: bf16, num_workers: 1}\n")
-    seen = "scores = model(inputs); print(scores.dtype, torch.utils.data.get_worker_info()); "
-    cells = LEARNS.replace(
-        "loss = torch.nn.functional.cross_entropy(model(inputs), targets)", f"{seen}loss = scores.sum()"
-    )
+    text = LEARNS.replace("index % 4", "torch.utils.data.get_worker_info() is not None")
+    text += "            print(model(inputs).dtype, targets.tolist())\n"
+    text = text.replace("targets)", "targets.long())")
     early = "import torch\nkept = torch.optim.SGD(torch.nn.Linear(2, 2).parameters())\nkept.step()"
-    done = notebook(tmp_path, early, cells, "import advisor\nadvisor.apply('advisor.yaml')\ntrain(2)")
+    done = notebook(tmp_path, early, text, "import advisor\nadvisor.apply('advisor.yaml')\ntrain(2)")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1].startswith("torch.bfloat16")
+    assert "torch.bfloat16 [True, True, True, True]" in done.stdout.splitlines()
