@@ -126,7 +126,7 @@ class Conductor:
         recorder = self._recorder
         if recorder is None:
             return
-        counted = recorder.count
+        counted = len(recorder.updates)
         due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
         self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
         if self._bench.clock.updates < FIRST_UPDATES:
@@ -172,14 +172,14 @@ class Conductor:
 
     def _begin_anew(self, window: wire.Window) -> None:
         assert self._recorder is not None
-        self._dropped += self._recorder.count
+        self._dropped += len(self._recorder.updates)
         self._settling = max(1, window.warm_up_updates)
         self._instruments.finish(window)
         self._recorder = None
 
     def _enough(self, window: wire.Window) -> bool:
         assert self._recorder is not None
-        count = self._recorder.count
+        count = len(self._recorder.updates)
         return (
             count >= window.max_updates
             or (count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9)
@@ -321,7 +321,7 @@ class Conductor:
     def _finish_early(self, why: str) -> None:
         """Report what was counted of the present window."""
         window = self._window
-        if window is not None and self._recorder is not None and self._recorder.count:
+        if window is not None and self._recorder is not None and self._recorder.updates:
             self._finish(window, why)
         self._window = None
 

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from .clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
-from .update_rows import UpdateRows
 
 WEAK_MAJORITY = 0.5
 """A model that no optimizer owns and that is evaluated in at least this share of the updates is a teacher, part of the
@@ -22,41 +21,31 @@ class Recorder:
         self._read_rss = read_rss
         self._read_device = read_device
         self._device = device
-        self._rows = UpdateRows()
-        self._marked: list[Update] = []
-        """On an accelerator, in their place: their phases are known only once their events have passed."""
+        self.updates: list[Update] = []
         self.counted_ns = 0
         self._rss: list[int] = []
         self._device_bytes: list[int] = []
         self._memory_at_ns = -MEMORY_EVERY_NS
 
     def add(self, update: Update) -> None:
+        self.updates.append(update)
         self.counted_ns += update.end_ns - update.begin_ns
         if update.end_ns - self._memory_at_ns >= MEMORY_EVERY_NS:
             self._memory_at_ns = update.end_ns
             self._rss.append(self._read_rss())
             if self._read_device is not None:
                 self._device_bytes.append(self._read_device())
-        if self._device is None:
-            self._rows.add(update)
-        else:
-            self._marked.append(update)
-            self._device.resolve_ready(self._marked)
-
-    @property
-    def count(self) -> int:
-        """Updates so far."""
-        return len(self._marked) or len(self._rows)
+        if self._device is not None:
+            self._device.resolve_ready(self.updates)
 
     def columns(self) -> tuple[dict[str, Any], dict[str, int]]:
         """Everything of `wire.WindowDone` that is a column, and what there is to say about losses that are no numbers
         (on the wire they look like losses that are not known). Reads losses: the device is waited for only here."""
         if self._device is not None:
             self._device.synchronize()
-            self._device.resolve_ready(self._marked)
-        updates = self._marked or self._rows.unpacked()
-        weak = sum(update.weak_evaluation_ns is not None for update in updates)
-        weak_is_evaluation = weak < WEAK_MAJORITY * len(updates)
+            self._device.resolve_ready(self.updates)
+        weak = sum(update.weak_evaluation_ns is not None for update in self.updates)
+        weak_is_evaluation = weak < WEAK_MAJORITY * len(self.updates)
         phases: dict[str, list[float]] = {name: [] for name in PHASE_NAMES[:IN_STEP]}
         off_step: dict[str, list[float]] = {
             "evaluation": [],
@@ -64,7 +53,7 @@ class Recorder:
             "logging": [],
             "loader_restart": [],
         }
-        for update in updates:
+        for update in self.updates:
             spans = [update.evaluation_ns]
             if weak_is_evaluation:
                 spans.append(update.weak_evaluation_ns)
@@ -75,13 +64,13 @@ class Recorder:
             off_step["checkpoint"].append(update.phases_ns[CHECKPOINT] / 1e9)
             off_step["logging"].append(update.phases_ns[LOGGING] / 1e9)
             off_step["loader_restart"].append((update.phases_ns[RESTART] - inside[RESTART]) / 1e9)
-        losses = _read_losses([update.loss for update in updates])
+        losses = _read_losses([update.loss for update in self.updates])
         return {
-            "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in updates],
+            "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in self.updates],
             "phases_s": phases,
             "off_step_s": off_step,
-            "micro_steps": [update.micro_steps for update in updates],
-            "samples": [update.samples for update in updates],
+            "micro_steps": [update.micro_steps for update in self.updates],
+            "samples": [update.samples for update in self.updates],
             "losses": losses,
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
