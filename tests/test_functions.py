@@ -289,6 +289,9 @@ def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: Modu
     assert "# Settings for train() of learns_numbers" in found.config.text
     assert "advisor run" not in found.config.text
     assert 'advisor.apply("advisor.yaml")' in found.config.text
+    (script,) = found.config.export("torchrun")
+    assert script.content.splitlines()[-1].endswith(' train.py "$@"')
+    assert any("which script" in told.why for told in script.to_fill)
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,8 @@ def _found(
 ) -> dict[str, Any]:
     return {
         "created": created,
-        "command": found.command.display,
+        # Of a function there is no command that other tools could start.
+        "function" if found.command.function else "command": found.command.display,
         "folder": found.command.cwd,
         "hardware": hardware_words(found.hardware),
         "versions": {"advisor": advisor, **{name: versions[name] for name in ("python", "torch") if name in versions}},
