@@ -197,6 +197,23 @@ def test_a_function_of_a_cell_is_called_with_what_it_needs_of_the_others(tmp_pat
     assert python(tmp_path, target).stdout == "__main__ 2\n"
 
 
+IPYTHON = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance(colors="NoColor")
+for cell in json.loads(sys.argv.pop()):
+    shell.run_cell(cell, store_history=True).raise_error()
+"""
+
+
+def test_ipythons_own_cells_are_read_as_it_keeps_them(tmp_path: Path) -> None:
+    pytest.importorskip("IPython", reason="IPython is not installed")
+    asking = f"{ASK}print(command_for(train, root=Path('runs')).target); rate = 3"
+    cells = ("%%capture\nrate = 2", "%env SIZE=1\ndef train():\n    display(rate)", asking)
+    told = python(tmp_path, "-c", IPYTHON, json.dumps(cells)).stdout.splitlines()
+    assert python(tmp_path, told[-1]).stdout == "2\n"
+
+
 def test_a_cell_that_was_changed_and_not_run_does_not_count(tmp_path: Path) -> None:
     cells = (
         "def train(): pass",
