@@ -40,7 +40,7 @@ class Scaler:
         self._steps = steps
         self._gave_up = gave_up
         self._schedules = schedules
-        self._owners = Owners()
+        self._owners = Owners(self._has_stepped)
         self.scale = FIRST_SCALE
         self.skipped = 0
         """Steps without effect so far, because a gradient had overflown."""
@@ -116,11 +116,12 @@ class Scaler:
         if has_closure:
             self._gave_up(CLOSURE)
             return False
+        taken = self._owners.take_from_idle(optimizer)
         owners, unseen = self._owners.of(optimizer)
         if unseen:  # it was made since, and nobody has made its gradients true
             self._unscale(owners[0], unseen)
         flags = [flag for owner in owners for flag in self._found.pop(owner, {}).values()]
-        overflow = any(bool(flag.item()) for flag in flags)
+        overflow = any(bool(flag.item()) for flag in flags) or not all(_is_finite(gradient) for gradient in taken)
         self._overflow |= overflow
         self._steps_taken += 1
         self._last_was_skipped = overflow
@@ -129,6 +130,9 @@ class Scaler:
             self.skipped += 1
             self._set_aside = take_gradients(optimizer)
         return overflow
+
+    def _has_stepped(self, optimizer: Any) -> bool:
+        return any(known is optimizer and record.steps for known, record, _main in self._steps.optimizers())
 
     def after_step(self, _optimizer: Any) -> bool:
         for parameter, gradient in self._set_aside:
@@ -156,9 +160,11 @@ class Scaler:
 
 
 class Owners:
-    """Whose gradients there are: each parameter belongs to the first optimizer that has it, or to no one."""
+    """Whose gradients there are: each parameter belongs to the first optimizer that has it, or to no one. Those that
+    have stepped come first: a script may keep another one that has the same parameters and never steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, has_stepped: Callable[[Any], bool]) -> None:
+        self._has_stepped = has_stepped
         self._optimizers: list[weakref.ref[Any]] = []
         self._count = -1
         self._parameters: list[tuple[int, list[Any]]] = []
@@ -167,7 +173,7 @@ class Owners:
         self._ownerless: list[Any] = []
 
     def forget(self) -> None:
-        self.__init__()  # type: ignore[misc]
+        self.__init__(self._has_stepped)  # type: ignore[misc]
 
     def follow(self) -> None:
         """Look again where parameters have come to an optimizer: a gradient that stayed scaled would be wrong by far.
@@ -178,6 +184,7 @@ class Owners:
             self._collect(_all_optimizers() if self._count < 0 else alive)
 
     def _collect(self, optimizers: list[Any]) -> None:
+        optimizers = sorted(optimizers, key=self._has_stepped, reverse=True)  # else in the order in which they are
         self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
         self._owner, self._parameters, self._of = {}, [], {}
         self._count = 0
@@ -192,6 +199,18 @@ class Owners:
         self._ownerless = [parameter for parameter in self._ownerless if id(parameter) not in self._owner]
         self._owner.update((id(parameter), NOBODY) for parameter in self._ownerless)
         self._parameters.append((NOBODY, self._ownerless))
+
+    def take_from_idle(self, optimizer: Any) -> list[Any]:
+        """Before an optimizer's first step: what it shares with one that has never stepped is its own from now on.
+        Returns the gradients of that, whose flags are the other's."""
+        if id(optimizer) in self._of:
+            return []
+        others = [other for ref in self._optimizers if (other := ref()) is not None and other is not optimizer]
+        idle = {id(other) for other in others if not self._has_stepped(other)}
+        shared = [p for p in parameters_of(optimizer) if self._owner.get(id(p)) in idle]
+        if shared:
+            self._collect([optimizer, *others])
+        return [_dense(p.grad) for p in shared if p.grad is not None]
 
     def of(self, optimizer: Any) -> tuple[list[int], list[Any]]:
         """Owners of the optimizer's parameters, and gradients of those that nobody knew of."""
@@ -232,6 +251,10 @@ class Owners:
 
 def _dense(gradient: Any) -> Any:
     return gradient._values() if gradient.is_sparse else gradient
+
+
+def _is_finite(gradient: Any) -> bool:
+    return bool(gradient.isfinite().all().item())
 
 
 def _multiply(gradients: list[Any], factor: float) -> None:

@@ -315,13 +315,20 @@ def test_parameters_of_an_optimizer_made_later_get_true_gradients_before_it_step
     assert set(says(tmp_path, code).split()) == {"True"}
 
 
-def test_one_overflow_skips_the_steps_of_both_optimizers_it_reached(tmp_path: Path) -> None:
-    code = """
+@pytest.mark.parametrize("begin", [0, 2], ids=["from the first update on", "later"])
+@pytest.mark.parametrize("idle", [False, True], ids=["both", "both beside one that never steps"])
+def test_one_overflow_skips_the_steps_of_both_optimizers_it_reached(idle: bool, begin: int, tmp_path: Path) -> None:
+    code = f"""
+    IDLE, BEGIN = {idle}, {begin}
+    import gc
     hook()
-    model = made("sgd")[0]  # and no third optimizer that has the same parameters
+    model, third, _ = made("sgd")
+    if not IDLE:
+        del third, _
+        gc.collect()
     halves = [torch.optim.SGD(half.parameters(), lr=0.1) for half in (model[0], model[3])]
     for number, ((batch, target),) in batches(6, 1):
-        if number == 2:
+        if number == BEGIN:
             precision.set("fp16")
         HUGE = (4,)
         before = [p.detach().clone() for p in (*model[0].parameters(), *model[3].parameters())]
@@ -336,6 +343,31 @@ def test_one_overflow_skips_the_steps_of_both_optimizers_it_reached(tmp_path: Pa
     """
     lines = says(tmp_path, code).splitlines()
     assert lines == [*["0 True"] * 4, "4 True", "0 True", "2 32768.0"]
+
+
+@pytest.mark.parametrize("idle", [False, True], ids=["both", "both beside one that never steps"])
+def test_an_overflow_in_the_first_update_reaches_no_weight(idle: bool, tmp_path: Path) -> None:
+    code = f"""
+    IDLE = {idle}
+    import gc
+    hook()
+    model, third, _ = made("sgd")
+    if not IDLE:
+        del third, _
+        gc.collect()
+    halves = [torch.optim.SGD(half.parameters(), lr=0.1) for half in (model[0], model[3])]
+    owned = {{id(p) for half in halves for group in half.param_groups for p in group["params"]}}
+    roots.seek(owned, owned)
+    precision.set("fp16")
+    HUGE = (0,)
+    for number, ((batch, target),) in batches(2, 1):
+        written(model, batch, target, number).backward()
+        for half in halves:
+            half.step()
+        model.zero_grad()
+        print(all(p.isfinite().all().item() for p in model.parameters()), scaler.skipped)
+    """
+    assert says(tmp_path, code).splitlines() == ["True 2", "True 2"]
 
 
 def test_after_restoring_the_script_goes_on_as_one_that_was_never_touched(tmp_path: Path) -> None:
