@@ -18,6 +18,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import _live
@@ -106,7 +107,7 @@ def measure(case: Case, arguments: Namespace) -> tuple[list[str], list[Round]]:
     """The row of the table within processes, and the rounds of processes."""
     with tempfile.TemporaryDirectory(prefix="advisor-overhead-") as name:
         folder = Path(name)
-        batch = calibrate(case, folder)
+        batch = calibrated(case.update_s, case.width, case.threads)
         toggled = within_processes(case, [*shape(case, batch), f"--workers={case.workers}"], folder)
         say(f"{case.name}: {', '.join(toggled[1:])}")
         args = [*shape(case, batch), f"--workers={case.workers}", f"--seconds={arguments.seconds}"]
@@ -154,6 +155,13 @@ def row(case: Case, rounds: list[Round], which: int) -> list[str]:
 
 def summary(times: list[float]) -> tuple[float, float]:
     return statistics.fmean(times), statistics.median(times)
+
+
+@cache
+def calibrated(update_s: float, width: int, threads: int | None) -> int:
+    """`calibrate` without workers: they change what is waited for, and not what an update is."""
+    with tempfile.TemporaryDirectory(prefix="advisor-overhead-") as name:
+        return calibrate(Case(name="", update_s=update_s, width=width, workers=0, threads=threads), Path(name))
 
 
 def calibrate(case: Case, folder: Path) -> int:

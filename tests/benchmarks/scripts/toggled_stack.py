@@ -18,7 +18,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Tensor
 from advisor import wire
 from advisor.agent.hooks import ScriptAgent
 
-BATCHES = 64
+BATCHES = 16
 """Of an epoch."""
 CHUNK_S = 0.3
 
