@@ -181,7 +181,7 @@ def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
         if ceiling is None
         else f"measured, {words.interval(ceiling.low, ceiling.high)}"
         if ceiling.basis == "measured"
-        else "at most, from its share",
+        else f"at most {words.times(ceiling.high)}, from its share",
         "evidence": words.one_line(finding.evidence),
         "places": [
             {

@@ -71,12 +71,12 @@ class Predicted:
 
     @property
     def ceiling(self) -> str:
-        """2.4× (2.2–2.6), or at most 1.22× where it follows from a share of the time."""
+        """2.4× (2.2–2.6), or about 1.22×, at most 1.55× where it follows from a share of the time."""
         ceiling = self.finding.ceiling
         if ceiling is None:
             return words.NOTHING
         if ceiling.basis == "share":
-            return f"at most {words.times(ceiling.speedup)}"
+            return words.estimated(ceiling)
         return f"{words.times(ceiling.speedup)} ({words.interval(ceiling.low, ceiling.high)})"
 
 

@@ -219,7 +219,7 @@ def _gain(ceiling: Ceiling | None) -> str:
     if ceiling.basis == "measured":
         span = words.interval(ceiling.low, ceiling.high)
         return f"; fixing that can make it {words.times(ceiling.speedup)} as fast (measured, {span})."
-    return f"; fixing that can make it at most {words.times(ceiling.speedup)} as fast (from its share of the time)."
+    return f"; fixing that can make it {words.estimated(ceiling)} as fast (from its share of the time)."
 
 
 def _command(verb: str, profile: Profile) -> str:

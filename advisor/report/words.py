@@ -148,10 +148,15 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def ceiling_text(ceiling: Ceiling) -> str:
-    """2.4× (measured, 2.2–2.6), or at most 1.22× (from its share of the time, not measured)."""
+    """2.4× (measured, 2.2–2.6), or about 1.22×, at most 1.55× (from its share of the time, not measured)."""
     if ceiling.basis == "measured":
         return f"{times(ceiling.speedup)} (measured, {interval(ceiling.low, ceiling.high)})"
-    return f"at most {times(ceiling.speedup)} (from its share of the time, not measured)"
+    return f"{estimated(ceiling)} (from its share of the time, not measured)"
+
+
+def estimated(ceiling: Ceiling) -> str:
+    """about 1.22×, at most 1.55×: of a ceiling that follows from a share of the time."""
+    return f"about {times(ceiling.speedup)}, at most {times(ceiling.high)}"
 
 
 def what_if_text(what_if: WhatIf) -> str:

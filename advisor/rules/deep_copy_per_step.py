@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
-from ._read import call_places, call_share, calls, line_places, percent, total_share
+from ._read import call_places, call_share, calls, line_places, percent, phase_share, total_share
 
 MIN_COPY_SHARE = 0.05
 """A copy of the weights is never needed in full: averages can be kept in place; so it is said from 5% on."""
@@ -30,7 +30,8 @@ def judge(evidence: Evidence) -> Judgement:
         "`torch.optim.swa_utils.AveragedModel` for an average of the weights), or copy only when a better result "
         "is to be kept.",
         where=where,
-        ceiling=Ceiling.from_share(share),
+        # What is done with the copy, and the memory that it gives back, lies beside it.
+        ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
     )
 
 

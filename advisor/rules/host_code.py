@@ -47,7 +47,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Move the work out of the loop, do it on whole tensors and not element by element, do it less "
         "often, or move the making of batches into a `DataLoader` with workers, where it runs beside the update.",
         where=line_places(speaking),
-        ceiling=Ceiling.from_share(share),
+        ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
     )
 
 

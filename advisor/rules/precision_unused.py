@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..types import Ceiling, Evidence, Rate
 from ._base import Example, Hit, Judgement, Rule, Threshold, clamp
 from ._examples import few_updates, gpu, healthy_cpu, healthy_cuda, model
@@ -63,8 +65,15 @@ def judge(evidence: Evidence) -> Judgement:
         advice=f"Run the forward under `torch.autocast(..., dtype=torch.{dtype})`"
         + (" with a `GradScaler`" if dtype == "float16" else "")
         + "; the rounding differs, so compare the losses.",
-        ceiling=Ceiling.from_share(saved, high=products * most),
+        ceiling=_ceiling(evidence, saved, most, ratio),
     )
+
+
+def _ceiling(evidence: Evidence, saved: float, most: float, ratio: float | None) -> Ceiling:
+    """Which part is products is an estimate by their rate, good to a factor of two: at most all of the compute is. A
+    known ratio of the peaks is never exceeded."""
+    ceiling = Ceiling.from_share(saved, high=compute_share(evidence) * most)
+    return ceiling if ratio is None else replace(ceiling, high=min(ceiling.high, ratio))
 
 
 def _dtype_and_products(evidence: Evidence) -> tuple[str | None, float]:

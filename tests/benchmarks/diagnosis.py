@@ -4,6 +4,7 @@
     python tests/benchmarks/diagnosis.py gan tabular          those whose name contains one of the words
     python tests/benchmarks/diagnosis.py --fixes              and whether each fix gives what its ceiling says
     python tests/benchmarks/diagnosis.py --fresh ...          measure again what an earlier call has measured
+    python tests/benchmarks/diagnosis.py --judge-again ...    today's rules on the profiles of an earlier call
 
 Scripts run one after the other through `advisor profile`, as a user would call it. What is measured is kept at once,
 one JSON line each, in the folder of `--work`: a call that was interrupted goes on where it stopped. A planted script
@@ -24,11 +25,16 @@ import tempfile
 import tomllib
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from _common import machine, options, publish, say, table
+
+from advisor import report as reports
+from advisor import rules, store
+from advisor.session import assembly
+from advisor.types import Diagnosis
 
 WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
 LOUD = ("warning", "critical")
@@ -131,7 +137,9 @@ def main() -> None:
     verdicts: dict[str, str] = {}
     compared: list[Compared] = []
     for name, label in chosen.items():
-        diagnosed = Diagnosed.from_json(profiles.get(name) or kept(profiles, diagnose(name, label, arguments)))
+        again = judged_again(name, arguments.work) if arguments.judge_again else None
+        known = profiles.get(name) if again is None else kept(profiles, again)
+        diagnosed = Diagnosed.from_json(known or kept(profiles, diagnose(name, label, arguments)))
         verdicts[name] = judge(diagnosed, label)
         rows.append(diagnosis_row(diagnosed, label, verdicts[name]))
         say(f"{name:28} {verdicts[name]:14} {' '.join(diagnosed.rules[:SHOWN_FINDINGS])}")
@@ -143,7 +151,8 @@ def main() -> None:
             say(f"{'':28} {row[-1]}: {' '.join(row[2:5])}")
 
     header = ("script", "label", "first finding", "verdict", "updates", "findings (severity)")
-    parts = [totals(chosen, verdicts), table(header, rows)]
+    told = "Profiles of an earlier call, judged by the rules of now. " if arguments.judge_again else ""
+    parts = [told + totals(chosen, verdicts), table(header, rows)]
     if fix_rows:
         fix_header = (
             "script",
@@ -165,6 +174,7 @@ def parsed() -> Namespace:
     parser.add_argument("words", nargs="*", help="parts of names; the result is kept only where all scripts are run")
     parser.add_argument("--fixes", action="store_true", help="measure each fix, too: a minute a script")
     parser.add_argument("--fresh", action="store_true", help="measure again")
+    parser.add_argument("--judge-again", action="store_true", help="today's rules on the profiles that are there")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"advisor-diagnosis-{os.getuid()}")
     parser.add_argument("--seconds", type=float, default=6.0, help="counted in each process of a fix")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of processes for each fix")
@@ -203,6 +213,10 @@ def diagnose(name: str, label: Mapping[str, Any], arguments: Namespace) -> Diagn
     except json.JSONDecodeError:
         why = done.stderr[-500:] or "no output"
         return Diagnosed(name=name, findings=(), abstained={}, updates=0, failure=why, exit_code=done.returncode)
+    return from_document(name, document, exit_code=done.returncode)
+
+
+def from_document(name: str, document: Mapping[str, Any], *, exit_code: int) -> Diagnosed:
     failure = document.get("failure")
     return Diagnosed(
         name=name,
@@ -210,8 +224,20 @@ def diagnose(name: str, label: Mapping[str, Any], arguments: Namespace) -> Diagn
         abstained={abstention["rule"]: abstention["why"] for abstention in document["abstained"]},
         updates=(document["steps"] or {}).get("updates", 0),
         failure=None if failure is None else f"{failure['kind']}: {failure['message']}",
-        exit_code=done.returncode,
+        exit_code=exit_code,
     )
+
+
+def judged_again(name: str, work: Path) -> Diagnosed | None:
+    """The newest profile of the script with what the rules say of it now; None where there is none."""
+    runs = sorted((work / "runs").glob(f"*-{name}-*"))
+    if not runs:
+        return None
+    profile = store.load_profile(runs[-1] / store.PROFILE_FILE)
+    evidence = assembly.evidence_of(profile)
+    found = rules.diagnose(evidence) if evidence is not None else Diagnosis(findings=())
+    document = reports.profile_json(replace(profile, findings=found.findings, abstained=found.abstained))
+    return from_document(name, json.loads(json.dumps(document)), exit_code=0)
 
 
 def judge(diagnosed: Diagnosed, label: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def test_the_page_says_what_the_terminal_says() -> None:
         "95% interval 531–553",
         "waiting for data 62% 73.2 ms",
         "train.py:17 in Photos.__getitem__",
-        "at most, from its share",
+        ", from its share",
         "advisor tune train.py --epochs 3",
         "wandb was put offline",
         "low_mfu: the peak of this CPU is not known",

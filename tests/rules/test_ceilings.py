@@ -1,0 +1,34 @@
+"""Ceilings that follow from a share: an estimate, and how far it may be wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor import rules
+from advisor.rules._examples import healthy_cpu, line
+from advisor.types import Ceiling
+
+
+def test_a_share_is_the_estimate_and_the_rest_may_gain_beyond_it() -> None:
+    ceiling = Ceiling.from_share(0.5)
+    assert (ceiling.speedup, ceiling.low) == (2.0, 1.0)
+    assert ceiling.high == pytest.approx(1.25 / 0.49)
+
+
+def test_near_all_of_the_loop_a_percent_decides_and_nothing_is_endless() -> None:
+    assert Ceiling.from_share(0.985).high == pytest.approx(1.25 / 0.005)
+    assert Ceiling.from_share(1.0).high == 1000.0
+
+
+@pytest.mark.parametrize("high", [0.1, 0.3])
+def test_the_most_is_never_less_than_the_estimate(high: float) -> None:
+    ceiling = Ceiling.from_share(0.3, high=high)
+    assert ceiling.speedup < ceiling.high == pytest.approx(1.25 / 0.69)
+
+
+def test_lines_that_few_samples_saw_can_give_what_lies_between_the_phases() -> None:
+    evidence = healthy_cpu(phases={"other": 0.6}, lines=(line("python", 0.2, text="for label in labels:"),))
+    found = next(one for one in rules.diagnose(evidence).findings if one.rule == "host_code")
+    assert found.ceiling is not None
+    assert found.ceiling.speedup == pytest.approx(1.25)
+    assert found.ceiling.high == pytest.approx(1.25 / 0.39, rel=0.05)
