@@ -299,7 +299,7 @@ def test_a_function_that_was_replaced_is_refused(learns: ModuleType, tmp_path: P
 
 
 def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: ModuleType, tmp_path: Path) -> None:
-    found = advisor.tune(learns.train, budget=8, knobs=["precision"], verify=False, runs=tmp_path / "runs")
+    found = advisor.tune(learns.train, budget=20, knobs=["precision"], verify=False, runs=tmp_path / "runs")
     assert found.failure is None
     assert found.trials[0].outcome.kind == "measured"
     assert dict(found.trials[1].config.settings).keys() == {"precision"}

@@ -30,6 +30,13 @@ from advisor.agent.sampler import Sampler
 NUMBERS = [[index] * 10 for index in range(2000)]
 
 
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that an earlier test has left in this process are none of this one's."""
+    left, every = set(threading.enumerate()) - {threading.current_thread()}, threading.enumerate
+    monkeypatch.setattr(threading, "enumerate", lambda: [thread for thread in every() if thread not in left])
+
+
 def lines_of(work: Callable[[], Any], clock: StepClock | None = None) -> tuple[int, list[wire.SampledLine]]:
     """Samples of a stretch of work that is repeated for a while."""
     sampler = Sampler(clock or StepClock())
