@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_behind import ScriptCommand
-from .cli_options import Isolation, Json, Module, NoProgressLimit, Python, Runs, StartLimit, Trackers
+from .cli_options import (
+    Isolation,
+    Json,
+    Module,
+    NoProgressLimit,
+    Python,
+    Rounds,
+    RoundsBudget,
+    Runs,
+    StartLimit,
+    Trackers,
+)
 from .cli_output import early_ends_shown, live_progress, show
 from .errors import ExitCode, UsageError
 
@@ -50,8 +61,8 @@ def compare(
     fail_below: Annotated[
         float | None, typer.Option("--fail-below", metavar="RATIO", help="Exit code 6 where surely slower than this.")
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Pairs of processes at most.")] = 10,
-    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="For all rounds: 90s, 10m.")] = "10m",
+    rounds: Rounds = 10,
+    budget: RoundsBudget = "10m",
     module: Module = False,
     python: Python = None,
     isolation: Isolation = "auto",

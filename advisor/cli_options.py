@@ -29,6 +29,8 @@ MemoryLimit = Annotated[
     float | None, typer.Option("--memory-limit", metavar="GIB", help="Of all the script's processes.", min=0.01)
 ]
 Trackers = Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")]
+Rounds = Annotated[int, typer.Option("--rounds", metavar="N", help="Pairs of processes at most.")]
+RoundsBudget = Annotated[str, typer.Option("--budget", metavar="TIME", help="For all rounds: 90s, 10m.")]
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings, as advisor tune writes them.")]
 
 

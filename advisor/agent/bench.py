@@ -10,7 +10,7 @@ from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .clock import StepClock
 from .compiling import Compiling
-from .learning_rates import LearningRates
+from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
 from .refused import Refused
@@ -47,7 +47,6 @@ class Bench:
     def __post_init__(self) -> None:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
-        self.learning_rates = LearningRates(self.steps)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )
@@ -60,6 +59,10 @@ class Bench:
         """An update has ended; parts of a batch are no micro-steps of the script's."""
         if not self.accumulation.on:
             self.micro_steps = micro_steps
+
+    def scale_rates(self, factor: Factor | None) -> None:
+        """What learning rates are multiplied by from the next step on; None leaves them as written."""
+        self.steps.rates = LearningRates(factor) if factor is not None else None
 
     def broke(self, name: str, why: str) -> None:
         """A setting has failed within an update; it must not raise into the script."""

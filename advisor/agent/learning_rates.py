@@ -12,21 +12,14 @@ Factor = Callable[[str, int], float]
 
 
 class LearningRates:
-    """One for the process; `steps` calls it while rates are to be others than written."""
+    """Called around every step of an optimizer, for as long as rates are to be others than written."""
 
-    def __init__(self, steps: Any) -> None:
-        self._all_steps = steps
-        self._factor: Factor = _unchanged
+    def __init__(self, factor: Factor) -> None:
+        self._factor = factor
         self._done: dict[int, int] = {}
         """Steps with another rate so far, by optimizer."""
         self._raised: dict[int, tuple[Any, Any]] = {}
         """Group of an optimizer that steps just now → its own rate, and the one it steps with."""
-
-    def scale(self, factor: Factor | None) -> None:
-        """From the next step on; None takes everything back."""
-        self._factor = factor or _unchanged
-        self._done.clear()
-        self._all_steps.rates = self if factor is not None else None
 
     def before_step(self, optimizer: Any) -> None:
         done = self._done.get(id(optimizer), 0)
@@ -47,7 +40,3 @@ class LearningRates:
             own, raised = self._raised.pop(id(group), (None, None))
             if own is not None and group["lr"] is raised:  # else the step itself has set another
                 group["lr"] = own
-
-
-def _unchanged(_optimizer_class: str, _done: int) -> float:
-    return 1.0

@@ -178,10 +178,13 @@ class Owners:
     def follow(self) -> None:
         """Look again where parameters have come to an optimizer: a gradient that stayed scaled would be wrong by far.
         The first look finds all optimizers of the process, also those that have not stepped yet."""
-        alive = [optimizer for ref in self._optimizers if (optimizer := ref()) is not None]
+        alive = self._alive()
         count = sum(len(group["params"]) for o in alive for group in getattr(o, "param_groups", ()))
         if count != self._count:
             self._collect(_all_optimizers() if self._count < 0 else alive)
+
+    def _alive(self) -> list[Any]:
+        return [optimizer for ref in self._optimizers if (optimizer := ref()) is not None]
 
     def _collect(self, optimizers: list[Any]) -> None:
         optimizers = sorted(optimizers, key=self._has_stepped, reverse=True)  # else in the order in which they are
@@ -205,7 +208,7 @@ class Owners:
         Returns the gradients of that, whose flags are the other's."""
         if id(optimizer) in self._of:
             return []
-        others = [other for ref in self._optimizers if (other := ref()) is not None and other is not optimizer]
+        others = [other for other in self._alive() if other is not optimizer]
         idle = {id(other) for other in others if not self._has_stepped(other)}
         shared = [p for p in parameters_of(optimizer) if self._owner.get(id(p)) in idle]
         if shared:
@@ -218,7 +221,7 @@ class Owners:
         if known is not None:
             return known, []
         unseen = [parameter for parameter in parameters_of(optimizer) if id(parameter) not in self._owner]
-        others = [other for ref in self._optimizers if (other := ref()) is not None and other is not optimizer]
+        others = [other for other in self._alive() if other is not optimizer]
         if unseen or len(others) == len(self._optimizers):
             self._collect([*others, optimizer])
         owners = self._of[id(optimizer)] = sorted({self._owner[id(p)] for p in parameters_of(optimizer)})

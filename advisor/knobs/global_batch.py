@@ -55,12 +55,12 @@ def _apply(bench: Any, value: Any) -> None:
     size = bench.micro_batch_of(value)
     growth = size / bench.loaders.written_batch_size()
     bench.loaders.adjust("global_batch", batch_size=size)
-    bench.learning_rates.scale(functools.partial(rate_factor, growth))
+    bench.scale_rates(functools.partial(rate_factor, growth))
 
 
 def _restore(bench: Any) -> None:
     bench.loaders.adjust("global_batch", batch_size=None)
-    bench.learning_rates.scale(None)
+    bench.scale_rates(None)
 
 
 def rate_factor(growth: float, optimizer_class: str, steps: int) -> float:
