@@ -11,6 +11,8 @@ from ..types import Objective, Ratio, TrialOutcome
 
 Name = Literal["throughput", "memory", "energy", "cost"]
 NAMES: tuple[str, ...] = get_args(Name)
+Prospect = Literal["lost", "open", "won"]
+"""Of a configuration beside the best so far: it cannot be better, a longer look must tell, or it is better."""
 TOLERANCE = 0.05
 """Of the speed, that a smaller peak of memory may cost unless the user says otherwise."""
 UNITS: dict[str, str] = {
@@ -69,13 +71,16 @@ class Goal:
     def admits(self, ratio: Ratio) -> bool:
         return self.too_slow(ratio) <= 0
 
-    def can_win(self, ratio: Ratio, score: float | None, best: float, best_low: float) -> bool:
-        """Whether a longer look may find it better than the best so far (its score, and its speed-up's lower end)."""
+    def prospect(self, ratio: Ratio, score: float | None, *, best: float, best_low: float) -> Prospect:
+        """What a first look says beside the best so far: its score, and how low its speed-up may be (0 where there is
+        none)."""
         if self.name in ("throughput", "cost"):
-            return ratio.high > max(1.0, best_low)
+            if ratio.high <= max(1.0, best_low):
+                return "lost"
+            return "won" if ratio.low > max(1.0, best) else "open"
         if self.name == "memory" and ratio.high < 1 - self.tolerance:
-            return False
-        return score is not None and score > max(1.0, best) * (1 - BY_A_HAIR)
+            return "lost"
+        return "open" if score is not None and score > max(1.0, best) * (1 - BY_A_HAIR) else "lost"
 
     def value(self, outcome: TrialOutcome) -> float | None:
         """In the objective's unit."""

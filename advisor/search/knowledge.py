@@ -11,7 +11,7 @@ from ..progress import SILENT, Progress
 from ..session.session import AS_WRITTEN, SessionResult, Setup
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
 from . import by_knob, memory_model, scoring
-from .goals import Goal
+from .goals import Goal, Prospect
 from .log import TrialLog
 from .memory_model import MemoryModel
 from .proposals import Proposal, Proposer
@@ -160,16 +160,17 @@ class Knowledge:
         """Windows of the script as written have come in."""
         self._memory_saw(Config(), scoring.as_written(self._result))
 
-    def may_win(self, config: Config, ids: Sequence[str]) -> bool:
-        """Against the best of its kind: what changes the training does not stand beside what keeps it."""
+    def prospect(self, config: Config, ids: Sequence[str]) -> Prospect:
+        """Of a configuration after a first look, against the best of its kind: what changes the training does not stand
+        beside what keeps it."""
         outcome, ratio = self.outcome(ids), self.ratio(config, ids)
         if outcome.kind != "measured" or ratio is None:
-            return False
+            return "lost"
         keeps = self.space.tier(config) in KEEPS_TRAINING
         others = [t for t in self.trials if t.config.settings and (t.tier in KEEPS_TRAINING) == keeps and self._good(t)]
-        best = max((trial.score or 0.0 for trial in others), default=0.0)
+        best = max((score_of(trial) for trial in others), default=0.0)
         best_low = max((trial.ratio.low for trial in others if trial.ratio is not None), default=0.0)
-        return self.goal.can_win(ratio, self._score(ratio, outcome), best, best_low)
+        return self.goal.prospect(ratio, self._score(ratio, outcome), best=best, best_low=best_low)
 
     def record(
         self,

@@ -1,4 +1,5 @@
-"""What is tried next: an expert's first tries for these findings, what they suggest together, then Optuna's TPE."""
+"""What is tried next: an expert's first tries for these findings, what they suggest together, the best with one change,
+then Optuna's TPE."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..types import Config, SettingValue, Skipped, Trial
+from ..types import Config, KnobSpace, SettingValue, Skipped, Trial
 from .goals import Goal
 from .sampler import Sampler
 from .space import KEEPS_TRAINING, Space
@@ -32,7 +33,7 @@ class Proposer:
         self._space = space
         self._sampler = Sampler(space, goal or Goal())
         self._tried: set[Config] = {Config()}
-        self._first, self._second = _alone(space, 0), _alone(space, 1)
+        self._first = _alone(space)
         self._sound: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self.closed: dict[str, str] = {}
@@ -44,8 +45,8 @@ class Proposer:
         `taken` are those that others are trying now.
         """
         # Together before any second value: in a short search the gains of several knobs are worth more than the fine
-        # point of one. Where a second value turns out better, it is put together with the others, too.
-        for proposals in (self._first, _combinations(self._space, trials), self._second):
+        # point of one. Second values are then tried where they would be used: beside what is best by then.
+        for proposals in (self._first, _combinations(self._space, trials), _changed(self._space, trials)):
             for proposal in proposals:
                 if self._take(proposal.config, taken):
                     return proposal
@@ -96,12 +97,11 @@ class Proposer:
         return None
 
 
-def _alone(space: Space, place: int) -> Iterator[Proposal]:
-    """Each knob by itself at its most promising value (place 0), or at its second."""
+def _alone(space: Space) -> Iterator[Proposal]:
+    """Each knob by itself at its most promising value."""
     for knob in space.knobs:
-        if place < len(knob.values) and knob.needs is None:
-            value = knob.values[place]
-            yield Proposal(config=Config.of({knob.id: value}), reason=f"{knob.id} alone: {knob.opened_by}")
+        if knob.needs is None:
+            yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
 
 
 def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
@@ -122,6 +122,26 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
         if len(names) > 1:
             config = space.meaningful(Config.of({name: best[name][1] for name in names}))
             yield Proposal(config=config, reason="what helped alone, together")
+
+
+def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
+    """The best so far that keeps the training, with one knob at another value: the promising values of all knobs first.
+    At last without one of its settings, which may stand in another's way."""
+    kept = [t for t in trials if t.score is not None and t.score > 1.0 and t.tier in KEEPS_TRAINING]
+    best = max(kept, key=lambda trial: trial.score or 0.0).config if kept else Config()
+    for place in range(max((len(knob.values) for knob in space.knobs), default=0)):
+        for knob in space.knobs:
+            if place < len(knob.values):
+                config = space.meaningful(Config.of({**best.as_dict(), knob.id: knob.values[place]}))
+                reason = f"the best so far with another {knob.id}: {knob.opened_by}"
+                yield Proposal(config=config, reason=reason if len(config.settings) > 1 else _alone_because(knob))
+    for name, _value in best.settings:
+        config = space.meaningful(Config.of({other: v for other, v in best.settings if other != name}))
+        yield Proposal(config=config, reason=f"the best so far without {name}")
+
+
+def _alone_because(knob: KnobSpace) -> str:
+    return f"{knob.id} alone: {knob.opened_by}"
 
 
 def _best_alone(trials: Sequence[Trial]) -> dict[str, tuple[float, SettingValue]]:

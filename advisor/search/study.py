@@ -30,6 +30,13 @@ LIVES_KEPT = 3
 """Starts of the script that must be left for a trial in a life of its own: that life, the one after it, and one more
 should the script end by itself meanwhile."""
 
+TRIES_A_KNOB = 3
+"""Alone, and two values more beside the best."""
+LOOKED_AT_AGAIN = 0.3
+"""Of the tries: those that a short look leaves open."""
+SETTINGS_OF_A_WINNER = 3
+"""As many as gain, mostly: the last windows take them away one at a time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -151,12 +158,15 @@ class Study:
         return self._pace(seen.update_s) if self.known.open(seen, space) else None
 
     def _pace(self, update_s: float) -> Pace:
-        """Every knob gets its first tries, and the finals theirs."""
-        finals = self._settings.final_rounds * (self._settings.finalists + 1)
+        """Every knob gets its tries, second looks among them; the finals and what splits the gain get theirs."""
+        settings, knobs = self._settings, len(self.space.knobs)
         started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
         room_s = self._left_s() - 2 * started * self._start_up_s
-        windows = 2 * (2 * len(self.space.knobs) + 1) + 2 * finals
-        return paced(update_s, self._settings, room_s=room_s, windows=windows)
+        tries = TRIES_A_KNOB * knobs + 2  # together: what keeps the training, and all
+        looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
+        finals = settings.final_rounds * (settings.finalists + 1)
+        by_knob = min(knobs, SETTINGS_OF_A_WINNER) + 0.5
+        return paced(update_s, settings, room_s=room_s, windows=2 * (looks + finals + by_knob))
 
     # --- trials ---------------------------------------------------------------------------------------------------
 
@@ -200,15 +210,15 @@ class Study:
             yield [window(name, config, pace), base(name, pace)]
         else:
             yield InLife(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
-        hopeless = not known.may_win(config, ids)
-        if second is not None and not hopeless and self._spare_s(second) >= 2 * second.cost_s:
+        prospect = known.prospect(config, ids)
+        if second is not None and prospect == "open" and self._spare_s(second) >= 2 * second.cost_s:
             ids.append(f"{name} long")
             more = [window(ids[-1], config, second)]
             yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
         if setup != AS_WRITTEN:
             yield InLife(windows=[base(name, in_fresh_process(pace))])
         found = known.outcome(ids)
-        known.record(proposal, found, ids=ids, stopped=hopeless and second is not None)
+        known.record(proposal, found, ids=ids, stopped=prospect == "lost" and second is not None)
         if found.kind == "nan" and setup == AS_WRITTEN:  # the weights are no numbers any more
             yield InLife(windows=[base(f"{name} anew", in_fresh_process(pace))], anew=True)
 

@@ -18,7 +18,7 @@ FRESH_SETTLE = 10
 SLOW_FRESH_SETTLE = 4
 
 
-def paced(update_s: float, settings: SearchSettings, *, room_s: float, windows: int) -> Pace:
+def paced(update_s: float, settings: SearchSettings, *, room_s: float, windows: float) -> Pace:
     """Windows as long as wished for, or shorter, so that so many fit."""
     settle = 3 if update_s < SLOW_UPDATE_S else 2
     each_s = room_s / windows - settle * update_s

@@ -46,20 +46,25 @@ def test_speed_itself_has_no_bound_below() -> None:
     assert Goal().admits(ratio(0.5))
 
 
-def test_an_interval_below_the_best_cannot_win() -> None:
-    assert not Goal().can_win(ratio(1.2), 1.2, best=1.5, best_low=1.4)
+@pytest.mark.parametrize(
+    ("speedup", "half", "prospect"),
+    [(1.2, 0.01, "lost"), (1.2, 0.3, "open"), (1.52, 0.05, "open"), (1.6, 0.05, "won"), (1.6, 0.3, "open")],
+)
+def test_a_longer_look_is_for_what_a_short_one_leaves_open(speedup: float, half: float, prospect: str) -> None:
+    assert Goal().prospect(ratio(speedup, half=half), speedup, best=1.5, best_low=1.4) == prospect
 
 
-def test_an_interval_that_reaches_the_best_may_win() -> None:
-    assert Goal().can_win(ratio(1.2, half=0.3), 1.2, best=1.5, best_low=1.4)
-
-
-def test_what_is_slower_than_as_written_cannot_win() -> None:
-    assert not Goal().can_win(ratio(0.9), 0.9, best=0.0, best_low=0.0)
+@pytest.mark.parametrize(("speedup", "prospect"), [(0.9, "lost"), (1.0, "open"), (1.1, "won")])
+def test_the_first_stands_beside_the_script_as_written(speedup: float, prospect: str) -> None:
+    assert Goal().prospect(ratio(speedup), speedup, best=0.0, best_low=0.0) == prospect
 
 
 def test_less_memory_at_half_the_speed_cannot_win() -> None:
-    assert not Goal.of("memory").can_win(ratio(0.5), 4.0, best=1.0, best_low=1.0)
+    assert Goal.of("memory").prospect(ratio(0.5), 4.0, best=1.0, best_low=1.0) == "lost"
+
+
+def test_less_memory_always_gets_a_longer_look() -> None:
+    assert Goal.of("memory").prospect(ratio(1.0), 4.0, best=1.0, best_low=1.0) == "open"
 
 
 def test_a_million_samples_cost_what_their_time_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,20 +41,38 @@ def test_each_knob_is_tried_alone_first() -> None:
     assert asked(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
 
 
-def test_what_helped_alone_is_tried_together_before_second_values() -> None:
+def test_then_what_helped_alone_together_then_the_best_with_one_change() -> None:
     proposer = Proposer(SPACE)
     known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x")]
     for one in known:
         proposer.tell(one)
-    assert asked(proposer, *known)[:3] == [{"a": 1, "b": True}, {"a": 2}, {"c": "y"}]
+    assert asked(proposer, *known)[:3] == [{"a": 1, "b": True}, {"a": 1, "c": "x"}, {"a": 2}]
 
 
-def test_a_better_second_value_is_put_together_with_the_others_too() -> None:
+def test_changes_are_made_to_what_is_best_by_then() -> None:
     proposer = Proposer(SPACE)
-    known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x"), trial(4, 1.5, a=2)]
+    known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x"), trial(4, 1.5, a=1, b=True)]
     for one in known:
         proposer.tell(one)
-    assert asked(proposer, *known)[:2] == [{"a": 2, "b": True}, {"c": "y"}]
+    changed = [{"a": 1, "b": True, "c": "x"}, {"a": 2, "b": True}, {"a": 1, "b": True, "c": "y"}]
+    assert asked(proposer, *known)[:3] == changed
+
+
+def test_what_changes_the_training_is_no_best_to_start_from() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.3, a=1), replace(trial(2, 1.9, b=True), tier="training"), trial(3, 0.9, c="x")]
+    for one in known:
+        proposer.tell(one)
+    together = next(proposal for proposal in asked(proposer, *known) if len(proposal) > 1 and "c" in proposal)
+    assert together == {"a": 1, "c": "x"}
+
+
+def test_a_setting_may_stand_in_the_way_of_another() -> None:
+    proposer = Proposer(Space(knobs=(knob("a", 1), knob("b", 1))))
+    known = [trial(1, 0.9, a=1), trial(2, 1.1, a=1, b=1)]
+    for one in known:
+        proposer.tell(one)
+    assert {"b": 1} in asked(proposer, *known)
 
 
 LEANS = Space(
