@@ -22,6 +22,8 @@ class Values:
     why_closed: str | None = None
     needs: str | None = None
     """Another knob without which they mean nothing, where the script as written leaves that one off."""
+    beside: tuple[str, Any] | None = None
+    """Another knob with a value of it, where both draw on the same resource: neither may gain alone, and both may."""
 
 
 def _nothing_wrong(_value: Any) -> str | None:

@@ -26,7 +26,12 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     # First as many as there are CPUs; one fewer leaves the loop its own; then halves, and none at all.
     wanted = [min(cpus, MOST_WORKERS), cpus - 1, cpus // 2, cpus // 4, 1, 0]
     values = tuple(dict.fromkeys(n for n in wanted if 0 <= n <= MOST_WORKERS and n != loader.num_workers))
-    return Values(values=values, why=f"{hardware.cpu.usable_cpus:g} CPUs can be used, {loader.num_workers} as written")
+    return Values(
+        values=values,
+        why=f"{hardware.cpu.usable_cpus:g} CPUs can be used, {loader.num_workers} as written",
+        # Workers and the threads of a training on the CPU take turns on the same CPUs.
+        beside=("threads", max(1, cpus // 2)) if workload.device == "cpu" else None,
+    )
 
 
 def _apply(bench: Any, value: Any) -> None:

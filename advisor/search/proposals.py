@@ -33,7 +33,7 @@ class Proposer:
         self._space = space
         self._sampler = Sampler(space, goal or Goal())
         self._tried: set[Config] = {Config()}
-        self._first = _alone(space)
+        self._first = [*_alone(space), *_beside(space)]
         self._sound: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self.closed: dict[str, str] = {}
@@ -104,19 +104,35 @@ def _alone(space: Space) -> Iterator[Proposal]:
             yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
 
 
+def _beside(space: Space) -> Iterator[Proposal]:
+    """Knobs that draw on one resource, together, whatever each of them gives alone."""
+    held = {knob.id: knob.values for knob in space.knobs}
+    for knob in space.knobs:
+        if knob.beside is not None and knob.beside[1] in held.get(knob.beside[0], ()):
+            other, value = knob.beside
+            config = Config.of({knob.id: knob.values[0], other: value})
+            yield Proposal(config=config, reason=f"{knob.id} and {other} share a resource: {knob.opened_by}")
+
+
 def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     """What needs another setting, with the best of that; then the best value of each knob, together: first those that
     keep the training, then all."""
+    scores = {trial.config: trial.score for trial in trials if trial.score is not None}
     best = _best_alone(trials)
+    company = {name: Config.of({name: value}) for name, (_score, value) in best.items()}
+    for pair in [proposal.config for proposal in _beside(space)]:
+        gained = scores.get(pair, 0.0)
+        if gained > max([1.0, *(best[name][0] for name, _value in pair.settings if name in best)]):
+            for name, value in pair.settings:
+                best[name], company[name] = (gained, value), pair
     for knob in space.knobs:
         if knob.needs in best and best[knob.needs][1]:
-            base = {knob.needs: best[knob.needs][1]}
-            for value in knob.values[:1]:
-                config = Config.of({**base, knob.id: value})
-                yield Proposal(config=config, reason=f"{knob.id} with what it needs: {knob.opened_by}")
-                gained = next((trial.score for trial in trials if trial.config == config), None)
-                if gained is not None and gained > best[knob.needs][0]:
-                    best[knob.id] = (gained, value)
+            value = knob.values[0]
+            config = Config.of({**company[knob.needs].as_dict(), knob.id: value})
+            yield Proposal(config=config, reason=f"{knob.id} with what it needs: {knob.opened_by}")
+            gained = scores.get(config, 0.0)
+            if gained > best[knob.needs][0]:
+                best[knob.id] = (gained, value)
     kept = {knob.id for knob in space.knobs if knob.tier in KEEPS_TRAINING}
     for names in (sorted(set(best) & kept), sorted(best)):
         if len(names) > 1:
@@ -133,7 +149,7 @@ def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
         for knob in space.knobs:
             if place < len(knob.values):
                 config = space.meaningful(Config.of({**best.as_dict(), knob.id: knob.values[place]}))
-                reason = f"the best so far with another {knob.id}: {knob.opened_by}"
+                reason = f"the best so far with {knob.id}={knob.values[place]}: {knob.opened_by}"
                 yield Proposal(config=config, reason=reason if len(config.settings) > 1 else _alone_because(knob))
     for name, _value in best.settings:
         config = space.meaningful(Config.of({other: v for other, v in best.settings if other != name}))

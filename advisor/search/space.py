@@ -92,9 +92,11 @@ def open_space(
     wishes, line = wishes or Wishes(), command_line or CommandLine()
     opened, closed = [], []
     reasons = _reasons(diagnosis.findings, diagnosis.abstained, wishes)
+    every = {knob.id: knob.values(hardware, workload) for knob in knobs.all_knobs()}
+    reasons = {**reasons, **_reasons_beside(every, reasons)}
     for knob in knobs.all_knobs():
         why = _unwanted(knob.id, wishes) or (None if knob.id in reasons else "no finding points to it")
-        values = knob.values(hardware, workload)
+        values = every[knob.id]
         carried = line.of(knob.id)
         if why is not None and values.why_closed is not None and carried is None and knob.id not in wishes.without:
             why = values.why_closed  # what cannot be set at all says more than what nobody asks for
@@ -113,6 +115,7 @@ def open_space(
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
                     needs=values.needs,
+                    beside=values.beside,
                 )
             )
     ids = {knob.id for knob in opened}
@@ -123,6 +126,16 @@ def open_space(
     return Space(
         knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
     )
+
+
+def _reasons_beside(values: Mapping[str, knobs.Values], reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """Knobs that draw on what an open one draws on, too."""
+    found = {}
+    for name in reasons:
+        beside = values[name].beside
+        if values[name].values and beside is not None and beside[0] not in reasons:
+            found[beside[0]] = f"it shares a resource with {name}"
+    return found
 
 
 def _unwanted(name: str, wishes: Wishes) -> str | None:

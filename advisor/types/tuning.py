@@ -72,6 +72,8 @@ class KnobSpace:
     """Why it is open."""
     needs: str | None = None
     """Another knob without which it means nothing, where the script as written leaves that one off."""
+    beside: tuple[str, SettingValue] | None = None
+    """Another knob with a value of it that is tried together with the first value here: both draw on one resource."""
 
 
 @dataclass(frozen=True, kw_only=True)

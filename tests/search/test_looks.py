@@ -41,9 +41,20 @@ def windows_of(machine: Machine, **config: Any) -> list[wire.Window]:
 # --- two looks ----------------------------------------------------------------------------------------------------
 
 
+def as_good_as_another(config: dict[str, Any]) -> float:
+    """What the first looks leave open: values that differ by less than a window scatters."""
+    return {None: 1.0, 3: 1.999}.get(config.get("num_workers"), 2.0)
+
+
 def test_what_may_win_is_looked_at_again_and_longer(tmp_path: Path) -> None:
-    short, long = windows_of(Machine(tmp_path, workers_help, INPUT_BOUND), num_workers=4)
+    short, long = windows_of(Machine(tmp_path, as_good_as_another, INPUT_BOUND), num_workers=3)
     assert long.min_s > 1.5 * short.min_s
+
+
+def test_what_is_clearly_the_best_so_far_needs_no_longer_look(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, workers_help, INPUT_BOUND)
+    assert len(windows_of(machine, num_workers=4)) == 1
+    assert machine.trials[1].outcome.kind == "measured"
 
 
 def test_what_cannot_win_any_more_is_stopped_after_the_short_look(tmp_path: Path) -> None:
@@ -66,11 +77,13 @@ def test_what_changes_the_training_does_not_stop_what_keeps_it(tmp_path: Path) -
         return 5.0 if config.get("global_batch") else 1.5 if config.get("precision") else 1.0
 
     machine = Machine(tmp_path, speed, SMALL_STEPS, FULL_PRECISION)
-    assert len(windows_of(machine, precision="bf16")) == 2
+    alone = next(trial for trial in machine.trials if trial.config == Config.of({"precision": "bf16"}))
+    assert alone.outcome.kind == "measured"
 
 
 def test_a_trial_of_two_looks_counts_both(tmp_path: Path) -> None:
-    trial = Machine(tmp_path, workers_help, INPUT_BOUND).trials[1]
+    machine = Machine(tmp_path, as_good_as_another, INPUT_BOUND)
+    trial = next(trial for trial in machine.trials if trial.config == Config.of({"num_workers": 3}))
     assert trial.ratio.rounds == 2
 
 

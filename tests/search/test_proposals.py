@@ -108,6 +108,40 @@ def test_it_stands_in_what_is_put_together_only_where_it_gained() -> None:
         assert proposal.config == Config.of(together)
 
 
+SHARES = Space(
+    knobs=(
+        KnobSpace(id="a", values=(2, 1), tier="exact", scope="live", opened_by="a finding", beside=("b", 1)),
+        knob("b", 2, 1),
+        knob("c", True),
+        KnobSpace(id="leans", values=(True,), tier="exact", scope="live", opened_by="a finding", needs="a"),
+    )
+)
+
+
+def test_knobs_that_draw_on_one_resource_are_tried_together_whatever_each_gives_alone() -> None:
+    assert asked(Proposer(SHARES))[:4] == [{"a": 2}, {"b": 2}, {"c": True}, {"a": 2, "b": 1}]
+
+
+def test_such_a_pair_stands_together_with_what_helped_alone() -> None:
+    proposer = Proposer(SHARES)
+    known = [trial(1, 0.8, a=2), trial(2, 0.9, b=2), trial(3, 1.1, c=True), trial(4, 1.3, a=2, b=1)]
+    for one in known:
+        proposer.tell(one)
+    assert asked(proposer, *known)[:2] == [{"a": 2, "b": 1, "leans": True}, {"a": 2, "b": 1, "c": True}]
+
+
+def test_a_pair_that_gains_less_than_one_of_it_alone_does_not() -> None:
+    proposer = Proposer(SHARES)
+    known = [trial(1, 1.4, a=2), trial(2, 0.9, b=2), trial(3, 1.1, c=True), trial(4, 1.3, a=2, b=1)]
+    for one in known:
+        proposer.tell(one)
+    assert asked(proposer, *known)[:2] == [{"a": 2, "leans": True}, {"a": 2, "c": True}]
+
+
+def test_where_the_other_knob_is_closed_there_is_no_pair() -> None:
+    assert asked(Proposer(Space(knobs=SHARES.knobs[:1]))) == [{"a": 2}, {"a": 1}]
+
+
 def test_what_was_told_before_is_not_proposed() -> None:
     proposer = Proposer(SPACE)
     proposer.tell(trial(1, 1.2, a=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.errors import UsageError
@@ -60,3 +62,17 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(only: list[str] | 
 def test_a_knob_cannot_be_wanted_and_not_wanted() -> None:
     with pytest.raises(UsageError, match="precision is asked for"):
         Wishes.of(["precision"], ["precision"])
+
+
+WORKERS = Diagnosis(findings=(replace(FULL_PRECISION, knobs=("num_workers",)),))
+
+
+def test_workers_open_the_threads_that_they_share_the_cpus_with() -> None:
+    space = opened(Wishes(), WORKERS)
+    assert names(space)[:2] == ["num_workers", "threads"]
+    assert space.knobs[0].beside == ("threads", max(1, round(EVIDENCE.hardware.cpu.usable_cpus) // 2))
+    assert space.knobs[1].opened_by == "it shares a resource with num_workers"
+
+
+def test_what_is_left_out_stays_so_although_it_is_shared() -> None:
+    assert "threads" not in names(opened(Wishes.of(None, ["threads"]), WORKERS))
