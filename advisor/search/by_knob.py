@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
-from .. import knobs, wire
+from .. import knobs
 from ..session import ratios as window_ratios
 from ..session.probe import Pace
 from ..session.session import AS_WRITTEN, InLife, Planner, SessionResult, Setup
@@ -13,10 +14,9 @@ from ..types import Config, Ratio
 from .windows import window
 
 ROUNDS = 3
+NONE: Mapping[str, Collection[str]] = MappingProxyType({})
 ALL = "by knob all"
 """How the windows with all settings begin; those without one are named after it."""
-DEPENDENTS: Mapping[str, tuple[str, ...]] = {"num_workers": ("persistent_workers", "prefetch_factor")}
-"""Settings that mean nothing without another: where they are refused alone, they are left out with it."""
 
 
 def windows(
@@ -26,26 +26,28 @@ def windows(
     rounds: int = ROUNDS,
     left_s: Callable[[], float] = lambda: math.inf,
     setup: Setup = AS_WRITTEN,
+    dependents: Mapping[str, Collection[str]] = NONE,
+    window_s: float | None = None,
 ) -> Planner:
     """The plan, as long as there is time for a whole round; `setup` is that of the winner's life.
+
+    `dependents`: knob → others that mean nothing without it, and are left out with it. `window_s`: what a window takes
+    in all, where more is known of it than its pace.
 
     Settings that cannot be taken back in a running process, and a winner of one setting, have no windows.
     """
     names = [name for name, _value in config.settings if knobs.get(name).scope == "live"]
     if len(config.settings) < 2 or not names:
         return
-    left_out = {name: frozenset({name}) for name in names}
+    left_out = {name: frozenset({name, *dependents.get(name, ())}) for name in names}
     for number in range(rounds):
-        if left_s() < (2 * len(names) + 1) * pace.cost_s:
+        if left_s() < (2 * len(names) + 1) * (window_s or pace.cost_s):
             return
         planned = [window(f"{ALL} {number}", config, pace)]
         for name in names if number % 2 == 0 else names[::-1]:
             planned.append(window(_without(name, number), _rest(config, left_out[name]), pace))
             planned.append(window(f"{ALL} {number} after {name}", config, pace))
-        outcomes = yield InLife(windows=planned, setup=setup)
-        for name in names:
-            if isinstance(outcomes.get(_without(name, number)), wire.WindowRefused):
-                left_out[name] = frozenset({name, *DEPENDENTS.get(name, ())})
+        yield InLife(windows=planned, setup=setup)
 
 
 def ratios(

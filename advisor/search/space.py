@@ -72,6 +72,12 @@ class Space:
         return Config.of({name: value for name, value in given.items() if name not in needs or given.get(needs[name])})
 
     @property
+    def dependents(self) -> Mapping[str, tuple[str, ...]]:
+        """Knob → those that mean nothing without it."""
+        needed = {knob.needs for knob in self.knobs if knob.needs is not None}
+        return {name: tuple(knob.id for knob in self.knobs if knob.needs == name) for name in needed}
+
+    @property
     def size(self) -> int:
         """Configurations, the script as written among them."""
         product = 1

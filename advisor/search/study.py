@@ -85,6 +85,7 @@ class Study:
         self._reserve = reserve
         self._progress = progress
         self._start_up_s = 0.0
+        self._planned_s = self._spent_s = 0.0
         self.known = Knowledge(
             result=result,
             settings=settings,
@@ -172,7 +173,7 @@ class Study:
 
     def _next(self, pace: Pace) -> Proposal | None:
         """What to try next, as long as there is time for it beside the finals."""
-        while self._spare_s(pace) >= 2 * pace.cost_s:
+        while self._spare_s(pace) >= 2 * self._window_s(pace):
             proposal = self.known.propose()
             if proposal is None:
                 return None
@@ -186,13 +187,16 @@ class Study:
         """Time beside what the finals will take, with one finalist more, and splitting the gain by knob."""
         finalists = self.known.finalists()
         count = min(len(finalists), self._settings.finalists) + 1
-        finals_s = 2 * pace.cost_s * self._settings.final_rounds * count
+        finals_s = 2 * self._window_s(pace) * self._settings.final_rounds * count
         return self._left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
 
-    @staticmethod
-    def _by_knob_s(config: Config, pace: Pace) -> float:
+    def _by_knob_s(self, config: Config, pace: Pace) -> float:
         """One round of it."""
-        return (2 * len(config.settings) + 1) * pace.cost_s if len(config.settings) > 1 else 0.0
+        return (2 * len(config.settings) + 1) * self._window_s(pace) if len(config.settings) > 1 else 0.0
+
+    def _window_s(self, pace: Pace) -> float:
+        """What a window takes in all, by those that were run: workers must start, caches fill."""
+        return pace.cost_s * max(1.0, self._spent_s / self._planned_s if self._planned_s else 1.0)
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
         """A life of its own costs two starts: its own, and that of the life as written after it."""
@@ -207,11 +211,14 @@ class Study:
         setup, second, ids = known.setup(config), longer(pace, self._settings), [name]
         known.claim(config)
         if setup == AS_WRITTEN:
+            before_s = self._left_s()
             yield [window(name, config, pace), base(name, pace)]
+            self._planned_s += 2 * pace.cost_s
+            self._spent_s += before_s - self._left_s()
         else:
             yield InLife(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
         prospect = known.prospect(config, ids)
-        if second is not None and prospect == "open" and self._spare_s(second) >= 2 * second.cost_s:
+        if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
             ids.append(f"{name} long")
             more = [window(ids[-1], config, second)]
             yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
@@ -250,12 +257,19 @@ class Study:
         winner = self.known.winner()
         if len(winner.settings) > 1:
             self._progress.stage(f"taking the settings of {told(winner)} away, one at a time")
-            yield from by_knob.windows(winner, pace, left_s=self._left_s, setup=self.known.setup(winner))
+            yield from by_knob.windows(
+                winner,
+                pace,
+                left_s=self._left_s,
+                setup=self.known.setup(winner),
+                dependents=self.space.dependents,
+                window_s=self._window_s(pace),
+            )
 
     def _needs_more(self, place: int, config: Config, pace: Pace) -> bool:
         """Whether more rounds may show that a finalist gains, or that it does not, and there is time for one."""
         ratio = self.known.ratio(config, self.known.final_ids(place))
-        if ratio is None or self._left_s() < 2 * pace.cost_s + self._by_knob_s(config, pace):
+        if ratio is None or self._left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
             return False
         floor = 1 + self._settings.floor
         return ratio.low <= 1.0 and ratio.high >= floor

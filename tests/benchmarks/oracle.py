@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=75.0, help="of the search, seconds")
     parser.add_argument("--window", type=float, default=0.4, help="seconds counted of each combination, each time")
     parser.add_argument("--grid", type=float, default=75.0, help="seconds that a grid may take at most")
-    parser.add_argument("--rounds", type=int, default=3, help="of fresh processes")
+    parser.add_argument("--rounds", type=int, default=5, help="of fresh processes")
     arguments = parser.parse_args()
     before = machine()
     wanted = [

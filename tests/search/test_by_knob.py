@@ -63,10 +63,6 @@ def measured(window: wire.Window, at_s: float) -> wire.WindowDone:
     )
 
 
-def needs_workers(config: dict[str, Any]) -> bool:
-    return "prefetch_factor" in config and "num_workers" not in config
-
-
 def test_each_setting_is_told_its_gain() -> None:
     gains = {name: ratio.speedup for name, ratio in by_knob.ratios(carried_out(), WINNER).items()}
     assert gains == {name: pytest.approx(gain, rel=0.02) for name, gain in GAINS.items()}
@@ -84,9 +80,11 @@ def test_every_window_without_a_setting_stands_between_two_with_all() -> None:
     assert all((settings == whole) == (place % 7 % 2 == 0) for place, settings in enumerate(order))
 
 
-def test_what_is_refused_alone_is_left_out_with_what_needs_it() -> None:
-    ratio = by_knob.ratios(carried_out(refuses=needs_workers), WINNER)["num_workers"]
-    assert (ratio.speedup, ratio.rounds) == (pytest.approx(2.2, rel=0.02), by_knob.ROUNDS - 1)
+def test_what_means_nothing_without_a_setting_is_left_out_with_it() -> None:
+    found = by_knob.ratios(carried_out(dependents={"num_workers": ("prefetch_factor",)}), WINNER)
+    assert {name: ratio.rounds for name, ratio in found.items()} == dict.fromkeys(GAINS, by_knob.ROUNDS)
+    assert found["num_workers"].speedup == pytest.approx(2.2, rel=0.02)
+    assert found["prefetch_factor"].speedup == pytest.approx(1.1, rel=0.02)
 
 
 def test_a_setting_that_can_never_be_left_out_has_no_gain() -> None:
@@ -100,6 +98,14 @@ def test_one_setting_alone_needs_no_windows() -> None:
 
 def test_no_round_is_begun_that_there_is_no_time_for() -> None:
     assert carried_out(left_s=lambda: 3 * PACE.cost_s).windows == {}
+
+
+def test_a_round_is_as_long_as_windows_were_seen_to_be() -> None:
+    def left_s() -> float:
+        return 8 * PACE.cost_s
+
+    assert carried_out(left_s=left_s).windows
+    assert carried_out(left_s=left_s, window_s=2 * PACE.cost_s).windows == {}
 
 
 def test_the_windows_are_run_in_a_life_like_the_winners() -> None:

@@ -87,6 +87,27 @@ def test_a_trial_of_two_looks_counts_both(tmp_path: Path) -> None:
     assert trial.ratio.rounds == 2
 
 
+class Slow(Machine):
+    """Windows take twice as long as they count: workers start, caches fill."""
+
+    def _outcome(self, window: wire.Window) -> Any:
+        self.now_s += max(window.min_s, 0.1)
+        return super()._outcome(window)
+
+
+def test_finals_and_the_split_by_knob_have_their_time_where_windows_take_longer_than_planned(tmp_path: Path) -> None:
+    def both_help(config: dict[str, Any]) -> float:
+        return (1.5 if config.get("num_workers") else 1.0) * (1.4 if config.get("precision") else 1.0)
+
+    machine = Slow(tmp_path, both_help, INPUT_BOUND, FULL_PRECISION, budget_s=100.0)
+    known = machine.study.known
+    winner = known.winner()
+    assert len(winner.settings) > 1
+    assert known.finals[winner].rounds >= machine.settings.final_rounds
+    assert set(known.by_knob(winner)) == {name for name, _value in winner.settings}
+    assert machine.now_s <= 100.0
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 
