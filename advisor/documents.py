@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from .errors import StorageError
 
 _MOST_HEADER_BYTES = 512
+_PLAIN = frozenset((float, int, bool, type(None)))
 
 Value = TypeVar("Value")
 
@@ -76,7 +77,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        # Series of updates are most of a profile, and a search waits for it: all at once, not number by number.
+        return list(value) if _PLAIN.issuperset(map(type, value)) else [plain(item) for item in value]
     return value
 
 

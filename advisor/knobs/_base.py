@@ -21,7 +21,9 @@ class Values:
     """Why these values."""
     why_closed: str | None = None
     needs: str | None = None
-    """Another knob without which they mean nothing, where the script as written leaves that one off."""
+    """Another knob without which they mean nothing."""
+    needed_is_on: bool = False
+    """The script as written has that one on."""
     beside: tuple[str, Any] | None = None
     """Another knob with a value of it, where both draw on the same resource: neither may gain alone, and both may."""
 

@@ -26,6 +26,8 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
         values=(True,),
         why=f"{loader.num_workers} workers are started anew every "
         + (f"{loader.length_batches} batches" if loader.length_batches is not None else "epoch"),
+        needs="num_workers",
+        needed_is_on=True,
     )
 
 

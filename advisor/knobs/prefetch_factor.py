@@ -41,7 +41,12 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         )
     if not loader.num_workers:
         return Values(values=values, why=f"{NO_WORKERS}: those that are tried may fetch ahead", needs="num_workers")
-    return Values(values=values, why=f"{written} batches ahead in each of {loader.num_workers} workers as written")
+    return Values(
+        values=values,
+        why=f"{written} batches ahead in each of {loader.num_workers} workers as written",
+        needs="num_workers",
+        needed_is_on=True,
+    )
 
 
 def _longer_than_epoch(loader: LoaderFacts, batches: int) -> bool:

@@ -155,7 +155,7 @@ def _evidence(result: TuneResult) -> str:
     if verdict.quality_evidence and (verdict.quality == "failed" or verdict.status == "unverified"):
         return f"{_begin(words.one_line(verdict.quality_evidence).rstrip('.'))}."
     if verdict.status == "undecided":
-        return f"{what_decides(verdict)} A search with more --budget has room for them."
+        return f"{what_decides(verdict)} A search with a larger budget has room for them."
     return _how_near(result) if verdict.rounds == 0 and verdict.status != "unverified" else ""
 
 
@@ -173,7 +173,7 @@ def _how_near(result: TuneResult) -> str:
     tried = [trial for trial in result.trials if trial.config.settings]
     measured = [trial.ratio for trial in tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
     if not tried and result.space:
-        return "Nothing was tried: the profile and the proof left no time for it; give a larger --budget."
+        return "Nothing was tried: the profile and the proof left no time for it; give a larger budget."
     if not tried:
         return (
             "Nothing was tried: no finding points to a setting that can be changed. --knobs A,B tries settings all the "

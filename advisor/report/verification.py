@@ -67,12 +67,12 @@ def _what_would_decide(verdict: Verdict) -> str:
     rounds = verdict.rounds_to_decide
     if verdict.rounds < FLOOR_PROCESSES:
         least = f"--rounds {FLOOR_PROCESSES}"
-        return f"Fewer than {FLOOR_PROCESSES} rounds call nothing faster: {least} or more, with the --budget for them."
+        return f"Fewer than {FLOOR_PROCESSES} rounds call nothing faster: {least} or more, with the budget for them."
     if rounds is None and verdict.high < NEARLY_EQUAL * verdict.low:
         return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
     if rounds is None:
         return "The processes differ too much for any number of rounds: run it while nothing else uses the machine."
-    return f"About {words.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the --budget for them."
+    return f"About {words.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the budget for them."
 
 
 def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:

@@ -11,10 +11,11 @@ from ..progress import SILENT, Progress
 from ..session.session import AS_WRITTEN, SessionResult, Setup
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
 from . import by_knob, memory_model, scoring
+from .expert import Proposal
 from .goals import Goal, Prospect
 from .log import TrialLog
 from .memory_model import MemoryModel
-from .proposals import Proposal, Proposer
+from .proposals import Proposer
 from .settings import SearchSettings
 from .space import KEEPS_TRAINING, Space
 

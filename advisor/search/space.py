@@ -68,8 +68,10 @@ class Space:
     def meaningful(self, config: Config) -> Config:
         """Without settings that need another one which is not there."""
         given = config.as_dict()
-        needs = {knob.id: knob.needs for knob in self.knobs if knob.needs is not None}
-        return Config.of({name: value for name, value in given.items() if name not in needs or given.get(needs[name])})
+        idle = {
+            knob.id for knob in self.knobs if knob.needs is not None and not given.get(knob.needs, knob.needed_is_on)
+        }
+        return Config.of({name: value for name, value in given.items() if name not in idle})
 
     @property
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
@@ -121,11 +123,12 @@ def open_space(
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
                     needs=values.needs,
+                    needed_is_on=values.needed_is_on,
                     beside=values.beside,
                 )
             )
     ids = {knob.id for knob in opened}
-    for alone in [one for one in opened if one.needs is not None and one.needs not in ids]:
+    for alone in [one for one in opened if one.needs is not None and one.needs not in ids and not one.needed_is_on]:
         opened.remove(alone)
         closed.append(Skipped(what=alone.id, why=f"it means nothing as long as {alone.needs} is off, as it is written"))
     order = list(reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,9 @@ from ..session.session import AS_WRITTEN, InLife, Planner, SessionResult
 from ..types import Command, Config, Trial, Workload
 from . import by_knob
 from .arguments import command_line
+from .expert import Proposal
 from .goals import Goal
 from .knowledge import Knowledge, Seen, told
-from .proposals import Proposal
 from .scoring import Joules
 from .settings import SearchSettings
 from .space import Space, Wishes, open_space
@@ -29,7 +30,6 @@ LAUNCH_ROUNDS = 1
 LIVES_KEPT = 3
 """Starts of the script that must be left for a trial in a life of its own: that life, the one after it, and one more
 should the script end by itself meanwhile."""
-
 TRIES_A_KNOB = 3
 """Alone, and two values more beside the best."""
 LOOKED_AT_AGAIN = 0.3
@@ -85,7 +85,8 @@ class Study:
         self._reserve = reserve
         self._progress = progress
         self._start_up_s = 0.0
-        self._planned_s = self._spent_s = 0.0
+        self._dearer: list[float] = []
+        """Of the trials so far: how many times as long as planned their windows took."""
         self.known = Knowledge(
             result=result,
             settings=settings,
@@ -166,8 +167,8 @@ class Study:
         tries = TRIES_A_KNOB * knobs + 2  # together: what keeps the training, and all
         looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
         finals = settings.final_rounds * (settings.finalists + 1)
-        by_knob = min(knobs, SETTINGS_OF_A_WINNER) + 0.5
-        return paced(update_s, settings, room_s=room_s, windows=2 * (looks + finals + by_knob))
+        split = min(knobs, SETTINGS_OF_A_WINNER) + 0.5
+        return paced(update_s, settings, room_s=room_s, windows=2 * (looks + finals + split))
 
     # --- trials ---------------------------------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class Study:
 
     def _window_s(self, pace: Pace) -> float:
         """What a window takes in all, by those that were run: workers must start, caches fill."""
-        return pace.cost_s * max(1.0, self._spent_s / self._planned_s if self._planned_s else 1.0)
+        return pace.cost_s * max(1.0, statistics.median(self._dearer) if self._dearer else 1.0)
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
         """A life of its own costs two starts: its own, and that of the life as written after it."""
@@ -213,8 +214,7 @@ class Study:
         if setup == AS_WRITTEN:
             before_s = self._left_s()
             yield [window(name, config, pace), base(name, pace)]
-            self._planned_s += 2 * pace.cost_s
-            self._spent_s += before_s - self._left_s()
+            self._dearer.append((before_s - self._left_s()) / (2 * pace.cost_s))
         else:
             yield InLife(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
         prospect = known.prospect(config, ids)

@@ -71,7 +71,9 @@ class KnobSpace:
     opened_by: str
     """Why it is open."""
     needs: str | None = None
-    """Another knob without which it means nothing, where the script as written leaves that one off."""
+    """Another knob without which it means nothing."""
+    needed_is_on: bool = False
+    """The script as written has that one on."""
     beside: tuple[str, SettingValue] | None = None
     """Another knob with a value of it that is tried together with the first value here: both draw on one resource."""
 

@@ -43,8 +43,8 @@ def test_what_closes_it_is_said(loader: dict[str, Any], reason: str) -> None:
 
 def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
     found = values(num_workers=0, persistent_workers=False)
-    assert (found.values, found.needs) == ((True,), "num_workers")
-    assert values().needs is None
+    assert (found.values, found.needs, found.needed_is_on) == ((True,), "num_workers", False)
+    assert values().needed_is_on
 
 
 def test_an_epoch_that_was_seen_to_begin_again_is_enough_where_no_length_is_said() -> None:

@@ -96,6 +96,15 @@ def test_what_needs_another_setting_is_never_tried_without() -> None:
     assert LEANS.meaningful(Config.of({"a": 0, "leans": True})) == Config.of({"a": 0})
 
 
+def test_where_the_other_is_on_as_written_it_stands_alone_but_not_beside_its_off() -> None:
+    space = Space(knobs=(replace(LEANS.knobs[0], needed_is_on=True), knob("a", 4, 0)))
+    found = asked(Proposer(space))
+    assert found[:2] == [{"leans": True}, {"a": 4}]
+    assert {"a": 0, "leans": True} not in found
+    assert space.meaningful(Config.of({"a": 0, "leans": True})) == Config.of({"a": 0})
+    assert space.meaningful(Config.of({"leans": True})) == Config.of({"leans": True})
+
+
 def test_it_stands_in_what_is_put_together_only_where_it_gained() -> None:
     space = Space(knobs=(*LEANS.knobs, knob("b", True)))
     for score, together in ((1.8, {"a": 4, "leans": True, "b": True}), (1.2, {"a": 4, "b": True})):

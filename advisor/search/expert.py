@@ -1,0 +1,107 @@
+"""What an expert would try, in this order: each knob that a finding opens, what helped together, the best with one
+change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..types import Config, KnobSpace, SettingValue, Trial
+from .space import KEEPS_TRAINING, Space
+
+VALUES_BESIDE_THE_BEST = 2
+"""Of each knob; what is left then is for a sampler that has learnt from all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    config: Config
+    reason: str
+
+
+def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
+    """From the trials so far; some of them were tried already.
+
+    Together before any second value: in a short search the gains of several knobs are worth more than the fine point of
+    one. Second values are then tried where they would be used: beside what is best by then.
+    """
+    yield from _alone(space)
+    yield from _beside(space)
+    yield from _combinations(space, trials)
+    yield from _changed(space, trials)
+
+
+def _alone(space: Space) -> Iterator[Proposal]:
+    """Each knob by itself at its most promising value."""
+    for knob in space.knobs:
+        if knob.needs is None or knob.needed_is_on:
+            yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
+
+
+def _beside(space: Space) -> Iterator[Proposal]:
+    """Knobs that draw on one resource, together, whatever each of them gives alone."""
+    held = {knob.id: knob.values for knob in space.knobs}
+    for knob in space.knobs:
+        if knob.beside is not None and knob.beside[1] in held.get(knob.beside[0], ()):
+            other, value = knob.beside
+            config = Config.of({knob.id: knob.values[0], other: value})
+            yield Proposal(config=config, reason=f"{knob.id} and {other} share a resource: {knob.opened_by}")
+
+
+def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
+    """What needs another setting, with the best of that; then the best value of each knob, together: first those that
+    keep the training, then all."""
+    scores = {trial.config: trial.score for trial in trials if trial.score is not None}
+    best = _best_alone(trials)
+    company = {name: Config.of({name: value}) for name, (_score, value) in best.items()}
+    for pair in [proposal.config for proposal in _beside(space)]:
+        gained = scores.get(pair, 0.0)
+        if gained > max([1.0, *(best[name][0] for name, _value in pair.settings if name in best)]):
+            for name, value in pair.settings:
+                best[name], company[name] = (gained, value), pair
+    for knob in space.knobs:
+        if knob.needs in best and best[knob.needs][1] and not knob.needed_is_on:
+            value = knob.values[0]
+            config = Config.of({**company[knob.needs].as_dict(), knob.id: value})
+            yield Proposal(config=config, reason=f"{knob.id} with what it needs: {knob.opened_by}")
+            gained = scores.get(config, 0.0)
+            if gained > best[knob.needs][0]:
+                best[knob.id] = (gained, value)
+    kept = {knob.id for knob in space.knobs if knob.tier in KEEPS_TRAINING}
+    for names in (sorted(set(best) & kept), sorted(best)):
+        if len(names) > 1:
+            config = space.meaningful(Config.of({name: best[name][1] for name in names}))
+            yield Proposal(config=config, reason="what helped alone, together")
+
+
+def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
+    """The best so far that keeps the training, with one knob at another value, the most promising values first. At last
+    without one of its settings, which may stand in another's way."""
+    kept = [t for t in trials if t.score is not None and t.score > 1.0 and t.tier in KEEPS_TRAINING]
+    best = max(kept, key=lambda trial: trial.score or 0.0).config if kept else Config()
+    for place in range(VALUES_BESIDE_THE_BEST):
+        for knob in space.knobs:
+            if place < len(knob.values):
+                config = space.meaningful(Config.of({**best.as_dict(), knob.id: knob.values[place]}))
+                reason = f"the best so far with {knob.id}={knob.values[place]}: {knob.opened_by}"
+                yield Proposal(config=config, reason=reason if len(config.settings) > 1 else _alone_because(knob))
+    for name, _value in best.settings:
+        config = space.meaningful(Config.of({other: v for other, v in best.settings if other != name}))
+        yield Proposal(config=config, reason=f"the best so far without {name}")
+
+
+def _alone_because(knob: KnobSpace) -> str:
+    return f"{knob.id} alone: {knob.opened_by}"
+
+
+def _best_alone(trials: Sequence[Trial]) -> dict[str, tuple[float, SettingValue]]:
+    """Knob → the score and the value of its best trial with nothing else set; those that gained nothing are left
+    out."""
+    best: dict[str, tuple[float, SettingValue]] = {}
+    for trial in trials:
+        if trial.score is None or len(trial.config.settings) != 1 or trial.score <= 1.0:
+            continue
+        ((name, value),) = trial.config.settings
+        if trial.score > best.get(name, (0.0, None))[0]:
+            best[name] = (trial.score, value)
+    return best
