@@ -67,8 +67,10 @@ class Row:
     best: Config = NOTHING
     trials: int = 0
     combinations: int = 0
+    looks: int = 0
+    """Windows of trials, first and second looks: what the choice stands on."""
     search_windows: int = 0
-    """With settings: first and second looks, finals, and those that split the gain."""
+    """With settings: looks, the fresh ones of the finalists, and those that split the gain by knob."""
     grid_windows: int = 0
     search_s: float = 0.0
     grid_s: float = 0.0
@@ -126,6 +128,7 @@ def measure(script: Path, arguments: Namespace) -> Row:
             best=best,
             trials=found.trials,
             combinations=len(grid),
+            looks=found.looks,
             search_windows=found.windows,
             grid_windows=with_settings(result),
             search_s=search_s,
@@ -145,6 +148,7 @@ class Found:
     recommended: Config
     space: Space
     trials: int
+    looks: int
     windows: int
     between_s: tuple[float, ...]
 
@@ -177,6 +181,7 @@ def search(script: Path, folder: Path, budget_s: float) -> Found:
             recommended=hunt.recommendation().config,
             space=study.space,
             trials=sum(bool(trial.config.settings) for trial in study.trials),
+            looks=sum(name.startswith("trial ") for name in result.outcomes),
             windows=with_settings(result),
             between_s=tuple(result.between_s),
         )
@@ -258,22 +263,23 @@ def rate(script: Path, config: Config, folder: Path) -> float:
 def parts(rows: Sequence[Row], interrupted: str | None, arguments: Namespace) -> list[str]:
     good = [row for row in rows if row.failure is None]
     enough = sum(statistics.median(row.reached) >= REACHED for row in good)
-    few = sum(row.trials <= MOST_WINDOWS * row.grid_windows for row in good)
+    few = sum(row.looks <= MOST_WINDOWS * row.grid_windows for row in good)
     fewer = sum(row.search_windows <= MOST_WINDOWS * row.grid_windows for row in good)
     header = ("workload", "recommended", "speed-up", "best of the grid", "speed-up", "reached", "trials / combinations",
-              "windows / the grid's", "search, grid: s", "between windows: median, worst, ms")  # fmt: skip
+              "looks, all windows / the grid's", "search, grid: s", "between windows: median, worst, ms")  # fmt: skip
     about = (
         f"Search: {arguments.budget:g} s from the first update on, its profile among them, knobs as listed in the"
         f" benchmark as far as they are open. Grid: every combination {PASSES} times, {arguments.window:g} s counted"
         " each time. Speed-ups over the script as written, and what the recommendation reaches of the grid's best:"
         f" median (lowest … highest) of {arguments.rounds} rounds of fresh processes in turns; the same configuration"
-        " is run once a round, and reaches 1. Windows are those with settings: of the search also its second looks,"
-        " the fresh ones of its finalists, and those that split the gain by knob."
+        " is run once a round, and reaches 1. Windows are those with settings: looks are what the choice stands on,"
+        " first and second ones; all windows are also the fresh ones of the finalists, which tell what the choice"
+        " gives, and those that split the gain by knob."
     )
     failed = len(rows) - len(good)
     summary = (
-        f"{enough} of {len(good)} reach {REACHED:g} of the grid's best. Trials are at most {MOST_WINDOWS:.0%} of the"
-        f" grid's windows in {few} of {len(good)}; all windows of the search with settings are in {fewer}."
+        f"{enough} of {len(good)} reach {REACHED:g} of the grid's best. Looks are at most {MOST_WINDOWS:.0%} of the"
+        f" grid's windows in {few} of {len(good)}; all windows of the search are in {fewer}."
         + (f" {failed} failed." if failed else "")
     )
     between = [seconds for row in good for seconds in row.between_s]
@@ -305,7 +311,8 @@ def cells(row: Row) -> list[str]:
         spread([best for _recommended, best in row.speedups]),
         spread(row.reached),
         f"{row.trials} / {row.combinations} ({row.trials / row.combinations:.0%})",
-        f"{row.search_windows} / {row.grid_windows}{measured} ({row.search_windows / max(1, row.grid_windows):.0%})",
+        f"{row.looks}, {row.search_windows} / {row.grid_windows}{measured}"
+        f" ({row.looks / max(1, row.grid_windows):.0%}, {row.search_windows / max(1, row.grid_windows):.0%})",
         f"{row.search_s:.0f}, {row.grid_s:.0f}",
         f"{statistics.median(row.between_s) * 1e3:.1f}, {max(row.between_s) * 1e3:.0f}" if row.between_s else "–",
     ]
