@@ -24,8 +24,8 @@ class Values:
     """Another knob without which they mean nothing."""
     needed_is_on: bool = False
     """The script as written has that one on."""
-    beside: tuple[str, Any] | None = None
-    """Another knob with a value of it, where both draw on the same resource: neither may gain alone, and both may."""
+    shares_cpus_with: tuple[str, Any] | None = None
+    """Another knob, with a value that leaves room for the first one here: neither may gain alone, and both together."""
 
 
 def _nothing_wrong(_value: Any) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, whole_number
 from ._loader import NO_LOADER, workers_tier
+from .threads import usable_threads
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -30,7 +31,9 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         values=values,
         why=f"{hardware.cpu.usable_cpus:g} CPUs can be used, {loader.num_workers} as written",
         # Workers and the threads of a training on the CPU take turns on the same CPUs.
-        beside=("threads", max(1, cpus // 2)) if workload.device == "cpu" else None,
+        shares_cpus_with=("threads", max(1, usable_threads(hardware, workload) // 2))
+        if workload.device == "cpu"
+        else None,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def _values(hardware: Hardware, workload: Workload) -> Values:
     if workload.device != "cpu":
         return Values(why_closed=f"the training runs on {workload.device}: threads of the CPU's operators do little")
-    usable = max(1, math.floor(hardware.cpu.usable_cpus / workload.world_size))
+    usable = usable_threads(hardware, workload)
     now = workload.flags.num_threads
     loader = workload.train_loader
     workers = loader.num_workers if loader is not None else 0
@@ -26,6 +26,11 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=f"{hardware.cpu.usable_cpus:g} CPU can be used, and {now} thread is set")
     each = f" for {workload.world_size} processes" if workload.world_size > 1 else ""
     return Values(values=values, why=f"{hardware.cpu.usable_cpus:g} CPUs can be used{each}, {now} threads are set")
+
+
+def usable_threads(hardware: Hardware, workload: Workload) -> int:
+    """As many as there are CPUs for each process."""
+    return max(1, math.floor(hardware.cpu.usable_cpus / workload.world_size))
 
 
 def _tier(_hardware: Hardware, _workload: Workload) -> str:

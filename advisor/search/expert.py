@@ -26,7 +26,7 @@ def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     one. Second values are then tried where they would be used: beside what is best by then.
     """
     yield from _alone(space)
-    yield from _beside(space)
+    yield from _sharing(space)
     yield from _combinations(space, trials)
     yield from _changed(space, trials)
 
@@ -38,14 +38,14 @@ def _alone(space: Space) -> Iterator[Proposal]:
             yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
 
 
-def _beside(space: Space) -> Iterator[Proposal]:
-    """Knobs that draw on one resource, together, whatever each of them gives alone."""
+def _sharing(space: Space) -> Iterator[Proposal]:
+    """Knobs that share the CPUs, together, whatever each of them gives alone."""
     held = {knob.id: knob.values for knob in space.knobs}
     for knob in space.knobs:
-        if knob.beside is not None and knob.beside[1] in held.get(knob.beside[0], ()):
-            other, value = knob.beside
+        other, value = knob.shares_cpus_with or ("", None)
+        if value in held.get(other, ()):
             config = Config.of({knob.id: knob.values[0], other: value})
-            yield Proposal(config=config, reason=f"{knob.id} and {other} share a resource: {knob.opened_by}")
+            yield Proposal(config=config, reason=f"{knob.id} and {other} share the CPUs: {knob.opened_by}")
 
 
 def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
@@ -54,7 +54,7 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     scores = {trial.config: trial.score for trial in trials if trial.score is not None}
     best = _best_alone(trials)
     company = {name: Config.of({name: value}) for name, (_score, value) in best.items()}
-    for pair in [proposal.config for proposal in _beside(space)]:
+    for pair in [proposal.config for proposal in _sharing(space)]:
         gained = scores.get(pair, 0.0)
         if gained > max([1.0, *(best[name][0] for name, _value in pair.settings if name in best)]):
             for name, value in pair.settings:

@@ -101,7 +101,7 @@ def open_space(
     opened, closed = [], []
     reasons = _reasons(diagnosis.findings, diagnosis.abstained, wishes)
     every = {knob.id: knob.values(hardware, workload) for knob in knobs.all_knobs()}
-    reasons = {**reasons, **_reasons_beside(every, reasons)}
+    reasons = {**reasons, **_reasons_of_sharing(every, reasons)}
     for knob in knobs.all_knobs():
         why = _unwanted(knob.id, wishes) or (None if knob.id in reasons else "no finding points to it")
         values = every[knob.id]
@@ -124,7 +124,7 @@ def open_space(
                     opened_by=reasons[knob.id],
                     needs=values.needs,
                     needed_is_on=values.needed_is_on,
-                    beside=values.beside,
+                    shares_cpus_with=values.shares_cpus_with,
                 )
             )
     ids = {knob.id for knob in opened}
@@ -137,13 +137,13 @@ def open_space(
     )
 
 
-def _reasons_beside(values: Mapping[str, knobs.Values], reasons: Mapping[str, str]) -> Mapping[str, str]:
-    """Knobs that draw on what an open one draws on, too."""
+def _reasons_of_sharing(values: Mapping[str, knobs.Values], reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """Knobs that no finding points to, but whose CPUs an open one would take."""
     found = {}
-    for name in reasons:
-        beside = values[name].beside
-        if values[name].values and beside is not None and beside[0] not in reasons:
-            found[beside[0]] = f"it shares a resource with {name}"
+    for name, known in values.items():
+        shared = known.shares_cpus_with
+        if name in reasons and known.values and shared is not None and shared[0] not in reasons:
+            found[shared[0]] = f"it shares the CPUs with {name}"
     return found
 
 

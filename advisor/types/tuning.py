@@ -74,8 +74,8 @@ class KnobSpace:
     """Another knob without which it means nothing."""
     needed_is_on: bool = False
     """The script as written has that one on."""
-    beside: tuple[str, SettingValue] | None = None
-    """Another knob with a value of it that is tried together with the first value here: both draw on one resource."""
+    shares_cpus_with: tuple[str, SettingValue] | None = None
+    """Another knob, with a value that leaves room for the first one here: they are tried together."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,20 @@ def test_processes_share_the_cpus() -> None:
     assert max(values(machine(8, threads=1, world_size=4)).values) == 2
 
 
+@pytest.mark.parametrize(("cpus", "threads"), [(2, 2), (3.5, 3), (8, 8), (64, 32), (8, 64)])
+def test_what_leaves_room_for_workers_is_among_the_values(cpus: float, threads: int) -> None:
+    evidence = machine(cpus, threads)
+    workers = knobs.get("num_workers").values(evidence.hardware, evidence.workload)
+    name, value = workers.shares_cpus_with or ("", None)
+    assert name == "threads"
+    assert value in (*values(evidence).values, threads)
+
+
+def test_workers_leave_the_threads_alone_where_the_training_is_on_a_device() -> None:
+    evidence = healthy_cuda()
+    assert knobs.get("num_workers").values(evidence.hardware, evidence.workload).shares_cpus_with is None
+
+
 def test_one_cpu_closes_it() -> None:
     assert "1 CPU can be used" in values(machine(1, threads=1)).why_closed
 

@@ -119,7 +119,7 @@ def test_it_stands_in_what_is_put_together_only_where_it_gained() -> None:
 
 SHARES = Space(
     knobs=(
-        KnobSpace(id="a", values=(2, 1), tier="exact", scope="live", opened_by="a finding", beside=("b", 1)),
+        KnobSpace(id="a", values=(2, 1), tier="exact", scope="live", opened_by="a finding", shares_cpus_with=("b", 1)),
         knob("b", 2, 1),
         knob("c", True),
         KnobSpace(id="leans", values=(True,), tier="exact", scope="live", opened_by="a finding", needs="a"),
@@ -127,7 +127,7 @@ SHARES = Space(
 )
 
 
-def test_knobs_that_draw_on_one_resource_are_tried_together_whatever_each_gives_alone() -> None:
+def test_knobs_that_share_the_cpus_are_tried_together_whatever_each_gives_alone() -> None:
     assert asked(Proposer(SHARES))[:4] == [{"a": 2}, {"b": 2}, {"c": True}, {"a": 2, "b": 1}]
 
 

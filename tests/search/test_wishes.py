@@ -70,8 +70,14 @@ WORKERS = Diagnosis(findings=(replace(FULL_PRECISION, knobs=("num_workers",)),))
 def test_workers_open_the_threads_that_they_share_the_cpus_with() -> None:
     space = opened(Wishes(), WORKERS)
     assert names(space)[:2] == ["num_workers", "threads"]
-    assert space.knobs[0].beside == ("threads", max(1, round(EVIDENCE.hardware.cpu.usable_cpus) // 2))
-    assert space.knobs[1].opened_by == "it shares a resource with num_workers"
+    assert space.knobs[0].shares_cpus_with == ("threads", max(1, round(EVIDENCE.hardware.cpu.usable_cpus) // 2))
+    assert space.knobs[1].opened_by == "it shares the CPUs with num_workers"
+
+
+def test_a_finding_may_point_to_a_knob_that_there_is_not_yet() -> None:
+    assert "num_workers" in names(
+        opened(Wishes(), Diagnosis(findings=(replace(FULL_PRECISION, knobs=("x", "num_workers")),)))
+    )
 
 
 def test_what_is_left_out_stays_so_although_it_is_shared() -> None:
