@@ -22,6 +22,7 @@ LATEST_KILL_S = 2.0
 """Each at random in its own twelfth of that time: the start, the trying out of the isolation and the loop are met."""
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 SLOW = training(loop="time.sleep(0.01)", updates=100_000)
+TRAINED_A_WHILE = training(loop="time.sleep(0.01); step == 100 and print('begun', flush=True)", updates=100_000)
 LONG_STEP = training(loop="if step == 5: time.sleep(600)")
 STUBBORN = training(setup="for n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)", loop="time.sleep(0.01)")
 WRITES = training(loop="torch.save(model.state_dict(), 'best.pt'); open('log', 'a').write('x'); time.sleep(0.01)")
@@ -61,9 +62,9 @@ def end_by(process: subprocess.Popen[str], number: signal.Signals, times: int = 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_loop_keeps_and_prints_what_was_measured(number: signal.Signals, desk: Desk) -> None:
-    process = running(desk, SLOW.replace("model = ", "print('begun', flush=True)\nmodel = "), "--budget", "60")
+    process = running(desk, TRAINED_A_WHILE, "--budget", "60")
     wait_for(lambda: training_runs(desk))
-    time.sleep(2.0)
+    time.sleep(0.5)
     code, stdout, stderr = end_by(process, number)
     assert (code, "interrupted: this is what had been measured until then" in " ".join(stdout.split())) == (
         EXIT[number],
