@@ -28,7 +28,7 @@ from .machine import (
 
 def test_a_finding_opens_the_knobs_that_it_names() -> None:
     space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(FULL_PRECISION,)))
-    assert [knob.id for knob in space.knobs] == ["precision"]
+    assert [knob.id for knob in space.knobs] == ["precision", "fused_optimizer"]
 
 
 def test_what_no_finding_points_to_is_closed_and_told() -> None:

@@ -74,6 +74,15 @@ def test_workers_open_the_threads_that_they_share_the_cpus_with() -> None:
     assert space.knobs[1].opened_by == "it shares the CPUs with num_workers"
 
 
+def test_a_faster_forward_opens_the_optimizers_form_whose_part_grows() -> None:
+    found = opened(Wishes(), Diagnosis(findings=(FULL_PRECISION,)))
+    assert names(found)[:2] == ["precision", "fused_optimizer"]
+    assert "grows where precision" in found.knobs[1].opened_by
+    assert "fused_optimizer" not in names(
+        opened(Wishes.of(None, ["fused_optimizer"]), Diagnosis(findings=(FULL_PRECISION,)))
+    )
+
+
 def test_a_finding_may_point_to_a_knob_that_there_is_not_yet() -> None:
     assert "num_workers" in names(
         opened(Wishes(), Diagnosis(findings=(replace(FULL_PRECISION, knobs=("x", "num_workers")),)))
