@@ -68,6 +68,8 @@ class Knob:
     """Of the agent's, those that a real training needs as long as it is set."""
     set_on: tuple[str, ...] = ()
     """`model`, `optimizer`: it is set on each such object, so on a later one anew; `forward`: at its call."""
+    grows_with: tuple[str, ...] = ()
+    """Other knobs, which shorten what stands beside its part of the update: it is tried where they are."""
     after_first_update: bool = False
     """It needs to know what an update is made of: in a real training it is applied after the first one."""
     changes: str = ""

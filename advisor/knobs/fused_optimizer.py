@@ -52,6 +52,7 @@ KNOB = Knob(
     scope="live",
     values=_values,
     tier=_tier,
+    grows_with=("precision", "compile"),  # 13% of an update was a third of what bf16 left of it
     apply=_apply,
     restore=_restore,
     wrong=_wrong,

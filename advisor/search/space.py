@@ -12,8 +12,6 @@ from .arguments import Carried, CommandLine
 
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Tiers whose settings leave the training what it is."""
-GROWS_WITH: Mapping[str, tuple[str, ...]] = {"fused_optimizer": ("precision", "compile")}
-"""Knob → others that shorten what stands beside its part of the update: 13% of it was a third of what bf16 left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +150,10 @@ def _reasons_of_sharing(values: Mapping[str, knobs.Values], reasons: Mapping[str
 def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
     """Knobs for a part of the update that is small as written, and no longer is once the rest is faster."""
     grown = {}
-    for name, others in GROWS_WITH.items():
-        faster = next((other for other in others if other in reasons), None)
-        if name not in reasons and faster is not None:
-            grown[name] = f"its part grows where {faster} makes the rest faster"
+    for knob in knobs.all_knobs():
+        faster = next((other for other in knob.grows_with if other in reasons), None)
+        if knob.id not in reasons and faster is not None:
+            grown[knob.id] = f"its part grows where {faster} makes the rest faster"
     return grown
 
 
