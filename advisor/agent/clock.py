@@ -24,6 +24,8 @@ PHASE_NAMES = (
 )
 LOADING = (DATA_WAIT, RESTART)
 """What a loader does on the training thread, its dataset's own torch operators included."""
+NOBODY = 0
+"""No thread has this identifier."""
 IN_STEP = 6
 """The first so many phases make up the update; the rest stand beside it."""
 
@@ -61,6 +63,8 @@ class StepClock:
 
     def __init__(self, now: Callable[[], int] = time.perf_counter_ns) -> None:
         self._now = now
+        self.in_child = False
+        """Whether this process was forked by the script after the clock was made: then nothing is measured here."""
         self.owner = threading.get_ident()
         """The thread that trains. Hooks on the hot path compare it themselves: a call is half a microsecond there."""
         self.stack: list[int] = [OTHER]
@@ -88,9 +92,17 @@ class StepClock:
         """Whether the calling thread is the one that trains."""
         return threading.get_ident() == self.owner
 
-    def own(self) -> None:
-        """The calling thread is the one that trains (the first to run a backward or an optimizer step)."""
-        self.owner = threading.get_ident()
+    def own(self) -> bool:
+        """Take the calling thread for the one that trains (the first to run a backward or an optimizer step); False in
+        a forked child, where none does."""
+        if not self.in_child:
+            self.owner = threading.get_ident()
+        return not self.in_child
+
+    def forked(self) -> None:
+        """This is a child that the script has forked: no thread of it is the one that trains."""
+        self.in_child = True
+        self.owner = NOBODY
 
     @property
     def phase(self) -> int:

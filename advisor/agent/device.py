@@ -15,10 +15,9 @@ update has passed.
 
 from __future__ import annotations
 
-import os
-import weakref
 from typing import Any, Callable
 
+from . import forks
 from .clock import PHASE_NAMES, Update
 
 MAX_POOL = 4096
@@ -36,11 +35,9 @@ class Device:
         self._pool: list[Any] = []
         self._marks: list[tuple[int, Any]] = []
         self._stream: Any = None
-        self._pid = os.getpid()
         self.broken: str | None = None
         """Why no events are recorded any more; times then are the CPU's."""
-        ref = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _forked(ref))
+        forks.watch(self)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -61,6 +58,10 @@ class Device:
         """Wait for the device; at the ends of windows only."""
         self._backend.synchronize()
 
+    def forked(self) -> None:
+        """In a child the parent's device must not be touched: its events stay, unused, and are never freed."""
+        self.broken = "this is a forked process"
+
     # --- marks of the step clock --------------------------------------------------------------------------------------
 
     def mark(self, phase: int) -> None:
@@ -72,13 +73,14 @@ class Device:
                 self._marks.append((phase, self.record()))
         except Exception as error:
             self.broken = f"events could not be recorded: {error!r}"
-            self._marks = []
 
     def mark_evaluation(self, begins: bool, weak: bool) -> None:
         self.mark(_SPANS[begins, weak])
 
     def take_marks(self) -> list[tuple[int, Any]] | None:
         """Close the update: its marks, the last of which is its end. None where events are not to be had."""
+        if self.broken is not None:
+            return None
         self.mark(self._marks[-1][0] if self._marks else 0)
         marks, self._marks = self._marks, []
         self._stream = self._backend.current_stream()
@@ -241,12 +243,3 @@ def _event_factory(torch: Any, kind: str, module: Any) -> Callable[[], Any]:
     if made_by is not None:
         return lambda: made_by(enable_timing=True)
     return lambda: torch.Event(device=kind, enable_timing=True)
-
-
-def _forked(ref: Any) -> None:
-    """In a worker the parent's device must not be touched."""
-    device = ref()
-    if device is not None:
-        device.broken = "this is a forked process"
-        device._marks = []
-        device._pool = []

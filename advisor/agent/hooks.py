@@ -13,7 +13,7 @@ import traceback
 from typing import Any, Callable
 
 from .. import wire
-from . import child_signals, dynamo, imports
+from . import child_signals, dynamo, forks, imports
 from .accumulation import LOOKS
 from .arguments import ArgumentWatch
 from .bench import Bench
@@ -59,12 +59,12 @@ class ScriptAgent:
         self._channel = channel
         self._origin_s = time.perf_counter()
         self._rank = int(os.environ.get("RANK", "0") or 0)
-        self._pid = os.getpid()
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent = False
         self._told = 0
         self.clock = StepClock()
+        forks.watch(self)
         self.arguments = ArgumentWatch()
         self._parts: _Parts | None = None
 
@@ -95,6 +95,11 @@ class ScriptAgent:
             self._channel.send(wire.Beat(self._rank, self.clock.updates, self.clock.events))
             time.sleep(BEAT_EVERY_S)
 
+    def forked(self) -> None:
+        """In a child: nobody trains, nothing is told, and its end is nobody's business."""
+        self._ended = True
+        self.clock.forked()
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def finished(self, exit_code: int) -> None:
@@ -117,7 +122,7 @@ class ScriptAgent:
         os._exit(0)
 
     def _last_words(self, reason: str, why: str, exit_code: int) -> None:
-        if self._ended or self._spec.mode != "probe" or os.getpid() != self._pid:
+        if self._ended or self._spec.mode != "probe":
             return
         if self._parts is not None:
             self._parts.conductor.script_ends(why)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from .. import wire
-from . import dynamo, imports
+from . import dynamo, forks, imports
 from .bench import Bench
 from .clock import StepClock, Update
 from .fallback import OF_THE_LOADER, FallBack
@@ -87,11 +87,19 @@ class Launch:
         self._close: Callable[[], None] | None = None
         self._torch_seen = False
         self._counts_steps = False
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """In a child nothing is set and nothing is said: what is called there is not the training."""
+        self._clock.forked()
+        self._log.close()
 
     # --- what the runner tells ----------------------------------------------------------------------------------------
 
     def finished(self, exit_code: int) -> None:
         """The script has ended: its exit code is passed on by the process itself."""
+        if self._clock.in_child:
+            return
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
             self._log.tell("settings", f"never applied, as no training was seen: {_words(never)}")
@@ -168,6 +176,8 @@ class Launch:
         @functools.wraps(original)
         def __init__(optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
             original(optimizer, *args, **kwargs)
+            if self._clock.in_child:
+                return
             self._optimizers.append(weakref.ref(optimizer))
             self._guarded(functools.partial(self._new_optimizer, optimizer))
 

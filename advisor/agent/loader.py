@@ -7,14 +7,11 @@ wrapped. This is the face that the rest of the agent uses; `loader_patch` wraps,
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 import threading
-import weakref
 from collections.abc import Iterator
 from typing import Any, Callable
 
-from . import loader_patch
+from . import forks, loader_patch
 from .clock import StepClock
 from .drain import drain
 from .loader_delivery import Deliveries
@@ -53,15 +50,17 @@ class LoaderHooks:
     def install(self) -> None:
         """Wrap torch's loader classes. Call it right after torch was imported."""
         self._deliveries.torch_next = loader_patch.install(self._deliveries, self._patches, self._deliveries.times)
-        if hasattr(os, "register_at_fork"):
-            reference = weakref.ref(self._deliveries)
-            os.register_at_fork(after_in_child=functools.partial(_after_fork, reference))
+        forks.watch(self)
 
     def close(self) -> None:
         """Take all wrappers off again; iterators that are in use go on as torch made them."""
         self._deliveries.inert = True
         self._deliveries.switch.close()
         self._patches.restore()
+
+    def forked(self) -> None:
+        """In a child only the times of fetching go on: the clock and the loop are the parent's."""
+        self._deliveries.inert = self._deliveries.times.in_worker = True
 
     def suspend(self) -> None:
         """Only the place in the epoch is kept until `resume`: nothing is timed, nothing counted."""
@@ -312,11 +311,3 @@ class LoaderHooks:
         self._deliveries.replaying = on
         if not on and self.train is not None:
             self.train.replay = Replay()
-
-
-def _after_fork(reference: weakref.ref[Deliveries]) -> None:
-    """In a forked child only the times of fetching go on: the clock and the loop are the parent's."""
-    deliveries = reference()
-    if deliveries is not None:
-        deliveries.inert = True
-        deliveries.times.in_worker = True

@@ -21,16 +21,23 @@ class RunLog:
         self._path = path
         self._rank = int(os.environ.get("RANK", "0") or 0)
         self._told_where = False
+        self._closed = False
+
+    def close(self) -> None:
+        """Nothing is said or kept from now on."""
+        self._closed = True
 
     def tell(self, setting: str, text: str, value: Any = None) -> None:
         """Said, and kept."""
+        if self._closed:
+            return
         kept = self._keep(setting, text, value)
         where = f" (kept in {self._path})" if kept and not self._told_where else ""
         self._told_where = self._told_where or bool(where)
         self.say(text + where)
 
     def say(self, text: str) -> None:
-        if self._rank == 0:
+        if self._rank == 0 and not self._closed:
             say(text)
 
     def _keep(self, setting: str, text: str, value: Any) -> bool:

@@ -170,10 +170,8 @@ class Steps:
 
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            if get_ident() != clock.owner:
-                if self._records or clock.updates:
-                    return original(tensors, *args, **kwargs)
-                clock.own()
+            if get_ident() != clock.owner and (self._records or clock.updates or not clock.own()):
+                return original(tensors, *args, **kwargs)
             outermost = BACKWARD not in clock.stack
             if self.before_backward is not None:
                 self.before_backward()
@@ -240,10 +238,8 @@ class Steps:
 
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         clock = self._clock
-        if threading.get_ident() != clock.owner:
-            if self._records:
-                return
-            clock.own()
+        if threading.get_ident() != clock.owner and (self._records or not clock.own()):
+            return
         record = self._records.get(id(optimizer))
         if record is None or record.ref() is not optimizer:
             record = self._adopt(optimizer)

@@ -107,7 +107,7 @@ class Tracer:
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if self._clock.phase in LOADING:
+        if self._clock.phase in LOADING or self._clock.in_child:
             return func(*args, **kwargs)
         self._operators += 1
         updates = self._clock.updates
