@@ -14,7 +14,12 @@ from dataclasses import dataclass
 BATCH_SIZE = 5
 """The 5 of MSER-5: means of five neighbours take the sharpest noise out before the rule looks (White 1997)."""
 FEWEST_BATCHES = 10
-"""Below ten values nothing can be said of a steady state; at least as many batches are made."""
+"""Below ten values no transient can be told from noise; at least as many batches are made."""
+FEWEST_VALUES = 5
+"""So few are taken for steady where they agree: long updates are averages of many operators themselves."""
+AGREEMENT = 0.15
+"""Half the relative width of a mean's interval, within which few values agree: those of an update that takes a second
+scatter by some percent on a quiet machine, and a warm-up of half as much again among five is 28%."""
 TAIL_BATCHES = 5
 """The rule never looks at the last batches alone: few values are alike by chance (Hoad, Robinson & Davies 2010)."""
 LEVEL_CHANGE = 0.05
@@ -41,7 +46,8 @@ class WarmUp:
     cut: int
     """Values to drop."""
     steady: bool
-    """False where no steady state was found: the best cut falls in the last half, or there are too few values."""
+    """False where no steady state was found: the best cut falls in the last half, or there are too few values (below
+    five, or below ten that do not agree)."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -63,14 +69,15 @@ def mser5(times: Sequence[float], *, minimum_cut: int = 3) -> WarmUp:
     MSER-5 (White 1997; White, Cobb & Spratt 2000): over the means of batches of five, the cut that minimises the
     squared standard error of what is left. Short series use smaller batches (White's MSER-m), so that there are ten.
     A cut in the last half is rejected as no steady state, but only where the level before and after it really differs:
-    noise, or one long stall late in a series, may draw the cut there too, and neither is a transient.
+    noise, or one long stall late in a series, may draw the cut there too, and neither is a transient. Of fewer than ten
+    values the first ones are cut as far as five stay, and those must agree (`AGREEMENT`).
 
     `minimum_cut` values are always dropped (half of them all at most).
     """
     count = len(times)
     least = min(minimum_cut, count // 2)
     if count < FEWEST_BATCHES:
-        return WarmUp(cut=least, steady=False)
+        return _of_few(times, least)
     size = max(1, min(BATCH_SIZE, count // FEWEST_BATCHES))
     # Whole batches are counted back from the end, so that the newest values are always among them.
     offset = count % size
@@ -82,6 +89,15 @@ def mser5(times: Sequence[float], *, minimum_cut: int = 3) -> WarmUp:
         return WarmUp(cut=count // 2, steady=False)
     early = min(range(half + 1), key=errors.__getitem__)
     return WarmUp(cut=max(least, offset + early * size if early else 0), steady=True)
+
+
+def _of_few(times: Sequence[float], least: int) -> WarmUp:
+    cuts = range(least, len(times) - FEWEST_VALUES + 1)
+    if not cuts:
+        return WarmUp(cut=least, steady=False)
+    cut = min(cuts, key=lambda at: statistics.variance(times[at:]) / len(times[at:]))
+    kept = mean_interval(times[cut:])
+    return WarmUp(cut=cut, steady=kept.high - kept.value <= AGREEMENT * kept.value)
 
 
 def _squared_errors(values: Sequence[float]) -> list[float]:

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "advisor"
 
 LAYERS = (
     ("", "wire", "types", "errors", "data"),  # "" is the package itself, for its version
-    ("stats", "documents", "store", "progress", "cells"),
+    ("stats", "enough", "documents", "store", "progress", "cells"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
     ("api", "comparing", "configuration", "functions", "left_out", "proving", "searching", "tuning", "verifying"),

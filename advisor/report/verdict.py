@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
+from .. import enough
 from ..store import runs_root
-from ..types import Ceiling, Command, Failure, Finding, Profile
+from ..types import Ceiling, Command, Failure, Finding, Profile, Steps
 from . import words
 
 LITTLE_UPDATES = 30
 """Below this an interval of the rate says little; a default window holds more."""
+IN_SECONDS = 90.0
+"""Budgets up to this are written so, longer ones in minutes."""
+LONGEST_ADVISED_S = 3600.0
+NARROW = 1.1
+"""Upper over lower end of the rate's interval: what is known as well as that is not rough, however few updates."""
 NO_GAIN = 1.02
 """A ceiling under the 2% that is the least noise floor of a comparison is no gain."""
 
@@ -110,13 +117,16 @@ def verdict_of(profile: Profile) -> Verdict:
 def little_data(profile: Profile) -> str | None:
     """How little was measured, in a sentence, where it was little."""
     steps = profile.steps
-    if steps is None:
+    if steps is None or not _is_little(steps) or (steps.steady and _spread(steps) <= NARROW):
         return None
+    counted = words.plural(steps.updates, "update")
     if steps.updates < LITTLE_UPDATES:
-        return f"Only {words.plural(steps.updates, 'update')} counted: take the numbers as rough."
-    if not steps.steady:
-        return f"No steady state was found in {words.plural(steps.updates, 'update')}: take the numbers as rough."
-    return None
+        return f"Only {counted} counted: take the numbers as rough."
+    return f"No steady state was found in {counted}: take the numbers as rough."
+
+
+def _is_little(steps: Steps | None) -> bool:
+    return steps is not None and (steps.updates < LITTLE_UPDATES or not steps.steady)
 
 
 def _failed(profile: Profile) -> Verdict:
@@ -141,7 +151,7 @@ def what_failed(failure: Failure) -> str:
 
 def _healthy(profile: Profile) -> Verdict:
     work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
-    if len(profile.abstained) >= MANY and little_data(profile):
+    if len(profile.abstained) >= MANY and _is_little(profile.steps):
         return _too_little(profile)
     if profile.abstained and work < MOSTLY_WORK:
         return _undecided(profile)
@@ -159,9 +169,14 @@ def _healthy(profile: Profile) -> Verdict:
 def scattered(profile: Profile) -> bool:
     """Whether the rate is too uncertain for anything to be called healthy."""
     steps = profile.steps
-    if steps is None or steps.low is None or steps.high is None:
-        return False
-    return steps.low <= 0 or steps.high / steps.low > MOST_SCATTER
+    return steps is not None and steps.high is not None and _spread(steps) > MOST_SCATTER
+
+
+def _spread(steps: Steps) -> float:
+    """Upper over lower end of the rate's interval; infinite where one is not known."""
+    if steps.low is None or steps.high is None or steps.low <= 0:
+        return math.inf
+    return steps.high / steps.low
 
 
 def _too_noisy(profile: Profile) -> Verdict:
@@ -181,12 +196,23 @@ def _too_noisy(profile: Profile) -> Verdict:
 def _too_little(profile: Profile) -> Verdict:
     assert profile.steps is not None
     steady = "" if profile.steps.steady else " and they never became steady"
+    why = "measures longer; close what else keeps the machine busy"
+    if all(life.end == "finished" for life in profile.lives):
+        why = "once the script trains for longer: it ended by itself"
     return Verdict(
         sentence=f"Too little was measured to judge: {words.plural(profile.steps.updates, 'update')} counted{steady}.",
         tone="warning",
-        next_command=_command("profile --budget 60", profile),
-        why_next="measures longer; close what else keeps the machine busy",
+        next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
+        why_next=why,
     )
+
+
+def _longer_budget(profile: Profile) -> str:
+    """A budget in which enough updates of this length are counted, as it is written behind `--budget`."""
+    seconds = enough.budget_s(profile.steps.mean_s if profile.steps is not None else 0.0)
+    if not seconds < LONGEST_ADVISED_S:
+        seconds = LONGEST_ADVISED_S
+    return f"{seconds:.0f}" if seconds <= IN_SECONDS else f"{math.ceil(seconds / 60)}m"
 
 
 def _undecided(profile: Profile) -> Verdict:
@@ -197,7 +223,7 @@ def _undecided(profile: Profile) -> Verdict:
         sentence=f"Nothing avoidable was shown, but {words.one_line(first.rule)}{others} could not judge: "
         f"{words.one_line(first.why).rstrip('.')}.",
         tone="warning",
-        next_command=_command("profile --budget 60", profile),
+        next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
         why_next="measures longer",
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from .. import enough
 from ..errors import AdvisorError
 from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
 
@@ -14,15 +15,6 @@ WARNING_SHARE = 0.08
 script differ by a few per cent, so less than this could hardly be shown to be gained."""
 CRITICAL_SHARE = 0.30
 """Share of the loop from which nothing else should be done first: the loop could run 1.4 times as fast."""
-
-MIN_UPDATES = 10
-"""Steady updates below which a share is an anecdote (the shortest window that a verification would accept)."""
-MIN_LONG_UPDATES = 5
-"""The same where the updates together last MIN_LONG_S: a long update is itself an average of many operators."""
-MIN_LONG_S = 5.0
-MIN_UPDATES_UNSTEADY = 30
-"""Updates from which a mean is used although no steady state was found: loops whose batches differ in length never
-settle."""
 
 
 class BrokenRuleError(AdvisorError):
@@ -105,7 +97,9 @@ class Rule:
         """The rule's word on this evidence; None: it looked and found nothing."""
         if not self.applies(evidence):
             return None
-        if self.needs_updates and (why := too_few_updates(evidence)) is not None:
+        steps = evidence.steps
+        why = enough.too_few_updates(steps.updates, steps.mean_s, steps.steady)
+        if self.needs_updates and why is not None:
             return Abstention(rule=self.id, why=why)
         judgement = self.judge(evidence)
         if judgement is None:
@@ -123,20 +117,6 @@ class Rule:
             knobs=self.knobs,
             url=self.url,
         )
-
-
-def too_few_updates(evidence: Evidence) -> str | None:
-    """Why the updates do not carry a judgement about shares of time; None when they do."""
-    steps = evidence.steps
-    lasted_s = steps.updates * steps.mean_s
-    if steps.updates < MIN_UPDATES and not (steps.updates >= MIN_LONG_UPDATES and lasted_s >= MIN_LONG_S):
-        return f"{steps.updates} steady updates were counted and {MIN_UPDATES} are needed; let the script run longer"
-    if not steps.steady and steps.updates < MIN_UPDATES_UNSTEADY:
-        return (
-            f"the time of an update had not settled after {steps.updates} updates; {MIN_UPDATES_UNSTEADY} are "
-            "needed where it does not"
-        )
-    return None
 
 
 def clamp(share: float) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .. import stats, whatif, wire
+from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S, WARM_UP_UPDATES
 from ..types import Workload
 from .session import Outcome, Planner
 
@@ -15,10 +16,14 @@ FIRST = "as written"
 """The window that steps, phases and lines are read from."""
 AGAIN = "as written again"
 """A second look, once, where the first found no steady state."""
-AGAIN_LEFT_S = 14.0
 FIRST_S = 5.0
-FIRST_MAX_S = 9.0
-"""Of the thirty seconds that a profile may take."""
+"""Of a budget of a minute at most; of a larger one as large a share."""
+FIRST_MAX_S = FIRST_WINDOW_FRACTION * USUAL_BUDGET_S
+"""Of a larger budget as large a share, so that slow updates get enough."""
+MOST_GROWTH = 4.0
+"""Of what the first window counts at least: what twenty seconds of fast updates do not show, more do not either."""
+AGAIN_FRACTION = 0.45
+"""Of the budget, that must be left for a second look: it takes up to two thirds of that."""
 FIRST_UPDATES = 10
 LEAST_UPDATES = 5
 """However long an update takes, so many are waited for: fewer tell nothing."""
@@ -64,11 +69,12 @@ class Pace:
 
 def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], float]) -> Planner:
     """The windows of a profile. `workload` is known once the first window was reported."""
-    outcomes = yield [first_window()]
+    budget_s = left_s()
+    outcomes = yield [first_window(budget_s)]
     if measured(outcomes, FIRST) is None:
         return
-    if not steady(outcomes, FIRST) and left_s() >= AGAIN_LEFT_S:
-        outcomes = yield [replace(first_window(), id=AGAIN, max_s=FIRST_S)]
+    if not steady(outcomes, FIRST) and left_s() >= AGAIN_FRACTION * budget_s:
+        outcomes = yield [replace(first_window(budget_s), id=AGAIN, min_updates=MIN_UPDATES_UNSTEADY)]
     known, first = workload(), as_written(outcomes)
     if known is None or first is None:
         return
@@ -91,9 +97,9 @@ def as_written(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:
 
 
 def steady(outcomes: dict[str, Outcome], name: str) -> bool:
-    """Whether the window of that name found a steady state in enough updates."""
+    """Whether the window of that name found a steady state: its warm-up is behind it already."""
     window = measured(outcomes, name)
-    return window is not None and len(window.wall_s) >= FIRST_UPDATES and stats.mser5(window.wall_s).steady
+    return window is not None and stats.mser5(window.wall_s, minimum_cut=0).steady
 
 
 def _one_more_round(workload: Workload, outcomes: dict[str, Outcome], number: int, left_s: float) -> list[wire.Window]:
@@ -108,15 +114,16 @@ def _one_more_round(workload: Workload, outcomes: dict[str, Outcome], number: in
     return [_base(f"base round {number}", pace), *_round(safe, number, pace)]
 
 
-def first_window() -> wire.Window:
-    """The script as it was written, its loaders ending where they end."""
+def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
+    """The script as it was written, for a share of the budget; slow updates get the time for enough of them."""
+    longer = max(1.0, budget_s / USUAL_BUDGET_S)
     return wire.Window(
         id=FIRST,
-        warm_up_updates=3,
+        warm_up_updates=WARM_UP_UPDATES,
         min_updates=FIRST_UPDATES,
         least_updates=LEAST_UPDATES,
-        min_s=FIRST_S,
-        max_s=FIRST_MAX_S,
+        min_s=FIRST_S * min(MOST_GROWTH, max(1.0, longer / 2)),
+        max_s=FIRST_MAX_S * longer,
         sampler_hz=SAMPLER_HZ,
     )
 

@@ -94,19 +94,19 @@ def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
 
 def test_time_that_is_left_buys_more_rounds_until_there_are_enough() -> None:
     # So little time that the plan begins with one round, and then much more than was thought.
-    batches = talk(0.02, [9.0, 60.0, 60.0, 60.0, 60.0])
+    batches = talk(0.02, [30.0, 9.0, 60.0, 60.0, 60.0, 60.0])
     rounds = [window.id for batch in batches for window in batch if window.kind == "bare"]
     assert rounds == [f"bare {number}" for number in range(probe.ROUNDS)]
     assert batches[2][0].id == "base round 1"
 
 
 def test_a_round_that_does_not_fit_is_not_begun() -> None:
-    assert len(talk(0.02, [9.0, 0.5])) == 2
+    assert len(talk(0.02, [30.0, 9.0, 0.5])) == 2
 
 
 def test_a_round_of_another_look_fits_into_the_time() -> None:
     for left_s in (3.0, 6.0, 12.0):
-        batches = talk(0.1, [9.0, left_s, 0.0])
+        batches = talk(0.1, [30.0, 9.0, left_s, 0.0])
         assert sum(cost_s(batch, 0.1) for batch in batches[2:]) <= left_s
 
 
