@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 WIRE_VERSION = 1
+PROLONGED = "prolonged"
+"""Kind of the note that an epoch of the script's goes on past its end."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A window of 2,000 updates is about 300 kB; what is longer is no message of ours."""
 
@@ -30,7 +32,8 @@ class Window:
     """Knob id → value; empty is the script as written."""
     what_if: str | None = None
     natural: bool = True
-    """Loaders end where they end. False: they start their next epoch instead."""
+    """Loaders end where they end. False: they start their next epoch instead, in a process whose script would end too
+    soon otherwise."""
     warm_up_updates: int = 3
     min_updates: int = 5
     max_updates: int = 2000

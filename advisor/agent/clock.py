@@ -57,6 +57,14 @@ class Update:
         self.marks: list[Any] | None = None
         """On an accelerator: (phase, event) at every boundary, resolved later by `device.py`."""
 
+    @property
+    def beside_ns(self) -> int:
+        """What stood beside the step: the end of an epoch with its evaluation, a checkpoint."""
+        inside = self.evaluation_ns
+        evaluation = sum(inside[:IN_STEP]) + inside[RESTART] if inside is not None else 0
+        restart = self.phases_ns[RESTART] - (inside[RESTART] if inside is not None else 0)
+        return evaluation + restart + self.phases_ns[CHECKPOINT]
+
 
 class StepClock:
     """Phases of one thread, the one that trains. Calls from other threads are not for it: ask `mine()` first."""

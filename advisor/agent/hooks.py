@@ -62,6 +62,7 @@ class ScriptAgent:
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent = False
+        self._prolonged = False
         self._told = 0
         self.clock = StepClock()
         forks.watch(self)
@@ -173,6 +174,12 @@ class ScriptAgent:
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
 
+    def epoch_prolonged(self, batches: int) -> None:
+        """Told once: a script that counts its batches may not bear it."""
+        if not self._prolonged:
+            self._prolonged = True
+            self._channel.send(wire.Note(self._rank, wire.PROLONGED, f"an epoch went on past its {batches} batches"))
+
     def window_reported(self, _window: wire.Window) -> None:
         if not self._facts_sent:
             self._facts_sent = True
@@ -226,6 +233,7 @@ class _Parts:
         )
         self.bench.accumulation.looks = LOOKS
         self.loaders.on_late_refusal(self._loader_broke)
+        self.loaders.on_prolonged(agent.epoch_prolonged)
         self.loaders.fill_caches(CACHE_FILL_S)
         self._facts = FactsCollector(clock)
         self._copies = HostToDevice(clock)

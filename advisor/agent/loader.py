@@ -71,7 +71,7 @@ class LoaderHooks:
 
     @property
     def hold_ends(self) -> bool:
-        """While True a training loader that ends begins its next epoch by itself."""
+        """While True a training loader that ends begins its next epoch by itself: the script's own is prolonged."""
         return self._deliveries.hold_ends
 
     @hold_ends.setter
@@ -86,6 +86,10 @@ class LoaderHooks:
     def on_late_refusal(self, call: Callable[[str], None] | None) -> None:
         """`call` is told of it at once; it must not set anything itself."""
         self._deliveries.on_late_refusal = call
+
+    def on_prolonged(self, call: Callable[[int], None] | None) -> None:
+        """`call` is told whenever an epoch of the script's goes on past its end, and how many batches that has."""
+        self._deliveries.on_prolonged = call
 
     def set_by(self) -> list[str]:
         """Who has something set just now."""

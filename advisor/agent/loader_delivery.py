@@ -49,6 +49,8 @@ class Deliveries:
         self.hold_ends = False
         self.late_refusal: str | None = None
         self.on_late_refusal: Callable[[str], None] | None = None
+        self.on_prolonged: Callable[[int], None] | None = None
+        """Told the batches of an epoch that goes on past them."""
         self.before_batch: Callable[[], None] | None = None
         """Called when the training thread asks any loader for a batch."""
         self.on_train_batch: Callable[[Any], None] | None = None
@@ -94,9 +96,10 @@ class Deliveries:
         """A batch, the index it was made of, and its samples where they are known already."""
         if feed.ended:
             raise StopIteration
+        feed.given += 1
         if feed.record is not self.register.train or feed.foreign:
             return (*feed.next_batch(iterator, self.torch_next), None)
-        if self.end_asked and not feed.first:
+        if (self.end_asked and not feed.first) or (feed.overruns and not self.hold_ends):
             self.end_asked = False
             self.switch.end(feed, iterator)
             raise StopIteration
@@ -141,21 +144,20 @@ class Deliveries:
                     self.switch.end(feed, iterator)
                 feed.ended = feed.ended or not feed.iterable
                 raise
+        if self.on_prolonged is not None:
+            self.on_prolonged(feed.given - 1)
         self._restarting(feed, functools.partial(self.switch.next_epoch, feed, iterator))
+        feed.begins_epoch()
         return feed.next_batch(iterator, self.torch_next)  # ends again where the loader is empty
 
     def _replayed(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
         replay = feed.record.replay
         if not replay.full:
-            try:
-                batch, index = feed.next_batch(iterator, self.torch_next)
-            except StopIteration:
-                if replay.empty:
-                    raise
-            else:
-                samples, _ = self._samples(feed, batch, index)
-                self._excluded(functools.partial(replay.remember, batch, samples))
-                return batch, index, samples
+            batch, index = self._next_or_next_epoch(iterator, feed)
+            samples, _ = self._samples(feed, batch, index)
+            self._excluded(functools.partial(replay.remember, batch, samples))
+            return batch, index, samples
+        feed.replayed = True
         batch, samples = self._excluded(replay.next)
         return batch, None, samples
 
@@ -225,6 +227,7 @@ class Deliveries:
     def begin_again(self, iterator: Any, feed: Feed, reset: Callable[[], None]) -> None:
         """The script asks a loader with persistent workers for another epoch; `reset` is torch's way to begin it."""
         self.switch.drop(feed)
+        feed.begins_epoch()
         switched = feed.record is self.register.train and self.switch.plan(feed.loader) is not None
         if feed.own_ended or (switched and not feed.iterable):
             reset = functools.partial(self.switch.sits_out, feed, iterator)

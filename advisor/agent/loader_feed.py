@@ -20,12 +20,14 @@ class Feed:
         "failed",
         "first",
         "foreign",
+        "given",
         "inner",
         "inner_board",
         "loader",
         "own_ended",
         "plan",
         "record",
+        "replayed",
         "size",
         "split",
         "stream",
@@ -56,6 +58,10 @@ class Feed:
         """The next batch is the first since workers were started or an epoch began."""
         self.ended = False
         """Nothing more comes until it is reset."""
+        self.given = 0
+        """Batches that the script has asked for in this epoch."""
+        self.replayed = False
+        """Some of them were replayed, so that the stream has not come as far as the script has."""
         self.own_ended = False
         """The script's own workers are gone, or were never started; what was written is done by an inner iterator."""
         self.foreign = foreign
@@ -104,6 +110,16 @@ class Feed:
         if worker is not None:
             duplicates.saw(worker, batch)
         return batch
+
+    def begins_epoch(self) -> None:
+        """What the script is given from now on belongs to another epoch."""
+        self.given, self.replayed = 0, False
+
+    @property
+    def overruns(self) -> bool:
+        """Whether the batch that is asked for is one more than the script's loader has in an epoch."""
+        length = self.record.facts["length_batches"]
+        return self.replayed and length is not None and self.given > length
 
     @property
     def workers(self) -> int:

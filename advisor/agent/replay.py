@@ -25,10 +25,6 @@ class Replay:
     def full(self) -> bool:
         return len(self._batches) >= REMEMBERED_BATCHES or self._bytes >= REMEMBERED_BYTES
 
-    @property
-    def empty(self) -> bool:
-        return not self._batches
-
     def remember(self, batch: Any, samples: int | None) -> None:
         cloner = Cloner()
         self._batches.append((cloner.clone(batch), samples))

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from .. import knobs
 from ..session import ratios as window_ratios
 from ..session.probe import Pace
-from ..session.session import AS_WRITTEN, InLife, Planner, SessionResult, Setup
+from ..session.result import SessionResult
+from ..session.session import AS_WRITTEN, InLife, Planner, Setup
 from ..types import Config, Ratio
 from .windows import window
 

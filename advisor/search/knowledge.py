@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import SILENT, Progress
-from ..session.session import AS_WRITTEN, SessionResult, Setup
+from ..session.result import SessionResult
+from ..session.session import AS_WRITTEN, Setup
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
 from . import by_knob, memory_model, scoring
 from .expert import Proposal

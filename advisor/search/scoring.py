@@ -8,7 +8,7 @@ from typing import Literal
 
 from .. import wire
 from ..session import ratios
-from ..session.session import SessionResult
+from ..session.result import SessionResult
 from ..session.verdicts import peak_bytes
 from ..types import Ratio, TrialOutcome
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..progress import SILENT, Progress
 from ..session.probe import Pace, profile_plan
-from ..session.session import AS_WRITTEN, InLife, Planner, SessionResult
+from ..session.result import SessionResult
+from ..session.session import AS_WRITTEN, InLife, Planner
 from ..types import Command, Config, Trial, Workload
 from . import by_knob
 from .arguments import command_line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .life import Life, LifeRecord, Limits
-from .session import AS_WRITTEN, InLife, Session, SessionResult, Setup
+from .result import SessionResult
+from .session import AS_WRITTEN, InLife, Session, Setup
 
 __all__ = ["AS_WRITTEN", "InLife", "Life", "LifeRecord", "Limits", "Session", "SessionResult", "Setup"]

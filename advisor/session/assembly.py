@@ -29,7 +29,7 @@ from . import ratios, summary
 from .isolation import Tier
 from .life import LifeRecord
 from .probe import as_written
-from .session import SessionResult
+from .result import SessionResult
 
 NAN_UPDATES = 5
 """So many losses in a row that are no numbers, up to the end: it does not come back from that."""
@@ -194,16 +194,14 @@ def _nothing() -> dict[str, Any]:
 
 
 def _failure(result: SessionResult, something: bool) -> Failure | None:
-    """Why the probe did not get to its end; a life that a what-if broke is told in the notes, not as a failure."""
+    """Why the probe did not get to its end; a process that advisor's own doing broke is told in the notes."""
     life = result.lives[-1]
     if not something:
         return life.failure or (_interrupted(life) if result.interrupted is not None else _no_steps(life))
-    risky = any(
-        isinstance(outcome, wire.WindowRefused) and outcome.kind != "refused" and result.windows[name].what_if
-        for name, outcome in result.outcomes.items()
-    )
-    if life.failure is not None and not risky:
+    if life.failure is not None and life.number not in result.ours:
         return life.failure
+    if result.unexplained is not None:
+        return result.unexplained
     first = as_written(result.outcomes)
     return _not_a_number(first) if first is not None else None
 
@@ -269,7 +267,9 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
         missing = [name for name in result.windows if name not in result.outcomes]
         if missing:
             notes.append(f"the time was up before {len(missing)} windows: {', '.join(missing[:4])}")
-    if len(result.lives) > 1:
+    notes += result.ours.values()
+    ended = sum(life.end == "finished" for life in result.lives)
+    if ended and len(result.lives) > 1:
         notes.append(f"the script was started {len(result.lives)} times, as it ended before the measuring did")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
 

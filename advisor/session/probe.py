@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from .. import stats, whatif, wire
 from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S, WARM_UP_UPDATES
 from ..types import Workload
-from .session import Outcome, Planner
+from .result import Outcome
+from .session import Planner
 
 FIRST = "as written"
 """The window that steps, phases and lines are read from."""

@@ -13,8 +13,9 @@ from ..types import Command, Config
 from ..types.comparison import Side, VersionRun
 from .isolation import Tier
 from .life import LifeRecord, Limits
+from .result import SessionResult
 from .rounds import WINDOW, begin_window, first_window, one_window, same_window
-from .session import AS_WRITTEN, InLife, Session, SessionResult, Setup
+from .session import AS_WRITTEN, InLife, Session, Setup
 
 LEAST_UPDATES = 5
 """A process that counted fewer says nothing about speed."""

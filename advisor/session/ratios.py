@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from .. import stats, whatif, wire
 from ..types import Overhead, Ratio, WhatIf
-from .session import SessionResult
+from .result import SessionResult
 
 BASE = "base"
 """How the names of windows of the script as written begin."""

@@ -14,11 +14,11 @@ from .. import wire
 from ..errors import INTERRUPTIONS
 from ..progress import SILENT, Progress
 from ..types import Command, Config
+from .blame import Blame
 from .device_watch import DeviceWatch
 from .isolation import Tier
-from .life import Life, LifeRecord, Limits
-
-Outcome = wire.WindowDone | wire.WindowRefused
+from .life import Life, Limits
+from .result import Outcome, SessionResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,25 +61,6 @@ LAST_REPORT_S = 2.0
 """After Ctrl-C the present update may end and be reported, no longer: whoever pressed it is waiting."""
 
 
-@dataclass(kw_only=True)
-class SessionResult:
-    """Everything that came back, in the order it came."""
-
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    windows: dict[str, wire.Window] = field(default_factory=dict)
-    life_of: dict[str, int] = field(default_factory=dict)
-    arrived_s: dict[str, float] = field(default_factory=dict)
-    """When each window's report came in, by `time.monotonic`; a moment after its last update."""
-    between_s: list[float] = field(default_factory=list)
-    """From the report that ended a batch of windows to the next ones sent: what the planner took."""
-    lives: list[LifeRecord] = field(default_factory=list)
-    deadline_hit: bool = False
-    interrupted: BaseException | None = None
-    """Ctrl-C or SIGTERM: what had been measured until then is here all the same."""
-    changed_files: tuple[str, ...] = ()
-    view_notes: tuple[str, ...] = ()
-
-
 class Session:
     """Runs one planner to its end, or to the deadline."""
 
@@ -118,6 +99,7 @@ class Session:
         self.result = SessionResult()
         self._first_update_s: float | None = None
         self._update_s: float | None = None
+        self._blame = Blame(self.result, outlives_failures=outlives_failures)
 
     def run(self, planner: Planner) -> SessionResult:
         """Carry out the plan. What was measured is in the result whatever happens; failures are in its lives.
@@ -142,8 +124,12 @@ class Session:
             as_written = waiting.setup == AS_WRITTEN
             waiting = self._one_life(planner, waiting)
             life = self.result.lives[-1]
-            fatal = life.failure and updates_before == 0 and not self._outlives_failures
-            if (life.updates == 0 and as_written) or self.result.deadline_hit or fatal:
+            if self.result.deadline_hit or (life.updates == 0 and as_written):
+                break
+            if not self._blame.is_the_scripts(life):
+                continue
+            fails_anyway = updates_before == 0 or self._blame.checked
+            if life.failure and fails_anyway and not self._outlives_failures:
                 break
             if len(self.result.outcomes) == outcomes_before:
                 break  # the next start would bring as little
@@ -191,14 +177,16 @@ class Session:
                     raise
         finally:
             self._keep_view(life)
-        if talk.done or self.result.deadline_hit:
+        self._blame.process_ended(life.record)
+        if self.result.deadline_hit:
             return None
-        if talk.moving is not None:
-            return talk.moving
-        rest = self._after_early_end(life, talk.batch, setup)
+        batch = talk.batch
+        rest = self._blame.go_on(life.record, batch.missing(), sent=len(batch.windows), as_written=setup == AS_WRITTEN)
         if rest:
             return InLife(windows=rest, setup=setup)
-        return _next_windows(planner, self.result.outcomes, setup)
+        if talk.done:
+            return None
+        return talk.moving or _next_windows(planner, self.result.outcomes, setup)
 
     def _talk(self, life: Life, planner: Planner, talk: _Talk) -> None:
         """Send windows and take what comes back, until the life has ended."""
@@ -246,7 +234,10 @@ class Session:
     def _send(self, life: Life, windows: Sequence[wire.Window], setup: Setup) -> None:
         given = dict(setup.settings.settings)
         switched = [
-            replace(window, config={name: value for name, value in window.config.items() if name not in given})
+            replace(
+                self._blame.window_for(window),
+                config={name: value for name, value in window.config.items() if name not in given},
+            )
             for window in windows
         ]
         life.send_plan(switched, final=False)
@@ -260,6 +251,7 @@ class Session:
             self.result.arrived_s[message.id] = time.monotonic()
             if talk is not None:
                 talk.batch.take(message)
+            self._blame.saw(message)
             self._progress.window_done()
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Said at once: the isolation holds back files, not what goes over a wire.
@@ -272,26 +264,6 @@ class Session:
         life.stop()
         for message in life.messages(time.monotonic() + LAST_REPORT_S):
             self._take(message, life)
-
-    def _after_early_end(self, life: Life, batch: _Batch, setup: Setup) -> list[wire.Window]:
-        """The life ended before the plan: the window it died in is charged with it, the rest waits for a next life."""
-        rest = batch.missing()
-        failure, goodbye = life.record.failure, life.record.goodbye
-        stumbled = goodbye is not None and goodbye.reason not in ("finished", "crashed")
-        never_began = setup != AS_WRITTEN and not life.record.updates
-        if failure is not None:
-            kind, message = str(failure.kind), failure.message
-        elif stumbled:
-            kind, message = "refused", "advisor itself stumbled over it"
-        elif never_began or (setup != AS_WRITTEN and len(rest) == len(batch.windows)):
-            kind, message = "exit", f"the script ended after {life.record.updates} updates, before anything was counted"
-        else:
-            return rest
-        charged = len(rest) if never_began else 1
-        for window in rest[:charged]:
-            self.result.outcomes[window.id] = wire.WindowRefused(0, window.id, kind, message)
-            self.result.life_of[window.id] = life.record.number
-        return _without_what_if(rest[charged:], rest[0].what_if)
 
     def _keep_view(self, life: Life) -> None:
         if life.view is not None:
@@ -331,14 +303,6 @@ class _Talk:
     """What needs another kind of life than this one."""
     done: bool = False
     stop_at_s: float | None = None
-
-
-def _without_what_if(windows: list[wire.Window], broken: str | None) -> list[wire.Window]:
-    """A what-if that broke the script once breaks it again; and what only stands beside it needs no start."""
-    if broken is None:
-        return windows
-    kept = [window for window in windows if window.what_if != broken]
-    return kept if any(window.what_if or window.config or window.kind != "measure" for window in kept) else []
 
 
 def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InLife | None:

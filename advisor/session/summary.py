@@ -30,7 +30,7 @@ from ..types import (
 )
 from .life import LifeRecord
 from .probe import AGAIN, FIRST, as_written, measured
-from .session import SessionResult
+from .result import SessionResult
 
 MOST_LINES = 40
 CREEP_LEAST_POINTS = 12

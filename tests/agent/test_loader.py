@@ -423,7 +423,7 @@ for _ in range(3):
 
 
 def test_replayed_batches_do_not_move_the_sampler(loop: Loop) -> None:
-    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    iterator = iter(DataLoader(Numbers(100), batch_size=4))
     next(iterator)
     loop.step()
     loop.hooks.replay(True)
@@ -434,7 +434,7 @@ def test_replayed_batches_do_not_move_the_sampler(loop: Loop) -> None:
 
 
 def test_replayed_batches_are_not_spoilt_by_the_loop(loop: Loop) -> None:
-    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    iterator = iter(DataLoader(Numbers(80), batch_size=4))
     next(iterator)
     loop.step()
     loop.hooks.replay(True)
@@ -445,7 +445,7 @@ def test_replayed_batches_are_not_spoilt_by_the_loop(loop: Loop) -> None:
 
 
 def test_replayed_batches_have_the_samples_of_their_indices(loop: Loop) -> None:
-    iterator = iter(DataLoader(Pieces(40), batch_size=4, collate_fn=torch.cat))
+    iterator = iter(DataLoader(Pieces(80), batch_size=4, collate_fn=torch.cat))
     next(iterator)
     loop.step()
     loop.hooks.replay(True)
@@ -455,12 +455,30 @@ def test_replayed_batches_have_the_samples_of_their_indices(loop: Loop) -> None:
     assert {update.samples for update in loop.updates} == {4}
 
 
-def test_no_epoch_ends_while_batches_are_replayed(loop: Loop) -> None:
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
+def test_an_epoch_of_replayed_batches_is_as_long_as_the_scripts(loop: Loop, settings: dict[str, Any]) -> None:
+    loader = DataLoader(Numbers(40), batch_size=4, **settings)
+    lengths = []
+    for epoch in range(4):
+        lengths.append(0)
+        for _batch in loader:
+            loop.step()
+            lengths[-1] += 1
+            if lengths[-1] == 3:
+                loop.hooks.replay(epoch < 2)
+    assert lengths == [10, 10, 10, 10]
+
+
+def test_replayed_batches_go_on_where_epochs_are_prolonged(loop: Loop) -> None:
     iterator = iter(DataLoader(Numbers(12), batch_size=4))
+    told: list[int] = []
+    loop.hooks.on_prolonged(told.append)
     next(iterator)
     loop.step()
+    loop.hooks.hold_ends = True
     loop.hooks.replay(True)
     assert len([next(iterator) for _ in range(50)]) == 50
+    assert told[0] == 3
 
 
 def test_clones_keep_their_containers() -> None:

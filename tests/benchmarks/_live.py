@@ -8,7 +8,8 @@ from pathlib import Path
 from advisor import command, wire
 from advisor.session import Limits, Session
 from advisor.session import isolation as isolations
-from advisor.session.session import Planner, SessionResult
+from advisor.session.result import SessionResult
+from advisor.session.session import Planner
 
 FOREVER_S = 3600.0
 MOST_LIVES = 20

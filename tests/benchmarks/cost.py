@@ -22,7 +22,7 @@ from _common import SCRIPTS, collect, machine, options, publish, say, spread, ta
 
 from advisor import wire
 from advisor.session import rounds
-from advisor.session.session import SessionResult
+from advisor.session.result import SessionResult
 
 SCRIPT = SCRIPTS / "slow_start.py"
 SPACE = {

@@ -30,7 +30,7 @@ import advisor
 from advisor import command, searching, wire
 from advisor.search.space import Space
 from advisor.session import Limits, ratios, rounds
-from advisor.session.session import SessionResult
+from advisor.session.result import SessionResult
 from advisor.types import Config
 
 WORKLOADS = HERE.parent / "workloads"

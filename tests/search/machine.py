@@ -10,7 +10,8 @@ from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
 from advisor.search import Asked, SearchSettings, Seen, Study, read, recommend
 from advisor.search.log import TRIALS_FILE
-from advisor.session.session import AS_WRITTEN, InLife, SessionResult
+from advisor.session.result import SessionResult
+from advisor.session.session import AS_WRITTEN, InLife
 from advisor.types import Command, Diagnosis, Finding, Recommendation
 
 EVIDENCE = evolve(

@@ -11,7 +11,8 @@ import pytest
 from advisor import wire
 from advisor.search import by_knob
 from advisor.session.probe import Pace
-from advisor.session.session import InLife, SessionResult, Setup
+from advisor.session.result import SessionResult
+from advisor.session.session import InLife, Setup
 from advisor.types import Config
 
 PACE = Pace(update_s=0.01, window_s=0.2, settle=3, count=10)

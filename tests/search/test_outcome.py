@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from advisor import wire
 from advisor.search import scoring
-from advisor.session.session import SessionResult
+from advisor.session.result import SessionResult
 
 
 def window(name: str, set_up_s: float | None) -> wire.WindowDone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from advisor import wire
-from advisor.session.session import SessionResult
+from advisor.session.result import SessionResult
 
 
 def done(

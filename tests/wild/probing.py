@@ -11,7 +11,8 @@ from advisor import __version__, command, store, wire
 from advisor.hardware import probe as probe_hardware
 from advisor.session import Limits, Session, SessionResult, assembly, isolation
 from advisor.session.probe import FIRST
-from advisor.session.session import Outcome, Planner
+from advisor.session.result import Outcome
+from advisor.session.session import Planner
 from advisor.types import Profile, Workload
 
 FIRST_S = 0.6
@@ -63,13 +64,16 @@ def probe(
     folder: Path,
     wanted: Sequence[wire.Window] | None = None,
     limits: Limits = LIMITS,
+    most_lives: int = 1,
 ) -> Probed:
     """One life of `python start... args...` in `cwd`; its run is kept in `folder`."""
     is_module = start[0] == "-m"
     built = command.build(start[-1], list(args), is_module=is_module, interpreter=None, cwd=os.fspath(cwd))
     run = store.new_run(folder / "runs", built.target)
     tier = isolation.choose("auto", project=cwd, scratch=folder / "scratch")
-    session = Session(command=built, folder=run.path, tier=tier, limits=limits, loop_budget_s=BUDGET_S, most_lives=1)
+    session = Session(
+        command=built, folder=run.path, tier=tier, limits=limits, loop_budget_s=BUDGET_S, most_lives=most_lives
+    )
     result = session.run(plan(wanted or windows()))
     profile = assembly.assemble(
         run_id=run.run_id,
