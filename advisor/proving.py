@@ -110,6 +110,9 @@ def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Re
         config, verdict = found.config, found.verdict
     elif first.outcome.kind == "stopped":
         return _with_notes(found, f"{first.outcome.message}")
+    elif _unfinished(found, first, verification):
+        config, verdict = found.config, _still_unproven(found.verdict, first.verdict)
+        found = _with_notes(found, _rounds_so_far(first.verdict))
     else:
         out = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
         config, verdict = (out.config, out.verdict) if out is not None else (Config(), first.verdict)
@@ -123,6 +126,33 @@ def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Re
         alternatives=tuple(kept),
         skipped=(*left, *dropped, *found.skipped),
     )
+
+
+def _unfinished(found: Recommendation, first: VerifiedConfig, verification: Verification) -> bool:
+    """Whether a gain that was clear in windows is still open because the time ended, and nothing speaks against it."""
+    verdict = first.verdict
+    cut_short = bool(verification.skipped) or verification.interrupted is not None
+    open_still = verdict.status == "undecided" and verdict.quality != "failed"
+    agrees = verdict.rounds == 0 or verdict.speedup > 1 + found.verdict.floor
+    return found.verdict.status == "unproven" and cut_short and open_still and agrees
+
+
+def _still_unproven(in_windows: Verdict, in_processes: Verdict) -> Verdict:
+    """The gain as the windows showed it, with what fresh processes have shown besides."""
+    return replace(
+        in_windows,
+        quality=in_processes.quality,
+        quality_evidence=in_processes.quality_evidence,
+        rounds_to_decide=in_processes.rounds_to_decide,
+        own_spread=in_processes.own_spread,
+    )
+
+
+def _rounds_so_far(verdict: Verdict) -> str:
+    rounds = f"{verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes so far"
+    if verdict.rounds and math.isfinite(verdict.high):
+        return f"{rounds}: {verdict.low:.3g} to {verdict.high:.3g} times as fast"
+    return f"{rounds}: {verdict.speedup:.3g} times as fast" if verdict.rounds else rounds
 
 
 def _held(one: VerifiedConfig, verification: Verification, goal: Goal) -> VerifiedConfig | None:

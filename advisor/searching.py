@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -168,7 +169,7 @@ class Hunt:
         found, known = self.found, self.study.known
         if self.order.asked.dry_run:
             nothing = Verdict(
-                status="unverified", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=self.order.settings.floor
+                status="undecided", speedup=1.0, low=0.0, high=math.inf, rounds=0, floor=self.order.settings.floor
             )
             return Recommendation(
                 command=found.command,
@@ -201,11 +202,12 @@ class Hunt:
         self.session.expect(found.steps.mean_s)
         return search.Seen(
             hardware=found.hardware,
-            workload=found.workload,
+            workload=search.as_diagnosed(found.workload, found.findings),
             diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
             update_s=found.steps.mean_s,
             start_up_s=found.start_up_s or 0.0,
             activations_bytes=found.memory.activations_bytes if found.memory is not None else None,
+            computing_fraction=found.phases.get("forward", 0.0) + found.phases.get("backward", 0.0),
         )
 
     def _look(self) -> Profile:

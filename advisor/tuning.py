@@ -198,6 +198,7 @@ def _result(hunt: Hunt, recommendation: Recommendation) -> Tuned:
         objective=study.known.goal.told(
             study.trials[0].outcome if study.trials else None, standing.score if standing is not None else None
         ),
+        budget_s=hunt.order.budget_s,
         importances=study.known.importances(),
         space=study.space.knobs,
         only=hunt.order.asked.wishes.only,

@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 10
 FEWEST = 2
+"""Below this no interval decides: a finalist that cannot have so many in the time is not begun."""
 BUDGET = "10m"
 VERIFICATION_FILE = "verification.json"
-FEWEST_ROUNDS = 3
-"""Below this no interval decides: a finalist that cannot have so many in the time is not begun."""
 LEAST_COST_S = 0.1
 """No Python with torch starts and trains in less."""
 VERIFY_FOLDER = "verify"
@@ -96,12 +95,13 @@ def verify_configs(
         trackers_offline=trackers_offline,
         progress=progress,
         with_settings=True,
+        usable_cpus=hardware.cpu.usable_cpus,
     )
     runners = [
         _Runner(one, contender_of(one, command, tier), Rounds(planned=rounds, threshold=None, gain_only=True))
         for one in finalists
     ]
-    progress.stage("verifying in fresh processes", windows=2 * min(rounds, FEWEST_ROUNDS))
+    progress.stage("verifying in fresh processes", windows=2 * min(rounds, FEWEST))
     course = _Course(
         as_written=_as_written(command, tier), runners=runners, run=race.measure, hardware=hardware, budget_s=budget_s
     )
@@ -371,7 +371,7 @@ class _Course:
         """What one process costs, and what the script is made of."""
         from .session.assembly import workload_of
 
-        self.places = max(1, int(self.budget_s / (FEWEST_ROUNDS * max(life.elapsed_s, LEAST_COST_S))) - 1)
+        self.places = max(1, int(self.budget_s / (FEWEST * max(life.elapsed_s, LEAST_COST_S))) - 1)
         self.workload = workload_of(life)
         for runner in self.runners:
             if runner.finalist.tier is None and self.workload is not None:

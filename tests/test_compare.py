@@ -58,8 +58,13 @@ def test_processes_are_run_in_abba_order() -> None:
 
 
 def test_a_clear_difference_is_decided_at_the_first_look() -> None:
-    found = raced(3.0)
+    found = raced(1.4)
     assert (found.status, len(found.pairs)) == ("faster", LOOKS[0])
+
+
+def test_one_that_leaves_no_doubt_is_decided_by_two_rounds() -> None:
+    found = raced(3.0)
+    assert (found.status, len(found.pairs)) == ("faster", 2)
 
 
 def test_the_ratio_is_that_of_after_over_before() -> None:
@@ -111,7 +116,7 @@ def test_the_budget_ends_the_rounds_and_is_told() -> None:
 
 
 def test_an_interruption_keeps_what_was_measured() -> None:
-    measure, calls = processes(2.0), itertools.count(1)
+    measure, calls = processes(1.2), itertools.count(1)
 
     def interrupted(side: Side) -> VersionRun:
         if next(calls) == 6:

@@ -316,11 +316,11 @@ def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: Modu
     [
         ("faster", ['result.config.save("advisor.yaml")', 'advisor.apply("advisor.yaml")']),
         (
-            "unverified",
+            "unproven",
             [
                 'result.config.save("advisor.yaml")',
-                'advisor.apply("advisor.yaml")',
                 'advisor.verify("advisor.yaml", train)',
+                'advisor.apply("advisor.yaml")',
             ],
         ),
         ("no_gain", ["train()"]),

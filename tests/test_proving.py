@@ -26,6 +26,7 @@ from advisor.types import (
     Config,
     Ratio,
     Recommendation,
+    Skipped,
     TrialOutcome,
     Verdict,
     Verification,
@@ -39,7 +40,7 @@ CHEAP = Config.of({"num_workers": 4})
 LARGE = Config.of({"global_batch": 64, "num_workers": 4})
 GAINS = {"num_workers": Ratio(speedup=1.9, low=1.8, high=2.0, rounds=3)}
 USELESS = Ratio(speedup=1.0, low=0.9, high=1.1, rounds=3)
-IN_WINDOWS = Verdict(status="unverified", speedup=2.0, low=1.8, high=2.2, rounds=3, floor=0.05)
+IN_WINDOWS = Verdict(status="unproven", speedup=2.0, low=1.8, high=2.2, rounds=3, floor=0.05)
 LIMITS = Limits()
 
 
@@ -66,6 +67,7 @@ class Desk:
     peak_bytes: int = 900
     raises: Exception | None = None
     interrupted: BaseException | None = None
+    skipped: tuple[Skipped, ...] = ()
     asked: list[Config] = field(default_factory=list)
     given_s: float = 0.0
 
@@ -108,6 +110,7 @@ class Desk:
             seconds=60.0,
             notes=("the machine was busy",),
             interrupted=self.interrupted,
+            skipped=self.skipped,
         )
 
     def _one(self, finalist: Finalist) -> VerifiedConfig:
@@ -167,6 +170,35 @@ def test_what_is_undecided_is_left_out_with_its_interval_and_no_estimate(proven:
     assert found.skipped[0].why == "undecided: 0.31 to 650 times as fast in 3 rounds of fresh processes"
 
 
+TIME_UP = (Skipped(what="rounds 3 to 10", why="the time was up: 2 of 10 rounds fitted into 68 s"),)
+
+
+def test_a_gain_that_is_clear_in_windows_is_kept_where_the_time_ended_before_it_was_decided(proven: Any) -> None:
+    unsure = verdict("undecided", 1.9, low=1.02, high=3.5, rounds=2, rounds_to_decide=4, quality_evidence="alike")
+    found = proven({BEST: unsure}, skipped=TIME_UP)
+    kept = replace(IN_WINDOWS, quality="passed", quality_evidence="alike", rounds_to_decide=4)
+    assert (found.config, found.verdict, found.by_knob) == (BEST, kept, GAINS)
+    assert "2 rounds of fresh processes so far: 1.02 to 3.5 times as fast" in found.notes
+
+
+@pytest.mark.parametrize(
+    "against",
+    [
+        {"quality": "failed"},
+        {"speedup": 1.01},
+        {"status": "no significant gain"},
+        {"status": "slower", "speedup": 0.7},
+    ],
+)
+def test_not_where_something_speaks_against_it(proven: Any, against: dict[str, Any]) -> None:
+    unsure = verdict(**{"status": "undecided", "speedup": 1.9, "low": 0.7, "high": 3.5, "rounds": 2, **against})
+    assert proven({BEST: unsure}, skipped=TIME_UP).config == Config()
+
+
+def test_nor_where_all_rounds_were_run(proven: Any) -> None:
+    assert proven({BEST: verdict("undecided", 1.9, low=0.9, high=3.5, rounds=10)}).config == Config()
+
+
 def test_what_breaks_the_script_does_not_come_out(proven: Any) -> None:
     found = proven({BEST: TrialOutcome(kind="oom", message="out of memory")})
     assert (found.config, found.verdict.quality, found.skipped[0].why) == (Config(), "failed", "out of memory")
@@ -177,7 +209,7 @@ def test_what_changes_the_losses_does_not_come_out(proven: Any) -> None:
     assert (found.config, found.skipped[0].why) == (Config(), "mean loss 9")
 
 
-def test_what_there_was_no_time_for_stays_unverified_and_it_is_told(proven: Any) -> None:
+def test_what_there_was_no_time_for_stays_unproven_and_it_is_told(proven: Any) -> None:
     found = proven({BEST: NO_TIME})
     assert (found.config, found.verdict) == (BEST, IN_WINDOWS)
     assert NO_TIME.message in found.notes

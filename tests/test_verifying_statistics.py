@@ -47,6 +47,8 @@ class Machine:
     held: float = 0.0
     """Share of the processes that get a tenth of the machine: another program holds the rest."""
     started: int = 0
+    disturbed: bool = False
+    """Whether the last process was one of those."""
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +57,8 @@ class Machine:
     def process(self, speed: float) -> list[float]:
         """Seconds of its updates."""
         level = math.exp(self.chance.gauss(0.0, self.between)) * (1 + DRIFT * self.started / (2 * ROUNDS)) / speed
-        if self.held and self.chance.random() < self.held:
+        self.disturbed = bool(self.held) and self.chance.random() < self.held
+        if self.disturbed:
             level *= 10
         self.started += 1
         noise, wall_s = self.chance.gauss(0.0, self.within), []
@@ -74,7 +77,11 @@ def verified(seed: int, *speeds: float, rounds: int = ROUNDS, **noise: float) ->
     def measure(place: int, _number: int) -> VersionRun:
         wall_s = machine.process(speeds[place - 1] if place else 1.0)
         return VersionRun(
-            side="after" if place else "before", updates=UPDATES, seconds=sum(wall_s), samples=8 * UPDATES
+            side="after" if place else "before",
+            updates=UPDATES,
+            seconds=sum(wall_s),
+            samples=8 * UPDATES,
+            disturbed=machine.disturbed,
         )
 
     run_races(measure, races, rounds=rounds, budget_s=math.inf)
@@ -122,8 +129,37 @@ def test_of_fewer_than_three_processes_no_floor_is_known() -> None:
     assert noise_floor([100.0, 100.0, 100.0]) == LEAST_FLOOR
 
 
-def test_two_rounds_claim_no_gain_however_large() -> None:
-    assert statuses(5.0, rounds=2, between=0.001, within=0.001) == Counter(undecided=TIMES)
+def test_two_rounds_decide_what_leaves_no_doubt() -> None:
+    assert statuses(5.0, rounds=2, between=0.01)["faster"] >= 0.99 * TIMES
+    assert statuses(0.2, rounds=2, between=0.01)["slower"] >= 0.99 * TIMES
+    assert {found[0].rounds for found in (verified(seed, 5.0, between=0.01) for seed in range(TIMES))} <= {2, 3}
+
+
+def test_two_rounds_claim_no_smaller_gain_however_quiet_the_machine() -> None:
+    assert statuses(1.45, rounds=2, between=0.001, within=0.001) == Counter(undecided=TIMES)
+
+
+@pytest.mark.parametrize("between", [0.01, 0.05, 0.15, 0.3])
+def test_two_rounds_seldom_claim_what_is_not_there(between: float) -> None:
+    """A hundredth of what all looks together may be wrong in: no error rate need be spent on this one."""
+    found = statuses(1.0, rounds=2, between=between)
+    assert found["faster"] + found["slower"] <= 0.01 * TIMES
+
+
+def test_two_rounds_decide_nothing_while_other_programs_come_and_go() -> None:
+    assert statuses(5.0, rounds=2, between=0.001, within=0.001, held=0.999)["faster"] == 0
+
+
+def test_two_rounds_decide_nothing_where_the_script_as_written_does_not_stand_still() -> None:
+    races = [Rounds(planned=2, threshold=None)]
+    rates = {(0, 0): 100, (1, 0): 600, (0, 1): 112, (1, 1): 672}
+
+    def measure(place: int, number: int) -> VersionRun:
+        side = "after" if place else "before"
+        return VersionRun(side=side, updates=rates[place, number], seconds=1.0, samples=None)  # type: ignore[arg-type]
+
+    run_races(measure, races, rounds=2, budget_s=math.inf)
+    assert races[0].status == "undecided"
 
 
 def test_of_two_finalists_that_change_nothing_seldom_one_comes_out() -> None:
@@ -169,10 +205,9 @@ def test_power(speed: float, between: float, least: float) -> None:
     assert statuses(speed, between=between)["faster"] >= least * TIMES
 
 
-def test_a_clear_gain_takes_six_processes() -> None:
+def test_a_clear_gain_takes_six_processes_at_most() -> None:
     rounds = [verified(seed, 3.0)[0].rounds for seed in range(TIMES)]
-    assert statistics.median(rounds) == LOOKS[0]
-    assert rounds.count(LOOKS[0]) >= 0.99 * TIMES
+    assert sum(count <= LOOKS[0] for count in rounds) >= 0.99 * TIMES
 
 
 def test_a_gain_below_what_counts_is_not_called_faster() -> None:

@@ -154,8 +154,8 @@ def _notes(found: Recommendation) -> list[str]:
 
 def _verdict(verdict: Verdict) -> list[str]:
     if not verdict.rounds:
-        comment = ["# No settings were compared with the script as written."]
-    elif verdict.status == "unverified":
+        comment = ["# No settings were run against the script as written in fresh processes."]
+    elif verdict.status in ("unproven", "unverified"):
         comment = [f"{_IN_WINDOWS} of one run, not yet against fresh runs of the script as written."]
     else:
         floor = f"; noise floor {verdict.floor:.1%}" if verdict.rounds >= FLOOR_PROCESSES else ""

@@ -70,6 +70,11 @@ class Knob:
     """`model`, `optimizer`: it is set on each such object, so on a later one anew; `forward`: at its call."""
     grows_with: tuple[str, ...] = ()
     """Other knobs, which shorten what stands beside its part of the update: it is tried where they are."""
+    shortens_computing: bool = False
+    """On an accelerator it is tried wherever forward and backward take a share worth having, whatever the findings
+    say: what limits a script hides what would limit it next."""
+    slow_to_set: bool = False
+    """It may work for minutes before its first update, so it is tried beside what is best by then, and waited for."""
     after_first_update: bool = False
     """It needs to know what an update is made of: in a real training it is applied after the first one."""
     changes: str = ""

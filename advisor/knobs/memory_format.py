@@ -57,6 +57,7 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    shortens_computing=True,
     wrong=_wrong,
     after_first_update=True,
     changes="Losses may differ in their last digits; a forward that flattens with `view` needs `reshape`.",

@@ -86,6 +86,7 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    shortens_computing=True,
     wrong=_wrong,
     changes="Losses differ in their last digits; the weights are kept and saved as written, and memory for "
     "activations is about halved (not with tf32).",

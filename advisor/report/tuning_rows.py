@@ -27,6 +27,7 @@ KIND_WORDS = {
 
 _STANDS = {
     "faster": "",
+    "unproven": "not yet proven in fresh processes",
     "unverified": "not yet proven in fresh processes",
     "undecided": "which may be chance",
     "slower": "slower in fresh processes",

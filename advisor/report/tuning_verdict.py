@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from ..types import Objective, TuneResult, Verdict
+from ..types import Objective, Ratio, Trial, TuneResult, Verdict
 from ..types.comparison import FLOOR_PROCESSES
 from . import words
-from .tuning_words import gain, is_number, moved, peaks, span, told
+from .tuning_words import is_number, moved, peaks, span, told
 from .verdict import function_call, what_failed
 
 CONFIG_FILE = "advisor.yaml"
 RUN_AS_WRITTEN = "the script as written is what to run"
+IN_WINDOWS = ("unproven", "unverified")
+"""Statuses of settings whose gain was seen in windows of one run only; the second is what 0.1.0 called it."""
+TIMES_LARGER = 2.5
+"""The next budget over the one that was too small: the start and the profile are in both, so that trials get more."""
+LEAST_LARGER_MINUTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
     """The verdict on a search, from its recommendation."""
     if result.failure is not None:
         return _failed(result)
-    sentence, tone = _nothing_tried(result) or _objective_sentence(result) or _of_speed(result)
+    sentence, tone = _nothing_compared(result) or _objective_sentence(result) or _of_speed(result)
     return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
 
 
@@ -69,9 +75,9 @@ def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
             return f"Slower: {candidate} is {times} as fast ({rests}){rest}.", "warning"
         case "undecided":
             return _undecided(verdict, candidate), "warning"
-        case "unverified" if settings:
+        case "unproven" | "unverified" if settings:
             sentence = f"With {settings} your script was {times} as fast ({rests})"
-            return f"{sentence}; not yet proven in fresh processes.", "warning"
+            return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
         case _:
             best = f" (the best was {times} as fast, {rests})" if verdict.rounds > 0 else ""
             return f"No significant gain: {RUN_AS_WRITTEN}{best}.", "neutral"
@@ -89,7 +95,7 @@ def _undecided(verdict: Verdict, candidate: str) -> str:
 
 def _rests_on(verdict: Verdict) -> str:
     """95% interval 2.2–2.4, 5 rounds of fresh processes, noise floor 2%."""
-    where = "windows in one run" if verdict.status == "unverified" else "fresh processes"
+    where = "windows in one run" if verdict.status in IN_WINDOWS else "fresh processes"
     rounds = f"{words.plural(verdict.rounds, 'round')} of {where}"
     known = is_number(verdict.low, verdict.high)
     interval = f"95% interval {words.interval(verdict.low, verdict.high)}" if known else "no interval yet"
@@ -98,7 +104,7 @@ def _rests_on(verdict: Verdict) -> str:
 
 def _floor(verdict: Verdict) -> str:
     """Nothing where too few processes were run to know it."""
-    known = verdict.status == "unverified" or verdict.rounds >= FLOOR_PROCESSES
+    known = verdict.status in IN_WINDOWS or verdict.rounds >= FLOOR_PROCESSES
     return f", noise floor {words.percent(verdict.floor)}" if known else ""
 
 
@@ -106,12 +112,28 @@ def _begin(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _nothing_tried(result: TuneResult) -> tuple[str, Tone] | None:
+def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
+    """Where no fresh process was run and no setting is recommended, for want of anything to decide by."""
     found = result.recommendation
-    if found.verdict.status != "unverified" or found.config.settings or len(result.trials) > 1:
+    if found.verdict.status != "undecided" or found.config.settings or found.verdict.rounds:
         return None
-    knobs = words.plural(len(result.space), "knob")
-    return f"Nothing was tried: {knobs} {'is' if len(result.space) == 1 else 'are'} open.", "neutral"
+    ratios = _compared(result)
+    if not ratios:
+        if _tried(result):
+            return "Undecided: nothing could be compared with the script as written.", "warning"
+        knobs = words.plural(len(result.space), "knob") if result.space else "no knob"
+        return f"Undecided: nothing was tried; {knobs} {'are' if len(result.space) > 1 else 'is'} open.", "warning"
+    best = max(ratios, key=lambda ratio: ratio.speedup)
+    between = f"{span(best.low, best.high)} times as fast (95% interval, windows in one run)"
+    return f"Undecided: the best of {len(ratios):,} compared is {between}.", "warning"
+
+
+def _tried(result: TuneResult) -> list[Trial]:
+    return [trial for trial in result.trials if trial.config.settings]
+
+
+def _compared(result: TuneResult) -> list[Ratio]:
+    return [trial.ratio for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
 
 
 def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
@@ -128,8 +150,8 @@ def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
     speed = f"{_speed(found.verdict)} the speed ({_rests_on(found.verdict)})"
     amounts = f"{_amount(objective, after)}, as written {_amount(objective, before)}"
     sentence = f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}"
-    if found.verdict.status == "unverified":
-        return f"{sentence}; not yet proven in fresh processes.", "warning"
+    if found.verdict.status in IN_WINDOWS:
+        return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
     return f"{sentence}.", "good"
 
 
@@ -154,36 +176,47 @@ def _evidence(result: TuneResult) -> str:
         return what_decides(verdict) if verdict.status == "undecided" else ""
     if verdict.quality_evidence and (verdict.quality == "failed" or verdict.status == "unverified"):
         return f"{_begin(words.one_line(verdict.quality_evidence).rstrip('.'))}."
-    if verdict.status == "undecided":
-        return f"{what_decides(verdict)} A search with a larger budget has room for them."
-    return _how_near(result) if verdict.rounds == 0 and verdict.status != "unverified" else ""
+    if verdict.rounds:
+        larger = " A search with a larger budget has room for them."
+        return f"{what_decides(verdict)}{larger}" if verdict.status == "undecided" else ""
+    return _what_it_takes(result) if verdict.status != "unverified" else ""
 
 
 def what_decides(verdict: Verdict) -> str:
-    """About how many rounds would."""
+    """What is open, and about how many rounds would decide it."""
+    rounds = words.plural(verdict.rounds_to_decide, "round") if verdict.rounds_to_decide is not None else ""
+    decides = f"about {rounds} would decide it" if rounds else "more rounds may decide it"
     if not is_number(verdict.low, verdict.high):
-        return "More rounds may decide it."
-    if verdict.rounds_to_decide is None:
-        return "The interval holds both a gain and none; more rounds may decide it."
-    rounds = words.plural(verdict.rounds_to_decide, "round")
-    return f"The interval holds both a gain and none; about {rounds} would decide it."
+        return f"{_begin(decides)}."
+    if verdict.low > 1 + verdict.floor:
+        few = f"{words.plural(verdict.rounds, 'round')} cannot tell how much the script's own processes differ"
+        return f"All of the interval is a gain, but {few}; {decides}."
+    if verdict.low > 1:
+        floor = f"some of it is no more than the script's own processes differ by ({words.percent(verdict.floor)})"
+        return f"All of the interval lies above 1, but {floor}; {decides}."
+    if verdict.high < 1:
+        return f"None of the interval is a gain; {decides}."
+    return f"The interval holds both a gain and none; {decides}."
 
 
-def _how_near(result: TuneResult) -> str:
-    tried = [trial for trial in result.trials if trial.config.settings]
-    measured = [trial.ratio for trial in tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
+def _what_it_takes(result: TuneResult) -> str:
+    """Of a search without a clear gain, in which no fresh process was run: what it shows, and what would decide."""
+    tried, ratios = _tried(result), _compared(result)
     if not tried and result.space:
-        return "Nothing was tried: the profile and the proof left no time for it; give a larger budget."
+        return "The profile and the proof left no time for a trial: a larger budget does."
     if not tried:
         return (
-            "Nothing was tried: no finding points to a setting that can be changed. --knobs A,B tries settings all the "
-            "same; --dry-run shows which there are."
+            "No finding points to a setting that can be changed. --knobs A,B tries settings all the same; --dry-run "
+            "shows which there are."
         )
-    if not measured:
+    if not ratios:
         return f"{len(tried):,} tried, and none could be measured."
-    best = max(measured, key=lambda ratio: ratio.speedup)
-    fastest = f"The fastest of {len(tried):,} tried was {gain(best)} as fast in the search"
-    return f"{fastest}: too little to be told from chance, or not seen again."
+    highest = max(ratios, key=lambda ratio: ratio.high)
+    if result.recommendation.verdict.status == "no significant gain":
+        return f"Of {len(ratios):,} compared none can be more than {words.times(highest.high)} as fast."
+    best = max(ratios, key=lambda ratio: ratio.speedup)
+    both = "That holds both a gain and none" if best.low <= 1 < best.high else "No fresh process has confirmed it"
+    return f"{both}; a larger budget has longer windows and room for a proof."
 
 
 def _next(result: TuneResult) -> tuple[Next, ...]:
@@ -192,18 +225,34 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
         return _next_of_function(result)
     command, verdict = words.one_line(found.command.display), found.verdict
     name = shlex.quote(words.one_line(config_file(result)))
-    if verdict.status == "undecided":
-        rounds = f"--rounds {verdict.rounds_to_decide} " if verdict.rounds_to_decide else ""
-        decide = Next(command=f"advisor verify --config {name} {rounds}{command}", why="decides it in fresh processes")
-        return (decide,) if found.config.settings else (_as_written(found.command.launcher, command),)
+    as_written = _as_written(found.command.launcher, command)
     if not found.config.settings or verdict.quality == "failed":
-        return (_as_written(found.command.launcher, command),)
+        return (*_search_on(result, command), as_written) if verdict.status == "undecided" else (as_written,)
     train = Next(
         command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
     )
-    if verdict.status == "unverified":
-        return train, Next(command=f"advisor verify --config {name} {command}", why="proves them in fresh processes")
-    return (train,)
+    rounds = f"--rounds {verdict.rounds_to_decide} " if verdict.rounds_to_decide else ""
+    prove = Next(command=f"advisor verify --update --config {name} {rounds}{command}", why=_finishes(verdict))
+    if verdict.status == "undecided":
+        return (prove,)
+    return (prove, train) if verdict.status in IN_WINDOWS else (train,)
+
+
+def _finishes(verdict: Verdict) -> str:
+    return "decides it in fresh processes" if verdict.status == "undecided" else "finishes the proof in fresh processes"
+
+
+def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
+    """What would take a search further that has decided nothing."""
+    if not result.space and not _tried(result):
+        return (Next(command=f"advisor tune --dry-run {command}", why="shows which settings there are"),)
+    return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
+
+
+def _larger_budget(result: TuneResult) -> str:
+    """In whole minutes."""
+    given_s = result.budget_s if is_number(result.budget_s) else None
+    return f"{max(LEAST_LARGER_MINUTES, math.ceil(TIMES_LARGER * (given_s or 0.0) / 60))}m"
 
 
 def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
@@ -212,11 +261,13 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     command, verdict, name = found.command, found.verdict, words.one_line(config_file(result))
     function = words.one_line(command.function.partition("(")[0])
     as_written = Next(command=f"{function}()", why="as it is written")
+    if not found.config.settings and verdict.status == "undecided":
+        larger = function_call(command, "tune", f"budget={_larger_budget(result)}")
+        return Next(command=larger, why="has the time to decide"), as_written
     if not found.config.settings or verdict.quality == "failed":
         return (as_written,)
     save = Next(command=f"result.config.save({json.dumps(name)})", why="keeps these settings")
-    decides = "decides it" if verdict.status == "undecided" else "proves them"
-    prove = Next(command=function_call(command, "verify", name), why=f"{decides} in fresh processes")
+    prove = Next(command=function_call(command, "verify", name), why=_finishes(verdict))
     train = Next(
         command=f"advisor.apply({json.dumps(name)})",
         why=f"before {function}() is called: it trains with these settings",
@@ -224,7 +275,7 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     written = () if result.files else (save,)
     if verdict.status == "undecided":
         return *written, prove
-    return (*written, train, prove) if verdict.status == "unverified" else (*written, train)
+    return (*written, prove, train) if verdict.status in IN_WINDOWS else (*written, train)
 
 
 def _as_written(launcher: str, command: str) -> Next:

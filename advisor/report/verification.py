@@ -67,7 +67,10 @@ def _what_would_decide(verdict: Verdict) -> str:
     rounds = verdict.rounds_to_decide
     if verdict.rounds < FLOOR_PROCESSES:
         least = f"--rounds {FLOOR_PROCESSES}"
-        return f"Fewer than {FLOOR_PROCESSES} rounds call nothing faster: {least} or more, with the budget for them."
+        return (
+            f"Fewer than {FLOOR_PROCESSES} rounds decide only what leaves no doubt: {least} or more, with the budget "
+            "for them."
+        )
     if rounds is None and verdict.high < NEARLY_EQUAL * verdict.low:
         return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
     if rounds is None:

@@ -5,7 +5,7 @@ from .goals import Goal
 from .knowledge import Knowledge, Seen, Standing, told
 from .recommend import recommend
 from .settings import SearchSettings, read
-from .space import KEEPS_TRAINING, Space, Wishes, open_space
+from .space import KEEPS_TRAINING, Space, Wishes, as_diagnosed, open_space
 from .study import Asked, Study
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Standing",
     "Study",
     "Wishes",
+    "as_diagnosed",
     "open_space",
     "options_told",
     "parse_mapped",

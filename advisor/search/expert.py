@@ -34,7 +34,7 @@ def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
 def _alone(space: Space) -> Iterator[Proposal]:
     """Each knob by itself at its most promising value."""
     for knob in space.knobs:
-        if knob.needs is None or knob.needed_is_on:
+        if (knob.needs is None or knob.needed_is_on) and not knob.beside_the_best:
             yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
 
 

@@ -45,6 +45,8 @@ class Seen:
     update_s: float
     start_up_s: float = 0.0
     activations_bytes: int | None = None
+    computing_fraction: float | None = None
+    """Of an update, that forward and backward take."""
 
 
 @dataclass(frozen=True, kw_only=True)

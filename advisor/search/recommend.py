@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..knobs import global_batch
 from ..types import Alternative, Command, Config, Finding, Hardware, Recommendation, Skipped, Verdict, Workload
 from .arguments import rate_told
@@ -11,6 +13,9 @@ from .settings import SearchSettings
 from .space import KEEPS_TRAINING
 
 BATCH_KNOB = global_batch.KNOB.id
+BOUND_FLOORS = 2.0
+"""Times the least gain worth a setting: where nothing that was tried can be faster by more, that is an answer. To bound
+it more closely takes windows that a search of this length has no time for."""
 
 
 def recommend(
@@ -23,7 +28,7 @@ def recommend(
     findings: tuple[Finding, ...],
     allow_training: bool = False,
 ) -> Recommendation:
-    """A gain below the floor, or whose interval holds 1, is none: then the script as written is what to run.
+    """What the windows of the search show beyond doubt; fresh processes prove it, or something less clear.
 
     With `allow_training` what changes the training is recommended where it is better.
     """
@@ -43,7 +48,7 @@ def recommend(
         command=command,
         hardware=hardware,
         config=config,
-        verdict=_verdict(config, found, settings.floor),
+        verdict=_no_clear_gain(known, settings.floor) if found is None else _unproven(found, settings.floor),
         findings=findings,
         by_knob=known.by_knob(config) if config == known.winner() else {},
         skipped=(*known.closed, *_failed(known)),
@@ -54,28 +59,42 @@ def recommend(
 
 
 def _best(candidates: dict[Config, Standing], goal: Goal, floor: float) -> tuple[Config, Standing | None]:
-    """The best candidate that is a gain; without one the script as written."""
+    """The best candidate that is clearly a gain; without one the script as written."""
     for config, found in candidates.items():
-        if _is_gain(found, goal, floor):
+        if is_clear(found, goal, floor):
             return config, found
     return Config(), None
 
 
-def _is_gain(found: Standing, goal: Goal, floor: float) -> bool:
+def is_clear(found: Standing, goal: Goal, floor: float) -> bool:
+    """Whether its windows leave no doubt of a gain: the whole interval lies above the floor."""
     if goal.name in ("throughput", "cost"):
-        return found.ratio.speedup >= 1 + floor and found.ratio.low > 1.0
+        return found.ratio.low > 1 + floor
     return found.score >= 1 + floor and goal.admits(found.ratio)
 
 
-def _verdict(config: Config, found: Standing | None, floor: float) -> Verdict:
-    if not config.settings or found is None:
-        return Verdict(status="no significant gain", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=floor)
+def _unproven(found: Standing, floor: float) -> Verdict:
     return Verdict(
-        status="unverified",
+        status="unproven",
         speedup=found.ratio.speedup,
         low=found.ratio.low,
         high=found.ratio.high,
         rounds=found.ratio.rounds,
+        floor=floor,
+    )
+
+
+def _no_clear_gain(known: Knowledge, floor: float) -> Verdict:
+    """None that was tried is clearly faster: bounded by the intervals of all that were compared, or not."""
+    tried = {trial.config: trial.ratio for trial in known.trials if trial.config.settings}
+    ratios = [ratio for ratio in {**tried, **known.finals}.values() if ratio is not None]
+    highest = max((ratio.high for ratio in ratios), default=math.inf)
+    return Verdict(
+        status="no significant gain" if highest <= 1 + BOUND_FLOORS * floor else "undecided",
+        speedup=1.0,
+        low=min((ratio.low for ratio in ratios if ratio.high == highest), default=0.0),
+        high=highest,
+        rounds=0,
         floor=floor,
     )
 
@@ -95,7 +114,7 @@ def _alternative(
     config: Config, found: Standing, floor: float, workload: Workload | None, known: Knowledge
 ) -> Alternative:
     note = _of_training(config, workload, known)
-    return Alternative(changes="training", config=config, verdict=_verdict(config, found, floor), note=note)
+    return Alternative(changes="training", config=config, verdict=_unproven(found, floor), note=note)
 
 
 def _of_training(config: Config, workload: Workload | None, known: Knowledge) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import knobs, rules
 from ..errors import UsageError
+from ..knobs.num_workers import LOADER_WAITS
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
 from .arguments import Carried, CommandLine
 
+IO_RULE = "input_io_bound"
+WORTH_COMPUTING = 0.2
+"""Of an update: once whatever else limits the script is gone, a fifth is the larger part of what is left."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Tiers whose settings leave the training what it is."""
 
@@ -94,14 +98,17 @@ def open_space(
     diagnosis: Diagnosis,
     wishes: Wishes | None = None,
     command_line: CommandLine | None = None,
+    computing_fraction: float | None = None,
 ) -> Space:
     """The knobs that a finding names, or that a rule without a verdict would name, in the order of the findings; with
-    `wishes` those that they say."""
+    `wishes` those that they say. `computing_fraction` is the share of an update that forward and backward take."""
     wishes, line = wishes or Wishes(), command_line or CommandLine()
     opened, closed = [], []
     reasons = _reasons(diagnosis.findings, diagnosis.abstained, wishes)
     every = {knob.id: knob.values(hardware, workload) for knob in knobs.all_knobs()}
+    pointed_to = frozenset(reasons)
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
+    reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
     for knob in knobs.all_knobs():
         why = _unwanted(knob.id, wishes) or (None if knob.id in reasons else "no finding points to it")
         values = every[knob.id]
@@ -125,6 +132,7 @@ def open_space(
                     needs=values.needs,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
+                    beside_the_best=knob.slow_to_set and knob.id not in pointed_to,
                 )
             )
     ids = {knob.id for knob in opened}
@@ -155,6 +163,23 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
         if knob.id not in reasons and faster is not None:
             grown[knob.id] = f"its part grows where {faster} makes the rest faster"
     return grown
+
+
+def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
+    """The workload with what the diagnosis adds to it: knobs ask for it when they say which values are worth trying."""
+    waits = any(finding.rule == IO_RULE for finding in findings)
+    return replace(workload, facts={**workload.facts, LOADER_WAITS: "yes"}) if waits else workload
+
+
+def _reasons_of_computing(
+    workload: Workload, computing_fraction: float | None, reasons: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Knobs that make an accelerator compute faster, where that is worth having, whatever else limits the script."""
+    if workload.device == "cpu" or computing_fraction is None or computing_fraction < WORTH_COMPUTING:
+        return {}
+    why = f"forward and backward take {computing_fraction:.0%} of an update on {workload.device}"
+    found = [knob for knob in knobs.all_knobs() if knob.shortens_computing and knob.id not in reasons]
+    return {knob.id: why for knob in sorted(found, key=lambda knob: knob.slow_to_set)}
 
 
 def _unwanted(name: str, wishes: Wishes) -> str | None:

@@ -156,7 +156,7 @@ class Study:
         asked, line = self._asked, None
         if asked.command is not None:
             line = command_line(seen.hardware, seen.workload, asked.command, asked.mapped)
-        space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.wishes, line)
+        space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.wishes, line, seen.computing_fraction)
         self._start_up_s = seen.start_up_s
         return self._pace(seen.update_s) if self.known.open(seen, space) else None
 

@@ -33,8 +33,6 @@ from .result import SessionResult
 
 NAN_UPDATES = 5
 """So many losses in a row that are no numbers, up to the end: it does not come back from that."""
-NOISY_CPUS_FRACTION = 0.3
-"""Other programs that keep more than this share of the usable CPUs busy make windows hard to compare."""
 FEW_UPDATES = 20
 """Below this the report says how little it rests on."""
 
@@ -251,7 +249,7 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
     others = summary.others_cpus(result.lives[-1])
-    if others is not None and others > NOISY_CPUS_FRACTION * hardware.cpu.usable_cpus:
+    if others is not None and summary.is_disturbed(result.lives[-1], hardware.cpu.usable_cpus):
         notes.append(
             f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy meanwhile: the figures "
             "scatter more than they would alone"

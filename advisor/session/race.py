@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..errors import NothingMeasuredError, ScriptError
 from ..progress import SILENT, Progress
 from ..types import Command, Config
 from ..types.comparison import Side, VersionRun
+from . import summary
 from .isolation import Tier
 from .life import LifeRecord, Limits
 from .result import SessionResult
@@ -59,9 +61,10 @@ class Race:
         trackers_offline: bool = True,
         progress: Progress = SILENT,
         with_settings: bool = False,
+        usable_cpus: float = math.inf,
     ) -> None:
         """`with_settings`: some contenders have settings, which need a few updates as written before them; then all
-        begin with those."""
+        begin with those. A process is disturbed where others keep a good part of the `usable_cpus` busy."""
         self.notes: list[str] = []
         self.changed_files: list[str] = []
         self.processes = 0
@@ -71,6 +74,7 @@ class Race:
         self._progress = progress
         self._begin = [begin_window()] if with_settings else []
         self._first: wire.WindowDone | None = None
+        self._usable_cpus = usable_cpus
 
     def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
         """Run one fresh process. Raises ScriptError where it fails, NothingMeasuredError where it trains too little,
@@ -90,7 +94,7 @@ class Race:
                 "let the script train longer"
             )
         self._first = self._first or done
-        run = _counted(contender.side, done)
+        run = _counted(contender.side, done, summary.is_disturbed(life, self._usable_cpus))
         self._keep(contender, run, seed)
         return Process(run=run, window=done, life=life)
 
@@ -133,13 +137,14 @@ def _network(place: str) -> str:
     return f"the script connects to {place}: what it sends there is not undone by the isolation"
 
 
-def _counted(side: Side, done: wire.WindowDone) -> VersionRun:
+def _counted(side: Side, done: wire.WindowDone, disturbed: bool) -> VersionRun:
     known = [count for count in done.samples if count is not None]
     return VersionRun(
         side=side,
         updates=len(done.wall_s),
         seconds=sum(done.wall_s),
         samples=sum(known) if len(known) == len(done.wall_s) else None,
+        disturbed=disturbed,
     )
 
 

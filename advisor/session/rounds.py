@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import stats, wire
 from ..errors import INTERRUPTIONS
@@ -33,6 +33,12 @@ ERROR_RATE = 0.05
 """Of a wrong decision, over all looks together: each look spends its share (Bonferroni), the last what is left."""
 LEAST_FLOOR = 0.02
 """Two starts of one script differ by as much on a quiet machine."""
+OVERWHELMING = 1.5
+"""Two rounds decide where their whole interval lies above this: with Student's t of one degree of freedom both ratios
+must then agree to within a few percent of such a gain."""
+OVERWHELMING_ROUNDS = 2
+ALIKE = 0.10
+"""So much may the two processes of the version before differ by at most, for that; and no process may be disturbed."""
 MOST_HALF = 20.0
 """Of a logarithm: a floor of 500 million hides every gain, and its exponential is still a number."""
 MOST_ROUNDS_TOLD = 200
@@ -221,6 +227,9 @@ def run_races(
             _one_round(measure, races, places if number % 2 == 0 else places[::-1], number)
             passed_s, round_s = clock() - begin_s, clock() - began_s
             out_of_time = passed_s + round_s > budget_s and number + 1 < rounds
+            if number + 1 == OVERWHELMING_ROUNDS and not out_of_time:
+                for place in places:
+                    look_for_overwhelming(races[place - 1])
             if number + 1 in looks or out_of_time:
                 earlier = max((look for look in looks if look < number + 1), default=0)
                 share = ERROR_RATE * (number + 1 - earlier) / rounds
@@ -283,9 +292,32 @@ def look(found: Rounds, error_rate: float) -> None:
         unit=unit,
         floor=floor if floor is not None else LEAST_FLOOR,
     )
-    found.status = _status(interval, floor)
+    found.status = _overwhelming(found, interval) or _status(interval, floor)
     if found.threshold is not None:
         found.gate = _gate(interval, found.threshold)
+
+
+def look_for_overwhelming(found: Rounds) -> None:
+    """Judge by two pairs, only where they leave no doubt; else everything is as if nobody had looked."""
+    if len(found.pairs) != OVERWHELMING_ROUNDS or found.threshold is not None:
+        return
+    trial = replace(found)
+    look(trial, ERROR_RATE)
+    if trial.status in ("faster", "slower"):
+        found.ratio, found.status = trial.ratio, trial.status
+
+
+def _overwhelming(found: Rounds, interval: stats.Interval) -> SpeedStatus | None:
+    """What two undisturbed rounds say, with a baseline that stands still: differences that neither noise nor drift
+    makes. None where there are more, or they leave room for doubt."""
+    spread = found.own_spread
+    if spread is None or spread > ALIKE or any(run.disturbed for run in found.runs):
+        return None
+    if len(found.pairs) != OVERWHELMING_ROUNDS:
+        return None
+    if interval.low > OVERWHELMING:
+        return "faster"
+    return "slower" if interval.high < 1 / OVERWHELMING else None
 
 
 def noise_floor(rates: Sequence[float]) -> float | None:

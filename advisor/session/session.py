@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .. import wire
+from .. import knobs, wire
 from ..errors import INTERRUPTIONS
 from ..progress import SILENT, Progress
 from ..types import Command, Config
@@ -55,8 +55,6 @@ first window: it is bounded by a number of updates, and by the limit on standing
 LEAST_PATIENCE_S = 30.0
 """A checkpoint, or sixteen workers that are started anew, may take as long without a sign of life."""
 PATIENCE_UPDATES = 200
-SLOW_TO_TAKE = ("compile",)
-"""Settings that may well work for minutes before their first update."""
 LAST_REPORT_S = 2.0
 """After Ctrl-C the present update may end and be reported, no longer: whoever pressed it is waiting."""
 
@@ -211,8 +209,8 @@ class Session:
     def _patience_s(self, windows: Sequence[wire.Window], life: Life) -> float:
         """A setting that hangs must not take the time of all the others; the first windows may do as they like."""
         usual_s = self._limits.no_progress_s
-        compiles = any(window.config.get(name) for window in windows for name in SLOW_TO_TAKE)
-        if self._update_s is None or compiles or not life.record.updates:
+        slow = any(knobs.get(name).slow_to_set for window in windows for name in window.config)
+        if self._update_s is None or slow or not life.record.updates:
             return usual_s
         return min(usual_s, max(LEAST_PATIENCE_S, PATIENCE_UPDATES * self._update_s))
 

@@ -34,6 +34,8 @@ from .result import SessionResult
 
 MOST_LINES = 40
 CREEP_LEAST_POINTS = 12
+NOISY_CPUS_FRACTION = 0.3
+"""Other programs that keep more than this share of the usable CPUs busy make windows hard to compare."""
 CREEP_LATE_FRACTION = 0.5
 """Of the whole slope, that the second half must keep up."""
 CREEP_LEAST_BYTES = 16 * 2**20
@@ -327,6 +329,12 @@ def others_cpus(life: LifeRecord) -> float | None:
     """CPUs that other programs kept busy while this life was watched; advisor itself is among them."""
     busy = _system_rate(life, "busy_s")
     return None if busy is None else max(0.0, busy - life.tree_cpu_s / life.watched_s)
+
+
+def is_disturbed(life: LifeRecord, usable_cpus: float) -> bool:
+    """Whether other programs kept a good part of the CPUs busy meanwhile."""
+    others = others_cpus(life)
+    return others is not None and others > NOISY_CPUS_FRACTION * usable_cpus
 
 
 def _system_rate(life: LifeRecord, name: str) -> float | None:

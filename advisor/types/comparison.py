@@ -17,7 +17,8 @@ SpeedStatus = Literal["faster", "slower", "no difference", "undecided"]
 SpeedUnit = Literal["samples/s", "updates/s"]
 GateStatus = Literal["passed", "failed", "undecided"]
 FLOOR_PROCESSES = 3
-"""Two processes may agree by chance, whatever the machine does: what noise is takes one more to say."""
+"""Two processes may agree by chance, whatever the machine does: what noise is takes one more to say. (A gain that no
+noise makes needs no floor: see `session/rounds.py`.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class VersionRun:
     """Wall time of the updates, evaluation and kin between them included."""
     samples: int | None
     """None where they could not be counted."""
+    disturbed: bool = False
+    """Other programs kept a good part of the CPUs busy meanwhile."""
 
     def rate(self, by_samples: bool) -> float:
         """Samples, or updates, a second."""

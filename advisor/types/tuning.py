@@ -76,6 +76,8 @@ class KnobSpace:
     """The script as written has that one on."""
     shares_cpus_with: tuple[str, SettingValue] | None = None
     """Another knob, with a value that leaves room for the first one here: they are tried together."""
+    beside_the_best: bool = False
+    """It takes long to set and no finding points to it: tried with what is best by then, never alone first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +90,18 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    status: Literal["faster", "no significant gain", "slower", "undecided", "unverified"]
+    status: Literal["faster", "unproven", "no significant gain", "slower", "undecided", "unverified"]
+    """`unproven`: clear in the windows of a search, and not yet decided in fresh processes. `undecided`: nothing was
+    compared, or the interval holds both a gain and none. `unverified`: nothing could be measured."""
     speedup: float
     low: float
     high: float
+    """Where nothing was compared, 0 and infinity."""
     rounds: int
+    """Of fresh processes; of windows in one run where it is `unproven`."""
     floor: float
     """A gain below it is none: 2%, or more where the script's own processes differ by more. From fewer than three
-    rounds that is not known, and no gain is claimed."""
+    rounds that is not known, and only a gain that leaves no doubt is claimed."""
     quality: Literal["passed", "failed", "not checked"] = "not checked"
     quality_evidence: str = ""
     rounds_to_decide: int | None = None
@@ -170,6 +176,8 @@ class TuneResult:
     files: tuple[str, ...] = ()
     """What was written for the user."""
     objective: Objective = Objective()
+    budget_s: float | None = None
+    """That it was given."""
     importances: Mapping[str, float] = field(default_factory=dict)
     """Knob → its share of the spread between the trials; empty where too few were measured."""
     space: tuple[KnobSpace, ...] = ()

@@ -102,7 +102,7 @@ def test_what_changes_the_training_stands_there_as_a_comment_only(tmp_path: Path
 def test_what_was_compared_with_nothing_is_not_said_to_be_measured() -> None:
     nothing = Verdict(status="no significant gain", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=0.05)
     text = written({}, verdict=nothing)
-    assert "# No settings were compared with the script as written." in text
+    assert "# No settings were run against the script as written in fresh processes." in text
     assert "Measured" not in text
     assert "speedup" not in text
     assert "interval" not in text

@@ -130,9 +130,10 @@ def faster() -> TuneResult:
     )
 
 
-def unverified() -> TuneResult:
+def unproven() -> TuneResult:
+    """Clear in the windows of the search; the time ended before fresh processes could decide."""
     base = faster()
-    verdict = replace(VERDICT, status="unverified", rounds=3, quality="not checked", quality_evidence="")
+    verdict = replace(VERDICT, status="unproven", rounds=3, quality="not checked", quality_evidence="")
     return replace(base, recommendation=replace(base.recommendation, verdict=verdict, alternatives=(), by_knob={}))
 
 
@@ -148,17 +149,40 @@ def no_gain() -> TuneResult:
     )
 
 
+NOTHING_COMPARED = Verdict(status="undecided", speedup=1.0, low=0.0, high=math.inf, rounds=0, floor=0.05)
+
+
 def nothing_tried() -> TuneResult:
+    """No finding points to anything that can be set."""
     base = no_gain()
-    verdict = Verdict(status="no significant gain", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=0.05)
-    return replace(base, trials=TRIALS[:1], recommendation=recommendation(base.profile, {}, verdict))
+    found = recommendation(base.profile, {}, NOTHING_COMPARED)
+    return replace(base, trials=TRIALS[:1], recommendation=found, budget_s=120.0)
+
+
+def no_time_to_try() -> TuneResult:
+    return replace(nothing_tried(), space=dry_run().space)
+
+
+def bounded() -> TuneResult:
+    """Compared in windows, and none of it can be a gain that counts."""
+    base = no_gain()
+    verdict = Verdict(status="no significant gain", speedup=1.0, low=0.99, high=1.06, rounds=0, floor=0.05)
+    return replace(base, recommendation=recommendation(base.profile, {}, verdict))
+
+
+def unclear() -> TuneResult:
+    """Compared in windows that scatter too much."""
+    base = no_gain()
+    verdict = replace(NOTHING_COMPARED, low=0.8, high=1.9)
+    wide = replace(base.trials[1], ratio=Ratio(speedup=1.2, low=0.8, high=1.9, rounds=2))
+    trials = (base.trials[0], wide, base.trials[2])
+    return replace(base, trials=trials, recommendation=recommendation(base.profile, {}, verdict), budget_s=600.0)
 
 
 def dry_run() -> TuneResult:
     """The space was opened, and nothing tried."""
     base = faster()
-    nothing = Verdict(status="unverified", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=0.05)
-    found = replace(recommendation(base.profile, {}, nothing), notes=("a dry run: nothing was tried",))
+    found = replace(recommendation(base.profile, {}, NOTHING_COMPARED), notes=("a dry run: nothing was tried",))
     space = (
         KnobSpace(
             id="num_workers",
@@ -300,7 +324,10 @@ def long_search(count: int = 240) -> TuneResult:
 
 ALL = {
     "faster": faster,
-    "unverified": unverified,
+    "unproven": unproven,
+    "no_time_to_try": no_time_to_try,
+    "bounded": bounded,
+    "unclear": unclear,
     "no_gain": no_gain,
     "nothing_tried": nothing_tried,
     "dry_run": dry_run,

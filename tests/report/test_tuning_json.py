@@ -51,7 +51,7 @@ OUTCOME = {
     "joules_per_sample": OPTIONAL,
     "tier": str,
 }
-STATUSES = {"faster", "no significant gain", "slower", "undecided", "unverified"}
+STATUSES = {"faster", "no significant gain", "slower", "undecided", "unproven", "unverified"}
 QUALITIES = {"passed", "failed", "not checked"}
 KINDS = {"measured", "oom", "crash", "hang", "nan", "refused", "stopped"}
 

@@ -31,11 +31,18 @@ def words_of(result: TuneResult) -> str:
 SENTENCES = {
     "faster": "With num_workers=4, precision=bf16 your script is 2.3× as fast (95% interval 2.2–2.4, 5 rounds of fresh "
     "processes, noise floor 2%).",
-    "unverified": "With num_workers=4, precision=bf16 your script was 2.3× as fast (95% interval 2.2–2.4, 3 rounds of "
-    "windows in one run, noise floor 2%); not yet proven in fresh processes.",
+    "unproven": "With num_workers=4, precision=bf16 your script was 2.3× as fast (95% interval 2.2–2.4, 3 rounds of "
+    "windows in one run, noise floor 2%); unproven: fresh processes have not decided yet.",
     "no_gain": "No significant gain: the script as written is what to run (the best was 1.01× as fast, 95% interval "
     "0.98–1.04, 10 rounds of fresh processes, noise floor 2%).",
-    "nothing_tried": "No significant gain: the script as written is what to run. Nothing was tried",
+    "nothing_tried": "Undecided: nothing was tried; no knob is open. No finding points "
+    "to a setting that can be changed.",
+    "no_time_to_try": "Undecided: nothing was tried; 2 knobs are open. The profile and "
+    "the proof left no time for a trial: a larger budget does.",
+    "bounded": "No significant gain: the script as written is what to run. Of 2 compared none can be more than 1.07× "
+    "as fast.",
+    "unclear": "Undecided: the best of 2 compared is 0.80–1.90 times as fast (95% interval, windows in one run). That "
+    "holds both a gain and none; a larger budget has longer windows and room for a proof.",
     "slower": "Slower: the best of the search is 0.91× as fast (95% interval 0.88–0.94, 3 rounds of fresh processes, "
     "noise floor 2%): the script as written is what to run.",
     "undecided": "Undecided: with threads=4 your script is 0.99–1.13 times as fast, which may be chance (95% interval, "
@@ -67,13 +74,17 @@ def test_less_memory_at_a_speed_that_is_undecided_has_no_estimate_of_it() -> Non
 
 NEXT = {
     "faster": "next advisor run --config advisor.yaml train.py --epochs 3 ",
-    "unverified": "or advisor verify --config advisor.yaml train.py --epochs 3 ",
+    "unproven": "next advisor verify --update --config advisor.yaml train.py --epochs 3 ",
+    "nothing_tried": "next advisor tune --dry-run train.py --epochs 3 ",
+    "no_time_to_try": "next advisor tune --budget 5m train.py --epochs 3 ",
+    "unclear": "next advisor tune --budget 25m train.py --epochs 3 ",
+    "bounded": "next python train.py --epochs 3 ",
     "no_gain": "next python train.py --epochs 3 ",
     "slower": "next python train.py --epochs 3 ",
-    "undecided": "next advisor verify --config advisor.yaml --rounds 24 train.py --epochs 3 ",
+    "undecided": "next advisor verify --update --config advisor.yaml --rounds 24 train.py --epochs 3 ",
     "broken_quality": "next python train.py --epochs 3 ",
     "not_held": "next python train.py --epochs 3 ",
-    "nothing_decides": "next python train.py --epochs 3 ",
+    "nothing_decides": "next advisor tune --budget 4m train.py --epochs 3 ",
     "on_device": "next advisor run --config out/advisor.yaml -m lm.train --config 'small gpt.yaml' ",
     "crashed": "next advisor tune train.py --epochs 3 ",
 }
@@ -99,7 +110,7 @@ def test_what_keeps_the_training_and_what_changes_it_are_two_lines() -> None:
     text = words_of(sample_tuning.faster())
     assert "keeps the training num_workers=4, precision=bf16 2.3× (2.2–2.4) quality passed" in text
     assert "changes the training global_batch=256, 3.0× (2.7–3.2) the training takes another" in text
-    assert "keeps the training" not in words_of(sample_tuning.unverified())
+    assert "keeps the training" not in words_of(sample_tuning.unproven())
 
 
 CHANGES = {
@@ -209,7 +220,7 @@ def test_speed_against_memory_is_told_in_a_line() -> None:
 
 def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
     text = words_of(sample_tuning.dry_run())
-    assert text.startswith("Nothing was tried: 2 knobs are open.")
+    assert text.startswith("Undecided: nothing was tried; 2 knobs are open.")
     assert "num_workers 2, 4, 8 random draws live input_bound points to it" in text
     assert "batch 128 the training a start each asked for" in text
     assert "note a dry run: nothing was tried" in text
@@ -240,15 +251,15 @@ def test_why_the_best_of_the_search_is_not_used_is_told_though_it_was_measured_t
 
 def test_a_smaller_peak_that_was_not_verified_says_so() -> None:
     base = sample_tuning.for_memory()
-    verdict = replace(base.recommendation.verdict, status="unverified")
+    verdict = replace(base.recommendation.verdict, status="unproven")
     text = words_of(replace(base, recommendation=replace(base.recommendation, verdict=verdict)))
-    assert "noise floor 2%); not yet proven in fresh processes." in text
+    assert "noise floor 2%); unproven: fresh processes have not decided yet." in text
 
 
 def test_an_alternative_that_was_not_proven_says_so() -> None:
     base = sample_tuning.faster()
     (other,) = base.recommendation.alternatives
-    unproven = replace(other, verdict=replace(other.verdict, status="unverified"), note="")
+    unproven = replace(other, verdict=replace(other.verdict, status="unproven"), note="")
     text = words_of(replace(base, recommendation=replace(base.recommendation, alternatives=(unproven,))))
     assert "(2.7–3.2) not yet proven in fresh" in text
 

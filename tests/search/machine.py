@@ -59,6 +59,7 @@ class Machine:
         evidence = options.pop("evidence", EVIDENCE)
         diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
         memory = options.pop("activations_bytes", None)
+        computing_fraction = options.pop("computing_fraction", None)
         asked = options.pop("asked", None) or Asked(wishes=wishes(self.knobs))
         self.study = Study(
             result=self.result,
@@ -73,6 +74,7 @@ class Machine:
                 update_s=UPDATE_S,
                 start_up_s=START_S,
                 activations_bytes=memory,
+                computing_fraction=computing_fraction,
             ),
             folder=folder,
             asked=asked,

@@ -163,7 +163,7 @@ def test_a_session_that_ends_early_keeps_what_it_has(tmp_path: Path) -> None:
 
 def test_the_fastest_that_keeps_the_training_is_recommended(tmp_path: Path) -> None:
     found = Machine(tmp_path, workers_help, INPUT_BOUND).recommended()
-    assert (found.config.as_dict(), found.verdict.status) == ({"num_workers": 4}, "unverified")
+    assert (found.config.as_dict(), found.verdict.status) == ({"num_workers": 4}, "unproven")
 
 
 def test_its_speed_up_is_that_of_the_samples(tmp_path: Path) -> None:

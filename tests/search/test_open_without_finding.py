@@ -1,0 +1,102 @@
+"""What is open on an accelerator whatever the findings say, and what a loader that waits opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader
+from advisor.search import Asked, Space, Wishes, as_diagnosed, open_space
+from advisor.types import Diagnosis, Evidence
+
+from .machine import INPUT_BOUND, Machine, finding
+
+CONVOLUTIONAL = {"Conv2d": 50, "Linear": 1}
+
+
+def on_device(**changes: Any) -> Evidence:
+    """In fp32 as many scripts are, on an H100."""
+    flags = {"autocast_dtype": None, "matmul_precision": "highest"}
+    optimizers = (optimizer(fused=False, foreach=True),)
+    workload = {"flags": flags, "optimizers": optimizers, "facts": {"triton": "yes"}, **changes}
+    return evolve(healthy_cuda(), {"workload": workload})
+
+
+def opened(evidence: Evidence, *found: Any, computing: float | None = 0.5, wishes: Wishes | None = None) -> Space:
+    diagnosis = Diagnosis(findings=found)
+    return open_space(evidence.hardware, evidence.workload, diagnosis, wishes, computing_fraction=computing)
+
+
+def names(space: Space) -> list[str]:
+    return [knob.id for knob in space.knobs]
+
+
+def convolutional() -> Evidence:
+    evidence = on_device()
+    model = replace(evidence.workload.models[0], layers=CONVOLUTIONAL, channels_last=False)
+    return evolve(evidence, {"workload": {"models": (model,)}})
+
+
+def test_what_computes_faster_is_open_on_an_accelerator_that_waits_for_its_data() -> None:
+    space = opened(convolutional(), INPUT_BOUND)
+    assert {"precision", "fused_optimizer", "memory_format", "compile"} <= set(names(space))
+    assert names(space)[0] == "num_workers"  # what limits the script comes first
+    assert names(space)[-1] == "compile"
+    (precision,) = [knob for knob in space.knobs if knob.id == "precision"]
+    assert precision.opened_by == "forward and backward take 50% of an update on cuda"
+
+
+def test_channels_last_is_for_convolutions_only() -> None:
+    assert "memory_format" not in names(opened(on_device(), INPUT_BOUND))
+
+
+@pytest.mark.parametrize("computing", [None, 0.1])
+def test_a_device_that_hardly_computes_gets_none_of_it(computing: float | None) -> None:
+    assert "precision" not in names(opened(on_device(), INPUT_BOUND, computing=computing))
+
+
+def test_on_a_cpu_the_findings_decide() -> None:
+    assert "precision" not in names(opened(healthy_cpu(), INPUT_BOUND, computing=0.9))
+
+
+def test_what_the_user_asks_for_overrules_it() -> None:
+    assert names(opened(on_device(), INPUT_BOUND, wishes=Wishes.of(["num_workers"]))) == ["num_workers"]
+    assert "compile" not in names(opened(on_device(), INPUT_BOUND, wishes=Wishes.of(None, ["compile"])))
+
+
+def test_what_takes_minutes_to_set_is_tried_beside_the_best(tmp_path: Path) -> None:
+    """Not alone first, where its minutes would be those of all the others."""
+
+    def speed(config: dict[str, Any]) -> float:
+        return (2.0 if config.get("precision") else 1.0) * (1.3 if config.get("compile") else 1.0)
+
+    asked = Asked(wishes=Wishes(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads")))
+    machine = Machine(tmp_path, speed, evidence=on_device(), asked=asked, budget_s=600.0, computing_fraction=0.6)
+    tried = [config for config in machine.tried if config.get("compile")]
+    assert tried[0].get("precision") == "bf16"
+    assert machine.recommended().config.as_dict() == {"compile": "default", "precision": "bf16"}
+
+
+def on_cpus(cpus: float) -> Evidence:
+    loaders = (train_loader(num_workers=0),)
+    return evolve(healthy_cpu(), {"workload": {"loaders": loaders}, "hardware": {"cpu": {"usable_cpus": cpus}}})
+
+
+@pytest.mark.parametrize("cpus", [2.0, 4.0, 64.0])
+def test_a_loader_that_waits_is_tried_with_sixteen_workers_on_any_machine(cpus: float) -> None:
+    evidence = on_cpus(cpus)
+    waits = finding("input_io_bound", "num_workers", "prefetch_factor")
+    diagnosed = evolve(evidence, {"workload": {"facts": as_diagnosed(evidence.workload, [waits]).facts}})
+    (workers,) = [knob for knob in opened(diagnosed, waits).knobs if knob.id == "num_workers"]
+    assert workers.values == (16, 8, 4, 2)
+    assert workers.shares_cpus_with is None
+
+
+def test_one_that_computes_is_not() -> None:
+    evidence = on_cpus(2.0)
+    assert as_diagnosed(evidence.workload, [INPUT_BOUND]) == evidence.workload
+    (workers,) = [knob for knob in opened(evidence, INPUT_BOUND).knobs if knob.id == "num_workers"]
+    assert max(workers.values) == 2
