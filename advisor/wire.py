@@ -134,7 +134,7 @@ class Note:
 
 @dataclass(frozen=True)
 class SampledLine:
-    """A user line the sampler found the training thread at."""
+    """A line the sampler found the training thread at: the user's, or a library's that no line of theirs called."""
 
     file: str
     line: int
@@ -142,6 +142,8 @@ class SampledLine:
     phase: str
     kind: str
     hits: int
+    library: str = ""
+    """The installed package whose code the line calls, or to which it belongs."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from .backward import Inner, scaled
 from .clock import StepClock
 from .loader_record import is_library
 from .loops import read_ahead, reads_to_the_end
+from .pass_through import passes_on
 from .patches import Patches
 from .refused import Refused
 from .roots import Roots
@@ -155,6 +156,7 @@ class Accumulation:
     def _part(self) -> Part:
         return self._recent[0]
 
+    @passes_on
     def backward(self, inner: Inner, original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
         self._put_back()
         part = self._part
@@ -220,6 +222,7 @@ class Accumulation:
         self._patches.replace_copies(original, replacement, lambda file: not is_library(file))
 
     def _clipping_by_norm(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
         @functools.wraps(original)
         def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> Any:
             # No norm is too large for a part: the script gets the norm so far, and nothing is clipped.
@@ -228,6 +231,7 @@ class Accumulation:
         return clip
 
     def _clipping_by_value(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
         @functools.wraps(original)
         def clip(*args: Any, **kwargs: Any) -> Any:
             return original(*args, **kwargs) if self._part.last or not self.on else None

@@ -13,6 +13,7 @@ import sys
 from typing import Any, Callable
 
 from . import imports
+from .pass_through import passes_on
 from .patches import Patches
 
 MOST_ARGUMENTS = 300
@@ -48,6 +49,7 @@ class ArgumentWatch:
     def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
         watch = self
 
+        @passes_on
         @functools.wraps(original)
         def parse_known_args(parser: Any, *args: Any, **kwargs: Any) -> Any:
             watch._depth += 1

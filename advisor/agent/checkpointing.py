@@ -17,6 +17,7 @@ from typing import Any, Callable
 from . import slots
 from .blocks import Blocks, repeated_blocks
 from .compiling import Compiling
+from .pass_through import passes_on
 from .refused import Refused
 from .roots import Roots
 
@@ -95,6 +96,7 @@ class _Block:
         self._looks_left = LOOKS
         self._given_up = False
 
+    @passes_on
     def __call__(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         import torch
         from torch.utils.checkpoint import checkpoint
@@ -110,6 +112,7 @@ class _Block:
             original, *args, use_reentrant=False, preserve_rng_state=True, context_fn=_contexts(module), **kwargs
         )
 
+    @passes_on
     def _look(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """A first call runs as the script wrote it, and tells whether it leaves a trace."""
         why = _holds_cache(module, args, kwargs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from .channel import AgentChannel
 from .imports import when_imported
+from .pass_through import passes_on
 
 MOST_NOTES = 10
 _LOADER_WORKERS = "torch.utils.data."
@@ -22,6 +23,7 @@ def _patch(base: Any, channel: AgentChannel) -> None:
     told: set[str] = set()
     start = base.start
 
+    @passes_on
     @functools.wraps(start)
     def noticed_start(self: Any) -> Any:
         name = _work_of(self)

@@ -93,6 +93,8 @@ class StepClock:
         """Set on an accelerator: records an event at every boundary (see `device.py`)."""
         self.on_update: Callable[[Update], None] = _nothing
         """Called at the end of every update, outside all phases."""
+        self.paused = False
+        """Advisor works on the training thread, and no update is charged for it; readable from other threads."""
 
     # --- phases ---------------------------------------------------------------------------------------------------
 
@@ -163,8 +165,12 @@ class StepClock:
 
     def exclude(self, work: Callable[[], Any]) -> Any:
         """Run agent's own work inside the loop without charging the script's update for it."""
+        outer, self.paused = self.paused, True
         begin = self._now()
-        result = work()
+        try:
+            result = work()
+        finally:
+            self.paused = outer
         spent = self._now() - begin
         self._last += spent
         self._update.begin_ns += spent
@@ -237,7 +243,11 @@ class StepClock:
         if self.device is not None:
             update.marks = self.device.take_marks()
         self.updates += 1
-        self.on_update(update)
+        self.paused = True
+        try:
+            self.on_update(update)
+        finally:
+            self.paused = False
         self._begin_update()
 
     def _begin_update(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Callable
 from . import modes
 from .clock import StepClock
 from .compile_watch import Account, CompileWatch
+from .pass_through import passes_on
 from .passing import PassingState
 from .refused import Refused
 from .roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
@@ -195,6 +196,7 @@ class _Call:
         self._shapes = 0
         self._seen = owner.watch.compiles
 
+    @passes_on
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         module: Any = self._root.ref()
         if self._watched < WATCHED_CALLS:
@@ -212,6 +214,7 @@ class _Call:
         self._owner.fail(why)
         return module._call_impl(*args, **kwargs)
 
+    @passes_on
     def _closely(self, module: Any, args: Any, kwargs: Any) -> Any:
         """One of the first calls: as often as it takes, it leaves the traces of one."""
         state = PassingState(module)

@@ -6,6 +6,7 @@ import functools
 from typing import Any, Callable
 
 from .clock import HOST_TO_DEVICE, StepClock
+from .pass_through import passes_on_to_c
 from .patches import Patches
 
 _STAYS = ("cpu", "meta")
@@ -37,6 +38,7 @@ class HostToDevice:
         clock, patches = self._clock, self._patches
         compiling = torch.compiler.is_dynamo_compiling
 
+        @passes_on_to_c
         @functools.wraps(original)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not patches.on or compiling() or not clock.mine() or clock.phase == HOST_TO_DEVICE:

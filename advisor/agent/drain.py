@@ -12,6 +12,7 @@ from .loader_feed import workers_of_tasks
 from .loader_limits import open_handle, refuse_foreign, refuse_second_reader, refuse_workers
 from .loader_record import bare_copy, is_iterable
 from .loader_times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, TOTALS, Board
+from .pass_through import passes_on_to_c
 from .refused import Refused
 from .samples import count_samples
 
@@ -118,6 +119,7 @@ class _Round:
     def __iter__(self) -> _Round:
         return self
 
+    @passes_on_to_c
     def __next__(self) -> Any:
         if self._order is None:
             self._order = iter(self._sampler)

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import checkpointing, compiling, modes
 from .clock import StepClock
+from .pass_through import passes_on
 from .patches import Patches
 from .slots import compiled_by_script
 from .switches import profilers_on, switches
@@ -113,6 +114,7 @@ class FactsCollector:
     def _noting_optimizer(self, original: Any) -> Any:
         collector = self
 
+        @passes_on
         def __init__(scheduler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
             collector._scheduled.append(weakref.ref(optimizer))
             original(scheduler, optimizer, *args, **kwargs)
@@ -122,6 +124,7 @@ class FactsCollector:
     def _noting_scaler(self, original: Any) -> Any:
         collector = self
 
+        @passes_on
         def scale(scaler: Any, outputs: Any) -> Any:
             collector._scaler = collector._scaler or bool(scaler._enabled)
             return original(scaler, outputs)

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from .bench import Bench
 from .clock import OPTIMIZER
+from .pass_through import passes_on
 from .passing import PassingState
 from .roots import Root
 from .tracebacks import is_out_of_memory
@@ -69,6 +70,7 @@ class FallBack:
 
     # --- a forward --------------------------------------------------------------------------------------------------
 
+    @passes_on
     def forward(self, root: Root, attempt: Callable[[], Any]) -> Any:
         """Run it; where it raises, without one setting after the other, until it is known which it cannot take."""
         module = root.ref()
@@ -92,6 +94,7 @@ class FallBack:
         state.put_back()
         return attempt()  # raises the script's own error, with all settings as they were
 
+    @passes_on
     def _without(
         self, suspects: list[str], error: Exception, state: PassingState, attempt: Callable[[], Any]
     ) -> tuple[bool, Any]:
@@ -118,6 +121,7 @@ class FallBack:
 
     # --- a loss that is no number -----------------------------------------------------------------------------------
 
+    @passes_on
     def backward(self, inner: Any, original: Any, tensors: Any, args: Any, kwargs: Any) -> Any:
         """Around every backward while it is watched (see `Steps.intervene`)."""
         if self._set() and not _is_finite(tensors):

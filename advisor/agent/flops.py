@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from . import modes
 from .clock import LOADING, StepClock
+from .pass_through import passes_on_to_c
 
 
 class FlopCount:
@@ -57,6 +58,7 @@ class FlopCount:
         flops, size = sorted(counts)[(updates - 1) // 2]
         return {"flops": flops * updates, "bytes": size * updates}
 
+    @passes_on_to_c
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self._clock.phase in LOADING:  # a dataset's own operators are no part of the model's arithmetic
             return func(*args, **kwargs)
@@ -79,6 +81,7 @@ class FlopCount:
                 self.why = f"counting {func} failed: {error!r}"
         return result
 
+    @passes_on_to_c
     def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
         """In inference mode composite operators arrive whole; their parts are counted instead."""
         import torch

@@ -8,18 +8,24 @@ import site
 import sys
 import sysconfig
 from types import CodeType, FrameType
+from typing import NamedTuple
+
+from .pass_through import is_passed_on, may_run_c
 
 USER, LIBRARY, TORCH, OWN, BOOTSTRAP = range(5)
 
 _OWN_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN_PARTS = tuple(os.path.join(_OWN_ROOT, name) for name in ("agent", "knobs", "whatif", "wire.py", "api.py"))
 """Not the whole package: the demo's script is a user's script."""
+_OWN_START = tuple(os.path.join(_OWN_ROOT, "agent", name) for name in ("bootstrap.py", "runner.py"))
+"""What starts the script stands below all of it, as the interpreter's own start does."""
 _BOOTSTRAP_FILES = ("runpy.py", "threading.py", "importlib", "concurrent", "multiprocessing", "bdb.py", "cProfile.py")
 _BOOTSTRAP_TORCH = (os.path.join("torch", "utils", "data"), os.path.join("torch", "multiprocessing"))
 _INTERACTIVE = ("<stdin>", "<ipython-input")
 
 Line = tuple[str, int, str]
 """File, line and function."""
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 
 _MODULE_KINDS = {
     # Whole modules, by a piece of their path, whose work has one name; the first that fits is taken.
@@ -83,12 +89,40 @@ _FUNCTION_KINDS = {
 _NUMPY_IO = ("_npyio_impl.py", "npyio.py", "format.py", "_format_impl.py")
 
 
+class Work(NamedTuple):
+    """What a stack is at work on."""
+
+    frame: FrameType
+    """The one to name: the user's line, or a library's where no line of the user asked for it."""
+    library: str
+    """The installed package that the line calls, or that the frame belongs to; "" where there is none."""
+    kind: str | None
+    """What the frames inside are for; None where they tell nothing."""
+
+
+class _Stack(NamedTuple):
+    user: FrameType | None
+    library: str
+    kind: str | None
+    outermost: FrameType | None
+    """Of a library or of torch."""
+    installed: FrameType | None
+    """The outermost one of an installed package."""
+    torchs: FrameType | None
+    """The innermost one of torch's own datasets, samplers and collate functions."""
+    passed: bool
+    """Some frame of ours has handed on what is done here."""
+    own: bool
+    """The reading ended at another frame of ours."""
+
+
 class Frames:
     """Reads stacks. Every answer about a file or a code object is remembered, so a deep stack costs a few µs."""
 
     def __init__(self) -> None:
         self._files: dict[str, int] = {}
         self._kinds: dict[CodeType, str | None] = {}
+        self._packages: dict[str, str] = {}
         paths = sysconfig.get_paths()
         self._library_roots = tuple(
             os.path.join(os.path.abspath(path), "")
@@ -111,7 +145,7 @@ class Frames:
             return USER if filename.startswith(_INTERACTIVE) else BOOTSTRAP
         path = os.path.abspath(filename)
         if path.startswith(_OWN_PARTS):
-            return OWN
+            return BOOTSTRAP if path in _OWN_START else OWN
         if self._torch_root is None:
             self._torch_root = _folder_of(sys.modules.get("torch"))
         if self._torch_root is not None and path.startswith(self._torch_root):
@@ -124,22 +158,90 @@ class Frames:
         is_library = _installed(path) or path.startswith(self._library_roots)
         return LIBRARY if is_library and not is_main else USER
 
+    def is_own(self, frame: FrameType | None) -> bool:
+        """Whether advisor has made the call that this frame stands in, and not the script.
+
+        Outward, a frame of ours before any of the user's makes it ours, unless that frame only hands on what the script
+        has called. What a library or torch does in between is done for whoever called it.
+        """
+        while frame is not None:
+            owner = self.owner(frame.f_code.co_filename)
+            if owner == USER:
+                return False
+            if owner == OWN and not is_passed_on(frame.f_code):
+                return True
+            frame = frame.f_back
+        return False
+
     def line(self, frame: FrameType | None) -> Line:
         """The innermost line of the user; of a library's outermost frame where the stack holds no user code."""
-        files, outermost = self._files, None
+        stack = self._stack(frame)
+        chosen = stack.user or stack.outermost
+        return (
+            ("", 0, "") if chosen is None else (chosen.f_code.co_filename, chosen.f_lineno or 0, chosen.f_code.co_name)
+        )
+
+    def work(self, frame: FrameType | None) -> Work | None:
+        """What a thread that stands here is doing for the script; None where it works for advisor, or for nobody."""
+        stack = self._stack(frame)
+        chosen = stack.user or stack.outermost
+        if stack.own or chosen is None or self._is_overhead(frame):
+            return None
+        return Work(chosen, stack.library if stack.user is not None else self.package(chosen), stack.kind)
+
+    def loader_work(self, frame: FrameType | None) -> Work | None:
+        """What a loader is doing that advisor reads by itself; None where it is advisor that works.
+
+        The stack ends at our reading: the lines further out are where the script stands meanwhile. A library's dataset
+        is named by the outermost of its frames, whose line tells decoding from transforming; torch's own by the
+        innermost.
+        """
+        stack = self._stack(frame)
+        chosen = stack.user or stack.installed or stack.torchs or stack.outermost
+        if chosen is None or not (stack.user or stack.passed) or self._is_overhead(frame):
+            return None
+        return Work(chosen, stack.library if stack.user is not None else self.package(chosen), stack.kind)
+
+    def _is_overhead(self, innermost: FrameType | None) -> bool:
+        """Whether a wrapper of ours is at its own bookkeeping."""
+        if innermost is None:
+            return True
+        code = innermost.f_code
+        return self.owner(code.co_filename) == OWN and not may_run_c(code)
+
+    def _stack(self, frame: FrameType | None) -> _Stack:
+        """Read outward until the user's line, or until a frame of ours that does not pass on a call of the script."""
+        kind, library = None, ""
+        outermost = installed = torchs = None
+        passed = False
         while frame is not None:
-            filename = frame.f_code.co_filename
-            owner = files.get(filename)
-            if owner is None:
-                owner = self.owner(filename)
+            code = frame.f_code
+            owner = self.owner(code.co_filename)
             if owner == USER:
-                return filename, frame.f_lineno or 0, frame.f_code.co_name
-            if owner in (LIBRARY, TORCH):
+                return _Stack(frame, library, kind, outermost, installed, torchs, passed, own=False)
+            if owner == OWN:
+                if not is_passed_on(code):
+                    return _Stack(None, library, kind, outermost, installed, torchs, passed, own=True)
+                passed, frame = True, frame.f_back
+                continue
+            found = self.kind(code)
+            # The frame nearest to the user's line says what the line is for: a save writes files, yet is a save.
+            if found is not None and (found != "torch" or kind is None):
+                kind = found
+            if owner != BOOTSTRAP:
                 outermost = frame
+            if owner == LIBRARY and (package := self.package(frame)):
+                installed = frame
+                # A generator around a loader, such as a progress bar, hands on what others do.
+                library = library if code.co_flags & inspect.CO_GENERATOR else package
+            elif owner == BOOTSTRAP and torchs is None and self.package(frame):
+                torchs = frame
             frame = frame.f_back
-        if outermost is None:
-            return "", 0, ""
-        return outermost.f_code.co_filename, outermost.f_lineno or 0, outermost.f_code.co_name
+        return _Stack(None, library, kind, outermost, installed, torchs, passed, own=False)
+
+    def library(self, frame: FrameType | None) -> str:
+        """The installed package that the user's line calls, for a call from this frame; "" where it calls none."""
+        return self._stack(frame).library
 
     def library_line(self, frame: FrameType | None) -> str:
         """The library's frame nearest to the call, where a library and not the user's line itself made it; else ""."""
@@ -151,6 +253,24 @@ class Frames:
                 parts = frame.f_code.co_filename.split(os.sep)
                 return "{}:{}".format("/".join(parts[-2:]), frame.f_lineno)
             frame = frame.f_back
+        return ""
+
+    def package(self, frame: FrameType) -> str:
+        """The installed package whose code this frame runs: `torchvision`; "" for Python's own and for the user's."""
+        filename = frame.f_code.co_filename
+        found = self._packages.get(filename)
+        if found is None:
+            found = self._packages[filename] = self._find_package(filename)
+        return found
+
+    def _find_package(self, filename: str) -> str:
+        path = os.path.abspath(filename)
+        if self._torch_root is not None and path.startswith(self._torch_root):
+            return "torch"
+        for folder in _PACKAGE_FOLDERS:
+            _, found, inside = path.rpartition(os.sep + folder + os.sep)
+            if found:
+                return inside.split(os.sep, 1)[0].removesuffix(".py")
         return ""
 
     def kind(self, code: CodeType) -> str | None:
@@ -178,7 +298,7 @@ class Frames:
 
 
 def _installed(path: str) -> bool:
-    return f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path
+    return any(f"{os.sep}{folder}{os.sep}" in path for folder in _PACKAGE_FOLDERS)
 
 
 def _site_folders() -> list[str]:
@@ -198,7 +318,7 @@ def _main_root() -> str | None:
     if not name:
         return None
     path: str = os.path.abspath(name)
-    for folder in ("site-packages", "dist-packages"):
+    for folder in _PACKAGE_FOLDERS:
         head, found, tail = path.partition(os.sep + folder + os.sep)
         if found:
             top = tail.split(os.sep, 1)[0]

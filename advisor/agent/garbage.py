@@ -19,7 +19,7 @@ class GarbageTimer:
 
     def __init__(self, clock: StepClock | None = None) -> None:
         """With a clock only the thread that trains counts; a collection holds the interpreter's lock in any case."""
-        self._mine = clock.mine if clock is not None else _always
+        self._clock = clock
         self._frames = Frames()
         self._begin_ns = 0
         self._spent_ns = 0
@@ -49,11 +49,15 @@ class GarbageTimer:
             for (file, line, function), (calls, seconds) in sorted(lines.items(), key=lambda item: -item[1][1])
         ]
 
+    def _counts(self) -> bool:
+        """Whether a collection now takes time of the loop's: not while the loop stands still for our own work."""
+        return self._clock is None or (self._clock.mine() and not self._clock.paused)
+
     def _seen(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
-            self._begin_ns = time.perf_counter_ns() if self._mine() else 0
+            self._begin_ns = time.perf_counter_ns() if self._counts() else 0
             return
-        if not self._begin_ns or not self._mine():
+        if not self._begin_ns or not self._counts():
             return
         spent_ns = time.perf_counter_ns() - self._begin_ns
         self._begin_ns = 0
@@ -62,10 +66,8 @@ class GarbageTimer:
         if info.get("generation") == FULL:
             # The collector may run with no line of Python below it, as at the interpreter's end.
             frame = sys._getframe().f_back
+            if self._frames.is_own(frame):
+                return  # it fell due in a hook of ours, where no line of the script has asked for it
             entry = self._lines.setdefault(self._frames.line(frame), [0, 0.0])
             entry[0] += 1
             entry[1] += spent_ns / 1e9
-
-
-def _always() -> bool:
-    return True

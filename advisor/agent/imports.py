@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable
 
+from .pass_through import passes_on
+
 Callback = Callable[[Any], None]
 
 _waiting: dict[str, list[Callback]] = {}
@@ -79,6 +81,7 @@ def _marked(loader: Any) -> Any:
         return _StandIn(loader)
     run = loader.exec_module
 
+    @passes_on
     def exec_module(module: Any) -> None:
         run(module)
         loader.__dict__.pop("exec_module", None)
@@ -100,9 +103,11 @@ class _StandIn:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
+    @passes_on
     def create_module(self, spec: Any) -> Any:
         return self._loader.create_module(spec)
 
+    @passes_on
     def exec_module(self, module: Any) -> None:
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)

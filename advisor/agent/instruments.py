@@ -46,7 +46,7 @@ class Instruments:
 
     def begin(self, window: wire.Window) -> None:
         if window.sampler_hz > 0:
-            self._sampler.start(window.sampler_hz)
+            self._sampler.start(window.sampler_hz, in_loader=window.kind == "drain")
         self.host_peak.begin()
         if self._bench.device is not None:
             self._bench.device.reset_peak()

@@ -22,6 +22,7 @@ from .bench import Bench
 from .clock import StepClock, Update
 from .fallback import OF_THE_LOADER, FallBack
 from .loader import LoaderHooks
+from .pass_through import passes_on
 from .patches import Patches
 from .precision import Precision
 from .refused import Refused
@@ -173,6 +174,7 @@ class Launch:
     def _seeking(self, original: Callable[..., None]) -> Callable[..., None]:
         """The optimizer tells whose the model is, before its first forward."""
 
+        @passes_on
         @functools.wraps(original)
         def __init__(optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
             original(optimizer, *args, **kwargs)

@@ -19,6 +19,7 @@ from .loader_record import EVALUATION, LoaderRecord, bare_copy
 from .loader_register import Register
 from .loader_switch import Switch
 from .loader_times import Board, FetchTimes, start_method
+from .pass_through import passes_on
 from .refused import Refused
 from .samples import INDICES, LEADING_DIMENSION, count_samples
 from .stream import IndexStream
@@ -59,6 +60,7 @@ class Deliveries:
 
     # --- delivering a batch -----------------------------------------------------------------------------------------
 
+    @passes_on
     def deliver(self, iterator: Any, feed: Feed) -> Any:
         thread = threading.get_ident()
         if thread in self.busy:
@@ -92,6 +94,7 @@ class Deliveries:
                 clock.evaluation_ends()
             self.busy.discard(thread)
 
+    @passes_on
     def _supply(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
         """A batch, the index it was made of, and its samples where they are known already."""
         if feed.ended:
@@ -133,6 +136,7 @@ class Deliveries:
             if self.on_late_refusal is not None:
                 self.on_late_refusal(str(refusal))
 
+    @passes_on
     def _next_or_next_epoch(self, iterator: Any, feed: Feed) -> tuple[Any, Any]:
         try:
             return feed.next_batch(iterator, self.torch_next)
@@ -150,6 +154,7 @@ class Deliveries:
         feed.begins_epoch()
         return feed.next_batch(iterator, self.torch_next)  # ends again where the loader is empty
 
+    @passes_on
     def _replayed(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
         replay = feed.record.replay
         if not replay.full:
@@ -211,6 +216,7 @@ class Deliveries:
         record: LoaderRecord | None = self.register.find(loader)
         return record or self._excluded(functools.partial(self.register.add, loader))
 
+    @passes_on
     def begin_iterator(self, iterator: Any, loader: Any, build: Callable[[], None]) -> None:
         """The script asks for an iterator; `build` is torch's way to make it."""
         record = self.record_of(loader)
@@ -224,6 +230,7 @@ class Deliveries:
             build = functools.partial(self.switch.begin_without_workers, iterator, loader)
         self._restarting(feed, build)
 
+    @passes_on
     def begin_again(self, iterator: Any, feed: Feed, reset: Callable[[], None]) -> None:
         """The script asks a loader with persistent workers for another epoch; `reset` is torch's way to begin it."""
         self.switch.drop(feed)
@@ -237,6 +244,7 @@ class Deliveries:
         """The script shuts its iterator down."""
         self.switch.drop(feed)
 
+    @passes_on
     def _restarting(self, feed: Feed, build: Callable[[], Any], begins: bool = True) -> None:
         """Worker start and kin, in the phase that is theirs."""
         record, clock = feed.record, self._clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from .loader_record import LoaderRecord
+from .pass_through import passes_on
 from .stream import IndexStream
 
 FEED = "_advisor_feed"
@@ -70,6 +71,7 @@ class Feed:
     def fetcher(self, iterator: Any) -> Any:
         return self.inner if self.inner is not None else iterator
 
+    @passes_on
     def next_batch(self, iterator: Any, fetch: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The next batch, and the index it was made of (None where that says nothing)."""
         fetcher = self.inner if self.inner is not None else iterator
@@ -100,6 +102,7 @@ class Feed:
             for _ in self.failed:
                 self.stream.delivered()
 
+    @passes_on
     def _next_of_iterable(self, fetcher: Any, fetch: Callable[[Any], Any]) -> Any:
         duplicates = self.record.duplicates
         if self.foreign or self.inner is not None or self.loader.num_workers < 2 or duplicates.enough:

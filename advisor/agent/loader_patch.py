@@ -11,6 +11,7 @@ from .loader_feed import FEED, Feed
 from .loader_record import bare_copy
 from .loader_switch import BASE_SEED
 from .loader_times import FetchTimes, drop_own_frames
+from .pass_through import passes_on
 from .patches import Patches
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[
 
 
 def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @passes_on
     @functools.wraps(original)
     def __next__(iterator: Any) -> Any:  # noqa: N807
         feed = iterator.__dict__.get(FEED)
@@ -57,6 +59,7 @@ def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], 
 
 
 def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
+    @passes_on
     @functools.wraps(original)
     def __init__(loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         if not hooks.inert:
@@ -71,6 +74,7 @@ def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[.
 
 
 def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
+    @passes_on
     @functools.wraps(original)
     def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         if hooks.inert or threading.get_ident() in hooks.busy:
@@ -86,6 +90,7 @@ def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable
 
 
 def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
+    @passes_on
     @functools.wraps(original)
     def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(iterator, loader, *args, **kwargs)
@@ -102,6 +107,7 @@ def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[...
 
 
 def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
+    @passes_on
     @functools.wraps(original)
     def _reset(iterator: Any, *args: Any, **kwargs: Any) -> None:
         original(iterator, *args, **kwargs)
@@ -112,6 +118,7 @@ def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..
 
 
 def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
+    @passes_on
     @functools.wraps(original)
     def _reset(iterator: Any, *args: Any, **kwargs: Any) -> None:
         reset = functools.partial(original, iterator, *args, **kwargs)
@@ -128,7 +135,9 @@ def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable
     return _reset
 
 
+@passes_on
 def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Callable[[Any], None]:
+    @passes_on
     @functools.wraps(original)
     def _shutdown_workers(iterator: Any, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
         feed = iterator.__dict__.get(key)

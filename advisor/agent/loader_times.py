@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from .bystander import RandomStates
 from .cpu_wait import run_delay_ns
+from .pass_through import passes_on, passes_on_to_c
 
 FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS, SAMPLE_DRAWS, COLLATE_DRAWS = range(8)
 DRAWS = "_advisor_draws"
@@ -79,6 +80,7 @@ class FetchTimes:
         return board.cells, info.id * CELLS
 
     def fetcher_init(self, original: Callable[..., None]) -> Callable[..., None]:
+        @passes_on
         @functools.wraps(original)
         def __init__(fetcher: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
             original(fetcher, *args, **kwargs)
@@ -99,6 +101,7 @@ class FetchTimes:
 
         class Timed(pickler):  # type: ignore[misc]
             @staticmethod
+            @passes_on_to_c
             def loads(*args: Any, **kwargs: Any) -> Any:
                 begin = time.perf_counter_ns()
                 try:
@@ -109,6 +112,7 @@ class FetchTimes:
         return Timed
 
     def fetch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
         @functools.wraps(original)
         def fetch(fetcher: Any, index: Any) -> Any:
             row = fetcher.__dict__.get("_advisor_row")
@@ -195,6 +199,7 @@ class TimedCollate:
         self._begin_ns = time.perf_counter_ns()
         self._begin_cpu = self._clock() + (run_delay_ns() if self._long else 0)
 
+    @passes_on_to_c
     def __call__(self, data: Any) -> Any:
         if not self._begin_ns:  # nobody times this fetch
             return self._function(data)
@@ -224,6 +229,7 @@ def _time_sending(cells: Any, first: int) -> None:
 
     class Timed(pickler):  # type: ignore[misc]
         @classmethod
+        @passes_on_to_c
         def dumps(cls, *args: Any, **kwargs: Any) -> Any:
             begin = time.perf_counter_ns()
             try:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable
 
+from .pass_through import passes_on_to_c
+
 Around = Callable[[Any, Any, Any], Any]
 """Gets an operator, its arguments and keyword arguments; must call it, once, and return what it returned."""
 
@@ -108,6 +110,7 @@ def _class() -> Any:
             # The default imports dynamo at the first operator: seconds, and memory that the script then seems to use.
             return False
 
+        @passes_on_to_c
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             around = self.around
             if around is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .channel import AgentChannel
 from .imports import when_imported
+from .pass_through import passes_on_to_c
 
 MOST_NOTES = 10
 MOST_NAMES = 1000
@@ -43,6 +44,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
             note(f"{address[0]}:{address[1]}")
 
     def connecting(original: Any) -> Any:
+        @passes_on_to_c
         @functools.wraps(original)
         def connect(self: Any, address: Any) -> Any:
             if self.family in internet:
@@ -56,6 +58,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
 
     listening = module.socket.listen
 
+    @passes_on_to_c
     @functools.wraps(listening)
     def listen(self: Any, *args: Any) -> Any:
         result = listening(self, *args)
@@ -65,6 +68,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
 
     look_up = module.getaddrinfo
 
+    @passes_on_to_c
     @functools.wraps(look_up)
     def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple
 from . import dynamo, imports
 from .clock import CHECKPOINT, LOGGING, PHASE_NAMES, StepClock
 from .frames import Frames, Line
+from .pass_through import passes_on_to_c
 from .patches import Patches
 
 
@@ -156,9 +157,10 @@ class OffStep:
     def _timed(self, original: Any, phase: int, wants: Callable[[tuple[Any, ...]], bool] | None) -> Any:
         clock, lines, now = self._clock, self._record, time.perf_counter_ns
 
+        @passes_on_to_c
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not self.on or not clock.mine() or clock.phase in (CHECKPOINT, LOGGING):
+            if not self.on or clock.paused or not clock.mine() or clock.phase in (CHECKPOINT, LOGGING):
                 return original(*args, **kwargs)
             if wants is not None and not wants(args):
                 return original(*args, **kwargs)
@@ -173,6 +175,8 @@ class OffStep:
         return call
 
     def _record(self, frame: Any, phase: int, spent_ns: int) -> None:
+        if self._frames.is_own(frame):
+            return
         entry = self._lines.setdefault((self._frames.line(frame), phase), [0, 0])
         entry[0] += 1
         entry[1] += spent_ns

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
+from .pass_through import passes_on
 from .refused import Refused
 from .roots import Root, Roots
 from .scaling import Scaler
@@ -93,6 +94,7 @@ class Precision:
 
     # --- around a forward ---------------------------------------------------------------------------------------------
 
+    @passes_on
     def _around(self, root: Root, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         import torch
 
@@ -101,6 +103,7 @@ class Precision:
             return run(*args, **kwargs)  # the script's own autocast wins
         return self._cast(device, training, run, args, kwargs)
 
+    @passes_on
     def _cast(self, device: str, training: bool, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         import torch
 

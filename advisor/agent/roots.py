@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 from . import slots
 from .clock import FORWARD, StepClock
+from .pass_through import passes_on
 
 MAX_LEVELS = 4
 """Below a LightningModule's `model.backbone.encoder` nobody hides the module that is really called."""
@@ -166,6 +167,7 @@ class Roots:
         clock, compiling, grad_enabled = self._clock, self._compiling, self._grad_enabled
         get_ident = threading.get_ident
 
+        @passes_on
         def run(module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             if compiling() or self._inside or self.suspended or get_ident() != clock.owner:
                 return original(*args, **kwargs)
@@ -199,6 +201,7 @@ class Roots:
 
         return run
 
+    @passes_on
     def _as_set(self, root: Root, training: bool, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """A forward under what is set at the moment."""
         if training and self.instead is not None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from .bystander import RandomStates, untouched_random_states
+from .pass_through import passes_on, passes_on_to_c
 from .refused import Refused
 from .replay import Cloner
 from .room import free_bytes
@@ -75,12 +76,15 @@ class SampleCache:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @passes_on_to_c
     def __getitem__(self, index: Any) -> Any:
         return self._given([index], lambda indices: [self.dataset[index] for index in indices])[0]
 
+    @passes_on
     def __getitems__(self, indices: list[Any]) -> list[Any]:
         return self._given(indices, self._read)
 
+    @passes_on
     def _given(self, indices: list[Any], read: Callable[[list[Any]], list[Any]]) -> list[Any]:
         self._forget_if_changed()
         places = [key_of(index) for index in indices]
@@ -109,6 +113,7 @@ class SampleCache:
         except Exception:  # whatever a dataset raises: its turn comes again, in the loop
             return
 
+    @passes_on
     def _read(self, indices: list[Any]) -> list[Any]:
         return _several(self.dataset, indices)
 
@@ -128,6 +133,7 @@ class SampleCache:
             self.kept_bytes = 0
 
 
+@passes_on_to_c
 def _several(dataset: Any, indices: list[Any]) -> list[Any]:
     """As torch's fetcher reads the samples of a batch."""
     at_once = getattr(dataset, "__getitems__", None)

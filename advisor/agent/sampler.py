@@ -17,8 +17,8 @@ from typing import Any, Optional
 
 from .. import wire
 from .callee import kind_of_call
-from .clock import PHASE_NAMES, StepClock
-from .frames import BOOTSTRAP, OWN, USER, Frames
+from .clock import DATA_WAIT, PHASE_NAMES, StepClock
+from .frames import Frames
 
 MAX_LINES = 400
 """Lines reported of a window; what is rarer than the 400th is no finding."""
@@ -28,8 +28,8 @@ happens only when a sample is due."""
 QUIET_THREADS = ("_MainThread", "TMonitor")
 """Kinds of threads that sleep nearly always, as ours do; beside any other one the interpreter's own interval stays."""
 
-_Key = tuple[CodeType, int, int, str, Optional[str]]
-"""Code, line, instruction, phase, and the kind that the frames below tell."""
+_Key = tuple[CodeType, int, int, str, Optional[str], str]
+"""Code, line, instruction, phase, the kind that the frames below tell, and the library that the line calls."""
 
 
 class Sampler:
@@ -47,6 +47,7 @@ class Sampler:
         self._pending: list[_Key] = []
         self._evaluations_ended = 0
         self._hits = 0
+        self._in_loader = False
         self._switch_interval_s: float | None = None
         self.cost_s = 0.0
         """CPU time that the samples took so far."""
@@ -55,9 +56,13 @@ class Sampler:
     def _watched(self) -> int:
         return self._thread_id if self._thread_id is not None else self._clock.owner
 
-    def start(self, hz: float) -> None:
-        """Begin to sample; a rate that is already running is replaced."""
+    def start(self, hz: float, in_loader: bool = False) -> None:
+        """Begin to sample; a rate that is already running is replaced.
+
+        `in_loader`: the thread reads the training loader for advisor, and only what the loader does is counted.
+        """
         self.stop()
+        self._in_loader = in_loader
         if hz <= 0:
             return
         self._shorten_switching()
@@ -95,14 +100,17 @@ class Sampler:
         self._evaluations_ended = self._clock.evaluations_ended
         counts, self._counts = self._counts, {}
         hits, self._hits = self._hits, 0
-        lines: dict[tuple[str, int, str, str, str], int] = {}
-        for (code, line, instruction, phase, known), number in counts.items():
+        lines: dict[tuple[str, int, str, str, str, str], int] = {}
+        for (code, line, instruction, phase, known, library), number in counts.items():
             kind = known or kind_of_call(code, instruction, line, self._globals.get(code, {}), phase)
-            key = (code.co_filename, line, code.co_name, phase, kind)
+            key = (code.co_filename, line, code.co_name, phase, kind, library)
             lines[key] = lines.get(key, 0) + number
         self._globals.clear()
         ranked = sorted(lines.items(), key=lambda item: -item[1])[:MAX_LINES]
-        return hits, [wire.SampledLine(*key, hits=number) for key, number in ranked]
+        return hits, [
+            wire.SampledLine(file, line, function, phase, kind, hits=number, library=library)
+            for (file, line, function, phase, kind, library), number in ranked
+        ]
 
     def _run(self, period_s: float, stop: threading.Event) -> None:
         begin_s = time.thread_time()
@@ -133,35 +141,24 @@ class Sampler:
             self._counts[key] = self._counts.get(key, 0) + 1
 
     def _read(self, frame: FrameType) -> _Key | None:
-        """The user's innermost line, and what the frame below it that says most is doing."""
-        frames, kind, outermost = self._frames, None, None
-        phase = PHASE_NAMES[self._clock.phase]
-        current: FrameType | None = frame
-        while current is not None:
-            code = current.f_code
-            owner = frames.owner(code.co_filename)
-            if owner == USER:
-                break
-            found = frames.kind(code)
-            # The frame nearest to the user's line says what the line is for: a save writes files, yet is a save.
-            if found is not None and (found != "torch" or kind is None):
-                kind = found
-            if owner not in (OWN, BOOTSTRAP):
-                outermost = current
-            current = current.f_back
-        chosen = current if current is not None else outermost
-        if chosen is None:
+        """The line to count, and what the frame below it that says most is doing; None while advisor works."""
+        if self._in_loader:
+            work, phase = self._frames.loader_work(frame), PHASE_NAMES[DATA_WAIT]
+        else:
+            work = self._frames.work(frame) if not self._clock.paused else None
+            phase = PHASE_NAMES[self._clock.phase]
+        if work is None:
             return None
-        code = chosen.f_code
-        if chosen is not frame:
-            # The user's line waits for Python code of a library: what it calls need not be guessed.
-            return code, chosen.f_lineno or 0, -1, phase, kind or "python"
-        self._globals[code] = chosen.f_globals
-        return code, chosen.f_lineno or 0, chosen.f_lasti, phase, None
+        code, line = work.frame.f_code, work.frame.f_lineno or 0
+        if work.frame is not frame:
+            # The line waits for code below it: what it calls need not be guessed.
+            return code, line, -1, phase, work.kind or "python", work.library
+        self._globals[code] = frame.f_globals
+        return code, line, frame.f_lasti, phase, None, work.library
 
     def _settle_pending(self, evaluation: bool) -> None:
-        for code, line, instruction, phase, kind in self._pending:
-            key = (code, line, instruction, "evaluation" if evaluation else phase, kind)
+        for code, line, instruction, phase, kind, library in self._pending:
+            key = (code, line, instruction, "evaluation" if evaluation else phase, kind, library)
             self._counts[key] = self._counts.get(key, 0) + 1
         self._pending = []
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from .backward import Inner, creates_graph, scaled
+from .pass_through import passes_on
 from .refused import Refused
 from .schedulers import ScheduleHold
 from .steps import Steps
@@ -78,6 +79,7 @@ class Scaler:
 
     # --- backward -----------------------------------------------------------------------------------------------------
 
+    @passes_on
     def backward(self, inner: Inner, original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
         if creates_graph(args, kwargs):
             return inner(original, tensors, args, kwargs)

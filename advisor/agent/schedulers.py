@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
+from .pass_through import passes_on
 from .patches import Patches
 
 Holds = Callable[[Any], bool]
@@ -23,6 +24,7 @@ def hold_overruns(torch: Any) -> None:
 
 
 def _held(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @passes_on
     @functools.wraps(original)
     def get_lr(scheduler: Any) -> Any:
         if scheduler.last_epoch > scheduler.total_steps - 1:
@@ -52,6 +54,7 @@ class ScheduleHold:
             self._patches.restore()
 
     def _asking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
         @functools.wraps(original)
         def step(schedule: Any, *args: Any, **kwargs: Any) -> Any:
             # A schedule of schedules steps those inside, and each steps once when it is made.

@@ -11,6 +11,7 @@ import random
 from typing import Any, Callable
 
 from . import imports
+from .pass_through import passes_on_to_c
 
 MOST = 2**32
 """NumPy takes seeds below it."""
@@ -44,6 +45,7 @@ def _torch(number: int, torch: Any) -> None:
 def _move(owner: Any, name: str, number: int) -> None:
     original: Callable[..., Any] = getattr(owner, name)
 
+    @passes_on_to_c
     @functools.wraps(original)
     def moved(*args: Any, **kwargs: Any) -> Any:
         return original(

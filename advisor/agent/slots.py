@@ -10,6 +10,8 @@ from __future__ import annotations
 import weakref
 from typing import Any, Callable
 
+from .pass_through import passes_on
+
 SLOT = "_compiled_call_impl"
 
 Run = Callable[[Any, Callable[..., Any], Any, Any], Any]
@@ -27,6 +29,7 @@ class CallSlot:
         self.previous = previous
         """The script's own `module.compile()`; None where there is none."""
 
+    @passes_on
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         module = self.ref()
         previous = self.previous

@@ -9,6 +9,7 @@ import weakref
 from typing import Any, Callable
 
 from .clock import BACKWARD, OPTIMIZER, StepClock
+from .pass_through import passes_on
 
 BACKWARDS_WITHOUT_OPTIMIZER = 8
 """So many backwards in a process without an optimizer: the script updates its parameters by hand, and a backward ends
@@ -168,6 +169,7 @@ class Steps:
     def _timed_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         clock, get_ident = self._clock, threading.get_ident
 
+        @passes_on
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
             if get_ident() != clock.owner and (self._records or clock.updates or not clock.own()):
@@ -203,6 +205,7 @@ class Steps:
     def _timed_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
         clock = self._clock
 
+        @passes_on
         @functools.wraps(original)
         def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
             if not clock.mine():
@@ -218,6 +221,7 @@ class Steps:
     def _timed_zero(self, original: Callable[..., Any]) -> Callable[..., Any]:
         clock, get_ident = self._clock, threading.get_ident
 
+        @passes_on
         @functools.wraps(original)
         def zero_grad(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
             if get_ident() != clock.owner:
@@ -329,6 +333,7 @@ class Steps:
             self._skipped = []
 
     def _empty_step(self, optimizer: Any) -> Callable[..., Any]:
+        @passes_on
         def step(closure: Callable[[], Any] | None = None, *_args: Any, **_kwargs: Any) -> Any:
             self._records[id(optimizer)].depth = self._clock.depth
             self._clock.push(OPTIMIZER)
@@ -350,6 +355,7 @@ def _noted(loss: Any) -> Any:
     return loss.detach()
 
 
+@passes_on
 def _run(original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
     return original(tensors, *args, **kwargs)
 

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from .pass_through import passes_on_to_c
+
 
 class Part(list):  # type: ignore[type-arg]
     """Some of the indices of one batch. What delivers them gets a plain list: only the stream knows of parts."""
@@ -71,17 +73,20 @@ class IndexStream:
     def __iter__(self) -> IndexStream:
         return self
 
+    @passes_on_to_c
     def __next__(self) -> Any:
         index = self._part() if self._split is not None or self._parts else self._whole()
         if self.keeps:
             self.drawn.append(index)
         return index if type(index) is not Part else list(index)
 
+    @passes_on_to_c
     def _whole(self) -> Any:
         if self._size is not None or self._loose:
             return self._regrouped()
         return self._again.popleft() if self._again else next(self._source)
 
+    @passes_on_to_c
     def _part(self) -> Any:
         if not self._parts:
             batch = list(self._whole())
@@ -149,6 +154,7 @@ class IndexStream:
             self._loose.extendleft(reversed(batch))
         self._again.clear()
 
+    @passes_on_to_c
     def _regrouped(self) -> Any:
         wanted = self._size or self._written_size or 1
         while len(self._loose) < wanted:

@@ -17,6 +17,7 @@ from typing import Any, Callable
 from . import modes
 from .clock import LOADING, StepClock
 from .frames import TORCH, USER, Frames
+from .pass_through import passes_on_to_c
 from .patches import Patches
 
 READS = {
@@ -52,7 +53,7 @@ class Tracer:
         self._reset()
 
     def _reset(self) -> None:
-        self._sites: dict[tuple[str, str, int, str, str], list[int]] = {}
+        self._sites: dict[tuple[str, str, int, str, str, str], list[int]] = {}
         self._operators = 0
         self._operators_of: dict[int, int] = {}
         """By the number of updates that had ended: an evaluation that falls into one of them must not count for all."""
@@ -99,15 +100,17 @@ class Tracer:
                     "seconds_per_update": spent_ns / 1e9 / updates,
                     "bytes_per_update": size // updates if size else None,
                     "detail": detail,
+                    "library": library,
                 }
-                for (what, file, line, function, detail), (calls, spent_ns, size) in ranked
+                for (what, file, line, function, detail, library), (calls, spent_ns, size) in ranked
             ],
         }
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
+    @passes_on_to_c
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if self._clock.phase in LOADING or self._clock.in_child:
+        if self._left_out(sys._getframe(1)):
             return func(*args, **kwargs)
         self._operators += 1
         updates = self._clock.updates
@@ -125,6 +128,11 @@ class Tracer:
         if len(self._durations_ns) < MAX_DURATIONS:
             self._durations_ns.append(time.perf_counter_ns() - begin_ns)
         return result
+
+    def _left_out(self, frame: Any) -> bool:
+        """The loader's operators, our own, and those of a process that the script has forked."""
+        clock = self._clock
+        return clock.phase in LOADING or clock.paused or clock.in_child or self._frames.is_own(frame)
 
     def _kernel_median_s(self) -> float | None:
         import statistics  # 3 ms of every start, if it stood at the top
@@ -166,9 +174,10 @@ class Tracer:
     def _recording(self, original: Any, what: str, describe: Callable[[Any, Any, Any], Any]) -> Any:
         patches, clock = self._patches, self._clock
 
+        @passes_on_to_c
         def call(*args: Any, **kwargs: Any) -> Any:
             # Calls made by a call that is recorded already (a print that formats a tensor) belong to that one.
-            if not patches.on or self._inside or not clock.mine():
+            if not patches.on or self._inside or clock.paused or not clock.mine():
                 return original(*args, **kwargs)
             self._inside = True
             begin_ns = time.perf_counter_ns()
@@ -191,11 +200,14 @@ class Tracer:
         return call
 
     def _record(self, frame: Any, what: str, spent_ns: int, detail: str, size: int) -> None:
-        library = self._frames.library_line(frame)
-        if not library and self._made_by_torch(frame):
+        if self._frames.is_own(frame):
+            return
+        at = self._frames.library_line(frame)
+        if not at and self._made_by_torch(frame):
             return
         file, line, function = self._frames.line(frame)
-        key = (what, file, line, function, " ".join(part for part in (detail, library and f"in {library}") if part))
+        detail = " ".join(part for part in (detail, at and f"in {at}") if part)
+        key = (what, file, line, function, detail, self._frames.library(frame))
         site = self._sites.setdefault(key, [0, 0, 0])
         site[0] += 1
         site[1] += spent_ns

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from .channel import AgentChannel
 from .imports import when_imported
+from .pass_through import passes_on
 
 _ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # variable, value, values of the user's that are offline already
@@ -60,6 +61,7 @@ def put_offline(channel: AgentChannel) -> None:
 def _with_argument(original: Any, **forced: Any) -> Any:
     """The function, with arguments that win over the caller's."""
 
+    @passes_on
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         return original(*args, **{**kwargs, **forced})
@@ -99,6 +101,7 @@ def _patch_comet(module: Any) -> None:
 def _patch_mlflow(module: Any) -> None:
     original = module.set_tracking_uri
 
+    @passes_on
     @functools.wraps(original)
     def set_tracking_uri(uri: Any) -> Any:
         return original(uri if _is_local(str(uri)) else _mlflow_folder())
@@ -153,6 +156,7 @@ def _patch_hub(module: Any, channel: AgentChannel) -> None:
 
 
 def _like(original: Any, replacement: Any) -> Any:
+    @passes_on
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         return replacement(*args, **kwargs)

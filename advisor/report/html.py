@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ..types import OFF_STEP, PHASES, Finding, Profile
+from ..types import OFF_STEP, PHASES, Finding, HotLine, Profile
 from . import pictures, words
 from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, overhead_line
 from .verdict import Verdict, little_data, verdict_of
@@ -197,15 +197,19 @@ def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
 
 
 def _lines(profile: Profile) -> list[dict[str, str]]:
-    lines = sorted((line for line in profile.lines if line.where == "loop"), key=lambda line: -line.share)
+    same: dict[tuple[str, int, str], list[HotLine]] = {}
+    for line in profile.lines:
+        if line.where == "loop":
+            same.setdefault((line.file, line.line, line.phase), []).append(line)
+    rows = [(group[0], sum(line.share for line in group)) for group in same.values()]
     return [
         {
             "where": f"{words.short_path(line.file, profile.command.cwd)}:{line.line}",
             "source": words.one_line(line.text),
             "phase": words.phase_name(line.phase),
-            "share": words.percent(line.share),
+            "share": words.percent(share),
         }
-        for line in lines[:_MOST_LINES]
+        for line, share in sorted(rows, key=lambda row: -row[1])[:_MOST_LINES]
     ]
 
 

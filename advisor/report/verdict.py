@@ -64,6 +64,12 @@ _PHRASES = {
     "gc_pauses": "spends {share} of its time in Python's garbage collector",
 }
 
+_LIBRARY_PHRASES = {
+    # The same where a library does all of it.
+    "host_code": "spends {share} of its time in {library}, between the phases",
+    "deep_copy_per_step": "has {library} copy something large over and over, {share} of its time",
+}
+
 _FAILURES = {
     "oom": "ran out of memory",
     "crash": "crashed",
@@ -229,7 +235,9 @@ def _undecided(profile: Profile) -> Verdict:
 
 
 def _phrase(finding: Finding) -> str:
-    return _PHRASES[finding.rule].format(share=words.percent(finding.share))
+    library = words.one_line(finding.library)
+    phrase = _LIBRARY_PHRASES.get(finding.rule, _PHRASES[finding.rule]) if library else _PHRASES[finding.rule]
+    return phrase.format(share=words.percent(finding.share), library=library)
 
 
 def _own_words(finding: Finding) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from ..types import Ceiling, Place, WhatIf
+from ..types import Ceiling, Place, WhatIf, installed_name
 
 NOTHING = "–"
 # Escape sequences, other control characters, and marks that turn the direction of the text round: a file name or a line
@@ -181,7 +181,11 @@ def loader_alone(what_ifs: Sequence[WhatIf]) -> str | None:
 
 
 def short_path(path: str, cwd: str) -> str:
-    """Relative to the folder that the script was started in, where the file lies below it."""
+    """Relative to the folder that the script was started in, where the file lies below it; of an installed package as
+    the package names it."""
+    installed = installed_name(path)
+    if installed:
+        return one_line(installed)
     try:
         return one_line(str(PurePath(path).relative_to(cwd))) if cwd else one_line(path)
     except ValueError:
@@ -189,9 +193,11 @@ def short_path(path: str, cwd: str) -> str:
 
 
 def place_text(place: Place, cwd: str) -> str:
-    """train.py:17 in Photos.__getitem__."""
+    """train.py:17 in Photos.__getitem__; whose line it is where it is a library's, or which library it calls."""
     function = f" in {one_line(place.function)}" if place.function else ""
-    return f"{short_path(place.file, cwd)}:{place.line}{function}"
+    library = one_line(place.library)
+    whose = "" if not library else f" ({library})" if place.in_library else f" (calls {library})"
+    return f"{short_path(place.file, cwd)}:{place.line}{function}{whose}"
 
 
 def plural(count: int, word: str) -> str:

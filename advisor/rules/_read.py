@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from ..types import CallSite, Evidence, HotLine, ModelFacts, Place
 from ._base import clamp
@@ -92,13 +93,36 @@ def call_share(evidence: Evidence, sites: Iterable[CallSite]) -> float:
 
 
 def line_places(lines: Iterable[HotLine]) -> tuple[Place, ...]:
-    return tuple(Place(file=line.file, line=line.line, function=line.function, share=line.share) for line in lines)[
-        :MAX_PLACES
-    ]
+    """Where these lines are, each once, the dearest first."""
+    return _merged(
+        Place(file=line.file, line=line.line, function=line.function, share=line.share, library=line.library)
+        for line in lines
+    )
 
 
 def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
-    return tuple(Place(file=site.file, line=site.line, function=site.function) for site in sites)[:MAX_PLACES]
+    """Where these calls are made, each place once, in their order."""
+    return _merged(
+        Place(file=site.file, line=site.line, function=site.function, library=site.library) for site in sites
+    )
+
+
+def _merged(places: Iterable[Place]) -> tuple[Place, ...]:
+    """A line was sampled in several phases, kinds of work and libraries: to the reader it is one place."""
+    same: dict[tuple[str, int, str], list[Place]] = {}
+    for place in places:
+        same.setdefault((place.file, place.line, place.function), []).append(place)
+    merged = [_as_one(group) for group in same.values()]
+    return tuple(sorted(merged, key=lambda place: -(place.share or 0.0))[:MAX_PLACES])
+
+
+def _as_one(group: list[Place]) -> Place:
+    shares = [place.share for place in group if place.share is not None]
+    by_library: dict[str, float] = {}
+    for place in group:
+        by_library[place.library] = by_library.get(place.library, 0.0) + (place.share or 0.0)
+    library = max(by_library, key=lambda name: by_library[name])
+    return replace(group[0], share=clamp(sum(shares)) if shares else None, library=library)
 
 
 def overhead_fraction(evidence: Evidence) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, HotLine, Place
+from ..types import Ceiling, Evidence, HotLine, Place, library_of
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import call_places, call_share, calls, line_places, percent, phase_share, total_share
@@ -21,17 +21,26 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     count = sum(site.calls_per_update for site in sites)
     where: tuple[Place, ...] = line_places(lines) or call_places(sites)
+    library = library_of(where)
+    by = f" by {library}" if library else ""
     severity = severity_of(share)
     return Hit(
         share=share,
         severity="warning" if severity == "info" else severity,
-        evidence=f"`copy.deepcopy` is called {count:.3g} times an update and takes {percent(share)} of the loop.",
-        advice="Keep one copy and update it in place (`torch._foreach_lerp_`, or "
-        "`torch.optim.swa_utils.AveragedModel` for an average of the weights), or copy only when a better result "
-        "is to be kept.",
+        evidence=f"`copy.deepcopy` is called {count:.3g} times an update{by} and takes {percent(share)} of the loop.",
+        advice=_advice(library),
         where=where,
         # What is done with the copy, and the memory that it gives back, lies beside it.
         ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
+    )
+
+
+def _advice(library: str) -> str:
+    if library:
+        return f"Have {library} copy less often, or only when a better result is to be kept."
+    return (
+        "Keep one copy and update it in place (`torch._foreach_lerp_`, or `torch.optim.swa_utils.AveragedModel` for an "
+        "average of the weights), or copy only when a better result is to be kept."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence
+from ..types import CallSite, Ceiling, Evidence, library_of
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import call_places, calls, line_places, loop_lines, percent, total_share
@@ -25,15 +25,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"Python's garbage collector takes {percent(share)} of the loop{_count_words(evidence)}"
-        + (
-            f"; `gc.collect()` is called {sum(site.calls_per_update for site in sites):.3g} times an update."
-            if sites
-            else "."
-        ),
-        advice="Remove `gc.collect()` from the loop."
-        if sites
-        else "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of "
-        "objects, or collect at the end of an epoch (`gc.disable()` and `gc.collect()`).",
+        f"{_call_words(sites)}.",
+        advice=_advice(sites),
         where=call_places(sites) or line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
@@ -42,6 +35,24 @@ def judge(evidence: Evidence) -> Judgement:
 def _count_words(evidence: Evidence) -> str:
     count = evidence.system.gc_collections_per_update
     return f", {count:.3g} collections an update" if count else ""
+
+
+def _call_words(sites: tuple[CallSite, ...]) -> str:
+    if not sites:
+        return ""
+    library = library_of(call_places(sites))
+    by = f" by {library}" if library else ""
+    return f"; `gc.collect()` is called {sum(site.calls_per_update for site in sites):.3g} times an update{by}"
+
+
+def _advice(sites: tuple[CallSite, ...]) -> str:
+    if not sites:
+        return (
+            "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of "
+            "objects, or collect at the end of an epoch (`gc.disable()` and `gc.collect()`)."
+        )
+    library = library_of(call_places(sites))
+    return f"Have {library} collect less often." if library else "Remove `gc.collect()` from the loop."
 
 
 RULE = Rule(

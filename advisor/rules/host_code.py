@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, HotLine
+from ..types import Ceiling, Evidence, HotLine, Place, library_of
 from ._base import (
     CRITICAL_THRESHOLD,
     Example,
@@ -37,17 +37,34 @@ def judge(evidence: Evidence) -> Judgement:
     if not speaking:
         return _unnamed(evidence)
     share = total_share(speaking)
-    first = speaking[0]
-    named = f"`{first.text}`" if first.text else f"line {first.line} of {first.file}"
+    where = line_places(speaking)
     return Hit(
         share=share,
         severity=severity_of(share),
-        evidence=f"{percent(share)} of the loop goes to the script's own lines between forward, backward and "
-        f"optimizer; {named} in {first.function} alone takes {percent(first.share)}.",
-        advice="Move the work out of the loop, do it on whole tensors and not element by element, do it less "
-        "often, or move the making of batches into a `DataLoader` with workers, where it runs beside the update.",
-        where=line_places(speaking),
+        evidence=_words(share, where, speaking),
+        advice=_advice(library_of(where)),
+        where=where,
         ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
+    )
+
+
+def _words(share: float, where: tuple[Place, ...], lines: tuple[HotLine, ...]) -> str:
+    first, library = where[0], library_of(where)
+    text = next((each.text for each in lines if (each.file, each.line) == (first.file, first.line)), "")
+    named = f"`{text}`" if text else f"line {first.line} of {first.file}"
+    whose = f"what the script has {library} do" if library else "the script's own lines"
+    return (
+        f"{percent(share)} of the loop goes to {whose} between forward, backward and optimizer; {named} in "
+        f"{first.function} alone takes {percent(first.share or 0.0)}."
+    )
+
+
+def _advice(library: str) -> str:
+    if library:
+        return f"Have {library} do less of it, or do it less often: what it does beside the training can be set."
+    return (
+        "Move the work out of the loop, do it on whole tensors and not element by element, do it less often, or move "
+        "the making of batches into a `DataLoader` with workers, where it runs beside the update."
     )
 
 

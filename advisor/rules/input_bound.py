@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from ..types import Evidence
 from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
@@ -13,12 +15,15 @@ def judge(evidence: Evidence) -> Judgement:
     found = waiting_for(evidence, "loader")
     if not isinstance(found, Waiting):
         return found
+    where = line_places(loader_lines(evidence))
+    library = where[0].library if where and all(place.in_library for place in where) else ""
+    said = [found.words, _loader_words(found), _library_words(found, library), _core_words(found)]
     return Hit(
         share=found.share,
         severity=found.severity,
-        evidence=" ".join(filter(None, [found.words, _loader_words(found), _core_words(found)])),
-        advice=_advice(found),
-        where=line_places(loader_lines(evidence)),
+        evidence=" ".join(filter(None, said)),
+        advice=_advice(found, library),
+        where=where,
         ceiling=found.ceiling,
     )
 
@@ -28,6 +33,14 @@ def _loader_words(found: Waiting) -> str:
     if found.times is None or found.times.fetch_s is None:
         return f"The loader has {workers}."
     return f"Fetching the samples of an update takes {duration(found.times.fetch_s)}, with {workers}."
+
+
+def _library_words(found: Waiting, library: str) -> str:
+    """Said where none of the lines is the script's own: what can be changed is what it asks the library for."""
+    if not library:
+        return ""
+    made_at = f" that is made at {PurePath(found.facts.where).name}" if found.facts.where else ""
+    return f"The lines named are {library}'s, at work for the loader{made_at}."
 
 
 def _core_words(found: Waiting) -> str:
@@ -41,11 +54,16 @@ def _core_words(found: Waiting) -> str:
     )
 
 
-def _advice(found: Waiting) -> str:
+def _advice(found: Waiting, library: str) -> str:
     if found.facts.num_workers == 0:
         return (
             "Load in worker processes (`num_workers`), and do less for each sample: whole batches at once, or what "
             "does not change between epochs done once and kept."
+        )
+    if library:
+        return (
+            "Have less done for each sample (data stored as the model takes it, cheaper transforms, whole batches at "
+            "once), or add workers while CPUs are idle."
         )
     return (
         "Do less for each sample on the lines named (whole batches at once, results kept between epochs), or add "

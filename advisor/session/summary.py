@@ -117,6 +117,7 @@ def _hot(sampled: Sequence[wire.SampledLine], hits: int, where: Any, read_line: 
             kind=line.kind,  # type: ignore[arg-type]
             where=where,
             text=read_line(line.file, line.line),
+            library=line.library,
         )
         for line in sampled
         if hits

@@ -1,9 +1,10 @@
 """The values that pass between the parts: frozen, keyword-only, units in the names, None for not measured."""
 
+from ._installed import installed_name
 from .artifact import Artifact
 from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
-from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
+from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity, library_of
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
     OFF_STEP,
@@ -110,4 +111,6 @@ __all__ = [
     "WhatIf",
     "WindowSummary",
     "Workload",
+    "installed_name",
+    "library_of",
 ]

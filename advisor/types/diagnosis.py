@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ._installed import installed_name
 from .hardware import Hardware
 from .measurement import (
     Compute,
@@ -54,12 +55,25 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where in the user's code."""
+    """Where in the user's code, or in a library's that no line of the user's has called."""
 
     file: str
     line: int
     function: str
     share: float | None = None
+    library: str = ""
+    """The installed package that does the work there; "" where it is the line's own."""
+
+    @property
+    def in_library(self) -> bool:
+        """Whether the line itself is the library's, and not one of the user's that calls it."""
+        return bool(self.library and installed_name(self.file))
+
+
+def library_of(places: Iterable[Place]) -> str:
+    """The installed package that does the work at all of these places; "" where some of it is the script's own."""
+    names = {place.library for place in places}
+    return names.pop() if len(names) == 1 else ""
 
 
 SHARE_ERROR = 0.01
@@ -111,6 +125,11 @@ class Finding:
     """None where no speed-up follows from it (a warning about memory, say)."""
     knobs: tuple[str, ...] = ()
     url: str | None = None
+
+    @property
+    def library(self) -> str:
+        """The installed package that does the work at all places; "" where some of it is the script's own."""
+        return library_of(self.where)
 
 
 @dataclass(frozen=True, kw_only=True)

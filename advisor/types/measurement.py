@@ -73,7 +73,7 @@ class LoaderTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class HotLine:
-    """A line of the user's code and what it costs."""
+    """A line and what it costs: of the user's code, or of a library's that no line of the user's has called."""
 
     file: str
     line: int
@@ -87,6 +87,8 @@ class HotLine:
     where: Literal["loop", "loader"] = "loop"
     text: str = ""
     """The source line, stripped."""
+    library: str = ""
+    """The installed package that the line calls, or that it belongs to; "" where it calls none but torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,8 @@ class CallSite:
     bytes_per_update: int | None = None
     detail: str = ""
     """For copies: "pageable", "pinned", "blocking", "non_blocking"."""
+    library: str = ""
+    """The installed package that the line calls and that makes the calls; "" where the line makes them itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, RandomSampler, Sampler
+from torch.utils.data import DataLoader, RandomSampler, Sampler, TensorDataset
 
+from advisor import wire
+from advisor.agent import sampler as sampling
 from advisor.agent.clock import StepClock
 from advisor.agent.loader import LoaderHooks
 
+from . import own_code
 from .loader_kit import Breaks, Loop, Numbers, Stream, living_workers, numbers, random_states, shuffled
 
 
@@ -155,3 +159,68 @@ def test_without_a_loader_there_is_nothing_to_read(loop: Loop) -> None:
 def test_it_tells_whether_workers_would_deliver_the_same(loop: Loop, shards: bool, expected: float) -> None:
     _iterator = begun(loop, DataLoader(Stream(64, shards), batch_size=4))
     assert loop.hooks.drain(20.0, 20, num_workers=2)["duplicates_fraction"] == expected
+
+
+# --- where the time of a reading goes ---------------------------------------------------------------------------------
+
+PICTURES = """
+import time
+class Pictures:
+    def __len__(self):
+        return 1000
+    def __getitem__(self, index):
+        picture = decode(index)
+        return picture
+def decode(index):
+    time.sleep(0.002)
+    return float(index)
+"""
+
+
+def lines_of_a_drain(loop: Loop, loader: Any) -> list[wire.SampledLine]:
+    """The loop stands in its own line meanwhile, as at the end of an optimizer's step."""
+    _iterator = begun(loop, loader)
+    sampler = sampling.Sampler(loop.clock)
+    sampler.start(500, in_loader=True)
+    loop.clock.on_update = lambda _update: loop.hooks.drain(0.5, 10_000, 0)  # type: ignore[assignment,return-value]
+    loop.clock.end_update()
+    sampler.stop()
+    hits, lines = sampler.take()
+    assert hits == sum(line.hits for line in lines) > 0
+    return lines
+
+
+def test_a_drain_names_the_librarys_function_where_it_does_all_the_work(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = own_code.library(tmp_path, monkeypatch, "pictures", PICTURES)
+    lines = lines_of_a_drain(loop, DataLoader(slow.Pictures(), batch_size=4))
+    assert __file__ not in {line.file for line in lines}
+    assert (lines[0].file, lines[0].line, lines[0].function) == (slow.__file__, 7, "__getitem__")
+    assert (lines[0].library, lines[0].phase, lines[0].kind) == ("pictures", "data_wait", "python")
+
+
+def test_a_drain_names_the_datasets_line_where_it_is_the_users(loop: Loop) -> None:
+    lines = lines_of_a_drain(loop, DataLoader(Numbers(1000, delay_s=0.002), batch_size=4))
+    assert (Path(lines[0].file).name, lines[0].function, lines[0].kind) == ("loader_kit.py", "__getitem__", "sleep")
+    assert __file__ not in {line.file for line in lines}
+
+
+def test_a_drain_names_torchs_own_code_where_there_is_no_other(loop: Loop) -> None:
+    rows = TensorDataset(torch.zeros(4000, 4))
+    lines = lines_of_a_drain(loop, DataLoader(rows, batch_size=100))
+    assert {line.library for line in lines} == {"torch"}
+    assert {"dataset.py", "collate.py"} & {Path(line.file).name for line in lines}
+
+
+def test_the_loops_own_wait_for_a_librarys_dataset_stays_its_own_line(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = own_code.library(tmp_path, monkeypatch, "pictures", PICTURES)
+    sampler = sampling.Sampler(loop.clock)
+    sampler.start(500)
+    for _batch in DataLoader(slow.Pictures(), batch_size=50):
+        loop.step()
+    sampler.stop()
+    first = sampler.take()[1][0]
+    assert (first.file, first.phase, first.library) == (__file__, "data_wait", "pictures")

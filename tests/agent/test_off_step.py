@@ -26,6 +26,8 @@ from advisor.agent.clock import CHECKPOINT, DATA_WAIT, LOGGING, StepClock, Updat
 from advisor.agent.garbage import GarbageTimer
 from advisor.agent.off_step import OffStep
 
+from . import own_code
+
 STATE = {"weight": torch.ones(64, 64)}
 
 
@@ -154,6 +156,15 @@ def test_lines_are_taken_once(watched: Watched) -> None:
     assert watched.off_step.take_lines() == []
 
 
+def test_what_advisor_writes_is_no_line_of_the_scripts(watched: Watched) -> None:
+    own_code.of_advisor("def hook(file): print('ours', file=file)")["hook"](io.StringIO())
+    assert watched.off_step.take_lines() == []
+
+
+def test_what_advisor_writes_between_two_updates_is_no_phase(watched: Watched) -> None:
+    assert watched.phases_of(lambda: watched.clock.exclude(lambda: print("ours", file=io.StringIO()))) == set()
+
+
 def test_results_go_through(watched: Watched) -> None:
     assert pickle.loads(pickle.dumps(print)) is builtins.print
     file = io.StringIO()
@@ -271,6 +282,33 @@ def test_full_collections_are_named_by_their_line() -> None:
     finally:
         timer.remove()
     assert [line["function"] for line in lines] == ["test_full_collections_are_named_by_their_line"]
+
+
+def test_collections_in_our_own_work_take_nothing_of_the_loop() -> None:
+    import gc
+
+    clock = StepClock()
+    timer = GarbageTimer(clock)
+    try:
+        timer.take(), timer.take_lines()
+        clock.exclude(gc.collect)
+        assert (timer.take(), timer.take_lines()) == ((0.0, 0), [])
+    finally:
+        timer.remove()
+
+
+def test_a_collection_that_falls_due_in_a_hook_of_ours_is_no_line_of_the_scripts() -> None:
+    import gc
+
+    hook = own_code.of_advisor("def hook(): gc.collect()", gc=gc)["hook"]
+    timer = GarbageTimer(StepClock())
+    try:
+        timer.take_lines()
+        hook()
+        assert timer.take_lines() == []
+        assert timer.take()[1] >= 1
+    finally:
+        timer.remove()
 
 
 def test_the_collectors_callbacks_are_restored_exactly() -> None:

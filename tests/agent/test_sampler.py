@@ -27,6 +27,8 @@ from advisor.agent.clock import FORWARD, StepClock
 from advisor.agent.frames import BOOTSTRAP, LIBRARY, OWN, TORCH, USER, Frames
 from advisor.agent.sampler import Sampler
 
+from . import own_code
+
 NUMBERS = [[index] * 10 for index in range(2000)]
 
 
@@ -180,6 +182,27 @@ def _merged(sampler: Sampler) -> list[wire.SampledLine]:
     for line in sampler.take()[1]:
         found[line.phase] = found.get(line.phase, 0) + line.hits
     return [wire.SampledLine("", 0, "", phase, "", hits) for phase, hits in found.items()]
+
+
+def test_while_advisor_works_nothing_is_counted() -> None:
+    clock = StepClock()
+    sampler = Sampler(clock)
+    clock.on_update = lambda _update: sampler.sample(sys._getframe())
+    clock.end_update()
+    clock.exclude(lambda: sampler.sample(sys._getframe()))
+    assert sampler.take() == (0, [])
+
+
+def test_what_our_own_hooks_do_is_no_line_of_the_scripts() -> None:
+    message = wire.Facts(rank=0, workload={"models": NUMBERS}, memory={})
+    kinds = {line.kind for line in lines_of(lambda: wire.encode(message))[1]}
+    assert "copy" not in kinds
+
+
+def test_the_library_that_a_line_calls_is_named_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spinning = own_code.library(tmp_path, monkeypatch, "spinning", "def spin():\n    return sum(range(100_000))\n")
+    line = top(lambda: [spinning.spin()])
+    assert (line.file, line.function, line.library) == (__file__, "<lambda>", "spinning")
 
 
 def test_hits_are_counted_once_and_taken_once() -> None:

@@ -8,8 +8,9 @@ import builtins
 import copy
 import gc
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from advisor import wire
 from advisor.agent.clock import StepClock
+from advisor.agent.steps import Steps
 from advisor.agent.trace import Tracer
+
+from . import own_code
 
 
 def traced(update: Callable[[], Any], updates: int = 2, compiled: bool = False) -> dict[str, Any]:
@@ -63,6 +68,7 @@ def test_a_call_is_recorded_once_an_update(what: str, update: Callable[[], Any])
     assert calls(update) == {what: 1.0}
 
 
+@pytest.mark.usefixtures("_never_compiled")
 def test_an_evaluation_within_one_update_is_no_part_of_the_others() -> None:
     sizes = iter([2, 200, 2])
     report = traced(lambda: [BATCH.mul(2) for _ in range(next(sizes))], updates=3)
@@ -110,6 +116,80 @@ def test_what_an_optimizer_reads_is_not_the_users() -> None:
     optimizer = torch.optim.Adam([weight])
     weight.grad = torch.ones(3)
     assert calls(optimizer.step) == {}
+
+
+FACTS = wire.Facts(rank=0, workload={"models": [{"parameters": 3}]}, memory={})
+"""A message: a dataclass becomes a dictionary by deep copies of all that is in it."""
+
+
+def test_what_advisor_copies_in_a_hook_is_not_the_scripts() -> None:
+    kept = traced(lambda: (wire.encode(FACTS), copy.deepcopy([1])))["calls"]
+    assert [(call["what"], call["calls_per_update"]) for call in kept] == [("deepcopy", 1.0)]
+
+
+def test_what_advisor_copies_between_two_updates_is_not_the_scripts() -> None:
+    clock = StepClock()
+    tracer = Tracer(clock)
+    clock.on_update = lambda _update: work_between()
+    tracer.start()
+    copy.deepcopy([1])
+    clock.end_update()
+    tracer.stop()
+    (call,) = tracer.report()["calls"]
+    assert (call["what"], call["calls_per_update"]) == ("deepcopy", 1.0)
+
+
+def work_between() -> None:
+    """As code of the script's would run that advisor calls: none of its frames tells whose work it is."""
+    copy.deepcopy([1])
+    print(LOSS.item(), file=io.StringIO())
+
+
+@pytest.mark.parametrize(
+    "call", ["tensor.item()", "float(tensor)", "print(tensor, file=io.StringIO())", "gc.collect(0)"]
+)
+def test_what_a_hook_of_ours_asks_for_is_not_the_scripts(call: str) -> None:
+    hook = own_code.of_advisor(f"def hook(): {call}", tensor=LOSS, io=io, gc=gc)["hook"]
+    assert calls(hook) == {}
+
+
+def a_backward() -> None:
+    torch.mm(BATCH, torch.ones(8, 8, requires_grad=True)).sum().backward()
+
+
+@pytest.fixture
+def hooked() -> Iterator[None]:
+    """Our own hooks on backward, which note the loss."""
+    steps = Steps(StepClock())
+    steps.install()
+    yield
+    steps.remove()
+
+
+@pytest.mark.usefixtures("hooked")
+def test_the_loss_that_we_note_is_no_read_of_the_scripts() -> None:
+    assert calls(a_backward) == {}
+
+
+@pytest.mark.usefixtures("_never_compiled")
+def test_operators_of_our_hooks_are_none_of_the_updates(request: pytest.FixtureRequest) -> None:
+    alone = traced(a_backward)["torch_calls_per_update"]
+    request.getfixturevalue("hooked")
+    assert traced(a_backward)["torch_calls_per_update"] == alone
+
+
+def test_a_copy_by_a_library_is_the_line_that_calls_it_and_names_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averages = own_code.library(
+        tmp_path, monkeypatch, "averages", "import copy\ndef keep(x): return copy.deepcopy(x)\n"
+    )
+    (call,) = traced(lambda: averages.keep([1]))["calls"]
+    assert (call["file"], call["library"], call["detail"]) == (__file__, "averages", "in averages/__init__.py:2")
+
+
+def test_a_copy_of_the_scripts_own_names_no_library() -> None:
+    assert traced(lambda: copy.deepcopy([1]))["calls"][0]["library"] == ""
 
 
 def test_a_copy_to_another_device_tells_its_bytes_and_how() -> None:

@@ -54,6 +54,14 @@ def test_source_lines_stand_with_their_finding() -> None:
     assert "image = Image.open(path)" in Page(as_page(replace(base, lines=(line,)))).words
 
 
+def test_a_line_that_was_seen_at_several_kinds_of_work_is_one_row() -> None:
+    base = sample.input_bound()
+    kinds = tuple(replace(base.lines[0], line=17, share=0.2, kind=kind, where="loop") for kind in ("io", "torch"))
+    said = Page(as_page(replace(base, lines=kinds, findings=()))).words
+    assert said.count("train.py:17") == 1
+    assert "40%" in said
+
+
 def test_nothing_is_asked_of_the_network() -> None:
     page = as_page(sample.input_bound())
     assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", page)

@@ -45,7 +45,7 @@ COMPUTE = {
     "peak_from": (str, type(None)),
 }
 CEILING = {"speedup": NUMBER, "low": NUMBER, "high": NUMBER, "basis": str}
-PLACE = {"file": str, "line": int, "function": str, "share": OPTIONAL}
+PLACE = {"file": str, "line": int, "function": str, "share": OPTIONAL, "library": str}
 FINDING = {
     "rule": str,
     "severity": str,

@@ -53,6 +53,30 @@ def test_a_ceiling_of_nothing_promises_nothing() -> None:
     assert verdict_of(replace(base, findings=(finding,))).sentence.endswith("fixing that alone gains little.")
 
 
+@pytest.mark.parametrize(
+    ("rule", "library", "said"),
+    [
+        ("deep_copy_per_step", "", "Your script copies its model over and over, 53% of its time."),
+        ("deep_copy_per_step", "peft", "Your script has peft copy something large over and over, 53% of its time."),
+        ("host_code", "", "Your script spends 53% of its time in its own Python code between the phases."),
+        ("host_code", "peft", "Your script spends 53% of its time in peft, between the phases."),
+        ("gc_pauses", "peft", "Your script spends 53% of its time in Python's garbage collector."),
+    ],
+)
+def test_a_librarys_work_is_not_called_the_scripts(rule: str, library: str, said: str) -> None:
+    base = sample.input_bound()
+    places = tuple(replace(place, library=library) for place in base.findings[0].where)
+    finding = replace(base.findings[0], rule=rule, share=0.53, where=places, ceiling=None)
+    assert verdict_of(replace(base, findings=(finding,))).sentence == said
+
+
+def test_where_a_library_does_only_some_of_it_the_script_is_named() -> None:
+    base = sample.input_bound()
+    first, second = base.findings[0].where
+    finding = replace(base.findings[0], rule="host_code", where=(replace(first, library="peft"), second))
+    assert "its own Python code" in verdict_of(replace(base, findings=(finding,))).sentence
+
+
 def test_an_unknown_rule_speaks_through_its_evidence() -> None:
     base = sample.input_bound()
     finding = replace(base.findings[0], rule="brand_new", evidence="Half of it is spent in knots.", ceiling=None)

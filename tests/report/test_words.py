@@ -7,7 +7,7 @@ import math
 import pytest
 
 from advisor.report import words
-from advisor.types import Ceiling, WhatIf
+from advisor.types import Ceiling, Place, WhatIf
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,19 @@ def test_a_path_is_told_from_the_folder_of_the_start() -> None:
 )
 def test_what_an_interval_does_not_know_is_no_estimate(low: float, high: float, said: str) -> None:
     assert words.what_if_text(WhatIf(name="no_optimizer", speedup=2.4, low=low, high=high, rounds=1)) == said
+
+
+INSTALLED = "/home/mara/photos/.venv/lib/python3.11/site-packages/torchvision/datasets/folder.py"
+
+
+@pytest.mark.parametrize(
+    ("file", "library", "said"),
+    [
+        ("/home/mara/photos/train.py", "", "train.py:17 in main"),
+        ("/home/mara/photos/train.py", "transformers", "train.py:17 in main (calls transformers)"),
+        (INSTALLED, "torchvision", "torchvision/datasets/folder.py:17 in main (torchvision)"),
+    ],
+)
+def test_a_place_says_whose_work_is_done_there(file: str, library: str, said: str) -> None:
+    place = Place(file=file, line=17, function="main", library=library)
+    assert words.place_text(place, "/home/mara/photos") == said

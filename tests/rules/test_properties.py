@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.rules import all_rules, diagnose
-from advisor.rules._examples import evolve, gpu, line, train_loader, what_if
-from advisor.types import OFF_STEP, PHASES, Evidence, Finding
+from advisor.rules._examples import call, evolve, gpu, healthy_cpu, line, train_loader, what_if
+from advisor.rules._read import MAX_PLACES, call_places, line_places
+from advisor.types import OFF_STEP, PHASES, CallSite, Evidence, Finding, HotLine
 
 EXAMPLES = tuple(example.evidence for rule in all_rules() for example in rule.examples)
 RATES = st.floats(min_value=0, max_value=1e18, allow_nan=False)
@@ -46,9 +47,16 @@ def numbers_are_in_order(finding: Finding) -> None:
         assert 1 <= finding.ceiling.low <= finding.ceiling.speedup <= finding.ceiling.high
 
 
+def places_are_named_once(finding: Finding) -> None:
+    places = [(place.file, place.line, place.function) for place in finding.where]
+    assert len(set(places)) == len(places)
+    assert all(place.share is None or 0 <= place.share <= 1 for place in finding.where)
+
+
 def check(evidence: Evidence) -> None:
     for finding in diagnose(evidence).findings:
         numbers_are_in_order(finding)
+        places_are_named_once(finding)
 
 
 @settings(max_examples=150, deadline=None)
@@ -123,3 +131,79 @@ def test_any_numbers_in_range(
             },
         )
     )
+
+
+KINDS = st.sampled_from(("python", "torch", "io", "copy", "sync", "logging", "checkpoint", "gc", "sleep", "profiler"))
+LINES = st.lists(
+    st.builds(
+        line,
+        KINDS,
+        st.floats(min_value=0, max_value=0.3),
+        line=st.integers(1, 4),
+        phase=st.sampled_from((*PHASES, "evaluation", "checkpoint", "logging")),
+        where=st.sampled_from(("loop", "loader")),
+        library=st.sampled_from(("", "transformers", "PIL")),
+    ),
+    max_size=20,
+)
+CALLS = st.lists(
+    st.builds(
+        call,
+        st.sampled_from(("item", "to", "print", "deepcopy", "gc.collect")),
+        line=st.integers(1, 4),
+        seconds_per_update=st.floats(min_value=0, max_value=0.1),
+        library=st.sampled_from(("", "transformers")),
+    ),
+    max_size=10,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(evidence=st.sampled_from(EXAMPLES), lines=LINES, calls=CALLS, waits=SHARES, between=SHARES)
+def test_no_finding_names_a_place_twice(
+    evidence: Evidence, lines: list[HotLine], calls: list[CallSite], waits: float, between: float
+) -> None:
+    whole = max(waits + between, 1.0)
+    changes: dict[str, Any] = {"phases": {"data_wait": waits / whole, "other": between / whole}, "lines": tuple(lines)}
+    if evidence.trace is not None:
+        changes["trace"] = {"calls": tuple(calls)}
+    check(evolve(evidence, changes))
+
+
+@given(lines=LINES)
+def test_a_places_share_is_that_of_all_its_lines(lines: list[HotLine]) -> None:
+    places = line_places(lines)
+    assert [place.share for place in places] == sorted((place.share for place in places), reverse=True)
+    assert len(places) == min(MAX_PLACES, len({each.line for each in lines}))
+    for place in places:
+        shares = [each.share for each in lines if each.line == place.line]
+        assert place.share == min(1.0, sum(shares))
+
+
+def test_the_cut_comes_after_the_merging() -> None:
+    lines = [
+        line("python", 0.2, line=1),
+        line("torch", 0.2, line=1),
+        line("io", 0.2, line=1),
+        line("python", 0.1, line=2),
+    ]
+    assert [(place.line, round(place.share or 0, 1)) for place in line_places(lines)] == [(1, 0.6), (2, 0.1)]
+
+
+def test_calls_of_several_kinds_from_one_line_are_one_place() -> None:
+    sites = [call("item", line=3), call("cpu", line=3), call("item", line=4)]
+    assert [place.line for place in call_places(sites)] == [3, 4]
+
+
+def test_a_place_names_the_library_that_does_most_there() -> None:
+    lines = [line("python", 0.3), line("io", 0.2, library="PIL"), line("python", 0.2, library="PIL")]
+    assert [place.library for place in line_places(lines)] == ["PIL"]
+    assert [place.library for place in line_places(lines[:2])] == [""]
+
+
+def test_the_line_that_host_code_speaks_of_has_the_share_of_its_place() -> None:
+    lines = (line("python", 0.15, text="total += step()"), line("sleep", 0.15, text="total += step()"))
+    (finding,) = [
+        f for f in diagnose(healthy_cpu(phases={"other": 0.35}, lines=lines)).findings if f.rule == "host_code"
+    ]
+    assert "`total += step()` in main alone takes 30%" in finding.evidence
