@@ -61,15 +61,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def publish(name: str, title: str, before: Mapping[str, str], parts: Sequence[str], *, keep: bool) -> None:
     """Prints the parts (paragraphs and tables), and writes them with the machine to results/NAME.md."""
-    about = {**before, "load average after": ", ".join(f"{value:.2f}" for value in os.getloadavg())}
-    facts = "\n".join(f"- {key}: {value}" for key, value in about.items())
-    command = f"Command: `python {' '.join([f'tests/benchmarks/{name}.py', *sys.argv[1:]])}`"
-    text = "\n\n".join([f"# {title}", facts, command, *parts]) + "\n"
+    text = document(name, title, before, parts)
     print("\n" + text)
     if keep and not parts[0].startswith(f"{INTERRUPTED} 0 "):
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.md").write_text(text)
         print(f"written to {RESULTS / f'{name}.md'}", file=sys.stderr)
+
+
+def document(name: str, title: str, before: Mapping[str, str], parts: Sequence[str]) -> str:
+    """The page of a result: machine, command, and the parts."""
+    about = {**before, "load average after": ", ".join(f"{value:.2f}" for value in os.getloadavg())}
+    facts = "\n".join(f"- {key}: {value}" for key, value in about.items())
+    command = f"Command: `python {' '.join([f'tests/benchmarks/{name}.py', *sys.argv[1:]])}`"
+    return "\n\n".join([f"# {title}", facts, command, *parts]) + "\n"
 
 
 def collect(
@@ -148,4 +153,4 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return str(getattr(sys.modules.get(name), "__version__", "not installed"))  # found by PYTHONPATH

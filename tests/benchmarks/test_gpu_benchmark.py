@@ -1,0 +1,256 @@
+"""The benchmark for GPUs: shares out its time, keeps what it has, and runs as a whole on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _gated import RESULT
+from _gpu_plan import DRY, H100, groups, plan, tune_budget
+from _gpu_stages import Stages
+from _gpu_table import AS_WRITTEN, HAND, NO_TIME, PICK, Board, Row
+from _gpu_tune import Decision
+from _gpu_workloads import WORKLOADS, Scale
+from _side_by_side import Contender, SideBySide
+from hypothesis import given
+from hypothesis import strategies as st
+
+BENCHMARKS = Path(__file__).parent
+SCRIPTS = BENCHMARKS / "scripts" / "gpu"
+LIMIT_S = 150
+"""For a command that takes a quarter of it on an idle machine."""
+NAMES = [workload.name for workload in WORKLOADS]
+WAITS = """\
+import json, sys
+print("ready", flush=True)
+for line in sys.stdin:
+    print("RESULT " + json.dumps({"samples_per_s": 5.0, "word": line.strip()}), flush=True)
+    print("ready", flush=True)
+"""
+BREAKS = "import sys; sys.exit('no such device')"
+SLEEPS = "import time; time.sleep(60)"
+
+
+@given(
+    seconds=st.floats(min_value=0, max_value=3600),
+    workloads=st.lists(st.sampled_from(NAMES), unique=True),
+    hooks=st.booleans(),
+    costs=st.sampled_from([H100, DRY]),
+)
+def test_no_more_is_planned_than_there_is_time_for(
+    seconds: float, workloads: list[str], hooks: bool, costs: Any
+) -> None:
+    assert plan(seconds, workloads, costs, hooks=hooks, images=NAMES[:1]).total_s <= seconds + 1e-6
+
+
+def test_nine_minutes_hold_every_workload_and_the_hooks() -> None:
+    planned = plan(540, NAMES, H100, hooks=True, images=NAMES[:1])
+    assert (list(planned.workloads), planned.hooks) == (NAMES, True)
+
+
+def test_with_less_time_the_last_workloads_are_left_out_and_the_first_is_searched_as_long() -> None:
+    planned = plan(300, NAMES, H100, hooks=True, images=NAMES[:1])
+    assert list(planned.workloads) == NAMES[:2]
+    assert planned.tune_s >= H100.least_tune_s
+
+
+def test_where_no_search_fits_scripts_as_written_are_still_counted() -> None:
+    planned = plan(60, NAMES, H100, hooks=True, images=NAMES[:1])
+    assert (planned.workloads, list(planned.only_as_written)) == ((), NAMES[:1])
+
+
+def test_a_search_shorter_than_the_least_is_not_begun() -> None:
+    assert tune_budget(2 * (H100.tune_besides_s + H100.least_tune_s) - 1, 2, H100) is None
+
+
+def test_processes_stand_side_by_side_only_as_far_as_memory_goes() -> None:
+    assert groups([30.0, 30.0, 10.0, 70.0], 70.0) == [[0, 1, 2], [3]]
+
+
+def test_overlapping_work_of_the_device_is_counted_once() -> None:
+    union = runpy.run_path(str(SCRIPTS / "_stopwatch.py"))["union"]
+    assert union([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.7)]) == 4.0
+
+
+def test_ratios_are_those_of_the_medians() -> None:
+    row = Row(title="", speeds={AS_WRITTEN: [10.0], PICK: [30.0, 20.0, 90.0], HAND: [40.0]})
+    assert (row.cell("over_written"), row.cell("over_hand")) == ("3.00", "0.75")
+
+
+def test_without_settings_the_pick_is_the_script_as_written() -> None:
+    row = Row(title="", speeds={AS_WRITTEN: [10.0], HAND: [40.0]}, picked_nothing=True)
+    assert [row.cell(column) for column in ("pick", "over_written", "over_hand")] == [AS_WRITTEN, "1.00", "0.25"]
+
+
+def test_what_is_not_known_says_that_there_was_no_time() -> None:
+    row = Row(title="", speeds={AS_WRITTEN: [10.0]})
+    assert [row.cell(column) for column in ("pick", "hand", "over_hand", "status")] == [NO_TIME] * 4
+
+
+def test_an_earlier_table_stays_until_something_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.md"
+    file.write_text("earlier")
+    board = Board(about={}, rows={"a": Row(title="a")}, hooks=[], file=file)
+    board.note("nothing works")
+    assert file.read_text() == "earlier"
+    board.rows["a"].speeds[AS_WRITTEN] = [1.0]
+    board.write()
+    assert "nothing works" in file.read_text()
+
+
+def test_a_contender_that_fails_says_why_and_the_others_are_counted(tmp_path: Path) -> None:
+    failures: dict[str, str] = {}
+    contenders = [_contender(name, text, failures) for name, text in (("breaks", BREAKS), ("waits", WAITS))]
+    line_up = SideBySide(contenders, folder=tmp_path, env=os.environ)
+    line_up.await_ready(time.monotonic() + 20)
+    found = [line_up.turn(contender, time.monotonic() + 20) for contender in contenders]
+    line_up.end()
+    assert (found[0], found[1]["word"]) == (None, "time")
+    assert failures == {"breaks": "FAILED: no such device"}
+
+
+def test_a_contender_that_is_never_ready_is_ended(tmp_path: Path) -> None:
+    failures: dict[str, str] = {}
+    line_up = SideBySide([_contender("sleeps", SLEEPS, failures)], folder=tmp_path, env=os.environ)
+    line_up.await_ready(time.monotonic() + 0.5)
+    line_up.end()
+    assert failures == {"sleeps": "FAILED: was not ready in time"}
+
+
+def test_no_turn_begins_that_cannot_end_in_time(tmp_path: Path) -> None:
+    contender = _contender("waits", WAITS, {})
+    line_up = SideBySide([contender], folder=tmp_path, env=os.environ)
+    line_up.await_ready(time.monotonic() + 20)
+    assert line_up.turn(contender, time.monotonic() + 0.9 * contender.turn_s) is None
+    assert line_up.turn(contender, time.monotonic() + 20) is not None
+    line_up.end()
+
+
+def _contender(title: str, text: str, failures: dict[str, str]) -> Contender:
+    return Contender(
+        title=title,
+        words=[sys.executable, "-c", text],
+        turn_s=1.0,
+        memory_gib=0.0,
+        note=lambda _: None,
+        failed=lambda why: failures.update({title: why}),
+    )
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.name)
+def test_the_scripts_know_nothing_of_advisor(path: Path) -> None:
+    assert "advisor" not in path.read_text().lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["as-written", "hand"])
+@pytest.mark.parametrize("name", [
+    pytest.param("resnet50", marks=pytest.mark.frameworks),  # Pillow comes with it
+    "launch",
+    pytest.param("bert", marks=pytest.mark.frameworks),
+    "vit_s",
+])  # fmt: skip
+def test_every_script_runs_small_as_written_and_by_hand(name: str, way: str, images: Path, tmp_path: Path) -> None:
+    workload = next(workload for workload in WORKLOADS if workload.name == name)
+    if workload.lacks:
+        pytest.skip(f"{workload.lacks} is not installed")
+    if workload.needs_images:
+        _run([str(SCRIPTS / "make_images.py"), str(images), "--images=64", "--different=8"], tmp_path)
+    options = ["--warm=2", "--settle=0", "--seconds=0.1", *(["--hand"] if way == "hand" else [])]
+    said = _run([*Scale(small=True).words(workload, images), *options], tmp_path)
+    results = [json.loads(line.removeprefix(RESULT)) for line in said.splitlines() if line.startswith(RESULT)]
+    assert [result["samples_per_s"] > 0 for result in results] == [True]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+@pytest.mark.slow
+def test_a_dry_run_fills_every_cell_of_a_workload(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.md"
+    _run([*_benchmark(file), "--seconds=140"], tmp_path)
+    cells = _row(file.read_text())
+    assert re.match(r"\d", cells["as written, samples/s"])
+    assert re.match(r"\d", cells["by hand, samples/s"])
+    assert cells["tune says"] in {"faster", "no significant gain", "undecided", "unverified", "slower"}
+    assert re.fullmatch(r"\d+\.\d\d", cells["settings ÷ by hand"])
+    assert NO_TIME not in cells.values()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_the_table_it_had(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.md"
+    with _started([*_benchmark(file), "--seconds=140"], tmp_path) as process:
+        deadline = time.monotonic() + LIMIT_S
+        while not file.exists() and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    cells = _row(file.read_text())
+    assert re.match(r"\d", cells["as written, samples/s"])
+    assert cells["by hand, samples/s"] == NO_TIME
+
+
+@pytest.mark.slow
+def test_settings_of_tune_are_counted_beside_what_an_expert_writes(tmp_path: Path) -> None:
+    config = tmp_path / "advisor.yaml"
+    config.write_text("version: 1\nsettings: {precision: bf16}\n")
+    board = Board(about={}, rows={"gpt2": Row(title="", speeds={AS_WRITTEN: [1.0]})}, hooks=[], file=None)
+    stages = Stages(
+        folder=tmp_path, plan=plan(LIMIT_S, ["gpt2"], DRY, hooks=False), costs=DRY, board=board,
+        scale=Scale(small=True), memory_gib=None, until_s=time.monotonic() + LIMIT_S, verify=True,
+        decisions={"gpt2": Decision(status="faster", settings={"precision": "bf16"}, took_s=1.0, file=config,
+                                    profile=None)},
+    )  # fmt: skip
+    stages.side_by_side()
+    assert set(board.rows["gpt2"].speeds) == {AS_WRITTEN, PICK, HAND}
+    assert board.notes == []  # `advisor run` gave nothing up
+
+
+def _benchmark(file: Path) -> list[str]:
+    return [str(BENCHMARKS / "gpu.py"), "--dry-run", "--only=gpt2", f"--output={file}"]
+
+
+@contextlib.contextmanager
+def _started(words: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The leader of a group of its own, which is gone at the end."""
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _run(words: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _row(page: str) -> Mapping[str, str]:
+    header, _rule, row = [line for line in page.splitlines() if line.startswith("|")][:3]
+    names, cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in (header, row))
+    return dict(zip(names, cells, strict=True))
