@@ -73,8 +73,9 @@ class Knob:
     shortens_computing: bool = False
     """On an accelerator it is tried wherever forward and backward take a share worth having, whatever the findings
     say: what limits a script hides what would limit it next."""
-    slow_to_set: bool = False
-    """It may work for minutes before its first update, so it is tried beside what is best by then, and waited for."""
+    set_up_s: float = 0.0
+    """What it takes at least before its first update, where that is long: it is then tried with what is best by then,
+    if there is the time, and waited for."""
     after_first_update: bool = False
     """It needs to know what an update is made of: in a real training it is applied after the first one."""
     changes: str = ""

@@ -86,6 +86,7 @@ class Knowledge:
         self._memory: MemoryModel | None = None
         self._proposer: Proposer | None = None
         self._epoch_samples: int | None = None
+        self._no_time: dict[str, str] = {}
         self.space = Space(knobs=())
         self.trials: list[Trial] = list(past)
         self.finals: dict[Config, Ratio] = {}
@@ -150,6 +151,10 @@ class Knowledge:
         """Others need not try it, too."""
         if self._shared is not None:
             self._shared.claim(config)
+
+    def no_time_for(self, name: str, why: str) -> None:
+        """A knob is passed over; that is told where it was never tried."""
+        self._no_time[name] = why
 
     # --- what came of it ------------------------------------------------------------------------------------------
 
@@ -296,8 +301,12 @@ class Knowledge:
 
     @property
     def closed(self) -> tuple[Skipped, ...]:
-        """Knobs that were closed from the beginning, and those that the script did not bear."""
-        return (*self.space.closed, *(self._proposer.newly_closed() if self._proposer is not None else ()))
+        """Knobs that were closed from the beginning, those that the script did not bear, and those that there was no
+        time for."""
+        tried = {name for trial in self.trials for name, _value in trial.config.settings}
+        passed_over = [Skipped(what=name, why=why) for name, why in self._no_time.items() if name not in tried]
+        broken = self._proposer.newly_closed() if self._proposer is not None else ()
+        return (*self.space.closed, *broken, *passed_over)
 
 
 def told(config: Config) -> str:

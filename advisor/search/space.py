@@ -132,7 +132,7 @@ def open_space(
                     needs=values.needs,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
-                    beside_the_best=knob.slow_to_set and knob.id not in pointed_to,
+                    beside_the_best=knob.set_up_s > 0 and knob.id not in pointed_to,
                 )
             )
     ids = {knob.id for knob in opened}
@@ -179,7 +179,7 @@ def _reasons_of_computing(
         return {}
     why = f"forward and backward take {computing_fraction:.0%} of an update on {workload.device}"
     found = [knob for knob in knobs.all_knobs() if knob.shortens_computing and knob.id not in reasons]
-    return {knob.id: why for knob in sorted(found, key=lambda knob: knob.slow_to_set)}
+    return {knob.id: why for knob in sorted(found, key=lambda knob: knob.set_up_s)}
 
 
 def _unwanted(name: str, wishes: Wishes) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import knobs
 from ..progress import SILENT, Progress
 from ..session.probe import Pace, profile_plan
 from ..session.result import SessionResult
@@ -162,13 +163,13 @@ class Study:
 
     def _pace(self, update_s: float) -> Pace:
         """Every knob gets its tries, second looks among them; the finals and what splits the gain get theirs."""
-        settings, knobs = self._settings, len(self.space.knobs)
+        settings, count = self._settings, len(self.space.knobs)
         started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
         room_s = self._left_s() - 2 * started * self._start_up_s
-        tries = TRIES_A_KNOB * knobs + 2  # together: what keeps the training, and all
+        tries = TRIES_A_KNOB * count + 2  # together: what keeps the training, and all
         looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
         finals = settings.final_rounds * (settings.finalists + 1)
-        split = min(knobs, SETTINGS_OF_A_WINNER) + 0.5
+        split = min(count, SETTINGS_OF_A_WINNER) + 0.5
         return paced(update_s, settings, room_s=room_s, windows=2 * (looks + finals + split))
 
     # --- trials ---------------------------------------------------------------------------------------------------
@@ -202,6 +203,10 @@ class Study:
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
         """A life of its own costs two starts: its own, and that of the life as written after it."""
+        for name, _value in config.settings:
+            if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
+                self.known.no_time_for(name, f"it takes {set_up_s:g} s and more to set, and there was less time left")
+                return False
         if self.known.setup(config) == AS_WRITTEN:
             return True
         lives_left = self._settings.most_lives - len(self._result.lives)

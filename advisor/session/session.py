@@ -209,7 +209,7 @@ class Session:
     def _patience_s(self, windows: Sequence[wire.Window], life: Life) -> float:
         """A setting that hangs must not take the time of all the others; the first windows may do as they like."""
         usual_s = self._limits.no_progress_s
-        slow = any(knobs.get(name).slow_to_set for window in windows for name in window.config)
+        slow = any(knobs.get(name).set_up_s > 0 for window in windows for name in window.config)
         if self._update_s is None or slow or not life.record.updates:
             return usual_s
         return min(usual_s, max(LEAST_PATIENCE_S, PATIENCE_UPDATES * self._update_s))

@@ -58,7 +58,7 @@ def main() -> None:
         stages = Stages(
             folder=Path(place), plan=planned, costs=costs, board=board, scale=Scale(small=arguments.dry_run),
             memory_gib=None if arguments.dry_run else memory_gib, until_s=begin_s + seconds,
-            verify=not arguments.no_verify,
+            verify=arguments.verify,
         )  # fmt: skip
         try:
             run(stages, board, begin_s)
@@ -87,7 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help=f"part of {', '.join(NAMES)}")
     parser.add_argument("--seconds", type=float, help=f"for all; {DEFAULT_S:g}, and {DRY_S:g} for a dry run")
     parser.add_argument("--dry-run", action="store_true", help="small sizes on the CPU; results/ stays as it is")
-    parser.add_argument("--no-verify", action="store_true", help="tune leaves its proof out: what it searched counts")
+    parser.add_argument("--verify", action="store_true", help="tune proves its pick, too; here the third part does")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the table goes there, not into results/")
     return parser.parse_args()
 

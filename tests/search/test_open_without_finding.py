@@ -85,6 +85,15 @@ def on_cpus(cpus: float) -> Evidence:
     return evolve(healthy_cpu(), {"workload": {"loaders": loaders}, "hardware": {"cpu": {"usable_cpus": cpus}}})
 
 
+def test_it_is_not_begun_where_the_time_is_too_short_and_that_is_told(tmp_path: Path) -> None:
+    asked = Asked(wishes=Wishes(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads")))
+    options: dict[str, Any] = {"evidence": on_device(), "asked": asked, "computing_fraction": 0.6}
+    machine = Machine(tmp_path, lambda _config: 1.0, budget_s=30.0, **options)
+    assert not [config for config in machine.tried if config.get("compile")]
+    (told,) = [skipped.why for skipped in machine.study.known.closed if skipped.what == "compile"]
+    assert told == "it takes 20 s and more to set, and there was less time left"
+
+
 @pytest.mark.parametrize("cpus", [2.0, 4.0, 64.0])
 def test_a_loader_that_waits_is_tried_with_sixteen_workers_on_any_machine(cpus: float) -> None:
     evidence = on_cpus(cpus)
