@@ -368,6 +368,13 @@ def test_a_generator_that_keeps_its_seed_is_named(loop: Loop) -> None:
     )
 
 
+def test_between_epochs_it_is_refused_at_once(loop: Loop) -> None:
+    loader = DataLoader(One(Stubborn()), batch_size=4)
+    loop.epoch(loader)
+    with pytest.raises(Refused, match="whatever its seed is"):
+        loop.hooks.switch(num_workers=2)
+
+
 class Shuffled(IterableDataset[Any]):
     def __init__(self) -> None:
         self.rng = random.Random(0)
