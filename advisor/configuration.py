@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -54,8 +54,11 @@ class LoadedConfig:
             return advisor_yaml.parse(self.text, Path("advisor.yaml"))
         return advisor_yaml.Document(config=Config.of(self.settings))
 
-    def dataloader(self) -> dict[str, Any]:
+    def dataloader(self, worker_init_fn: Callable[[int], Any] | None = None) -> dict[str, Any]:
         """Keyword arguments for `torch.utils.data.DataLoader`; what is not set is not among them.
+
+        Workers that would repeat the draws of random generators that the dataset holds get a `worker_init_fn` that
+        gives each of them a seed of its own, and then calls yours: hand it over here.
 
         `batch_size` (samples of one backward of one process) is among them where a batch setting is, and the file says
         enough to know it. How many such batches make an update then is `accumulation`.
@@ -63,6 +66,12 @@ class LoadedConfig:
         found: dict[str, Any] = {name: self.settings[name] for name in LOADER if name in self.settings}
         if found.get("num_workers") == 0:
             found = {name: value for name, value in found.items() if name not in FOR_WORKERS}
+        if self._repeats_draws:
+            from .worker_seeds import WorkerSeeds
+
+            worker_init_fn = WorkerSeeds(worker_init_fn)
+        if worker_init_fn is not None:
+            found["worker_init_fn"] = worker_init_fn
         micro = self._batch.micro
         return found if micro is None else {**found, "batch_size": micro}
 
@@ -70,6 +79,12 @@ class LoadedConfig:
     def accumulation(self) -> int | None:
         """Backwards of each process that make an update; None where the settings leave that as the script has it."""
         return self._batch.parts
+
+    @property
+    def _repeats_draws(self) -> bool:
+        from . import emit
+
+        return emit.repeated_draws(self.document) is not None
 
     @property
     def _batch(self) -> Batch:
@@ -244,8 +259,9 @@ def as_yaml(result: TuneResult) -> str:
     )
 
 
-def _training(workload: Workload) -> dict[str, str | int]:
+def _training(workload: Workload) -> dict[str, Any]:
     """What other tools have to be told beside the settings: how the script trains as written."""
+    from .knobs._loader import held_generators
     from .knobs.global_batch import written_samples
 
     loader, optimizer = workload.train_loader, workload.main_optimizer
@@ -256,6 +272,9 @@ def _training(workload: Workload) -> dict[str, str | int]:
         "processes": workload.world_size,
         "batch_size": loader.batch_size if loader is not None else None,
         "samples_per_update": written_samples(workload),
+        "workers": loader.num_workers if loader is not None else None,
+        "persistent_workers": True if loader is not None and loader.persistent_workers else None,
+        "generators": held_generators(workload),
     }
     return {name: value for name, value in found.items() if value is not None}
 

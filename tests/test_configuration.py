@@ -20,6 +20,7 @@ from advisor.emit import hardware_words
 from advisor.errors import SettingsWarning, UsageError
 from advisor.hardware import probe
 from advisor.tuning import Tuned
+from advisor.worker_seeds import WorkerSeeds
 
 
 def file(tmp_path: Path, settings: dict[str, Any], **entries: Any) -> Path:
@@ -87,7 +88,8 @@ def test_a_target_without_a_form_is_told_with_those_that_have_one() -> None:
 
 def test_loader_arguments_are_those_that_are_set(tmp_path: Path) -> None:
     settings = {"num_workers": 3, "prefetch_factor": 4, "pin_memory": True, "persistent_workers": True}
-    assert advisor.load(file(tmp_path, {**settings, "precision": "bf16"})).dataloader() == settings
+    path = file(tmp_path, {**settings, "precision": "bf16"}, found={"training": {"generators": []}})
+    assert advisor.load(path).dataloader() == settings
 
 
 def test_no_settings_are_no_loader_arguments() -> None:
@@ -103,6 +105,25 @@ def test_a_loader_takes_the_arguments() -> None:
     found = loaded(num_workers=1, prefetch_factor=4, persistent_workers=True, micro_batch=2).dataloader()
     loader = torch.utils.data.DataLoader(torch.arange(6), **found)  # type: ignore[arg-type]
     assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5]]
+
+
+def own_init(_worker: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("training", "kind"),
+    [
+        ({"workers": 0, "generators": ["Pictures.rng"]}, WorkerSeeds),
+        ({}, WorkerSeeds),
+        ({"workers": 0, "generators": []}, type(own_init)),
+        ({"workers": 2, "generators": ["Pictures.rng"]}, type(own_init)),
+    ],
+    ids=["held", "not known", "none", "as the script has it"],
+)
+def test_workers_are_seeded_where_they_would_repeat_draws(tmp_path: Path, training: dict[str, Any], kind: type) -> None:
+    config = advisor.load(file(tmp_path, {"num_workers": 2}, found={"training": training}))
+    assert isinstance(config.dataloader(own_init)["worker_init_fn"], kind)
 
 
 AS_WRITTEN = {"batch_size": 32, "samples_per_update": 128, "processes": 2}
@@ -318,6 +339,20 @@ def test_how_the_script_trains_stands_in_the_file(tmp_path: Path) -> None:
     assert found.profile.workload is not None
     said = LoadedConfig(settings={}, text=configuration.as_yaml(found)).document.found["training"]
     assert (said["device"], said["batch_size"]) == (found.profile.workload.device, said["samples_per_update"])
+
+
+def with_generators(told: str) -> Any:
+    found = sample_tuning.faster()
+    assert found.profile.workload is not None
+    workload = replace(found.profile.workload, facts={**found.profile.workload.facts, "dataset_generators": told})
+    return replace(found, profile=replace(found.profile, workload=workload))
+
+
+@pytest.mark.parametrize(("told", "held"), [("Pictures.rng, train.noise", ["Pictures.rng", "train.noise"]), ("", [])])
+def test_what_the_dataset_draws_from_stands_in_the_file(told: str, held: list[str]) -> None:
+    text = configuration.as_yaml(with_generators(told))
+    training = LoadedConfig(settings={}, text=text).document.found["training"]
+    assert (training["generators"], type(training["workers"])) == (held, int)
 
 
 def test_every_knob_says_in_plain_words_what_changes() -> None:

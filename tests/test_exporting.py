@@ -44,7 +44,7 @@ def test_json_says_the_same(config: Path) -> None:
     (file,) = content["files"]
     assert (content["version"], file["target"], file["path"]) == (1, "deepspeed", "deepspeed.json")
     assert [item["what"] for item in file["not_expressed"]] == ["num_workers=2"]
-    assert [item["what"] for item in file["to_fill"]] == ["train_micro_batch_size_per_gpu"]
+    assert [item["what"] for item in file["to_fill"]] == ["train_micro_batch_size_per_gpu", "worker_init_fn"]
 
 
 def test_nothing_is_overwritten_unless_that_is_asked_for(config: Path) -> None:

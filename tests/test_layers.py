@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "advisor"
 
 LAYERS = (
-    ("", "wire", "types", "errors", "data"),  # "" is the package itself, for its version
+    # "" is the package itself, for its version
+    ("", "wire", "types", "errors", "data", "repeated_draws", "worker_seeds"),
     ("stats", "enough", "documents", "store", "progress", "cells"),
     ("hardware", "command", "rules", "whatif", "knobs", "emit", "report"),
     ("agent", "session", "search", "verify"),
@@ -33,7 +34,7 @@ STRANGERS = {*LAYERS[2]}
 """The stages beside each other: what two of them need stands below them."""
 OUTSIDE = {"demo", "profiles"}
 """Not part of the program: a script of a user, and data."""
-IN_THE_USERS_PROCESS = {"wire", "agent", "knobs", "whatif"}
+IN_THE_USERS_PROCESS = {"wire", "repeated_draws", "worker_seeds", "agent", "knobs", "whatif"}
 LONGEST_MODULE_LINES = 400
 HEAVY = ("torch", "numpy", "optuna", "sklearn", "scipy", "pydantic", "rich", "jinja2", "yaml", "psutil", "pynvml")
 

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any
 
+from ..worker_seeds import generators, is_generator
 from .refused import Refused
 
-SEARCH_DEPTH = 4
-"""Attributes of attributes: dataset, its transform, the steps of the transform, their generators."""
-
-SEARCH_OBJECTS = 500
-"""A dataset that holds a tree of objects is not walked through to its end."""
+MOST_WATCHED = 50
+"""Generators whose states are compared: more of them belong to single samples, and the first ones tell as well."""
 
 
 @contextlib.contextmanager
@@ -27,7 +25,7 @@ def untouched_random_states(*owners: Any) -> Iterator[None]:
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None else None
-    held = [(generator, _state_of(generator)) for owner in owners for generator in _generators(owner)]
+    held = [(generator, _state_of(generator)) for _, generator in generators(*owners)]
     try:
         yield
     finally:
@@ -44,8 +42,8 @@ class RandomStates:
 
     def __init__(self, owner: Any) -> None:
         module = sys.modules.get(type(owner).__module__)
-        beside = [value for value in list(vars(module).values()) if _is_generator(value)] if module is not None else []
-        self._held = [*_generators(owner), *beside]
+        beside = [value for value in list(vars(module).values()) if is_generator(value)] if module is not None else []
+        self._held = [*(generator for _, generator in generators(owner)[:MOST_WATCHED]), *beside]
         self._seen = self._now()
 
     def moved(self) -> bool:
@@ -81,14 +79,14 @@ def private_sampler(sampler: Any) -> Any:
         raise Refused(
             f"{type(sampler).__name__} is its own iterator: a second reader would take indices from the script"
         )
-    if _is_generator(sampler):
+    if is_generator(sampler):
         return copy.deepcopy(sampler)
     if not hasattr(sampler, "__dict__"):
         return sampler  # a list, a range: nothing changes when it is read
     clone = copy.copy(sampler)
     for name, value in list(vars(sampler).items()):
-        if _is_generator(value):
-            clone.__dict__[name] = _copied_generator(value)
+        if is_generator(value):
+            clone.__dict__[name] = copied_generator(value)
         elif isinstance(value, GeneratorType) or (_is_sampler(value) and value is not sampler):
             clone.__dict__[name] = private_sampler(value)
     return clone
@@ -100,14 +98,7 @@ def _is_sampler(value: Any) -> bool:
     return isinstance(value, Sampler)
 
 
-def _is_generator(value: Any) -> bool:
-    if isinstance(value, (sys.modules["torch"].Generator, random.Random)):
-        return True
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, (numpy.random.Generator, numpy.random.RandomState))
-
-
-def _copied_generator(generator: Any) -> Any:
+def copied_generator(generator: Any) -> Any:
     torch = sys.modules["torch"]
     if isinstance(generator, torch.Generator):
         clone = torch.Generator(device=generator.device)
@@ -116,38 +107,26 @@ def _copied_generator(generator: Any) -> Any:
     return copy.deepcopy(generator)
 
 
-def _generators(owner: Any) -> list[Any]:
-    found: list[Any] = []
-    seen: set[int] = set()
-    level = [owner]
-    for _ in range(SEARCH_DEPTH):
-        below: list[Any] = []
-        for value in level:
-            if id(value) in seen or len(seen) > SEARCH_OBJECTS:
-                continue
-            seen.add(id(value))
-            if _is_generator(value):
-                found.append(value)
-            elif isinstance(value, (list, tuple)) and len(value) < 100:
-                below.extend(value)
-            elif isinstance(value, dict) and len(value) < 100:
-                below.extend(value.values())
-            elif not isinstance(value, (type, sys.modules["torch"].Tensor)):
-                below.extend(getattr(value, "__dict__", {}).values())
-        level = below
-    return found
-
-
 def _state_of(generator: Any) -> Any:
-    if hasattr(generator, "bit_generator"):
-        return copy.deepcopy(generator.bit_generator.state)
-    return generator.getstate() if hasattr(generator, "getstate") else generator.get_state()
+    """None where a class of the user's own tells none."""
+    try:
+        if hasattr(generator, "bit_generator"):
+            return copy.deepcopy(generator.bit_generator.state)
+        if hasattr(generator, "getstate"):
+            return generator.getstate()
+        return generator.get_state() if hasattr(generator, "get_state") else copy.deepcopy(generator.state)
+    except Exception:
+        return None
 
 
 def _set_state(generator: Any, state: Any) -> None:
+    if state is None:
+        return
     if hasattr(generator, "bit_generator"):
         generator.bit_generator.state = state
     elif hasattr(generator, "setstate"):
         generator.setstate(state)
-    else:
+    elif hasattr(generator, "set_state"):
         generator.set_state(state)
+    else:
+        generator.state = state

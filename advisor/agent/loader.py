@@ -18,6 +18,7 @@ from .loader_delivery import Deliveries
 from .loader_feed import FEED, Feed
 from .loader_limits import refuse_settings
 from .loader_record import LoaderRecord
+from .loader_switch import adds_repeats, plan_of
 from .patches import Patches
 from .refused import Refused
 from .replay import Replay
@@ -30,6 +31,9 @@ SHARDING_PROBE_BATCHES = 6
 
 FEW_DUPLICATES = 0.02
 """Samples that are the same by chance: real data hold some twice."""
+
+MOST_TOLD = 20
+"""Generators that a profile names."""
 
 
 class LoaderHooks:
@@ -147,7 +151,17 @@ class LoaderHooks:
         """What `types.Workload.facts` holds of the training loader."""
         if self.train is None:
             return {}
-        return {**self.train.draws(), "loader_starts": str(self.train.restarts)}
+        return {**self.train.draws(), **self._held_generators(), "loader_starts": str(self.train.restarts)}
+
+    def _held_generators(self) -> dict[str, str]:
+        """Generators that the training's dataset holds, and why workers would repeat their draws, where they would."""
+        loader = self._loader_now()
+        if loader is None:
+            return {}
+        draws = self._deliveries.switch.draws
+        told = {"dataset_generators": ", ".join(draws.held(loader)[:MOST_TOLD])}
+        fault = draws.fault(loader)
+        return {**told, "generators_fault": fault} if fault is not None else told
 
     @property
     def samples_from(self) -> str:
@@ -202,6 +216,13 @@ class LoaderHooks:
         feed = iterator.__dict__.get(FEED) if iterator is not None else None
         return feed, iterator
 
+    def _loader_now(self) -> Any:
+        """The loader that the training was read from last, or a bare copy of it; None where it is gone."""
+        feed, _ = self._current()
+        if feed is not None:
+            return feed.loader
+        return self.train.loader() if self.train is not None else None
+
     # --- what can be changed ----------------------------------------------------------------------------------------
 
     def switch(self, **settings: Any) -> None:
@@ -222,6 +243,7 @@ class LoaderHooks:
         if settings:
             refuse_settings(loader, settings)
             self._refuse_duplicates(record, loader, settings.get("num_workers", 0))
+            self._refuse_repeats(record, loader, settings)
         before = self._deliveries.switch.wanted
         self._deliveries.switch.want(settings)
         self._deliveries.late_refusal = None
@@ -251,6 +273,18 @@ class LoaderHooks:
                 f"{workers} workers repeat each other: {fraction:.0%} of the samples of {name} came twice; "
                 "share it out by torch.utils.data.get_worker_info()"
             )
+
+    def _refuse_repeats(self, record: LoaderRecord, loader: Any, settings: dict[str, Any]) -> None:
+        """Workers get copies of what a dataset draws from: what cannot be given a seed of its own would draw alike."""
+        plan, draws = plan_of(loader, settings), self._deliveries.switch.draws
+        if plan is None or not adds_repeats(loader, plan):
+            return
+        fault = draws.fault(loader)
+        if fault is not None:
+            raise Refused(fault)
+        # Only a dataset that is read in this process and thread anyway can be read once more.
+        if not loader.num_workers and record.reader == threading.get_ident():
+            draws.refuse_hidden(loader, record.last_index, lambda own: self._deliveries.make_fetcher(own)[0])
 
     def adjust(self, by: str = "", **settings: Any) -> None:
         """As `switch`, but what is not named stays as it is set now, and so does what others have set; None gives up
@@ -296,8 +330,7 @@ class LoaderHooks:
 
         Batches, samples, seconds, workers and the sums of the work; or `refused` with the reason.
         """
-        feed, _ = self._current()
-        loader = feed.loader if feed is not None else self.train.loader() if self.train is not None else None
+        loader = self._loader_now()
         if loader is None:
             return {"refused": "no DataLoader feeds the training: there is nothing to read"}
         try:

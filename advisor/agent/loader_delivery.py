@@ -173,6 +173,7 @@ class Deliveries:
 
     def _count(self, feed: Feed, batch: Any, index: Any, samples: int | None, mine: bool) -> None:
         record = feed.record
+        record.last_index = index
         if isinstance(index, list) and samples is None:
             samples, record.samples_from = len(index), record.samples_from or INDICES
         elif samples is None:

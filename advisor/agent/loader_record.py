@@ -80,6 +80,8 @@ class LoaderRecord:
         """Samples of the batches that another thread has read for the training, the next one first."""
         self.samples_from: str | None = None
         self.samples_known = True
+        self.last_index: Any = None
+        """What the batch delivered last was made of; None where that says nothing."""
         self.batches = 0
         self.samples = 0
         self.restarts = 0

@@ -9,12 +9,14 @@ from __future__ import annotations
 import weakref
 from typing import Any, Callable, NamedTuple
 
+from ..repeated_draws import Workers, add_repeats
 from .loader_feed import Feed
 from .loader_record import bare_copy
 from .refused import Refused
 from .sample_cache import SampleCaches
 from .sample_parts import Stamp
 from .stream import IndexStream
+from .worker_draws import WorkerDraws
 
 
 class FetchPlan(NamedTuple):
@@ -47,6 +49,12 @@ def plan_of(loader: Any, wanted: dict[str, Any]) -> FetchPlan | None:
     return None if plan == written else plan
 
 
+def adds_repeats(loader: Any, plan: FetchPlan) -> bool:
+    """Whether workers by this plan would repeat draws of generators that the dataset holds, and the script's do not."""
+    written = Workers(loader.num_workers, bool(loader.persistent_workers))
+    return add_repeats(written, Workers(plan.num_workers, plan.persistent_workers))
+
+
 def _plan(loader: Any, wanted: dict[str, Any]) -> FetchPlan:
     cached = bool(wanted.get("cache_dataset"))
     workers = wanted.get("num_workers", 0 if cached else loader.num_workers)
@@ -71,6 +79,7 @@ class Switch:
         self.looks = 0
         """Batches that are given out as a whole before their parts, when it comes to parts."""
         self.caches = SampleCaches()
+        self.draws = WorkerDraws()
         self._idle: tuple[FetchPlan, Any, Any] | None = None
         """Plan, record and inner iterator with persistent workers, between two epochs."""
 
@@ -161,6 +170,8 @@ class Switch:
             self._retire(idle[2])
         plan = plan or _plan(feed.loader, {})
         inner_loader = _inner_loader(feed.loader, plan, stream, iterator)
+        if adds_repeats(feed.loader, plan):
+            inner_loader.__dict__["worker_init_fn"] = self.draws.init_fn(feed.loader)
         if plan.cached:
             inner_loader.__dict__["dataset"] = self.caches.instead_of(feed.loader, stream)
         inner = self._build(feed, inner_loader)

@@ -145,8 +145,8 @@ class FetchTimes:
 class Draws:
     """Whether the first fetches of an iterator move a random state: in reading samples, or in collating them.
 
-    What workers draw comes out otherwise with another number of them, and what a dataset draws must not be kept. Each
-    look costs up to 0.3 ms, so only the first few fetches are looked at.
+    What workers draw comes out otherwise with another number of them, and what a dataset draws must not be kept. A
+    look costs 0.3 ms (up to 20 where the dataset holds thousands of objects), so only the first few are looked at.
     """
 
     def __init__(self, dataset: Any, row: tuple[Any, int]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from ..errors import UsageError
 from ..types import Artifact
-from ._base import BY_HAND, Batch, Draft, Emitter, batch_of
+from ._base import BY_HAND, Batch, Draft, Emitter, batch_of, repeated_draws
 from ._differences import differences
 from .advisor_yaml import Document, hardware_words
 
@@ -27,6 +27,7 @@ __all__ = [
     "differences",
     "get",
     "hardware_words",
+    "repeated_draws",
 ]
 
 OWN = "advisor_yaml"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..repeated_draws import Workers, add_repeats
 from ..types import Artifact, SettingValue, Skipped
 from .advisor_yaml import Document
 
@@ -57,6 +58,10 @@ class Training:
     batch_size: int | None
     samples_per_update: int | None
     processes: int
+    workers: Workers | None
+    """Of the loader that feeds the training."""
+    generators: tuple[str, ...] | None
+    """Paths to the random generators that its dataset holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ class Draft:
         self.emitter = emitter
         self.training = training_of(document)
         self._open = document.config.as_dict()
+        self._repeated = repeated_draws(document)
         self._left: list[Skipped] = []
         self._needed: list[Skipped] = []
 
@@ -112,6 +118,11 @@ class Draft:
         """The tool has to be told this by the user."""
         self._needed.append(Skipped(what=what, why=why))
 
+    def take_worker_seeds(self) -> bool:
+        """Whether workers by the settings need seeds for what the dataset draws from; the form then gives them."""
+        repeated, self._repeated = self._repeated, None
+        return repeated is not None
+
     def batch(self) -> Batch:
         """What the settings say of batches; both settings count as taken, and what stays open is told as needed."""
         micro, update = self.take("micro_batch"), self.take("global_batch")
@@ -129,6 +140,8 @@ class Draft:
         """The file, with everything that was not expressed."""
         for name, value in self._open.items():
             self._left.append(Skipped(what=f"{name}={value}", why=f"not known to {self.emitter.id}.py"))
+        if self._repeated is not None:
+            self.need("worker_init_fn", _by_hand(self._repeated))
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script itself, for its command line")
@@ -165,6 +178,28 @@ def training_of(document: Document) -> Training:
         batch_size=_whole(said.get("batch_size")),
         samples_per_update=_whole(said.get("samples_per_update")),
         processes=_whole(said.get("processes")) or 1,
+        workers=_workers(said.get("workers"), said.get("persistent_workers")),
+        generators=_texts(said.get("generators")),
+    )
+
+
+def repeated_draws(document: Document) -> tuple[str, ...] | None:
+    """Generators of the dataset whose draws workers by the settings would repeat, where the script's do not; none
+    where the document does not say which there are. None where no draws are repeated."""
+    settings, known = document.config.as_dict(), training_of(document)
+    written = known.workers or Workers(0, False)
+    number = settings.get("num_workers", written.number)
+    if settings.get("cache_dataset") or not isinstance(number, int) or known.generators == ():
+        return None
+    wanted = Workers(number, bool(settings.get("persistent_workers", written.stay)))
+    return (known.generators or ()) if add_repeats(written, wanted) else None
+
+
+def _by_hand(generators: tuple[str, ...]) -> str:
+    held = f"the dataset holds {', '.join(generators)}" if generators else "where the dataset holds random generators"
+    return (
+        f"{held}: workers get copies that draw alike, and a worker_init_fn has to seed them by "
+        "torch.utils.data.get_worker_info().seed; advisor run, advisor.apply() and --to python do that"
     )
 
 
@@ -191,6 +226,15 @@ def _parts(whole: int | None, part: int | None, processes: int) -> int | None:
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _workers(number: Any, stay: Any) -> Workers | None:
+    known = isinstance(number, int) and not isinstance(number, bool) and number >= 0
+    return Workers(number, stay is True) if known else None
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, list) else None
 
 
 def _text(value: Any) -> str | None:

@@ -63,7 +63,7 @@ def render(
     created: str,
     versions: Mapping[str, str],
     changes: Mapping[str, str],
-    training: Mapping[str, str | int],
+    training: Mapping[str, Any],
     only: Sequence[str] | None = None,
 ) -> str:
     """The text of the file; `changes` says for each knob what it is and what the user will notice of it, `training`
@@ -187,7 +187,7 @@ def _alternatives(found: Recommendation) -> list[str]:
 
 
 def _found(
-    found: Recommendation, advisor: str, created: str, versions: Mapping[str, str], training: Mapping[str, str | int]
+    found: Recommendation, advisor: str, created: str, versions: Mapping[str, str], training: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
         "created": created,

@@ -5,8 +5,10 @@ Its names are always the same, whatever was found: a script that uses them takes
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from .. import worker_seeds
 from ._base import Batch, Draft, Emitter
 
 LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
@@ -80,6 +82,16 @@ class Cached(torch.utils.data.Dataset):
         return copy.deepcopy(self.kept[index])
 '''
 
+SEEDED = """
+
+# --- seeds for the generators that the dataset holds ------------------------------------------------------------------
+# With a worker_init_fn of your own: DataLoader(..., **{{**fast.LOADER, "worker_init_fn": fast.WorkerSeeds(own)}})
+
+{source}
+
+LOADER["worker_init_fn"] = WorkerSeeds()
+"""
+
 CHECKPOINTED = '''
 
 def checkpoint_blocks(model):
@@ -103,6 +115,7 @@ def _emit(draft: Draft) -> str:
     fused = draft.take("fused_optimizer")
     cached, checkpointed = bool(draft.take("cache_dataset")), bool(draft.take("activation_checkpointing"))
     set_up, prepare = _set_up(draft), _prepare(draft, checkpointed)
+    seeded = draft.take_worker_seeds()
     dtype = DTYPES.get(str(precision))
     if precision in (*DTYPES, "fp32", "tf32"):
         draft.take("precision")
@@ -110,7 +123,7 @@ def _emit(draft: Draft) -> str:
     text = MODULE.format(
         command=_in_docstring(draft.command()),
         optimizer=training.optimizer if (training.optimizer or "").isidentifier() else "AdamW",
-        imports=_imports(cached=cached, checkpointed=checkpointed, plain=dtype is None),
+        imports=_imports(cached=cached, checkpointed=checkpointed, plain=dtype is None, seeded=seeded),
         loader=loader,
         fused={str(fused): True} if fused in ("fused", "foreach") else {},
         accumulate=_accumulate(draft, batch),
@@ -121,7 +134,14 @@ def _emit(draft: Draft) -> str:
         prepare=_block(prepare or NOTHING),
         autocast=f"torch.autocast(torch.device(device).type, dtype={dtype})" if dtype else "contextlib.nullcontext()",
     )
-    return text + (CACHED if cached else "") + (CHECKPOINTED if checkpointed else "")
+    parts = [(CACHED, cached), (CHECKPOINTED, checkpointed), (_seeding() if seeded else "", seeded)]
+    return text + "".join(part for part, needed in parts if needed)
+
+
+def _seeding() -> str:
+    """The file that seeds workers, without what must stand at the top of a module."""
+    source = inspect.getsource(worker_seeds).replace("from __future__ import annotations\n", "")
+    return SEEDED.format(source=source.strip())
 
 
 def _set_up(draft: Draft) -> list[str]:
@@ -160,9 +180,10 @@ def _accumulate(draft: Draft, batch: Batch) -> int:
     return 1
 
 
-def _imports(*, cached: bool, checkpointed: bool, plain: bool) -> str:
+def _imports(*, cached: bool, checkpointed: bool, plain: bool, seeded: bool) -> str:
     standard = [("contextlib", plain), ("copy", cached), ("functools", checkpointed)]
-    lines = [f"import {name}" for name, needed in standard if needed]
+    lines = ["from __future__ import annotations", ""] if seeded else []
+    lines += [f"import {name}" for name, needed in standard if needed]
     lines += [*([""] if lines else []), "import torch"]
     return "\n".join([*lines, *(["from torch.utils.checkpoint import checkpoint"] if checkpointed else [])])
 

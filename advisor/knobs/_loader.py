@@ -27,6 +27,12 @@ def draws_nothing(workload: Workload) -> bool:
     return facts.get("dataset_draws") == "no" and facts.get("collate_draws", "no") == "no"
 
 
+def held_generators(workload: Workload) -> list[str] | None:
+    """Paths to the random generators that the training's dataset holds; None where it was not looked into."""
+    told = workload.facts.get("dataset_generators")
+    return None if told is None else [path for path in told.split(", ") if path]
+
+
 def batch_bytes(workload: Workload) -> int | None:
     """Bytes of the tensors of one batch as the model got them; None where no shapes were seen."""
     sizes = [_tensor_bytes(shape) for shape in workload.batch_shapes]

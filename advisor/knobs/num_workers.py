@@ -27,6 +27,9 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(
             why_closed="the dataset is iterable: unless it shards itself, every worker would deliver all of it again"
         )
+    fault = workload.facts.get("generators_fault")
+    if fault is not None and not loader.num_workers:
+        return Values(why_closed=fault)
     cpus = max(1, round(hardware.cpu.usable_cpus))
     if workload.facts.get(LOADER_WAITS) == "yes":
         return Values(
@@ -63,7 +66,7 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=whole_number(0, 1024),
-    changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers: "
-    "random augmentations come out otherwise, as likely as before.",
+    changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers (generators that "
+    "the dataset holds get a seed of their own in each): random augmentations come out otherwise, as likely as before.",
     hooks=("loader", "model"),
 )

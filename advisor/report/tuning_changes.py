@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..repeated_draws import Workers, add_repeats
 from ..types import SettingValue, TuneResult
 from . import words
 from .tuning_words import as_written, change, is_number, peaks, setting, tiers, trial_of
@@ -124,7 +125,28 @@ def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change
     names = [setting(name, value) for name, value in settings.items() if known.get(name) == "resampled"]
     if not names:
         return []
-    return [Change(topic="Random draws", text=f"{', '.join(names)}: other draws, from the same distribution")]
+    text = f"{', '.join(names)}: other draws, from the same distribution"
+    return [Change(topic="Random draws", text=text + _seeds(result, settings))]
+
+
+def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
+    """What becomes of generators that the dataset holds, where there are workers that the script does not have."""
+    workload = result.profile.workload
+    if "num_workers" in result.recommendation.carried:
+        return (
+            "; the script starts these workers itself: if its dataset holds a random generator, a worker_init_fn has "
+            "to seed it in each, or all draw alike"
+        )
+    loader = workload.train_loader if workload is not None else None
+    held = workload.facts.get("dataset_generators") if workload is not None else None
+    if loader is None or not held:
+        return ""
+    written = Workers(loader.num_workers, bool(loader.persistent_workers))
+    number = settings.get("num_workers", written.number)
+    stay = bool(settings.get("persistent_workers", written.stay))
+    if not isinstance(number, int) or not add_repeats(written, Workers(number, stay)):
+        return ""
+    return f"; every worker begins each epoch with seeds of its own for {words.one_line(held)}"
 
 
 def _memory(result: TuneResult) -> Change:

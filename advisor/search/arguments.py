@@ -14,6 +14,7 @@ from .. import knobs
 from ..command import with_arguments
 from ..errors import UsageError
 from ..knobs import global_batch
+from ..knobs._loader import held_generators
 from ..types import Argument, Command, Config, Hardware, Skipped, Workload
 
 ArgumentValue = int | float | str
@@ -312,6 +313,11 @@ def _global_batch(draft: _Draft, option: Option, parts: int) -> None:
 def _workers(draft: _Draft) -> None:
     option = draft.usable(WORKERS, WORKERS)
     if option is None or option.value is None:
+        return
+    held, loader = held_generators(draft.workload), draft.workload.train_loader
+    if held and loader is not None and loader.num_workers < 2:
+        why = f"workers that {option.flag} starts would repeat the draws of {held[0]}; advisor seeds those it starts"
+        draft.closed.append(Skipped(what=WORKERS, why=f"{why} itself: leave out --set {WORKERS}"))
         return
     cpus = max(1, round(draft.hardware.cpu.usable_cpus))
     wanted = [cpus, cpus - 1, cpus // 2, 1]

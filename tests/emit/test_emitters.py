@@ -138,6 +138,43 @@ def test_deepspeed_is_given_the_batch_as_written_where_none_was_changed() -> Non
     assert content == {"train_micro_batch_size_per_gpu": 8, "gradient_accumulation_steps": 2}
 
 
+# --- draws of the dataset -------------------------------------------------------------------------------------------
+
+HOLDS = {"workers": 0, "generators": ["Pictures.rng"]}
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "python"])
+def test_a_generator_that_workers_would_copy_is_told_with_what_to_do(target: str) -> None:
+    (told,) = (item for item in made(target, {"num_workers": 2}, HOLDS).to_fill if item.what == "worker_init_fn")
+    assert told.why.startswith("the dataset holds Pictures.rng: workers get copies that draw alike")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("settings", "training"),
+    [
+        ({"num_workers": 2}, {**HOLDS, "generators": []}),
+        ({"num_workers": 4}, {**HOLDS, "workers": 2}),
+        ({"num_workers": 1, "persistent_workers": True}, HOLDS),
+        ({"precision": "bf16"}, HOLDS),
+        ({"cache_dataset": True}, HOLDS),
+    ],
+    ids=["none is held", "as the script has it", "one stays", "no workers", "in the own process"],
+)
+def test_nothing_is_told_where_no_draw_is_repeated(
+    target: str, settings: dict[str, Any], training: dict[str, Any]
+) -> None:
+    artifact = made(target, settings, training)
+    assert ("worker_init_fn" in names(artifact.to_fill), "WorkerSeeds" in artifact.content) == (False, False)
+
+
+@pytest.mark.parametrize("training", [{}, {"generators": "many", "workers": -1}], ids=["silent", "nonsense"])
+def test_a_file_that_does_not_say_what_is_held_is_taken_to_hold_something(training: dict[str, Any]) -> None:
+    (told,) = (item for item in made("lightning", {"num_workers": 2}, training).to_fill if "init_fn" in item.what)
+    assert "where the dataset holds random generators" in told.why
+    assert "WorkerSeeds" in made("python", {"num_workers": 2}, training).content
+
+
 # --- deepspeed ------------------------------------------------------------------------------------------------------
 
 DEEPSPEED_KEYS: dict[str, Any] = {

@@ -66,6 +66,12 @@ def test_an_iterable_dataset_closes_the_workers() -> None:
     assert "deliver all of it again" in values("num_workers", with_loader(iterable=True)).why_closed
 
 
+def test_generators_that_cannot_be_seeded_close_workers_that_the_script_does_not_have() -> None:
+    fault = {"workload": {"facts": {"generators_fault": "Pictures.rng draws the same"}}}
+    found = [values("num_workers", evolve(with_loader(num_workers=number), fault)).why_closed for number in (0, 2)]
+    assert found == ["Pictures.rng draws the same", None]
+
+
 def test_workers_draw_other_numbers_unless_nothing_is_drawn() -> None:
     knob = knobs.get("num_workers")
     quiet = evolve(CPU, {"workload": {"facts": {"dataset_draws": "no"}}})

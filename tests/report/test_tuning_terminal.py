@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from advisor.report import render_tune
+from advisor.rules._examples import evolve, train_loader
 from advisor.types import Config, Objective, Ratio, Skipped, TrialOutcome, TuneResult
 
 from . import hostile, sample_tuning
@@ -130,6 +131,29 @@ CHANGES = {
 @pytest.mark.parametrize("told", CHANGES)
 def test_what_changes_is_said_in_plain_words(told: str) -> None:
     assert told in words_of(sample_tuning.ALL[CHANGES[told]]())
+
+
+def with_loader(number: int) -> TuneResult:
+    """What is faster, found for a script with so many workers, whose dataset holds a generator."""
+    base = sample_tuning.faster()
+    workload = evolve(
+        base.profile.workload,
+        {"loaders": (train_loader(num_workers=number),), "facts": {"dataset_generators": "Pictures.rng"}},
+    )
+    return replace(base, profile=replace(base.profile, workload=workload))
+
+
+def test_generators_of_the_dataset_get_seeds_where_workers_would_repeat_their_draws() -> None:
+    told = "every worker begins each epoch with seeds of its own for Pictures.rng"
+    assert [told in words_of(with_loader(number)) for number in (0, 2)] == [True, False]
+
+
+def test_workers_that_the_script_starts_itself_are_left_to_it() -> None:
+    base = with_loader(0)
+    carried = replace(base.recommendation, carried={"num_workers": {"--workers": 4}})
+    told = words_of(replace(base, recommendation=carried))
+    assert "a worker_init_fn has to seed it in each" in told
+    assert "seeds of its own" not in told
 
 
 def test_a_larger_batch_is_set_beside_the_one_as_written() -> None:

@@ -215,6 +215,14 @@ def test_unless_the_user_maps_it() -> None:
     assert line(found, mapped=("micro_batch=--bs",)).of("global_batch") is not None
 
 
+@pytest.mark.parametrize(("written", "opened"), [(0, False), (2, True)])
+def test_workers_of_the_script_are_no_knob_where_they_would_repeat_draws(written: int, opened: bool) -> None:
+    facts = {"dataset_generators": "Pictures.rng"}
+    loader = train_loader(num_workers=written)
+    found = workload(option("--workers", value=written), loaders=(loader,), facts=facts)
+    assert (line(found, mapped=("num_workers=--workers",)).of("num_workers") is not None) is opened
+
+
 def test_an_option_before_a_subcommand_is_set_only_where_it_was_typed() -> None:
     closed = line(workload(option("--bs", value=8, only_ahead=True)))
     opened = line(workload(option("--bs", value=8, only_ahead=True, typed=True)))
