@@ -73,6 +73,8 @@ class Knob:
     shortens_computing: bool = False
     """On an accelerator it is tried wherever forward and backward take a share worth having, whatever the findings
     say: what limits a script hides what would limit it next."""
+    usual_on_accelerator: bool = False
+    """An expert sets it on an accelerator without thinking; all such that are open are first tried together."""
     set_up_s: float = 0.0
     """What it takes at least before its first update, where that is long: it is then tried with what is best by then,
     if there is the time, and waited for."""

@@ -53,6 +53,7 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     wrong=truth,
     changes="The first update of each shape takes longer; losses may differ in their last digits, and from run to run.",
     hooks=(),

@@ -55,6 +55,7 @@ KNOB = Knob(
     grows_with=("precision", "compile"),  # 13% of an update was a third of what bf16 left of it
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     shortens_computing=True,
     wrong=_wrong,
     after_first_update=True,

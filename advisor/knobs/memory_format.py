@@ -57,6 +57,7 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     shortens_computing=True,
     wrong=_wrong,
     after_first_update=True,

@@ -65,6 +65,7 @@ KNOB = Knob(
     tier=workers_tier,
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     wrong=whole_number(0, 1024),
     changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers (generators that "
     "the dataset holds get a seed of their own in each): random augmentations come out otherwise, as likely as before.",

@@ -47,6 +47,7 @@ KNOB = Knob(
     tier=workers_tier,
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     wrong=truth,
     changes="Workers keep their memory between epochs, during the evaluation too.",
     hooks=("loader", "model"),

@@ -48,6 +48,7 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     wrong=truth,
     changes="Batches in flight lie in memory that cannot be swapped out.",
     hooks=("loader", "model"),

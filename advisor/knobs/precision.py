@@ -86,6 +86,7 @@ KNOB = Knob(
     tier=_tier,
     apply=_apply,
     restore=_restore,
+    usual_on_accelerator=True,
     shortens_computing=True,
     wrong=_wrong,
     changes="Losses differ in their last digits; the weights are kept and saved as written, and memory for "

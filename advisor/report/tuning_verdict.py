@@ -132,6 +132,11 @@ def _tried(result: TuneResult) -> list[Trial]:
     return [trial for trial in result.trials if trial.config.settings]
 
 
+def _untried(result: TuneResult) -> list[str]:
+    tried = {name for trial in _tried(result) for name, _value in trial.config.settings}
+    return [words.one_line(knob.id) for knob in result.space if knob.id not in tried]
+
+
 def _compared(result: TuneResult) -> list[Ratio]:
     return [trial.ratio for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
 
@@ -214,6 +219,9 @@ def _what_it_takes(result: TuneResult) -> str:
     highest = max(ratios, key=lambda ratio: ratio.high)
     if result.recommendation.verdict.status == "no significant gain":
         return f"Of {len(ratios):,} compared none can be more than {words.times(highest.high)} as fast."
+    if untried := _untried(result):
+        most = f"Of {len(ratios):,} compared none can be more than {words.times(highest.high)} as fast"
+        return f"{most}; a larger budget also tries {', '.join(untried)}."
     best = max(ratios, key=lambda ratio: ratio.speedup)
     both = "That holds both a gain and none" if best.low <= 1 < best.high else "No fresh process has confirmed it"
     return f"{both}; a larger budget has longer windows and room for a proof."

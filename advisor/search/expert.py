@@ -1,5 +1,5 @@
-"""What an expert would try, in this order: each knob that a finding opens, what helped together, the best with one
-change."""
+"""What an expert would try, in this order: on an accelerator what is usual there, together; each knob that a finding
+opens; what helped, together; the best with one change."""
 
 from __future__ import annotations
 
@@ -25,10 +25,20 @@ def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     Together before any second value: in a short search the gains of several knobs are worth more than the fine point of
     one. Second values are then tried where they would be used: beside what is best by then.
     """
+    yield from _usual(space)
     yield from _alone(space)
     yield from _sharing(space)
     yield from _combinations(space, trials)
     yield from _changed(space, trials)
+
+
+def _usual(space: Space) -> Iterator[Proposal]:
+    """What an expert sets on an accelerator without thinking, all of it at once: what limits a script hides what limits
+    it next, so that each alone may show nothing."""
+    chosen = {knob.id: knob.values[0] for knob in space.knobs if knob.usual and knob.tier in KEEPS_TRAINING}
+    config = space.meaningful(Config.of(chosen))
+    if len(config.settings) > 1:
+        yield Proposal(config=config, reason="what is usual on an accelerator, together")
 
 
 def _alone(space: Space) -> Iterator[Proposal]:

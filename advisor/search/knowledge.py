@@ -299,12 +299,17 @@ class Knowledge:
         """Knob → its share of the spread between the trials."""
         return self._proposer.importances(self.trials) if self._proposer is not None else {}
 
+    def untried(self) -> list[str]:
+        """Knobs that are open, and of which no value was tried."""
+        tried = {name for trial in self.trials for name, _value in trial.config.settings}
+        return [knob.id for knob in self.space.knobs if knob.id not in tried]
+
     @property
     def closed(self) -> tuple[Skipped, ...]:
         """Knobs that were closed from the beginning, those that the script did not bear, and those that there was no
         time for."""
-        tried = {name for trial in self.trials for name, _value in trial.config.settings}
-        passed_over = [Skipped(what=name, why=why) for name, why in self._no_time.items() if name not in tried]
+        untried = self.untried()
+        passed_over = [Skipped(what=name, why=why) for name, why in self._no_time.items() if name in untried]
         broken = self._proposer.newly_closed() if self._proposer is not None else ()
         return (*self.space.closed, *broken, *passed_over)
 

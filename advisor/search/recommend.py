@@ -85,12 +85,13 @@ def _unproven(found: Standing, floor: float) -> Verdict:
 
 
 def _no_clear_gain(known: Knowledge, floor: float) -> Verdict:
-    """None that was tried is clearly faster: bounded by the intervals of all that were compared, or not."""
+    """None that was tried is clearly faster: bounded by the intervals of all, where none is left untried, or not."""
     tried = {trial.config: trial.ratio for trial in known.trials if trial.config.settings}
     ratios = [ratio for ratio in {**tried, **known.finals}.values() if ratio is not None]
     highest = max((ratio.high for ratio in ratios), default=math.inf)
+    bounded = highest <= 1 + BOUND_FLOORS * floor
     return Verdict(
-        status="no significant gain" if highest <= 1 + BOUND_FLOORS * floor else "undecided",
+        status="no significant gain" if bounded and not known.untried() else "undecided",
         speedup=1.0,
         low=min((ratio.low for ratio in ratios if ratio.high == highest), default=0.0),
         high=highest,

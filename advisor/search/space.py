@@ -132,6 +132,7 @@ def open_space(
                     needs=values.needs,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
+                    usual=knob.usual_on_accelerator and workload.device != "cpu",
                     beside_the_best=knob.set_up_s > 0 and knob.id not in pointed_to,
                 )
             )

@@ -156,7 +156,7 @@ def _measured(
         "restarts": summary.restarts(counted, ending, workload),
         "system": summary.system(counted, life),
         "trace": summary.trace(result),
-        "lines": summary.lines(result, _source_line),
+        "lines": summary.lines(result, counted, workload, _source_line),
         "ranks": (
             Rank(
                 rank=first.rank,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -94,13 +96,18 @@ def off_step(counted: Counted) -> dict[str, float]:
     return {name: share for name, share in shares.items() if share > 0}
 
 
-def lines(result: SessionResult, read_line: Any) -> tuple[HotLine, ...]:
-    """User lines by their share of the loop, and the dataset's by their share of the loader's own time."""
+def lines(result: SessionResult, counted: Counted, workload: Workload, read_line: Any) -> tuple[HotLine, ...]:
+    """User lines by their share of the loop, and the dataset's by their share of the loader's own time.
+
+    On an accelerator the interpreter stands where it waits for the device (`loss.item()`), while the device works for
+    another phase: what was sampled in a phase then shares out the time that the device gave to it.
+    """
     own = measured(result.outcomes, "lines") or as_written(result.outcomes)
     inside = result.outcomes.get("loader_alone inside")
     found: list[HotLine] = []
     if own is not None:
-        found += _hot(own.lines, own.hits, "loop", read_line)
+        hot = _hot(own.lines, own.hits, "loop", read_line)
+        found += hot if workload.device == "cpu" else _by_phase(hot, counted)
     if isinstance(inside, wire.WindowDone):
         found += _hot(inside.lines, inside.hits, "loader", read_line)
     return tuple(sorted(found, key=lambda line: -line.share)[:MOST_LINES])
@@ -121,6 +128,17 @@ def _hot(sampled: Sequence[wire.SampledLine], hits: int, where: Any, read_line: 
         )
         for line in sampled
         if hits
+    ]
+
+
+def _by_phase(sampled: Sequence[HotLine], counted: Counted) -> list[HotLine]:
+    inside = sum(counted.in_step_s) / counted.loop_s
+    shares = {name: share * inside for name, share in phases(counted).items()} | off_step(counted)
+    seen: dict[str, float] = defaultdict(float)
+    for line in sampled:
+        seen[line.phase] += line.share
+    return [
+        replace(line, share=line.share * min(1.0, shares.get(line.phase, 1.0) / seen[line.phase])) for line in sampled
     ]
 
 

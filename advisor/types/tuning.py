@@ -76,6 +76,8 @@ class KnobSpace:
     """The script as written has that one on."""
     shares_cpus_with: tuple[str, SettingValue] | None = None
     """Another knob, with a value that leaves room for the first one here: they are tried together."""
+    usual: bool = False
+    """An expert sets it here without thinking: tried first with all others of the kind."""
     beside_the_best: bool = False
     """It takes long to set and no finding points to it: tried with what is best by then, never alone first."""
 

@@ -223,3 +223,27 @@ def test_the_training_processs_own_cpus_are_told() -> None:
     window = replace(done(FIRST, [0.1] * 20), cpu_s=3.0, gc_s=0.5, gc_collections=40)
     found = summary.system(counted(window), life())
     assert (found.main_cpus, found.gc_fraction, found.gc_collections_per_update) == pytest.approx((1.5, 0.25, 2.0))
+
+
+def sampled(line: int, phase: str, hits: int) -> wire.SampledLine:
+    return wire.SampledLine(file="train.py", line=line, function="main", phase=phase, kind="torch", hits=hits)
+
+
+def line_shares(workload: Any) -> dict[int, float]:
+    """Half of the samples stand at a read of the loss, behind the optimizer; the window has 10% there."""
+    window = done(FIRST, [0.1] * 20)
+    window.phases_s.update(forward=[0.045] * 20, backward=[0.045] * 20, other=[0.01] * 20)
+    window = replace(
+        window, hits=100, lines=[sampled(9, "other", 40), sampled(10, "other", 10), sampled(7, "forward", 50)]
+    )
+    found = summary.lines(result((wire.Window(id=FIRST), window, 0)), counted(window), workload, lambda *_: "")
+    return {line.line: line.share for line in found}
+
+
+def test_a_line_that_waits_for_the_device_has_no_more_than_the_device_gave_its_phase() -> None:
+    shares = line_shares(healthy_cuda().workload)
+    assert (shares[9], shares[10], shares[7]) == (pytest.approx(0.08), pytest.approx(0.02), pytest.approx(0.45))
+
+
+def test_on_a_cpu_a_line_has_what_was_sampled_of_it() -> None:
+    assert line_shares(WORKLOAD) == {9: 0.4, 10: 0.1, 7: 0.5}
