@@ -54,6 +54,8 @@ _PHRASES = {
     "unsharded_iterable": "trains on the same samples several times: its dataset is not parted among the workers",
     "host_code": "spends {share} of its time in its own Python code between the phases",
     "debug_mode": "runs with debugging left on",
+    "half_on_cpu": "computes in float16 on a CPU, whose kernels are made for float32 and bfloat16",
+    "recompilations": "compiles the same code anew, {share} of its time",
     "deep_copy_per_step": "copies its model over and over, {share} of its time",
     "accelerator_unused": "leaves the accelerator unused",
     "cpu_only_build": "runs a PyTorch built for CPUs only on a machine with an accelerator",

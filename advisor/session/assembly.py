@@ -25,7 +25,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import ratios, summary
+from . import hot_lines, ratios, summary
 from .isolation import Tier
 from .life import LifeRecord
 from .probe import as_written
@@ -156,7 +156,7 @@ def _measured(
         "restarts": summary.restarts(counted, ending, workload),
         "system": summary.system(counted, life),
         "trace": summary.trace(result),
-        "lines": summary.lines(result, counted, workload, _source_line),
+        "lines": hot_lines.lines(result, counted, workload, _source_line),
         "ranks": (
             Rank(
                 rank=first.rank,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +17,6 @@ from ..types import (
     Config,
     EpochEnd,
     Hardware,
-    HotLine,
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
@@ -31,10 +28,9 @@ from ..types import (
     Workload,
 )
 from .life import LifeRecord
-from .probe import AGAIN, FIRST, as_written, measured
+from .probe import AGAIN, FIRST, measured
 from .result import SessionResult
 
-MOST_LINES = 40
 CREEP_LEAST_POINTS = 12
 NOISY_CPUS_FRACTION = 0.3
 """Other programs that keep more than this share of the usable CPUs busy make windows hard to compare."""
@@ -94,52 +90,6 @@ def phases(counted: Counted) -> dict[str, float]:
 def off_step(counted: Counted) -> dict[str, float]:
     shares = {name: sum(values) / counted.loop_s for name, values in counted.off_step_s.items()}
     return {name: share for name, share in shares.items() if share > 0}
-
-
-def lines(result: SessionResult, counted: Counted, workload: Workload, read_line: Any) -> tuple[HotLine, ...]:
-    """User lines by their share of the loop, and the dataset's by their share of the loader's own time.
-
-    On an accelerator the interpreter stands where it waits for the device (`loss.item()`), while the device works for
-    another phase: what was sampled in a phase then shares out the time that the device gave to it.
-    """
-    own = measured(result.outcomes, "lines") or as_written(result.outcomes)
-    inside = result.outcomes.get("loader_alone inside")
-    found: list[HotLine] = []
-    if own is not None:
-        hot = _hot(own.lines, own.hits, "loop", read_line)
-        found += hot if workload.device == "cpu" else _by_phase(hot, counted)
-    if isinstance(inside, wire.WindowDone):
-        found += _hot(inside.lines, inside.hits, "loader", read_line)
-    return tuple(sorted(found, key=lambda line: -line.share)[:MOST_LINES])
-
-
-def _hot(sampled: Sequence[wire.SampledLine], hits: int, where: Any, read_line: Any) -> list[HotLine]:
-    return [
-        HotLine(
-            file=line.file,
-            line=line.line,
-            function=line.function,
-            share=line.hits / hits,
-            phase=line.phase,
-            kind=line.kind,  # type: ignore[arg-type]
-            where=where,
-            text=read_line(line.file, line.line),
-            library=line.library,
-        )
-        for line in sampled
-        if hits
-    ]
-
-
-def _by_phase(sampled: Sequence[HotLine], counted: Counted) -> list[HotLine]:
-    inside = sum(counted.in_step_s) / counted.loop_s
-    shares = {name: share * inside for name, share in phases(counted).items()} | off_step(counted)
-    seen: dict[str, float] = defaultdict(float)
-    for line in sampled:
-        seen[line.phase] += line.share
-    return [
-        replace(line, share=line.share * min(1.0, shares.get(line.phase, 1.0) / seen[line.phase])) for line in sampled
-    ]
 
 
 def loader_times(counted: Counted, result: SessionResult, workload: Workload) -> LoaderTimes | None:
@@ -291,7 +241,19 @@ def compute(result: SessionResult, counted: Counted, hardware: Hardware, workloa
         bytes_per_update=moved,
         arithmetic_intensity=intensity,
         roofline_bound=bound,
+        **_compiling(counted),
     )
+
+
+def _compiling(counted: Counted) -> dict[str, Any]:
+    extra, loop_s = counted.done.extra, sum(counted.done.wall_s)
+    if "compiles" not in extra or not loop_s:
+        return {}
+    return {
+        "compiles": int(extra["compiles"]),
+        "compile_fraction": min(1.0, float(extra["compile_s"]) / loop_s),
+        "compile_reason": str(extra.get("compile_reason", "")),
+    }
 
 
 def _peaks(hardware: Hardware, device: str, dtype: str) -> tuple[Rate | None, Rate | None]:

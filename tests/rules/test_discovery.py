@@ -33,6 +33,8 @@ IDS = [
     "unsharded_iterable",
     "host_code",
     "debug_mode",
+    "half_on_cpu",
+    "recompilations",
     "deep_copy_per_step",
     "accelerator_unused",
     "cpu_only_build",

@@ -9,7 +9,7 @@ import pytest
 
 from advisor import wire
 from advisor.rules._examples import healthy_cpu, healthy_cuda
-from advisor.session import summary
+from advisor.session import hot_lines, summary
 from advisor.session.life import LifeRecord
 from advisor.session.probe import FIRST
 from advisor.session.usage import SystemUsage
@@ -236,7 +236,7 @@ def line_shares(workload: Any) -> dict[int, float]:
     window = replace(
         window, hits=100, lines=[sampled(9, "other", 40), sampled(10, "other", 10), sampled(7, "forward", 50)]
     )
-    found = summary.lines(result((wire.Window(id=FIRST), window, 0)), counted(window), workload, lambda *_: "")
+    found = hot_lines.lines(result((wire.Window(id=FIRST), window, 0)), counted(window), workload, lambda *_: "")
     return {line.line: line.share for line in found}
 
 

@@ -1,0 +1,100 @@
+"""torch.compile compiles the same code anew, update after update."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence
+from ._base import (
+    CRITICAL_THRESHOLD,
+    WARNING_SHARE,
+    WARNING_THRESHOLD,
+    Example,
+    Hit,
+    Judgement,
+    Rule,
+    Threshold,
+    clamp,
+    severity_of,
+)
+from ._examples import healthy_cpu, healthy_cuda
+from ._read import percent, step_share
+
+MIN_COMPILES = 3
+"""In the updates counted, which come after the first ones: a last batch that is shorter compiles once, and a dimension
+that torch takes for a dynamic one once more."""
+LIMIT = 8
+"""After so many torch gives the function up and runs it uncompiled (`torch._dynamo.config.recompile_limit`)."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    compiles, fraction = evidence.compute.compiles, evidence.compute.compile_fraction or 0.0
+    if compiles is None or compiles < MIN_COMPILES:
+        return None
+    share = clamp(fraction * step_share(evidence))
+    if share < WARNING_SHARE:
+        return None
+    reason = evidence.compute.compile_reason
+    return Hit(
+        share=share,
+        severity=severity_of(share),
+        evidence=f"torch compiled {compiles} times within {evidence.steps.updates} updates, which took "
+        f"{percent(share)} of the loop{f' ({reason})' if reason else ''}. After {LIMIT} times it gives a function up "
+        "without a word, and runs it uncompiled.",
+        advice="Batches whose sizes change need code for each: leave `dynamic=False` away, so that torch compiles once "
+        "more for all sizes, mark the dimension (`torch._dynamo.mark_dynamic`), or pad to a few lengths. "
+        "`TORCH_LOGS=recompiles` names every cause.",
+        ceiling=Ceiling.from_share(share),
+    )
+
+
+def compiles_at_all(evidence: Evidence) -> bool:
+    return evidence.compute.compiles is not None
+
+
+_EACH_LENGTH = {"compiles": 5, "compile_fraction": 0.9, "compile_reason": "tensor 'ids' size mismatch at index 1"}
+
+RULE = Rule(
+    id="recompilations",
+    title="torch.compile compiles again and again",
+    looks_at="How often torch compiled within the updates counted, how long that took, and the guard that failed last, "
+    "from dynamo's own books.",
+    thresholds=(
+        Threshold(
+            name="MIN_COMPILES",
+            value=MIN_COMPILES,
+            reason="a shorter last batch and a dimension that becomes dynamic compile once each",
+        ),
+        Threshold(
+            name="LIMIT", value=LIMIT, reason="the default of torch, from which on a function runs uncompiled for good"
+        ),
+        WARNING_THRESHOLD,
+        CRITICAL_THRESHOLD,
+    ),
+    source="Reports of compiled loops that are slower than eager ones: pytorch#97783, #188150, #128071.",
+    url="https://docs.pytorch.org/docs/stable/torch.compiler_troubleshooting.html",
+    applies=compiles_at_all,
+    needs_updates=False,
+    judge=judge,
+    examples=(
+        Example(
+            name="every length of a batch is compiled for",
+            evidence=healthy_cpu(compute=_EACH_LENGTH, steps={"updates": 5, "steady": False}),
+            fires=True,
+        ),
+        Example(
+            name="many small functions, each for its own shapes",
+            evidence=healthy_cuda(compute={"compiles": 40, "compile_fraction": 0.25}),
+            fires=True,
+        ),
+        Example(
+            name="the shorter last batch of an epoch",
+            evidence=healthy_cuda(compute={"compiles": 1, "compile_fraction": 0.3}),
+            fires=False,
+        ),
+        Example(
+            name="small functions that compile in no time",
+            evidence=healthy_cuda(compute={"compiles": 4, "compile_fraction": 0.02}),
+            fires=False,
+        ),
+        Example(name="nothing is compiled", evidence=healthy_cpu(), fires=False),
+    ),
+)
