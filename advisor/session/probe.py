@@ -24,7 +24,9 @@ FIRST_MAX_S = FIRST_WINDOW_FRACTION * USUAL_BUDGET_S
 MOST_GROWTH = 4.0
 """Of what the first window counts at least: what twenty seconds of fast updates do not show, more do not either."""
 AGAIN_FRACTION = 0.45
-"""Of the budget, that must be left for a second look: it takes up to two thirds of that."""
+AGAIN_LEFT_S = 14.0
+"""Of the budget, that must be left for a second look, and so many seconds: it takes up to two thirds of them, and a
+search has more use for the time."""
 FIRST_UPDATES = 10
 LEAST_UPDATES = 5
 """However long an update takes, so many are waited for: fewer tell nothing."""
@@ -74,7 +76,7 @@ def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], f
     outcomes = yield [first_window(budget_s)]
     if measured(outcomes, FIRST) is None:
         return
-    if not steady(outcomes, FIRST) and left_s() >= AGAIN_FRACTION * budget_s:
+    if not steady(outcomes, FIRST) and left_s() >= max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):
         outcomes = yield [replace(first_window(budget_s), id=AGAIN, min_updates=MIN_UPDATES_UNSTEADY)]
     known, first = workload(), as_written(outcomes)
     if known is None or first is None:
