@@ -14,15 +14,8 @@ from advisor.agent.clock import StepClock
 from advisor.agent.flops import FlopCount
 
 
-@pytest.fixture(autouse=True)
-def _never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests of this process may have compiled something."""
-    monkeypatch.setattr(modes, "compile_used", lambda: False)
-
-
 def forget_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has compiled nothing yet."""
-    monkeypatch.undo()
     torch._dynamo.reset()
     monkeypatch.setattr(torch._dynamo.utils, "compilation_time_metrics", {})
     torch._dynamo.utils.counters.clear()
