@@ -178,6 +178,7 @@ def test_everything_is_restored_after_the_users_exception() -> None:
 
 
 def test_a_replacement_that_the_script_makes_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "print", builtins.print)  # what is put back at the end is not ours
     tracer = Tracer(StepClock())
     tracer.start()
 

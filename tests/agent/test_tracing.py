@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo
+from process_state import forget_compiled
 from torch.utils.checkpoint import checkpoint
 
 from advisor import wire
@@ -35,12 +36,8 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def _dynamo_as_new() -> Iterator[None]:
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
+def _no_gradient() -> Iterator[None]:
     yield
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
     WEIGHT.grad = None
 
 
@@ -253,8 +250,7 @@ def test_compiled_code_that_is_met_in_the_traced_updates_is_as_without_us(
     for _ in range(3):
         update()
     without_us = compilations()
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
+    forget_compiled()
 
     update = make()
     if ran_before:
@@ -346,8 +342,7 @@ def test_a_window_that_begins_and_ends_inside_a_compiled_call_changes_nothing_th
 
     torch.compile(training, backend="eager")(BATCH)
     with_us = compilations()
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
+    forget_compiled()
     loop.clock.updates = 10
     torch.compile(training, backend="eager")(BATCH)
     assert with_us == compilations()
@@ -393,7 +388,6 @@ def test_a_trace_window_watches_from_its_settling_updates_on_and_leaves_nothing_
 @pytest.fixture
 def _another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled_calls, "SETTER", "_renamed")
-    monkeypatch.setattr(torch._dynamo.utils, "compilation_time_metrics", {})
 
 
 @pytest.mark.usefixtures("_another_torch")
