@@ -1,10 +1,38 @@
-"""What all tests share: nothing is kept outside of pytest's own folders, whoever runs them."""
+"""What all tests share: nothing is kept outside of pytest's own folders, whoever runs them, and no test depends on what
+ran before it in the same process."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from process_state import ProcessState, forget_compiled
+
+from advisor.agent import modes
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--order-seed", type=int, help="Run the files, and the tests in each, in the order of this seed.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seed = config.getoption("order_seed")
+    if seed is None:
+        return
+    generator = random.Random(seed)
+    files = [list(tests) for _path, tests in itertools.groupby(items, lambda item: item.path)]
+    for tests in files:
+        generator.shuffle(tests)
+    generator.shuffle(files)
+    items[:] = [item for tests in files for item in tests]
+    # pytest-xdist would deal out the files by their number of tests.
+    config.option.loadscopereorder = False
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,6 +41,30 @@ def _own_state_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # One for all workers; torch's own default would hold what earlier runs have compiled.
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(_shared_folder(tmp_path_factory) / "inductor"))
         # Threads that wait actively for each other make steps ten times longer where tests share the CPUs.
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(autouse=True)
+def _leaves_its_process_as_it_was() -> Iterator[None]:
+    """Every test begins with the same random numbers and nothing compiled, and fails where it leaves something set."""
+    random.seed(0)
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "default_generator"):
+        torch.default_generator.manual_seed(0)
+    before = ProcessState()
+    yield
+    changes = before.changes()
+    before.restore()
+    if modes.compile_used():
+        forget_compiled()
+    if changes:
+        pytest.fail("left behind in this process: " + "; ".join(changes))

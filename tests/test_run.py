@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 LIMIT_S = 120
@@ -65,10 +66,18 @@ def run(folder: Path, text: str, settings: str, *args: str, **options: Any) -> s
 
 def plain(folder: Path, text: str) -> str:
     (folder / "train.py").write_text(text)
-    done = subprocess.run(
-        [sys.executable, "train.py"], cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=True
-    )
-    return done.stdout
+    done = forked.run(folder, "train.py", limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def without_advisor(folder: Path, code: str) -> str:
+    """What code prints in a process in which there is no advisor."""
+    begin = "import sys, torch\nsys.modules['advisor'] = sys.modules['_advisor'] = None\n"
+    (folder / "reads.py").write_text(begin + code)
+    done = forked.run(folder, "reads.py", limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    return done.out
 
 
 @functools.cache
@@ -106,15 +115,8 @@ def test_a_larger_batch_is_read_from_the_second_update_on(tmp_path: Path) -> Non
 
 def test_what_is_saved_loads_without_advisor(tmp_path: Path) -> None:
     run(tmp_path, train(), "precision: bf16, num_workers: 1")
-    code = (
-        "import sys, torch\n"
-        "sys.modules['advisor'] = sys.modules['_advisor'] = None\n"
-        "print(type(torch.load('model.pt', weights_only=False)).__name__)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert done.stdout == "Sequential\n", done.stderr
+    code = "print(type(torch.load('model.pt', weights_only=False)).__name__)\n"
+    assert without_advisor(tmp_path, code) == "Sequential\n"
 
 
 def test_a_setting_that_is_refused_is_said_and_the_training_goes_on(tmp_path: Path) -> None:
@@ -266,8 +268,6 @@ SAVED = """
     torch.save(model"""
 CONVOLUTIONS = "torch.nn.Sequential(torch.nn.Unflatten(1, (2, 2, 2)), torch.nn.Conv2d(2, 4, 2), torch.nn.Flatten())"
 TOLD = """
-import sys, torch
-sys.modules["advisor"] = sys.modules["_advisor"] = None
 def told(value):
     if isinstance(value, torch.Tensor):
         return value.dtype, tuple(value.shape), str(value.device)
@@ -284,9 +284,7 @@ print(told(torch.load("all.pt", weights_only=False)))
 
 def told_of(folder: Path) -> str:
     """What was saved there, read where there is no advisor."""
-    return subprocess.run(
-        [sys.executable, "-c", TOLD], cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=True
-    ).stdout
+    return without_advisor(folder, TOLD)
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +346,5 @@ def test_settings_can_be_installed_from_inside_whatever_is_there_already(tmp_pat
 def test_they_are_installed_once(tmp_path: Path) -> None:
     text = inside("{'precision': 'bf16'}", "    torch.manual_seed(0)") + "    main()\n"
     (tmp_path / "train.py").write_text(text)
-    done = subprocess.run(
-        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert "Refused: settings were applied in this process already" in done.stderr
+    done = forked.run(tmp_path, "train.py", limit_s=LIMIT_S)
+    assert "Refused: settings were applied in this process already" in done.err

@@ -7,6 +7,8 @@ import sys
 from typing import Any, Callable
 
 _FOLDERS = ("agent", "knobs", "whatif")
+_put_aside: list[Any] = []
+"""Callbacks that `left_out` has taken from this thread while it works."""
 
 
 def left_out(work: Callable[[], Any]) -> Any:
@@ -16,10 +18,17 @@ def left_out(work: Callable[[], Any]) -> Any:
     if set_eval_frame is None:
         return work()
     prior = set_eval_frame(None)
+    _put_aside.append(prior)
     try:
         return work()
     finally:
+        _put_aside.pop()
         set_eval_frame(prior)
+
+
+def inside_compiled_call() -> bool:
+    """Whether the script's code around the present `left_out` is being compiled, as in a compiled training step."""
+    return any(callback is not None for callback in _put_aside)
 
 
 def hide(_module: Any = None) -> None:

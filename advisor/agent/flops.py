@@ -27,7 +27,8 @@ class FlopCount:
         """Why there is no count, after a `start` or a `stop` that gave none."""
 
     def start(self, compiled: bool = False) -> bool:
-        """Begin to count; False, with the reason in `why`, where that cannot be done."""
+        """Begin to count; False, with the reason in `why`, where that cannot be done, as where updates run compiled
+        code (`compiled`)."""
         self.why = modes.refusal(compiled)
         if self.why is not None:
             return False
@@ -40,6 +41,12 @@ class FlopCount:
         self._updates_before = self._clock.updates
         self._mode = modes.enter(self._around)
         return True
+
+    def step_aside(self) -> None:
+        """Let compiled code run as without us; for the updates since `start` there is no count then."""
+        if self._mode is not None:
+            modes.leave(self._mode)
+            self.why = modes.COMPILED
 
     def stop(self) -> dict[str, int] | None:
         """FLOPs and bytes of all updates since `start`: 0 where there are no products among their operators; None, with

@@ -45,6 +45,8 @@ class Instruments:
     def enter(self, window: wire.Window) -> None:
         if window.kind == "bare":
             self._suspend()
+        elif window.kind == "trace":
+            self._tracing.settle()
 
     def begin(self, window: wire.Window) -> None:
         if window.sampler_hz > 0:
@@ -89,6 +91,8 @@ class Instruments:
     def leave(self, window: wire.Window) -> None:
         if window.kind == "bare":
             self._resume()
+        elif window.kind == "trace":
+            self._tracing.leave()
 
     def before_report(self, window: wire.Window) -> None:
         """What the controller must know when it reads the report: the plan goes on from there."""

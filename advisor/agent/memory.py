@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from .modes import compile_used
+COMPILED = "the script uses torch.compile, which would compile anew under hooks on saved tensors"
 
 
 def rss_bytes() -> int:
@@ -105,6 +105,12 @@ class Memory:
     def start_activations(self, compiled: bool = False) -> bool:
         return self._activations.start(compiled)
 
+    def step_aside(self) -> None:
+        self._activations.step_aside()
+
+    def open_here(self) -> bool:
+        return self._activations.open_here()
+
     def stop_activations(self) -> dict[str, Any]:
         """`activations_bytes`, and why it is None where it is."""
         return {"activations_bytes": self._activations.stop(), "why": self._activations.why}
@@ -124,13 +130,14 @@ class Activations:
         """Why there is no number, after a `start` that began none."""
 
     def start(self, compiled: bool = False) -> bool:
-        """Begin to watch; False, with the reason in `why`, where that cannot be done."""
+        """Begin to watch; False, with the reason in `why`, where that cannot be done, as where updates run compiled
+        code (`compiled`)."""
         import torch
 
         autograd: Any = torch._C._autograd
         top = getattr(autograd, "_top_saved_tensors_default_hooks", None)
-        if compiled or compile_used():
-            self.why = "the script uses torch.compile, which would compile anew under hooks on saved tensors"
+        if compiled:
+            self.why = COMPILED
         elif top is None:
             self.why = "this torch does not tell which hooks on saved tensors are set"
         elif top(True) is not None:
@@ -146,14 +153,35 @@ class Activations:
         autograd._push_saved_tensors_default_hooks(*self._hooks)
         return True
 
+    def open_here(self) -> bool:
+        """Whether our hooks are the ones that count on this thread; those of backward have the training thread's."""
+        if self._hooks is None:
+            return False
+        import torch
+
+        autograd: Any = torch._C._autograd
+        top = autograd._top_saved_tensors_default_hooks(True)
+        return top is not None and top[0] == self._hooks[0]
+
+    def step_aside(self) -> None:
+        """Let compiled code run as without us; for the updates since `start` there is no number then."""
+        if self._hooks is not None:
+            self._take_out(self._hooks)
+            self._ledger.failed = COMPILED
+
     def stop(self) -> int | None:
         """Bytes; None where nothing was kept or watching failed."""
         if self._hooks is None:
             return None
+        hooks, self._hooks = self._hooks, None
+        self._take_out(hooks)
+        self.why = self._ledger.failed
+        return self._ledger.peak_bytes or None if self.why is None else None
+
+    def _take_out(self, hooks: tuple[Any, Any]) -> None:
         import torch
 
         autograd: Any = torch._C._autograd
-        hooks, self._hooks = self._hooks, None
         above = []
         while True:
             top = autograd._top_saved_tensors_default_hooks(True)
@@ -165,8 +193,6 @@ class Activations:
             above.append(top)  # a scope of the script that was opened after ours and is open still
         for pack, unpack in reversed(above):
             autograd._push_saved_tensors_default_hooks(pack, unpack)
-        self.why = self._ledger.failed
-        return self._ledger.peak_bytes or None if self.why is None else None
 
 
 class _Ledger:

@@ -14,19 +14,20 @@ from .pass_through import passes_on_to_c
 Around = Callable[[Any, Any, Any], Any]
 """Gets an operator, its arguments and keyword arguments; must call it, once, and return what it returned."""
 
+COMPILED = "the script uses torch.compile, which gives a function up for good when it first runs while we look"
+
 _mode_class: Any = None
 _before_ours: bool | None = None
 """Whether the script had compiled anything when we began to compile for it; None where we never did."""
 
 
 def refusal(compiled: bool) -> str | None:
-    """Why operators cannot be watched now; None where they can."""
+    """Why operators cannot be watched now; None where they can. `compiled`: the updates run compiled code."""
     import torch
 
-    if compiled or compile_used():
-        return "the script uses torch.compile, which gives a function up for good when it first runs while we look"
-    stack = [torch._C._get_dispatch_stack_at(index) for index in range(torch._C._len_torch_dispatch_stack())]
-    if any(_mode_class is None or not isinstance(mode, _mode_class) for mode in stack):
+    if compiled:
+        return COMPILED
+    if any(not _is_ours(mode) for mode in _stack()):
         return "the script watches its operators itself (a TorchDispatchMode is open)"
     cuda: Any = torch.cuda
     if cuda.is_initialized() and cuda.is_current_stream_capturing():
@@ -92,6 +93,21 @@ def leave(mode: Any) -> None:
         above.append(top)
     for other in reversed(above):
         torch._C._push_on_torch_dispatch_stack(other)
+
+
+def open_here() -> bool:
+    """Whether one of our modes is open on this thread; those of backward have the training thread's."""
+    return any(_is_ours(mode) for mode in _stack())
+
+
+def _stack() -> list[Any]:
+    import torch
+
+    return [torch._C._get_dispatch_stack_at(index) for index in range(torch._C._len_torch_dispatch_stack())]
+
+
+def _is_ours(mode: Any) -> bool:
+    return _mode_class is not None and isinstance(mode, _mode_class)
 
 
 def _class() -> Any:

@@ -40,13 +40,28 @@ class Patches:
                 if value is original:
                     self.replace(module, name, lambda _original: replacement)
 
+    def pause(self) -> None:
+        """Put the originals back until `resume`; the pile is kept."""
+        for owner, name, own, replacement in reversed(self._saved):
+            if vars(owner).get(name) is replacement:
+                _put(owner, name, own)
+
+    def resume(self) -> None:
+        """Undo `pause`; where somebody else has put something there meanwhile, theirs stays."""
+        for owner, name, own, replacement in self._saved:
+            if vars(owner).get(name, _ABSENT) is own:
+                setattr(owner, name, replacement)
+
     def restore(self) -> None:
         self.on = False
         while self._saved:
             owner, name, own, replacement = self._saved.pop()
-            if vars(owner).get(name) is not replacement:
-                continue
-            if own is _ABSENT:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, own)
+            if vars(owner).get(name) is replacement:
+                _put(owner, name, own)
+
+
+def _put(owner: Any, name: str, own: Any) -> None:
+    if own is _ABSENT:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, own)

@@ -48,6 +48,8 @@ class Tracer:
         self._clock = clock
         self._frames = Frames()
         self._patches = Patches()
+        self._functions = Patches()
+        """Those that compiled code may call: it is compiled anew where it finds another function in their place."""
         self._mode: Any = None
         self._inside = False
         self._reset()
@@ -65,12 +67,25 @@ class Tracer:
         """Why operators were not counted; the calls are there nevertheless."""
 
     def start(self, compiled: bool = False) -> None:
-        """Begin; `compiled` where a root module is, so that operators are left alone."""
+        """Begin; `compiled` where the updates run compiled code, so that operators are left alone."""
         self._reset()
         self._patch()
         self.why_no_operators = modes.refusal(compiled)
         if self.why_no_operators is None:
             self._mode = modes.enter(self._around)
+
+    def step_aside(self) -> None:
+        """Let compiled code run as without us. Operators are not counted any more; calls are, once it has ended."""
+        self._functions.pause()
+        if self._mode is not None:
+            modes.leave(self._mode)
+            self.why_no_operators = modes.COMPILED
+            self._durations_ns.clear()
+            self._pairs.clear()
+
+    def step_back(self) -> None:
+        """Compiled code has ended: go on recording calls."""
+        self._functions.resume()
 
     def stop(self) -> None:
         """Everything is as it was before `start`."""
@@ -78,6 +93,7 @@ class Tracer:
         mode, self._mode = self._mode, None
         if mode is not None:
             modes.leave(mode)
+        self._functions.restore()
         self._patches.restore()
 
     def report(self) -> dict[str, Any]:
@@ -154,16 +170,17 @@ class Tracer:
                 patches.replace(torch.Tensor, method, self._maker(what, self._read_detail))
         for method in MOVES:
             patches.replace(torch.Tensor, method, self._maker(method, self._move_detail))
-        patches.replace(torch.cuda, "synchronize", self._maker("synchronize", _no_detail))
-        patches.replace(torch.cuda, "empty_cache", self._maker("empty_cache", _no_detail))
+        functions = self._functions
+        functions.replace(torch.cuda, "synchronize", self._maker("synchronize", _no_detail))
+        functions.replace(torch.cuda, "empty_cache", self._maker("empty_cache", _no_detail))
         for owner, name, what in (
             (copy, "deepcopy", "deepcopy"),
             (gc, "collect", "gc.collect"),
             (builtins, "print", "print"),
         ):
-            original = patches.replace(owner, name, self._maker(what, _no_detail))
+            original = functions.replace(owner, name, self._maker(what, _no_detail))
             # `from copy import deepcopy` has made a name of its own in the user's module.
-            patches.replace_copies(original, getattr(owner, name), self._is_user_file)
+            functions.replace_copies(original, getattr(owner, name), self._is_user_file)
 
     def _is_user_file(self, file: str) -> bool:
         return self._frames.owner(file) == USER

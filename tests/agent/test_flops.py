@@ -14,20 +14,6 @@ from advisor.agent.clock import StepClock
 from advisor.agent.flops import FlopCount
 
 
-@pytest.fixture(autouse=True)
-def _never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests of this process may have compiled something."""
-    monkeypatch.setattr(modes, "compile_used", lambda: False)
-
-
-def forget_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process that has compiled nothing yet."""
-    monkeypatch.undo()
-    torch._dynamo.reset()
-    monkeypatch.setattr(torch._dynamo.utils, "compilation_time_metrics", {})
-    torch._dynamo.utils.counters.clear()
-
-
 def counted(update: Callable[[], Any], updates: int = 1) -> tuple[dict[str, int] | None, str | None]:
     clock = StepClock()
     count = FlopCount(clock)
@@ -118,24 +104,19 @@ def test_a_compiled_model_is_refused_with_the_reason() -> None:
     assert "compile" in count.why
 
 
-def test_compiled_code_anywhere_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_compiling(monkeypatch)
+def test_compiled_code_anywhere_is_noticed() -> None:
     assert not modes.compiled_code_ran()
     torch.compile(lambda tensor: tensor.cos(), backend="eager")(torch.ones(3))
     assert modes.compiled_code_ran()
-    torch._dynamo.reset()
 
 
-def test_compile_counts_before_its_first_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_compiling(monkeypatch)
+def test_compile_counts_before_its_first_run() -> None:
     assert not modes.compile_used()
     torch.compile(lambda tensor: tensor.cos(), backend="eager")
     assert modes.compile_used()
-    torch._dynamo.reset()
 
 
-def test_an_optimizer_alone_is_no_use_of_compile(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_compiling(monkeypatch)
+def test_an_optimizer_alone_is_no_use_of_compile() -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     weight.grad = torch.ones(3)
     torch.optim.Adam([weight]).step()

@@ -15,12 +15,6 @@ from advisor.agent.memory import Activations, Memory
 FLOAT = 4
 
 
-@pytest.fixture(autouse=True)
-def _never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests of this process may have compiled something."""
-    monkeypatch.setattr(memory, "compile_used", lambda: False)
-
-
 def test_resident_memory_grows_with_what_is_touched() -> None:
     before = memory.rss_bytes()
     held = torch.ones(16 * 1024 * 1024)

@@ -246,6 +246,7 @@ def test_a_name_that_the_script_has_kept_works_again_after_a_pause() -> None:
 
 
 def test_a_print_of_the_scripts_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "print", builtins.print)  # what is put back at the end is not ours
     found = Watched()
     found.off_step.install()
 

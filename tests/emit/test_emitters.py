@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 from hypothesis import given
@@ -335,16 +335,18 @@ if __name__ == "__main__":
 def loop(folder: Path, settings: dict[str, Any], training: dict[str, Any] | None = None) -> list[str]:
     (folder / "fast_settings.py").write_text(made("python", settings, training).content)
     (folder / "train.py").write_text(LOOP)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "train.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return ran(folder, "train.py").split()
+
+
+def ran(folder: Path, script: str) -> str:
+    done = forked.run(folder, script, limit_s=120, strict=True)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def says(folder: Path, code: str) -> str:
+    (folder / "case.py").write_text(code)
+    return ran(folder, "case.py")
 
 
 def test_the_module_trains_with_all_settings(tmp_path: Path) -> None:
@@ -372,7 +374,7 @@ def test_the_module_without_settings_changes_nothing(tmp_path: Path) -> None:
         "with fast.autocast('cpu'): assert not torch.is_autocast_enabled('cpu')\n"
         "assert (fast.LOADER, fast.OPTIMIZER, fast.ACCUMULATE, fast.SCALER.is_enabled()) == ({}, {}, 1, False)\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=120, check=True)
+    says(tmp_path, code)
 
 
 def test_the_module_computes_blocks_again_in_the_backward(tmp_path: Path) -> None:
@@ -388,20 +390,14 @@ def test_the_module_computes_blocks_again_in_the_backward(tmp_path: Path) -> Non
         "model(torch.ones(1, 2)).sum().backward()\n"
         "print(len(calls), *model.state_dict())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "4 0.weight 0.bias 1.weight 1.bias\n"
+    assert says(tmp_path, code) == "4 0.weight 0.bias 1.weight 1.bias\n"
 
 
 @pytest.mark.parametrize(("precision", "products"), [("tf32", "high"), ("fp32", "highest")])
 def test_the_module_chooses_how_products_are_computed(tmp_path: Path, precision: str, products: str) -> None:
     (tmp_path / "fast_settings.py").write_text(made("python", {"precision": precision}).content)
     code = "import fast_settings, torch; fast_settings.set_up(); print(torch.get_float32_matmul_precision())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == f"{products}\n"
+    assert says(tmp_path, code) == f"{products}\n"
 
 
 def test_what_the_module_keeps_is_not_what_the_loop_changes(tmp_path: Path) -> None:
@@ -415,7 +411,4 @@ def test_what_the_module_keeps_is_not_what_the_loop_changes(tmp_path: Path) -> N
         "kept = fast.keep(Data()); kept[1].append('changed')\n"
         "print(len(kept), kept[1], reads)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "3 [1] [1]\n"
+    assert says(tmp_path, code) == "3 [1] [1]\n"

@@ -27,7 +27,8 @@ def trainer(tmp_path: Path, settings: dict[str, Any]) -> Any:
     return Trainer(**written(settings)["trainer"], **quiet)
 
 
-def test_its_trainer_takes_all_settings(tmp_path: Path) -> None:
+def test_its_trainer_takes_all_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     made = trainer(tmp_path, EVERYTHING)
     assert (made.precision, made.accumulate_grad_batches, torch.backends.cudnn.benchmark) == ("bf16-mixed", 4, True)
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked
 import pytest
 
 LIMIT_S = 240
@@ -101,17 +102,26 @@ def trained(folder: Path, package: str, settings: str | None) -> Trained:
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     (folder / "train.py").write_text(COMMON + SCRIPTS[package] + SUM)
-    (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    start = ["train.py"] if settings is None else ["-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
-    done = subprocess.run(
-        [sys.executable, *start], cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    out, err = _alone(folder) if settings is None else _with(folder, settings)
+    lines = out.splitlines()
     seen = [line.split(maxsplit=3) for line in lines if line.startswith("forward")]
     rest = tuple(line for line in lines if line.startswith(("updates", "weights")))
-    told = "\n".join(line for line in done.stderr.splitlines() if line.startswith("advisor:"))
+    told = "\n".join(line for line in err.splitlines() if line.startswith("advisor:"))
     return Trained(forwards=tuple((int(n), dtype, where) for _, n, dtype, where in seen), rest=rest, err=told)
+
+
+def _alone(folder: Path) -> tuple[str, str]:
+    done = forked.run(folder, "train.py", limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    return done.out, done.err
+
+
+def _with(folder: Path, settings: str) -> tuple[str, str]:
+    (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
+    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("package", SCRIPTS)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import forked
 import torch
 
 LIMIT_S = 240
@@ -38,6 +41,17 @@ torch.save(model, sys.argv[1] + ".whole")
 """
 
 
+@functools.cache
+def alone() -> tuple[dict[str, Any], bytes]:
+    """What the script saves without advisor: its checkpoint, and the pickled model's bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "train.py").write_text(SCRIPT)
+        done = forked.run(folder, "train.py", "saved.pt", limit_s=LIMIT_S)
+        assert done.code == 0, done.err
+        return _saved(folder)
+
+
 def trained(folder: Path, settings: str) -> tuple[dict[str, Any], bytes, str]:
     """What a real training with these settings saves: its checkpoint, the pickled model's bytes; and what was said."""
     (folder / "train.py").write_text(SCRIPT)
@@ -52,4 +66,8 @@ def trained(folder: Path, settings: str) -> tuple[dict[str, Any], bytes, str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return torch.load(folder / "saved.pt"), (folder / "saved.pt.whole").read_bytes(), done.stderr
+    return *_saved(folder), done.stderr
+
+
+def _saved(folder: Path) -> tuple[dict[str, Any], bytes]:
+    return torch.load(folder / "saved.pt"), (folder / "saved.pt.whole").read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 import child
 import pytest
 import torch
-from real_training import trained
+from real_training import alone, trained
 
 from advisor import knobs
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
@@ -344,11 +344,11 @@ def test_transformers_blocks_take_it_without_the_cache_they_are_given(tmp_path: 
 
 
 def test_a_real_training_saves_the_same_bytes(tmp_path: Path) -> None:
-    alone, whole_alone, _ = trained(tmp_path, "{}")
+    untouched, whole_alone = alone()
     found, whole, said = trained(tmp_path, "{activation_checkpointing: true}")
     assert said == ""
-    assert list(found["model"]) == list(alone["model"])
-    assert all(torch.equal(found["model"][name], alone["model"][name]) for name in alone["model"])
+    assert list(found["model"]) == list(untouched["model"])
+    assert all(torch.equal(found["model"][name], untouched["model"][name]) for name in untouched["model"])
     assert whole == whole_alone
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import child
 import pytest
-from real_training import trained
+from real_training import alone, trained
 
 from advisor import knobs
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
@@ -332,11 +332,11 @@ def test_what_compiling_took_is_told_and_the_update_that_paid_is_not_counted(tmp
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_real_training_saves_what_it_saves_alone_within_rounding(tmp_path: Path) -> None:
-    alone, whole_alone, _ = trained(tmp_path, "{}")
+    untouched, whole_alone = alone()
     found, whole, said = trained(tmp_path, "{compile: default}")
     assert said == ""
-    assert list(found["model"]) == list(alone["model"])
-    farthest = max((found["model"][name] - alone["model"][name]).abs().max().item() for name in alone["model"])
+    assert list(found["model"]) == list(untouched["model"])
+    farthest = max((found["model"][name] - untouched["model"][name]).abs().max().item() for name in untouched["model"])
     assert 0 < farthest < 1e-5  # compiled code rounds otherwise
     assert len(whole) == len(whole_alone)
 

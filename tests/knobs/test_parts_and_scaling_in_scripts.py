@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from wild.probing import Probed, probe
 
@@ -96,12 +97,18 @@ def test_steps_that_fp16_skips_are_told_with_the_window(tmp_path: Path) -> None:
     assert half.extra["skipped_steps"] == 5
 
 
-def run(folder: Path, text: str, settings: str, samples: int = 100) -> subprocess.CompletedProcess[str]:
+def alone(folder: Path, text: str) -> str:
+    (folder / "train.py").write_text(text)
+    done = forked.run(folder, "train.py", "100", "mean", limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def run(folder: Path, text: str, settings: str) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(text)
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    words = ["-m", "advisor", "run", "--config", "advisor.yaml"] if settings else []
     return subprocess.run(
-        [sys.executable, *words, "train.py", str(samples), "mean"],
+        [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", "100", "mean"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -116,7 +123,7 @@ def test_a_whole_training_in_parts_is_the_same_training(tmp_path: Path, text: st
     if text is ACCELERATED and importlib.util.find_spec("accelerate") is None:
         pytest.skip("accelerate is not installed")
     done = run(tmp_path, text, f"micro_batch: {size}")
-    assert done.stdout == run(tmp_path, text, "").stdout
+    assert done.stdout == alone(tmp_path, text)
     assert "micro_batch" not in done.stderr
 
 

@@ -1,4 +1,6 @@
-"""Every script is probed once for the tests that were selected, two at a time: most of a probe is waiting for torch."""
+"""Every script is probed once for the tests that were selected, two at a time: most of a probe is waiting for torch.
+
+In the order in which the tests ask for them, so that none waits for all the others."""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ class Probes:
 
 @pytest.fixture(scope="session")
 def probes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probes]:
-    wanted = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
-    names = [name for name in LABELS if name in wanted]
+    wanted = [item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")]
+    names = [name for name in dict.fromkeys(wanted) if name in LABELS]
     with ThreadPoolExecutor(min(AT_A_TIME, os.cpu_count() or 1)) as pool:
         yield Probes(names, tmp_path_factory.mktemp("wild"), pool)
         pool.shutdown(cancel_futures=True)

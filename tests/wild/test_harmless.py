@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from advisor import wire
@@ -63,15 +62,9 @@ if __name__ == "__main__":
 
 
 def _plain(script: Path, *args: str) -> str:
-    done = subprocess.run(
-        [sys.executable, script.name, *args],
-        cwd=script.parent,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=True,
-    )
-    return done.stdout
+    done = forked.run(script.parent, script.name, *args, limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    return done.out
 
 
 def _probed(script: Path, folder: Path, *args: str, wanted: list[wire.Window]) -> str:
