@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,6 +201,8 @@ def _tell_warnings() -> None:
 
 ENOUGH_UPDATES = 5
 """Of a script that crashed, hung or ran out of memory: with fewer its profile is no answer."""
+SENT_AGAIN_S = 0.01
+"""The finaliser that a signal was lost in is over by then."""
 _ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
@@ -219,6 +222,19 @@ def _listen_to_signals() -> None:
             os._exit(128 + number)  # the script's processes and the view end with us
         os.write(2, b"advisor: ending; once more leaves at once, without keeping what was measured\n")
 
+    usual = sys.unraisablehook
+
+    def unraisable(lost: Any) -> None:
+        """What a finaliser or a weak reference's callback is ended by is lost there: the signal is sent once more."""
+        nonlocal heard
+        again = next((number for number, kind in _ENDINGS.items() if lost.exc_type is kind), None)
+        if again is None:
+            usual(lost)
+            return
+        heard -= 1
+        threading.Timer(SENT_AGAIN_S, os.kill, (os.getpid(), again)).start()
+
+    sys.unraisablehook = unraisable
     for number in _ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)

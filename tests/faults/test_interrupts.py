@@ -6,6 +6,8 @@ import os
 import random
 import signal
 import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,34 @@ def test_a_signal_at_a_random_moment_ends_in_order(number: signal.Signals, seed:
     assert code in (EXIT[number], -number), stderr  # before our handlers are in, the signal itself ends it
     assert "Traceback" not in stderr
     assert (desk.left(), desk.scratch) == ([], [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_meets_a_finaliser_is_not_lost(number: signal.Signals) -> None:
+    """Python prints what is raised there and goes on; importing runs hundreds of such callbacks."""
+    code = f"""
+        import signal, sys, time
+        from advisor import cli
+        from advisor.errors import INTERRUPTIONS
+
+        class Falling:
+            def __del__(self):
+                signal.raise_signal({int(number)})
+
+        cli._listen_to_signals()
+        try:
+            Falling()
+            time.sleep(20)
+        except INTERRUPTIONS as interruption:
+            print(type(interruption).__name__)
+    """
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=True
+    )
+    name = {signal.SIGINT: "KeyboardInterrupt", signal.SIGTERM: "Terminated"}[number]
+    assert (done.stdout, done.stderr) == (f"{name}\n", "")
+    assert time.monotonic() - begin < ENDS_S
 
 
 def test_kill_9_at_random_moments_leaves_no_process_and_no_changed_file(desk: Desk) -> None:
