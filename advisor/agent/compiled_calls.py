@@ -14,6 +14,7 @@ from threading import get_ident
 from typing import Any, Callable
 
 from . import dynamo, imports
+from .pass_through import passes_on_to_c
 from .patches import Patches
 
 MODULE = "torch._dynamo.eval_frame"
@@ -84,6 +85,7 @@ class CompiledCalls:
     def _make(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         patches = self._patches
 
+        @passes_on_to_c
         def set_callback(callback: Any) -> Any:
             if not patches.on:
                 return original(callback)

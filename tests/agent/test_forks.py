@@ -9,9 +9,9 @@ import sys
 import textwrap
 from pathlib import Path
 
+import forked
 import pytest
 import torch
-from knobs.child import says
 from wild.probing import probe
 
 from advisor import wire
@@ -240,9 +240,8 @@ def test_updates_of_a_worker_are_not_counted_in_a_probe(tmp_path: Path) -> None:
 
 def test_settings_applied_from_inside_a_script_are_those_of_its_own_process(tmp_path: Path) -> None:
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {precision: bf16}\n")
-    told = says(
-        tmp_path,
-        """
+    (tmp_path / "case.py").write_text(
+        textwrap.dedent("""
         import json, os, sys
         import advisor, torch
 
@@ -264,11 +263,12 @@ def test_settings_applied_from_inside_a_script_are_those_of_its_own_process(tmp_
             sys.exit()
         os.wait()
         print(json.dumps([os.read(reading, 100).decode(), trained()]))
-        """,
-        limit_s=LIMIT_S,
+        """)
     )
-    assert json.loads(told) == ["torch.float32", "torch.bfloat16"]
-    assert (tmp_path / "case.err").read_text() == ""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = forked.run(tmp_path, "case.py", limit_s=LIMIT_S, environment=environment)
+    assert json.loads(done.out) == ["torch.float32", "torch.bfloat16"]
+    assert done.err == ""
 
 
 ON_THE_DEVICE = """

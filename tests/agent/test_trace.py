@@ -68,7 +68,6 @@ def test_a_call_is_recorded_once_an_update(what: str, update: Callable[[], Any])
     assert calls(update) == {what: 1.0}
 
 
-@pytest.mark.usefixtures("_never_compiled")
 def test_an_evaluation_within_one_update_is_no_part_of_the_others() -> None:
     sizes = iter([2, 200, 2])
     report = traced(lambda: [BATCH.mul(2) for _ in range(next(sizes))], updates=3)
@@ -171,7 +170,6 @@ def test_the_loss_that_we_note_is_no_read_of_the_scripts() -> None:
     assert calls(a_backward) == {}
 
 
-@pytest.mark.usefixtures("_never_compiled")
 def test_operators_of_our_hooks_are_none_of_the_updates(request: pytest.FixtureRequest) -> None:
     alone = traced(a_backward)["torch_calls_per_update"]
     request.getfixturevalue("hooked")
