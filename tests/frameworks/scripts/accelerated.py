@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 def main():
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=3)
-    data = TensorDataset(torch.randn(612, 20), torch.randint(0, 4, (612,)))
+    data = TensorDataset(torch.randn(1224, 20), torch.randint(0, 4, (1224,)))
     model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 4))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1000)
@@ -16,7 +16,7 @@ def main():
         model, optimizer, DataLoader(data, batch_size=6, shuffle=True), DataLoader(data, batch_size=51), schedule
     )
     updates = 0
-    for _epoch in range(3):
+    for _epoch in range(2):
         for x, y in train:
             with accelerator.accumulate(model):
                 loss = nn.functional.cross_entropy(model(x), y)
