@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,15 +201,19 @@ def _tell_warnings() -> None:
 
 ENOUGH_UPDATES = 5
 """Of a script that crashed, hung or ran out of memory: with fewer its profile is no answer."""
+AGAIN_S = 0.05
+"""Until a signal is sent again that met a moment in which nothing can be raised; such a moment takes microseconds."""
 _ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
 def _listen_to_signals() -> None:
     """The first signal ends the work in order, the second is told that this takes a moment, the third does not wait.
 
-    A signal that our parent had us ignore (`nohup`, a job in the background) stays ignored.
+    A signal that our parent had us ignore (`nohup`, a job in the background) stays ignored. One that arrives in a
+    destructor or a callback, where Python drops what is raised (an import has such moments), is sent to us once more.
     """
     heard = 0
+    usual = sys.unraisablehook
 
     def end(number: int, _frame: Any) -> None:
         nonlocal heard
@@ -219,9 +224,21 @@ def _listen_to_signals() -> None:
             os._exit(128 + number)  # the script's processes and the view end with us
         os.write(2, b"advisor: ending; once more leaves at once, without keeping what was measured\n")
 
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        nonlocal heard
+        number = next((number for number, ending in _ENDINGS.items() if what.exc_type is ending), None)
+        if heard == 0 or number is None:
+            usual(what)
+            return
+        heard -= 1
+        again = threading.Timer(AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, number))
+        again.daemon = True
+        again.start()
+
     for number in _ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+    sys.unraisablehook = dropped
 
 
 def _usage_or_raise(error: Exception) -> int:

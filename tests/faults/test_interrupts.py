@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,33 @@ def test_a_signal_while_the_script_starts_says_that_nothing_was_measured(desk: D
     code, stdout, _ = end_by(process, signal.SIGTERM)
     assert (code, "nothing was measured" in " ".join(stdout.split())) == (143, True)
     assert (desk.left(), desk.scratch) == ([], [])
+
+
+WHERE_NOTHING_CAN_BE_RAISED = """
+import os, signal, time
+from advisor import cli
+from advisor.errors import Terminated
+
+class Dies:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0.01)
+
+cli._listen_to_signals()
+try:
+    Dies()
+    time.sleep(60)
+except (KeyboardInterrupt, Terminated) as ending:
+    print(type(ending).__name__)
+"""
+
+
+@pytest.mark.parametrize(("name", "ending"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "Terminated")])
+def test_a_signal_that_python_drops_is_heard_all_the_same(name: str, ending: str) -> None:
+    """A destructor, or the import system's own callbacks: what is raised there goes nowhere."""
+    code = WHERE_NOTHING_CAN_BE_RAISED.format(name=name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{ending}\n", "")
 
 
 @pytest.mark.parametrize("seed", range(4))
