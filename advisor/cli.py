@@ -201,17 +201,19 @@ def _tell_warnings() -> None:
 
 ENOUGH_UPDATES = 5
 """Of a script that crashed, hung or ran out of memory: with fewer its profile is no answer."""
-SENT_AGAIN_S = 0.01
-"""The finaliser that a signal was lost in is over by then."""
+AGAIN_S = 0.05
+"""Until a signal is sent again that met a moment in which nothing can be raised; such a moment takes microseconds."""
 _ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
 def _listen_to_signals() -> None:
     """The first signal ends the work in order, the second is told that this takes a moment, the third does not wait.
 
-    A signal that our parent had us ignore (`nohup`, a job in the background) stays ignored.
+    A signal that our parent had us ignore (`nohup`, a job in the background) stays ignored. One that arrives in a
+    destructor or a callback, where Python drops what is raised (an import has such moments), is sent to us once more.
     """
     heard = 0
+    usual = sys.unraisablehook
 
     def end(number: int, _frame: Any) -> None:
         nonlocal heard
@@ -222,22 +224,21 @@ def _listen_to_signals() -> None:
             os._exit(128 + number)  # the script's processes and the view end with us
         os.write(2, b"advisor: ending; once more leaves at once, without keeping what was measured\n")
 
-    usual = sys.unraisablehook
-
-    def unraisable(lost: Any) -> None:
-        """What a finaliser or a weak reference's callback is ended by is lost there: the signal is sent once more."""
+    def dropped(what: sys.UnraisableHookArgs) -> None:
         nonlocal heard
-        again = next((number for number, kind in _ENDINGS.items() if lost.exc_type is kind), None)
-        if again is None:
-            usual(lost)
+        number = next((number for number, ending in _ENDINGS.items() if what.exc_type is ending), None)
+        if heard == 0 or number is None:
+            usual(what)
             return
         heard -= 1
-        threading.Timer(SENT_AGAIN_S, os.kill, (os.getpid(), again)).start()
+        again = threading.Timer(AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, number))
+        again.daemon = True
+        again.start()
 
-    sys.unraisablehook = unraisable
     for number in _ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+    sys.unraisablehook = dropped
 
 
 def _usage_or_raise(error: Exception) -> int:

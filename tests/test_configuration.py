@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from report import sample_tuning
@@ -394,12 +395,18 @@ if __name__ == "__main__":
 """
 
 
-def train(folder: Path, line: str, *launcher: str, text: str = TRAIN) -> Any:
+def train(folder: Path, line: str, *launcher: str) -> Any:
     import subprocess
 
-    (folder / "train.py").write_text(text.replace("APPLY", line))
+    (folder / "train.py").write_text(TRAIN.replace("APPLY", line))
     argv = [sys.executable, *launcher, "train.py"]
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def trained(folder: Path, line: str, text: str = TRAIN) -> forked.Ended:
+    """Without a launcher."""
+    (folder / "train.py").write_text(text.replace("APPLY", line))
+    return forked.run(folder, "train.py", limit_s=120)
 
 
 IN_ONE_LINE = "import advisor; advisor.apply('advisor.yaml')"
@@ -416,21 +423,21 @@ def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
 
 def test_one_line_without_settings_is_the_script_as_written(tmp_path: Path) -> None:
     file(tmp_path, {})
-    assert train(tmp_path, IN_ONE_LINE).stdout == train(tmp_path, "").stdout
+    assert trained(tmp_path, IN_ONE_LINE).out == trained(tmp_path, "").out != ""
 
 
 def test_the_same_settings_twice_are_applied_once(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16"})
-    twice = train(tmp_path, f"{IN_ONE_LINE}; advisor.apply('advisor.yaml')")
-    assert (twice.returncode, twice.stderr) == (0, "")
+    twice = trained(tmp_path, f"{IN_ONE_LINE}; advisor.apply('advisor.yaml')")
+    assert (twice.code, twice.err) == (0, "")
 
 
 def test_other_settings_in_the_same_process_are_refused(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16"})
     other = "from advisor.api import LoadedConfig; advisor.apply(LoadedConfig(settings={'num_workers': 1}))"
-    done = train(tmp_path, f"{IN_ONE_LINE}; {other}")
-    assert done.returncode == 1
-    assert "UsageError: settings were applied in this process already" in done.stderr
+    done = trained(tmp_path, f"{IN_ONE_LINE}; {other}")
+    assert done.code == 1
+    assert "UsageError: settings were applied in this process already" in done.err
 
 
 def test_under_advisor_run_the_settings_of_the_run_count(tmp_path: Path) -> None:
@@ -467,8 +474,8 @@ def test_what_cannot_be_applied_in_one_line_is_told_and_kept(tmp_path: Path) -> 
 
     file(tmp_path, {"num_workers": 1})
     holding = "data = Numbers(); data.file = open(__file__); loader = DataLoader(data,"
-    done = train(tmp_path, IN_ONE_LINE, text=TRAIN.replace("loader = DataLoader(Numbers(),", holding))
-    assert done.returncode == 0
-    assert "advisor: num_workers stays as the script has it" in done.stderr
+    done = trained(tmp_path, IN_ONE_LINE, TRAIN.replace("loader = DataLoader(Numbers(),", holding))
+    assert done.code == 0
+    assert "advisor: num_workers stays as the script has it" in done.err
     kept = Path(os.environ["XDG_STATE_HOME"]) / "advisor" / "settings-given-up.jsonl"
     assert json.loads(kept.read_text().splitlines()[-1])["setting"] == "num_workers"

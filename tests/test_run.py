@@ -87,6 +87,15 @@ def printed(text: str) -> str:
         return plain(Path(folder), text)
 
 
+@functools.cache
+def lines_with(settings: str) -> tuple[str, ...]:
+    """What the training prints that is run with these settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = run(Path(folder), train(), settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    return tuple(done.stdout.splitlines())
+
+
 def test_bf16_is_what_autocast_written_by_hand_is_bit_for_bit_from_the_first_forward_on(tmp_path: Path) -> None:
     assert run(tmp_path, train(), "precision: bf16").stdout == printed(train(BY_HAND))
 
@@ -95,14 +104,13 @@ def test_no_settings_are_the_script_as_written(tmp_path: Path) -> None:
     assert run(tmp_path, train(), "").stdout == printed(train())
 
 
-def test_workers_fetch_from_the_second_batch_on(tmp_path: Path) -> None:
-    done = run(tmp_path, train(), "num_workers: 2")
-    workers = [line.rsplit("[", 1)[1] for line in done.stdout.splitlines() if "[" in line]
+def test_workers_fetch_from_the_second_batch_on() -> None:
+    workers = [line.rsplit("[", 1)[1] for line in lines_with("num_workers: 2") if "[" in line]
     assert (workers[0], set(workers[1:])) == ("-1]", {"0]", "1]"})
 
 
-def test_workers_leave_the_training_as_it_is_where_the_dataset_draws_nothing(tmp_path: Path) -> None:
-    with_workers = run(tmp_path, train(), "num_workers: 2").stdout.splitlines()
+def test_workers_leave_the_training_as_it_is_where_the_dataset_draws_nothing() -> None:
+    with_workers = lines_with("num_workers: 2")
     untouched = printed(train()).splitlines()
     assert [line.rsplit("[")[0] for line in with_workers] == [line.rsplit("[")[0] for line in untouched]
 
@@ -238,16 +246,13 @@ def test_without_settings_nothing_of_advisor_is_in_the_process(tmp_path: Path) -
     assert run(tmp_path, text, "", "--lr", "1").stdout == "set() ['train.py', '--lr', '1'] ['train.py', '--lr', '1']\n"
 
 
-def test_a_second_model_in_the_same_process_trains_with_the_settings_too(tmp_path: Path) -> None:
-    text = train().replace("    main()\n", "    main()\n    main()\n")
-    by_hand = train(BY_HAND).replace("    main()\n", "    main()\n    main()\n")
-    assert run(tmp_path, text, "precision: bf16").stdout == plain(tmp_path, by_hand)
-
-
-def test_a_second_model_is_hooked_once(tmp_path: Path) -> None:
+def test_a_second_model_in_the_same_process_trains_with_the_settings_too_and_is_hooked_once(tmp_path: Path) -> None:
     text = train().replace("\n    torch.save(model", HOOKS).replace("    main()\n", "    main()\n    main()\n")
-    first, second = (line for line in run(tmp_path, text, "precision: bf16").stdout.splitlines() if "left:" in line)
+    by_hand = train(BY_HAND).replace("    main()\n", "    main()\n    main()\n")
+    lines = run(tmp_path, text, "precision: bf16").stdout.splitlines()
+    first, second = (line for line in lines if line.startswith("left:"))
     assert first == second
+    assert [line for line in lines if not line.startswith("left:")] == plain(tmp_path, by_hand).splitlines()
 
 
 def test_a_second_optimizer_takes_its_form_too(tmp_path: Path) -> None:

@@ -214,7 +214,8 @@ def test_fetching_is_timed_where_it_happens(loop: Loop, workers: int) -> None:
     loop.epoch(DataLoader(Numbers(20, delay_s=0.005), batch_size=4, num_workers=workers))
     sums = loop.hooks.take_sums()
     assert sums is not None
-    assert sums["fetch_s"] >= 0.1 > sums["collate_s"]
+    assert sums["fetch_s"] >= 0.1
+    assert sums["collate_s"] < sums["fetch_s"] / 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -226,22 +227,34 @@ def test_collating_is_timed_apart_from_fetching(loop: Loop, workers: int) -> Non
     loop.epoch(DataLoader(Numbers(20), batch_size=4, num_workers=workers, collate_fn=slowly))
     sums = loop.hooks.take_sums()
     assert sums is not None
-    assert sums["collate_s"] >= 0.1 > sums["fetch_s"]
+    assert sums["collate_s"] >= 0.1
+    assert sums["fetch_s"] < sums["collate_s"] / 2
 
 
-def reducing_slowly() -> Any:
-    """Another object that takes 20 ms to be packed, and as long to be unpacked."""
+def pause_s() -> float:
+    """20 ms, or what a busy machine makes of them."""
+    begin_s = time.perf_counter()
     time.sleep(0.02)
-    return reducing_slowly, ()
+    return time.perf_counter() - begin_s
+
+
+def unpacking_slowly(packed_s: float) -> float:
+    """Stands for the object: how long it took to be packed and unpacked."""
+    taken_s.append(packed_s + pause_s())
+    return taken_s[-1]
+
+
+taken_s: list[float] = []
 
 
 class Slow:
     def __reduce__(self) -> Any:
-        time.sleep(0.02)
-        return reducing_slowly, ()
+        return unpacking_slowly, (pause_s(),)
 
 
 def test_packing_and_unpacking_are_the_way_from_a_worker(loop: Loop) -> None:
+    taken_s.clear()
+
     def collate(items: list[Any]) -> Any:
         return [Slow(), torch.tensor([int(item[1]) for item in items])]
 
@@ -249,7 +262,8 @@ def test_packing_and_unpacking_are_the_way_from_a_worker(loop: Loop) -> None:
     loop.epoch(loader)
     sums = loop.hooks.take_sums()
     assert sums is not None
-    assert 0.2 <= sums["transfer_s"] < 0.4  # five batches, twice 20 ms each
+    assert len(taken_s) == 5
+    assert sum(taken_s) <= sums["transfer_s"] < 1.5 * sum(taken_s)
 
 
 def test_without_workers_nothing_is_on_its_way(loop: Loop) -> None:

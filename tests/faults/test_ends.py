@@ -25,12 +25,12 @@ class Case:
 HANGS = ("--no-progress-limit", "3")
 CASES = {
     "crash at import": Case(
-        script="import torch\nimport no_such_package\n",
+        script="import no_such_package\n",
         kind="crash",
         code=SCRIPT_FAILED,
         said="ModuleNotFoundError: No module named 'no_such_package'",
     ),
-    "syntax error": Case(script="import torch\nfor x in:\n", kind="crash", code=SCRIPT_FAILED, said="SyntaxError"),
+    "syntax error": Case(script="for x in:\n", kind="crash", code=SCRIPT_FAILED, said="SyntaxError"),
     "crash in the first update": Case(
         script=training(loop="raise ValueError('label 7 of 3 classes')"),
         kind="crash",
@@ -123,7 +123,7 @@ def test_a_crash_before_enough_was_measured_is_a_failure_of_the_command(desk: De
 
 
 def test_the_scripts_own_traceback_is_shown_first(desk: Desk) -> None:
-    done = desk.advisor("profile", "--runs", desk.runs, desk.script("import torch\nimport no_such_package\n"))
+    done = desk.advisor("profile", "--runs", desk.runs, desk.script("import no_such_package\n"))
     shown = done.stdout.splitlines()
     assert shown[0].startswith("What the script said last")
     assert any(line.strip() == "import no_such_package" for line in shown[:8])

@@ -133,22 +133,11 @@ def test_workers_fetch_and_the_training_is_the_same(tmp_path: Path, package: str
 
 
 @pytest.mark.parametrize("package", SCRIPTS)
-def test_forwards_run_in_bf16(tmp_path: Path, package: str) -> None:
-    found = trained(tmp_path, package, "precision: bf16")
-    assert {dtype for _, dtype, _ in found.forwards[4:]} == {"bfloat16"}
-    assert found.err == ""
-
-
-@pytest.mark.parametrize("package", SCRIPTS)
-def test_a_larger_batch_is_read_and_every_sample_is_seen_once_an_epoch(tmp_path: Path, package: str) -> None:
-    found = trained(tmp_path, package, "global_batch: 8")
-    assert {samples for samples, _, _ in found.forwards[4:24]} <= {8, 4}
-    assert sum(samples for samples, _, _ in found.forwards) == 2 * 96
-    assert found.err == ""
-
-
-@pytest.mark.parametrize("package", SCRIPTS)
-def test_all_of_them_together(tmp_path: Path, package: str) -> None:
+def test_a_larger_batch_in_bf16_by_workers_is_read_and_every_sample_is_seen_once_an_epoch(
+    tmp_path: Path, package: str
+) -> None:
     found = trained(tmp_path, package, "global_batch: 8, precision: bf16, num_workers: 2, persistent_workers: true")
     assert {(dtype, where) for _, dtype, where in found.forwards[6:]} == {("bfloat16", "[0]"), ("bfloat16", "[1]")}
+    assert {samples for samples, _, _ in found.forwards[4:24]} <= {8, 4}
+    assert sum(samples for samples, _, _ in found.forwards) == 2 * 96
     assert found.err == ""
