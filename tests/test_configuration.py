@@ -127,6 +127,11 @@ def test_workers_are_seeded_where_they_would_repeat_draws(tmp_path: Path, traini
     assert isinstance(config.dataloader(own_init)["worker_init_fn"], kind)
 
 
+def test_a_loader_gets_no_worker_init_fn_that_nobody_has_said_it_needs() -> None:
+    """`DataLoader(..., worker_init_fn=own, **config.dataloader())` would end the script."""
+    assert "worker_init_fn" not in LoadedConfig(settings={"num_workers": 4}).dataloader()
+
+
 AS_WRITTEN = {"batch_size": 32, "samples_per_update": 128, "processes": 2}
 """Two backwards of each process make an update."""
 
