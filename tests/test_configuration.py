@@ -209,6 +209,7 @@ def test_the_model_gets_its_memory_format() -> None:
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch imports
 def test_the_model_comes_back_compiled() -> None:
     model = convolution()
@@ -417,6 +418,7 @@ def trained(folder: Path, line: str, text: str = TRAIN) -> forked.Ended:
 IN_ONE_LINE = "import advisor; advisor.apply('advisor.yaml')"
 
 
+@pytest.mark.slow
 def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16", "num_workers": 2})
     run = train(tmp_path, "", "-m", "advisor", "run", "--config", "advisor.yaml")
@@ -426,6 +428,7 @@ def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
     assert "[0]" in applied.stdout
 
 
+@pytest.mark.slow
 def test_one_line_without_settings_is_the_script_as_written(tmp_path: Path) -> None:
     file(tmp_path, {})
     assert trained(tmp_path, IN_ONE_LINE).out == trained(tmp_path, "").out != ""
@@ -445,6 +448,7 @@ def test_other_settings_in_the_same_process_are_refused(tmp_path: Path) -> None:
     assert "UsageError: settings were applied in this process already" in done.err
 
 
+@pytest.mark.slow
 def test_under_advisor_run_the_settings_of_the_run_count(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16"})
     (tmp_path / "other.yaml").write_text("version: 1\nsettings: {num_workers: 1}\n")

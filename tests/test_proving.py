@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -321,7 +320,6 @@ def test_a_search_proves_what_it_found_in_fresh_processes(tmp_path: Path) -> Non
     done = subprocess.run(
         [*thin.COMMAND, *words],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
         timeout=280,

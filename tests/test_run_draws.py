@@ -14,6 +14,8 @@ import yaml
 from advisor import emit
 from advisor.configuration import read_document
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 240
 TRAIN = """
 import json, sys
@@ -104,7 +106,6 @@ def test_a_real_training_repeats_no_draw(tmp_path: Path, persistent: bool) -> No
     assert ({row[0] for row in rows}, repeated(rows)) == ({0, 1}, [0, 0])
 
 
-@pytest.mark.slow
 def test_workers_that_are_spawned_repeat_none_either(tmp_path: Path) -> None:
     script(tmp_path, loader="multiprocessing_context=None, worker_init_fn=own_init")
     text = (tmp_path / "train.py").read_text()

@@ -1,5 +1,5 @@
-"""Read by every interpreter that a test starts: a fifth of what `import torch` takes are collections of its new objects,
-of which none is garbage. Scripts see a collector that comes less often, and nothing else."""
+"""Read by every interpreter that a test starts: garbage collections are a fifth of what `import torch` takes, and there
+is no garbage. Scripts see a collector that comes less often, and nothing else."""
 
 import gc
 
