@@ -113,10 +113,10 @@ def profile(
         result = session.run(planner)
 
     try:
-        found = stored_profile(run, wanted, machine, tier, result)
+        found = stored_profile(run, wanted, machine, tier, result, budget_s=budget_s)
     except INTERRUPTIONS as interruption:  # what was measured is kept all the same
         result.interrupted = interruption
-        found = stored_profile(run, wanted, machine, tier, result)
+        found = stored_profile(run, wanted, machine, tier, result, budget_s=budget_s)
     progress.close()
     if result.interrupted is not None:
         raise interrupted(run, result.interrupted) from result.interrupted
@@ -152,7 +152,15 @@ def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None
     return Tuned(**{field.name: getattr(found, field.name) for field in fields(TuneResult)})
 
 
-def stored_profile(run: RunFolder, command: Command, machine: Hardware, tier: Tier, result: SessionResult) -> Profile:
+def stored_profile(
+    run: RunFolder,
+    command: Command,
+    machine: Hardware,
+    tier: Tier,
+    result: SessionResult,
+    *,
+    budget_s: float | None = None,
+) -> Profile:
     """The profile with its findings, stored."""
     from . import store
     from .session import assembly
@@ -166,7 +174,7 @@ def stored_profile(run: RunFolder, command: Command, machine: Hardware, tier: Ti
         result=result,
     )
     diagnosis = _diagnose(found)
-    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained)
+    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained, budget_s=budget_s)
     store.save_profile(found, run)
     return found
 

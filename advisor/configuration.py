@@ -57,8 +57,9 @@ class LoadedConfig:
     def dataloader(self, worker_init_fn: Callable[[int], Any] | None = None) -> dict[str, Any]:
         """Keyword arguments for `torch.utils.data.DataLoader`; what is not set is not among them.
 
-        Workers that would repeat the draws of random generators that the dataset holds get a `worker_init_fn` that
-        gives each of them a seed of its own, and then calls yours: hand it over here.
+        They are for the loader that feeds the training. Where the file says that its dataset holds random generators
+        whose draws workers would repeat, a `worker_init_fn` is among them that gives each worker seeds of its own, and
+        then calls yours: hand it over here, and not to the loader besides.
 
         `batch_size` (samples of one backward of one process) is among them where a batch setting is, and the file says
         enough to know it. How many such batches make an update then is `accumulation`.
@@ -66,7 +67,7 @@ class LoadedConfig:
         found: dict[str, Any] = {name: self.settings[name] for name in LOADER if name in self.settings}
         if found.get("num_workers") == 0:
             found = {name: value for name, value in found.items() if name not in FOR_WORKERS}
-        if self._repeats_draws:
+        if self._repeats_draws or (self._may_repeat_draws and worker_init_fn is not None):
             from .worker_seeds import WorkerSeeds
 
             worker_init_fn = WorkerSeeds(worker_init_fn)
@@ -82,6 +83,13 @@ class LoadedConfig:
 
     @property
     def _repeats_draws(self) -> bool:
+        from . import emit
+
+        return bool(emit.repeated_draws(self.document))
+
+    @property
+    def _may_repeat_draws(self) -> bool:
+        """Workers would, and the file does not say whether the dataset holds generators."""
         from . import emit
 
         return emit.repeated_draws(self.document) is not None

@@ -37,7 +37,7 @@ def prove(hunt: Hunt, found: Recommendation, *, limits: Limits, trackers_offline
     """Verify the finalists of a search within what is left of its budget.
 
     What is faster is recommended with the verdict on it; where nothing is, the script as written. What there was no
-    time for stays as it was, unverified.
+    time for stays unproven.
     """
     hoped = found if found.config.settings else _hoped(hunt, found)
     finalists, budget_s = _finalists(hunt, hoped), hunt.rest_s + LATE * hunt.order.budget_s
@@ -133,7 +133,7 @@ def _unfinished(found: Recommendation, first: VerifiedConfig, verification: Veri
     verdict = first.verdict
     cut_short = bool(verification.skipped) or verification.interrupted is not None
     open_still = verdict.status == "undecided" and verdict.quality != "failed"
-    agrees = verdict.rounds == 0 or verdict.speedup > 1 + found.verdict.floor
+    agrees = verdict.speedup > 1 + found.verdict.floor and verdict.high >= found.verdict.low
     return found.verdict.status == "unproven" and cut_short and open_still and agrees
 
 
@@ -150,9 +150,9 @@ def _still_unproven(in_windows: Verdict, in_processes: Verdict) -> Verdict:
 
 def _rounds_so_far(verdict: Verdict) -> str:
     rounds = f"{verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes so far"
-    if verdict.rounds and math.isfinite(verdict.high):
+    if math.isfinite(verdict.high):
         return f"{rounds}: {verdict.low:.3g} to {verdict.high:.3g} times as fast"
-    return f"{rounds}: {verdict.speedup:.3g} times as fast" if verdict.rounds else rounds
+    return f"{rounds}: {verdict.speedup:.3g} times as fast"
 
 
 def _held(one: VerifiedConfig, verification: Verification, goal: Goal) -> VerifiedConfig | None:

@@ -190,10 +190,11 @@ def _result(hunt: Hunt, recommendation: Recommendation) -> Tuned:
     from .search import options_told
 
     study, folder, found = hunt.study, str(hunt.run.path), hunt.found
+    finals = study.known.finals
     standing = study.known.standings().get(recommendation.config)
     return Tuned(
         profile=replace(found, run_folder=folder),
-        trials=tuple(study.trials),
+        trials=tuple(replace(trial, measured_again=finals.get(trial.config)) for trial in study.trials),
         recommendation=recommendation,
         objective=study.known.goal.told(
             study.trials[0].outcome if study.trials else None, standing.score if standing is not None else None

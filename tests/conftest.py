@@ -22,14 +22,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    files = [list(tests) for _path, tests in itertools.groupby(items, lambda item: item.path)]
     seed = config.getoption("order_seed")
     if seed is None:
-        return
-    generator = random.Random(seed)
-    files = [list(tests) for _path, tests in itertools.groupby(items, lambda item: item.path)]
-    for tests in files:
-        generator.shuffle(tests)
-    generator.shuffle(files)
+        # A file that takes minutes must not be the last: one worker would run it while the others have nothing to do.
+        files.sort(key=lambda tests: -sum(item.get_closest_marker("slow") is not None for item in tests))
+    else:
+        generator = random.Random(seed)
+        for tests in files:
+            generator.shuffle(tests)
+        generator.shuffle(files)
     items[:] = [item for tests in files for item in tests]
     # pytest-xdist would deal out the files by their number of tests.
     config.option.loadscopereorder = False
@@ -45,6 +47,7 @@ def _own_state_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(_shared_folder(tmp_path_factory) / "inductor"))
         # Threads that wait actively for each other make steps ten times longer where tests share the CPUs.
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "quick_start"), prepend=os.pathsep)
         yield
 
 

@@ -127,6 +127,11 @@ def test_workers_are_seeded_where_they_would_repeat_draws(tmp_path: Path, traini
     assert isinstance(config.dataloader(own_init)["worker_init_fn"], kind)
 
 
+def test_a_loader_gets_no_worker_init_fn_that_nobody_has_said_it_needs() -> None:
+    """`DataLoader(..., worker_init_fn=own, **config.dataloader())` would end the script."""
+    assert "worker_init_fn" not in LoadedConfig(settings={"num_workers": 4}).dataloader()
+
+
 AS_WRITTEN = {"batch_size": 32, "samples_per_update": 128, "processes": 2}
 """Two backwards of each process make an update."""
 
@@ -204,6 +209,7 @@ def test_the_model_gets_its_memory_format() -> None:
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch imports
 def test_the_model_comes_back_compiled() -> None:
     model = convolution()
@@ -412,6 +418,7 @@ def trained(folder: Path, line: str, text: str = TRAIN) -> forked.Ended:
 IN_ONE_LINE = "import advisor; advisor.apply('advisor.yaml')"
 
 
+@pytest.mark.slow
 def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16", "num_workers": 2})
     run = train(tmp_path, "", "-m", "advisor", "run", "--config", "advisor.yaml")
@@ -421,6 +428,7 @@ def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
     assert "[0]" in applied.stdout
 
 
+@pytest.mark.slow
 def test_one_line_without_settings_is_the_script_as_written(tmp_path: Path) -> None:
     file(tmp_path, {})
     assert trained(tmp_path, IN_ONE_LINE).out == trained(tmp_path, "").out != ""
@@ -440,6 +448,7 @@ def test_other_settings_in_the_same_process_are_refused(tmp_path: Path) -> None:
     assert "UsageError: settings were applied in this process already" in done.err
 
 
+@pytest.mark.slow
 def test_under_advisor_run_the_settings_of_the_run_count(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16"})
     (tmp_path / "other.yaml").write_text("version: 1\nsettings: {num_workers: 1}\n")

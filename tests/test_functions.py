@@ -224,6 +224,7 @@ def test_a_cell_that_was_changed_and_not_run_does_not_count(tmp_path: Path) -> N
     assert "train of the notebook is another object by now than the one given" in notebook(tmp_path, *cells).stderr
 
 
+@pytest.mark.slow
 def test_a_notebooks_function_is_profiled(tmp_path: Path) -> None:
     asking = "import advisor\nprint(repr(advisor.profile(train, budget=2, runs='runs')))"
     done = notebook(tmp_path, LEARNS, asking)
@@ -298,6 +299,7 @@ def test_a_function_that_was_replaced_is_refused(learns: ModuleType, tmp_path: P
 # --- to the end -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: ModuleType, tmp_path: Path) -> None:
     found = advisor.tune(learns.train, budget=20, knobs=["precision"], verify=False, runs=tmp_path / "runs")
     assert found.failure is None
@@ -341,6 +343,7 @@ def test_after_a_profile_too() -> None:
     assert verdict_of(dataclasses.replace(found, command=command)).next_command == "advisor.tune(train)"
 
 
+@pytest.mark.slow
 def test_a_function_trains_with_its_settings_although_torch_and_optimizers_are_there(tmp_path: Path) -> None:
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {precision: bf16, num_workers: 1}\n")
     text = LEARNS.replace("index % 4", "torch.utils.data.get_worker_info() is not None")

@@ -62,6 +62,7 @@ def test_every_part_has_its_layer() -> None:
     assert found - placed - OUTSIDE - {"__init__"} == set()
 
 
+@pytest.mark.slow
 def test_imports_point_down_only() -> None:
     wrong = [
         f"{_shown(path)}:{found.line}: {_part(path) or 'advisor'} → {found.module}"

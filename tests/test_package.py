@@ -87,6 +87,7 @@ def test_the_installed_package_is_the_one_that_answers(installed: Path, tmp_path
     assert Path(done.stdout.strip()) == installed / "advisor" / "__init__.py"
 
 
+@pytest.mark.slow
 def test_the_installed_package_finds_the_hardware(installed: Path, tmp_path: Path) -> None:
     done = _advisor(["hardware", "--json"], installed, cwd=tmp_path)
     assert json.loads(done.stdout)["cpu"]

@@ -86,6 +86,7 @@ def order(seed: int) -> list[str]:
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
+@pytest.mark.slow
 def test_a_seed_shuffles_files_and_the_tests_in_each_and_is_the_same_every_time() -> None:
     first, other = order(1), order(2)
     assert first == order(1)

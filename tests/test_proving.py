@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -186,6 +185,7 @@ def test_a_gain_that_is_clear_in_windows_is_kept_where_the_time_ended_before_it_
     [
         {"quality": "failed"},
         {"speedup": 1.01},
+        {"speedup": 1.2, "low": 1.0, "high": 1.5},  # windows said 1.8 to 2.2
         {"status": "no significant gain"},
         {"status": "slower", "speedup": 0.7},
     ],
@@ -320,7 +320,6 @@ def test_a_search_proves_what_it_found_in_fresh_processes(tmp_path: Path) -> Non
     done = subprocess.run(
         [*thin.COMMAND, *words],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
         timeout=280,

@@ -15,6 +15,8 @@ from typing import Any
 import forked
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 """Nothing here takes a tenth of it; the machine may be busy."""
 TRAIN = """

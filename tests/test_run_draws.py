@@ -14,6 +14,8 @@ import yaml
 from advisor import emit
 from advisor.configuration import read_document
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 240
 TRAIN = """
 import json, sys
@@ -33,11 +35,12 @@ class Noise:
 
 class Numbers(Dataset):
     def __init__(self):
-        self.transforms = [Noise()]
+        self.transforms, self.reads = [Noise()], 0
     def __len__(self):
         return 24
     def __getitem__(self, index):
         info = get_worker_info()
+        self.reads += 1
         row = [-1 if info is None else info.id, self.transforms[0](), int(module.integers(BITS))]
         return torch.full((8,), float(index)) / 24, index % 4, torch.tensor(row)
 
@@ -59,6 +62,8 @@ def main():
             rows += drawn.tolist()
     with open("draws.json", "w") as file:
         json.dump(rows, file)
+    with open("reads.json", "w") as file:
+        json.dump(loader.dataset.reads, file)
 
 if __name__ == "__main__":
     main()
@@ -75,11 +80,14 @@ def settings(folder: Path, wanted: dict[str, Any], **training: Any) -> None:
 
 
 def drawn(folder: Path, *launcher: str) -> list[list[int]]:
-    """Worker and draws of every sample that a worker has fetched."""
+    """Worker and draws of every sample that a worker has fetched; those of the script's own process are no more than it
+    was given: a dataset may count them, or hold a stream."""
     argv = [sys.executable, *launcher, "train.py"]
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return [row for row in json.loads((folder / "draws.json").read_text()) if row[0] >= 0]
+    rows = json.loads((folder / "draws.json").read_text())
+    assert json.loads((folder / "reads.json").read_text()) == sum(row[0] < 0 for row in rows)
+    return [row for row in rows if row[0] >= 0]
 
 
 def repeated(rows: list[list[int]]) -> list[int]:
@@ -98,7 +106,6 @@ def test_a_real_training_repeats_no_draw(tmp_path: Path, persistent: bool) -> No
     assert ({row[0] for row in rows}, repeated(rows)) == ({0, 1}, [0, 0])
 
 
-@pytest.mark.slow
 def test_workers_that_are_spawned_repeat_none_either(tmp_path: Path) -> None:
     script(tmp_path, loader="multiprocessing_context=None, worker_init_fn=own_init")
     text = (tmp_path / "train.py").read_text()

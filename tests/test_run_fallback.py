@@ -7,7 +7,10 @@ import math
 import os
 from pathlib import Path
 
+import pytest
 from test_run import plain, run, train
+
+pytestmark = pytest.mark.slow
 
 MODEL = "torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))"
 LAYERS = """

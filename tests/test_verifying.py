@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import random
 import signal
 import subprocess
@@ -293,10 +292,7 @@ def test_what_loses_its_loss_is_never_fast(verified: Verified) -> None:
 
 def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "advisor", "verify", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_S, check=False
-    )
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=COMMAND_S, check=False)
 
 
 @pytest.fixture
@@ -364,7 +360,6 @@ def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(project: Path,
     with subprocess.Popen(
         [sys.executable, "-m", "advisor", "verify", *words],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -162,6 +162,7 @@ def test_two_rounds_decide_nothing_where_the_script_as_written_does_not_stand_st
     assert races[0].status == "undecided"
 
 
+@pytest.mark.slow
 def test_of_two_finalists_that_change_nothing_seldom_one_comes_out() -> None:
     def comes_out(seed: int) -> bool:
         verdicts = verified(seed, 1.0, 1.0)

@@ -39,6 +39,7 @@ class CompiledCalls:
         self.watching = False
         self.entered = False
         """Whether compiled code was entered since `watch`."""
+        self.fault: str | None = None
 
     @property
     def inside(self) -> bool:
@@ -104,14 +105,30 @@ class CompiledCalls:
         self._open.setdefault(get_ident(), caller)
         if self._concerns():
             self.entered = True
-            self._step_aside()
+            self._never_raise(self._step_aside)
 
     def _leave(self, caller: Any) -> None:
-        # Dynamo itself calls functions that it leaves alone, while it compiles.
-        if self._open.get(get_ident(), self) is caller:
+        # Dynamo itself calls functions that it leaves alone, while it compiles: then the opener is still at work. As a
+        # context manager it is opened by one frame and closed by another, and the first is gone by then.
+        opener = self._open.get(get_ident(), self)
+        if opener is caller or (opener is not self and not _is_running(opener)):
             del self._open[get_ident()]
             if not self._open:
-                self._step_back()
+                self._never_raise(self._step_back)
+
+    def _never_raise(self, step: Callable[[], None]) -> None:
+        """We are called in the middle of the script's own call."""
+        try:
+            step()
+        except Exception as error:
+            self.fault = f"what watches operators could not make way for compiled code: {error!r}"
+
+
+def _is_running(wanted: Any) -> bool:
+    frame: Any = sys._getframe()
+    while frame is not None and frame is not wanted:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _outermost_frame(module: Any) -> Any:

@@ -288,8 +288,8 @@ class Conductor:
         recorder, self._recorder = self._recorder, None
         self._window = None
         watched = self._instruments.finish(window)
-        columns, said_of_losses = recorder.columns() if recorder is not None else (_no_columns(), {})
-        watched["extra"] = {**watched["extra"], **said_of_losses}
+        columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
+        watched["extra"] = {**watched["extra"], **extra}
         if skipped := self._skipped_steps() - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
         compiled = self._bench.compiling.told()

@@ -73,7 +73,7 @@ class ScriptAgent:
 
     def torch_imported(self, torch: Any) -> None:
         """Right after `import torch` has ended in the script."""
-        if self._spec.mode != "probe":
+        if self._spec.mode != "probe" or self.clock.in_child:
             return
         # torch has just made half a million objects: the full collection that is due (40 ms) is the script's to pay.
         collecting = gc.isenabled()
@@ -110,6 +110,8 @@ class ScriptAgent:
 
     def crashed(self, _kind: type[BaseException], error: BaseException, _trace: Any) -> None:
         """The script has ended with an exception; it has been reported already."""
+        if self._ended:
+            return
         if self._parts is not None and isinstance(error, (OSError, EOFError, RuntimeError)):
             for line in self._parts.loaders.killed_workers(WORKER_ENDS_S):
                 self._channel.send(wire.Note(self._rank, "worker", line))

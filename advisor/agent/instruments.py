@@ -6,7 +6,6 @@ import time
 from typing import Any, Callable
 
 from .. import wire
-from . import compiled_code
 from .bench import Bench
 from .memory import HostPeak, rss_bytes
 from .recorder import Recorder
@@ -34,7 +33,6 @@ class Instruments:
         self._counted_by_calls = counted_by_calls
         self._on_report = on_report
         self._cpu_begin_s = 0.0
-        self._compiled = compiled_code.Compiled(0, 0.0)
         self.host_peak = HostPeak()
 
     def recorder(self) -> Recorder:
@@ -59,7 +57,6 @@ class Instruments:
         self._bench.loaders.take_sums()
         self._garbage.take()
         self._cpu_begin_s = time.process_time()
-        self._compiled = compiled_code.so_far()
 
     def finish(self, window: wire.Window) -> dict[str, Any]:
         """The parts of `wire.WindowDone` that are sums over the window."""
@@ -78,10 +75,7 @@ class Instruments:
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
             "host_peak_bytes": self.host_peak.take(),
-            "extra": {
-                **(self._tracing.stop() if window.kind == "trace" else {}),
-                **compiled_code.within(self._compiled),
-            },
+            "extra": self._tracing.stop() if window.kind == "trace" else {},
         }
 
     def finish_drain(self, window: wire.Window) -> dict[str, Any]:

@@ -103,7 +103,9 @@ class Launch:
             return
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
-            self._log.tell("settings", f"never applied, as no training was seen: {_words(never)}")
+            self._log.tell(
+                "settings", f"never applied, as no training was seen in the script's own process: {_words(never)}"
+            )
         elif never and exit_code == 0:
             self._log.tell("settings", f"never applied in {self._clock.updates} updates: {_words(never)}")
         if self._torch_seen and self._precision.skipped_steps:
@@ -134,9 +136,11 @@ class Launch:
 
     def torch_imported(self, torch: Any) -> None:
         clock = self._clock
+        if clock.in_child:
+            return
         self._roots = Roots(clock)
         self._steps = Steps(clock)
-        self._loaders = LoaderHooks(clock)
+        self._loaders = LoaderHooks(clock, may_read_again=False)
         scaler = Scaler(self._steps, ScheduleHold(), self._cannot_scale)
         self._precision = Precision(self._roots, self._arm, scaler)
         self._bench = Bench(

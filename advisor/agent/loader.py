@@ -39,8 +39,10 @@ MOST_TOLD = 20
 class LoaderHooks:
     """All loaders of the process. Made before torch is there; `install` is called once it is."""
 
-    def __init__(self, clock: StepClock) -> None:
+    def __init__(self, clock: StepClock, *, may_read_again: bool = True) -> None:
+        """`may_read_again`: this process is thrown away, so samples may be read more often than the script does."""
         self._clock = clock
+        self._may_read_again = may_read_again
         self._deliveries = Deliveries(clock)
         self.register = self._deliveries.register
         """What the loaders are for; on the hot path it is told of forwards without a detour."""
@@ -283,7 +285,7 @@ class LoaderHooks:
         if fault is not None:
             raise Refused(fault)
         # Only a dataset that is read in this process and thread anyway can be read once more.
-        if not loader.num_workers and record.reader == threading.get_ident():
+        if self._may_read_again and not loader.num_workers and record.reader == threading.get_ident():
             draws.refuse_hidden(loader, record.last_index, lambda own: self._deliveries.make_fetcher(own)[0])
 
     def adjust(self, by: str = "", **settings: Any) -> None:

@@ -152,6 +152,7 @@ class Deliveries:
             self.on_prolonged(feed.given - 1)
         self._restarting(feed, functools.partial(self.switch.next_epoch, feed, iterator))
         feed.begins_epoch()
+        feed.given = 1  # the one that was asked for
         return feed.next_batch(iterator, self.torch_next)  # ends again where the loader is empty
 
     @passes_on

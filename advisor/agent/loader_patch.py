@@ -135,7 +135,6 @@ def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable
     return _reset
 
 
-@passes_on
 def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Callable[[Any], None]:
     @passes_on
     @functools.wraps(original)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from . import compiled_code
 from .clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
 
 WEAK_MAJORITY = 0.5
@@ -26,10 +27,12 @@ class Recorder:
         self._rss: list[int] = []
         self._device_bytes: list[int] = []
         self._memory_at_ns = -MEMORY_EVERY_NS
+        self._recompiled = compiled_code.RecompileLog()
 
     def add(self, update: Update) -> None:
         self.updates.append(update)
         self.counted_ns += update.end_ns - update.begin_ns
+        self._recompiled.look(len(self.updates) - 1)
         if update.end_ns - self._memory_at_ns >= MEMORY_EVERY_NS:
             self._memory_at_ns = update.end_ns
             self._rss.append(self._read_rss())
@@ -38,9 +41,12 @@ class Recorder:
         if self._device is not None:
             self._device.resolve_ready(self.updates)
 
-    def columns(self) -> tuple[dict[str, Any], dict[str, int]]:
-        """Everything of `wire.WindowDone` that is a column, and what there is to say about losses that are no numbers
-        (on the wire they look like losses that are not known). Reads losses: the device is waited for only here."""
+    def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Everything of `wire.WindowDone` that is a column, and what belongs into its `extra`: code that was compiled
+        anew, and losses that are no numbers (on the wire they look like losses that are not known).
+
+        Reads losses: the device is waited for only here.
+        """
         if self._device is not None:
             self._device.synchronize()
             self._device.resolve_ready(self.updates)
@@ -74,7 +80,7 @@ class Recorder:
             "losses": losses,
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
-        }, _non_finite(losses)
+        }, {**_non_finite(losses), **self._recompiled.report()}
 
 
 def _non_finite(losses: list[float | None]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import modes
+from . import forks, modes
 from .bench import Bench
 from .compiled_calls import CompiledCalls
 from .flops import FlopCount
@@ -23,6 +23,12 @@ class Tracing:
         self._flops = FlopCount(bench.clock)
         self._updates_before = 0
         self._calls = CompiledCalls(self._concerned, self._step_aside, self._tracer.step_back)
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """In a child the thread that has forked goes on with what was open on it: every operator would be looked at."""
+        self._calls.stop()
+        self._step_aside()
 
     def settle(self) -> None:
         """Look from here on whether updates enter compiled code: where they do, nothing is begun at all."""
@@ -46,8 +52,8 @@ class Tracing:
         memory = {**self._memory.report(self._models(), self._bench.steps.optimizers()), **activations}
         updates = max(1, self._bench.clock.updates - self._updates_before)
         extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
-        if self._tracer.why_no_operators is not None:
-            extra["why_no_operators"] = self._tracer.why_no_operators
+        if why := self._calls.fault or self._tracer.why_no_operators:
+            extra["why_no_operators"] = why
         if counted is not None:
             extra["flops_per_update"] = counted["flops"] // updates
             extra["bytes_per_update"] = counted["bytes"] // updates

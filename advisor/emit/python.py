@@ -84,7 +84,7 @@ class Cached(torch.utils.data.Dataset):
 
 SEEDED = """
 
-# --- seeds for the generators that the dataset holds ------------------------------------------------------------------
+# --- seeds for the generators that the dataset holds; for the loader that feeds the training --------------------------
 # With a worker_init_fn of your own: DataLoader(..., **{{**fast.LOADER, "worker_init_fn": fast.WorkerSeeds(own)}})
 
 {source}

@@ -18,6 +18,10 @@ CONFIG_FILE = "advisor.yaml"
 RUN_AS_WRITTEN = "the script as written is what to run"
 IN_WINDOWS = ("unproven", "unverified")
 """Statuses of settings whose gain was seen in windows of one run only; the second is what 0.1.0 called it."""
+LESS_OF = ("memory", "energy")
+"""Objectives of which less is better, whatever becomes of the speed."""
+BREAKS = ("oom", "crash", "hang", "nan")
+"""Outcomes by which a setting is known not to work here."""
 TIMES_LARGER = 2.5
 """The next budget over the one that was too small: the start and the profile are in both, so that trials get more."""
 LEAST_LARGER_MINUTES = 4
@@ -118,6 +122,8 @@ def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
     if found.verdict.status != "undecided" or found.config.settings or found.verdict.rounds:
         return None
     ratios = _compared(result)
+    if ratios and result.objective.name in LESS_OF:
+        return f"Undecided: {_least_of(result)}.", "warning"
     if not ratios:
         if _tried(result):
             return "Undecided: nothing could be compared with the script as written.", "warning"
@@ -133,12 +139,26 @@ def _tried(result: TuneResult) -> list[Trial]:
 
 
 def _untried(result: TuneResult) -> list[str]:
-    tried = {name for trial in _tried(result) for name, _value in trial.config.settings}
+    """Knobs that are open, and of which nothing is known: no value was compared, or broke the script."""
+    known = [trial for trial in _tried(result) if trial.ratio is not None or trial.outcome.kind in BREAKS]
+    tried = {name for trial in known for name, _value in trial.config.settings}
     return [words.one_line(knob.id) for knob in result.space if knob.id not in tried]
 
 
 def _compared(result: TuneResult) -> list[Ratio]:
-    return [trial.ratio for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    """What is known of each configuration in the end; those that change the training stand for themselves."""
+    tried = [trial for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    kept = [trial for trial in tried if trial.tier != "training"] or tried
+    return [ratio for trial in kept if (ratio := trial.measured_again or trial.ratio) is not None]
+
+
+def _least_of(result: TuneResult) -> str:
+    """The least memory or energy of those compared, beside the script as written."""
+    scores = [trial.score for trial in _tried(result) if trial.score is not None and is_number(trial.score)]
+    name = result.objective.name
+    if not scores:
+        return f"of none was the {name} measured"
+    return f"the best of {len(scores):,} compared takes {words.percent(1 / max(scores))} of the {name}"
 
 
 def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
@@ -216,6 +236,13 @@ def _what_it_takes(result: TuneResult) -> str:
         )
     if not ratios:
         return f"{len(tried):,} tried, and none could be measured."
+    return _of_compared(result, ratios)
+
+
+def _of_compared(result: TuneResult, ratios: list[Ratio]) -> str:
+    """How near the best came, and what would decide."""
+    if result.objective.name in LESS_OF:
+        return f"{_begin(_least_of(result))}; a larger budget tries more."
     highest = max(ratios, key=lambda ratio: ratio.high)
     if result.recommendation.verdict.status == "no significant gain":
         return f"Of {len(ratios):,} compared none can be more than {words.times(highest.high)} as fast."
@@ -223,7 +250,9 @@ def _what_it_takes(result: TuneResult) -> str:
         most = f"Of {len(ratios):,} compared none can be more than {words.times(highest.high)} as fast"
         return f"{most}; a larger budget also tries {', '.join(untried)}."
     best = max(ratios, key=lambda ratio: ratio.speedup)
-    both = "That holds both a gain and none" if best.low <= 1 < best.high else "No fresh process has confirmed it"
+    if best.high <= 1:
+        return "None of it is a gain; a larger budget tries more."
+    both = "That holds both a gain and none" if best.low <= 1 else "No fresh process has confirmed it"
     return f"{both}; a larger budget has longer windows and room for a proof."
 
 
@@ -270,7 +299,7 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     function = words.one_line(command.function.partition("(")[0])
     as_written = Next(command=f"{function}()", why="as it is written")
     if not found.config.settings and verdict.status == "undecided":
-        larger = function_call(command, "tune", f"budget={_larger_budget(result)}")
+        larger = function_call(command, f"tune --budget {_larger_budget(result)}")
         return Next(command=larger, why="has the time to decide"), as_written
     if not found.config.settings or verdict.quality == "failed":
         return (as_written,)

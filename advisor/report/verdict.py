@@ -18,6 +18,8 @@ LITTLE_UPDATES = 30
 """Below this an interval of the rate says little; a default window holds more."""
 IN_SECONDS = 90.0
 """Budgets up to this are written so, longer ones in minutes."""
+TIMES_LONGER = 2.0
+"""The budget advised over the one in which nothing was decided."""
 LONGEST_ADVISED_S = 3600.0
 NARROW = 1.1
 """Upper over lower end of the rate's interval: what is known as well as that is not rough, however few updates."""
@@ -204,20 +206,25 @@ def _too_noisy(profile: Profile) -> Verdict:
 def _too_little(profile: Profile) -> Verdict:
     assert profile.steps is not None
     steady = "" if profile.steps.steady else " and they never became steady"
-    why = "measures longer; close what else keeps the machine busy"
-    if all(life.end == "finished" for life in profile.lives):
-        why = "once the script trains for longer: it ended by itself"
     return Verdict(
         sentence=f"Too little was measured to judge: {words.plural(profile.steps.updates, 'update')} counted{steady}.",
         tone="warning",
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
-        why_next=why,
+        why_next=_why_longer(profile, "measures longer; close what else keeps the machine busy"),
     )
 
 
+def _why_longer(profile: Profile, why: str) -> str:
+    """More time shows nothing where the script had come to its end."""
+    ended = profile.lives and all(life.end == "finished" for life in profile.lives)
+    return "once the script trains for longer: it ended by itself" if ended else why
+
+
 def _longer_budget(profile: Profile) -> str:
-    """A budget in which enough updates of this length are counted, as it is written behind `--budget`."""
-    seconds = enough.budget_s(profile.steps.mean_s if profile.steps is not None else 0.0)
+    """A budget in which enough updates of this length are counted, as it is written behind `--budget`; larger than the
+    one that was not enough."""
+    needed_s = enough.budget_s(profile.steps.mean_s if profile.steps is not None else 0.0)
+    seconds = max(needed_s, TIMES_LONGER * (profile.budget_s or 0.0))
     if not seconds < LONGEST_ADVISED_S:
         seconds = LONGEST_ADVISED_S
     return f"{seconds:.0f}" if seconds <= IN_SECONDS else f"{math.ceil(seconds / 60)}m"
@@ -232,7 +239,7 @@ def _undecided(profile: Profile) -> Verdict:
         f"{words.one_line(first.why).rstrip('.')}.",
         tone="warning",
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
-        why_next="measures longer",
+        why_next=_why_longer(profile, "measures longer"),
     )
 
 
@@ -270,9 +277,16 @@ def function_call(command: Command, verb: str, *before: str) -> str:
     `verb` may have options behind it, as on a command line: `profile --budget 60`.
     """
     name, *options = verb.split()
-    named = [f"{option.lstrip('-')}={value}" for option, value in zip(options[::2], options[1::2], strict=False)]
+    named = [
+        f"{option.lstrip('-')}={_literal(value)}" for option, value in zip(options[::2], options[1::2], strict=False)
+    ]
     function = command.function.partition("(")[0]
     return words.one_line(f"advisor.{name}({', '.join([*map(json.dumps, before), function, *named])})")
+
+
+def _literal(value: str) -> str:
+    """An option's value as Python has it: a number, or a string as in `--budget 10m`."""
+    return value if value.isdecimal() else json.dumps(value)
 
 
 def page_command(profile: Profile) -> str:

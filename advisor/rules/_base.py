@@ -42,6 +42,8 @@ class Hit:
     advice: str
     where: tuple[Place, ...] = ()
     ceiling: Ceiling | None = None
+    library: str = ""
+    """The installed package that does all of the work; "" where some of it is the script's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,7 @@ class Rule:
             advice=judgement.advice,
             where=judgement.where,
             ceiling=judgement.ceiling,
+            library=judgement.library,
             knobs=self.knobs,
             url=self.url,
         )

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, HotLine, Place, library_of
+from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
-from ._read import call_places, call_share, calls, line_places, percent, phase_share, total_share
+from ._read import (
+    call_places,
+    call_share,
+    calls,
+    library_of_calls,
+    library_of_lines,
+    line_places,
+    percent,
+    phase_share,
+    total_share,
+)
 
 MIN_COPY_SHARE = 0.05
 """A copy of the weights is never needed in full: averages can be kept in place; so it is said from 5% on."""
@@ -21,7 +31,7 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     count = sum(site.calls_per_update for site in sites)
     where: tuple[Place, ...] = line_places(lines) or call_places(sites)
-    library = library_of(where)
+    library = library_of_lines(lines) if lines else library_of_calls(sites)
     by = f" by {library}" if library else ""
     severity = severity_of(share)
     return Hit(
@@ -30,6 +40,7 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"`copy.deepcopy` is called {count:.3g} times an update{by} and takes {percent(share)} of the loop.",
         advice=_advice(library),
         where=where,
+        library=library,
         # What is done with the copy, and the memory that it gives back, lies beside it.
         ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
     )

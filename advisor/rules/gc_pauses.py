@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..types import CallSite, Ceiling, Evidence, library_of
+from ..types import CallSite, Ceiling, Evidence
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
-from ._read import call_places, calls, line_places, loop_lines, percent, total_share
+from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, total_share
 
 MIN_GC_SHARE = 0.05
 """Two or three lines take it away (`gc.freeze`, a call removed), so it is said from 5% on."""
@@ -29,6 +29,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(sites),
         where=call_places(sites) or line_places(lines),
         ceiling=Ceiling.from_share(share),
+        library=library_of_calls(sites),
     )
 
 
@@ -40,7 +41,7 @@ def _count_words(evidence: Evidence) -> str:
 def _call_words(sites: tuple[CallSite, ...]) -> str:
     if not sites:
         return ""
-    library = library_of(call_places(sites))
+    library = library_of_calls(sites)
     by = f" by {library}" if library else ""
     return f"; `gc.collect()` is called {sum(site.calls_per_update for site in sites):.3g} times an update{by}"
 
@@ -51,7 +52,7 @@ def _advice(sites: tuple[CallSite, ...]) -> str:
             "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of "
             "objects, or collect at the end of an epoch (`gc.disable()` and `gc.collect()`)."
         )
-    library = library_of(call_places(sites))
+    library = library_of_calls(sites)
     return f"Have {library} collect less often." if library else "Remove `gc.collect()` from the loop."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, HotLine, Place, library_of
+from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import (
     CRITICAL_THRESHOLD,
     Example,
@@ -14,7 +14,7 @@ from ._base import (
     severity_of,
 )
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
-from ._read import calls, line_places, loop_lines, percent, phase_share, total_share
+from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, total_share
 
 PYTHON_SHARE = 0.10
 """Of the loop, in lines that run Python, copy or wait: less is the ordinary keeping of books."""
@@ -37,19 +37,20 @@ def judge(evidence: Evidence) -> Judgement:
     if not speaking:
         return _unnamed(evidence)
     share = total_share(speaking)
-    where = line_places(speaking)
+    where, library = line_places(speaking), library_of_lines(speaking)
     return Hit(
         share=share,
         severity=severity_of(share),
-        evidence=_words(share, where, speaking),
-        advice=_advice(library_of(where)),
+        evidence=_words(share, where, speaking, library),
+        advice=_advice(library),
+        library=library,
         where=where,
         ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
     )
 
 
-def _words(share: float, where: tuple[Place, ...], lines: tuple[HotLine, ...]) -> str:
-    first, library = where[0], library_of(where)
+def _words(share: float, where: tuple[Place, ...], lines: tuple[HotLine, ...], library: str) -> str:
+    first = where[0]
     text = next((each.text for each in lines if (each.file, each.line) == (first.file, first.line)), "")
     named = f"`{text}`" if text else f"line {first.line} of {first.file}"
     whose = f"what the script has {library} do" if library else "the script's own lines"

@@ -8,15 +8,16 @@ from ..types import Evidence
 from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import WAIT_THRESHOLD, Waiting, has_train_loader, waiting_for
-from ._read import duration, line_places, loader_lines
+from ._read import duration, library_of_lines, line_places, loader_lines
 
 
 def judge(evidence: Evidence) -> Judgement:
     found = waiting_for(evidence, "loader")
     if not isinstance(found, Waiting):
         return found
-    where = line_places(loader_lines(evidence))
-    library = where[0].library if where and all(place.in_library for place in where) else ""
+    lines = loader_lines(evidence)
+    where = line_places(lines)
+    library = library_of_lines(lines) if all(place.in_library for place in where) else ""
     said = [found.words, _loader_words(found), _library_words(found, library), _core_words(found)]
     return Hit(
         share=found.share,

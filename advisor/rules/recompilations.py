@@ -12,13 +12,12 @@ from ._base import (
     Judgement,
     Rule,
     Threshold,
-    clamp,
     severity_of,
 )
 from ._examples import healthy_cpu, healthy_cuda
-from ._read import percent, step_share
+from ._read import percent
 
-MIN_COMPILES = 3
+MIN_RECOMPILES = 3
 """In the updates counted, which come after the first ones: a last batch that is shorter compiles once, and a dimension
 that torch takes for a dynamic one once more."""
 LIMIT = 8
@@ -26,19 +25,16 @@ LIMIT = 8
 
 
 def judge(evidence: Evidence) -> Judgement:
-    compiles, fraction = evidence.compute.compiles, evidence.compute.compile_fraction or 0.0
-    if compiles is None or compiles < MIN_COMPILES:
+    times, share = evidence.compute.recompiles, evidence.compute.recompile_fraction or 0.0
+    if times is None or times < MIN_RECOMPILES or share < WARNING_SHARE:
         return None
-    share = clamp(fraction * step_share(evidence))
-    if share < WARNING_SHARE:
-        return None
-    reason = evidence.compute.compile_reason
+    reason = evidence.compute.recompile_reason
     return Hit(
         share=share,
         severity=severity_of(share),
-        evidence=f"torch compiled {compiles} times within {evidence.steps.updates} updates, which took "
-        f"{percent(share)} of the loop{f' ({reason})' if reason else ''}. After {LIMIT} times it gives a function up "
-        "without a word, and runs it uncompiled.",
+        evidence=f"torch compiled code anew {times} times within {evidence.steps.updates} updates, which took "
+        f"{percent(share)} of the loop{f' ({reason})' if reason else ''}. At its recompile limit ({LIMIT} unless set "
+        "otherwise) it warns and runs the function uncompiled; with `fullgraph=True` it fails.",
         advice="Batches whose sizes change need code for each: leave `dynamic=False` away, so that torch compiles once "
         "more for all sizes, mark the dimension (`torch._dynamo.mark_dynamic`), or pad to a few lengths. "
         "`TORCH_LOGS=recompiles` names every cause.",
@@ -46,11 +42,11 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
-def compiles_at_all(evidence: Evidence) -> bool:
-    return evidence.compute.compiles is not None
+def compiles_anew(evidence: Evidence) -> bool:
+    return evidence.compute.recompiles is not None
 
 
-_EACH_LENGTH = {"compiles": 5, "compile_fraction": 0.9, "compile_reason": "tensor 'ids' size mismatch at index 1"}
+_EACH_LENGTH = {"recompiles": 5, "recompile_fraction": 0.9, "recompile_reason": "tensor 'ids' size mismatch at index 1"}
 
 RULE = Rule(
     id="recompilations",
@@ -59,8 +55,8 @@ RULE = Rule(
     "from dynamo's own books.",
     thresholds=(
         Threshold(
-            name="MIN_COMPILES",
-            value=MIN_COMPILES,
+            name="MIN_RECOMPILES",
+            value=MIN_RECOMPILES,
             reason="a shorter last batch and a dimension that becomes dynamic compile once each",
         ),
         Threshold(
@@ -71,7 +67,7 @@ RULE = Rule(
     ),
     source="Reports of compiled loops that are slower than eager ones: pytorch#97783, #188150, #128071.",
     url="https://docs.pytorch.org/docs/stable/torch.compiler_troubleshooting.html",
-    applies=compiles_at_all,
+    applies=compiles_anew,
     needs_updates=False,
     judge=judge,
     examples=(
@@ -82,17 +78,17 @@ RULE = Rule(
         ),
         Example(
             name="many small functions, each for its own shapes",
-            evidence=healthy_cuda(compute={"compiles": 40, "compile_fraction": 0.25}),
+            evidence=healthy_cuda(compute={"recompiles": 40, "recompile_fraction": 0.25}),
             fires=True,
         ),
         Example(
             name="the shorter last batch of an epoch",
-            evidence=healthy_cuda(compute={"compiles": 1, "compile_fraction": 0.3}),
+            evidence=healthy_cuda(compute={"recompiles": 1, "recompile_fraction": 0.3}),
             fires=False,
         ),
         Example(
             name="small functions that compile in no time",
-            evidence=healthy_cuda(compute={"compiles": 4, "compile_fraction": 0.02}),
+            evidence=healthy_cuda(compute={"recompiles": 4, "recompile_fraction": 0.02}),
             fires=False,
         ),
         Example(name="nothing is compiled", evidence=healthy_cpu(), fires=False),

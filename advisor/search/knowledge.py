@@ -300,8 +300,8 @@ class Knowledge:
         return self._proposer.importances(self.trials) if self._proposer is not None else {}
 
     def untried(self) -> list[str]:
-        """Knobs that are open, and of which no value was tried."""
-        tried = {name for trial in self.trials for name, _value in trial.config.settings}
+        """Knobs that are open, and of which nothing is known: no value was compared, or broke the script."""
+        tried = {name for trial in self.trials if says_something(trial) for name, _value in trial.config.settings}
         return [knob.id for knob in self.space.knobs if knob.id not in tried]
 
     @property
@@ -317,6 +317,11 @@ class Knowledge:
 def told(config: Config) -> str:
     """`num_workers=2, precision=bf16`; "the script as written" where nothing is set."""
     return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
+
+
+def says_something(trial: Trial) -> bool:
+    """Whether it was compared with the baseline, or failed by its own settings."""
+    return trial.ratio is not None or trial.outcome.kind not in ("stopped", "measured", "refused")
 
 
 def score_of(trial: Trial) -> float:

@@ -48,7 +48,9 @@ def recommend(
         command=command,
         hardware=hardware,
         config=config,
-        verdict=_no_clear_gain(known, settings.floor) if found is None else _unproven(found, settings.floor),
+        verdict=_no_clear_gain(known, settings.floor, allow_training)
+        if found is None
+        else _unproven(found, settings.floor),
         findings=findings,
         by_knob=known.by_knob(config) if config == known.winner() else {},
         skipped=(*known.closed, *_failed(known)),
@@ -84,14 +86,24 @@ def _unproven(found: Standing, floor: float) -> Verdict:
     )
 
 
-def _no_clear_gain(known: Knowledge, floor: float) -> Verdict:
-    """None that was tried is clearly faster: bounded by the intervals of all, where none is left untried, or not."""
-    tried = {trial.config: trial.ratio for trial in known.trials if trial.config.settings}
-    ratios = [ratio for ratio in {**tried, **known.finals}.values() if ratio is not None]
+def _no_clear_gain(known: Knowledge, floor: float, allow_training: bool) -> Verdict:
+    """None that was tried is clearly better: bounded by the intervals of all, where none is left untried, or not.
+
+    What changes the training says nothing of the settings that keep it.
+    """
+    tiers = {knob.id: knob.tier for knob in known.space.knobs}
+    counts = [t for t in known.trials if t.config.settings and (allow_training or t.tier in KEEPS_TRAINING)]
+    untried = [name for name in known.untried() if allow_training or tiers[name] in KEEPS_TRAINING]
+    tried = {trial.config: known.finals.get(trial.config, trial.ratio) for trial in counts}
+    ratios = [ratio for ratio in tried.values() if ratio is not None]
     highest = max((ratio.high for ratio in ratios), default=math.inf)
-    bounded = highest <= 1 + BOUND_FLOORS * floor
+    if known.goal.name in ("throughput", "cost"):
+        bounded = highest <= 1 + BOUND_FLOORS * floor
+    else:
+        scores = [trial.score for trial in counts if trial.score is not None]
+        bounded = bool(scores) and max(scores) < 1 + floor
     return Verdict(
-        status="no significant gain" if bounded and not known.untried() else "undecided",
+        status="no significant gain" if bounded and not untried else "undecided",
         speedup=1.0,
         low=min((ratio.low for ratio in ratios if ratio.high == highest), default=0.0),
         high=highest,

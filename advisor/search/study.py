@@ -278,4 +278,4 @@ class Study:
         if ratio is None or self._left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
             return False
         floor = 1 + self._settings.floor
-        return ratio.low <= 1.0 and ratio.high >= floor
+        return ratio.low <= floor <= ratio.high

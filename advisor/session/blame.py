@@ -87,7 +87,7 @@ class Blame:
         longer = next((note.text for note in life.notes if note.kind == wire.PROLONGED), None)
         if longer is not None:
             self._prolongs = False  # without, the script has come to its end well
-            self._charge(life, failure, f"after {longer}, as advisor had asked; it was started again without that")
+            self._charge(life, failure, f"after {longer}, as advisor had asked")
             return waiting
         ran = [name for name, number in self._result.life_of.items() if number == life.number]
         cut = _cut_by_crash([self._result.outcomes[name] for name in ran])

@@ -176,10 +176,12 @@ class Session:
         finally:
             self._keep_view(life)
         self._blame.process_ended(life.record)
-        if self.result.deadline_hit:
-            return None
+        if self.result.deadline_hit and life.record.failure is None:
+            return None  # windows that had no time say nothing of their settings
         batch = talk.batch
         rest = self._blame.go_on(life.record, batch.missing(), sent=len(batch.windows), as_written=setup == AS_WRITTEN)
+        if self.result.deadline_hit:
+            return None
         if rest:
             return InLife(windows=rest, setup=setup)
         if talk.done:

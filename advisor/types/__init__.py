@@ -4,7 +4,7 @@ from ._installed import installed_name
 from .artifact import Artifact
 from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
-from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity, library_of
+from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
     OFF_STEP,
@@ -112,5 +112,4 @@ __all__ = [
     "WindowSummary",
     "Workload",
     "installed_name",
-    "library_of",
 ]

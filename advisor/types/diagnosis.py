@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -70,12 +70,6 @@ class Place:
         return bool(self.library and installed_name(self.file))
 
 
-def library_of(places: Iterable[Place]) -> str:
-    """The installed package that does the work at all of these places; "" where some of it is the script's own."""
-    names = {place.library for place in places}
-    return names.pop() if len(names) == 1 else ""
-
-
 SHARE_ERROR = 0.01
 """Of the loop, by which a measured share may be wrong: what a clock's reading costs, and where a line's time ends."""
 REST_GAINS = 1.25
@@ -125,11 +119,8 @@ class Finding:
     """None where no speed-up follows from it (a warning about memory, say)."""
     knobs: tuple[str, ...] = ()
     url: str | None = None
-
-    @property
-    def library(self) -> str:
-        """The installed package that does the work at all places; "" where some of it is the script's own."""
-        return library_of(self.where)
+    library: str = ""
+    """The installed package that does all of the work; "" where some of it is the script's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

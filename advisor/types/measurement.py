@@ -125,11 +125,11 @@ class Compute:
     arithmetic_intensity: float | None = None
     """FLOPs per byte."""
     roofline_bound: Literal["compute", "memory"] | None = None
-    compiles: int | None = None
-    """Times that torch compiled anything within the updates counted; None where it did not."""
-    compile_fraction: float | None = None
+    recompiles: int | None = None
+    """Times that torch compiled code anew within the updates counted; None where it did not."""
+    recompile_fraction: float | None = None
     """Of the time in the updates counted."""
-    compile_reason: str = ""
+    recompile_reason: str = ""
     """Why the code that was there did not serve, the last time, in torch's words."""
 
 

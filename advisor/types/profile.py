@@ -80,6 +80,8 @@ class Profile:
     notes: tuple[str, ...] = ()
     """What the reader must know: little data, trackers put offline, network connections, an end before the plan's."""
     failure: Failure | None = None
+    budget_s: float | None = None
+    """From the first update on; None in a profile that is part of a search, or that 0.1.0 stored."""
     run_folder: str = field(default="")
     """Where it is stored; empty in the stored document itself."""
 

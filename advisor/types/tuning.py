@@ -53,6 +53,8 @@ class Trial:
     outcome: TrialOutcome
     ratio: Ratio | None = None
     """Of the speed, whatever the search looks for."""
+    measured_again: Ratio | None = None
+    """Of the speed, from windows that were run after it had been chosen: the best of many looks is partly luck."""
     score: float | None = None
     """How many times better than the script as written, by what the search looks for; None where that is not known."""
 

@@ -160,6 +160,7 @@ for _ in range(40):
 """
 
 
+@pytest.mark.slow
 def test_they_come_with_the_facts_of_the_script(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT + TRAINING)
     (tmp_path / "runs").mkdir()

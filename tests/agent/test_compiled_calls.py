@@ -73,3 +73,35 @@ def test_an_import_after_the_window_is_left_alone() -> None:
     module.compiled_call()
     assert vars(module)[compiled_calls.SETTER] is before
     assert watched.steps == []
+
+
+@pytest.mark.usefixtures("_imported_later")
+def test_what_fails_in_making_way_does_not_reach_the_scripts_call() -> None:
+    def fails() -> None:
+        raise RuntimeError("hooks are disabled")
+
+    calls = CompiledCalls(lambda: True, fails, fails)
+    assert calls.watch()
+    importlib.import_module(COMPILER).compiled_call()
+    assert calls.fault is not None
+    assert "hooks are disabled" in calls.fault
+    calls.stop()
+
+
+@pytest.mark.usefixtures("_imported_later")
+def test_a_region_that_another_function_has_opened_is_left_all_the_same() -> None:
+    """As a context manager: its `__enter__` has returned when its `__exit__` is called."""
+    watched = Watched()
+    assert watched.calls.watch()
+    module: Any = importlib.import_module(COMPILER)
+
+    def opened() -> None:
+        module.__dict__[compiled_calls.SETTER](True)
+
+    def closed() -> None:
+        module.__dict__[compiled_calls.SETTER](None)
+
+    opened()
+    closed()
+    assert (watched.steps, watched.calls.inside) == (["aside", "back"], False)
+    watched.calls.stop()

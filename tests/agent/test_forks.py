@@ -17,6 +17,8 @@ from wild.probing import probe
 from advisor import wire
 from advisor.session.probe import FIRST
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 60.0
 
 DEVICE = """

@@ -330,6 +330,7 @@ def test_an_exception_of_the_dataset_comes_through(loop: Loop, workers: int) -> 
         loop.epoch(DataLoader(Breaks(), batch_size=4, num_workers=workers))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="older interpreters keep the raising frame")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_traceback_holds_none_of_our_frames(loop: Loop, workers: int) -> None:

@@ -97,6 +97,7 @@ def test_it_ends_with_its_time(loop: Loop) -> None:
     assert loop.hooks.drain(0.1, 10_000)["batches"] < 40
 
 
+@pytest.mark.slow
 def test_a_batch_that_workers_take_too_long_for_is_not_waited_for(loop: Loop) -> None:
     data = Numbers(40)
     _iterator = begun(loop, DataLoader(data, batch_size=1))

@@ -11,6 +11,8 @@ from pathlib import Path
 import forked
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 SET_NOTHING = "pass"
 SETS_ITS_OWN = "random.seed(5); np.random.seed(5); torch.manual_seed(5)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import io
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -399,3 +401,32 @@ def test_where_calls_cannot_be_seen_any_compiling_is_a_reason_to_refuse() -> Non
 @pytest.mark.usefixtures("_another_torch")
 def test_where_calls_cannot_be_seen_and_nothing_was_compiled_operators_are_counted() -> None:
     assert counted(traced(eager))
+
+
+def test_a_child_that_is_forked_while_updates_are_traced_is_not_looked_at() -> None:
+    """A loader worker computes as without us: no mode sees its operators, and no hook its saved tensors."""
+    loop = Loop()
+    loop.run(eager)
+    loop.tracing.settle()
+    loop.tracing.start()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            before = loop.clock.updates, len(loop.tracing._tracer._sites)
+            eager()
+            left = [
+                modes.open_here(),
+                loop.tracing._memory.open_here(),
+                before != (loop.clock.updates, len(loop.tracing._tracer._sites)),
+            ]
+            os.write(write, str(left).encode())
+        os._exit(0)
+    os.close(write)
+    said = os.read(read, 1000).decode()
+    os.close(read)
+    os.waitpid(child, 0)
+    loop.run(eager)
+    extra = loop.tracing.stop()
+    assert said == "[False, False, False]"
+    assert extra["trace"]["torch_calls_per_update"] > 0  # the parent goes on

@@ -175,6 +175,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "place"), CASES)
 def test_no_draw_comes_twice(run: Any, place: str) -> None:
     samples = of_workers(seen(*run))

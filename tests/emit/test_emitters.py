@@ -349,6 +349,7 @@ def says(folder: Path, code: str) -> str:
     return ran(folder, "case.py")
 
 
+@pytest.mark.slow
 def test_the_module_trains_with_all_settings(tmp_path: Path) -> None:
     settings = {**EVERYTHING, "micro_batch": 8, "global_batch": 16}
     del settings["compile"]  # takes a C++ compiler and half a minute: see the next test

@@ -105,7 +105,7 @@ class Desk:
         return subprocess.Popen(
             [*prefix, sys.executable, "-m", "advisor", *map(str, words)],
             cwd=self.project,
-            env={**os.environ, "PYTHONPATH": str(ROOT), MARK: self.mark, **self.environment},
+            env={**os.environ, MARK: self.mark, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

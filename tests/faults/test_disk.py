@@ -8,6 +8,8 @@ import pytest
 
 from .commands import Desk, Ended, training
 
+pytestmark = pytest.mark.slow
+
 LOUD = training(loop="print('x' * 20000); print('y' * 20000, file=sys.stderr)")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from .commands import BRIEF, TOO_FEW, WILD, Desk, Ended, training
 
+pytestmark = pytest.mark.slow
+
 SCRIPT_FAILED, NOTHING_MEASURED = 3, 4
 
 

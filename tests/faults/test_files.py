@@ -11,6 +11,8 @@ import pytest
 
 from .commands import BRIEF, TOO_FEW, WILD, Desk, digests, training
 
+pytestmark = pytest.mark.slow
+
 MESS = """
 import pathlib, shutil, sqlite3, subprocess, tempfile
 import numpy as np

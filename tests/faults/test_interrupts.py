@@ -17,6 +17,8 @@ from advisor.store import list_runs
 
 from .commands import COMMAND_S, Desk, digests, ended, training
 
+pytestmark = pytest.mark.slow
+
 ENDS_S = 10.0
 KILLS = 12
 LATEST_KILL_S = 2.0

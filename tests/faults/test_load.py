@@ -6,9 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from advisor.store import list_runs, load_profile
 
 from .commands import WILD, Desk, ended, training
+
+pytestmark = pytest.mark.slow
 
 MOST_MEMORY_MIB = 120
 AT_ONCE = 5

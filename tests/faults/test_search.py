@@ -10,6 +10,8 @@ from search.thin import make_thin
 import advisor
 from advisor.types import Trial
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """\
 import resource, time
 import torch

@@ -14,6 +14,8 @@ from advisor.types.hardware import Accelerator, Hardware, Rate
 
 from .machines import H100, TORCH, machine
 
+pytestmark = pytest.mark.slow
+
 MEASURED: dict[str, Any] = {
     "torch": "2.13.0",
     "cpu": {"flops": {"fp32": 1.5e12}, "failed": {}, "bandwidth": 9e10},
@@ -56,7 +58,6 @@ def cached(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.slow
 def test_the_cpu_is_really_measured(tmp_path: Path) -> None:
     found = calibrate(machine(accelerators=(), torch=None), interpreter=sys.executable, cache_folder=tmp_path)
     # The slowest machine that trains anything makes 1 GFLOP/s; nothing makes 1 PFLOP/s on a CPU.

@@ -26,6 +26,7 @@ def test_the_probe_of_this_machine(tmp_path: Path) -> None:
     assert (found.torch, found.torch_error) == (None, None)
 
 
+@pytest.mark.slow
 def test_the_interpreters_torch_is_part_of_it(tmp_path: Path) -> None:
     assert probe(folder=tmp_path, interpreter=sys.executable).torch is not None
 

@@ -28,6 +28,7 @@ def test_nobody_is_asked_without_an_interpreter() -> None:
     assert (answer.build, answer.error) == (None, None)
 
 
+@pytest.mark.slow
 def test_the_build_of_this_interpreter() -> None:
     build = torch_build(sys.executable).build
     assert build is not None

@@ -306,6 +306,7 @@ def test_compiled_code_and_it_are_refused_together(tmp_path: Path, first: str) -
     assert "passes over what stands before a block" in says(tmp_path, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cache", "off"), [(True, 1e-6), (False, 0.0)])
 def test_transformers_blocks_take_it_without_the_cache_they_are_given(tmp_path: Path, cache: bool, off: float) -> None:
     pytest.importorskip("transformers")
@@ -343,6 +344,7 @@ def test_transformers_blocks_take_it_without_the_cache_they_are_given(tmp_path: 
     assert (float(farthest) <= off, told) == (True, "[] 4")
 
 
+@pytest.mark.slow
 def test_a_real_training_saves_the_same_bytes(tmp_path: Path) -> None:
     untouched, whole_alone = alone()
     found, whole, said = trained(tmp_path, "{activation_checkpointing: true}")

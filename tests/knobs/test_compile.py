@@ -14,6 +14,8 @@ from advisor import knobs
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
 from advisor.types import Evidence
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 240
 LOOP = """
 import copy, pickle, sys

@@ -14,6 +14,8 @@ from wild.probing import Probed, probe
 
 from advisor import wire
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 TRAIN = """
 import sys

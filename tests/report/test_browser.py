@@ -64,11 +64,13 @@ def test_on_a_telephone_no_table_is_cut_off(browser: Browser, width: int) -> Non
     assert seen(browser.run(page, "--dump-dom")) == ""
 
 
+@pytest.mark.slow
 def test_the_words_in_the_pictures_do_not_run_into_each_other(browser: Browser) -> None:
     for shape in ("input_bound", "gpu_transformer"):
         assert seen(browser.run(probed(as_page(sample.ALL[shape]()), OVERLAPS), "--dump-dom")) == "0"
 
 
+@pytest.mark.slow
 def test_a_fragment_leaves_the_notebook_around_it_as_it_is(browser: Browser) -> None:
     around = "<html><body><h2 id='own'>mine</h2>{}</body></html>"
     style = "frames[0].getComputedStyle(d.getElementById('own'))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from advisor.report import render_profile, verdict_of
-from advisor.report.verdict import page_command
-from advisor.types import Abstention, Ceiling, Profile, WhatIf
+from advisor.report.verdict import function_call, page_command
+from advisor.types import Abstention, Ceiling, Command, Profile, WhatIf
 
 from . import hostile, sample
 from .markup import NUMBERS
@@ -66,7 +67,7 @@ def test_a_ceiling_of_nothing_promises_nothing() -> None:
 def test_a_librarys_work_is_not_called_the_scripts(rule: str, library: str, said: str) -> None:
     base = sample.input_bound()
     places = tuple(replace(place, library=library) for place in base.findings[0].where)
-    finding = replace(base.findings[0], rule=rule, share=0.53, where=places, ceiling=None)
+    finding = replace(base.findings[0], rule=rule, share=0.53, where=places, library=library, ceiling=None)
     assert verdict_of(replace(base, findings=(finding,))).sentence == said
 
 
@@ -211,3 +212,23 @@ def test_a_run_kept_elsewhere_is_named_by_its_path(tmp_path: Path, monkeypatch: 
     assert page_command(replace(sample.healthy(), run_folder=str(usual))) == page_command(sample.healthy())
     elsewhere = str(tmp_path / "my runs" / sample.healthy().run_id)
     assert page_command(replace(sample.healthy(), run_folder=elsewhere)) == f"advisor report '{elsewhere}' --html"
+
+
+@pytest.mark.parametrize(
+    ("verb", "call"),
+    [
+        ("profile --budget 60", "advisor.profile(train, budget=60)"),
+        ("tune --budget 10m", 'advisor.tune(train, budget="10m")'),
+        ("tune", "advisor.tune(train)"),
+    ],
+)
+def test_a_function_is_advised_on_by_a_call_that_python_reads(verb: str, call: str) -> None:
+    command = Command(target="n.py", is_module=False, args=(), cwd="/", interpreter="/py", function="train()")
+    assert function_call(command, verb) == call
+    ast.parse(call)
+
+
+def test_the_next_budget_is_larger_than_the_one_that_was_not_enough() -> None:
+    base = replace(sample.input_bound(), findings=(), abstained=(Abstention(rule="low_mfu", why="no peak is known"),))
+    budgets = [verdict_of(replace(base, budget_s=given)).next_command for given in (30.0, 600.0)]
+    assert [command.split()[2:4] for command in budgets] == [["--budget", "60"], ["--budget", "20m"]]

@@ -68,6 +68,7 @@ def test_the_words_in_the_pictures_do_not_run_into_each_other(browser: Browser, 
     assert seen(browser.run(probed(tune_page(sample_tuning.ALL[shape]()), OVERLAPS), "--dump-dom")) == "0"
 
 
+@pytest.mark.slow
 def test_words_in_the_pictures_stay_in_them(browser: Browser) -> None:
     script = """(() => [...d.querySelectorAll('svg')].flatMap(s => {
         const box = s.getBoundingClientRect();

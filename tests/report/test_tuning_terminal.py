@@ -60,6 +60,30 @@ SENTENCES = {
 }
 
 
+def test_windows_that_were_run_again_overrule_what_a_look_had_promised() -> None:
+    base = sample_tuning.unclear()
+    again = Ratio(speedup=0.99, low=0.97, high=1.02, rounds=3)
+    trials = tuple(replace(trial, measured_again=again) if trial.config.settings else trial for trial in base.trials)
+    said = words_of(replace(base, trials=trials))
+    assert said.startswith("Undecided: the best of 2 compared is 0.97–1.02 times as fast")
+
+
+def test_what_changes_the_training_says_nothing_of_what_keeps_it() -> None:
+    base = sample_tuning.unclear()
+    promising = Ratio(speedup=2.0, low=1.9, high=2.1, rounds=3)
+    other = replace(base.trials[-1], number=9, config=Config.of({"global_batch": 64}), tier="training", ratio=promising)
+    assert words_of(replace(base, trials=(*base.trials, other))).startswith(SENTENCES["unclear"])
+
+
+def test_where_less_memory_is_looked_for_no_speed_is_promised() -> None:
+    base = sample_tuning.unclear()
+    objective = Objective(name="memory", unit="bytes at the peak", as_written=1e9, best=None)
+    trials = tuple(replace(trial, score=0.99 if trial.config.settings else 1.0) for trial in base.trials)
+    said = words_of(replace(base, objective=objective, trials=trials))
+    assert "the best of 2 compared takes 101% of the memory" in said
+    assert "times as fast" not in said.partition("next")[0]
+
+
 @pytest.mark.parametrize("shape", SENTENCES)
 def test_the_verdict_comes_first_in_one_sentence(shape: str) -> None:
     assert words_of(sample_tuning.ALL[shape]()).startswith(SENTENCES[shape])

@@ -201,6 +201,20 @@ def test_a_place_names_the_library_that_does_most_there() -> None:
     assert [place.library for place in line_places(lines[:2])] == [""]
 
 
+def test_work_is_a_librarys_only_where_hardly_any_of_it_is_the_scripts_own() -> None:
+    own, theirs = line("python", 0.15, line=1), line("python", 0.20, line=2, library="numpy")
+    assert _library(own, theirs) == ""
+    assert _library(replace(own, share=0.01), theirs) == "numpy"
+    rest = tuple(line("python", 0.1, line=number) for number in range(3, 9))  # more places than a report shows
+    assert _library(*(replace(theirs, line=number) for number in range(20, 23)), *rest) == ""
+
+
+def _library(*lines: HotLine) -> str:
+    evidence = healthy_cpu(phases={"other": 0.35}, lines=lines)
+    (finding,) = [finding for finding in diagnose(evidence).findings if finding.rule == "host_code"]
+    return finding.library
+
+
 def test_the_line_that_host_code_speaks_of_has_the_share_of_its_place() -> None:
     lines = (line("python", 0.15, text="total += step()"), line("sleep", 0.15, text="total += step()"))
     (finding,) = [

@@ -12,6 +12,8 @@ import yaml
 
 from .thin import COMMAND
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 300
 TRAIN = """
 import argparse, torch

@@ -16,6 +16,8 @@ from advisor.search import log
 
 from .thin import COMMAND, make_thin
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 240
 SCRIPT = """
 import os
@@ -68,7 +70,6 @@ def kinds(found: Any, knob: str) -> list[str]:
     return [trial.outcome.kind for trial in found.trials if knob in trial.config.as_dict()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("breaks", ["hang", "crash"])
 def test_what_breaks_the_script_costs_its_trials_and_the_search_goes_on(
     script: Path, monkeypatch: pytest.MonkeyPatch, breaks: str
@@ -85,7 +86,6 @@ def test_what_breaks_the_script_costs_its_trials_and_the_search_goes_on(
     )
 
 
-@pytest.mark.slow
 def test_a_dry_run_shows_the_space_and_tries_nothing(script: Path) -> None:
     found = tune(script, dry_run=True, knobs=["num_workers"])
     assert [knob.id for knob in found.space] == ["num_workers"]
@@ -93,7 +93,6 @@ def test_a_dry_run_shows_the_space_and_tries_nothing(script: Path) -> None:
     assert any(one.why.startswith("--knobs asks for") for one in found.recommendation.skipped)
 
 
-@pytest.mark.slow
 def test_a_search_for_memory_measures_the_peak_of_every_trial(script: Path) -> None:
     found = tune(script, objective="memory", tolerance="10%", knobs=["num_workers"])
     assert found.objective.name == "memory"
@@ -102,7 +101,6 @@ def test_a_search_for_memory_measures_the_peak_of_every_trial(script: Path) -> N
     assert all(trial.outcome.peak_bytes and trial.score for trial in measured)
 
 
-@pytest.mark.slow
 def test_an_interrupted_search_shows_and_keeps_what_it_has(script: Path) -> None:
     argv = [*COMMAND, "tune", "--runs", "runs", "-f", "--budget", "120s", "--knobs"]
     process = subprocess.Popen(
@@ -154,7 +152,6 @@ def test_energy_that_cannot_be_read_is_said_before_anything_is_run(
     assert list((script.parent / "runs").glob("*-train-*")) == []
 
 
-@pytest.mark.slow
 def test_energy_is_measured_where_there_is_a_counter(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from advisor.hardware.energy import Counter
 

@@ -16,6 +16,8 @@ from advisor.search import log
 
 from .thin import COMMAND
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 240
 SCRIPT = """
 import time
@@ -94,7 +96,6 @@ def killed_after(folder: Path, count: int) -> Path:
             process.kill()
 
 
-@pytest.mark.slow
 def test_kill_9_loses_no_finished_trial_and_none_is_run_again(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     run = killed_after(tmp_path, 2)

@@ -11,6 +11,8 @@ import pytest
 
 from advisor import tuning
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 280
 SCRIPT = """
 import time
@@ -43,7 +45,6 @@ def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=folder / "elsewhere", capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
-@pytest.mark.slow
 def test_a_search_from_another_folder_writes_its_answer_there_and_nothing_else(tmp_path: Path) -> None:
     done = tune(tmp_path, "--budget", "20s", "--json")
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 UID = 12345
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -43,7 +45,6 @@ def _as_user(command: list[str], home: Path) -> list[str]:
     return ["unshare", "-m", "--propagation", "private", "sh", "-c", cover + drop, "sh", *command]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="the other tests run as a plain user already")
 @pytest.mark.parametrize("file", ["test_isolation.py", "test_isolation_plan.py", "test_processes.py"])
 def test_the_same_holds_for_a_plain_user(file: str, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from advisor.session import isolation as isolations
 from advisor.session.session import Planner
 from advisor.types import Config
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 import torch

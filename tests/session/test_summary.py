@@ -247,3 +247,22 @@ def test_a_line_that_waits_for_the_device_has_no_more_than_the_device_gave_its_p
 
 def test_on_a_cpu_a_line_has_what_was_sampled_of_it() -> None:
     assert line_shares(WORKLOAD) == {9: 0.4, 10: 0.1, 7: 0.5}
+
+
+SLOW_START = [2.0] * 5 + [0.1] * 95
+
+
+@pytest.mark.parametrize(("updates", "expected"), [((1, 2, 4), None), ((1, 20, 50, 80), 3)])
+def test_code_that_warm_up_compiles_is_not_charged_to_what_comes_later(
+    updates: tuple[int, ...], expected: int | None
+) -> None:
+    recompiled = [[update, 1, 0.05] for update in updates]
+    window = replace(done(FIRST, SLOW_START), extra={"recompiled": recompiled, "recompile_reason": "size mismatch"})
+    compute = summary.compute(result(), counted(window), HARDWARE, WORKLOAD)
+    assert compute.recompiles == expected
+    assert compute.recompile_fraction == (pytest.approx(0.15 / 9.5) if expected else None)
+
+
+def test_code_that_is_met_for_the_first_time_is_not_compiled_anew() -> None:
+    window = replace(done(FIRST, [0.1] * 50), extra={"recompiled": [[20, 0, 3.0], [30, 0, 3.0], [40, 0, 3.0]]})
+    assert summary.compute(result(), counted(window), HARDWARE, WORKLOAD).recompiles is None

@@ -12,6 +12,8 @@ from advisor.session.probe import FIRST
 
 from .probing import probe
 
+pytestmark = pytest.mark.slow
+
 UPDATES = 60
 WINDOW = wire.Window(id=FIRST, warm_up_updates=0, min_updates=UPDATES, max_updates=UPDATES, max_s=60.0, sampler_hz=50.0)
 OUTER = wire.Window(id="outer", min_updates=10**6, max_updates=10**6, max_s=60.0)
@@ -76,7 +78,6 @@ def _probed(script: Path, folder: Path, *args: str, wanted: list[wire.Window]) -
     return log.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_losses_weights_and_random_states_are_bit_identical(tmp_path: Path, workers: int) -> None:
     project = tmp_path / "project"
@@ -233,7 +234,6 @@ print(loss.item(), dict(counters["stats"]), dict(counters["frames"]) == compiled
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["module", "in_place", "step", "loss", "late"])
 def test_compiled_code_is_the_same_and_is_not_compiled_again(tmp_path: Path, kind: str) -> None:
     project = tmp_path / "project"

@@ -14,6 +14,8 @@ from advisor.types import Finding
 
 from .probing import Probed, probe
 
+pytestmark = pytest.mark.slow
+
 LIBRARY = """
 import time
 from torch.utils.data import Dataset

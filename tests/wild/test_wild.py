@@ -9,6 +9,8 @@ import pytest
 from .conftest import Probes
 from .scripts import LABELS, SCRIPTS
 
+pytestmark = pytest.mark.slow
+
 PROFILED = [name for name, label in LABELS.items() if "refused" not in label and label["updates"]]
 REFUSED = [name for name, label in LABELS.items() if "refused" in label]
 ONE_AFTER_THE_OTHER = ("optimizer_per_layer",)
