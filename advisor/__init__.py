@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import apply, load, profile, tune, verify
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
 __all__ = ["__version__", "apply", "hardware", "load", "profile", "tune", "verify"]
 
 _FACADE = ("apply", "load", "profile", "tune", "verify")
