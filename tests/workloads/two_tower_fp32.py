@@ -37,9 +37,9 @@ def main():
     torch.manual_seed(0)
     latent = torch.randn(16384, 64)
     text = latent @ torch.randn(64, 384) / 8
-    product = latent @ torch.randn(64, 256) / 8
+    product = latent @ torch.randn(64, 256) / 8 + torch.randn(16384, 256)
     model = TwoTower(args.width)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     target = torch.arange(args.batch)
     for update in range(args.updates):
         pick = torch.randint(0, len(latent), (args.batch,))
