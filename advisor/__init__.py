@@ -1,30 +1,51 @@
-"""advisor: finds what makes a PyTorch training script slow, without an edit to the script.
+"""advisor: find what makes a PyTorch training script slow, without editing the script.
 
-Importing the package is light: neither torch nor Optuna is loaded before a function needs it.
+Importing the package is cheap: torch and Optuna are loaded only when a function needs them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
-    from .api import apply, load, profile, tune, verify
+    from . import errors, types
+    from .api import apply, compare, export, load, load_run, profile, run, tune, verify
 
-__version__ = "0.1.1"
-__all__ = ["__version__", "apply", "hardware", "load", "profile", "tune", "verify"]
+__all__ = [
+    "__version__",
+    "apply",
+    "compare",
+    "errors",
+    "export",
+    "hardware",
+    "load",
+    "load_run",
+    "profile",
+    "run",
+    "tune",
+    "types",
+    "verify",
+]
 
-_FACADE = ("apply", "load", "profile", "tune", "verify")
-"""Not the name of any submodule: importing one puts it in the place of the function. (`hardware` is one that can be
-called.)"""
+_FUNCTIONS = ("apply", "compare", "export", "load", "load_run", "profile", "run", "tune", "verify")
+"""Functions of `api`. No submodule may share one of these names: importing it would replace the function."""
+_MODULES = ("errors", "hardware", "types")
+"""Submodules loaded on first access; `hardware` is also callable."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "hardware":
+    if name in _MODULES:
         import importlib
 
-        return importlib.import_module(f"{__name__}.hardware")  # which can be called
-    if name in _FACADE:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
         from . import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,10 +4,10 @@ import signal
 
 
 def main() -> None:
-    """Ctrl-C while Python still loads ends quietly; `cli.main` then takes over."""
+    """Ctrl-C while Python still loads ends quietly; `cli.main.main` then takes over."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from .cli import main as run
+    from .cli.main import main as run
 
     run()
 

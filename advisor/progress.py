@@ -1,4 +1,4 @@
-"""How the work tells what it is doing; silent unless somebody listens."""
+"""Progress reports on the current work; silent unless somebody listens."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Injected into everything that takes its time. No call may fail, and none may be waited for."""
+    """Receiver of progress reports, passed to everything that takes time. No call may fail or block."""
 
     def stage(self, what: str, *, windows: int | None = None) -> None:
-        """Something new is being done, for example "starting train.py"; with the number of its windows where known."""
+        """Report that something new begins, such as "starting train.py", with its number of windows if known."""
 
     def window_done(self, what: str = "") -> None:
-        """One window of the stage has ended; `what` names the one that begins."""
+        """Report that one window of the stage has ended; `what` names the next one."""
 
     def best(self, text: str) -> None:
-        """The best setting so far, for example "1.8× with num_workers=2"."""
+        """Report the best setting so far, for example "1.8× with num_workers=2"."""
 
     def time_left(self, left_s: Callable[[], float]) -> None:
-        """What is asked for the seconds that are left, once windows are being measured."""
+        """Set the function that returns the seconds left, once windows are being measured."""
 
     def note(self, text: str) -> None:
-        """Something that the user should read now, and that stays on the screen."""
+        """Show something that the user should read now and that stays on the screen."""
 
     def close(self) -> None:
-        """All is done; may be called more than once."""
+        """End the reports; may be called more than once."""
 
 
 class SilentProgress:
-    """Hears everything and says nothing."""
+    """A receiver that ignores every report."""
 
     def stage(self, what: str, *, windows: int | None = None) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The few statistics that advisor stands on, each with its source; standard library only.
+"""The few statistics that advisor relies on, each with its source; standard library only.
 
 Nothing here knows what the numbers mean: times, rates and ratios come in, intervals go out.
 """
@@ -12,27 +12,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BATCH_SIZE = 5
-"""The 5 of MSER-5: means of five neighbours take the sharpest noise out before the rule looks (White 1997)."""
+"""The 5 of MSER-5: means of five neighbours remove the sharpest noise before the rule is applied (White 1997)."""
 FEWEST_BATCHES = 10
-"""Below ten values no transient can be told from noise; at least as many batches are made."""
+"""Fewest batches to make: in fewer than ten values a transient cannot be told from noise."""
 FEWEST_VALUES = 5
-"""So few are taken for steady where they agree: long updates are averages of many operators themselves."""
+"""Fewest values that count as steady if they agree: a long update is itself an average of many operators."""
 AGREEMENT = 0.15
-"""Half the relative width of a mean's interval, within which few values agree: those of an update that takes a second
-scatter by some percent on a quiet machine, and a warm-up of half as much again among five is 28%."""
+"""Half the relative width of a mean's interval, within which few values agree. One-second updates scatter by a few
+percent on a quiet machine; one warm-up update 50% longer among five gives 28%."""
 TAIL_BATCHES = 5
-"""The rule never looks at the last batches alone: few values are alike by chance (Hoad, Robinson & Davies 2010)."""
+"""Batches at the end that the rule never judges alone: few values are alike by chance (Hoad, Robinson & Davies
+2010)."""
 LEVEL_CHANGE = 0.05
-"""Levels closer than this are one: twice the 2% that is the least noise floor of a comparison, and a bit."""
+"""Relative distance below which two levels are one: slightly over twice the least noise floor of a comparison, 2%."""
 MOST_BATCHES = 20
-"""More batches add little, and make each too short to outlive the autocorrelation (Schmeiser 1982)."""
+"""Most batches: more add little, and make each too short to outlive the autocorrelation (Schmeiser 1982)."""
 MOST_SLOPE_POINTS = 400
-"""Theil–Sen looks at all pairs: 400 points are 79 800 of them, a tenth of a second."""
+"""Most points for Theil–Sen, which looks at all pairs: 400 points make 79 800 pairs and take a tenth of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate between the ends of its confidence interval."""
+    """An estimate with the two ends of its confidence interval."""
 
     value: float
     low: float
@@ -41,17 +42,17 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUp:
-    """How many values at the start are not yet the steady state."""
+    """Values at the start that are not yet in the steady state."""
 
     cut: int
-    """Values to drop."""
+    """Number of values to drop."""
     steady: bool
-    """False where no steady state was found: the best cut falls in the last half, or there are too few values (below
-    five, or below ten that do not agree)."""
+    """False if no steady state was found: the best cut falls in the last half, or there are too few values (below five,
+    or below ten that do not agree)."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The percentile by linear interpolation between order statistics (Hyndman & Fan 1996, definition 7)."""
+    """Return the percentile by linear interpolation between order statistics (Hyndman & Fan 1996, definition 7)."""
     if not values:
         raise ValueError("percentile of no values: at least one is needed")
     if not 0 <= percent <= 100:
@@ -64,22 +65,24 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def mser5(times: Sequence[float], *, minimum_cut: int = 3) -> WarmUp:
-    """Where the steady state begins: the cut that makes the mean of the rest most certain.
+    """Find the start of the steady state: the cut that makes the mean of the rest most certain.
 
-    MSER-5 (White 1997; White, Cobb & Spratt 2000): over the means of batches of five, the cut that minimises the
-    squared standard error of what is left. Short series use smaller batches (White's MSER-m), so that there are ten.
-    A cut in the last half is rejected as no steady state, but only where the level before and after it really differs:
-    noise, or one long stall late in a series, may draw the cut there too, and neither is a transient. Of fewer than ten
-    values the first ones are cut as far as five stay, and those must agree (`AGREEMENT`).
+    MSER-5 (White 1997; White, Cobb & Spratt 2000) works on the means of batches of five. It takes the cut that
+    minimises the squared standard error of the rest. Short series use smaller batches (White's MSER-m) so that there
+    are ten.
 
-    `minimum_cut` values are always dropped (half of them all at most).
+    A cut in the last half means no steady state, but only if the level before and after it really differs. Noise, or
+    one long stall late in a series, may also put the cut there, and neither is a transient. Of fewer than ten values
+    the first ones are cut as long as five stay, and those must agree (`AGREEMENT`).
+
+    `minimum_cut` values are always dropped, but at most half of them all.
     """
     count = len(times)
     least = min(minimum_cut, count // 2)
     if count < FEWEST_BATCHES:
         return _of_few(times, least)
     size = max(1, min(BATCH_SIZE, count // FEWEST_BATCHES))
-    # Whole batches are counted back from the end, so that the newest values are always among them.
+    # Whole batches are counted back from the end, so that they always include the newest values.
     offset = count % size
     means = [statistics.fmean(times[start : start + size]) for start in range(offset, count, size)]
     errors = _squared_errors(means)
@@ -101,11 +104,11 @@ def _of_few(times: Sequence[float], least: int) -> WarmUp:
 
 
 def _squared_errors(values: Sequence[float]) -> list[float]:
-    """The squared standard error of the mean of `values[cut:]`, for every cut that leaves enough of them."""
+    """Return the squared standard error of the mean of `values[cut:]`, for every cut that leaves enough of them."""
     errors = []
     total = squares = 0.0
     centre = statistics.median(values)
-    # From the end, so that sums are added up once; deviations from the median keep them exact.
+    # From the end, so that sums are accumulated once; deviations from the median keep them exact.
     for left, value in enumerate(reversed(values), start=1):
         deviation = value - centre
         total += deviation
@@ -121,9 +124,9 @@ def _level_changes(times: Sequence[float], cut: int, start: int) -> bool:
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:
-    """The quantile of Student's t with whole degrees of freedom.
+    """Return the quantile of Student's t for a whole number of degrees of freedom.
 
-    The distribution function in closed form (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4), turned round by bisection.
+    Inverts the closed-form distribution function (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4) by bisection.
     """
     if not 0 < probability < 1:
         raise ValueError(f"probability must lie between 0 and 1, got {probability}")
@@ -144,7 +147,7 @@ def student_t_quantile(probability: float, degrees: int) -> float:
 
 
 def _student_t_inside(theta: float, degrees: int) -> float:
-    """P(|T| < t) where theta = arctan(t / sqrt(degrees))."""
+    """Return P(|T| < t) for theta = arctan(t / sqrt(degrees))."""
     sine, cosine = math.sin(theta), math.cos(theta)
     if degrees % 2:
         term, series = cosine, cosine if degrees > 1 else 0.0
@@ -160,7 +163,7 @@ def _student_t_inside(theta: float, degrees: int) -> float:
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """Student's t-interval of the mean of independent values; at least two are needed."""
+    """Return Student's t-interval of the mean of independent values; at least two are needed."""
     if len(values) < 2:
         raise ValueError(f"an interval needs at least 2 values, got {len(values)}")
     mean = statistics.fmean(values)
@@ -170,11 +173,11 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
 
 
 def robust_deviation(values: Sequence[float]) -> float:
-    """The median distance between two of the values, as an estimate of their standard deviation; two at least.
+    """Estimate the standard deviation as the median distance between two of the values; at least two are needed.
 
-    Shamos (1976); Bickel & Lehmann (1979): up to 29% of wild values do not move it, so of five one may be wild; of
-    three or four, where nobody can say which are the wild ones, it counts. Left without its factor: of normal values it
-    is 1.23, 1.05 and 0.99 standard deviations for 3, 5 and 10 of them (simulated), 0.95 for many.
+    Up to 29% of wild values do not move it (Shamos 1976; Bickel & Lehmann 1979). So one of five may be wild; of three
+    or four, where nobody can say which are wild, it counts. No consistency factor is applied. For normal values the
+    result is 1.23, 1.05 and 0.99 standard deviations for 3, 5 and 10 of them (simulated), 0.95 for many.
     """
     if len(values) < 2:
         raise ValueError(f"a deviation needs at least 2 values, got {len(values)}")
@@ -182,10 +185,10 @@ def robust_deviation(values: Sequence[float]) -> float:
 
 
 def ratio_interval(pairs: Sequence[tuple[float, float]], *, confidence: float = 0.95) -> Interval:
-    """The geometric mean of `candidate / baseline` over (baseline, candidate) pairs of neighbours, with its t-interval.
+    """Return the geometric mean of `candidate / baseline` over neighbouring (baseline, candidate) pairs, with interval.
 
-    Taken on the logarithms, so that twice as fast and half as fast weigh the same (Fleming & Wallace 1986);
-    pairing takes out what drifts slowly (Kalibera & Jones 2013). At least two pairs, all positive.
+    Computes Student's t-interval on logarithms, so that twice as fast and half as fast weigh the same (Fleming &
+    Wallace 1986). Pairing removes slow drift (Kalibera & Jones 2013). Needs at least two pairs, all positive.
     """
     for baseline, candidate in pairs:
         if not (baseline > 0 and candidate > 0 and math.isfinite(baseline) and math.isfinite(candidate)):
@@ -195,11 +198,11 @@ def ratio_interval(pairs: Sequence[tuple[float, float]], *, confidence: float = 
 
 
 def rate_interval(amounts: Sequence[float], seconds: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """The rate `sum(amounts) / sum(seconds)` of one run, with an interval that respects autocorrelation.
+    """Return the rate `sum(amounts) / sum(seconds)` of one run, with an interval that respects autocorrelation.
 
-    Neighbouring updates are alike, so a plain t-interval over them is far too narrow. Non-overlapping batch means
-    (Conway 1963; Schmeiser 1982) of the ratio estimator's residuals (Cochran 1977, 2.9); what correlation is left
-    between batches widens the variance by (1 + r) / (1 - r), r of first order. At least two updates.
+    Neighbouring updates are alike, so a plain t-interval over them is far too narrow. The interval uses non-overlapping
+    batch means (Conway 1963; Schmeiser 1982) of the ratio estimator's residuals (Cochran 1977, 2.9). Correlation left
+    between batches widens the variance by (1 + r) / (1 - r), r of first order. Needs at least two updates.
     """
     if len(amounts) != len(seconds):
         raise ValueError(f"amounts and seconds must pair up, got {len(amounts)} and {len(seconds)}")
@@ -217,14 +220,14 @@ def rate_interval(amounts: Sequence[float], seconds: Sequence[float], *, confide
 
 
 def _batch_count(count: int) -> int:
-    """About as many batches as each has values, twenty at most; short series are taken value by value."""
+    """Return about as many batches as each has values, at most twenty; short series are taken value by value."""
     if count < 2 * BATCH_SIZE:
         return count
     return max(BATCH_SIZE, min(MOST_BATCHES, count // BATCH_SIZE, math.isqrt(count)))
 
 
 def _correlation_factor(values: Sequence[float]) -> float:
-    """How much first-order correlation that is left widens the variance of a mean; never below 1."""
+    """Return the factor by which remaining first-order correlation widens the variance of a mean; never below 1."""
     whole = math.fsum(value * value for value in values)
     if whole <= 0:
         return 1.0
@@ -235,11 +238,11 @@ def _correlation_factor(values: Sequence[float]) -> float:
 
 
 def theil_sen(xs: Sequence[float], ys: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """The slope of y over x as the median of all pairs' slopes, with Sen's interval.
+    """Return the slope of y over x as the median of all pairs' slopes, with Sen's interval.
 
-    Theil (1950), Sen (1968): up to 29% of wild points do not move it. The interval comes from the variance of Kendall's
-    S, corrected for ties in y; it takes the points as independent, so that a slow random walk may look like a slope:
-    ask for a size, too, not for the interval alone. Long series are thinned evenly to 400 points.
+    Up to 29% of wild points do not move it (Theil 1950; Sen 1968). The interval comes from the variance of Kendall's S,
+    corrected for ties in y. It treats the points as independent, so a slow random walk may look like a slope: check the
+    size of the slope, too, not only the interval. Long series are thinned evenly to 400 points.
     """
     if len(xs) != len(ys):
         raise ValueError(f"xs and ys must pair up, got {len(xs)} and {len(ys)}")

@@ -1,7 +1,7 @@
-"""The messages between the controller and the agent inside the script's process.
+"""Messages between the controller and the agent inside the script's process.
 
-Plain dataclasses, one JSON object a line, over a private Unix socket. Both sides import this module, the agent
-under the interpreter of the script: standard library only, Python 3.9. The controller validates what comes in.
+They are plain dataclasses, one JSON object per line, over a private Unix socket. Both sides import this module, the
+agent under the script's interpreter: use only the standard library and Python 3.9. The controller validates its input.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from typing import Any, Union
 
 WIRE_VERSION = 1
 PROLONGED = "prolonged"
-"""Kind of the note that an epoch of the script's goes on past its end."""
+"""Kind of the note sent when one of the script's epochs continues past its end."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
-"""A window of 2,000 updates is about 300 kB; what is longer is no message of ours."""
+"""Longest valid message; a longer line is not ours. A window of 2,000 updates takes about 300 kB."""
 
 Setting = Union[str, int, float, bool, None]
 
 
 @dataclass(frozen=True)
 class Window:
-    """One stretch of updates under one configuration."""
+    """Consecutive updates under one configuration."""
 
     id: str
     kind: str = "measure"
-    """`measure`: hooks on; `bare`: only the ends of updates are seen; `trace`: torch calls are recorded, its timings
-    are not used; `drain`: the loop waits while `what_if` runs beside it; `epoch_end`: the loader ends early."""
+    """`measure`: hooks on; `bare`: only the ends of updates are seen; `trace`: torch calls are recorded, timings are
+    not used; `drain`: the loop waits while `what_if` runs beside it; `epoch_end`: the loader ends early."""
     config: dict[str, Setting] = field(default_factory=dict)
-    """Knob id → value; empty is the script as written."""
+    """Knob id → value; empty for the baseline."""
     what_if: str | None = None
     natural: bool = True
-    """Loaders end where they end. False: they start their next epoch instead, in a process whose script would end too
-    soon otherwise."""
+    """True lets loaders end naturally. False makes them start their next epoch instead, for a script that would
+    otherwise end too soon."""
     warm_up_updates: int = 3
     min_updates: int = 5
     max_updates: int = 2000
     least_updates: int = 2
-    """Not ended by `max_s` before so many were counted."""
+    """Updates that must be counted before `max_s` can end the window."""
     min_s: float = 0.0
-    """Counted time that is enough, once `min_updates` are there."""
+    """Counted seconds that suffice once `min_updates` are reached."""
     max_s: float = 10.0
-    """The window ends after this long, settling included, once `least_updates` were counted."""
+    """Seconds, settling included, until the window ends once `least_updates` were counted."""
     sampler_hz: float = 0.0
     snapshot: str | None = None
-    """Reserved: the state to start from."""
+    """State to start from (reserved)."""
 
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    """What the agent reads from its one JSON file at its start."""
+    """Contents of the one JSON file that the agent reads at startup."""
 
     version: int
     socket: str
@@ -59,15 +59,15 @@ class LaunchSpec:
     is_module: bool
     args: list[str]
     mode: str = "probe"
-    """`probe`: windows are run in a throw-away view; `run`: the real training, nothing is cut short."""
+    """`probe`: windows run under isolation; `run`: the real training, nothing is cut short."""
     config: dict[str, Setting] = field(default_factory=dict)
-    """What is applied from the start (launch knobs, or everything in mode `run`)."""
+    """Settings applied from the start (launch knobs, or all in mode `run`)."""
     trackers_offline: bool = True
     life: int = 0
     log: str = ""
-    """In mode `run`: the file in which a setting that was given up is recorded; empty records nothing."""
+    """File that records settings given up in mode `run`; empty records nothing."""
     seed: int | None = None
-    """Generators begin with it, and seeds that the script sets are moved by it; None leaves them to the script."""
+    """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class LaunchSpec:
 class Plan:
     windows: list[Window]
     final: bool = False
-    """Nothing comes after these: report and leave."""
+    """True if no plan follows: the agent reports and exits."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Hello:
-    """First line of a connection."""
+    """First message of a connection."""
 
     version: int
     token: str
@@ -103,7 +103,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Ready:
-    """torch has been imported and the hooks are in."""
+    """Notice that torch is imported and the hooks are installed."""
 
     rank: int
     torch: str
@@ -116,7 +116,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Beat:
-    """Sign of life; `events` grows with everything that the hooks see, evaluation included."""
+    """Heartbeat; `events` grows with everything that the hooks see, evaluation included."""
 
     rank: int
     updates: int
@@ -125,7 +125,7 @@ class Beat:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth knowing: a tracker put offline, a network connection, a caught out-of-memory error."""
+    """Noteworthy event: a tracker put offline, a network connection, a caught out-of-memory error."""
 
     rank: int
     kind: str
@@ -134,7 +134,7 @@ class Note:
 
 @dataclass(frozen=True)
 class SampledLine:
-    """A line the sampler found the training thread at: the user's, or a library's that no line of theirs called."""
+    """Line where the sampler found the training thread: the user's, or a library's that no user line called."""
 
     file: str
     line: int
@@ -143,12 +143,12 @@ class SampledLine:
     kind: str
     hits: int
     library: str = ""
-    """The installed package whose code the line calls, or to which it belongs."""
+    """Installed package whose code the line calls, or to which the line belongs."""
 
 
 @dataclass(frozen=True)
 class LoaderSums:
-    """Loader work of a window, added over workers; seconds. None where it could not be seen."""
+    """Loader work of a window in seconds, summed over workers. None where it could not be observed."""
 
     batches: int
     samples: int | None
@@ -164,14 +164,14 @@ class LoaderSums:
 
 @dataclass(frozen=True)
 class WindowDone:
-    """A window as it was run: one entry an update in every column, warm-up left out."""
+    """Results of one window: one entry per update in every column, warm-up left out."""
 
     rank: int
     id: str
     start_s: float
-    """perf_counter of the first counted update's begin, since the agent's start."""
+    """Start of the first counted update on `perf_counter`, relative to the agent's start."""
     wall_s: list[float]
-    """From one update's end to the next, evaluation and kin included."""
+    """Seconds from one update's end to the next, including evaluation and the like."""
     phases_s: dict[str, list[float]]
     off_step_s: dict[str, list[float]]
     micro_steps: list[int]
@@ -181,32 +181,32 @@ class WindowDone:
     losses: list[float | None]
     dropped_updates: int
     hits: int = 0
-    """Samples that the sampler took."""
+    """Stack samples that the sampler took."""
     lines: list[SampledLine] = field(default_factory=list)
     loader: LoaderSums | None = None
     rss_bytes: list[int] = field(default_factory=list)
-    """At most 200 points over the window, evenly spread."""
+    """At most 200 points, evenly spread over the window."""
     device_bytes: list[int] = field(default_factory=list)
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None
     host_peak_bytes: int | None = None
-    """The largest resident memory of this process while the window was counted; None where the system keeps one peak
-    for the whole process."""
+    """Largest resident memory of this process during the counted window; None where the system keeps a single peak for
+    the whole process."""
     gc_s: float = 0.0
     gc_collections: int = 0
     cpu_s: float = 0.0
     """CPU time of the training process, its threads included."""
     set_up_s: float | None = None
-    """What taking the settings has cost once, compiling above all: it stands in no update of the window."""
+    """One-time seconds spent on applying the settings, mostly on compiling; no update of the window includes them."""
     cut_short: str | None = None
-    """Why it ended before its minimum: `script ended`, `max_s`, `crashed`."""
+    """Reason for ending before the minimum: `script ended`, `max_s`, `crashed`."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What a what-if or a trace reports besides; its own file says what."""
+    """Additional results of a what-if or a trace, described in its own module."""
 
 
 @dataclass(frozen=True)
 class WindowRefused:
-    """The window could not be run on this script."""
+    """Notice that a window could not be run on this script."""
 
     rank: int
     id: str
@@ -217,8 +217,8 @@ class WindowRefused:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the script is made of, as `types.Workload` in plain JSON; sent once the first updates were seen, and again
-    when the plan is done."""
+    """Description of the script, as `types.Workload` in plain JSON. It is sent after the first updates, and again when
+    the plan is done."""
 
     rank: int
     workload: dict[str, Any]
@@ -227,7 +227,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Idle:
-    """The plan is empty; the script waits at the end of an update."""
+    """Notice that the plan is empty and the script waits at the end of an update."""
 
     rank: int
     updates: int
@@ -235,19 +235,19 @@ class Idle:
 
 @dataclass(frozen=True)
 class Crashed:
-    """The script ended with an exception; it ends by itself right after."""
+    """Notice that the script raised an exception; its process then exits on its own."""
 
     rank: int
     kind: str
     """`crash` or `oom`."""
     exceptions: list[str]
-    """Outermost first, "Type: text"."""
+    """Exceptions as "Type: text", outermost first."""
     traceback: str
 
 
 @dataclass(frozen=True)
 class Goodbye:
-    """Last line: why this process ends."""
+    """Last message: the reason why this process ends."""
 
     rank: int
     reason: str
@@ -255,7 +255,7 @@ class Goodbye:
     updates: int
     exit_code: int | None = None
     first_update_s: float | None = None
-    """From the agent's start to the begin of the first update; None without one."""
+    """Seconds from the agent's start to the start of the first update; None without one."""
 
 
 Message = Union[
@@ -266,7 +266,7 @@ TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idl
 
 
 def encode(message: Message) -> bytes:
-    """One line of JSON, its newline included. NaN and infinities become null: JSON has none."""
+    """Return one line of JSON, newline included. NaN and infinities become null because JSON has neither."""
     body = {"type": type(message).__name__, **dataclasses.asdict(message)}
     try:
         text = json.dumps(body, allow_nan=False, separators=(",", ":"))
@@ -276,7 +276,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode_to_agent(line: bytes) -> Plan | Stop:
-    """What the controller sent. The controller is trusted: it holds the token's other end."""
+    """Decode a message from the controller. The controller is trusted because it shares the token."""
     body = json.loads(line)
     kind = body.pop("type")
     if kind == "Plan":
@@ -287,7 +287,7 @@ def decode_to_agent(line: bytes) -> Plan | Stop:
 
 
 def message_type(name: str) -> type[Any]:
-    """The class of a message that the agent may send; ValueError for any other name."""
+    """Return the class of a message that the agent may send; raise ValueError for any other name."""
     for kind in TO_CONTROLLER:
         if kind.__name__ == name:
             return kind

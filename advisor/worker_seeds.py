@@ -1,8 +1,8 @@
-"""Random generators that a dataset holds, and a seed of its own for each of them in every worker and epoch.
+"""Random generators that a dataset holds, each given a seed of its own in every worker and epoch.
 
-A worker gets a copy of the dataset, its generators included: without a seed of their own all workers draw the same, and
-workers that are started anew draw the same again. This file stands alone: a spawned worker, and a script without
-advisor, have nothing else.
+A worker gets a copy of the dataset, including its generators. Without seeds of their own, all workers draw the same,
+and restarted workers draw the same again. This file is self-contained: a spawned worker, and a script without advisor,
+have nothing else.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 MOST_OBJECTS = 2000
-"""That are looked into: a dataset that holds a tree of objects is not walked through to its end."""
+"""Most objects visited: a dataset that holds a tree of objects is not walked to its end."""
 MOST_GENERATORS = 1000
 MOST_ITEMS = 100
-"""Of a container that is looked into without a sample of it: longer ones hold data, mostly."""
+"""Length from which a container is sampled before it is searched: longer ones mostly hold data."""
 SAMPLED_ITEMS = 20
 DATA_DEPTH = 3
-"""Containers and records in each other that can be plain data, as annotations are."""
+"""Depth of nested containers and records that can be plain data, such as annotations."""
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, os.PathLike, type(...), range, slice)
 _CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
 _BEFORE_READING = ("__init__", "__new__", "__init_subclass__", "__post_init__")
-"""Methods that have run when a dataset is read; what they draw from is not drawn from again."""
+"""Methods that have run before a dataset is read; their generators are not drawn from again."""
 _WITHOUT_GENERATORS = ("torch", "numpy", "builtins", "typing", "collections", "abc")
-"""Packages whose classes and functions draw from what they are given, or from the global generators."""
+"""Packages whose classes and functions draw only from given generators, or from the global ones."""
 _FILE = globals().get("__file__")
 
 
 class WorkerSeeds:
-    """A loader's `worker_init_fn`: gives all generators that the worker's copy of the dataset holds new seeds.
+    """Loader's `worker_init_fn` that gives new seeds to all generators in the worker's copy of the dataset.
 
-    They come from the worker's own seed, which torch draws anew for every epoch. `then` is a `worker_init_fn` of the
-    script's own, which runs afterwards. Generators that the loader's `collate_fn` holds are meant, too.
+    The seeds come from the worker's own seed, which torch draws anew for every epoch. `then` is the script's own
+    `worker_init_fn`, which runs afterwards. Generators that the loader's `collate_fn` holds are included.
     """
 
     def __init__(self, then: Callable[[int], Any] | None = None, *, start: int = 0) -> None:
         self.then = then
         self.start = start
-        """Number of this start of workers, for those that begin twice in one epoch."""
+        """Number of this start of workers, for workers started twice in one epoch."""
         self.alike = False
-        """All workers begin alike: where their samples still differ, they come from nothing that was found."""
+        """True if all workers get the same seeds: if their samples still differ, no known generator is the source."""
 
     def __call__(self, worker_id: int) -> None:
         data = sys.modules["torch"].utils.data
         info = data.get_worker_info()
-        # Workers of an iterable dataset may agree by their draws on who delivers what: theirs differ by epoch only.
+        # Workers of an iterable dataset may share it out by equal draws, so their seeds differ by epoch only.
         agree = isinstance(info.dataset, data.IterableDataset)
         seed = 0 if self.alike else info.seed - (info.id if agree else 0)
         for place, (_, generator) in enumerate(generators(info.dataset, _collate_here())):
@@ -65,14 +65,14 @@ class WorkerSeeds:
             self.then(worker_id)
 
     def __reduce__(self) -> Any:
-        """Unpickled by the path of this file: the process may not be able to import it by its name."""
+        """Pickle by the path of this file: the other process may be unable to import it by name."""
         if _FILE is None:
             return super().__reduce__()
         return object.__new__, (_Class(),), dict(self.__dict__)
 
 
 def _collate_here() -> Any:
-    """The `collate_fn` of the worker that runs this: torch hands it to its loop, and to nobody else."""
+    """Return the `collate_fn` of the worker that runs this: torch passes it only to the worker's loop."""
     frame: Any = sys._getframe()
     while frame is not None and frame.f_code.co_name != "_worker_loop":
         frame = frame.f_back
@@ -92,12 +92,12 @@ class _Namespace:
 
 
 def number_of(seed: int, start: int, place: int) -> int:
-    """The seed of the generator that was found at this place: 63 bits that tell nothing of those beside it."""
+    """Return the seed of the generator found at this place: 63 bits, unrelated to the neighbouring seeds."""
     return random.Random(f"{seed} {start} {place}").getrandbits(63)
 
 
 def reseed(generator: Any, number: int) -> None:
-    """Begin the generator anew, in place: whoever else holds it draws from the same one."""
+    """Reseed the generator in place: all other holders draw from the same one."""
     if isinstance(generator, random.Random):
         generator.seed(number)
     elif isinstance(generator, sys.modules["torch"].Generator):
@@ -107,7 +107,7 @@ def reseed(generator: Any, number: int) -> None:
         bits = _bits_of(generator)
         fresh = type(bits)(drawing.SeedSequence(number))
         bits.state = fresh.state
-        if isinstance(generator, drawing.RandomState):  # it keeps half of a pair of normal draws
+        if isinstance(generator, drawing.RandomState):  # it caches half of a pair of normal draws
             generator.set_state(drawing.RandomState(fresh).get_state(legacy=False))
 
 
@@ -123,7 +123,7 @@ def _seed_global_generators() -> None:
 
 
 def is_generator(value: Any) -> bool:
-    """Whether it draws from a state of its own. The global generators are not meant: torch seeds them in workers."""
+    """Return whether it draws from a state of its own; False for global generators, which torch seeds in workers."""
     if _is(value, random.Random):
         return not _is(value, random.SystemRandom) and value is not getattr(random, "_inst", None)
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
@@ -136,19 +136,19 @@ def is_generator(value: Any) -> bool:
     return _is(value, kinds) and value is not drawing.mtrand._rand
 
 
-# --- finding them ---------------------------------------------------------------------------------------------------
+# --- search ---------------------------------------------------------------------------------------------------------
 
 
 def generators(*owners: Any) -> list[tuple[str, Any]]:
-    """The generators that these objects hold or whose code refers to, each with the path to it."""
+    """Return the generators that these objects hold or their code refers to, each with the path to it."""
     found = ((path, value) for path, value in walk(*owners) if is_generator(value))
     return list(itertools.islice(found, MOST_GENERATORS))
 
 
 def walk(*owners: Any) -> Iterator[tuple[str, Any]]:
-    """Everything that these objects hold or whose code refers to, the nearest first, each with the path to it.
+    """Yield everything that these objects hold or their code refers to, nearest first, each with the path to it.
 
-    No code of the user runs: attributes are read where they lie, properties and methods are not called.
+    No code of the user runs: attributes are read directly; properties and methods are not called.
     """
     waiting = collections.deque((_root_name(owner), owner) for owner in owners)
     seen: dict[int, Any] = {}
@@ -159,12 +159,12 @@ def walk(*owners: Any) -> Iterator[tuple[str, Any]]:
         seen[id(value)] = value
         yield path, value
         if not is_generator(value):
-            with contextlib.suppress(Exception):  # a class of the user's own may show itself in any way
+            with contextlib.suppress(Exception):  # a class of the user's own may fail in any way
                 waiting.extend(_parts(path, value))
 
 
 def _is(value: Any, kinds: Any) -> bool:
-    """`isinstance` that asks only the type: a proxy would run code of its own to answer."""
+    """Check like `isinstance`, but only the type itself: a proxy would run code of its own to answer."""
     return issubclass(type(value), kinds)
 
 
@@ -177,7 +177,7 @@ def _name_of(function: Any) -> str:
 
 
 def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What stands one step below."""
+    """Yield the objects one step below."""
     if _is(value, types.FunctionType):
         yield from _parts_of_function(path, value)
     elif _is(value, (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)):
@@ -207,7 +207,7 @@ def _is_array(value: Any) -> bool:
 
 
 def attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """Attributes of the object's own, in its dictionary and in slots."""
+    """Yield the object's own attributes, from its dictionary and slots."""
     try:
         own = object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -221,12 +221,12 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
             if _is(member, types.MemberDescriptorType):
                 try:
                     yield name, member.__get__(value)
-                except AttributeError:  # nothing was put there so far
+                except AttributeError:  # the slot is still empty
                     continue
 
 
 def _items(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Of a container; nothing where it is long and holds plain data."""
+    """Yield the items of a container; nothing if it is long and holds plain data."""
     kind = next(kind for kind in _CONTAINERS if _is(value, kind))
     pairs = dict.items(value) if kind is dict else enumerate(kind.__iter__(value))
     first = list(itertools.islice(pairs, MOST_ITEMS))
@@ -250,7 +250,7 @@ def _is_data(value: Any, depth: int) -> bool:
 
 
 def _parts_of_class(kind: type) -> Iterator[tuple[str, Any]]:
-    """What its objects have in common, and the code of its methods."""
+    """Yield the class attributes, and the code of its methods."""
     for base in kind.__mro__:
         if _top(base.__module__) not in _WITHOUT_GENERATORS:
             for name, part in list(vars(base).items()):
@@ -259,11 +259,11 @@ def _parts_of_class(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def _parts_of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """What it has enclosed, its defaults, and what its code names in its module."""
+    """Yield its closure, its defaults, and the objects that its code names in its module."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
             yield f"{path}.{name}", cell.cell_contents
-        except ValueError:  # it is not bound so far
+        except ValueError:  # not bound yet
             continue
     yield path, function.__defaults__ or ()
     yield path, function.__kwdefaults__ or {}
@@ -273,7 +273,7 @@ def _parts_of_function(path: str, function: types.FunctionType) -> Iterator[tupl
 
 
 def _named(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """Module-level objects; of a library's module only generators, as its code is not followed any further."""
+    """Yield module-level objects that the code names; for a library only generators, as its code is not followed."""
     scope, every = function.__globals__, function.__code__
     read, names = _names_in(every)
     library = _is_library(every.co_filename)
@@ -300,7 +300,7 @@ def _of_module(module: Any, names: frozenset[str], library: bool, depth: int) ->
 
 @functools.lru_cache(maxsize=1000)
 def _names_in(code: types.CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Names that the code looks up in its module or imports; and all that it uses, attributes too."""
+    """Return the names that the code looks up in its module or imports; and all names it uses, including attributes."""
     import dis
 
     read = [

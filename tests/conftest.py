@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from process_state import ProcessState, forget_compiled
 
-from advisor.agent import modes
+from advisor.agent.base import modes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

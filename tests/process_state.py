@@ -171,7 +171,7 @@ _PLAIN: dict[str, Value] = {
 
 def _unseen() -> dict[str, Value]:
     """What stays for the whole process where advisor watches a script, and is put back without a word."""
-    imports: Any = sys.modules.get("advisor.agent.imports")
+    imports: Any = sys.modules.get("advisor.agent.base.imports")
     return {"sys.meta_path": _list(sys, "meta_path"), **({"imports": _dict(imports._waiting)} if imports else {})}
 
 

@@ -14,9 +14,9 @@ from report import hostile, sample, sample_tuning
 import advisor
 from advisor import api
 from advisor.errors import NothingMeasuredError, ScriptError, UsageError
-from advisor.report.shown import ShownComparison
-from advisor.tuning import Tuned
 from advisor.types import Profile, SpeedRatio, TuneResult, VerifyResult
+from advisor.workflows.shown import ShownComparison
+from advisor.workflows.tune import Tuned
 
 CALLS: dict[str, Callable[..., Any]] = {
     "profile": advisor.profile,

@@ -50,6 +50,7 @@ def test_every_package_of_the_sources_is_named() -> None:
     assert named == there
 
 
+@pytest.mark.slow
 def test_every_file_of_the_package_travels(wheel: Path) -> None:
     """Sources, the templates and styles of the page, the script of the demo."""
     wanted = {
@@ -77,6 +78,7 @@ def test_nothing_else_travels(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"advisor"}
 
 
+@pytest.mark.slow
 def test_the_installed_package_shows_its_help(installed: Path, tmp_path: Path) -> None:
     done = _advisor(["--help"], installed, cwd=tmp_path)
     assert "advisor [OPTIONS] COMMAND" in done.stdout

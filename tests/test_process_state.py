@@ -16,10 +16,10 @@ import torch
 from process_state import ProcessState, forget_compiled
 from torch.optim import optimizer
 
-from advisor.agent import modes
-from advisor.agent.clock import StepClock
-from advisor.agent.garbage import GarbageTimer
-from advisor.agent.imports import when_imported
+from advisor.agent.base import modes
+from advisor.agent.base.imports import when_imported
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.observe.garbage import GarbageTimer
 
 
 def _replace_print() -> None:
@@ -65,7 +65,7 @@ def test_a_callback_that_waits_for_an_import_is_taken_back_without_a_word() -> N
     when_imported("left_behind", lambda _module: None)
     assert before.changes() == []
     before.restore()
-    from advisor.agent import imports
+    from advisor.agent.base import imports
 
     assert "left_behind" not in imports._waiting
 
@@ -79,7 +79,7 @@ def test_compiled_code_is_forgotten() -> None:
 
 def order(seed: int) -> list[str]:
     argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--order-seed", str(seed), "-p", "no:cacheprovider"]
-    files = ["tests/test_stats.py", "tests/test_cells.py", "tests/test_layers.py"]
+    files = ["tests/test_stats.py", "tests/target/test_notebook.py", "tests/test_layers.py"]
     done = subprocess.run(
         [*argv, *files], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=100, check=True
     )

@@ -341,7 +341,7 @@ def test_options_of_the_script_go_on_its_command_line(tmp_path: Path) -> None:
 
 def inside(settings: str, before: str) -> str:
     """The script sets it itself, at the line given."""
-    line = f"    from advisor.agent import launch; launch.install({settings})\n"
+    line = f"    from advisor.agent.real_run import launch; launch.install({settings})\n"
     return train().replace(before, line + before)
 
 

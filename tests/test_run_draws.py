@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from advisor import emit
-from advisor.configuration import read_document
+from advisor.settings_file import exports
+from advisor.settings_file.loaded import read_document
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,7 @@ def test_arguments_of_a_loader_repeat_none(tmp_path: Path, own: str) -> None:
 def test_plain_torch_repeats_none(tmp_path: Path) -> None:
     script(tmp_path, loader="**fast.LOADER", first="sys.modules['advisor'] = None\nimport fast_settings as fast")
     settings(tmp_path, {"num_workers": 2}, workers=0, generators=["Numbers.transforms[0].rng"])
-    (artifact,) = emit.artifacts(read_document(tmp_path / "advisor.yaml"), ["python"])
+    (artifact,) = exports.artifacts(read_document(tmp_path / "advisor.yaml"), ["python"])
     (tmp_path / "fast_settings.py").write_text(artifact.content)
     rows = drawn(tmp_path)
     assert ({row[0] for row in rows}, repeated(rows)) == ({0, 1}, [0, 0])

@@ -184,6 +184,7 @@ def test_long_lists_of_data_are_not_looked_through() -> None:
     assert len(list(walk(Holder(files=files, rng=rng)))) < 20
 
 
+@pytest.mark.slow
 def test_a_tree_of_objects_is_not_walked_through_to_its_end() -> None:
     tree = [[Holder(a=[max]) for _ in range(1000)] for _ in range(100)]
     assert len(list(walk(tree))) <= MOST_OBJECTS

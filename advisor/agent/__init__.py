@@ -1,1 +1,1 @@
-"""The side that lives in the script's process: hooks, step clock, windows. Standard library and torch only."""
+"""Agent inside the script's process: hooks, step clock, windows. Uses only the standard library and torch."""

@@ -1,14 +1,14 @@
-"""Where the script's process begins: `INTERPRETER bootstrap.py SPEC.json`.
+"""Entry point of the script's process: `INTERPRETER bootstrap.py SPEC.json`.
 
-It loads this package under a private name from its own place, without a word on `sys.path`: the script finds exactly
-the modules that it would find alone, one called `advisor` included.
+It loads this package under a private name from its own location, without touching `sys.path`. The script finds exactly
+the modules that it would find alone, even one called `advisor`.
 """
 
 import os
 import sys
 
-# Before anything else is imported: Python puts our folder first (with -P it does not), and the names in it
-# (`imports`, `network`) are the script's to use.
+# Do this before importing anything else. Python puts our folder first (except with -P), but the names in it
+# (`imports`, `network`) belong to the script.
 _here = os.path.dirname(os.path.abspath(__file__))
 _folder_first = bool(sys.path) and os.path.abspath(sys.path[0]) == _here
 if _folder_first:

@@ -1,8 +1,8 @@
-"""Runs the user's script as `python script.py args` or `python -m module args` would, with the agent beside it.
+"""Runner of the user's script, like `python script.py args` or `python -m module args` but with the agent beside it.
 
-The script gets a `__main__` of its own, its own `sys.argv`, `sys.path[0]` and exit code. Whatever it raises goes on to
-the interpreter, so that hooks, threads, atexit functions and signals work as ever; only our own frames are taken out
-of the traceback before it is shown.
+The script gets its own `__main__`, `sys.argv`, `sys.path[0]` and exit code. Whatever it raises reaches the interpreter,
+so hooks, threads, atexit functions and signals work as usual. Only our own frames are removed from the traceback before
+it is shown.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ import sys
 from typing import Any, NoReturn, Protocol
 
 from ..wire import WIRE_VERSION, LaunchSpec
-from . import child_signals, imports
-from .channel import AgentChannel
-from .tracebacks import crash_report, cut_chain, is_out_of_memory
+from .base import child_signals, imports
+from .base.channel import AgentChannel
+from .base.tracebacks import crash_report, cut_chain, is_out_of_memory
 
 EXIT_AGENT_FAILED = 98
-"""The agent itself could not start in a probe: the script was not run at all."""
+"""Exit code if the agent cannot start in a probe; the script was not run at all."""
 INTERRUPTED = 130
 
 
 class Agent(Protocol):
-    """What the runner tells the agent."""
+    """Events that the runner reports to the agent."""
 
     def finished(self, exit_code: int) -> None:
-        """The script has ended by itself, its threads and its atexit functions too."""
+        """Handle a script that ended on its own, along with its threads and atexit functions."""
 
     def crashed(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-        """The script has ended with an exception; `Crashed` has been sent already."""
+        """Handle a script that ended with an exception; `Crashed` has already been sent."""
 
 
 class _Ending:
-    """What is known about the script's end, told when the interpreter is about to finish."""
+    """Outcome of the script, reported when the interpreter is about to finish."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._pid = os.getpid()
         self.exit_code: int | None = 0
-        """None where the agent has been told already."""
+        """Exit code; None once the agent was notified."""
 
     def tell(self) -> None:
-        # A forked child that ends like a script of its own has nothing to tell.
+        # A forked child that ends like a script of its own has nothing to report.
         if self.exit_code is not None and os.getpid() == self._pid:
             code, self.exit_code = self.exit_code, None
             self._agent.finished(code)
 
 
 def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozenset[str], folder_first: bool) -> None:
-    """Runs the script that the specification names; called once, by bootstrap."""
+    """Run the script named in the specification; bootstrap calls this once."""
     with open(spec_path, encoding="utf-8") as file:
         spec = LaunchSpec(**json.load(file))
     if spec.version != WIRE_VERSION:
@@ -66,7 +66,7 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
     if not spec.socket:
         _begin_real_training(spec_path)
     ending = _Ending(_prepared(spec, channel))
-    # Registered first, so run last: after the script's own functions, and after its threads have been waited for.
+    # Registered first, so it runs last: after the script's own functions, and after its threads were joined.
     atexit.register(ending.tell)
 
     namespace = _fresh_main(python_made)
@@ -77,7 +77,7 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
         if spec.is_module or _holds_main(spec.target):
             import runpy
 
-            # What Python itself calls for -m, a folder or a zip file.
+            # Python itself calls this for -m, a folder or a zip file.
             runpy._run_module_as_main(spec.target if spec.is_module else "__main__", spec.is_module)  # type: ignore[attr-defined]
         else:
             exec(_code_of(spec.target, namespace), namespace)
@@ -88,23 +88,23 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
 
 
 def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
-    """The agent with its hooks waiting for torch. A real training goes on without one that fails."""
+    """Return the agent with its hooks waiting for torch. If it fails, a real training continues without it."""
     try:
         if spec.mode == "probe":
-            from . import children, network, trackers
+            from .probe import children, network, trackers
 
             children.watch(channel)
             network.watch(channel)
             if spec.trackers_offline:
                 trackers.put_offline(channel)
             if spec.seed is not None:
-                from . import seeds
+                from .probe import seeds
 
                 seeds.install(spec.seed)
-            from .hooks import prepare
+            from .probe.agent import prepare
 
             return prepare(spec, channel)
-        from .launch import prepare as prepare_run
+        from .real_run.launch import prepare as prepare_run
 
         return prepare_run(spec)
     except Exception:
@@ -119,7 +119,7 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
 
 
 def _begin_real_training(spec_path: str) -> None:
-    """Nobody waits for its end: it clears up its own file, and what it has to say goes to stderr."""
+    """Delete the launch file and report to stderr, because nobody waits for this process to end."""
     imports.report_to(_warn)
     with contextlib.suppress(OSError):
         os.unlink(spec_path)
@@ -130,17 +130,17 @@ def _warn(text: str) -> None:
 
 
 class _NoAgent:
-    """Stands in where a real training goes on without its agent."""
+    """Stand-in for the agent in a real training that continues without it."""
 
     def finished(self, exit_code: int) -> None:
-        """Nobody to tell."""
+        """Do nothing."""
 
     def crashed(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-        """Nobody to tell."""
+        """Do nothing."""
 
 
 def _fresh_main(python_made: dict[str, Any]) -> dict[str, Any]:
-    """A new `__main__`, with the names that this Python gives every script."""
+    """Create a new `__main__` with the names that this Python gives every script."""
     main = type(sys)("__main__")
     namespace = main.__dict__
     namespace.clear()
@@ -152,11 +152,11 @@ def _fresh_main(python_made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set_up_sys(spec: LaunchSpec, folder_first: bool) -> str | None:
-    """Sets argv and path; returns the folder that stands first in `sys.path`, None where there is none."""
+    """Set `sys.argv` and `sys.path`; return the script folder put first in `sys.path`, or None if there is none."""
     typed = ["-m", spec.target] if spec.is_module else [spec.target]
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[-2:] = [*typed, *spec.args]
-    # With -m, runpy puts the module's file in the place of "-m" once it has found it, as in a plain run.
+    # With -m, runpy replaces "-m" by the module's file once it has found it, as in a plain run.
     sys.argv[:] = [typed[0], *spec.args]
     if not spec.is_module and _holds_main(spec.target):
         folder = os.path.join(os.getcwd(), spec.target)
@@ -170,7 +170,7 @@ def _set_up_sys(spec: LaunchSpec, folder_first: bool) -> str | None:
 
 
 def _holds_main(path: str) -> bool:
-    """Whether Python would look for `__main__` inside: a folder or a zip file. It asks its path hooks, so do we."""
+    """Return whether Python would look for `__main__` inside (a folder or a zip file), by asking its path hooks."""
     for hook in sys.path_hooks:
         try:
             hook(path)
@@ -181,8 +181,10 @@ def _holds_main(path: str) -> bool:
 
 
 def _give_back_shadowed(folder: str, loaded_before: frozenset[str]) -> None:
-    """A file of the script's folder that is called as a standard module is what the script must find, although we have
-    loaded the standard one: ours keep what they have, `sys.modules` forgets it."""
+    """Forget standard modules that we have loaded and a file in the script's folder shadows.
+
+    The script must find its own file. Our modules keep the standard one; only `sys.modules` drops it.
+    """
     ours = {name.partition(".")[0] for name in sys.modules if name not in loaded_before}
     try:
         entries = os.listdir(folder)
@@ -198,7 +200,7 @@ def _give_back_shadowed(folder: str, loaded_before: frozenset[str]) -> None:
 
 
 def _code_of(target: str, namespace: dict[str, Any]) -> Any:
-    """The script's code; sets the names in `__main__` that tell where it comes from."""
+    """Return the script's code and set the names in `__main__` that record its origin."""
     import _frozen_importlib_external as external
 
     path = os.path.join(os.getcwd(), target)
@@ -214,7 +216,7 @@ def _code_of(target: str, namespace: dict[str, Any]) -> Any:
 
 
 def _ended_with(error: BaseException, ending: _Ending, channel: AgentChannel) -> None:
-    """Tells the controller, and sees to it that the traceback shows the script's own frames."""
+    """Notify the controller, and make the traceback show only the script's own frames."""
     if not isinstance(error, SystemExit):
         _show_own_frames_only()
     code = _exit_code(error)
@@ -228,7 +230,7 @@ def _ended_with(error: BaseException, ending: _Ending, channel: AgentChannel) ->
 
 
 def _gave_up_on_memory(error: SystemExit) -> bool:
-    """`except RuntimeError: sys.exit(1)` around an out-of-memory error."""
+    """Detect `except RuntimeError: sys.exit(1)` around an out-of-memory error."""
     return _exit_code(error) != 0 and error.__context__ is not None and is_out_of_memory(error.__context__)
 
 

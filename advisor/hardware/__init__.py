@@ -1,6 +1,6 @@
-"""The machine: what it has, what of it a script may use, what its devices can do at most, what is set up wrong.
+"""Hardware of the machine: its parts, a script's share of them, the devices' peaks, and set-up problems.
 
-`advisor.hardware()` is this package itself, called: a function of that name would be hidden by it once it is imported.
+`advisor.hardware()` calls this package itself: once imported, the package would hide a function of that name.
 """
 
 from __future__ import annotations

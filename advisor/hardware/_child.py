@@ -1,6 +1,6 @@
-"""Asking a Python interpreter something in a process of its own, within a bound of time.
+"""Questions to a Python interpreter in its own process, with a time limit.
 
-One JSON file goes in, one comes out: the standard streams belong to whatever the interpreter imports.
+One JSON file goes in and one comes out, because the standard streams belong to what the interpreter imports.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 STDERR_TAIL_CHARACTERS = 400
-"""The last line of a traceback and a little before it."""
+"""Limit on the quoted stderr: the last line of a traceback and a little more."""
 
 
 class ChildFailedError(Exception):
-    """The child gave no answer; the text says why, in one line."""
+    """Error of a child that gave no answer; the text says why, in one line."""
 
 
 def ask_child(interpreter: str, script: Path, request: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
-    """Runs `script REQUEST ANSWER` with the interpreter and returns the answer's JSON object.
+    """Run `script REQUEST ANSWER` with the interpreter and return the answer's JSON object.
 
-    Raises ChildFailedError where the interpreter cannot be started, fails, takes too long or answers nothing readable.
+    Raises ChildFailedError if the interpreter cannot be started, fails, takes too long or gives no readable answer.
     """
     with tempfile.TemporaryDirectory(prefix="advisor-") as name:
         folder = Path(name)
@@ -64,7 +64,7 @@ def _read(answer: Path, interpreter: str) -> dict[str, Any]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the child and what it started, by the session that is theirs alone; does nothing to one that has ended."""
+    """End the child and its descendants, by the session that is theirs alone; do nothing if it has ended."""
     if process.poll() is not None:
         return
     with contextlib.suppress(ProcessLookupError):

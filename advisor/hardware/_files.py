@@ -1,4 +1,4 @@
-"""Reading the small files of /proc and /sys, which may be missing, unreadable or vanish meanwhile."""
+"""Readers of the small files of /proc and /sys, which may be missing, unreadable or vanish meanwhile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text without surrounding white space; None where it cannot be read."""
+    """Return the file's text without surrounding white space; None if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -14,7 +14,7 @@ def read_text(path: Path) -> str | None:
 
 
 def read_int(path: Path, *, base: int = 10) -> int | None:
-    """The file's one number; None where there is none."""
+    """Return the file's only number; None if there is none."""
     text = read_text(path)
     try:
         return None if text is None else int(text, base)
@@ -23,7 +23,7 @@ def read_int(path: Path, *, base: int = 10) -> int | None:
 
 
 def entries(folder: Path, pattern: str) -> list[Path]:
-    """What matches `pattern` in the folder, sorted; empty where the folder cannot be read."""
+    """Return the folder's entries that match `pattern`, sorted; none if the folder cannot be read."""
     try:
         return sorted(folder.glob(pattern))
     except OSError:

@@ -1,4 +1,4 @@
-"""The whole look at the machine, as `advisor hardware` and `advisor.hardware()` show it."""
+"""Complete inspection of the machine, as `advisor hardware` and `advisor.hardware()` show it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .problems import setup_problems
 
 
 def look(*, calibrate: bool = False, python: str | None = None) -> Hardware:
-    """What this machine has, what of it may be used, and what is set up wrong.
+    """Inspect this machine: what it has, what of it may be used, and what is set up wrong.
 
-    `python` is the interpreter whose torch is asked (this one); asking takes as long as importing torch does. With
-    `calibrate` the peaks are measured (about 15 s on two cores) and kept in the cache folder. Raises CalibrationError
-    where they cannot be.
+    `python` is the interpreter whose torch is inspected (default: this one), which takes as long as importing torch.
+    With `calibrate`, the peaks are measured (about 15 s on two cores) and kept in the cache folder. Raises
+    CalibrationError if they cannot be measured.
     """
     interpreter = python or sys.executable
     found = probe(folder=Path.cwd(), interpreter=interpreter)
@@ -28,6 +28,6 @@ def look(*, calibrate: bool = False, python: str | None = None) -> Hardware:
 
 
 def cache_folder() -> Path:
-    """Where measured peaks are kept: `$XDG_CACHE_HOME/advisor`."""
+    """Return the folder that keeps measured peaks: `$XDG_CACHE_HOME/advisor`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "advisor"

@@ -1,4 +1,4 @@
-"""Puts the sources together into one `Hardware`."""
+"""Combination of all sources into one `Hardware`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .torch_build import TorchAnswer, torch_build
 from .tpu import tpu
 
 AMD_MEMORY_MIN_BYTES = 6 * 10**9
-"""Graphics inside a processor takes up to 4 GB of the RAM as its own and is nothing that one trains on."""
+"""Least memory of an AMD device: integrated graphics, which nobody trains on, takes up to 4 GB of the RAM."""
 
 
 def probe(*, folder: Path, interpreter: str | None = None) -> Hardware:
-    """What this machine has, as a script started in `folder` from here would see it.
+    """Return what this machine has, as a script started in `folder` from here would see it.
 
-    Without `interpreter` no other process is started. With one, its torch is asked too, which takes as long as
-    importing torch takes; that it has none is told in `torch_error`.
+    Without `interpreter`, no other process is started. With one, its torch is inspected too, which takes as long as
+    importing torch. If it has none, `torch_error` says so.
     """
     group = limits()
     on_bus = bus()
@@ -51,7 +51,7 @@ def probe(*, folder: Path, interpreter: str | None = None) -> Hardware:
 def _accelerators(
     from_nvml: NvidiaDevices, on_bus: tuple[BusDevice, ...], answer: TorchAnswer
 ) -> tuple[Accelerator, ...]:
-    """NVML knows NVIDIA's devices best, torch those of the others; the bus is for what neither was asked about."""
+    """Merge the sources: NVML knows NVIDIA's devices best, torch other makers', and the bus fills in the rest."""
     told = answer.accelerators
     if from_nvml.accelerators or from_nvml.hidden:
         told = tuple(item for item in told if item.kind != "cuda")
@@ -72,7 +72,7 @@ def _amd(on_bus: tuple[BusDevice, ...]) -> tuple[Accelerator, ...]:
 
 
 def _without_driver(from_nvml: NvidiaDevices, on_bus: tuple[BusDevice, ...], answer: TorchAnswer) -> tuple[str, ...]:
-    """GPUs on the bus that nobody can use. A GPU that is handed to a virtual machine (vfio) is no fault."""
+    """Return the GPUs on the bus that nobody can use. A GPU passed to a virtual machine (vfio) is no fault."""
     works = from_nvml.error is None or any(item.kind == "cuda" for item in answer.accelerators)
     return tuple(
         str(item)

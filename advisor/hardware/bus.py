@@ -1,6 +1,6 @@
 """Accelerators as the PCI bus lists them: TPUs, and devices that no driver serves.
 
-A machine with a GPU but without its driver looks to every library like a machine without a GPU.
+To every library, a machine with a GPU but without its driver looks like a machine without a GPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ACCELERATOR_CLASSES = (0x0302, 0x0380, 0x1200)
 """3D controller, other display controller, processing accelerator. See https://admin.pci-ids.ucw.cz/read/PD."""
 
 VGA_CLASS = 0x0300
-"""Consumer cards say so too, and so do the small graphics chips of servers, which are not of these makers."""
+"""Class of consumer cards, and of the small graphics chips in servers, which are not of these makers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +25,22 @@ class BusDevice:
     vendor: str
     device_id: int
     driver: str | None
-    """The kernel's driver that serves it."""
+    """Kernel driver that serves it."""
     memory_bytes: int | None
-    """As amdgpu tells it; None for every other driver."""
+    """Memory as amdgpu reports it; None for every other driver."""
 
     def __str__(self) -> str:
         return f"{self.vendor} {self.device_id:#06x}"
 
 
 def bus(root: Path = Path("/")) -> tuple[BusDevice, ...]:
-    """Accelerators on the PCI bus; `root` is where /sys is."""
+    """Return the accelerators on the PCI bus; `root` is the folder that holds /sys."""
     found = []
     for folder in entries(root / "sys/bus/pci/devices", "*"):
         vendor = VENDORS.get(read_int(folder / "vendor", base=16) or 0)
         device = read_int(folder / "device", base=16)
         kind = (read_int(folder / "class", base=16) or 0) >> 8
-        # Google's and Habana's chips give various classes, and those makers have nothing else that is worth a look.
+        # Google's and Habana's chips report various classes, and those makers have no other relevant devices.
         wanted = kind in ACCELERATOR_CLASSES or kind == VGA_CLASS or vendor in ("Google", "Habana")
         if vendor is None or device is None or not wanted:
             continue

@@ -1,7 +1,7 @@
-"""Measured peaks: what a matrix product and a copy reach on this machine, instead of what the data sheet says.
+"""Measured peaks: rates of a matrix product and a copy on this machine, instead of the data sheet's.
 
-The measuring is done by `calibrate_child.py` in the user's interpreter; what it found is kept in the cache folder for
-the same devices, driver and torch.
+`calibrate_child.py` measures them in the user's interpreter. The results are kept in the cache folder for the same
+devices, driver and torch.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from .torch_build import torch_build
 CHILD = Path(__file__).with_name("calibrate_child.py")
 
 VERSION = 1
-"""Of the cached file and of the way of measuring: another number is measured anew."""
+"""Version of the cached file and of the method; results of another version are measured again."""
 
 TIMEOUT_S = 180.0
-"""Measuring takes ten to twenty seconds; a first use of a large device adds its start."""
+"""Limit for measuring, which takes ten to twenty seconds plus the start of a large device on first use."""
 
 
 class CalibrationError(AdvisorError):
-    """The peaks could not be measured; the text says why."""
+    """Error of peaks that could not be measured; the text says why."""
 
     exit_code = ExitCode.NOTHING_MEASURED
 
 
 def calibrate(hardware: Hardware, *, interpreter: str, cache_folder: Path) -> Hardware:
-    """The hardware with measured peaks in place of the table's, from the cache where they were measured before.
+    """Return the hardware with measured peaks in place of the table's, from the cache if measured before.
 
-    Rates that could not be measured keep what the table says. Raises CalibrationError where the interpreter measures
-    nothing. A cache folder that cannot be written costs a measurement the next time, no more.
+    Rates that could not be measured keep the table's value. Raises CalibrationError if the interpreter measures
+    nothing. An unwritable cache folder only costs another measurement next time.
     """
     if hardware.torch is None:
         answer = torch_build(interpreter)
@@ -57,8 +57,10 @@ def calibrate(hardware: Hardware, *, interpreter: str, cache_folder: Path) -> Ha
 
 
 def calibrated(hardware: Hardware, *, cache_folder: Path) -> Hardware:
-    """The hardware with the peaks that were measured before on these devices, with this driver and this torch; as it
-    is where none were."""
+    """Return the hardware with the peaks measured before on these devices, with this driver and torch.
+
+    Without such peaks, return it unchanged.
+    """
     if hardware.torch is None:
         return hardware
     identity = _identity(hardware)
@@ -67,7 +69,7 @@ def calibrated(hardware: Hardware, *, cache_folder: Path) -> Hardware:
 
 
 def _identity(hardware: Hardware) -> dict[str, Any]:
-    """All that the rates depend on."""
+    """Return everything that the rates depend on."""
     assert hardware.torch is not None
     return {
         "version": VERSION,
@@ -101,7 +103,7 @@ def _measure(interpreter: str, hardware: Hardware) -> dict[str, Any]:
 
 
 def _is_sound(measured: Any) -> bool:
-    """Whether it is what the child writes: rates, all of them positive numbers."""
+    """Return True if it is what the child writes: rates, all of them positive numbers."""
 
     def rates(entry: Any) -> bool:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("flops"), Mapping):
@@ -117,7 +119,7 @@ def _is_sound(measured: Any) -> bool:
 
 
 def _read(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """What was measured before; None where there is nothing, or something else than was written."""
+    """Return earlier measurements; None if there are none, or the file differs from what was written."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -130,7 +132,7 @@ def _read(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 
 def _write(file: Path, identity: dict[str, Any], measured: dict[str, Any]) -> None:
     content = {"identity": identity, "measured": measured, "digest": _digest(measured)}
-    # A full or read-only disk must not cost what was just measured.
+    # A full or read-only disk must not lose what was just measured.
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
@@ -164,7 +166,7 @@ def _with_measured(hardware: Hardware, measured: Mapping[str, Any]) -> Hardware:
 
 
 def _find(device: Accelerator, by_name: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What was measured on devices of this name; torch calls Apple's only "mps"."""
+    """Return what was measured on devices of this name; torch calls Apple's just "mps"."""
     found: Mapping[str, Any] | None = by_name.get(device.name, by_name.get("mps") if device.kind == "mps" else None)
     return found
 

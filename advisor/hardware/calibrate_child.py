@@ -1,8 +1,8 @@
-"""Measures what this machine's processor and accelerators really reach.
+"""Measurement of what this machine's processor and accelerators really reach.
 
-Run as `python calibrate_child.py REQUEST.json ANSWER.json` by the user's interpreter: standard library and torch only,
-valid on Python 3.9. REQUEST: {"threads": N}. Each rate is the best of several tries, since nothing makes a machine
-faster than it is, and much makes it slower for a moment.
+The user's interpreter runs it as `python calibrate_child.py REQUEST.json ANSWER.json`, with REQUEST {"threads": N}. It
+uses only the standard library and torch and is valid on Python 3.9. Each rate is the best of several tries: nothing
+makes a machine faster than it is, but much makes it slower for a moment.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Our own folder comes first on the path of a script, and has modules (memory, disk, nvidia) that would hide others.
+# A script's own folder comes first on its path, and ours has modules (memory, disk, nvidia) that would hide others.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 import json  # noqa: E402
@@ -20,27 +20,27 @@ from typing import Any, Callable  # noqa: E402
 MIB = 1 << 20
 
 TRY_MIN_S = 0.02
-"""A try takes at least so long, so that the clock's and the scheduler's grain do not matter."""
+"""Least length of a try, so that the granularity of clock and scheduler does not matter."""
 
 RATE_BUDGET_S = 0.8
-"""For all tries of one rate at one size."""
+"""Budget for all tries of one rate at one size."""
 
 TRIES_MAX = 10
 
 MATRIX_SIDE_MIN = 256
 MATRIX_SIDE_MAX_CPU = 4096
 MATRIX_SIDE_MAX_DEVICE = 16384
-"""Sides are doubled between these: each device reaches its best at another one."""
+"""Limit on sides, which are doubled from the least: each device has another best one."""
 
 PRODUCT_MAX_S = 0.12
-"""A product that is foreseen to take longer is not tried: a dtype that is only emulated would take minutes."""
+"""Limit on a product's predicted time; longer ones are not tried, since an emulated dtype would take minutes."""
 
 COPY_BYTES_CPU = 256 * MIB
-"""Beyond the last-level caches of nearly all processors."""
+"""Size beyond the last-level caches of nearly all processors."""
 COPY_BYTES_DEVICE = 1024 * MIB
 COPY_BYTES_LINK = 256 * MIB
 FREE_SHARE = 0.2
-"""No buffer takes more than this part of the memory that is free."""
+"""Largest part of the free memory that a buffer takes."""
 
 
 def main(request_path: str, answer_path: str) -> None:
@@ -55,7 +55,7 @@ def main(request_path: str, answer_path: str) -> None:
 
 
 def accelerators(torch: Any) -> list[dict[str, Any]]:
-    """One entry for each *kind* of device here: eight alike need not be measured eight times."""
+    """Measure each *kind* of device once: eight identical ones need not be measured eight times."""
     found: dict[str, dict[str, Any]] = {}
     for device in devices(torch):
         name = device_name(torch, device)
@@ -91,7 +91,7 @@ def measure(torch: Any, device: Any, synchronise: Callable[[], None]) -> dict[st
     for dtype, prepare in products(torch, device).items():
         try:
             flops[dtype] = best_product(device, prepare, synchronise)
-        except Exception as error:  # A dtype that this device or this torch has not is an answer, no fault.
+        except Exception as error:  # A dtype that this device or torch lacks is an answer, not a fault.
             failed[dtype] = f"{type(error).__name__}: {str(error)[:200]}"
     result: dict[str, Any] = {"flops": flops, "failed": failed}
     size = copy_bytes(torch, device)
@@ -104,7 +104,7 @@ def measure(torch: Any, device: Any, synchronise: Callable[[], None]) -> dict[st
 
 
 def products(torch: Any, device: Any) -> dict[str, Callable[[int], Callable[[], Any]]]:
-    """By dtype: what makes two square matrices of a side and returns the product to be timed."""
+    """Return, by dtype, a function that makes two square matrices of a given side and returns the product to time."""
 
     def plain(dtype: Any) -> Callable[[int], Callable[[], Any]]:
         def prepare(side: int) -> Callable[[], Any]:
@@ -157,14 +157,14 @@ def fp8_product(torch: Any, device: Any) -> Callable[[int], Callable[[], Any]]:
 
 
 def best_product(device: Any, prepare: Callable[[int], Callable[[], Any]], synchronise: Callable[[], None]) -> float:
-    """FLOP/s at the best size."""
+    """Return the FLOP/s at the best size."""
     side_max = MATRIX_SIDE_MAX_CPU if device.type == "cpu" else MATRIX_SIDE_MAX_DEVICE
     best, side = 0.0, MATRIX_SIDE_MIN
     while True:
         try:
             taken_s = best_time(prepare(side), synchronise)
         except RuntimeError:
-            # A small device has no room for the largest matrices; what it did before still counts.
+            # A small device has no room for the largest matrices; its earlier results still count.
             if best:
                 return best
             raise
@@ -182,12 +182,12 @@ def copy_bytes(torch: Any, device: Any) -> int:
 
 
 def best_copy(torch: Any, source: Any, target: Any, size: int, synchronise: Callable[[], None]) -> float:
-    """Bytes/s from a buffer on one device to one on another (or the same)."""
+    """Return the bytes/s from a buffer on one device to one on another (or the same)."""
 
     def buffer(device: Any, other: Any) -> Any:
-        # Pinned memory is what the link is really capable of; only CUDA and its kin know it.
+        # Only pinned memory shows what the link is capable of; only CUDA and its kin have it.
         pinned = device.type == "cpu" and other.type in ("cuda", "xpu")
-        # Written once, so that all pages are there before the clock runs.
+        # Written once, so that all pages exist before the clock runs.
         return torch.empty(size, dtype=torch.uint8, device=device, pin_memory=pinned).fill_(1)
 
     a, b = buffer(source, target), buffer(target, source)
@@ -195,7 +195,7 @@ def best_copy(torch: Any, source: Any, target: Any, size: int, synchronise: Call
 
 
 def best_time(work: Callable[[], Any], synchronise: Callable[[], None]) -> float:
-    """Seconds of one call, the best of several tries of several calls each."""
+    """Return the seconds of one call, the best of several tries of several calls each."""
     start = time.perf_counter()
     work()
     synchronise()

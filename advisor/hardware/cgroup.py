@@ -1,7 +1,7 @@
-"""What the control groups (version 1, version 2, or both at once) allow this process.
+"""Limits that the control groups (version 1, version 2, or both at once) set for this process.
 
 `sched_getaffinity` and the RAM total say nothing about these limits, so a container that may use two CPUs looks like
-the whole machine. A limit anywhere between our own group and the root binds, hence the walk upwards.
+the whole machine. Every limit from our own group up to the root applies, hence the walk upwards.
 Format: https://docs.kernel.org/admin-guide/cgroup-v2.html and .../cgroup-v1/.
 """
 
@@ -14,16 +14,16 @@ from pathlib import Path, PurePosixPath
 from ._files import read_int, read_text
 
 UNLIMITED_BYTES = 1 << 60
-"""Version 1 writes "no limit" as the largest page-aligned integer; no machine has an exbibyte."""
+"""Value that means "no limit": version 1 writes the largest page-aligned integer, and no machine has an exbibyte."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CgroupLimits:
     quota_cpus: float | None
-    """CPUs' worth of time; None where no group on the way up sets a quota."""
+    """CPUs' worth of time; None if no group on the way up sets a quota."""
     memory_limit_bytes: int | None
     memory_free_bytes: int | None
-    """What is left of the tightest memory limit, page cache that can be dropped counted as left."""
+    """Memory left of the tightest limit, including page cache that can be dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class _Mount:
     version: int
     controllers: frozenset[str]
     root: str
-    """The group that the mount point shows; not "/" in a container that shares the host's cgroup namespace."""
+    """Group that the mount point shows; not "/" in a container that shares the host's cgroup namespace."""
     point: str
 
 
 def limits(root: Path = Path("/")) -> CgroupLimits:
-    """The tightest CPU quota and memory limit that bind this process; `root` is where /proc and /sys are."""
+    """Return the tightest CPU quota and memory limit of this process; `root` is the folder with /proc and /sys."""
     quotas: list[float] = []
     memory: list[tuple[int, int | None]] = []
     mounts = _mounts(root)
@@ -60,7 +60,7 @@ def limits(root: Path = Path("/")) -> CgroupLimits:
 
 
 def _groups(root: Path) -> Iterator[tuple[int, frozenset[str], str]]:
-    """Version, controllers and path of each group that this process is in."""
+    """Yield version, controllers and path of each group that this process is in."""
     for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
         parts = line.split(":", 2)
         if len(parts) == 3:
@@ -88,12 +88,12 @@ def _mounts(root: Path) -> list[_Mount]:
 
 
 def _unescaped(path: str) -> str:
-    """A path of mountinfo, where a blank is written as a backslash and 040."""
+    """Unescape a path of mountinfo, which writes a blank as a backslash and 040."""
     return path.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
 def _folders(root: Path, mount: _Mount, group: str) -> Iterator[Path]:
-    """Our group's folder and each one above it, up to the mount point."""
+    """Yield our group's folder and each one above it, up to the mount point."""
     point = root / mount.point.lstrip("/")
     inside = PurePosixPath(group)
     if mount.root != "/" and inside.is_relative_to(mount.root):

@@ -1,4 +1,4 @@
-"""The processor, and how much of it this process may use."""
+"""Processor, and how much of it this process may use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ X86_SETS = (
     "amx_bf16",
     "amx_fp16",
 )
-"""What oneDNN chooses its matrix kernels by, named as Linux names them."""
+"""Instruction sets by which oneDNN chooses its matrix kernels, named as in Linux."""
 
 ARM_SETS: Mapping[str, str] = {
     "asimd": "neon",
@@ -38,7 +38,7 @@ ARM_SETS: Mapping[str, str] = {
     "bf16": "bf16",
     "sme": "sme",
 }
-"""Linux's name on the left, the usual name on the right."""
+"""Linux's name → the usual name."""
 
 APPLE_SETS: Mapping[str, str] = {
     "hw.optional.neon": "neon",
@@ -56,13 +56,13 @@ ARM_PARTS: Mapping[tuple[str, str], str] = {
     ("0x41", "0xd42"): "Arm Cortex-A78AE",
     ("0xc0", "0xac3"): "Ampere AmpereOne",
 }
-"""Arm's kernel gives numbers instead of a name: (implementer, part), the server cores and the Jetson's."""
+"""(implementer, part) → name of server and Jetson cores, since Arm kernels give numbers instead of names."""
 
 SYSCTL_TIMEOUT_S = 2.0
 
 
 def cpu(*, quota_cpus: float | None, root: Path = Path("/")) -> Cpu:
-    """The processor; `quota_cpus` is what the control groups allow, `root` is where /proc and /sys are."""
+    """Describe the processor; `quota_cpus` is the control groups' limit, `root` the folder with /proc and /sys."""
     info = _first_processor(read_text(root / "proc/cpuinfo") or "")
     logical = psutil.cpu_count() or 1
     affinity = _affinity_count(logical)
@@ -80,7 +80,7 @@ def cpu(*, quota_cpus: float | None, root: Path = Path("/")) -> Cpu:
 
 
 def _first_processor(cpuinfo: str) -> dict[str, str]:
-    """The lines of the first processor; those of a machine-wide trailer (Arm's "Hardware") are not needed."""
+    """Return the lines of the first processor, without a machine-wide trailer (Arm's "Hardware")."""
     block = re.split(r"\n\s*\n", cpuinfo, maxsplit=1)[0]
     pairs = (line.partition(":") for line in block.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
@@ -93,7 +93,7 @@ def _model(info: Mapping[str, str]) -> str:
 
 
 def _affinity_count(logical: int) -> int:
-    # macOS has no affinity; its absence means that every CPU may be used.
+    # macOS has no affinity, so every CPU may be used.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return logical

@@ -1,4 +1,4 @@
-"""The disk under a folder."""
+"""Disk under a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._files import read_int
 
 
 def disk(folder: Path, *, root: Path = Path("/")) -> Disk | None:
-    """The disk that holds `folder`, None where the folder cannot be read; `root` is where /sys is."""
+    """Describe the disk that holds `folder`, or None if it is unreadable; `root` is the folder that holds /sys."""
     try:
         usage = shutil.disk_usage(folder)
         device = folder.stat().st_dev
@@ -29,7 +29,7 @@ def disk(folder: Path, *, root: Path = Path("/")) -> Disk | None:
 
 
 def _file_system(folder: Path) -> str:
-    """Type of the mount that covers the folder: the longest mount point above it, the latest of equals."""
+    """Return the type of the mount over the folder: the longest mount point above it, the latest of equals."""
     best, kind = -1, "unknown"
     for partition in psutil.disk_partitions(all=True):
         point = Path(partition.mountpoint)
@@ -39,14 +39,14 @@ def _file_system(folder: Path) -> str:
 
 
 def rotational(device: int, *, root: Path = Path("/")) -> bool | None:
-    """Whether the block device turns; None for what is no block device here (overlay, network, btrfs)."""
+    """Return True if the block device rotates; None if it is not a block device here (overlay, network, btrfs)."""
     if not hasattr(os, "major"):
         return None
     node = (root / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
     if node.name.startswith(("vd", "xvd")):
-        # A virtual disk says "turning" by default, whatever it lies on.
+        # A virtual disk reports "rotational" by default, whatever it lies on.
         return None
-    # A partition's folder lies inside its disk's, which has the queue.
+    # A partition's folder lies in that of its disk, which has the queue.
     for folder in (node, node.parent):
         turning = read_int(folder / "queue/rotational")
         if turning is not None:

@@ -1,6 +1,6 @@
-"""Energy counters: of NVIDIA devices through NVML, of CPU packages through RAPL. Joules since some moment.
+"""Energy counters of NVIDIA devices (NVML) and CPU packages (RAPL), in joules since some moment.
 
-A counter counts for the whole device or package, whoever keeps it busy.
+A counter covers the whole device or package, whoever keeps it busy.
 RAPL: https://docs.kernel.org/power/powercap/powercap.html (energy_uj, max_energy_range_uj); since 2020 only root may
 read it on most systems. NVML: nvmlDeviceGetTotalEnergyConsumption, in millijoules, Volta and newer.
 """
@@ -20,29 +20,29 @@ from typing import Any
 from ._files import read_int, read_text
 
 EVERY_S = 0.05
-"""Both counters are renewed at most every few milliseconds (RAPL) to a tenth of a second (NVML)."""
+"""Seconds between readings: counters are updated at most every few milliseconds (RAPL) to 0.1 s (NVML)."""
 KEPT = 200_000
-"""Readings: almost three hours of them; the oldest half is dropped then."""
+"""Limit on readings, reached after almost three hours; then the oldest half is dropped."""
 RAPL_FOLDER = "sys/class/powercap"
 RAPL_NAMES = ("package", "dram")
-"""Packages hold their cores; dram stands beside them; psys would count both again."""
+"""Zones to count: packages include their cores, dram is separate, and psys would count both again."""
 READ_ANEW_S = 2.0
-"""How long the last reading may take to come when the meter is stopped."""
+"""Longest wait for the last reading when the meter is stopped."""
 
 
 @dataclass(kw_only=True)
 class Counter:
-    """One that grows; it begins anew at `wraps_at` where it has an end."""
+    """Growing counter; it restarts at `wraps_at` if it has a limit."""
 
     name: str
     read: Callable[[], float | None]
-    """Joules; None where this once it could not be read."""
+    """Function that returns joules, or None if the counter could not be read this time."""
     wraps_at: float | None = None
     _last: float | None = None
     _wrapped: float = 0.0
 
     def joules(self) -> float | None:
-        """Without the jumps back; None where it cannot be read now."""
+        """Return the joules without the jumps back; None if it cannot be read now."""
         value = self.read()
         if value is None:
             return None
@@ -55,9 +55,9 @@ class Counter:
 
 
 def rapl(root: Path = Path("/")) -> list[Counter]:
-    """Of the CPU packages and their memory; those that may be read."""
+    """Return the readable counters of the CPU packages and their memory."""
     found = []
-    for zone in sorted((root / RAPL_FOLDER).glob("intel-rapl:*")):  # AMD's stand there under the same name
+    for zone in sorted((root / RAPL_FOLDER).glob("intel-rapl:*")):  # AMD's have the same name
         name = (read_text(zone / "name") or "").strip()
         file = zone / "energy_uj"
         if name.partition("-")[0] in RAPL_NAMES and read_int(file) is not None:
@@ -75,7 +75,7 @@ def _of_file(file: Path) -> Callable[[], float | None]:
 
 
 def nvml(devices: Sequence[int], module: ModuleType | None = None) -> list[Counter]:
-    """Of the NVIDIA devices with these indices; those that count."""
+    """Return the counters of the NVIDIA devices with these indices, if they have one."""
     if module is None:
         import pynvml
 
@@ -102,9 +102,9 @@ def _of_device(module: ModuleType, handle: Any) -> Callable[[], float | None]:
 def counters(
     devices: Sequence[int], *, root: Path = Path("/"), module: ModuleType | None = None
 ) -> tuple[list[Counter], str]:
-    """What can be read for a machine whose script may use these NVIDIA devices; and why it is nothing where it is.
+    """Return the readable counters for a script that may use these NVIDIA devices, or why there are none.
 
-    With devices theirs must be readable: a CPU's share alone would call a slower GPU a saving.
+    If there are devices, their counters must be readable: the CPU's share alone would count a slower GPU as a saving.
     """
     of_cpu = rapl(root)
     if not devices:
@@ -125,7 +125,7 @@ def _why_no_rapl(root: Path) -> str:
 
 @dataclass(kw_only=True)
 class Meter:
-    """Reads counters in the background, so that any stretch of time can be asked for afterwards.
+    """Background reader of counters, which can be asked for any period afterwards.
 
     Use it as a context manager.
     """
@@ -140,7 +140,7 @@ class Meter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def look(self) -> None:
-        """Take one reading; a counter that does not answer stands still meanwhile."""
+        """Take one reading; a counter that does not answer keeps its last value."""
         known: Mapping[str, float | None] = {counter.name: counter.joules() for counter in self.counters}
         self._known |= {name: joules for name, joules in known.items() if joules is not None}
         with self._lock:
@@ -150,7 +150,7 @@ class Meter:
                 del self._at_s[: KEPT // 2], self._joules[: KEPT // 2]
 
     def joules(self, begin_s: float, end_s: float) -> float | None:
-        """Used between two moments of the clock; None where no reading lies on both sides of them."""
+        """Return the joules used between two moments of the clock; None unless readings surround both."""
         with self._lock:
             begin, end = self._standing(begin_s), self._standing(end_s)
         return None if begin is None or end is None else end - begin

@@ -13,10 +13,10 @@ from .cgroup import CgroupLimits
 
 
 def memory(*, cgroup: CgroupLimits, root: Path = Path("/")) -> Memory:
-    """The machine's memory with the control groups' limit; `root` is where /dev is."""
+    """Return the machine's memory with the control groups' limit; `root` is the folder that holds /dev."""
     ram = psutil.virtual_memory()
     with warnings.catch_warnings():
-        # psutil warns where /proc/vmstat is hidden; the totals it gives are still right.
+        # psutil warns if /proc/vmstat is hidden; its totals are still right.
         warnings.simplefilter("ignore", RuntimeWarning)
         swap = psutil.swap_memory()
     limit = cgroup.memory_limit_bytes

@@ -1,7 +1,7 @@
-"""NVIDIA devices, as their management library (NVML) describes them, without a CUDA context.
+"""NVIDIA devices as their management library (NVML) describes them, without a CUDA context.
 
-Each field is asked alone, because each may fail alone: virtual devices hide their clocks, consumer cards their power
-limit, integrated ones their PCIe link. What cannot be had is None.
+Each field is queried separately, because each may fail: virtual devices hide their clocks, consumer cards their power
+limit, and integrated ones their PCIe link. Unavailable fields are None.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ EVENT_REASONS: Mapping[int, str] = {
     0x40: "hw_thermal",
     0x80: "power_brake",
 }
-"""NVML's bits that mean "slower than it could be"; the others (idle, clocks set by the user) are nobody's fault."""
+"""NVML's bits that mean "slower than it could be"; the others (idle, clocks set by the user) are no fault."""
 
 MAX_DEVICES_AND_LINKS = 64
-"""Nothing has more; bounds the walk should a driver answer nonsense."""
+"""Limit on loops in case a driver answers nonsense; no machine has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class NvidiaDevices:
     accelerators: tuple[Accelerator, ...] = ()
     links: tuple[str, ...] = ()
     hidden: int = 0
-    """Devices that CUDA_VISIBLE_DEVICES keeps from the script."""
+    """Number of devices that CUDA_VISIBLE_DEVICES hides from the script."""
     error: str | None = None
-    """Why NVML could not be asked; None where it answered."""
+    """Reason why NVML could not be queried; None if it answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class _Found:
 
 
 def nvidia(*, nvml: ModuleType | None = None, environment: Mapping[str, str] | None = None) -> NvidiaDevices:
-    """The devices that a script started from here would see, in the order it would see them.
+    """Return the devices that a script started from here would see, in its order.
 
-    `nvml` stands in for the module `pynvml`; `environment` for this process's own.
+    `nvml` stands in for the module `pynvml`, and `environment` for this process's own.
     """
     if nvml is None:
         import pynvml
@@ -74,7 +74,7 @@ def nvidia(*, nvml: ModuleType | None = None, environment: Mapping[str, str] | N
 
 
 def _ask(nvml: ModuleType, function: str, *arguments: Any) -> Any:
-    """What the function answers, or None where this device, driver or binding has no answer."""
+    """Return the function's answer, or None if this device, driver or binding has none."""
     try:
         return getattr(nvml, function)(*arguments)
     # AttributeError: an older binding without the function. ValueError: one that cannot decode the answer.
@@ -139,13 +139,13 @@ def _device(
 def _event_reasons(nvml: ModuleType, handle: Any) -> tuple[str, ...]:
     bits = _ask(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle)
     if bits is None:
-        # The name before driver 535.
+        # Its name before driver 535.
         bits = _ask(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     return tuple(name for bit, name in EVENT_REASONS.items() if (bits or 0) & bit)
 
 
 def _mig_slices(nvml: ModuleType, handle: Any, whole: Accelerator, parent_uuid: str | None) -> list[_Found]:
-    """The instances of a partitioned device: a script sees an instance, never the whole."""
+    """Return the instances of a partitioned device: a script sees an instance, never the whole."""
     found = []
     count = _ask(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle) or 0
     for number in range(min(count, MAX_DEVICES_AND_LINKS)):
@@ -186,7 +186,7 @@ def _mig_slices(nvml: ModuleType, handle: Any, whole: Accelerator, parent_uuid: 
 
 
 def _visible(found: list[_Found], wanted: str) -> list[_Found]:
-    """What CUDA_VISIBLE_DEVICES leaves: indices or the beginnings of UUIDs; the first that is wrong ends the list.
+    """Filter by CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs; the first wrong one ends the list.
 
     https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables
     """
@@ -210,7 +210,7 @@ def _named(item: _Found, word: str) -> bool:
 
 
 def _links(nvml: ModuleType, visible: list[_Found]) -> tuple[str, ...]:
-    """How each pair of whole devices is connected, for example "0-1 nvlink"."""
+    """Describe the connection of each pair of whole devices, for example "0-1 nvlink"."""
     whole = [item for item in visible if not item.accelerator.mig]
     links = []
     for position, one in enumerate(whole):
@@ -230,7 +230,7 @@ def _links(nvml: ModuleType, visible: list[_Found]) -> tuple[str, ...]:
 
 
 def _our_processes() -> frozenset[int]:
-    """This process and its descendants: in a notebook the device may well be used by us."""
+    """Return the ids of this process and its descendants: in a notebook, we may well use the device ourselves."""
     try:
         children = psutil.Process().children(recursive=True)
     except psutil.Error:
@@ -239,7 +239,7 @@ def _our_processes() -> frozenset[int]:
 
 
 def _text(value: Any) -> str | None:
-    """Bindings before version 11.5 answer bytes."""
+    """Return a text, which bindings before version 11.5 give as bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
@@ -248,5 +248,5 @@ def _watts(milliwatts: int | None) -> float | None:
 
 
 def _cuda_version(number: int | None) -> str | None:
-    """NVML writes 12.4 as 12040."""
+    """Format NVML's version number, which writes 12.4 as 12040."""
     return None if not number else f"{number // 1000}.{number % 1000 // 10}"

@@ -1,4 +1,4 @@
-"""Peak rates from `profiles/devices/*.toml`, found by the name that a driver gives the device."""
+"""Peak rates from `profiles/devices/*.toml`, found by the driver's name for the device."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..data import profiles_folder
 from ..errors import AdvisorError
+from ..storage.data_files import profiles_folder
 from ..types.hardware import Accelerator, Rate
 
 DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8")
 
 
 class DeviceProfileError(AdvisorError):
-    """A file of profiles/devices cannot be used; the text names it."""
+    """Error of an unusable file in profiles/devices; the text names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceProfile:
-    """One device of the table. The figures are dense ones: sparsity of weights is not what training has."""
+    """Device of the table. The figures are dense ones, since training has no sparse weights."""
 
     name: str
     patterns: tuple[re.Pattern[str], ...]
-    """Each matches a driver's whole name for the device."""
+    """Patterns, each for a driver's whole name for the device."""
     file: Path
     memory_bytes_between: tuple[float, float] | None = None
-    """Where one name is used for several devices, the memory tells them apart."""
+    """Memory range that tells devices with the same name apart."""
     memory_bytes: int | None = None
     compute_capability: tuple[int, int] | None = None
     peak_flops: Mapping[str, Rate] = field(default_factory=dict)
@@ -46,9 +46,9 @@ class DeviceProfile:
 
 
 def with_table_peaks(accelerator: Accelerator, profiles: tuple[DeviceProfile, ...] | None = None) -> Accelerator:
-    """The accelerator with its peaks, or unchanged where the table does not know it.
+    """Return the accelerator with its peaks, or unchanged if the table does not know it.
 
-    A partition of a device (MIG) has a part of the peaks that no data sheet gives, so it is left alone too.
+    No data sheet gives the peaks of a partition (MIG), so it is left unchanged too.
     """
     if accelerator.mig and "MIG" in accelerator.name.upper():
         return accelerator
@@ -65,13 +65,13 @@ def with_table_peaks(accelerator: Accelerator, profiles: tuple[DeviceProfile, ..
 
 @lru_cache(maxsize=1)
 def device_profiles() -> tuple[DeviceProfile, ...]:
-    """All devices of the table that ships with advisor."""
+    """Return all devices of the table that ships with advisor."""
     files = sorted((profiles_folder() / "devices").glob("*.toml"))
     return tuple(profile for file in files for profile in read_profiles(file))
 
 
 def read_profiles(file: Path) -> Iterator[DeviceProfile]:
-    """The devices of one file. Raises DeviceProfileError, which names file and device, for anything unexpected."""
+    """Read the devices of one file; raise DeviceProfileError, naming file and device, for anything unexpected."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

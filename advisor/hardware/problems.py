@@ -1,4 +1,4 @@
-"""What is set up wrong: one function a problem, each silent where what it looks at is not known."""
+"""Set-up problems: one function per problem, which yields nothing if the facts it needs are unknown."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 SHARED_MEMORY_MIN_BYTES = GIB
-"""Eight batches of 256 images of 224 × 224 in fp32 (4 workers, 2 prefetched) need 1.2 GB; Docker gives 64 MiB."""
+"""Least /dev/shm: eight batches (4 workers, 2 prefetched) of 256 fp32 images of 224 × 224 need 1.2 GB.
+
+Docker gives 64 MiB.
+"""
 
 SHARED_MEMORY_RAM_SHARE = 0.25
-"""On a machine of little RAM a small /dev/shm is no fault: Linux gives half of the RAM."""
+"""Share of the RAM that is always enough: with little RAM a small /dev/shm is no fault, as Linux gives half of it."""
 
 SWAP_MIN_BYTES = 256 * MIB
 SWAP_RAM_SHARE = 0.02
-"""Linux swaps out a few idle pages in health, too; both thresholds must be passed."""
+"""Share of the RAM; both thresholds must be passed, since a healthy Linux swaps out a few idle pages, too."""
 
 DISK_FREE_MIN_BYTES = 2 * GIB
 """Less than a checkpoint of a model of 160 million parameters with its Adam state (12 bytes each)."""
 DISK_FREE_SHARE = 0.03
 DISK_FREE_ENOUGH_BYTES = 50 * GIB
-"""A few percent of a large disk are plenty."""
+"""Free space that is always enough: a few percent of a large disk are plenty."""
 
 BUSY_MIN_FRACTION = 0.05
-"""An idle device narrows its link to save power: a link is judged while something runs."""
+"""Utilisation from which a link is judged: an idle device narrows its link to save power."""
 
 POWER_LIMIT_MIN_SHARE = 0.95
-"""A limit set by hand a few watts below the default costs next to nothing."""
+"""Share of the default power limit: a limit set a few watts lower by hand costs next to nothing."""
 
 TORCH_MIN = (2, 6)
-"""The oldest torch that advisor is tried with."""
+"""Oldest torch that advisor is tested with."""
 
 THROTTLES = {
     "hw_slowdown": "the hardware slows itself down (heat or power)",
@@ -41,11 +44,11 @@ THROTTLES = {
     "hw_thermal": "the hardware lowers the clock because of heat",
     "power_brake": "the power supply asks for less (power brake)",
 }
-"""A power cap (sw_power_cap) is left out: a device at full work reaches its limit in health."""
+"""Reasons that are problems, without a power cap (sw_power_cap): a healthy device reaches it at full load."""
 
 
 def setup_problems(hardware: Hardware) -> tuple[SetupProblem, ...]:
-    """All that is found, what costs most first."""
+    """Return all problems found, the most expensive first."""
     of_machine = (check(hardware) for check in MACHINE_CHECKS)
     of_devices = (check(device) for device in hardware.accelerators for check in DEVICE_CHECKS)
     return tuple(chain.from_iterable([*of_machine, *of_devices]))
@@ -74,7 +77,7 @@ def _cpu_only_build(hardware: Hardware) -> Iterator[SetupProblem]:
 
 
 def _served(device: Accelerator, hardware: Hardware) -> bool:
-    """Whether the build is one for such devices; that it still finds none has another reason, told elsewhere."""
+    """Return True if torch was built for such devices; if it still finds none, another check reports why."""
     assert hardware.torch is not None
     built = {"cuda": hardware.torch.cuda, "rocm": hardware.torch.rocm, "tpu": hardware.torch.xla}
     return built.get(device.kind) is not None
@@ -115,13 +118,13 @@ def _accelerators_hidden(hardware: Hardware) -> Iterator[SetupProblem]:
 
 
 def _old_driver(hardware: Hardware) -> Iterator[SetupProblem]:
-    """Within one major version newer minors run on older drivers; across majors they do not.
+    """Check the driver: within a major version newer minors run on older drivers, but not across majors.
 
     https://docs.nvidia.com/deploy/cuda-compatibility/
     """
     torch = hardware.torch
     if torch is None or torch.cuda is None or torch.accelerator_available:
-        # A device that torch can use proves the driver, with a compatibility package too.
+        # A device that torch can use proves the driver, even with a compatibility package.
         return
     for device in hardware.accelerators:
         if device.driver_cuda is not None and _major(device.driver_cuda) < _major(torch.cuda):
@@ -156,12 +159,15 @@ def _architecture_missing(hardware: Hardware) -> Iterator[SetupProblem]:
 
 
 def _has_kernels(capability: tuple[int, int], architectures: Iterable[str]) -> bool:
-    """Machine code runs on its own major version from its minor upwards; PTX (compute_…) on everything later."""
+    """Return True if some code runs on the device.
+
+    Machine code runs on its own major version from its minor upwards; PTX (compute_…) on everything later.
+    """
     for name in architectures:
         kind, _, digits = name.partition("_")
         digits = digits.rstrip("af")
         if not digits.isdigit():
-            return True  # A notation that we do not know accuses nobody.
+            return True  # An unknown notation is not a problem.
         built = (int(digits[:-1] or 0), int(digits[-1]))
         if kind == "compute" and built <= capability:
             return True

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 VERSION = 1
-"""Of the JSON: fields are added under the same number, renamed or removed never."""
+"""Version of the JSON: fields are added under the same number, but never renamed or removed."""
 
 GIB = 1 << 30
 NOT_KNOWN = "not known"
 
 
 def as_json(hardware: Hardware) -> dict[str, Any]:
-    """Everything, as JSON types, field by field as the values are named."""
+    """Convert everything to JSON types, with the fields' own names."""
     content: dict[str, Any] = _plain(asdict(hardware))
     return {"version": VERSION, **content}
 
 
 def from_json(content: Mapping[str, Any]) -> Hardware:
-    """What `as_json` gave; fields of a later advisor are ignored. Raises ValueError for anything else."""
+    """Read the output of `as_json`, ignoring fields of a later advisor; raise ValueError for anything else."""
     from pydantic import TypeAdapter
 
     fields = {key: value for key, value in content.items() if key != "version"}
@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
 
 
 def render(hardware: Hardware, console: Console) -> None:
-    """A compact table, then what is set up wrong in plain words."""
+    """Print a compact table, then the set-up problems in plain words."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""What an interpreter's torch was built for, asked in a process of its own: the controller never imports torch."""
+"""Build of an interpreter's torch, queried in its own process, because the controller never imports torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._child import ChildFailedError, ask_child
 CHILD = Path(__file__).with_name("torch_child.py")
 
 TIMEOUT_S = 60.0
-"""Importing torch from a cold network file system was seen to take half a minute; more is a hang."""
+"""Limit for the answer: importing torch from a cold network file system took half a minute; more is a hang."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,11 @@ class TorchAnswer:
     build: TorchBuild | None = None
     accelerators: tuple[Accelerator, ...] = ()
     error: str | None = None
-    """Why there is no build; None where there is one, or where nobody was asked."""
+    """Reason why there is no build; None if there is one, or if no interpreter was queried."""
 
 
 def torch_build(interpreter: str | None, *, timeout_s: float = TIMEOUT_S) -> TorchAnswer:
-    """Asks the interpreter; with None nobody is asked."""
+    """Query the interpreter; with None, query nothing."""
     if interpreter is None:
         return TorchAnswer()
     try:

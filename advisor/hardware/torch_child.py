@@ -1,7 +1,7 @@
-"""Says what the torch of this interpreter was built for and which devices it sees.
+"""Report of what this interpreter's torch was built for and which devices it sees.
 
-Run as `python torch_child.py REQUEST.json ANSWER.json` by whatever interpreter the user's script has: standard library
-and torch only, valid on Python 3.9.
+The interpreter of the user's script runs it as `python torch_child.py REQUEST.json ANSWER.json`. It uses only the
+standard library and torch and is valid on Python 3.9.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Our own folder comes first on the path of a script, and has modules (memory, disk, nvidia) that would hide others.
+# A script's own folder comes first on its path, and ours has modules (memory, disk, nvidia) that would hide others.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 import json  # noqa: E402
@@ -17,7 +17,7 @@ import platform  # noqa: E402
 from typing import Any  # noqa: E402
 
 KINDS = {"cuda", "mps", "xpu"}
-"""The types that torch and we name alike."""
+"""Device types that torch and advisor name alike."""
 
 
 def main(answer_path: str) -> None:
@@ -54,7 +54,7 @@ def version_of(package: str) -> str | None:
 
 
 def kind(torch: Any) -> str | None:
-    """Type of the accelerator that torch can use now; None where it can use none."""
+    """Return the type of the accelerator that torch can use now; None if it can use none."""
     if hasattr(torch, "accelerator"):  # since 2.6
         return str(torch.accelerator.current_accelerator().type) if torch.accelerator.is_available() else None
     if torch.cuda.is_available():
@@ -80,7 +80,7 @@ def accelerators(torch: Any) -> list[dict[str, Any]]:
                 "index": index,
                 "name": getattr(properties, "name", here),
                 "memory_bytes": getattr(properties, "total_memory", None),
-                # On ROCm these two are AMD's architecture number, which nobody should take for NVIDIA's.
+                # On ROCm these two are AMD's architecture number, not to be taken for NVIDIA's.
                 "compute_capability": [properties.major, properties.minor] if told == "cuda" else None,
             }
         )

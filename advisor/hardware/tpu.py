@@ -1,4 +1,4 @@
-"""TPUs, by what the bus, the device files and the environment of a TPU machine say."""
+"""TPUs, found by the bus, the device files and the environment of a TPU machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PCI_GENERATIONS: Mapping[int, str] = {
     0x006F: "TPU v6e",
     0x0076: "TPU7x",
 }
-"""Device ids as JAX's public hardware_utils.py lists them; v2 and v3 share one."""
+"""Device ids as listed in JAX's public hardware_utils.py; v2 and v3 share one."""
 
 NAMES_IN_ENVIRONMENT: Mapping[str, str] = {
     "v2": "TPU v2",
@@ -31,18 +31,18 @@ NAMES_IN_ENVIRONMENT: Mapping[str, str] = {
     "v6e": "TPU v6e",
     "tpu7x": "TPU7x",
 }
-"""The first part of TPU_ACCELERATOR_TYPE, for example "v5litepod-8"."""
+"""First part of TPU_ACCELERATOR_TYPE, for example "v5litepod-8", → name."""
 
 
 def tpu(
     devices: tuple[BusDevice, ...], *, environment: Mapping[str, str] | None = None, root: Path = Path("/")
 ) -> tuple[Accelerator, ...]:
-    """One accelerator a chip; `devices` is the bus, `root` is where /dev is."""
+    """Return one accelerator per chip; `devices` are those on the bus, `root` is the folder that holds /dev."""
     told = (os.environ if environment is None else environment).get("TPU_ACCELERATOR_TYPE", "")
     generation = NAMES_IN_ENVIRONMENT.get(re.split(r"[-_]", told.lower(), maxsplit=1)[0])
     chips = [generation or PCI_GENERATIONS.get(d.device_id, "TPU") for d in devices if d.vendor == "Google"]
     if not chips and generation is not None:
-        # In a container the bus may be hidden, but the device files are handed in. Older ones are
+        # In a container the bus may be hidden, but the device files are passed in. Older ones are
         # /dev/accel*, newer ones /dev/vfio/*; without the environment they could be anybody's.
         files = entries(root / "dev", "accel[0-9]*") or entries(root / "dev/vfio", "[0-9]*")
         chips = [generation] * len(files)

@@ -16,7 +16,7 @@ _SCOPES = {
 
 
 def get(name: str) -> Knob:
-    """The knob of that id; KeyError naming the known ones where there is no such file."""
+    """Return the knob with that id; raise KeyError naming the known ones if there is no such file."""
     for knob in all_knobs():
         if knob.id == name:
             return knob
@@ -24,13 +24,15 @@ def get(name: str) -> Knob:
 
 
 def explain(knob: Knob) -> str:
-    """What a knob changes and how, for a person."""
+    """Describe for a person what a knob changes and how."""
     about = (importlib.import_module(f"{__name__}.{knob.id}").__doc__ or "").strip()
-    return f"{knob.id}: {knob.title}\n\n{about}\n\nscope  {knob.scope}: {_SCOPES[knob.scope]}"
+    lines = [("scope", f"{knob.scope}: {_SCOPES[knob.scope]}"), ("changes", knob.changes), ("by hand", knob.by_hand)]
+    table = "\n".join(f"{name:9}{text}" for name, text in lines if text)
+    return f"{knob.id}: {knob.title}\n\n{about}\n\n{table}"
 
 
 def all_knobs() -> list[Knob]:
-    """All of them, in the order of their ids. A file without its instance raises with its path."""
+    """Return all knobs in the order of their ids. Raise TypeError with the path of a file that lacks its instance."""
     found = []
     for entry in pkgutil.iter_modules(__path__):
         if entry.name.startswith("_"):

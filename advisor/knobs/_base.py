@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 TIERS = ("exact", "resampled", "numerics", "training")
-"""What a knob may do to the training, mildest first; see `advisor explain`."""
+"""Effects a knob can have on the training, mildest first; see `advisor explain`."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values worth trying here, the script's own left out; `why_closed` where there are none."""
+    """Values worth trying here, except the script's own; `why_closed` gives the reason if there are none."""
 
     values: tuple[Any, ...] = ()
     why: str = ""
-    """Why these values."""
+    """Reason for these values."""
     why_closed: str | None = None
     needs: str | None = None
-    """Another knob without which they mean nothing."""
+    """Another knob without which these values have no meaning."""
     needed_is_on: bool = False
-    """The script as written has that one on."""
+    """True if the baseline has that knob on."""
     shares_cpus_with: tuple[str, Any] | None = None
-    """Another knob, with a value that leaves room for the first one here: neither may gain alone, and both together."""
+    """Another knob, with a value that leaves room for the first value here. Each may gain nothing alone, but the two
+    together may."""
 
 
 def _nothing_wrong(_value: Any) -> str | None:
@@ -33,7 +35,7 @@ def _nothing_wrong(_value: Any) -> str | None:
 
 
 def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
-    """A check for `Knob.wrong`."""
+    """Return a check for `Knob.wrong`: only whole numbers from `least` to `most`."""
 
     def wrong(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
@@ -44,41 +46,58 @@ def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
 
 
 def truth(value: Any) -> str | None:
-    """A check for `Knob.wrong`: only true and false."""
+    """Check a value for `Knob.wrong`: only true and false."""
     return None if isinstance(value, bool) else f"{value!r} is neither true nor false"
 
 
 @dataclass(frozen=True)
 class Knob:
-    """`apply` and `restore` run in the script's process, between two updates; `values` and `tier` in the controller."""
+    """One setting. `apply` and `restore` run in the script's process, between two updates; `values` and `tier` run in
+    the controller."""
 
     id: str
     title: str
     scope: str
-    """`live`, or `launch` when a new process is needed."""
+    """`live`, or `launch` if it needs a new process."""
     values: Callable[[Hardware, Workload], Values]
     tier: Callable[[Hardware, Workload], str]
     apply: Callable[[Any, Any], None]
-    """(bench, value); raises Refused with a reason where this script cannot take it."""
+    """Callable (controls, value); raises Refused with a reason if this script cannot take the value."""
     restore: Callable[[Any], None]
-    """(bench): the script as written again; harmless where nothing, or only a part, was applied."""
+    """Callable (controls) that brings back the baseline; harmless if nothing, or only a part, was applied."""
     wrong: Callable[[Any], str | None] = _nothing_wrong
-    """(value): why it can be none of this knob's, wherever it comes from; None where it can."""
+    """Callable (value) that returns why this knob can never have the value, whatever its source; None if it can."""
     hooks: tuple[str, ...] = ("loader", "model", "steps")
-    """Of the agent's, those that a real training needs as long as it is set."""
+    """Hooks of the agent that a real training needs as long as the knob is set."""
     set_on: tuple[str, ...] = ()
-    """`model`, `optimizer`: it is set on each such object, so on a later one anew; `forward`: at its call."""
+    """Objects it is set on. `model`, `optimizer`: each such object, and again each later one; `forward`: its call."""
     grows_with: tuple[str, ...] = ()
-    """Other knobs, which shorten what stands beside its part of the update: it is tried where they are."""
+    """Other knobs that shorten the rest of the update: this knob is tried where they are."""
     shortens_computing: bool = False
-    """On an accelerator it is tried wherever forward and backward take a share worth having, whatever the findings
-    say: what limits a script hides what would limit it next."""
+    """True if, on an accelerator, the knob is tried wherever forward and backward take a share worth having. The
+    findings do not matter then: the current limit of a script hides the next one."""
     usual_on_accelerator: bool = False
-    """An expert sets it on an accelerator without thinking; all such that are open are first tried together."""
+    """True if an expert sets it on an accelerator without thinking. All such open knobs are first tried together."""
     set_up_s: float = 0.0
-    """What it takes at least before its first update, where that is long: it is then tried with what is best by then,
-    if there is the time, and waited for."""
+    """Least seconds before its first update, where that is long. The knob is then tried with the best settings so far,
+    if there is time, and waited for."""
     after_first_update: bool = False
-    """It needs to know what an update is made of: in a real training it is applied after the first one."""
+    """True if it needs to know what an update consists of. A real training applies it after the first update."""
+    by_hand: str = ""
+    """The same done in a script, for tools that cannot express the setting; `{value}` stands for the value."""
+    by_hand_of: Mapping[Any, str] = field(default_factory=dict)
+    """The same for single values."""
+    chosen_for: tuple[str, ...] = ()
+    """What its value depends on: `cpus`, `host memory`, `device`, `transfers` to it, or the `torch` build."""
+    fails_in: str = ""
+    """Place where a real training fails with a value that the script cannot take: `batch` or `forward`; or empty."""
+    suspicion: int = 0
+    """Rank among the settings that a failing forward is charged with; 1 is the likeliest, 0 is never charged."""
+    noticed: tuple[str, str] | None = None
+    """Topic and effect that a reader of the report would notice, beside what is measured."""
     changes: str = ""
-    """What the user will notice of it, in plain words: results, memory, start-up."""
+    """Consequences that the user will notice, in plain words: results, memory, start-up."""
+
+    def described_by_hand(self, value: Any) -> str:
+        """Return what a script does for itself to have this value."""
+        return self.by_hand_of.get(value, self.by_hand).format(value=value)

@@ -12,6 +12,6 @@ OTHERS = ("Conv1d", "Conv3d", "ConvTranspose1d", "ConvTranspose3d")
 
 
 def convolutions(workload: Workload, *, any_rank: bool = False) -> int:
-    """Convolutions over images in all models; with `any_rank` those over sequences and volumes too."""
+    """Count the convolutions over images in all models; with `any_rank`, over sequences and volumes too."""
     names = (*PLANE, *OTHERS) if any_rank else PLANE
     return sum(model.layers.get(name, 0) for model in workload.models for name in names)

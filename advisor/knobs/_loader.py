@@ -13,33 +13,33 @@ NO_LOADER = "no DataLoader feeds the updates"
 NO_WORKERS = "the loader has no workers as written (num_workers=0)"
 
 _BYTES = {"float64": 8, "int64": 8, "complex64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
-"""Of an element; whatever is not here has one byte."""
+"""Bytes per element; a dtype not listed here has one byte."""
 
 
 def workers_tier(_hardware: Hardware, workload: Workload) -> str:
-    """Each worker has a random state of its own: only where nothing is drawn there the samples are the same."""
+    """Return `exact` only if no random number is drawn in workers, which have their own states; else `resampled`."""
     return "exact" if draws_nothing(workload) else "resampled"
 
 
 def draws_nothing(workload: Workload) -> bool:
-    """Whether fetching a batch was seen to draw no random number, neither for its samples nor in collating them."""
+    """Return whether fetching a batch was seen to draw no random number, neither for its samples nor in collating."""
     facts = workload.facts
     return facts.get("dataset_draws") == "no" and facts.get("collate_draws", "no") == "no"
 
 
 def held_generators(workload: Workload) -> list[str] | None:
-    """Paths to the random generators that the training's dataset holds; None where it was not looked into."""
+    """Return paths to the random generators that the training's dataset holds; None if it was not inspected."""
     told = workload.facts.get("dataset_generators")
     return None if told is None else [path for path in told.split(", ") if path]
 
 
 def batch_bytes(workload: Workload) -> int | None:
-    """Bytes of the tensors of one batch as the model got them; None where no shapes were seen."""
+    """Return the bytes of one batch's tensors as the model got them; None if no shapes were seen."""
     sizes = [_tensor_bytes(shape) for shape in workload.batch_shapes]
     return sum(sizes) if sizes else None
 
 
 def _tensor_bytes(shape: str) -> int:
-    """Of "float32[64, 3, 32, 32]"."""
+    """Return the bytes of a tensor described like "float32[64, 3, 32, 32]"."""
     dtype, _, dimensions = shape.partition("[")
     return _BYTES.get(dtype, 1) * math.prod(int(number) for number in re.findall(r"\d+", dimensions))

@@ -33,19 +33,19 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
 
 
 def _tier(_hardware: Hardware, workload: Workload) -> str:
-    """The second run repeats the first bit for bit where the same kernels are chosen for it. Blocks of transformers are
-    called without the cache they would fill, which leaves other strides to their products."""
+    """Return `exact` or `numerics`. The second run repeats the first bit for bit if the same kernels are chosen for it.
+    Blocks of transformers are called without the cache they would fill, which gives their products other strides."""
     fixed = workload.device == "cpu" or workload.flags.deterministic
     plain = workload.flags.autocast_dtype is None and "transformers" not in workload.facts
     return "exact" if fixed and plain else "numerics"
 
 
-def _apply(bench: Any, _value: Any) -> None:
-    bench.checkpointing.set()
+def _apply(controls: Any, _value: Any) -> None:
+    controls.checkpointing.set()
 
 
-def _restore(bench: Any) -> None:
-    bench.checkpointing.restore()
+def _restore(controls: Any) -> None:
+    controls.checkpointing.restore()
 
 
 KNOB = Knob(
@@ -59,5 +59,10 @@ KNOB = Knob(
     wrong=_wrong,
     hooks=(),
     set_on=("model", "forward"),
+    by_hand="call the repeated blocks through torch.utils.checkpoint.checkpoint(block, …, use_reentrant=False)",
+    chosen_for=("device",),
+    fails_in="forward",
+    suspicion=3,
+    noticed=("Memory", "activations are computed again in backward instead of being kept"),
     changes="Less memory for activations, and about a third more compute; it pays with a larger batch only.",
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 MEMORY_FRACTION = 0.5
-"""Of the free memory that samples may take; the agent measures both again, in the running process."""
+"""Fraction of the free memory that samples may take; the agent measures both again in the running process."""
 IN_MEMORY = ("TensorDataset",)
 """Datasets that hold their samples in memory already."""
 
@@ -51,19 +51,19 @@ def _room_bytes(hardware: Hardware) -> float:
 
 
 def _tier(_hardware: Hardware, workload: Workload) -> str:
-    """A dataset that draws is refused. Collating may draw, and draws otherwise here than in workers."""
+    """Return `exact` or `resampled`. A dataset that draws is refused; collating may draw otherwise than in workers."""
     loader = workload.train_loader
     without_workers = loader is not None and not loader.num_workers
     known = workload.facts.get("dataset_draws") == "no"
     return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust("cache_dataset", cache_dataset=value or None)
+def _apply(controls: Any, value: Any) -> None:
+    controls.loaders.adjust("cache_dataset", cache_dataset=value or None)
 
 
-def _restore(bench: Any) -> None:
-    bench.loaders.adjust("cache_dataset", cache_dataset=None)
+def _restore(controls: Any) -> None:
+    controls.loaders.adjust("cache_dataset", cache_dataset=None)
 
 
 KNOB = Knob(
@@ -76,5 +76,9 @@ KNOB = Knob(
     restore=_restore,
     wrong=truth,
     hooks=("loader", "model"),
+    by_hand="keep the samples that the dataset has read once",
+    chosen_for=("host memory",),
+    fails_in="batch",
+    noticed=("Memory", "decoded samples are kept in RAM"),
     changes="The samples stay in memory. The first epoch reads them as ever: the gain begins with the second.",
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 TRITON_CAPABILITY = (7, 0)
-"""Triton, which writes the kernels, serves no older device."""
+"""Oldest compute capability that Triton, which writes the kernels, supports."""
 
 
 def _wrong(value: Any) -> str | None:
@@ -68,12 +68,12 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.compiling.set(value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.compiling.set(value)
 
 
-def _restore(bench: Any) -> None:
-    bench.compiling.restore()
+def _restore(controls: Any) -> None:
+    controls.compiling.restore()
 
 
 KNOB = Knob(
@@ -85,8 +85,12 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     shortens_computing=True,
-    set_up_s=20.0,  # a GPT-2 of 124M takes twice that on an H100, a small model a third of it
+    set_up_s=20.0,  # a GPT-2 of 124M takes twice as long on an H100, a small model a third
     wrong=_wrong,
+    by_hand="model = torch.compile(model, mode={value!r})",
+    chosen_for=("device", "torch"),
+    fails_in="forward",
+    suspicion=6,
     changes="The first updates compile, which takes from seconds to minutes; losses may differ in their last digits.",
     hooks=("model",),
     set_on=("model", "forward"),

@@ -27,22 +27,22 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
 
 
 def _tier(_hardware: Hardware, _workload: Workload) -> str:
-    """Another algorithm rounds otherwise, and which one wins may differ from run to run."""
+    """Return `numerics`: another algorithm rounds differently, and the winner may differ from run to run."""
     return "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
+def _apply(controls: Any, value: Any) -> None:
     import torch
 
-    bench.saved.setdefault("cudnn_benchmark", torch.backends.cudnn.benchmark)
+    controls.saved.setdefault("cudnn_benchmark", torch.backends.cudnn.benchmark)
     torch.backends.cudnn.benchmark = value
 
 
-def _restore(bench: Any) -> None:
+def _restore(controls: Any) -> None:
     import torch
 
-    if "cudnn_benchmark" in bench.saved:
-        torch.backends.cudnn.benchmark = bench.saved.pop("cudnn_benchmark")
+    if "cudnn_benchmark" in controls.saved:
+        torch.backends.cudnn.benchmark = controls.saved.pop("cudnn_benchmark")
 
 
 KNOB = Knob(
@@ -55,6 +55,11 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     wrong=truth,
+    by_hand="torch.backends.cudnn.benchmark = {value}",
+    chosen_for=("device", "torch"),
+    fails_in="forward",
+    suspicion=4,
+    noticed=("Start-up", "cuDNN tries its kernels at the first batch of each shape"),
     changes="The first update of each shape takes longer; losses may differ in their last digits, and from run to run.",
     hooks=(),
 )

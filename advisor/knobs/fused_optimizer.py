@@ -29,17 +29,17 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
 
 
 def _tier(_hardware: Hardware, workload: Workload) -> str:
-    """foreach is the loop over tensors bit for bit; fused rounds otherwise."""
+    """Return `exact` or `numerics`: foreach equals the loop over tensors bit for bit; fused rounds differently."""
     optimizer = workload.main_optimizer
     return "exact" if optimizer is not None and optimizer.fused is None else "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.optimizer_form.set(value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.optimizer_form.set(value)
 
 
-def _restore(bench: Any) -> None:
-    bench.optimizer_form.restore()
+def _restore(controls: Any) -> None:
+    controls.optimizer_form.restore()
 
 
 def _wrong(value: Any) -> str | None:
@@ -52,13 +52,17 @@ KNOB = Knob(
     scope="live",
     values=_values,
     tier=_tier,
-    grows_with=("precision", "compile"),  # 13% of an update was a third of what bf16 left of it
+    grows_with=("precision", "compile"),  # the step took 13% of an update, and a third of what bf16 left of it
     apply=_apply,
     restore=_restore,
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=_wrong,
     after_first_update=True,
+    by_hand="make the optimizer with {value}=True",
+    chosen_for=("device", "torch"),
+    fails_in="forward",
+    suspicion=5,
     changes="Losses differ in their last digits with fused, not with foreach; foreach takes memory for the step.",
     hooks=(),
     set_on=("optimizer",),

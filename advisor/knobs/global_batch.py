@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 FACTORS = (2, 4, 8)
 LEAST_UPDATES_AN_EPOCH = 8
-"""A batch that leaves fewer updates than this in an epoch is another training altogether."""
+"""Updates that must remain in an epoch; a batch that leaves fewer is another training altogether."""
 WARM_UP_UPDATES = 200
-"""Within which a rate in proportion is reached. Goyal et al. took five epochs; how many the script has is not known."""
+"""Updates until a proportional rate is reached. Goyal et al. took five epochs; the script's number is unknown."""
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
@@ -40,7 +40,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
 
 
 def written_samples(workload: Workload) -> int | None:
-    """Samples that an update of the script as written is made of, over all ranks; None where no loader says."""
+    """Return the samples per update of the baseline, over all ranks; None if no loader says."""
     loader = workload.train_loader
     if loader is None or loader.batch_size is None:
         return None
@@ -51,22 +51,24 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "training"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    size = bench.micro_batch_of(value)
-    growth = size / bench.loaders.written_batch_size()
-    bench.loaders.adjust("global_batch", batch_size=size)
-    bench.scale_rates(functools.partial(rate_factor, growth))
+def _apply(controls: Any, value: Any) -> None:
+    size = controls.micro_batch_of(value)
+    growth = size / controls.loaders.written_batch_size()
+    controls.loaders.adjust("global_batch", batch_size=size)
+    controls.scale_rates(functools.partial(rate_factor, growth))
 
 
-def _restore(bench: Any) -> None:
-    bench.loaders.adjust("global_batch", batch_size=None)
-    bench.scale_rates(None)
+def _restore(controls: Any) -> None:
+    controls.loaders.adjust("global_batch", batch_size=None)
+    controls.scale_rates(None)
 
 
 def rate_factor(growth: float, optimizer_class: str, steps: int) -> float:
-    """What a learning rate is multiplied by in an optimizer's step after `steps` others, where the batch is `growth`
-    times as large as written: the same for plain SGD, reached in steps (Goyal et al. 2017), and the square root for
-    optimizers that divide by the size of the gradient."""
+    """Return the factor for a learning rate in the step after `steps` others, with a batch `growth` times the baseline.
+
+    Plain SGD: `growth`, reached in steps (Goyal et al. 2017). Optimizers that divide by the size of the gradient: its
+    square root.
+    """
     if not _in_proportion(optimizer_class):
         return math.sqrt(growth)
     return 1 + (growth - 1) * min(1.0, (steps + 1) / WARM_UP_UPDATES)
@@ -77,7 +79,7 @@ def _in_proportion(optimizer_class: str) -> bool:
 
 
 def rate_rule(workload: Workload) -> str:
-    """What is done to the learning rate when the batch grows by a factor k."""
+    """Describe the change of the learning rate when the batch grows by a factor k."""
     optimizer = workload.main_optimizer
     if optimizer is not None and _in_proportion(optimizer.class_name):
         return f"the learning rate is multiplied by k, within the first {WARM_UP_UPDATES} updates (SGD: in proportion)"
@@ -94,6 +96,9 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 2**31),
     after_first_update=True,
+    by_hand="choose batch size and accumulation so that an update takes {value} samples over all processes",
+    chosen_for=("device",),
+    fails_in="batch",
     changes="The training takes another course: fewer, larger updates an epoch, each with a larger learning rate.",
     hooks=("loader", "model", "steps"),
 )

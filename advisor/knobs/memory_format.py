@@ -37,12 +37,12 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.memory_format.set(value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.memory_format.set(value)
 
 
-def _restore(bench: Any) -> None:
-    bench.memory_format.restore()
+def _restore(controls: Any) -> None:
+    controls.memory_format.restore()
 
 
 def _wrong(value: Any) -> str | None:
@@ -61,6 +61,10 @@ KNOB = Knob(
     shortens_computing=True,
     wrong=_wrong,
     after_first_update=True,
+    by_hand="model = model.to(memory_format=torch.{value})",
+    chosen_for=("device", "torch"),
+    fails_in="forward",
+    suspicion=2,
     changes="Losses may differ in their last digits; a forward that flattens with `view` needs `reshape`.",
     hooks=(),
     set_on=("model",),

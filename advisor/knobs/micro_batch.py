@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 PARTS = (2, 4)
-"""A half first: each halving halves what is kept for backward, and makes the device's work smaller."""
+"""Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
 COUNTING = {
     "transformers": "the Trainer counts its batches; per_device_train_batch_size with gradient_accumulation_steps "
     "says the same",
@@ -57,7 +57,7 @@ def _closed(workload: Workload) -> str | None:
 
 
 def _closed_by_updates(workload: Workload) -> str | None:
-    """The first reason that holds."""
+    """Return the first reason that holds; None if none does."""
     backwards = workload.facts.get("micro_steps", "1")
     stepping = sum(optimizer.steps_per_update > 0 for optimizer in workload.optimizers)
     closures = workload.facts.get("closures") == "yes"
@@ -77,12 +77,12 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     return "training" if any("BatchNorm" in name for name in layers) else "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.accumulation.set(value, bench.micro_steps)
+def _apply(controls: Any, value: Any) -> None:
+    controls.accumulation.set(value, controls.micro_steps)
 
 
-def _restore(bench: Any) -> None:
-    bench.accumulation.restore()
+def _restore(controls: Any) -> None:
+    controls.accumulation.restore()
 
 
 KNOB = Knob(
@@ -95,6 +95,9 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 2**31),
     after_first_update=True,
+    by_hand="DataLoader(…, batch_size={value})",
+    chosen_for=("device",),
+    fails_in="batch",
     changes="A batch goes through in parts that add up to one update: the loss that the loop itself prints is that of "
     "a part, the training loss differs in its last digits, and layers that look at the whole batch see a part of it.",
 )

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 MOST_WORKERS = 16
-"""More have never been what a single training process waits for; their memory and their start are."""
+"""Most workers to try. A single training process has never needed more; it does wait for their memory and start."""
 WHILE_WAITING = (MOST_WORKERS, 8, 4, 2, 0)
-"""Where fetching waits, workers wait beside each other on however few CPUs: 16 on two gave 21.6 times the speed."""
+"""Workers to try where fetching waits: they wait in parallel on however few CPUs. 16 on two gave 21.6x the speed."""
 LOADER_WAITS = "loader_waits"
-"""Fact of the workload: "yes" where the diagnosis is that the loader waits and does not compute."""
+"""Fact of the workload: "yes" if the diagnosis is that the loader waits and does not compute."""
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -36,7 +36,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
             values=tuple(n for n in WHILE_WAITING if n != loader.num_workers),
             why="fetching waits for a disk or a network, which takes no CPU",
         )
-    # First as many as there are CPUs; one fewer leaves the loop its own; then halves, and none at all.
+    # First as many as there are CPUs; one fewer, which leaves the loop its own; then halves, and finally none.
     wanted = [min(cpus, MOST_WORKERS), cpus - 1, cpus // 2, cpus // 4, 1, 0]
     values = tuple(dict.fromkeys(n for n in wanted if 0 <= n <= MOST_WORKERS and n != loader.num_workers))
     return Values(
@@ -49,12 +49,12 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust("num_workers", num_workers=value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.loaders.adjust("num_workers", num_workers=value)
 
 
-def _restore(bench: Any) -> None:
-    bench.loaders.adjust("num_workers", num_workers=None)
+def _restore(controls: Any) -> None:
+    controls.loaders.adjust("num_workers", num_workers=None)
 
 
 KNOB = Knob(
@@ -67,6 +67,9 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     wrong=whole_number(0, 1024),
+    by_hand="DataLoader(…, num_workers={value})",
+    chosen_for=("cpus", "host memory"),
+    fails_in="batch",
     changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers (generators that "
     "the dataset holds get a seed of their own in each): random augmentations come out otherwise, as likely as before.",
     hooks=("loader", "model"),

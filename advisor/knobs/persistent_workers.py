@@ -31,12 +31,12 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust("persistent_workers", persistent_workers=value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.loaders.adjust("persistent_workers", persistent_workers=value)
 
 
-def _restore(bench: Any) -> None:
-    bench.loaders.adjust("persistent_workers", persistent_workers=None)
+def _restore(controls: Any) -> None:
+    controls.loaders.adjust("persistent_workers", persistent_workers=None)
 
 
 KNOB = Knob(
@@ -49,6 +49,9 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     wrong=truth,
+    by_hand="DataLoader(…, persistent_workers={value})",
+    chosen_for=("cpus",),
+    fails_in="batch",
     changes="Workers keep their memory between epochs, during the evaluation too.",
     hooks=("loader", "model"),
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 PINNING_DEVICES = ("cuda", "xpu")
-"""Device types whose copies gain by it; torch does not pin for the others."""
+"""Device types whose copies gain from pinning; torch does not pin for the others."""
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -27,17 +27,17 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def _tier(hardware: Hardware, workload: Workload) -> str:
-    """The same batches; but where workers draw random numbers, switching starts them anew."""
+    """Return `exact`, or `resampled` if workers draw random numbers: switching restarts them. Batches are the same."""
     loader = workload.train_loader
     return workers_tier(hardware, workload) if loader is not None and loader.num_workers else "exact"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust("pin_memory", pin_memory=value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.loaders.adjust("pin_memory", pin_memory=value)
 
 
-def _restore(bench: Any) -> None:
-    bench.loaders.adjust("pin_memory", pin_memory=None)
+def _restore(controls: Any) -> None:
+    controls.loaders.adjust("pin_memory", pin_memory=None)
 
 
 KNOB = Knob(
@@ -50,6 +50,10 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     wrong=truth,
+    by_hand="DataLoader(…, pin_memory={value})",
+    chosen_for=("transfers",),
+    fails_in="batch",
+    noticed=("Memory", "batches wait in page-locked memory, which other programs cannot use"),
     changes="Batches in flight lie in memory that cannot be swapped out.",
     hooks=("loader", "model"),
 )

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 BF16_CAPABILITY = (8, 0)
-"""Tensor cores take bf16 and tf32 from here on."""
+"""First compute capability whose tensor cores take bf16 and tf32."""
 FP16_CAPABILITY = (7, 0)
-"""The first tensor cores; before them fp16 is slower than fp32 on most boards."""
+"""First compute capability with tensor cores; without them fp16 is slower than fp32 on most boards."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
-"""Of a CPU (the last is Arm's); without them bf16 is emulated, and slower than fp32."""
+"""CPU instructions for bf16 (the last is Arm's); without them bf16 is emulated, and slower than fp32."""
 NAMES = ("bf16", "fp16", "tf32")
 
 
@@ -43,7 +43,7 @@ def _of_accelerator(hardware: Hardware, workload: Workload) -> Values:
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if workload.device != "cuda" or capability is None:
         return Values(why_closed=f"no mixed precision is known to help on {workload.device}")
-    closures = workload.facts.get("closures") == "yes"  # then a step with an overflow could not be skipped
+    closures = workload.facts.get("closures") == "yes"  # a step with an overflow could not be skipped
     fp16 = () if closures or capability < FP16_CAPABILITY else ("fp16",)
     if capability < BF16_CAPABILITY:
         version = ".".join(map(str, capability))
@@ -70,12 +70,12 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.precision.set(value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.precision.set(value)
 
 
-def _restore(bench: Any) -> None:
-    bench.precision.restore()
+def _restore(controls: Any) -> None:
+    controls.precision.restore()
 
 
 KNOB = Knob(
@@ -89,6 +89,11 @@ KNOB = Knob(
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=_wrong,
+    by_hand="run forward and loss under the autocast of {value}",
+    by_hand_of={"tf32": 'torch.set_float32_matmul_precision("high")'},
+    chosen_for=("device", "torch"),
+    fails_in="forward",
+    suspicion=1,
     changes="Losses differ in their last digits; the weights are kept and saved as written, and memory for "
     "activations is about halved (not with tf32).",
     set_on=("model", "forward"),

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
 
 CANDIDATES = (4, 8, 16)
-"""Doublings of torch's own 2; what still waits with 16 batches ahead has too little work done, not too late."""
+"""Doublings of torch's own 2. A loader that still waits with 16 batches ahead does too little work, not too late."""
 MEMORY_FRACTION = 0.25
-"""Of the free memory (shared memory where it is smaller) that batches in flight may take."""
+"""Fraction of the free memory (or of shared memory, if smaller) that batches in flight may take."""
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -60,12 +60,12 @@ def _room_bytes(hardware: Hardware) -> float:
     return MEMORY_FRACTION * (free if shared is None else min(free, shared))
 
 
-def _apply(bench: Any, value: Any) -> None:
-    bench.loaders.adjust("prefetch_factor", prefetch_factor=value)
+def _apply(controls: Any, value: Any) -> None:
+    controls.loaders.adjust("prefetch_factor", prefetch_factor=value)
 
 
-def _restore(bench: Any) -> None:
-    bench.loaders.adjust("prefetch_factor", prefetch_factor=None)
+def _restore(controls: Any) -> None:
+    controls.loaders.adjust("prefetch_factor", prefetch_factor=None)
 
 
 KNOB = Knob(
@@ -77,6 +77,10 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 1024),
+    by_hand="DataLoader(…, prefetch_factor={value})",
+    chosen_for=("cpus", "host memory"),
+    fails_in="batch",
+    noticed=("Memory", "more batches are held ready"),
     changes="So many more batches lie in memory at once; the samples are the same.",
     hooks=("loader", "model"),
 )

@@ -19,7 +19,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     loader = workload.train_loader
     workers = loader.num_workers if loader is not None else 0
     cores = hardware.cpu.cores_physical or usable
-    # All that can be used; what the loader's workers leave; one a core; half; and one, which small operators like best.
+    # All usable ones; those that the loader's workers leave; one a core; half; and one, best for small operators.
     wanted = [usable, usable - workers, cores, usable // 2, 1]
     values = tuple(dict.fromkeys(value for value in wanted if 1 <= value <= usable and value != now))
     if not values:
@@ -29,27 +29,27 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def usable_threads(hardware: Hardware, workload: Workload) -> int:
-    """As many as there are CPUs for each process."""
+    """Return the number of CPUs for each process, at least one."""
     return max(1, math.floor(hardware.cpu.usable_cpus / workload.world_size))
 
 
 def _tier(_hardware: Hardware, _workload: Workload) -> str:
-    """Sums are cut into as many parts as there are threads: the rounding differs."""
+    """Return `numerics`: sums are cut into as many parts as there are threads, so the rounding differs."""
     return "numerics"
 
 
-def _apply(bench: Any, value: Any) -> None:
+def _apply(controls: Any, value: Any) -> None:
     import torch
 
-    bench.saved.setdefault("threads", torch.get_num_threads())
+    controls.saved.setdefault("threads", torch.get_num_threads())
     torch.set_num_threads(value)
 
 
-def _restore(bench: Any) -> None:
+def _restore(controls: Any) -> None:
     import torch
 
-    if "threads" in bench.saved:
-        torch.set_num_threads(bench.saved.pop("threads"))
+    if "threads" in controls.saved:
+        torch.set_num_threads(controls.saved.pop("threads"))
 
 
 KNOB = Knob(
@@ -61,6 +61,8 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 4096),
+    by_hand="torch.set_num_threads({value}), or OMP_NUM_THREADS={value} in the environment",
+    chosen_for=("cpus", "torch"),
     changes="Losses may differ in their last digits.",
     hooks=(),
 )

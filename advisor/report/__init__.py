@@ -1,6 +1,6 @@
-"""Shows what was measured: as JSON, in the terminal, as a page; one stored run can be shown as often as wanted.
+"""Reports of measurements: as JSON, in the terminal, as a page; a stored run can be shown as often as wanted.
 
-Importing this is light: rich and Jinja2 are loaded by the function that needs them.
+Importing this is cheap: rich and Jinja2 are loaded by the function that needs them.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import Comparison, compare_profiles, comparison_json, render_comparison
-    from .html import as_fragment, as_page
+    from .comparison.runs import Comparison, compare_profiles, comparison_json
+    from .comparison.table import render_comparison
+    from .comparison.verification import render_verify, verify_json
+    from .comparison.versions import render_versions, versions_json
     from .json_contract import profile_json
     from .live import LiveProgress
-    from .space import render_space, space_json
-    from .terminal import render_profile
-    from .tuning import render_tune
-    from .tuning_html import tune_fragment, tune_page
-    from .tuning_json import recommendation_json, tune_json
-    from .verdict import Verdict, verdict_of
-    from .verification import render_verify, verify_json
-    from .versions import render_versions, versions_json
+    from .profile.headline import Verdict, verdict_of
+    from .profile.html import as_fragment, as_page
+    from .profile.terminal import render_profile
+    from .search.html import tune_fragment, tune_page
+    from .search.json import recommendation_json, tune_json
+    from .search.space import render_space, space_json
+    from .search.terminal import render_tune
 
 __all__ = [
     "Comparison",
@@ -47,28 +48,28 @@ __all__ = [
 ]
 
 _HOME = {
-    "Comparison": "compare",
+    "Comparison": "comparison.runs",
     "LiveProgress": "live",
-    "Verdict": "verdict",
-    "as_fragment": "html",
-    "as_page": "html",
-    "compare_profiles": "compare",
-    "comparison_json": "compare",
+    "Verdict": "profile.headline",
+    "as_fragment": "profile.html",
+    "as_page": "profile.html",
+    "compare_profiles": "comparison.runs",
+    "comparison_json": "comparison.runs",
     "profile_json": "json_contract",
-    "recommendation_json": "tuning_json",
-    "render_comparison": "compare",
-    "render_profile": "terminal",
-    "render_space": "space",
-    "render_tune": "tuning",
-    "render_versions": "versions",
-    "space_json": "space",
-    "tune_fragment": "tuning_html",
-    "tune_json": "tuning_json",
-    "tune_page": "tuning_html",
-    "verdict_of": "verdict",
-    "render_verify": "verification",
-    "verify_json": "verification",
-    "versions_json": "versions",
+    "recommendation_json": "search.json",
+    "render_comparison": "comparison.table",
+    "render_profile": "profile.terminal",
+    "render_space": "search.space",
+    "render_tune": "search.terminal",
+    "render_versions": "comparison.versions",
+    "space_json": "search.space",
+    "tune_fragment": "search.html",
+    "tune_json": "search.json",
+    "tune_page": "search.html",
+    "verdict_of": "profile.headline",
+    "render_verify": "comparison.verification",
+    "verify_json": "comparison.verification",
+    "versions_json": "comparison.versions",
 }
 
 

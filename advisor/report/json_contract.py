@@ -1,6 +1,6 @@
-"""What `--json` prints: stable and versioned, so that other programs can stand on it.
+"""Output of `--json`: stable and versioned, so that other programs can rely on it.
 
-Names and units are those of the values; what was not measured, and what JSON has no word for, is null.
+Names and units are those of the values. Values that were not measured or that JSON cannot express are null.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_f
 
 
 def profile_json(profile: Profile) -> dict[str, Any]:
-    """The profile as a dict for `json.dumps(…, allow_nan=False)`; `failure` is there only where there was one."""
+    """Return the profile as a dict for `json.dumps(…, allow_nan=False)`; `failure` is present only if there was one."""
     document: dict[str, Any] = {
         "version": PROFILE_VERSION,
         "command": command_json(profile.command),
@@ -66,7 +66,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
 
 
 def json_safe(value: Any) -> Any:
-    """Plain JSON values: NaN and infinities become null, tuples lists, and text that UTF-8 cannot hold is escaped."""
+    """Return plain JSON values: NaN and infinities become null, tuples lists, and text outside UTF-8 is escaped."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
@@ -89,12 +89,12 @@ def _chosen(value: Steps | MemoryUse | Compute | None, names: tuple[str, ...]) -
 
 
 def command_json(command: Command) -> dict[str, Any]:
-    """With the words as they are typed."""
+    """Return the command's fields, with the words as typed."""
     return {**_fields(command), "display": command.display}
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
-    """As every command with findings prints one."""
+    """Return a finding as every command prints it."""
     return {
         "rule": finding.rule,
         "severity": finding.severity,

@@ -1,4 +1,4 @@
-"""Progress on stderr: what is being done, for how long, how many windows are done, and what time is left."""
+"""Progress on stderr: the current work, its duration, the windows done, and the time left."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from . import words
+from . import format
 
 SILENT_AT_MOST_S = 5.0
-"""Where nothing can move, a line says after so long that the work goes on."""
+"""Longest silence where nothing can move: a line then says that the work continues."""
 
 
 class LiveProgress:
-    """Draws one line that moves in a terminal; plain lines, one a stage, where nothing can move (a log, a CI job).
+    """Progress as one moving line in a terminal, or as plain lines, one per stage, elsewhere (a log, a CI job).
 
-    Fits `advisor.progress.Progress`. Use it as a context manager, or call `close()`.
+    Implements `advisor.progress.Progress`. Use it as a context manager, or call `close()`.
     """
 
     def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,13 +56,13 @@ class LiveProgress:
         )
 
     def stage(self, what: str, *, windows: int | None = None) -> None:
-        """A new stage takes the place of the one before."""
+        """Start a new stage, which replaces the previous one."""
         self._measuring = self._measuring or windows is not None
-        # Where the time ends the work, more windows are planned as others come in.
+        # If time limits the work, more windows are planned as others come in.
         self._windows = windows if self._left_s is None else None
-        self._what, self._done = words.one_line(what), 0
+        self._what, self._done = format.one_line(what), 0
         if not self._moves:
-            count = "" if self._windows is None else f" ({words.plural(self._windows, 'window')})"
+            count = "" if self._windows is None else f" ({format.plural(self._windows, 'window')})"
             self._line(f"{self._what}{count}{self._behind()}")
             return
         self._display.start()
@@ -73,27 +73,27 @@ class LiveProgress:
     def window_done(self, what: str = "") -> None:
         self._done += 1
         if self._task is not None:
-            description = f"{self._what}: {words.one_line(what)}" if what else self._what
+            description = f"{self._what}: {format.one_line(what)}" if what else self._what
             self._display.update(self._task, advance=1, description=description)
         elif not self._moves and self._left_s is not None and self._clock() - self._last_line >= SILENT_AT_MOST_S:
-            self._line(f"{self._what}: {words.plural(self._done, 'window')} done{self._behind()}")
+            self._line(f"{self._what}: {format.plural(self._done, 'window')} done{self._behind()}")
 
     def best(self, text: str) -> None:
-        self._best = f"best so far {words.one_line(text)}"
+        self._best = f"best so far {format.one_line(text)}"
         if self._task is not None:
             self._display.update(self._task, best=self._best)
         elif not self._moves:
             self._line(self._best)
 
     def time_left(self, left_s: Callable[[], float]) -> None:
-        """From the first stage with windows on, what `left_s` says is shown as it runs down."""
+        """Show the seconds from `left_s` as they run down, from the first stage with windows on."""
         self._left_s = left_s
 
     def note(self, text: str) -> None:
-        self._line(words.one_line(text))
+        self._line(format.one_line(text))
 
     def close(self) -> None:
-        """Takes the moving line away; what was noted stays."""
+        """Remove the moving line; notes stay."""
         if self._task is not None:
             self._display.stop()
             self._task = None
@@ -109,7 +109,7 @@ class LiveProgress:
     def _told_windows(self) -> str:
         if self._windows is not None:
             return f"{self._done}/{self._windows}"
-        return words.plural(self._done, "window") if self._done else ""
+        return format.plural(self._done, "window") if self._done else ""
 
     def _told_left(self) -> str:
         if self._left_s is None or not self._measuring:
@@ -127,7 +127,7 @@ class LiveProgress:
 
 
 class _TextOf(ProgressColumn):
-    """Asks for its text whenever the line is drawn."""
+    """A column that asks for its text whenever the line is drawn."""
 
     def __init__(self, text: Callable[[], str]) -> None:
         super().__init__()

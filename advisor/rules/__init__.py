@@ -16,15 +16,15 @@ from ._explain import explain
 __all__ = ["BrokenRuleError", "Example", "Rule", "Threshold", "all_rules", "diagnose", "discover", "explain", "get"]
 
 WORTH_WITHOUT_CEILING = {"critical": 2.0, "warning": 1.1, "info": 1.0}
-"""The speed-up that a finding without a ceiling is ranked as: what ends or spoils a run (memory about to run out, a
-build that cannot use the accelerator) stands before anything that gains less than twice; a risk stands among small
+"""Assumed speed-up of a finding without a ceiling, for ranking. A finding that ends or spoils a run (memory about to
+run out, a build that cannot use the accelerator) ranks before any gain below a factor of two; a risk ranks among small
 gains."""
 
 _SEVERITY_ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
 def discover() -> tuple[Rule, ...]:
-    """The `RULE` of every file in this folder whose name does not begin with an underscore, by id.
+    """Return the `RULE` of every file in this folder without a leading underscore in its name, by id.
 
     Raises BrokenRuleError, naming the path, for a file that cannot be imported or whose RULE is missing or misnamed.
     """
@@ -52,12 +52,12 @@ def _load(name: str, path: Path) -> Rule:
 
 @cache
 def all_rules() -> tuple[Rule, ...]:
-    """All rules, by id; read once."""
+    """Return all rules, by id; read once."""
     return discover()
 
 
 def get(rule_id: str) -> Rule:
-    """The rule with this id. Raises UsageError that names near matches."""
+    """Return the rule with this id; raise UsageError with similar names if there is none."""
     rules = {rule.id: rule for rule in all_rules()}
     if rule_id in rules:
         return rules[rule_id]
@@ -67,7 +67,7 @@ def get(rule_id: str) -> Rule:
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """What every rule says about this evidence."""
+    """Return the verdicts of all rules on this evidence."""
     findings: list[Finding] = []
     abstained: list[Abstention] = []
     silent: list[str] = []
@@ -83,7 +83,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
 
 def _order(finding: Finding) -> tuple[bool, float, int, str]:
-    """What to act on before what to know (`info`), and within both the larger gain first."""
+    """Return a sort key: findings to act on before those to know (`info`), within both the larger gain first."""
     return (
         finding.severity == "info",
         -_worth(finding),
@@ -93,7 +93,7 @@ def _order(finding: Finding) -> tuple[bool, float, int, str]:
 
 
 def _worth(finding: Finding) -> float:
-    """The speed-up to expect: midway between the ceiling and its low end, so that an uncertain promise counts half."""
+    """Return the expected speed-up: midway between the ceiling and its low end, so an uncertain promise counts half."""
     if finding.ceiling is None:
         return WORTH_WITHOUT_CEILING[finding.severity]
     return (finding.ceiling.low + finding.ceiling.speedup) / 2

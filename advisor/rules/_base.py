@@ -11,19 +11,19 @@ from ..errors import AdvisorError
 from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
 
 WARNING_SHARE = 0.08
-"""Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%, and two runs of one
-script differ by a few per cent, so less than this could hardly be shown to be gained."""
+"""Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%. Two runs of one script
+differ by a few per cent, so a smaller gain could hardly be shown."""
 CRITICAL_SHARE = 0.30
-"""Share of the loop from which nothing else should be done first: the loop could run 1.4 times as fast."""
+"""Share of the loop from which this should be fixed first: the loop could run 1.4 times as fast."""
 
 
 class BrokenRuleError(AdvisorError):
-    """A file under `advisor/rules/` is not a rule. Names the path."""
+    """A file under `advisor/rules/` that is not a rule. Names the path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """A number that a rule compares with, and the reason for it."""
+    """A number that a rule compares with, and its reason."""
 
     name: str
     """The constant's name in the rule's file."""
@@ -33,22 +33,22 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """What a rule found; `Rule.check` makes a `Finding` of it."""
+    """Result of a rule that fires; `Rule.check` makes a `Finding` of it."""
 
     share: float
-    """Of the wall time of the loop; clamped to [0, 1]."""
+    """Share of the loop's wall time; clamped to [0, 1]."""
     severity: Severity
     evidence: str
     advice: str
     where: tuple[Place, ...] = ()
     ceiling: Ceiling | None = None
     library: str = ""
-    """The installed package that does all of the work; "" where some of it is the script's own."""
+    """The installed package that does all of the work; "" if some of it is the script's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Undecided:
-    """A rule applies here and cannot judge."""
+    """A rule that applies here but cannot judge."""
 
     why: str
 
@@ -58,7 +58,7 @@ Judgement = Hit | Undecided | None
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """Evidence with what the rule must make of it: the tests run it, and `advisor explain` shows it."""
+    """Evidence with the result expected from the rule: the tests run it, and `advisor explain` shows it."""
 
     name: str
     evidence: Evidence
@@ -66,7 +66,7 @@ class Example:
 
 
 def always(_evidence: Evidence) -> bool:
-    """For rules that have something to look at in every workload."""
+    """Return True: for rules that apply to every workload."""
     return True
 
 
@@ -80,23 +80,23 @@ class Rule:
     id: str
     title: str
     looks_at: str
-    """What it reads, in a sentence."""
+    """Description of its input, in a sentence."""
     thresholds: tuple[Threshold, ...]
     source: str
-    """Where the idea and its numbers come from."""
+    """Origin of the idea and its numbers."""
     judge: Callable[[Evidence], Judgement]
     examples: tuple[Example, ...]
     url: str | None = None
-    """Where the remedy is documented."""
+    """Documentation of the remedy."""
     knobs: tuple[str, ...] = ()
     """Ids of the knobs that can help."""
     applies: Callable[[Evidence], bool] = always
-    """Whether this workload has what the rule is about; where not, it is silent and does not abstain."""
+    """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True
-    """Whether the rule judges shares of time, and so needs enough steady updates."""
+    """True if the rule judges shares of time, and so needs enough steady updates."""
 
     def check(self, evidence: Evidence) -> Finding | Abstention | None:
-        """The rule's word on this evidence; None: it looked and found nothing."""
+        """Judge this evidence; return None if the rule looked and found nothing."""
         if not self.applies(evidence):
             return None
         steps = evidence.steps
@@ -123,25 +123,27 @@ class Rule:
 
 
 def clamp(share: float) -> float:
-    """A share between 0 and 1."""
+    """Return the share limited to between 0 and 1."""
     return min(max(share, 0.0), 1.0)
 
 
 def lost_share(speedup: float) -> float:
-    """The share of the time that a speed-up takes away; 0 where it is none."""
+    """Return the share of the time that a speed-up removes; 0 if there is no speed-up."""
     return clamp(1 - 1 / speedup) if speedup > 1 else 0.0
 
 
 def severity_of(share: float) -> Severity:
-    """How much it matters that this share of the loop could go."""
+    """Return the severity of a finding from the share of the loop that could be saved."""
     if share >= CRITICAL_SHARE:
         return "critical"
     return "warning" if share >= WARNING_SHARE else "info"
 
 
 def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
-    """The measured ceiling where there is one, else that of the share; `low` and `high` widen it to what fixes
-    really reach."""
+    """Return the measured ceiling if there is one, else that of the share.
+
+    `low` and `high` widen it to the range that fixes really reach.
+    """
     base = Ceiling.from_share(clamp(share)) if what_if is None else Ceiling.from_what_if(what_if)
     lower = base.low if low is None else min(base.low, low)
     upper = base.high if high is None else max(base.high, high)

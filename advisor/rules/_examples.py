@@ -37,8 +37,10 @@ _SHEET = Rate(value=0.0, basis="table", source="data sheet")
 
 
 def evolve(value: Any, changes: Mapping[str, Any]) -> Any:
-    """A copy with `changes`; a mapping for a field that holds a value (or a mapping) changes inside it, None takes
-    away."""
+    """Return a copy with `changes`.
+
+    A mapping for a field that holds a value (or a mapping) changes inside it; None removes an entry.
+    """
     fields = {}
     for name, change in changes.items():
         current = getattr(value, name)
@@ -55,33 +57,33 @@ def evolve(value: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _phases(current: Mapping[str, float], change: Mapping[str, float]) -> dict[str, float]:
-    """The given fractions, and the others shrunk or grown alike so that all add up to 1."""
+    """Return the given fractions, with the others scaled alike so that all add up to 1."""
     kept = sum(fraction for name, fraction in current.items() if name not in change)
     left = 1 - sum(change.values())
     return {name: change.get(name, fraction * left / kept if kept else 0.0) for name, fraction in current.items()}
 
 
 def what_if(name: str, speedup: float, low: float | None = None, high: float | None = None) -> dict[str, WhatIf]:
-    """One what-if under its name, with an interval of ±5% by default."""
+    """Return one what-if under its name, with an interval of ±5% by default."""
     low = speedup * 0.95 if low is None else low
     high = speedup * 1.05 if high is None else high
     return {name: WhatIf(name=name, speedup=speedup, low=low, high=high, rounds=3)}
 
 
 def line(kind: str, share: float, **changes: Any) -> HotLine:
-    """A line of the loop, in the phase `other` unless told otherwise."""
+    """Return a line of the loop, in the phase `other` unless changed."""
     given = {"file": "train.py", "line": 42, "function": "main", "phase": "other", "kind": kind, "share": share}
     return HotLine(**{**given, **changes})
 
 
 def call(what: str, **changes: Any) -> CallSite:
-    """A call from one user line, once an update."""
+    """Return a call from one user line, once an update."""
     given: dict[str, Any] = {"what": what, "file": "train.py", "line": 57, "function": "main", "calls_per_update": 1.0}
     return CallSite(**{**given, **changes})
 
 
 def train_loader(**changes: Any) -> LoaderFacts:
-    """Two persistent workers over an in-memory dataset of 32,000 samples."""
+    """Return a loader with two persistent workers over an in-memory dataset of 32,000 samples."""
     given: dict[str, Any] = {
         "id": 0,
         "role": "train",
@@ -104,7 +106,7 @@ def train_loader(**changes: Any) -> LoaderFacts:
 
 
 def model(**changes: Any) -> ModelFacts:
-    """A transformer of 12 million parameters in float32."""
+    """Return a transformer of 12 million parameters in float32."""
     given: dict[str, Any] = {
         "class_name": "Transformer",
         "parameters": 12_000_000,
@@ -121,14 +123,14 @@ def model(**changes: Any) -> ModelFacts:
 
 
 def conv_model(**changes: Any) -> ModelFacts:
-    """A convolutional network of 11 million parameters, in the default memory format."""
+    """Return a convolutional network of 11 million parameters, in the default memory format."""
     layers = {"Conv2d": 20, "BatchNorm2d": 20, "ReLU": 17, "Linear": 1}
     given = {"class_name": "ResNet", "layers": layers, "channels_last": False}
     return model(**{**given, **changes})
 
 
 def optimizer(**changes: Any) -> OptimizerFacts:
-    """AdamW in its multi-tensor form, with a schedule."""
+    """Return AdamW in its multi-tensor form, with a schedule."""
     given: dict[str, Any] = {
         "class_name": "AdamW",
         "main": True,
@@ -146,7 +148,7 @@ def optimizer(**changes: Any) -> OptimizerFacts:
 
 
 def gpu(**changes: Any) -> Accelerator:
-    """One H100 at ease: no other process, no reason for a lower clock."""
+    """Return one unhindered H100: no other process, no reason for a lower clock."""
     given: dict[str, Any] = {
         "index": 0,
         "kind": "cuda",
@@ -324,18 +326,18 @@ _CUDA_CHANGES: dict[str, Any] = {
 
 
 def healthy_cpu(**changes: Any) -> Evidence:
-    """A small transformer on eight CPUs that has nothing to gain, changed as told (`steps={"updates": 3}`)."""
+    """Return evidence of a small transformer on eight CPUs with nothing to gain (`steps={"updates": 3}` changes it)."""
     changed: Evidence = evolve(_CPU_EVIDENCE, changes)
     return changed
 
 
 def healthy_cuda(**changes: Any) -> Evidence:
-    """A transformer under bf16 autocast on one H100 that has nothing to gain, changed as told."""
+    """Return evidence of a transformer under bf16 autocast on one H100 with nothing to gain, with changes."""
     changed: Evidence = evolve(evolve(_CPU_EVIDENCE, _CUDA_CHANGES), changes)
     return changed
 
 
 def few_updates(evidence: Evidence) -> Evidence:
-    """The same with three updates counted: too few to judge any share of time."""
+    """Return the same evidence with three updates counted: too few to judge any share of time."""
     changed: Evidence = evolve(evidence, {"steps": {"updates": 3}})
     return changed

@@ -11,7 +11,7 @@ WIDTH = 88
 
 
 def explain(rule: Rule) -> str:
-    """What the rule looks at, its thresholds with their reasons, its source, knobs and examples, as plain text."""
+    """Describe the rule as plain text: its input, its thresholds with their reasons, its source, knobs and examples."""
     parts = [
         f"{rule.id}: {rule.title}",
         _section("Looks at", [rule.looks_at]),

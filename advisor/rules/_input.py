@@ -11,32 +11,24 @@ from typing import Literal
 
 from ..types import Ceiling, Evidence, LoaderFacts, LoaderTimes, Severity, WhatIf
 from ._base import Threshold, Undecided, ceiling_of, clamp, lost_share, severity_of
-from ._read import (
-    beside_share,
-    cpus_for_this_rank,
-    loader_lines,
-    percent,
-    phase_share,
-    total_share,
-)
+from ._read import beside_share, cpus_for_this_rank, loader_lines, percent, phase_share, total_share
 
 Cause = Literal["io", "workers", "collate", "loader"]
 
 MIN_WAIT_SHARE = 0.05
-"""Waiting below this is not looked into: every tool that rules on it begins at 5% or above."""
+"""Share of waiting below which it is ignored: every tool with such a rule begins at 5% or above."""
 COLLATE_SHARE = 0.5
-"""Collate is the cause when it takes at least half of the loader's own work: then no other remedy can halve that
-work."""
+"""Share of the loader's own work from which collate is the cause: from half on, no other remedy can halve that work."""
 BLOCKED_SHARE = 0.5
 """Share of the fetch time without CPU time from which the fetch is called blocked."""
 BLOCKED_LINES_SHARE = 0.4
 """Share of the loader's sampled lines that must be reads where busy CPUs would explain a blocked fetch as well."""
 TOO_MANY_RATIO = 2.0
-"""Workers for each usable CPU above which there are too many: up to twice as many is ordinary, since workers pause."""
+"""Workers per usable CPU above which there are too many: up to twice as many is ordinary, since workers pause."""
 BUSY_SHARE = 0.8
-"""Share of the usable CPUs that the script's own processes keep busy, from which a worker may be waiting for a CPU."""
+"""Share of the usable CPUs kept busy by the script's own processes, from which a worker may be waiting for a CPU."""
 OVERLAP_EFFICIENCY = 0.5
-"""Part of the perfect overlap's gain that the low end counts on: hand-over between processes takes some of it."""
+"""Part of the perfect overlap's gain assumed at the low end: hand-over between processes takes some of it."""
 
 WAIT_THRESHOLD = Threshold(
     name="MIN_WAIT_SHARE", value=MIN_WAIT_SHARE, reason="published tools begin at 5%; below it an update is mostly work"
@@ -49,7 +41,7 @@ class Waiting:
 
     cause: Cause
     share: float
-    """Of the loop's wall time."""
+    """Share of the loop's wall time."""
     what_if: WhatIf | None
     facts: LoaderFacts
     times: LoaderTimes | None
@@ -57,7 +49,7 @@ class Waiting:
 
     @property
     def doubt(self) -> str | None:
-        """Why the wait cannot be called a loss; None when it can."""
+        """Reason why the wait cannot be called a loss; None if it can."""
         if self.what_if is None or self.what_if.low > 1.0:
             return None
         return (
@@ -67,20 +59,22 @@ class Waiting:
 
     @property
     def ceiling(self) -> Ceiling:
-        """Measured where it was; the low end is what two more workers could overlap on the CPUs that there are."""
+        """Return the ceiling, measured if possible; the low end is what two more workers could overlap on the CPUs."""
         reachable = 1 + (self.overlapped_speedup - 1) * OVERLAP_EFFICIENCY
         return ceiling_of(self.what_if, self.share, low=reachable)
 
     @property
     def lost(self) -> float:
-        """What the severity goes by: the part of the wait that overlap takes away, or half of it by cheaper data
-        code."""
+        """Return the share that decides the severity.
+
+        This is the part of the wait that overlap removes, or half of the wait by cheaper data code.
+        """
         whole = lost_share(self.what_if.speedup) if self.what_if is not None else self.share
         return max(lost_share(min(self.overlapped_speedup, 1 / max(1 - whole, 0.001))), whole / 2)
 
     @property
     def overlapped_speedup(self) -> float:
-        """Speed-up if the loader's work ran beside the update: bounded by two workers and by the CPUs both need."""
+        """Return the speed-up if loading ran beside the update, limited by two workers and the CPUs both need."""
         wait, cpus = min(self.share, 0.99), cpus_for_this_rank(self.evidence)
         work = 1 - wait
         bound_s = max(work, wait / 2)
@@ -95,7 +89,7 @@ class Waiting:
         return clamp(self.times.fetch_cpu_s / self.times.fetch_s)
 
     def _compute_cpus(self, cpus: float) -> float:
-        """CPUs busy while the update itself runs: the average, less what the main process's own loading took."""
+        """Return CPUs busy during the update itself: the average, less those of the main process's own loading."""
         busy = self.evidence.system.main_cpus
         if busy is None:
             return cpus
@@ -104,7 +98,7 @@ class Waiting:
 
     @property
     def words(self) -> str:
-        """The wait and the measured ceiling, for the evidence."""
+        """Describe the wait and the measured ceiling, for the evidence."""
         said = f"The loop waits for data {percent(self.share)} of its time"
         if self.what_if is None:
             return said + "."
@@ -122,7 +116,7 @@ def has_train_loader(evidence: Evidence) -> bool:
 
 
 def waiting(evidence: Evidence) -> Waiting | None:
-    """The wait for data and its cause; None where the loop hardly waits or has no loader."""
+    """Return the wait for data and its cause; None if the loop hardly waits or has no loader."""
     facts = evidence.workload.train_loader
     share = phase_share(evidence, "data_wait")
     if facts is None or share < MIN_WAIT_SHARE:
@@ -138,7 +132,7 @@ def waiting(evidence: Evidence) -> Waiting | None:
 
 
 def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:
-    """The wait if this is its cause; undecided where the what-if could not tell it from none."""
+    """Return the wait if this is its cause; undecided if the what-if could not tell it from none."""
     found = waiting(evidence)
     if found is None or found.cause != cause:
         return None
@@ -157,13 +151,13 @@ def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:
 
 
 def collate_fraction(times: LoaderTimes) -> float:
-    """Share of the loader's own work (fetch and collate) that is collate; 0 where it was not seen."""
+    """Return the share of collate in the loader's own work (fetch and collate); 0 if it was not seen."""
     whole = (times.fetch_s or 0.0) + (times.collate_s or 0.0)
     return clamp((times.collate_s or 0.0) / whole) if whole > 0 else 0.0
 
 
 def _blocked(evidence: Evidence, facts: LoaderFacts, times: LoaderTimes | None) -> bool:
-    """Whether the fetch waits for a disk or a network, and not for a CPU that others of its own tree keep busy."""
+    """Return whether the fetch waits for a disk or a network, not for a CPU kept busy by others of its own tree."""
     reads = total_share(loader_lines(evidence, ("io", "sleep")))
     if times is None or times.fetch_s is None or times.fetch_cpu_s is None:
         return reads >= BLOCKED_SHARE
@@ -183,7 +177,7 @@ def _short_of_cpus(evidence: Evidence, facts: LoaderFacts) -> bool:
 
 
 def surplus_workers(evidence: Evidence) -> float:
-    """Share of the workers that no CPU is there for; 0 unless there are more than TOO_MANY_RATIO for each."""
+    """Return the share of the workers without a CPU; 0 unless there are more than TOO_MANY_RATIO for each."""
     facts = evidence.workload.train_loader
     cpus = max(cpus_for_this_rank(evidence), 1.0)
     if facts is None or facts.num_workers <= TOO_MANY_RATIO * cpus:
@@ -192,7 +186,7 @@ def surplus_workers(evidence: Evidence) -> float:
 
 
 def restart_share(evidence: Evidence) -> float | None:
-    """Share of the loop that the loader's restarts take at the ends of epochs; None where none was seen."""
+    """Return the share of the loop taken by the loader's restarts at the ends of epochs; None if none was seen."""
     if evidence.restarts is not None and evidence.restarts.share is not None:
         return clamp(evidence.restarts.share)
     return beside_share(evidence, "loader_restart")

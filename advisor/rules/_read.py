@@ -9,21 +9,21 @@ from ..types import CallSite, Evidence, HotLine, ModelFacts, Place
 from ._base import clamp
 
 CALL_COST_S = 5e-6
-"""What Python, dispatch and autograd take for one torch operator, whatever its size: 346 operators of a small MLP
+"""Time that Python, dispatch and autograd take for one torch operator, whatever its size: 346 operators of a small MLP
 took 1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
 NEARLY_ALL = 0.9
-"""Of the time of lines, that a library must take for them to be called its own: a sampler meets a few callbacks."""
+"""Fraction of the lines' time from which they count as a library's own: a sampler meets a few callbacks."""
 MAX_PLACES = 3
-"""Lines named in a finding; behind the third nobody looks."""
+"""Lines named in a finding; nobody looks beyond the third."""
 
 
 def step_share(evidence: Evidence) -> float:
-    """Share of the loop's wall time that is updates, not evaluation, checkpoints, logging or restarts."""
+    """Return the share of the loop's wall time in updates, without evaluation, checkpoints, logging or restarts."""
     return clamp(1 - sum(evidence.off_step.values()))
 
 
 def phase_share(evidence: Evidence, *names: str) -> float:
-    """Share of the loop's wall time in these phases of the update."""
+    """Return the share of the loop's wall time in these phases of the update."""
     return clamp(sum(evidence.phases.get(name, 0.0) for name in names) * step_share(evidence))
 
 
@@ -32,7 +32,7 @@ def compute_share(evidence: Evidence) -> float:
 
 
 def updates_per_epoch(evidence: Evidence) -> float | None:
-    """Updates in an epoch of the script's own length; None where the epoch has no known end."""
+    """Return the updates in an epoch of the script's own length; None if the epoch has no known end."""
     if evidence.restarts is not None and evidence.restarts.updates_per_epoch:
         return evidence.restarts.updates_per_epoch
     loader = evidence.workload.train_loader
@@ -42,9 +42,9 @@ def updates_per_epoch(evidence: Evidence) -> float | None:
 
 
 def beside_share(evidence: Evidence, name: str) -> float | None:
-    """Share of the loop's wall time that evaluation, checkpoint, logging or loader_restart takes; None: none was seen.
+    """Return the share of the loop's wall time of evaluation, checkpoint, logging or loader_restart; None if unseen.
 
-    What happens in the loop was measured there; what only an epoch's end shows is charged to a whole epoch.
+    Work inside the loop was measured there; work seen only at an epoch's end is charged to a whole epoch.
     """
     if name in evidence.off_step:
         return clamp(evidence.off_step[name])
@@ -59,7 +59,7 @@ def beside_share(evidence: Evidence, name: str) -> float | None:
 def loop_lines(
     evidence: Evidence, kinds: Collection[str], phases: Collection[str] | None = None
 ) -> tuple[HotLine, ...]:
-    """The user's lines of the loop of these kinds, the dearest first."""
+    """Return the user's lines of the loop of these kinds, the most expensive first."""
     found = (
         line
         for line in evidence.lines
@@ -69,7 +69,7 @@ def loop_lines(
 
 
 def loader_lines(evidence: Evidence, kinds: Collection[str] | None = None) -> tuple[HotLine, ...]:
-    """The user's lines inside the loader's own work; their shares are of that work."""
+    """Return the user's lines inside the loader's own work; their shares are of that work."""
     found = (line for line in evidence.lines if line.where == "loader" and (kinds is None or line.kind in kinds))
     return tuple(sorted(found, key=lambda line: -line.share))
 
@@ -79,7 +79,7 @@ def total_share(lines: Iterable[HotLine]) -> float:
 
 
 def calls(evidence: Evidence, names: Collection[str]) -> tuple[CallSite, ...]:
-    """Traced calls of these kinds, the dearest first; empty also where nothing was traced."""
+    """Return traced calls of these kinds, the most expensive first; empty also if nothing was traced."""
     if evidence.trace is None:
         return ()
     found = (call for call in evidence.trace.calls if call.what in names)
@@ -87,7 +87,7 @@ def calls(evidence: Evidence, names: Collection[str]) -> tuple[CallSite, ...]:
 
 
 def call_share(evidence: Evidence, sites: Iterable[CallSite]) -> float:
-    """Share of the loop that these calls take, by the traced updates; None of their times known is 0."""
+    """Return the share of the loop that these calls take, by the traced updates; 0 if none of their times is known."""
     if evidence.steps.mean_s <= 0:
         return 0.0
     seconds = sum(site.seconds_per_update or 0.0 for site in sites)
@@ -95,7 +95,7 @@ def call_share(evidence: Evidence, sites: Iterable[CallSite]) -> float:
 
 
 def line_places(lines: Iterable[HotLine]) -> tuple[Place, ...]:
-    """Where these lines are, each once, the dearest first."""
+    """Return the places of these lines, each once, the most expensive first."""
     return _merged(
         Place(file=line.file, line=line.line, function=line.function, share=line.share, library=line.library)
         for line in lines
@@ -103,19 +103,19 @@ def line_places(lines: Iterable[HotLine]) -> tuple[Place, ...]:
 
 
 def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
-    """Where these calls are made, each place once, in their order."""
+    """Return the places of these calls, each once, in their order."""
     return _merged(
         Place(file=site.file, line=site.line, function=site.function, library=site.library) for site in sites
     )
 
 
 def library_of_lines(lines: Iterable[HotLine]) -> str:
-    """The installed package that does all the work of these lines; "" where some of it is the script's own."""
+    """Return the installed package that does all the work of these lines; "" if some of it is the script's own."""
     return _sole_library((line.library, line.share) for line in lines)
 
 
 def library_of_calls(sites: Iterable[CallSite]) -> str:
-    """The same of calls, each as heavy as any other."""
+    """Return the same for calls, each with equal weight."""
     return _sole_library((site.library, 1.0) for site in sites)
 
 
@@ -128,7 +128,7 @@ def _sole_library(shares: Iterable[tuple[str, float]]) -> str:
 
 
 def _merged(places: Iterable[Place]) -> tuple[Place, ...]:
-    """A line was sampled in several phases, kinds of work and libraries: to the reader it is one place."""
+    """Merge entries of one line sampled in several phases, kinds of work and libraries: the reader sees one place."""
     same: dict[tuple[str, int, str], list[Place]] = {}
     for place in places:
         same.setdefault((place.file, place.line, place.function), []).append(place)
@@ -146,8 +146,7 @@ def _as_one(group: list[Place]) -> Place:
 
 
 def overhead_fraction(evidence: Evidence) -> float | None:
-    """Share of an update that goes to calling torch's operators, whatever they compute; None where nothing was
-    traced."""
+    """Return the share of an update spent calling torch's operators, whatever they compute; None without a trace."""
     calls = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
     if calls is None or evidence.steps.mean_s <= 0:
         return None
@@ -155,12 +154,12 @@ def overhead_fraction(evidence: Evidence) -> float | None:
 
 
 def cpus_for_this_rank(evidence: Evidence) -> float:
-    """Usable CPUs, shared evenly among the ranks of the launch."""
+    """Return the usable CPUs, shared evenly among the ranks of the launch."""
     return max(evidence.hardware.cpu.usable_cpus / max(evidence.workload.world_size, 1), 0.01)
 
 
 def usable_cores(evidence: Evidence) -> int:
-    """Cores for this rank, two hardware threads of one core counted once: torch's own default is one thread a core."""
+    """Return the cores for this rank, counting two hardware threads once: torch defaults to one thread per core."""
     cpu = evidence.hardware.cpu
     cpus = cpus_for_this_rank(evidence)
     if cpu.cores_physical and cpu.cores_physical < cpu.cores_logical:
@@ -169,7 +168,7 @@ def usable_cores(evidence: Evidence) -> int:
 
 
 def limit_bytes(evidence: Evidence) -> int | None:
-    """What the training may use: of its device, or of the RAM on a CPU."""
+    """Return the memory the training may use: its device's, or the RAM on a CPU."""
     if evidence.memory.limit_bytes is not None or evidence.on_accelerator:
         return evidence.memory.limit_bytes
     return evidence.hardware.memory_limit_bytes
@@ -180,12 +179,12 @@ def layer_count(models: Iterable[ModelFacts], names: Collection[str]) -> int:
 
 
 def main_models(evidence: Evidence) -> tuple[ModelFacts, ...]:
-    """The models that are trained; a frozen teacher or an average of weights is none of them."""
+    """Return the models that are trained, without a frozen teacher or an average of weights."""
     return tuple(found for found in evidence.workload.models if found.trainable_parameters > 0)
 
 
 def in_single_precision(evidence: Evidence) -> bool:
-    """Whether most weights are float32 and the forward ran without autocast."""
+    """Return whether most weights are float32 and the forward ran without autocast."""
     if evidence.workload.flags.autocast_dtype is not None:
         return False
     counts: dict[str, int] = {}
@@ -196,7 +195,7 @@ def in_single_precision(evidence: Evidence) -> bool:
 
 
 def compute_capability(evidence: Evidence) -> tuple[int, int] | None:
-    """Of the first CUDA device, where the training runs on CUDA."""
+    """Return the capability of the first CUDA device, if the training runs on CUDA."""
     if evidence.workload.device != "cuda":
         return None
     found = (each.compute_capability for each in evidence.hardware.accelerators if each.kind == "cuda")
@@ -204,7 +203,7 @@ def compute_capability(evidence: Evidence) -> tuple[int, int] | None:
 
 
 def percent(share: float) -> str:
-    """Two digits where it is little: 0.4%, 3.1%, 27%."""
+    """Format a share, with two digits if it is small: 0.4%, 3.1%, 27%."""
     value = 100 * share
     return f"{value:.0f}%" if value >= 9.95 else f"{value:.1f}%"
 

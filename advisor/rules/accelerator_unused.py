@@ -8,9 +8,9 @@ from ._examples import evolve, gpu, healthy_cpu, healthy_cuda
 from ._read import compute_share, percent
 
 LARGE_FLOPS = 1e9
-"""Of an update: 50 ms on a CPU's core and less than 1 ms on any accelerator."""
+"""FLOPs of an update that take 50 ms on a CPU core and less than 1 ms on any accelerator."""
 SMALL_FLOPS = 1e7
-"""Of an update: below it an accelerator spends its time on launches, and the CPU may well be faster."""
+"""FLOPs of an update below which an accelerator spends its time on launches, and the CPU may well be faster."""
 
 
 def usable_accelerators(evidence: Evidence) -> tuple[Accelerator, ...]:

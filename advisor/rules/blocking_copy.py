@@ -8,10 +8,10 @@ from ._examples import call, few_updates, healthy_cpu, healthy_cuda, train_loade
 from ._read import call_places, calls, percent, phase_share, size
 
 MIN_COPY_SHARE = 0.05
-"""Pinned memory and an asynchronous copy are two arguments, so it is said from 5% on (others begin at 10%)."""
+"""Share from which it is reported: pinned memory and an asynchronous copy are two arguments (others begin at 10%)."""
 COPIES = ("to", "cuda", "copy_")
 SLOW_DETAILS = ("pageable", "blocking")
-"""What the trace says of copies that the host or the device waits for."""
+"""Trace details of copies that the host or the device waits for."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -10,10 +10,10 @@ from ._read import compute_capability, compute_share, layer_count, main_models, 
 CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
 OTHER_PRODUCTS = ("Linear", "MultiheadAttention", "LSTM", "GRU")
 MIN_CONVOLUTIONS = 3
-"""Fewer do not make a convolutional network."""
+"""Fewest convolutions of a convolutional network."""
 TENSOR_CORE_CAPABILITY = 7
 FORMAT_SAVES = 0.15
-"""Part of the compute's time: gains of 8 to 35% are published for tensor cores; measured on a CPU: 8%."""
+"""Part of the compute's time saved: published gains are 8 to 35% for tensor cores; measured on a CPU: 8%."""
 FORMAT_SAVES_AT_MOST = 0.35
 MIN_COMPUTE_SHARE = 0.6
 MAX_OVERHEAD = 0.3
@@ -35,7 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _has_tensor_cores(evidence: Evidence) -> bool:
-    """Whether the convolutions run where the format matters most: tensor cores in half precision."""
+    """Return whether the convolutions run where the format matters most: tensor cores in half precision."""
     capability = compute_capability(evidence)
     half = evidence.workload.flags.autocast_dtype is not None
     return capability is not None and capability[0] >= TENSOR_CORE_CAPABILITY and half

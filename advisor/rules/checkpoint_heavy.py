@@ -8,7 +8,8 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, loop_lines, percent, total_share
 
 MIN_CHECKPOINT_SHARE = 0.05
-"""How often to write is free to choose, so it is said from 5% on: a run must lose more to a crash to make up for it."""
+"""Share from which it is reported: the interval is free to choose, and a run must lose more to a crash to make up for
+5%."""
 
 
 def judge(evidence: Evidence) -> Judgement:

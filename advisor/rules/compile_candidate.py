@@ -8,19 +8,20 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda, model
 from ._read import compute_share, duration, main_models, overhead_fraction, percent, usable_cores
 
 MIN_COMPUTE_SHARE = 0.6
-"""Of the loop, in forward and backward: only these are compiled."""
+"""Share of the loop in forward and backward: only these are compiled."""
 MAX_OVERHEAD = 0.5
-"""With more in calling operators the finding is overhead_bound, which names compile among its knobs."""
+"""Share of calling operators above which the finding is overhead_bound, which names compile among its knobs."""
 LOW_CPU_FLOPS_PER_S = 5e9
-"""For each core: products reach thirty times as much, so nearly all of such an update is something else."""
+"""FLOP/s per core: products reach thirty times as much, so nearly all of such an update is something else."""
 LOW_PEAK_FRACTION = 0.35
-"""On an accelerator: above it products are most of the update."""
+"""Fraction of an accelerator's peak, above which products are most of the update."""
 MIN_CALLS = 50
-"""Fewer operators leave nothing to fuse."""
+"""Fewest operators that leave something to fuse."""
 FUSED_SAVES = 0.25
-"""Part of the compute that fusing is guessed to save; it may be nothing, so it is never more than a hint."""
+"""Estimated part of the compute that fusing saves; it may be nothing, so it is never more than a hint."""
 FUSED_SAVES_AT_MOST = 0.8
-"""A chain of operators becomes one that reads and writes once. Measured on a CPU without a product: 0.74."""
+"""Upper bound of that part: a chain of operators becomes one that reads and writes once. Measured on a CPU without a
+product: 0.74."""
 
 
 def judge(evidence: Evidence) -> Judgement:

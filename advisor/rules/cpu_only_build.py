@@ -7,7 +7,7 @@ from ._base import Example, Hit, Judgement, Rule, Threshold
 from ._examples import gpu, healthy_cpu, healthy_cuda
 
 NEEDS_A_BUILD = ("cuda", "rocm", "xpu")
-"""Kinds of accelerators that torch must be built for; others come with every build or with a package of their own."""
+"""Accelerators that torch must be built for; others come with every build or with a package of their own."""
 
 
 def judge(evidence: Evidence) -> Judgement:

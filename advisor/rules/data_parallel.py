@@ -7,7 +7,7 @@ from ._base import Example, Hit, Judgement, Rule, Threshold
 from ._examples import gpu, healthy_cpu, healthy_cuda, model
 
 MIN_DEVICES = 2
-"""On a single device the wrapper does nothing."""
+"""Fewest devices: on a single one the wrapper does nothing."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -18,7 +18,7 @@ from ._read import (
 )
 
 MIN_COPY_SHARE = 0.05
-"""A copy of the weights is never needed in full: averages can be kept in place; so it is said from 5% on."""
+"""Share from which it is reported: a full copy of the weights is never needed, as averages can be kept in place."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -41,7 +41,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(library),
         where=where,
         library=library,
-        # What is done with the copy, and the memory that it gives back, lies beside it.
+        # The use of the copy, and the freeing of its memory, lie beside these lines.
         ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
     )
 
@@ -56,7 +56,7 @@ def _advice(library: str) -> str:
 
 
 def _lines_of(evidence: Evidence) -> tuple[HotLine, ...]:
-    """The sampled lines at the sites of the copies: their shares were not slowed by the trace."""
+    """Return the sampled lines at the sites of the copies: their shares were not slowed by the trace."""
     at = {(site.file, site.line) for site in calls(evidence, ("deepcopy",))}
     return tuple(each for each in evidence.lines if each.where == "loop" and (each.file, each.line) in at)
 

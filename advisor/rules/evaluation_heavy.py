@@ -8,10 +8,10 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, percent
 
 MIN_EVALUATION_SHARE = 0.20
-"""A validation set of a fifth of the data, seen once an epoch without backward, takes about 7%; 20% is three times
-that."""
+"""Three times an ordinary share: a validation set of a fifth of the data, seen once an epoch without backward, takes
+about 7%."""
 MANY_SHARE = 0.5
-"""From here on the script evaluates more than it trains."""
+"""Share from which the script evaluates more than it trains."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -7,9 +7,9 @@ from ._base import Example, Hit, Judgement, Rule, Threshold
 from ._examples import healthy_cpu, healthy_cuda, optimizer
 
 CLASSES = ("SGD",)
-"""Optimizers whose result depends most on a rate that falls; adaptive ones are often run at one rate on purpose."""
+"""Optimizers whose result depends most on a falling rate; adaptive ones are often run at one rate on purpose."""
 MIN_PARAMETERS = 1_000_000
-"""Smaller models are trained quickly enough at any rate."""
+"""Fewest parameters: smaller models are trained quickly enough at any rate."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -8,7 +8,7 @@ from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, total_share
 
 MIN_GC_SHARE = 0.05
-"""Two or three lines take it away (`gc.freeze`, a call removed), so it is said from 5% on."""
+"""Share from which it is reported: two or three lines remove it (`gc.freeze`, a call removed)."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -18,10 +18,10 @@ from ._examples import healthy_cpu, healthy_cuda
 from ._read import compute_share, percent
 
 SLOWDOWN = 10.6
-"""Of a small residual network under float16 autocast on two cores with AVX512-FP16 against float32, updates a second in
-fresh processes; its backward took 97% of the update."""
+"""Slowdown of a small residual network under float16 autocast against float32, on two cores with AVX512-FP16, in
+updates per second of fresh processes; its backward took 97% of the update."""
 SAVES = 0.5
-"""Part of the compute's time that is promised: networks of large products alone lose less."""
+"""Part of the compute's time that is promised: networks with only large products lose less."""
 
 
 def judge(evidence: Evidence) -> Judgement:

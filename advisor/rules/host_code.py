@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
-from ._base import (
-    CRITICAL_THRESHOLD,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    Threshold,
-    Undecided,
-    severity_of,
-)
+from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, total_share
 
 PYTHON_SHARE = 0.10
-"""Of the loop, in lines that run Python, copy or wait: less is the ordinary keeping of books."""
+"""Share of the loop in lines that run Python, copy or wait: less is ordinary bookkeeping."""
 TORCH_SHARE = 0.25
-"""Of the loop, in lines that call torch: losses, clipping and averages of weights are the training itself, and take
-10 to 20% of healthy updates on a CPU."""
+"""Share of the loop in lines that call torch: losses, clipping and averages of weights are the training itself, and
+take 10 to 20% of healthy updates on a CPU."""
 MIN_LINE_SHARE = 0.01
-"""A line below this is left out: at 100 samples a second it was seen once or twice."""
+"""Share below which a line is left out: at 100 samples a second it was seen once or twice."""
 NAMED_ELSEWHERE = ("deepcopy", "gc.collect", "empty_cache", "print")
-"""Calls that have rules of their own."""
+"""Calls with their own rules."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -70,8 +61,11 @@ def _advice(library: str) -> str:
 
 
 def _python_kinds(evidence: Evidence) -> tuple[str, ...]:
-    """On an accelerator a copy or a synchronisation is sync_per_step's and blocking_copy's; on a CPU it is plain
-    work."""
+    """Return the kinds that count as Python work.
+
+    On an accelerator, copies and synchronisations belong to sync_per_step and blocking_copy; on a CPU they are plain
+    work.
+    """
     kinds: tuple[str, ...] = ("python", "sleep")
     if evidence.workload.train_loader is not None:
         kinds = (*kinds, "io")

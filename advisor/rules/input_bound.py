@@ -37,7 +37,7 @@ def _loader_words(found: Waiting) -> str:
 
 
 def _library_words(found: Waiting, library: str) -> str:
-    """Said where none of the lines is the script's own: what can be changed is what it asks the library for."""
+    """Name the library if no line is the script's own: only the script's requests to it can be changed."""
     if not library:
         return ""
     made_at = f" that is made at {PurePath(found.facts.where).name}" if found.facts.where else ""
@@ -45,7 +45,7 @@ def _library_words(found: Waiting, library: str) -> str:
 
 
 def _core_words(found: Waiting) -> str:
-    """Said where the CPUs that train must also load, so that workers cannot give all of the ceiling."""
+    """Return the caveat if the CPUs that train must also load, so that workers cannot give all of the ceiling."""
     if found.evidence.on_accelerator or found.overlapped_speedup >= found.ceiling.speedup * 0.95:
         return ""
     cpus = found.evidence.hardware.cpu.usable_cpus

@@ -56,7 +56,7 @@ def _blocked_words(found: Waiting) -> str:
 
 
 def reading_lines(evidence: Evidence) -> tuple[HotLine, ...]:
-    """Lines of the loop between the phases that read files."""
+    """Return lines of the loop between the phases that read files."""
     return loop_lines(evidence, ("io",), ("other", "data_wait"))
 
 

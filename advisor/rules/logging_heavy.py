@@ -8,7 +8,7 @@ from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, call_places, call_share, calls, line_places, loop_lines, percent, total_share
 
 MIN_LOGGING_SHARE = 0.05
-"""How often to log is free to choose, so it is said from 5% on."""
+"""Share from which it is reported: the frequency of logging is free to choose."""
 
 
 def judge(evidence: Evidence) -> Judgement:

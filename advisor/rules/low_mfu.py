@@ -8,12 +8,12 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda
 from ._read import compute_share, overhead_fraction, percent
 
 LOW_FRACTION = 0.20
-"""Good transformers reach 0.4 to 0.6, convolutional networks 0.2 to 0.3."""
+"""Fraction of the peak: good transformers reach 0.4 to 0.6, convolutional networks 0.2 to 0.3."""
 MIN_COMPUTE_SHARE = 0.6
-"""With less of the loop in forward and backward, what takes the rest is the finding."""
+"""Share of the loop in forward and backward, below which the rest of the loop is the finding."""
 MAX_OVERHEAD = 0.3
 MIN_BUSY = 0.6
-"""Below it the accelerator waits for the host, and other rules say for what."""
+"""Busy fraction below which the accelerator waits for the host; other rules say for what."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -8,13 +8,13 @@ from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, size
 
 MIN_GROWTH_BYTES = 2**20
-"""Over the updates seen: less can be the allocator's own steps."""
+"""Growth over the updates seen: less can be the allocator's own steps."""
 MAX_UPDATES_TO_FULL = 1_000_000
-"""Slower growth does not end an ordinary run."""
+"""Updates until the memory is full: slower growth does not end an ordinary run."""
 PLENTY_UPDATES = 100_000
-"""Memory that lasts for more is a hint only: an allocator that finds its size looks the same for a minute."""
+"""Updates beyond which it is a hint only: an allocator that is finding its size looks the same for a minute."""
 SOON_UPDATES = 5_000
-"""Memory that lasts for fewer updates ends most runs."""
+"""Updates below which most runs end by it."""
 
 
 def judge(evidence: Evidence) -> Judgement:

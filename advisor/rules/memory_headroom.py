@@ -8,11 +8,11 @@ from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda, what_if
 from ._read import percent, size
 
 MAX_USED = 0.5
-"""Of the device's memory: below it the batch can be doubled without a second thought."""
+"""Fraction of the device's memory below which the batch can safely be doubled."""
 MIN_GAIN = 1.05
-"""Low end of what twice the micro-batch gives: less could not be told from noise."""
+"""Low end of the gain from twice the micro-batch: less could not be told from noise."""
 MAX_PEAK_FRACTION = 0.4
-"""Without the what-if: a device at more of its peak than this is well used whatever its memory."""
+"""Fraction of the peak, without the what-if: a device above it is well used whatever its memory."""
 
 
 def judge(evidence: Evidence) -> Judgement:

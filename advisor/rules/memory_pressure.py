@@ -8,9 +8,9 @@ from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, percent, size
 
 NEARLY_FULL = 0.90
-"""Of the limit: a batch of longer sequences, or another program, then ends the run."""
+"""Fraction of the limit at which a batch of longer sequences, or another program, ends the run."""
 FULL = 0.97
-"""On an accelerator the allocator begins to free and to ask again here, which costs time before it fails."""
+"""Fraction at which an accelerator's allocator begins to free and request again, which costs time before it fails."""
 
 
 def judge(evidence: Evidence) -> Judgement:

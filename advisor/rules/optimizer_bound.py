@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from ..types import Evidence, OptimizerFacts
-from ._base import (
-    CRITICAL_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    Threshold,
-    Undecided,
-    ceiling_of,
-    lost_share,
-)
+from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Threshold, Undecided, ceiling_of, lost_share
 from ._examples import few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
 from ._read import percent, phase_share
 
 MIN_OPTIMIZER_SHARE = 0.25
-"""Adam over all parameters takes 10 to 20% of healthy updates with small batches; halving 25% is the first gain of
-1.14."""
+"""Share from which it is reported: Adam over all parameters takes 10 to 20% of healthy updates with small batches;
+halving 25% is the first gain of 1.14."""
 MANY_SHARE = 0.5
-"""From here on the optimizer is the training's main cost."""
+"""Share from which the optimizer is the training's main cost."""
 REACHABLE_PART = 0.2
-"""Part of the optimizer's time that a fused or multi-tensor form is counted on to save: the step itself must stay."""
+"""Part of the optimizer's time that a fused or multi-tensor form is expected to save: the step itself must stay."""
 
 
 def judge(evidence: Evidence) -> Judgement:

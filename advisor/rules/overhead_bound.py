@@ -8,31 +8,31 @@ from ._examples import few_updates, healthy_cpu, healthy_cuda, what_if
 from ._read import CALL_COST_S, compute_share, duration, overhead_fraction, percent, phase_share
 
 MIN_OVERHEAD = 0.30
-"""Share of the update in calling operators from which it is said."""
+"""Share of the update spent calling operators from which it is reported."""
 UNPROVEN_OVERHEAD = 0.5
 """The same where no what-if could show it: the estimate of a call's cost may be a third too high."""
 MUCH_OVERHEAD = 0.65
 """The same from which it is a warning without the what-if: the estimate of a call's cost may be a third too high."""
 MOST_OVERHEAD = 0.9
-"""The estimate stops here: the operators compute something, too."""
+"""Upper bound of the estimate: the operators compute something, too."""
 TINY_KERNEL_S = 8e-6
 """Typical operators up to this are mostly their own call: those on a dozen rows take 4 to 6 µs by the CPU."""
 LONG_KERNEL_S = 30e-6
-"""Operators of this length hide their own call on an accelerator and dwarf it on a CPU."""
+"""Length at which operators hide their own call on an accelerator and dwarf it on a CPU."""
 MIN_DOUBLED = 1.2
-"""Samples a second gained by doubling the batch, from which a fixed cost is proven: a bound of a third."""
+"""Gain in samples per second from doubling the batch that proves a fixed cost: a bound of a third."""
 MUCH_DOUBLED = 1.5
-"""The same where two thirds of the update do not depend on the batch: then it is a warning."""
+"""The same if two thirds of the update do not depend on the batch: a warning."""
 NEARLY_DOUBLED = 1.8
-"""The same where nearly nothing depends on the batch."""
+"""The same if nearly nothing depends on the batch."""
 OPTIMIZER_SHARE = 0.35
-"""With more than this in the optimizer the fixed cost is the optimizer's, which has a rule of its own."""
+"""Share of the optimizer above which the fixed cost is the optimizer's, which has its own rule."""
 MAX_EXTRAPOLATED = 16.0
-"""Further than this a line through two batch sizes is no evidence."""
+"""Largest extrapolation: beyond it a line through two batch sizes is no evidence."""
 SHORT_UPDATE_S = 0.010
-"""Without a trace only updates shorter than this are called small."""
+"""Update length below which an update is called small without a trace."""
 MIN_COMPUTE_SHARE = 0.3
-"""Forward and backward must be a good part of the loop: elsewhere small steps are not what it waits for."""
+"""Least share of forward and backward: with less, small steps are not what the loop waits for."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -60,7 +60,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _of_each_sample(evidence: Evidence, overhead: float | None) -> Judgement:
-    """A larger batch brings as many more operators: the script loops over samples, and each is tiny."""
+    """Judge a script that loops over tiny samples: a larger batch brings as many more operators."""
     trace = evidence.trace
     if trace is None or trace.kernel_median_s is None or trace.kernel_median_s > TINY_KERNEL_S:
         return None
@@ -86,7 +86,7 @@ def _small(evidence: Evidence, overhead: float | None, doubled: WhatIf | None) -
 
 
 def _fixed_part(doubled: WhatIf | None) -> float:
-    """Share of the update that does not depend on the batch: with t(B) = a + bB, doubling gives 2 / (1 + b-share)."""
+    """Return the share of the update independent of the batch: with t(B) = a + bB, doubling gives 2 / (1 + b-share)."""
     return 0.0 if doubled is None or doubled.speedup <= 0 else max(2 - 2 / min(doubled.speedup, 2.0), 0.0)
 
 

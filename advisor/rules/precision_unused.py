@@ -7,39 +7,32 @@ from dataclasses import replace
 from ..types import Ceiling, Evidence, Rate
 from ._base import Example, Hit, Judgement, Rule, Threshold, clamp
 from ._examples import few_updates, gpu, healthy_cpu, healthy_cuda, model
-from ._read import (
-    compute_capability,
-    compute_share,
-    in_single_precision,
-    overhead_fraction,
-    percent,
-    usable_cores,
-)
+from ._read import compute_capability, compute_share, in_single_precision, overhead_fraction, percent, usable_cores
 
 BF16_CAPABILITY = 8
 """Major compute capability from which tensor cores take bf16; from 7 on they take fp16."""
 FP16_CAPABILITY = 7
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
-"""Of a CPU; without them bf16 is emulated, and slower than float32."""
+"""CPU instructions for bf16; without them it is emulated, and slower than float32."""
 HALF_SAVES = 0.5
-"""Part of the compute's time that half precision saves: twice the rate, half the bytes. Tensor cores promise more,
-and whole networks rarely see it. Measured on a CPU with AVX512-BF16: 1.8 times for a convolutional network."""
+"""Part of the compute's time that half precision saves: twice the rate, half the bytes. Tensor cores promise more, but
+whole networks rarely reach it. Measured on a CPU with AVX512-BF16: 1.8 times for a convolutional network."""
 CPU_FLOPS_PER_S = 150e9
-"""What one core with AVX-512 reaches in float32 over whole updates of a convolutional network (measured: 156e9): the
-rate at which products are all of the update."""
+"""Rate of one AVX-512 core in float32 over whole updates of a convolutional network (measured: 156e9): at this rate
+products are all of the update."""
 MOST_SAVED = 0.75
-"""The most of the products' time that is promised, however fast the hardware: networks are not products alone."""
+"""Largest promised part of the products' time, however fast the hardware: networks are not products alone."""
 MIN_RATIO = 1.3
-"""Peak at half over the peak now in use, below which a device has nothing to give."""
+"""Ratio of the half-precision peak to the current one, below which a device has nothing to offer."""
 MIN_COMPUTE_SHARE = 0.5
-"""Of the loop, in forward and backward."""
+"""Share of the loop in forward and backward."""
 MAX_OVERHEAD = 0.3
-"""With more of the update in calling operators, faster operators change nothing (autocast adds calls)."""
+"""Share of calling operators above which faster operators change nothing (autocast adds calls)."""
 MIN_FLOPS = 1e9
-"""An update with fewer has no large product in it."""
+"""Fewest FLOPs of an update with a large product."""
 MIN_SAVED = 0.10
 SURE_SAVED = 0.20
-"""Estimated share saved from which it is a warning: the estimate may be twice too high and still be worth it."""
+"""Estimated saving from which it is a warning: the estimate may be twice too high and still be worth it."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -70,14 +63,17 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _ceiling(evidence: Evidence, saved: float, most: float, ratio: float | None) -> Ceiling:
-    """Which part is products is an estimate by their rate, good to a factor of two: at most all of the compute is. A
-    known ratio of the peaks is never exceeded."""
+    """Return the ceiling of the estimated saving.
+
+    The part of products is estimated by their rate, good to a factor of two: at most all of the compute. A known ratio
+    of the peaks is never exceeded.
+    """
     ceiling = Ceiling.from_share(saved, high=compute_share(evidence) * most)
     return ceiling if ratio is None else replace(ceiling, high=min(ceiling.high, ratio))
 
 
 def _dtype_and_products(evidence: Evidence) -> tuple[str | None, float]:
-    """The dtype that would be faster, and the share of the loop that it would make faster."""
+    """Return the faster dtype, and the share of the loop that it would speed up."""
     capability = compute_capability(evidence)
     if capability is not None and capability[0] >= FP16_CAPABILITY:
         return ("bfloat16" if capability[0] >= BF16_CAPABILITY else "float16"), compute_share(evidence)
@@ -90,7 +86,7 @@ def _cpu_has_bf16(evidence: Evidence) -> bool:
 
 
 def _peak_ratio(evidence: Evidence, dtype: str) -> float | None:
-    """Peak at half over the peak that float32 has as the switches stand; None where they are not known."""
+    """Return the half-precision peak over that of float32 with the current switches; None if they are not known."""
     peaks, full = evidence.hardware.cpu_peak_flops, ["fp32"]
     if evidence.on_accelerator:
         peaks = next((each.peak_flops for each in evidence.hardware.accelerators if each.kind == "cuda"), {})
@@ -102,7 +98,7 @@ def _peak_ratio(evidence: Evidence, dtype: str) -> float | None:
 
 
 def _hardware(evidence: Evidence, dtype: str, ratio: float | None) -> str:
-    """What half precision is worth there, with the reason to believe it."""
+    """Describe the value of half precision there, with its basis."""
     if ratio is not None:
         device = "an accelerator" if evidence.on_accelerator else "a CPU"
         return f"{device} whose peak in {dtype} is {ratio:.1f} times as high"
@@ -115,7 +111,7 @@ def _hardware(evidence: Evidence, dtype: str, ratio: float | None) -> str:
 
 
 def _cpu_products(evidence: Evidence) -> float:
-    """Share of the loop in matrix products: the achieved rate over that of an update that is nothing else."""
+    """Return the share of the loop in matrix products: the achieved rate over that of an update of products alone."""
     rate = evidence.compute.achieved_flops_per_s
     if rate is None:
         return 0.0

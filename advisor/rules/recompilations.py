@@ -18,10 +18,10 @@ from ._examples import healthy_cpu, healthy_cuda
 from ._read import percent
 
 MIN_RECOMPILES = 3
-"""In the updates counted, which come after the first ones: a last batch that is shorter compiles once, and a dimension
-that torch takes for a dynamic one once more."""
+"""Recompilations in the counted updates, after the first ones: a shorter last batch compiles once, and a dimension that
+torch treats as dynamic once more."""
 LIMIT = 8
-"""After so many torch gives the function up and runs it uncompiled (`torch._dynamo.config.recompile_limit`)."""
+"""Number after which torch gives up and runs the function uncompiled (`torch._dynamo.config.recompile_limit`)."""
 
 
 def judge(evidence: Evidence) -> Judgement:

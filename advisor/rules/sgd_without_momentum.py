@@ -7,7 +7,7 @@ from ._base import Example, Hit, Judgement, Rule, Threshold
 from ._examples import healthy_cpu, healthy_cuda, optimizer
 
 MIN_PARAMETERS = 1_000_000
-"""Smaller models are trained quickly enough without."""
+"""Fewest parameters: smaller models are trained quickly enough without momentum."""
 
 
 def judge(evidence: Evidence) -> Judgement:

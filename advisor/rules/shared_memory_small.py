@@ -11,11 +11,11 @@ from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._read import size
 
 MAX_USED = 0.5
-"""Of the shared memory: batches of other loaders and programs share it, and a full one kills the worker (bus error)."""
+"""Fraction of the shared memory: other loaders and programs share it, and a full one kills the worker (bus error)."""
 SMALL_BYTES = 64 * 2**20
-"""Docker's default; where the batches' size is not known a larger one is taken to do."""
+"""Docker's default size; a larger one is assumed to be enough if the batches' size is not known."""
 DTYPE_BITS = (("64", 8), ("32", 4), ("16", 2), ("8", 1))
-"""Bytes of an element by the dtype's name; what has no number (bool) has one byte."""
+"""Bytes of an element by the dtype's name; a name without a number (bool) has one byte."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -43,7 +43,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _tensor_bytes(shape: str) -> int:
-    """Bytes of one tensor written like "float32[64, 3, 32, 32]"; 0 for what is not written so."""
+    """Return the bytes of one tensor written like "float32[64, 3, 32, 32]"; 0 for any other form."""
     match = re.fullmatch(r"(?P<dtype>\w+)\[(?P<dims>[\d, ]*)\]", shape.strip())
     if match is None:
         return 0

@@ -5,14 +5,7 @@ from __future__ import annotations
 from ..types import Evidence
 from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule, Threshold
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import (
-    COLLATE_SHARE,
-    WAIT_THRESHOLD,
-    Waiting,
-    collate_fraction,
-    has_train_loader,
-    waiting_for,
-)
+from ._input import COLLATE_SHARE, WAIT_THRESHOLD, Waiting, collate_fraction, has_train_loader, waiting_for
 from ._read import duration, line_places, loader_lines, percent
 
 

@@ -8,9 +8,9 @@ from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import size
 
 MIN_SWAP_IN_BYTES_PER_S = 1e6
-"""Read back while the loop runs; what was written out once and is not missed costs nothing."""
+"""Rate of pages read back while the loop runs; pages written out once and not missed cost nothing."""
 MUCH_SWAP_IN_BYTES_PER_S = 50e6
-"""A good part of what a disk gives: the training then runs at the disk's speed."""
+"""Rate that is a good part of a disk's: the training then runs at the disk's speed."""
 
 
 def judge(evidence: Evidence) -> Judgement:

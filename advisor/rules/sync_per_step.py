@@ -58,7 +58,7 @@ def _words(sites: tuple[CallSite, ...], waited: float, busy: float | None) -> st
 
 
 def _severity(share: float, busy: float | None) -> Severity:
-    """Waiting is only a loss while the device idles; where that is not known it is no warning."""
+    """Return the severity: waiting is a loss only while the device idles; if that is not known it is no warning."""
     return "info" if busy is None else severity_of(share)
 
 

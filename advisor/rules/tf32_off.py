@@ -18,7 +18,7 @@ from ._read import (
 TF32_CAPABILITY = 8
 """Major compute capability from which tensor cores take TF32."""
 TF32_SAVES = 0.4
-"""Part of the products' time that is saved: only products gain, what stands between them stays in float32."""
+"""Part of the products' time that is saved: only products gain, the operators between them stay in float32."""
 MIN_COMPUTE_SHARE = 0.5
 MAX_OVERHEAD = 0.3
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d")

@@ -11,10 +11,10 @@ MIN_RATIO = 1.5
 """Threads for each usable CPU: threads that meet at every operator wait for the one that has no CPU; up to two
 hardware threads of a core, or a fraction of a quota, are ordinary."""
 MIN_COMPUTE_SHARE = 0.3
-"""Only the operators suffer; with less of the loop in them something else is worth more."""
+"""Least share of the operators: only they suffer; with less of the loop in them other fixes are worth more."""
 COLLAPSE = 0.99
-"""Part of the operators' time that may go at most: threads wait actively for one that has no CPU, for whole slices of
-the scheduler's time. Measured on two CPUs: 16 threads took 78 times as long as 2."""
+"""Largest part of the operators' time that may go: threads wait actively for one without a CPU, for whole slices of the
+scheduler's time. Measured on two CPUs: 16 threads took 78 times as long as 2."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import (
-    WARNING_SHARE,
-    WARNING_THRESHOLD,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    Threshold,
-    Undecided,
-    severity_of,
-)
+from ._base import WARNING_SHARE, WARNING_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
 from ._examples import few_updates, healthy_cpu, healthy_cuda
 from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, usable_cores
 
 MIN_COMPUTE_SHARE = 0.5
-"""Threads only speed up the operators; with less of the loop in them they are not what it waits for."""
+"""Least share of the operators: threads speed up only them; with less, the loop does not wait for them."""
 MIN_IDLE_CPUS = 0.7
-"""CPUs that the script's own processes leave idle: workers may be using the others, and then they are not free."""
+"""CPUs that the script's own processes leave idle: workers may be using the others, which are then not free."""
 MAX_OVERHEAD = 0.3
-"""With more of the update in calling operators these are too small for more threads."""
+"""Share of calling operators above which these are too small for more threads."""
 SURE_FLOPS_PER_S = 10e9
-"""For each thread: below this rate, and without a trace, the operators may be too small for more threads."""
+"""Rate per thread below which, without a trace, the operators may be too small for more threads."""
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -10,7 +10,7 @@ from ._read import percent, phase_share
 HARMFUL_REASONS = ("hw_slowdown", "sw_thermal", "hw_thermal", "power_brake")
 """Reasons that no healthy machine shows for long. A power cap (sw_power_cap) is ordinary at full load."""
 LOWERED_CAP = 0.9
-"""Of the default power limit: below it somebody has lowered the cap, and then the cap counts as a reason."""
+"""Fraction of the default power limit below which somebody has lowered the cap, which then counts as a reason."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -32,7 +32,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _reasons(evidence: Evidence) -> set[str]:
-    """Seen during the run or by the probe of the machine; the run's count first, since an idle clock is always low."""
+    """Return reasons seen during the run or by the probe; the run's come first, since an idle clock is always low."""
     seen = set(evidence.system.accelerator_events)
     for accelerator in evidence.hardware.accelerators:
         seen.update(accelerator.event_reasons)
@@ -48,7 +48,7 @@ def _cap_is_lowered(accelerator: Accelerator) -> bool:
 
 
 def _clock_lost(accelerator: Accelerator) -> float:
-    """How far the clock is below its best; 0 where that is not known or where nothing held it back when it was read."""
+    """Return how far the clock is below its best; 0 if that is not known or nothing limited it when it was read."""
     now, best = accelerator.clock_sm_mhz, accelerator.clock_sm_max_mhz
     return clamp(1 - now / best) if now and best and accelerator.event_reasons else 0.0
 

@@ -47,9 +47,9 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _cost(evidence: Evidence) -> tuple[float, WhatIf | None]:
-    """The share of the loop that the workers cost, and the what-if where it is what says so.
+    """Return the share of the loop that the workers cost, and the what-if if it is the basis.
 
-    Where the update waits, that wait; where it does not, what the update gains when the workers pause (on a CPU they
+    If the update waits, the cost is that wait; otherwise it is the update's gain when the workers pause (on a CPU they
     compete with it). The surplus workers' part of each restart comes on top.
     """
     found = waiting_for(evidence, "workers")

@@ -8,8 +8,8 @@ from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._read import percent
 
 EXPECTED_PART = 0.5
-"""Of the repeats that a wholly unsharded stream would show, (workers − 1) / workers: data that repeat of themselves
-show fewer, a stream that is not divided shows nearly all."""
+"""Fraction of the repeats of a wholly unsharded stream, (workers − 1) / workers: data with repeats of their own show
+fewer, an undivided stream nearly all."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -25,7 +25,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _suspects(evidence: Evidence) -> list[LoaderFacts]:
-    """Loaders that can repeat themselves; the one that trains first."""
+    """Return loaders that can repeat themselves; the training one first."""
     found = [loader for loader in evidence.workload.loaders if loader.iterable and loader.num_workers > 1]
     return sorted((loader for loader in found if loader.role != "unused"), key=lambda loader: loader.role != "train")
 

@@ -9,7 +9,7 @@ from ._input import restart_share, surplus_workers
 from ._read import duration, percent, phase_share, updates_per_epoch
 
 MIN_RESTART_SHARE = 0.05
-"""One argument takes it away at no risk, so it is worth saying from 5% of the loop on."""
+"""Share of the loop from which it is worth reporting: one argument removes it at no risk."""
 
 
 def has_fresh_workers(evidence: Evidence) -> bool:
@@ -31,7 +31,7 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"Starting {loader.num_workers} workers again at every epoch's beginning takes {percent(share)} of "
         f"the loop{_epoch_words(evidence)}.",
         advice="Pass `persistent_workers=True` to the `DataLoader`, and make it once, not in every epoch.",
-        # Workers that stay also fetch ahead while an epoch ends: the wait may go with the restart.
+        # Persistent workers also prefetch while an epoch ends: the wait may go with the restart.
         ceiling=Ceiling.from_share(share, high=share + phase_share(evidence, "data_wait")),
     )
 

@@ -1,5 +1,5 @@
-"""What an expert would try, in this order: on an accelerator what is usual there, together; each knob that a finding
-opens; what helped, together; the best with one change."""
+"""Configurations that an expert would try, in order: the usual settings of an accelerator, together; each knob that a
+finding opens; the settings that helped, together; the best with one change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..types import Config, KnobSpace, SettingValue, Trial
 from .space import KEEPS_TRAINING, Space
 
 VALUES_BESIDE_THE_BEST = 2
-"""Of each knob; what is left then is for a sampler that has learnt from all of them."""
+"""Values tried of each knob; the rest is left to a sampler that has learnt from all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +20,10 @@ class Proposal:
 
 
 def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
-    """From the trials so far; some of them were tried already.
+    """Yield proposals based on the trials so far; some of them may have been tried already.
 
-    Together before any second value: in a short search the gains of several knobs are worth more than the fine point of
-    one. Second values are then tried where they would be used: beside what is best by then.
+    Combinations come before any second value: in a short search the gains of several knobs are worth more than
+    fine-tuning one. Second values are then tried where they would be used: beside the best so far.
     """
     yield from _usual(space)
     yield from _alone(space)
@@ -33,8 +33,10 @@ def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
 
 
 def _usual(space: Space) -> Iterator[Proposal]:
-    """What an expert sets on an accelerator without thinking, all of it at once: what limits a script hides what limits
-    it next, so that each alone may show nothing."""
+    """Propose all settings that an expert sets on an accelerator without thinking, at once.
+
+    One limit of a script hides the next, so each setting alone may show nothing.
+    """
     chosen = {knob.id: knob.values[0] for knob in space.knobs if knob.usual and knob.tier in KEEPS_TRAINING}
     config = space.meaningful(Config.of(chosen))
     if len(config.settings) > 1:
@@ -42,14 +44,14 @@ def _usual(space: Space) -> Iterator[Proposal]:
 
 
 def _alone(space: Space) -> Iterator[Proposal]:
-    """Each knob by itself at its most promising value."""
+    """Propose each knob by itself at its most promising value."""
     for knob in space.knobs:
         if (knob.needs is None or knob.needed_is_on) and not knob.beside_the_best:
             yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
 
 
 def _sharing(space: Space) -> Iterator[Proposal]:
-    """Knobs that share the CPUs, together, whatever each of them gives alone."""
+    """Propose knobs that share the CPUs, together, whatever each of them gains alone."""
     held = {knob.id: knob.values for knob in space.knobs}
     for knob in space.knobs:
         other, value = knob.shares_cpus_with or ("", None)
@@ -59,8 +61,10 @@ def _sharing(space: Space) -> Iterator[Proposal]:
 
 
 def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
-    """What needs another setting, with the best of that; then the best value of each knob, together: first those that
-    keep the training, then all."""
+    """Propose knobs with the best of what they need, then the best value of each knob together.
+
+    The combination of knobs that keep the training comes first, then that of all.
+    """
     scores = {trial.config: trial.score for trial in trials if trial.score is not None}
     best = _best_alone(trials)
     company = {name: Config.of({name: value}) for name, (_score, value) in best.items()}
@@ -85,8 +89,10 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
 
 
 def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
-    """The best so far that keeps the training, with one knob at another value, the most promising values first. At last
-    without one of its settings, which may stand in another's way."""
+    """Propose the best that keeps the training with one knob at another value, the most promising values first.
+
+    Finally propose it without one of its settings, which may stand in another's way.
+    """
     kept = [t for t in trials if t.score is not None and t.score > 1.0 and t.tier in KEEPS_TRAINING]
     best = max(kept, key=lambda trial: trial.score or 0.0).config if kept else Config()
     for place in range(VALUES_BESIDE_THE_BEST):
@@ -105,8 +111,7 @@ def _alone_because(knob: KnobSpace) -> str:
 
 
 def _best_alone(trials: Sequence[Trial]) -> dict[str, tuple[float, SettingValue]]:
-    """Knob → the score and the value of its best trial with nothing else set; those that gained nothing are left
-    out."""
+    """Return knob → score and value of its best trial with nothing else set, without those that gained nothing."""
     best: dict[str, tuple[float, SettingValue]] = {}
     for trial in trials:
         if trial.score is None or len(trial.config.settings) != 1 or trial.score <= 1.0:

@@ -1,4 +1,4 @@
-"""Which configurations of a search are worth fresh processes: the best, and the cheapest that is as good."""
+"""Configurations of a search that deserve fresh processes: the best, and the cheapest that is as good."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..types import Config, Ratio
 from .knowledge import Standing
 
 WITHIN = 0.02
-"""Of the best: less is what two processes of one configuration differ by."""
+"""Distance from the best as a fraction: two processes of one configuration differ by more."""
 
 
 def cheapest(
@@ -20,10 +20,10 @@ def cheapest(
     by_knob: Mapping[str, Ratio],
     tier: Callable[[Config], str],
 ) -> Config | None:
-    """The configuration that does within 2% as well as `best` with less: milder to the training, or fewer settings.
+    """Return the cheapest configuration within 2% of `best`: milder to the training, or with fewer settings.
 
-    Another finalist, or `best` without the settings that gain nothing when they are taken away alone. None where there
-    is none.
+    The candidates are the other finalists, and `best` without the settings whose removal alone costs nothing. Returns
+    None if there is no such configuration.
     """
     least = standings[best].score / (1 + WITHIN) if best in standings else math.inf
     candidates = [config for config, found in standings.items() if found.score >= least]
@@ -39,7 +39,7 @@ def cheapest(
 
 
 def _pruned(config: Config, by_knob: Mapping[str, Ratio]) -> Config:
-    """Without settings that give nothing, as long as all of them together give less than counts."""
+    """Drop settings that gain nothing, as long as all of them together gain less than counts."""
     left, given_up = config.as_dict(), 1.0
     for name, ratio in sorted(by_knob.items(), key=lambda entry: entry[1].speedup):
         given_up *= max(1.0, ratio.speedup)

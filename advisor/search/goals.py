@@ -1,4 +1,4 @@
-"""What a search looks for: speed, memory, energy or money; and how much better a configuration is by that."""
+"""Objectives of a search (speed, memory, energy or money), and the score of a configuration by each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ..types import Objective, Ratio, TrialOutcome
 Name = Literal["throughput", "memory", "energy", "cost"]
 NAMES: tuple[str, ...] = get_args(Name)
 Prospect = Literal["lost", "open", "won"]
-"""Of a configuration beside the best so far: it cannot be better, a longer look must tell, or it is better."""
+"""Prospect of a configuration beside the best so far: it cannot be better, a long trial must decide, or it is
+better."""
 TOLERANCE = 0.05
-"""Of the speed, that a smaller peak of memory may cost unless the user says otherwise."""
+"""Fraction of the speed that a smaller peak of memory may cost unless the user says otherwise."""
 UNITS: dict[str, str] = {
     "throughput": "samples/s",
     "memory": "bytes at the peak",
@@ -24,22 +25,22 @@ UNITS: dict[str, str] = {
 SAMPLES = 1_000_000
 SECONDS_AN_HOUR = 3600.0
 BY_A_HAIR = 0.02
-"""Peaks and energies of windows scatter by about as much: what is worse by more will not win."""
+"""Approximate scatter of the peaks and energies of windows: anything worse by more will not win."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """One of the names, with what it needs; `of` makes it from what a user wrote."""
+    """An objective with its parameters; `of` builds it from the user's options."""
 
     name: Name = "throughput"
     tolerance: float = TOLERANCE
     """`memory`: the fraction of the speed that may be lost."""
     price_per_hour: float | None = None
-    """`cost`: of the machine."""
+    """`cost`: price of the machine per hour."""
 
     @classmethod
     def of(cls, name: str, *, price: float | None = None, tolerance: str | float | None = None) -> Goal:
-        """Raises UsageError for what is not known, and for an option that means nothing here."""
+        """Create a goal; raise UsageError for an unknown name and for an option that does not apply to it."""
         if name not in NAMES:
             raise UsageError(f"no objective is called {name!r}: there are {', '.join(NAMES)}")
         if name == "cost" and price is None:
@@ -54,10 +55,10 @@ class Goal:
         return cls(name=_NAMED[name], tolerance=kept, price_per_hour=price)
 
     def score(self, ratio: Ratio | None, own: TrialOutcome, as_written: TrialOutcome) -> float | None:
-        """How many times better than the script as written; None where what it takes was not measured."""
+        """Return how many times better than the baseline it is; None if the needed value was not measured."""
         match self.name:
             case "throughput" | "cost":
-                # Settings do not change the price of an hour: what is faster by so much is cheaper by so much.
+                # Settings do not change the price of an hour: a speed-up lowers the cost by the same factor.
                 return ratio.speedup if ratio is not None else None
             case "memory":
                 return _times_less(own.peak_bytes, as_written.peak_bytes)
@@ -65,15 +66,17 @@ class Goal:
                 return _times_less(own.joules_per_sample, as_written.joules_per_sample)
 
     def too_slow(self, ratio: Ratio) -> float:
-        """By how much (log) it breaks the bound on speed; 0 or less is within."""
+        """Return by how much (log) it breaks the bound on speed; 0 or less is within."""
         return math.log(1 - self.tolerance) - math.log(ratio.speedup) if self.name == "memory" else -1.0
 
     def admits(self, ratio: Ratio) -> bool:
         return self.too_slow(ratio) <= 0
 
     def prospect(self, ratio: Ratio, score: float | None, *, best: float, best_low: float) -> Prospect:
-        """What a first look says beside the best so far: its score, and how low its speed-up may be (0 where there is
-        none)."""
+        """Return the verdict of a short trial beside the best so far.
+
+        `best` is the best score, and `best_low` the lower end of its speed-up (0 if there is none).
+        """
         if self.name in ("throughput", "cost"):
             if ratio.high <= max(1.0, best_low):
                 return "lost"
@@ -83,7 +86,7 @@ class Goal:
         return "open" if score is not None and score > max(1.0, best) * (1 - BY_A_HAIR) else "lost"
 
     def value(self, outcome: TrialOutcome) -> float | None:
-        """In the objective's unit."""
+        """Return the outcome's value in the objective's unit."""
         match self.name:
             case "throughput":
                 return outcome.samples_per_s
@@ -97,7 +100,7 @@ class Goal:
                 return self.price_per_hour / SECONDS_AN_HOUR / outcome.samples_per_s * SAMPLES
 
     def told(self, as_written: TrialOutcome | None, score: float | None) -> Objective:
-        """For the result; `score` is that of the configuration recommended."""
+        """Describe the objective for the result; `score` is that of the recommended configuration."""
         value = self.value(as_written) if as_written is not None else None
         best = None
         if value is not None and score:
@@ -109,7 +112,7 @@ _NAMED: dict[str, Name] = {"throughput": "throughput", "memory": "memory", "ener
 
 
 def fraction_of(text: str | float) -> float:
-    """0.05 of "5%", "0.05" or 0.05; UsageError for anything that is no part of a whole."""
+    """Return 0.05 for "5%", "0.05" or 0.05; raise UsageError for anything that is not a fraction of a whole."""
     word = str(text).strip()
     try:
         value = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)

@@ -1,4 +1,4 @@
-"""What a search knows: its space, its trials and what they teach; each trial is on the disk before it is used."""
+"""Knowledge of a search: its space, its trials and their lessons; each trial is on disk before it is used."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import SILENT, Progress
-from ..session.result import SessionResult
-from ..session.session import AS_WRITTEN, Setup
+from ..runtime.session import AS_WRITTEN, Setup
+from ..runtime.session_result import SessionResult
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
-from . import by_knob, memory_model, scoring
+from . import ablation, memory_model, scoring
 from .expert import Proposal
 from .goals import Goal, Prospect
-from .log import TrialLog
 from .memory_model import MemoryModel
+from .preset import SearchSettings
 from .proposals import Proposer
-from .settings import SearchSettings
 from .space import KEEPS_TRAINING, Space
+from .trial_log import TrialLog
 
 if TYPE_CHECKING:
-    from .shared import SharedStudy
+    from .shared_study import SharedStudy
 
-AS_IT_WAS = Trial(
+BASELINE_TRIAL = Trial(
     number=0,
     config=Config(),
     reason="as written",
@@ -36,8 +36,8 @@ WORDS = {"throughput": "as fast", "memory": "less memory", "energy": "less energ
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a profile has found, as far as a search stands on it."""
+class ProfileSummary:
+    """Results of a profile that a search relies on."""
 
     hardware: Hardware
     workload: Workload
@@ -46,21 +46,22 @@ class Seen:
     start_up_s: float = 0.0
     activations_bytes: int | None = None
     computing_fraction: float | None = None
-    """Of an update, that forward and backward take."""
+    """Fraction of an update that forward and backward take."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What is known of a configuration in the end."""
+    """Final result for a configuration."""
 
     ratio: Ratio
     score: float
     fresh: bool
-    """From windows that were run after it had been chosen: what a search saw is too good to be true."""
+    """True if it comes from windows run after it was chosen: the numbers of the search itself are too good to be
+    true."""
 
 
 class Knowledge:
-    """Grows by trials and by fresh windows; decides nothing."""
+    """State of a search, which grows by trials and fresh windows; it decides nothing."""
 
     def __init__(
         self,
@@ -90,12 +91,12 @@ class Knowledge:
         self.space = Space(knobs=())
         self.trials: list[Trial] = list(past)
         self.finals: dict[Config, Ratio] = {}
-        """What fresh windows said of the finalists."""
+        """Results of fresh windows for the finalists."""
 
     # --- before ---------------------------------------------------------------------------------------------------
 
-    def open(self, seen: Seen, space: Space) -> bool:
-        """The space is known; False where nothing was measured of the script as written."""
+    def open(self, seen: ProfileSummary, space: Space) -> bool:
+        """Set the space; return False if nothing was measured of the baseline."""
         loader = seen.workload.train_loader
         self.space = space
         self._epoch_samples = loader.length_samples if loader is not None else None
@@ -104,11 +105,11 @@ class Knowledge:
             outcome = scoring.as_written(self._result, self._joules)
             if outcome is None:
                 return False
-            self._keep(replace(AS_IT_WAS, outcome=outcome))
+            self._keep(replace(BASELINE_TRIAL, outcome=outcome))
         return True
 
     def prepare(self) -> None:
-        """What was tried before teaches what to try next, here and elsewhere."""
+        """Teach the proposer from past trials, and open the shared study if there is one."""
         self._proposer = Proposer(self.space, self.goal)
         for trial in self.trials:
             self._learn(self._proposer, trial)
@@ -120,8 +121,10 @@ class Knowledge:
     # --- what to try ----------------------------------------------------------------------------------------------
 
     def propose(self) -> Proposal | None:
-        """What to try next; what would not fit is a trial that was refused, and passed over. None: nothing is left, or
-        there were trials enough."""
+        """Return the next configuration to try; None if nothing is left or there were enough trials.
+
+        One that would not fit in memory is recorded as a refused trial and skipped.
+        """
         proposer = self._proposer
         assert proposer is not None
         for trial in self._shared.news(self.number) if self._shared is not None else ():
@@ -138,7 +141,7 @@ class Knowledge:
         return None
 
     def setup(self, config: Config) -> Setup:
-        """What a life must be begun with for these settings."""
+        """Return the setup that a script run needs for these settings."""
         launched = self.space.at_launch(config)
         if not launched.settings:
             return AS_WRITTEN
@@ -148,12 +151,12 @@ class Knowledge:
         return Setup(settings=launched, args=args)
 
     def claim(self, config: Config) -> None:
-        """Others need not try it, too."""
+        """Tell other searches that this configuration is being tried here."""
         if self._shared is not None:
             self._shared.claim(config)
 
     def no_time_for(self, name: str, why: str) -> None:
-        """A knob is passed over; that is told where it was never tried."""
+        """Note that a knob is skipped; this is reported if it was never tried."""
         self._no_time[name] = why
 
     # --- what came of it ------------------------------------------------------------------------------------------
@@ -166,12 +169,14 @@ class Knowledge:
         return scoring.ratio_of(self._result, ids, self._epoch_samples, across_lives=across)
 
     def saw_as_written(self) -> None:
-        """Windows of the script as written have come in."""
+        """Use newly arrived windows of the baseline."""
         self._memory_saw(Config(), scoring.as_written(self._result))
 
     def prospect(self, config: Config, ids: Sequence[str]) -> Prospect:
-        """Of a configuration after a first look, against the best of its kind: what changes the training does not stand
-        beside what keeps it."""
+        """Return the prospect of a configuration after a short trial, against the best of its kind.
+
+        Configurations that change the training are not compared with those that keep it.
+        """
         outcome, ratio = self.outcome(ids), self.ratio(config, ids)
         if outcome.kind != "measured" or ratio is None:
             return "lost"
@@ -190,7 +195,7 @@ class Knowledge:
         stopped: bool = False,
         tried: bool = True,
     ) -> None:
-        """A trial has ended. `stopped`: after the short look; `tried` is False for what was refused unseen."""
+        """Record the end of a trial. `stopped`: after the short trial; `tried` is False if it was refused unseen."""
         ratio = self.ratio(proposal.config, ids) if outcome.kind == "measured" else None
         score = self._score(ratio, outcome) if ratio is not None else None
         if outcome.kind == "measured" and ratio is None:
@@ -216,11 +221,11 @@ class Knowledge:
 
     @property
     def number(self) -> int:
-        """Of the next trial."""
+        """Number of the next trial."""
         return max((trial.number for trial in self.trials), default=-1) + 1
 
     def _learn(self, proposer: Proposer, trial: Trial, *, tried: bool = True) -> None:
-        # A size that was refused unseen speaks against no knob.
+        # A size that was refused unseen counts against no knob.
         blamed = tried and not (trial.outcome.kind == "refused" and memory_model.REFUSAL in trial.outcome.message)
         proposer.tell(trial, broke=blamed)
         if trial.ratio is not None:
@@ -237,7 +242,7 @@ class Knowledge:
         return self.goal.score(ratio, outcome, as_written) if as_written is not None else None
 
     def _good(self, trial: Trial) -> bool:
-        """Measured, and within what may be lost of the speed."""
+        """Return whether it was measured, and stays within the speed that may be lost."""
         return trial.score is not None and trial.ratio is not None and self.goal.admits(trial.ratio)
 
     def _keep(self, trial: Trial) -> None:
@@ -252,7 +257,7 @@ class Knowledge:
     # --- the end --------------------------------------------------------------------------------------------------
 
     def finalists(self) -> list[Config]:
-        """The most promising that keep the training, and the best of those that change it; none that cannot win."""
+        """Return the most promising that keep the training, and the best that changes it; none that cannot win."""
         good = [t for t in self.trials if t.config.settings and self._good(t) and score_of(t) > 1.0]
         ranked = sorted((t for t in good if t.outcome.kind == "measured"), key=score_of, reverse=True)
         kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self._settings.finalists]
@@ -260,12 +265,12 @@ class Knowledge:
         return [*kept, *changed]
 
     def final_ids(self, place: int) -> list[str]:
-        """The fresh windows of a finalist that were run."""
+        """Return the ids of a finalist's fresh windows that were run."""
         names = [f"final {place} {number}" for number in range(self._settings.most_final_rounds)]
         return [name for name in names if name in self._result.outcomes]
 
     def read_finals(self) -> None:
-        """What the fresh windows say, as far as they came; each finalist once."""
+        """Read the fresh windows that have arrived, once for each finalist."""
         for place, config in enumerate(self.finalists()):
             ratio = self.ratio(config, self.final_ids(place))
             if ratio is not None and config not in self.finals:
@@ -273,7 +278,7 @@ class Knowledge:
                 self._log.add_final(config, ratio)
 
     def standings(self) -> dict[Config, Standing]:
-        """The finalists, the best first. One that got no fresh windows stands with what the search saw of it."""
+        """Return the finalists, the best first. One without fresh windows keeps its result from the search."""
         found: dict[Config, Standing] = {}
         by_config = {trial.config: trial for trial in self.trials}
         for place, config in enumerate(self.finalists()):
@@ -287,27 +292,26 @@ class Knowledge:
         return dict(sorted(found.items(), key=lambda entry: -entry[1].score))
 
     def winner(self) -> Config:
-        """The best that keeps the training as it is; empty where nothing does better than the script as written."""
+        """Return the best that keeps the training as it is; empty if nothing beats the baseline."""
         kept = [config for config in self.standings() if self.space.tier(config) in KEEPS_TRAINING]
         return kept[0] if kept else Config()
 
     def by_knob(self, config: Config) -> Mapping[str, Ratio]:
-        """Knob → what this configuration gains by it; empty where that was not measured."""
-        return by_knob.ratios(self._result, config, epoch_samples=self._epoch_samples)
+        """Return knob → its contribution to this configuration's gain; empty if that was not measured."""
+        return ablation.ratios(self._result, config, epoch_samples=self._epoch_samples)
 
     def importances(self) -> Mapping[str, float]:
-        """Knob → its share of the spread between the trials."""
+        """Return knob → its share of the spread between the trials."""
         return self._proposer.importances(self.trials) if self._proposer is not None else {}
 
     def untried(self) -> list[str]:
-        """Knobs that are open, and of which nothing is known: no value was compared, or broke the script."""
+        """Return open knobs of which nothing is known: no value was compared or broke the script."""
         tried = {name for trial in self.trials if says_something(trial) for name, _value in trial.config.settings}
         return [knob.id for knob in self.space.knobs if knob.id not in tried]
 
     @property
     def closed(self) -> tuple[Skipped, ...]:
-        """Knobs that were closed from the beginning, those that the script did not bear, and those that there was no
-        time for."""
+        """Knobs closed from the beginning, knobs that broke the script, and knobs that there was no time for."""
         untried = self.untried()
         passed_over = [Skipped(what=name, why=why) for name, why in self._no_time.items() if name in untried]
         broken = self._proposer.newly_closed() if self._proposer is not None else ()
@@ -315,12 +319,12 @@ class Knowledge:
 
 
 def told(config: Config) -> str:
-    """`num_workers=2, precision=bf16`; "the script as written" where nothing is set."""
+    """Describe a configuration: `num_workers=2, precision=bf16`; "the script as written" if nothing is set."""
     return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
 
 
 def says_something(trial: Trial) -> bool:
-    """Whether it was compared with the baseline, or failed by its own settings."""
+    """Return whether it was compared with the baseline, or failed by its own settings."""
     return trial.ratio is not None or trial.outcome.kind not in ("stopped", "measured", "refused")
 
 
@@ -328,8 +332,8 @@ def score_of(trial: Trial) -> float:
     return trial.score if trial.score is not None else 0.0
 
 
-def _memory_of(seen: Seen) -> MemoryModel | None:
-    """None where nothing says how large a batch is, or how much memory there is."""
+def _memory_of(seen: ProfileSummary) -> MemoryModel | None:
+    """Return the memory model; None if the batch size or the amount of memory is not known."""
     loader, hardware = seen.workload.train_loader, seen.hardware
     if loader is None or loader.batch_size is None:
         return None

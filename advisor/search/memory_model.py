@@ -1,7 +1,7 @@
-"""What a configuration will need at its peak, from the peaks that windows had: what would not fit is not run.
+"""Prediction of a configuration's peak memory from the peaks of windows; one that would not fit is not run.
 
-At one configuration a peak is a straight line over the micro-batch: what the model holds, and what each sample adds.
-Other settings change what a sample adds (lower precision, recomputed activations), so each has a factor of its own.
+At one configuration the peak is linear in the micro-batch: the model's own memory plus the memory of each sample. Other
+settings (lower precision, recomputed activations) change the memory of a sample, so each has its own factor.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from ..types import Config, SettingValue
 
 BATCH_KNOBS = ("micro_batch", "global_batch")
 ROOM = 0.95
-"""Of the limit: allocators need some of it for themselves, and a peak that comes that near is no safe setting."""
+"""Usable fraction of the limit: allocators need the rest, and a peak closer to the limit is not safe."""
 REFUSAL = " samples at a time "
-"""What all refusals hold: they speak against a size, not against a knob."""
+"""Text in all refusals: they count against a size, not against a knob."""
 LEAST_SIZES = 2
-"""Of different micro-batches; a line needs two points."""
+"""Different micro-batches needed: a line needs two points."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """How the script as written cuts its batches."""
+    """Batch layout of the baseline."""
 
     micro_batch: int
     micro_steps: int = 1
     world_size: int = 1
 
     def micro_batch_of(self, config: Mapping[str, SettingValue]) -> float:
-        """Samples that are in a model at one time under these settings."""
+        """Return the number of samples in a model at one time under these settings."""
         micro, whole = config.get("micro_batch"), config.get("global_batch")
         if isinstance(micro, int):
             return float(micro)
@@ -41,14 +41,14 @@ class Batch:
 
 @dataclass(kw_only=True)
 class MemoryModel:
-    """Fed with every window that was measured; asked before every configuration that is to be."""
+    """Model that is fed every measured window, and queried before every configuration to be measured."""
 
     batch: Batch
     limit_bytes: int
     where: str
-    """Whose limit it is, in words: "device memory" or "memory of this machine"."""
+    """Limiting memory in words: "device memory" or "memory of this machine"."""
     bytes_a_sample: float | None = None
-    """From the activations of one update, where they were measured: what is known before a second size was run."""
+    """Activation bytes per sample from one update, if measured: the estimate before a second size was run."""
     _points: dict[frozenset[tuple[str, SettingValue]], dict[float, int]] = field(default_factory=dict)
     _too_much: dict[frozenset[tuple[str, SettingValue]], float] = field(default_factory=dict)
 
@@ -59,12 +59,12 @@ class MemoryModel:
             sizes[size] = max(peak_bytes, sizes.get(size, 0))
 
     def ran_out(self, config: Config) -> None:
-        """It needed more than there is: so does every larger batch of the same kind."""
+        """Record that it ran out of memory: so will every larger batch of the same kind."""
         size, kind = self.batch.micro_batch_of(config.as_dict()), _others(config)
         self._too_much[kind] = min(size, self._too_much.get(kind, math.inf))
 
     def refuses(self, config: Config) -> str | None:
-        """Why it will not fit, with the figures; None where it may, or where nothing can be said."""
+        """Return why it will not fit, with the figures; None if it may, or if nothing can be said."""
         size, kind = self.batch.micro_batch_of(config.as_dict()), _others(config)
         if size >= self._too_much.get(kind, math.inf):
             return f"{self._too_much[kind]:g}{REFUSAL}ran out of memory already"
@@ -79,7 +79,7 @@ class MemoryModel:
         )
 
     def predict(self, config: Config) -> float | None:
-        """Bytes at the peak; None while too little was seen."""
+        """Return the peak in bytes; None while too little was seen."""
         written = self._points.get(frozenset(), {})
         line = self._line(written)
         if line is None:
@@ -93,13 +93,13 @@ class MemoryModel:
         if own:
             factor, more = self._change(own, fixed, slope)
         else:
-            # What several settings do together is not known yet; what each does alone is, for some.
+            # The joint effect of several settings is not known yet; the effect of each alone is, for some.
             alone = [self._change(self._points.get(frozenset({one}), {}), fixed, slope) for one in kind]
             factor, more = math.prod(part for part, _more in alone), sum(extra for _part, extra in alone)
         return fixed + slope * size * factor + more
 
     def _line(self, written: Mapping[float, int]) -> tuple[float, float] | None:
-        """Bytes that stand, and bytes a sample, of the script as written."""
+        """Return the baseline's fixed bytes and bytes per sample."""
         if len(written) >= LEAST_SIZES:
             return _fitted(written)
         if not written or self.bytes_a_sample is None:
@@ -109,8 +109,11 @@ class MemoryModel:
 
     @staticmethod
     def _change(own: Mapping[float, int], fixed: float, slope: float) -> tuple[float, float]:
-        """What these settings do to the line: less is less of each sample (lower precision, recomputing), more stands
-        beside it (cached samples, another copy of the weights)."""
+        """Return the factor on the bytes per sample and the extra fixed bytes of these settings.
+
+        A lower peak means less of each sample (lower precision, recomputing). A higher one means more beside it (cached
+        samples, another copy of the weights).
+        """
         if not own:
             return 1.0, 0.0
         size, peak = max(own.items())
@@ -131,7 +134,7 @@ def _others(config: Config) -> frozenset[tuple[str, SettingValue]]:
 
 
 def _fitted(sizes: Mapping[float, int]) -> tuple[float, float]:
-    """Intercept and slope in bytes; what a sample adds is never less than nothing."""
+    """Return intercept and slope in bytes; the slope is never negative."""
     from sklearn.linear_model import LinearRegression
 
     scale = float(max(sizes.values()))

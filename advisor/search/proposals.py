@@ -1,4 +1,4 @@
-"""What is tried next: what an expert would try, then Optuna's TPE; and what is not tried any more."""
+"""Choice of the next configuration: first the expert's, then those of Optuna's TPE; and the knobs no longer tried."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ..types import Config, Skipped, Trial
 from . import expert
 from .expert import Proposal
 from .goals import Goal
-from .sampler import Sampler
 from .space import Space
+from .tpe import Sampler
 
 ASKED_AGAIN = 20
-"""Times that the sampler may come back with what was tried already before the search is over."""
+"""Times that the sampler may repeat tried configurations before the search is over."""
 STRIKES = 2
-"""So often a knob may break the script before it is closed: once may have been the value's fault."""
+"""Times that a knob may break the script before it is closed: once may have been the value's fault."""
 BREAKS = ("crash", "hang", "nan", "refused")
-"""Outcomes that speak against a knob; running out of memory speaks against a size."""
+"""Outcomes that count against a knob; running out of memory counts against a size."""
 
 
 class Proposer:
-    """Ask and tell. The trials told are the truth; the study in memory only serves the sampler."""
+    """Ask-and-tell proposer. The trials told are the truth; the study in memory only serves the sampler."""
 
     def __init__(self, space: Space, goal: Goal | None = None) -> None:
         self._space = space
@@ -30,12 +30,12 @@ class Proposer:
         self._sound: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self.closed: dict[str, str] = {}
-        """Knob → why it is not tried any more."""
+        """Knob → reason why it is no longer tried."""
 
     def ask(self, trials: Sequence[Trial], taken: Collection[Config] = ()) -> Proposal | None:
-        """The next configuration that was not tried yet; None when there is nothing left to try.
+        """Return the next configuration that was not tried yet; None if there is nothing left to try.
 
-        `taken` are those that others are trying now.
+        `taken` are the configurations that others are trying now.
         """
         for proposal in expert.tries(self._space, trials):
             if self._take(proposal.config, taken):
@@ -43,7 +43,7 @@ class Proposer:
         return self._sampled(taken)
 
     def tell(self, trial: Trial, *, broke: bool = True) -> None:
-        """What came of a configuration; TPE learns from it. `broke`: a failure speaks against the knobs, too."""
+        """Record a configuration's outcome, from which TPE learns. `broke`: a failure counts against the knobs, too."""
         self._tried.add(trial.config)
         self._sampler.tell(trial)
         names = [name for name, _value in trial.config.settings]
@@ -53,15 +53,15 @@ class Proposer:
             self._blame(trial, names)
 
     def importances(self, trials: Sequence[Trial]) -> Mapping[str, float]:
-        """Knob → its share of the spread between the trials; empty where they are too few."""
+        """Return knob → its share of the spread between the trials; empty if they are too few."""
         return self._sampler.importances(trials)
 
     def newly_closed(self) -> list[Skipped]:
-        """Knobs that broke the script too often, with the reason."""
+        """Return knobs that broke the script too often, with the reason."""
         return [Skipped(what=name, why=why) for name, why in self.closed.items()]
 
     def _blame(self, trial: Trial, names: Sequence[str]) -> None:
-        """Among several settings those are blamed that never worked."""
+        """Count a failure; among several settings only those that never worked are blamed."""
         for name in [name for name in names if len(names) == 1 or name not in self._sound]:
             failures = self._strikes.setdefault(name, [])
             failures.append(f"{trial.outcome.kind}: {trial.outcome.message}")

@@ -1,21 +1,21 @@
-"""From a search to what is recommended: the best that keeps the training, and the best that also changes it."""
+"""Recommendation of a search: the best that keeps the training, and the best that also changes it."""
 
 from __future__ import annotations
 
 import math
 
 from ..knobs import global_batch
+from ..target.script_options import rate_told
 from ..types import Alternative, Command, Config, Finding, Hardware, Recommendation, Skipped, Verdict, Workload
-from .arguments import rate_told
 from .goals import Goal
 from .knowledge import WORDS, Knowledge, Standing
-from .settings import SearchSettings
+from .preset import SearchSettings
 from .space import KEEPS_TRAINING
 
 BATCH_KNOB = global_batch.KNOB.id
 BOUND_FLOORS = 2.0
-"""Times the least gain worth a setting: where nothing that was tried can be faster by more, that is an answer. To bound
-it more closely takes windows that a search of this length has no time for."""
+"""Multiple of the least gain worth a setting: if nothing tried can be faster by more, that is an answer. A closer bound
+takes windows that a search of this length has no time for."""
 
 
 def recommend(
@@ -28,9 +28,9 @@ def recommend(
     findings: tuple[Finding, ...],
     allow_training: bool = False,
 ) -> Recommendation:
-    """What the windows of the search show beyond doubt; fresh processes prove it, or something less clear.
+    """Recommend what the windows of the search show beyond doubt; fresh processes prove it, or something less clear.
 
-    With `allow_training` what changes the training is recommended where it is better.
+    With `allow_training`, a configuration that changes the training is recommended if it is better.
     """
     standings = known.standings()
     kept = {config: found for config, found in standings.items() if known.space.tier(config) in KEEPS_TRAINING}
@@ -61,7 +61,7 @@ def recommend(
 
 
 def _best(candidates: dict[Config, Standing], goal: Goal, floor: float) -> tuple[Config, Standing | None]:
-    """The best candidate that is clearly a gain; without one the script as written."""
+    """Return the best candidate that is clearly a gain; without one, the baseline."""
     for config, found in candidates.items():
         if is_clear(found, goal, floor):
             return config, found
@@ -69,7 +69,7 @@ def _best(candidates: dict[Config, Standing], goal: Goal, floor: float) -> tuple
 
 
 def is_clear(found: Standing, goal: Goal, floor: float) -> bool:
-    """Whether its windows leave no doubt of a gain: the whole interval lies above the floor."""
+    """Return whether its windows leave no doubt of a gain: the whole interval lies above the floor."""
     if goal.name in ("throughput", "cost"):
         return found.ratio.low > 1 + floor
     return found.score >= 1 + floor and goal.admits(found.ratio)
@@ -87,9 +87,9 @@ def _unproven(found: Standing, floor: float) -> Verdict:
 
 
 def _no_clear_gain(known: Knowledge, floor: float, allow_training: bool) -> Verdict:
-    """None that was tried is clearly better: bounded by the intervals of all, where none is left untried, or not.
+    """Return the verdict if nothing tried is clearly better: bounded by all intervals if no knob is left untried.
 
-    What changes the training says nothing of the settings that keep it.
+    Configurations that change the training say nothing about the settings that keep it.
     """
     tiers = {knob.id: knob.tier for knob in known.space.knobs}
     counts = [t for t in known.trials if t.config.settings and (allow_training or t.tier in KEEPS_TRAINING)]
@@ -143,7 +143,7 @@ def _of_training(config: Config, workload: Workload | None, known: Knowledge) ->
 
 
 def _failed(known: Knowledge) -> tuple[Skipped, ...]:
-    """Settings that could not be measured, with what stood against them."""
+    """Return settings that could not be measured, with the reason."""
     return tuple(
         Skipped(
             what=", ".join(f"{name}={value}" for name, value in trial.config.settings),

@@ -1,4 +1,4 @@
-"""From the windows of a configuration to its outcome and its ratio."""
+"""Outcome and ratio of a configuration, computed from its windows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from .. import wire
-from ..session import ratios
-from ..session.result import SessionResult
-from ..session.verdicts import peak_bytes
+from ..analysis import ratios
+from ..runtime.session_result import SessionResult
 from ..types import Ratio, TrialOutcome
+from ..verification.verdicts import peak_bytes
 
 OutcomeKind = Literal["oom", "crash", "hang", "nan", "refused", "stopped"]
 Joules = Callable[[float, float], float | None]
-"""(begin, end) of `time.monotonic` → what was used between them; None where that is not known."""
+"""(begin, end) of `time.monotonic` → energy used between them; None if that is not known."""
 _KINDS: dict[str, OutcomeKind] = {
     "oom": "oom",
     "crash": "crash",
@@ -26,7 +26,7 @@ _KINDS: dict[str, OutcomeKind] = {
 
 
 def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules | None = None) -> TrialOutcome:
-    """What the windows of a configuration gave; or why they gave nothing: one that failed speaks for all."""
+    """Return the outcome of a configuration's windows, or why there is none: one failed window speaks for all."""
     found = [result.outcomes.get(name) for name in window_ids]
     done = [outcome for outcome in found if isinstance(outcome, wire.WindowDone) and outcome.wall_s]
     for outcome in found:
@@ -46,7 +46,7 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
 
 
 def as_written(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:
-    """What all windows of the script as written gave together; None where none was run."""
+    """Return the outcome of all baseline windows together; None if none was run."""
     done = [window for window in _bases(result) if not _lost_its_loss(result, window)]
     if not done:
         return None
@@ -54,7 +54,7 @@ def as_written(result: SessionResult, joules: Joules | None = None) -> TrialOutc
     return TrialOutcome(
         kind="measured",
         samples_per_s=_samples_per_s(done),
-        # The median: what an epoch's end once took is not what its steps need.
+        # The median: the peak at one epoch's end is not what its steps need.
         peak_bytes=int(statistics.median_low(peaks)) if peaks else None,
         joules_per_sample=_joules_per_sample(result, done, joules) if joules is not None else None,
     )
@@ -63,7 +63,7 @@ def as_written(result: SessionResult, joules: Joules | None = None) -> TrialOutc
 def ratio_of(
     result: SessionResult, window_ids: Collection[str], epoch_samples: int | None, *, across_lives: bool = False
 ) -> Ratio | None:
-    """The speed-up over the windows as written beside these; None where none of them can be compared."""
+    """Return the speed-up over the neighbouring baseline windows; None if none of them can be compared."""
     usable = {name for name in window_ids if _comparable(result, name)}
     return ratios.speedup(result, usable, epoch_samples, across_lives=across_lives) if usable else None
 
@@ -75,7 +75,7 @@ def _samples_per_s(windows: Sequence[wire.WindowDone]) -> float | None:
 
 
 def _joules_per_sample(result: SessionResult, windows: Sequence[wire.WindowDone], joules: Joules) -> float | None:
-    """Of the windows whose energy and samples are both known."""
+    """Return the joules per sample of the windows whose energy and samples are both known."""
     used, samples = 0.0, 0
     for window in windows:
         end_s = result.arrived_s[window.id]
@@ -102,7 +102,10 @@ def _comparable(result: SessionResult, name: str) -> bool:
 
 
 def _lost_its_loss(result: SessionResult, window: wire.WindowDone) -> bool:
-    """What is no number arrives as None, and so does a loss that is no scalar: the script as written tells which."""
+    """Return whether the loss became non-finite.
+
+    A non-finite loss arrives as None, and so does one that is not a scalar: the baseline tells which.
+    """
     before = [other for other in _bases(result) if other.losses]
     told = bool(before) and all(_all_known(other.losses) for other in before[:3])
     return told and not _all_known(window.losses)

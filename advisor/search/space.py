@@ -1,4 +1,4 @@
-"""What a search may try: the knobs that the diagnosis opens, with their values; and why the others are closed."""
+"""Space of a search: the knobs that the diagnosis opens, with their values, and why the others are closed."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass, field, replace
 from .. import knobs, rules
 from ..errors import UsageError
 from ..knobs.num_workers import LOADER_WAITS
+from ..target.script_options import Carried, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
-from .arguments import Carried, CommandLine
 
 IO_RULE = "input_io_bound"
 WORTH_COMPUTING = 0.2
-"""Of an update: once whatever else limits the script is gone, a fifth is the larger part of what is left."""
+"""Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
-"""Tiers whose settings leave the training what it is."""
+"""Effects on training that leave the training what it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What overrules the diagnosis; `of` makes it from what a user wrote."""
+class KnobSelection:
+    """User's choices that overrule the diagnosis; `of` builds it from the user's options."""
 
     only: tuple[str, ...] | None = None
     """These knobs and no others, in this order, whatever the findings say."""
     without: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
-    """Besides those that a finding points to: what is known to matter in the script's domain."""
+    """Knobs besides those that a finding points to: they are known to matter in the script's domain."""
 
     @classmethod
-    def of(cls, only: Sequence[str] | None, without: Sequence[str] = (), also: Sequence[str] = ()) -> Wishes:
-        """Raises UsageError for a knob that there is not, and for one that is wanted and not wanted."""
+    def of(cls, only: Sequence[str] | None, without: Sequence[str] = (), also: Sequence[str] = ()) -> KnobSelection:
+        """Create a selection; raise UsageError for an unknown knob, and for one both wanted and left out."""
         known = [knob.id for knob in knobs.all_knobs()]
         for name in (*(only or ()), *without):
             if name not in known:
@@ -48,29 +48,29 @@ class Wishes:
 @dataclass(frozen=True, kw_only=True)
 class Space:
     knobs: tuple[KnobSpace, ...]
-    """The one that fixing can give most stands first."""
+    """Open knobs, the largest possible gain first."""
     closed: tuple[Skipped, ...] = ()
     command_line: CommandLine = field(default_factory=CommandLine)
     """Knobs that the script takes by its own options."""
 
     def tier(self, config: Config) -> str:
-        """The least mild tier among the settings; `exact` for the script as written."""
+        """Return the strongest effect among the settings; `exact` for the baseline."""
         tiers = {knob.id: knob.tier for knob in self.knobs}
         found = [tiers.get(name, knobs.TIERS[-1]) for name, _value in config.settings]
         return max(found, key=knobs.TIERS.index, default="exact")
 
     def holds(self, config: Config) -> bool:
-        """Whether all its settings are among the values here."""
+        """Return whether all its settings are among the values here."""
         values = {knob.id: knob.values for knob in self.knobs}
         return all(value in values.get(name, ()) for name, value in config.settings)
 
     def at_launch(self, config: Config) -> Config:
-        """The settings that need a new process."""
+        """Return the settings that need a new process."""
         launched = {knob.id for knob in self.knobs if knob.scope == "launch"}
         return Config.of({name: value for name, value in config.settings if name in launched})
 
     def meaningful(self, config: Config) -> Config:
-        """Without settings that need another one which is not there."""
+        """Drop settings that need another one which is missing."""
         given = config.as_dict()
         idle = {
             knob.id for knob in self.knobs if knob.needs is not None and not given.get(knob.needs, knob.needed_is_on)
@@ -79,13 +79,13 @@ class Space:
 
     @property
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
-        """Knob → those that mean nothing without it."""
+        """Knob → knobs that mean nothing without it."""
         needed = {knob.needs for knob in self.knobs if knob.needs is not None}
         return {name: tuple(knob.id for knob in self.knobs if knob.needs == name) for name in needed}
 
     @property
     def size(self) -> int:
-        """Configurations, the script as written among them."""
+        """Number of configurations, including the baseline."""
         product = 1
         for knob in self.knobs:
             product *= len(knob.values) + 1
@@ -96,25 +96,28 @@ def open_space(
     hardware: Hardware,
     workload: Workload,
     diagnosis: Diagnosis,
-    wishes: Wishes | None = None,
+    selection: KnobSelection | None = None,
     command_line: CommandLine | None = None,
     computing_fraction: float | None = None,
 ) -> Space:
-    """The knobs that a finding names, or that a rule without a verdict would name, in the order of the findings; with
-    `wishes` those that they say. `computing_fraction` is the share of an update that forward and backward take."""
-    wishes, line = wishes or Wishes(), command_line or CommandLine()
+    """Open the knobs that a finding names, or that a rule without a verdict would name, in the order of the findings.
+
+    `selection` may name the knobs instead. `computing_fraction` is the share of an update that forward and backward
+    take.
+    """
+    selection, line = selection or KnobSelection(), command_line or CommandLine()
     opened, closed = [], []
-    reasons = _reasons(diagnosis.findings, diagnosis.abstained, wishes)
+    reasons = _reasons(diagnosis.findings, diagnosis.abstained, selection)
     every = {knob.id: knob.values(hardware, workload) for knob in knobs.all_knobs()}
     pointed_to = frozenset(reasons)
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
     reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
     for knob in knobs.all_knobs():
-        why = _unwanted(knob.id, wishes) or (None if knob.id in reasons else "no finding points to it")
+        why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding points to it")
         values = every[knob.id]
         carried = line.of(knob.id)
-        if why is not None and values.why_closed is not None and carried is None and knob.id not in wishes.without:
-            why = values.why_closed  # what cannot be set at all says more than what nobody asks for
+        if why is not None and values.why_closed is not None and carried is None and knob.id not in selection.without:
+            why = values.why_closed  # An impossible setting is a better reason than one that nobody asked for
         if why is not None:
             closed.append(Skipped(what=knob.id, why=why))
         elif carried is not None:
@@ -147,7 +150,7 @@ def open_space(
 
 
 def _reasons_of_sharing(values: Mapping[str, knobs.Values], reasons: Mapping[str, str]) -> Mapping[str, str]:
-    """Knobs that no finding points to, but whose CPUs an open one would take."""
+    """Return knobs that no finding points to, but whose CPUs an open one would take."""
     found = {}
     for name, known in values.items():
         shared = known.shares_cpus_with
@@ -157,7 +160,7 @@ def _reasons_of_sharing(values: Mapping[str, knobs.Values], reasons: Mapping[str
 
 
 def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
-    """Knobs for a part of the update that is small as written, and no longer is once the rest is faster."""
+    """Return knobs for a part of the update that is small in the baseline, but not once the rest is faster."""
     grown = {}
     for knob in knobs.all_knobs():
         faster = next((other for other in knob.grows_with if other in reasons), None)
@@ -167,7 +170,7 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
-    """The workload with what the diagnosis adds to it: knobs ask for it when they say which values are worth trying."""
+    """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
     waits = any(finding.rule == IO_RULE for finding in findings)
     return replace(workload, facts={**workload.facts, LOADER_WAITS: "yes"}) if waits else workload
 
@@ -175,7 +178,7 @@ def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
 def _reasons_of_computing(
     workload: Workload, computing_fraction: float | None, reasons: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """Knobs that make an accelerator compute faster, where that is worth having, whatever else limits the script."""
+    """Return knobs that make an accelerator compute faster, if that is worthwhile, whatever else limits the script."""
     if workload.device == "cpu" or computing_fraction is None or computing_fraction < WORTH_COMPUTING:
         return {}
     why = f"forward and backward take {computing_fraction:.0%} of an update on {workload.device}"
@@ -183,11 +186,11 @@ def _reasons_of_computing(
     return {knob.id: why for knob in sorted(found, key=lambda knob: knob.set_up_s)}
 
 
-def _unwanted(name: str, wishes: Wishes) -> str | None:
-    if name in wishes.without:
+def _unwanted(name: str, selection: KnobSelection) -> str | None:
+    if name in selection.without:
         return "left out by --no-knob"
-    if wishes.only is not None and name not in wishes.only:
-        return f"--knobs asks for {', '.join(wishes.only)} only"
+    if selection.only is not None and name not in selection.only:
+        return f"--knobs asks for {', '.join(selection.only)} only"
     return None
 
 
@@ -205,8 +208,10 @@ def _closed_by_options(name: str, line: CommandLine) -> str | None:
     return next((one.why for one in line.closed if one.what == name), None)
 
 
-def _reasons(findings: Sequence[Finding], abstained: Sequence[Abstention], wishes: Wishes) -> Mapping[str, str]:
-    """Knob → why it is open; what a finding names comes before what a rule could not judge."""
+def _reasons(
+    findings: Sequence[Finding], abstained: Sequence[Abstention], selection: KnobSelection
+) -> Mapping[str, str]:
+    """Return knob → why it is open; knobs named by findings come before those of rules that could not judge."""
     reasons: dict[str, str] = {}
     for finding in findings:
         for name in finding.knobs:
@@ -214,8 +219,8 @@ def _reasons(findings: Sequence[Finding], abstained: Sequence[Abstention], wishe
     for abstention in abstained:
         for name in rules.get(abstention.rule).knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")
-    for name in wishes.also:
+    for name in selection.also:
         reasons.setdefault(name, "usual in this domain")
-    if wishes.only is not None:
-        return {name: reasons.get(name, "asked for by --knobs") for name in wishes.only}
+    if selection.only is not None:
+        return {name: reasons.get(name, "asked for by --knobs") for name in selection.only}
     return reasons

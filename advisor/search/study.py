@@ -1,4 +1,4 @@
-"""A search: profile, then windows of configurations beside windows as written, then fresh windows for the finalists."""
+"""A search: profile, then windows of configurations beside baseline windows, then fresh windows for the finalists."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import knobs
+from ..analysis.profile_plan import Pace, profile_plan
 from ..progress import SILENT, Progress
-from ..session.probe import Pace, profile_plan
-from ..session.result import SessionResult
-from ..session.session import AS_WRITTEN, InLife, Planner
+from ..runtime.session import AS_WRITTEN, InScriptRun, Planner
+from ..runtime.session_result import SessionResult
+from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
-from . import by_knob
-from .arguments import command_line
+from . import ablation
 from .expert import Proposal
 from .goals import Goal
-from .knowledge import Knowledge, Seen, told
+from .knowledge import Knowledge, ProfileSummary, told
+from .preset import SearchSettings
 from .scoring import Joules
-from .settings import SearchSettings
-from .space import Space, Wishes, open_space
+from .space import KnobSelection, Space, open_space
 from .windows import base, in_fresh_process, longer, paced, window
 
 if TYPE_CHECKING:
-    from .shared import SharedStudy
+    from .shared_study import SharedStudy
 
 LAUNCH_ROUNDS = 1
-"""Of the finals, for settings that need a life of their own: their fresh processes come with the verification."""
+"""Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
 LIVES_KEPT = 3
-"""Starts of the script that must be left for a trial in a life of its own: that life, the one after it, and one more
-should the script end by itself meanwhile."""
+"""Starts of the script that must be left for a trial in its own script run: that run, the one after it, and one more in
+case the script ends by itself meanwhile."""
 TRIES_A_KNOB = 3
-"""Alone, and two values more beside the best."""
+"""Tries of a knob: alone, and two values more beside the best."""
 LOOKED_AT_AGAIN = 0.3
-"""Of the tries: those that a short look leaves open."""
+"""Fraction of the tries that a short trial leaves open."""
 SETTINGS_OF_A_WINNER = 3
-"""As many as gain, mostly: the last windows take them away one at a time."""
+"""Typical number of settings that gain; the last windows remove them one at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the user wants of a search."""
+    """The user's request for a search."""
 
     goal: Goal = field(default_factory=Goal)
-    wishes: Wishes = field(default_factory=Wishes)
+    selection: KnobSelection = field(default_factory=KnobSelection)
     command: Command | None = None
     mapped: Mapping[str, tuple[str, float | None]] = field(default_factory=dict)
     """Roles of the script's own options that the user named: role → flag and value."""
@@ -54,7 +54,7 @@ class Asked:
 
 
 class Study:
-    """The plan of a search, which a session carries out; `known` is what it learns, and can be read at any time."""
+    """The plan of a search, which a session carries out; its findings in `known` can be read at any time."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Study:
         settings: SearchSettings,
         budget_s: float,
         left_s: Callable[[], float],
-        look: Callable[[], Seen | None],
+        look: Callable[[], ProfileSummary | None],
         folder: Path,
         asked: Asked | None = None,
         past: Sequence[Trial] | None = None,
@@ -72,10 +72,10 @@ class Study:
         shared: SharedStudy | None = None,
         progress: Progress = SILENT,
     ) -> None:
-        """`past`: trials of the search that this one goes on with; its profile is not run again.
+        """Set up the search. `past`: trials of the search that this one resumes; its profile is not run again.
 
-        `reserve`, called once, after the script's first updates: takes from the budget what comes after the search, and
-        returns it (seconds).
+        `reserve` is called once, after the script's first updates. It takes the time for the work after the search from
+        the budget, and returns it (seconds).
         """
         self._result = result
         self._settings = settings
@@ -88,7 +88,7 @@ class Study:
         self._progress = progress
         self._start_up_s = 0.0
         self._dearer: list[float] = []
-        """Of the trials so far: how many times as long as planned their windows took."""
+        """Actual over planned time of the windows of each trial so far."""
         self.known = Knowledge(
             result=result,
             settings=settings,
@@ -110,7 +110,7 @@ class Study:
         return self.known.trials
 
     def plan(self, workload: Callable[[], Workload | None]) -> Planner:
-        """The windows of the whole search, as they come up."""
+        """Yield the windows of the whole search, as they come up."""
         if not self._goes_on:
             yield from self._profile(workload)
         pace = self._begin()
@@ -127,15 +127,15 @@ class Study:
         yield from self._windows_by_knob(pace)
 
     def conclude(self) -> None:
-        """Read the fresh windows, as many of them as the time allowed; called once the session has ended."""
+        """Read the fresh windows, as many as the time allowed; called once the session has ended."""
         if not self.trials:
-            self._begin()  # the time was up within the profile: what that saw is told all the same
+            self._begin()  # the time ended within the profile: its results are reported all the same
         self.known.read_finals()
 
     # --- before ---------------------------------------------------------------------------------------------------
 
     def _profile(self, workload: Callable[[], Workload | None]) -> Planner:
-        """Its windows; what comes after the search is reserved as soon as the script's pace is known."""
+        """Yield the profile's windows; reserve time for the work after the search once the script's pace is known."""
         reserved_s: list[float] = []
 
         def known() -> Workload | None:
@@ -150,23 +150,23 @@ class Study:
         yield from profile_plan(known, left_s)
 
     def _begin(self) -> Pace | None:
-        """Open the space for what the profile found; the pace of the windows, None where nothing was measured."""
+        """Open the space for the profile's findings; return the pace of the windows, None if nothing was measured."""
         seen = self._look()
         if seen is None:
             return None
         asked, line = self._asked, None
         if asked.command is not None:
             line = command_line(seen.hardware, seen.workload, asked.command, asked.mapped)
-        space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.wishes, line, seen.computing_fraction)
+        space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.selection, line, seen.computing_fraction)
         self._start_up_s = seen.start_up_s
         return self._pace(seen.update_s) if self.known.open(seen, space) else None
 
     def _pace(self, update_s: float) -> Pace:
-        """Every knob gets its tries, second looks among them; the finals and what splits the gain get theirs."""
+        """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
         settings, count = self._settings, len(self.space.knobs)
         started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
         room_s = self._left_s() - 2 * started * self._start_up_s
-        tries = TRIES_A_KNOB * count + 2  # together: what keeps the training, and all
+        tries = TRIES_A_KNOB * count + 2  # two combinations: the knobs that keep the training, and all
         looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
         finals = settings.final_rounds * (settings.finalists + 1)
         split = min(count, SETTINGS_OF_A_WINNER) + 0.5
@@ -175,7 +175,7 @@ class Study:
     # --- trials ---------------------------------------------------------------------------------------------------
 
     def _next(self, pace: Pace) -> Proposal | None:
-        """What to try next, as long as there is time for it beside the finals."""
+        """Return the next configuration to try, while there is time for it beside the finals."""
         while self._spare_s(pace) >= 2 * self._window_s(pace):
             proposal = self.known.propose()
             if proposal is None:
@@ -187,22 +187,22 @@ class Study:
         return None
 
     def _spare_s(self, pace: Pace) -> float:
-        """Time beside what the finals will take, with one finalist more, and splitting the gain by knob."""
+        """Return the time left beside the finals, with one more finalist, and the ablation."""
         finalists = self.known.finalists()
         count = min(len(finalists), self._settings.finalists) + 1
         finals_s = 2 * self._window_s(pace) * self._settings.final_rounds * count
         return self._left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
 
     def _by_knob_s(self, config: Config, pace: Pace) -> float:
-        """One round of it."""
+        """Return the seconds of one round of the ablation."""
         return (2 * len(config.settings) + 1) * self._window_s(pace) if len(config.settings) > 1 else 0.0
 
     def _window_s(self, pace: Pace) -> float:
-        """What a window takes in all, by those that were run: workers must start, caches fill."""
+        """Return a window's total time by those already run: workers must start, caches fill."""
         return pace.cost_s * max(1.0, statistics.median(self._dearer) if self._dearer else 1.0)
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
-        """A life of its own costs two starts: its own, and that of the life as written after it."""
+        """Return whether there is time; an own script run costs two starts, its own and the baseline's after it."""
         for name, _value in config.settings:
             if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
                 self.known.no_time_for(name, f"it takes {set_up_s:g} s and more to set, and there was less time left")
@@ -213,7 +213,7 @@ class Study:
         return lives_left >= LIVES_KEPT and self._spare_s(pace) >= 2 * (self._start_up_s + pace.cost_s)
 
     def _try(self, proposal: Proposal, pace: Pace) -> Planner:
-        """A short look, and a longer one where it may still win."""
+        """Run a short trial, and a long one if it may still win."""
         known, config, name = self.known, proposal.config, f"trial {self.known.number}"
         setup, second, ids = known.setup(config), longer(pace, self._settings), [name]
         known.claim(config)
@@ -222,23 +222,23 @@ class Study:
             yield [window(name, config, pace), base(name, pace)]
             self._dearer.append((before_s - self._left_s()) / (2 * pace.cost_s))
         else:
-            yield InLife(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
+            yield InScriptRun(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
         prospect = known.prospect(config, ids)
         if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
             ids.append(f"{name} long")
             more = [window(ids[-1], config, second)]
             yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
         if setup != AS_WRITTEN:
-            yield InLife(windows=[base(name, in_fresh_process(pace))])
+            yield InScriptRun(windows=[base(name, in_fresh_process(pace))])
         found = known.outcome(ids)
         known.record(proposal, found, ids=ids, stopped=prospect == "lost" and second is not None)
-        if found.kind == "nan" and setup == AS_WRITTEN:  # the weights are no numbers any more
-            yield InLife(windows=[base(f"{name} anew", in_fresh_process(pace))], anew=True)
+        if found.kind == "nan" and setup == AS_WRITTEN:  # the weights are non-finite
+            yield InScriptRun(windows=[base(f"{name} anew", in_fresh_process(pace))], anew=True)
 
     # --- finalists ------------------------------------------------------------------------------------------------
 
     def _final_windows(self, pace: Pace) -> Planner:
-        """Fresh windows, interleaved: the best of a search looks better than it is."""
+        """Yield fresh windows, interleaved: the best of a search looks better than it is."""
         finalists = self.known.finalists()
         if finalists:
             self._progress.stage("measuring the best again", windows=2 * self._settings.final_rounds * len(finalists))
@@ -254,16 +254,16 @@ class Study:
             yield [window(name, config, pace), base(name, pace)]
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
             fresh = in_fresh_process(pace)
-            yield InLife(windows=[window(name, config, fresh)], setup=setup)
-            yield InLife(windows=[base(name, fresh)])
+            yield InScriptRun(windows=[window(name, config, fresh)], setup=setup)
+            yield InScriptRun(windows=[base(name, fresh)])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
-        """What each setting of the winner gives."""
+        """Yield the ablation windows of the winner."""
         self.known.read_finals()
         winner = self.known.winner()
         if len(winner.settings) > 1:
             self._progress.stage(f"taking the settings of {told(winner)} away, one at a time")
-            yield from by_knob.windows(
+            yield from ablation.windows(
                 winner,
                 pace,
                 left_s=self._left_s,
@@ -273,7 +273,7 @@ class Study:
             )
 
     def _needs_more(self, place: int, config: Config, pace: Pace) -> bool:
-        """Whether more rounds may show that a finalist gains, or that it does not, and there is time for one."""
+        """Return whether more rounds may decide if a finalist gains, and there is time for one."""
         ratio = self.known.ratio(config, self.known.final_ids(place))
         if ratio is None or self._left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
             return False

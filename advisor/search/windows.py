@@ -1,4 +1,4 @@
-"""The windows of a search: how they are called, and how long they are."""
+"""Names and lengths of a search's windows."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from dataclasses import replace
 
 from .. import wire
-from ..session.probe import SLOW_UPDATE_S, Pace
+from ..analysis.profile_plan import SLOW_UPDATE_S, Pace
 from ..types import Config
-from .settings import SearchSettings
+from .preset import SearchSettings
 
 LEAST_WINDOW_S = 0.25
 LONGER = 1.2
-"""A second look that is not longer by this much tells little that the first did not."""
+"""Factor by which a long trial must exceed the short one to add any information."""
 FRESH_SETTLE = 10
-"""Updates that a fresh process is given to settle; a slow script's are enough sooner."""
+"""Updates that a fresh process is given to settle; a slow script needs fewer."""
 SLOW_FRESH_SETTLE = 4
 
 
 def paced(update_s: float, settings: SearchSettings, *, room_s: float, windows: float) -> Pace:
-    """Windows as long as wished for, or shorter, so that so many fit."""
+    """Return windows of the desired length, or shorter ones so that as many fit."""
     settle = 3 if update_s < SLOW_UPDATE_S else 2
     each_s = room_s / windows - settle * update_s
     window_s = min(settings.window_s, max(LEAST_WINDOW_S, each_s))
@@ -28,7 +28,7 @@ def paced(update_s: float, settings: SearchSettings, *, room_s: float, windows: 
 
 
 def longer(pace: Pace, settings: SearchSettings) -> Pace | None:
-    """For a second look; None where it would not be longer."""
+    """Return the pace of a long trial; None if it would not be longer."""
     window_s = min(settings.long_window_s, pace.window_s * settings.long_window_s / settings.window_s)
     if window_s < LONGER * pace.window_s:
         return None
@@ -36,13 +36,13 @@ def longer(pace: Pace, settings: SearchSettings) -> Pace | None:
 
 
 def in_fresh_process(pace: Pace) -> Pace:
-    """The first window of a life settles longer."""
+    """Return a pace that settles longer, for the first window of a script run."""
     settle = FRESH_SETTLE if pace.update_s < SLOW_UPDATE_S else SLOW_FRESH_SETTLE
     return replace(pace, settle=max(pace.settle, settle))
 
 
 def base(name: str, pace: Pace) -> wire.Window:
-    """The script as written; its neighbours are compared with it."""
+    """Return a baseline window; its neighbours are compared with it."""
     return window(f"base {name}", Config(), pace)
 
 

@@ -1,4 +1,4 @@
-"""The values that pass between the parts: frozen, keyword-only, units in the names, None for not measured."""
+"""Values passed between the parts: frozen, keyword-only, units in the names, None for not measured."""
 
 from ._installed import installed_name
 from .artifact import Artifact

@@ -9,15 +9,15 @@ from .tuning import Skipped
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """Settings in the form of another tool, with what that form has no place for."""
+    """Settings in the format of another tool, and the settings that this format cannot express."""
 
     target: str
-    """Whose form it is: accelerate, deepspeed …"""
+    """Tool whose format it is: accelerate, deepspeed …"""
     file_name: str
     content: str
     usage: str
-    """How the file is used, on one line."""
+    """Instructions for using the file, on one line."""
     not_expressed: tuple[Skipped, ...] = ()
-    """Settings that the form has no place for, each with what to do instead."""
+    """Settings that the format cannot express, each with what to do instead."""
     to_fill: tuple[Skipped, ...] = ()
-    """What the tool has to be told and the settings do not say."""
+    """Values that the tool needs and the settings do not contain."""

@@ -1,4 +1,4 @@
-"""Two versions of a script run against each other, now and interleaved."""
+"""Comparison of two versions of a script, run now and interleaved."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from ._named import counted, named
 from .command import Command
 
 VERSIONS_VERSION = 1
-"""Of the document that `compare --against --json` prints."""
+"""Version of the document that `compare --against --json` prints."""
 
 Side = Literal["before", "after"]
 SpeedStatus = Literal["faster", "slower", "no difference", "undecided"]
 SpeedUnit = Literal["samples/s", "updates/s"]
 GateStatus = Literal["passed", "failed", "undecided"]
 FLOOR_PROCESSES = 3
-"""Two processes may agree by chance, whatever the machine does: what noise is takes one more to say. (A gain that no
-noise makes needs no floor: see `session/rounds.py`.)"""
+"""Fewest processes from which noise can be estimated: two may agree by chance, whatever the machine does. (A gain that
+noise cannot produce needs no floor: see `verification/rounds.py`.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRun:
-    """One fresh process of one version: its steady updates."""
+    """One fresh process of one version, with its steady updates."""
 
     side: Side
     updates: int
     seconds: float
-    """Wall time of the updates, evaluation and kin between them included."""
+    """Wall time of the updates, including the evaluation and similar work between them."""
     samples: int | None
-    """None where they could not be counted."""
+    """None if samples could not be counted."""
     disturbed: bool = False
-    """Other programs kept a good part of the CPUs busy meanwhile."""
+    """True if other programs kept a good part of the CPUs busy meanwhile."""
 
     def rate(self, by_samples: bool) -> float:
-        """Samples, or updates, a second."""
+        """Return samples, or updates, per second."""
         return (self.samples or 0 if by_samples else self.updates) / self.seconds
 
 
 def own_spread(runs: Sequence[VersionRun], *, by_samples: bool) -> float | None:
-    """How much faster the fastest process of the side before was than its slowest, less 1; None with fewer than two."""
+    """Return the fastest "before" process's speed over the slowest's, less 1; None with fewer than two."""
     rates = [run.rate(by_samples) for run in runs if run.side == "before"]
     return max(rates) / min(rates) - 1 if len(rates) > 1 and min(rates) > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedRatio:
-    """Speed of the version after over the one before; 2 is twice as fast."""
+    """Speed of the version after divided by that of the one before; 2 is twice as fast."""
 
     value: float
     low: float | None
     high: float | None
     """The interval of the paired processes; None with a single pair."""
     confidence: float | None
-    """Of this interval: what was spent on earlier looks is taken off."""
+    """Confidence of this interval, less the part spent at earlier interim looks."""
     unit: SpeedUnit
     floor: float
-    """Differences below this are taken as noise: 2%, or what the processes before differ among themselves, which is
-    not known of fewer than three."""
+    """Differences below this count as noise: 2%, or the spread among the "before" processes, which is not known with
+    fewer than three."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +72,23 @@ class VersionComparison:
     created: str
     """ISO 8601, UTC."""
     command: Command
-    """As it was run in the working tree."""
+    """The command as run in the working tree."""
     against: str
-    """The reference as it was given."""
+    """The reference as given."""
     commit: str
-    """What it meant."""
+    """Commit that the reference resolved to."""
     ratio: SpeedRatio | None
-    """None where not even one pair of processes was measured."""
+    """None if not even one pair of processes was measured."""
     rounds: int
-    """Pairs of processes that were measured."""
+    """Pairs of processes measured."""
     planned_rounds: int
     status: SpeedStatus
     threshold: float | None
-    """`--fail-below`"""
+    """Value of `--fail-below`."""
     gate: GateStatus | None
-    """`failed` only where the whole interval lies below the threshold; None without one."""
+    """`failed` only if the whole interval lies below the threshold; None without a threshold."""
     rounds_to_decide: int | None
-    """About how many pairs would have decided; None where it is decided, or cannot be said."""
+    """Approximate number of pairs that would have decided; None if it is decided or cannot be estimated."""
     isolation: str
     changed_files: tuple[str, ...]
     runs: tuple[VersionRun, ...]

@@ -1,4 +1,4 @@
-"""What the rules see, and what they say."""
+"""Input and output of the rules."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Severity = Literal["info", "warning", "critical"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything a rule may look at. What was not measured is None or absent, never zero."""
+    """Everything a rule may look at. Anything not measured is None or absent, never zero."""
 
     hardware: Hardware
     workload: Workload
     steps: Steps
     phases: Mapping[str, float]
-    """Fraction of the update by phase; they add up to 1."""
+    """Fraction of the update by phase; the fractions add up to 1."""
     off_step: Mapping[str, float]
     """Fraction of the loop's wall time: evaluation, checkpoint, logging, loader_restart (absent: none was seen)."""
     epoch_end: EpochEnd
     loop_s: float
-    """Wall time of the measured loop, what stands between updates included."""
+    """Wall time of the measured loop, including the work between updates."""
     lines: tuple[HotLine, ...]
     loader: LoaderTimes | None
     restarts: LoaderRestarts | None
@@ -55,31 +55,32 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where in the user's code, or in a library's that no line of the user's has called."""
+    """A place in the user's code, or in a library's that no line of the user's called."""
 
     file: str
     line: int
     function: str
     share: float | None = None
     library: str = ""
-    """The installed package that does the work there; "" where it is the line's own."""
+    """The installed package that does the work there; "" if the line itself does it."""
 
     @property
     def in_library(self) -> bool:
-        """Whether the line itself is the library's, and not one of the user's that calls it."""
+        """Return whether the line itself is the library's, not a user's line that calls it."""
         return bool(self.library and installed_name(self.file))
 
 
 SHARE_ERROR = 0.01
-"""Of the loop, by which a measured share may be wrong: what a clock's reading costs, and where a line's time ends."""
+"""Fraction of the loop by which a measured share may be wrong: cost of reading a clock, uncertain end of a line's
+time."""
 REST_GAINS = 1.25
-"""The rest of the loop may run so many times as fast when what was in its way is gone (caches, memory, CPUs that were
-shared). On labelled scripts it did 1.2 times, and two processes of one script differ by up to a tenth."""
+"""Factor by which the rest of the loop may speed up once what was in its way is gone (shared caches, memory, CPUs). On
+labelled scripts it was 1.2; two processes of one script differ by up to a tenth."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ceiling:
-    """What fixing this can give, as a speed-up of the loop (1.0 is no gain): `high` at most."""
+    """Upper bound on the gain from a fix, as a speed-up of the loop (1.0 is no gain): `high` at most."""
 
     speedup: float
     low: float
@@ -93,9 +94,11 @@ class Ceiling:
 
     @classmethod
     def from_share(cls, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
-        """The ceiling when `share` of the time would vanish. `low` and `high` are the least and the largest share that
-        may: by default nothing at all, and `share` as far as it can be wrong; beyond that the rest of the loop may
-        gain, too."""
+        """Return the ceiling if `share` of the time vanished.
+
+        `low` and `high` are the smallest and largest share that may vanish. By default these are nothing at all, and
+        `share` plus its possible error; beyond that the rest of the loop may speed up, too.
+        """
         largest = max(share, high if high is not None else share) + SHARE_ERROR
         return cls(
             speedup=1 / (1 - min(share, 0.999)),
@@ -110,22 +113,22 @@ class Finding:
     rule: str
     severity: Severity
     share: float
-    """Of the wall time of the loop, between 0 and 1."""
+    """Share of the loop's wall time, between 0 and 1."""
     evidence: str
     """One or two sentences with the numbers."""
     advice: str
     where: tuple[Place, ...] = ()
     ceiling: Ceiling | None = None
-    """None where no speed-up follows from it (a warning about memory, say)."""
+    """None if no speed-up follows from it (a warning about memory, for example)."""
     knobs: tuple[str, ...] = ()
     url: str | None = None
     library: str = ""
-    """The installed package that does all of the work; "" where some of it is the script's own."""
+    """The installed package that does all of the work; "" if some of it is the script's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abstention:
-    """A rule that could not judge, and why."""
+    """A rule that could not judge, and the reason."""
 
     rule: str
     why: str
@@ -134,7 +137,7 @@ class Abstention:
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     findings: tuple[Finding, ...]
-    """What fixing can give most stands first."""
+    """Findings, the largest possible gain first."""
     abstained: tuple[Abstention, ...] = ()
     silent: tuple[str, ...] = field(default_factory=tuple)
-    """Rules that looked and found nothing."""
+    """Rules that ran and found nothing."""

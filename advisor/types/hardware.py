@@ -1,4 +1,4 @@
-"""What the machine has, what of it may be used, and what is set up wrong."""
+"""Hardware of the machine, the part of it that may be used, and setup problems."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ._named import counted, named
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """A peak rate, with the reason to believe it."""
+    """A peak rate, with its basis."""
 
     value: float
     """FLOP/s, or bytes/s for a bandwidth."""
     basis: Literal["table", "measured"]
     source: str
-    """The data sheet, or how it was measured."""
+    """The data sheet, or the method of measurement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class Cpu:
     affinity_count: int
     """Logical CPUs that this process may be scheduled on."""
     quota_cpus: float | None
-    """CPUs' worth of time that the cgroup allows; None where there is no quota."""
+    """CPUs' worth of time that the cgroup allows; None without a quota."""
     usable_cpus: float
     """The smaller of affinity and quota."""
     instruction_sets: tuple[str, ...]
-    """Those that matter to training, for example avx512f, avx512_bf16, amx_tile, neon, sve."""
+    """Instruction sets that matter to training, for example avx512f, avx512_bf16, amx_tile, neon, sve."""
     numa_nodes: int
 
 
@@ -42,11 +42,11 @@ class Memory:
     ram_bytes: int
     available_bytes: int
     limit_bytes: int | None
-    """The cgroup's limit; None where there is none below the RAM."""
+    """The cgroup's limit; None if there is none below the RAM."""
     swap_total_bytes: int
     swap_used_bytes: int
     shared_memory_bytes: int | None
-    """Size of /dev/shm, which worker processes send batches through."""
+    """Size of /dev/shm, through which worker processes send batches."""
     shared_memory_free_bytes: int | None
 
 
@@ -81,11 +81,11 @@ class Accelerator:
     power_limit_w: float | None = None
     power_limit_default_w: float | None = None
     event_reasons: tuple[str, ...] = ()
-    """Why the clock is below its best: sw_power_cap, hw_slowdown, sw_thermal, hw_thermal, power_brake (NVML)."""
+    """Reasons for a clock below its best: sw_power_cap, hw_slowdown, sw_thermal, hw_thermal, power_brake (NVML)."""
     busy_fraction: float | None = None
     """Share of the last moment (up to a second) in which some kernel ran; says nothing of how well it ran."""
     other_processes: int | None = None
-    """Processes on the device that are not ours."""
+    """Processes on the device that do not belong to advisor."""
     memory_used_bytes: int | None = None
     mig: bool | None = None
     peak_flops: Mapping[str, Rate] = field(default_factory=dict)
@@ -100,25 +100,25 @@ class TorchBuild:
     version: str
     python: str
     cuda: str | None
-    """CUDA version that torch was built for; None for a build without."""
+    """CUDA version that torch was built for; None for a build without CUDA."""
     rocm: str | None
     cudnn: str | None
     accelerator_available: bool
-    """What `torch.accelerator.is_available()` says."""
+    """Result of `torch.accelerator.is_available()`."""
     architectures: tuple[str, ...] = ()
-    """What the build has kernels for, for example "sm_90"; empty where torch does not say."""
+    """Architectures that the build has kernels for, for example "sm_90"; empty if torch does not say."""
     xla: str | None = None
-    """Version of torch_xla, which TPUs are used through."""
+    """Version of torch_xla, through which TPUs are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetupProblem:
-    """Something on the machine that is set up so that training is slower than it could be."""
+    """A part of the machine's setup that makes training slower than it could be."""
 
     id: str
     """cpu_only_build, shared_memory_small, throttled, old_driver, swapping, quota_below_cores …"""
     message: str
-    """What is wrong, with the value."""
+    """The problem, with the value."""
     advice: str
 
 
@@ -132,17 +132,17 @@ class Hardware:
     disk: Disk | None
     accelerators: tuple[Accelerator, ...]
     links: tuple[str, ...] = ()
-    """Between accelerators, for example "0-1 nvlink"."""
+    """Links between accelerators, for example "0-1 nvlink"."""
     torch: TorchBuild | None = None
-    """None where no interpreter with torch was asked."""
+    """None if no interpreter with torch was queried."""
     torch_error: str | None = None
-    """Why `torch` is None although an interpreter was asked."""
+    """Reason why `torch` is None although an interpreter was queried."""
     without_driver: tuple[str, ...] = ()
-    """Accelerators seen on the bus that no driver serves, for example "NVIDIA 0x2330"."""
+    """Accelerators seen on the bus without a driver, for example "NVIDIA 0x2330"."""
     hidden_accelerators: int = 0
-    """Accelerators that CUDA_VISIBLE_DEVICES keeps from the script."""
+    """Accelerators that CUDA_VISIBLE_DEVICES hides from the script."""
     cpu_peak_flops: Mapping[str, Rate] = field(default_factory=dict)
-    """By dtype; measured with `--calibrate` only."""
+    """Peak by dtype; measured with `--calibrate` only."""
     cpu_memory_bandwidth: Rate | None = None
     problems: tuple[SetupProblem, ...] = ()
 
@@ -158,6 +158,6 @@ class Hardware:
 
     @property
     def memory_limit_bytes(self) -> int:
-        """RAM that may really be used: the cgroup's limit where there is one."""
+        """Return the RAM that may really be used: the cgroup's limit if there is one."""
         limit = self.memory.limit_bytes
         return self.memory.ram_bytes if limit is None else min(limit, self.memory.ram_bytes)

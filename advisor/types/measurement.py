@@ -1,4 +1,4 @@
-"""What was measured: windows of updates, and what is derived from them."""
+"""Measurements: windows of updates, and the values derived from them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PHASES = ("data_wait", "host_to_device", "forward", "backward", "optimizer", "other")
-"""Exclusive, and they add up to the update."""
+"""Phases of an update: exclusive, and they add up to it."""
 OFF_STEP = ("evaluation", "checkpoint", "logging", "loader_restart")
-"""Beside the updates; shares of the loop's wall time."""
+"""Work outside the updates, as shares of the loop's wall time."""
 
 SettingValue = str | int | float | bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Knob id → value; empty means the script as written."""
+    """Knob id → value; empty means the baseline."""
 
     settings: tuple[tuple[str, SettingValue], ...] = ()
 
@@ -30,70 +30,70 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """The steady updates of the script as written."""
+    """The steady updates of the baseline."""
 
     updates: int
-    """Counted, after warm-up."""
+    """Updates counted, after warm-up."""
     warm_up: int
-    """Dropped as warm-up."""
+    """Updates dropped as warm-up."""
     micro_steps_per_update: float
     mean_s: float
-    """Wall time of an update, what stands between updates (evaluation, checkpoint, logging) left out."""
+    """Wall time of an update, without the work between updates (evaluation, checkpoint, logging)."""
     median_s: float
     p99_s: float
     samples_per_s: float | None
-    """Over the loop's wall time; None where samples could not be counted."""
+    """Rate over the loop's wall time; None if samples could not be counted."""
     low: float | None
-    """Lower end of the 95% interval of samples_per_s (of updates per second where samples are not known)."""
+    """Lower end of the 95% interval of samples_per_s (of updates per second if samples are not known)."""
     high: float | None
     updates_per_s: float
     samples_per_update: float | None
     samples_from: Literal["indices", "leading dimension", "not known"]
     steady: bool = True
-    """False where the warm-up rule found no steady state."""
+    """False if the warm-up rule found no steady state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderTimes:
-    """Where the train loader's own time goes, per update, in seconds; None where it could not be seen."""
+    """The train loader's own time per update, in seconds; None for a part that could not be seen."""
 
     fetch_s: float | None
-    """`__getitem__` of all samples of an update, added over workers."""
+    """`__getitem__` of all samples of an update, summed over workers."""
     fetch_cpu_s: float | None
-    """CPU time within `fetch_s`, waiting for a CPU included; much less means waiting for a disk or a network."""
+    """CPU time within `fetch_s`, including the wait for a CPU; much less means waiting for a disk or a network."""
     collate_s: float | None
     transfer_s: float | None
-    """From the worker's end of work to the batch in the main process, queueing left out."""
+    """Time from the worker's end of work to the batch in the main process, without queueing."""
     workers: int
     worker_cpus: float | None = None
     """CPUs that the workers kept busy on average."""
     alone_s: float | None = None
-    """The loader drained with no compute: seconds for the batches of one update."""
+    """Seconds for the batches of one update when the loader is drained without compute."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HotLine:
-    """A line and what it costs: of the user's code, or of a library's that no line of the user's has called."""
+    """A line and its cost: in the user's code, or in a library's that no line of the user's called."""
 
     file: str
     line: int
     function: str
     share: float
-    """Of the loop's wall time; for `where="loader"`, of the loader's own time."""
+    """Share of the loop's wall time; for `where="loader"`, of the loader's own time."""
     phase: str
-    """The phase it was seen in, `evaluation` and kin included."""
+    """Phase in which it was seen, including `evaluation` and the other work outside the updates."""
     kind: Literal["python", "torch", "io", "copy", "sync", "logging", "checkpoint", "gc", "sleep", "profiler"]
-    """What its time goes to: `python` is the interpreter, `torch` a torch operator."""
+    """Kind of work that takes the time: `python` is the interpreter, `torch` a torch operator."""
     where: Literal["loop", "loader"] = "loop"
     text: str = ""
     """The source line, stripped."""
     library: str = ""
-    """The installed package that the line calls, or that it belongs to; "" where it calls none but torch."""
+    """The installed package that the line calls or belongs to; "" if it calls none but torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
-    """Bytes. On an accelerator the device's memory; on a CPU the process's resident memory."""
+    """Memory in bytes: the device's on an accelerator, the process's resident memory on a CPU."""
 
     device: str
     peak_bytes: int | None
@@ -102,11 +102,11 @@ class MemoryUse:
     gradients_bytes: int | None
     optimizer_bytes: int | None
     activations_bytes: int | None
-    """Kept for backward, measured in one update."""
+    """Activations kept for backward, measured in one update."""
     creep_bytes_per_update: float | None
-    """Robust slope over the updates seen; None where too few were seen."""
+    """Robust slope over the updates seen; None if too few were seen."""
     creep_confirmed: bool = False
-    """The slope's interval lies above zero by more than the allocator's own steps."""
+    """True if the slope's interval lies above zero by more than the allocator's own steps."""
     host_peak_bytes: int | None = None
     reserved_bytes: int | None = None
 
@@ -114,7 +114,7 @@ class MemoryUse:
 @dataclass(frozen=True, kw_only=True)
 class Compute:
     flops_per_update: int | None
-    """Matrix products, convolutions and attention; no elementwise operators."""
+    """FLOPs of matrix products, convolutions and attention; no elementwise operators."""
     achieved_flops_per_s: float | None
     peak_flops_per_s: float | None
     peak_fraction: float | None
@@ -126,11 +126,11 @@ class Compute:
     """FLOPs per byte."""
     roofline_bound: Literal["compute", "memory"] | None = None
     recompiles: int | None = None
-    """Times that torch compiled code anew within the updates counted; None where it did not."""
+    """Times that torch recompiled code within the counted updates; None if it did not compile."""
     recompile_fraction: float | None = None
-    """Of the time in the updates counted."""
+    """Fraction of the time in the counted updates."""
     recompile_reason: str = ""
-    """Why the code that was there did not serve, the last time, in torch's words."""
+    """Reason for the last recompilation, in torch's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,17 +148,17 @@ class CallSite:
     detail: str = ""
     """For copies: "pageable", "pinned", "blocking", "non_blocking"."""
     library: str = ""
-    """The installed package that the line calls and that makes the calls; "" where the line makes them itself."""
+    """The installed package that the line calls and that makes the calls; "" if the line makes them itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """From a few extra updates that were traced; their timings are not used for rates."""
+    """Data from a few extra traced updates; their timings are not used for rates."""
 
     updates: int
     torch_calls_per_update: float | None
-    """Torch operators dispatched in an update, forward to optimizer; None where the script uses compiled code or
-    watches its operators itself."""
+    """Torch operators dispatched in an update, forward to optimizer; None if the script uses compiled code or watches
+    its operators itself."""
     kernel_median_s: float | None
     """Typical length of one operator."""
     calls: tuple[CallSite, ...]
@@ -166,17 +166,17 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class SystemUse:
-    """How the script used the machine in the measured windows; its own process tree only, but for the last two."""
+    """The script's use of the machine in the measured windows; its own process tree only, except for the last two."""
 
     main_cpus: float | None
     """CPUs kept busy by the training process."""
     tree_cpus: float | None
-    """The same with all its children."""
+    """CPUs kept busy by the training process and all its children."""
     processes: int | None
     threads: int | None
     read_bytes_per_s: float | None
     gc_fraction: float | None
-    """Share of the loop's wall time that Python's garbage collector took."""
+    """Share of the loop's wall time spent in Python's garbage collector."""
     gc_collections_per_update: float | None
     accelerator_busy_fraction: float | None
     accelerator_events: tuple[str, ...] = ()
@@ -188,19 +188,19 @@ class SystemUse:
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderRestarts:
-    """What the ends of epochs cost at the loader."""
+    """Cost of the ends of epochs at the loader."""
 
     epochs_seen: int
     seconds_per_restart: float | None
-    """From the end of an epoch to the next epoch's first batch, beyond an ordinary wait."""
+    """Time from the end of an epoch to the next epoch's first batch, beyond an ordinary wait."""
     updates_per_epoch: float | None
     share: float | None
-    """Of the loop's wall time, for epochs of the script's own length."""
+    """Share of the loop's wall time, for epochs of the script's own length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhatIf:
-    """What the loop would gain if one cost were gone; measured in neighbouring windows of one life."""
+    """Gain of the loop if one cost were gone, measured in neighbouring windows of one script run."""
 
     name: str
     speedup: float
@@ -209,12 +209,12 @@ class WhatIf:
     """95% interval."""
     rounds: int
     note: str = ""
-    """What was not alike, where something was not."""
+    """Differences between the windows, if there were any."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSummary:
-    """One window as it was run; the raw material of the pictures."""
+    """One window as it was run; the raw data of the charts."""
 
     id: str
     life: int
@@ -222,9 +222,9 @@ class WindowSummary:
     config: Config
     what_if: str | None
     start_s: float
-    """Since the script's start."""
+    """Seconds since the script's start."""
     wall_s: tuple[float, ...]
-    """Of each counted update."""
+    """Wall time of each counted update."""
     phases_s: Mapping[str, tuple[float, ...]]
     off_step_s: Mapping[str, tuple[float, ...]]
     micro_steps: tuple[int, ...]
@@ -237,7 +237,7 @@ class WindowSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class UsagePoint:
-    """The machine at one moment, for the picture over time."""
+    """The machine at one moment, for the chart over time."""
 
     at_s: float
     tree_cpus: float
@@ -246,19 +246,19 @@ class UsagePoint:
     accelerator_memory_bytes: int | None = None
     processes: int = 1
     threads: int | None = None
-    """Of all processes together."""
+    """Threads of all processes together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A probe that did not get to its end."""
+    """A probe that did not complete."""
 
     kind: Literal["oom", "crash", "hang", "nan", "no_steps", "refused", "exit", "disk_full", "interrupted"]
     message: str
     """One line: what happened, with the value."""
     exit_code: int | None = None
     exceptions: tuple[str, ...] = ()
-    """The chain, outermost first, "Type: text"."""
+    """The exception chain, outermost first, "Type: text"."""
     stderr_tail: str = ""
     elapsed_s: float | None = None
 
@@ -276,13 +276,13 @@ class Rank:
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """One process of the script, from its start to its end."""
+    """One script run: a process of the script, from its start to its end."""
 
     number: int
     started: str
     """ISO 8601, UTC."""
     start_up_s: float | None
-    """From the process's start to the first update's begin."""
+    """Time from the process's start to the beginning of the first update."""
     updates: int
     end: str
     """finished, stopped, or the failure's kind."""
@@ -290,10 +290,10 @@ class Life:
 
 @dataclass(frozen=True, kw_only=True)
 class Overhead:
-    """What measuring itself costs."""
+    """Cost of measuring itself."""
 
     fraction: float | None
-    """Hooked windows against bare windows next to them; None where too few were run."""
+    """Hooked windows against neighbouring bare windows; None if too few were run."""
     low: float | None = None
     high: float | None = None
     hooks_us_per_update: float | None = None
@@ -302,10 +302,10 @@ class Overhead:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochEnd:
-    """What the script does when an epoch ends; seen once, charged to an epoch of the script's own length."""
+    """Work of the script at the end of an epoch; seen once, charged to an epoch of the script's own length."""
 
     seen: bool
     forced: bool = False
-    """The epoch was ended early for the look."""
+    """True if the epoch was ended early to see its end."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """evaluation, checkpoint, logging, loader_restart: seconds at one epoch's end."""

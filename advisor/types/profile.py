@@ -30,7 +30,7 @@ from .measurement import (
 from .workload import Workload
 
 PROFILE_VERSION = 1
-"""Of the stored document; a newer advisor reads all older ones."""
+"""Version of the stored document; a newer advisor reads all older ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class IsolationUse:
     name: str
     promise: str
     changed_files: tuple[str, ...] = ()
-    """What a detecting (not protecting) tier saw change."""
+    """Files that a detecting (not protecting) isolation saw change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Profile:
     isolation: IsolationUse
     workload: Workload | None
     steps: Steps | None
-    """None where no update was measured; then `failure` says why."""
+    """None if no update was measured; `failure` then says why."""
     phases: Mapping[str, float]
     off_step: Mapping[str, float]
     start_up_s: float | None
@@ -78,12 +78,13 @@ class Profile:
     usage: tuple[UsagePoint, ...] = ()
     lives: tuple[Life, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the reader must know: little data, trackers put offline, network connections, an end before the plan's."""
+    """Facts the reader must know: little data, trackers put offline, network connections, an end before the planned
+    one."""
     failure: Failure | None = None
     budget_s: float | None = None
-    """From the first update on; None in a profile that is part of a search, or that 0.1.0 stored."""
+    """Seconds from the first update on; None in a profile that is part of a search or was stored by 0.1.0."""
     run_folder: str = field(default="")
-    """Where it is stored; empty in the stored document itself."""
+    """Folder where it is stored; empty in the stored document itself."""
 
     def __repr__(self) -> str:
         told = [*self._failed(), *self._rate(), *self._judged()]
@@ -101,7 +102,7 @@ class Profile:
         return [f"{rate:,.4g} {'samples' if by_samples else 'updates'}/s{before}"]
 
     def _judged(self) -> list[str]:
-        """Findings, the first by its name; what failed, or was not measured, is not told to have none."""
+        """Describe the findings, naming the first; a failed or empty profile is not reported to have none."""
         if not self.findings and (self.steps is None or self.failure is not None):
             return []
         first = f", first {named(self.findings[0].rule)} ({self.findings[0].severity})" if self.findings else ""

@@ -1,4 +1,4 @@
-"""What a search tried, what came of it, and what it recommends."""
+"""Trials of a search, their outcomes, and the recommendation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .measurement import Config, Failure, SettingValue
 from .profile import Profile
 
 TUNE_VERSION = 1
-"""Of what `advisor tune --json` prints and stores."""
+"""Version of the document that `advisor tune --json` prints and stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """Samples a second over those of the script as written, from neighbouring windows of one life."""
+    """Samples per second over those of the baseline, from neighbouring windows of one script run."""
 
     speedup: float
     low: float
@@ -32,31 +32,31 @@ class Ratio:
 class TrialOutcome:
     kind: Literal["measured", "oom", "crash", "hang", "nan", "refused", "stopped"]
     message: str = ""
-    """Why it was not measured; empty where it was."""
+    """Reason why it was not measured; empty if it was."""
     samples_per_s: float | None = None
     peak_bytes: int | None = None
     set_up_s: float | None = None
-    """Seconds that taking the settings cost once, compiling above all; None where that was not measured."""
+    """One-off cost of taking the settings in seconds, mainly compiling; None if it was not measured."""
     joules_per_sample: float | None = None
-    """None where the energy was not asked for, or could not be read."""
+    """None if the energy was not asked for or could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     number: int
-    """0 is the script as written."""
+    """Number of the trial; 0 is the baseline."""
     config: Config
     reason: str
-    """Why it was tried."""
+    """Reason for trying it."""
     tier: str
-    """The least mild of its settings: exact, resampled, numerics or training."""
+    """Strongest effect among its settings: exact, resampled, numerics or training."""
     outcome: TrialOutcome
     ratio: Ratio | None = None
-    """Of the speed, whatever the search looks for."""
+    """Ratio of the speed, whatever the search optimises."""
     measured_again: Ratio | None = None
-    """Of the speed, from windows that were run after it had been chosen: the best of many looks is partly luck."""
+    """Ratio of the speed from windows run after it was chosen: the best of many trials is partly luck."""
     score: float | None = None
-    """How many times better than the script as written, by what the search looks for; None where that is not known."""
+    """Factor by which it beats the baseline in the search's objective; None if that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +65,24 @@ class KnobSpace:
 
     id: str
     values: tuple[SettingValue, ...]
-    """Worth trying, the most promising first; the script's own is not among them."""
+    """Values worth trying, the most promising first; the script's own is not among them."""
     tier: str
-    """What they may do to the training: exact, resampled, numerics or training."""
+    """Effect on training: exact, resampled, numerics or training."""
     scope: str
-    """`live`, or `launch` where each value needs a start of its own."""
+    """`live`, or `launch` if each value needs its own start."""
     opened_by: str
-    """Why it is open."""
+    """Reason why it is open."""
     needs: str | None = None
-    """Another knob without which it means nothing."""
+    """Another knob that it needs to have any meaning."""
     needed_is_on: bool = False
-    """The script as written has that one on."""
+    """True if the baseline has that knob on."""
     shares_cpus_with: tuple[str, SettingValue] | None = None
-    """Another knob, with a value that leaves room for the first one here: they are tried together."""
+    """Another knob, and a value of it that leaves room for this one's first value; the two are tried together."""
     usual: bool = False
-    """An expert sets it here without thinking: tried first with all others of the kind."""
+    """True if an expert sets it here without thinking: tried first, together with all others of the kind."""
     beside_the_best: bool = False
-    """It takes long to set and no finding points to it: tried with what is best by then, never alone first."""
+    """True if it takes long to set and no finding points to it: tried with the best settings by then, never alone
+    first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,35 +96,34 @@ class Skipped:
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     status: Literal["faster", "unproven", "no significant gain", "slower", "undecided", "unverified"]
-    """`unproven`: clear in the windows of a search, and not yet decided in fresh processes. `undecided`: nothing was
+    """`unproven`: clear in the windows of a search, but not yet decided in fresh processes. `undecided`: nothing was
     compared, or the interval holds both a gain and none. `unverified`: nothing could be measured."""
     speedup: float
     low: float
     high: float
-    """Where nothing was compared, 0 and infinity."""
+    """Ends of the interval: 0 and infinity if nothing was compared."""
     rounds: int
-    """Of fresh processes; of windows in one run where it is `unproven`."""
+    """Rounds of fresh processes; for `unproven`, of windows in one run."""
     floor: float
-    """A gain below it is none: 2%, or more where the script's own processes differ by more. From fewer than three
-    rounds that is not known, and only a gain that leaves no doubt is claimed."""
+    """Smallest gain that counts: 2%, or more if the script's own processes differ by more. With fewer than three rounds
+    that spread is not known, and only a gain beyond doubt is claimed."""
     quality: Literal["passed", "failed", "not checked"] = "not checked"
     quality_evidence: str = ""
     rounds_to_decide: int | None = None
-    """Where it is undecided: about how many rounds would decide."""
+    """If it is undecided: approximate number of rounds that would decide."""
     own_spread: float | None = None
-    """How much faster the fastest process of the script as written was than its slowest, less 1; None where fewer than
-    two were run."""
+    """Speed of the fastest baseline process over the slowest, less 1; None if fewer than two were run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alternative:
-    """Faster still, at a price that only the user can weigh."""
+    """A faster configuration, at a price that only the user can weigh."""
 
     changes: Literal["training"]
     config: Config
     verdict: Verdict
     note: str
-    """What the user has to do with it."""
+    """Action that it needs from the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class Recommendation:
     command: Command
     hardware: Hardware
     config: Config
-    """Empty: the script as written is what to run."""
+    """Recommended configuration; empty if the baseline is the best to run."""
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     by_knob: Mapping[str, Ratio] = field(default_factory=dict)
@@ -140,14 +140,14 @@ class Recommendation:
     carried: Mapping[str, Mapping[str, SettingValue]] = field(default_factory=dict)
     """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
     notes: tuple[str, ...] = ()
-    """What the user has to know of these settings, or to do with them."""
+    """Facts the user has to know about these settings, or actions they need."""
 
     def __repr__(self) -> str:
         return f"<Recommendation for {named(self.command.display)}: {self.told}>"
 
     @property
     def told(self) -> str:
-        """Settings and verdict in a few words; no ratio where none was measured, or where it decides nothing."""
+        """Describe settings and verdict in a few words; no ratio if none was measured or if it decides nothing."""
         verdict = self.verdict
         known = verdict.rounds > 0 and verdict.status != "undecided"
         ratio = f", {verdict.speedup:.2f} times as fast ({verdict.low:.2f} to {verdict.high:.2f})" if known else ""
@@ -160,38 +160,38 @@ class Recommendation:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What the search looked for."""
+    """The objective of the search."""
 
     name: Literal["throughput", "memory", "energy", "cost"] = "throughput"
     unit: str = "samples/s"
     as_written: float | None = None
-    """In this unit; None where it was not measured."""
+    """Value of the baseline in this unit; None if it was not measured."""
     best: float | None = None
-    """Of the configuration recommended."""
+    """Value of the recommended configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneResult:
     version: int = TUNE_VERSION
     profile: Profile
-    """What the search was begun from."""
+    """Profile that the search started from."""
     trials: tuple[Trial, ...]
     recommendation: Recommendation
     files: tuple[str, ...] = ()
-    """What was written for the user."""
+    """Files written for the user."""
     objective: Objective = Objective()
     budget_s: float | None = None
-    """That it was given."""
+    """Budget that it was given."""
     importances: Mapping[str, float] = field(default_factory=dict)
-    """Knob → its share of the spread between the trials; empty where too few were measured."""
+    """Knob → its share of the spread between the trials; empty if too few were measured."""
     space: tuple[KnobSpace, ...] = ()
-    """What could be tried; what could not is in `recommendation.skipped`."""
+    """Knobs that could be tried; those that could not are in `recommendation.skipped`."""
     only: tuple[str, ...] | None = None
-    """The knobs that the user asked for, and no others; None where the findings decided."""
+    """The only knobs that the user asked for; None if the findings decided."""
     options: tuple[str, ...] = ()
-    """The script's own options that stand for something known, with their values, in words."""
+    """The script's own options with a known meaning, with their values, in words."""
     between_windows_s: tuple[float, ...] = ()
-    """From the end of windows to the next ones sent, each time: what deciding took."""
+    """Time from the end of windows to sending the next ones, each time: the cost of deciding."""
     failure: Failure | None = None
     run_folder: str = ""
 

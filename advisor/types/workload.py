@@ -1,4 +1,4 @@
-"""What the script is made of, as the agent found it in the running process."""
+"""Parts of the script, as the agent found them in the running process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderFacts:
-    """One `DataLoader` (or what stands in its place)."""
+    """One `DataLoader` (or its replacement)."""
 
     id: int
     role: Literal["train", "evaluation", "unused"]
@@ -28,12 +28,12 @@ class LoaderFacts:
     collate: str
     """Qualified name of the collate function."""
     length_batches: int | None
-    """Batches an epoch; None where the loader does not say."""
+    """Batches per epoch; None if the loader does not say."""
     length_samples: int | None
     where: str | None = None
-    """`file:line` that made it."""
+    """`file:line` that created it."""
     duplicates_fraction: float | None = None
-    """Share of delivered samples that another worker delivered too; None where it was not looked at."""
+    """Share of delivered samples that another worker delivered too; None if it was not checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class ModelFacts:
     layers: Mapping[str, int]
     """Modules by class name, for example {"Conv2d": 20, "BatchNorm2d": 20, "Linear": 1}."""
     channels_last: bool | None
-    """Whether 4-d weights are in channels_last; None where there are none."""
+    """True if 4-d weights are in channels_last; None if there are none."""
     compiled: bool
     data_parallel: bool
     """Wrapped in `nn.DataParallel`."""
@@ -61,38 +61,38 @@ class ModelFacts:
 class OptimizerFacts:
     class_name: str
     main: bool
-    """Owns the most parameters; its `step()` ends an update."""
+    """True if it owns the most parameters; its `step()` ends an update."""
     parameters: int
     """Elements that it owns."""
     tensors: int
     groups: int
     fused: bool | None
-    """None where the class has no such option."""
+    """None if the class has no such option."""
     foreach: bool | None
     steps_per_update: float
     learning_rate: float | None
     momentum: float | None
     has_schedule: bool | None
-    """Whether a scheduler of `torch.optim.lr_scheduler` drives it, or its rate was seen to change."""
+    """True if a scheduler of `torch.optim.lr_scheduler` drives it, or its rate was seen to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    """Switches of torch as they stood inside the loop."""
+    """Switches of torch as set inside the loop."""
 
     num_threads: int
     interop_threads: int
     anomaly_detection: bool
     launch_blocking: bool
     profiler_on: tuple[str, ...]
-    """Profilers and tracers found running, by name; our own never among them."""
+    """Profilers and tracers found running, by name; never advisor's own."""
     matmul_precision: str
     """`torch.get_float32_matmul_precision()`: highest, high, medium."""
     cudnn_tf32: bool
     cudnn_benchmark: bool
     deterministic: bool
     autocast_dtype: str | None
-    """The dtype of the autocast that forwards ran under; None without."""
+    """Dtype of the autocast that forwards ran under; None without autocast."""
     grad_scaler: bool
     omp_num_threads: str | None
     """The environment variable as the script sees it."""
@@ -100,22 +100,24 @@ class Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Argument:
-    """An option that the script's own command line takes, as `argparse` was told of it. Options that hold free text
-    are left out: a key or a path is nobody's business."""
+    """An option of the script's own command line, as declared to `argparse`.
+
+    Options that hold free text are left out: a key or a path is nobody's business.
+    """
 
     flags: tuple[str, ...]
-    """As they are typed, for example ("-b", "--batch-size")."""
+    """Flags as typed, for example ("-b", "--batch-size")."""
     name: str
-    """Of the attribute that holds it."""
+    """Name of the attribute that holds it."""
     kind: Literal["int", "float", "bool", "choice"]
     default: int | float | bool | str | None
     value: int | float | bool | str | None
-    """As it stood in this run."""
+    """Value in this run."""
     typed: bool
-    """It was given on the command line; else the value is the default."""
+    """True if it was given on the command line; otherwise the value is the default."""
     choices: tuple[str, ...] = ()
     only_ahead: bool = False
-    """It cannot be added at the end of the command line: what is there belongs to another parser."""
+    """True if it cannot be added at the end of the command line, which belongs to another parser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,17 +132,17 @@ class Workload:
     batch_shapes: tuple[str, ...] = ()
     """Tensors of a batch, for example "float32[64, 3, 32, 32]"."""
     fixed_shapes: bool | None = None
-    """Whether all batches of the window had the same shapes."""
+    """True if all batches of the window had the same shapes."""
     world_size: int = 1
     events: tuple[str, ...] = ()
-    """What the agent noticed besides: trackers put offline, network connections, caught out-of-memory errors."""
+    """Other observations of the agent: trackers put offline, network connections, caught out-of-memory errors."""
     facts: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[Argument, ...] = ()
-    """The script's own options; empty where it does not use `argparse`."""
+    """The script's own options; empty if it does not use `argparse`."""
 
     @property
     def train_loader(self) -> LoaderFacts | None:
-        """The loader that feeds the updates; None where the script makes its own batches."""
+        """Return the loader that feeds the updates; None if the script makes its own batches."""
         return next((loader for loader in self.loaders if loader.role == "train"), None)
 
     @property

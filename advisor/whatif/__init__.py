@@ -1,4 +1,4 @@
-"""The what-ifs, one a file; found by the instance `WHAT_IF` that each file must hold."""
+"""Registry of the what-ifs, one per file; each file must define `WHAT_IF`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["WhatIf", "all_what_ifs", "get"]
 
 
 def get(name: str) -> WhatIf:
-    """The what-if of that id; KeyError where there is no such file."""
+    """Return the what-if with that id; raise KeyError if there is no such file."""
     for what_if in all_what_ifs():
         if what_if.id == name:
             return what_if
@@ -19,7 +19,7 @@ def get(name: str) -> WhatIf:
 
 
 def all_what_ifs() -> list[WhatIf]:
-    """All of them, in the order of their ids. A file without its instance raises with its path."""
+    """Return all what-ifs in the order of their ids. Raise TypeError with the path of a file without its instance."""
     found = []
     for entry in pkgutil.iter_modules(__path__):
         if entry.name.startswith("_"):

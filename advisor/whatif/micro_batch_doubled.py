@@ -1,4 +1,4 @@
-"""Twice the samples a micro-batch: near two where overhead dominates, near one where the arithmetic does."""
+"""Twice the samples per micro-batch: the speed-up is near two if overhead dominates, near one if arithmetic does."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _applies(workload: Workload) -> str | None:
     return None
 
 
-def _enter(bench: Any) -> None:
-    bench.loaders.adjust("micro_batch_doubled", batch_size=2 * bench.loaders.batch_size())
+def _enter(controls: Any) -> None:
+    controls.loaders.adjust("micro_batch_doubled", batch_size=2 * controls.loaders.batch_size())
 
 
-def _leave(bench: Any) -> None:
-    bench.loaders.adjust("micro_batch_doubled", batch_size=None)
+def _leave(controls: Any) -> None:
+    controls.loaders.adjust("micro_batch_doubled", batch_size=None)
 
 
 WHAT_IF = WhatIf(

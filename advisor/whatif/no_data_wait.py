@@ -1,4 +1,4 @@
-"""The loop runs on batches it has seen already: no loader work, no waiting, no worker beside it."""
+"""Loop that runs on batches it has seen already: no loader work, no waiting, no worker beside it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 REMEMBERED = 4
-"""So many real batches are fetched before the first is seen again."""
+"""Number of real batches fetched before the first is seen again."""
 
 
 def _applies(workload: Workload) -> str | None:
     return None if workload.train_loader else "no DataLoader feeds the updates"
 
 
-def _enter(bench: Any) -> None:
-    bench.loaders.replay(True)
+def _enter(controls: Any) -> None:
+    controls.loaders.replay(True)
 
 
-def _leave(bench: Any) -> None:
-    bench.loaders.replay(False)
+def _leave(controls: Any) -> None:
+    controls.loaders.replay(False)
 
 
 WHAT_IF = WhatIf(

@@ -1,4 +1,4 @@
-"""Every `step()` changes nothing: what the update of the parameters costs, with what it does to the caches."""
+"""Steps that change nothing: they show the cost of the parameter update, including its effect on the caches."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def _applies(workload: Workload) -> str | None:
     return None
 
 
-def _enter(bench: Any) -> None:
-    bench.steps.skip_updates(True)
+def _enter(controls: Any) -> None:
+    controls.steps.skip_updates(True)
 
 
-def _leave(bench: Any) -> None:
-    bench.steps.skip_updates(False)
+def _leave(controls: Any) -> None:
+    controls.steps.skip_updates(False)
 
 
 WHAT_IF = WhatIf(

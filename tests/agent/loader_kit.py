@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from advisor.agent.clock import PHASE_NAMES, StepClock, Update
-from advisor.agent.loader import LoaderHooks
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loop.clock import PHASE_NAMES, StepClock, Update
 
 
 class Numbers(Dataset[Any]):

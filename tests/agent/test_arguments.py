@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from wild.probing import probe
 
-from advisor.agent.arguments import ArgumentWatch
+from advisor.agent.observe.arguments import ArgumentWatch
 
 from .launched import advised, plain
 

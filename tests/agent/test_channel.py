@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.agent.channel import EXIT_NO_CONTROLLER, HIGH_DESCRIPTOR, AgentChannel
+from advisor.agent.base.channel import EXIT_NO_CONTROLLER, HIGH_DESCRIPTOR, AgentChannel
 from advisor.wire import Beat, Note, Plan, Stop, Window, encode
 
 LIMIT_S = 60
@@ -267,7 +267,7 @@ def test_flush_gives_up(pair: tuple[AgentChannel, socket.socket]) -> None:
 LEAVING = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from advisor.agent.channel import AgentChannel
+from advisor.agent.base.channel import AgentChannel
 channel = AgentChannel.connect(sys.argv[1], "t", leave_when_gone=True)
 channel.wait(60)
 print("went on")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from advisor.agent import compiled_calls
-from advisor.agent.compiled_calls import CompiledCalls
+from advisor.agent.observe import compiled_calls
+from advisor.agent.observe.compiled_calls import CompiledCalls
 
 COMPILER = "compiler_that_is_imported_later"
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from advisor import wire
-from advisor.agent.bench import Bench
-from advisor.agent.clock import BACKWARD, StepClock
-from advisor.agent.conductor import Conductor
-from advisor.agent.recorder import Recorder
-from advisor.agent.refused import Refused
-from advisor.agent.roots import Roots
-from advisor.agent.steps import Steps
+from advisor.agent.base.refused import Refused
+from advisor.agent.loop.clock import BACKWARD, StepClock
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
+from advisor.agent.probe.conductor import Conductor
+from advisor.agent.probe.recorder import Recorder
+from advisor.agent.settings.controls import Controls
 
 
 class Left(BaseException):
@@ -89,8 +89,8 @@ class Loop:
         self.instruments = Instruments()
         self.left: str | None = None
         steps = Steps(self.clock)
-        self.bench = Bench(clock=self.clock, roots=Roots(self.clock), steps=steps, loaders=Loaders())
-        self.conductor = Conductor(self.bench, self.channel, self.instruments, 0, self._leave, 0.0)
+        self.controls = Controls(clock=self.clock, roots=Roots(self.clock), steps=steps, loaders=Loaders())
+        self.conductor = Conductor(self.controls, self.channel, self.instruments, 0, self._leave, 0.0)
         self.clock.on_update = self.conductor.on_update
 
     def run(self, updates: int, after: Callable[[int], None] = lambda _number: None) -> Loop:
@@ -126,7 +126,7 @@ def test_settling_updates_are_dropped_and_told() -> None:
 
 def test_batches_fetched_during_a_pause_are_waited_for() -> None:
     loop = Loop(wire.Plan([_window("one")], final=True))
-    loop.bench.loaders.in_flight = 7
+    loop.controls.loaders.in_flight = 7
     assert loop.run(40).channel.of(wire.WindowDone)[0].dropped_updates == 7
 
 
@@ -170,7 +170,7 @@ def test_a_window_begins_anew_when_another_optimizer_ends_the_updates() -> None:
 
     def change(number: int) -> None:
         if number == 5:
-            loop.bench.steps.main_changes += 1
+            loop.controls.steps.main_changes += 1
 
     (done,) = loop.run(40, change).channel.of(wire.WindowDone)
     assert (done.dropped_updates, len(done.wall_s)) == (2 + 3 + 2, 8)

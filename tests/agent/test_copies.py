@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from advisor.agent import copies
-from advisor.agent.clock import HOST_TO_DEVICE, StepClock
+from advisor.agent.loop import copies
+from advisor.agent.loop.clock import HOST_TO_DEVICE, StepClock
 
 HOST = torch.ones(4)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from advisor.agent.clock import (
+from advisor.agent.loop.clock import (
     BACKWARD,
     CHECKPOINT,
     DATA_WAIT,
@@ -17,7 +17,7 @@ from advisor.agent.clock import (
     StepClock,
     Update,
 )
-from advisor.agent.device import Backend, Device, open_device
+from advisor.agent.loop.device import Backend, Device, open_device
 
 MS = 1_000_000
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
-from advisor.agent import loader_times
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
+from advisor.agent.loader import times
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loop.clock import StepClock
 
 from .loader_kit import Loop, Numbers
 
@@ -94,6 +94,7 @@ def test_an_iterable_dataset_is_looked_at_too(loop: Loop) -> None:
     assert told(loop, DataLoader(DrawingStream(), batch_size=4))["dataset_draws"] == "yes"
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_be_looked_into_leave_it_open(loop: Loop) -> None:
     loader = DataLoader(Numbers(8), batch_size=4, num_workers=1, multiprocessing_context="spawn")
     assert "dataset_draws" not in told(loop, loader)
@@ -101,12 +102,12 @@ def test_workers_that_cannot_be_looked_into_leave_it_open(loop: Loop) -> None:
 
 def test_only_the_first_fetches_are_looked_at(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
-    states = loader_times.RandomStates
-    monkeypatch.setattr(loader_times, "RandomStates", lambda owner: looks.append(1) or states(owner))
+    states = times.RandomStates
+    monkeypatch.setattr(times, "RandomStates", lambda owner: looks.append(1) or states(owner))
     loader = DataLoader(Numbers(40), batch_size=4)
     for _ in range(3):
         loop.epoch(loader)
-    assert len(looks) == loader_times.WATCHED_FETCHES
+    assert len(looks) == times.WATCHED_FETCHES
 
 
 def test_looking_leaves_the_random_states_alone(loop: Loop) -> None:

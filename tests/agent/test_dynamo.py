@@ -8,10 +8,10 @@ import torch
 import torch._dynamo
 import torch._dynamo.trace_rules
 
-from advisor.agent import clock as clock_module
-from advisor.agent import dynamo
-from advisor.agent.clock import LOGGING, StepClock, Update
-from advisor.agent.off_step import OffStep
+from advisor.agent.base import dynamo
+from advisor.agent.loop import clock as clock_module
+from advisor.agent.loop.clock import LOGGING, StepClock, Update
+from advisor.agent.loop.off_step import OffStep
 
 
 def test_our_functions_are_skipped() -> None:

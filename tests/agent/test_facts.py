@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from advisor.agent.clock import StepClock
-from advisor.agent.facts import FactsCollector, model_facts
-from advisor.agent.switches import profilers_on, switches
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.observe.facts import FactsCollector, model_facts
+from advisor.agent.observe.switches import profilers_on, switches
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_model_compiled_in_place_is_seen() -> None:
 
 
 def test_our_own_wrapper_of_a_root_is_no_compilation() -> None:
-    from advisor.agent.roots import Roots
+    from advisor.agent.loop.roots import Roots
 
     plain, compiled = nn.Linear(2, 2), nn.Linear(2, 2)
     compiled.compile(backend="eager")

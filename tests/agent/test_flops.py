@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from advisor.agent import modes
-from advisor.agent.clock import StepClock
-from advisor.agent.flops import FlopCount
+from advisor.agent.base import modes
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.observe.flops import FlopCount
 
 
 def counted(update: Callable[[], Any], updates: int = 1) -> tuple[dict[str, int] | None, str | None]:

@@ -15,7 +15,7 @@ import torch
 from wild.probing import probe
 
 from advisor import wire
-from advisor.session.probe import FIRST
+from advisor.analysis.profile_plan import FIRST
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ DEVICE = """
         def reset_peak(self):
             pass
 
-    layer = sys.modules["{package}.agent.device"]
+    layer = sys.modules["{package}.agent.loop.device"]
     layer._awake = lambda torch, kind: kind == "cuda"
     layer.Backend = Backend
 """

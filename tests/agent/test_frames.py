@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from advisor.agent.frames import Frames, Work
-from advisor.agent.pass_through import passes_on, passes_on_to_c
+from advisor.agent.base.pass_through import passes_on, passes_on_to_c
+from advisor.agent.loop.frames import Frames, Work
 
 from . import own_code
 from .own_code import AGENT

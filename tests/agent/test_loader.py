@@ -19,9 +19,9 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
-from advisor.agent.replay import Cloner
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loader.replay import Cloner
+from advisor.agent.loop.clock import StepClock
 from advisor.types.workload import LoaderFacts
 from advisor.wire import LoaderSums
 
@@ -308,6 +308,7 @@ def test_samples_of_another_epoch_are_no_duplicates(loop: Loop) -> None:
 # --- nothing is seen of the hooks -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
 def test_batches_and_random_states_are_those_without_hooks(settings: dict[str, Any]) -> None:
     def run() -> tuple[Any, Any]:
@@ -340,6 +341,7 @@ def test_a_traceback_holds_none_of_our_frames(loop: Loop, workers: int) -> None:
     assert "advisor/agent" not in text.replace(__file__, "").replace("tests/agent", "")
 
 
+@pytest.mark.slow
 def test_a_script_that_catches_a_broken_batch_gets_the_others(loop: Loop) -> None:
     iterator = iter(DataLoader(Breaks(), batch_size=4, num_workers=1))
     seen: list[int] = []
@@ -415,12 +417,13 @@ def test_suspended_hooks_count_nothing_and_keep_the_place(loop: Loop) -> None:
     assert sorted(seen + flat([numbers(batch) for batch in iterator])) == list(range(40))
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_quietly_with_switched_persistent_workers() -> None:
     script = """
 import torch
 from torch.utils.data import DataLoader
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.loader.hooks import LoaderHooks
 hooks = LoaderHooks(StepClock())
 hooks.install()
 loader = DataLoader(list(range(40)), batch_size=4, num_workers=1)
@@ -535,6 +538,7 @@ def test_a_held_loader_goes_on_with_its_next_epoch(loop: Loop, settings: dict[st
     assert seen == list(range(40)) * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_held_epochs_draw_what_the_script_would_have_drawn(loop: Loop, workers: int) -> None:
     torch.manual_seed(5)

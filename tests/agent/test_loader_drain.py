@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler, Sampler, TensorDataset
 
 from advisor import wire
-from advisor.agent import sampler as sampling
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.observe import sampler as sampling
 
 from . import own_code
 from .loader_kit import Breaks, Loop, Numbers, Stream, living_workers, numbers, random_states, shuffled
@@ -214,6 +214,7 @@ def test_a_drain_names_torchs_own_code_where_there_is_no_other(loop: Loop) -> No
     assert {"dataset.py", "collate.py"} & {Path(line.file).name for line in lines}
 
 
+@pytest.mark.slow
 def test_the_loops_own_wait_for_a_librarys_dataset_stays_its_own_line(
     loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler
 
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
-from advisor.agent.refused import Refused
+from advisor.agent.base.refused import Refused
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loop.clock import StepClock
 
 from .loader_kit import Loop, Numbers, Stream, flat, living_workers, numbers, random_states, shuffled
 
@@ -72,6 +72,7 @@ def test_every_sample_is_delivered_once_an_epoch(loop: Loop, written: int, setti
     assert [sorted(flat(epoch)) for epoch in epochs] == [list(range(40))] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("written", [0, 2])
 def test_the_order_of_samples_is_that_of_an_untouched_run(written: int, settings: dict[str, Any]) -> None:
@@ -87,6 +88,7 @@ def test_the_order_of_samples_is_that_of_an_untouched_run(written: int, settings
     assert [flat(epoch) for epoch in switched] == [flat(epoch) for epoch in plain]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("written", [0, 2])
 def test_batches_and_random_states_equal_an_untouched_run(written: int, persistent: bool) -> None:
@@ -235,6 +237,7 @@ def test_a_sampler_of_batches_with_batch_size_none(loop: Loop) -> None:
     assert sorted(flat(batches)) == list(range(40))
 
 
+@pytest.mark.slow
 def test_an_endless_sampler(loop: Loop) -> None:
     class Endless(Sampler[int]):
         def __iter__(self) -> Iterator[int]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from advisor.agent import memory
-from advisor.agent.memory import Activations, Memory
+from advisor.agent.observe import memory
+from advisor.agent.observe.memory import Activations, Memory
 
 FLOAT = 4
 

@@ -22,9 +22,9 @@ import tqdm.std
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm as progress_bar
 
-from advisor.agent.clock import CHECKPOINT, DATA_WAIT, LOGGING, StepClock, Update
-from advisor.agent.garbage import GarbageTimer
-from advisor.agent.off_step import OffStep
+from advisor.agent.loop.clock import CHECKPOINT, DATA_WAIT, LOGGING, StepClock, Update
+from advisor.agent.loop.off_step import OffStep
+from advisor.agent.observe.garbage import GarbageTimer
 
 from . import own_code
 

@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from advisor.agent.clock import PHASE_NAMES, Update
-from advisor.agent.recorder import Recorder
+from advisor.agent.loop.clock import PHASE_NAMES, Update
+from advisor.agent.probe.recorder import Recorder
 
 
 def _update(phases_s: float = 0.01, *, loss: float | None = None) -> Update:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.agent.room import free_bytes
+from advisor.agent.loader.free_memory import free_bytes
 
 GIB = 2**30
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from advisor.agent.clock import FORWARD, StepClock
-from advisor.agent.roots import Roots
-from advisor.agent.slots import SLOT
+from advisor.agent.base.slots import SLOT
+from advisor.agent.loop.clock import FORWARD, StepClock
+from advisor.agent.loop.roots import Roots
 
 
 class Outer(nn.Module):

@@ -79,6 +79,7 @@ def ended(project: Path, text: str, *, mode: str = "probe") -> Ended:
     return advised(project, "script.py", mode=mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDS)
 def test_a_script_ends_as_under_plain_python(project: Path, name: str) -> None:
     (project / "script.py").write_text(ENDS[name], encoding="utf-8")

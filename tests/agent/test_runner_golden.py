@@ -223,6 +223,7 @@ def test_child_processes(project: Path, method: str, is_module: bool) -> None:
     assert seen.notes("child_process") == [f"__main__.work ({method})"]
 
 
+@pytest.mark.slow
 def test_an_older_interpreter(project: Path) -> None:
     python = older_python()
     (project / "old.py").write_text("import sys; print(sys.argv, sys.path[0], __file__)\n", encoding="utf-8")

@@ -13,8 +13,8 @@ LIMIT_S = 60
 ROOT = str(Path(__file__).parents[2])
 BEGIN = """\
 import importlib, importlib.util, json, sys
-from advisor.agent import imports
-from advisor.agent.imports import when_imported
+from advisor.agent.base import imports
+from advisor.agent.base.imports import when_imported
 said, reported = [], []
 imports.report_to(reported.append)
 def note(module): said.append([module.__name__, getattr(module, "value", None)])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.agent.channel import EXIT_NO_CONTROLLER
+from advisor.agent.base.channel import EXIT_NO_CONTROLLER
 from advisor.agent.runner import EXIT_AGENT_FAILED, _Ending
 from advisor.wire import WIRE_VERSION
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset, Subset
 
-from advisor.agent.replay import Cloner
-from advisor.agent.sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
+from advisor.agent.loader.replay import Cloner
+from advisor.agent.loader.sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
 
 Pair = namedtuple("Pair", ["image", "label"])
 

@@ -22,10 +22,10 @@ import torch
 from tqdm import tqdm
 
 from advisor import wire
-from advisor.agent.callee import kind_of_call
-from advisor.agent.clock import FORWARD, StepClock
-from advisor.agent.frames import BOOTSTRAP, LIBRARY, OWN, TORCH, USER, Frames
-from advisor.agent.sampler import Sampler
+from advisor.agent.loop.clock import FORWARD, StepClock
+from advisor.agent.loop.frames import BOOTSTRAP, LIBRARY, OWN, TORCH, USER, Frames
+from advisor.agent.observe.callee import kind_of_call
+from advisor.agent.observe.sampler import Sampler
 
 from . import own_code
 
@@ -310,7 +310,7 @@ def test_files_are_told_apart() -> None:
 
 
 def test_the_demo_in_our_own_package_is_a_users_script() -> None:
-    package = Path(sys.modules[Sampler.__module__].__file__ or "").parents[1]
+    package = Path(sys.modules[Sampler.__module__].__file__ or "").parents[2]
     assert Frames().owner(str(package / "demo" / "train.py")) != OWN
 
 

@@ -22,7 +22,7 @@ DRAWN = "[random.random(), float(np.random.random()), float(torch.rand(())), flo
 
 def drawn(seed: int, script: str) -> list[float]:
     code = (
-        f"from advisor.agent import seeds; seeds.install({seed})\n"
+        f"from advisor.agent.probe import seeds; seeds.install({seed})\n"
         f"import json, random, torch, numpy as np\n{script}\nprint(json.dumps({DRAWN}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT_S)

@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from advisor import wire
-from advisor.agent.clock import StepClock
-from advisor.agent.steps import Steps
-from advisor.agent.trace import Tracer
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.loop.steps import Steps
+from advisor.agent.observe.trace import Tracer
 
 from . import own_code
 

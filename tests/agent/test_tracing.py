@@ -17,13 +17,14 @@ from process_state import forget_compiled
 from torch.utils.checkpoint import checkpoint
 
 from advisor import wire
-from advisor.agent import compiled_calls, dynamo, memory, modes
-from advisor.agent.bench import Bench
-from advisor.agent.clock import StepClock
-from advisor.agent.instruments import Instruments
-from advisor.agent.roots import Roots
-from advisor.agent.steps import Steps
-from advisor.agent.tracing import Tracing
+from advisor.agent.base import dynamo, modes
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
+from advisor.agent.observe import compiled_calls, memory
+from advisor.agent.observe.tracing import Tracing
+from advisor.agent.probe.instruments import Instruments
+from advisor.agent.settings.controls import Controls
 
 WEIGHT = torch.ones(8, 8, requires_grad=True)
 BATCH = torch.ones(4, 8)
@@ -52,8 +53,8 @@ class Loop:
 
     def __init__(self) -> None:
         self.clock = StepClock()
-        self.bench = Bench(clock=self.clock, roots=Roots(self.clock), steps=Steps(self.clock), loaders=None)
-        self.tracing = Tracing(self.bench)
+        self.controls = Controls(clock=self.clock, roots=Roots(self.clock), steps=Steps(self.clock), loaders=None)
+        self.tracing = Tracing(self.controls)
 
     def run(self, *updates: Update) -> None:
         for update in updates:
@@ -233,6 +234,7 @@ KINDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", KINDS)
 def test_compiled_code_in_the_updates_before_is_refused_with_the_reason(make: Callable[[], Update]) -> None:
     update = make()
@@ -243,6 +245,7 @@ def test_compiled_code_in_the_updates_before_is_refused_with_the_reason(make: Ca
     assert extra["memory"]["why"] == memory.COMPILED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("ran_before", [False, True], ids=["first run while traced", "ran before"])
 def test_compiled_code_that_is_met_in_the_traced_updates_is_as_without_us(
@@ -369,7 +372,7 @@ def test_a_trace_window_watches_from_its_settling_updates_on_and_leaves_nothing_
     before = setter()
     loop = Loop()
     instruments = Instruments(
-        loop.bench,
+        loop.controls,
         sampler=None,
         garbage=None,
         off_step=None,

@@ -20,9 +20,9 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
-from advisor.agent.refused import Refused
+from advisor.agent.base.refused import Refused
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loop.clock import StepClock
 
 from .loader_kit import Loop, Numbers
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from _gated import FailedError, last_line
 
-from advisor import store
 from advisor.errors import AdvisorError
+from advisor.storage import run_store
 from advisor.types import Profile
 
 SAVES_S = 10.0
@@ -102,5 +102,5 @@ def _failure(found: Mapping[str, Any]) -> str:
 def _profile(runs: Path) -> Profile | None:
     for folder in sorted(runs.glob("*/profile.json")):
         with contextlib.suppress(AdvisorError):
-            return store.load_profile(folder)
+            return run_store.load_profile(folder)
     return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor import command, wire
-from advisor.session import Limits, Session
-from advisor.session import isolation as isolations
-from advisor.session.result import SessionResult
-from advisor.session.session import Planner
+from advisor import wire
+from advisor.runtime import Limits, Session
+from advisor.runtime import isolation as isolations
+from advisor.runtime.session import Planner
+from advisor.runtime.session_result import SessionResult
+from advisor.target import command
 
 FOREVER_S = 3600.0
 MOST_LIVES = 20

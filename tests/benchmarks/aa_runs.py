@@ -21,11 +21,12 @@ from pathlib import Path
 from _common import HERE, collect, machine, options, publish, say, spread, table
 
 import advisor
-from advisor import command, hardware
-from advisor.session import Limits
-from advisor.session import isolation as isolations
+from advisor import hardware
+from advisor.runtime import Limits
+from advisor.runtime import isolation as isolations
+from advisor.target import command
 from advisor.types import Config, Verdict
-from advisor.verifying import Finalist, verify_configs
+from advisor.verification.verification_run import Finalist, verify_configs
 
 WORKLOADS = HERE.parent / "workloads"
 SCRIPTS = (

@@ -25,7 +25,7 @@ def tell(out=sys.argv.pop(1)):
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     Path(out).write_text(status["VmHWM"].split()[0])
 atexit.register(tell)
-from advisor.cli import main
+from advisor.cli.main import main
 main()
 """
 

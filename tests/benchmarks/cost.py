@@ -21,8 +21,8 @@ import optuna
 from _common import SCRIPTS, collect, machine, options, publish, say, spread, table
 
 from advisor import wire
-from advisor.session import rounds
-from advisor.session.result import SessionResult
+from advisor.runtime.session_result import SessionResult
+from advisor.verification import rounds
 
 SCRIPT = SCRIPTS / "slow_start.py"
 SPACE = {

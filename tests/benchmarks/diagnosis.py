@@ -32,8 +32,9 @@ from typing import Any
 from _common import machine, options, publish, say, table
 
 from advisor import report as reports
-from advisor import rules, store
-from advisor.session import assembly
+from advisor import rules
+from advisor.analysis import assembly
+from advisor.storage import run_store
 from advisor.types import Diagnosis
 
 WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
@@ -233,7 +234,7 @@ def judged_again(name: str, work: Path) -> Diagnosed | None:
     runs = sorted((work / "runs").glob(f"*-{name}-*"))
     if not runs:
         return None
-    profile = store.load_profile(runs[-1] / store.PROFILE_FILE)
+    profile = run_store.load_profile(runs[-1] / run_store.PROFILE_FILE)
     evidence = assembly.evidence_of(profile)
     found = rules.diagnose(evidence) if evidence is not None else Diagnosis(findings=())
     document = reports.profile_json(replace(profile, findings=found.findings, abstained=found.abstained))

@@ -27,11 +27,15 @@ import _live
 from _common import HERE, SCRIPTS, collect, machine, options, publish, say, spread, table
 
 import advisor
-from advisor import command, searching, wire
+from advisor import wire
+from advisor.analysis import ratios
+from advisor.runtime import Limits
+from advisor.runtime.session_result import SessionResult
 from advisor.search.space import Space
-from advisor.session import Limits, ratios, rounds
-from advisor.session.result import SessionResult
+from advisor.target import command
 from advisor.types import Config
+from advisor.verification import rounds
+from advisor.workflows.search_run import TuneRequest, opened
 
 WORKLOADS = HERE.parent / "workloads"
 DEMO = Path(advisor.__file__).parent / "demo" / "train.py"
@@ -155,10 +159,10 @@ class Found:
 
 def search(script: Path, folder: Path, budget_s: float) -> Found:
     """As `advisor.tune` does it; its windows can be counted here."""
-    order = searching.Order.of(
+    order = TuneRequest.of(
         command.build(str(script), [], cwd=folder),
         budget_s=budget_s,
-        profile="quick",
+        preset="quick",
         knobs=SETS[script],
         no_knobs=(),
         objective="throughput",
@@ -170,15 +174,15 @@ def search(script: Path, folder: Path, budget_s: float) -> Found:
         verify=False,
         storage=None,
     )
-    with searching.opened(order, root=folder / "runs", isolation="none", limits=Limits()) as hunt:
-        result = hunt.carry_out()
+    with opened(order, root=folder / "runs", isolation="none", limits=Limits()) as search_run:
+        result = search_run.carry_out()
         if result.interrupted is not None:
             raise result.interrupted
-        study = hunt.study
+        study = search_run.study
         if not study.trials:
-            raise SystemExit(f"{script.stem}: the profile measured nothing: {hunt.found.failure}")
+            raise SystemExit(f"{script.stem}: the profile measured nothing: {search_run.found.failure}")
         return Found(
-            recommended=hunt.recommendation().config,
+            recommended=search_run.recommendation().config,
             space=study.space,
             trials=sum(bool(trial.config.settings) for trial in study.trials),
             looks=sum(name.startswith("trial ") for name in result.outcomes),

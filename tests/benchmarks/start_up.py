@@ -24,8 +24,8 @@ from _common import SCRIPTS, machine, options, publish, say, spread, table
 
 import advisor
 from advisor import wire
-from advisor.session.channel import ControllerChannel
-from advisor.session.life import BOOTSTRAP
+from advisor.runtime.channel import ControllerChannel
+from advisor.runtime.script_run import BOOTSTRAP
 
 SCRIPT = SCRIPTS / "import_torch.py"
 LIMIT_S = 120
@@ -111,8 +111,8 @@ def wall_call(words: Sequence[str]) -> float:
 
 def heavy_modules() -> list[str]:
     code = (
-        "import json, sys, advisor.cli\nsys.argv = ['advisor', '--help']\n"
-        "try: advisor.cli.main()\nexcept SystemExit: pass\n"
+        "import json, sys, advisor.cli.main\nsys.argv = ['advisor', '--help']\n"
+        "try: advisor.cli.main.main()\nexcept SystemExit: pass\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT_S)

@@ -120,6 +120,7 @@ def test_a_contender_that_fails_says_why_and_the_others_are_counted(tmp_path: Pa
     assert failures == {"breaks": "FAILED: no such device"}
 
 
+@pytest.mark.slow
 def test_a_contender_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     failures: dict[str, str] = {}
     line_up = SideBySide([_contender("sleeps", SLEEPS, failures)], folder=tmp_path, env=os.environ)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.store import list_runs
+from advisor.storage.run_store import list_runs
 
 from .commands import COMMAND_S, Desk, digests, ended, training
 
@@ -115,7 +115,7 @@ def test_a_signal_while_the_script_starts_says_that_nothing_was_measured(desk: D
 
 WHERE_NOTHING_CAN_BE_RAISED = """
 import os, signal, time
-from advisor import cli
+from advisor.cli import _signals
 from advisor.errors import Terminated
 
 class Dies:
@@ -123,7 +123,7 @@ class Dies:
         os.kill(os.getpid(), signal.{name})
         time.sleep(0.01)
 
-cli._listen_to_signals()
+_signals.listen()
 try:
     Dies()
     time.sleep(60)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.store import list_runs, load_profile
+from advisor.storage.run_store import list_runs, load_profile
 
 from .commands import WILD, Desk, ended, training
 

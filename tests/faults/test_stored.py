@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from report.sample import healthy
 
-from advisor.store import new_run, save_profile
+from advisor.storage.run_store import new_run, save_profile
 
 from .commands import Desk
 
@@ -53,6 +53,7 @@ def stored(desk: Desk) -> Path:
     return save_profile(healthy(), run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_run_is_one_line_and_exit_code_7(name: str, desk: Desk, stored: Path) -> None:
     canary = desk.folder / "canary"

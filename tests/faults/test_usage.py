@@ -12,6 +12,7 @@ from advisor.errors import ExitCode
 from .commands import ROOT, Desk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -42,6 +43,7 @@ def test_a_missing_argument_is_exit_code_2(words: list[str], desk: Desk) -> None
     assert desk.advisor(*words).code == 2
 
 
+@pytest.mark.slow
 def test_a_python_without_torch_is_told(desk: Desk) -> None:
     bare = desk.folder / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True, timeout=60)
@@ -55,6 +57,7 @@ def test_a_run_that_is_not_there_is_exit_code_2(words: list[str], desk: Desk) ->
     assert (done.code, done.stderr.count("\n"), done.stderr.startswith("advisor: no ")) == (2, 1, True), done.stderr
 
 
+@pytest.mark.slow
 def test_an_isolation_that_does_not_work_here_is_exit_code_5(desk: Desk) -> None:
     # A user namespace in which no further mount namespace may be made.
     forbid = ["unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_mnt_namespaces && exec "$@"', "sh"]
@@ -66,7 +69,7 @@ def test_an_isolation_that_does_not_work_here_is_exit_code_5(desk: Desk) -> None
 
 
 def test_a_fault_of_ours_is_exit_code_1_with_its_traceback(desk: Desk) -> None:
-    program = "import advisor.api, advisor.cli\nadvisor.api.load_run = lambda *_, **__: 1 / 0\nadvisor.cli.main()\n"
+    program = "import advisor.api, advisor.cli.main as cli\nadvisor.api.load_run = lambda *_, **__: 1 / 0\ncli.main()\n"
     done = subprocess.run(
         [sys.executable, "-c", program, "report"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -84,7 +87,7 @@ TESTED = {
     ExitCode.SCRIPT_FAILED: "test_ends",
     ExitCode.NOTHING_MEASURED: "test_ends",
     ExitCode.ISOLATION: "here",
-    ExitCode.BELOW_THRESHOLD: "tests/test_compare",
+    ExitCode.BELOW_THRESHOLD: "tests/workflows/test_compare",
     ExitCode.STORAGE: "here, test_disk and test_stored",
     ExitCode.INTERRUPTED: "test_interrupts",
     ExitCode.TERMINATED: "test_interrupts",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emit.documents import EVERYTHING, document
+from settings_file.documents import EVERYTHING, document
 
-from advisor import emit
+from advisor.settings_file import exports
 
 pytest.importorskip("accelerate")
 pytestmark = pytest.mark.frameworks
@@ -18,7 +18,7 @@ LIMIT_S = 180
 
 
 def written(folder: Path, settings: dict[str, Any], training: dict[str, Any] | None = None) -> Path:
-    artifact = emit.artifacts(document(settings, training), ["accelerate"])[0]
+    artifact = exports.artifacts(document(settings, training), ["accelerate"])[0]
     path = folder / artifact.file_name
     path.write_text(artifact.content)
     return path

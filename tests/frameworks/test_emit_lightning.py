@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from emit.documents import EVERYTHING, document
+from settings_file.documents import EVERYTHING, document
 
-from advisor import emit
+from advisor.settings_file import exports
 
 pytest.importorskip("lightning")
 pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore")]  # what it and its parts import warns
 
 
 def written(settings: dict[str, Any], training: dict[str, Any] | None = None) -> dict[str, Any]:
-    return dict(yaml.safe_load(emit.artifacts(document(settings, training), ["lightning"])[0].content))
+    return dict(yaml.safe_load(exports.artifacts(document(settings, training), ["lightning"])[0].content))
 
 
 def trainer(tmp_path: Path, settings: dict[str, Any]) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emit.documents import EVERYTHING, document
+from settings_file.documents import EVERYTHING, document
 
-from advisor import emit
+from advisor.settings_file import exports
 
 pytest.importorskip("transformers")
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def written(settings: dict[str, Any], training: dict[str, Any] | None = None) -> dict[str, Any]:
-    return dict(json.loads(emit.artifacts(document(settings, training), ["transformers"])[0].content))
+    return dict(json.loads(exports.artifacts(document(settings, training), ["transformers"])[0].content))
 
 
 def taken(tmp_path: Path, settings: dict[str, Any]) -> Any:

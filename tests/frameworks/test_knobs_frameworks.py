@@ -83,7 +83,7 @@ def test_afterwards_it_is_as_written(probes: dict[str, Future[Probed]], name: st
 HF_ARGUMENTS = """
 import json, sys
 from dataclasses import dataclass
-from advisor.agent.arguments import ArgumentWatch
+from advisor.agent.observe.arguments import ArgumentWatch
 watch = ArgumentWatch()
 watch.install()
 from transformers import HfArgumentParser, TrainingArguments

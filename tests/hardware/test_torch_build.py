@@ -70,6 +70,7 @@ def test_an_unreadable_answer_is_told(tmp_path: Path) -> None:
     assert "no readable answer" in str(torch_build(stand_in(tmp_path, 'echo "{" > "$3"')).error)
 
 
+@pytest.mark.slow
 def test_a_hang_ends_with_all_its_processes(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     answer = torch_build(stand_in(tmp_path, f"sleep 300 & echo $! > {note}; wait"), timeout_s=1.0)

@@ -10,16 +10,16 @@ LIMIT_S = 120
 LOOP = """
 import torch
 from torch.utils.data import DataLoader, Dataset
-from advisor.agent.bench import Bench
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
-from advisor.agent.refused import Refused
-from advisor.agent.roots import Roots
-from advisor.agent.steps import Steps
+from advisor.agent.settings.controls import Controls
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.base.refused import Refused
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps, loaders = Roots(clock), Steps(clock), LoaderHooks(clock)
-bench = Bench(clock=clock, roots=roots, steps=steps, loaders=loaders)
+controls = Controls(clock=clock, roots=roots, steps=steps, loaders=loaders)
 ROOM = 16
 
 def hook():
@@ -82,7 +82,7 @@ def train(at=None, epochs=4, make_loader=images, make_optimizer=adamw, make_mode
     def on_update(update):
         number = clock.updates - done
         if number in at:
-            bench.set_config(at[number])
+            controls.set_config(at[number])
         if look:
             look(number)
     clock.on_update = on_update
@@ -104,7 +104,7 @@ def train(at=None, epochs=4, make_loader=images, make_optimizer=adamw, make_mode
             seen += index.tolist()
         result.epochs.append(seen)
     result.parameters = [parameter.detach().clone() for parameter in model.parameters()]
-    bench.set_config({})
+    controls.set_config({})
     return result
 """
 

@@ -19,13 +19,13 @@ LOOP = """
 import copy, pickle, random, sys
 import torch
 from torch import nn
-from advisor.agent.checkpointing import Checkpointing, facts
-from advisor.agent.clock import StepClock
-from advisor.agent.compiling import Compiling
-from advisor.agent.precision import Precision
-from advisor.agent.refused import Refused
-from advisor.agent.roots import Roots
-from advisor.agent.steps import Steps
+from advisor.agent.settings.checkpointing import Checkpointing, facts
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.settings.compiling import Compiling
+from advisor.agent.settings.precision import Precision
+from advisor.agent.base.refused import Refused
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps = Roots(clock), Steps(clock)
@@ -287,6 +287,7 @@ def test_what_cannot_take_it_is_refused(tmp_path: Path, make: str, why: str) -> 
     assert why in says(tmp_path, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["compiling", "checkpointing"])
 def test_compiled_code_and_it_are_refused_together(tmp_path: Path, first: str) -> None:
     code = f"""

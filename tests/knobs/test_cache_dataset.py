@@ -95,7 +95,7 @@ def why_refused(make_loader, **settings):
     def look(number):
         if number >= 3:
             try:
-                bench.set_config({**CACHED, **settings})
+                controls.set_config({**CACHED, **settings})
             except Refused as refusal:
                 told.append(str(refusal))
     train(make_loader=make_loader, look=look, epochs=1)
@@ -103,6 +103,7 @@ def why_refused(make_loader, **settings):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("edit", [False, True])
 def test_a_window_of_it_leaves_every_bit_as_it_is(tmp_path: Path, workers: int, edit: bool) -> None:
@@ -295,7 +296,7 @@ def test_a_refusal_leaves_the_script_as_it_is(tmp_path: Path) -> None:
     hook()
     def look(number):
         try:
-            bench.set_config(CACHED)
+            controls.set_config(CACHED)
         except Refused:
             pass
     print(train(make_loader=make, epochs=1, look=look).same(wanted))
@@ -314,7 +315,7 @@ def test_no_workers_may_be_asked_for(tmp_path: Path) -> None:
 
 def test_more_than_half_of_the_free_memory_is_refused_and_all_numbers_are_said(tmp_path: Path) -> None:
     code = """
-    from advisor.agent import sample_cache
+    from advisor.agent.loader import sample_cache
     sample_cache.free_bytes = lambda: 32 * 1024
     hook()
     print(why_refused(images))
@@ -326,7 +327,7 @@ def test_more_than_half_of_the_free_memory_is_refused_and_all_numbers_are_said(t
 
 def test_samples_that_are_larger_than_those_looked_at_are_not_all_kept(tmp_path: Path) -> None:
     code = """
-    from advisor.agent import sample_cache
+    from advisor.agent.loader import sample_cache
     sample_cache.free_bytes = lambda: 160 * 1024
     class Growing(Images):
         def __getitem__(self, index):
@@ -347,7 +348,7 @@ def test_samples_that_are_larger_than_those_looked_at_are_not_all_kept(tmp_path:
 
 def test_a_small_cache_outlives_its_window_and_a_large_one_does_not(tmp_path: Path) -> None:
     code = """
-    from advisor.agent import sample_cache
+    from advisor.agent.loader import sample_cache
     hook()
     for free in (2**20, 60 * 1024):
         sample_cache.free_bytes = lambda: free

@@ -20,11 +20,11 @@ LIMIT_S = 240
 LOOP = """
 import copy, pickle, sys
 import torch
-from advisor.agent.clock import StepClock
-from advisor.agent.compiling import Compiling
-from advisor.agent.refused import Refused
-from advisor.agent.roots import Roots
-from advisor.agent.steps import Steps
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.settings.compiling import Compiling
+from advisor.agent.base.refused import Refused
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps = Roots(clock), Steps(clock)
@@ -289,7 +289,7 @@ def test_what_is_wrapped_or_compiled_already_is_refused(tmp_path: Path, make: st
 
 def test_facts_do_not_take_our_compiled_code_for_the_scripts(tmp_path: Path) -> None:
     code = """
-    from advisor.agent import modes
+    from advisor.agent.base import modes
     hook()
     loop(6, window(3, 99))
     print(modes.compiled_by_script(), modes.compiled_code_ran())
@@ -318,7 +318,7 @@ def test_what_compiling_took_is_told_and_the_update_that_paid_is_not_counted(tmp
     plan = [wire.Window(id=name, config=config, warm_up_updates=2, min_updates=6, max_updates=6, max_s=5.0)
             for name, config in (("base", {}), ("compiled", {"compile": "default"}))]
     ran = Loop(wire.Plan(plan, final=True))
-    clock, roots, steps = ran.clock, ran.bench.roots, ran.bench.steps
+    clock, roots, steps = ran.clock, ran.controls.roots, ran.controls.steps
     hook()
     try:
         loop(40)

@@ -45,6 +45,7 @@ def test_what_closes_it_is_said(workload: dict[str, Any], reason: str) -> None:
     assert reason in values(cuda(**workload)).why_closed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", [False, True])
 def test_the_switch_is_as_the_script_had_it_afterwards(tmp_path: Path, written: bool) -> None:
     code = f"""

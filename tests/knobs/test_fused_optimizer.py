@@ -153,7 +153,7 @@ def scaled(config):
     done = clock.updates
     def on_update(update):
         if clock.updates - done == 3:
-            bench.set_config(config)
+            controls.set_config(config)
     clock.on_update = on_update
     losses = []
     for number in range(15):
@@ -163,7 +163,7 @@ def scaled(config):
         scaler.step(optimizer)
         scaler.update()
         losses.append(loss.item())
-    bench.set_config({{}})
+    controls.set_config({{}})
     return torch.tensor(losses), scaler.get_scale()
 
 wanted, scale = scaled({{}})
@@ -183,7 +183,7 @@ hook()
 told = []
 def look(number):
     try:
-        bench.set_config({{"fused_optimizer": "fused"}})
+        controls.set_config({{"fused_optimizer": "fused"}})
     except Refused as refusal:
         told.append(str(refusal))
 train(make_optimizer=lambda m: {made}, look=look, epochs=1)

@@ -98,8 +98,8 @@ def test_switching_alone_changes_no_number(tmp_path: Path) -> None:
     wanted = train()
     hook()
     def look(number):
-        bench.memory_format.set("channels_last")
-        bench.memory_format.restore()
+        controls.memory_format.set("channels_last")
+        controls.memory_format.restore()
     print(train(look=look).same(wanted))
     """
     assert says(tmp_path, code) == "True"
@@ -118,7 +118,7 @@ def test_weights_that_are_parts_of_one_buffer_are_refused(tmp_path: Path) -> Non
     told = []
     def look(number):
         try:
-            bench.set_config({"memory_format": "channels_last"})
+            controls.set_config({"memory_format": "channels_last"})
         except Refused as refusal:
             told.append(str(refusal))
     train(make_model=Flat, look=look, epochs=1)
@@ -133,7 +133,7 @@ def test_a_model_without_convolutions_is_refused(tmp_path: Path) -> None:
     told = []
     def look(number):
         try:
-            bench.set_config({"memory_format": "channels_last"})
+            controls.set_config({"memory_format": "channels_last"})
         except Refused as refusal:
             told.append(str(refusal))
     make = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))

@@ -17,20 +17,20 @@ LIMIT_S = 120
 LOOP = """
 import torch
 from torch.utils.data import DataLoader, TensorDataset
-from advisor.agent.bench import Bench
-from advisor.agent.clock import StepClock
-from advisor.agent.loader import LoaderHooks
-from advisor.agent.precision import Precision
-from advisor.agent.refused import Refused
-from advisor.agent.roots import Roots
-from advisor.agent.scaling import Scaler
-from advisor.agent.schedulers import ScheduleHold
-from advisor.agent.steps import Steps
+from advisor.agent.settings.controls import Controls
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.settings.precision import Precision
+from advisor.agent.base.refused import Refused
+from advisor.agent.loop.roots import Roots
+from advisor.agent.settings.scaling import Scaler
+from advisor.agent.loop.schedulers import ScheduleHold
+from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps, loaders = Roots(clock), Steps(clock), LoaderHooks(clock)
 precision = Precision(roots, scaler=Scaler(steps, ScheduleHold(), print))
-bench = Bench(clock=clock, roots=roots, steps=steps, loaders=loaders, precision=precision)
+controls = Controls(clock=clock, roots=roots, steps=steps, loaders=loaders, precision=precision)
 updates, plan = [], {}
 
 def before_step():
@@ -42,9 +42,9 @@ def saw_training(root, args, kwargs):
 
 def on_update(update):
     updates.append(update)
-    bench.saw_update(update.micro_steps)
+    controls.saw_update(update.micro_steps)
     if clock.updates in plan:
-        bench.set_config(plan[clock.updates])
+        controls.set_config(plan[clock.updates])
 
 def hook(**wanted):
     roots.on_training = saw_training
@@ -118,6 +118,7 @@ def says(tmp_path: Path, code: str) -> str:
     return child.says(tmp_path, LOOP, code, limit_s=LIMIT_S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
@@ -156,8 +157,8 @@ def test_without_the_shares_it_would_be_another_training_so_that_equality_says_s
     code = """
     wanted = train()
     hook(_1={"micro_batch": 8})
-    import advisor.agent.accumulation
-    advisor.agent.accumulation.scaled = lambda tensors, args, kwargs, factor: (args, kwargs)
+    import advisor.agent.settings.accumulation
+    advisor.agent.settings.accumulation.scaled = lambda tensors, args, kwargs, factor: (args, kwargs)
     print(same(train(), wanted))
     """
     assert says(tmp_path, code) == "False"
@@ -173,7 +174,7 @@ def test_an_update_has_the_samples_the_loss_and_the_backwards_of_its_batch(tmp_p
     train(epochs=2)
     print([update.samples for update in updates] == [samples for samples, _ in whole])
     print(max(abs(update.loss - loss) for update, (_, loss) in zip(updates, whole)) < 1e-12)
-    print([update.micro_steps for update in updates], bench.micro_steps)
+    print([update.micro_steps for update in updates], controls.micro_steps)
     """
     assert says(tmp_path, code).splitlines() == ["True", "True", "[1, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1] 1"]
 
@@ -229,9 +230,9 @@ def test_clipping_that_the_script_has_imported_by_name_is_held_too(tmp_path: Pat
 def test_dropout_and_parts_train(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 8})
-    bench.accumulation.looks = 2
+    controls.accumulation.looks = 2
     train(dropout=0.1, epochs=4, schedule="of epochs")
-    print(clock.updates, bench.broken, bench.settings)
+    print(clock.updates, controls.broken, controls.settings)
     """
     assert says(tmp_path, code) == "28 {} {'micro_batch': 8}"
 
@@ -273,10 +274,10 @@ def refusal(tmp_path: Path, code: str) -> str:
     told = """
     def attempt():
         try:
-            bench.set_config({"micro_batch": 8})
+            controls.set_config({"micro_batch": 8})
         except Refused as refusal:
             print(refusal)
-        print(bench.settings, steps._interventions)
+        print(controls.settings, steps._interventions)
 
     hook()
     """
@@ -331,7 +332,7 @@ def test_two_optimizers_are_refused(tmp_path: Path) -> None:
 
 def given_up(tmp_path: Path, code: str) -> str:
     """What is said of a setting that was taken, and then taken back: the script goes on as written."""
-    told = says(tmp_path, textwrap.dedent(code) + "print(bench.broken['micro_batch'], '|', steps._interventions)")
+    told = says(tmp_path, textwrap.dedent(code) + "print(controls.broken['micro_batch'], '|', steps._interventions)")
     text, last = told.rsplit(" | ", 1)
     assert last == "{}"
     return text
@@ -340,7 +341,7 @@ def given_up(tmp_path: Path, code: str) -> str:
 def test_a_loss_that_is_a_sum_is_found_by_comparing(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 4})
-    bench.accumulation.looks = 2
+    controls.accumulation.looks = 2
     train(loss_of=lambda scores, target: torch.nn.functional.cross_entropy(scores, target, reduction="sum"))
     """
     assert "the loss is a sum" in given_up(tmp_path, code)
@@ -352,7 +353,7 @@ def test_a_loss_over_pairs_of_samples_is_found_by_comparing(tmp_path: Path) -> N
         return torch.nn.functional.cross_entropy(scores @ scores.T, torch.arange(len(scores)))
 
     hook(_1={"micro_batch": 4})
-    bench.accumulation.looks = 2
+    controls.accumulation.looks = 2
     train(loss_of=contrast)
     """
     assert "not the mean of those of its parts" in given_up(tmp_path, code)
@@ -362,9 +363,9 @@ def test_batch_norm_is_no_reason_to_call_a_mean_a_sum(tmp_path: Path) -> None:
     code = """
     torch.nn.LayerNorm = torch.nn.BatchNorm1d
     hook(_1={"micro_batch": 8})
-    bench.accumulation.looks = 2
+    controls.accumulation.looks = 2
     train()
-    print(bench.broken, clock.updates)
+    print(controls.broken, clock.updates)
     """
     assert says(tmp_path, code) == "{} 21"
 
@@ -372,7 +373,7 @@ def test_batch_norm_is_no_reason_to_call_a_mean_a_sum(tmp_path: Path) -> None:
 def test_a_sum_is_found_behind_dropout_too(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 8})
-    bench.accumulation.looks = 2
+    controls.accumulation.looks = 2
     train(
         loss_of=lambda scores, target: torch.nn.functional.cross_entropy(scores, target, reduction="sum"), dropout=0.3
     )
@@ -384,9 +385,9 @@ def test_looking_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     code = """
     wanted = train()
     hook(_1={"micro_batch": 8})
-    bench.accumulation.looks = 2
+    controls.accumulation.looks = 2
     found = train()
-    print(same(found, wanted), clock.updates, {update.samples for update in updates}, bench.broken)
+    print(same(found, wanted), clock.updates, {update.samples for update in updates}, controls.broken)
     """
     assert says(tmp_path, code) == "True 21 {16, 4} {}"
 
@@ -404,10 +405,10 @@ def test_a_look_moves_no_random_state_and_no_statistics(tmp_path: Path) -> None:
 
     torch.nn.LayerNorm, TensorDataset = torch.nn.BatchNorm1d, Drawing
     hook(_1={"micro_batch": 8})
-    bench.accumulation.looks = LOOKS
+    controls.accumulation.looks = LOOKS
     random.seed(0), numpy.random.seed(0)
     parameters, *_ = train(dropout=0.05)
-    print([p.sum().item() for p in parameters], random.random(), bench.broken)
+    print([p.sum().item() for p in parameters], random.random(), controls.broken)
     """
     assert says(tmp_path, code.replace("LOOKS", "2")) == says(tmp_path, code.replace("LOOKS", "0"))
 
@@ -435,7 +436,7 @@ def test_a_rate_set_by_hand_every_epoch_is_no_trouble(tmp_path: Path) -> None:
             optimizer.zero_grad()
             cross_entropy(model(batch), target).backward()
             optimizer.step()
-    print(bench.broken, clock.updates)
+    print(controls.broken, clock.updates)
     """
     assert says(tmp_path, code) == "{} 21"
 
@@ -472,7 +473,7 @@ def test_a_for_loop_behind_other_iterators_is_one(tmp_path: Path) -> None:
         optimizer.zero_grad()
         cross_entropy(model(batch), target).backward()
         optimizer.step()
-    print(bench.broken, clock.updates)
+    print(controls.broken, clock.updates)
     """
     assert says(tmp_path, code) == "{} 7"
 

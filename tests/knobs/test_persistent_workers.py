@@ -56,6 +56,7 @@ def test_the_tier_is_that_of_workers() -> None:
     assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
 
 
+@pytest.mark.slow
 def test_a_window_of_it_over_epochs_leaves_every_bit_as_it_is(tmp_path: Path) -> None:
     code = """
     make = lambda: images(num_workers=1)
@@ -88,6 +89,7 @@ print(processes({"persistent_workers": True}), processes({}))
 """
 
 
+@pytest.mark.slow
 def test_the_same_process_serves_all_epochs(tmp_path: Path) -> None:
     assert says(tmp_path, STAYING) == "1 3"
 
@@ -125,6 +127,7 @@ class Renewing(DataLoader):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", ["Setting", "Renewing"])
 def test_workers_that_stay_see_what_the_script_changes_in_its_dataset(tmp_path: Path, loader: str) -> None:
     code = f"""

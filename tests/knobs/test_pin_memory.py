@@ -54,7 +54,7 @@ def test_without_an_accelerator_the_script_is_left_alone_and_told_why(tmp_path: 
     told = []
     def look(number):
         try:
-            bench.set_config({"pin_memory": True})
+            controls.set_config({"pin_memory": True})
         except Refused as refusal:
             told.append(str(refusal))
     print(train(look=look).same(wanted), told[-1])

@@ -15,13 +15,13 @@ from advisor.types import Evidence
 LIMIT_S = 120
 LOOP = """
 import torch
-from advisor.agent.clock import StepClock
-from advisor.agent.precision import Precision
-from advisor.agent.refused import Refused
-from advisor.agent.roots import Roots
-from advisor.agent.scaling import Scaler
-from advisor.agent.schedulers import ScheduleHold
-from advisor.agent.steps import Steps
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.settings.precision import Precision
+from advisor.agent.base.refused import Refused
+from advisor.agent.loop.roots import Roots
+from advisor.agent.settings.scaling import Scaler
+from advisor.agent.loop.schedulers import ScheduleHold
+from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps = Roots(clock), Steps(clock)
@@ -222,8 +222,8 @@ def test_a_small_loss_is_lost_without_scaling_so_that_equality_says_something(tm
 
 def test_the_scale_grows_as_it_does_by_hand(tmp_path: Path) -> None:
     code = """
-    import advisor.agent.scaling
-    advisor.agent.scaling.GROWTH_STEPS = 5
+    import advisor.agent.settings.scaling
+    advisor.agent.settings.scaling.GROWTH_STEPS = 5
     SIZE = 1e-6
     wanted = by_hand(growth=5)
     hook()

@@ -10,10 +10,10 @@ import pytest
 LIMIT_S = 120
 LOOP = """
 import torch
-from advisor.agent.clock import StepClock
-from advisor.agent.precision import Precision
-from advisor.agent.roots import Roots
-from advisor.agent.steps import Steps
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.settings.precision import Precision
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps = Roots(clock), Steps(clock)
@@ -129,7 +129,7 @@ def test_weights_cast_in_an_evaluation_are_not_those_that_are_trained(tmp_path: 
 @pytest.mark.parametrize("name", ["fp16", "fp7"])
 def test_a_precision_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
     code = f"""
-    from advisor.agent.refused import Refused
+    from advisor.agent.base.refused import Refused
     try:
         precision.set({name!r})
     except Refused as refusal:

@@ -60,6 +60,7 @@ def test_the_tier_is_that_of_workers() -> None:
     assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_a_window_of_it_leaves_every_bit_as_it_is(tmp_path: Path, persistent: bool) -> None:
     code = f"""
@@ -72,6 +73,7 @@ def test_a_window_of_it_leaves_every_bit_as_it_is(tmp_path: Path, persistent: bo
     assert says(tmp_path, code) == "True True"
 
 
+@pytest.mark.slow
 def test_so_many_batches_are_ahead_and_again_as_many_as_written_afterwards(tmp_path: Path) -> None:
     code = """
     hook()

@@ -90,6 +90,7 @@ def test_what_is_no_number_of_threads_is_wrong(value: Any) -> None:
     assert repr(value) in str(KNOB.wrong(value))
 
 
+@pytest.mark.slow
 def test_a_window_with_more_threads_trains_the_same_but_for_rounding(tmp_path: Path) -> None:
     code = """
     wanted = train()
@@ -101,6 +102,7 @@ def test_a_window_with_more_threads_trains_the_same_but_for_rounding(tmp_path: P
     assert says(tmp_path, code) == "True 1 2 1 1"
 
 
+@pytest.mark.slow
 def test_one_value_after_another_still_leads_back(tmp_path: Path) -> None:
     code = """
     hook()

@@ -8,7 +8,7 @@ import sys
 
 def test_importing_the_part_loads_nothing_heavy() -> None:
     code = (
-        "import sys, advisor.report, advisor.store, advisor.stats, advisor.progress\n"
+        "import sys, advisor.report, advisor.storage.run_store, advisor.stats, advisor.progress\n"
         "print([name for name in ('rich', 'jinja2', 'pydantic', 'torch', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

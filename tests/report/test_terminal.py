@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from advisor.report import render_profile, verdict_of
-from advisor.report.verdict import function_call, page_command
+from advisor.report.profile.headline import function_call, page_command
 from advisor.types import Abstention, Ceiling, Command, Profile, WhatIf
 
 from . import hostile, sample
@@ -188,6 +188,7 @@ def test_an_ascii_terminal_gets_ascii(shape: str) -> None:
     assert "Your script" in text
 
 
+@pytest.mark.slow
 def test_a_script_cannot_write_to_the_terminal() -> None:
     text = printed(hostile.everywhere())
     assert not set(text) & set("\x1b\x07\x00\u202e\r")

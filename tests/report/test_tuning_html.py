@@ -10,7 +10,7 @@ import pytest
 
 from advisor.report import tune_fragment, tune_page
 from advisor.report.pictures import TUNING, Missing, Picture, by_knob, history, pareto
-from advisor.report.tuning_rows import front
+from advisor.report.trial_rows import front
 from advisor.types import TrialOutcome, TuneResult
 
 from . import hostile, sample_tuning

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from advisor.report import words
+from advisor.report import format
 from advisor.types import Ceiling, Place, WhatIf
 
 
@@ -28,7 +28,7 @@ from advisor.types import Ceiling, Place, WhatIf
     ],
 )
 def test_duration(seconds: float | None, said: str) -> None:
-    assert words.duration(seconds) == said
+    assert format.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -45,26 +45,26 @@ def test_duration(seconds: float | None, said: str) -> None:
     ],
 )
 def test_percent(fraction: float | None, said: str) -> None:
-    assert words.percent(fraction) == said
+    assert format.percent(fraction) == said
 
 
 @pytest.mark.parametrize(
     ("count", "said"), [(2**30, "1.00 GiB"), (1000, "1000 B"), (1500 * 2**20, "1.46 GiB"), (0, "0 B")]
 )
 def test_size(count: float, said: str) -> None:
-    assert words.size(count) == said
+    assert format.size(count) == said
 
 
 @pytest.mark.parametrize(
     ("ratio", "said"), [(2.41, "2.4×"), (1.053, "1.05×"), (1.0, "1.00×"), (math.inf, "–"), (250, "250×")]
 )
 def test_times(ratio: float, said: str) -> None:
-    assert words.times(ratio) == said
+    assert format.times(ratio) == said
 
 
 @pytest.mark.parametrize("created", ["2026-11-22T06:35:19Z", "2026-11-22T06:35:19+00:00"])
 def test_moment(created: str) -> None:
-    assert words.moment(created) == "2026-11-22 06:35:19 UTC"
+    assert format.moment(created) == "2026-11-22 06:35:19 UTC"
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_moment(created: str) -> None:
     ],
 )
 def test_interval(low: float | None, high: float | None, said: str) -> None:
-    assert words.interval(low, high) == said
+    assert format.interval(low, high) == said
 
 
 @pytest.mark.parametrize(("value", "said"), [(2.35e11, "235 GFLOP/s"), (6.7e13, "67.0 TFLOP/s"), (12.0, "12.0 FLOP/s")])
 def test_rate(value: float, said: str) -> None:
-    assert words.rate(value, "FLOP/s") == said
+    assert format.rate(value, "FLOP/s") == said
 
 
 def test_a_ceiling_says_what_it_rests_on() -> None:
-    assert words.ceiling_text(Ceiling(speedup=2.41, low=2.2, high=2.6, basis="measured")) == "2.4× (measured, 2.2–2.6)"
-    assert "not measured" in words.ceiling_text(Ceiling.from_share(0.2))
+    assert format.ceiling_text(Ceiling(speedup=2.41, low=2.2, high=2.6, basis="measured")) == "2.4× (measured, 2.2–2.6)"
+    assert "not measured" in format.ceiling_text(Ceiling.from_share(0.2))
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_a_ceiling_says_what_it_rests_on() -> None:
     ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07red", "re\x00d", "red\u202e", "\x9bred", "red\x1b", "r\x08ed", "\x1bcred"],
 )
 def test_nothing_that_a_terminal_acts_on_is_left(text: str) -> None:
-    left = words.plain(text)
+    left = format.plain(text)
     assert "red" in left
     assert left.isprintable()
     assert "\x1b" not in left
 
 
 def test_line_ends_of_a_traceback_stay() -> None:
-    assert words.plain("a\r\n\tb\n") == "a\n\tb\n"
+    assert format.plain("a\r\n\tb\n") == "a\n\tb\n"
 
 
 def test_a_path_is_told_from_the_folder_of_the_start() -> None:
-    assert words.short_path("/home/mara/photos/lib/data.py", "/home/mara/photos") == "lib/data.py"
-    assert words.short_path("/usr/lib/x.py", "/home/mara/photos") == "/usr/lib/x.py"
+    assert format.short_path("/home/mara/photos/lib/data.py", "/home/mara/photos") == "lib/data.py"
+    assert format.short_path("/usr/lib/x.py", "/home/mara/photos") == "/usr/lib/x.py"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_path_is_told_from_the_folder_of_the_start() -> None:
     ],
 )
 def test_what_an_interval_does_not_know_is_no_estimate(low: float, high: float, said: str) -> None:
-    assert words.what_if_text(WhatIf(name="no_optimizer", speedup=2.4, low=low, high=high, rounds=1)) == said
+    assert format.what_if_text(WhatIf(name="no_optimizer", speedup=2.4, low=low, high=high, rounds=1)) == said
 
 
 INSTALLED = "/home/mara/photos/.venv/lib/python3.11/site-packages/torchvision/datasets/folder.py"
@@ -139,4 +139,4 @@ INSTALLED = "/home/mara/photos/.venv/lib/python3.11/site-packages/torchvision/da
 )
 def test_a_place_says_whose_work_is_done_there(file: str, library: str, said: str) -> None:
     place = Place(file=file, line=17, function="main", library=library)
-    assert words.place_text(place, "/home/mara/photos") == said
+    assert format.place_text(place, "/home/mara/photos") == said

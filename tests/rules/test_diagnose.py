@@ -7,17 +7,7 @@ from typing import Any
 import pytest
 
 from advisor.rules import diagnose, get
-from advisor.rules._examples import (
-    GIB,
-    call,
-    evolve,
-    gpu,
-    healthy_cpu,
-    healthy_cuda,
-    line,
-    train_loader,
-    what_if,
-)
+from advisor.rules._examples import GIB, call, evolve, gpu, healthy_cpu, healthy_cuda, line, train_loader, what_if
 from advisor.types import Evidence, Finding
 
 INPUT_RULES = {"input_bound", "input_io_bound", "slow_collate", "worker_restart", "too_many_workers"}

@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 
 from advisor.rules import get
-from advisor.rules._examples import (
-    GIB,
-    conv_model,
-    evolve,
-    gpu,
-    healthy_cpu,
-    healthy_cuda,
-    what_if,
-)
+from advisor.rules._examples import GIB, conv_model, evolve, gpu, healthy_cpu, healthy_cuda, what_if
 from advisor.types import Ceiling, Evidence, Finding, Rate
 
 IDLE_GPU = healthy_cpu(hardware={"accelerators": (gpu(),), "torch": {"cuda": "13.0", "accelerator_available": True}})

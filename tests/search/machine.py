@@ -8,10 +8,10 @@ from typing import Any
 
 from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
-from advisor.search import Asked, SearchSettings, Seen, Study, read, recommend
-from advisor.search.log import TRIALS_FILE
-from advisor.session.result import SessionResult
-from advisor.session.session import AS_WRITTEN, InLife
+from advisor.runtime.session import AS_WRITTEN, InScriptRun
+from advisor.runtime.session_result import SessionResult
+from advisor.search import Asked, ProfileSummary, SearchSettings, Study, read, recommend
+from advisor.search.trial_log import TRIALS_FILE
 from advisor.types import Command, Diagnosis, Finding, Recommendation
 
 EVIDENCE = evolve(
@@ -60,14 +60,14 @@ class Machine:
         diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
         memory = options.pop("activations_bytes", None)
         computing_fraction = options.pop("computing_fraction", None)
-        asked = options.pop("asked", None) or Asked(wishes=wishes(self.knobs))
+        asked = options.pop("asked", None) or Asked(selection=selection(self.knobs))
         self.study = Study(
             result=self.result,
             settings=self.settings,
             budget_s=budget_s,
             left_s=lambda: self.left_s - self.now_s,
             reserve=lambda: self._reserve(reserved_s),
-            look=lambda: Seen(
+            look=lambda: ProfileSummary(
                 hardware=evidence.hardware,
                 workload=evidence.workload,
                 diagnosis=diagnosis,
@@ -91,7 +91,7 @@ class Machine:
         planner = self.study.plan(lambda: EVIDENCE.workload)
         step = next(planner)
         while True:
-            if isinstance(step, InLife):
+            if isinstance(step, InScriptRun):
                 if step.anew or step.setup != self.lives[-1]:
                     self.lives.append(step.setup)
                     self.now_s += START_S
@@ -162,11 +162,11 @@ class Machine:
         )
 
 
-def wishes(knobs: tuple[str, ...]) -> Any:
+def selection(knobs: tuple[str, ...]) -> Any:
     from advisor import knobs as every
-    from advisor.search import Wishes
+    from advisor.search import KnobSelection
 
-    return Wishes(without=tuple(knob.id for knob in every.all_knobs() if knob.id not in knobs))
+    return KnobSelection(without=tuple(knob.id for knob in every.all_knobs() if knob.id not in knobs))
 
 
 def workers_help(config: dict[str, Any]) -> float:

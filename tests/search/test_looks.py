@@ -10,10 +10,10 @@ import pytest
 
 from advisor import wire
 from advisor.rules._examples import evolve
+from advisor.runtime.session import AS_WRITTEN
 from advisor.search import Asked, Goal, read
-from advisor.search.arguments import Carried, CommandLine
 from advisor.search.memory_model import REFUSAL
-from advisor.session.session import AS_WRITTEN
+from advisor.target.script_options import Carried, CommandLine
 from advisor.types import Config
 
 from .machine import (
@@ -27,7 +27,7 @@ from .machine import (
     Machine,
     finding,
     nothing_helps,
-    wishes,
+    selection,
     workers_help,
 )
 
@@ -46,6 +46,7 @@ def as_good_as_another(config: dict[str, Any]) -> float:
     return {None: 1.0, 3: 1.999}.get(config.get("num_workers"), 2.0)
 
 
+@pytest.mark.slow
 def test_what_may_win_is_looked_at_again_and_longer(tmp_path: Path) -> None:
     short, long = windows_of(Machine(tmp_path, as_good_as_another, INPUT_BOUND), num_workers=3)
     assert long.min_s > 1.5 * short.min_s
@@ -174,7 +175,9 @@ class Started(Machine):
     """Its batch is an option of the script: `--batch-size`."""
 
     def __init__(self, folder: Path, speed: Any, *found: Any, **options: Any) -> None:
-        options.setdefault("asked", Asked(wishes=wishes(self.knobs), command=replace(COMMAND, args=("--lr", "1"))))
+        options.setdefault(
+            "asked", Asked(selection=selection(self.knobs), command=replace(COMMAND, args=("--lr", "1")))
+        )
         super().__init__(folder, speed, *found, **options)
 
 
@@ -221,7 +224,7 @@ def test_lives_are_not_used_up_before_the_end(tmp_path: Path) -> None:
 
 
 def _pace() -> Any:
-    from advisor.session.probe import Pace
+    from advisor.analysis.profile_plan import Pace
 
     return Pace(update_s=0.01, window_s=1.0, settle=3, count=10)
 
@@ -237,7 +240,7 @@ class Memory(Machine):
 
 
 def objective(name: str, **options: Any) -> Asked:
-    return Asked(goal=Goal.of(name, **options), wishes=wishes(Machine.knobs))
+    return Asked(goal=Goal.of(name, **options), selection=selection(Machine.knobs))
 
 
 def test_the_smallest_peak_within_the_tolerance_is_recommended(tmp_path: Path) -> None:
@@ -308,7 +311,7 @@ def test_a_search_cut_off_before_its_finals_recommends_what_it_saw_and_says_so(t
 
 
 def test_a_dry_run_opens_the_space_and_tries_nothing(tmp_path: Path) -> None:
-    asked = Asked(wishes=wishes(Machine.knobs), dry_run=True)
+    asked = Asked(selection=selection(Machine.knobs), dry_run=True)
     machine = Machine(tmp_path, workers_help, INPUT_BOUND, asked=asked)
     assert [knob.id for knob in machine.study.space.knobs] == ["num_workers"]
     assert all(not window.config for window in machine.order)
@@ -324,7 +327,7 @@ def test_what_comes_after_the_search_is_left_in_the_budget(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("knob", ["num_workers", "precision"])
 def test_knobs_asked_for_are_tried_without_a_finding(tmp_path: Path, knob: str) -> None:
-    from advisor.search import Wishes
+    from advisor.search import KnobSelection
 
-    machine = Machine(tmp_path, nothing_helps, finding("x"), asked=Asked(wishes=Wishes.of([knob])))
+    machine = Machine(tmp_path, nothing_helps, finding("x"), asked=Asked(selection=KnobSelection.of([knob])))
     assert {name for config in machine.tried for name in config} == {knob}

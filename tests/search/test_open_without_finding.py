@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader
-from advisor.search import Asked, Space, Wishes, as_diagnosed, open_space
+from advisor.search import Asked, KnobSelection, Space, as_diagnosed, open_space
 from advisor.types import Diagnosis, Evidence
 
 from .machine import INPUT_BOUND, Machine, finding
@@ -25,9 +25,11 @@ def on_device(**changes: Any) -> Evidence:
     return evolve(healthy_cuda(), {"workload": workload})
 
 
-def opened(evidence: Evidence, *found: Any, computing: float | None = 0.5, wishes: Wishes | None = None) -> Space:
+def opened(
+    evidence: Evidence, *found: Any, computing: float | None = 0.5, selection: KnobSelection | None = None
+) -> Space:
     diagnosis = Diagnosis(findings=found)
-    return open_space(evidence.hardware, evidence.workload, diagnosis, wishes, computing_fraction=computing)
+    return open_space(evidence.hardware, evidence.workload, diagnosis, selection, computing_fraction=computing)
 
 
 def names(space: Space) -> list[str]:
@@ -63,8 +65,8 @@ def test_on_a_cpu_the_findings_decide() -> None:
 
 
 def test_what_the_user_asks_for_overrules_it() -> None:
-    assert names(opened(on_device(), INPUT_BOUND, wishes=Wishes.of(["num_workers"]))) == ["num_workers"]
-    assert "compile" not in names(opened(on_device(), INPUT_BOUND, wishes=Wishes.of(None, ["compile"])))
+    assert names(opened(on_device(), INPUT_BOUND, selection=KnobSelection.of(["num_workers"]))) == ["num_workers"]
+    assert "compile" not in names(opened(on_device(), INPUT_BOUND, selection=KnobSelection.of(None, ["compile"])))
 
 
 def test_what_is_usual_on_an_accelerator_is_tried_together_first(tmp_path: Path) -> None:
@@ -73,7 +75,9 @@ def test_what_is_usual_on_an_accelerator_is_tried_together_first(tmp_path: Path)
     def speed(config: dict[str, Any]) -> float:
         return 3.0 if config.get("num_workers") and config.get("precision") else 1.0
 
-    asked = Asked(wishes=Wishes(without=("compile", "prefetch_factor", "threads", "global_batch", "micro_batch")))
+    asked = Asked(
+        selection=KnobSelection(without=("compile", "prefetch_factor", "threads", "global_batch", "micro_batch"))
+    )
     machine = Machine(tmp_path, speed, INPUT_BOUND, evidence=on_device(), asked=asked, computing_fraction=0.6)
     assert {"num_workers", "precision", "fused_optimizer"} <= set(machine.tried[1])
     best = machine.recommended().config.as_dict()
@@ -86,7 +90,9 @@ def test_on_a_cpu_nothing_is_tried_before_each_alone(tmp_path: Path) -> None:
 
 
 def test_what_was_never_tried_leaves_it_undecided(tmp_path: Path) -> None:
-    asked = Asked(wishes=Wishes(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads")))
+    asked = Asked(
+        selection=KnobSelection(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads"))
+    )
     options: dict[str, Any] = {"evidence": on_device(), "asked": asked, "computing_fraction": 0.6}
     short = Machine(tmp_path, lambda _config: 1.0, budget_s=30.0, **options)
     assert (short.study.known.untried(), short.recommended().verdict.status) == (["compile"], "undecided")
@@ -98,7 +104,9 @@ def test_what_takes_minutes_to_set_is_tried_beside_the_best(tmp_path: Path) -> N
     def speed(config: dict[str, Any]) -> float:
         return (2.0 if config.get("precision") else 1.0) * (1.3 if config.get("compile") else 1.0)
 
-    asked = Asked(wishes=Wishes(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads")))
+    asked = Asked(
+        selection=KnobSelection(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads"))
+    )
     machine = Machine(tmp_path, speed, evidence=on_device(), asked=asked, budget_s=600.0, computing_fraction=0.6)
     tried = [config for config in machine.tried if config.get("compile")]
     assert tried[0].get("precision") == "bf16"
@@ -112,7 +120,9 @@ def on_cpus(cpus: float) -> Evidence:
 
 
 def test_it_is_not_begun_where_the_time_is_too_short_and_that_is_told(tmp_path: Path) -> None:
-    asked = Asked(wishes=Wishes(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads")))
+    asked = Asked(
+        selection=KnobSelection(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads"))
+    )
     options: dict[str, Any] = {"evidence": on_device(), "asked": asked, "computing_fraction": 0.6}
     machine = Machine(tmp_path, lambda _config: 1.0, budget_s=30.0, **options)
     assert not [config for config in machine.tried if config.get("compile")]

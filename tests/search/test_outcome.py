@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from advisor import wire
+from advisor.runtime.session_result import SessionResult
 from advisor.search import scoring
-from advisor.session.result import SessionResult
 
 
 def window(name: str, set_up_s: float | None) -> wire.WindowDone:

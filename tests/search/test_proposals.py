@@ -9,8 +9,8 @@ import pytest
 
 from advisor.search.goals import Goal
 from advisor.search.proposals import Proposer
-from advisor.search.sampler import Sampler
 from advisor.search.space import Space
+from advisor.search.tpe import Sampler
 from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
 
 

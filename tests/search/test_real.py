@@ -12,7 +12,7 @@ import pytest
 
 import advisor
 from advisor.errors import UsageError
-from advisor.search import log
+from advisor.search import trial_log
 
 from .thin import COMMAND, make_thin
 
@@ -74,8 +74,8 @@ def kinds(found: Any, knob: str) -> list[str]:
 def test_what_breaks_the_script_costs_its_trials_and_the_search_goes_on(
     script: Path, monkeypatch: pytest.MonkeyPatch, breaks: str
 ) -> None:
-    monkeypatch.setattr("advisor.session.session.LEAST_PATIENCE_S", 3.0)
-    monkeypatch.setattr("advisor.session.session.PATIENCE_UPDATES", 1)
+    monkeypatch.setattr("advisor.runtime.session.LEAST_PATIENCE_S", 3.0)
+    monkeypatch.setattr("advisor.runtime.session.PATIENCE_UPDATES", 1)
     script.write_text(SCRIPT.format(breaks=breaks))
     found = tune(script, knobs=["num_workers", "threads"])
     assert kinds(found, "num_workers") == [breaks, breaks]
@@ -118,7 +118,7 @@ def test_an_interrupted_search_shows_and_keeps_what_it_has(script: Path) -> None
 
 def _tried(run: Path) -> int:
     try:
-        return len(log.read(run).trials)
+        return len(trial_log.read(run).trials)
     except Exception:
         return 0
 
@@ -128,7 +128,7 @@ def _tried(run: Path) -> int:
     [
         ({"knobs": ["nope"]}, "nope"),
         ({"no_knobs": ["nope"]}, "nope"),
-        ({"profile": "fast"}, "balanced"),
+        ({"preset": "fast"}, "balanced"),
         ({"objective": "cost"}, "--price"),
         ({"objective": "speed"}, "throughput"),
         ({"storage": "study.db"}, "sqlite"),

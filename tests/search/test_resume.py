@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from advisor.search import log
+from advisor.search import trial_log
 
 from .thin import COMMAND
 
@@ -67,7 +67,7 @@ def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def trials_in(folder: Path) -> int:
     try:
-        return len(log.read(folder).trials)
+        return len(trial_log.read(folder).trials)
     except Exception:
         return 0
 
@@ -99,14 +99,14 @@ def killed_after(folder: Path, count: int) -> Path:
 def test_kill_9_loses_no_finished_trial_and_none_is_run_again(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     run = killed_after(tmp_path, 2)
-    before = log.read(run).trials
+    before = trial_log.read(run).trials
 
     other = tune(tmp_path, "--resume", run.name, "--objective", "memory")
     assert (other.returncode, "begun with objective" in other.stderr) == (2, True), other.stderr
 
     done = tune(tmp_path, "--resume", run.name, "--budget", "120s", "--json")
     assert done.returncode == 0, done.stderr
-    after = log.read(run).trials
+    after = trial_log.read(run).trials
     assert after[: len(before)] == before
     assert len({trial.config for trial in after}) == len(after)
     assert len(json.loads(done.stdout)["trials"]) == len(after)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor import tuning
+from advisor.workflows import tune as tuning
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor import search
-from advisor.session import probe, rounds
+from advisor.analysis import profile_plan
+from advisor.verification import rounds
 
 SETTINGS = search.SearchSettings(
     profile_fraction=0.02,
@@ -38,7 +39,7 @@ COMMAND = (sys.executable, str(Path(__file__)))
 def make_thin(patch: Callable[[Any, str, Any], None]) -> None:
     """`patch` sets an attribute, like pytest's `monkeypatch.setattr`."""
     for name, seconds in PROFILE_S.items():
-        patch(probe, name, seconds)
+        patch(profile_plan, name, seconds)
     patch(rounds, "WINDOW_S", PROCESS_S)
     named = search.read
     patch(search, "read", lambda name: replace(SETTINGS, open=named(name).open))

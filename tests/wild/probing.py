@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor import __version__, command, store, wire
+from advisor import __version__, wire
+from advisor.analysis import assembly
+from advisor.analysis.profile_plan import FIRST
 from advisor.hardware import probe as probe_hardware
-from advisor.session import Limits, Session, SessionResult, assembly, isolation
-from advisor.session.probe import FIRST
-from advisor.session.result import Outcome
-from advisor.session.session import Planner
+from advisor.runtime import Limits, Session, SessionResult, isolation
+from advisor.runtime.session import Planner
+from advisor.runtime.session_result import Outcome
+from advisor.storage import run_store
+from advisor.target import command
 from advisor.types import Profile, Workload
 
 FIRST_S = 0.6
@@ -69,7 +72,7 @@ def probe(
     """One life of `python start... args...` in `cwd`; its run is kept in `folder`."""
     is_module = start[0] == "-m"
     built = command.build(start[-1], list(args), is_module=is_module, interpreter=None, cwd=os.fspath(cwd))
-    run = store.new_run(folder / "runs", built.target)
+    run = run_store.new_run(folder / "runs", built.target)
     tier = isolation.choose("auto", project=cwd, scratch=folder / "scratch")
     session = Session(
         command=built, folder=run.path, tier=tier, limits=limits, loop_budget_s=BUDGET_S, most_lives=most_lives

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from advisor.session import Limits
+from advisor.runtime import Limits
 
 from .probing import Probed, probe
 

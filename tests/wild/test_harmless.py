@@ -8,7 +8,7 @@ import forked
 import pytest
 
 from advisor import wire
-from advisor.session.probe import FIRST
+from advisor.analysis.profile_plan import FIRST
 
 from .probing import probe
 

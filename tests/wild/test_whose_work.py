@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from advisor import rules, wire
-from advisor.session import assembly
-from advisor.session.probe import FIRST
+from advisor.analysis import assembly
+from advisor.analysis.profile_plan import FIRST
 from advisor.types import Finding
 
 from .probing import Probed, probe

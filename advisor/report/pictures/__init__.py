@@ -1,4 +1,4 @@
-"""One picture a file, each drawn as inline SVG; `ALL` and `TUNING` are the orders on the pages."""
+"""Charts, one per file, each drawn as inline SVG; `ALL` and `TUNING` are the orders on the pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from ._base import Drawn, Missing, Picture
 __all__ = ["ALL", "TUNING", "Drawn", "Missing", "Picture", "phases"]
 
 ALL = (steps.draw, memory.draw, usage.draw, roofline.draw, what_ifs.draw)
-"""Of a profile."""
+"""Charts of a profile."""
 TUNING = (history.draw, by_knob.draw, ceilings.draw, pareto.draw, importances.draw)
-"""Of a search."""
+"""Charts of a search."""

@@ -1,6 +1,6 @@
-"""What the pictures share: a value for the result, an SVG writer, axes, and honest thinning.
+"""Parts shared by the charts: a value for the result, an SVG writer, axes, and honest thinning.
 
-Colours are classes, so that one picture serves light, dark and print; all text is escaped where it enters.
+Colours are classes, so that one chart serves light, dark and print; all text is escaped where it enters.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from .. import words
+from .. import format
 
 WIDTH = 440
 HEIGHT = 230
 MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 62, 14, 16, 40
 MOST_POINTS = 300
-"""More points than this on a line are finer than the screen; whole bins are then drawn as their span and median."""
+"""Most points on a line: more are finer than the screen. Whole bins are then drawn as their span and median."""
 
 LEAST, GREATEST = 1e-30, 1e30
-"""Nothing that is measured lies outside; the arithmetic of axes would overflow far out."""
+"""Bounds of every measured value; the arithmetic of axes would overflow far beyond."""
 
 _serial = itertools.count(1)
 
@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A picture that could not be drawn, and why."""
+    """A chart that could not be drawn, and the reason."""
 
     title: str
     why: str
@@ -46,7 +46,7 @@ Drawn = Picture | Missing
 
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
-    """One element; attribute names with `_` for `-`, numbers rounded to a tenth. `content` is markup already."""
+    """Return one element; attribute names with `_` for `-`, numbers rounded to a tenth. `content` is markup already."""
     parts = [name]
     for key, value in attributes.items():
         text = f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
@@ -75,13 +75,13 @@ def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = F
 
 
 def cross(x: float, y: float, class_: str, size: float = 4) -> str:
-    """A mark for what gave no value."""
+    """Draw a mark for a trial without a value."""
     strokes = f"M{x - size:.1f},{y - size:.1f}l{2 * size:g},{2 * size:g}m{-2 * size:g},0l{2 * size:g},{-2 * size:g}"
     return tag("path", d=strokes, class_=class_)
 
 
 def svg(content: Sequence[str], *, title: str, description: str, width: int = WIDTH, height: int = HEIGHT) -> str:
-    """The whole picture, with words for those who do not see it."""
+    """Return the whole chart, with a text description for those who do not see it."""
     number = next(_serial)
     title_id, description_id = f"advisor-title-{number}", f"advisor-desc-{number}"
     head = tag("title", escape(title), id=title_id) + tag("desc", escape(description), id=description_id)
@@ -97,7 +97,7 @@ def svg(content: Sequence[str], *, title: str, description: str, width: int = WI
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """Maps values to places on the picture, linearly or by logarithm."""
+    """Mapping of values to places on the chart, linear or logarithmic."""
 
     low: float
     high: float
@@ -113,7 +113,7 @@ class Axis:
 
 
 def linear(low: float, high: float, start: float, end: float, *, about: int = 5) -> Axis:
-    """An axis whose ends and ticks are round numbers."""
+    """Return an axis whose ends and ticks are round numbers."""
     span = high - low if high - low >= LEAST else abs(high) if abs(high) >= LEAST else 1.0
     raw = span / about
     unit = 10.0 ** math.floor(math.log10(raw))
@@ -125,7 +125,7 @@ def linear(low: float, high: float, start: float, end: float, *, about: int = 5)
 
 
 def decades(low: float, high: float, start: float, end: float) -> Axis:
-    """A logarithmic axis from decade to decade."""
+    """Return a logarithmic axis from decade to decade."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
     every = math.ceil((last - first) / 6)
@@ -134,7 +134,7 @@ def decades(low: float, high: float, start: float, end: float) -> Axis:
 
 
 def bytes_axis(low: float, high: float, start: float, end: float, *, about: int = 5) -> Axis:
-    """Ticks at round numbers of the unit that the top is told in."""
+    """Return an axis with ticks at round numbers of the unit used at the top."""
     scale, _ = _unit(high)
     axis = linear(low / scale, high / scale, start, end, about=about)
     ticks = tuple(tick * scale for tick in axis.ticks)
@@ -142,9 +142,9 @@ def bytes_axis(low: float, high: float, start: float, end: float, *, about: int 
 
 
 def bytes_tick(value: float, top: float) -> str:
-    """All ticks in one unit, so that they can be compared at a glance."""
+    """Format a tick; all ticks have one unit, so that they can be compared at a glance."""
     scale, name = _unit(top)
-    return short(f"{words.number(value / scale)} {name}")
+    return short(f"{format.number(value / scale)} {name}")
 
 
 def _unit(top: float) -> tuple[float, str]:
@@ -161,7 +161,7 @@ def frame(
     x_title: str,
     y_title: str = "",
 ) -> list[str]:
-    """Ticks, fine lines across, and what the axes are."""
+    """Draw ticks, fine lines across, and the axis titles."""
     parts = []
     for tick in y.ticks:
         place = y.at(tick)
@@ -178,18 +178,18 @@ def frame(
 
 
 def short(told: str) -> str:
-    """A tick without digits that say nothing: 50.0 ms is 50 ms, and 0 s is 0."""
+    """Drop digits of a tick that say nothing: 50.0 ms is 50 ms, and 0 s is 0."""
     return re.sub(r"^0 .*", "0", re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", told))
 
 
 def finite(values: Sequence[float | None]) -> list[float]:
-    """Those that are numbers, and not negative: a hostile or broken file may hold others."""
+    """Return the finite values that are not negative: a hostile or broken file may hold others."""
     return [value if value > LEAST else 0.0 for value in values if value is not None and 0 <= value <= GREATEST]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Neighbouring values drawn as one: where, and their least, middle and greatest."""
+    """Neighbouring values drawn as one: their place, and their least, middle and greatest."""
 
     x: float
     low: float
@@ -198,7 +198,7 @@ class Bin:
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[Bin]:
-    """At most `most` bins in order; nothing is dropped, since each bin keeps its extremes."""
+    """Return at most `most` bins in order; nothing is dropped, since each bin keeps its extremes."""
     size = max(1, math.ceil(len(points) / most))
     bins = []
     for start in range(0, len(points), size):
@@ -210,7 +210,7 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
 
 
 def band(bins: Sequence[Bin], x: Axis, y: Axis, class_: str) -> str:
-    """The span of the bins, as an area."""
+    """Draw the span of the bins as an area."""
     upper = [(x.at(one.x), y.at(one.high)) for one in bins]
     lower = [(x.at(one.x), y.at(one.low)) for one in reversed(bins)]
     return path([*upper, *lower], class_, closed=True)

@@ -1,21 +1,21 @@
-"""Names with something beside each: ratios with their intervals against 1× for no gain, or bars of shares."""
+"""Named rows: ratios with their intervals against 1× for no gain, or bars of shares."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .. import words
+from .. import format
 from ._base import MARGIN_RIGHT, WIDTH, Axis, frame, line, linear, rectangle, svg, tag, text
 
 _TOP = 22
 _LETTER = 7.4
-"""Width of a letter of a label: no font that browsers take has wider ones on average."""
+"""Width of a label's letter: no browser font is wider on average."""
 _NARROWEST, _WIDEST = 80, 196
 _VALUE_ROOM = 44
-"""Behind an interval, for the number."""
+"""Room for the number behind an interval."""
 _MOST = 100.0
-"""A speed-up beyond this is off the axis; the number beside the dot still tells it."""
+"""Largest speed-up on the axis; the number beside the dot still shows any beyond it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class Ratio:
     class_: str = ""
     whisker: bool = True
     note: str = ""
-    """Behind the number."""
+    """Text after the number."""
 
 
 def ratios(rows: Sequence[Ratio], *, title: str, description: str, row_height: int = 40, x_title: str) -> str:
-    """The picture of `rows`, whose numbers are finite and above zero."""
+    """Draw `rows`, whose numbers are finite and above zero."""
     left = _left([row.name for row in rows])
     bottom = _TOP + row_height * len(rows)
     low = min(0.9, *(row.low for row in rows))
@@ -48,10 +48,10 @@ def ratios(rows: Sequence[Ratio], *, title: str, description: str, row_height: i
         parts += _interval(row, x, middle)
         parts += [
             text(_cut(row.name, left), left - 12, middle + 4, anchor="end"),
-            text(words.times(row.value), _end(row, x) + 10, middle + 4, class_="value"),
+            text(format.times(row.value), _end(row, x) + 10, middle + 4, class_="value"),
         ]
         if row.note:
-            width = len(words.times(row.value)) * 7.5
+            width = len(format.times(row.value)) * 7.5
             parts.append(text(row.note, _end(row, x) + 14 + width, middle + 4))
     return svg(parts, title=title, description=description, height=bottom + 42)
 
@@ -70,7 +70,7 @@ def _end(row: Ratio, x: Axis) -> float:
 
 
 def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str, row_height: int = 30) -> str:
-    """Bars for names with shares between 0 and 1."""
+    """Draw bars for names with shares between 0 and 1."""
     left = _left([name for name, _ in rows])
     bottom = _TOP + row_height * len(rows)
     x = linear(0, max(0.1, *(share for _, share in rows)), left, WIDTH - MARGIN_RIGHT - _VALUE_ROOM)
@@ -80,7 +80,7 @@ def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str, r
         parts += [
             text(_cut(name, left), left - 12, middle + 4, anchor="end"),
             rectangle(left, middle - 8, x.at(share) - left, 16, "bar"),
-            text(words.percent(share), x.at(share) + 8, middle + 4, class_="value"),
+            text(format.percent(share), x.at(share) + 8, middle + 4, class_="value"),
         ]
     return svg(parts, title=title, description=description, height=bottom + 12)
 

@@ -1,11 +1,11 @@
-"""What each recommended setting is worth: all of them against all but this one."""
+"""Gain of each recommended setting: all settings against all but this one."""
 
 from __future__ import annotations
 
 from ...types import TuneResult
-from .. import words
-from ..tuning_rows import gains
-from ..tuning_words import gain
+from .. import format
+from ..trial_format import gain
+from ..trial_rows import gains
 from ._base import Drawn, Missing, Picture
 from ._rows import Ratio, ratios
 
@@ -23,7 +23,7 @@ def draw(result: TuneResult) -> Drawn:
         title=TITLE,
         svg=ratios(rows, title=TITLE, description=described, x_title="times as fast as without it"),
         caption="Each taken from the recommended ones in turn, in windows side by side; 95% intervals. Together they "
-        f"give {words.times(verdict.speedup)}.",
+        f"give {format.times(verdict.speedup)}.",
     )
 
 

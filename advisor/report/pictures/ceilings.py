@@ -1,11 +1,11 @@
-"""What each finding promised, and what settings for it gave."""
+"""Ceiling of each finding, and the gain of settings for it."""
 
 from __future__ import annotations
 
 from ...types import TuneResult
-from .. import words
-from ..tuning_rows import Predicted, predicted
-from ..tuning_words import gain, is_number
+from .. import format
+from ..trial_format import gain, is_number
+from ..trial_rows import Predicted, predicted
 from ._base import Drawn, Missing, Picture
 from ._rows import Ratio, ratios
 
@@ -27,7 +27,7 @@ def draw(result: TuneResult) -> Drawn:
 
 
 def _rows(one: Predicted) -> list[Ratio]:
-    name = words.one_line(one.finding.rule)
+    name = format.one_line(one.finding.rule)
     ceiling, rows = one.finding.ceiling, []
     if ceiling is not None and is_number(ceiling.speedup, ceiling.low, ceiling.high):
         known = ceiling.basis == "measured"
@@ -50,4 +50,4 @@ def _rows(one: Predicted) -> list[Ratio]:
 
 def _told(one: Predicted) -> str:
     got = f"got {gain(one.got)} with {one.by}" if one.got is not None else one.by
-    return f"{words.one_line(one.finding.rule)} predicted {one.ceiling}, {got}"
+    return f"{format.one_line(one.finding.rule)} predicted {one.ceiling}, {got}"

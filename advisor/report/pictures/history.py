@@ -1,13 +1,13 @@
-"""The search, trial by trial: the ratio to the script as written with its interval, failures, and the best so far."""
+"""The search, trial by trial: the ratio to the baseline with its interval, failures, and the best so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ...types import Trial, TuneResult
-from .. import words
-from ..tuning_rows import KIND_WORDS, best_so_far
-from ..tuning_words import changes_training, is_number, told
+from .. import format
+from ..trial_format import changes_training, is_number, told
+from ..trial_rows import KIND_WORDS, best_so_far
 from ._base import (
     HEIGHT,
     MARGIN_BOTTOM,
@@ -30,10 +30,10 @@ from ._base import (
 TITLE = "The search, trial by trial"
 _WIDTH = 920
 _MOST_DRAWN = 300
-"""More would be finer than the screen; then the last ones are left out, and the caption says so."""
+"""Most trials drawn: more would be finer than the screen. The last ones are then omitted, and the caption says so."""
 _MOST_WHISKERS = 80
 _MOST = 100.0
-"""A speed-up beyond this is off the axis; the table tells it."""
+"""Largest speed-up on the axis; the table shows any beyond it."""
 
 
 def draw(result: TuneResult) -> Drawn:
@@ -77,7 +77,7 @@ def _x_axis(count: int) -> Axis:
 
 
 def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
-    """With room at the bottom for the marks of trials that failed, where there are any."""
+    """Return an axis with room at the bottom for the marks of failed trials, if there are any."""
     values = [1.0]
     for trial in trials:
         ratio = trial.ratio
@@ -89,7 +89,7 @@ def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
 
 
 def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[float, float]]:
-    """A step up at each trial that is better than all before it and keeps the training."""
+    """Return steps that rise at each trial that keeps the training and beats all before it."""
     places = {trial.number: place for place, trial in points}
     steps: list[tuple[float, float]] = []
     for trial in best_so_far([trial for _, trial in points]):
@@ -117,8 +117,8 @@ def _point(place: int, trial: Trial, result: TuneResult, x: Axis, y: Axis, *, wh
 
 def _description(result: TuneResult, points: Sequence[tuple[int, Trial]], failed: int) -> str:
     best = max((trial for _, trial in points), key=lambda trial: _speed(trial) or 0.0)
-    counted = f"{words.plural(len(result.trials), 'trial')}, {failed:,} without a result"
-    return f"{counted}; the fastest, {told(best.config)}, gave {words.times(_speed(best))}."
+    counted = f"{format.plural(len(result.trials), 'trial')}, {failed:,} without a result"
+    return f"{counted}; the fastest, {told(best.config)}, gave {format.times(_speed(best))}."
 
 
 def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed: int) -> str:
@@ -135,5 +135,5 @@ def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed:
         parts.append(f"Crosses: without a result ({', '.join(kinds)}).")
     left = len(result.trials) - _MOST_DRAWN
     if left > 0:
-        parts.append(f"{words.plural(left, 'later trial')} not drawn.")
+        parts.append(f"{format.plural(left, 'later trial')} not drawn.")
     return " ".join(parts)

@@ -1,10 +1,10 @@
-"""Which knobs the trials differ by."""
+"""Knobs by their share of the spread between trials."""
 
 from __future__ import annotations
 
 from ...types import TuneResult
-from .. import words
-from ..tuning_rows import importances
+from .. import format
+from ..trial_rows import importances
 from ._base import Drawn, Missing, Picture
 from ._rows import shares
 
@@ -16,11 +16,11 @@ def draw(result: TuneResult) -> Drawn:
     found = importances(result)
     if not found:
         return Missing(title=TITLE, why="too few trials were measured")
-    told = ", ".join(f"{name} {words.percent(share)}" for name, share in found)
+    told = ", ".join(f"{name} {format.percent(share)}" for name, share in found)
     left = len(found) - _MOST_KNOBS
     return Picture(
         title=TITLE,
         svg=shares(found[:_MOST_KNOBS], title=TITLE, description=told),
         caption="Share of the spread between the trials' speeds that each knob accounts for."
-        + (f" {words.plural(left, 'more knob')} not drawn." if left > 0 else ""),
+        + (f" {format.plural(left, 'more knob')} not drawn." if left > 0 else ""),
     )

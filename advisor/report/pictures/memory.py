@@ -1,9 +1,9 @@
-"""Memory over time, with the limit where it is near enough to matter."""
+"""Memory over time, with the limit if it is near enough to matter."""
 
 from __future__ import annotations
 
 from ...types import Profile
-from .. import words
+from .. import format
 from ._base import (
     HEIGHT,
     MARGIN_BOTTOM,
@@ -29,7 +29,7 @@ from ._base import (
 
 TITLE = "Memory"
 _NEAR = 0.4
-"""From this share of the limit on the limit is drawn; below, it would press the curve flat, and is told in words."""
+"""Share of the limit from which the limit is drawn; below, it would flatten the curve, and is given in words."""
 
 
 def draw(profile: Profile) -> Drawn:
@@ -65,7 +65,7 @@ def draw(profile: Profile) -> Drawn:
             text("limit", x.end, y.at(limit) - 5, anchor="end"),
         ]
     what = "Memory of the accelerator" if on_device else "Resident memory of the script and its children"
-    told = "" if limit is None else f"; the limit is {words.size(limit)}"
+    told = "" if limit is None else f"; the limit is {format.size(limit)}"
     told += "" if near or limit is None else ", far above"
-    description = f"{what}: at most {words.size(highest)} in the samples{told}."
+    description = f"{what}: at most {format.size(highest)} in the samples{told}."
     return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)

@@ -1,4 +1,4 @@
-"""Speed against peak memory: what each trial gave, and those that no other beats in both."""
+"""Speed against peak memory: the result of each trial, and those that no other beats in both."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...types import Trial, TuneResult
-from .. import words
-from ..tuning_rows import front
-from ..tuning_words import changes_training, is_number, told
+from .. import format
+from ..trial_format import changes_training, is_number, told
+from ..trial_rows import front
 from ._base import (
     HEIGHT,
     MARGIN_BOTTOM,
@@ -36,9 +36,9 @@ _MOST_DRAWN = 300
 _MOST = 100.0
 _MOST_TOLD = 4
 _MANY = 100
-"""So many dots are drawn smaller."""
+"""Number of dots from which they are drawn smaller."""
 _APART = 16.0
-"""Labels nearer to each other than this would run into each other."""
+"""Least distance of two labels, below which they would overlap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def _points(trials: Sequence[Trial]) -> list[_Point]:
 
 
 def _stairs(best: Sequence[_Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
-    """For each memory the most speed that was got within it."""
+    """Return the highest speed reached within each amount of memory, as steps."""
     steps: list[tuple[float, float]] = []
     for one in best:
         if steps:
@@ -120,4 +120,4 @@ def _labels(best: Sequence[_Point], x: Axis, y: Axis) -> list[str]:
 
 
 def _told(one: _Point) -> str:
-    return f"{one.trial.number}: {told(one.trial.config)}, {words.times(one.speed)} in {words.size(one.peak)}"
+    return f"{one.trial.number}: {told(one.trial.config)}, {format.times(one.speed)} in {format.size(one.peak)}"

@@ -1,11 +1,11 @@
-"""The update as one bar, parted by phase; its numbers stand in the table below it."""
+"""The update as one bar, divided by phase; its numbers stand in the table below it."""
 
 from __future__ import annotations
 
 import math
 
 from ...types import PHASES, Profile
-from .. import words
+from .. import format
 from ._base import Drawn, Missing, Picture, rectangle, svg
 
 TITLE = "One update, by phase"
@@ -23,7 +23,7 @@ def draw(profile: Profile) -> Drawn:
         width = share / whole * _WIDTH
         parts.append(rectangle(left, 0, max(width - _GAP, 1.0), _HEIGHT, f"phase-{name}"))
         left += width
-    description = ", ".join(f"{words.phase_name(name)} {words.percent(share)}" for name, share in shares.items())
+    description = ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in shares.items())
     strip = svg(parts, title=TITLE, description=description, width=_WIDTH, height=_HEIGHT)
     return Picture(
         title=TITLE, svg=strip.replace("<svg ", '<svg preserveAspectRatio="none" ', 1), caption="", wide=True

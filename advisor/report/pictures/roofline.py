@@ -1,4 +1,4 @@
-"""The roofline: what the hardware allows at this arithmetic intensity, and what the update reaches.
+"""The roofline: the hardware's limit at this arithmetic intensity, and the rate that the update reaches.
 
 Williams, Waterman & Patterson 2009.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...types import Compute, Profile
-from .. import words
+from .. import format
 from ._base import (
     HEIGHT,
     MARGIN_BOTTOM,
@@ -45,7 +45,7 @@ class _Facts:
 
     @property
     def ridge(self) -> float:
-        """The intensity from which on arithmetic is the limit."""
+        """Return the intensity from which on arithmetic is the limit."""
         return self.peak / self.bandwidth
 
     @property
@@ -74,7 +74,7 @@ def draw(profile: Profile) -> Drawn:
         x,
         y,
         x_words=lambda tick: f"{tick:,.0f}" if tick >= 1 else f"{tick:g}",
-        y_words=lambda tick: short(words.rate(tick, "").strip()),
+        y_words=lambda tick: short(format.rate(tick, "").strip()),
         x_title="FLOPs per byte of memory traffic (across), FLOP/s (up)",
     )
     parts += [*_roof(x, y, facts), *_point(x, y, facts)]
@@ -88,8 +88,8 @@ def _roof(x: Axis, y: Axis, facts: _Facts) -> list[str]:
     roof = [(x.at(start), y.at(facts.bandwidth * start)), corner, (x.end, corner[1])]
     return [
         path(roof, "curve roof"),
-        text(f"{words.rate(facts.peak, 'FLOP/s')}", x.end, corner[1] - 7, anchor="end"),
-        text(words.rate(facts.bandwidth, "B/s"), corner[0] - 14, corner[1] + 8, anchor="end"),
+        text(f"{format.rate(facts.peak, 'FLOP/s')}", x.end, corner[1] - 7, anchor="end"),
+        text(format.rate(facts.bandwidth, "B/s"), corner[0] - 14, corner[1] + 8, anchor="end"),
     ]
 
 
@@ -106,8 +106,8 @@ def _description(compute: Compute, facts: _Facts) -> str:
     bound = "arithmetic" if facts.allowed >= facts.peak else "memory bandwidth"
     source = "measured" if compute.peak_from == "measured" else "data sheet"
     return (
-        f"{words.rate(facts.achieved, 'FLOP/s')} at {words.number(facts.intensity)} FLOPs a byte: "
-        f"{words.percent(facts.achieved / facts.allowed)} of what {bound} allows there "
+        f"{format.rate(facts.achieved, 'FLOP/s')} at {format.number(facts.intensity)} FLOPs a byte: "
+        f"{format.percent(facts.achieved / facts.allowed)} of what {bound} allows there "
         f"(peak of {compute.peak_dtype or 'unknown dtype'}, {source})."
     )
 
@@ -122,5 +122,5 @@ def _bandwidth(profile: Profile) -> float | None:
 
 
 def _positive(value: float | None) -> float | None:
-    """The value, where it can stand on a logarithmic axis."""
+    """Return the value if it can stand on a logarithmic axis."""
     return value if value is not None and 1e-12 < value < 1e30 else None

@@ -1,4 +1,4 @@
-"""How long each update took, window after window, with what was left out as warm-up."""
+"""Duration of each update, window after window, including the updates dropped as warm-up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...stats import percentile
 from ...types import Profile, WindowSummary
-from .. import words
+from .. import format
 from ._base import (
     HEIGHT,
     MARGIN_BOTTOM,
@@ -34,11 +34,11 @@ from ._base import (
 TITLE = "Time of each update"
 _WIDTH = 920
 _MOST_WINDOWS = 40
-"""More would be slivers; the later ones are left out, and the caption says so."""
+"""Most windows: more would be slivers. Later ones are omitted, and the caption says so."""
 _MOST_WARM_UP_SHARE = 0.15
-"""Of the axis, for the warm-up of one window: what was left out must not push out what counts."""
+"""Largest share of the axis for the warm-up of one window, so that dropped updates do not displace the counted ones."""
 _TALL = 2.5
-"""The axis ends at this many times the 99th percentile's; rarer spikes are marked at the edge."""
+"""End of the axis as a multiple of the 99th percentile; rarer spikes are marked at the edge."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def draw(profile: Profile) -> Drawn:
         x,
         y,
         x_words=lambda tick: f"{tick:,.0f}",
-        y_words=lambda tick: short(words.duration(tick)),
+        y_words=lambda tick: short(format.duration(tick)),
         x_title="updates, in the order they ran",
     )
     spikes = 0
@@ -91,7 +91,7 @@ def draw(profile: Profile) -> Drawn:
 
 
 def _place(windows: list[WindowSummary]) -> tuple[list[_Placed], int]:
-    """Windows one after the other, each behind the updates that were left out before it."""
+    """Place windows one after the other, each behind the updates dropped before it."""
     counted = sum(len(one.wall_s) for one in windows)
     placed, position = [], 0
     for window in windows:
@@ -109,8 +109,8 @@ def _ground(one: _Placed, x: Axis, y: Axis) -> list[str]:
     parts = []
     if one.window.what_if:
         parts.append(rectangle(left, y.end, right - left, y.start - y.end, "ground"))
-        # A word needs about 6.5 units a letter; where there is no room the caption's colour must do.
-        name = words.what_if_name(one.window.what_if)
+        # A word needs about 6.5 units a letter; if there is no room the caption's colour must do.
+        name = format.what_if_name(one.window.what_if)
         if len(name) * 6.5 < right - left:
             parts.append(text(name, (left + right) / 2, y.end + 13, anchor="middle"))
     if one.warm_up:
@@ -121,8 +121,8 @@ def _ground(one: _Placed, x: Axis, y: Axis) -> list[str]:
 
 
 def _description(profile: Profile, values: list[float]) -> str:
-    mean = "" if profile.steps is None else f", {words.duration(profile.steps.mean_s)} on average over those counted"
-    return f"{len(values)} updates from {words.duration(min(values))} to {words.duration(max(values))}{mean}."
+    mean = "" if profile.steps is None else f", {format.duration(profile.steps.mean_s)} on average over those counted"
+    return f"{len(values)} updates from {format.duration(min(values))} to {format.duration(max(values))}{mean}."
 
 
 def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: float) -> str:
@@ -132,8 +132,8 @@ def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: flo
     if any(len(one.wall) > max(20, 300 // len(placed)) for one in placed):
         parts.append("Neighbours are drawn together: the line is their median, the band their span.")
     if spikes:
-        parts.append(f"{words.plural(spikes, 'spike')} beyond the axis (▲), the greatest {words.duration(greatest)}.")
+        parts.append(f"{format.plural(spikes, 'spike')} beyond the axis (▲), the greatest {format.duration(greatest)}.")
     left_out = sum(1 for one in profile.windows if one.wall_s) - len(placed)
     if left_out > 0:
-        parts.append(f"{words.plural(left_out, 'later window')} not drawn.")
+        parts.append(f"{format.plural(left_out, 'later window')} not drawn.")
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""How busy CPUs and accelerator were over time, as shares of what may be used."""
+"""Load of CPUs and accelerator over time, as shares of what may be used."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
 
 from advisor import wire
-from advisor.agent.hooks import ScriptAgent
+from advisor.agent.probe.agent import ScriptAgent
 
 BATCHES = 16
 """Of an epoch."""

@@ -1,0 +1,1 @@
+"""Foundation for the rest of the agent: patches, imports, the channel, forks."""

@@ -1,0 +1,46 @@
+"""Exclusion of our own functions from dynamo: tracing a hook would bake its clock into compiled code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable
+
+from .own_folder import PACKAGE
+
+_FOLDERS = ("agent", "knobs", "whatif")
+_put_aside: list[Any] = []
+"""Dynamo callbacks that `left_out` removed from this thread while it works."""
+
+
+def left_out(work: Callable[[], Any]) -> Any:
+    """Run our own work with dynamo disabled; inside a compiled step it would compile our calls, too."""
+    frames: Any = sys.modules.get("torch._dynamo.eval_frame")
+    set_eval_frame = getattr(frames, "set_eval_frame", None)
+    if set_eval_frame is None:
+        return work()
+    prior = set_eval_frame(None)
+    _put_aside.append(prior)
+    try:
+        return work()
+    finally:
+        _put_aside.pop()
+        set_eval_frame(prior)
+
+
+def inside_compiled_call() -> bool:
+    """Return whether the code around the current `left_out` is being compiled, as in a compiled training step."""
+    return any(callback is not None for callback in _put_aside)
+
+
+def hide(_module: Any = None) -> None:
+    """Add our folders to those that dynamo skips; do nothing if dynamo is not loaded."""
+    rules: Any = sys.modules.get("torch._dynamo.trace_rules")
+    if rules is None or not hasattr(rules, "SKIP_DIRS") or not hasattr(rules, "_recompile_re"):
+        return
+    missing = [
+        folder for folder in (os.path.join(PACKAGE, name, "") for name in _FOLDERS) if folder not in rules.SKIP_DIRS
+    ]
+    if missing:
+        rules.SKIP_DIRS.extend(missing)
+        rules._recompile_re()

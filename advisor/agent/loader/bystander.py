@@ -1,0 +1,132 @@
+"""Reading beside the script without a trace: random states put back, and samplers independent of the script's."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+import sys
+from collections.abc import Iterator
+from types import GeneratorType
+from typing import Any
+
+from ...worker_seeds import generators, is_generator
+from ..base.refused import Refused
+
+MOST_WATCHED = 50
+"""Most generators whose states are compared: further ones belong to single samples, and the first tell as much."""
+
+
+@contextlib.contextmanager
+def untouched_random_states(*owners: Any) -> Iterator[None]:
+    """Undo all draws made inside: from the global states, and from generators that the owners hold."""
+    import torch
+
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    held = [(generator, _state_of(generator)) for _, generator in generators(*owners)]
+    try:
+        yield
+    finally:
+        torch.set_rng_state(torch_state)
+        random.setstate(python_state)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+        for generator, state in held:
+            _set_state(generator, state)
+
+
+class RandomStates:
+    """Present random states: the global ones, those that the owner holds, and those of its module."""
+
+    def __init__(self, owner: Any) -> None:
+        module = sys.modules.get(type(owner).__module__)
+        beside = [value for value in list(vars(module).values()) if is_generator(value)] if module is not None else []
+        self._held = [*(generator for _, generator in generators(owner)[:MOST_WATCHED]), *beside]
+        self._seen = self._now()
+
+    def moved(self) -> bool:
+        """Return whether anything was drawn since the last call, or since creation."""
+        before, self._seen = self._seen, self._now()
+        return not all(map(_same_state, before, self._seen))
+
+    def _now(self) -> list[Any]:
+        numpy = sys.modules.get("numpy")
+        states = [sys.modules["torch"].get_rng_state(), random.getstate(), *map(_state_of, self._held)]
+        return [*states, numpy.random.get_state()] if numpy is not None else states
+
+
+def _same_state(one: Any, other: Any) -> bool:
+    """Compare states as torch, Python and numpy give them: numbers, tensors and arrays in tuples and dictionaries."""
+    if isinstance(one, sys.modules["torch"].Tensor):
+        return bool(one.equal(other))
+    if hasattr(one, "tobytes"):
+        return bool((one == other).all())
+    if isinstance(one, tuple) and len(one) < 10:  # Python's own 625 numbers are compared at once
+        return len(one) == len(other) and all(map(_same_state, one, other))
+    if isinstance(one, dict):
+        return all(_same_state(value, other[name]) for name, value in one.items())
+    return bool(one == other)
+
+
+def private_sampler(sampler: Any) -> Any:
+    """Return a sampler that draws the same kind of order and shares no state with the script's.
+
+    Raises Refused if reading it would take indices away from the script.
+    """
+    if isinstance(sampler, GeneratorType) or hasattr(type(sampler), "__next__"):
+        raise Refused(
+            f"{type(sampler).__name__} is its own iterator: a second reader would take indices from the script"
+        )
+    if is_generator(sampler):
+        return copy.deepcopy(sampler)
+    if not hasattr(sampler, "__dict__"):
+        return sampler  # a list, a range: nothing changes when it is read
+    clone = copy.copy(sampler)
+    for name, value in list(vars(sampler).items()):
+        if is_generator(value):
+            clone.__dict__[name] = copied_generator(value)
+        elif isinstance(value, GeneratorType) or (_is_sampler(value) and value is not sampler):
+            clone.__dict__[name] = private_sampler(value)
+    return clone
+
+
+def _is_sampler(value: Any) -> bool:
+    from torch.utils.data import Sampler
+
+    return isinstance(value, Sampler)
+
+
+def copied_generator(generator: Any) -> Any:
+    torch = sys.modules["torch"]
+    if isinstance(generator, torch.Generator):
+        clone = torch.Generator(device=generator.device)
+        clone.set_state(generator.get_state())
+        return clone
+    return copy.deepcopy(generator)
+
+
+def _state_of(generator: Any) -> Any:
+    """Return the generator's state; None if a class of the user's own gives none."""
+    try:
+        if hasattr(generator, "bit_generator"):
+            return copy.deepcopy(generator.bit_generator.state)
+        if hasattr(generator, "getstate"):
+            return generator.getstate()
+        return generator.get_state() if hasattr(generator, "get_state") else copy.deepcopy(generator.state)
+    except Exception:
+        return None
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if state is None:
+        return
+    if hasattr(generator, "bit_generator"):
+        generator.bit_generator.state = state
+    elif hasattr(generator, "setstate"):
+        generator.setstate(state)
+    elif hasattr(generator, "set_state"):
+        generator.set_state(state)
+    else:
+        generator.state = state

@@ -1,0 +1,166 @@
+"""Reasons against other settings for a loader, or against reading it a second time."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+from ..base.refused import Refused
+from ..loop.samples import first_tensor
+from .record import batch_size_of, is_iterable
+
+SETTINGS = (
+    "num_workers",
+    "prefetch_factor",
+    "pin_memory",
+    "persistent_workers",
+    "batch_size",
+    "split",
+    "cache_dataset",
+)
+
+EXCLUSIVE_CLASSES = (
+    ("h5py", "File"),
+    ("h5py", "Group"),
+    ("h5py", "Dataset"),
+    ("lmdb", "Environment"),
+    ("lmdb", "Transaction"),
+    ("sqlite3", "Connection"),
+    ("sqlite3", "Cursor"),
+    ("socket", "socket"),
+    ("tarfile", "TarFile"),
+    ("zipfile", "ZipFile"),
+)
+"""Handles that a process and its forked children cannot both read: they share one file position, or one connection.
+Looked up only if the script has imported the module."""
+
+PLAIN_BATCH_SAMPLERS = (("torch.utils.data.", "BatchSampler"), ("accelerate.", "BatchSamplerShard"))
+"""Batch samplers that only cut a sequence of samples into pieces; another may choose which samples go together."""
+
+
+def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
+    """Raise Refused if the loader cannot have these settings."""
+    unknown = [name for name in settings if name not in SETTINGS]
+    if unknown:
+        raise TypeError(f"unknown loader settings {unknown}: known are {list(SETTINGS)}")
+    refuse_foreign(loader)
+    if settings.get("cache_dataset"):
+        _refuse_caching(loader, settings)
+    workers = settings.get("num_workers", 0 if settings.get("cache_dataset") else loader.num_workers)
+    if workers < 0:
+        raise Refused(f"num_workers={workers} is no number of workers")
+    if not workers and settings.get("prefetch_factor"):
+        raise Refused(f"prefetch_factor={settings['prefetch_factor']} needs workers, and num_workers is 0")
+    if not workers and settings.get("persistent_workers"):
+        raise Refused("persistent_workers=True needs workers, and num_workers is 0")
+    if settings.get("prefetch_factor", 1) < 1:
+        raise Refused(f"prefetch_factor={settings['prefetch_factor']}: at least one batch must be fetched ahead")
+    if settings.get("pin_memory") and not loader.pin_memory:
+        _refuse_pinning()
+    if workers and not loader.num_workers:
+        refuse_workers(loader)
+    if loader.num_workers and not workers:
+        _refuse_own_process(loader)
+    if is_iterable(loader) and workers != loader.num_workers:
+        refuse_second_reader(loader)
+    if settings.get("batch_size", batch_size_of(loader)) != batch_size_of(loader):
+        _refuse_batch_size(loader, settings["batch_size"])
+    if "split" in settings:
+        _refuse_split(loader, settings["split"])
+
+
+def refuse_foreign(loader: Any) -> None:
+    from torch.utils.data import IterDataPipe, MapDataPipe
+
+    if isinstance(loader.dataset, (IterDataPipe, MapDataPipe)):
+        raise Refused(f"{type(loader.dataset).__name__} is a data pipe: it keeps its own place and shards by itself")
+
+
+def refuse_workers(loader: Any) -> None:
+    """Raise Refused if a loader without workers in the baseline cannot have any."""
+    import multiprocessing
+
+    if multiprocessing.current_process().daemon:
+        raise Refused("the script runs in a daemon process, which cannot start workers")
+    handle = open_handle(loader.dataset)
+    if handle is not None:
+        raise Refused(f"{handle} is open: workers would share its place with each other; open it in each worker")
+    tensor = first_tensor(list(getattr(loader.dataset, "__dict__", {}).values()))
+    if tensor is not None and tensor.device.type != "cpu":
+        raise Refused(f"the dataset holds tensors on {tensor.device}: forked workers cannot use them")
+
+
+def _refuse_own_process(loader: Any) -> None:
+    """Raise Refused for an open handle: workers may still fetch batches in flight when this process begins to read."""
+    handle = open_handle(loader.dataset)
+    if handle is not None:
+        raise Refused(f"{handle} is open: this process would share its place with the {loader.num_workers} workers")
+
+
+def _refuse_caching(loader: Any, settings: dict[str, Any]) -> None:
+    if is_iterable(loader):
+        raise Refused("the dataset is iterable: its samples have no numbers to keep them by")
+    if settings.get("num_workers"):
+        raise Refused(
+            f"samples are kept in the script's own process, and num_workers={settings['num_workers']} fetches in others"
+        )
+
+
+def refuse_second_reader(loader: Any) -> None:
+    """Raise Refused if reading the dataset beside the script would take samples away from it."""
+    if is_iterable(loader) and hasattr(type(loader.dataset), "__next__"):
+        raise Refused(
+            f"{type(loader.dataset).__name__} is its own iterator: a second reader would take samples from the script"
+        )
+
+
+def open_handle(dataset: Any) -> str | None:
+    """Return the name of an attribute that holds an open file or connection; None if none is visible."""
+    for name, value in list(getattr(dataset, "__dict__", {}).items()):
+        held = value[0] if isinstance(value, (list, tuple)) and value else value
+        if isinstance(held, _handles()) and not (isinstance(held, io.IOBase) and _is_memory_or_closed(held)):
+            return f"{type(dataset).__name__}.{name} ({type(held).__name__})"
+    return None
+
+
+def _handles() -> tuple[type, ...]:
+    found: list[type] = [io.IOBase]
+    for module, name in EXCLUSIVE_CLASSES:
+        kind = getattr(sys.modules.get(module), name, None)
+        if isinstance(kind, type):
+            found.append(kind)
+    return tuple(found)
+
+
+def _is_memory_or_closed(file: io.IOBase) -> bool:
+    return isinstance(file, (io.BytesIO, io.StringIO)) or file.closed
+
+
+def _refuse_pinning() -> None:
+    import torch
+
+    if not torch.cuda.is_available() and not (hasattr(torch, "accelerator") and torch.accelerator.is_available()):
+        raise Refused("pin_memory=True needs an accelerator, and torch sees none")
+
+
+def _refuse_split(loader: Any, size: Any) -> None:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise Refused(f"split={size!r} is no number of samples")
+    if batch_size_of(loader) is None:
+        raise Refused("the dataset makes its batches itself: they cannot be given out in parts")
+    if is_iterable(loader):
+        raise Refused("the dataset is iterable: how many samples its last batch has is not known before it is there")
+
+
+def _refuse_batch_size(loader: Any, size: Any) -> None:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise Refused(f"batch_size={size!r} is no number of samples")
+    if batch_size_of(loader) is None:
+        raise Refused("the dataset makes its batches itself: the loader has no batch size")
+    if is_iterable(loader):
+        return
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    kind = type(sampler)
+    if not any(kind.__module__.startswith(module) and kind.__name__ == name for module, name in PLAIN_BATCH_SAMPLERS):
+        raise Refused(f"{kind.__qualname__} chooses itself which samples go together in a batch")

@@ -1,0 +1,99 @@
+"""Register of all loaders of the script, and of the one that feeds the training."""
+
+from __future__ import annotations
+
+import weakref
+from types import FrameType
+from typing import Any, Callable
+
+from .record import LoaderRecord, signature_of, user_line
+
+STALE_VOTES = 8
+"""Training forwards without a read of the training loader after which another one has replaced it."""
+
+
+class Register:
+    """Loaders and their roles, as observed: a loader read before a training forward is a training loader."""
+
+    def __init__(self) -> None:
+        self.records: list[LoaderRecord] = []
+        self.train: LoaderRecord | None = None
+        self._by_id: dict[int, LoaderRecord] = {}
+        self._made_at: dict[int, tuple[weakref.ref[Any], str | None]] = {}
+        self._read: list[LoaderRecord] = []
+        """Records read since the last training forward, the latest last."""
+        self._votes = 0
+
+    def made(self, loader: Any, frame: FrameType) -> None:
+        """Note that the script makes a loader."""
+        number, places = id(loader), self._made_at
+
+        def forget(_gone: object) -> None:
+            places.pop(number, None)
+
+        places[number] = (weakref.ref(loader, forget), user_line(frame))
+
+    def find(self, loader: Any) -> LoaderRecord | None:
+        """Return the record of a loader, or of the one it replaces: scripts may make a new loader every epoch."""
+        record = self._by_id.get(id(loader))
+        if record is not None and record.loader() is loader:
+            return record
+        signature = signature_of(loader, self._where(loader))
+        for record in self.records:
+            if record.signature == signature and record.gone:
+                record.loader = weakref.ref(loader)
+                self._index()
+                return record
+        return None
+
+    def add(self, loader: Any) -> LoaderRecord:
+        record = LoaderRecord(len(self.records), loader, self._where(loader))
+        self.records.append(record)
+        self._index()
+        return record
+
+    def delivered(self, record: LoaderRecord) -> None:
+        """Note that a batch of this loader has reached the script."""
+        read = self._read
+        if not read or read[-1] is not record:
+            if record in read:
+                read.remove(record)
+            read.append(record)
+
+    def saw_training_forward(self, add_samples: Callable[[int], None]) -> None:
+        """Mark the data read so far as for training. One loader's samples count, so that they can be compared."""
+        read = self._read
+        if not read:
+            return
+        self._votes += 1
+        if len(read) == 1 and read[0] is self.train:  # the common case
+            self.train.vote(train=True)
+            self.train.last_train_vote = self._votes
+            self.train.pending_samples = 0
+            read.clear()
+            return
+        self._read = []
+        for record in read:
+            record.vote(train=True)
+            record.last_train_vote = self._votes
+        newest = read[-1]
+        if self.train not in read and newest.pending_samples:
+            add_samples(newest.pending_samples)  # the training loader's were added on delivery
+        for record in read:
+            record.pending_samples = 0
+        if self.train is None or self._votes - self.train.last_train_vote > STALE_VOTES:
+            self.train = newest
+
+    def saw_evaluation_forward(self) -> None:
+        """Count the loader read last as one for evaluation."""
+        if self._read:
+            record = self._read.pop()
+            record.pending_samples = 0
+            record.vote(train=False)
+
+    def _where(self, loader: Any) -> str | None:
+        return self._made_at.get(id(loader), (None, None))[1]
+
+    def _index(self) -> None:
+        pairs = [(record.loader(), record) for record in self.records]
+        self._by_id = {id(loader): record for loader, record in pairs if loader is not None}

@@ -1,0 +1,276 @@
+"""Decoded samples kept in memory, for datasets whose samples are the same at every reading.
+
+The cache replaces the dataset only in an inner loader, so it lives in the script's own process, and the script never
+sees it. It keeps copies. It also delivers copies unless the batch is made of copies anyway: loops edit batches in
+place. When the dataset's own attributes change, all kept samples are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, Callable
+
+from ..base.pass_through import passes_on, passes_on_to_c
+from ..base.refused import Refused
+from .bystander import RandomStates, untouched_random_states
+from .free_memory import free_bytes
+from .replay import Cloner
+from .sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
+
+MEMORY_FRACTION = 0.5
+"""Fraction of the memory free at the start of the cache: the other half is for the training, which grows too."""
+KEPT_FRACTION = 0.125
+"""Fraction of that room: a cache this small outlives its window, so that the next one need not fill it again."""
+PROBED_SAMPLES = 3
+OVERHEAD_BYTES = 200
+"""Extra bytes per kept sample: its dictionary entry, containers and tensor objects."""
+MOST_CHANGES = 3
+"""Changes after which a dataset is no longer cached: it is not the same from epoch to epoch."""
+
+
+class SampleCaches:
+    """Holder of the cache in use, or of the last one."""
+
+    def __init__(self) -> None:
+        self.fill_s = 0.0
+        """Seconds for which a probe reads coming samples ahead, so that windows show later epochs. In a real training
+        the first epoch fills the cache."""
+        self._cache: SampleCache | None = None
+        self._fills = False
+
+    def begin(self) -> None:
+        """Begin, as the setting is now chosen: the coming samples may be read ahead, once."""
+        self._fills = self.fill_s > 0
+
+    def instead_of(self, loader: Any, stream: Any) -> SampleCache:
+        """Return the cache that replaces the loader's dataset. Raises Refused if its samples cannot be kept."""
+        cache = self._cache
+        if cache is None or cache.dataset is not loader.dataset:
+            cache = self._cache = _begun(loader, stream)
+        if self._fills:
+            self._fills = False
+            with untouched_random_states(loader.dataset):
+                cache.fill(_coming(loader, stream), time.perf_counter() + self.fill_s)
+        return cache
+
+    def rest(self) -> None:
+        """Free the memory of a large cache, as the setting is no longer chosen."""
+        if self._cache is not None and self._cache.kept_bytes > KEPT_FRACTION * self._cache.room_bytes:
+            self._cache = None
+
+
+class SampleCache:
+    """Dataset for torch's fetcher: `dataset[i]`, or `dataset.__getitems__` of several."""
+
+    def __init__(self, dataset: Any, room_bytes: int, copies: bool) -> None:
+        self.dataset = dataset
+        self.room_bytes = room_bytes
+        self.kept_bytes = 0
+        self._copies = copies
+        self._kept: dict[Any, Any] = {}
+        self._stamp = Stamp(dataset)
+        self._changes = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @passes_on_to_c
+    def __getitem__(self, index: Any) -> Any:
+        return self._given([index], lambda indices: [self.dataset[index] for index in indices])[0]
+
+    @passes_on
+    def __getitems__(self, indices: list[Any]) -> list[Any]:
+        return self._given(indices, self._read)
+
+    @passes_on
+    def _given(self, indices: list[Any], read: Callable[[list[Any]], list[Any]]) -> list[Any]:
+        self._forget_if_changed()
+        places = [key_of(index) for index in indices]
+        missing = [index for index, place in zip(indices, places) if place not in self._kept]
+        fresh = iter(read(missing) if missing else ())
+        given = []
+        for place, known in [(place, place in self._kept) for place in places]:
+            if known:
+                kept = self._kept[place]
+                given.append(Cloner().clone(kept) if self._copies else kept)
+            else:
+                sample = next(fresh)
+                self._keep(place, sample)
+                given.append(sample)
+        return given
+
+    def fill(self, indices: Iterator[Any], deadline_s: float) -> None:
+        """Read these samples, as many as time and room allow. Failures are left for the script to meet."""
+        try:
+            for index in indices:
+                if time.perf_counter() > deadline_s or self.kept_bytes >= self.room_bytes:
+                    return
+                place = key_of(index)
+                if place not in self._kept:
+                    self._keep(place, self._read([index])[0])
+        except Exception:  # any error of the dataset comes up again in the loop
+            return
+
+    @passes_on
+    def _read(self, indices: list[Any]) -> list[Any]:
+        return _several(self.dataset, indices)
+
+    def _keep(self, place: Any, sample: Any) -> None:
+        if place is None or place in self._kept or self._changes >= MOST_CHANGES:
+            return
+        size = bytes_of(sample) + OVERHEAD_BYTES
+        if self.kept_bytes + size <= self.room_bytes:
+            self._kept[place] = Cloner().clone(sample)
+            self.kept_bytes += size
+
+    def _forget_if_changed(self) -> None:
+        if self._stamp.changed():
+            self._stamp = Stamp(self.dataset)
+            self._changes += 1
+            self._kept.clear()
+            self.kept_bytes = 0
+
+
+@passes_on_to_c
+def _several(dataset: Any, indices: list[Any]) -> list[Any]:
+    """Read the samples of a batch as torch's fetcher does."""
+    at_once = getattr(dataset, "__getitems__", None)
+    return list(at_once(indices)) if at_once else [dataset[index] for index in indices]
+
+
+def key_of(index: Any) -> Any:
+    """Return the key of a sample; None for an index without a lasting meaning (a list of several)."""
+    if isinstance(index, (str, bytes)):
+        return index
+    if isinstance(index, tuple):
+        parts = tuple(key_of(part) for part in index)
+        return None if None in parts else parts
+    try:
+        return index.__index__()
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _begun(loader: Any, stream: Any) -> SampleCache:
+    """Return an empty cache after checking the dataset: read twice, and measured against the free memory."""
+    from torch.utils.data import default_collate
+
+    dataset = loader.dataset
+    name = type(dataset).__name__
+    indices = _some(loader, stream)
+    with untouched_random_states(dataset):
+        samples = [_read_twice(dataset, name, index) for index in indices]
+    size = max(bytes_of(sample) for sample in samples) + OVERHEAD_BYTES
+    free = free_bytes()
+    if free is None:
+        raise Refused("how much memory is free cannot be told here: the samples could fill it")
+    room = int(MEMORY_FRACTION * free / _processes_here())
+    count = _length(dataset)
+    if count is not None and count * size > room:
+        raise Refused(
+            f"{count} samples of {_told(size)} are {_told(count * size)}, and {_told(room)} may be taken of the "
+            f"{_told(free)} that are free"
+        )
+    plain = all(only_plain(sample) for sample in samples)
+    return SampleCache(dataset, room, copies=not (plain and loader.collate_fn is default_collate))
+
+
+def _read_twice(dataset: Any, name: str, index: Any) -> Any:
+    """Return the sample; raise Refused with the reason if a second reading gives another sample."""
+    if key_of(index) is None:
+        raise Refused(f"the samples of {name} are asked for by {type(index).__name__}, not by number")
+    try:
+        states = RandomStates(dataset)
+        (sample,) = _several(dataset, [index])
+        drew = states.moved()
+        stamp = Stamp(dataset)
+        (again,) = _several(dataset, [index])
+    except Exception as error:
+        raise Refused(f"sample {index} of {name} cannot be read: {type(error).__name__}: {error}") from error
+    if drew:
+        raise Refused(f"{name} draws random numbers when it is read: kept samples would be the same in every epoch")
+    changed = stamp.changed()
+    if changed is not None:
+        raise Refused(f"{name}.{changed} changes when the dataset is read: kept samples would leave it as it is")
+    why = equal(sample, again)
+    if why is not None:
+        raise Refused(f"sample {index} of {name} read twice: {why}")
+    why = copy_is_whole(Cloner().clone(sample), sample)
+    if why is not None:
+        raise Refused(f"sample {index} of {name} cannot be kept: {why}")
+    return sample
+
+
+def _some(loader: Any, stream: Any) -> list[Any]:
+    """Return some indices that the sampler gave or is about to give."""
+    found: list[Any] = []
+    for index in _coming(loader, stream, least=1):
+        found.append(index)
+        if len(found) == PROBED_SAMPLES:
+            break
+    if not found:
+        raise Refused("the sampler has no sample left in this epoch to look at")
+    return found
+
+
+def _coming(loader: Any, stream: Any, least: int = 0) -> Iterator[Any]:
+    """Yield indices of the epoch's coming samples, then of all others if the sampler takes each once.
+
+    Only torch's own samplers are drawn from ahead of time: another may choose by the training's progress. `least`
+    elements are drawn from any sampler.
+    """
+    own = _is_torchs(loader)
+    place = 0
+    while own or place < max(least, stream.known_ahead):
+        element = stream.ahead(place)
+        if element is None:
+            break
+        yield from element if loader._auto_collation and isinstance(element, list) else [element]
+        place += 1
+    if own and _takes_all(loader):
+        yield from range(len(loader.dataset))
+
+
+def _samplers(loader: Any) -> list[Any]:
+    outer = loader.batch_sampler if loader._auto_collation else loader.sampler
+    inner = [getattr(outer, name, None) for name in ("batch_sampler", "sampler")]
+    return [sampler for sampler in (outer, *inner, getattr(inner[0], "sampler", None)) if sampler is not None]
+
+
+def _is_torchs(loader: Any) -> bool:
+    return all(
+        isinstance(sampler, range) or type(sampler).__module__.startswith(("torch.utils.data.", "accelerate."))
+        for sampler in _samplers(loader)
+    )
+
+
+def _takes_all(loader: Any) -> bool:
+    from torch.utils.data import RandomSampler, SequentialSampler
+
+    innermost = _samplers(loader)[-1]
+    if isinstance(innermost, RandomSampler):
+        return not innermost.replacement and len(innermost) == len(loader.dataset)
+    return isinstance(innermost, SequentialSampler)
+
+
+def _processes_here() -> int:
+    """Return the number of processes of the same training on this machine: each keeps its own samples."""
+    told = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(told)) if told.isdigit() else 1
+
+
+def _length(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except Exception:  # `len` runs the user's code: if it raises anything, the length is unknown
+        return None
+
+
+def _told(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GiB"

@@ -1,0 +1,265 @@
+"""Times of fetching and collating, in the script's process and in workers forked from it."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import os
+import time
+from typing import Any, Callable
+
+from ..base.own_folder import AGENT
+from ..base.pass_through import passes_on, passes_on_to_c
+from .bystander import RandomStates
+from .cpu_wait import run_delay_ns
+
+FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS, SAMPLE_DRAWS, COLLATE_DRAWS = range(8)
+DRAWS = "_advisor_draws"
+WATCHED_FETCHES = 4
+DREW_NOTHING, DREW = 1, 2
+"""Values of the cells SAMPLE_DRAWS and COLLATE_DRAWS; 0 is not checked."""
+LONG_FETCH_NS = 500_000
+"""Shortest fetch for which the wait for a CPU is read: two readings cost about 6 µs, one percent of this."""
+CELLS = 8
+"""64-bit cells per worker: a cache line of its own, so that workers do not slow each other."""
+_OWN_FOLDER = AGENT + os.sep
+TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS)
+
+
+class Board:
+    """Sums of one iterator: one row per worker, in memory shared with processes forked after its creation."""
+
+    __slots__ = ("cells", "rows", "seen", "watched")
+
+    def __init__(self, workers: int, seen: bool = True, watched: bool = False) -> None:
+        self.rows = max(1, workers)
+        self.seen = seen
+        """False if workers are not forked: they do not share this memory, and the rows stay empty."""
+        if workers:
+            self.cells: Any = memoryview(mmap.mmap(-1, self.rows * CELLS * 8)).cast("q")
+        else:
+            self.cells = [0] * CELLS
+
+        self.watched = watched
+        """True if the first fetches are checked for random draws."""
+
+    def largest(self, cell: int) -> int:
+        return int(max(self.cells[row * CELLS + cell] for row in range(self.rows)))
+
+    def total(self, cell: int) -> int:
+        return sum(self.cells[row * CELLS + cell] for row in range(self.rows))
+
+    @property
+    def last_items(self) -> int:
+        """Items of the batch collated last; only if the script's own process collates."""
+        return int(self.cells[LAST_ITEMS])
+
+
+class FetchTimes:
+    """Patches of torch's fetchers, which both the script's process and its workers use."""
+
+    def __init__(self) -> None:
+        self.board: Board | None = None
+        """Board that fetchers made from now on report to; workers inherit it when they are forked."""
+        self.in_worker = False
+        self.suspended = False
+        self.received_ns = 0
+        """Nanoseconds that unpacking workers' batches took in this process so far."""
+
+    def row(self, dataset: Any) -> tuple[Any, int] | None:
+        """Return the cells, and the first cell of the row, that a fetcher made here and now reports to."""
+        board = self.board
+        if board is None:
+            return None
+        if not self.in_worker:
+            return (board.cells, 0) if type(board.cells) is list else None
+        from torch.utils.data import get_worker_info  # a worker was forked from a process that imported torch
+
+        info = get_worker_info()
+        if info is None or info.id >= board.rows or info.dataset is not dataset:
+            return None
+        return board.cells, info.id * CELLS
+
+    def fetcher_init(self, original: Callable[..., None]) -> Callable[..., None]:
+        @passes_on
+        @functools.wraps(original)
+        def __init__(fetcher: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            original(fetcher, *args, **kwargs)
+            row = self.row(fetcher.dataset)
+            if row is not None:
+                fetcher.__dict__["_advisor_row"] = row
+                if self.board is not None and self.board.watched:
+                    fetcher.__dict__[DRAWS] = Draws(fetcher.dataset, row)
+                if self.in_worker:
+                    _time_sending(*row)
+                fetcher.collate_fn = TimedCollate(fetcher.collate_fn, row, self.in_worker, fetcher.auto_collation)
+
+        return __init__
+
+    def receive(self, pickler: Any) -> Any:
+        """Return the pickler of queues with timed unpacking: the training process's share of a batch's transfer."""
+        times = self
+
+        class Timed(pickler):  # type: ignore[misc]
+            @staticmethod
+            @passes_on_to_c
+            def loads(*args: Any, **kwargs: Any) -> Any:
+                begin = time.perf_counter_ns()
+                try:
+                    return pickler.loads(*args, **kwargs)
+                finally:
+                    times.received_ns += time.perf_counter_ns() - begin
+
+        return Timed
+
+    def fetch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
+        @functools.wraps(original)
+        def fetch(fetcher: Any, index: Any) -> Any:
+            row = fetcher.__dict__.get("_advisor_row")
+            if row is None or self.suspended:
+                return original(fetcher, index)
+            cells, first = row
+            collate_ns = cells[first + COLLATE_NS]
+            draws = fetcher.__dict__.get(DRAWS)
+            if draws is not None:
+                draws.begin()
+                fetcher.collate_fn.sampled = draws.sampled
+            fetcher.collate_fn.begin()
+            begin = time.perf_counter_ns()
+            try:
+                return original(fetcher, index)
+            except BaseException as error:
+                drop_own_frames(error)
+                raise
+            finally:
+                spent = time.perf_counter_ns() - begin
+                cells[first + FETCH_NS] += spent - (cells[first + COLLATE_NS] - collate_ns)
+                cells[first + FETCHES] += 1
+                if draws is not None and draws.ended():
+                    del fetcher.__dict__[DRAWS]
+                    fetcher.collate_fn.sampled = None
+
+        return fetch
+
+
+class Draws:
+    """Check of an iterator's first fetches for random draws: in reading samples, or in collating them.
+
+    Draws of workers depend on the number of workers, and samples that a dataset draws must not be kept. A check costs
+    0.3 ms (up to 20 if the dataset holds thousands of objects), so only the first few fetches are checked.
+    """
+
+    def __init__(self, dataset: Any, row: tuple[Any, int]) -> None:
+        self._dataset = dataset
+        self._cells, self._first = row
+        self._states: RandomStates | None = None
+        self._left = WATCHED_FETCHES
+
+    def begin(self) -> None:
+        self._states = RandomStates(self._dataset)
+
+    def sampled(self) -> None:
+        self._tell(SAMPLE_DRAWS)
+
+    def ended(self) -> bool:
+        """End a fetch, successful or not; return whether it was the last one to check."""
+        self._tell(COLLATE_DRAWS)
+        self._states = None
+        self._left -= 1
+        return not self._left
+
+    def _tell(self, cell: int) -> None:
+        if self._states is not None:
+            place = self._first + cell
+            self._cells[place] = max(self._cells[place], DREW if self._states.moved() else DREW_NOTHING)
+
+
+class TimedCollate:
+    """Replacement of a fetcher's `collate_fn`; the loader's own attribute stays as it is.
+
+    It also reads the CPU time of a fetch before collating, including the wait for a CPU. The rest of the fetch's wall
+    time went to a disk or a network. Reading the wait costs more than everything else, so it is left out while fetches
+    are too short for it to matter.
+    """
+
+    __slots__ = ("_auto", "_begin_cpu", "_begin_ns", "_cells", "_clock", "_first", "_function", "_long", "sampled")
+
+    def __init__(self, function: Callable[[Any], Any], row: tuple[Any, int], in_worker: bool, auto: bool) -> None:
+        self._function = function
+        self._cells, self._first = row
+        self._clock = time.process_time_ns if in_worker else time.thread_time_ns
+        """Clock of CPU time: workers include their decoders' threads; the script's process only its reading thread."""
+        self._begin_cpu = self._begin_ns = 0
+        self._auto = auto
+        self._long = True
+        self.sampled: Callable[[], None] | None = None
+        """Callable run between reading the samples and collating them."""
+
+    def begin(self) -> None:
+        self._begin_ns = time.perf_counter_ns()
+        self._begin_cpu = self._clock() + (run_delay_ns() if self._long else 0)
+
+    @passes_on_to_c
+    def __call__(self, data: Any) -> Any:
+        if not self._begin_ns:  # this fetch is not timed
+            return self._function(data)
+        cells, first = self._cells, self._first
+        begin = time.perf_counter_ns()
+        cells[first + FETCH_CPU_NS] += self._clock() + (run_delay_ns() if self._long else 0) - self._begin_cpu
+        cells[first + LAST_ITEMS] = len(data) if self._auto else 0
+        self._long = begin - self._begin_ns > LONG_FETCH_NS
+        self._begin_ns = 0
+        if self.sampled is not None:
+            self.sampled()
+            begin = time.perf_counter_ns()
+        try:
+            return self._function(data)
+        except BaseException as error:
+            drop_own_frames(error)
+            raise
+        finally:
+            cells[first + COLLATE_NS] += time.perf_counter_ns() - begin
+
+
+def _time_sending(cells: Any, first: int) -> None:
+    """Time the packing of batches in a worker: the queue packs in its own thread, mainly tensors into shared memory."""
+    from multiprocessing import queues
+
+    pickler: Any = queues._ForkingPickler  # type: ignore[attr-defined]
+
+    class Timed(pickler):  # type: ignore[misc]
+        @classmethod
+        @passes_on_to_c
+        def dumps(cls, *args: Any, **kwargs: Any) -> Any:
+            begin = time.perf_counter_ns()
+            try:
+                return pickler.dumps(*args, **kwargs)
+            finally:
+                cells[first + SEND_NS] += time.perf_counter_ns() - begin
+
+    queues._ForkingPickler = Timed  # type: ignore[attr-defined]
+
+
+def drop_own_frames(error: BaseException) -> None:
+    """Remove our frames from the traceback before a bare `raise`, so that the script's shows only its own.
+
+    Works on CPython 3.11 and later; on older versions the raising frame stays.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+        traceback = traceback.tb_next
+    if traceback is not None:
+        error.__traceback__ = traceback
+
+
+def start_method(loader: Any) -> str | None:
+    """Return the start method of this loader's workers; None without workers."""
+    if not loader.num_workers:
+        return None
+    context = loader.multiprocessing_context
+    if context is None:
+        import multiprocessing
+
+        return multiprocessing.get_start_method()
+    return str(context.get_start_method())

@@ -1,0 +1,1 @@
+"""Training loop: phases, updates, models, samples and the device."""

@@ -1,0 +1,42 @@
+"""Number of samples in a batch."""
+
+from __future__ import annotations
+
+import sys
+from collections import abc
+from typing import Any
+
+INDICES, LEADING_DIMENSION = "indices", "leading dimension"
+
+
+def count_samples(batch: Any, index: Any, items: int) -> tuple[int | None, str]:
+    """Return the samples of a batch and the source of that number.
+
+    `index` is the sampler's output, or None if meaningless (iterable datasets). `items` is the number of collated
+    items, or 0 if unseen. Leading dimensions come last: they are wrong for graphs and packed text.
+    """
+    if isinstance(index, list):
+        return len(index), INDICES
+    if items:
+        return items, INDICES
+    shape = getattr(index, "shape", None)
+    if shape is not None and len(shape) > 0:
+        return int(shape[0]), INDICES
+    leaf = first_tensor(batch)
+    if leaf is None or leaf.dim() == 0:
+        return None, LEADING_DIMENSION
+    return int(leaf.shape[0]), LEADING_DIMENSION
+
+
+def first_tensor(value: Any) -> Any:
+    """Return the first tensor in nested containers, or None."""
+    if isinstance(value, sys.modules["torch"].Tensor):
+        return value
+    if isinstance(value, abc.Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            found = first_tensor(item)
+            if found is not None:
+                return found
+    return None

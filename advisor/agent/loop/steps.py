@@ -1,0 +1,379 @@
+"""Backward passes and optimizer steps, which define micro-steps and updates."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import threading
+import weakref
+from typing import Any, Callable
+
+from ..base.pass_through import passes_on
+from .clock import BACKWARD, OPTIMIZER, StepClock
+
+BACKWARDS_WITHOUT_OPTIMIZER = 8
+"""Backwards in a process without an optimizer after which the script counts as updating its parameters by hand. A
+backward then ends the update."""
+BACKWARDS_BEFORE_STEP = 4096
+"""Backwards without a step after which an existing optimizer is considered not to train."""
+STEPS_OF_OTHERS = 32
+"""Steps of other optimizers since the main one stepped, after which the main one is done (layers trained in turn). The
+largest of the others becomes the main one. Critics usually take half as many per step of their generator."""
+
+
+PROVISIONAL_STEPS = 8
+"""Steps up to which an optimizer was not training alone if a larger one appears then: a critic steps five times before
+its generator."""
+
+
+class OptimizerRecord:
+    """One optimizer that stepped."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.ref = weakref.ref(optimizer)
+        self.parameters = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+        self.steps = 0
+        self.depth = 1
+        """Depth of the clock's stack when the current step began."""
+
+
+class Steps:
+    """Patches of `torch.autograd.backward` and `grad`, and hooks on all optimizers that end the clock's updates."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self._records: dict[int, OptimizerRecord] = {}
+        self._main: OptimizerRecord | None = None
+        self.forward_seen = False
+        """True if a training forward has begun since the last counted backward; set by the observer of forwards."""
+        self._any_forward = False
+        self._backwards = 0
+        self._main_steps = 0
+        self._no_optimizer = False
+        self._newest: OptimizerRecord | None = None
+        self._others: list[OptimizerRecord] = []
+        self._skipped: list[tuple[Any, Any]] = []
+        self.before_step: Callable[[], None] = _nothing
+        """Callback before every step, from which the root search learns what the optimizers own."""
+        self.before_backward: Callable[[], None] | None = None
+        """Callback before every backward, whether or not a forward was seen."""
+        self.rates: Any = None
+        """`LearningRates` while steps run with rates other than the script's; None leaves them."""
+        self._interventions: dict[int, Any] = {}
+        self._around: Callable[..., Any] | None = None
+        self._taken_by: Any = None
+        self.on_micro_step: Callable[[], None] = _nothing
+        """Callback at the start of a backward that counts as a micro-step."""
+        self.closures_seen = False
+        self.blind_backwards = 0
+        """Consecutive backwards without a call of a known model."""
+        self.adopted = 0
+        """Optimizers seen stepping so far."""
+        self.main_changes = 0
+        """Number of times that another optimizer became the one whose steps end updates."""
+
+    # --- what others ask ------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> list[tuple[Any, OptimizerRecord, bool]]:
+        """Return (optimizer, record, whether it is the main one), the largest first."""
+        alive = [(record.ref(), record, record is self._main) for record in self._records.values()]
+        return sorted(
+            [(optimizer, record, main) for optimizer, record, main in alive if optimizer is not None],
+            key=lambda entry: -entry[1].parameters,
+        )
+
+    def owned_parameters(self) -> set[int]:
+        """Return parameter ids of all optimizers that stepped."""
+        return {number for optimizer, _record, _main in self.optimizers() for number in _parameter_ids(optimizer)}
+
+    def main_parameters(self) -> set[int]:
+        """Return the ids of the main optimizer's parameters."""
+        return _parameter_ids(self._main.ref() if self._main is not None else None)
+
+    def newest_parameters(self) -> set[int]:
+        """Return the ids of the parameters of the most recently adopted optimizer."""
+        return _parameter_ids(self._newest.ref() if self._newest is not None else None)
+
+    def is_main(self, optimizer: Any) -> bool:
+        """Return whether its steps end the updates."""
+        return self._main is not None and self._main.ref() is optimizer
+
+    def by_hand(self) -> bool:
+        """Return whether the script updates without any optimizer."""
+        if self._main is not None or self._backwards <= BACKWARDS_WITHOUT_OPTIMIZER:
+            return False
+        if self._backwards == BACKWARDS_WITHOUT_OPTIMIZER + 1:
+            # Wait for an optimizer whose first step follows a long accumulation.
+            self._no_optimizer = not self._clock.exclude(_optimizer_alive)
+        return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
+
+    # --- what stands between the script's calls and torch's -----------------------------------------------------------
+
+    def intervene(self, place: int, intervention: Any) -> None:
+        """Run every backward inside `intervention.backward(inner, original, tensors, args, kwargs)` from now on.
+
+        Lower places wrap higher ones. `before_step(optimizer, has_closure)` returns whether the intervention takes over
+        that step; then `after_step(optimizer)` returns whether the step still ends an update. None removes it."""
+        self._interventions.pop(place, None)
+        if intervention is not None:
+            self._interventions[place] = intervention
+        around: Callable[..., Any] | None = None
+        for one in sorted(self._interventions, reverse=True):
+            inner = around if around is not None else _run
+            around = functools.partial(self._interventions[one].backward, inner)
+        self._around = around
+
+    # --- installing -------------------------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Install the hooks right after torch was imported."""
+        import torch
+        from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+        self._handles = (
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        )
+        self._backward_original = torch.autograd.backward
+        self._grad_original = torch.autograd.grad
+        self._zero_original = torch.optim.Optimizer.zero_grad
+        self._patches = (
+            (torch.autograd, "backward", self._backward_original, self._timed_backward(self._backward_original)),
+            (torch.autograd, "grad", self._grad_original, self._timed_grad(self._grad_original)),
+            (torch.optim.Optimizer, "zero_grad", self._zero_original, self._timed_zero(self._zero_original)),
+        )
+        self.resume()
+
+    def suspend(self) -> None:
+        """Keep only the hooks for the end of an update, in windows that measure the cost of the hooks."""
+        for owner, name, original, _timed in self._patches:
+            if name != "backward" or self._around is None:
+                setattr(owner, name, original)
+
+    def resume(self) -> None:
+        for owner, name, _original, timed in self._patches:
+            setattr(owner, name, timed)
+
+    def remove(self) -> None:
+        """Undo `install`, which may be called again. Patches that others put over ours stay and still call through
+        ours."""
+        for handle in self._handles:
+            handle.remove()
+        for owner, name, original, timed in self._patches:
+            if getattr(owner, name) is timed:
+                setattr(owner, name, original)
+        self._around = None
+        self._interventions.clear()
+
+    # --- backward -----------------------------------------------------------------------------------------------------
+
+    def _timed_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock, get_ident = self._clock, threading.get_ident
+
+        @passes_on
+        @functools.wraps(original)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            if get_ident() != clock.owner and (self._records or clock.updates or not clock.own()):
+                return original(tensors, *args, **kwargs)
+            outermost = BACKWARD not in clock.stack
+            if self.before_backward is not None:
+                self.before_backward()
+            # While no root is known, only backwards can be counted.
+            if outermost and (self.forward_seen or not self._any_forward or not clock.micro_steps):
+                if self.forward_seen:
+                    self.blind_backwards, self._any_forward = 0, True
+                else:
+                    self.blind_backwards += 1
+                loss = tensors if hasattr(tensors, "detach") else tensors[0]
+                clock.micro_step(_noted(loss))
+                self.forward_seen = False
+                self.on_micro_step()
+            clock.push(BACKWARD)
+            around = self._around
+            try:
+                if around is not None and outermost:
+                    return around(original, tensors, args, kwargs)
+                return original(tensors, *args, **kwargs)
+            finally:
+                clock.pop()
+                if outermost:
+                    self._backwards += 1
+                    if self._main is None and self.by_hand():
+                        self._end_by_hand()
+
+        return backward
+
+    def _timed_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+
+        @passes_on
+        @functools.wraps(original)
+        def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if not clock.mine():
+                return original(outputs, *args, **kwargs)
+            clock.push(BACKWARD)
+            try:
+                return original(outputs, *args, **kwargs)
+            finally:
+                clock.pop()
+
+        return grad
+
+    def _timed_zero(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock, get_ident = self._clock, threading.get_ident
+
+        @passes_on
+        @functools.wraps(original)
+        def zero_grad(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            if get_ident() != clock.owner:
+                return original(optimizer, *args, **kwargs)
+            clock.push(OPTIMIZER)
+            try:
+                return original(optimizer, *args, **kwargs)
+            finally:
+                clock.pop()
+
+        return zero_grad
+
+    def _end_by_hand(self) -> None:
+        self.before_step()
+        self._clock.end_update()
+
+    # --- optimizer ----------------------------------------------------------------------------------------------------
+
+    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        clock = self._clock
+        if threading.get_ident() != clock.owner and (self._records or not clock.own()):
+            return
+        record = self._records.get(id(optimizer))
+        if record is None or record.ref() is not optimizer:
+            record = self._adopt(optimizer)
+        if record is not self._main:
+            self._elect(record)
+        # Torch's profiling wrapper passes (self, *args): a closure is the argument after self. Libraries pass on a None
+        # closure.
+        has_closure = (len(args) > 1 and args[1] is not None) or bool(kwargs and kwargs.get("closure") is not None)
+        if has_closure:
+            self.closures_seen = True
+        self.before_step()
+        if self._interventions:
+            self._taken_by = self._taker(optimizer, has_closure)
+        if self.rates is not None:
+            self.rates.before_step(optimizer)
+        record.depth = clock.depth
+        clock.push(OPTIMIZER)
+
+    def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        clock = self._clock
+        if threading.get_ident() != clock.owner:
+            return
+        record = self._records.get(id(optimizer))
+        if record is None or record.ref() is not optimizer:
+            return
+        if self.rates is not None:
+            self.rates.after_step(optimizer)
+        taker, self._taken_by = self._taken_by, None
+        if taker is not None and not taker.after_step(optimizer):
+            clock.pop_to(record.depth)
+            return
+        record.steps += 1
+        if record is self._main:
+            clock.end_update()
+        else:
+            clock.pop_to(record.depth)
+
+    def _taker(self, optimizer: Any, has_closure: bool) -> Any:
+        for place in sorted(self._interventions):
+            if self._interventions[place].before_step(optimizer, has_closure):
+                return self._interventions[place]
+        return None
+
+    def _adopt(self, optimizer: Any) -> OptimizerRecord:
+        record = self._newest = self._records[id(optimizer)] = OptimizerRecord(optimizer)
+        self.adopted += 1
+        if self._main is None or self._main.ref() is None or record.parameters >= self._main.parameters:
+            if self._main is not None and self._main.steps <= PROVISIONAL_STEPS:
+                # It was the main one only until this one appeared: its steps were parts of the first update.
+                self._clock.updates -= min(self._main.steps, self._clock.updates)
+            self._make_main(record)
+        return record
+
+    def _elect(self, record: OptimizerRecord) -> None:
+        """Reconsider the main optimizer, which may be done, after a step of another one."""
+        others = self._others
+        if self._main is None or self._main.ref() is None or record.parameters > self._main.parameters:
+            self._make_main(record)
+            return
+        if self._main.steps != self._main_steps:
+            self._main_steps = self._main.steps
+            others.clear()
+        others.append(record)
+        if len(others) > STEPS_OF_OTHERS:
+            self._make_main(max(others, key=lambda other: other.parameters))
+
+    def _make_main(self, record: OptimizerRecord) -> None:
+        self._main = record
+        self._main_steps = record.steps
+        self._others.clear()
+        self.main_changes += 1
+
+    # --- the what-if with no update -----------------------------------------------------------------------------------
+
+    def skip_updates(self, on: bool) -> None:
+        """Make `step()` of every optimizer run only its closure while on; state and rates stay unchanged."""
+        if on and not self._skipped:
+            for optimizer, _record, _main in self.optimizers():
+                self._skipped.append((optimizer, optimizer.__dict__.get("step")))
+                optimizer.__dict__["step"] = self._empty_step(optimizer)
+        elif not on:
+            for optimizer, previous in self._skipped:
+                if previous is None:
+                    optimizer.__dict__.pop("step", None)
+                else:
+                    optimizer.__dict__["step"] = previous
+            self._skipped = []
+
+    def _empty_step(self, optimizer: Any) -> Callable[..., Any]:
+        @passes_on
+        def step(closure: Callable[[], Any] | None = None, *_args: Any, **_kwargs: Any) -> Any:
+            self._records[id(optimizer)].depth = self._clock.depth
+            self._clock.push(OPTIMIZER)
+            result = closure() if closure is not None else None
+            self._after_step(optimizer, (), {})
+            return result
+
+        # Schedulers check this mark to warn about a wrong order of calls.
+        step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+        return step
+
+
+def _noted(loss: Any) -> Any:
+    """Return the loss for reading later: its value on the CPU, a tensor elsewhere.
+
+    On the CPU, a tensor that outlives its update keeps the allocator from reusing the memory. This cost 20 page faults
+    per update of 1 ms. On an accelerator, reading the value would wait for the device."""
+    if loss.is_cpu and loss.numel() == 1:
+        return loss.item()
+    return loss.detach()
+
+
+@passes_on
+def _run(original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+    return original(tensors, *args, **kwargs)
+
+
+def _parameter_ids(optimizer: Any) -> set[int]:
+    if optimizer is None:
+        return set()
+    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _optimizer_alive() -> bool:
+    """Return whether the process holds any torch optimizer."""
+    import torch
+
+    return any(issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects())
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,1 @@
+"""Observation while a window is counted."""

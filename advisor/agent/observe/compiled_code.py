@@ -1,0 +1,63 @@
+"""Compilations while updates are counted, whoever requested them; read from dynamo's counters without an import."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+LONGEST_REASON = 160
+
+
+class Recompiled(NamedTuple):
+    update: int
+    """Index of the update in its window."""
+    times: int
+    """Guards that failed: a function is recompiled for every shape that it has no code for."""
+    seconds: float
+    """Seconds spent compiling in this update, including first compilations."""
+
+
+class RecompileLog:
+    """Log of recompilations, updated after every update; empty if dynamo was never loaded or has other counters."""
+
+    def __init__(self) -> None:
+        self._frames = _frames()
+        self._failures, self._seconds = _failures(), _seconds()
+        self._all: list[Recompiled] = []
+
+    def look(self, update: int) -> None:
+        frames = _frames()
+        if frames == self._frames:
+            return
+        failures, seconds = _failures(), _seconds()
+        self._all.append(Recompiled(update, failures - self._failures, seconds - self._seconds))
+        self._frames, self._failures, self._seconds = frames, failures, seconds
+
+    def report(self) -> dict[str, Any]:
+        """Return the fields that a window reports; empty if nothing was recompiled."""
+        if not any(each.times for each in self._all):
+            return {}
+        return {"recompiled": [list(each) for each in self._all], "recompile_reason": _latest_reason()}
+
+
+def _utils() -> Any:
+    return sys.modules.get("torch._dynamo.utils")
+
+
+def _frames() -> int:
+    return int((getattr(_utils(), "counters", {}).get("frames") or {}).get("total", 0))
+
+
+def _failures() -> int:
+    return sum(len(reasons) for reasons in getattr(_utils(), "guard_failures", {}).values())
+
+
+def _seconds() -> float:
+    spent: dict[str, float] = getattr(_utils(), "calculate_time_spent", dict)()
+    return float(spent.get("total_wall_time", 0.0))
+
+
+def _latest_reason() -> str:
+    """Return why existing code did not fit, in torch's words; "" if torch kept no reason."""
+    failures = [reasons[-1] for reasons in getattr(_utils(), "guard_failures", {}).values() if reasons]
+    return str(failures[-1]).partition(": ")[2][:LONGEST_REASON] if failures else ""

@@ -1,0 +1,183 @@
+"""FLOPs of an update, and the minimum bytes that its operators must read and write.
+
+Matrix products, convolutions, attention and recurrent layers count, by torch's own formulas or by ours where torch has
+none. Elementwise operators do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ..base import modes
+from ..base.pass_through import passes_on_to_c
+from ..loop.clock import LOADING, StepClock
+
+
+class FlopCount:
+    """FLOP counter; `start` and `stop` at the ends of updates."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self._clock = clock
+        self._mode: Any = None
+        self._formulas: dict[Any, Callable[..., Any]] = {}
+        self._counts: dict[int, tuple[int, int]] = {}
+        """FLOPs and bytes by the number of updates that had ended."""
+        self._updates_before = 0
+        self.why: str | None = None
+        """Reason for a missing count, after a `start` or `stop` without one."""
+
+    def start(self, compiled: bool = False) -> bool:
+        """Begin to count; return False, with the reason in `why`, if impossible, as with compiled updates
+        (`compiled`)."""
+        self.why = modes.refusal(compiled)
+        if self.why is not None:
+            return False
+        try:
+            self._formulas = _formulas()
+        except Exception as error:
+            self.why = f"torch has no formulas that we know how to use ({error!r})"
+            return False
+        self._counts = {}
+        self._updates_before = self._clock.updates
+        self._mode = modes.enter(self._around)
+        return True
+
+    def step_aside(self) -> None:
+        """Let compiled code run undisturbed; the updates since `start` then have no count."""
+        if self._mode is not None:
+            modes.leave(self._mode)
+            self.why = modes.COMPILED
+
+    def stop(self) -> dict[str, int] | None:
+        """Return FLOPs and bytes of all updates since `start`: 0 without products among their operators.
+
+        Return None, with the reason in `why`, if nothing was counted."""
+        if self._mode is None:
+            return None
+        mode, self._mode = self._mode, None
+        modes.leave(mode)
+        updates = self._clock.updates - self._updates_before
+        if self.why is None and updates == 0:
+            self.why = "no update ended while counting"
+        if self.why is not None:
+            return None
+        # Use the median update: one with an evaluation has more, which is not the training's.
+        counts = [self._counts.get(self._updates_before + number, (0, 0)) for number in range(updates)]
+        flops, size = sorted(counts)[(updates - 1) // 2]
+        return {"flops": flops * updates, "bytes": size * updates}
+
+    @passes_on_to_c
+    def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self._clock.phase in LOADING:  # a dataset's operators are not part of the model's arithmetic
+            return func(*args, **kwargs)
+        packet = getattr(func, "_overloadpacket", None)
+        formula = self._formulas.get(packet)
+        if formula is None and packet is not None:
+            result = self._decomposed(func, args, kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if formula is not None and self.why is None:
+            try:
+                flops = _sparse_product(args)
+                if flops is None:
+                    flops = int(formula(*args, **kwargs, out_val=result))
+                size = sum(_tensor_bytes((args, kwargs, result), {}).values())
+                before = self._counts.get(self._clock.updates, (0, 0))
+                self._counts[self._clock.updates] = (before[0] + flops, before[1] + size)
+            except Exception as error:
+                self.why = f"counting {func} failed: {error!r}"
+        return result
+
+    @passes_on_to_c
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Count the parts of composite operators, which arrive whole in inference mode."""
+        import torch
+
+        if not torch.is_inference_mode_enabled() or not hasattr(func, "decompose") or self._mode is None:
+            return NotImplemented
+        with self._mode:
+            return func.decompose(*args, **kwargs)
+
+
+def _sparse_product(args: Any) -> int | None:
+    """Return the FLOPs of a product with a sparse matrix, by its stored elements; None if no matrix is sparse."""
+    import torch
+
+    matrices = [value for value in args if isinstance(value, torch.Tensor) and value.dim() >= 2]
+    sparse = next((value for value in matrices if value.layout is not torch.strided), None)
+    if sparse is None:
+        return None
+    columns = max((int(value.shape[-1]) for value in matrices if value.layout is torch.strided), default=1)
+    return 2 * int(sparse._nnz()) * columns
+
+
+def _formulas() -> dict[Any, Callable[..., Any]]:
+    import torch
+    from torch.utils.flop_counter import flop_registry
+
+    found = dict(flop_registry)
+    for name, formula in _OWN_FORMULAS.items():
+        packet = getattr(torch.ops.aten, name, None)
+        if packet is not None:
+            found.setdefault(packet, formula)
+    return found
+
+
+def _attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+    batch, heads, rows, width = query.shape
+    return 2 * int(batch) * int(heads) * int(rows) * int(key.shape[-2]) * int(width + value.shape[-1])
+
+
+def _attention_backward(_grad: Any, query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+    # Recomputed scores, plus two products for each of the forward's two: 5 instead of 2.
+    return _attention(query, key, value) * 5 // 2
+
+
+def _rnn_layer(tensor: Any, input_weights: Any, hidden_weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    """Count one layer and direction of a recurrent network on a CPU: two products per step of every sequence."""
+    steps = tensor.shape[0] * tensor.shape[1]
+    return 2 * int(steps) * int(input_weights.numel() + hidden_weights.numel())
+
+
+def _rnn_layer_backward(tensor: Any, input_weights: Any, hidden_weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    # `mkldnn_rnn_layer_backward` takes its input and its weights in the forward's order.
+    return 2 * _rnn_layer(tensor, input_weights, hidden_weights)
+
+
+def _cudnn_rnn(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    """Count all layers at once; its weight matrices are multiplied, its vectors only added."""
+    steps = tensor.shape[0] * tensor.shape[1]
+    return 2 * int(steps) * sum(int(weight.numel()) for weight in weights if weight.dim() > 1)
+
+
+def _cudnn_rnn_backward(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) -> int:
+    return 2 * _cudnn_rnn(tensor, weights)
+
+
+def _dense_product(_bias: Any, left: Any, right: Any, *_args: Any, **_kwargs: Any) -> int:
+    return 2 * int(left.shape[0]) * int(left.shape[1]) * int(right.shape[-1])
+
+
+_OWN_FORMULAS: dict[str, Callable[..., Any]] = {
+    "_sparse_addmm": _dense_product,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
+    "_scaled_dot_product_fused_attention_overrideable": _attention,
+    "mkldnn_rnn_layer": _rnn_layer,
+    "mkldnn_rnn_layer_backward": _rnn_layer_backward,
+    "_cudnn_rnn": _cudnn_rnn,
+    "_cudnn_rnn_backward": _cudnn_rnn_backward,
+}
+
+
+def _tensor_bytes(value: Any, found: dict[int, int]) -> dict[int, int]:
+    """Return the bytes of every tensor in nested arguments by identity, each once."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _tensor_bytes(item, found)
+    elif isinstance(value, dict):
+        _tensor_bytes(list(value.values()), found)
+    elif hasattr(value, "element_size"):
+        found[id(value)] = int(value.numel()) * int(value.element_size())
+    return found

@@ -1,0 +1,167 @@
+"""Sampler: a separate thread checks the training thread's position and counts the user's lines.
+
+A sample sees the thread where it releases the interpreter's lock, and pure Python releases it only every 5 ms. Shorter
+stretches show up at the call that follows them: with a copy and a loop of 1 ms each before a matrix product, all three
+were charged to the product. So the interval is shortened while the sampler is the only thread that requests the lock.
+Hits should be distributed inside a phase, whose length the step clock knows, never across phases.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from types import CodeType, FrameType
+from typing import Any, Optional
+
+from ... import wire
+from ..loop.clock import DATA_WAIT, PHASE_NAMES, StepClock
+from ..loop.frames import Frames
+from .callee import kind_of_call
+
+MAX_LINES = 400
+"""Maximum lines reported per window; rarer ones than the 400th are not findings."""
+SWITCH_INTERVAL_S = 0.0002
+"""Shortened interval, which shows the copy and the loop above within a third of their true shares. A switch costs some
+10 µs, and happens only when a sample is due."""
+QUIET_THREADS = ("_MainThread", "TMonitor")
+"""Kinds of threads that nearly always sleep, as ours do; beside any other, the interpreter's own interval stays."""
+
+_Key = tuple[CodeType, int, int, str, Optional[str], str]
+"""Code, line, instruction, phase, the kind shown by the frames below, and the library that the line calls."""
+
+
+class Sampler:
+    """Sampler of one thread at a given rate; `take` hands over the counts since the last one."""
+
+    def __init__(self, clock: StepClock, thread_id: int | None = None) -> None:
+        """Watch the given thread, or else the training thread, whichever that turns out to be."""
+        self._clock = clock
+        self._thread_id = thread_id
+        self._frames = Frames()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._counts: dict[_Key, int] = {}
+        self._globals: dict[CodeType, dict[str, Any]] = {}
+        self._pending: list[_Key] = []
+        self._evaluations_ended = 0
+        self._hits = 0
+        self._in_loader = False
+        self._switch_interval_s: float | None = None
+        self.cost_s = 0.0
+        """CPU seconds that the samples took so far."""
+
+    @property
+    def _watched(self) -> int:
+        return self._thread_id if self._thread_id is not None else self._clock.owner
+
+    def start(self, hz: float, in_loader: bool = False) -> None:
+        """Begin to sample, replacing a rate that is already running.
+
+        `in_loader`: the thread reads the training loader for advisor, and only the loader's work counts.
+        """
+        self.stop()
+        self._in_loader = in_loader
+        if hz <= 0:
+            return
+        self._shorten_switching()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(1.0 / hz, self._stop), name="advisor-sampler", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sampling; no sample is taken after this returns."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join(timeout=1.0)
+        self._restore_switching()
+
+    def _shorten_switching(self) -> None:
+        watched = self._watched
+        others = [t for t in threading.enumerate() if t.ident != watched and not _is_quiet(t)]
+        before_s = sys.getswitchinterval()
+        if not others and before_s > SWITCH_INTERVAL_S:
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
+            self._switch_interval_s = before_s
+
+    def _restore_switching(self) -> None:
+        before_s, self._switch_interval_s = self._switch_interval_s, None
+        # An interval that the script has set meanwhile stays.
+        if before_s is not None and abs(sys.getswitchinterval() - SWITCH_INTERVAL_S) < 1e-6:
+            sys.setswitchinterval(before_s)
+
+    def take(self) -> tuple[int, list[wire.SampledLine]]:
+        """Return the hits and the lines, most frequent first, and reset the counts."""
+        self._settle_pending(evaluation=self._clock.evaluations_ended != self._evaluations_ended)
+        self._evaluations_ended = self._clock.evaluations_ended
+        counts, self._counts = self._counts, {}
+        hits, self._hits = self._hits, 0
+        lines: dict[tuple[str, int, str, str, str, str], int] = {}
+        for (code, line, instruction, phase, known, library), number in counts.items():
+            kind = known or kind_of_call(code, instruction, line, self._globals.get(code, {}), phase)
+            key = (code.co_filename, line, code.co_name, phase, kind, library)
+            lines[key] = lines.get(key, 0) + number
+        self._globals.clear()
+        ranked = sorted(lines.items(), key=lambda item: -item[1])[:MAX_LINES]
+        return hits, [
+            wire.SampledLine(file, line, function, phase, kind, hits=number, library=library)
+            for (file, line, function, phase, kind, library), number in ranked
+        ]
+
+    def _run(self, period_s: float, stop: threading.Event) -> None:
+        begin_s = time.thread_time()
+        # Uneven on purpose: a loop with its own period would show the same line again and again. The global generator
+        # belongs to the script.
+        uneven = random.Random(0)
+        while not stop.wait(period_s * uneven.uniform(0.5, 1.5)):
+            self.sample(sys._current_frames().get(self._watched))
+        self.cost_s += time.thread_time() - begin_s
+
+    def sample(self, frame: FrameType | None) -> None:
+        """Count this frame's position."""
+        if frame is None:
+            return
+        key = self._read(frame)
+        if key is None:
+            return
+        self._hits += 1
+        clock = self._clock
+        if clock.evaluations_ended != self._evaluations_ended:
+            self._evaluations_ended = clock.evaluations_ended
+            self._settle_pending(evaluation=True)
+        if clock.in_evaluation_span:
+            # This still belongs to the evaluation if another of its calls ends later.
+            self._pending.append(key)
+        else:
+            self._settle_pending(evaluation=False)
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _read(self, frame: FrameType) -> _Key | None:
+        """Return the line to count and the kind of work below it; None while advisor works."""
+        if self._in_loader:
+            work, phase = self._frames.loader_work(frame), PHASE_NAMES[DATA_WAIT]
+        else:
+            work = self._frames.work(frame) if not self._clock.paused else None
+            phase = PHASE_NAMES[self._clock.phase]
+        if work is None:
+            return None
+        code, line = work.frame.f_code, work.frame.f_lineno or 0
+        if work.frame is not frame:
+            # The line waits for code below it: no need to guess its call.
+            return code, line, -1, phase, work.kind or "python", work.library
+        self._globals[code] = frame.f_globals
+        return code, line, frame.f_lasti, phase, None, work.library
+
+    def _settle_pending(self, evaluation: bool) -> None:
+        for code, line, instruction, phase, kind, library in self._pending:
+            key = (code, line, instruction, "evaluation" if evaluation else phase, kind, library)
+            self._counts[key] = self._counts.get(key, 0) + 1
+        self._pending = []
+
+
+def _is_quiet(thread: threading.Thread) -> bool:
+    return type(thread).__name__ in QUIET_THREADS or thread.name.startswith("advisor")

@@ -1,0 +1,87 @@
+"""Trace window: calls by user line, operators, FLOPs and kept activations, all within the same few updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base import forks, modes
+from ..base.slots import compiled_by_script
+from ..settings.controls import Controls
+from .compiled_calls import CompiledCalls
+from .flops import FlopCount
+from .memory import Memory
+from .trace import Tracer
+
+
+class Tracing:
+    """Observers of a trace window, called at the ends of updates; timings in between are not used for rates."""
+
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+        self._memory = Memory()
+        self._tracer = Tracer(controls.clock)
+        self._flops = FlopCount(controls.clock)
+        self._updates_before = 0
+        self._calls = CompiledCalls(self._concerned, self._step_aside, self._tracer.step_back)
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """Stop in a child, whose thread inherits open modes and hooks: every operator would be observed."""
+        self._calls.stop()
+        self._step_aside()
+
+    def settle(self) -> None:
+        """Watch from now on whether updates enter compiled code; if they do, no operators or activations are
+        observed."""
+        self._calls.watch()
+
+    def start(self) -> None:
+        compiled = self._compiled()
+        self._updates_before = self._controls.clock.updates
+        self._memory.start_activations(compiled)
+        self._tracer.start(compiled)
+        self._flops.start(compiled)  # on top of the tracer, whose durations are then those of the operators alone
+        if self._calls.inside:
+            self._tracer.step_aside()
+
+    def stop(self) -> dict[str, Any]:
+        """Return the window's `extra`; values are per update."""
+        self._calls.stop()
+        counted = self._flops.stop()
+        self._tracer.stop()
+        activations = self._memory.stop_activations()
+        memory = {**self._memory.report(self._models(), self._controls.steps.optimizers()), **activations}
+        updates = max(1, self._controls.clock.updates - self._updates_before)
+        extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
+        if why := self._calls.fault or self._tracer.why_no_operators:
+            extra["why_no_operators"] = why
+        if counted is not None:
+            extra["flops_per_update"] = counted["flops"] // updates
+            extra["bytes_per_update"] = counted["bytes"] // updates
+        return extra
+
+    def _models(self) -> list[Any]:
+        return [model for root in self._controls.roots.called() if (model := root.ref()) is not None]
+
+    def leave(self) -> None:
+        """End `settle` if nothing was begun."""
+        self._calls.stop()
+
+    def _compiled(self) -> bool:
+        """Return whether the updates run compiled code, or might if torch does not let us see it."""
+        if self._calls.watch():
+            return self._calls.entered
+        return modes.compile_used() or any(_is_compiled(model) for model in self._models())
+
+    def _concerned(self) -> bool:
+        """Return whether a mode or hook of ours is open on this thread, or will be."""
+        return self._controls.clock.mine() or modes.open_here() or self._memory.open_here()
+
+    def _step_aside(self) -> None:
+        self._flops.step_aside()
+        self._tracer.step_aside()
+        self._memory.step_aside()
+
+
+def _is_compiled(model: Any) -> bool:
+    return type(model).__name__ == "OptimizedModule" or compiled_by_script(model)

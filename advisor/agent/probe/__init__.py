@@ -1,0 +1,1 @@
+"""Agent of a probe, which carries out the controller's windows."""

@@ -1,0 +1,374 @@
+"""Assembly of the agent in the script's process; torch is not touched before the script has imported it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import platform
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Callable
+
+from ... import wire
+from ..base import child_signals, dynamo, forks, imports
+from ..base.channel import AgentChannel
+from ..loop.clock import StepClock, Update
+from ..loop.root_search import RootSearch
+from ..loop.roots import Root, Roots
+from ..loop.sample_count import SampleCounter
+from ..loop.steps import Steps
+from ..observe.arguments import ArgumentWatch
+from ..observe.memory import Memory
+from ..settings.accumulation import LOOKS
+from ..settings.controls import Controls
+from .conductor import FIRST_UPDATES, Conductor, flush_streams
+from .instruments import Instruments
+
+BEAT_EVERY_S = 0.5
+DEVICE_SOUGHT_UPDATES = 6
+"""Updates after which a script that has used no accelerator counts as training without."""
+EARLY_FACTS_UPDATES = (4, 8, 16, 32, FIRST_UPDATES)
+"""Updates, with models and batches present, at which to collect facts until complete. A script may end, or restart its
+training, within its first window."""
+COMPLETE = 2
+"""Models and optimizers are both reported."""
+CACHE_FILL_S = 3.0
+"""Seconds beside the window's time: a cache shows nothing before it holds the window's reads."""
+WORKER_ENDS_S = 0.2
+FLUSH_S = 5.0
+
+
+def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
+    """Create the agent before the script's first line."""
+    agent = ScriptAgent(spec, channel)
+    if spec.mode == "probe":
+        agent.arguments.install()
+    imports.when_imported("torch", agent.torch_imported)
+    agent.start_beating()
+    return agent
+
+
+class ScriptAgent:
+    """Agent of one rank, which owns the clock and the hooks and handles the end of this process."""
+
+    def __init__(self, spec: wire.LaunchSpec, channel: AgentChannel) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._origin_s = time.perf_counter()
+        self._rank = int(os.environ.get("RANK", "0") or 0)
+        self._ended = False
+        self._first_update_s: float | None = None
+        self._facts_sent = False
+        self._prolonged = False
+        self._told = 0
+        self.clock = StepClock()
+        forks.watch(self)
+        self.arguments = ArgumentWatch()
+        self._parts: _Parts | None = None
+
+    # --- set-up -------------------------------------------------------------------------------------------------------
+
+    def torch_imported(self, torch: Any) -> None:
+        """Set up the hooks right after the script's `import torch`."""
+        if self._spec.mode != "probe" or self.clock.in_child:
+            return
+        # torch has just created half a million objects: the script must pay for the full collection now due (40 ms).
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            self._parts = _Parts(self, torch)
+            self._channel.send(_ready(self._rank, torch))
+        finally:
+            if collecting:
+                gc.enable()
+
+    def start_beating(self) -> None:
+        if self._spec.mode == "probe":
+            threading.Thread(target=self._beat, name="advisor-beat", daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._ended:
+            if self._parts is not None and self._parts.controls.compiling.watch.at_work():
+                self.clock.events += 1  # a one-minute compilation is not hung
+            self._channel.send(wire.Beat(self._rank, self.clock.updates, self.clock.events))
+            time.sleep(BEAT_EVERY_S)
+
+    def forked(self) -> None:
+        """Disable the agent in a child: it does not train, and neither it nor its end is reported."""
+        self._ended = True
+        self.clock.forked()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def finished(self, exit_code: int) -> None:
+        """Report that the script ended on its own."""
+        with child_signals.held():
+            self._last_words("finished", "the script ended", exit_code)
+
+    def crashed(self, _kind: type[BaseException], error: BaseException, _trace: Any) -> None:
+        """Report the end after an exception that was already reported."""
+        if self._ended:
+            return
+        if self._parts is not None and isinstance(error, (OSError, EOFError, RuntimeError)):
+            for line in self._parts.loaders.killed_workers(WORKER_ENDS_S):
+                self._channel.send(wire.Note(self._rank, "worker", line))
+        self._last_words("crashed", "the script crashed", 1)
+
+    def leave(self, reason: str) -> None:
+        """End this process at once: no `except`, `finally` or atexit code runs on a half-trained model."""
+        self._say_goodbye(reason, 0)
+        flush_streams()
+        self._channel.flush(FLUSH_S)
+        os._exit(0)
+
+    def _last_words(self, reason: str, why: str, exit_code: int) -> None:
+        if self._ended or self._spec.mode != "probe":
+            return
+        if self._parts is not None:
+            self._parts.conductor.script_ends(why)
+        self._say_goodbye(reason, exit_code)
+        self._channel.flush(FLUSH_S)
+
+    def _say_goodbye(self, reason: str, exit_code: int) -> None:
+        self._ended = True
+        self.send_facts()
+        self._channel.send(
+            wire.Goodbye(
+                rank=self._rank,
+                reason=reason,
+                updates=self.clock.updates,
+                exit_code=exit_code,
+                first_update_s=self._first_update_s,
+            )
+        )
+
+    # --- between updates ----------------------------------------------------------------------------------------------
+
+    def look(self, update: Update) -> None:
+        """Look at the first updates, and then at the conductor's, outside all phases."""
+        parts = self._parts
+        assert parts is not None
+        parts.controls.saw_update(update.micro_steps)
+        if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
+            dynamo.left_out(functools.partial(self._early, parts, update))
+
+    def _early(self, parts: _Parts, update: Update) -> None:
+        if self._first_update_s is None:
+            # The update itself is not startup; the time before its first batch is.
+            self._first_update_s = time.perf_counter() - self._origin_s - parts.in_step_s(update)
+        if self.clock.updates in EARLY_FACTS_UPDATES and self._told < COMPLETE:
+            self.send_facts()
+
+    def send_facts(self) -> None:
+        """Send the description of the script; a failure is reported and harms nothing."""
+        if self._parts is None or not self.clock.updates:
+            return
+        try:
+            facts = self._parts.facts(self._rank)
+            # After the script's end, its model may be gone with the function that made it: keep the earlier facts.
+            known = bool(facts.workload["models"]) + bool(facts.workload["optimizers"])
+            if known >= self._told:
+                self._told = known
+                self._channel.send(facts)
+        except Exception:
+            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+
+    def epoch_prolonged(self, batches: int) -> None:
+        """Report it once: a script that counts its batches may not cope with it."""
+        if not self._prolonged:
+            self._prolonged = True
+            self._channel.send(wire.Note(self._rank, wire.PROLONGED, f"an epoch went on past its {batches} batches"))
+
+    def window_reported(self, _window: wire.Window) -> None:
+        if not self._facts_sent:
+            self._facts_sent = True
+            self.send_facts()
+
+    @property
+    def origin_s(self) -> float:
+        return self._origin_s
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def channel(self) -> AgentChannel:
+        return self._channel
+
+
+class _Parts:
+    """Components that need torch, wired up once."""
+
+    def __init__(self, agent: ScriptAgent, torch: Any) -> None:
+        from ..loader.hooks import LoaderHooks
+        from ..loop import device as devices
+        from ..loop.copies import HostToDevice
+        from ..loop.off_step import OffStep
+        from ..loop.schedulers import ScheduleHold, hold_overruns
+        from ..observe.facts import FactsCollector
+        from ..observe.garbage import GarbageTimer
+        from ..observe.sampler import Sampler
+        from ..observe.tracing import Tracing
+        from ..settings.precision import Precision
+        from ..settings.scaling import Scaler
+
+        clock = agent.clock
+        self._close: Callable[[], None] | None = None
+        self._clock = clock
+        self._agent = agent
+        self.roots = Roots(clock)
+        self.steps = Steps(clock)
+        self.loaders = LoaderHooks(clock)
+        self._register = self.loaders.register
+        self._counter = SampleCounter(clock)
+        self._search = RootSearch(clock, self.roots, self.steps)
+        self._pending_device = devices
+        schedules = ScheduleHold()
+        scaler = Scaler(self.steps, schedules, self._cannot_scale)
+        self.precision = Precision(self.roots, self._arm, scaler)
+        self.controls = Controls(
+            clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
+        )
+        self.controls.accumulation.looks = LOOKS
+        self.loaders.on_late_refusal(self._loader_broke)
+        self.loaders.on_prolonged(agent.epoch_prolonged)
+        self.loaders.fill_caches(CACHE_FILL_S)
+        self._facts = FactsCollector(clock)
+        self._copies = HostToDevice(clock)
+        off_step = OffStep(clock)
+        sampler = Sampler(clock)
+        garbage = GarbageTimer(clock)
+        garbage.install()
+        self._instruments = Instruments(
+            self.controls,
+            sampler=sampler,
+            garbage=garbage,
+            off_step=off_step,
+            tracing=Tracing(self.controls),
+            counted_by_calls=lambda: self._counter.counted,
+            on_report=agent.window_reported,
+        )
+        self.conductor = Conductor(
+            self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
+        )
+        self.conductor.before_look = agent.look
+        clock.on_update = self.conductor.on_update
+        self.roots.on_training = self._training_forward
+        self.roots.on_evaluation = self.loaders.saw_evaluation_forward
+        self.steps.before_step = self._before_first_steps
+        self.steps.on_micro_step = self._micro_step
+        self.steps.install()
+        self.loaders.install()
+        off_step.install()
+        self._facts.install()
+        hold_overruns(torch)
+
+    def _training_forward(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.steps.forward_seen = True
+        self._register.saw_training_forward(self._clock.add_samples)
+        if root.owned:
+            if self._register.train is None:
+                self._counter.saw(root, args, kwargs)
+            self._facts.saw_forward(args, kwargs)
+
+    def _loader_broke(self, why: str) -> None:
+        """Mark settings that the loader could not take when due as broken: no window may continue as if it had."""
+        for name in self.loaders.set_by():
+            self.controls.broke(name, why)
+
+    def _arm(self, close: Callable[[], None] | None) -> None:
+        """Register the callback that closes autocast while precision is set."""
+        self._close = self.steps.before_backward = close
+        self.loaders.before_batch(close)
+        self.steps.before_step = self._before_first_steps  # until nothing needs closing any more
+
+    def _cannot_scale(self, why: str) -> None:
+        self.precision.restore()
+        self.controls.broke("precision", why)
+
+    def _before_first_steps(self) -> None:
+        if self._close is not None:
+            self._close()
+        self._search.before_step()
+        if self._clock.updates < DEVICE_SOUGHT_UPDATES:
+            self._open_device()
+        elif self._close is None:
+            self.steps.before_step = self._search.before_step
+
+    def _micro_step(self) -> None:
+        train = self._register.train
+        if train is None:
+            self._counter.micro_step()
+        elif train.read_ahead:
+            self.loaders.saw_micro_step()
+        if self._facts.looking:
+            self._facts.saw_backward()
+
+    def _open_device(self) -> None:
+        """Open the device once the script has used one itself."""
+        if self.controls.device is not None:
+            return
+        import torch
+
+        device = self._pending_device.open_device(torch)
+        if device is not None:
+            self.controls.device = device
+            self._clock.device = device
+            self._copies.install()
+
+    def in_step_s(self, update: Update) -> float:
+        from ..loop.clock import FORWARD, OPTIMIZER
+
+        return sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
+
+    def facts(self, rank: int) -> wire.Facts:
+        models = [(root.ref(), root.owned) for root in self.roots.called()]
+        optimizers = self.steps.optimizers()
+        workload = self._facts.workload(
+            models=[model for model, owned in models if owned and model is not None],
+            optimizers=optimizers,
+            loaders=self.loaders.facts(),
+            updates=self._clock.updates,
+        )
+        workload.setdefault("facts", {})["micro_steps"] = str(max(1, self.controls.micro_steps))
+        workload["facts"].update(self.loaders.workload_facts())
+        workload["facts"]["closures"] = "yes" if self.steps.closures_seen else "no"
+        workload["arguments"] = self._agent.arguments.told()
+        memory: dict[str, Any] = dict(
+            Memory().report([model for model, _owned in models if model is not None], optimizers)
+        )
+        memory["host_peak_bytes"] = self._instruments.host_peak.largest()
+        return wire.Facts(rank=rank, workload=workload, memory=memory)
+
+
+def _ready(rank: int, torch: Any) -> wire.Ready:
+    accelerator = getattr(torch, "accelerator", None)
+    return wire.Ready(
+        rank=rank,
+        torch=str(torch.__version__),
+        packages=_packages(),
+        cuda=torch.version.cuda,
+        rocm=getattr(torch.version, "hip", None),
+        accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
+    )
+
+
+PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
+
+
+def _packages() -> dict[str, str]:
+    """Return the versions of installed packages that may affect a training's speed."""
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found["implementation"] = sys.implementation.name
+    return found

@@ -1,0 +1,388 @@
+"""Execution of the plan of windows: settle, count, report and switch, all of it between two updates."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import time
+import traceback
+from collections import deque
+from typing import Any, Callable
+
+from ... import wire
+from ..base import dynamo
+from ..base.refused import Refused
+from ..loop.clock import Update
+from ..observe.memory import give_back
+from ..settings.controls import Controls
+from .recorder import Recorder
+
+IDLE_WAIT_S = 120.0
+"""Seconds that the script waits for more windows before it gives up on the controller."""
+POLL_EVERY_NS = 50_000_000
+FIRST_UPDATES = 64
+"""Updates that are looked at one by one, regardless of the window."""
+MAX_RESTARTS = 2
+"""Maximum restarts of one window because another optimizer became the main one; later changes are ignored."""
+MAX_RECOMPILES = 12
+"""Recompilations to wait for per window; torch gives up a function after eight, and some models have several."""
+
+
+class Conductor:
+    """Conductor of one plan, window by window. `instruments` observe while a window is counted."""
+
+    def __init__(
+        self,
+        controls: Controls,
+        channel: Any,
+        instruments: Any,
+        rank: int,
+        leave: Callable[[str], None],
+        origin_s: float,
+    ) -> None:
+        self._controls = controls
+        self._channel = channel
+        self._instruments = instruments
+        self._rank = rank
+        self._leave = leave
+        self._origin_s = origin_s
+        self._queue: deque[wire.Window] = deque()
+        self._final = False
+        self._paused = True
+        self._window: wire.Window | None = None
+        self._what_if: Any = None
+        self._settling = 0
+        self._dropped = 0
+        self._window_begin_s = 0.0
+        self._count_begin_s = 0.0
+        self._skipped_before = 0
+        self._recorder: Recorder | None = None
+        self._polled_ns = 0
+        self._quiet_until_ns = 0.0
+        self._quiet_updates = 0
+        self._main_changes = 0
+        self._restarts = 0
+        self._compiled_s = 0.0
+        self._recompiles = 0
+        self.failed = False
+        self.before_look: Callable[[Update], None] = _nothing
+        """Callback that runs first at every update that is looked at; the others only add to the columns."""
+
+    # --- the one entry --------------------------------------------------------------------------------------------
+
+    def on_update(self, update: Update) -> None:
+        """Advance the plan between updates, outside all phases. Our faults end the probe, never the script's state."""
+        if (
+            self._recorder is not None
+            and update.end_ns < self._quiet_until_ns
+            and self._quiet_updates > 0
+            and self._main_changes == self._controls.steps.main_changes
+        ):
+            self._quiet_updates -= 1
+            self._recorder.add(update)
+            return
+        self.before_look(update)
+        try:
+            dynamo.left_out(functools.partial(self._advance, update))
+        except Exception as error:
+            if _is_of_a_worker(error):
+                raise
+            self.failed = True
+            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+            self._leave("agent error")
+
+    def _advance(self, update: Update) -> None:
+        window = self._window
+        if window is None:
+            self._next_window()
+            return
+        if self._controls.broken:
+            self._broke(window)
+            return
+        if self._main_changes != self._controls.steps.main_changes:
+            self._main_changed(window)
+        if self._compiled_s != self._controls.compiling.watch.seconds:
+            self._compiled(window)
+        # The script's own evaluation does not count as the window's time for updates.
+        self._window_begin_s += update.beside_ns / 1e9
+        if self._recorder is None:
+            self._dropped += 1
+            self._settling -= 1
+            if self._settling <= 0 or self._spent_s() > window.max_s / 2:
+                self._begin_counting(window)
+            return
+        self._recorder.add(update)
+        if self._enough(window):
+            self._finish(window, None)
+            self._next_window()
+            return
+        if update.end_ns - self._polled_ns > POLL_EVERY_NS:
+            self._polled_ns = update.end_ns
+            self._read_messages(self._channel.poll())
+        self._rest(window, update.end_ns)
+
+    def _rest(self, window: wire.Window, now_ns: int) -> None:
+        """Set the time until which nothing can be due: until then, updates are only recorded."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        counted = len(recorder.updates)
+        due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
+        self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
+        if self._controls.clock.updates < FIRST_UPDATES:
+            self._quiet_updates = 0
+        self._quiet_until_ns = now_ns + min(
+            POLL_EVERY_NS - (now_ns - self._polled_ns),
+            _later_ns(window.min_s - recorder.counted_ns / 1e9),
+            _later_ns(window.max_s - self._spent_s()),
+        )
+
+    def _compiled(self, window: wire.Window) -> None:
+        """Handle a compilation in the last updates: its time is not the window's, but the counted updates include part
+        of it."""
+        spent_s = self._controls.compiling.watch.seconds - self._compiled_s
+        self._compiled_s += spent_s
+        self._window_begin_s += spent_s
+        if self._recompiles >= MAX_RECOMPILES:
+            return
+        self._recompiles += 1
+        if self._recorder is None:
+            self._settling = max(self._settling, window.warm_up_updates + 1)
+        else:
+            self._begin_anew(window)
+
+    def _broke(self, window: wire.Window) -> None:
+        """Refuse the window after a setting failed in the script's own code, and resume the plan."""
+        if self._recorder is not None:
+            self._instruments.finish(window)
+        self._recorder = self._window = None
+        why = self._controls.take_broken() or "a setting failed"
+        self._leave_window(window)
+        self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", why))
+        self._next_window()
+
+    def _main_changed(self, window: wire.Window) -> None:
+        """Restart the window after the meaning of an update has changed: earlier counts are not comparable."""
+        self._main_changes = self._controls.steps.main_changes
+        if self._recorder is None or self._restarts >= MAX_RESTARTS:
+            return
+        self._restarts += 1
+        self._window_begin_s = time.perf_counter()
+        self._begin_anew(window)
+
+    def _begin_anew(self, window: wire.Window) -> None:
+        assert self._recorder is not None
+        self._dropped += len(self._recorder.updates)
+        self._settling = max(1, window.warm_up_updates)
+        self._instruments.finish(window)
+        self._recorder = None
+
+    def _enough(self, window: wire.Window) -> bool:
+        assert self._recorder is not None
+        count = len(self._recorder.updates)
+        return (
+            count >= window.max_updates
+            or (count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9)
+            or (count >= window.least_updates and self._spent_s() >= window.max_s)
+        )
+
+    def _spent_s(self) -> float:
+        return time.perf_counter() - self._window_begin_s
+
+    # --- from window to window --------------------------------------------------------------------------------------
+
+    def _next_window(self) -> None:
+        self._read_messages(self._channel.poll())
+        while True:
+            while not self._queue:
+                if self._final:
+                    self._leave("plan done")
+                    return
+                self._paused = True
+                self._channel.send(wire.Idle(self._rank, self._controls.clock.updates))
+                messages = self._channel.wait(IDLE_WAIT_S)
+                if not messages:
+                    self._leave("no controller")
+                    return
+                self._read_messages(messages)
+            window = self._queue.popleft()
+            try:
+                if self._enter(window):
+                    return
+            except Refused as refusal:
+                self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", str(refusal)))
+                self._leave_window(window)
+
+    def _read_messages(self, messages: list[Any]) -> None:
+        for message in messages:
+            if isinstance(message, wire.Plan):
+                self._queue.extend(message.windows)
+                self._final = message.final
+            else:
+                self._finish_early("stopped")
+                self._leave("stopped")
+
+    def _enter(self, window: wire.Window) -> bool:
+        """Begin a window; return False if it is already over (a drain)."""
+        from ... import whatif
+
+        controls = self._controls
+        changed = controls.set_config(window.config)
+        if changed:
+            give_back()
+        controls.loaders.hold_ends = not window.natural
+        self._what_if = whatif.get(window.what_if) if window.what_if else None
+        self._window_begin_s = time.perf_counter()
+        if window.kind == "drain":
+            self._drain(window)
+            return False
+        settle = window.warm_up_updates
+        if self._what_if is not None:
+            self._what_if.enter(controls)
+            settle = max(settle, self._what_if.settle_updates)
+            changed = True
+        if self._paused or changed:
+            settle = max(settle, self._in_flight_updates())
+        if window.kind == "epoch_end":
+            controls.loaders.end_epoch_now()
+        self._paused = False
+        self._window = window
+        self._dropped = 0
+        self._restarts = self._recompiles = 0
+        self._compiled_s = controls.compiling.watch.seconds
+        self._main_changes = controls.steps.main_changes
+        self._settling = settle
+        self._recorder = None
+        self._instruments.enter(window)
+        if settle == 0:
+            self._begin_counting(window)
+        return True
+
+    def _in_flight_updates(self) -> int:
+        """Return the number of updates fed by batches fetched before the switch or during the pause."""
+        batches: int = self._controls.loaders.in_flight_batches()
+        return math.ceil(batches / max(1, self._controls.micro_steps))
+
+    def _begin_counting(self, window: wire.Window) -> None:
+        self._instruments.begin(window)
+        self._recorder = self._instruments.recorder()
+        self._quiet_updates = 0
+        self._skipped_before = self._skipped_steps()
+        self._count_begin_s = time.perf_counter() - self._origin_s
+
+    def _drain(self, window: wire.Window) -> None:
+        self._instruments.enter(window)
+        self._instruments.begin(window)
+        report = self._what_if.drain(self._controls, window.max_s, window.sampler_hz > 0)
+        extra = {**report, **self._instruments.finish_drain(window)}
+        self._paused = True  # the script's own loader workers have filled their queue meanwhile
+        if "refused" in report:
+            raise Refused(str(report["refused"]))
+        self._channel.send(self._empty_report(window, extra))
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def _finish(self, window: wire.Window, cut_short: str | None) -> None:
+        recorder, self._recorder = self._recorder, None
+        self._window = None
+        watched = self._instruments.finish(window)
+        columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
+        watched["extra"] = {**watched["extra"], **extra}
+        if skipped := self._skipped_steps() - self._skipped_before:
+            watched["extra"]["skipped_steps"] = skipped
+        compiled = self._controls.compiling.told()
+        if compiled:
+            watched["extra"]["compile"] = compiled
+            remark = self._controls.compiling.remark()
+            if remark is not None:
+                self._channel.send(wire.Note(self._rank, "compile", remark))
+        self._leave_window(window)
+        self._instruments.before_report(window)
+        self._channel.send(
+            wire.WindowDone(
+                rank=self._rank,
+                id=window.id,
+                start_s=self._count_begin_s,
+                samples_from=self._instruments.samples_from(),
+                dropped_updates=self._dropped,
+                cut_short=cut_short,
+                set_up_s=self._controls.compiling.set_up_s(),
+                **columns,
+                **watched,
+            )
+        )
+
+    def _leave_window(self, window: wire.Window) -> None:
+        what_if, self._what_if = self._what_if, None
+        if what_if is not None and what_if.leave is not None:
+            what_if.leave(self._controls)
+        self._instruments.leave(window)
+
+    def _finish_early(self, why: str) -> None:
+        """Report the counted part of the current window."""
+        window = self._window
+        if window is not None and self._recorder is not None and self._recorder.updates:
+            self._finish(window, why)
+        self._window = None
+
+    def script_ends(self, why: str) -> None:
+        """Report the counted part when the script ends on its own, successfully or not."""
+        try:
+            self._finish_early(why)
+        except Exception:
+            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+
+    def _skipped_steps(self) -> int:
+        precision = self._controls.precision
+        return int(precision.skipped_steps) if precision is not None else 0
+
+    def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
+        return wire.WindowDone(
+            rank=self._rank,
+            id=window.id,
+            start_s=time.perf_counter() - self._origin_s,
+            samples_from=self._instruments.samples_from(),
+            dropped_updates=0,
+            extra=extra,
+            lines=extra.pop("lines", []),
+            hits=extra.pop("hits", 0),
+            **_no_columns(),
+        )
+
+
+def _nothing(_update: Update) -> None:
+    return None
+
+
+def _later_ns(seconds: float) -> float:
+    """Return nanoseconds until something is due; infinity if overdue: it waits for updates, not for the clock."""
+    return seconds * 1e9 if seconds > 0 else math.inf
+
+
+def _no_columns() -> dict[str, Any]:
+    return {
+        "wall_s": [],
+        "phases_s": {},
+        "off_step_s": {},
+        "micro_steps": [],
+        "samples": [],
+        "losses": [],
+    }
+
+
+def _is_of_a_worker(error: Exception) -> bool:
+    """Return whether torch's signal handler raised it because a worker just died: the script's error, not ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("signal_handling.py")
+
+
+def flush_streams() -> None:
+    """Flush the script's output, which would be lost if the process exits early."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue

@@ -1,0 +1,120 @@
+"""Instruments of a counted window: sampler, loader sums, memory, garbage collector, CPU time, tracers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable
+
+from ... import wire
+from ..base.refused import Refused
+from ..observe.memory import HostPeak, rss_bytes
+from ..settings.controls import Controls
+from .recorder import Recorder
+
+
+class Instruments:
+    """Instruments switched by the conductor: `enter` before settling, `begin` and `finish` around the counting."""
+
+    def __init__(
+        self,
+        controls: Controls,
+        sampler: Any,
+        garbage: Any,
+        off_step: Any,
+        tracing: Any,
+        counted_by_calls: Callable[[], bool],
+        on_report: Callable[[wire.Window], None],
+    ) -> None:
+        self._controls = controls
+        self._sampler = sampler
+        self._garbage = garbage
+        self._off_step = off_step
+        self._tracing = tracing
+        self._counted_by_calls = counted_by_calls
+        self._on_report = on_report
+        self._cpu_begin_s = 0.0
+        self.host_peak = HostPeak()
+
+    def recorder(self) -> Recorder:
+        device = self._controls.device
+        read_device = device.allocated_bytes if device is not None else None
+        return Recorder(rss_bytes, read_device, device)
+
+    def enter(self, window: wire.Window) -> None:
+        if window.kind == "bare":
+            self._suspend()
+        elif window.kind == "trace":
+            self._tracing.settle()
+
+    def begin(self, window: wire.Window) -> None:
+        if window.sampler_hz > 0:
+            self._sampler.start(window.sampler_hz, in_loader=window.kind == "drain")
+        self.host_peak.begin()
+        if self._controls.device is not None:
+            self._controls.device.reset_peak()
+        if window.kind == "trace":
+            self._tracing.start()
+        self._controls.loaders.take_sums()
+        self._garbage.take()
+        self._cpu_begin_s = time.process_time()
+
+    def finish(self, window: wire.Window) -> dict[str, Any]:
+        """Return the fields of `wire.WindowDone` that are sums over the window."""
+        cpu_s = time.process_time() - self._cpu_begin_s
+        gc_s, collections = self._garbage.take()
+        hits, lines = self._stop_sampler(window)
+        sums = self._controls.loaders.take_sums()
+        device = self._controls.device
+        return {
+            "cpu_s": cpu_s,
+            "gc_s": gc_s,
+            "gc_collections": collections,
+            "hits": hits,
+            "lines": lines,
+            "loader": wire.LoaderSums(**sums) if sums else None,
+            "device_peak_bytes": device.peak_bytes() if device is not None else None,
+            "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
+            "host_peak_bytes": self.host_peak.take(),
+            "extra": self._tracing.stop() if window.kind == "trace" else {},
+        }
+
+    def finish_drain(self, window: wire.Window) -> dict[str, Any]:
+        hits, lines = self._stop_sampler(window)
+        return {"hits": hits, "lines": lines}
+
+    def leave(self, window: wire.Window) -> None:
+        if window.kind == "bare":
+            self._resume()
+        elif window.kind == "trace":
+            self._tracing.leave()
+
+    def before_report(self, window: wire.Window) -> None:
+        """Send what the controller must know before it reads the report and plans on."""
+        self._on_report(window)
+
+    def samples_from(self) -> str:
+        found: str = self._controls.loaders.samples_from
+        if self._controls.loaders.train is None:
+            return "leading dimension" if self._counted_by_calls() else "not known"
+        return found
+
+    def _stop_sampler(self, window: wire.Window) -> tuple[int, list[wire.SampledLine]]:
+        if window.sampler_hz <= 0:
+            return 0, []
+        self._sampler.stop()
+        hits, lines = self._sampler.take()
+        return hits, lines
+
+    def _suspend(self) -> None:
+        if self._controls.steps.by_hand():
+            raise Refused("the script updates by hand: without our hook on its backward no end of an update is seen")
+        self._controls.roots.suspend()
+        self._controls.steps.suspend()
+        self._controls.loaders.suspend()
+        self._off_step.suspend()
+
+    def _resume(self) -> None:
+        self._off_step.resume()
+        self._controls.loaders.resume()
+        self._controls.steps.resume()
+        self._controls.roots.resume()

@@ -1,0 +1,112 @@
+"""Columns of one window: the contents of every counted update."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..loop.clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
+from ..observe import compiled_code
+
+WEAK_MAJORITY = 0.5
+"""Share of updates from which a model that no optimizer owns is a teacher if evaluated, and part of the update. Below
+it, the model is an evaluation beside the update."""
+MAX_MEMORY_POINTS = 200
+MEMORY_EVERY_NS = 20_000_000
+
+
+class Recorder:
+    """Collector of updates while a window is counted, for the columns of `WindowDone`."""
+
+    def __init__(self, read_rss: Any, read_device: Any, device: Any = None) -> None:
+        self._read_rss = read_rss
+        self._read_device = read_device
+        self._device = device
+        self.updates: list[Update] = []
+        self.counted_ns = 0
+        self._rss: list[int] = []
+        self._device_bytes: list[int] = []
+        self._memory_at_ns = -MEMORY_EVERY_NS
+        self._recompiled = compiled_code.RecompileLog()
+
+    def add(self, update: Update) -> None:
+        self.updates.append(update)
+        self.counted_ns += update.end_ns - update.begin_ns
+        self._recompiled.look(len(self.updates) - 1)
+        if update.end_ns - self._memory_at_ns >= MEMORY_EVERY_NS:
+            self._memory_at_ns = update.end_ns
+            self._rss.append(self._read_rss())
+            if self._read_device is not None:
+                self._device_bytes.append(self._read_device())
+        if self._device is not None:
+            self._device.resolve_ready(self.updates)
+
+    def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the columns of `wire.WindowDone`, and entries for its `extra`: recompiled code and non-finite losses.
+
+        On the wire, non-finite losses look like unknown ones. Losses are read here: only here is the device waited for.
+        """
+        if self._device is not None:
+            self._device.synchronize()
+            self._device.resolve_ready(self.updates)
+        weak = sum(update.weak_evaluation_ns is not None for update in self.updates)
+        weak_is_evaluation = weak < WEAK_MAJORITY * len(self.updates)
+        phases: dict[str, list[float]] = {name: [] for name in PHASE_NAMES[:IN_STEP]}
+        off_step: dict[str, list[float]] = {
+            "evaluation": [],
+            "checkpoint": [],
+            "logging": [],
+            "loader_restart": [],
+        }
+        for update in self.updates:
+            spans = [update.evaluation_ns]
+            if weak_is_evaluation:
+                spans.append(update.weak_evaluation_ns)
+            inside = _longest(spans)
+            for index in range(IN_STEP):
+                phases[PHASE_NAMES[index]].append((update.phases_ns[index] - inside[index]) / 1e9)
+            off_step["evaluation"].append((sum(inside[:IN_STEP]) + inside[RESTART]) / 1e9)
+            off_step["checkpoint"].append(update.phases_ns[CHECKPOINT] / 1e9)
+            off_step["logging"].append(update.phases_ns[LOGGING] / 1e9)
+            off_step["loader_restart"].append((update.phases_ns[RESTART] - inside[RESTART]) / 1e9)
+        losses = _read_losses([update.loss for update in self.updates])
+        return {
+            "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in self.updates],
+            "phases_s": phases,
+            "off_step_s": off_step,
+            "micro_steps": [update.micro_steps for update in self.updates],
+            "samples": [update.samples for update in self.updates],
+            "losses": losses,
+            "rss_bytes": _thin(self._rss),
+            "device_bytes": _thin(self._device_bytes),
+        }, {**_non_finite(losses), **self._recompiled.report()}
+
+
+def _non_finite(losses: list[float | None]) -> dict[str, int]:
+    """Count the non-finite losses, and those of them at the window's end; empty if there are none."""
+    bad = [loss is not None and not math.isfinite(loss) for loss in losses]
+    if not any(bad):
+        return {}
+    return {"nan_losses": sum(bad), "nan_losses_at_end": bad[::-1].index(False) if False in bad else len(bad)}
+
+
+def _longest(spans: list[list[int] | None]) -> list[int]:
+    """Return the span that contains the others: weak and strong evaluation overlap if one model teaches the other."""
+    known = [span for span in spans if span is not None]
+    return max(known, key=sum) if known else [0] * len(PHASE_NAMES)
+
+
+def _thin(values: list[int]) -> list[int]:
+    step = max(1, -(-len(values) // MAX_MEMORY_POINTS))
+    return values[::step]
+
+
+def _read_losses(losses: list[Any]) -> list[float | None]:
+    values: list[float | None] = []
+    for loss in losses:
+        try:
+            known = loss is not None and (not hasattr(loss, "numel") or loss.numel() == 1)
+            values.append(float(loss) if known else None)
+        except (RuntimeError, TypeError, ValueError):
+            values.append(None)
+    return values

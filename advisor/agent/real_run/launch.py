@@ -1,0 +1,396 @@
+"""Real training with the settings found: nothing is measured, cut short or reported to a controller.
+
+Most settings are applied when the first forward begins, before it runs. Those that depend on an update's structure
+follow after the first one. A setting that cannot be applied keeps the script's value, and stderr says so. Once the
+first updates have shown that the settings hold, hooks that no setting needs are removed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import sys
+import traceback
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from ... import wire
+from ..base import dynamo, forks, imports
+from ..base.pass_through import passes_on
+from ..base.patches import Patches
+from ..base.refused import Refused
+from ..base.tracebacks import is_out_of_memory
+from ..loader.hooks import LoaderHooks
+from ..loop.clock import StepClock, Update
+from ..loop.roots import MAX_LEVELS, Root, Roots
+from ..loop.schedulers import ScheduleHold
+from ..loop.steps import Steps
+from ..settings.controls import Controls
+from ..settings.precision import Precision
+from ..settings.scaling import Scaler
+from .fallback import FallBack, of_the_loader
+from .run_log import RunLog, say
+
+WATCHED_UPDATES = 5
+"""Updates within which a failing setting is given up, and the training continues without it."""
+SEARCH_UPDATES = 2 * MAX_LEVELS
+"""Updates within which to search for a model whose calls were not seen."""
+MOST_MODELS = 8
+"""Maximum consecutive models in one process that the settings follow: a search takes 10 to 200 ms."""
+
+
+def prepare(spec: wire.LaunchSpec) -> Launch:
+    """Create the launch before the script's first line; hooks follow once it has imported torch."""
+    launch = Launch(spec.config, RunLog(spec.log))
+    if spec.config:
+        imports.when_imported("torch", launch.torch_imported)
+    return launch
+
+
+_installed: Launch | None = None
+
+
+def install(config: Mapping[str, Any], log: str = "") -> Launch:
+    """Apply settings from inside a running script.
+
+    `config` (knob → value) takes effect from the next update on, also for existing models, optimizers and loaders.
+    `log` is the file that records a fallback.
+
+    Raise Refused if settings were already installed in this process.
+    """
+    global _installed
+    if _installed is not None:
+        raise Refused("settings were applied in this process already, and can be applied once")
+    _installed = launch = Launch(config, RunLog(log))
+    if config:
+        imports.report_to(say)
+        imports.when_imported("torch", launch.torch_imported)
+        atexit.register(lambda: launch.finished(int(hasattr(sys, "last_type"))))
+    return launch
+
+
+class Launch:
+    """Process of a real training."""
+
+    def __init__(self, config: Mapping[str, Any], log: RunLog) -> None:
+        self._config = dict(config)
+        self._wanted = dict(config)
+        """Settings not applied yet."""
+        self._log = log
+        self._clock = StepClock()
+        self._patches = Patches()
+        self._optimizers: list[weakref.ref[Any]] = []
+        self._looks = 0
+        self._models = 0
+        self._given_up: dict[str, str] = {}
+        self._applied_at = 0
+        self._settled = self._settling = False
+        self._close: Callable[[], None] | None = None
+        self._torch_seen = False
+        self._counts_steps = False
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """Apply and say nothing in a child: calls there are not the training."""
+        self._clock.forked()
+        self._log.close()
+
+    # --- events from the runner ---------------------------------------------------------------------------------------
+
+    def finished(self, exit_code: int) -> None:
+        """Print remarks after the script's end; the process itself passes on the exit code."""
+        if self._clock.in_child:
+            return
+        never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
+        if never and exit_code == 0 and not self._clock.updates:
+            self._log.tell(
+                "settings", f"never applied, as no training was seen in the script's own process: {_words(never)}"
+            )
+        elif never and exit_code == 0:
+            self._log.tell("settings", f"never applied in {self._clock.updates} updates: {_words(never)}")
+        if self._torch_seen and self._precision.skipped_steps:
+            self._log.say(
+                f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped, as a gradient had "
+                "overflown"
+            )
+        if self._torch_seen and self._controls.accumulation.in_mid_epoch:
+            self._log.say(
+                "the script has ended in the midst of an epoch: if it counts the rounds of its loop, it has trained "
+                "less than it would have, as micro_batch makes several rounds of an update "
+                f"({self._clock.updates} updates here)"
+            )
+
+    def crashed(self, kind: type[BaseException], error: BaseException, _trace: Any) -> None:
+        """Print only settings that may be the cause; Python shows the traceback as usual."""
+        settings = self._controls.settings if self._torch_seen else {}
+        if not settings or self._settled or not isinstance(error, Exception):
+            return
+        what = "ran out of memory" if is_out_of_memory(error) else f"failed with {kind.__name__}"
+        self._log.tell(
+            "settings",
+            f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} came into "
+            "use, at a point where it could not go on without. If it runs alone, take them out of the configuration",
+        )
+
+    # --- set-up -------------------------------------------------------------------------------------------------------
+
+    def torch_imported(self, torch: Any) -> None:
+        clock = self._clock
+        if clock.in_child:
+            return
+        self._roots = Roots(clock)
+        self._steps = Steps(clock)
+        self._loaders = LoaderHooks(clock, may_read_again=False)
+        scaler = Scaler(self._steps, ScheduleHold(), self._cannot_scale)
+        self._precision = Precision(self._roots, self._arm, scaler)
+        self._controls = Controls(
+            clock=clock, roots=self._roots, steps=self._steps, loaders=self._loaders, precision=self._precision
+        )
+        self._controls.on_broken = self._give_up
+        self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
+        self._roots.on_training = self._training_forward
+        self._roots.on_evaluation = self._loaders.saw_evaluation_forward
+        self._install_steps()
+        self._loaders.install()
+        self._loaders.on_failure(self._fall_back.batch)
+        self._patches.replace(torch.optim.Optimizer, "__init__", self._seeking)
+        imports.when_imported("torch._dynamo.trace_rules", dynamo.hide)
+        self._torch_seen = True
+        self._find_optimizers(torch)
+
+    def _install_steps(self) -> None:
+        if self._counts_steps:
+            return
+        self._counts_steps = True
+        self._steps.install()
+        self._steps.before_step = self._before_step
+        self._steps.before_backward = self._before_backward
+        self._clock.on_update = self._after_update
+
+    def _find_optimizers(self, torch: Any) -> None:
+        """Find optimizers created before us, if the script itself has called us."""
+        if "torch.optim" not in sys.modules or _installed is not self:
+            return
+        found = [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
+        self._optimizers = [weakref.ref(optimizer) for optimizer in found]
+        self._guarded(self._look)
+
+    def _seeking(self, original: Callable[..., None]) -> Callable[..., None]:
+        """Wrap `Optimizer.__init__`: optimizers identify the model before its first forward."""
+
+        @passes_on
+        @functools.wraps(original)
+        def __init__(optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            original(optimizer, *args, **kwargs)
+            if self._clock.in_child:
+                return
+            self._optimizers.append(weakref.ref(optimizer))
+            self._guarded(functools.partial(self._new_optimizer, optimizer))
+
+        return __init__
+
+    def _new_optimizer(self, optimizer: Any) -> None:
+        if self._settled or self._clock.updates:
+            self._begin_again(optimizer)
+        if self._wanted:
+            self._look()
+
+    def _look(self) -> None:
+        self._optimizers = [reference for reference in self._optimizers if reference() is not None]
+        owned = {number for reference in self._optimizers for number in _parameters_of(reference())}
+        if owned:
+            self._roots.seek(owned, owned)
+
+    def _begin_again(self, optimizer: Any) -> None:
+        """Reapply the settings to a new model or optimizer in the same process."""
+        from ... import knobs
+
+        known = self._roots.covers(_parameters_of(optimizer))
+        renewed = [
+            name
+            for name in self._controls.settings
+            if "optimizer" in knobs.get(name).set_on or (not known and "model" in knobs.get(name).set_on)
+        ]
+        if not renewed or self._models >= MOST_MODELS:
+            return
+        self._models += 1
+        self._looks = 0
+        if self._settled:
+            self._settled = False
+            self._install_steps()
+            self._roots.resume()
+        self._wanted.update({name: self._config[name] for name in renewed})
+
+    # --- in the loop --------------------------------------------------------------------------------------------------
+
+    def _training_forward(self, _root: Root, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+        self._steps.forward_seen = True
+        self._loaders.saw_training_forward()
+        if self._wanted:
+            self._guarded(self._apply_early)
+
+    def _arm(self, close: Callable[[], None] | None) -> None:
+        """Register the callback that closes autocast while precision is set."""
+        self._close = close
+        self._loaders.before_batch(close)
+
+    def _before_backward(self) -> None:
+        if self._close is not None:
+            self._close()
+        if not self._roots.training_forwards:
+            self._loaders.saw_training_forward()  # the model's call was not seen yet; the batch was read for it
+        if self._settling:
+            self._guarded(self._settle)
+
+    def _before_step(self) -> None:
+        if self._close is not None:
+            self._close()
+        if self._looks < SEARCH_UPDATES and self._wanted and not self._roots.settled():
+            self._looks += 1
+            self._guarded(self._look_further)
+
+    def _look_further(self) -> None:
+        owned = self._steps.owned_parameters()
+        if not self._roots.descend(owned, owned):
+            self._roots.seek(owned, owned)
+
+    def _after_update(self, update: Update) -> None:
+        if self._settled or self._settling:
+            return
+        self._controls.saw_update(update.micro_steps)
+        self._guarded(self._watched_update)
+
+    def _watched_update(self) -> None:
+        self._fall_back.heal()
+        self._fall_back.update_ended()
+        if self._loaders.late_refusal:
+            self._give_up_all(of_the_loader(), self._loaders.late_refusal)
+        if self._wanted:
+            self._apply_rest()
+        if not self._wanted and self._clock.updates - self._applied_at >= WATCHED_UPDATES:
+            self._settling = True  # not here: torch is iterating over its list of hooks
+
+    def _settle(self) -> None:
+        """Remove hooks that no setting needs, once the settings hold."""
+        from ... import knobs
+
+        self._settling, self._settled = False, True
+        self._fall_back.rest()
+        needed = {hook for name in self._controls.settings for hook in knobs.get(name).hooks}
+        if "steps" not in needed:
+            self._steps.remove()
+            self._counts_steps = False
+        if "model" not in needed:
+            self._roots.suspend()
+        if "loader" not in needed:
+            self._loaders.close()
+        if not any(knobs.get(name).set_on for name in self._controls.settings):
+            self._patches.restore()
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+
+    def _apply_early(self) -> None:
+        from ... import knobs
+
+        self._apply([name for name in self._wanted if not knobs.get(name).after_first_update])
+
+    def _apply_rest(self) -> None:
+        """Apply settings that waited for the first update; those that wait for a model's call wait a while longer."""
+        from ... import knobs
+
+        waiting = [name for name in self._wanted if "forward" in knobs.get(name).set_on]
+        self._apply([name for name in self._wanted if name not in waiting])
+        if self._clock.updates > SEARCH_UPDATES:
+            for name in waiting:
+                self._give_up(name, "no call of a model that is trained was seen")
+
+    def _apply(self, names: list[str]) -> None:
+        if not names:
+            return
+        values = {name: self._wanted.pop(name) for name in names}
+        values = {name: value for name, value in values.items() if name not in self._given_up}
+        loading = {name: values.pop(name) for name in of_the_loader() if name in values}
+        if loading:
+            self._apply_loading(loading)
+        for name, value in values.items():
+            self._apply_one(name, value)
+        self._controls.compiling.beside(self._controls.settings)
+        self._applied_at = self._clock.updates
+        self._fall_back.watch()
+
+    def _apply_loading(self, values: dict[str, Any]) -> None:
+        """Apply settings together: each switch restarts the workers, and one setting may need another."""
+        from ... import knobs
+
+        try:
+            with self._loaders.together():
+                for name, value in values.items():
+                    self._controls.settings[name] = value
+                    knobs.get(name).apply(self._controls, value)
+            return
+        except Refused:
+            with self._loaders.together():
+                for name in values:
+                    self._controls.settings.pop(name, None)
+                    knobs.get(name).restore(self._controls)
+        for name, value in values.items():  # one by one, to apply those that can be
+            self._apply_one(name, value)
+
+    def _apply_one(self, name: str, value: Any) -> None:
+        from ... import knobs
+
+        try:
+            self._controls.settings[name] = value
+            knobs.get(name).apply(self._controls, value)
+        except Refused as refusal:
+            self._give_up(name, str(refusal))
+        except Exception as error:
+            self._give_up(name, f"{type(error).__name__}: {error}")
+
+    def _put_again(self, name: str) -> None:
+        """Reapply a setting that was removed briefly and not at fault."""
+        self._apply_one(name, self._controls.settings[name])
+
+    def _give_up_all(self, names: Sequence[str], why: str) -> None:
+        with self._loaders.together():
+            for name in names:
+                if name in self._controls.settings:
+                    self._give_up(name, why)
+
+    def _give_up(self, name: str, why: str) -> None:
+        from ... import knobs
+
+        value = self._controls.settings.pop(name, self._config.get(name))
+        self._wanted.pop(name, None)
+        if name in self._given_up:
+            return
+        self._given_up[name] = why
+        try:
+            knobs.get(name).restore(self._controls)
+        except Refused as refusal:
+            why = f"{why} (and {refusal})"
+        self._controls.compiling.beside(self._controls.settings)
+        self._log.tell(name, f"{name} stays as the script has it: {' '.join(why.split())}", value)
+
+    def _cannot_scale(self, why: str) -> None:
+        self._give_up("precision", why)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Run our own work; report its faults, and continue the training."""
+        try:
+            self._clock.exclude(functools.partial(dynamo.left_out, work))
+        except Exception:
+            self._wanted.clear()
+            self._log.say(f"settings are left out after a fault of advisor's own:\n{traceback.format_exc()}")
+
+
+def _parameters_of(optimizer: Any) -> set[int]:
+    if optimizer is None:
+        return set()
+    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -1,0 +1,1 @@
+"""Settings applied to a running script, and taken back."""

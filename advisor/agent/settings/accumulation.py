@@ -1,0 +1,313 @@
+"""Update in several smaller backwards: the loader delivers its batches in parts, which add up to one step.
+
+The script goes round its loop once per part, and its backward is scaled by the part's share of the batch. At every part
+but the last, the optimizer finds no gradients, and neither clipping nor a schedule has an effect. The accumulated
+gradients return when the next backward begins, so the script's `zero_grad` removes nothing, wherever it is called.
+
+This is right for a loss that is a mean over samples, in a loop that runs until its loader ends. The first condition can
+be checked: some batches are first delivered whole, and their loss is compared with that of their parts.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections import deque
+from types import FrameType
+from typing import Any, Callable
+
+from ..base.pass_through import passes_on
+from ..base.patches import Patches
+from ..base.refused import Refused
+from ..loader.loops import read_ahead, reads_to_the_end
+from ..loader.record import is_library
+from ..loader.stream import Part
+from ..loop.clock import StepClock
+from ..loop.roots import Roots
+from ..loop.schedulers import ScheduleHold
+from ..loop.steps import Steps
+from .backward import Inner, scaled
+from .gradients import take_gradients
+from .untouched import Untouched
+
+PLACE = 1
+"""Place outside loss scaling, whose gradients are unscaled again before they are accumulated."""
+LOOKS = 2
+"""Batches that a probe checks as a whole: as many as every window takes to settle."""
+SAME = 5e-3
+"""Difference between the losses of a batch and its parts that rounding explains, also in bf16 with its three digits."""
+SAME_WITH_NOISE = 0.1
+"""Same limit for the average over the checks if dropout draws again or batch norm sees fewer samples. A sum of two
+parts differs by a half, a loss over all pairs of 32 samples by a fifth."""
+NOISY = ("dropout", "batchnorm", "droppath", "stochasticdepth")
+CLIPS = ("clip_grad_norm_", "clip_grads_with_norm_")
+WHOLE = Part([], 1.0, True)
+"""Batch in one part."""
+
+
+class Accumulation:
+    """Splitting of batches, one instance per process. It does nothing, and costs nothing, until it is set."""
+
+    def __init__(
+        self, clock: StepClock, roots: Roots, steps: Steps, loaders: Any, broke: Callable[[str], None]
+    ) -> None:
+        """Prepare; `broke` is called with the reason once parts cannot continue and were taken back."""
+        self._clock = clock
+        self._roots = roots
+        self._steps = steps
+        self._loaders = loaders
+        self._broke = broke
+        self._schedules = ScheduleHold()
+        self._patches = Patches()
+        self.looks = 0
+        """Batches that are first checked as a whole: a probe can afford that, a real training cannot."""
+        self.on = False
+        self._recent: deque[Part] = deque([WHOLE], maxlen=1)
+        self._kept: list[tuple[Any, Any]] = []
+        self._loss: Any = None
+        self._micro_steps = 0
+        self._seen: list[tuple[float, Any]] = []
+        self._whole_loss: Any = None
+        self._differences: list[float] = []
+        self._untouched: Untouched | None = None
+        self._rates: list[Any] | None = None
+        self._frame_seen = False
+        self._held = False
+        self._trouble: str | None = None
+
+    # --- on and off ---------------------------------------------------------------------------------------------------
+
+    def set(self, size: int, micro_steps: int) -> None:
+        """Deliver parts of at most `size` samples from the next batch on; `micro_steps` made up an update until now.
+
+        Raises Refused if the parts would not add up to the script's own update.
+        """
+        if not self.on:
+            self._refuse(micro_steps)
+        self._loaders.adjust("micro_batch", split=size)
+        if self.on:
+            return
+        self._recent = deque([WHOLE], maxlen=1)
+        self._frame_seen = self._held = False
+        self._trouble = self._rates = None
+        self._kept, self._differences = [], []
+        self._forget()
+        self._loaders.look_at_whole(self.looks)
+        self._untouched = Untouched(self._roots) if self.looks else None
+        self._loaders.on_train_batch(self._delivered)
+        self._steps.intervene(PLACE, self)
+        self._schedules.add(self._holds)
+        self._hold_clipping()
+        self.on = True
+
+    def restore(self) -> None:
+        """Deliver whole batches again."""
+        if self.on:
+            self.on = False
+            self._loaders.on_train_batch(None)
+            self._loaders.look_at_whole(0)
+            self._steps.intervene(PLACE, None)
+            self._schedules.remove(self._holds)
+            self._patches.restore()
+            self._put_back()
+        self._loaders.adjust("micro_batch", split=None)
+
+    def _refuse(self, micro_steps: int) -> None:
+        steps = self._steps
+        if steps.closures_seen:
+            raise Refused("the optimizer is stepped with a closure: it runs forward and backward itself")
+        stepping = [record for _optimizer, record, _main in steps.optimizers() if record.steps]
+        if not stepping:
+            raise Refused("no optimizer was seen to step: where an update ends is not known")
+        if len(stepping) > 1:
+            raise Refused(f"{len(stepping)} optimizers take turns: which parts belong to whose step cannot be told")
+        if micro_steps != 1:
+            raise Refused(f"an update takes {micro_steps} backwards already, which the script itself counts")
+        record = self._loaders.train
+        if record is not None and record.reader != self._clock.owner:
+            raise Refused("another thread reads the loader: which part is trained on cannot be told")
+
+    @property
+    def in_mid_epoch(self) -> bool:
+        """True if the last item read was a part, and not the loader's end."""
+        return self.on and self._recent[-1] is not WHOLE
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _delivered(self, indices: Any) -> None:
+        part = indices if type(indices) is Part else WHOLE
+        if not self._frame_seen and part is not WHOLE:
+            self._frame_seen = True
+            self._look_at_loop(sys._getframe(1))
+        self._recent.append(part)
+        if part.look:
+            self._clock.add_samples(-len(part))  # its samples come again in parts
+
+    def _look_at_loop(self, frame: FrameType) -> None:
+        if not reads_to_the_end(frame):
+            self._trouble = (
+                "no for loop of the script reads the loader to its end: whoever counts its batches would stop "
+                "after as many parts, with less trained"
+            )
+        self._recent = deque([WHOLE] * (1 + read_ahead(frame)), maxlen=1 + read_ahead(frame))
+
+    @property
+    def _part(self) -> Part:
+        return self._recent[0]
+
+    @passes_on
+    def backward(self, inner: Inner, original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+        self._put_back()
+        part = self._part
+        self._note_loss(part)
+        if part.share != 1.0:
+            args, kwargs = scaled(tensors, args, kwargs, part.share)
+        return inner(original, tensors, args, kwargs)
+
+    def _put_back(self) -> None:
+        kept, self._kept = self._kept, []
+        for parameter, gradient in kept:
+            parameter.grad = gradient if parameter.grad is None else gradient + parameter.grad
+
+    def before_step(self, optimizer: Any, has_closure: bool) -> bool:
+        part = self._part
+        if has_closure:
+            self._trouble = "the optimizer is stepped with a closure: it runs forward and backward itself"
+        self._compare_rates(optimizer, part)
+        self._held = not part.last
+        if part.last:
+            self._judge()
+            if self._untouched is not None:
+                more = self.looks - len(self._differences)
+                self._loaders.look_at_whole(more)
+                self._untouched = Untouched(self._roots) if more else None
+            if self._trouble is not None:
+                self.restore()
+                self._broke(self._trouble)
+            return False
+        gradients = take_gradients(optimizer)
+        if not part.look:
+            self._kept += gradients
+        elif self._untouched is not None:
+            self._untouched.put_back()  # before the next fetch, which may draw too
+        return True
+
+    def after_step(self, _optimizer: Any) -> bool:
+        return False
+
+    # --- schedules and clipping held at all parts but the last --------------------------------------------------------
+
+    def _holds(self, _schedule: Any) -> bool:
+        return self._held
+
+    def _hold_clipping(self) -> None:
+        import torch
+
+        functions = torch.nn.utils.clip_grad
+        for name in CLIPS:
+            self._replace(functions, name, self._clipping_by_norm)
+        self._replace(functions, "clip_grad_value_", self._clipping_by_value)
+
+    def _replace(self, functions: Any, name: str, make: Callable[[Any], Any]) -> None:
+        import torch
+
+        original = getattr(functions, name, None)
+        if original is None:
+            return
+        replacement = make(original)
+        for owner in (functions, torch.nn.utils):
+            if getattr(owner, name, None) is original:
+                self._patches.replace(owner, name, lambda _original: replacement)
+        self._patches.replace_copies(original, replacement, lambda file: not is_library(file))
+
+    def _clipping_by_norm(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
+        @functools.wraps(original)
+        def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> Any:
+            # Before the last part no norm is too large: the script gets the norm so far, and nothing is clipped.
+            return original(parameters, max_norm if self._part.last or not self.on else math.inf, *args, **kwargs)
+
+        return clip
+
+    def _clipping_by_value(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @passes_on
+        @functools.wraps(original)
+        def clip(*args: Any, **kwargs: Any) -> Any:
+            return original(*args, **kwargs) if self._part.last or not self.on else None
+
+        return clip
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def _note_loss(self, part: Part) -> None:
+        """Give the clock the loss of the whole batch as that of the update: the mean of its parts."""
+        clock = self._clock
+        if clock.micro_steps == self._micro_steps:
+            return  # a second backward for the same forward
+        self._micro_steps = clock.micro_steps
+        if part.look:
+            self._whole_loss = clock.loss
+            return
+        if self.looks:
+            self._seen.append((part.share, clock.loss))
+        if part.share == 1.0:
+            return
+        share = clock.loss * part.share
+        clock.loss = self._loss = share if self._loss is None else self._loss + share
+
+    def _forget(self) -> None:
+        self._loss = self._whole_loss = None
+        self._micro_steps = 0
+        self._seen = []
+
+    def _judge(self) -> None:
+        """Compare the loss of the batch with those of its parts, if both were seen."""
+        whole, seen = self._whole_loss, self._seen
+        self._forget()
+        if whole is None or self._trouble is not None:
+            return
+        try:
+            loss, parts = float(whole), [(share, float(value)) for share, value in seen]
+        except (RuntimeError, TypeError, ValueError):
+            self._trouble = "the loss is no single number: whether it is a mean over samples cannot be told"
+            return
+        mean, total = sum(share * value for share, value in parts), sum(value for _share, value in parts)
+        size = max(abs(loss), abs(mean), sys.float_info.min)
+        self._differences.append((loss - mean) / size)
+        noisy = self._draws()
+        if noisy and len(self._differences) < self.looks:
+            return
+        allowed = SAME_WITH_NOISE if noisy else SAME
+        difference = abs(sum(self._differences)) / len(self._differences)
+        if difference <= allowed:
+            return
+        if abs(loss - total) / size <= 2 * allowed:
+            self._trouble = "the loss is a sum over the samples of a batch and no mean: its parts would count for more"
+        else:
+            self._trouble = f"the loss of a batch is not the mean of those of its parts: it is {difference:.1%} off"
+
+    def _draws(self) -> bool:
+        """Return whether two forwards of the same samples differ: by dropout, or by statistics over the batch."""
+        for root in self._roots.called():
+            model = root.ref()
+            for module in model.modules() if model is not None else ():
+                name = type(module).__name__.lower()
+                dropout = getattr(module, "dropout", None)
+                if any(kind in name for kind in NOISY) or (isinstance(dropout, float) and dropout > 0):
+                    return True
+        return False
+
+    def _compare_rates(self, optimizer: Any, part: Part) -> None:
+        """Note trouble if a rate changes within a batch: schedules are held there, so the script sets it by hand."""
+        rates = [_identity(group.get("lr")) for group in optimizer.param_groups]
+        if self._rates is not None and rates != self._rates:
+            self._trouble = (
+                "the script sets the learning rate by hand in every round, which now is one of several parts"
+            )
+        self._rates = None if part.last else rates
+
+
+def _identity(rate: Any) -> Any:
+    """Return a value to compare a rate by; one on the device is not read, which would wait for it."""
+    return (id(rate), rate._version) if hasattr(rate, "_version") else rate

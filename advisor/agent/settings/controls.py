@@ -1,0 +1,126 @@
+"""Settings controls: the handles for knobs and what-ifs, and the configuration in force."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from ..base.refused import Refused
+from ..loop.clock import StepClock
+from ..loop.roots import Roots
+from ..loop.steps import Steps
+from .accumulation import Accumulation
+from .checkpointing import Checkpointing
+from .compiling import Compiling
+from .learning_rates import Factor, LearningRates
+from .memory_format import MemoryFormat
+from .optimizer_form import OptimizerForm
+
+
+@dataclass
+class Controls:
+    """Running script as the agent sees it; mutable on purpose."""
+
+    clock: StepClock
+    roots: Roots
+    steps: Steps
+    loaders: Any
+    """Instance of `loader.LoaderHooks`."""
+    device: Any = None
+    precision: Any = None
+    """Instance of `precision.Precision`."""
+    micro_steps: int = 0
+    """Backwards of the last update as the script counts them; 0 before the first update."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Present differences from the baseline."""
+    memory_format: MemoryFormat = field(init=False)
+    optimizer_form: OptimizerForm = field(init=False)
+    saved: dict[str, Any] = field(default_factory=dict)
+    """Knob id → state that the knob needs to restore the baseline exactly; kept by the knobs themselves."""
+
+    broken: dict[str, str] = field(default_factory=dict)
+    """Settings that were accepted, failed in the script's own code and were taken back, each with the reason."""
+    on_broken: Callable[[str, str], None] | None = None
+    """Callable (name, reason) notified of such a setting at once, in place of `broken`."""
+
+    def __post_init__(self) -> None:
+        self.memory_format = MemoryFormat(self.roots, self.steps)
+        self.optimizer_form = OptimizerForm(self.steps)
+        self.accumulation = Accumulation(
+            self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
+        )
+        self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
+        self.checkpointing = Checkpointing(
+            self.roots, self.compiling, lambda why: self.broke("activation_checkpointing", why)
+        )
+
+    def saw_update(self, micro_steps: int) -> None:
+        """Note the end of an update; parts of a batch do not count as the script's micro-steps."""
+        if not self.accumulation.on:
+            self.micro_steps = micro_steps
+
+    def scale_rates(self, factor: Factor | None) -> None:
+        """Multiply learning rates by this factor from the next step on; None leaves them as in the baseline."""
+        self.steps.rates = LearningRates(factor) if factor is not None else None
+
+    def broke(self, name: str, why: str) -> None:
+        """Note that a setting has failed within an update; it must not raise into the script."""
+        if self.on_broken is not None:
+            self.on_broken(name, why)
+        else:
+            self.broken[name] = why
+
+    def take_broken(self) -> str | None:
+        """Return why the present settings cannot be kept, and take them all back; None if they can."""
+        if not self.broken:
+            return None
+        told = "; ".join(f"{name}={self.settings.get(name)}: {why}" for name, why in self.broken.items())
+        self.broken = {}
+        self.set_config({})
+        return told
+
+    def micro_batch_of(self, global_batch: int) -> int:
+        """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""
+        parts = max(1, self.micro_steps) * _world_size()
+        if global_batch % parts:
+            raise Refused(f"global_batch={global_batch} cannot be divided into {parts} micro-batches of one size")
+        return global_batch // parts
+
+    def set_config(self, wanted: dict[str, Any]) -> bool:
+        """Apply the wanted settings and take back all others; return whether anything changed.
+
+        Raises Refused with the knob's reason; the baseline is then back.
+        """
+        from ... import knobs
+
+        if wanted == self.settings:
+            return False
+        try:
+            with self.loaders.together():
+                for name in [name for name in self.settings if name not in wanted]:
+                    knobs.get(name).restore(self)
+                    del self.settings[name]
+                for name, value in wanted.items():
+                    if self.settings.get(name, _MISSING) != value:
+                        # A loader knob is refused only once all are known, so it must be taken back too.
+                        self.settings[name] = value
+                        knobs.get(name).apply(self, value)
+        except Refused:
+            with self.loaders.together():
+                for name in list(self.settings):
+                    knobs.get(name).restore(self)
+                self.settings.clear()
+            raise
+        self.compiling.beside(self.settings)
+        return True
+
+
+_MISSING = object()
+
+
+def _world_size() -> int:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return 1
+    return int(distributed.get_world_size())

@@ -1,0 +1,18 @@
+"""Gradients taken from an optimizer, so that its step does nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def parameters_of(optimizer: Any) -> list[Any]:
+    groups = getattr(optimizer, "param_groups", ())  # a subclass may be half initialised
+    return [parameter for group in groups for parameter in group["params"]]
+
+
+def take_gradients(optimizer: Any) -> list[tuple[Any, Any]]:
+    """Remove and return the optimizer's (parameter, gradient) pairs; without gradients its step does nothing."""
+    taken = [(parameter, parameter.grad) for parameter in parameters_of(optimizer) if parameter.grad is not None]
+    for parameter, _gradient in taken:
+        parameter.grad = None
+    return taken

@@ -1,0 +1,1 @@
+"""Conversion of measured windows to a profile."""

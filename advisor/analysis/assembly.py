@@ -1,0 +1,312 @@
+"""Assembly of a `Profile` from everything a session brought back, even if that is little."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from .. import wire
+from ..runtime.isolation import Tier
+from ..runtime.script_run import ScriptRunRecord
+from ..runtime.session_result import SessionResult
+from ..types import (
+    Command,
+    EpochEnd,
+    Evidence,
+    Failure,
+    Hardware,
+    IsolationUse,
+    Life,
+    Overhead,
+    Profile,
+    Rank,
+    TorchBuild,
+    Workload,
+)
+from . import hot_lines, ratios, summary
+from .profile_plan import as_written
+
+NAN_UPDATES = 5
+"""Consecutive non-finite losses, up to the end, from which a training does not recover."""
+FEW_UPDATES = 20
+"""Updates below which the report says how little it rests on."""
+
+
+def workload_of(life: ScriptRunRecord) -> Workload | None:
+    """Return the parts of the script that the agent found; None if it had no time to look, or sent nonsense."""
+    if life.facts is None:
+        return None
+    try:
+        return _workloads().validate_python(life.facts.workload)
+    except ValidationError as error:
+        life.notes.append(wire.Note(0, "agent_error", f"unreadable facts: {error.errors()[0]}"))
+        return None
+
+
+def ready() -> None:
+    """Build the readers of an agent's facts, better before the first window ends than between two windows."""
+    _workloads()
+    summary.ready()
+
+
+@functools.cache
+def _workloads() -> TypeAdapter[Workload]:
+    return TypeAdapter(Workload)
+
+
+def torch_build(life: ScriptRunRecord) -> TorchBuild | None:
+    ready, hello = life.ready, life.hello
+    if ready is None or hello is None:
+        return None
+    return TorchBuild(
+        version=ready.torch,
+        python=hello.python,
+        cuda=ready.cuda,
+        rocm=ready.rocm,
+        cudnn=ready.cudnn,
+        accelerator_available=ready.accelerator_available,
+    )
+
+
+def assemble(
+    *,
+    run_id: str,
+    version: str,
+    command: Command,
+    hardware: Hardware,
+    tier: Tier,
+    result: SessionResult,
+) -> Profile:
+    """Assemble the profile without findings, which the rules add."""
+    first = as_written(result.outcomes)
+    life = result.lives[result.life_of[first.id]] if first is not None else result.lives[-1]
+    workload = workload_of(life)
+    common: dict[str, Any] = {
+        "advisor": version,
+        "run_id": run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "environment": _environment(life),
+        "hardware": hardware,
+        "isolation": IsolationUse(name=tier.name, promise=tier.promise, changed_files=result.changed_files),
+        "workload": workload,
+        "start_up_s": life.goodbye.first_update_s if life.goodbye else life.first_update_at_s,
+        "lives": tuple(_life(record) for record in result.lives),
+        "usage": tuple(point for record in result.lives for point in record.usage),
+        "windows": summary.windows(result),
+        "notes": _notes(result, first, hardware),
+        "findings": (),
+        "abstained": (),
+    }
+    if first is None or workload is None:
+        return Profile(**common, **_nothing(), failure=_failure(result, bool(first)))
+    return Profile(**common, **_measured(result, first, life, hardware, workload), failure=_failure(result, True))
+
+
+def evidence_of(profile: Profile) -> Evidence | None:
+    """Return the evidence that the rules may use; None if nothing was measured."""
+    if (
+        profile.workload is None
+        or profile.steps is None
+        or profile.memory is None
+        or profile.compute is None
+        or profile.system is None
+    ):
+        return None
+    return Evidence(
+        hardware=profile.hardware,
+        workload=profile.workload,
+        steps=profile.steps,
+        phases=profile.phases,
+        off_step=profile.off_step,
+        epoch_end=profile.epoch_end,
+        loop_s=profile.loop_s,
+        lines=profile.lines,
+        loader=profile.loader,
+        restarts=profile.restarts,
+        what_ifs={what_if.name: what_if for what_if in profile.what_ifs},
+        memory=profile.memory,
+        compute=profile.compute,
+        trace=profile.trace,
+        system=profile.system,
+    )
+
+
+def _measured(
+    result: SessionResult, first: wire.WindowDone, life: ScriptRunRecord, hardware: Hardware, workload: Workload
+) -> dict[str, Any]:
+    counted = summary.Counted(first)
+    ending = summary.epoch_end(counted, result, workload)
+    steps = summary.steps(counted)
+    phases = summary.phases(counted)
+    return {
+        "steps": steps,
+        "phases": phases,
+        "off_step": summary.off_step_with_epoch(counted, ending, workload),
+        "epoch_end": ending,
+        "loop_s": counted.loop_s,
+        "memory": summary.memory(result, life, hardware, workload),
+        "compute": summary.compute(result, counted, hardware, workload),
+        "loader": summary.loader_times(counted, result, workload),
+        "restarts": summary.restarts(counted, ending, workload),
+        "system": summary.system(counted, life),
+        "trace": summary.trace(result),
+        "lines": hot_lines.lines(result, counted, workload, _source_line),
+        "ranks": (
+            Rank(
+                rank=first.rank,
+                pid=life.hello.pid if life.hello else 0,
+                device=workload.device,
+                mean_s=steps.mean_s,
+                data_wait_fraction=phases["data_wait"],
+            ),
+        ),
+        "what_ifs": ratios.what_ifs(result),
+        "overhead": ratios.overhead(result),
+    }
+
+
+def _nothing() -> dict[str, Any]:
+    return {
+        "steps": None,
+        "phases": {},
+        "off_step": {},
+        "epoch_end": EpochEnd(seen=False),
+        "loop_s": 0.0,
+        "memory": None,
+        "compute": None,
+        "loader": None,
+        "restarts": None,
+        "system": None,
+        "trace": None,
+        "lines": (),
+        "ranks": (),
+        "what_ifs": (),
+        "overhead": Overhead(fraction=None),
+    }
+
+
+def _failure(result: SessionResult, something: bool) -> Failure | None:
+    """Return why the probe did not finish; a process that advisor itself broke is reported in the notes."""
+    life = result.lives[-1]
+    if not something:
+        return life.failure or (_interrupted(life) if result.interrupted is not None else _no_steps(life))
+    if life.failure is not None and life.number not in result.ours:
+        return life.failure
+    if result.unexplained is not None:
+        return result.unexplained
+    first = as_written(result.outcomes)
+    return _not_a_number(first) if first is not None else None
+
+
+def _not_a_number(first: wire.WindowDone) -> Failure | None:
+    """Return a failure, besides the measurements, if the training broke.
+
+    A few infinite losses in between are a scaler's search.
+    """
+    count, at_end = int(first.extra.get("nan_losses", 0)), int(first.extra.get("nan_losses_at_end", 0))
+    if not at_end or at_end < min(NAN_UPDATES, len(first.losses)):
+        return None
+    return Failure(
+        kind="nan",
+        message=f"the loss was not a finite number in {count} of the {len(first.losses)} updates counted, "
+        f"in the last {at_end} of them throughout",
+    )
+
+
+def _interrupted(life: ScriptRunRecord) -> Failure:
+    message = f"the script was interrupted {life.elapsed_s:.0f} s after its start (updates: {life.updates})"
+    return Failure(kind="interrupted", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
+
+
+def _no_steps(life: ScriptRunRecord) -> Failure:
+    children = [note.text for note in life.notes if note.kind == "child_process"]
+    exit_code = life.exit_code if life.exit_code is not None else 0
+    if life.updates:
+        message = f"the script ended after {life.updates} updates (exit code {exit_code}): too few to measure"
+    elif children:
+        message = (
+            f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. "
+            "Point advisor at the script or function that one of them runs"
+        )
+    elif life.ready is None:
+        message = f"the script ended with exit code {exit_code} and never imported torch"
+    else:
+        message = f"the script ended with exit code {exit_code} without a backward pass or an optimizer step"
+    return Failure(kind="no_steps", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
+
+
+def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardware) -> tuple[str, ...]:
+    """Return everything that the reader must know, each note once."""
+    notes: list[str] = []
+    if result.interrupted is not None:
+        notes.append("interrupted: this is what had been measured until then")
+    if first is not None and len(first.wall_s) < FEW_UPDATES:
+        counted = "1 update was" if len(first.wall_s) == 1 else f"{len(first.wall_s)} updates were"
+        notes.append(f"only {counted} counted: small differences cannot be seen")
+    if first is not None and first.cut_short:
+        notes.append(f"the first window was cut short: {first.cut_short}")
+    others = summary.others_cpus(result.lives[-1])
+    if others is not None and summary.is_disturbed(result.lives[-1], hardware.cpu.usable_cpus):
+        notes.append(
+            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy meanwhile: the figures "
+            "scatter more than they would alone"
+        )
+    for record in result.lives:
+        notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
+        if record.left_processes:
+            notes.append(f"processes that could not be ended: {', '.join(map(str, record.left_processes))}")
+    for name, outcome in result.outcomes.items():
+        if isinstance(outcome, wire.WindowRefused):
+            notes.append(f"{name} was not measured: {outcome.message}")
+    if result.deadline_hit:
+        missing = [name for name in result.windows if name not in result.outcomes]
+        if missing:
+            notes.append(f"the time was up before {len(missing)} windows: {', '.join(missing[:4])}")
+    notes += result.ours.values()
+    ended = sum(life.end == "finished" for life in result.lives)
+    if ended and len(result.lives) > 1:
+        notes.append(f"the script was started {len(result.lives)} times, as it ended before the measuring did")
+    return tuple(dict.fromkeys((*notes, *result.view_notes)))
+
+
+def _worded(note: wire.Note) -> str:
+    match note.kind:
+        case "network":
+            return (
+                f"the script opened a network connection ({note.text}): what it sends there (uploads, databases, paid "
+                "interfaces) cannot be undone by the isolation"
+            )
+        case "agent_error":
+            return f"advisor itself stumbled in the script's process: {note.text.strip().splitlines()[-1]}"
+        case _:
+            return note.text
+
+
+def _environment(life: ScriptRunRecord) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    if life.hello is not None:
+        found["python"] = life.hello.python
+        found["executable"] = life.hello.executable
+    if life.ready is not None:
+        found |= {"torch": life.ready.torch, **life.ready.packages}
+    return found
+
+
+def _life(record: ScriptRunRecord) -> Life:
+    return Life(
+        number=record.number,
+        started=record.started,
+        start_up_s=record.goodbye.first_update_s if record.goodbye else record.first_update_at_s,
+        updates=record.updates,
+        end=record.end,
+    )
+
+
+def _source_line(file: str, line: int) -> str:
+    return linecache.getline(file, line).strip()

@@ -1,0 +1,216 @@
+"""Plan of `advisor profile`: its windows, their order and length, decided as the first of them are reported."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .. import stats, whatif, wire
+from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S, WARM_UP_UPDATES
+from ..runtime.session import Planner
+from ..runtime.session_result import Outcome
+from ..types import Workload
+
+FIRST = "as written"
+"""Window that steps, phases and lines are read from."""
+AGAIN = "as written again"
+"""Second window, at most once, if the first found no steady state."""
+FIRST_S = 5.0
+"""Least length of the first window for a budget of up to a minute; larger budgets give as large a share."""
+FIRST_MAX_S = FIRST_WINDOW_FRACTION * USUAL_BUDGET_S
+"""Greatest length; a larger budget gives as large a share, so that slow updates get enough."""
+MOST_GROWTH = 4.0
+"""Limit on the growth of the least length: more than twenty seconds of fast updates show nothing new."""
+AGAIN_FRACTION = 0.45
+AGAIN_LEFT_S = 14.0
+"""Seconds that must be left for a second window, besides that fraction of the budget.
+
+It takes up to two thirds of them, and a search has better uses for the time.
+"""
+FIRST_UPDATES = 10
+LEAST_UPDATES = 5
+"""Updates to wait for, however long each takes: fewer say nothing."""
+SAMPLER_HZ = 50.0
+"""Sampling rate, which costs about half a percent of a core."""
+SHORT_UPDATE_S = 0.002
+"""Length below which a sample costs more than an update: the sampler then gets its own window."""
+SLOW_UPDATE_S = 0.15
+"""Length above which another settling update costs more than it brings."""
+ROUNDS = 3
+WINDOW_S = 0.7
+SHORTEST_WINDOW_S = 0.25
+TRACED_UPDATES = 3
+TRACE_FACTOR = 3
+"""Approximate slow-down of an update while its calls and operators are recorded."""
+DRAIN_S = 1.5
+LOOK_INSIDE_S = 1.0
+EPOCH_END_MAX_S = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Length of windows for updates of this length, within the time that is left."""
+
+    update_s: float
+    window_s: float
+    settle: int
+    count: int
+
+    @classmethod
+    def for_update(cls, update_s: float, left_s: float, windows: int) -> Pace:
+        settle = 3 if update_s < SLOW_UPDATE_S else 1
+        window_s = min(WINDOW_S, max(SHORTEST_WINDOW_S, left_s / max(1, windows) - settle * update_s))
+        return cls(
+            update_s=update_s, window_s=window_s, settle=settle, count=max(2, math.ceil(0.5 * window_s / update_s))
+        )
+
+    @property
+    def cost_s(self) -> float:
+        """Return about how many seconds a window takes in all."""
+        return max(self.window_s, self.count * self.update_s) + self.settle * self.update_s
+
+
+def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], float]) -> Planner:
+    """Plan the windows of a profile. `workload` is known once the first window was reported."""
+    budget_s = left_s()
+    outcomes = yield [first_window(budget_s)]
+    if measured(outcomes, FIRST) is None:
+        return
+    if not steady(outcomes, FIRST) and left_s() >= max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):
+        outcomes = yield [replace(first_window(budget_s), id=AGAIN, min_updates=MIN_UPDATES_UNSTEADY)]
+    known, first = workload(), as_written(outcomes)
+    if known is None or first is None:
+        return
+    # The median: a burst of work in other programs must not make all following windows too short.
+    update_s = statistics.median(first.wall_s)
+    windows = list(_after_first(known, update_s, left_s()))
+    outcomes = yield windows
+    rounds = sum(window.kind == "bare" for window in windows)
+    while rounds < ROUNDS and (more := _one_more_round(known, outcomes, rounds, left_s())):
+        outcomes = yield more
+        rounds += 1
+
+
+def as_written(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:
+    """Return the window that represents the baseline: the second one if the first was not steady."""
+    first, again = measured(outcomes, FIRST), measured(outcomes, AGAIN)
+    if again is not None and (steady(outcomes, AGAIN) or first is None or len(again.wall_s) > len(first.wall_s)):
+        return again
+    return first
+
+
+def steady(outcomes: dict[str, Outcome], name: str) -> bool:
+    """Return True if the window of that name found a steady state; its warm-up is already removed."""
+    window = measured(outcomes, name)
+    return window is not None and stats.mser5(window.wall_s, minimum_cut=0).steady
+
+
+def _one_more_round(workload: Workload, outcomes: dict[str, Outcome], number: int, left_s: float) -> list[wire.Window]:
+    """Return the windows that best use spare time: another round of each safe what-if."""
+    last = [outcome for name in outcomes if name.startswith("base") and (outcome := measured(outcomes, name))]
+    safe = [what_if for what_if in _safe(workload) if isinstance(outcomes.get(f"{what_if.id} 0"), wire.WindowDone)]
+    if not last or not safe:
+        return []
+    pace = Pace.for_update(statistics.median(last[-1].wall_s), left_s, 2 * len(safe) + 2)
+    if (2 * len(safe) + 2) * pace.cost_s > left_s - pace.cost_s:
+        return []
+    return [_base(f"base round {number}", pace), *_round(safe, number, pace)]
+
+
+def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
+    """Return the baseline's window, for a share of the budget; slow updates get time for enough of them."""
+    longer = max(1.0, budget_s / USUAL_BUDGET_S)
+    return wire.Window(
+        id=FIRST,
+        warm_up_updates=WARM_UP_UPDATES,
+        min_updates=FIRST_UPDATES,
+        least_updates=LEAST_UPDATES,
+        min_s=FIRST_S * min(MOST_GROWTH, max(1.0, longer / 2)),
+        max_s=FIRST_MAX_S * longer,
+        sampler_hz=SAMPLER_HZ,
+    )
+
+
+def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
+    """Yield the most valuable windows first: when the budget ends, the rest is dropped."""
+    applicable = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
+    safe = _safe(workload)
+    risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
+    drains = [what_if for what_if in applicable if what_if.drain is not None]
+    pairs = len(safe) + len(risky) + 1
+    traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
+    fixed_s = (1 + traced * TRACE_FACTOR) * update_s + len(drains) * (DRAIN_S + LOOK_INSIDE_S)
+    fixed_s += 3 * update_s + EPOCH_END_MAX_S / 4
+    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
+    rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
+
+    yield _base("base 0", pace)
+    yield wire.Window(
+        id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
+    )
+    if update_s < SHORT_UPDATE_S:
+        yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
+    yield _base("base 1", pace)
+    for number in range(rounds):
+        yield from _round(safe, number, pace)
+    for what_if in drains:
+        yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
+        yield wire.Window(
+            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=LOOK_INSIDE_S, sampler_hz=SAMPLER_HZ * 2
+        )
+    if _may_see_epoch_end(workload):
+        yield wire.Window(
+            id="epoch end", kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=EPOCH_END_MAX_S
+        )
+        yield _base("base after epoch", pace)
+    for number in range(min(2, rounds)):
+        for what_if in risky:
+            yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+            yield _base(f"base {what_if.id} {number}", pace)
+
+
+def _safe(workload: Workload) -> list[whatif.WhatIf]:
+    """Return the applicable what-ifs that no script breaks on."""
+    return [
+        what_if
+        for what_if in whatif.all_what_ifs()
+        if what_if.enter is not None and not what_if.may_break and what_if.applies(workload) is None
+    ]
+
+
+def _round(safe: Sequence[whatif.WhatIf], number: int, pace: Pace) -> Iterator[wire.Window]:
+    for what_if in safe:
+        yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+        yield _base(f"base {what_if.id} {number}", pace)
+    yield _window(f"bare {number}", pace, kind="bare")
+    yield _base(f"base bare {number}", pace)
+
+
+def _may_see_epoch_end(workload: Workload) -> bool:
+    loader = workload.train_loader
+    return loader is not None and loader.length_batches is not None
+
+
+def _base(name: str, pace: Pace) -> wire.Window:
+    return _window(name, pace)
+
+
+def _window(name: str, pace: Pace, *, what_if: str | None = None, kind: str = "measure") -> wire.Window:
+    return wire.Window(
+        id=name,
+        kind=kind,
+        what_if=what_if,
+        natural=False,
+        warm_up_updates=pace.settle,
+        min_updates=pace.count,
+        min_s=pace.window_s,
+        max_s=4 * pace.cost_s + 1.0,
+    )
+
+
+def measured(outcomes: dict[str, Outcome], name: str) -> wire.WindowDone | None:
+    """Return the window of that name if it was run and counted anything."""
+    outcome = outcomes.get(name)
+    return outcome if isinstance(outcome, wire.WindowDone) and outcome.wall_s else None

@@ -1,0 +1,230 @@
+"""Comparison of neighbouring windows: what-ifs against the baseline's loop, hooks against bare steps."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Collection, Sequence
+
+from .. import stats, whatif, wire
+from ..runtime.session_result import SessionResult
+from ..types import Overhead, Ratio, WhatIf
+
+BASE = "base"
+"""Prefix of the names of baseline windows."""
+NEIGHBOURS = 1
+"""Neighbours on each side: the nearer in time, the more alike the machine was."""
+LEAST_UPDATES = 2
+"""Updates that a window needs: one has no spread."""
+ENOUGH_ROUNDS = 3
+QUARTILES_OF_SIGMA = 1.349
+"""Distance between the quartiles of normal noise, in standard deviations."""
+MEDIAN_ERROR = 1.2533
+"""Ratio of a median's standard error to a mean's: the square root of half pi."""
+T_QUANTILE_FEW = 2.6
+"""Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it."""
+Rate = Callable[[Sequence[wire.WindowDone]], tuple[float, float]]
+"""Function of windows to the logarithm of a rate over all of them, and its standard error."""
+
+
+def what_ifs(result: SessionResult) -> tuple[WhatIf, ...]:
+    """Return every what-if that was run, with its windows' speed-up over their neighbours in the same script run."""
+    found = []
+    for what_if in whatif.all_what_ifs():
+        measured = _drained(result, what_if.id) if what_if.drain is not None else _entered(result, what_if)
+        if measured is not None:
+            found.append(measured)
+    return tuple(found)
+
+
+def overhead(result: SessionResult) -> Overhead:
+    """Compare hooked windows with the bare ones beside them, by their median updates.
+
+    The cost of hooks is the same in every update, so medians show it. Means would show which window had the longer
+    stall.
+    """
+    windows = _ordered(result)
+    logs, errors = _log_ratios(result, lambda done: done.id.startswith("bare "), rate=_log_median_rate)
+    bases = [done for done in windows if _is_base(done)]
+    if not logs or not bases:
+        return Overhead(fraction=None)
+    value, low, high = _interval(logs, errors)
+    update_s = sum(sum(done.wall_s) for done in bases) / sum(len(done.wall_s) for done in bases)
+    # A bare window is the faster one: its speed-up over its neighbours is the cost of the hooks.
+    return Overhead(
+        fraction=max(0.0, 1 - 1 / value),
+        low=1 - 1 / low,
+        high=1 - 1 / high,
+        hooks_us_per_update=max(0.0, (1 - 1 / value) * update_s * 1e6),
+    )
+
+
+def speedup(
+    result: SessionResult,
+    ids: Collection[str],
+    epoch_samples: int | None,
+    *,
+    across_lives: bool = False,
+    beside: str = BASE,
+) -> Ratio | None:
+    """Return the ratio of these windows' samples/s to their baseline neighbours' in the same script run.
+
+    `beside` is the prefix of the names of the windows to compare with.
+
+    The cost of starting the loader's workers is charged once per epoch (`epoch_samples` long), if a window saw it.
+    `across_lives` is for settings that need their own script run: their neighbours are in the runs before and after.
+    """
+    logs, errors = _log_ratios(
+        result,
+        lambda done: done.id in ids,
+        rate=_log_sample_rate,
+        epoch_samples=epoch_samples,
+        across_lives=across_lives,
+        beside=beside,
+    )
+    if not logs:
+        return None
+    value, low, high = _interval(logs, errors)
+    return Ratio(speedup=value, low=low, high=high, rounds=len(logs))
+
+
+def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
+    names = {window.id for window in result.windows.values() if window.what_if == what_if.id}
+    rate = _log_sample_rate if what_if.per_sample else _log_update_rate
+    logs, errors = _log_ratios(result, lambda done: done.id in names, rate=rate)
+    if not logs:
+        return None
+    value, low, high = _interval(logs, errors)
+    return WhatIf(name=what_if.id, speedup=value, low=low, high=high, rounds=len(logs))
+
+
+def _drained(result: SessionResult, name: str) -> WhatIf | None:
+    """Compare the loader's own pace with the loop's, both in samples (or batches) per second."""
+    drained = result.outcomes.get(name)
+    bases = [done for done in _ordered(result) if _is_base(done)]
+    if not isinstance(drained, wire.WindowDone) or not bases:
+        return None
+    batches, seconds = drained.extra.get("batches"), drained.extra.get("seconds")
+    micro_steps = sum(sum(done.micro_steps) for done in bases) / sum(len(done.wall_s) for done in bases)
+    if not batches or not seconds or not micro_steps:
+        return None
+    alone_s = seconds / batches * micro_steps
+    loop = stats.rate_interval([1.0] * sum(len(d.wall_s) for d in bases), [s for d in bases for s in d.wall_s])
+    return WhatIf(
+        name=name,
+        speedup=1 / (loop.value * alone_s),
+        low=1 / (loop.high * alone_s),
+        high=1 / (loop.low * alone_s) if loop.low > 0 else 1 / (loop.value * alone_s),
+        rounds=1,
+        note="the loop if its compute cost nothing",
+    )
+
+
+def _ordered(result: SessionResult) -> list[wire.WindowDone]:
+    """Return the counted windows in the order they were run, one script run after the other."""
+    done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone) and outcome.wall_s]
+    return sorted(done, key=lambda outcome: (result.life_of[outcome.id], outcome.start_s))
+
+
+def _is_base(done: wire.WindowDone) -> bool:
+    return done.id.startswith(BASE)
+
+
+def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None, beside: str) -> bool:
+    """Return True if the window is one to compare with, of that script run (None: any), and has enough updates."""
+    alike = life is None or result.life_of[done.id] == life
+    return done.id.startswith(beside) and alike and len(done.wall_s) >= LEAST_UPDATES
+
+
+def _log_ratios(
+    result: SessionResult,
+    chosen: Callable[[wire.WindowDone], bool],
+    *,
+    rate: Rate,
+    epoch_samples: int | None = None,
+    across_lives: bool = False,
+    beside: str = BASE,
+) -> tuple[list[float], list[float]]:
+    """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
+
+    The base windows are from the same script run, unless `across_lives` is set.
+    """
+    windows = _ordered(result)
+    logs, errors = [], []
+    for position, done in enumerate(windows):
+        if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
+            continue
+        life = None if across_lives else result.life_of[done.id]
+        bases = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, life, beside)]
+        before = [base for at, base in bases if at < position][-NEIGHBOURS:]
+        after = [base for at, base in bases if at > position][:NEIGHBOURS]
+        neighbours = [*before, *after]
+        if not neighbours:
+            continue
+        own, own_error = rate([done])
+        base, base_error = rate(neighbours)
+        if epoch_samples:
+            own -= _log_with_restarts([done], epoch_samples)
+            base -= _log_with_restarts(neighbours, epoch_samples)
+        logs.append(own - base)
+        errors.append(math.hypot(own_error, base_error))
+    return logs, errors
+
+
+def _log_sample_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+    """Return the log of samples/s (updates/s if samples are unknown) over the windows, with its standard error."""
+    if any(count is None for window in windows for count in window.samples):
+        return _log_update_rate(windows)
+    return _log_rate(windows, [float(count or 0) for window in windows for count in window.samples])
+
+
+def _log_update_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+    return _log_rate(windows, [1.0 for window in windows for _wall in window.wall_s])
+
+
+def _log_rate(windows: Sequence[wire.WindowDone], amounts: Sequence[float]) -> tuple[float, float]:
+    """Return the log of a rate over the windows, with its standard error from batch means."""
+    rate = stats.rate_interval(amounts, [wall for window in windows for wall in _in_step(window)])
+    half = (rate.high - rate.low) / 2
+    return math.log(rate.value), half / rate.value / 2 if rate.value else 0.0
+
+
+def _log_median_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+    """Return the log rate of the median update; its standard error assumes normal noise with the same quartiles."""
+    seconds = [wall for window in windows for wall in _in_step(window)]
+    middle = statistics.median(seconds)
+    spread = (stats.percentile(seconds, 75) - stats.percentile(seconds, 25)) / QUARTILES_OF_SIGMA
+    return -math.log(middle), MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
+
+
+def _log_with_restarts(windows: Sequence[wire.WindowDone], epoch_samples: int) -> float:
+    """Return the log of how much longer an epoch takes with its loader's start; 0 if no window was an epoch long."""
+    samples = sum(count or 0 for window in windows for count in window.samples)
+    restarts = sum(window.loader.restarts for window in windows if window.loader is not None)
+    if not restarts or samples < epoch_samples * len(windows):
+        return 0.0
+    restart_s = sum(sum(window.off_step_s.get("loader_restart", ())) for window in windows) / restarts
+    epoch_s = sum(sum(_in_step(window)) for window in windows) * epoch_samples / samples
+    return math.log1p(restart_s / epoch_s)
+
+
+def _in_step(window: wire.WindowDone) -> list[float]:
+    """Return the updates' wall times without the time off step: an evaluation falls into one window only."""
+    beside = [sum(values) for values in zip(*window.off_step_s.values(), strict=True)] or [0.0] * len(window.wall_s)
+    return [max(wall - off, 1e-9) for wall, off in zip(window.wall_s, beside, strict=True)]
+
+
+def _interval(logs: Sequence[float], errors: Sequence[float]) -> tuple[float, float, float]:
+    """Return the speed-up with its interval by Student's t over the rounds.
+
+    With fewer than three rounds, the spread within windows counts instead if it is larger.
+    """
+    mean = math.fsum(logs) / len(logs)
+    between = math.fsum((value - mean) ** 2 for value in logs) / (len(logs) - 1) if len(logs) > 1 else 0.0
+    if len(logs) >= ENOUGH_ROUNDS:
+        # Batches that workers deliver in bursts scatter within a window, but not the window's overall rate.
+        half = stats.student_t_quantile(0.975, len(logs) - 1) * math.sqrt(between / len(logs))
+    else:
+        within = math.fsum(error * error for error in errors) / len(errors)
+        half = T_QUANTILE_FEW * math.sqrt(max(within, between) / len(logs))
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)

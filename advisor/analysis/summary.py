@@ -1,0 +1,363 @@
+"""Summary of windows as values for rules and reports: steps, phases, memory, compute and the rest."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from .. import stats, wire
+from ..runtime.script_run import ScriptRunRecord
+from ..runtime.session_result import SessionResult
+from ..types import (
+    OFF_STEP,
+    PHASES,
+    Compute,
+    Config,
+    EpochEnd,
+    Hardware,
+    LoaderRestarts,
+    LoaderTimes,
+    MemoryUse,
+    Rate,
+    Steps,
+    SystemUse,
+    Trace,
+    WindowSummary,
+    Workload,
+)
+from .profile_plan import AGAIN, FIRST, measured
+
+CREEP_LEAST_POINTS = 12
+NOISY_CPUS_FRACTION = 0.3
+"""Share of the usable CPUs: if other programs keep more busy, windows are hard to compare."""
+CREEP_LATE_FRACTION = 0.5
+"""Share of the whole slope that the second half must keep up."""
+CREEP_LEAST_BYTES = 16 * 2**20
+"""Growth over the probe below which the allocator is only finding its size."""
+
+
+class Counted:
+    """Baseline window without its warm-up; everything else reads from here."""
+
+    def __init__(self, done: wire.WindowDone) -> None:
+        cut = stats.mser5(done.wall_s, minimum_cut=0)
+        at = cut.cut if cut.steady else 0
+        self.done = done
+        self.cut = at
+        self.steady = cut.steady
+        self.wall_s = done.wall_s[at:]
+        self.phases_s = {name: done.phases_s.get(name, [])[at:] for name in PHASES}
+        self.off_step_s = {name: done.off_step_s.get(name, [])[at:] for name in OFF_STEP}
+        self.micro_steps = done.micro_steps[at:]
+        self.samples = done.samples[at:]
+        self.updates = len(self.wall_s)
+        self.loop_s = sum(self.wall_s)
+        self.in_step_s = [sum(values) for values in zip(*self.phases_s.values(), strict=True)]
+
+
+def steps(counted: Counted) -> Steps:
+    known = [count for count in counted.samples if count is not None]
+    complete = len(known) == counted.updates and counted.done.samples_from != "not known" and sum(known) > 0
+    amounts = [float(count) for count in known] if complete else [1.0] * counted.updates
+    rate = stats.rate_interval(amounts, counted.wall_s) if counted.updates > 1 else None
+    source: Any = counted.done.samples_from if complete else "not known"
+    return Steps(
+        updates=counted.updates,
+        warm_up=counted.done.dropped_updates + counted.cut,
+        micro_steps_per_update=sum(counted.micro_steps) / counted.updates,
+        mean_s=statistics.fmean(counted.in_step_s),
+        median_s=statistics.median(counted.in_step_s),
+        p99_s=stats.percentile(counted.in_step_s, 99),
+        samples_per_s=sum(known) / counted.loop_s if complete else None,
+        low=rate.low if rate else None,
+        high=rate.high if rate else None,
+        updates_per_s=counted.updates / counted.loop_s,
+        samples_per_update=sum(known) / counted.updates if complete else None,
+        samples_from=source,
+        steady=counted.steady,
+    )
+
+
+def phases(counted: Counted) -> dict[str, float]:
+    whole = sum(counted.in_step_s) or 1.0
+    return {name: sum(values) / whole for name, values in counted.phases_s.items()}
+
+
+def off_step(counted: Counted) -> dict[str, float]:
+    shares = {name: sum(values) / counted.loop_s for name, values in counted.off_step_s.items()}
+    return {name: share for name, share in shares.items() if share > 0}
+
+
+def loader_times(counted: Counted, result: SessionResult, workload: Workload) -> LoaderTimes | None:
+    sums = counted.done.loader
+    if workload.train_loader is None or sums is None:
+        return None
+    updates = len(counted.done.wall_s)
+    alone = result.outcomes.get("loader_alone")
+    alone_s = None
+    if isinstance(alone, wire.WindowDone) and alone.extra.get("batches"):
+        per_update = sum(counted.micro_steps) / counted.updates
+        alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * per_update
+    busy = None
+    if sums.fetch_cpu_s is not None and sums.workers and counted.done.wall_s:
+        busy = (sums.fetch_cpu_s + (sums.collate_s or 0.0)) / sum(counted.done.wall_s)
+    return LoaderTimes(
+        fetch_s=_per(sums.fetch_s, updates),
+        fetch_cpu_s=_per(sums.fetch_cpu_s, updates),
+        collate_s=_per(sums.collate_s, updates),
+        transfer_s=_per(sums.transfer_s, updates),
+        workers=sums.workers,
+        worker_cpus=busy,
+        alone_s=alone_s,
+    )
+
+
+def epoch_end(counted: Counted, result: SessionResult, workload: Workload) -> EpochEnd:
+    """Return the cost of an epoch's end, from the baseline window or else from the epoch that was ended early."""
+    sums = counted.done.loader
+    if sums is not None and sums.restarts > 1:
+        seen = {
+            name: sum(values) / sums.restarts for name, values in counted.done.off_step_s.items() if sum(values) > 0
+        }
+        return EpochEnd(seen=True, seconds=seen)
+    forced = measured(result.outcomes, "epoch end")
+    if forced is not None and workload.train_loader is not None:
+        seen = {name: sum(values) for name, values in forced.off_step_s.items() if sum(values) > 0}
+        return EpochEnd(seen=True, forced=True, seconds=seen)
+    return EpochEnd(seen=False)
+
+
+def restarts(counted: Counted, ending: EpochEnd, workload: Workload) -> LoaderRestarts | None:
+    loader = workload.train_loader
+    if loader is None or not ending.seen or "loader_restart" not in ending.seconds:
+        return None
+    sums = counted.done.loader
+    each_s = ending.seconds["loader_restart"]
+    per_update = sum(counted.micro_steps) / counted.updates or 1.0
+    epoch_updates = loader.length_batches / per_update if loader.length_batches else None
+    share = None
+    if epoch_updates:
+        share = each_s / (each_s + epoch_updates * statistics.fmean(counted.in_step_s))
+    return LoaderRestarts(
+        epochs_seen=sums.restarts if sums else 1,
+        seconds_per_restart=each_s,
+        updates_per_epoch=epoch_updates,
+        share=share,
+    )
+
+
+def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) -> dict[str, float]:
+    """Return the shares of the loop's wall time; a forced epoch's end, if none was seen, is charged to whole epochs."""
+    seen = off_step(counted)
+    loader = workload.train_loader
+    if not ending.forced or loader is None or not loader.length_batches:
+        return seen
+    per_update = sum(counted.micro_steps) / counted.updates or 1.0
+    epoch_s = loader.length_batches / per_update * (counted.loop_s / counted.updates)
+    whole_s = epoch_s + sum(ending.seconds.values())
+    merged = {name: share * epoch_s / whole_s for name, share in seen.items()}
+    for name, seconds in ending.seconds.items():
+        merged[name] = merged.get(name, 0.0) + seconds / whole_s
+    return merged
+
+
+def memory(result: SessionResult, life: ScriptRunRecord, hardware: Hardware, workload: Workload) -> MemoryUse:
+    told: Mapping[str, Any] = life.facts.memory if life.facts else {}
+    trace = result.outcomes.get("trace")
+    traced: Mapping[str, Any] = trace.extra.get("memory", {}) if isinstance(trace, wire.WindowDone) else {}
+    done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone)]
+    written = [
+        window for window in done if window.wall_s and (window.id in (FIRST, AGAIN) or window.id.startswith("base"))
+    ]
+    same_life = [window for window in written if result.life_of[window.id] == result.life_of[written[0].id]]
+    host_peak = max((point for window in done for point in window.rss_bytes), default=None)
+    if isinstance(told.get("host_peak_bytes"), int):
+        host_peak = max(host_peak or 0, told["host_peak_bytes"])
+    on_device = workload.device != "cpu" and bool(hardware.accelerators)
+    peak = max((window.device_peak_bytes or 0 for window in done), default=0) if on_device else host_peak
+    limit = hardware.accelerators[0].memory_bytes if on_device else hardware.memory_limit_bytes
+    slope, confirmed = _creep(sorted(same_life, key=lambda window: window.start_s), on_device)
+    return MemoryUse(
+        device=workload.device,
+        peak_bytes=peak or None,
+        limit_bytes=limit,
+        parameters_bytes=told.get("parameters_bytes"),
+        gradients_bytes=traced.get("gradients_bytes", told.get("gradients_bytes")),
+        optimizer_bytes=told.get("optimizer_bytes"),
+        activations_bytes=traced.get("activations_bytes"),
+        creep_bytes_per_update=slope,
+        creep_confirmed=confirmed,
+        host_peak_bytes=host_peak,
+        reserved_bytes=max((window.device_reserved_bytes or 0 for window in done), default=0) or None,
+    )
+
+
+def _creep(windows: Sequence[wire.WindowDone], on_device: bool) -> tuple[float | None, bool]:
+    """Return the bytes per update by which memory grows over baseline windows, and whether growth is sure to continue.
+
+    The slope is robust. An allocator that finds its size grows too, but ever less: the second half must grow like the
+    first.
+    """
+    points: list[tuple[float, float]] = []
+    for window in windows:
+        values = window.device_bytes if on_device else window.rss_bytes
+        every_s = sum(window.wall_s) / len(values) if values else 0.0
+        points += [(window.start_s + every_s * index, float(value)) for index, value in enumerate(values)]
+    points = points[len(points) // 4 :]
+    if len(points) < CREEP_LEAST_POINTS:
+        return None, False
+    late = points[len(points) // 2 :]
+    slope, late_slope = (stats.theil_sen([x for x, _y in some], [y for _x, y in some]) for some in (points, late))
+    grown = slope.value * (points[-1][0] - points[0][0])
+    goes_on = late_slope.low > 0 and late_slope.value >= CREEP_LATE_FRACTION * slope.value
+    update_s = statistics.median(wall for window in windows for wall in window.wall_s)
+    return slope.value * update_s, slope.low > 0 and grown >= CREEP_LEAST_BYTES and goes_on
+
+
+def compute(result: SessionResult, counted: Counted, hardware: Hardware, workload: Workload) -> Compute:
+    trace = result.outcomes.get("trace")
+    extra: Mapping[str, Any] = trace.extra if isinstance(trace, wire.WindowDone) else {}
+    flops, moved = extra.get("flops_per_update"), extra.get("bytes_per_update")
+    dtype = "bf16" if workload.flags.autocast_dtype == "bfloat16" else "fp32"
+    if workload.flags.autocast_dtype == "float16":
+        dtype = "fp16"
+    if dtype == "fp32" and workload.device != "cpu" and workload.flags.matmul_precision != "highest":
+        dtype = "tf32"
+    peak, bandwidth = _peaks(hardware, workload.device, dtype)
+    achieved = flops / statistics.fmean(counted.in_step_s) if flops else None
+    intensity = flops / moved if flops and moved else None
+    bound: Any = None
+    if intensity is not None and peak is not None and bandwidth is not None:
+        bound = "compute" if intensity > peak.value / bandwidth.value else "memory"
+    return Compute(
+        flops_per_update=flops,
+        achieved_flops_per_s=achieved,
+        peak_flops_per_s=peak.value if peak else None,
+        peak_fraction=achieved / peak.value if achieved and peak else None,
+        peak_from=peak.basis if peak else None,
+        peak_dtype=dtype,
+        bytes_per_update=moved,
+        arithmetic_intensity=intensity,
+        roofline_bound=bound,
+        **_recompiling(counted),
+    )
+
+
+def _recompiling(counted: Counted) -> dict[str, Any]:
+    """Return recompilations of the counted updates only: code that warm-up compiles costs nothing later."""
+    recompiled = [each for each in counted.done.extra.get("recompiled", ()) if each[0] >= counted.cut]
+    times, seconds = sum(each[1] for each in recompiled), sum(each[2] for each in recompiled)
+    if not times or not counted.loop_s:
+        return {}
+    return {
+        "recompiles": int(times),
+        "recompile_fraction": min(1.0, float(seconds) / counted.loop_s),
+        "recompile_reason": str(counted.done.extra.get("recompile_reason", "")),
+    }
+
+
+def _peaks(hardware: Hardware, device: str, dtype: str) -> tuple[Rate | None, Rate | None]:
+    if device == "cpu":
+        return hardware.cpu_peak_flops.get(dtype), hardware.cpu_memory_bandwidth
+    if not hardware.accelerators:
+        return None, None
+    first = hardware.accelerators[0]
+    return first.peak_flops.get(dtype), first.memory_bandwidth
+
+
+def ready() -> None:
+    """Build the reader that `trace` uses, which takes a while."""
+    _traces()
+
+
+@functools.cache
+def _traces() -> TypeAdapter[Trace]:
+    return TypeAdapter(Trace)
+
+
+def trace(result: SessionResult) -> Trace | None:
+    window = result.outcomes.get("trace")
+    if not isinstance(window, wire.WindowDone) or "trace" not in window.extra:
+        return None
+    try:
+        return _traces().validate_python(window.extra["trace"])
+    except ValidationError:
+        return None
+
+
+def system(counted: Counted, life: ScriptRunRecord) -> SystemUse:
+    done = counted.done
+    wall_s = sum(done.wall_s)
+    begin = life.elapsed_s if not life.usage else done.start_s
+    inside = [point for point in life.usage if begin <= point.at_s <= begin + wall_s]
+    return SystemUse(
+        main_cpus=done.cpu_s / wall_s if wall_s else None,
+        tree_cpus=statistics.fmean(point.tree_cpus for point in inside) if inside else None,
+        processes=max((point.processes for point in inside), default=None),
+        threads=max((point.threads for point in inside if point.threads is not None), default=None),
+        read_bytes_per_s=life.read_bytes / life.elapsed_s if life.elapsed_s else None,
+        gc_fraction=done.gc_s / wall_s if wall_s else None,
+        gc_collections_per_update=done.gc_collections / len(done.wall_s) if done.wall_s else None,
+        accelerator_busy_fraction=life.devices.busy_fraction(begin, begin + wall_s) if life.devices else None,
+        accelerator_events=life.devices.events(begin, begin + wall_s) if life.devices else (),
+        iowait_fraction=_system_rate(life, "io_wait_s"),
+        swap_in_bytes_per_s=_system_rate(life, "swapped_in_bytes"),
+        loadavg_others=others_cpus(life),
+    )
+
+
+def others_cpus(life: ScriptRunRecord) -> float | None:
+    """Return the CPUs that other programs, advisor included, kept busy while this script run was watched."""
+    busy = _system_rate(life, "busy_s")
+    return None if busy is None else max(0.0, busy - life.tree_cpu_s / life.watched_s)
+
+
+def is_disturbed(life: ScriptRunRecord, usable_cpus: float) -> bool:
+    """Return True if other programs kept a good part of the CPUs busy meanwhile."""
+    others = others_cpus(life)
+    return others is not None and others > NOISY_CPUS_FRACTION * usable_cpus
+
+
+def _system_rate(life: ScriptRunRecord, name: str) -> float | None:
+    """Return a counter of the whole machine, per second of the script run."""
+    if life.system_begin is None or life.system_end is None or not life.watched_s:
+        return None
+    return float(getattr(life.system_end, name) - getattr(life.system_begin, name)) / life.watched_s
+
+
+def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
+    """Return every window as it was run, for charts and later questions."""
+    summaries = []
+    for name, outcome in result.outcomes.items():
+        if not isinstance(outcome, wire.WindowDone):
+            continue
+        planned = result.windows[name]
+        samples = tuple(count for count in outcome.samples if count is not None)
+        summaries.append(
+            WindowSummary(
+                id=name,
+                life=result.life_of[name],
+                kind=planned.kind,
+                config=Config.of(planned.config),
+                what_if=planned.what_if,
+                start_s=outcome.start_s,
+                wall_s=tuple(outcome.wall_s),
+                phases_s={key: tuple(values) for key, values in outcome.phases_s.items()},
+                off_step_s={key: tuple(values) for key, values in outcome.off_step_s.items()},
+                micro_steps=tuple(outcome.micro_steps),
+                samples=samples if len(samples) == len(outcome.wall_s) else None,
+                losses=tuple(outcome.losses),
+                dropped_updates=outcome.dropped_updates,
+                rss_bytes=tuple(outcome.rss_bytes),
+                device_bytes=tuple(outcome.device_bytes),
+            )
+        )
+    return tuple(sorted(summaries, key=lambda window: (window.life, window.start_s)))
+
+
+def _per(total: float | None, updates: int) -> float | None:
+    return None if total is None or not updates else total / updates

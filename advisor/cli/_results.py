@@ -1,0 +1,65 @@
+"""Profiles and searches, shown and written as a page, with their exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ExitCode
+from ._output import show
+
+if TYPE_CHECKING:
+    from ..types import Profile, TuneResult
+
+Html = Annotated[bool, typer.Option("--html", help="Also write one offline page, into the run's folder.")]
+Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="With --html: write the page here.")]
+ENOUGH_UPDATES = 5
+"""Fewest updates of a script that crashed, hung or ran out of memory for its profile to be an answer."""
+RUN_FOLDER = Path()
+"""Placeholder for the run's own folder, which is known only once the run is."""
+
+
+def page_path(html: bool, page: Path | None) -> Path | None:
+    """Return the path to write a page to; None for no page. Naming a file is enough to request one."""
+    return page if page is not None else (RUN_FOLDER if html else None)
+
+
+def show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
+    from .. import report as reports
+
+    if html is not None:
+        _write_page(html, found.run_folder, reports.as_page(found))
+    show(found, json_output, reports.profile_json, reports.render_profile)
+
+
+def show_search(found: TuneResult, json_output: bool, html: Path | None) -> None:
+    from .. import report as reports
+
+    if html is not None:
+        _write_page(html, found.run_folder, reports.tune_page(found))
+    show(found, json_output, reports.tune_json, reports.render_tune)
+
+
+def _write_page(wanted: Path, run_folder: str, page: str) -> None:
+    from ..storage.run_store import write_atomic
+
+    target = Path(run_folder) / "report.html" if wanted is RUN_FOLDER else wanted
+    write_atomic(target, page.encode())
+    typer.echo(f"advisor: wrote {target}", err=True)
+
+
+def exit_code_of_profile(found: Profile) -> int:
+    """Return the exit code for a profile: OK if enough was measured, whatever happened later."""
+    enough = found.steps is not None and (found.steps.updates >= ENOUGH_UPDATES or found.failure is None)
+    if found.failure is None or enough:
+        return ExitCode.OK
+    return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED
+
+
+def exit_code_of_search(found: TuneResult) -> int:
+    """Return the exit code for a search."""
+    if found.failure is None:
+        return ExitCode.OK
+    return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED

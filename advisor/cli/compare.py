@@ -1,0 +1,112 @@
+"""The command `compare`, in both its forms: argv → api → print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ExitCode, UsageError
+from ._options import Isolation, Json, Module, NoProgressLimit, Python, Rounds, RoundsBudget, Runs, StartLimit, Trackers
+from ._output import early_ends_shown, live_progress, show
+from .misplaced_options import ScriptCommand
+
+if TYPE_CHECKING:
+    from ..types import VersionComparison
+
+AGAINST = "--against"
+
+
+class CompareCommand(ScriptCommand):
+    """Command whose words after the script are its own under `--against`; otherwise options may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Decide by the presence of the option, as no run has that name."""
+        to_script = any(word == AGAINST or word.startswith(f"{AGAINST}=") for word in args)
+        ctx.allow_interspersed_args = not to_script
+        return super().parse_args(ctx, args)
+
+    def script_of(self, ctx: Any) -> tuple[str | None, Sequence[str]]:
+        """Return the script for `--against`; two stored runs are no script."""
+        script = ctx.params["first"] if ctx.params["against"] is not None else None
+        return script, ctx.params["rest"] or ()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(cls=CompareCommand)(compare)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN|SCRIPT", help="A stored run; with --against: the script.")],
+    rest: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN|[ARGS]...", help="The later run; with --against: its arguments.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(AGAINST, metavar="GITREF", help="Run SCRIPT now, as it is and as it was there.")
+    ] = None,
+    fail_below: Annotated[
+        float | None, typer.Option("--fail-below", metavar="RATIO", help="Exit code 6 where surely slower than this.")
+    ] = None,
+    rounds: Rounds = 10,
+    budget: RoundsBudget = "10m",
+    module: Module = False,
+    python: Python = None,
+    isolation: Isolation = "auto",
+    runs: Runs = None,
+    start_limit: StartLimit = None,
+    no_progress_limit: NoProgressLimit = None,
+    trackers: Trackers = False,
+    json_output: Json = False,
+) -> None:
+    """Compare two stored runs; with --against, SCRIPT in the working tree and at a git reference, run in turns.
+
+    Exit code 6 only where the whole interval lies below --fail-below; an interval that holds it decides nothing: 0.
+    """
+    from .. import api
+
+    if against is None:
+        _stored(first, rest or [], runs, fail_below, json_output)
+        return
+    with early_ends_shown(lambda found: _show(found, json_output)), live_progress() as progress:
+        found = api.compare_against(
+            against,
+            first,
+            rest or [],
+            fail_below=fail_below,
+            rounds=rounds,
+            budget=budget,
+            module=module,
+            python=python,
+            isolation=isolation,
+            runs=runs,
+            start_limit_s=start_limit,
+            no_progress_limit_s=no_progress_limit,
+            trackers_offline=not trackers,
+            progress=progress,
+        )
+    _show(found, json_output)
+    raise typer.Exit(ExitCode.BELOW_THRESHOLD if found.gate == "failed" else ExitCode.OK)
+
+
+def _stored(first: str, rest: list[str], runs: Path | None, fail_below: float | None, json_output: bool) -> None:
+    from .. import api
+    from .. import report as reports
+
+    if len(rest) != 1:
+        raise UsageError(
+            f"compare takes two stored runs, got {1 + len(rest)}; to run a script against a version of it, "
+            "write `advisor compare --against GITREF SCRIPT`"
+        )
+    if fail_below is not None:
+        raise UsageError("--fail-below needs --against GITREF: two stored runs are no proof")
+    found = api.compare(first, rest[0], runs=runs)
+    show(found, json_output, reports.comparison_json, reports.render_comparison)
+
+
+def _show(found: VersionComparison, json_output: bool) -> None:
+    from .. import report as reports
+
+    show(found, json_output, reports.versions_json, reports.render_versions)

@@ -1,0 +1,77 @@
+"""The command `demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._options import Runs
+from ._output import live_progress
+from ._results import exit_code_of_search, show_search
+from ._settings import write_settings
+
+DEMO_BUDGET_S = 80.0
+DEMO_EPOCHS = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(demo)
+
+
+def demo(
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Work there, and leave it.")] = None,
+    runs: Runs = None,
+) -> None:
+    """Profile, tune, verify and run a script that ships with advisor. Works offline, in about two minutes."""
+    from .. import api
+    from ..workflows import tune as tuning
+
+    with _demo_folder(keep) as folder, contextlib.chdir(folder):
+        output = tuning.check_target("advisor.yaml", overwrite=False)
+        _tell(f"A first training script, as many write it: {folder / 'train.py'}")
+        _tell("It reads handwritten digits. advisor runs it, unmodified, in a view that cannot touch your files,")
+        _tell("measures where its time goes, tries other settings in the same process, and proves the best of them")
+        _tell(f"in fresh processes, in turns with the script as written (about {DEMO_BUDGET_S:.0f} s in all).")
+        _tell("")
+        with live_progress() as progress:
+            found = api.tune("train.py", budget=DEMO_BUDGET_S, runs=runs or folder / "runs", progress=progress)
+        found = write_settings(found, output, force=False)
+        show_search(found, False, None)
+        if found.failure is not None:
+            raise typer.Exit(exit_code_of_search(found))
+        _tell("")
+        _tell(f"Now the real training with these settings, for {DEMO_EPOCHS} epochs:")
+        _tell(f"$ advisor run --config advisor.yaml train.py --epochs {DEMO_EPOCHS}")
+        code = api.run("advisor.yaml", "train.py", ["--epochs", str(DEMO_EPOCHS)])
+        _tell("")
+        if keep is None:
+            _tell("These files stood in a temporary folder that is gone now; --keep DIR leaves them.")
+        _tell("The same for your own script: advisor profile, advisor tune, advisor run.")
+        raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _demo_folder(keep: Path | None) -> Iterator[Path]:
+    """Create a folder with the script in it, and remove it afterwards unless it is to be kept."""
+    source = Path(__file__).resolve().parents[1] / "demo" / "train.py"
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, keep / "train.py")
+        yield keep.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="advisor-demo-") as folder:
+        shutil.copyfile(source, Path(folder) / "train.py")
+        yield Path(folder).resolve()
+
+
+def _tell(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

@@ -1,0 +1,29 @@
+"""The command `explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(explain)
+
+
+def explain(
+    name: Annotated[str | None, typer.Argument(metavar="[RULE|KNOB]", help="Its id; none lists them.")] = None,
+) -> None:
+    """Explain a rule (what it looks at, thresholds, source) or a knob (what it changes)."""
+    from .. import knobs, rules
+
+    known = {knob.id: knob for knob in knobs.all_knobs()}
+    if name is None:
+        listed = [(rule.id, rule.title) for rule in rules.all_rules()]
+        for entry, title in (*listed, *((knob.id, knob.title) for knob in known.values())):
+            typer.echo(f"{entry:24} {title}")
+    elif name in known:
+        typer.echo(knobs.explain(known[name]))
+    else:
+        typer.echo(rules.explain(rules.get(name)))

@@ -1,0 +1,88 @@
+"""The command `export`: argv → api → print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._options import Json
+from ._output import print_json
+
+if TYPE_CHECKING:
+    from ..types import Artifact
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(export)
+
+
+def export(
+    config: Annotated[Path, typer.Argument(metavar="FILE", help="Settings, as advisor tune writes them.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGETS",
+            help="accelerate, deepspeed, lightning, python, torchrun, transformers: one or more, with commas.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go; made if missing.")
+    ] = Path(),
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite files that are there.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Export FILE to other tools. Lists what each of them has no place for."""
+    from ..errors import UsageError
+    from ..settings_file import exports, loaded
+
+    document = loaded.read_document(config)
+    artifacts = exports.artifacts(document, split(to))
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output} cannot be made: {error.strerror}; choose another folder with -o") from error
+    files = loaded.write_artifacts(artifacts, output, overwrite=force)
+    if json_output:
+        print_json(_as_json(artifacts, files))
+        return
+    for artifact, file in zip(artifacts, files, strict=True):
+        _show(artifact, file)
+
+
+def split(targets: str) -> list[str]:
+    """Return the targets in `accelerate,deepspeed`; raise UsageError if there is none."""
+    from ..errors import UsageError
+
+    found = [name.strip() for name in targets.split(",") if name.strip()]
+    if not found:
+        raise UsageError("--to names no target: give one or more, such as accelerate,torchrun")
+    return found
+
+
+def _show(artifact: Artifact, file: Path) -> None:
+    typer.echo(f"{file}: {artifact.usage}")
+    for title, items in (("not expressed", artifact.not_expressed), ("to be filled in", artifact.to_fill)):
+        if items:
+            typer.echo(f"  {title}:")
+        for item in items:
+            typer.echo(f"    {item.what}: {item.why}")
+
+
+def _as_json(artifacts: list[Artifact], files: list[Path]) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "files": [
+            {
+                "target": artifact.target,
+                "path": str(file),
+                "usage": artifact.usage,
+                "not_expressed": [{"what": item.what, "why": item.why} for item in artifact.not_expressed],
+                "to_fill": [{"what": item.what, "why": item.why} for item in artifact.to_fill],
+            }
+            for artifact, file in zip(artifacts, files, strict=True)
+        ],
+    }

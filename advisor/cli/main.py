@@ -1,0 +1,80 @@
+"""The program `advisor`: its commands, and an exit code for every end. The only `sys.exit`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
+from ..version import __version__
+from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
+
+app = typer.Typer(
+    name="advisor",
+    help="Find what slows a PyTorch training script down, and faster settings for it, without editing it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"advisor {__version__}")
+        raise typer.Exit
+
+
+for command in (demo, hardware, profile, tune, verify, run, export, report, compare, explain):
+    command.register(app)
+
+
+def main() -> None:
+    """Run the `advisor` command; every end has its exit code."""
+    _signals.listen()
+    _tell_warnings()
+    try:
+        # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
+        code = app(standalone_mode=False)
+    except AdvisorError as error:
+        typer.echo(f"advisor: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("advisor: interrupted", err=True)
+        code = ExitCode.INTERRUPTED
+    except Terminated:
+        typer.echo("advisor: terminated", err=True)
+        code = ExitCode.TERMINATED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = ExitCode.OK
+    except Exception as error:
+        code = _usage_or_raise(error)
+    _signals.ignore()
+    sys.exit(int(code or 0))
+
+
+def _tell_warnings() -> None:
+    """Print advisor's own warnings as one line, without the place in its code; others are shown as usual."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
+        if issubclass(category, SettingsWarning):
+            typer.echo(f"advisor: {message}", err=True)
+        else:
+            usual(message, category, *rest, **named)
+
+    warnings.showwarning = show
+
+
+def _usage_or_raise(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return ExitCode.USAGE

@@ -1,0 +1,35 @@
+"""The command `report`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ._options import Json, Runs
+from ._results import Html, Page, page_path, show_profile, show_search
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(report)
+
+
+def report(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, an id or its beginning, or a folder.")
+    ] = "latest",
+    runs: Runs = None,
+    json_output: Json = False,
+    html: Html = False,
+    page: Page = None,
+) -> None:
+    """Show a stored run again. For the profile of a search, give the path of its profile.json."""
+    from .. import api
+    from ..types import TuneResult
+
+    found = api.load_run(run, runs=runs)
+    if isinstance(found, TuneResult):
+        show_search(found, json_output, page_path(html, page))
+    else:
+        show_profile(found, json_output, page_path(html, page))

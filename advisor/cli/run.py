@@ -1,0 +1,26 @@
+"""The command `run`."""
+
+from __future__ import annotations
+
+import typer
+
+from ._options import PASS_THROUGH, Args, ConfigFile, Module, Python, Script
+from .misplaced_options import ScriptCommand
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run)
+
+
+def run(
+    script: Script,
+    config: ConfigFile,
+    args: Args = None,
+    module: Module = False,
+    python: Python = None,
+) -> None:
+    """Train with SCRIPT and the settings of FILE. Terminal and exit code are the script's own."""
+    from .. import api
+
+    raise typer.Exit(api.run(config, script, args or [], module=module, python=python, replace_process=True))

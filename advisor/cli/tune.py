@@ -1,0 +1,203 @@
+"""The command `tune`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ..errors import AdvisorError, InterruptedByUserError, UsageError
+from ._options import (
+    PASS_THROUGH,
+    Args,
+    Isolation,
+    Json,
+    MemoryLimit,
+    Module,
+    NoProgressLimit,
+    Python,
+    Runs,
+    Script,
+    StartLimit,
+    Trackers,
+    in_bytes,
+)
+from ._output import live_progress, show
+from ._results import exit_code_of_search, show_search
+from ._settings import write_settings
+from .misplaced_options import ScriptCommand
+
+if TYPE_CHECKING:
+    from ..types import TuneResult
+    from ..workflows.tune import Tuned
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(tune)
+
+
+def tune(
+    script: Script,
+    args: Args = None,
+    module: Module = False,
+    python: Python = None,
+    isolation: Isolation = "auto",
+    runs: Runs = None,
+    json_output: Json = False,
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m.")] = "2m",
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help="quick, balanced or thorough; vision, language or tabular.")
+    ] = "quick",
+    profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", hidden=True)] = None,
+    knobs: Annotated[
+        str | None, typer.Option("--knobs", metavar="A,B", help="Try these, whatever the findings say; no others.")
+    ] = None,
+    no_knob: Annotated[
+        list[str] | None, typer.Option("--no-knob", metavar="KNOB", help="Leave this one alone; may be repeated.")
+    ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KNOB=FLAG",
+            help="SCRIPT's own option for a knob, as in micro_batch=--my-flag; its value as written behind a colon, "
+            "where advisor cannot see it.",
+        ),
+    ] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="NAME", help="throughput, memory, energy or cost.")
+    ] = "throughput",
+    price: Annotated[
+        float | None, typer.Option("--price", metavar="PER_HOUR", help="Of the machine; for --objective cost.")
+    ] = None,
+    tolerance: Annotated[
+        str | None, typer.Option("--tolerance", metavar="PART", help="Of the speed, for --objective memory: 5%.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="training", help="Take what changes the training where it is better."),
+    ] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Leave out the proof in fresh processes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Profile, show what could be tried, try nothing.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run; what it finished is not run again.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option("--storage", metavar="URL", help="A database: several machines share one search.")
+    ] = None,
+    emit: Annotated[
+        str | None, typer.Option("--emit", metavar="TARGETS", help="Files for other tools, too: see advisor export.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where the settings go.")] = Path(
+        "advisor.yaml"
+    ),
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite FILE.")] = False,
+    start_limit: StartLimit = None,
+    no_progress_limit: NoProgressLimit = None,
+    memory_limit: MemoryLimit = None,
+    trackers: Trackers = False,
+) -> None:
+    """Search for faster settings of SCRIPT and prove them. Writes advisor.yaml; SCRIPT is not edited."""
+    from .. import api
+    from ..search import parse_mapped
+    from ..workflows import tune as tuning
+
+    options = parse_mapped(mapped or ())
+    if not dry_run:
+        tuning.check_target(output, overwrite=force)
+    targets = _targets(emit, None if dry_run else output.parent, force)
+    try:
+        with live_progress() as progress:
+            found = api.tune(
+                script,
+                args or [],
+                budget=budget,
+                preset=_preset(preset, profile),
+                knobs=_listed(knobs),
+                no_knobs=no_knob or (),
+                mapped=options,
+                objective=objective,
+                price=price,
+                tolerance=tolerance,
+                allow_training=_training_allowed(allow or []),
+                verify=not no_verify,
+                dry_run=dry_run,
+                resume=resume,
+                storage=storage,
+                module=module,
+                python=python,
+                isolation=isolation,
+                runs=runs,
+                start_limit_s=start_limit,
+                no_progress_limit_s=no_progress_limit,
+                memory_limit_bytes=in_bytes(memory_limit),
+                trackers_offline=not trackers,
+                progress=progress,
+            )
+    except InterruptedByUserError as interruption:
+        if interruption.found is not None:
+            show_search(interruption.found, json_output, None)
+        raise
+    if dry_run:
+        _show_space(found, json_output)
+        raise typer.Exit(exit_code_of_search(found))
+    _finish(found, output, force, targets, json_output)
+
+
+def _preset(preset: str, old_name: str | None) -> str:
+    """Return the preset, accepting `--profile`, its name in 0.1, which the next release removes."""
+    if old_name is None:
+        return preset
+    typer.echo(f"advisor: --profile {old_name} is called --preset {old_name} now", err=True)
+    return old_name
+
+
+def _finish(found: Tuned, output: Path, force: bool, targets: list[str], json_output: bool) -> NoReturn:
+    """Show the result, even if a file cannot be written after all."""
+    try:
+        found = write_settings(found, output, force, targets)
+    except AdvisorError:
+        show_search(found, json_output, None)
+        raise
+    show_search(found, json_output, None)
+    raise typer.Exit(exit_code_of_search(found))
+
+
+def _listed(text: str | None) -> list[str] | None:
+    """Return the names in `a,b`; None if the option was not given."""
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UsageError("--knobs names no knob: give one or more, such as num_workers,precision")
+    return found
+
+
+def _training_allowed(allowed: Sequence[str]) -> bool:
+    for word in allowed:
+        if word != "training":
+            raise UsageError(f"--allow {word}: there is only `training` to allow")
+    return bool(allowed)
+
+
+def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
+    """Check that the targets are known and can be written in the folder, before anything is measured in vain."""
+    from ..settings_file import exports as emit
+    from ..settings_file import loaded
+    from .export import split
+
+    names = split(text) if text is not None else []
+    for name in names:
+        file = emit.get(name).file_name
+        if folder is not None:
+            loaded.check_target(folder / file, overwrite=force)
+    return names
+
+
+def _show_space(found: TuneResult, json_output: bool) -> None:
+    from .. import report as reports
+
+    show(found, json_output, reports.space_json, reports.render_space)

@@ -1,0 +1,1 @@
+"""Several runs or versions side by side."""

@@ -1,0 +1,95 @@
+"""Verification of settings against the baseline, in fresh processes: the verdict first, then its basis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ...types import TrialOutcome, Verdict, VerifyResult
+from ...types.comparison import FLOOR_PROCESSES
+from .. import format
+from ..profile.circumstances import hardware_line
+from ..profile.terminal import print_safely
+from ..search.json import recommendation_json
+from ..search.verdict import sentence_of
+from ..trial_format import change, setting
+
+NEARLY_EQUAL = 1.2
+"""Upper over lower end of an interval: a wider one says nothing of how near the two are."""
+_STYLES = {"good": "bold green", "neutral": "bold", "warning": "bold yellow", "critical": "bold red"}
+_QUALITY = {
+    "passed": "The training is still the same",
+    "failed": "The training is not the same any more",
+    "not checked": "Whether the training is still the same is not known",
+}
+
+
+def render_verify(result: VerifyResult, console: Console) -> None:
+    """Print the verdict, without any character that the terminal's encoding lacks."""
+    print_safely(list(_parts(result)), console)
+
+
+def verify_json(result: VerifyResult) -> dict[str, Any]:
+    """Return the output of `advisor verify --json`: the contract of `tune --json`, without trials."""
+    return recommendation_json(
+        result.recommendation, baseline=result.baseline, files=result.files, failure=result.failure
+    )
+
+
+def _parts(result: VerifyResult) -> Iterator[RenderableType]:
+    found = result.recommendation
+    verdict = found.verdict
+    settings = ", ".join(setting(name, value) for name, value in (*found.config.settings, *result.arguments.items()))
+    if verdict.rounds == 0:
+        yield Text(f"Not verified: {format.one_line(verdict.quality_evidence)}.", style=_STYLES["warning"])
+    else:
+        sentence, tone = sentence_of(verdict, settings)
+        yield Text(sentence, style=_STYLES.get(tone, "bold"))
+        if verdict.status == "undecided":
+            yield Text(_what_would_decide(verdict))
+        style = _STYLES["critical"] if verdict.quality == "failed" else ""
+        yield Text(f"{_QUALITY[verdict.quality]}: {format.one_line(verdict.quality_evidence)}.", style=style)
+        yield Text()
+        yield _table(result.baseline, result.outcome, decided=verdict.status != "undecided")
+    yield Text()
+    yield Text(hardware_line(found.hardware), style="dim")
+    for note in result.notes:
+        yield Text(format.one_line(note), style="dim")
+    for name in result.files:
+        yield Text(f"Wrote the verdict to {format.one_line(name)}.")
+
+
+def _what_would_decide(verdict: Verdict) -> str:
+    rounds = verdict.rounds_to_decide
+    if verdict.rounds < FLOOR_PROCESSES:
+        least = f"--rounds {FLOOR_PROCESSES}"
+        return (
+            f"Fewer than {FLOOR_PROCESSES} rounds decide only what leaves no doubt: {least} or more, with the budget "
+            "for them."
+        )
+    if rounds is None and verdict.high < NEARLY_EQUAL * verdict.low:
+        return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
+    if rounds is None:
+        return "The processes differ too much for any number of rounds: run it while nothing else uses the machine."
+    return f"About {format.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the budget for them."
+
+
+def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:
+    """Return the table; if nothing is decided, the difference in speed is no estimate and is left out."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    for name in ("", "samples/s", "peak memory"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, outcome in (("as written", written), ("with the settings", candidate)):
+        if outcome is not None:
+            table.add_row(name, format.number(outcome.samples_per_s), format.size(outcome.peak_bytes))
+    if written is not None and candidate is not None:
+        table.add_row(
+            "",
+            change(written.samples_per_s, candidate.samples_per_s) if decided else "",
+            change(written.peak_bytes, candidate.peak_bytes),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""A profile, for a terminal and as a page."""

@@ -1,0 +1,300 @@
+"""The verdict in one sentence, and the next step."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from ... import enough
+from ...storage.run_store import runs_root
+from ...types import Ceiling, Command, Failure, Finding, Profile, Steps
+from .. import format
+
+LITTLE_UPDATES = 30
+"""Updates below which an interval of the rate says little; a default window holds more."""
+IN_SECONDS = 90.0
+"""Longest budget written in seconds; longer ones are written in minutes."""
+TIMES_LONGER = 2.0
+"""Ratio of the advised budget to the one in which nothing was decided."""
+LONGEST_ADVISED_S = 3600.0
+NARROW = 1.1
+"""Upper over lower end of the rate's interval, up to which the rate is not rough, however few the updates."""
+NO_GAIN = 1.02
+"""Ceiling below which there is no gain: 2% is the least noise floor of a comparison."""
+
+MANY = 5
+"""Number of abstaining rules that little data explains."""
+MOSTLY_WORK = 0.8
+"""Share of forward, backward and optimizer in an update, below which an abstaining rule may have missed the rest."""
+
+# Descriptions of the script, as the words after "Your script"; `{share}` is the share of the loop's time. A rule that
+# is not here is described by its own evidence.
+_PHRASES = {
+    "input_bound": "waits for data {share} of its time",
+    "input_io_bound": "waits for its disk or network {share} of its time",
+    "slow_collate": "spends {share} of its time putting samples together into batches",
+    "worker_restart": "spends {share} of its time starting loader workers again",
+    "too_many_workers": "runs more loader workers than it has CPUs for",
+    "blocking_copy": "waits for copies to the device {share} of its time",
+    "sync_per_step": "waits for the device in every update, {share} of its time",
+    "overhead_bound": "spends {share} of its time in Python and launches: its steps are too small",
+    "precision_unused": "computes in full precision on hardware that can compute in half",
+    "tf32_off": "multiplies in full fp32 where the hardware has TF32",
+    "threads_underused": "leaves usable CPUs idle",
+    "threads_oversubscribed": "runs more threads than it has CPUs for",
+    "optimizer_bound": "spends {share} of its time in the optimizer",
+    "memory_pressure": "is close to its limit of memory",
+    "memory_creep": "takes more memory with every update",
+    "evaluation_heavy": "spends {share} of its time in evaluation",
+    "checkpoint_heavy": "spends {share} of its time writing checkpoints",
+    "logging_heavy": "spends {share} of its time on logging",
+    "unsharded_iterable": "trains on the same samples several times: its dataset is not parted among the workers",
+    "host_code": "spends {share} of its time in its own Python code between the phases",
+    "debug_mode": "runs with debugging left on",
+    "half_on_cpu": "computes in float16 on a CPU, whose kernels are made for float32 and bfloat16",
+    "recompilations": "compiles the same code anew, {share} of its time",
+    "deep_copy_per_step": "copies its model over and over, {share} of its time",
+    "accelerator_unused": "leaves the accelerator unused",
+    "cpu_only_build": "runs a PyTorch built for CPUs only on a machine with an accelerator",
+    "throttled": "runs on a device that is slowed down",
+    "shared_memory_small": "has too little shared memory for its loader workers",
+    "swapping": "is being swapped out",
+    "data_parallel": "uses DataParallel, which copies the model in every update",
+    "gc_pauses": "spends {share} of its time in Python's garbage collector",
+}
+
+_LIBRARY_PHRASES = {
+    # The same if a library does all of it.
+    "host_code": "spends {share} of its time in {library}, between the phases",
+    "deep_copy_per_step": "has {library} copy something large over and over, {share} of its time",
+}
+
+_FAILURES = {
+    "oom": "ran out of memory",
+    "crash": "crashed",
+    "hang": "stood still",
+    "nan": "computed a loss that is not a number",
+    "no_steps": "trained nothing",
+    "refused": "cannot be profiled",
+    "exit": "ended early",
+    "disk_full": "filled the disk",
+    "interrupted": "was stopped",
+}
+
+
+MOST_SCATTER = 2.0
+"""Upper over lower end of the rate's interval: a script whose speed is not known to a factor of two is not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Summary for a reader of one sentence."""
+
+    sentence: str
+    tone: Literal["good", "warning", "critical", "failed"]
+    next_command: str
+    why_next: str
+
+
+def verdict_of(profile: Profile) -> Verdict:
+    """Return the verdict on a profile, from its first finding that asks for action."""
+    if profile.failure is not None:
+        return _failed(profile)
+    if profile.steps is None:
+        return Verdict(
+            sentence="Nothing was measured: no update was seen.",
+            tone="failed",
+            next_command=_command("profile", profile),
+            why_next="once the script trains",
+        )
+    first = next((finding for finding in profile.findings if finding.severity != "info"), None)
+    if first is None:
+        return _healthy(profile)
+    sentence = f"Your script {_phrase(first)}{_gain(first.ceiling)}" if first.rule in _PHRASES else _own_words(first)
+    return Verdict(
+        sentence=sentence,
+        tone="critical" if first.severity == "critical" else "warning",
+        next_command=_command("tune", profile) if first.knobs else f"advisor explain {format.one_line(first.rule)}",
+        why_next="tries the settings that can help, and proves the gain" if first.knobs else "says what this is about",
+    )
+
+
+def little_data(profile: Profile) -> str | None:
+    """Describe in a sentence how little was measured, if it was little."""
+    steps = profile.steps
+    if steps is None or not _is_little(steps) or (steps.steady and _spread(steps) <= NARROW):
+        return None
+    counted = format.plural(steps.updates, "update")
+    if steps.updates < LITTLE_UPDATES:
+        return f"Only {counted} counted: take the numbers as rough."
+    return f"No steady state was found in {counted}: take the numbers as rough."
+
+
+def _is_little(steps: Steps | None) -> bool:
+    return steps is not None and (steps.updates < LITTLE_UPDATES or not steps.steady)
+
+
+def _failed(profile: Profile) -> Verdict:
+    failure = profile.failure
+    assert failure is not None
+    measured = profile.steps.updates if profile.steps is not None else 0
+    rest = (
+        f"what follows is from the {format.plural(measured, 'update')} before" if measured else "nothing was measured"
+    )
+    return Verdict(
+        sentence=f"Your script {what_failed(failure)}; {rest}.",
+        tone="failed",
+        next_command=_command("profile", profile),
+        why_next="again, once the script runs",
+    )
+
+
+def what_failed(failure: Failure) -> str:
+    """Describe a failure, as the words after "Your script"."""
+    message = format.one_line(failure.message).rstrip(".")
+    told = message.removeprefix("the script ") if message.startswith("the script ") else None
+    return told or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
+
+
+def _healthy(profile: Profile) -> Verdict:
+    work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
+    if len(profile.abstained) >= MANY and _is_little(profile.steps):
+        return _too_little(profile)
+    if profile.abstained and work < MOSTLY_WORK:
+        return _undecided(profile)
+    if scattered(profile):
+        return _too_noisy(profile)
+    return Verdict(
+        sentence=f"Your script is healthy: nothing avoidable was found, and {format.percent(work)} of each update is "
+        "forward, backward and optimizer.",
+        tone="good",
+        next_command=_command("tune", profile),
+        why_next="looks for faster settings all the same",
+    )
+
+
+def scattered(profile: Profile) -> bool:
+    """Return whether the rate is too uncertain for a script to be called healthy."""
+    steps = profile.steps
+    return steps is not None and steps.high is not None and _spread(steps) > MOST_SCATTER
+
+
+def _spread(steps: Steps) -> float:
+    """Return the upper over the lower end of the rate's interval; infinite if one is not known."""
+    if steps.low is None or steps.high is None or steps.low <= 0:
+        return math.inf
+    return steps.high / steps.low
+
+
+def _too_noisy(profile: Profile) -> Verdict:
+    steps = profile.steps
+    assert steps is not None
+    value = steps.samples_per_s if steps.samples_per_s is not None else steps.updates_per_s
+    unit = "samples/s" if steps.samples_per_s is not None else "updates/s"
+    low, high = format.number(steps.low), format.number(steps.high)
+    return Verdict(
+        sentence=f"Too noisy to judge: {format.number(value)} {unit} may be anything from {low} to {high}.",
+        tone="warning",
+        next_command=_command("profile", profile),
+        why_next="again, once nothing else keeps the machine busy; while CPUs are shared, fewer threads may be faster",
+    )
+
+
+def _too_little(profile: Profile) -> Verdict:
+    assert profile.steps is not None
+    steady = "" if profile.steps.steady else " and they never became steady"
+    return Verdict(
+        sentence=f"Too little was measured to judge: {format.plural(profile.steps.updates, 'update')} counted{steady}.",
+        tone="warning",
+        next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
+        why_next=_why_longer(profile, "measures longer; close what else keeps the machine busy"),
+    )
+
+
+def _why_longer(profile: Profile, why: str) -> str:
+    """Return the reason to measure longer, which shows nothing if the script ended by itself."""
+    ended = profile.lives and all(life.end == "finished" for life in profile.lives)
+    return "once the script trains for longer: it ended by itself" if ended else why
+
+
+def _longer_budget(profile: Profile) -> str:
+    """Return a budget, as text for `--budget`, in which enough updates of this length are counted.
+
+    It is larger than the one that was not enough.
+    """
+    needed_s = enough.budget_s(profile.steps.mean_s if profile.steps is not None else 0.0)
+    seconds = max(needed_s, TIMES_LONGER * (profile.budget_s or 0.0))
+    if not seconds < LONGEST_ADVISED_S:
+        seconds = LONGEST_ADVISED_S
+    return f"{seconds:.0f}" if seconds <= IN_SECONDS else f"{math.ceil(seconds / 60)}m"
+
+
+def _undecided(profile: Profile) -> Verdict:
+    """Return the verdict if nothing was found but some rules abstained: that is not the same as healthy."""
+    first = profile.abstained[0]
+    others = f" (and {format.plural(len(profile.abstained) - 1, 'more rule')})" if len(profile.abstained) > 1 else ""
+    return Verdict(
+        sentence=f"Nothing avoidable was shown, but {format.one_line(first.rule)}{others} could not judge: "
+        f"{format.one_line(first.why).rstrip('.')}.",
+        tone="warning",
+        next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
+        why_next=_why_longer(profile, "measures longer"),
+    )
+
+
+def _phrase(finding: Finding) -> str:
+    library = format.one_line(finding.library)
+    phrase = _LIBRARY_PHRASES.get(finding.rule, _PHRASES[finding.rule]) if library else _PHRASES[finding.rule]
+    return phrase.format(share=format.percent(finding.share), library=library)
+
+
+def _own_words(finding: Finding) -> str:
+    evidence = format.one_line(finding.evidence).rstrip(".")
+    return f"{evidence}{_gain(finding.ceiling)}" if evidence else f"{format.one_line(finding.rule)} was found."
+
+
+def _gain(ceiling: Ceiling | None) -> str:
+    if ceiling is None:
+        return "."
+    if not ceiling.speedup > NO_GAIN:
+        return "; fixing that alone gains little."
+    if ceiling.basis == "measured":
+        span = format.interval(ceiling.low, ceiling.high)
+        return f"; fixing that can make it {format.times(ceiling.speedup)} as fast (measured, {span})."
+    return f"; fixing that can make it {format.estimated(ceiling)} as fast (from its share of the time)."
+
+
+def _command(verb: str, profile: Profile) -> str:
+    if profile.command.function:
+        return function_call(profile.command, verb)
+    return format.one_line(f"advisor {verb} {profile.command.display}")
+
+
+def function_call(command: Command, verb: str, *before: str) -> str:
+    """Return the call of advisor for a function that trains; `before` are arguments that precede the function.
+
+    `verb` may have options behind it, as on a command line: `profile --budget 60`.
+    """
+    name, *options = verb.split()
+    named = [
+        f"{option.lstrip('-')}={_literal(value)}" for option, value in zip(options[::2], options[1::2], strict=False)
+    ]
+    function = command.function.partition("(")[0]
+    return format.one_line(f"advisor.{name}({', '.join([*map(json.dumps, before), function, *named])})")
+
+
+def _literal(value: str) -> str:
+    """Return an option's value in Python: a number, or a string as in `--budget 10m`."""
+    return value if value.isdecimal() else json.dumps(value)
+
+
+def page_command(profile: Profile) -> str:
+    """Return the command that makes the page of this run; by its path if it is not kept in the usual place."""
+    name = format.one_line(profile.run_id) or "latest"
+    if profile.run_folder and PurePath(profile.run_folder).parent != PurePath(runs_root()):
+        name = format.one_line(profile.run_folder)
+    return f"advisor report {shlex.quote(name)} --html"

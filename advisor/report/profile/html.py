@@ -1,0 +1,254 @@
+"""A profile as one offline page, or as a fragment for a notebook.
+
+Everything that comes from the script is text to the template, which escapes it; only advisor's own charts are markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from ...types import OFF_STEP, PHASES, Finding, HotLine, Profile
+from .. import format, pictures
+from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, overhead_line
+from .headline import Verdict, little_data, verdict_of
+
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+_MOST_LINES = 12
+_MOST_PLACES = 8
+_STDERR_CHARACTERS = 8000
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Contents of the template, in words."""
+
+    title: str
+    verdict: Verdict
+    little: str | None
+    created: str
+    run_id: str
+    command: str
+    stderr: str
+    figures: list[dict[str, str]]
+    strip: Markup
+    phases: list[dict[str, str]]
+    off_step: str
+    findings: list[dict[str, Any]]
+    pictures: list[dict[str, Any]]
+    missing: str
+    lines: list[dict[str, str]]
+    facts: list[tuple[str, str]]
+
+
+def as_page(profile: Profile) -> str:
+    """Return the whole page: one file that needs no network."""
+    return page("fragment.html.jinja", _view(profile))
+
+
+def as_fragment(profile: Profile) -> str:
+    """Return the same without `<html>`, for a notebook; its styles touch nothing outside it."""
+    return fragment("fragment.html.jinja", _view(profile))
+
+
+def page(body: str, view: object) -> str:
+    """Return a page around the template `body`, which shows `view`; `view.title` is the page's."""
+    return _rendered("page.html.jinja", view=view, body=body)
+
+
+def fragment(body: str, view: object) -> str:
+    """Return the template alone."""
+    return _rendered(body, view=view)
+
+
+def _rendered(template: str, **content: object) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return environment.get_template(template).render(style=style, **content)
+
+
+def _view(profile: Profile) -> View:
+    drawn = [draw(profile) for draw in pictures.ALL]
+    strip = pictures.phases.draw(profile)
+    stderr = "" if profile.failure is None else format.plain(profile.failure.stderr_tail).strip()
+    return View(
+        title=format.one_line(profile.command.title),
+        verdict=verdict_of(profile),
+        little=little_data(profile),
+        created=format.moment(profile.created),
+        run_id=format.one_line(profile.run_id),
+        command=format.one_line(profile.command.typed),
+        stderr=stderr[-_STDERR_CHARACTERS:],
+        figures=_figures(profile),
+        strip=Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),
+        phases=_phases(profile),
+        off_step=_off_step(profile),
+        findings=[_finding(finding, profile) for finding in profile.findings],
+        pictures=shown(drawn),
+        missing=not_drawn(drawn),
+        lines=_lines(profile),
+        facts=_facts(profile),
+    )
+
+
+def shown(drawn: Sequence[pictures.Drawn]) -> list[dict[str, Any]]:
+    """Return the charts that could be drawn, as the template takes them."""
+    return [
+        {"title": one.title, "svg": Markup(one.svg), "caption": one.caption, "wide": one.wide}
+        for one in drawn
+        if isinstance(one, pictures.Picture)
+    ]
+
+
+def not_drawn(drawn: Sequence[pictures.Drawn]) -> str:
+    """Describe the charts that could not be drawn, and the reasons."""
+    return "; ".join(f"{one.title.lower()} ({one.why})" for one in drawn if isinstance(one, pictures.Missing))
+
+
+def _figures(profile: Profile) -> list[dict[str, str]]:
+    steps, memory, compute = profile.steps, profile.memory, profile.compute
+    if steps is None:
+        return []
+    span = f"{format.number(steps.low)}–{format.number(steps.high)}" if steps.low is not None else ""
+    unit, rate = (
+        ("samples/s", steps.samples_per_s) if steps.samples_per_s is not None else ("updates/s", steps.updates_per_s)
+    )
+    figures = [
+        figure("An update takes", format.duration(steps.mean_s), f"median {format.duration(steps.median_s)}"),
+        figure(
+            "Throughput",
+            f"{format.number(rate)} {unit}",
+            f"95% interval {span}" if span else "no interval: few updates",
+        ),
+    ]
+    if memory is not None and memory.peak_bytes is not None:
+        limit = f"of {format.size(memory.limit_bytes)}" if memory.limit_bytes else ""
+        figures.append(figure("Peak memory", format.size(memory.peak_bytes), limit))
+    if compute is not None and compute.achieved_flops_per_s is not None:
+        share = compute.peak_fraction
+        detail = (
+            "peak not known" if share is None else f"{format.percent(share)} of the {compute.peak_dtype or ''} peak"
+        )
+        figures.append(figure("Arithmetic", format.rate(compute.achieved_flops_per_s, "FLOP/s"), detail))
+    return figures
+
+
+def figure(name: str, value: str, detail: str) -> dict[str, str]:
+    """Return one of the large numbers at the top."""
+    return {"name": name, "value": value, "detail": detail}
+
+
+def _phases(profile: Profile) -> list[dict[str, str]]:
+    if profile.steps is None:
+        return []
+    return [
+        {
+            "id": name,
+            "name": format.phase_name(name),
+            "share": format.percent(share),
+            "time": format.duration(share * profile.steps.mean_s),
+        }
+        for name in PHASES
+        if (share := profile.phases.get(name, 0.0)) > 0
+    ]
+
+
+def _off_step(profile: Profile) -> str:
+    return ", ".join(
+        f"{format.phase_name(name)} {format.percent(share)}"
+        for name in OFF_STEP
+        if (share := profile.off_step.get(name, 0.0)) >= 0.001
+    )
+
+
+def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
+    ceiling = finding.ceiling
+    sources = {(line.file, line.line): line.text for line in profile.lines}
+    cwd = profile.command.cwd
+    return {
+        "rule": format.one_line(finding.rule),
+        "severity": finding.severity,
+        "share": format.percent(finding.share) if finding.share > 0 else "",
+        "gain": "" if ceiling is None else format.times(ceiling.speedup),
+        "basis": ""
+        if ceiling is None
+        else f"measured, {format.interval(ceiling.low, ceiling.high)}"
+        if ceiling.basis == "measured"
+        else f"at most {format.times(ceiling.high)}, from its share",
+        "evidence": format.one_line(finding.evidence),
+        "places": [
+            {
+                "where": format.place_text(place, cwd),
+                "share": "" if place.share is None else format.percent(place.share),
+                "source": format.one_line(sources.get((place.file, place.line), "")),
+            }
+            for place in finding.where[:_MOST_PLACES]
+        ],
+        "advice": format.one_line(finding.advice),
+        "knobs": ", ".join(format.one_line(knob) for knob in finding.knobs),
+    }
+
+
+def _lines(profile: Profile) -> list[dict[str, str]]:
+    same: dict[tuple[str, int, str], list[HotLine]] = {}
+    for line in profile.lines:
+        if line.where == "loop":
+            same.setdefault((line.file, line.line, line.phase), []).append(line)
+    rows = [(group[0], sum(line.share for line in group)) for group in same.values()]
+    return [
+        {
+            "where": f"{format.short_path(line.file, profile.command.cwd)}:{line.line}",
+            "source": format.one_line(line.text),
+            "phase": format.phase_name(line.phase),
+            "share": format.percent(share),
+        }
+        for line, share in sorted(rows, key=lambda row: -row[1])[:_MOST_LINES]
+    ]
+
+
+def _facts(profile: Profile) -> list[tuple[str, str]]:
+    facts = [("Hardware", hardware_line(profile.hardware))]
+    facts += [
+        ("Set-up", f"{format.one_line(problem.message)} → {format.one_line(problem.advice)}")
+        for problem in profile.hardware.problems
+    ]
+    if profile.steps is not None:
+        steps = profile.steps
+        counted = f"{format.plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
+        facts.append(("Updates", f"{counted}; samples from {steps.samples_from}"))
+    optional = (
+        ("Start-up", None if profile.start_up_s is None else format.duration(profile.start_up_s)),
+        ("End of an epoch", epoch_end_line(profile)),
+        ("Loader", None if profile.loader is None else loader_line(profile.loader)),
+        ("Loader alone", format.loader_alone(profile.what_ifs)),
+        ("Memory", None if profile.memory is None else memory_line(profile.memory)),
+    )
+    facts += [(name, text) for name, text in optional if text]
+    facts.append(
+        ("Isolation", f"{format.one_line(profile.isolation.name)}: {format.one_line(profile.isolation.promise)}")
+    )
+    if profile.isolation.changed_files:
+        facts.append(
+            ("Changed files", ", ".join(format.one_line(name) for name in profile.isolation.changed_files[:20]))
+        )
+    facts.append(("Overhead", overhead_line(profile)))
+    versions = ", ".join(
+        f"{format.one_line(name)} {format.one_line(value)}" for name, value in profile.environment.items()
+    )
+    facts.append(("Versions", f"advisor {format.one_line(profile.advisor)}, {versions}"))
+    facts += [("Note", format.one_line(note)) for note in profile.notes]
+    facts += [
+        ("Could not judge", f"{format.one_line(one.rule)}: {format.one_line(one.why)}") for one in profile.abstained
+    ]
+    return facts

@@ -1,0 +1,209 @@
+"""A profile in the terminal: the verdict first, then its basis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ...types import OFF_STEP, PHASES, Failure, Finding, Profile
+from .. import format
+from .circumstances import hardware_line, overhead_line
+from .headline import Verdict, little_data, page_command, verdict_of
+
+WIDEST = 100
+"""Widest line: longer ones are hard to read, however wide the terminal is."""
+STDERR_LINES = 20
+BAR_CELLS = 30
+_TONES = {"good": "bold green", "warning": "bold yellow", "critical": "bold red", "failed": "bold red"}
+_SEVERITIES = {"info": "cyan", "warning": "yellow", "critical": "red"}
+_ASCII = str.maketrans(
+    {
+        "×": "x",
+        "–": "-",
+        "—": "-",
+        "…": "...",
+        "µ": "u",
+        "█": "#",
+        "▌": "#",
+        "·": "-",
+        "→": "->",
+        "±": "+-",
+        "−": "-",
+        "≥": ">=",
+        "≤": "<=",
+    }
+)
+
+
+def render_profile(profile: Profile, console: Console) -> None:
+    """Print the profile, without any character that the terminal's encoding lacks."""
+    print_safely(list(_parts(profile)), console)
+
+
+def print_safely(parts: list[RenderableType], console: Console) -> None:
+    """Print `parts` one below the other, in the characters of the console's encoding."""
+    group = Group(*parts)
+    width = min(console.width, WIDEST)
+    if console.encoding.lower().replace("_", "-").startswith("utf"):
+        console.print(group, width=width, highlight=False)
+        return
+    with console.capture() as capture:
+        console.print(group, width=width, highlight=False)
+    text = capture.get().translate(_ASCII)
+    console.file.write(text.encode(console.encoding, "replace").decode(console.encoding))
+
+
+def _parts(profile: Profile) -> Iterator[RenderableType]:
+    verdict = verdict_of(profile)
+    if profile.failure is not None and profile.failure.stderr_tail.strip():
+        yield from stderr_lines(profile.failure)
+    yield Text(verdict.sentence, style=_TONES[verdict.tone])
+    little = little_data(profile)
+    if little is not None:
+        yield Text(little, style="yellow")
+    if profile.steps is not None:
+        yield Text()
+        yield from _speed(profile)
+        yield Text()
+        yield _phases(profile)
+    for number, finding in enumerate(profile.findings, start=1):
+        yield Text()
+        yield _finding(number, finding, profile.command.cwd)
+    if profile.abstained:
+        names = ", ".join(format.one_line(one.rule) for one in profile.abstained)
+        yield Text()
+        yield Text(f"Could not judge: {names}.", style="dim")
+    yield Text()
+    yield _circumstances(profile)
+    yield Text()
+    yield _next(profile, verdict)
+
+
+def stderr_lines(failure: Failure) -> Iterator[RenderableType]:
+    """Return the script's own last output, shown before the verdict."""
+    lines = format.plain(failure.stderr_tail).rstrip().splitlines()
+    yield Text("What the script said last:", style="dim")
+    if len(lines) > STDERR_LINES:
+        yield Text(f"  ({len(lines) - STDERR_LINES} earlier lines left out)", style="dim")
+    yield Padding(Text("\n".join(lines[-STDERR_LINES:])), (0, 0, 1, 2))
+
+
+def _speed(profile: Profile) -> Iterator[RenderableType]:
+    steps = profile.steps
+    assert steps is not None
+    parts = [f"{format.duration(steps.mean_s)} an update"]
+    span = (
+        "" if steps.low is None or steps.high is None else f" ({format.number(steps.low)}–{format.number(steps.high)})"
+    )
+    if steps.samples_per_s is not None:
+        parts.append(f"{format.number(steps.samples_per_s)} samples/s{span}")
+    else:
+        parts.append(f"{format.number(steps.updates_per_s)} updates/s{span}")
+    if profile.memory is not None and profile.memory.peak_bytes is not None:
+        limit = f" of {format.size(profile.memory.limit_bytes)}" if profile.memory.limit_bytes else ""
+        parts.append(f"peak memory {format.size(profile.memory.peak_bytes)}{limit}")
+    if profile.compute is not None and profile.compute.achieved_flops_per_s is not None:
+        share = profile.compute.peak_fraction
+        peak = "" if share is None else f", {format.percent(share)} of the {profile.compute.peak_dtype or ''} peak"
+        parts.append(f"{format.rate(profile.compute.achieved_flops_per_s, 'FLOP/s')}{peak}")
+    yield Text(" · ".join(parts))
+    counted = f"{format.plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
+    if steps.micro_steps_per_update > 1:
+        counted += f", {format.number(steps.micro_steps_per_update)} micro-steps each"
+    yield Text(counted, style="dim")
+
+
+def _phases(profile: Profile) -> RenderableType:
+    assert profile.steps is not None
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, width=BAR_CELLS)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    shown = {name: share for name in PHASES if (share := profile.phases.get(name, 0.0)) > 0}
+    most = max(shown.values(), default=0.0)
+    for name, share in shown.items():
+        # A waiting phase is what readers look for; the others are the work itself.
+        style = "yellow" if name in ("data_wait", "host_to_device") else "blue" if name != "other" else "dim"
+        grid.add_row(
+            format.phase_name(name),
+            Text(_bar(share), style=style),
+            format.percent(share),
+            format.duration(share * profile.steps.mean_s),
+            style="bold" if share == most else "",
+        )
+    beside = {name: share for name in OFF_STEP if (share := profile.off_step.get(name, 0.0)) >= 0.001}
+    if not beside:
+        return grid
+    text = ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in beside.items())
+    return Group(grid, Text(f"Beside the updates, of the whole loop: {text}", style="dim"))
+
+
+def _bar(share: float) -> str:
+    halves = round(min(1.0, max(0.0, share)) * BAR_CELLS * 2)
+    return "█" * (halves // 2) + "▌" * (halves % 2) or "▌"
+
+
+def _finding(number: int, finding: Finding, cwd: str) -> RenderableType:
+    head = Text.assemble(
+        (f"{number}. ", "bold"),
+        (format.one_line(finding.rule), "bold"),
+        "  ",
+        (finding.severity, _SEVERITIES[finding.severity]),
+    )
+    if finding.share > 0:
+        head.append(f"  {format.percent(finding.share)} of the time")
+    lines: list[Text] = []
+    if finding.ceiling is not None:
+        lines.append(Text(f"fixing it gives {format.ceiling_text(finding.ceiling)}", style="bold"))
+    lines.append(Text(format.one_line(finding.evidence)))
+    for place in finding.where:
+        share = "" if place.share is None else f"  {format.percent(place.share)}"
+        lines.append(Text(f"at {format.place_text(place, cwd)}{share}", style="cyan"))
+    lines.append(Text(f"→ {format.one_line(finding.advice)}"))
+    if finding.knobs:
+        lines.append(Text(f"knobs: {', '.join(format.one_line(knob) for knob in finding.knobs)}", style="dim"))
+    return Group(head, Padding(Group(*lines), (0, 0, 0, 3)))
+
+
+def _circumstances(profile: Profile) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    gains = format.speed_ups(profile.what_ifs)
+    if gains:
+        tried = "; ".join(f"{format.what_if_name(one.name)}: {format.what_if_text(one)}" for one in gains)
+        grid.add_row("what if", Text(tried))
+    loader = format.loader_alone(profile.what_ifs)
+    if loader is not None:
+        grid.add_row("loader", Text(loader))
+    grid.add_row("hardware", Text(hardware_line(profile.hardware)))
+    for problem in profile.hardware.problems:
+        grid.add_row(
+            "set-up", Text(f"{format.one_line(problem.message)} → {format.one_line(problem.advice)}", style="yellow")
+        )
+    grid.add_row(
+        "isolation", Text(f"{format.one_line(profile.isolation.name)}: {format.one_line(profile.isolation.promise)}")
+    )
+    if profile.isolation.changed_files:
+        changed = ", ".join(format.one_line(name) for name in profile.isolation.changed_files[:5])
+        more = len(profile.isolation.changed_files) - 5
+        grid.add_row("changed", Text(changed + (f" and {more:,} more" if more > 0 else ""), style="bold red"))
+    grid.add_row("overhead", Text(overhead_line(profile)))
+    for note in profile.notes:
+        grid.add_row("note", Text(format.one_line(note), style="yellow"))
+    return grid
+
+
+def _next(profile: Profile, verdict: Verdict) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    grid.add_row("next", Text.assemble((verdict.next_command, "bold"), (f"  {verdict.why_next}", "dim")))
+    if profile.steps is not None:
+        grid.add_row("page", Text(page_command(profile)))
+    return grid

@@ -1,0 +1,1 @@
+"""A search, for a terminal, as a page and as JSON."""

@@ -1,0 +1,80 @@
+"""Space of a search, before anything is tried: `advisor tune --dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ...types import TuneResult
+from .. import format
+from ..json_contract import json_safe, profile_json
+from ..profile.terminal import print_safely
+
+VERSION = 1
+"""Version of the document that `tune --dry-run --json` prints."""
+SCOPES = {"live": "between two updates", "launch": "a start of its own"}
+
+
+def render_space(result: TuneResult, console: Console) -> None:
+    """Print the open knobs, with values, effects on training and reasons, and why each other one is closed."""
+    print_safely(list(_parts(result)), console)
+
+
+def space_json(result: TuneResult) -> dict[str, Any]:
+    """Return the same as JSON: stable and versioned."""
+    profile = profile_json(result.profile)
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "command": profile["command"],
+        "hardware": profile["hardware"],
+        "objective": {"name": result.objective.name, "unit": result.objective.unit},
+        "findings": profile["findings"],
+        "open": result.space,
+        "closed": result.recommendation.skipped,
+        "options": result.options,
+        "failure": result.failure,
+    }
+    safe: dict[str, Any] = json_safe(document)
+    return safe
+
+
+def _parts(result: TuneResult) -> Iterator[RenderableType]:
+    if result.failure is not None:
+        yield Text(format.one_line(result.failure.message), style="bold red")
+        return
+    count = 1
+    for knob in result.space:
+        count *= len(knob.values) + 1
+    if result.space:
+        yield Text(f"Open: {format.plural(len(result.space), 'knob')}, {count:,} configurations", style="bold")
+        yield _open(result)
+    else:
+        yield Text("Nothing is open: a search would try nothing.", style="bold")
+    if result.options:
+        yield Text()
+        yield Text("Options of the script", style="bold")
+        for line in result.options:
+            yield Text(f"  {format.one_line(line)}")
+    closed = result.recommendation.skipped
+    if closed:
+        yield Text()
+        yield Text("Closed", style="bold")
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for one in closed:
+            grid.add_row(f"  {format.one_line(one.what)}", Text(format.one_line(one.why), style="dim"))
+        yield grid
+
+
+def _open(result: TuneResult) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    for title in ("knob", "values", "tier", "switched", "why"):
+        table.add_column(title, overflow="fold")
+    for knob in result.space:
+        values = ", ".join(format.one_line(str(value)) for value in knob.values)
+        scope = SCOPES.get(knob.scope, knob.scope)
+        table.add_row(knob.id, values, knob.tier, scope, Text(format.one_line(knob.opened_by), style="dim"))
+    return table

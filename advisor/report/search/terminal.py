@@ -1,0 +1,244 @@
+"""A search in the terminal: the verdict first, its changes for the user, then its basis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ...types import TuneResult
+from .. import format
+from ..profile.circumstances import hardware_line
+from ..profile.headline import page_command
+from ..profile.terminal import print_safely, stderr_lines
+from ..trial_format import gain
+from ..trial_rows import (
+    best_so_far,
+    closed,
+    failed,
+    front,
+    gains,
+    importances,
+    predicted,
+    quality,
+    space,
+    trial_rows,
+    two_answers,
+)
+from .changes import changes, notes
+from .verdict import TuneVerdict, verdict_of_tune
+
+MOST_SKIPPED = 8
+MOST_STEPS = 6
+"""Most steps of the best so far, and of the front of speed against memory: as many as fit on two lines."""
+_TONES = {
+    "good": "bold green",
+    "neutral": "bold",
+    "warning": "bold yellow",
+    "critical": "bold red",
+    "failed": "bold red",
+}
+
+
+def render_tune(result: TuneResult, console: Console) -> None:
+    """Print the search, without any character that the terminal's encoding lacks."""
+    print_safely(list(_parts(result)), console)
+
+
+def _parts(result: TuneResult) -> Iterator[RenderableType]:
+    verdict = verdict_of_tune(result)
+    if result.failure is not None and result.failure.stderr_tail.strip():
+        yield from stderr_lines(result.failure)
+    yield Text(verdict.sentence, style=_TONES[verdict.tone])
+    if verdict.evidence:
+        yield Text(verdict.evidence)
+    for part in (
+        _answers(result),
+        _changes(result),
+        _gains(result),
+        _predicted(result),
+        _space(result),
+        _trials(result),
+    ):
+        if part is not None:
+            yield Text()
+            yield part
+    yield Text()
+    yield _circumstances(result)
+    yield Text()
+    yield _next(result, verdict)
+
+
+def _answers(result: TuneResult) -> RenderableType | None:
+    lines = two_answers(result)
+    if not lines:
+        return None
+    grid = _grid("dim", "fold", "right", "fold")
+    for line in lines:
+        grid.add_row(line.what, Text(line.settings, style="bold"), line.speed, line.note)
+    return grid
+
+
+def _changes(result: TuneResult) -> RenderableType | None:
+    found = changes(result)
+    if not found:
+        return None
+    grid = _grid("", "fold")
+    for change in found:
+        grid.add_row(change.topic, change.text)
+    told = quality(result)
+    style = "bold red" if result.recommendation.verdict.quality == "failed" else ""
+    grid.add_row("Quality", Text(told, style=style))
+    return _under("What changes for you", grid)
+
+
+def _gains(result: TuneResult) -> RenderableType | None:
+    found = gains(result)
+    weights = importances(result)
+    if not found and not weights:
+        return None
+    grid = _grid("", "right", "fold")
+    for one in found:
+        grid.add_row(one.setting, format.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
+    parts: list[RenderableType] = [_under("The gain, setting by setting (all of them against all but this one)", grid)]
+    if not found:
+        parts = []
+    if weights:
+        told = ", ".join(f"{name} {format.percent(share)}" for name, share in weights[:MOST_SKIPPED])
+        parts.append(Text(f"What the spread between the trials came from: {told}", style="dim"))
+    return Group(*parts)
+
+
+def _predicted(result: TuneResult) -> RenderableType | None:
+    rows = predicted(result)
+    if not rows:
+        return None
+    parts: list[RenderableType] = []
+    for row in rows:
+        finding = row.finding
+        got = f"got {gain(row.got)} with {row.by}" if row.got is not None else row.by
+        parts.append(
+            Text.assemble(
+                (format.one_line(finding.rule), "bold"),
+                f"  predicted {row.ceiling}, ",
+                (got, "bold" if row.got else ""),
+            )
+        )
+        told = format.one_line(finding.evidence)
+        if row.got is None:
+            told += f" → {format.one_line(finding.advice)}"
+        parts.append(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
+    return _under("What holds it back: the predicted ceiling, and what the search got", Group(*parts))
+
+
+def _space(result: TuneResult) -> RenderableType | None:
+    """Return the knobs that could be tried; once some were, the trials show them."""
+    rows = space(result)
+    if not rows or len(result.trials) > 1:
+        return None
+    table = _table("knob", "values worth trying", "changes", "set", "open, since")
+    for row in rows:
+        table.add_row(row.name, row.values, row.changes, row.when, row.opened_by)
+    return _under("What can be tried", table)
+
+
+def _trials(result: TuneResult) -> RenderableType | None:
+    if len(result.trials) <= 1:
+        return None
+    rows, left = trial_rows(result)
+    heads = {"memory": "peak", "energy": "a sample"}
+    looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
+    table = _table("", "tried", "speed", "interval", *looked_for, "changes", "why, or what came of it")
+    for place, column in enumerate(table.columns[:-2]):
+        column.no_wrap = place != 1
+        column.justify = "right" if place not in (1, 3) else "left"
+    for row in rows:
+        cells = [row.number, row.settings, row.speed, row.interval, *([row.looked_for] if looked_for else [])]
+        told = Text(row.told, style="dim")
+        table.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
+    shown: list[RenderableType] = [table]
+    if left:
+        shown.append(Text(f"{left}; the page and --json have all", style="dim"))
+    shown += [Text(line, style="dim") for line in (_history(result), _front(result)) if line]
+    return _under(_tried(result), Group(*shown))
+
+
+def _history(result: TuneResult) -> str:
+    """Describe the best so far: 1.00× at trial 0, 2.0× at trial 1."""
+    steps = best_so_far(result.trials)
+    told = [f"{format.times(step.ratio.speedup)} at trial {step.number}" for step in steps if step.ratio is not None]
+    return f"Best so far: {', '.join(told[-MOST_STEPS:])}" if len(told) > 1 else ""
+
+
+def _front(result: TuneResult) -> str:
+    """Describe speed against memory: 1.12× in 1.08 GiB (trial 2), 2.4× in 1.12 GiB (trial 5)."""
+    best = front(result.trials)
+    told = [
+        f"{format.times(one.ratio.speedup)} in {format.size(one.outcome.peak_bytes)} (trial {one.number})"
+        for one in best
+        if one.ratio is not None
+    ]
+    more = f", and {len(told) - MOST_STEPS:,} more" if len(told) > MOST_STEPS else ""
+    return f"Beaten by no other in speed and memory both: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
+
+
+def _tried(result: TuneResult) -> str:
+    counted, without = format.plural(len(result.trials), "trial"), failed(result)
+    return f"{counted}, {without:,} of them without a result" if without else counted
+
+
+def _circumstances(result: TuneResult) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    shown, left = closed(result, MOST_SKIPPED)
+    for what, why in shown:
+        grid.add_row("not used", Text(f"{what}: {why}", style="dim"))
+    if left:
+        grid.add_row("", Text(f"{format.plural(left, 'more reason')}: the page and --json have all", style="dim"))
+    grid.add_row("hardware", Text(hardware_line(result.profile.hardware)))
+    for note in notes(result):
+        grid.add_row("note", Text(format.one_line(note), style="yellow"))
+    for name in result.files:
+        grid.add_row("wrote", Text(format.one_line(name)))
+    return grid
+
+
+def _next(result: TuneResult, verdict: TuneVerdict) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for place, one in enumerate(verdict.next):
+        told = Text.assemble((one.command, "bold"), (f"  {one.why}", "dim"))
+        grid.add_row("next" if not place else "or", told)
+    grid.add_row("page", Text(page_command(result.profile)))
+    return grid
+
+
+def _under(title: str, content: RenderableType) -> RenderableType:
+    return Group(Text(title, style="bold"), Padding(content, (0, 0, 0, 2)))
+
+
+def _grid(*columns: str) -> Table:
+    """Return a grid with columns by kind: right for numbers, fold for any length, dim or plain for short words."""
+    grid = Table.grid(padding=(0, 2))
+    for column in columns:
+        if column == "fold":
+            grid.add_column(overflow="fold")
+        else:
+            grid.add_column(
+                no_wrap=True,
+                justify="right" if column == "right" else "left",
+                style="dim" if column == "dim" else "",
+            )
+    return grid
+
+
+def _table(*heads: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    return table

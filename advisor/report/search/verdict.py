@@ -1,0 +1,340 @@
+"""The verdict on a search in one sentence, its basis, and the next step."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from ...types import Objective, Ratio, Trial, TuneResult, Verdict
+from ...types.comparison import FLOOR_PROCESSES
+from .. import format
+from ..profile.headline import function_call, what_failed
+from ..trial_format import is_number, moved, peaks, span, told
+
+CONFIG_FILE = "advisor.yaml"
+RUN_AS_WRITTEN = "the script as written is what to run"
+IN_WINDOWS = ("unproven", "unverified")
+"""Statuses of a gain that was seen in windows of one run only; the second is the name of 0.1.0."""
+LESS_OF = ("memory", "energy")
+"""Objectives of which less is better, whatever happens to the speed."""
+BREAKS = ("oom", "crash", "hang", "nan")
+"""Outcomes that show that a setting does not work here."""
+TIMES_LARGER = 2.5
+"""Ratio of the next budget to the one that was too small: both hold the start and the profile, so trials get more."""
+LEAST_LARGER_MINUTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    command: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneVerdict:
+    """Summary for a reader of one sentence, and of the next step."""
+
+    sentence: str
+    tone: Literal["good", "neutral", "warning", "critical", "failed"]
+    evidence: str
+    """Basis of the verdict; for an undecided one, what would decide it."""
+    next: tuple[Next, ...]
+
+
+def verdict_of_tune(result: TuneResult) -> TuneVerdict:
+    """Return the verdict on a search, from its recommendation."""
+    if result.failure is not None:
+        return _failed(result)
+    sentence, tone = _nothing_compared(result) or _objective_sentence(result) or _of_speed(result)
+    return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
+
+
+def _of_speed(result: TuneResult) -> tuple[str, Tone]:
+    found = result.recommendation
+    verdict, settings = found.verdict, told(found.config) if found.config.settings else None
+    if settings is None and verdict.status == "unverified":
+        return f"Not proven: {RUN_AS_WRITTEN}.", "warning"
+    sentence, tone = sentence_of(verdict, settings)
+    if verdict.quality != "failed":
+        return sentence, tone
+    rest = "" if settings else f"; {RUN_AS_WRITTEN}"
+    return f"{sentence.rstrip('.')}, but its losses are not those of the script as written{rest}.", "critical"
+
+
+Tone = Literal["good", "neutral", "warning", "critical", "failed"]
+
+
+def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
+    """Return the verdict in one sentence; `settings` is None if the baseline is recommended."""
+    times, rests = format.times(verdict.speedup), _rests_on(verdict)
+    candidate = f"with {settings} your script" if settings else "the best of the search"
+    match verdict.status:
+        case "faster":
+            return f"{_begin(candidate)} is {times} as fast ({rests}).", "good"
+        case "slower":
+            rest = "" if settings else f": {RUN_AS_WRITTEN}"
+            return f"Slower: {candidate} is {times} as fast ({rests}){rest}.", "warning"
+        case "undecided":
+            return _undecided(verdict, candidate), "warning"
+        case "unproven" | "unverified" if settings:
+            sentence = f"With {settings} your script was {times} as fast ({rests})"
+            return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
+        case _:
+            best = f" (the best was {times} as fast, {rests})" if verdict.rounds > 0 else ""
+            return f"No significant gain: {RUN_AS_WRITTEN}{best}.", "neutral"
+
+
+def _undecided(verdict: Verdict, candidate: str) -> str:
+    """Describe the interval and why it is so wide; an estimate that may be chance must not be quoted."""
+    rounds = f"{format.plural(verdict.rounds, 'round')} of fresh processes"
+    why = f"; {known}" if (known := moved(verdict.own_spread)) else ""
+    if not is_number(verdict.low, verdict.high):
+        return f"Undecided: {candidate} was run in {rounds}, too few for an interval{why}."
+    between = f"{span(verdict.low, verdict.high)} times as fast, which may be chance"
+    return f"Undecided: {candidate} is {between} (95% interval, {rounds}{_floor(verdict)}{why})."
+
+
+def _rests_on(verdict: Verdict) -> str:
+    """Describe the basis: 95% interval 2.2–2.4, 5 rounds of fresh processes, noise floor 2%."""
+    where = "windows in one run" if verdict.status in IN_WINDOWS else "fresh processes"
+    rounds = f"{format.plural(verdict.rounds, 'round')} of {where}"
+    known = is_number(verdict.low, verdict.high)
+    interval = f"95% interval {format.interval(verdict.low, verdict.high)}" if known else "no interval yet"
+    return f"{interval}, {rounds}{_floor(verdict)}"
+
+
+def _floor(verdict: Verdict) -> str:
+    """Describe the noise floor; empty if too few processes were run to know it."""
+    known = verdict.status in IN_WINDOWS or verdict.rounds >= FLOOR_PROCESSES
+    return f", noise floor {format.percent(verdict.floor)}" if known else ""
+
+
+def _begin(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
+    """Return the verdict if no fresh process was run and nothing is recommended, for lack of anything to decide by."""
+    found = result.recommendation
+    if found.verdict.status != "undecided" or found.config.settings or found.verdict.rounds:
+        return None
+    ratios = _compared(result)
+    if ratios and result.objective.name in LESS_OF:
+        return f"Undecided: {_least_of(result)}.", "warning"
+    if not ratios:
+        if _tried(result):
+            return "Undecided: nothing could be compared with the script as written.", "warning"
+        knobs = format.plural(len(result.space), "knob") if result.space else "no knob"
+        return f"Undecided: nothing was tried; {knobs} {'are' if len(result.space) > 1 else 'is'} open.", "warning"
+    best = max(ratios, key=lambda ratio: ratio.speedup)
+    between = f"{span(best.low, best.high)} times as fast (95% interval, windows in one run)"
+    return f"Undecided: the best of {len(ratios):,} compared is {between}.", "warning"
+
+
+def _tried(result: TuneResult) -> list[Trial]:
+    return [trial for trial in result.trials if trial.config.settings]
+
+
+def _untried(result: TuneResult) -> list[str]:
+    """Return open knobs of which nothing is known: no value was compared or broke the script."""
+    known = [trial for trial in _tried(result) if trial.ratio is not None or trial.outcome.kind in BREAKS]
+    tried = {name for trial in known for name, _value in trial.config.settings}
+    return [format.one_line(knob.id) for knob in result.space if knob.id not in tried]
+
+
+def _compared(result: TuneResult) -> list[Ratio]:
+    """Return each configuration's final ratio; those that change the training count only if there are no others."""
+    tried = [trial for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    kept = [trial for trial in tried if trial.tier != "training"] or tried
+    return [ratio for trial in kept if (ratio := trial.measured_again or trial.ratio) is not None]
+
+
+def _least_of(result: TuneResult) -> str:
+    """Describe the least memory or energy of those compared, relative to the baseline."""
+    scores = [trial.score for trial in _tried(result) if trial.score is not None and is_number(trial.score)]
+    name = result.objective.name
+    if not scores:
+        return f"of none was the {name} measured"
+    return f"the best of {len(scores):,} compared takes {format.percent(1 / max(scores))} of the {name}"
+
+
+def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
+    """Return the sentence for an objective other than speed, which comes first."""
+    found, objective = result.recommendation, result.objective
+    before, after = objective.as_written, objective.best
+    if objective.name == "memory":
+        before, after = peaks(result, found.config) if after is None else (before, after)
+    if objective.name == "throughput" or not found.config.settings or before is None or after is None:
+        return None
+    if not is_number(before, after) or found.verdict.quality == "failed":
+        return None
+    less = f"{format.percent(after / before)} of the {objective.name}"
+    speed = f"{_speed(found.verdict)} the speed ({_rests_on(found.verdict)})"
+    amounts = f"{_amount(objective, after)}, as written {_amount(objective, before)}"
+    sentence = f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}"
+    if found.verdict.status in IN_WINDOWS:
+        return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
+    return f"{sentence}.", "good"
+
+
+def _speed(verdict: Verdict) -> str:
+    """Format the speed: 2.4×; if nothing is decided, the interval and no estimate."""
+    if verdict.status != "undecided":
+        return format.times(verdict.speedup)
+    return f"{span(verdict.low, verdict.high)} times" if is_number(verdict.low, verdict.high) else "an unknown part of"
+
+
+def _amount(objective: Objective, value: float) -> str:
+    """Format an amount: 31.0 GiB; 0.482 joules a sample."""
+    if objective.name == "memory":
+        return format.size(value)
+    return f"{format.number(value)} {format.one_line(objective.unit)}"
+
+
+def _evidence(result: TuneResult) -> str:
+    """Describe what the sentence leaves open: what would decide, what spoke against it, or how near the search came."""
+    verdict, config = result.recommendation.verdict, result.recommendation.config
+    if config.settings:
+        return what_decides(verdict) if verdict.status == "undecided" else ""
+    if verdict.quality_evidence and (verdict.quality == "failed" or verdict.status == "unverified"):
+        return f"{_begin(format.one_line(verdict.quality_evidence).rstrip('.'))}."
+    if verdict.rounds:
+        larger = " A search with a larger budget has room for them."
+        return f"{what_decides(verdict)}{larger}" if verdict.status == "undecided" else ""
+    return _what_it_takes(result) if verdict.status != "unverified" else ""
+
+
+def what_decides(verdict: Verdict) -> str:
+    """Describe what is open, and about how many rounds would decide it."""
+    rounds = format.plural(verdict.rounds_to_decide, "round") if verdict.rounds_to_decide is not None else ""
+    decides = f"about {rounds} would decide it" if rounds else "more rounds may decide it"
+    if not is_number(verdict.low, verdict.high):
+        return f"{_begin(decides)}."
+    if verdict.low > 1 + verdict.floor:
+        few = f"{format.plural(verdict.rounds, 'round')} cannot tell how much the script's own processes differ"
+        return f"All of the interval is a gain, but {few}; {decides}."
+    if verdict.low > 1:
+        floor = f"some of it is no more than the script's own processes differ by ({format.percent(verdict.floor)})"
+        return f"All of the interval lies above 1, but {floor}; {decides}."
+    if verdict.high < 1:
+        return f"None of the interval is a gain; {decides}."
+    return f"The interval holds both a gain and none; {decides}."
+
+
+def _what_it_takes(result: TuneResult) -> str:
+    """Describe the result of a search without a clear gain or a fresh process, and what would decide."""
+    tried, ratios = _tried(result), _compared(result)
+    if not tried and result.space:
+        return "The profile and the proof left no time for a trial: a larger budget does."
+    if not tried:
+        return (
+            "No finding points to a setting that can be changed. --knobs A,B tries settings all the same; --dry-run "
+            "shows which there are."
+        )
+    if not ratios:
+        return f"{len(tried):,} tried, and none could be measured."
+    return _of_compared(result, ratios)
+
+
+def _of_compared(result: TuneResult, ratios: list[Ratio]) -> str:
+    """Describe how near the best came, and what would decide."""
+    if result.objective.name in LESS_OF:
+        return f"{_begin(_least_of(result))}; a larger budget tries more."
+    highest = max(ratios, key=lambda ratio: ratio.high)
+    if result.recommendation.verdict.status == "no significant gain":
+        return f"Of {len(ratios):,} compared none can be more than {format.times(highest.high)} as fast."
+    if untried := _untried(result):
+        most = f"Of {len(ratios):,} compared none can be more than {format.times(highest.high)} as fast"
+        return f"{most}; a larger budget also tries {', '.join(untried)}."
+    best = max(ratios, key=lambda ratio: ratio.speedup)
+    if best.high <= 1:
+        return "None of it is a gain; a larger budget tries more."
+    both = "That holds both a gain and none" if best.low <= 1 else "No fresh process has confirmed it"
+    return f"{both}; a larger budget has longer windows and room for a proof."
+
+
+def _next(result: TuneResult) -> tuple[Next, ...]:
+    found = result.recommendation
+    if found.command.function:
+        return _next_of_function(result)
+    command, verdict = format.one_line(found.command.display), found.verdict
+    name = shlex.quote(format.one_line(config_file(result)))
+    as_written = _as_written(found.command.launcher, command)
+    if not found.config.settings or verdict.quality == "failed":
+        return (*_search_on(result, command), as_written) if verdict.status == "undecided" else (as_written,)
+    train = Next(
+        command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
+    )
+    rounds = f"--rounds {verdict.rounds_to_decide} " if verdict.rounds_to_decide else ""
+    prove = Next(command=f"advisor verify --update --config {name} {rounds}{command}", why=_finishes(verdict))
+    if verdict.status == "undecided":
+        return (prove,)
+    return (prove, train) if verdict.status in IN_WINDOWS else (train,)
+
+
+def _finishes(verdict: Verdict) -> str:
+    return "decides it in fresh processes" if verdict.status == "undecided" else "finishes the proof in fresh processes"
+
+
+def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
+    """Return the next steps for a search that has decided nothing."""
+    if not result.space and not _tried(result):
+        return (Next(command=f"advisor tune --dry-run {command}", why="shows which settings there are"),)
+    return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
+
+
+def _larger_budget(result: TuneResult) -> str:
+    """Return the budget in whole minutes."""
+    given_s = result.budget_s if is_number(result.budget_s) else None
+    return f"{max(LEAST_LARGER_MINUTES, math.ceil(TIMES_LARGER * (given_s or 0.0) / 60))}m"
+
+
+def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
+    """Return the next steps in Python, as no command line can start a function."""
+    found = result.recommendation
+    command, verdict, name = found.command, found.verdict, format.one_line(config_file(result))
+    function = format.one_line(command.function.partition("(")[0])
+    as_written = Next(command=f"{function}()", why="as it is written")
+    if not found.config.settings and verdict.status == "undecided":
+        larger = function_call(command, f"tune --budget {_larger_budget(result)}")
+        return Next(command=larger, why="has the time to decide"), as_written
+    if not found.config.settings or verdict.quality == "failed":
+        return (as_written,)
+    save = Next(command=f"result.config.save({json.dumps(name)})", why="keeps these settings")
+    prove = Next(command=function_call(command, "verify", name), why=_finishes(verdict))
+    train = Next(
+        command=f"advisor.apply({json.dumps(name)})",
+        why=f"before {function}() is called: it trains with these settings",
+    )
+    written = () if result.files else (save,)
+    if verdict.status == "undecided":
+        return *written, prove
+    return (*written, prove, train) if verdict.status in IN_WINDOWS else (*written, train)
+
+
+def _as_written(launcher: str, command: str) -> Next:
+    return Next(command=f"{format.one_line(launcher)} {command}", why="the script as written")
+
+
+def config_file(result: TuneResult) -> str:
+    """Return the file that the settings were written to, or will be."""
+    return next((name for name in result.files if name.endswith((".yaml", ".yml"))), CONFIG_FILE)
+
+
+def _failed(result: TuneResult) -> TuneVerdict:
+    failure = result.failure
+    assert failure is not None
+    command = result.recommendation.command
+    again = format.one_line(f"advisor tune {command.display}")
+    if command.function:
+        again = function_call(command, "tune")
+    searched = "nothing was searched" if len(result.trials) <= 1 else "what was tried until then follows"
+    return TuneVerdict(
+        sentence=f"Your script {what_failed(failure)}; {searched}.",
+        tone="failed",
+        evidence="",
+        next=(Next(command=again, why="again, once the script runs"),),
+    )

@@ -1,0 +1,9 @@
+"""Controller's side of a running script: isolation, processes, script runs, windows, and their results."""
+
+from __future__ import annotations
+
+from .script_run import Limits, ScriptRun, ScriptRunRecord
+from .session import AS_WRITTEN, InScriptRun, Session, Setup
+from .session_result import SessionResult
+
+__all__ = ["AS_WRITTEN", "InScriptRun", "Limits", "ScriptRun", "ScriptRunRecord", "Session", "SessionResult", "Setup"]

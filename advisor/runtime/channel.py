@@ -1,0 +1,173 @@
+"""Controller's end of the private channel: a Unix socket in the run folder, one JSON message per line.
+
+An inherited descriptor does not survive `torchrun`, and the script's output belongs to the script. So every rank
+connects to a socket by its path and shows the token. All input is checked; an invalid line ends the connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import secrets
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .. import wire
+
+RECEIVE_BYTES = 1 << 20
+TOKEN_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadLine:
+    """Input on the socket that is not one of our messages."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disconnected:
+    """End of a rank's connection; its process may still exist."""
+
+    rank: int
+
+
+Incoming = Any
+"""Message of `wire.TO_CONTROLLER`, a BadLine or a Disconnected."""
+
+
+class ControllerChannel:
+    """Channel that listens from its creation to its `close`, with one queue for the messages of all ranks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.token = secrets.token_hex(TOKEN_BYTES)
+        self.path = folder / "agent.sock"
+        self._incoming: queue.Queue[Incoming] = queue.Queue()
+        self._connections: dict[int, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._server = _bind(self.path)
+        threading.Thread(target=self._accept, name="advisor-accept", daemon=True).start()
+
+    def __enter__(self) -> ControllerChannel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, message: wire.Plan | wire.Stop) -> None:
+        """Send to every connected rank; a lost one is reported by its Disconnected, not by an error here."""
+        line = wire.encode(message)
+        with self._lock:
+            for connection in self._connections.values():
+                try:
+                    connection.sendall(line)
+                except OSError:
+                    continue
+
+    def receive(self, timeout_s: float) -> Incoming | None:
+        """Return the next message, or None if nothing came in time."""
+        try:
+            return self._incoming.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            # A blocked accept() does not notice a close; a shutdown wakes it.
+            for sock in (self._server, *self._connections.values()):
+                _shut(sock)
+            self._connections.clear()
+        self.path.unlink(missing_ok=True)
+
+    # --- threads --------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                connection, _address = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), name="advisor-rank", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        rank: int | None = None
+        try:
+            with connection, connection.makefile("rb", buffering=RECEIVE_BYTES) as stream:
+                while True:
+                    line = stream.readline(wire.MAX_LINE_BYTES + 1)
+                    if not line.endswith(b"\n"):
+                        if line:
+                            self._incoming.put(BadLine(reason=f"a line of {len(line)} bytes without an end"))
+                        return
+                    message = parse(line)
+                    if rank is None:
+                        rank = self._greet(message, connection)
+                    self._incoming.put(message)
+        except (ValueError, OSError) as error:
+            self._incoming.put(BadLine(reason=str(error)))
+        finally:
+            if rank is not None:
+                with self._lock:
+                    self._connections.pop(rank, None)
+                self._incoming.put(Disconnected(rank=rank))
+
+    def _greet(self, message: Any, connection: socket.socket) -> int:
+        if not isinstance(message, wire.Hello) or not secrets.compare_digest(message.token, self.token):
+            raise ValueError("a connection that did not show the token")
+        if message.version != wire.WIRE_VERSION:
+            raise ValueError(f"an agent of wire version {message.version}; this is version {wire.WIRE_VERSION}")
+        with self._lock:
+            self._connections[message.rank] = connection
+        return message.rank
+
+
+def parse(line: bytes) -> Any:
+    """Parse the message in a line; raise ValueError with the reason for anything else."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        body = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"a line that is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ValueError(f"a message must be an object, got {type(body).__name__}")
+    kind = wire.message_type(str(body.pop("type", None)))
+    adapter = _ADAPTERS.get(kind) or _ADAPTERS.setdefault(kind, TypeAdapter(kind))
+    try:
+        return adapter.validate_python(body)
+    except ValidationError as error:
+        raise ValueError(f"a damaged {kind.__name__}: {error.errors()[0]['msg']}") from None
+
+
+_ADAPTERS: dict[type, Any] = {}
+
+
+def _bind(path: Path) -> socket.socket:
+    """Listen on a path of any length: an address holds 107 bytes, and a name below an open folder always fits."""
+    import os
+
+    path.unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        server.bind(f"/proc/self/fd/{folder}/{path.name}" if Path("/proc/self/fd").is_dir() else str(path))
+        path.chmod(0o600)
+    finally:
+        os.close(folder)
+    server.listen(64)
+    return server
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()

@@ -1,0 +1,83 @@
+"""Isolation: protection of the user's files while the script runs.
+
+tier = choose("auto", project=folder, scratch=runs / "scratch")
+with tier.prepare(cwd, writable=[run_folder]) as view:
+    with start(argv, cwd=view.cwd, env=env, logs=run_folder, view=view) as script:
+        ...
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...errors import IsolationError, UsageError
+from ...storage.run_store import disk_errors
+from . import scratch as scratch_folder
+from ._base import Tier, View
+from .copied import Copy, Landlock, Unprotected
+from .overlay import Overlay
+
+__all__ = ["NAMES", "Tier", "View", "choose"]
+
+NAMES = ("auto", Overlay.name, Landlock.name, Copy.name, Unprotected.name)
+"""Values of `--isolation`; `auto` never goes below the tiers that protect."""
+
+
+def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
+    """Choose the requested tier, or the best that protects; each is tried out on this machine first.
+
+    `scratch` is a folder of advisor's own, best on a disk with room for what the script writes.
+    Raises IsolationError naming what was tried, and StorageError if `scratch` is not writable.
+    """
+    if requested not in NAMES:
+        raise UsageError(f"--isolation {requested!r} is not known; choose one of {', '.join(NAMES)}")
+    project, scratch = project.resolve(), scratch.resolve()
+    scratch_folder.sweep(scratch)
+    failed: list[str] = []
+    for tier in _candidates(requested, project, scratch):
+        reason = _why_not(tier)
+        if reason is None:
+            return tier
+        failed.append(f"{_label(tier)}: {reason}")
+    unprotected = (
+        "" if requested in (Copy.name, Unprotected.name) else "; `--isolation copy` or `none` runs without protection"
+    )
+    raise IsolationError(f"no isolation works here ({'; '.join(failed)}){unprotected}")
+
+
+def _candidates(requested: str, project: Path, scratch: Path) -> Iterator[Tier]:
+    if requested in ("auto", Overlay.name):
+        for processes in (True, False):
+            for in_memory in (False, True):
+                yield Overlay(project=project, scratch=scratch, processes=processes, in_memory=in_memory)
+    if requested in ("auto", Landlock.name):
+        yield Landlock(project=project, scratch=scratch)
+    if requested == Copy.name:
+        yield Copy(project=project, scratch=scratch)
+    if requested == Unprotected.name:
+        yield Unprotected(project=project, scratch=scratch)
+
+
+def _why_not(tier: Tier) -> str | None:
+    if not tier.protects:
+        return None  # nothing to prove: it does not promise to protect
+    if sys.platform != "linux":
+        return f"needs Linux, this is {sys.platform}"
+    from .probe import try_out
+
+    try:
+        with disk_errors(tier.scratch):  # no tier is to blame for a full disk
+            try_out(tier)
+    except (IsolationError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _label(tier: Tier) -> str:
+    if not isinstance(tier, Overlay):
+        return tier.name
+    return (
+        f"{tier.name}{' in memory' if tier.in_memory else ''}{'' if tier.processes else ' without a process namespace'}"
+    )

@@ -1,0 +1,80 @@
+"""Contract of an isolation tier."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...errors import UsageError
+from . import scratch as scratch_folder
+
+
+@dataclass(kw_only=True)
+class View:
+    """File system as one script run will see it; made by `Tier.prepare`."""
+
+    cwd: Path
+    """Folder in which the script starts; the same path as outside unless the tier works on a copy."""
+    keeper: Mapping[str, Any]
+    """Instructions for the keeper, besides the command."""
+    scratch: Path
+    """Folder for everything that the script writes; removed at the end."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables added to the user's; empty on tiers with the same paths."""
+    moved: tuple[Path, Path] | None = None
+    """(project folder, its copy) on tiers that work on a copy."""
+    changed_files: tuple[str, ...] = ()
+    """Changes found after the end on tiers that only detect: `modified train.log`."""
+    notes: tuple[str, ...] = ()
+    """Remarks on this view for the report, such as a folder that is read-only in it."""
+
+    def path(self, outside: Path) -> Path:
+        """Return the place of a user's file in the view."""
+        if self.moved and outside.is_relative_to(self.moved[0]):
+            return self.moved[1] / outside.relative_to(self.moved[0])
+        return outside
+
+    def used_bytes(self) -> int:
+        """Return the disk space that the script's changes take so far."""
+        return scratch_folder.used_bytes(self.scratch)
+
+
+class Tier(ABC):
+    """Kind of isolation for the user's files, proven to work here before it is used."""
+
+    name: ClassVar[str]
+    protects: ClassVar[bool]
+    """True if files outside the view cannot change; False if they are only compared afterwards."""
+    promise: str
+    """Sentence for the report."""
+
+    def __init__(self, *, project: Path, scratch: Path) -> None:
+        self.project = project
+        self.scratch = scratch
+
+    @contextmanager
+    def prepare(self, cwd: Path, writable: Sequence[Path] = ()) -> Iterator[View]:
+        """Provide a fresh view for one script run. Writes to the `writable` folders, advisor's own, are real."""
+        for path in writable:
+            if self.project.is_relative_to(path.resolve()):
+                raise UsageError(
+                    f"advisor's own folder {path} holds the project folder {self.project}, which could then change; "
+                    "choose another --runs"
+                )
+        folder = scratch_folder.make(self.scratch)
+        try:
+            yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])
+        finally:
+            try:
+                scratch_folder.remove(folder)
+            except BaseException:  # Ctrl-C just now: the folder goes all the same
+                scratch_folder.remove(folder)
+                raise
+
+    @abstractmethod
+    def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
+        """Yield the view once; `folder` is its scratch folder."""

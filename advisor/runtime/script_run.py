@@ -1,0 +1,370 @@
+"""Script run: one process of the user's script, from its start to its guaranteed end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .. import wire
+from ..types import Command, Failure, UsagePoint
+from .channel import BadLine, ControllerChannel, Disconnected
+from .device_watch import DeviceWatch
+from .isolation import Tier, View
+from .processes import MemoryGuard, ScriptProcess, exit_reason, start
+from .usage import SystemUsage, system_usage
+
+BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
+USAGE_EVERY_S = 0.25
+RECEIVE_S = 0.1
+LAST_WORDS_S = 1.0
+"""Seconds to wait for the last messages after the process has ended."""
+IDLE_CPUS = 0.02
+"""Busy CPUs below which a process tree is waiting for something, not working."""
+STDERR_TAIL_BYTES = 4096
+DISK_FULL = "[Errno 28]"
+"""ENOSPC as Python words it, on the script's own disk or the one that holds its changes in the view."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on every wait, in seconds."""
+
+    start_s: float = 900.0
+    """Seconds until the first update: data may be prepared, models compiled."""
+    no_progress_s: float = 120.0
+    """Seconds without a batch, forward or update once the loop has begun; with an idle process, also before."""
+    memory_bytes: int | None = None
+    """Memory of the whole process tree; the script is ended if it uses more."""
+
+    @classmethod
+    def of(cls, start_s: float | None, no_progress_s: float | None, memory_bytes: int | None) -> Limits:
+        """Return the given limits, with the defaults for None."""
+        usual = cls()
+        return cls(
+            start_s=usual.start_s if start_s is None else start_s,
+            no_progress_s=usual.no_progress_s if no_progress_s is None else no_progress_s,
+            memory_bytes=memory_bytes,
+        )
+
+
+@dataclass(kw_only=True)
+class ScriptRunRecord:
+    """Record that a script run leaves behind, however it ended."""
+
+    number: int
+    started: str
+    hello: wire.Hello | None = None
+    ready: wire.Ready | None = None
+    goodbye: wire.Goodbye | None = None
+    crashed: wire.Crashed | None = None
+    facts: wire.Facts | None = None
+    notes: list[wire.Note] = field(default_factory=list)
+    usage: list[UsagePoint] = field(default_factory=list)
+    updates: int = 0
+    events: int = 0
+    elapsed_s: float = 0.0
+    first_update_at_s: float | None = None
+    """Seconds from the process' start until the first update was known to have ended."""
+    exit_code: int | None = None
+    failure: Failure | None = None
+    left_processes: tuple[int, ...] = ()
+    end: str = "running"
+    read_bytes: int = 0
+    system_begin: SystemUsage | None = None
+    system_end: SystemUsage | None = None
+    tree_cpu_s: float = 0.0
+    watched_s: float = 0.0
+    """Seconds between `system_begin` and `system_end`."""
+    devices: DeviceWatch | None = None
+
+
+class ScriptRun:
+    """Process of the user's script: `with` starts it, `messages` reads its messages, leaving the block ends it."""
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        command: Command,
+        folder: Path,
+        tier: Tier,
+        limits: Limits,
+        config: Mapping[str, Any],
+        trackers_offline: bool = True,
+        environment: Mapping[str, str] | None = None,
+        devices: DeviceWatch | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
+        self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
+        self.view: View | None = None
+        self._command = command
+        self._folder = folder
+        self._tier = tier
+        self._limits = limits
+        self._config = dict(config)
+        self._trackers_offline = trackers_offline
+        self._seed = seed
+        self._devices = self.record.devices = devices
+        self._environment = {**os.environ, **(environment or {})}
+        self._stack = ExitStack()
+        self._begin_s = 0.0
+        self._progress_at_s = 0.0
+        self._busy_at_s = 0.0
+        self._usage_at_s = 0.0
+        self._cpu_s = 0.0
+        self._watch_begin_s = 0.0
+        self._watch_begin_cpu_s = 0.0
+
+    def __enter__(self) -> ScriptRun:
+        with ExitStack() as stack:
+            self._channel = stack.enter_context(ControllerChannel(self._folder))
+            self.view = stack.enter_context(self._tier.prepare(Path(self._command.cwd), writable=[self._folder]))
+            spec = self._write_spec()
+            argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
+            self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
+            self._process: ScriptProcess = stack.enter_context(
+                start(
+                    argv,
+                    cwd=self.view.cwd,
+                    env=self._environment,
+                    logs=self._folder,
+                    view=self.view,
+                    name=f"life-{self.record.number}",
+                )
+            )
+            self._guard: MemoryGuard | None = None
+            if self._limits.memory_bytes is not None:
+                self._guard = stack.enter_context(MemoryGuard(self._process, self._limits.memory_bytes))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.end(0.0)
+        finally:
+            self._stack.close()
+
+    # --- talking --------------------------------------------------------------------------------------------------
+
+    def send_plan(self, windows: Sequence[wire.Window], *, final: bool) -> None:
+        self._channel.send(wire.Plan(list(windows), final))
+
+    def wait_at_most(self, no_progress_s: float) -> None:
+        """Regard the script as hung, from now on, after this many seconds without progress."""
+        self._limits = replace(self._limits, no_progress_s=no_progress_s)
+        self._progress_at_s = time.monotonic()
+
+    def stop(self) -> None:
+        """Ask the agent to report what it has and to quit at the end of the next update."""
+        self._channel.send(wire.Stop("deadline"))
+
+    def messages(self, until_s: float | None = None) -> Iterator[Any]:
+        """Yield messages as they come, and None now and then, until the end of the script run or `until_s`.
+
+        `until_s` is a time of `time.monotonic`. If a limit is hit, end the process; `record.failure` then says which.
+        """
+        while until_s is None or time.monotonic() < until_s:
+            message = self._channel.receive(RECEIVE_S)
+            self._watch()
+            if message is not None:
+                yield from self._take(message)
+                if isinstance(message, wire.Goodbye):
+                    self._finish_after_goodbye()
+                    return
+                continue
+            yield None
+            if self._process.poll() is not None:
+                yield from self._last_words()
+                self._conclude()
+                return
+            hang = self._hang()
+            if hang is not None:
+                self.record.failure = self._failure("hang", hang)
+                self.end(0.0)
+                return
+
+    def end(self, grace_s: float = 2.0) -> None:
+        """End the process and all its descendants, if it still runs."""
+        if self.record.end != "running":
+            return
+        self.record.left_processes = self._process.end(grace_s)
+        self.record.exit_code = self._process.poll()
+        self.record.elapsed_s = time.monotonic() - self._begin_s
+        self.record.end = self.record.failure.kind if self.record.failure else "stopped"
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._begin_s
+
+    def stderr_tail(self) -> str:
+        return self._process.stderr.tail(STDERR_TAIL_BYTES)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _write_spec(self) -> Path:
+        command = self._command
+        spec = wire.LaunchSpec(
+            version=wire.WIRE_VERSION,
+            socket=str(self._channel.path),
+            token=self._channel.token,
+            target=command.target,
+            is_module=command.is_module,
+            args=list(command.args),
+            config=self._config,
+            trackers_offline=self._trackers_offline,
+            life=self.record.number,
+            seed=self._seed,
+        )
+        path = self._folder / f"life-{self.record.number}.json"
+        path.write_text(json.dumps(asdict(spec)))
+        path.chmod(0o600)
+        return path  # our own folder keeps its true path in every view, even if it lies in a copied project
+
+    def _take(self, message: Any) -> Iterator[Any]:
+        record = self.record
+        match message:
+            case wire.Hello():
+                record.hello = message
+            case wire.Ready():
+                record.ready = message
+            case wire.Beat():
+                if message.events > record.events or message.updates > record.updates:
+                    self._progress_at_s = time.monotonic()
+                record.events, record.updates = message.events, max(record.updates, message.updates)
+            case wire.Note():
+                record.notes.append(message)
+            case wire.Facts():
+                record.facts = message
+            case wire.Crashed():
+                record.crashed = message
+            case wire.Goodbye():
+                record.goodbye = message
+                record.updates = max(record.updates, message.updates)
+            case Disconnected():
+                return
+            case BadLine():
+                record.notes.append(wire.Note(0, "bad_line", message.reason))
+                return
+            case wire.Idle():
+                record.updates = max(record.updates, message.updates)
+                self._progress_at_s = time.monotonic()
+            case _:
+                self._progress_at_s = time.monotonic()
+        if record.first_update_at_s is None and record.updates:
+            record.first_update_at_s = self.elapsed_s
+        yield message
+
+    def _watch(self) -> None:
+        """Record the process tree's own use of the machine, a few times per second."""
+        now = time.monotonic()
+        if now - self._usage_at_s < USAGE_EVERY_S:
+            return
+        usage = self._process.usage()
+        passed = now - (self._usage_at_s or self._begin_s)
+        cpus = max(0.0, usage.cpu_s - self._cpu_s) / max(passed, 1e-3)
+        self._usage_at_s, self._cpu_s = now, usage.cpu_s
+        self._watch_system(now, usage.cpu_s)
+        if cpus > IDLE_CPUS:
+            self._busy_at_s = now
+        if usage.read_bytes is not None:
+            self.record.read_bytes = max(self.record.read_bytes, usage.read_bytes)
+        at_s = now - self._begin_s
+        sample = self._devices.look(at_s) if self._devices is not None else None
+        self.record.usage.append(
+            UsagePoint(
+                at_s=at_s,
+                accelerator_busy_fraction=sample.busy_fraction if sample else None,
+                accelerator_memory_bytes=sample.memory_bytes if sample else None,
+                tree_cpus=cpus,
+                rss_bytes=usage.rss_bytes,
+                processes=usage.processes,
+                threads=usage.threads,
+            )
+        )
+
+    def _watch_system(self, now: float, tree_cpu_s: float) -> None:
+        record = self.record
+        record.system_end = system_usage()
+        if record.system_begin is None:
+            record.system_begin = record.system_end
+            self._watch_begin_s, self._watch_begin_cpu_s = now, tree_cpu_s
+        record.watched_s = now - self._watch_begin_s
+        record.tree_cpu_s = tree_cpu_s - self._watch_begin_cpu_s
+
+    def _hang(self) -> str | None:
+        now = time.monotonic()
+        still_s = now - self._progress_at_s
+        idle_s = now - self._busy_at_s
+        if self.record.updates and still_s > self._limits.no_progress_s:
+            return f"no batch, forward or update for {still_s:.0f} s after {self.record.updates} updates"
+        if not self.record.updates and still_s > self._limits.no_progress_s and idle_s > self._limits.no_progress_s:
+            return f"no update yet, and the process has been idle for {idle_s:.0f} s"
+        if not self.record.updates and now - self._begin_s > self._limits.start_s:
+            return f"no update within {self._limits.start_s:.0f} s of the start"
+        return None
+
+    def _last_words(self) -> Iterator[Any]:
+        until_s = time.monotonic() + LAST_WORDS_S
+        while time.monotonic() < until_s:
+            message = self._channel.receive(0.05)
+            if isinstance(message, Disconnected) or (message is None and self.record.hello is None):
+                return
+            if message is not None:
+                yield from self._take(message)
+
+    def _finish_after_goodbye(self) -> None:
+        """Conclude after the agent's last message; the process ends by itself soon after, or is ended."""
+        reason = self.record.goodbye.reason if self.record.goodbye else ""
+        ours = reason not in ("finished", "crashed")
+        self._process.wait(LAST_WORDS_S if ours else 10 * LAST_WORDS_S)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        record = self.record
+        record.left_processes = self._process.end(0.0)
+        record.exit_code = self._process.poll()
+        record.elapsed_s = time.monotonic() - self._begin_s
+        reason = record.goodbye.reason if record.goodbye else None
+        if reason in ("plan done", "stopped"):
+            record.end = reason
+            return
+        record.failure = record.failure or self._why_it_failed()
+        record.end = record.failure.kind if record.failure else "finished"
+
+    def _why_it_failed(self) -> Failure | None:
+        record = self.record
+        if self._guard is not None and self._guard.tripped:
+            assert self._limits.memory_bytes is not None
+            return self._failure("oom", f"used more than the {self._limits.memory_bytes / 2**30:.1f} GiB it may")
+        if record.crashed is not None:
+            text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
+            kind = "oom" if record.crashed.kind == "oom" else "crash"
+            if any(DISK_FULL in text for text in record.crashed.exceptions):
+                kind = "disk_full"
+            return self._failure(kind, f"the script raised {text}")
+        if record.exit_code:
+            killed = record.exit_code in (-9, 137)
+            return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}")
+        return None
+
+    def _failure(self, kind: Any, message: str) -> Failure:
+        record = self.record
+        return Failure(
+            kind=kind,
+            message=message,
+            exit_code=self._process.poll(),
+            exceptions=tuple(record.crashed.exceptions) if record.crashed else (),
+            stderr_tail=self.stderr_tail(),
+            elapsed_s=self.elapsed_s,
+        )

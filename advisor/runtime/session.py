@@ -1,0 +1,324 @@
+"""Session: windows in, measurements out, over as many script runs as that takes.
+
+The plan is a generator: it yields windows and is sent their results, so that later windows can depend on earlier ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .. import knobs, wire
+from ..errors import INTERRUPTIONS
+from ..progress import SILENT, Progress
+from ..types import Command, Config
+from .blame import Blame
+from .device_watch import DeviceWatch
+from .isolation import Tier
+from .script_run import Limits, ScriptRun
+from .session_result import Outcome, SessionResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Start conditions of a script run; empty for the baseline."""
+
+    settings: Config = field(default_factory=Config)
+    """Settings for the whole script run; its windows name them too, and only the others are switched in it."""
+    args: tuple[str, ...] | None = None
+    """Arguments in place of the script's own, if it takes these settings by its arguments."""
+
+
+AS_WRITTEN = Setup()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InScriptRun:
+    """Windows that need a script run with this setup; a script run with another setup is ended for them."""
+
+    windows: list[wire.Window]
+    setup: Setup = AS_WRITTEN
+    anew: bool = False
+    """True to restart even a script run with this setup, because its training is of no more use."""
+
+
+Planner = Generator[list[wire.Window] | InScriptRun, dict[str, Outcome], None]
+"""Generator of windows, which run in the present kind of script run unless it names another.
+
+It is sent all outcomes so far, by window id.
+"""
+MAX_LIVES = 4
+"""Limit on script runs: a script that ends before its windows is restarted, but each start costs its start-up."""
+STOP_GRACE_S = 5.0
+"""Seconds between asking the agent to stop and ending the process, since an update may have to end first.
+
+The budget never cuts the first window: a number of updates and the limit on hanging bound it.
+"""
+LEAST_PATIENCE_S = 30.0
+"""Seconds always allowed without progress: a checkpoint, or restarting sixteen workers, may take as long."""
+PATIENCE_UPDATES = 200
+LAST_REPORT_S = 2.0
+"""Seconds after Ctrl-C for the present update to end and be reported; the user is waiting."""
+
+
+class Session:
+    """Session that runs one planner to its end, or to the deadline."""
+
+    def __init__(
+        self,
+        *,
+        command: Command,
+        folder: Path,
+        tier: Tier,
+        limits: Limits,
+        loop_budget_s: float,
+        progress: Progress = SILENT,
+        trackers_offline: bool = True,
+        most_lives: int = MAX_LIVES,
+        watch_devices: bool = False,
+        outlives_failures: bool = False,
+        environment: Mapping[str, str] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Set up the session.
+
+        With `outlives_failures`, a window that breaks the first script run costs that window, not the session.
+        `environment` is set for the script in addition to advisor's own. Processes with the same `seed` draw alike.
+        """
+        self._seed = seed
+        self._environment = environment
+        self._most_lives = most_lives
+        self._outlives_failures = outlives_failures
+        self._command = command
+        self._folder = folder
+        self._tier = tier
+        self._limits = limits
+        self._budget_s = loop_budget_s
+        self._progress = progress
+        self._trackers_offline = trackers_offline
+        self._watch_devices = watch_devices
+        self.result = SessionResult()
+        self._first_update_s: float | None = None
+        self._update_s: float | None = None
+        self._blame = Blame(self.result, outlives_failures=outlives_failures)
+
+    def run(self, planner: Planner) -> SessionResult:
+        """Carry out the plan. The result holds all measurements whatever happens; failures are in its script runs.
+
+        Ctrl-C and SIGTERM end the plan, too, and are stored in `result.interrupted`. Before the first script run they
+        are re-raised as they came.
+        """
+        try:
+            self._run(planner)
+        except INTERRUPTIONS as interruption:
+            if not self.result.lives:
+                raise
+            self.result.interrupted = interruption
+        planner.close()
+        return self.result
+
+    def _run(self, planner: Planner) -> None:
+        waiting = _in_life(next(planner, None), AS_WRITTEN)
+        while waiting is not None and len(self.result.lives) < self._most_lives:
+            updates_before = sum(life.updates for life in self.result.lives)
+            outcomes_before = len(self.result.outcomes)
+            as_written = waiting.setup == AS_WRITTEN
+            waiting = self._one_life(planner, waiting)
+            life = self.result.lives[-1]
+            if self.result.deadline_hit or (life.updates == 0 and as_written):
+                break
+            if not self._blame.is_the_scripts(life):
+                continue
+            fails_anyway = updates_before == 0 or self._blame.checked
+            if life.failure and fails_anyway and not self._outlives_failures:
+                break
+            if len(self.result.outcomes) == outcomes_before:
+                break  # the next start would bring as little
+
+    def left_s(self) -> float:
+        """Return the seconds left of the budget, which starts at the end of the first update."""
+        if self._first_update_s is None:
+            return self._budget_s
+        return self._budget_s - (time.monotonic() - self._first_update_s)
+
+    def expect(self, update_s: float) -> None:
+        """Set the known length of an update; a script without progress for many times as long counts as hung."""
+        self._update_s = update_s
+
+    def reserve(self, seconds: float) -> None:
+        """Reserve so much of the budget for what comes after this session."""
+        self._budget_s -= seconds
+
+    # --- one script run ---------------------------------------------------------------------------------------------
+
+    def _one_life(self, planner: Planner, waiting: InScriptRun) -> InScriptRun | None:
+        """Run windows until the plan or the script run ends; return the windows still to be run, or None."""
+        setup = waiting.setup
+        life = ScriptRun(
+            number=len(self.result.lives),
+            command=self._command if setup.args is None else replace(self._command, args=setup.args),
+            folder=self._folder,
+            tier=self._tier,
+            limits=self._limits,
+            config=setup.settings.as_dict() if setup.args is None else {},
+            trackers_offline=self._trackers_offline,
+            devices=DeviceWatch() if self._watch_devices else None,
+            environment=self._environment,
+            seed=self._seed,
+        )
+        talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
+        try:
+            with life:
+                self.result.lives.append(life.record)
+                self._progress.stage(f"starting {self._command.title}")
+                try:
+                    self._talk(life, planner, talk)
+                except INTERRUPTIONS:
+                    self._last_report(life)
+                    raise
+        finally:
+            self._keep_view(life)
+        self._blame.process_ended(life.record)
+        if self.result.deadline_hit and life.record.failure is None:
+            return None  # windows that had no time say nothing about their settings
+        batch = talk.batch
+        rest = self._blame.go_on(life.record, batch.missing(), sent=len(batch.windows), as_written=setup == AS_WRITTEN)
+        if self.result.deadline_hit:
+            return None
+        if rest:
+            return InScriptRun(windows=rest, setup=setup)
+        if talk.done:
+            return None
+        return talk.moving or _next_windows(planner, self.result.outcomes, setup)
+
+    def _talk(self, life: ScriptRun, planner: Planner, talk: _Talk) -> None:
+        """Send windows and take their reports, until the script run has ended."""
+        for message in life.messages():
+            if isinstance(message, wire.Hello) and not talk.sent:
+                self._send(life, talk.batch.windows, talk.setup)
+                talk.sent = True
+            if life.record.updates and self._first_update_s is None:
+                self._first_update_s = time.monotonic()
+                self._progress.stage("measuring", windows=len(talk.batch.windows))
+            self._take(message, life, talk)
+            if talk.batch.complete and not talk.done and talk.moving is None:
+                self._go_on(life, planner, talk)
+            if not talk.done and talk.stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
+                self.result.deadline_hit = True
+                talk.stop_at_s = time.monotonic() + STOP_GRACE_S
+                life.stop()
+            if talk.stop_at_s is not None and time.monotonic() > talk.stop_at_s:
+                life.end(0.0)
+                return
+
+    def _patience_s(self, windows: Sequence[wire.Window], life: ScriptRun) -> float:
+        """Return how long a lack of progress is tolerated.
+
+        A setting that hangs must not take the time of all the others; the first windows may take the usual time.
+        """
+        usual_s = self._limits.no_progress_s
+        slow = any(knobs.get(name).set_up_s > 0 for window in windows for name in window.config)
+        if self._update_s is None or slow or not life.record.updates:
+            return usual_s
+        return min(usual_s, max(LEAST_PATIENCE_S, PATIENCE_UPDATES * self._update_s))
+
+    def _go_on(self, life: ScriptRun, planner: Planner, talk: _Talk) -> None:
+        """Send the next windows to this script run or, once it has ended, to the next."""
+        begin_s = time.monotonic()
+        following = _next_windows(planner, self.result.outcomes, talk.setup)
+        if following is None:
+            talk.done = True
+            life.send_plan([], final=True)
+        elif following.anew or following.setup != talk.setup:
+            talk.moving = following
+            life.send_plan([], final=True)
+        else:
+            talk.batch = _Batch(following.windows)
+            self._send(life, following.windows, talk.setup)
+        self.result.between_s.append(time.monotonic() - begin_s)
+
+    def _send(self, life: ScriptRun, windows: Sequence[wire.Window], setup: Setup) -> None:
+        given = dict(setup.settings.settings)
+        switched = [
+            replace(
+                self._blame.window_for(window),
+                config={name: value for name, value in window.config.items() if name not in given},
+            )
+            for window in windows
+        ]
+        life.send_plan(switched, final=False)
+        life.wait_at_most(self._patience_s(windows, life))
+        self.result.windows.update({window.id: window for window in windows})
+
+    def _take(self, message: object, life: ScriptRun, talk: _Talk | None = None) -> None:
+        if isinstance(message, wire.WindowDone | wire.WindowRefused):
+            self.result.outcomes[message.id] = message
+            self.result.life_of[message.id] = life.record.number
+            self.result.arrived_s[message.id] = time.monotonic()
+            if talk is not None:
+                talk.batch.take(message)
+            self._blame.saw(message)
+            self._progress.window_done()
+        elif isinstance(message, wire.Note) and message.kind == "network":
+            # Reported at once: isolation protects files, but does not undo network traffic.
+            self._progress.note(
+                f"the script connects to {message.text}: what it sends there is not undone by the isolation"
+            )
+
+    def _last_report(self, life: ScriptRun) -> None:
+        """Take a last report after an interruption: the present window, as far as it came."""
+        life.stop()
+        for message in life.messages(time.monotonic() + LAST_REPORT_S):
+            self._take(message, life)
+
+    def _keep_view(self, life: ScriptRun) -> None:
+        if life.view is not None:
+            # Each script run saw its own changes: "created x" by the first is not "modified x" by the second.
+            known = {words.partition(" ")[2] for words in self.result.changed_files}
+            new = tuple(words for words in life.view.changed_files if words.partition(" ")[2] not in known)
+            self.result.changed_files += new
+            self.result.view_notes = tuple(dict.fromkeys((*self.result.view_notes, *life.view.notes)))
+
+
+class _Batch:
+    """Windows that were sent together, and which of them were reported."""
+
+    def __init__(self, windows: Sequence[wire.Window]) -> None:
+        self.windows = list(windows)
+        self._known: set[str] = set()
+
+    def take(self, outcome: Outcome) -> None:
+        self._known.add(outcome.id)
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing()
+
+    def missing(self) -> list[wire.Window]:
+        return [window for window in self.windows if window.id not in self._known]
+
+
+@dataclass(kw_only=True)
+class _Talk:
+    """State of the exchange with one script run."""
+
+    batch: _Batch
+    setup: Setup
+    sent: bool = False
+    moving: InScriptRun | None = None
+    """Windows that need another kind of script run than this one."""
+    done: bool = False
+    stop_at_s: float | None = None
+
+
+def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InScriptRun | None:
+    try:
+        return _in_life(planner.send(outcomes), setup)
+    except StopIteration:
+        return None
+
+
+def _in_life(windows: list[wire.Window] | InScriptRun | None, setup: Setup) -> InScriptRun | None:
+    return InScriptRun(windows=windows, setup=setup) if isinstance(windows, list) else windows

@@ -1,0 +1,72 @@
+"""Real training: the script's process with settings, and with nothing between it and the user's terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from .. import wire
+from ..errors import UsageError
+from ..storage import run_store
+from ..types import Command, Config
+from .script_run import BOOTSTRAP
+
+
+def become(command: Command, config: Config) -> NoReturn:
+    """Replace this process with the script's: signals, terminal, exit code and process id are then the script's own."""
+    argv = _argv(command, config)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.chdir(command.cwd)
+    try:
+        os.execv(argv[0], argv)
+    except OSError as error:
+        raise _cannot_start(command, error) from error
+
+
+def spawn(command: Command, config: Config) -> int:
+    """Run the script as a child on our terminal, wait for its end, and return its exit code as a shell does."""
+    try:
+        process = subprocess.Popen(_argv(command, config), cwd=command.cwd)
+    except OSError as error:
+        raise _cannot_start(command, error) from error
+    while True:
+        try:
+            code = process.wait()
+            return code if code >= 0 else 128 - code
+        except KeyboardInterrupt:
+            continue  # the script has received it, too, and decides what it means
+        except BaseException:
+            process.terminate()
+            raise
+
+
+def _argv(command: Command, config: Config) -> list[str]:
+    if not config.settings:
+        return [command.interpreter, *(["-m"] if command.is_module else []), command.target, *command.args]
+    spec = wire.LaunchSpec(
+        version=wire.WIRE_VERSION,
+        socket="",
+        token="",
+        target=command.target,
+        is_module=command.is_module,
+        args=list(command.args),
+        mode="run",
+        config=config.as_dict(),
+        trackers_offline=False,
+        log=str(run_store.given_up_path()),
+    )
+    descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(spec), file)
+    return [command.interpreter, str(BOOTSTRAP), path]
+
+
+def _cannot_start(command: Command, error: OSError) -> UsageError:
+    return UsageError(f"{Path(command.interpreter)} cannot be started: {error.strerror}")

@@ -1,0 +1,72 @@
+"""Ablation of a winner: windows without one setting at a time, beside windows with all settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+
+from .. import knobs
+from ..analysis import ratios as window_ratios
+from ..analysis.profile_plan import Pace
+from ..runtime.session import AS_WRITTEN, InScriptRun, Planner, Setup
+from ..runtime.session_result import SessionResult
+from ..types import Config, Ratio
+from .windows import window
+
+ROUNDS = 3
+NONE: Mapping[str, Collection[str]] = MappingProxyType({})
+ALL = "by knob all"
+"""Start of the ids of windows with all settings; windows without a setting are named after it."""
+
+
+def windows(
+    config: Config,
+    pace: Pace,
+    *,
+    rounds: int = ROUNDS,
+    left_s: Callable[[], float] = lambda: math.inf,
+    setup: Setup = AS_WRITTEN,
+    dependents: Mapping[str, Collection[str]] = NONE,
+    window_s: float | None = None,
+) -> Planner:
+    """Plan the ablation windows while there is time for a whole round; `setup` is that of the winner's script run.
+
+    `dependents`: knob → knobs that mean nothing without it and are left out with it. `window_s`: total time of a
+    window, if more is known than its pace.
+
+    Settings that a running process cannot take back have no windows, and neither has a winner of one setting.
+    """
+    names = [name for name, _value in config.settings if knobs.get(name).scope == "live"]
+    if len(config.settings) < 2 or not names:
+        return
+    left_out = {name: frozenset({name, *dependents.get(name, ())}) for name in names}
+    for number in range(rounds):
+        if left_s() < (2 * len(names) + 1) * (window_s or pace.cost_s):
+            return
+        planned = [window(f"{ALL} {number}", config, pace)]
+        for name in names if number % 2 == 0 else names[::-1]:
+            planned.append(window(_without(name, number), _rest(config, left_out[name]), pace))
+            planned.append(window(f"{ALL} {number} after {name}", config, pace))
+        yield InScriptRun(windows=planned, setup=setup)
+
+
+def ratios(
+    result: SessionResult, config: Config, *, epoch_samples: int | None = None, rounds: int = ROUNDS
+) -> dict[str, Ratio]:
+    """Return knob → speed-up of the winner with it over without it; a knob that could not be left out is missing."""
+    found = {}
+    for name, _value in config.settings:
+        ids = {_without(name, number) for number in range(rounds)}
+        ratio = window_ratios.speedup(result, ids, epoch_samples, beside=ALL)
+        if ratio is not None:
+            found[name] = Ratio(speedup=1 / ratio.speedup, low=1 / ratio.high, high=1 / ratio.low, rounds=ratio.rounds)
+    return found
+
+
+def _without(name: str, number: int) -> str:
+    return f"by knob without {name} {number}"
+
+
+def _rest(config: Config, left_out: frozenset[str]) -> Config:
+    return Config.of({name: value for name, value in config.settings if name not in left_out})

@@ -1,0 +1,118 @@
+"""Log of a search: the request, then one checksummed line per trial, on disk as soon as it is known.
+
+It is the truth: everything else that a search knows is derived from it. So `kill -9` at any moment loses no finished
+trial, and a torn line costs only the trial in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import StorageError, UsageError
+from ..storage import run_store
+from ..types import Config, Ratio, Trial
+
+TRIALS_FILE = "trials.jsonl"
+LOCK_FILE = "search.lock"
+LOG_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Content of a log."""
+
+    asked: Mapping[str, Any]
+    """The request: command, settings, options."""
+    trials: tuple[Trial, ...]
+    damaged: int
+    """Lines that were torn or are no trials: each costs the trial it held."""
+
+
+class TrialLog:
+    """The log in a run's folder, open for appending."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / TRIALS_FILE
+
+    def begin(self, asked: Mapping[str, Any]) -> None:
+        """Write the request, so that a search that resumes can be held to it."""
+        run_store.append_record(self.path, {"asked": {"version": LOG_VERSION, **plain(asked)}})
+
+    def add(self, trial: Trial) -> None:
+        run_store.append_record(self.path, asdict(trial))
+
+    def add_final(self, config: Config, ratio: Ratio) -> None:
+        run_store.append_record(self.path, {"final": asdict(config), "ratio": asdict(ratio)})
+
+
+def read(folder: Path) -> Past:
+    """Read the log; raise StorageError if the folder holds no search log that this advisor can read."""
+    path = folder / TRIALS_FILE
+    found = run_store.read_records(path)
+    asked = next((record["asked"] for record in found.records if isinstance(record.get("asked"), dict)), None)
+    if asked is None:
+        why = "its first line is damaged" if found.damaged else "no search was begun there"
+        raise StorageError(f"{folder} cannot be gone on with: {why}. Begin anew without --resume")
+    if asked.get("version") != LOG_VERSION:
+        raise StorageError(
+            f"{path} is of version {asked.get('version')!r}, this advisor reads {LOG_VERSION}: "
+            "begin anew without --resume"
+        )
+    trials: dict[int, Trial] = {}
+    damaged = len(found.damaged)
+    adapter = TypeAdapter(Trial)
+    for record in found.records:
+        if "number" not in record:
+            continue
+        try:
+            trial = adapter.validate_python(record)
+        except ValidationError:
+            damaged += 1
+            continue
+        trials[trial.number] = trial
+    return Past(asked=asked, trials=tuple(trials[number] for number in sorted(trials)), damaged=damaged)
+
+
+def check_alike(past: Past, asked: Mapping[str, Any], folder: Path) -> None:
+    """Raise UsageError with the first difference: a search resumes only with the options it was begun with."""
+    wanted = {"version": LOG_VERSION, **plain(asked)}
+    for name in (*wanted, *past.asked):
+        if wanted.get(name) != past.asked.get(name):
+            raise UsageError(
+                f"{folder} was begun with {name} {_brief(past.asked.get(name))}, not {_brief(wanted.get(name))}: "
+                "go on as it was begun, or begin anew without --resume"
+            )
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Lock the folder for this process while it searches; raise UsageError if another one searches there."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; a run's own folder name keeps others out
+        yield
+        return
+    with (folder / LOCK_FILE).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another process is searching in {folder}: wait for it, or begin anew") from None
+        yield
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value as it will be read back."""
+    content: dict[str, Any] = json.loads(json.dumps(value))
+    return content
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "…"

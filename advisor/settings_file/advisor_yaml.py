@@ -1,0 +1,368 @@
+"""`advisor.yaml`: the settings found, where they were found, and what is known of them.
+
+A file may be older, newer, edited by hand or hostile. Sizes, depth and types are therefore bounded, and reading
+yields only plain values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
+from ..types.comparison import FLOOR_PROCESSES
+
+VERSION = 1
+"""Version of the format; this advisor reads all versions up to it."""
+MOST_BYTES = 64 * 1024
+"""Limit on a file's size: advisor writes about two thousand bytes, and nobody edits in thirty times that."""
+MOST_DEPTH = 8
+MOST_SETTINGS = 100
+MOST_ARGUMENTS = 20
+LONGEST_TEXT = 200
+LONGEST_WORD = 80
+FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
+"""Option with two hyphens, one, or none (`batch_size=64`)."""
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_WIDTH = 100
+"""Characters in one line of a comment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """Content of a file."""
+
+    config: Config
+    arguments: Mapping[str, int | float | str] = field(default_factory=dict)
+    """Options of the script itself, as given on its command line: flag → value."""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """Origin of the settings: command, hardware, versions; verbatim, for people and for comparisons."""
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stand_for(self) -> dict[str, str]:
+        """Return option of `arguments` → knob it stood for in the search, as far as the file says."""
+        options = self.found.get("options")
+        known = options if isinstance(options, dict) else {}
+        return {flag: knob for flag in self.arguments if isinstance(knob := known.get(flag), str)}
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def render(
+    found: Recommendation,
+    *,
+    advisor: str,
+    created: str,
+    versions: Mapping[str, str],
+    changes: Mapping[str, str],
+    training: Mapping[str, Any],
+    only: Sequence[str] | None = None,
+) -> str:
+    """Return the text of the file.
+
+    `changes` says for each knob what it is and what the user will notice. `training` says how the baseline trains.
+    `only` lists the knobs that were searched, if the user named them.
+    """
+    lines = [
+        f"# Settings for {_comment(found.command.display)}",
+        *_how_to_train(found, f"# found by advisor {advisor}, {created}."),
+        "",
+        f"version: {VERSION}",
+        "",
+        *_searched(only),
+        *_settings(found, changes),
+        "",
+        *_arguments(found, changes),
+        *_notes(found),
+        *_verdict(found.verdict),
+        *_alternatives(found),
+        "# Where this was found; on another machine, or after an upgrade, search again.",
+        _block({"found": _found(found, advisor, created, versions, training)}),
+    ]
+    return "\n".join(lines)
+
+
+def _how_to_train(found: Recommendation, begin: str) -> list[str]:
+    if found.command.function:
+        return [f"{begin} Before the function is called:", "#", '#     advisor.apply("advisor.yaml")']
+    run = f"advisor run --config advisor.yaml {_comment(found.command.display)}"
+    return [f"{begin} The script itself is not edited: start it with", "#", f"#     {run}"]
+
+
+def _searched(only: Sequence[str] | None) -> list[str]:
+    if only is None:
+        return []
+    names, were = ", ".join(map(_comment, only)), "was" if len(only) == 1 else "were"
+    told = f"Only {names} {were} searched, as asked by --knobs; what else may be faster is not known."
+    return [f"# {line}" for line in textwrap.wrap(told, _WIDTH)]
+
+
+def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
+    if not found.config.settings:
+        return ["# Nothing was found that is clearly faster than the script as written.", "settings: {}"]
+    own = [(name, value) for name, value in found.config.settings if name not in found.carried]
+    lines = ["settings:" if own else "settings: {}"]
+    for name, value in own:
+        lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
+    return lines
+
+
+def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
+    """Return the lines for settings that the script takes on its own command line."""
+    if not found.carried:
+        return []
+    lines = ["# Options of the script itself: advisor run puts them on its command line.", "arguments:"]
+    for name, flags in found.carried.items():
+        lines += [*_change(name, changes), *(f"  {_scalar(flag)}: {_scalar(value)}" for flag, value in flags.items())]
+    return [*lines, ""]
+
+
+def _change(name: str, changes: Mapping[str, str]) -> list[str]:
+    return [f"  # {line}" for line in textwrap.wrap(_comment(changes.get(name, "")), _WIDTH)]
+
+
+_IN_WINDOWS, _IN_PROCESSES, _QUALITY = "# Measured in windows", "# Measured in fresh processes", "# Quality: "
+_OF_VERDICT = re.compile(r"""["']?verdict["']?\s*:""")
+
+
+def with_verdict(text: str, verdict: Verdict) -> str:
+    """Return the file's text with this verdict in place of its own; all other lines, comments too, stay unchanged."""
+    lines = text.splitlines()
+    begin = next((place for place, line in enumerate(lines) if _OF_VERDICT.match(line)), len(lines))
+    end = min(begin + 1, len(lines))
+    for place in range(end, len(lines)):
+        if lines[place].startswith((" ", "\t")):
+            end = place + 1
+        elif lines[place].strip():
+            break
+    while begin and lines[begin - 1].startswith((_IN_WINDOWS, _IN_PROCESSES, _QUALITY)):
+        begin -= 1
+    new = "\n".join(_verdict(verdict)).rstrip("\n")
+    return "\n".join([*lines[:begin], new, *lines[end:]]) + "\n"
+
+
+def _notes(found: Recommendation) -> list[str]:
+    """Return the lines on what a person must know about the settings, or do with them."""
+    lines = [f"# {line}" for note in found.notes for line in textwrap.wrap(_comment(note), _WIDTH)]
+    return [*lines, ""] if lines else []
+
+
+def _verdict(verdict: Verdict) -> list[str]:
+    if not verdict.rounds:
+        comment = ["# No settings were run against the script as written in fresh processes."]
+    elif verdict.status in ("unproven", "unverified"):
+        comment = [f"{_IN_WINDOWS} of one run, not yet against fresh runs of the script as written."]
+    else:
+        floor = f"; noise floor {verdict.floor:.1%}" if verdict.rounds >= FLOOR_PROCESSES else ""
+        comment = [f"{_IN_PROCESSES}, in turns with the script as written{floor}."]
+    if verdict.quality_evidence:
+        comment.append(f"{_QUALITY}{_comment(verdict.quality_evidence)}.")
+    body = {
+        "status": verdict.status,
+        **({"speedup": _rounded(verdict.speedup)} if verdict.rounds else {}),
+        **({"interval": [_rounded(verdict.low), _rounded(verdict.high)]} if verdict.rounds else {}),
+        "rounds": verdict.rounds,
+        "quality": verdict.quality,
+    }
+    return [*comment, _block({"verdict": body})]
+
+
+def _alternatives(found: Recommendation) -> list[str]:
+    lines = []
+    for other in found.alternatives:
+        verdict = other.verdict
+        lines += [
+            f"# Faster still, {verdict.speedup:.2f} times ({verdict.low:.2f} to {verdict.high:.2f}), "
+            "but it changes the training:",
+            *(f"#   {name}: {_scalar(value)}" for name, value in other.config.settings),
+            f"# {_comment(other.note)}.",
+            "",
+        ]
+    return lines
+
+
+def _found(
+    found: Recommendation, advisor: str, created: str, versions: Mapping[str, str], training: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "created": created,
+        # A function has no command that other tools could start.
+        "function" if found.command.function else "command": found.command.display,
+        "folder": found.command.cwd,
+        "hardware": hardware_words(found.hardware),
+        "versions": {"advisor": advisor, **{name: versions[name] for name in ("python", "torch") if name in versions}},
+        "training": dict(training),
+        **({"options": options} if (options := _options(found)) else {}),
+    }
+
+
+def _options(found: Recommendation) -> dict[str, str]:
+    """Return option of the script → knob it stands for, which its name alone does not reveal later."""
+    return {flag: knob for knob, flags in found.carried.items() for flag in flags}
+
+
+def hardware_words(hardware: Hardware) -> dict[str, Any]:
+    """Describe the hardware that settings depend on, in words that a person can compare."""
+    return {
+        "cpu": hardware.cpu.model,
+        "usable_cpus": hardware.cpu.usable_cpus,
+        "ram_gib": round(hardware.memory_limit_bytes / 2**30, 1),
+        "accelerators": [device.name for device in hardware.accelerators],
+    }
+
+
+def _block(content: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def _scalar(value: SettingValue) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, width=1000).split("\n", 1)[0]
+
+
+def _comment(text: str) -> str:
+    """Return the user's text on one line, so that it cannot end the comment it stands in."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> Document:
+    """Read the file's content, bounded and of plain values; the caller checks whether the settings are known.
+
+    Raises `UsageError`, with the path and what to do, for anything but a configuration of this or an older version.
+    """
+    return parse(_text(path), path)
+
+
+def parse(text: str, path: Path) -> Document:
+    """Parse `text`, the content of `path`; raise UsageError as `read` does."""
+    body = _parsed(path, text)
+    if not isinstance(body, dict):
+        raise UsageError(f"{path} is no configuration of advisor (it holds {_kind(body)}): make one with advisor tune")
+    _check_version(path, body.get("version"))
+    unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "verdict", "found")]
+    if unknown:
+        raise UsageError(
+            f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings go below settings:"
+        )
+    return Document(
+        config=_read_settings(path, body.get("settings")),
+        arguments=_read_arguments(path, body.get("arguments")),
+        found=_mapping(path, "found", body.get("found")),
+        verdict=_mapping(path, "verdict", body.get("verdict")),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise UsageError(f"there is no configuration {path}: make one with advisor tune, or give its path")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"{path} is larger than the {MOST_BYTES:,} bytes that are read: this is no configuration")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text in UTF-8 (byte {error.start}): this is no configuration") from error
+
+
+def _parsed(path: Path, text: str) -> Any:
+    import yaml
+
+    class Bounded(yaml.SafeLoader):
+        """Loader of plain values only: no aliases, no duplicate keys, no deep nesting."""
+
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.YAMLError("aliases are not read")
+            self.depth += 1
+            if self.depth > MOST_DEPTH:
+                raise yaml.YAMLError(f"nested deeper than {MOST_DEPTH} levels")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            names = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise yaml.YAMLError(f"{twice!r} is given twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader=Bounded)  # a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:LONGEST_TEXT]
+        raise UsageError(f"{path} cannot be read as YAML: {why}") from error
+
+
+def _check_version(path: Path, version: Any) -> None:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UsageError(f"{path} is no configuration of advisor (version: {version!r}): make one with advisor tune")
+    if version > VERSION:
+        raise UsageError(f"{path} is of format {version}, this advisor reads up to {VERSION}: upgrade advisor")
+
+
+def _read_settings(path: Path, found: Any) -> Config:
+    settings = _mapping(path, "settings", found)
+    if len(settings) > MOST_SETTINGS:
+        raise UsageError(f"{path} has {len(settings)} settings: there are not that many knobs")
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float | bool):
+            raise UsageError(f"{path}: {name} holds {_kind(value)}: a setting is one plain value")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{path}: {name} is {value}: a setting is a finite number")
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
+    return Config.of(settings)
+
+
+def _read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
+    """Read arguments, numbers and single words only: no search finds a path or words for a shell."""
+    arguments = _mapping(path, "arguments", found)
+    if len(arguments) > MOST_ARGUMENTS:
+        raise UsageError(f"{path} has {len(arguments)} arguments: no more than {MOST_ARGUMENTS} are taken")
+    for flag, value in arguments.items():
+        if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
+            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is no option of a script, like --batch-size")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{path}: {flag} is {value}: an argument is a finite number, or one word")
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        if not plain and not (isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)):
+            raise UsageError(f"{path}: {flag} holds {_kind(value)}: an argument is a number, or one plain word")
+    return arguments
+
+
+def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{path}: {name} holds {_kind(value)}: names and values are expected")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
+    return names.get(type(value), f"a {type(value).__name__}")

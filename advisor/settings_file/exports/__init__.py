@@ -1,0 +1,58 @@
+"""Files for the user and for other tools, one format per module.
+
+`advisor_yaml` is our own; the other modules convert it for another tool and are found by their instance `EMITTER`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+
+from ...errors import UsageError
+from ...types import Artifact
+from ..advisor_yaml import Document, hardware_words
+from ._base import Batch, Draft, Emitter, batch_of, repeated_draws
+from ._differences import differences
+
+__all__ = [
+    "Batch",
+    "Document",
+    "Draft",
+    "Emitter",
+    "all_emitters",
+    "artifacts",
+    "batch_of",
+    "differences",
+    "get",
+    "hardware_words",
+    "repeated_draws",
+]
+
+
+def all_emitters() -> list[Emitter]:
+    """Return all emitters in the order of their ids; raise TypeError, naming the file, if one lacks its instance."""
+    found = []
+    for entry in pkgutil.iter_modules(__path__):
+        if entry.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{entry.name}")
+        emitter = getattr(module, "EMITTER", None)
+        if not isinstance(emitter, Emitter) or emitter.id != entry.name:
+            raise TypeError(f"{module.__file__}: needs EMITTER, an Emitter whose id is {entry.name!r}")
+        found.append(emitter)
+    return found
+
+
+def get(name: str) -> Emitter:
+    """Return the emitter with that id; raise UsageError naming the known ones if there is none."""
+    known = {emitter.id: emitter for emitter in all_emitters()}
+    if name not in known:
+        raise UsageError(f"nothing can be written for {name!r}: there are {', '.join(known)}")
+    return known[name]
+
+
+def artifacts(document: Document, targets: Iterable[str]) -> list[Artifact]:
+    """Convert the document for each target, in their order; raise UsageError for an unknown target."""
+    drafts = [Draft(document, get(name)) for name in dict.fromkeys(targets)]
+    return [draft.artifact(draft.emitter.emit(draft)) for draft in drafts]

@@ -1,0 +1,226 @@
+"""Emitters, and the draft that each of them works on, so that no setting gets lost.
+
+A draft knows all settings of the document. The settings that an emitter takes are expressed. For the others it says
+why not, and what to do by hand. A setting handled neither way (its knob is newer than the emitter) is reported as
+unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ... import knobs
+from ...repeated_draws import Workers, add_repeats
+from ...types import Artifact, SettingValue, Skipped
+from ..advisor_yaml import Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emitter:
+    """Output format of one tool. `emit` takes a draft of the document and returns the file's content."""
+
+    id: str
+    title: str
+    file_name: str
+    usage: str
+    """Example of the file's use; `{command}` stands for the training command."""
+    emit: Callable[[Draft], str]
+    starts_script: bool = False
+    """True if the file, or its use, holds the training command and thus the script's own options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Facts of the baseline's training, as far as the document says; otherwise None."""
+
+    device: str | None
+    optimizer: str | None
+    batch_size: int | None
+    samples_per_update: int | None
+    processes: int
+    workers: Workers | None
+    """Workers of the loader that feeds the training."""
+    generators: tuple[str, ...] | None
+    """Paths to the random generators that its dataset holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Batch sizes by the settings; None where neither they nor the document say. All None: the baseline's."""
+
+    micro: int | None
+    """Samples in one backward pass of one process."""
+    parts: int | None
+    """Backward passes per update in a process."""
+    update: int | None
+    """Samples in an update, over all processes."""
+
+
+class Draft:
+    """Settings of one document while they are converted to one format."""
+
+    def __init__(self, document: Document, emitter: Emitter) -> None:
+        self.document = document
+        self.emitter = emitter
+        self.training = training_of(document)
+        self._open = document.config.as_dict()
+        self._repeated = repeated_draws(document)
+        self._left: list[Skipped] = []
+        self._needed: list[Skipped] = []
+
+    def has(self, name: str) -> bool:
+        """Return True if the setting is set and not handled yet."""
+        return name in self._open
+
+    def take(self, name: str) -> SettingValue | None:
+        """Return the setting's value and mark it as expressed; return None if it is not set."""
+        return self._open.pop(name, None)
+
+    def keywords(self, names: dict[str, str]) -> dict[str, Any]:
+        """Take settings that the format has under its own names, as {its name: value}."""
+        return {there: self.take(here) for here, there in names.items() if self.has(here)}
+
+    def leave(self, name: str, why: str = "", do: str = "") -> None:
+        """Mark a setting as impossible to express: why, and what to do instead (default: what a script would do)."""
+        if name not in self._open:
+            return
+        value = self._open.pop(name)
+        instead = do.format(value=value) if do else knobs.get(name).described_by_hand(value)
+        reason = why or f"{self.emitter.id} has no key for it"
+        self._left.append(Skipped(what=f"{name}={value}", why=f"{reason}; {instead}"))
+
+    def leave_rest(self) -> None:
+        """Mark all known settings that are not handled yet as impossible to express."""
+        known = {knob.id for knob in knobs.all_knobs()}
+        for name in [name for name in self._open if name in known]:
+            self.leave(name)
+
+    def need(self, what: str, why: str) -> None:
+        """Record something that the user has to tell the tool."""
+        self._needed.append(Skipped(what=what, why=why))
+
+    def take_worker_seeds(self) -> bool:
+        """Return True if the settings' workers need seeds for the dataset's generators; the format then seeds them."""
+        repeated, self._repeated = self._repeated, None
+        return repeated is not None
+
+    def batch(self) -> Batch:
+        """Return the batch sizes by the settings; mark both settings as taken, and record what stays open."""
+        micro, update = self.take("micro_batch"), self.take("global_batch")
+        batch = batch_of(self.document)
+        if batch.parts is None and update is not None:
+            self.need(
+                "batch size and accumulation",
+                f"an update takes {update} samples, and the file does not say of how many backwards",
+            )
+        elif batch.parts is None and micro is not None:
+            self.need("gradient accumulation", f"samples an update ÷ ({micro} × processes); the file does not say")
+        return batch
+
+    def artifact(self, content: str) -> Artifact:
+        """Return the file, with everything that was not expressed."""
+        for name, value in self._open.items():
+            self._left.append(Skipped(what=f"{name}={value}", why=f"not known to {self.emitter.id}.py"))
+        if self._repeated is not None:
+            self.need("worker_init_fn", _by_hand(self._repeated))
+        if not self.emitter.starts_script:
+            for flag, value in self.document.arguments.items():
+                self.need(f"{flag}={value}", "an option of the script itself, for its command line")
+        return Artifact(
+            target=self.emitter.id,
+            file_name=self.emitter.file_name,
+            content=content,
+            usage=self.emitter.usage.format(command=self.command()),
+            not_expressed=tuple(sorted(self._left, key=lambda left: left.what)),
+            to_fill=tuple(self._needed),
+        )
+
+    def command(self, placeholder: str = "train.py") -> str:
+        """Return the training command as typed plus the script's own options in the file, as one line for a shell."""
+        import shlex
+
+        try:
+            words = shlex.split(str(self.document.found.get("command") or "")) or [placeholder]
+        except ValueError:
+            words = [placeholder]
+        for flag, value in self.document.arguments.items():
+            words += [flag, str(value)] if flag.startswith("-") else [f"{flag}={value}"]
+        plain = ["".join(char if char.isprintable() else "?" for char in word) for word in words]
+        return shlex.join(plain)
+
+
+def training_of(document: Document) -> Training:
+    """Return what the document says of the baseline; values that make no sense count as missing."""
+    said = document.found.get("training")
+    said = said if isinstance(said, dict) else {}
+    return Training(
+        device=_text(said.get("device")),
+        optimizer=_text(said.get("optimizer")),
+        batch_size=_whole(said.get("batch_size")),
+        samples_per_update=_whole(said.get("samples_per_update")),
+        processes=_whole(said.get("processes")) or 1,
+        workers=_workers(said.get("workers"), said.get("persistent_workers")),
+        generators=_texts(said.get("generators")),
+    )
+
+
+def repeated_draws(document: Document) -> tuple[str, ...] | None:
+    """Return the dataset's generators whose draws the settings' workers would repeat, while the script's do not.
+
+    The tuple is empty if the document does not say which generators exist. Return None if no draws are repeated.
+    """
+    settings, known = document.config.as_dict(), training_of(document)
+    written = known.workers or Workers(0, False)
+    number = settings.get("num_workers", written.number)
+    if settings.get("cache_dataset") or not isinstance(number, int) or known.generators == ():
+        return None
+    wanted = Workers(number, bool(settings.get("persistent_workers", written.stay)))
+    return (known.generators or ()) if add_repeats(written, wanted) else None
+
+
+def _by_hand(generators: tuple[str, ...]) -> str:
+    held = f"the dataset holds {', '.join(generators)}" if generators else "where the dataset holds random generators"
+    return (
+        f"{held}: workers get copies that draw alike, and a worker_init_fn has to seed them by "
+        "torch.utils.data.get_worker_info().seed; advisor run, advisor.apply() and --to python do that"
+    )
+
+
+def batch_of(document: Document) -> Batch:
+    """Derive the batch sizes from the settings and from what the document says of the baseline."""
+    settings, known = document.config.as_dict(), training_of(document)
+    micro, update = _whole(settings.get("micro_batch")), _whole(settings.get("global_batch"))
+    if micro is None and update is None:
+        return Batch(micro=None, parts=None, update=None)
+    if micro is None:
+        as_written = _parts(known.samples_per_update, known.batch_size, known.processes)
+        micro = _parts(update, as_written, known.processes)
+    update = update or known.samples_per_update
+    parts = _parts(update, micro, known.processes)
+    return Batch(micro=micro, parts=parts, update=update if parts is not None or "global_batch" in settings else None)
+
+
+def _parts(whole: int | None, part: int | None, processes: int) -> int | None:
+    """Return how often `part` goes into `whole` on each process; None if unknown or not a whole number."""
+    if whole is None or part is None or whole % (part * processes):
+        return None
+    return whole // (part * processes)
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _workers(number: Any, stay: Any) -> Workers | None:
+    known = isinstance(number, int) and not isinstance(number, bool) and number >= 0
+    return Workers(number, stay is True) if known else None
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, list) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,40 @@
+"""Command line of `torchrun`, with its environment; most settings have no place in a launcher."""
+
+from __future__ import annotations
+
+import shlex
+
+from ._base import Draft, Emitter
+
+
+def _emit(draft: Draft) -> str:
+    processes = draft.training.processes
+    environment = _environment(draft)
+    command = ["torchrun", "--standalone", "--nnodes=1", f"--nproc-per-node={processes}"]
+    if not draft.document.found.get("command"):
+        draft.need("train.py", "the file does not say which script it was found for")
+    draft.leave_rest()
+    lines = ["#!/bin/sh", f"# torchrun with the settings for {draft.command()}", *environment]
+    return "\n".join([*lines, f'exec {shlex.join(command)} {draft.command()} "$@"', ""])
+
+
+def _environment(draft: Draft) -> list[str]:
+    lines = []
+    if draft.has("threads"):
+        lines.append(f"export OMP_NUM_THREADS={draft.take('threads')}")
+    elif draft.training.processes > 1:
+        draft.need("OMP_NUM_THREADS", "torchrun sets 1 where it is not given and there are several processes")
+    if draft.document.config.as_dict().get("precision") == "tf32":
+        draft.take("precision")
+        lines.append("export TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1  # tf32 for matrix products")
+    return lines
+
+
+EMITTER = Emitter(
+    id="torchrun",
+    title="command line of torchrun",
+    file_name="torchrun.sh",
+    usage="sh torchrun.sh",
+    emit=_emit,
+    starts_script=True,
+)

@@ -1,0 +1,312 @@
+"""Settings of an `advisor.yaml`, ready to be applied in the user's own code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..errors import SettingsWarning, UsageError
+from ..types import Artifact, Config, SettingValue, TuneResult, Workload
+
+if TYPE_CHECKING:
+    from .exports import Batch, Document
+
+
+AGENT = "_advisor"
+"""Name of the package in a script that the agent has started."""
+_applied: dict[str, SettingValue] | None = None
+"""Settings that `apply` has applied in this process."""
+VERSION_S = 20.0
+"""Seconds until another Python must have answered; it may start from a slow disk."""
+LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
+FOR_WORKERS = ("prefetch_factor", "persistent_workers")
+"""Arguments that a loader without workers refuses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedConfig:
+    """Settings from an `advisor.yaml` or a search, for scripts that apply them themselves.
+
+    Anything that is not among the settings stays as the script has it: every method then changes nothing.
+    """
+
+    settings: Mapping[str, SettingValue]
+    """Knob → value; see `advisor explain KNOB`."""
+    text: str = field(default="", repr=False)
+    """Content of the file."""
+
+    @property
+    def document(self) -> Document:
+        """Return the file's content as values, with where the settings were found and what is known of them."""
+        from . import advisor_yaml
+
+        if self.text:
+            return advisor_yaml.parse(self.text, Path("advisor.yaml"))
+        return advisor_yaml.Document(config=Config.of(self.settings))
+
+    def dataloader(self, worker_init_fn: Callable[[int], Any] | None = None) -> dict[str, Any]:
+        """Return keyword arguments for `torch.utils.data.DataLoader`, only those that are set.
+
+        They are for the loader that feeds the training. The file may say that the dataset holds random generators
+        whose draws workers would repeat. A `worker_init_fn` is then included that gives each worker its own seeds
+        and calls yours. Pass yours here, and not to the loader as well.
+
+        `batch_size` (samples in one backward pass of one process) is included if there is a batch setting and the
+        file says enough to derive it. `accumulation` is then the number of such batches in an update.
+        """
+        found: dict[str, Any] = {name: self.settings[name] for name in LOADER if name in self.settings}
+        if found.get("num_workers") == 0:
+            found = {name: value for name, value in found.items() if name not in FOR_WORKERS}
+        if self._repeats_draws or (self._may_repeat_draws and worker_init_fn is not None):
+            from ..worker_seeds import WorkerSeeds
+
+            worker_init_fn = WorkerSeeds(worker_init_fn)
+        if worker_init_fn is not None:
+            found["worker_init_fn"] = worker_init_fn
+        micro = self._batch.micro
+        return found if micro is None else {**found, "batch_size": micro}
+
+    @property
+    def accumulation(self) -> int | None:
+        """Return the backward passes per update in each process; None if the settings leave the script's number."""
+        return self._batch.parts
+
+    @property
+    def _repeats_draws(self) -> bool:
+        from . import exports
+
+        return bool(exports.repeated_draws(self.document))
+
+    @property
+    def _may_repeat_draws(self) -> bool:
+        """Return True if workers would repeat the draws of generators that the dataset holds or may hold."""
+        from . import exports
+
+        return exports.repeated_draws(self.document) is not None
+
+    @property
+    def _batch(self) -> Batch:
+        from . import exports
+
+        return exports.batch_of(self.document)
+
+    def autocast(self, device: Any) -> Any:
+        """Return a context manager for forward and loss on this device (a `torch.device` or its name).
+
+        It does nothing if the precision is the baseline's. Leave it before `backward()`. With fp16, scale the loss too.
+        """
+        from ..agent.settings import precision
+
+        return precision.by_hand(str(self.settings.get("precision", "")), device)
+
+    def apply(self, model: Any = None, optimizer: Any = None) -> Any:
+        """Apply the settings that plain torch can apply to these objects and to the process.
+
+        These are threads, tf32, cuDNN's benchmark mode, the model's memory format and compilation, and the fused
+        optimizer. Call it once the model is on its device and before the first step; use the model that it returns.
+        Use `dataloader()` for the loader and `autocast()` for autocast. One `SettingsWarning` lists everything that
+        could not be applied; no exception is raised for it.
+        """
+        from ..agent.real_run import by_hand
+
+        model, left = by_hand.apply(self.settings, model, optimizer)
+        if (self.accumulation or 1) > 1:
+            name = "micro_batch" if "micro_batch" in self.settings else "global_batch"
+            left[name] = f"step the optimizer after every {self.accumulation} backwards, or use advisor.apply()"
+        for flag, value in self.document.arguments.items():
+            left[flag] = f"an option of the script itself: give it {value}"
+        if left:
+            told = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
+            warnings.warn(f"not applied: {told}", SettingsWarning, stacklevel=2)
+        return model
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the file. Raises UsageError if it already exists and `overwrite` is False."""
+        return write(path, self.text, overwrite=overwrite)
+
+    def export(self, *targets: str) -> list[Artifact]:
+        """Export the settings for other tools: accelerate, deepspeed, lightning, python, torchrun, transformers.
+
+        Each artifact says what it could not express. Raises UsageError for an unknown target.
+        """
+        from . import exports
+
+        return exports.artifacts(self.document, targets)
+
+
+def load(path: str | os.PathLike[str]) -> LoadedConfig:
+    """Load the settings of an `advisor.yaml`.
+
+    Raises UsageError, with the reason, for anything unreadable or unknown. Warns (`SettingsWarning`) if the settings
+    were found on other hardware or with another torch, and says what no longer holds.
+    """
+    document = read_document(Path(path))
+    told = no_longer_holds(document)
+    if told:
+        warnings.warn(f"{path}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
+    return LoadedConfig(settings=document.config.as_dict(), text=Path(path).read_text(encoding="utf-8"))
+
+
+def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
+    """Apply all settings to this process, in one line, best before the model and its loaders are made.
+
+    The training loop that follows runs as `advisor run` would run it: loaders, forwards and optimizer steps are
+    switched from outside once the loop has begun. A setting that cannot be applied, or that fails in the first
+    updates, stays as the script has it. This is reported on stderr and recorded in the user's state folder
+    (`settings-given-up.jsonl`). `config` may be the path of a file.
+
+    In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it only warns, because the
+    settings of that command count. Applying the same settings twice applies them once. Raises UsageError for
+    different settings in the same process, and for a file that `advisor.load` refuses.
+    """
+    global _applied
+    from ..agent.base.refused import Refused
+    from ..agent.real_run import launch
+    from ..storage import run_store
+
+    found = config if isinstance(config, LoadedConfig) else load(config)
+    if AGENT in sys.modules:
+        warnings.warn("not applied: advisor runs this script, with its own settings", SettingsWarning, stacklevel=2)
+        return
+    settings = dict(found.settings)
+    if _applied == settings:
+        return
+    try:
+        launch.install(settings, log=str(run_store.given_up_path()))
+    except Refused as error:
+        raise UsageError(f"{error}: start a new process for others") from error
+    _applied = settings
+
+
+def no_longer_holds(document: Document, *, python: str | None = None) -> list[str]:
+    """Describe, a sentence each, what in the file no longer holds on this machine with this (or `python`'s) torch."""
+    from .. import hardware
+    from . import exports
+
+    if not document.config.settings:
+        return []
+    version = _torch_version(python)
+    versions = {"torch": version} if version is not None else {}
+    return exports.differences(document, hardware.probe(folder=Path.cwd()), versions)
+
+
+def _torch_version(python: str | None) -> str | None:
+    """Return torch's version without the seconds that importing it takes; None if it cannot be determined."""
+    loaded = sys.modules.get("torch")
+    if python is None or os.path.realpath(python) == os.path.realpath(sys.executable):
+        if loaded is not None:
+            return str(loaded.__version__)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version("torch")
+        return None
+    code = "from importlib import metadata; print(metadata.version('torch'))"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=VERSION_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write the files; write none if one of them already exists and `overwrite` is False."""
+    for artifact in artifacts:
+        check_target(folder / artifact.file_name, overwrite=overwrite)
+    return [write(folder / artifact.file_name, artifact.content, overwrite=overwrite) for artifact in artifacts]
+
+
+def write(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
+    """Write a file for the user, completely or not at all."""
+    from ..storage.run_store import write_atomic
+
+    target = check_target(path, overwrite=overwrite)
+    write_atomic(target, text.encode("utf-8", "backslashreplace"))
+    target.chmod(0o666 & ~_umask())
+    return target
+
+
+def read_document(path: Path) -> Document:
+    """Read the file and check its settings against the existing knobs."""
+    from .. import knobs
+    from . import advisor_yaml
+
+    document = advisor_yaml.read(path)
+    known = {knob.id: knob for knob in knobs.all_knobs()}
+    for name, value in document.config.settings:
+        if name not in known:
+            raise UsageError(
+                f"{path}: no knob is called {name!r}: there are {', '.join(known)}. "
+                "Remove it, or upgrade advisor if a newer one wrote it"
+            )
+        why = known[name].wrong(value)
+        if why is not None:
+            raise UsageError(f"{path}: {name}: {why}. Correct it, or remove it")
+    return document
+
+
+def as_yaml(result: TuneResult) -> str:
+    """Return the text of `advisor.yaml`."""
+    from .. import knobs
+    from . import advisor_yaml
+
+    workload = result.profile.workload
+    return advisor_yaml.render(
+        result.recommendation,
+        advisor=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=result.profile.environment,
+        changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
+        training=_training(workload) if workload is not None else {},
+        only=result.only,
+    )
+
+
+def _training(workload: Workload) -> dict[str, Any]:
+    """Return what other tools need besides the settings: how the baseline trains."""
+    from ..knobs._loader import held_generators
+    from ..knobs.global_batch import written_samples
+
+    loader, optimizer = workload.train_loader, workload.main_optimizer
+    found = {
+        "framework": workload.framework,
+        "device": workload.device,
+        "optimizer": optimizer.class_name if optimizer is not None else None,
+        "processes": workload.world_size,
+        "batch_size": loader.batch_size if loader is not None else None,
+        "samples_per_update": written_samples(workload),
+        "workers": loader.num_workers if loader is not None else None,
+        "persistent_workers": True if loader is not None and loader.persistent_workers else None,
+        "generators": held_generators(workload),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain."""
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder: give the name of a file")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} is there already: overwrite it with -f, or choose another name with -o")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
+    return target
+
+
+def _shown(name: str, settings: Mapping[str, SettingValue]) -> str:
+    return f"{name}={settings[name]}" if name in settings else name
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Comparison of several versions in fresh processes until the difference is decided."""

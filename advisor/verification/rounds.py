@@ -1,0 +1,357 @@
+"""Fresh processes of two versions in ABBA order, until the paired ratios decide or the time is up.
+
+The unit of evidence is the process, not the update. Updates of one process share its luck (memory layout, the cores
+it got), so pooling them finds differences that do not exist.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from .. import stats, wire
+from ..errors import INTERRUPTIONS
+from ..runtime.session import InScriptRun, Planner
+from ..types import Skipped
+from ..types.comparison import (
+    FLOOR_PROCESSES,
+    GateStatus,
+    Side,
+    SpeedRatio,
+    SpeedStatus,
+    SpeedUnit,
+    VersionRun,
+    own_spread,
+)
+
+LOOKS = (3, 5, 10)
+"""Pairs after which the interval is checked: six processes decide a clear difference."""
+ERROR_RATE = 0.05
+"""Probability of a wrong decision over all checks: each spends its share (Bonferroni), the last the remainder."""
+LEAST_FLOOR = 0.02
+"""Difference between two starts of one script on a quiet machine."""
+OVERWHELMING = 1.5
+"""Speed-up above which the whole interval must lie for two rounds to decide.
+
+With Student's t of one degree of freedom, both ratios must then agree to within a few percent of such a gain.
+"""
+OVERWHELMING_ROUNDS = 2
+ALIKE = 0.10
+"""Largest difference between the two processes of the version before for that; also, none may be disturbed."""
+MOST_HALF = 20.0
+"""Cap on a logarithm: a floor of 500 million hides every gain, and its exponential stays finite."""
+MOST_ROUNDS_TOLD = 200
+"""Rounds beyond which nobody will wait: the versions are as good as equal."""
+WARM_UP_UPDATES = 10
+BEGIN_UPDATES = 3
+UPDATES = 50
+LEAST_UPDATES = 10
+"""Updates that suffice if each takes seconds."""
+WINDOW_S = 2.0
+MOST_WINDOW_S = 7.0
+MINUTES_S = 180.0
+"""Duration from which times are reported in minutes."""
+SLOWEST = 10
+"""Multiple of the first process' time after which a version is cut off: the ratio is clear by then."""
+WINDOW = "measured"
+
+
+def first_window() -> wire.Window:
+    """Return the window of the first process; all others then count the same updates."""
+    return wire.Window(
+        id=WINDOW,
+        warm_up_updates=WARM_UP_UPDATES,
+        min_updates=UPDATES,
+        least_updates=LEAST_UPDATES,
+        min_s=WINDOW_S,
+        max_s=MOST_WINDOW_S,
+    )
+
+
+def begin_window() -> wire.Window:
+    """Return the window of a process' first, unchanged updates; after them the training's parts are known."""
+    return wire.Window(
+        id="begin",
+        warm_up_updates=1,
+        min_updates=BEGIN_UPDATES,
+        max_updates=BEGIN_UPDATES,
+        least_updates=BEGIN_UPDATES,
+    )
+
+
+def same_window(first: wire.WindowDone, samples_per_update: int | None = None) -> wire.Window:
+    """Return a window over the updates that `first` counted, with the same data and evaluations, for another process.
+
+    With its own `samples_per_update` it counts about as many samples.
+    """
+    count = len(first.wall_s)
+    samples = [number for number in first.samples if number is not None]
+    if samples_per_update and len(samples) == count:
+        count = max(LEAST_UPDATES, round(sum(samples) / samples_per_update))
+    return wire.Window(
+        id=WINDOW,
+        warm_up_updates=first.dropped_updates,
+        min_updates=count,
+        max_updates=count,
+        least_updates=min(count, LEAST_UPDATES),
+        max_s=SLOWEST * max(MOST_WINDOW_S, sum(first.wall_s)),
+    )
+
+
+def one_window(windows: InScriptRun) -> Planner:
+    """Yield the plan of one process."""
+    yield windows
+
+
+@dataclass(kw_only=True)
+class Rounds:
+    """Measurements of one comparison, and their result so far."""
+
+    planned: int
+    threshold: float | None
+    gain_only: bool = False
+    """True if only a gain of `after` matters: the answer may be that there is none, but not how much slower it is."""
+    runs: list[VersionRun] = field(default_factory=list)
+    ratio: SpeedRatio | None = None
+    status: SpeedStatus = "undecided"
+    gate: GateStatus | None = None
+    interrupted: BaseException | None = None
+    out_of_time: bool = False
+    budget_s: float = math.inf
+    passed_s: float = 0.0
+    """Seconds that the rounds took, if the budget ended them."""
+    out: bool = False
+    """True if `after` could not be measured and takes no further part."""
+
+    @property
+    def pairs(self) -> list[tuple[VersionRun, VersionRun]]:
+        """Return (before, after) of every whole round."""
+        whole = [self.runs[start : start + 2] for start in range(0, len(self.runs) - 1, 2)]
+        return [(one, two) if one.side == "before" else (two, one) for one, two in whole]
+
+    @property
+    def left_out(self) -> Skipped | None:
+        """Return the planned rounds that did not fit into the time, and the time they would have needed."""
+        done = len(self.pairs)
+        if not self.out_of_time or not done or done >= self.planned:
+            return None
+        more_s = (self.planned - done) * self.passed_s / done
+        fitted = f"{done} of {self.planned} rounds fitted into {_time(self.budget_s)}"
+        return Skipped(
+            what=f"rounds {done + 1} to {self.planned}" if done + 1 < self.planned else f"round {self.planned}",
+            why=f"the time was up: {fitted}; about {_time(more_s)} more would be needed",
+        )
+
+    @property
+    def by_samples(self) -> bool:
+        """Return True if speed is samples/s, and False (updates/s) if samples could not be counted everywhere."""
+        return all(run.samples for run in self.runs)
+
+    @property
+    def own_spread(self) -> float | None:
+        """Return how much faster the fastest process of the version before was than its slowest, minus 1."""
+        return own_spread(self.runs, by_samples=self.by_samples)
+
+    @property
+    def no_gain(self) -> bool:
+        """Return True if the whole interval lies below the least gain that counts."""
+        return self.ratio is not None and self.ratio.high is not None and self.ratio.high <= 1 + LEAST_FLOOR
+
+    @property
+    def decided(self) -> bool:
+        """Return True if the question is answered; with a threshold, only the threshold counts."""
+        if self.gate is not None:
+            return self.gate != "undecided"
+        return self.status != "undecided" or (self.gain_only and self.no_gain)
+
+    @property
+    def rounds_to_decide(self) -> int | None:
+        """Estimate from the nearest bound's distance how many pairs would decide; return None if that is impossible."""
+        ratio = self.ratio
+        if self.decided or ratio is None or ratio.low is None or ratio.high is None:
+            return None
+        bounds = [1 + LEAST_FLOOR, 1 / (1 + LEAST_FLOOR)] if self.threshold is None else [self.threshold]
+        bounds = bounds[:1] if self.gain_only else bounds
+        half = math.log(ratio.high / ratio.low) / 2
+        away = min(abs(math.log(ratio.value / bound)) for bound in bounds)
+        # If the interval is clear of the bound, the floor hides the gain; it shrinks with the rounds, too.
+        if ratio.low > 1 + LEAST_FLOOR and self.threshold is None:
+            half, away = max(half, math.log1p(ratio.floor)), math.log(ratio.low)
+        needed = math.ceil(len(self.pairs) * (half / away) ** 2) if away > 0 else MOST_ROUNDS_TOLD + 1
+        return max(len(self.pairs) + 1, needed) if needed <= MOST_ROUNDS_TOLD else None
+
+
+def run_rounds(
+    measure: Callable[[Side], VersionRun],
+    *,
+    rounds: int,
+    threshold: float | None,
+    budget_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Rounds:
+    """Measure both versions in turns.
+
+    `measure` runs one fresh process. An exception from it ends the comparison. An interruption ends it too, but keeps
+    the results so far.
+    """
+    found = Rounds(planned=rounds, threshold=threshold, gate=None if threshold is None else "undecided")
+    run_races(
+        lambda place, _number: measure("after" if place else "before"),
+        [found],
+        rounds=rounds,
+        budget_s=budget_s,
+        clock=clock,
+    )
+    return found
+
+
+def run_races(
+    measure: Callable[[int, int], VersionRun | None],
+    races: Sequence[Rounds],
+    *,
+    rounds: int,
+    budget_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    settled: Callable[[int], bool] = lambda _place: True,
+) -> None:
+    """Measure several candidates against one baseline, whose process in a round serves them all.
+
+    `measure(place, round)` runs one fresh process. Place 0 is the baseline, place n the candidate of `races[n - 1]`,
+    which drops out if None is returned. The measuring ends once every comparison is decided and `settled(place)` says
+    that nothing else is open, or when the time is up.
+    """
+    looks = [*(look for look in LOOKS if look < rounds), rounds]
+    spent, begin_s = 0.0, clock()
+    try:
+        for number in range(rounds):
+            began_s = clock()
+            places = [place for place, race in enumerate(races, 1) if not _closed(race, settled, place)]
+            _one_round(measure, races, places if number % 2 == 0 else places[::-1], number)
+            passed_s, round_s = clock() - begin_s, clock() - began_s
+            out_of_time = passed_s + round_s > budget_s and number + 1 < rounds
+            if number + 1 == OVERWHELMING_ROUNDS and not out_of_time:
+                for place in places:
+                    look_for_overwhelming(races[place - 1])
+            if number + 1 in looks or out_of_time:
+                earlier = max((look for look in looks if look < number + 1), default=0)
+                share = ERROR_RATE * (number + 1 - earlier) / rounds
+                for place in places:
+                    races[place - 1].out_of_time = out_of_time
+                    races[place - 1].budget_s, races[place - 1].passed_s = budget_s, passed_s
+                    look(races[place - 1], ERROR_RATE - spent if out_of_time or number + 1 == rounds else share)
+                spent += share
+            if out_of_time or all(_closed(race, settled, place) for place, race in enumerate(races, 1)):
+                break
+    except INTERRUPTIONS as interruption:
+        for race in races:
+            race.interrupted = interruption
+            if not race.decided:
+                look(race, ERROR_RATE - spent)
+
+
+def _time(seconds: float) -> str:
+    """Format a time like a --budget, as "110 s" or "4 min", no finer than anyone would plan."""
+    return f"{max(1, math.ceil(seconds))} s" if seconds < MINUTES_S else f"{math.ceil(seconds / 60)} min"
+
+
+def _closed(race: Rounds, settled: Callable[[int], bool], place: int) -> bool:
+    return race.out or (race.decided and settled(place))
+
+
+def _one_round(
+    measure: Callable[[int, int], VersionRun | None], races: Sequence[Rounds], places: Sequence[int], number: int
+) -> None:
+    """Run baseline and candidates once each, in reverse order every other time, so that drift affects both alike."""
+    order = [0, *places] if number % 2 == 0 else [*places, 0]
+    for place in order:
+        run = measure(place, number)
+        for race in [races[other - 1] for other in places] if place == 0 else [races[place - 1]]:
+            if run is None:
+                race.out = True
+            elif not race.out:
+                race.runs.append(run)
+
+
+def look(found: Rounds, error_rate: float) -> None:
+    """Judge by the existing pairs."""
+    if not found.pairs:
+        return
+    by_samples = found.by_samples
+    pairs = [(before.rate(by_samples), after.rate(by_samples)) for before, after in found.pairs]
+    unit: SpeedUnit = "samples/s" if by_samples else "updates/s"
+    floor = noise_floor([run.rate(by_samples) for run in found.runs if run.side == "before"])
+    if len(pairs) == 1:
+        found.ratio = SpeedRatio(
+            value=pairs[0][1] / pairs[0][0], low=None, high=None, confidence=None, unit=unit, floor=LEAST_FLOOR
+        )
+        return
+    interval = stats.ratio_interval(pairs, confidence=1 - error_rate)
+    found.ratio = SpeedRatio(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        confidence=1 - error_rate,
+        unit=unit,
+        floor=floor if floor is not None else LEAST_FLOOR,
+    )
+    found.status = _overwhelming(found, interval) or _status(interval, floor)
+    if found.threshold is not None:
+        found.gate = _gate(interval, found.threshold)
+
+
+def look_for_overwhelming(found: Rounds) -> None:
+    """Judge by two pairs, but only if they leave no doubt; otherwise change nothing, as if they were not checked."""
+    if len(found.pairs) != OVERWHELMING_ROUNDS or found.threshold is not None:
+        return
+    trial = replace(found)
+    look(trial, ERROR_RATE)
+    if trial.status in ("faster", "slower"):
+        found.ratio, found.status = trial.ratio, trial.status
+
+
+def _overwhelming(found: Rounds, interval: stats.Interval) -> SpeedStatus | None:
+    """Return the status from two undisturbed rounds with a steady baseline, if neither noise nor drift explains it.
+
+    Return None if there are more rounds or they leave room for doubt.
+    """
+    spread = found.own_spread
+    if spread is None or spread > ALIKE or any(run.disturbed for run in found.runs):
+        return None
+    if len(found.pairs) != OVERWHELMING_ROUNDS:
+        return None
+    if interval.low > OVERWHELMING:
+        return "faster"
+    return "slower" if interval.high < 1 / OVERWHELMING else None
+
+
+def noise_floor(rates: Sequence[float]) -> float | None:
+    """Return how much processes of one version differ: half the relative width of their mean's interval, at least 2%.
+
+    One outlier among five or more processes does not move it. Return None for fewer than three: those say nothing.
+    """
+    if len(rates) < FLOOR_PROCESSES:
+        return None
+    logs = [math.log(rate) for rate in rates]
+    # Without outliers the standard deviation is the more reliable of the two; the robust one is too large for so few.
+    deviation = min(stats.robust_deviation(logs), statistics.stdev(logs))
+    half = stats.student_t_quantile(0.975, len(rates) - 1) * deviation / math.sqrt(len(rates))
+    return max(LEAST_FLOOR, math.expm1(min(half, MOST_HALF)))
+
+
+def _status(interval: stats.Interval, floor: float | None) -> SpeedStatus:
+    """Return the status by interval and floor; without a floor, no difference is above it."""
+    if floor is not None and interval.low > 1 + floor:
+        return "faster"
+    if floor is not None and interval.high < 1 / (1 + floor):
+        return "slower"
+    inside = interval.low >= 1 / (1 + LEAST_FLOOR) and interval.high <= 1 + LEAST_FLOOR
+    return "no difference" if inside else "undecided"
+
+
+def _gate(interval: stats.Interval, threshold: float) -> GateStatus:
+    if interval.high < threshold:
+        return "failed"
+    return "passed" if interval.low >= threshold else "undecided"

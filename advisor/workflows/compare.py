@@ -1,0 +1,193 @@
+"""Comparison of two stored runs, or of two versions of the script; reached through `advisor.api`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..durations import seconds_of
+from ..errors import InterruptedByUserError, UsageError
+from ..progress import SILENT, Progress
+from ..types import Command, VersionComparison
+from .shown import ShownComparison
+
+if TYPE_CHECKING:
+    from ..report import Comparison
+    from ..runtime.checkout import Checkout
+    from ..runtime.isolation import Tier
+    from ..storage.run_store import RunFolder
+    from ..types.comparison import Side
+    from ..verification.process_trial import Contender, Race
+    from ..verification.rounds import Rounds
+
+ROUNDS = 10
+BUDGET = "10m"
+LEAST_BUDGET_S = 1.0
+COMPARISON_FILE = "comparison.json"
+
+
+def compare(
+    before: str | os.PathLike[str], after: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None
+) -> Comparison:
+    """Compare two stored runs; each is `latest`, a run's id or its beginning, or the path of a run folder."""
+    from ..report import compare_profiles
+    from .stored import load_profile
+
+    return compare_profiles(load_profile(before, runs=runs), load_profile(after, runs=runs))
+
+
+def compare_against(
+    ref: str,
+    script: str | os.PathLike[str],
+    args: Sequence[str] = (),
+    *,
+    fail_below: float | None = None,
+    rounds: int = ROUNDS,
+    budget: str | float = BUDGET,
+    module: bool = False,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    trackers_offline: bool = True,
+    progress: Progress = SILENT,
+) -> VersionComparison:
+    """Run the script of the working tree against that of a git reference, in turns, in fresh processes.
+
+    Runs at most `rounds` pairs within about `budget` (seconds, or text like "90s", "10m"), and ends early once the
+    interval decides. With `fail_below` (a ratio of speeds, 0.95 allows 5% less) it decides against that ratio,
+    otherwise whether there is a difference.
+
+    Raises UsageError if the reference or the script in it is missing, ScriptError if a version fails,
+    NothingMeasuredError if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are
+    kept).
+    """
+    from ..runtime import Limits, checkout
+    from ..runtime.protection import protect_all
+    from ..storage import run_store
+    from ..target import command as commands
+    from ..verification.process_trial import Race
+    from ..verification.rounds import run_rounds
+
+    if rounds < 2:
+        raise UsageError(f"--rounds {rounds}: at least 2 are needed for an interval")
+    if fail_below is not None and not 0 < fail_below < 10:
+        raise UsageError(f"--fail-below {fail_below:g}: give a ratio of speeds above 0 and below 10, such as 0.95")
+    budget_s = seconds_of(budget, least_s=LEAST_BUDGET_S)
+    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    root = run_store.runs_root(Path(runs) if runs is not None else None)
+    with checkout.checked_out(
+        ref, cwd=Path(wanted.cwd).resolve(), interpreter=wanted.interpreter, scratch=(root / "scratch").resolve()
+    ) as version:
+        before = _in_version(wanted, version, ref)
+        run = run_store.new_run(root, wanted.target)
+        tiers = protect_all([before, wanted], isolation, root=root, progress=progress)
+        sides = {
+            "before": _contender("before", before, tiers[0], version.environment),
+            "after": _contender("after", wanted, tiers[1], {}),
+        }
+        race = Race(
+            folder=run.path,
+            limits=Limits.of(start_limit_s, no_progress_limit_s, None),
+            trackers_offline=trackers_offline,
+            progress=progress,
+        )
+        with run_store.disk_errors(run.path):
+            measured = run_rounds(
+                lambda side: race.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
+            )
+        found = _result(measured, race, run, sides["after"], version, ref)
+        _store(found, run)
+    progress.close()
+    if measured.interrupted is not None:
+        raise InterruptedByUserError(
+            f"interrupted after {len(measured.pairs)} rounds; what had been measured is kept in {run.path}",
+            by=measured.interrupted,
+            run_folder=str(run.path),
+            found=found,
+        ) from measured.interrupted
+    return found
+
+
+def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
+    """Return the same command in the other version."""
+    from ..target import command as commands
+
+    script = Path(wanted.target)
+    target = str(version.moved(script.resolve())) if script.is_absolute() and not wanted.is_module else wanted.target
+    cwd = version.moved(Path(wanted.cwd).resolve())
+    try:
+        built = commands.build(target, wanted.args, is_module=wanted.is_module, cwd=cwd)
+    except UsageError as error:
+        raise UsageError(f"--against {ref}: this version cannot run {wanted.target} ({error})") from None
+    return replace(built, interpreter=wanted.interpreter)
+
+
+def _contender(side: Side, command: Command, tier: Tier, environment: Mapping[str, str]) -> Contender:
+    from ..verification.process_trial import Contender
+
+    return Contender(
+        name=_NAMES[side],
+        side=side,
+        command=command,
+        tier=tier,
+        environment=environment,
+    )
+
+
+_NAMES: Mapping[Side, str] = {"before": "the version before", "after": "the working tree"}
+
+
+def _result(
+    measured: Rounds, race: Race, run: RunFolder, after: Contender, version: Checkout, ref: str
+) -> VersionComparison:
+    wanted = after.command
+    return ShownComparison(
+        advisor=__version__,
+        run_id=run.run_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=wanted,
+        against=ref,
+        commit=version.commit,
+        ratio=measured.ratio,
+        rounds=len(measured.pairs),
+        planned_rounds=measured.planned,
+        status=measured.status,
+        threshold=measured.threshold,
+        gate=measured.gate,
+        rounds_to_decide=measured.rounds_to_decide,
+        isolation=after.tier.promise,
+        changed_files=tuple(dict.fromkeys(race.changed_files)),
+        runs=tuple(measured.runs),
+        notes=tuple(dict.fromkeys((*_told(measured, wanted, version), *version.notes, *race.notes))),
+    )
+
+
+def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
+    if measured.interrupted is not None:
+        yield "interrupted: this is what had been measured until then"
+    if measured.left_out is not None and not measured.decided:
+        yield measured.left_out.why
+    if measured.ratio is not None and measured.ratio.unit == "updates/s":
+        yield "samples could not be counted: updates are compared, so both versions must use the same batch size"
+    for word in wanted.args:
+        if f"{version.repository}{os.sep}" in word:
+            yield f"the argument {word} leads into the working tree, for both versions"
+
+
+def _store(found: VersionComparison, run: RunFolder) -> None:
+    import json
+
+    from ..report import versions_json
+    from ..storage import run_store
+
+    text = json.dumps(versions_json(found), indent=2, allow_nan=False)
+    with contextlib.suppress(FileNotFoundError):
+        run_store.write_atomic(run.path / COMPARISON_FILE, text.encode())

@@ -1,0 +1,168 @@
+"""Profile of a script: a short run that shows what limits it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..durations import seconds_of
+from ..errors import INTERRUPTIONS, interrupted
+from ..progress import SILENT, Progress
+from ..types import Command, Diagnosis, Hardware, Profile
+from ..version import __version__
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from ..runtime import SessionResult
+    from ..runtime.isolation import Tier
+    from ..storage.run_store import RunFolder
+    from ..target.function import Trainable
+
+PROFILE_BUDGET = "26s"
+"""Measuring time from the first update on: a default profile ends within 30 s of the first step."""
+LEAST_PROFILE_S = 1.0
+
+
+class NotebookProfile(Shown, Profile):
+    """A profile that shows its report when printed, or as the last value of a cell."""
+
+    def _repr_html_(self) -> str:
+        from ..report import as_fragment
+
+        return as_fragment(self)
+
+
+def profile(
+    script: Trainable,
+    args: Sequence[str] = (),
+    *,
+    module: bool = False,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    budget: str | float = PROFILE_BUDGET,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+    trackers_offline: bool = True,
+    progress: Progress = SILENT,
+) -> Profile:
+    """Run a training script for a short while, unmodified, and report what limits it.
+
+    `script` is a path, or a module's name with `module=True`; `args` is its `sys.argv[1:]`. It may also be a function
+    that trains and needs no arguments, from a module, a script (which calls advisor below its guard) or a notebook. A
+    fresh process calls the function, with what it needs of the module, the script, or the executed cells. `budget`
+    (seconds, or text like "90s", "2m") begins with the first update. The script runs in a copy-on-write view: see
+    `isolation`.
+
+    Returns the stored profile. As in `advisor.tune`, a script that fails or trains nothing raises no error, because the
+    measurements so far are worth having. The profile's `failure` says what happened (None: nothing did), and every
+    display of the profile shows it first.
+
+    Raises UsageError for a call that cannot be carried out, IsolationError if the files cannot be protected as asked,
+    StorageError if nothing can be kept, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
+    """
+    from ..analysis import assembly
+    from ..analysis import profile_plan as plans
+    from ..hardware import probe
+    from ..runtime import Limits, Session
+    from ..runtime.protection import protect
+    from ..storage import run_store
+    from ..target.function import command_for
+
+    budget_s = seconds_of(budget, least_s=LEAST_PROFILE_S)
+    root = run_store.runs_root(Path(runs) if runs is not None else None)
+    wanted = command_for(script, args, is_module=module, interpreter=python, root=root)
+    run = run_store.new_run(root, wanted.target)
+    with run_store.disk_errors(run.path):
+        with _no_empty_folder(run.path):
+            tier = protect(wanted, isolation, root=root, progress=progress)
+            machine = probe(folder=Path(wanted.cwd))
+
+        session = Session(
+            command=wanted,
+            folder=run.path,
+            tier=tier,
+            limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+            loop_budget_s=budget_s,
+            progress=progress,
+            trackers_offline=trackers_offline,
+            watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
+        )
+        planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
+        progress.time_left(session.left_s)
+        result = session.run(planner)
+
+    try:
+        found = stored_profile(run, wanted, machine, tier, result, budget_s=budget_s)
+    except INTERRUPTIONS as interruption:  # the measurements are kept all the same
+        result.interrupted = interruption
+        found = stored_profile(run, wanted, machine, tier, result, budget_s=budget_s)
+    progress.close()
+    if result.interrupted is not None:
+        raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
+    return in_notebook(replace(found, run_folder=str(run.path)))
+
+
+def stored_profile(
+    run: RunFolder,
+    command: Command,
+    machine: Hardware,
+    tier: Tier,
+    result: SessionResult,
+    *,
+    budget_s: float | None = None,
+) -> Profile:
+    """Assemble the profile with its findings, store it, and return it."""
+    from ..analysis import assembly
+    from ..storage import run_store
+
+    found = assembly.assemble(
+        run_id=run.run_id,
+        version=__version__,
+        command=command,
+        hardware=_as_the_script_sees_it(machine, result),
+        tier=tier,
+        result=result,
+    )
+    diagnosis = _diagnose(found)
+    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained, budget_s=budget_s)
+    run_store.save_profile(found, run)
+    return found
+
+
+@contextlib.contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that never began."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+def _diagnose(found: Profile) -> Diagnosis:
+    from .. import rules
+    from ..analysis import assembly
+
+    evidence = assembly.evidence_of(found)
+    return rules.diagnose(evidence) if evidence is not None else Diagnosis(findings=())
+
+
+def _as_the_script_sees_it(machine: Hardware, result: Any) -> Hardware:
+    """Return the machine with the script's own torch, and with the setup problems judged by that torch."""
+    from ..analysis import assembly
+    from ..hardware import cache_folder, calibrated, setup_problems
+
+    build = next((found for life in result.lives if (found := assembly.torch_build(life))), None)
+    machine = calibrated(replace(machine, torch=build), cache_folder=cache_folder())
+    return replace(machine, problems=setup_problems(machine))
+
+
+def in_notebook(found: Profile) -> NotebookProfile:
+    return NotebookProfile(**{field.name: getattr(found, field.name) for field in fields(Profile)})

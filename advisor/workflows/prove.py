@@ -1,0 +1,213 @@
+"""Verification of a search's recommendation in fresh processes; called by `workflows.tune`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..errors import AdvisorError
+from ..types import Alternative, Config, Ratio, Recommendation, Skipped, Verdict
+from ..verification.verification_run import Finalist, verify_configs, winner
+
+if TYPE_CHECKING:
+    from ..runtime import Limits
+    from ..search import Goal
+    from ..types import Verification, VerifiedConfig
+    from .search_run import SearchRun
+
+LEAST_PROCESSES = 2
+"""One of each side; a single pair has no interval yet, but shows whether the settings work."""
+BY_SPEED = ("throughput", "cost")
+"""Objectives that a faster configuration serves best."""
+LATE = 0.05
+"""Fraction of the budget by which the last process may overrun it: half of what is promised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """The recommendation after verification, and how the verification ended."""
+
+    recommendation: Recommendation
+    interrupted: BaseException | None = None
+
+
+def prove(search_run: SearchRun, found: Recommendation, *, limits: Limits, trackers_offline: bool) -> Proof:
+    """Verify the finalists of a search within the rest of its budget.
+
+    A faster configuration is recommended with its verdict; if none is faster, the baseline is. Anything that there was
+    no time for stays unproven.
+    """
+    hoped = found if found.config.settings else _hoped(search_run, found)
+    finalists, budget_s = _finalists(search_run, hoped), search_run.rest_s + LATE * search_run.request.budget_s
+    if not search_run.request.verify or not finalists:
+        return Proof(recommendation=found)
+    if budget_s < LEAST_PROCESSES * search_run.process_s():
+        return Proof(recommendation=_with_notes(found, "no time was left to verify it in fresh processes"))
+    try:
+        verification = verify_configs(
+            search_run.request.command,
+            finalists,
+            hardware=search_run.found.hardware,
+            run_folder=search_run.run.path,
+            tier=search_run.tier,
+            limits=limits,
+            budget_s=budget_s,
+            trackers_offline=trackers_offline,
+            progress=search_run.progress,
+        )
+    except AdvisorError as error:
+        return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))
+    main = verification.of(hoped.config)
+    begun = hoped if main is not None and main.outcome.kind != "stopped" else found
+    proven = _proven(begun, verification, search_run.request.asked.goal)
+    carried = search_run.study.space.command_line.arguments(proven.config)
+    return Proof(recommendation=replace(proven, carried=carried), interrupted=verification.interrupted)
+
+
+def _hoped(search_run: SearchRun, found: Recommendation) -> Recommendation:
+    """Return the best of the search if windows scattered too much to recommend anything.
+
+    It may still be a gain, so it is verified as far as there is time.
+    """
+    from ..search import KEEPS_TRAINING
+
+    known, floor = search_run.study.known, search_run.request.settings.floor
+    if search_run.request.asked.goal.name not in BY_SPEED:
+        return found
+    for config, standing in known.standings().items():
+        if standing.score >= 1 + floor and known.space.tier(config) in KEEPS_TRAINING:
+            return replace(found, config=config, by_knob=known.by_knob(config) if config == known.winner() else {})
+    return found
+
+
+def _finalists(search_run: SearchRun, found: Recommendation) -> list[Finalist]:
+    """Return the recommended, the alternatives, and the cheapest that is as good, which is dropped first."""
+    from ..search import finalists
+
+    known = search_run.study.known
+    configs = [found.config] if found.config.settings else []
+    configs += [other.config for other in found.alternatives]
+    if found.config.settings and search_run.request.asked.goal.name in BY_SPEED:
+        cheap = finalists.cheapest(found.config, known.standings(), by_knob=found.by_knob, tier=known.space.tier)
+        configs += [cheap] if cheap is not None else []
+    return [_finalist(search_run, config) for config in dict.fromkeys(configs)]
+
+
+def _finalist(search_run: SearchRun, config: Config) -> Finalist:
+    space = search_run.study.space
+    carried = space.command_line.arguments(config)
+    flags = {flag: value for arguments in carried.values() for flag, value in arguments.items()}
+    return Finalist(config=config, tier=space.tier(config), arguments=flags, carried=frozenset(carried))
+
+
+def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Recommendation:
+    """Return the verified recommendation, chosen by the search's objective."""
+    others = {other.config for other in found.alternatives}
+    candidates = [one for one in verification.configs if one.config not in others]
+    first = next((one for one in candidates if one.config == found.config), None)
+    found = _with_notes(found, *verification.notes)
+    if first is None:
+        config, verdict = found.config, found.verdict
+    elif first.outcome.kind == "stopped":
+        return _with_notes(found, f"{first.outcome.message}")
+    elif _unfinished(found, first, verification):
+        config, verdict = found.config, _still_unproven(found.verdict, first.verdict)
+        found = _with_notes(found, _rounds_so_far(first.verdict))
+    else:
+        out = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
+        config, verdict = (out.config, out.verdict) if out is not None else (Config(), first.verdict)
+    kept, dropped = _alternatives(found, verification, verdict)
+    left = () if first is None or config.settings else (Skipped(what=_told(found.config), why=_why(first.verdict)),)
+    return replace(
+        found,
+        config=config,
+        verdict=verdict,
+        by_knob={name: found.by_knob[name] for name, _value in config.settings if name in found.by_knob},
+        alternatives=tuple(kept),
+        skipped=(*left, *dropped, *found.skipped),
+    )
+
+
+def _unfinished(found: Recommendation, first: VerifiedConfig, verification: Verification) -> bool:
+    """Return whether a gain that was clear in windows is still open only because the time ended."""
+    verdict = first.verdict
+    cut_short = bool(verification.skipped) or verification.interrupted is not None
+    open_still = verdict.status == "undecided" and verdict.quality != "failed"
+    agrees = verdict.speedup > 1 + found.verdict.floor and verdict.high >= found.verdict.low
+    return found.verdict.status == "unproven" and cut_short and open_still and agrees
+
+
+def _still_unproven(in_windows: Verdict, in_processes: Verdict) -> Verdict:
+    """Return the gain shown by the windows, with the further results of fresh processes."""
+    return replace(
+        in_windows,
+        quality=in_processes.quality,
+        quality_evidence=in_processes.quality_evidence,
+        rounds_to_decide=in_processes.rounds_to_decide,
+        own_spread=in_processes.own_spread,
+    )
+
+
+def _rounds_so_far(verdict: Verdict) -> str:
+    rounds = f"{verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes so far"
+    if math.isfinite(verdict.high):
+        return f"{rounds}: {verdict.low:.3g} to {verdict.high:.3g} times as fast"
+    return f"{rounds}: {verdict.speedup:.3g} times as fast"
+
+
+def _held(one: VerifiedConfig, verification: Verification, goal: Goal) -> VerifiedConfig | None:
+    """Return the configuration, for objectives other than speed, if it breaks nothing and keeps its advantage."""
+    verdict = one.verdict
+    if verdict.quality == "failed" or not verdict.rounds:
+        return None
+    ratio = Ratio(speedup=verdict.speedup, low=verdict.low, high=verdict.high, rounds=verdict.rounds)
+    before, after = verification.baseline.peak_bytes, one.outcome.peak_bytes
+    larger = goal.name == "memory" and before is not None and after is not None and after >= before
+    return one if goal.admits(ratio) and not larger else None
+
+
+def _alternatives(
+    found: Recommendation, verification: Verification, verdict: Verdict
+) -> tuple[list[Alternative], list[Skipped]]:
+    """Return alternatives that beat the result or had no time, and the others with the reason."""
+    kept, dropped = [], []
+    beaten = verdict.speedup if verdict.status == "faster" else 1.0
+    for other in found.alternatives:
+        one = verification.of(other.config)
+        if one is None or one.outcome.kind == "stopped":
+            kept.append(other)
+        elif one.stands and one.verdict.speedup > beaten:
+            kept.append(replace(other, verdict=one.verdict))
+        else:
+            dropped.append(Skipped(what=_told(other.config), why=_why(one.verdict)))
+    return kept, dropped
+
+
+def _why(verdict: Verdict) -> str:
+    """Return the reason why a finalist is not recommended."""
+    if verdict.quality == "failed":
+        return verdict.quality_evidence
+    rounds = f"in {verdict.rounds} rounds of fresh processes"
+    between = f"{verdict.low:.3g} to {verdict.high:.3g}"
+    # An undecided result has no estimate that anyone should quote.
+    if verdict.status == "undecided":
+        told = f"{between} times as fast {rounds}" if math.isfinite(verdict.high) else rounds
+    else:
+        told = f"{verdict.speedup:.3g} times as fast {rounds} ({between})"
+    return f"{verdict.status}: {told}" if verdict.rounds else verdict.quality_evidence
+
+
+def _told(config: Config) -> str:
+    from ..search import told
+
+    return told(config)
+
+
+def _with_notes(found: Recommendation, *notes: str) -> Recommendation:
+    return replace(found, notes=(*found.notes, *_new(found, notes)))
+
+
+def _new(found: Recommendation, notes: tuple[str, ...]) -> Iterator[str]:
+    return (note for note in notes if note not in found.notes)

@@ -1,0 +1,395 @@
+"""One search with everything it needs: run folder, session, study, meter; opened, carried out, and read."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..progress import SILENT, Progress
+from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
+
+if TYPE_CHECKING:
+    from ..hardware.energy import Counter, Meter
+    from ..runtime import Limits, Session, SessionResult
+    from ..runtime.isolation import Tier
+    from ..search import Asked, ProfileSummary, SearchSettings, Study
+    from ..search.shared_study import SharedStudy
+    from ..storage.run_store import RunFolder
+
+MOST_RESERVED = 0.5
+"""Largest fraction of the budget reserved for verification: with less left, a search finds nothing to verify."""
+ENDED_S = 0.5
+"""Seconds to end a process and remove its isolated view."""
+IMPORTED_S = 30.0
+"""Most seconds for loading the search's libraries, which happens during the script's own start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRequest:
+    """A checked request for a search, before anything is run; `of` builds it from the user's options."""
+
+    command: Command
+    budget_s: float
+    preset: str
+    settings: SearchSettings
+    asked: Asked
+    allow_training: bool = False
+    verify: bool = True
+    storage: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        command: Command,
+        *,
+        budget_s: float,
+        preset: str,
+        knobs: Sequence[str] | None,
+        no_knobs: Sequence[str],
+        objective: str,
+        price: float | None,
+        tolerance: str | float | None,
+        mapped: Mapping[str, tuple[str, float | None]],
+        dry_run: bool,
+        allow_training: bool,
+        verify: bool,
+        storage: str | None,
+    ) -> TuneRequest:
+        """Create a request; raise UsageError for options that are unknown or do not go together."""
+        from .. import search
+        from ..search import shared_study as shared
+
+        settings = search.read(preset)
+        if storage is not None:
+            shared.check_url(storage)
+        return cls(
+            command=command,
+            budget_s=budget_s,
+            preset=preset,
+            settings=settings,
+            asked=search.Asked(
+                goal=search.Goal.of(objective, price=price, tolerance=tolerance),
+                selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
+                command=command,
+                mapped=mapped,
+                dry_run=dry_run,
+            ),
+            allow_training=allow_training,
+            verify=verify and not dry_run,
+            storage=storage,
+        )
+
+    def as_kept(self) -> dict[str, Any]:
+        """Return the options that a resumed search must share with the original one; its budget may differ."""
+        goal, selection, command = self.asked.goal, self.asked.selection, self.command
+        return {
+            "script": command.target,
+            "module": command.is_module,
+            "arguments": list(command.args),
+            "folder": command.cwd,
+            "interpreter": command.interpreter,
+            "profile": self.preset,  # the name of 0.1, by which a resumed run is compared
+            "objective": goal.name,
+            "price": goal.price_per_hour,
+            "tolerance": goal.tolerance,
+            "knobs": None if selection.only is None else list(selection.only),
+            "no_knobs": list(selection.without),
+            "mapped": {role: list(found) for role, found in self.asked.mapped.items()},
+        }
+
+
+@dataclass(kw_only=True)
+class SearchRun:
+    """A search in progress, or a completed one."""
+
+    request: TuneRequest
+    run: RunFolder
+    tier: Tier
+    machine: Hardware
+    session: Session
+    progress: Progress
+    meter: Meter | None = None
+    shared: SharedStudy | None = None
+    past: list[Trial] | None = None
+    """Trials of the search that this one resumes."""
+    profiles: list[Profile] = field(default_factory=list)
+    reserved_s: float = 0.0
+    _study: Study | None = None
+
+    def carry_out(self) -> SessionResult:
+        """Run the whole search; its results are on disk, whatever ends it."""
+        from ..analysis import assembly
+
+        study, session = self.study, self.session
+        result = session.run(study.plan(lambda: assembly.workload_of(session.result.lives[-1])))
+        study.conclude()
+        if not self.profiles:
+            self._look()
+        return result
+
+    @property
+    def study(self) -> Study:
+        from .. import search
+
+        if self._study is None:
+            self._study = search.Study(
+                result=self.session.result,
+                settings=self.request.settings,
+                budget_s=self.request.budget_s,
+                left_s=self.session.left_s,
+                look=self._seen,
+                folder=self.run.path,
+                asked=self.request.asked,
+                past=self.past,
+                reserve=self._reserve,
+                joules=self.meter.joules if self.meter is not None else None,
+                shared=self.shared,
+                progress=self.progress,
+            )
+        return self._study
+
+    @property
+    def found(self) -> Profile:
+        return self.profiles[-1]
+
+    @property
+    def rest_s(self) -> float:
+        """Time left of the whole budget, including the reserve."""
+        return self.session.left_s() + self.reserved_s
+
+    def recommendation(self) -> Recommendation:
+        from .. import search
+
+        found, known = self.found, self.study.known
+        if self.request.asked.dry_run:
+            nothing = Verdict(
+                status="undecided", speedup=1.0, low=0.0, high=math.inf, rounds=0, floor=self.request.settings.floor
+            )
+            return Recommendation(
+                command=found.command,
+                hardware=found.hardware,
+                config=Config(),
+                verdict=nothing,
+                findings=found.findings,
+                skipped=known.closed,
+                notes=("a dry run: nothing was tried",),
+            )
+        return search.recommend(
+            known,
+            self.request.settings,
+            command=found.command,
+            hardware=found.hardware,
+            workload=found.workload,
+            findings=found.findings,
+            allow_training=self.request.allow_training,
+        )
+
+    # --- what the study asks for ------------------------------------------------------------------------------------
+
+    def _seen(self) -> ProfileSummary | None:
+        """Return the profile's summary once its windows are in; the search space depends on it."""
+        from .. import search
+
+        found = self.profiles[-1] if self.past is not None and self.profiles else self._look()
+        if found.workload is None or found.steps is None:
+            return None
+        self.session.expect(found.steps.mean_s)
+        return search.ProfileSummary(
+            hardware=found.hardware,
+            workload=search.as_diagnosed(found.workload, found.findings),
+            diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
+            update_s=found.steps.mean_s,
+            start_up_s=found.start_up_s or 0.0,
+            activations_bytes=found.memory.activations_bytes if found.memory is not None else None,
+            computing_fraction=found.phases.get("forward", 0.0) + found.phases.get("backward", 0.0),
+        )
+
+    def _look(self) -> Profile:
+        from .profile import stored_profile
+
+        found = stored_profile(self.run, self.request.command, self.machine, self.tier, self.session.result)
+        self.profiles.append(found)
+        return found
+
+    def _reserve(self) -> float:
+        """Reserve time for verification: a number of pairs of fresh processes, each with its start and its window."""
+        if not self.request.verify:
+            return 0.0
+        processes = 2 * self.request.settings.verify_rounds
+        self.reserved_s = min(MOST_RESERVED * self.request.budget_s, processes * self.process_s())
+        self.session.reserve(self.reserved_s)
+        return self.reserved_s
+
+    def process_s(self) -> float:
+        """Return the approximate seconds of one verification process; 0 if the script's pace is not known."""
+        from ..analysis.profile_plan import as_written
+        from ..verification import rounds
+
+        first = as_written(self.session.result.outcomes)
+        if self.past is not None and self.found.steps is not None:
+            update_s, start_up_s = self.found.steps.mean_s, self.found.start_up_s or 0.0
+        elif first is not None:
+            update_s = sum(first.wall_s) / len(first.wall_s)
+            start_up_s = self.session.result.lives[-1].first_update_at_s or 0.0
+        else:
+            return 0.0
+        window_s = min(max(rounds.WINDOW_S, rounds.UPDATES * update_s), rounds.MOST_WINDOW_S)
+        return start_up_s + rounds.WARM_UP_UPDATES * update_s + window_s + ENDED_S
+
+
+@contextlib.contextmanager
+def opened(
+    request: TuneRequest,
+    *,
+    root: Path,
+    resume: str | None = None,
+    isolation: str = "auto",
+    limits: Limits,
+    trackers_offline: bool = True,
+    progress: Progress = SILENT,
+) -> Iterator[SearchRun]:
+    """Provide everything that a search needs, for as long as the block lasts.
+
+    Raises UsageError if the energy cannot be measured, if the storage cannot be opened, or if the run to resume was
+    begun with other options.
+    """
+    from .. import hardware as machines
+    from ..runtime import Session
+    from ..runtime.protection import protect
+    from ..search import trial_log
+    from ..storage import run_store
+
+    loading = threading.Thread(target=_import_ahead, name="advisor-imports", daemon=True)
+    command = request.command
+    with contextlib.ExitStack() as stack:
+        machine = machines.probe(folder=Path(command.cwd))
+        counters = _counters(machine) if request.asked.goal.name == "energy" else None
+        tier = protect(command, isolation, root=root, progress=progress)
+        past = _past(request, run_store.find_run(resume, root)) if resume is not None else None
+        run = past.run if past is not None else run_store.new_run(root, command.target)
+        stack.enter_context(run_store.disk_errors(run.path))
+        stack.enter_context(trial_log.held(run.path))
+        if past is None:
+            trial_log.TrialLog(run.path).begin(request.as_kept())
+        shared = _shared(request.storage, run, progress)
+        loading.start()
+        stack.callback(loading.join, IMPORTED_S)
+        session = Session(
+            command=command,
+            folder=run.path if past is None else _next_folder(run.path),
+            tier=tier,
+            limits=limits,
+            loop_budget_s=request.budget_s,
+            progress=progress,
+            trackers_offline=trackers_offline,
+            most_lives=request.settings.most_lives,
+            outlives_failures=True,
+            watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
+        )
+        yield SearchRun(
+            request=request,
+            run=run,
+            tier=tier,
+            machine=machine,
+            session=session,
+            progress=progress,
+            meter=_meter(counters, stack),
+            shared=shared,
+            past=past.trials if past is not None else None,
+            profiles=[past.profile] if past is not None and past.profile is not None else [],
+        )
+
+
+def _import_ahead() -> None:
+    """Load Optuna, scikit-learn, rules and knobs.
+
+    This takes a second, which is better spent while the script starts than between two windows.
+    """
+    from .. import knobs, rules
+    from ..analysis import assembly
+    from ..search import tpe
+
+    with contextlib.suppress(Exception):  # whoever needs them raises it where it can be reported
+        rules.all_rules()
+        knobs.all_knobs()
+        tpe.imported()
+        assembly.ready()
+        import sklearn.linear_model  # noqa: F401
+
+
+def _counters(machine: Hardware) -> list[Counter]:
+    from ..hardware import energy
+
+    devices = sorted({device.index for device in machine.accelerators if device.kind == "cuda"})
+    found, why = energy.counters(devices)
+    if not found:
+        raise UsageError(f"--objective energy cannot be measured here: {why}")
+    return found
+
+
+def _meter(counters: list[Counter] | None, stack: contextlib.ExitStack) -> Meter | None:
+    from ..hardware import energy
+
+    return stack.enter_context(energy.Meter(counters=counters)) if counters else None
+
+
+def _shared(url: str | None, run: RunFolder, progress: Progress) -> SharedStudy | None:
+    from ..search import shared_study as shared
+
+    return shared.SharedStudy(url, run.run_id, progress.note) if url is not None else None
+
+
+# --- going on with a search -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Past:
+    run: RunFolder
+    trials: list[Trial] | None
+    """None if its profile had not ended: it is then run again."""
+    profile: Profile | None
+
+
+def _past(request: TuneRequest, run: RunFolder) -> _Past:
+    """Read the run to resume; raise UsageError if its options differ, StorageError if nothing can be resumed."""
+    from ..search import trial_log
+    from ..storage import run_store
+
+    found = trial_log.read(run.path)
+    trial_log.check_alike(found, request.as_kept(), run.path)
+    if not found.trials or not run.has_profile:
+        return _Past(run=run, trials=None, profile=None)
+    profile = run_store.load_profile(run.profile_path)
+    trials = list(found.trials)
+    if trials[0].number != 0 and profile.steps is not None:
+        trials.insert(0, _as_profiled(profile))
+    return _Past(run=run, trials=trials, profile=profile)
+
+
+def _as_profiled(profile: Profile) -> Trial:
+    """Rebuild trial 0 from the profile, which measured it too, if its line in the log was torn."""
+    from ..search.knowledge import BASELINE_TRIAL
+
+    outcome = TrialOutcome(
+        kind="measured",
+        samples_per_s=profile.steps.samples_per_s if profile.steps is not None else None,
+        peak_bytes=profile.memory.peak_bytes if profile.memory is not None else None,
+    )
+    return replace(BASELINE_TRIAL, outcome=outcome)
+
+
+def _next_folder(folder: Path) -> Path:
+    """Create the folder for the script runs of a resumed search; the earlier ones keep their logs."""
+    number = 1
+    while True:
+        with contextlib.suppress(FileExistsError):
+            path = folder / f"resumed-{number}"
+            path.mkdir(mode=0o700)
+            return path
+        number += 1

@@ -1,0 +1,61 @@
+"""Results that print themselves: `print(result)` shows the report, as the command does."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..types import Profile, TuneResult, VerifyResult, VersionComparison
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 100
+"""Columns of a text for an unknown destination."""
+
+
+class Shown:
+    """A result whose text is its report; its one-line repr comes from the value classes."""
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+
+class ShownVerification(Shown, VerifyResult):
+    """Verification of settings against the baseline."""
+
+
+class ShownComparison(Shown, VersionComparison):
+    """Comparison of two versions of a script."""
+
+
+def text_of(found: Any) -> str:
+    """Return the report as plain text; a failure is shown first."""
+    from rich.console import Console
+
+    file = io.StringIO()
+    console = Console(file=file, width=WIDTH, force_terminal=False, color_system=None, _environ={})
+    _renderer(found)(found, console)
+    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+    failed = getattr(found, "failure", None) is not None
+    return f"{found!r}\n\n{text}" if failed else text
+
+
+def _renderer(found: Any) -> Callable[[Any, Console], None]:
+    from ..report.comparison.verification import render_verify
+    from ..report.comparison.versions import render_versions
+    from ..report.profile.terminal import render_profile
+    from ..report.search.terminal import render_tune
+
+    match found:
+        case Profile():
+            return render_profile
+        case TuneResult():
+            return render_tune
+        case VerifyResult():
+            return render_verify
+        case VersionComparison():
+            return render_versions
+        case _:
+            raise TypeError(f"{type(found).__name__} has no report")

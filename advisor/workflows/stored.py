@@ -1,0 +1,30 @@
+"""Stored runs, loaded as results that show themselves."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+
+from ..types import Profile, TuneResult
+from .profile import in_notebook
+from .tune import Tuned
+
+
+def load_profile(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile:
+    """Load a stored profile: `latest`, a run's id or its beginning, or the path of a run folder."""
+    from ..storage import run_store
+
+    folder = run_store.find_run(os.fspath(run), run_store.runs_root(Path(runs) if runs is not None else None))
+    return in_notebook(replace(run_store.load_profile(folder.profile_path), run_folder=str(folder.path)))
+
+
+def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile | Tuned:
+    """Load a stored run, named as in `load_profile`: a whole search, unless the path of its profile.json is given."""
+    from ..storage import run_store
+
+    folder = run_store.find_run(os.fspath(run), run_store.runs_root(Path(runs) if runs is not None else None))
+    if not folder.has_tune or Path(run).name == run_store.PROFILE_FILE:
+        return load_profile(folder.path)
+    found = run_store.load_tune(folder.path)
+    return Tuned(**{field.name: getattr(found, field.name) for field in fields(TuneResult)})

@@ -1,0 +1,136 @@
+"""Verification of configurations against the baseline, in fresh processes; reached through `advisor.api`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..durations import seconds_of
+from ..errors import InterruptedByUserError, UsageError
+from ..progress import SILENT, Progress
+from ..settings_file.loaded import no_longer_holds, read_document
+from ..types import Recommendation
+from ..types.verification import VerifyResult
+from ..verification.verification_run import FEWEST, ROUNDS, Finalist, verify_configs
+from .shown import ShownVerification
+
+if TYPE_CHECKING:
+    from ..settings_file.exports import Document
+    from ..target.function import Trainable
+    from ..types import Verdict
+
+BUDGET = "10m"
+VERIFICATION_FILE = "verification.json"
+
+
+def verify(
+    config: str | os.PathLike[str],
+    script: Trainable,
+    args: Sequence[str] = (),
+    *,
+    rounds: int = ROUNDS,
+    budget: str | float = BUDGET,
+    module: bool = False,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+    trackers_offline: bool = True,
+    update: bool = False,
+    progress: Progress = SILENT,
+) -> VerifyResult:
+    """Run a script with the settings of an `advisor.yaml` against the baseline, in fresh processes, in turns.
+
+    Runs at most `rounds` pairs of processes within about `budget` (seconds, or text like "90s", "10m"), and ends early
+    once the interval decides. `update` writes the verdict into the file, whose other lines stay as they are. The other
+    parameters are those of `advisor.profile`.
+
+    Raises UsageError for a call or a file that cannot be used, ScriptError if the baseline fails, NothingMeasuredError
+    if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
+    """
+    from .. import hardware as machines
+    from ..runtime import Limits
+    from ..runtime.protection import protect
+    from ..storage import run_store
+    from ..target.function import command_for
+
+    document = read_document(Path(config))
+    if not document.config.settings and not document.arguments:
+        raise UsageError(f"{config} holds no settings: there is nothing to verify")
+    if rounds < FEWEST:
+        raise UsageError(f"--rounds {rounds}: at least {FEWEST} are needed for an interval")
+    budget_s = seconds_of(budget)
+    root = run_store.runs_root(Path(runs) if runs is not None else None)
+    wanted = command_for(script, args, is_module=module, interpreter=python, root=root)
+    run = run_store.new_run(root, wanted.target)
+    machine = machines.probe(folder=Path(wanted.cwd))
+    with run_store.disk_errors(run.path):
+        found = verify_configs(
+            wanted,
+            [Finalist(config=document.config, arguments=document.arguments, stand_for=document.stand_for)],
+            hardware=machine,
+            run_folder=run.path,
+            tier=protect(wanted, isolation, root=root, progress=progress),
+            limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+            budget_s=budget_s,
+            rounds=rounds,
+            trackers_offline=trackers_offline,
+            progress=progress,
+        )
+    progress.close()
+    (one,) = found.configs
+    result = ShownVerification(
+        recommendation=Recommendation(
+            command=wanted, hardware=machine, config=one.config, verdict=one.verdict, skipped=found.skipped
+        ),
+        baseline=found.baseline,
+        outcome=one.outcome,
+        arguments=document.arguments,
+        notes=(*no_longer_holds(document, python=wanted.interpreter), *found.notes),
+        run_folder=str(run.path),
+    )
+    _keep(result, run.path)
+    if update and one.verdict.rounds:
+        result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
+    if found.interrupted is not None:
+        raise InterruptedByUserError(
+            f"interrupted; whole rounds measured: {one.verdict.rounds}; what had been measured is kept in {run.path}",
+            by=found.interrupted,
+            run_folder=str(run.path),
+            found=result,
+        ) from found.interrupted
+    return result
+
+
+def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
+    """Write the new verdict into the file, and return its path.
+
+    Raises UsageError if the file now holds other settings, or could not be read back: it then stays as it is.
+    """
+    from ..settings_file import advisor_yaml
+    from ..storage import run_store
+
+    text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
+    new = advisor_yaml.parse(text, path)
+    if (new.config, new.arguments) != (verified.config, verified.arguments):
+        raise UsageError(f"{path} was changed meanwhile: its settings are not those that were verified")
+    if new.verdict.get("status") != verdict.status:
+        raise UsageError(f"{path}: the verdict cannot be put in place of the one there; remove that, and verify again")
+    mode = path.stat().st_mode
+    run_store.write_atomic(path, text.encode("utf-8"))
+    path.chmod(mode)
+    return path
+
+
+def _keep(result: VerifyResult, folder: Path) -> None:
+    from ..report import verify_json
+    from ..storage import run_store
+
+    text = json.dumps(verify_json(result), indent=2, allow_nan=False)
+    run_store.write_atomic(folder / VERIFICATION_FILE, text.encode())

@@ -1,0 +1,149 @@
+"""Which windows a profile asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor import wire
+from advisor.analysis import profile_plan
+from advisor.rules._examples import healthy_cpu
+from advisor.types import Workload
+
+from .windows import done
+
+
+def plan_after(update_s: float, left_s: float = 20.0, workload: Workload | None = None) -> list[wire.Window]:
+    """The windows asked for once the first was reported."""
+    known = workload or healthy_cpu().workload
+    planner = profile_plan.profile_plan(lambda: known, lambda: left_s)
+    (first,) = next(planner)
+    return planner.send({first.id: done(first.id, [update_s] * 20)})
+
+
+def cost_s(windows: list[wire.Window], update_s: float) -> float:
+    """About what they take when nothing goes wrong."""
+    return sum(
+        window.max_s
+        if window.kind == "drain"
+        else max(window.min_s, window.min_updates * update_s) + window.warm_up_updates * update_s
+        for window in windows
+    )
+
+
+def test_the_first_window_is_the_script_as_written() -> None:
+    first = profile_plan.first_window()
+    assert first.natural
+    assert first.config == {}
+    assert first.what_if is None
+
+
+@pytest.mark.parametrize("update_s", [0.001, 0.01, 0.1, 0.3, 0.5])
+def test_the_plan_fits_into_the_time_that_is_left(update_s: float) -> None:
+    # 20 s are left of 26; a profile may take 30, and the last windows fall away when the time is up.
+    assert cost_s(plan_after(update_s), update_s) <= 22.0
+
+
+def test_every_what_if_stands_between_windows_of_the_script_as_written() -> None:
+    windows = [window for window in plan_after(0.02) if window.kind != "drain"]
+    for before, window, after in zip(windows, windows[1:], windows[2:], strict=False):
+        if window.what_if or window.kind == "bare":
+            assert before.id.startswith("base")
+            assert after.id.startswith("base")
+
+
+def test_what_may_break_the_script_comes_last() -> None:
+    names = [window.what_if for window in plan_after(0.02)]
+    first_risky = names.index("micro_batch_doubled")
+    assert "no_data_wait" not in names[first_risky:]
+    assert "loader_alone" not in names[first_risky:]
+
+
+def test_a_script_without_a_loader_gets_no_loader_what_ifs() -> None:
+    from dataclasses import replace
+
+    workload = replace(healthy_cpu().workload, loaders=())
+    asked = {window.what_if for window in plan_after(0.02, workload=workload)}
+    assert asked == {None, "no_optimizer"}
+
+
+def test_nothing_is_asked_for_when_the_first_window_was_refused() -> None:
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: 20.0)
+    (first,) = next(planner)
+    with pytest.raises(StopIteration):
+        planner.send({first.id: wire.WindowRefused(0, first.id, "crash", "it broke")})
+
+
+def test_window_ids_are_unique() -> None:
+    ids = [window.id for window in plan_after(0.02)]
+    assert len(ids) == len(set(ids))
+
+
+def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
+    """All batches of windows asked for, each answered at once; `left_s` is what each question of the time gives."""
+    answers = iter(left_s)
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: next(answers))
+    asked, outcomes = [next(planner)], {}
+    while True:
+        for window in asked[-1]:
+            outcomes[window.id] = done(window.id, [update_s] * 20)
+        try:
+            asked.append(planner.send(dict(outcomes)))
+        except StopIteration:
+            return asked
+
+
+def test_time_that_is_left_buys_more_rounds_until_there_are_enough() -> None:
+    # So little time that the plan begins with one round, and then much more than was thought.
+    batches = talk(0.02, [30.0, 9.0, 60.0, 60.0, 60.0, 60.0])
+    rounds = [window.id for batch in batches for window in batch if window.kind == "bare"]
+    assert rounds == [f"bare {number}" for number in range(profile_plan.ROUNDS)]
+    assert batches[2][0].id == "base round 1"
+
+
+def test_a_round_that_does_not_fit_is_not_begun() -> None:
+    assert len(talk(0.02, [30.0, 9.0, 0.5])) == 2
+
+
+def test_a_round_of_another_look_fits_into_the_time() -> None:
+    for left_s in (3.0, 6.0, 12.0):
+        batches = talk(0.1, [30.0, 9.0, left_s, 0.0])
+        assert sum(cost_s(batch, 0.1) for batch in batches[2:]) <= left_s
+
+
+def test_a_first_window_that_was_not_steady_is_looked_at_again() -> None:
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: 20.0)
+    (first,) = next(planner)
+    (again,) = planner.send({first.id: done(first.id, [1.0] * 30 + [0.1] * 20)})
+    assert (again.id, again.natural, again.config) == (profile_plan.AGAIN, True, {})
+
+
+def test_the_second_look_speaks_where_only_it_was_steady() -> None:
+    unsteady = done(profile_plan.FIRST, [1.0] * 30 + [0.1] * 20)
+    again = done(profile_plan.AGAIN, [0.1] * 40)
+    assert profile_plan.as_written({profile_plan.FIRST: unsteady, profile_plan.AGAIN: again}) is again
+    assert profile_plan.as_written({profile_plan.FIRST: unsteady}) is unsteady
+
+
+@pytest.mark.parametrize(("update_s", "count"), [(0.001, 200), (0.05, 7), (0.5, 2)])
+def test_windows_are_counted_in_updates_and_seconds(update_s: float, count: int) -> None:
+    pace = profile_plan.Pace.for_update(update_s, 3600.0, 10)
+    assert pace.window_s == profile_plan.WINDOW_S
+    assert pace.count >= min(count, 2)
+    assert pace.cost_s == pytest.approx(max(pace.window_s, pace.count * update_s) + pace.settle * update_s)
+
+
+def test_windows_get_shorter_with_the_time_but_not_too_short() -> None:
+    lengths = [profile_plan.Pace.for_update(0.001, left_s, 10).window_s for left_s in (100.0, 5.0, 0.1)]
+    assert lengths == [profile_plan.WINDOW_S, pytest.approx(0.5, abs=0.01), profile_plan.SHORTEST_WINDOW_S]
+
+
+def test_slow_updates_are_traced_once() -> None:
+    def traced(update_s: float) -> int:
+        return next(window.max_updates for window in plan_after(update_s) if window.kind == "trace")
+
+    assert (traced(0.02), traced(0.5)) == (profile_plan.TRACED_UPDATES, 1)
+
+
+def test_short_updates_are_sampled_in_a_window_of_their_own() -> None:
+    assert any(window.id == "lines" and window.sampler_hz > 0 for window in plan_after(0.001))
+    assert not any(window.id == "lines" for window in plan_after(0.1))

@@ -1,0 +1,239 @@
+"""Neighbouring windows compared."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from advisor import stats, wire
+from advisor.analysis import ratios
+
+from .windows import base, done, result
+
+
+def steps(mean_s: float, count: int = 20, seed: int = 0) -> list[float]:
+    noise = random.Random(seed)
+    return [mean_s * (1 + 0.02 * noise.uniform(-1, 1)) for _ in range(count)]
+
+
+def what_if(name: str, number: int, at: float, wall_s: list[float], life: int = 0):  # type: ignore[no-untyped-def]
+    window = wire.Window(id=f"{name} {number}", what_if=name)
+    return window, done(window.id, wall_s, start_s=at), life
+
+
+def speedups(*windows) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    return {found.name: found for found in ratios.what_ifs(result(*windows))}
+
+
+def test_a_what_if_is_the_ratio_to_the_windows_beside_it() -> None:
+    found = speedups(
+        base("base 0", 0, steps(0.1)),
+        what_if("no_data_wait", 0, 1, steps(0.05, seed=1)),
+        base("base 1", 2, steps(0.1, seed=2)),
+    )["no_data_wait"]
+    assert found.speedup == pytest.approx(2.0, rel=0.03)
+    assert found.low < 2.0 < found.high
+    assert found.rounds == 1
+
+
+def test_a_machine_that_drifts_does_not_change_the_ratio() -> None:
+    windows = []
+    for number, slow in enumerate((1.0, 2.0, 4.0)):
+        windows += [
+            base(f"base a{number}", 3 * number, steps(0.1 * slow, seed=number)),
+            what_if("no_optimizer", number, 3 * number + 1, steps(0.08 * slow, seed=number + 9)),
+            base(f"base b{number}", 3 * number + 2, steps(0.1 * slow, seed=number + 20)),
+        ]
+    assert speedups(*windows)["no_optimizer"].speedup == pytest.approx(1.25, rel=0.03)
+
+
+def test_windows_of_another_life_are_no_neighbours() -> None:
+    found = speedups(
+        base("base 0", 0, steps(1.0), life=0),
+        what_if("no_data_wait", 0, 0, steps(0.05), life=1),
+        base("base 1", 1, steps(0.1), life=1),
+    )["no_data_wait"]
+    assert found.speedup == pytest.approx(2.0, rel=0.03)
+
+
+def test_an_evaluation_in_one_window_is_not_charged_to_it() -> None:
+    quiet = steps(0.1)
+    window = wire.Window(id="no_optimizer 0", what_if="no_optimizer")
+    interrupted = done(
+        window.id, [*quiet[:-1], quiet[-1] + 5.0], start_s=1, evaluation_s=[0.0] * (len(quiet) - 1) + [5.0]
+    )
+    found = speedups(base("base 0", 0, steps(0.1)), (window, interrupted, 0), base("base 1", 2, steps(0.1)))
+    assert found["no_optimizer"].speedup == pytest.approx(1.0, rel=0.03)
+
+
+def test_doubled_micro_batches_are_compared_by_samples() -> None:
+    window = wire.Window(id="micro_batch_doubled 0", what_if="micro_batch_doubled")
+    doubled = done(window.id, steps(0.11), start_s=1, samples=16)
+    found = speedups(base("base 0", 0, steps(0.1)), (window, doubled, 0), base("base 1", 2, steps(0.1)))
+    assert found["micro_batch_doubled"].speedup == pytest.approx(2 / 1.1, rel=0.03)
+
+
+def test_scatter_between_rounds_widens_the_interval() -> None:
+    def spread(second_s: float) -> float:
+        found = speedups(
+            base("base 0", 0, steps(0.1)),
+            what_if("no_optimizer", 0, 1, steps(0.08)),
+            base("base 1", 2, steps(0.1)),
+            what_if("no_optimizer", 1, 3, steps(second_s)),
+            base("base 2", 4, steps(0.1)),
+        )["no_optimizer"]
+        return found.high / found.low
+
+    assert spread(0.04) > 2 * spread(0.08)
+
+
+def test_one_update_is_no_window_to_compare() -> None:
+    assert speedups(base("base 0", 0, steps(0.1)), what_if("no_optimizer", 0, 1, [0.08])) == {}
+
+
+def test_a_drained_loader_is_compared_with_the_loop_in_batches() -> None:
+    drained = done("loader_alone", [], start_s=1, extra={"batches": 100, "seconds": 5.0})
+    window = wire.Window(id="loader_alone", kind="drain", what_if="loader_alone")
+    found = speedups(base("base 0", 0, steps(0.1)), (window, drained, 0), base("base 1", 2, steps(0.1)))
+    assert found["loader_alone"].speedup == pytest.approx(2.0, rel=0.03)
+
+
+def test_overhead_is_what_bare_windows_gain() -> None:
+    bare = wire.Window(id="bare 0", kind="bare")
+    overhead = ratios.overhead(
+        result(
+            base("base 0", 0, steps(0.101)),
+            (bare, done(bare.id, steps(0.1), start_s=1), 0),
+            base("base 1", 2, steps(0.101)),
+        )
+    )
+    assert overhead.fraction == pytest.approx(0.01, abs=0.008)
+    assert overhead.low is not None
+    assert overhead.high is not None
+    assert overhead.low <= overhead.fraction <= overhead.high
+
+
+def test_a_stall_in_one_window_is_no_overhead() -> None:
+    bare = wire.Window(id="bare 0", kind="bare")
+    stalled = [*steps(0.1)[:-1], 2.0]
+    overhead = ratios.overhead(
+        result(
+            base("base 0", 0, stalled),
+            (bare, done(bare.id, steps(0.1), start_s=1), 0),
+            base("base 1", 2, steps(0.1)),
+        )
+    )
+    assert overhead.fraction == pytest.approx(0.0, abs=0.008)
+
+
+def test_without_bare_windows_the_overhead_is_not_known() -> None:
+    assert ratios.overhead(result(base("base 0", 0, steps(0.1)))).fraction is None
+
+
+def test_hooks_are_also_told_in_microseconds_of_the_mean_update() -> None:
+    bare = wire.Window(id="bare 0", kind="bare")
+    overhead = ratios.overhead(
+        result(
+            base("base 0", 0, [0.125] * 20),
+            (bare, done(bare.id, [0.1] * 20, start_s=1), 0),
+            base("base 1", 2, [0.125] * 40),
+        )
+    )
+    assert overhead.fraction == pytest.approx(0.2)
+    assert overhead.hooks_us_per_update == pytest.approx(0.2 * 0.125e6)
+
+
+def test_a_median_rate_scatters_with_the_quartiles() -> None:
+    # Of twenty values evenly spread the quartiles lie 0.00475 apart: 0.0035 of standard deviation.
+    window = done("base 0", [0.1 + 0.0005 * number for number in range(20)])
+    log_rate, error = ratios._log_median_rate([window])
+    assert log_rate == pytest.approx(-math.log(0.10475))
+    assert error == pytest.approx(1.2533 * 0.00475 / 1.349 / 0.10475 / math.sqrt(20))
+
+
+def test_three_rounds_are_judged_by_students_t_between_them() -> None:
+    windows = [base("base 0", 0, [0.1] * 20)]
+    for number, gain in enumerate((1.2, 1.25, 1.3)):
+        windows += [
+            what_if("no_optimizer", number, 2 * number + 1, [0.1 / gain] * 20),
+            base(f"base {number + 1}", 2 * number + 2, [0.1] * 20),
+        ]
+    found = speedups(*windows)["no_optimizer"]
+    logs = [math.log(gain) for gain in (1.2, 1.25, 1.3)]
+    half = 4.3027 * statistics.stdev(logs) / math.sqrt(3)  # t at 97.5% for two degrees of freedom
+    assert found.speedup == pytest.approx(math.exp(statistics.fmean(logs)))
+    assert found.low == pytest.approx(math.exp(statistics.fmean(logs) - half), rel=1e-4)
+    assert found.high == pytest.approx(math.exp(statistics.fmean(logs) + half), rel=1e-4)
+
+
+def test_two_rounds_take_the_larger_of_both_scatters() -> None:
+    def width(*gains: float) -> float:
+        windows = [base("base 0", 0, [0.1] * 20)]
+        for number, gain in enumerate(gains):
+            windows += [
+                what_if("no_optimizer", number, 2 * number + 1, [0.1 / gain] * 20),
+                base(f"base {number + 1}", 2 * number + 2, [0.1] * 20),
+            ]
+        found = speedups(*windows)["no_optimizer"]
+        return math.log(found.high / found.low)
+
+    variance = statistics.variance([math.log(1.2), math.log(1.3)])
+    assert width(1.2, 1.3) == pytest.approx(2 * ratios.T_QUANTILE_FEW * math.sqrt(variance / 2))
+    assert width(1.2, 1.2) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_drained_loaders_interval_is_the_loops() -> None:
+    window = wire.Window(id="loader_alone", kind="drain", what_if="loader_alone")
+    drained = done("loader_alone", [], start_s=1, extra={"batches": 100, "seconds": 5.0})
+    walls = steps(0.1)
+    found = speedups(base("base 0", 0, walls), (window, drained, 0))["loader_alone"]
+    loop = stats.rate_interval([1.0] * len(walls), walls)
+    assert (found.speedup, found.low, found.high) == pytest.approx(
+        (1 / loop.value / 0.05, 1 / loop.high / 0.05, 1 / loop.low / 0.05)
+    )
+
+
+def test_batches_are_counted_by_the_micro_steps_of_an_update() -> None:
+    window = wire.Window(id="loader_alone", kind="drain", what_if="loader_alone")
+    drained = done("loader_alone", [], start_s=1, extra={"batches": 100, "seconds": 5.0})
+    loop = done("base 0", [0.1] * 20, micro_steps=4)
+    found = speedups((wire.Window(id="base 0"), loop, 0), (window, drained, 0))["loader_alone"]
+    assert found.speedup == pytest.approx(0.1 / (4 * 0.05))
+
+
+def restarted(name: str, at: float, update_s: float, restart_s: float) -> tuple[wire.Window, wire.WindowDone, int]:
+    """Two epochs of ten updates of eight samples, with a start of the loader before each."""
+    begins = [restart_s if number % 10 == 0 else 0.0 for number in range(20)]
+    found = done(name, [update_s + begin for begin in begins], start_s=at)
+    found.off_step_s["loader_restart"] = begins
+    sums = wire.LoaderSums(batches=20, samples=160, workers=2, restarts=2)
+    return wire.Window(id=name), replace(found, loader=sums), 0
+
+
+def test_starting_the_loader_is_charged_once_an_epoch() -> None:
+    windows = (restarted("base 0", 0, 0.1, 0.0), restarted("trial 1", 1, 0.05, 0.5))
+    found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=80)
+    assert found is not None
+    # An epoch took 1 s, and takes 0.5 s and a start of 0.5 s now.
+    assert found.speedup == pytest.approx(1.0)
+
+
+def test_a_window_shorter_than_an_epoch_is_charged_nothing() -> None:
+    windows = (restarted("base 0", 0, 0.1, 0.0), restarted("trial 1", 1, 0.05, 0.5))
+    found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=161)
+    assert found is not None
+    assert found.speedup == pytest.approx(2.0)
+
+
+def test_a_life_of_its_own_is_compared_with_the_lives_around_it() -> None:
+    window = wire.Window(id="bigger")
+    windows = [("base before", 2.0, 0), ("bigger", 1.0, 1), ("base after", 2.0, 2)]
+    found = result(*((replace(window, id=name), done(name, [wall] * 8), life) for name, wall, life in windows))
+    assert ratios.speedup(found, {"bigger"}, None) is None
+    across = ratios.speedup(found, {"bigger"}, None, across_lives=True)
+    assert across is not None
+    assert across.speedup == pytest.approx(2.0)

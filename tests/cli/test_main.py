@@ -1,0 +1,125 @@
+"""The command line: what is printed where, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report import sample, sample_tuning
+
+from advisor import knobs, rules
+from advisor.storage import run_store
+
+TIMEOUT_S = 60
+
+
+def advisor(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "advisor", *words],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> run_store.RunFolder:
+    folder = run_store.new_run(tmp_path, "train.py")
+    run_store.save_profile(sample.input_bound(), folder)
+    return folder
+
+
+def test_help_names_every_command() -> None:
+    words = advisor("--help").stdout.split()
+    for command in ("profile", "hardware", "report", "compare", "explain", "tune", "verify", "run", "demo"):
+        assert command in words
+
+
+def test_report_shows_a_stored_run_again(stored: run_store.RunFolder) -> None:
+    shown = advisor("report", str(stored.path))
+    assert shown.returncode == 0
+    assert "input_bound" in shown.stdout
+
+
+@pytest.mark.slow
+def test_json_is_all_that_stands_on_stdout(stored: run_store.RunFolder) -> None:
+    shown = advisor("report", str(stored.path), "--json")
+    assert json.loads(shown.stdout)["findings"][0]["rule"] == "input_bound"
+
+
+@pytest.mark.slow
+def test_the_page_goes_into_the_runs_folder(stored: run_store.RunFolder) -> None:
+    shown = advisor("report", str(stored.path), "--html")
+    page = stored.path / "report.html"
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert str(page) in shown.stderr
+
+
+@pytest.mark.slow
+def test_the_page_goes_where_it_is_asked_for(stored: run_store.RunFolder, tmp_path: Path) -> None:
+    advisor("report", str(stored.path), "--html", "-o", str(tmp_path / "page.html"))
+    assert (tmp_path / "page.html").is_file()
+
+
+@pytest.fixture
+def searched(stored: run_store.RunFolder) -> run_store.RunFolder:
+    run_store.save_tune(sample_tuning.faster(), stored)
+    return stored
+
+
+def test_report_shows_a_stored_search_again(searched: run_store.RunFolder) -> None:
+    shown = advisor("report", str(searched.path))
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("With num_workers=4, precision=bf16 your script is 2.3× as fast")
+
+
+@pytest.mark.slow
+def test_the_json_of_a_stored_search_is_its_contract(searched: run_store.RunFolder) -> None:
+    shown = advisor("report", str(searched.path), "--json")
+    assert json.loads(shown.stdout)["verdict"]["status"] == "faster"
+
+
+@pytest.mark.slow
+def test_the_page_of_a_search_goes_into_the_runs_folder(searched: run_store.RunFolder) -> None:
+    shown = advisor("report", str(searched.path), "--html")
+    page = searched.path / "report.html"
+    assert "What was tried" in page.read_text()
+    assert str(page) in shown.stderr
+
+
+@pytest.mark.slow
+def test_the_profile_that_a_search_began_with_is_shown_by_its_path(searched: run_store.RunFolder) -> None:
+    shown = advisor("report", str(searched.profile_path))
+    assert shown.stdout.startswith("Your script waits for data")
+
+
+@pytest.mark.slow
+def test_a_damaged_search_is_one_line_and_exit_code_7(searched: run_store.RunFolder) -> None:
+    searched.tune_path.write_bytes(searched.tune_path.read_bytes()[:-9])
+    shown = advisor("report", str(searched.path))
+    assert (shown.returncode, shown.stderr.count("\n")) == (7, 1)
+    assert "tune again" in shown.stderr
+
+
+def test_explain_lists_all_rules_and_knobs() -> None:
+    listed = advisor("explain").stdout
+    for entry in (*rules.all_rules(), *knobs.all_knobs()):
+        assert f"{entry.id} " in listed
+
+
+def test_explain_tells_what_a_knob_changes() -> None:
+    shown = advisor("explain", "num_workers")
+    assert shown.returncode == 0
+    assert "scope" in shown.stdout
+
+
+def test_explain_of_nothing_known_names_what_is_near() -> None:
+    shown = advisor("explain", "input_bund")
+    assert shown.returncode == 2
+    assert "input_bound" in shown.stderr
+    assert shown.stderr.count("\n") == 1

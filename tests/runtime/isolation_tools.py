@@ -1,0 +1,93 @@
+"""Shared by the tests of isolation and processes: run a piece of Python in a tier, and look at the outside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import psutil
+import pytest
+
+from advisor.errors import IsolationError
+from advisor.runtime.isolation import Tier, choose
+from advisor.runtime.processes import ScriptProcess, start
+
+WAIT_S = 60.0
+ALL_TIERS = ("overlay", "landlock", "copy", "none")
+PROTECTING = ("overlay", "landlock")
+
+
+@cache
+def _unavailable(name: str) -> str:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            choose(name, project=Path(folder), scratch=Path(folder) / "scratch")
+        except IsolationError as error:
+            return str(error)
+    return ""
+
+
+def tier_for(name: str, project: Path, scratch: Path) -> Tier:
+    """The tier, or a skip that says why it cannot be had here."""
+    if reason := _unavailable(name):
+        pytest.skip(reason)
+    return choose(name, project=project, scratch=scratch)
+
+
+@contextmanager
+def running(tier: Tier, code: str, logs: Path, *args: str, cwd: Path | None = None) -> Iterator[ScriptProcess]:
+    """`python -c code args` in a fresh view."""
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    with (
+        tier.prepare(cwd or tier.project, writable=[logs]) as view,
+        start([sys.executable, "-c", code, *args], cwd=view.cwd, env=env, logs=logs, view=view) as process,
+    ):
+        yield process
+
+
+def run(tier: Tier, code: str, logs: Path, *args: str, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Return code, stdout and stderr."""
+    with running(tier, code, logs, *args, cwd=cwd) as process:
+        returncode = process.wait(WAIT_S)
+    assert returncode is not None, "the script did not end"
+    return returncode, (logs / "script.stdout").read_text(), (logs / "script.stderr").read_text()
+
+
+def fingerprint(folder: Path) -> dict[str, tuple[int, int, str]]:
+    """Name → mode, time of change, SHA-256 of everything below."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        seen = path.lstat()
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
+        found[str(path.relative_to(folder))] = (seen.st_mode, seen.st_mtime_ns, content)
+    return found
+
+
+def with_marker(marker: str) -> list[psutil.Process]:
+    """Living processes whose command line holds the marker."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and any(marker in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until(condition, timeout_s: float = 20.0) -> bool:  # type: ignore[no-untyped-def]
+    """Whether it became true in time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())

@@ -1,0 +1,104 @@
+"""The controller's end of the socket, against real connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from advisor import wire
+from advisor.runtime.channel import BadLine, ControllerChannel, Disconnected, parse
+
+WAIT_S = 5.0
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Iterator[ControllerChannel]:
+    with ControllerChannel(tmp_path) as opened:
+        yield opened
+
+
+def connect(channel: ControllerChannel, token: str | None = None, version: int = wire.WIRE_VERSION) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(str(channel.path))
+    connection.settimeout(WAIT_S)
+    hello = wire.Hello(version=version, token=channel.token if token is None else token, pid=1, rank=0)
+    connection.sendall(wire.encode(hello))
+    return connection
+
+
+def test_messages_come_out_as_they_went_in(channel: ControllerChannel) -> None:
+    with connect(channel) as agent:
+        assert isinstance(channel.receive(WAIT_S), wire.Hello)
+        beat = wire.Beat(rank=0, updates=3, events=12)
+        agent.sendall(wire.encode(beat))
+        assert channel.receive(WAIT_S) == beat
+
+
+def test_a_plan_reaches_the_agent(channel: ControllerChannel) -> None:
+    with connect(channel) as agent:
+        channel.receive(WAIT_S)
+        plan = wire.Plan([wire.Window(id="a", config={"num_workers": 2})], final=True)
+        channel.send(plan)
+        assert wire.decode_to_agent(agent.recv(65536)) == plan
+
+
+def test_a_wrong_token_is_turned_away(channel: ControllerChannel) -> None:
+    with connect(channel, token="guess"):
+        refused = channel.receive(WAIT_S)
+    assert isinstance(refused, BadLine)
+    assert "token" in refused.reason
+
+
+def test_an_agent_of_another_version_is_turned_away(channel: ControllerChannel) -> None:
+    with connect(channel, version=999):
+        refused = channel.receive(WAIT_S)
+    assert isinstance(refused, BadLine)
+    assert "999" in refused.reason
+
+
+def test_the_end_of_a_rank_is_told(channel: ControllerChannel) -> None:
+    connect(channel).close()
+    assert isinstance(channel.receive(WAIT_S), wire.Hello)
+    assert channel.receive(WAIT_S) == Disconnected(rank=0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not json\n",
+        b"[]\n",
+        b'{"type":"Plan","windows":[]}\n',
+        b'{"type":"Beat","rank":0,"updates":"many","events":1}\n',
+        b'{"type":"Beat","rank":0}\n',
+        b'{"type":"Nonsense"}\n',
+        b"[" * 100_000 + b"\n",
+    ],
+)
+def test_what_is_no_message_is_told_and_ends_the_connection(channel: ControllerChannel, line: bytes) -> None:
+    with connect(channel) as agent:
+        channel.receive(WAIT_S)
+        agent.sendall(line)
+        assert isinstance(channel.receive(WAIT_S), BadLine)
+        assert channel.receive(WAIT_S) == Disconnected(rank=0)
+
+
+def test_a_path_longer_than_an_address_holds(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    with ControllerChannel(deep) as opened:
+        assert opened.path.is_socket()
+
+
+def test_numbers_that_json_does_not_have_become_null() -> None:
+    encoded = wire.encode(wire.Note(rank=0, kind="x", text="y"))
+    assert json.loads(encoded)["type"] == "Note"
+    window = wire.WindowRefused(0, "a", "nan", "loss")
+    assert parse(wire.encode(window)) == window
+
+
+def test_only_the_owner_may_connect(channel: ControllerChannel) -> None:
+    assert channel.path.stat().st_mode & 0o777 == 0o600

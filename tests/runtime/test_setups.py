@@ -1,0 +1,127 @@
+"""Lives that are begun otherwise than the script was written: real processes, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor import wire
+from advisor.runtime import AS_WRITTEN, InScriptRun, Limits, Session, SessionResult, Setup
+from advisor.runtime import isolation as isolations
+from advisor.runtime.session import Planner
+from advisor.target import command as commands
+from advisor.types import Config
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import sys
+import torch
+
+size = int(sys.argv[1])
+if size > 100:
+    raise RuntimeError(f"no batch of {size}")
+model = torch.nn.Linear(4, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(200 if size == 7 else 10**9):
+    loss = model(torch.ones(size, 4)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+BIGGER = Setup(settings=Config.of({"micro_batch": 16}), args=("16",))
+BROKEN = Setup(settings=Config.of({"micro_batch": 999}), args=("999",))
+
+
+def window(name: str, **config: wire.Setting) -> wire.Window:
+    return wire.Window(id=name, config=config, natural=False, warm_up_updates=1, min_updates=3, max_updates=3)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def carry_out(planner: Planner, *args: str) -> SessionResult:
+        script, folder = tmp_path / "train.py", tmp_path / "run"
+        script.write_text(SCRIPT)
+        folder.mkdir(mode=0o700)
+        wanted = commands.build(str(script), list(args))
+        session = Session(
+            command=wanted,
+            folder=folder,
+            tier=isolations.choose("auto", project=Path(wanted.cwd), scratch=tmp_path / "scratch"),
+            limits=Limits(),
+            loop_budget_s=60.0,
+            most_lives=6,
+            outlives_failures=True,
+        )
+        return session.run(planner)
+
+    return carry_out
+
+
+def samples(result: SessionResult, name: str) -> int | None:
+    found = result.outcomes[name]
+    assert isinstance(found, wire.WindowDone), found
+    return found.samples[0]
+
+
+def test_a_setting_by_argument_gets_a_life_of_its_own_between_lives_as_written(run) -> None:
+    def plan() -> Planner:
+        yield [window("base before")]
+        yield InScriptRun(windows=[window("bigger", micro_batch=16)], setup=BIGGER)
+        yield InScriptRun(windows=[window("base after")], setup=AS_WRITTEN)
+
+    result = run(plan(), "8")
+    assert [samples(result, name) for name in ("base before", "bigger", "base after")] == [8, 16, 8]
+    assert [result.life_of[name] for name in ("base before", "bigger", "base after")] == [0, 1, 2]
+    assert [life.end for life in result.lives] == ["plan done"] * 3
+
+
+def test_what_is_yielded_without_a_setup_stays_in_the_present_life(run) -> None:
+    def plan() -> Planner:
+        yield InScriptRun(windows=[window("first", micro_batch=16)], setup=BIGGER)
+        yield [window("second", micro_batch=16)]
+
+    result = run(plan(), "8")
+    assert [result.life_of[name] for name in ("first", "second")] == [0, 0]
+
+
+def test_a_start_that_fails_is_charged_to_its_windows_and_the_next_life_goes_on(run) -> None:
+    def plan() -> Planner:
+        yield [window("base before")]
+        yield InScriptRun(windows=[window("broken", micro_batch=999), window("too")], setup=BROKEN)
+        yield InScriptRun(windows=[window("base after")], setup=AS_WRITTEN)
+
+    result = run(plan(), "8")
+    assert [(type(result.outcomes[name]).__name__) for name in ("broken", "too", "base after")] == [
+        "WindowRefused",
+        "WindowRefused",
+        "WindowDone",
+    ]
+    assert "no batch of 999" in result.outcomes["broken"].message
+
+
+def test_a_life_that_ends_by_itself_is_begun_again_with_its_own_setup(run) -> None:
+    seven = Setup(settings=Config.of({"micro_batch": 7}), args=("7",))
+    config: dict[str, wire.Setting] = {"micro_batch": 7}
+    long = wire.Window(id="long", config=config, natural=False, warm_up_updates=1, min_updates=190, max_updates=190)
+    settling = wire.Window(id="settling", config=config, natural=False, warm_up_updates=40, min_updates=3)
+
+    def plan() -> Planner:
+        yield InScriptRun(windows=[long, settling], setup=seven)
+
+    result = run(plan(), "8")
+    assert samples(result, "settling") == 7
+    assert len(result.lives) == 2
+
+
+def test_what_deciding_took_is_kept_for_every_batch_of_windows(run) -> None:
+    def plan() -> Planner:
+        yield [window("one"), window("two")]
+        yield [window("three")]
+
+    result = run(plan(), "8")
+    assert len(result.between_s) == 2  # the last of them decides that nothing follows
+    assert set(result.arrived_s) == {"one", "two", "three"}
