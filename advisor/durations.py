@@ -15,8 +15,8 @@ def seconds_of(text: str | float, *, least_s: float = LEAST_BUDGET_S) -> float:
     """Return the seconds in "90", "90s", "1.5m" or "1h"; raise UsageError for other text or less than `least_s`."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([smh]?)\s*", str(text))
     if match is None:
-        raise UsageError(f"the budget {text!r} is no time: write 90s, 10m or 1h")
+        raise UsageError(f"invalid budget {text!r}: expected a duration such as 90s, 10m or 1h")
     seconds = float(match[1]) * _UNITS_S[match[2]]
     if seconds < least_s:
-        raise UsageError(f"a budget of {seconds:g} s is too short: give {least_s:g} s or more")
+        raise UsageError(f"a budget of {seconds:g} s is too short: use {least_s:g} s or more")
     return seconds

@@ -33,7 +33,7 @@ def test_every_budget_is_a_duration(call: str, budget: str | float, tmp_path: Pa
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("budget", "said"), [("soon", "is no time"), (0.5, "too short")])
+@pytest.mark.parametrize(("budget", "said"), [("soon", "invalid budget"), (0.5, "too short")])
 def test_what_is_no_budget_is_told_before_anything_is_run(
     call: str, budget: str | float, said: str, tmp_path: Path
 ) -> None:

@@ -312,7 +312,7 @@ def project(tmp_path: Path) -> Path:
         (["--config", "empty.yaml"], "nothing to verify"),
         (["--config", "unknown.yaml"], "no knob is called 'warp'"),
         (["--config", "advisor.yaml", "--rounds", "1"], "at least 2"),
-        (["--config", "advisor.yaml", "--budget", "soon"], "is no time"),
+        (["--config", "advisor.yaml", "--budget", "soon"], "invalid budget"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(project: Path, words: list[str], said: str) -> None:
