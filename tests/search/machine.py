@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,9 @@ class Machine:
 
     def __init__(self, folder: Path, speed: Callable[[dict[str, Any]], Answer], *found: Finding, **options: Any):
         self.speed = speed
+        self.noise = options.pop("noise", 0.0)
+        """Standard deviation of a window's speed, in parts of it: what other programs and the clock do to a machine."""
+        self.random = random.Random(options.pop("seed", 0))
         self.now_s = 0.0
         self.result = SessionResult()
         self.order: list[wire.Window] = []
@@ -121,7 +126,8 @@ class Machine:
         if isinstance(answer, wire.WindowRefused):
             return wire.WindowRefused(0, window.id, answer.kind, answer.message)
         count, batch = max(20, window.min_updates), window.config.get("global_batch") or 32
-        update_s = UPDATE_S * float(batch) / 32 / answer
+        luck = math.exp(self.random.gauss(0.0, self.noise)) if self.noise else 1.0
+        update_s = UPDATE_S * float(batch) / 32 / answer / luck
         # A little scatter, the same everywhere: intervals need something to stand on.
         wall_s = [update_s * (1.01 if index % 2 else 0.99) for index in range(count)]
         return wire.WindowDone(
