@@ -51,7 +51,7 @@ def _words(evidence: Evidence, share: float) -> str:
 def _advice(main: OptimizerFacts | None, evidence: Evidence) -> str:
     ways = []
     if main is not None and main.foreach is False and not main.fused:
-        ways.append("remove `foreach=False`: one call for all tensors replaces a loop over them")
+        ways.append("pass `fused=True` or `foreach=True`: one call for all tensors replaces a loop over them")
     elif main is not None and main.fused is False:
         ways.append("pass `fused=True`: one pass over the memory replaces several")
     if any("Embedding" in name for found in evidence.workload.models for name in found.layers):

@@ -12,7 +12,7 @@ import pytest
 
 import advisor.rules
 from advisor.rules import Rule, _base, _input, _read, all_rules, diagnose, explain
-from advisor.rules._examples import evolve, few_updates, healthy_cpu, healthy_cuda
+from advisor.rules._examples import evolve, few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
 from advisor.types import Abstention, Evidence, Finding
 
 RULES = pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
@@ -133,3 +133,11 @@ def test_five_long_updates_are_enough() -> None:
 def test_asking_the_rules_imports_no_torch() -> None:
     code = "import sys, advisor.rules as r; r.all_rules(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_a_loop_over_tensors_is_not_called_the_scripts_choice() -> None:
+    """On a CPU it is torch's own default: nobody has written `foreach=False`, so nobody can remove it."""
+    looped = {"optimizers": (optimizer(foreach=False, tensors=1200),)}
+    evidence = healthy_cpu(phases={"optimizer": 0.5}, what_ifs=what_if("no_optimizer", 2.0), workload=looped)
+    (finding,) = [found for found in diagnose(evidence).findings if found.rule == "optimizer_bound"]
+    assert finding.advice.startswith("Pass `fused=True` or `foreach=True`")
