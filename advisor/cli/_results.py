@@ -11,7 +11,7 @@ from ..errors import ExitCode
 from ._output import show
 
 if TYPE_CHECKING:
-    from ..types import Profile, TuneResult
+    from ..types import Failure, Profile, TuneResult
 
 Html = Annotated[bool, typer.Option("--html", help="Also write one offline page, into the run's folder.")]
 Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="With --html: write the page here.")]
@@ -53,13 +53,15 @@ def _write_page(wanted: Path, run_folder: str, page: str) -> None:
 def exit_code_of_profile(found: Profile) -> int:
     """Return the exit code for a profile: OK if enough was measured, whatever happened later."""
     enough = found.steps is not None and (found.steps.updates >= ENOUGH_UPDATES or found.failure is None)
-    if found.failure is None or enough:
-        return ExitCode.OK
-    return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED
+    return _exit_code(None if enough else found.failure)
 
 
 def exit_code_of_search(found: TuneResult) -> int:
     """Return the exit code for a search."""
-    if found.failure is None:
+    return _exit_code(found.failure)
+
+
+def _exit_code(failure: Failure | None) -> int:
+    if failure is None:
         return ExitCode.OK
-    return ExitCode.NOTHING_MEASURED if found.failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED
+    return ExitCode.NOTHING_MEASURED if failure.kind == "no_steps" else ExitCode.SCRIPT_FAILED

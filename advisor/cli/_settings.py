@@ -13,17 +13,13 @@ if TYPE_CHECKING:
 
 def write_settings(found: Tuned, output: Path, force: bool, targets: Sequence[str] = ()) -> Tuned:
     """Write the files and keep their names with the run; write none if nothing could be measured."""
-    from ..settings_file import exports as emit
-    from ..settings_file import loaded
+    from ..workflows.export import export_to
     from ..workflows.tune import keep
 
     if found.failure is not None:
         return found
     found.config.save(output, overwrite=force)
-    files = [str(output)]
-    if targets:
-        artifacts = emit.artifacts(loaded.read_document(output), targets)
-        files += map(str, loaded.write_artifacts(artifacts, output.parent, overwrite=force))
-    found = replace(found, files=tuple(files))
+    exported = export_to(output, targets, output.parent, overwrite=force) if targets else []
+    found = replace(found, files=(str(output), *(str(file) for _artifact, file in exported)))
     keep(found)
     return found

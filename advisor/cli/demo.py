@@ -32,10 +32,10 @@ def demo(
 ) -> None:
     """Profile, tune, verify and run a script that ships with advisor. Works offline, in about two minutes."""
     from .. import api
-    from ..workflows import tune as tuning
+    from ..settings_file.loaded import check_target
 
     with _demo_folder(keep) as folder, contextlib.chdir(folder):
-        output = tuning.check_target("advisor.yaml", overwrite=False)
+        output = check_target("advisor.yaml", overwrite=False)
         _tell(f"A first training script, as many write it: {folder / 'train.py'}")
         _tell("It reads handwritten digits. advisor runs it, unmodified, in a view that cannot touch your files,")
         _tell("measures where its time goes, tries other settings in the same process, and proves the best of them")

@@ -36,20 +36,13 @@ def export(
     json_output: Json = False,
 ) -> None:
     """Export FILE to other tools. Lists what each of them has no place for."""
-    from ..errors import UsageError
-    from ..settings_file import exports, loaded
+    from ..workflows.export import export_to
 
-    document = loaded.read_document(config)
-    artifacts = exports.artifacts(document, split(to))
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be made: {error.strerror}; choose another folder with -o") from error
-    files = loaded.write_artifacts(artifacts, output, overwrite=force)
+    written = export_to(config, split(to), output, overwrite=force)
     if json_output:
-        print_json(_as_json(artifacts, files))
+        print_json(_as_json(written))
         return
-    for artifact, file in zip(artifacts, files, strict=True):
+    for artifact, file in written:
         _show(artifact, file)
 
 
@@ -72,7 +65,7 @@ def _show(artifact: Artifact, file: Path) -> None:
             typer.echo(f"    {item.what}: {item.why}")
 
 
-def _as_json(artifacts: list[Artifact], files: list[Path]) -> dict[str, Any]:
+def _as_json(written: list[tuple[Artifact, Path]]) -> dict[str, Any]:
     return {
         "version": 1,
         "files": [
@@ -83,6 +76,6 @@ def _as_json(artifacts: list[Artifact], files: list[Path]) -> dict[str, Any]:
                 "not_expressed": [{"what": item.what, "why": item.why} for item in artifact.not_expressed],
                 "to_fill": [{"what": item.what, "why": item.why} for item in artifact.to_fill],
             }
-            for artifact, file in zip(artifacts, files, strict=True)
+            for artifact, file in written
         ],
     }

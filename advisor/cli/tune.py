@@ -103,11 +103,11 @@ def tune(
     """Search for faster settings of SCRIPT and prove them. Writes advisor.yaml; SCRIPT is not edited."""
     from .. import api
     from ..search import parse_mapped
-    from ..workflows import tune as tuning
+    from ..settings_file.loaded import check_target
 
     options = parse_mapped(mapped or ())
     if not dry_run:
-        tuning.check_target(output, overwrite=force)
+        check_target(output, overwrite=force)
     targets = _targets(emit, None if dry_run else output.parent, force)
     try:
         with live_progress() as progress:
@@ -185,15 +185,15 @@ def _training_allowed(allowed: Sequence[str]) -> bool:
 
 def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
     """Check that the targets are known and can be written in the folder, before anything is measured in vain."""
-    from ..settings_file import exports as emit
-    from ..settings_file import loaded
+    from ..settings_file import exports
+    from ..settings_file.loaded import check_target
     from .export import split
 
     names = split(text) if text is not None else []
     for name in names:
-        file = emit.get(name).file_name
+        file = exports.get(name).file_name
         if folder is not None:
-            loaded.check_target(folder / file, overwrite=force)
+            check_target(folder / file, overwrite=force)
     return names
 
 

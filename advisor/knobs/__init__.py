@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 
+from ..discovery import entries
 from ._base import TIERS, Knob, Values
 
 __all__ = ["TIERS", "Knob", "Values", "all_knobs", "explain", "get"]
@@ -33,13 +33,4 @@ def explain(knob: Knob) -> str:
 
 def all_knobs() -> list[Knob]:
     """Return all knobs in the order of their ids. Raise TypeError with the path of a file that lacks its instance."""
-    found = []
-    for entry in pkgutil.iter_modules(__path__):
-        if entry.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{__name__}.{entry.name}")
-        knob = getattr(module, "KNOB", None)
-        if not isinstance(knob, Knob) or knob.id != entry.name:
-            raise TypeError(f"{module.__file__}: needs KNOB, a Knob whose id is {entry.name!r}")
-        found.append(knob)
-    return found
+    return entries(__name__, __path__, "KNOB", Knob)

@@ -306,7 +306,7 @@ class Knowledge:
 
     def untried(self) -> list[str]:
         """Return open knobs of which nothing is known: no value was compared or broke the script."""
-        tried = {name for trial in self.trials if says_something(trial) for name, _value in trial.config.settings}
+        tried = {name for trial in self.trials if trial.is_conclusive for name, _value in trial.config.settings}
         return [knob.id for knob in self.space.knobs if knob.id not in tried]
 
     @property
@@ -321,11 +321,6 @@ class Knowledge:
 def told(config: Config) -> str:
     """Describe a configuration: `num_workers=2, precision=bf16`; "the script as written" if nothing is set."""
     return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
-
-
-def says_something(trial: Trial) -> bool:
-    """Return whether it was compared with the baseline, or failed by its own settings."""
-    return trial.ratio is not None or trial.outcome.kind not in ("stopped", "measured", "refused")
 
 
 def score_of(trial: Trial) -> float:

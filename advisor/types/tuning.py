@@ -58,6 +58,11 @@ class Trial:
     score: float | None = None
     """Factor by which it beats the baseline in the search's objective; None if that is not known."""
 
+    @property
+    def is_conclusive(self) -> bool:
+        """True if it was compared with the baseline, or failed by its own settings."""
+        return self.ratio is not None or self.outcome.kind in ("oom", "crash", "hang", "nan")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnobSpace:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from ..discovery import entries
 from ._base import WhatIf
 
 __all__ = ["WhatIf", "all_what_ifs", "get"]
@@ -20,13 +18,4 @@ def get(name: str) -> WhatIf:
 
 def all_what_ifs() -> list[WhatIf]:
     """Return all what-ifs in the order of their ids. Raise TypeError with the path of a file without its instance."""
-    found = []
-    for entry in pkgutil.iter_modules(__path__):
-        if entry.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{__name__}.{entry.name}")
-        what_if = getattr(module, "WHAT_IF", None)
-        if not isinstance(what_if, WhatIf) or what_if.id != entry.name:
-            raise TypeError(f"{module.__file__}: needs WHAT_IF, a WhatIf whose id is {entry.name!r}")
-        found.append(what_if)
-    return found
+    return entries(__name__, __path__, "WHAT_IF", WhatIf)

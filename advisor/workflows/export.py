@@ -6,8 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import UsageError
 from ..settings_file.exports import artifacts
 from ..settings_file.loaded import read_document, write_artifacts
+from ..types import Artifact
 
 
 def export(
@@ -23,6 +25,16 @@ def export(
     UsageError for an unknown target, and for a file that already exists unless `overwrite` is set.
     """
     targets = [to] if isinstance(to, str) else list(to)
-    made = artifacts(read_document(Path(config)), targets)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return write_artifacts(made, Path(folder), overwrite=overwrite)
+    return [file for _artifact, file in export_to(Path(config), targets, Path(folder), overwrite=overwrite)]
+
+
+def export_to(
+    config: Path, targets: Sequence[str], folder: Path, *, overwrite: bool = False
+) -> list[tuple[Artifact, Path]]:
+    """Write one file a target into the folder, which is made if missing; return each artifact with its path."""
+    made = artifacts(read_document(config), targets)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}; choose another folder with -o") from error
+    return list(zip(made, write_artifacts(made, folder, overwrite=overwrite), strict=True))

@@ -13,24 +13,13 @@ from ..durations import seconds_of
 from ..errors import AdvisorError, NothingMeasuredError, ScriptError
 from ..errors import interrupted as interrupted_error
 from ..progress import SILENT, Progress
-from ..settings_file.loaded import LoadedConfig, as_yaml, check_target, load, read_document
+from ..settings_file.loaded import LoadedConfig, as_yaml
 from ..types import Failure, Recommendation, SettingValue, TuneResult
 from .shown import Shown
 
 if TYPE_CHECKING:
     from ..target.function import Trainable
     from .search_run import SearchRun
-
-__all__ = [
-    "LoadedConfig",
-    "Tuned",
-    "as_yaml",
-    "check_target",
-    "keep",
-    "load",
-    "read_document",
-    "tune",
-]
 
 BUDGET = "2m"
 

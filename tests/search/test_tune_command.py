@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.workflows import tune as tuning
+from advisor.settings_file import loaded
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_a_search_from_another_folder_writes_its_answer_there_and_nothing_else(t
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["trials"][0]["config"] == {}
-    assert tuning.load(tmp_path / "elsewhere" / "advisor.yaml").settings == answer["config"]
+    assert loaded.load(tmp_path / "elsewhere" / "advisor.yaml").settings == answer["config"]
     assert sorted(path.name for path in tmp_path.rglob("*.txt")) == []
 
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from advisor import knobs
 from advisor.errors import UsageError
 from advisor.rules._examples import healthy_cpu
-from advisor.settings_file import advisor_yaml
+from advisor.settings_file import advisor_yaml, loaded
 from advisor.types import Alternative, Command, Config, Recommendation, Verdict
-from advisor.workflows import tune
 
 VERDICT = Verdict(status="unverified", speedup=1.8, low=1.6, high=2.0, rounds=3, floor=0.05)
 
@@ -42,7 +41,7 @@ def written(settings: dict[str, Any], **changes: Any) -> str:
 def read(tmp_path: Path, text: str | bytes) -> advisor_yaml.Document:
     path = tmp_path / "advisor.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return tune.read_document(path)
+    return loaded.read_document(path)
 
 
 def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -183,7 +182,7 @@ def test_no_bytes_do_more_than_be_refused(tmp_path_factory: pytest.TempPathFacto
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="advisor tune"):
-        tune.load(tmp_path / "none.yaml")
+        loaded.load(tmp_path / "none.yaml")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -191,4 +190,4 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
     os.mkfifo(tmp_path / "advisor.yaml")
     with pytest.raises(UsageError, match="there is no configuration"):
-        tune.load(tmp_path / "advisor.yaml")
+        loaded.load(tmp_path / "advisor.yaml")

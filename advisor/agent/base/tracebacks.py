@@ -11,7 +11,8 @@ from ...wire import Crashed
 from .own_folder import PACKAGE
 
 _OURS = tuple(
-    os.path.join(PACKAGE, name) for name in ("agent" + os.sep, "knobs" + os.sep, "whatif" + os.sep, "wire.py")
+    os.path.join(PACKAGE, name)
+    for name in ("agent" + os.sep, "knobs" + os.sep, "whatif" + os.sep, "discovery.py", "wire.py")
 )
 LONGEST_TRACEBACK = 20_000
 """Maximum characters; Python itself cuts a RecursionError's traceback, but an ExceptionGroup's may have any length."""

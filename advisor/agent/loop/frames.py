@@ -16,7 +16,8 @@ from ..base.pass_through import is_passed_on, may_run_c
 USER, LIBRARY, TORCH, OWN, BOOTSTRAP = range(5)
 
 _OWN_PARTS = tuple(
-    os.path.join(PACKAGE, name) for name in ("agent", "knobs", "whatif", "workflows", "wire.py", "api.py")
+    os.path.join(PACKAGE, name)
+    for name in ("agent", "knobs", "whatif", "workflows", "discovery.py", "wire.py", "api.py")
 )
 """Our own code. Not the whole package: the demo's script is a user's script."""
 _OWN_START = tuple(os.path.join(AGENT, name) for name in ("bootstrap.py", "runner.py"))

@@ -20,8 +20,6 @@ IN_WINDOWS = ("unproven", "unverified")
 """Statuses of a gain that was seen in windows of one run only; the second is the name of 0.1.0."""
 LESS_OF = ("memory", "energy")
 """Objectives of which less is better, whatever happens to the speed."""
-BREAKS = ("oom", "crash", "hang", "nan")
-"""Outcomes that show that a setting does not work here."""
 TIMES_LARGER = 2.5
 """Ratio of the next budget to the one that was too small: both hold the start and the profile, so trials get more."""
 LEAST_LARGER_MINUTES = 4
@@ -140,8 +138,7 @@ def _tried(result: TuneResult) -> list[Trial]:
 
 def _untried(result: TuneResult) -> list[str]:
     """Return open knobs of which nothing is known: no value was compared or broke the script."""
-    known = [trial for trial in _tried(result) if trial.ratio is not None or trial.outcome.kind in BREAKS]
-    tried = {name for trial in known for name, _value in trial.config.settings}
+    tried = {name for trial in _tried(result) if trial.is_conclusive for name, _value in trial.config.settings}
     return [format.one_line(knob.id) for knob in result.space if knob.id not in tried]
 
 

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterable
 
+from ...discovery import entries
 from ...errors import UsageError
 from ...types import Artifact
 from ..advisor_yaml import Document, hardware_words
@@ -32,16 +31,7 @@ __all__ = [
 
 def all_emitters() -> list[Emitter]:
     """Return all emitters in the order of their ids; raise TypeError, naming the file, if one lacks its instance."""
-    found = []
-    for entry in pkgutil.iter_modules(__path__):
-        if entry.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{__name__}.{entry.name}")
-        emitter = getattr(module, "EMITTER", None)
-        if not isinstance(emitter, Emitter) or emitter.id != entry.name:
-            raise TypeError(f"{module.__file__}: needs EMITTER, an Emitter whose id is {entry.name!r}")
-        found.append(emitter)
-    return found
+    return entries(__name__, __path__, "EMITTER", Emitter)
 
 
 def get(name: str) -> Emitter:
