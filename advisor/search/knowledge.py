@@ -11,6 +11,7 @@ from ..progress import SILENT, Progress
 from ..runtime.session import AS_WRITTEN, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
+from ..wire import WindowRole
 from . import ablation, memory_model, scoring
 from .expert import Proposal
 from .goals import Goal, Prospect
@@ -264,15 +265,15 @@ class Knowledge:
         changed = [t.config for t in ranked if t.tier not in KEEPS_TRAINING][:1]
         return [*kept, *changed]
 
-    def final_ids(self, place: int) -> list[str]:
+    def final_ids(self, config: Config) -> list[str]:
         """Return the ids of a finalist's fresh windows that were run."""
-        names = [f"final {place} {number}" for number in range(self._settings.most_final_rounds)]
-        return [name for name in names if name in self._result.outcomes]
+        finals = [window for window in self._result.windows.values() if window.role is WindowRole.FINAL]
+        return [w.id for w in finals if w.config == config.as_dict() and w.id in self._result.outcomes]
 
     def read_finals(self) -> None:
         """Read the fresh windows that have arrived, once for each finalist."""
-        for place, config in enumerate(self.finalists()):
-            ratio = self.ratio(config, self.final_ids(place))
+        for config in self.finalists():
+            ratio = self.ratio(config, self.final_ids(config))
             if ratio is not None and config not in self.finals:
                 self.finals[config] = ratio
                 self._log.add_final(config, ratio)
@@ -281,8 +282,8 @@ class Knowledge:
         """Return the finalists, the best first. One without fresh windows keeps its result from the search."""
         found: dict[Config, Standing] = {}
         by_config = {trial.config: trial for trial in self.trials}
-        for place, config in enumerate(self.finalists()):
-            trial, ids = by_config[config], self.final_ids(place)
+        for config in self.finalists():
+            trial, ids = by_config[config], self.final_ids(config)
             if config in self.finals:
                 score = self._score(self.finals[config], self.outcome(ids))
                 if score is not None:

@@ -15,6 +15,7 @@ from ..runtime.session import AS_WRITTEN, InScriptRun, Planner
 from ..runtime.session_result import SessionResult
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
+from ..wire import WindowRole
 from . import ablation
 from .expert import Proposal
 from .goals import Goal
@@ -219,14 +220,14 @@ class Study:
         known.claim(config)
         if setup == AS_WRITTEN:
             before_s = self._left_s()
-            yield [window(name, config, pace), base(name, pace)]
+            yield [window(name, WindowRole.TRIAL, config, pace), base(name, pace)]
             self._dearer.append((before_s - self._left_s()) / (2 * pace.cost_s))
         else:
-            yield InScriptRun(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
+            yield InScriptRun(windows=[window(name, WindowRole.TRIAL, config, in_fresh_process(pace))], setup=setup)
         prospect = known.prospect(config, ids)
         if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
             ids.append(f"{name} long")
-            more = [window(ids[-1], config, second)]
+            more = [window(ids[-1], WindowRole.TRIAL, config, second)]
             yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
         if setup != AS_WRITTEN:
             yield InScriptRun(windows=[base(name, in_fresh_process(pace))])
@@ -244,17 +245,17 @@ class Study:
             self._progress.stage("measuring the best again", windows=2 * self._settings.final_rounds * len(finalists))
         for number in range(self._settings.most_final_rounds):
             for place, config in enumerate(finalists):
-                if number >= self._settings.final_rounds and not self._needs_more(place, config, pace):
+                if number >= self._settings.final_rounds and not self._needs_more(config, pace):
                     continue
                 yield from self._final_pair(f"final {place} {number}", config, pace, number)
 
     def _final_pair(self, name: str, config: Config, pace: Pace, number: int) -> Planner:
         setup = self.known.setup(config)
         if setup == AS_WRITTEN:
-            yield [window(name, config, pace), base(name, pace)]
+            yield [window(name, WindowRole.FINAL, config, pace), base(name, pace)]
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
             fresh = in_fresh_process(pace)
-            yield InScriptRun(windows=[window(name, config, fresh)], setup=setup)
+            yield InScriptRun(windows=[window(name, WindowRole.FINAL, config, fresh)], setup=setup)
             yield InScriptRun(windows=[base(name, fresh)])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
@@ -272,9 +273,9 @@ class Study:
                 window_s=self._window_s(pace),
             )
 
-    def _needs_more(self, place: int, config: Config, pace: Pace) -> bool:
+    def _needs_more(self, config: Config, pace: Pace) -> bool:
         """Return whether more rounds may decide if a finalist gains, and there is time for one."""
-        ratio = self.known.ratio(config, self.known.final_ids(place))
+        ratio = self.known.ratio(config, self.known.final_ids(config))
         if ratio is None or self._left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
             return False
         floor = 1 + self._settings.floor

@@ -50,6 +50,7 @@ def window(name: str, settings: Mapping[str, wire.Setting], counted_s: float) ->
     """Of so many counted seconds, under these settings."""
     return wire.Window(
         id=name,
+        role=wire.WindowRole.TRIAL if settings else wire.WindowRole.BASELINE,
         config=dict(settings),
         natural=False,
         min_s=counted_s,
