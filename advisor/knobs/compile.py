@@ -34,13 +34,13 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def _of_cpu(workload: Workload) -> Values:
-    if workload.facts.get("cxx") == "":
+    if workload.facts.cxx is False:
         return Values(why_closed="no C++ compiler was found (g++, or what CXX names): torch.compile needs one on a CPU")
     return Values(values=MODES[:1], why="on a CPU all modes come to the same")
 
 
 def _of_cuda(hardware: Hardware, workload: Workload) -> Values:
-    if workload.facts.get("triton") == "no":
+    if workload.facts.triton is False:
         return Values(why_closed="Triton is not installed: torch.compile needs it on CUDA")
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if capability is not None and capability < TRITON_CAPABILITY:
@@ -59,7 +59,7 @@ def _closed(workload: Workload) -> str | None:
             return f"the script compiles {model.class_name} itself"
         if model.data_parallel or model.distributed:
             return f"{model.class_name} is wrapped for several devices: compiling inside of the wrapper is not tried"
-    if workload.facts.get("compiled_code") == "yes":
+    if workload.facts.compiled_code:
         return "the script uses torch.compile itself"
     return None
 

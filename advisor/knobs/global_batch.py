@@ -44,7 +44,7 @@ def written_samples(workload: Workload) -> int | None:
     loader = workload.train_loader
     if loader is None or loader.batch_size is None:
         return None
-    return loader.batch_size * int(workload.facts.get("micro_steps", "1")) * workload.world_size
+    return loader.batch_size * workload.facts.micro_steps * workload.world_size
 
 
 def _tier(_hardware: Hardware, _workload: Workload) -> str:

@@ -43,7 +43,7 @@ def _of_accelerator(hardware: Hardware, workload: Workload) -> Values:
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if workload.device != "cuda" or capability is None:
         return Values(why_closed=f"no mixed precision is known to help on {workload.device}")
-    closures = workload.facts.get("closures") == "yes"  # a step with an overflow could not be skipped
+    closures = workload.facts.closures  # a step with an overflow could not be skipped
     fp16 = () if closures or capability < FP16_CAPABILITY else ("fp16",)
     if capability < BF16_CAPABILITY:
         version = ".".join(map(str, capability))

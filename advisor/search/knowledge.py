@@ -335,7 +335,7 @@ def _memory_of(seen: ProfileSummary) -> MemoryModel | None:
         return None
     batch = memory_model.Batch(
         micro_batch=loader.batch_size,
-        micro_steps=int(seen.workload.facts.get("micro_steps", "1")),
+        micro_steps=seen.workload.facts.micro_steps,
         world_size=seen.workload.world_size,
     )
     if seen.workload.device == "cpu":

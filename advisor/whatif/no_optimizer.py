@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def _applies(workload: Workload) -> str | None:
     if workload.main_optimizer is None:
         return "no optimizer of torch.optim steps in this script"
-    if workload.facts.get("closures") == "yes":
+    if workload.facts.closures:
         return "the optimizer runs the forward pass itself, through a closure"
     return None
 
