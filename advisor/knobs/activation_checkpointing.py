@@ -12,6 +12,7 @@ from ._base import Knob, Values
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 
 def _wrong(value: Any) -> str | None:
@@ -40,11 +41,11 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     return "exact" if fixed and plain else "numerics"
 
 
-def _apply(controls: Any, _value: Any) -> None:
+def _apply(controls: Controls, _value: Any) -> None:
     controls.checkpointing.set()
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.checkpointing.restore()
 
 

@@ -9,6 +9,7 @@ from ._loader import NO_LOADER, batch_bytes, draws_nothing
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MEMORY_FRACTION = 0.5
 """Fraction of the free memory that samples may take; the agent measures both again in the running process."""
@@ -58,11 +59,11 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=value or None)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=None)
 
 

@@ -12,6 +12,7 @@ from ._base import Knob, Values
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 TRITON_CAPABILITY = (7, 0)
@@ -68,11 +69,11 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.compiling.set(value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.compiling.restore()
 
 

@@ -21,6 +21,7 @@ from ._base import Knob, Values, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 PARTS = (2, 4)
 """Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
@@ -76,11 +77,11 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     return "training" if any("BatchNorm" in name for name in layers) else "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.accumulation.set(value, controls.micro_steps)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.accumulation.restore()
 
 

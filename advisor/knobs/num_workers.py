@@ -10,6 +10,7 @@ from .threads import usable_threads
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MOST_WORKERS = 16
 """Most workers to try. A single training process has never needed more; it does wait for their memory and start."""
@@ -47,11 +48,11 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("num_workers", num_workers=value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("num_workers", num_workers=None)
 
 

@@ -9,6 +9,7 @@ from ._loader import NO_LOADER, NO_WORKERS, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
@@ -30,11 +31,11 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("persistent_workers", persistent_workers=value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("persistent_workers", persistent_workers=None)
 
 

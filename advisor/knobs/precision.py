@@ -12,6 +12,7 @@ from ._base import Knob, Values
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 BF16_CAPABILITY = (8, 0)
 """First compute capability whose tensor cores take bf16 and tf32."""
@@ -70,11 +71,11 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.precision.set(value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.precision.restore()
 
 
