@@ -12,12 +12,12 @@ from pathlib import Path
 
 from .. import knobs, wire
 from ..errors import INTERRUPTIONS
-from ..progress import SILENT, Progress
 from ..types import Command, Config
 from .blame import Blame
 from .device_watch import DeviceWatch
 from .isolation import Tier
-from .script_run import Limits, ScriptRun
+from .run_options import RunOptions
+from .script_run import ScriptRun
 from .session_result import Outcome, SessionResult
 
 
@@ -72,10 +72,8 @@ class Session:
         command: Command,
         folder: Path,
         tier: Tier,
-        limits: Limits,
+        options: RunOptions,
         loop_budget_s: float,
-        progress: Progress = SILENT,
-        trackers_offline: bool = True,
         most_lives: int = MAX_LIVES,
         watch_devices: bool = False,
         outlives_failures: bool = False,
@@ -94,10 +92,9 @@ class Session:
         self._command = command
         self._folder = folder
         self._tier = tier
-        self._limits = limits
+        self._options = options
         self._budget_s = loop_budget_s
-        self._progress = progress
-        self._trackers_offline = trackers_offline
+        self._progress = options.progress
         self._watch_devices = watch_devices
         self.result = SessionResult()
         self._first_update_s: float | None = None
@@ -161,9 +158,8 @@ class Session:
             command=self._command if setup.args is None else replace(self._command, args=setup.args),
             folder=self._folder,
             tier=self._tier,
-            limits=self._limits,
+            options=self._options,
             config=setup.settings.as_dict() if setup.args is None else {},
-            trackers_offline=self._trackers_offline,
             devices=DeviceWatch() if self._watch_devices else None,
             environment=self._environment,
             seed=self._seed,
@@ -218,7 +214,7 @@ class Session:
 
         A setting that hangs must not take the time of all the others; the first windows may take the usual time.
         """
-        usual_s = self._limits.no_progress_s
+        usual_s = self._options.limits.no_progress_s
         slow = any(knobs.get(name).set_up_s > 0 for window in windows for name in window.config)
         if self._update_s is None or slow or not life.record.updates:
             return usual_s

@@ -10,9 +10,9 @@ from pathlib import Path
 from .. import wire
 from ..analysis import summary
 from ..errors import NothingMeasuredError, ScriptError
-from ..progress import SILENT, Progress
 from ..runtime.isolation import Tier
-from ..runtime.script_run import Limits, ScriptRunRecord
+from ..runtime.run_options import RunOptions
+from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session import AS_WRITTEN, InScriptRun, Session, Setup
 from ..runtime.session_result import SessionResult
 from ..storage import run_store
@@ -58,9 +58,7 @@ class Race:
         self,
         *,
         folder: Path,
-        limits: Limits,
-        trackers_offline: bool = True,
-        progress: Progress = SILENT,
+        options: RunOptions,
         with_settings: bool = False,
         usable_cpus: float = math.inf,
     ) -> None:
@@ -74,9 +72,7 @@ class Race:
         self.changed_files: list[str] = []
         self.processes = 0
         self._folder = folder
-        self._limits = limits
-        self._trackers_offline = trackers_offline
-        self._progress = progress
+        self._options = options
         self._begin = [begin_window()] if with_settings else []
         self._first: wire.WindowDone | None = None
         self._usable_cpus = usable_cpus
@@ -113,10 +109,8 @@ class Race:
             command=contender.command,
             folder=folder,
             tier=contender.tier,
-            limits=self._limits,
-            loop_budget_s=float("inf"),
-            progress=self._progress,
-            trackers_offline=self._trackers_offline,
+            options=self._options,
+            loop_budget_s=math.inf,
             most_lives=1,
             environment=contender.environment,
             seed=seed,
@@ -138,7 +132,7 @@ class Race:
         run_store.append_record(self._folder / PROCESSES_FILE, {**record, "seed": seed})
         unit = "updates" if run.samples is None else "samples"
         rate = run.rate(run.samples is not None)
-        self._progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
+        self._options.progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
 
 
 def _network(place: str) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..progress import SILENT, Progress
+from ..progress import Progress
 from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
 
 if TYPE_CHECKING:
     from ..hardware.energy import Counter, Meter
-    from ..runtime import Limits, Session, SessionResult
+    from ..runtime import RunOptions, Session, SessionResult
     from ..runtime.isolation import Tier
     from ..search import Asked, ProfileSummary, SearchSettings, Study
     from ..search.shared_study import SharedStudy
@@ -109,11 +109,11 @@ class SearchRun:
     """A search in progress, or a completed one."""
 
     request: TuneRequest
+    options: RunOptions
     run: RunFolder
     tier: Tier
     machine: Hardware
     session: Session
-    progress: Progress
     meter: Meter | None = None
     shared: SharedStudy | None = None
     past: list[Trial] | None = None
@@ -150,7 +150,7 @@ class SearchRun:
                 reserve=self._reserve,
                 joules=self.meter.joules if self.meter is not None else None,
                 shared=self.shared,
-                progress=self.progress,
+                progress=self.options.progress,
             )
         return self._study
 
@@ -244,16 +244,7 @@ class SearchRun:
 
 
 @contextlib.contextmanager
-def opened(
-    request: TuneRequest,
-    *,
-    root: Path,
-    resume: str | None = None,
-    isolation: str = "auto",
-    limits: Limits,
-    trackers_offline: bool = True,
-    progress: Progress = SILENT,
-) -> Iterator[SearchRun]:
+def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = None) -> Iterator[SearchRun]:
     """Provide everything that a search needs, for as long as the block lasts.
 
     Raises UsageError if the energy cannot be measured, if the storage cannot be opened, or if the run to resume was
@@ -270,35 +261,33 @@ def opened(
     with contextlib.ExitStack() as stack:
         machine = machines.probe(folder=Path(command.cwd))
         counters = _counters(machine) if request.asked.goal.name == "energy" else None
-        tier = protect(command, isolation, root=root, progress=progress)
-        past = _past(request, run_store.find_run(resume, root)) if resume is not None else None
-        run = past.run if past is not None else run_store.new_run(root, command.target)
+        tier = protect(command, options)
+        past = _past(request, run_store.find_run(resume, options.root)) if resume is not None else None
+        run = past.run if past is not None else run_store.new_run(options.root, command.target)
         stack.enter_context(run_store.disk_errors(run.path))
         stack.enter_context(trial_log.held(run.path))
         if past is None:
             trial_log.TrialLog(run.path).begin(request.as_kept())
-        shared = _shared(request.storage, run, progress)
+        shared = _shared(request.storage, run, options.progress)
         loading.start()
         stack.callback(loading.join, IMPORTED_S)
         session = Session(
             command=command,
             folder=run.path if past is None else _next_folder(run.path),
             tier=tier,
-            limits=limits,
+            options=options,
             loop_budget_s=request.budget_s,
-            progress=progress,
-            trackers_offline=trackers_offline,
             most_lives=request.settings.most_lives,
             outlives_failures=True,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         yield SearchRun(
             request=request,
+            options=options,
             run=run,
             tier=tier,
             machine=machine,
             session=session,
-            progress=progress,
             meter=_meter(counters, stack),
             shared=shared,
             past=past.trials if past is not None else None,

@@ -29,7 +29,7 @@ from _common import HERE, SCRIPTS, collect, machine, options, publish, say, spre
 import advisor
 from advisor import wire
 from advisor.analysis import ratios
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 from advisor.runtime.session_result import SessionResult
 from advisor.search.space import Space
 from advisor.target import command
@@ -174,7 +174,7 @@ def search(script: Path, folder: Path, budget_s: float) -> Found:
         verify=False,
         storage=None,
     )
-    with opened(order, root=folder / "runs", isolation="none", limits=Limits()) as search_run:
+    with opened(order, RunOptions(isolation="none", runs=folder / "runs")) as search_run:
         result = search_run.carry_out()
         if result.interrupted is not None:
             raise result.interrupted
