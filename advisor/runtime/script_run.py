@@ -77,9 +77,9 @@ class ScriptRun:
         tier: Tier,
         options: RunOptions,
         config: Mapping[str, Any],
-        environment: Mapping[str, str] | None = None,
-        devices: DeviceWatch | None = None,
-        seed: int | None = None,
+        environment: Mapping[str, str],
+        devices: DeviceWatch | None,
+        seed: int | None,
     ) -> None:
         """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
         self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -92,7 +92,7 @@ class ScriptRun:
         self._trackers_offline = options.trackers_offline
         self._seed = seed
         self._devices = self.record.devices = devices
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **environment}
         self._stack = ExitStack()
         self._begin_s = 0.0
         self._progress_at_s = 0.0

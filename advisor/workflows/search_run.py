@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ IMPORTED_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class TuneRequest:
-    """A checked request for a search, before anything is run; `of` builds it from the user's options."""
+    """A checked request for a search, before anything is run."""
 
     command: Command
     budget_s: float
@@ -42,48 +42,6 @@ class TuneRequest:
     allow_training: bool = False
     verify: bool = True
     storage: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        command: Command,
-        *,
-        budget_s: float,
-        preset: str,
-        knobs: Sequence[str] | None,
-        no_knobs: Sequence[str],
-        objective: str,
-        price: float | None,
-        tolerance: str | float | None,
-        mapped: Mapping[str, tuple[str, float | None]],
-        dry_run: bool,
-        allow_training: bool,
-        verify: bool,
-        storage: str | None,
-    ) -> TuneRequest:
-        """Create a request; raise UsageError for options that are unknown or do not go together."""
-        from .. import search
-        from ..search import shared_study as shared
-
-        settings = search.read(preset)
-        if storage is not None:
-            shared.check_url(storage)
-        return cls(
-            command=command,
-            budget_s=budget_s,
-            preset=preset,
-            settings=settings,
-            asked=search.Asked(
-                goal=search.Goal.of(objective, price=price, tolerance=tolerance),
-                selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
-                command=command,
-                mapped=mapped,
-                dry_run=dry_run,
-            ),
-            allow_training=allow_training,
-            verify=verify and not dry_run,
-            storage=storage,
-        )
 
     def as_kept(self) -> dict[str, Any]:
         """Return the options that a resumed search must share with the original one; its budget may differ."""

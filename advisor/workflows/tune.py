@@ -111,7 +111,9 @@ def tune(
     Returns the trials and the recommendation; `result.config.save("advisor.yaml")` keeps it. A script that fails or
     trains nothing raises no error: `failure` says what happened, and `config` is refused.
     """
+    from .. import search
     from ..runtime import RunOptions
+    from ..search import shared_study
     from ..target.function import command_for
     from .prove import prove
     from .search_run import TuneRequest, opened
@@ -125,19 +127,26 @@ def tune(
         trackers_offline=trackers_offline,
         progress=progress,
     )
-    request = TuneRequest.of(
-        command_for(script, args, is_module=module, interpreter=python, root=options.root),
-        budget_s=seconds_of(budget),
-        preset=_preset(preset, profile),
-        knobs=knobs,
-        no_knobs=no_knobs,
-        objective=objective,
-        price=price,
-        tolerance=tolerance,
-        mapped=mapped or {},
-        dry_run=dry_run,
+    command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
+    budget_s = seconds_of(budget)
+    preset = _preset(preset, profile)
+    settings = search.read(preset)
+    if storage is not None:
+        shared_study.check_url(storage)
+    request = TuneRequest(
+        command=command,
+        budget_s=budget_s,
+        preset=preset,
+        settings=settings,
+        asked=search.Asked(
+            goal=search.Goal.of(objective, price=price, tolerance=tolerance),
+            selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
+            command=command,
+            mapped=mapped or {},
+            dry_run=dry_run,
+        ),
         allow_training=allow_training,
-        verify=verify,
+        verify=verify and not dry_run,
         storage=storage,
     )
     with opened(request, options, resume=None if resume is None else os.fspath(resume)) as search_run:
