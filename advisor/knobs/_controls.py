@@ -6,35 +6,29 @@ from typing import Any, Callable, Protocol
 
 
 class Restorable(Protocol):
-    def restore(self) -> None:
-        """Bring back the baseline; do nothing if nothing is set."""
+    """Setting that is taken back by `restore`, and put in force by `set`, which raises Refused if it cannot be."""
+
+    def restore(self) -> None: ...
 
 
 class Form(Restorable, Protocol):
-    """Setting with named values."""
-
-    def set(self, name: str, /) -> None:
-        """Set it from the next update on; raise Refused if the script cannot take it."""
+    def set(self, name: str, /) -> None: ...
 
 
 class Checkpointing(Restorable, Protocol):
-    def set(self) -> None:
-        """Compute activations again from the next forward on; raise Refused if there is nothing to run again."""
+    def set(self) -> None: ...
 
 
 class Accumulation(Restorable, Protocol):
     def set(self, size: int, micro_steps: int) -> None:
-        """Deliver parts of at most `size` samples from the next batch on; `micro_steps` made up an update until now."""
+        """Deliver parts of at most `size` samples; `micro_steps` made up an update until now."""
 
 
 class Loaders(Protocol):
-    """Training loader."""
-
     def adjust(self, by: str, **settings: Any) -> None:
-        """Change settings of the loader on behalf of the knob `by`; None gives one up."""
+        """Change settings of the training loader on behalf of the knob `by`; None gives one up."""
 
-    def written_batch_size(self) -> int:
-        """Return the micro batch of the baseline; raise Refused if there is none."""
+    def written_batch_size(self) -> int: ...
 
 
 class Controls(Protocol):
@@ -55,15 +49,10 @@ class Controls(Protocol):
     @property
     def accumulation(self) -> Accumulation: ...
     @property
-    def micro_steps(self) -> int:
-        """Backwards of the last update as the script counts them."""
-
+    def micro_steps(self) -> int: ...
     @property
     def saved(self) -> dict[str, Any]:
         """Knob id → state that the knob needs to restore the baseline."""
 
-    def micro_batch_of(self, global_batch: int) -> int:
-        """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""
-
-    def scale_rates(self, factor: Callable[[str, int], float] | None) -> None:
-        """Multiply learning rates by `factor` (of an optimizer's class, its steps so far); None leaves them alone."""
+    def micro_batch_of(self, global_batch: int) -> int: ...
+    def scale_rates(self, factor: Callable[[str, int], float] | None) -> None: ...

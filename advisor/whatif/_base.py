@@ -10,24 +10,14 @@ if TYPE_CHECKING:
 
 
 class Loaders(Protocol):
-    """Training loader."""
-
-    def adjust(self, by: str, **settings: Any) -> None:
-        """Change settings of the loader on behalf of the what-if `by`; None gives one up."""
-
-    def batch_size(self) -> int:
-        """Return the present micro batch; raise Refused if there is none."""
-
-    def replay(self, on: bool) -> None:
-        """Deliver clones of batches fetched before, from the next batch on."""
-
-    def drain(self, seconds: float, max_batches: int, num_workers: int | None) -> dict[str, Any]:
-        """Read the loader beside the script for about `seconds`, with no compute, and report on it."""
+    def adjust(self, by: str, **settings: Any) -> None: ...
+    def batch_size(self) -> int: ...
+    def replay(self, on: bool) -> None: ...
+    def drain(self, seconds: float, max_batches: int, num_workers: int | None) -> dict[str, Any]: ...
 
 
 class Steps(Protocol):
-    def skip_updates(self, on: bool) -> None:
-        """Make `step()` of every optimizer run only its closure while on."""
+    def skip_updates(self, on: bool) -> None: ...
 
 
 class Controls(Protocol):

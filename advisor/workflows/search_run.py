@@ -96,19 +96,26 @@ class SearchRun:
         from .. import search
 
         if self._study is None:
-            self._study = search.Study(
+            asked = self.request.asked
+            known = search.Knowledge(
                 result=self.session.result,
                 settings=self.request.settings,
-                budget_s=self.request.budget_s,
-                left_s=self.session.left_s,
-                look=self._seen,
+                goal=asked.goal,
                 folder=self.run.path,
-                asked=self.request.asked,
-                past=self.past,
-                reserve=self._reserve,
+                command=asked.command,
+                past=self.past or (),
                 joules=self.meter.joules if self.meter is not None else None,
                 shared=self.shared,
                 progress=self.options.progress,
+            )
+            self._study = search.Study(
+                known=known,
+                budget_s=self.request.budget_s,
+                left_s=self.session.left_s,
+                look=self._seen,
+                asked=asked,
+                resumes=self.past is not None,
+                reserve=self._reserve,
             )
         return self._study
 
