@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.pass_through import passes_on
 from .record import LoaderRecord
 from .stream import IndexStream
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 FEED = "_advisor_feed"
 """Attribute of a script's iterator that holds its feed; iterators cannot be pickled, so it is never saved."""
@@ -35,7 +38,7 @@ class Feed:
         "version",
     )
 
-    def __init__(self, record: LoaderRecord, loader: Any, foreign: bool = False) -> None:
+    def __init__(self, record: LoaderRecord, loader: DataLoader[object], foreign: bool = False) -> None:
         self.record = record
         self.loader = loader
         """Bare copy with the baseline settings: the loader itself may be gone while its iterator is read."""
@@ -68,7 +71,7 @@ class Feed:
         self.foreign = foreign
         """True for an iterator class that is not torch's own: timed and counted, never switched."""
 
-    def fetcher(self, iterator: Any) -> Any:
+    def fetcher(self, iterator: object) -> Any:
         return self.inner if self.inner is not None else iterator
 
     @passes_on

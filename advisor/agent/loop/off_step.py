@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from types import FrameType
 from typing import Any, Callable, NamedTuple
 
 from ..base import dynamo, imports
@@ -21,7 +22,7 @@ class _Target(NamedTuple):
     owner: str
     names: tuple[str, ...]
     phase: int
-    wants: Callable[[tuple[Any, ...]], bool] | None = None
+    wants: Callable[[tuple[object, ...]], bool] | None = None
     """Predicate on the arguments of a call that counts; None accepts all."""
 
 
@@ -29,7 +30,7 @@ MAX_LOOKED_AT = 8
 """Dictionary entries to check when distinguishing a training state from other data."""
 
 
-def _is_training_state(args: tuple[Any, ...]) -> bool:
+def _is_training_state(args: tuple[object, ...]) -> bool:
     torch = sys.modules.get("torch")
     value = args[0] if args else None
     if torch is None or value is None:
@@ -78,7 +79,7 @@ class OffStep:
         self._clock = clock
         self._frames = Frames()
         self._patches = Patches()
-        self._wrappers: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._wrappers: dict[tuple[int, str], tuple[object, object]] = {}
         self._lines: dict[tuple[Line, int], list[int]] = {}
         self._wanted = False
         self.on = False
@@ -108,7 +109,7 @@ class OffStep:
         self._wanted = False
         self.suspend()
 
-    def take_lines(self) -> list[dict[str, Any]]:
+    def take_lines(self) -> list[dict[str, object]]:
         """Return the user's lines that wrote since the last call, the most expensive first."""
         lines, self._lines = self._lines, {}
         return [
@@ -125,7 +126,7 @@ class OffStep:
             )
         ]
 
-    def _imported(self, name: str, *_module: Any) -> None:
+    def _imported(self, name: str, *_module: object) -> None:
         if self.on:
             for target in _TARGETS:
                 if target.module == name:
@@ -143,23 +144,23 @@ class OffStep:
                 if callable(original) and not self._is_ours(owner, name, original):
                     self._patches.replace(owner, name, functools.partial(self._wrapper, target, owner, name))
 
-    def _is_ours(self, owner: Any, name: str, found: Any) -> bool:
+    def _is_ours(self, owner: object, name: str, found: object) -> bool:
         known = self._wrappers.get((id(owner), name))
         return known is not None and known[1] is found
 
-    def _wrapper(self, target: _Target, owner: Any, name: str, original: Any) -> Any:
+    def _wrapper(self, target: _Target, owner: object, name: str, original: Any) -> object:
         """Return the same object every time, so that a name kept by a user's module stays the installed one."""
         known = self._wrappers.get((id(owner), name))
         if known is None or known[0] is not original:
             known = self._wrappers[id(owner), name] = (original, self._timed(original, target.phase, target.wants))
         return known[1]
 
-    def _timed(self, original: Any, phase: int, wants: Callable[[tuple[Any, ...]], bool] | None) -> Any:
+    def _timed(self, original: Any, phase: int, wants: Callable[[tuple[object, ...]], bool] | None) -> object:
         clock, lines, now = self._clock, self._record, time.perf_counter_ns
 
         @passes_on_to_c
         @functools.wraps(original)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: object, **kwargs: object) -> object:
             if not self.on or clock.paused or not clock.mine() or clock.phase in (CHECKPOINT, LOGGING):
                 return original(*args, **kwargs)
             if wants is not None and not wants(args):
@@ -174,7 +175,7 @@ class OffStep:
 
         return call
 
-    def _record(self, frame: Any, phase: int, spent_ns: int) -> None:
+    def _record(self, frame: FrameType, phase: int, spent_ns: int) -> None:
         if self._frames.is_own(frame):
             return
         entry = self._lines.setdefault((self._frames.line(frame), phase), [0, 0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base import forks, modes
 from ..base.slots import compiled_by_script
@@ -11,6 +11,9 @@ from .compiled_calls import CompiledCalls
 from .flops import FlopCount
 from .memory import Memory
 from .trace import Tracer
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Tracing:
@@ -83,5 +86,5 @@ class Tracing:
         self._memory.step_aside()
 
 
-def _is_compiled(model: Any) -> bool:
+def _is_compiled(model: nn.Module) -> bool:
     return type(model).__name__ == "OptimizedModule" or compiled_by_script(model)

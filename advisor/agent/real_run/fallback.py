@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ... import knobs
 from ..base.pass_through import passes_on
@@ -18,6 +18,9 @@ from ..loop.clock import OPTIMIZER
 from ..loop.roots import Root
 from ..settings.controls import Controls
 from ..settings.passing import PassingState
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 OUTERMOST = 0
 """Place among the interventions around a backward: the loss is checked as the script computed it."""
@@ -47,7 +50,7 @@ class FallBack:
         self._put_again = put_again
         self._passing: dict[int, PassingState] = {}
         self._poisoned = False
-        self._kept: list[tuple[Any, Any]] = []
+        self._kept: list[tuple[Any, object]] = []
         self._watching = False
 
     def watch(self) -> None:
@@ -72,7 +75,7 @@ class FallBack:
     # --- a forward --------------------------------------------------------------------------------------------------
 
     @passes_on
-    def forward(self, root: Root, attempt: Callable[[], Any]) -> Any:
+    def forward(self, root: Root, attempt: Callable[[], object]) -> object:
         """Run the forward; if it raises, retry without one setting after another to find the one at fault."""
         module = root.ref()
         suspects = self._set()
@@ -97,8 +100,8 @@ class FallBack:
 
     @passes_on
     def _without(
-        self, suspects: list[str], error: Exception, state: PassingState, attempt: Callable[[], Any]
-    ) -> tuple[bool, Any]:
+        self, suspects: list[str], error: Exception, state: PassingState, attempt: Callable[[], object]
+    ) -> tuple[bool, object]:
         """Retry without each setting alone, then without all at once."""
         single = [(name,) for name in suspects]
         for names in [*single, tuple(suspects)] if len(suspects) > 1 else single:
@@ -122,7 +125,7 @@ class FallBack:
     # --- a non-finite loss ------------------------------------------------------------------------------------------
 
     @passes_on
-    def backward(self, inner: Any, original: Any, tensors: Any, args: Any, kwargs: Any) -> Any:
+    def backward(self, inner: Any, original: object, tensors: object, args: object, kwargs: object) -> object:
         """Run every backward while watching (see `Steps.intervene`)."""
         if self._set() and not _is_finite(tensors):
             self._poisoned = True
@@ -132,13 +135,13 @@ class FallBack:
                 self._hide_gradients(optimizer, keep=False)  # the step has already begun, and would use them
         return result
 
-    def before_step(self, optimizer: Any, _has_closure: bool) -> bool:
+    def before_step(self, optimizer: Optimizer, _has_closure: bool) -> bool:
         if not self._poisoned:
             return False
         self._hide_gradients(optimizer, keep=True)
         return True
 
-    def after_step(self, optimizer: Any) -> bool:
+    def after_step(self, optimizer: Optimizer) -> bool:
         """Restore the gradients after a step without effect; it still ends its update."""
         for parameter, gradient in self._kept:
             parameter.grad = gradient
@@ -157,7 +160,7 @@ class FallBack:
         for name in self._set():
             self._give_up(name, "the loss was no number with it; that update was left out")
 
-    def _hide_gradients(self, optimizer: Any, keep: bool) -> None:
+    def _hide_gradients(self, optimizer: Optimizer, keep: bool) -> None:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

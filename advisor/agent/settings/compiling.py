@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import util
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import modes
 from ..base.pass_through import passes_on
@@ -27,6 +27,9 @@ from ..loop.clock import StepClock
 from ..loop.roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
 from .compile_watch import Account, CompileWatch
 from .passing import PassingState
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 WATCHED_CALLS = 8
@@ -187,7 +190,7 @@ class _Call:
 
     __slots__ = ("_account", "_backend", "_compiled", "_mode", "_owner", "_root", "_seen", "_shapes", "_watched")
 
-    def __init__(self, owner: Compiling, root: Root, mode: str, backend: Any) -> None:
+    def __init__(self, owner: Compiling, root: Root, mode: str, backend: object) -> None:
         self._owner = owner
         self._root = root
         self._mode = mode
@@ -199,7 +202,7 @@ class _Call:
         self._seen = owner.watch.compiles
 
     @passes_on
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         module: Any = self._root.ref()
         if self._watched < WATCHED_CALLS:
             return self._closely(module, args, kwargs)
@@ -314,7 +317,7 @@ def _nothing() -> str | None:
     return None
 
 
-def _nothing_compiled(module: Any, account: Account) -> str:
+def _nothing_compiled(module: nn.Module, account: Account) -> str:
     reason = next(iter(account.breaks), "")
     why = f": {_one_line(reason)}" if reason else ""
     return f"torch.compile could compile nothing of {type(module).__name__}{why}"
@@ -335,12 +338,12 @@ def _of_the_compiler(error: BaseException) -> bool:
     return exc is not None and isinstance(error, exc.TorchDynamoException)
 
 
-def _kept_apart(result: Any) -> Any:
+def _kept_apart(result: object) -> object:
     """Copy small outputs into memory of their own."""
     import torch
     from torch.utils import _pytree
 
-    def apart(value: Any) -> Any:
+    def apart(value: object) -> object:
         return value.clone() if isinstance(value, torch.Tensor) and value.numel() <= SMALL_OUTPUT else value
 
     return _pytree.tree_map(apart, result)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class PassingState:
     """State that a forward may change as a side effect: buffers, and the states of torch's generators."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: nn.Module) -> None:
         import torch
 
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
