@@ -198,6 +198,6 @@ def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
 
 
 def _show_space(found: TuneResult, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.search import space
 
-    show(found, json_output, reports.space_json, reports.render_space)
+    show(found, json_output, space.space_json, space.render_space)

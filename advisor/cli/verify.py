@@ -89,6 +89,6 @@ def _exit_code(found: VerifyResult) -> int:
 
 
 def _show(found: VerifyResult, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.comparison.verification import render_verify, verify_json
 
-    show(found, json_output, reports.verify_json, reports.render_verify)
+    show(found, json_output, verify_json, render_verify)

@@ -18,7 +18,7 @@ from ..types import Command, VersionComparison
 from .shown import ShownComparison
 
 if TYPE_CHECKING:
-    from ..report import Comparison
+    from ..report.comparison.runs import Comparison
     from ..runtime.checkout import Checkout
     from ..runtime.isolation import Tier
     from ..storage.run_store import RunFolder
@@ -36,7 +36,7 @@ def compare(
     before: str | os.PathLike[str], after: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None
 ) -> Comparison:
     """Compare two stored runs; each is `latest`, a run's id or its beginning, or the path of a run folder."""
-    from ..report import compare_profiles
+    from ..report.comparison.runs import compare_profiles
     from .stored import load_profile
 
     return compare_profiles(load_profile(before, runs=runs), load_profile(after, runs=runs))
@@ -185,7 +185,7 @@ def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]
 def _store(found: VersionComparison, run: RunFolder) -> None:
     import json
 
-    from ..report import versions_json
+    from ..report.comparison.versions import versions_json
     from ..storage import run_store
 
     text = json.dumps(versions_json(found), indent=2, allow_nan=False)
