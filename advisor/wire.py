@@ -44,8 +44,6 @@ class Window:
     max_s: float = 10.0
     """Seconds, settling included, until the window ends once `least_updates` were counted."""
     sampler_hz: float = 0.0
-    snapshot: str | None = None
-    """State to start from (reserved)."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +259,6 @@ class Goodbye:
 Message = Union[
     Plan, Stop, Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye
 ]  # fmt: skip
-TO_AGENT = (Plan, Stop)
 TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye)
 
 

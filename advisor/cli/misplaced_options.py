@@ -20,6 +20,7 @@ OWN_WORDS = ("--help",)
 _FROM_NAMES = re.compile(
     r"\b(HfArgumentParser|LightningCLI|absl|fire|gflags|hydra|jsonargparse|simple_parsing|tap|typer|tyro)\b"
 )
+_IMPORT = re.compile(r"^\s*(?:from\s+([.\w]+)\s+)?import\s+\(?([\w., ]+)", re.MULTILINE)
 
 
 class ScriptCommand(TyperCommand):
@@ -107,8 +108,7 @@ def _sources(script: str, is_module: bool) -> Iterator[str]:
         if source is None:
             continue
         yield source
-        for name in _imported(source, path, root):
-            waiting += _files(root, name)
+        waiting += _imported(source, path, root)
 
 
 def _text(path: Path) -> str | None:
@@ -120,37 +120,18 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _files(root: Path, module: str) -> list[Path]:
-    base = root.joinpath(*module.split("."))
+def _imported(source: str, path: Path, root: Path) -> Iterator[Path]:
+    """Yield the files that the import lines of `path` name, as seen from the folder `root` or from its own package."""
+    for given, names in _IMPORT.findall(source):
+        package = given.lstrip(".")
+        dots = len(given) - len(package)
+        folder = path.parents[dots - 1] if 0 < dots <= len(path.parents) else root
+        words = [word.split()[0] for word in names.split(",") if word.strip()]
+        for name in (package, *(f"{package}.{word}" if package else word for word in words)):
+            yield from _files(folder, name) if name else ()
+
+
+def _files(folder: Path, module: str) -> list[Path]:
+    base = folder.joinpath(*module.split("."))
     places = (base.with_suffix(".py"), base / "__init__.py", base / "__main__.py")
     return [place for place in places if place.is_file()]
-
-
-def _imported(source: str, path: Path, root: Path) -> Iterator[str]:
-    """Yield names of imported modules, as seen from the folder `root`."""
-    import ast
-
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = _package(path, root, node.level)
-            module = ".".join((*package, *([node.module] if node.module else [])))
-            yield from (
-                name for name in (module, *(f"{module}.{alias.name}" for alias in node.names)) if name.strip(".")
-            )
-
-
-def _package(path: Path, root: Path, level: int) -> tuple[str, ...]:
-    """Return the package that a relative import of that level is relative to."""
-    if not level:
-        return ()
-    try:
-        parts = path.parent.relative_to(root).parts
-    except ValueError:
-        return ()
-    return parts[: len(parts) - (level - 1)]

@@ -307,7 +307,7 @@ def opened(
 
 
 def _import_ahead() -> None:
-    """Load Optuna, scikit-learn, rules and knobs.
+    """Load Optuna, rules and knobs.
 
     This takes a second, which is better spent while the script starts than between two windows.
     """
@@ -320,7 +320,6 @@ def _import_ahead() -> None:
         knobs.all_knobs()
         tpe.imported()
         assembly.ready()
-        import sklearn.linear_model  # noqa: F401
 
 
 def _counters(machine: Hardware) -> list[Counter]:
