@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import Any, Callable
 
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import BACKWARD, OPTIMIZER, StepClock
 
@@ -53,7 +54,7 @@ class Steps:
         self._newest: OptimizerRecord | None = None
         self._others: list[OptimizerRecord] = []
         self._skipped: list[tuple[Any, Any]] = []
-        self.before_step: Callable[[], None] = _nothing
+        self.before_step: Callable[[], None] = nothing
         """Callback before every step, from which the root search learns what the optimizers own."""
         self.before_backward: Callable[[], None] | None = None
         """Callback before every backward, whether or not a forward was seen."""
@@ -62,7 +63,7 @@ class Steps:
         self._interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
-        self.on_micro_step: Callable[[], None] = _nothing
+        self.on_micro_step: Callable[[], None] = nothing
         """Callback at the start of a backward that counts as a micro-step."""
         self.closures_seen = False
         self.blind_backwards = 0
@@ -373,7 +374,3 @@ def _optimizer_alive() -> bool:
     import torch
 
     return any(issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects())
-
-
-def _nothing() -> None:
-    return None

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from ... import wire
 from ..base import dynamo
+from ..base.nothing import nothing
 from ..base.refused import Refused
 from ..loop.clock import Update
 from ..observe.memory import give_back
@@ -66,7 +67,7 @@ class Conductor:
         self._compiled_s = 0.0
         self._recompiles = 0
         self.failed = False
-        self.before_look: Callable[[Update], None] = _nothing
+        self.before_look: Callable[[Update], None] = nothing
         """Callback that runs first at every update that is looked at; the others only add to the columns."""
 
     # --- the one entry --------------------------------------------------------------------------------------------
@@ -349,10 +350,6 @@ class Conductor:
             hits=extra.pop("hits", 0),
             **_no_columns(),
         )
-
-
-def _nothing(_update: Update) -> None:
-    return None
 
 
 def _later_ns(seconds: float) -> float:

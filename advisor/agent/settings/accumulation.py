@@ -29,7 +29,7 @@ from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
 from .backward import Inner, scaled
 from .gradients import take_gradients
-from .untouched import Untouched
+from .passing import Untouched
 
 PLACE = 1
 """Place outside loss scaling, whose gradients are unscaled again before they are accumulated."""

@@ -20,6 +20,7 @@ from importlib import util
 from typing import Any, Callable
 
 from ..base import modes
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
 from ..base.slots import compiled_by_script
@@ -59,7 +60,7 @@ class Compiling:
         self._remarked: set[str] = set()
         self.watch = CompileWatch()
         self.backend: Any = "inductor"
-        self.barred: Callable[[], str | None] = _nothing
+        self.barred: Callable[[], str | None] = nothing
         """Callable that returns why another setting in force forbids compiling; None if none does."""
 
     # --- for the knob -----------------------------------------------------------------------------------------------
@@ -307,10 +308,6 @@ def _why_closed(module: Any) -> str | None:
         return f"{name} is called in a way of its own"
     if any(compiled_by_script(inner) or type(inner).__name__ == "OptimizedModule" for inner in module.modules()):
         return f"the script compiles {name} itself"
-    return None
-
-
-def _nothing() -> str | None:
     return None
 
 
