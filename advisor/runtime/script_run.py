@@ -76,7 +76,6 @@ class ScriptRunRecord:
     failure: Failure | None = None
     left_processes: tuple[int, ...] = ()
     end: str = "running"
-    read_bytes: int = 0
     system_begin: SystemUsage | None = None
     system_end: SystemUsage | None = None
     tree_cpu_s: float = 0.0
@@ -274,8 +273,6 @@ class ScriptRun:
         self._watch_system(now, usage.cpu_s)
         if cpus > IDLE_CPUS:
             self._busy_at_s = now
-        if usage.read_bytes is not None:
-            self.record.read_bytes = max(self.record.read_bytes, usage.read_bytes)
         at_s = now - self._begin_s
         sample = self._devices.look(at_s) if self._devices is not None else None
         self.record.usage.append(

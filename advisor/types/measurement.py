@@ -174,13 +174,11 @@ class SystemUse:
     """CPUs kept busy by the training process and all its children."""
     processes: int | None
     threads: int | None
-    read_bytes_per_s: float | None
     gc_fraction: float | None
     """Share of the loop's wall time spent in Python's garbage collector."""
     gc_collections_per_update: float | None
     accelerator_busy_fraction: float | None
     accelerator_events: tuple[str, ...] = ()
-    iowait_fraction: float | None = None
     swap_in_bytes_per_s: float | None = None
     loadavg_others: float | None = None
     """CPUs that other programs kept busy meanwhile: a reason for noise, never for a verdict."""
@@ -190,7 +188,6 @@ class SystemUse:
 class LoaderRestarts:
     """Cost of the ends of epochs at the loader."""
 
-    epochs_seen: int
     seconds_per_restart: float | None
     """Time from the end of an epoch to the next epoch's first batch, beyond an ordinary wait."""
     updates_per_epoch: float | None

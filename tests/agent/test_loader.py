@@ -490,7 +490,7 @@ def test_an_epoch_of_replayed_batches_is_as_long_as_the_scripts(loop: Loop, sett
 def test_replayed_batches_go_on_where_epochs_are_prolonged(loop: Loop) -> None:
     iterator = iter(DataLoader(Numbers(12), batch_size=4))
     told: list[int] = []
-    loop.hooks.on_prolonged(told.append)
+    loop.hooks.deliveries.on_prolonged = told.append
     next(iterator)
     loop.step()
     loop.hooks.hold_ends = True

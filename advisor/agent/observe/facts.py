@@ -12,7 +12,7 @@ from typing import Any
 from ..base import modes
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
-from ..base.slots import compiled_by_script
+from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from .switches import profilers_on, switches
@@ -217,7 +217,7 @@ def model_facts(module: Any) -> dict[str, Any]:
         "device": parameters[0].device.type if parameters else "cpu",
         "layers": dict(_layers(module)),
         "channels_last": _channels_last(parameters),
-        "compiled": any(_is_compiled(inner) for inner in module.modules()),
+        "compiled": any(is_compiled(inner) for inner in module.modules()),
         "data_parallel": "DataParallel" in names,
         "distributed": "DistributedDataParallel" in names or any("FSDP" in n or "FullySharded" in n for n in names),
     }
@@ -243,12 +243,6 @@ def _channels_last(parameters: list[Any]) -> bool | None:
             if last != parameter.is_contiguous():
                 told.append(last)
     return sum(told) * 2 > len(told) if told else None
-
-
-def _is_compiled(module: Any) -> bool:
-    if type(module).__name__ == "OptimizedModule":
-        return True
-    return compiled_by_script(module)
 
 
 def _fused_and_foreach(optimizer: Any) -> tuple[bool | None, bool | None]:

@@ -154,7 +154,7 @@ class Launch:
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
         self._install_steps()
         self._loaders.install()
-        self._loaders.on_failure(self._fall_back.batch)
+        self._loaders.deliveries.on_failure = self._fall_back.batch
         self._patches.replace(torch.optim.Optimizer, "__init__", self._seeking)
         imports.when_imported("torch._dynamo.trace_rules", dynamo.hide)
         self._torch_seen = True
@@ -234,7 +234,7 @@ class Launch:
     def _arm(self, close: Callable[[], None] | None) -> None:
         """Register the callback that closes autocast while precision is set."""
         self._close = close
-        self._loaders.before_batch(close)
+        self._loaders.deliveries.before_batch = close
 
     def _before_backward(self) -> None:
         if self._close is not None:
@@ -265,8 +265,8 @@ class Launch:
     def _watched_update(self) -> None:
         self._fall_back.heal()
         self._fall_back.update_ended()
-        if self._loaders.late_refusal:
-            self._give_up_all(of_the_loader(), self._loaders.late_refusal)
+        if self._loaders.deliveries.late_refusal:
+            self._give_up_all(of_the_loader(), self._loaders.deliveries.late_refusal)
         if self._wanted:
             self._apply_rest()
         if not self._wanted and self._clock.updates - self._applied_at >= WATCHED_UPDATES:

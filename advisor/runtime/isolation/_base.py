@@ -65,15 +65,8 @@ class Tier(ABC):
                     f"advisor's own folder {path} holds the project folder {self.project}, which could then change; "
                     "choose another --runs"
                 )
-        folder = scratch_folder.make(self.scratch)
-        try:
+        with scratch_folder.lent(self.scratch) as folder:
             yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])
-        finally:
-            try:
-                scratch_folder.remove(folder)
-            except BaseException:  # Ctrl-C just now: the folder goes all the same
-                scratch_folder.remove(folder)
-                raise
 
     @abstractmethod
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:

@@ -10,7 +10,8 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ import psutil
 PREFIX = "view-"
 _made: dict[Path, int] = {}
 """Folders that exist, or may exist, at this moment, with the process that made them."""
+
+
+@contextmanager
+def lent(parent: Path) -> Iterator[Path]:
+    """Provide a scratch folder until the block is left."""
+    folder = make(parent)
+    try:
+        yield folder
+    finally:
+        try:
+            remove(folder)
+        except BaseException:  # Ctrl-C just now: the folder goes all the same
+            remove(folder)
+            raise
 
 
 def make(parent: Path) -> Path:
