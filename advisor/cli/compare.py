@@ -34,11 +34,6 @@ class CompareCommand(ScriptCommand):
         return script, ctx.params["rest"] or ()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=CompareCommand)(compare)
-
-
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN|SCRIPT", help="A stored run; with --against: the script.")],
     rest: Annotated[

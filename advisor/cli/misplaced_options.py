@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-MOST_FILES = 60
-"""Most modules of the script to search: a hint is not worth more time."""
-MOST_BYTES = 400_000
-"""Size limit of such a file; a longer one does not define a command line."""
 OWN_WORDS = ("--help",)
 """Options that every parser has without a word in its source."""
 # Libraries that derive options from names of fields and parameters, so that the source holds none as typed.
 _FROM_NAMES = re.compile(
     r"\b(HfArgumentParser|LightningCLI|absl|fire|gflags|hydra|jsonargparse|simple_parsing|tap|typer|tyro)\b"
 )
-_IMPORT = re.compile(r"^\s*(?:from\s+([.\w]+)\s+)?import\s+\(?([\w., ]+)", re.MULTILINE)
 
 
 class ScriptCommand(TyperCommand):
@@ -68,7 +63,9 @@ def mistakable(args: Sequence[str], own: set[str], script: str, *, is_module: bo
     found = [name for word in args[:ends] if (name := _name(word)) in own and name not in OWN_WORDS]
     if not found:
         return []
-    sources = list(_sources(script, is_module))
+    from ..runtime.project_modules import sources as read
+
+    sources = [source for source, _imports in read(script, is_module=is_module, cwd=Path.cwd())]
     if not sources and not is_module:
         return []  # there is no such script, and its own error is enough
     return [name for name in dict.fromkeys(found) if not any(_knows(source, name) for source in sources)]
@@ -92,46 +89,3 @@ def _knows(source: str, option: str) -> bool:
         return True
     name = option.lstrip("-").replace("-", "_")
     return bool(_FROM_NAMES.search(source)) and bool(re.search(rf"\b{name}\b", source))
-
-
-def _sources(script: str, is_module: bool) -> Iterator[str]:
-    """Yield the text of the script, then of the modules beside it that it imports, and so on; read, never run."""
-    root = Path.cwd() if is_module else Path(script).parent
-    waiting = _files(root, script) if is_module else [Path(script)]
-    seen: set[Path] = set()
-    while waiting and len(seen) < MOST_FILES:
-        path = waiting.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
-        source = _text(path)
-        if source is None:
-            continue
-        yield source
-        waiting += _imported(source, path, root)
-
-
-def _text(path: Path) -> str | None:
-    try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return None
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-
-
-def _imported(source: str, path: Path, root: Path) -> Iterator[Path]:
-    """Yield the files that the import lines of `path` name, as seen from the folder `root` or from its own package."""
-    for given, names in _IMPORT.findall(source):
-        package = given.lstrip(".")
-        dots = len(given) - len(package)
-        folder = path.parents[dots - 1] if 0 < dots <= len(path.parents) else root
-        words = [word.split()[0] for word in names.split(",") if word.strip()]
-        for name in (package, *(f"{package}.{word}" if package else word for word in words)):
-            yield from _files(folder, name) if name else ()
-
-
-def _files(folder: Path, module: str) -> list[Path]:
-    base = folder.joinpath(*module.split("."))
-    places = (base.with_suffix(".py"), base / "__init__.py", base / "__main__.py")
-    return [place for place in places if place.is_file()]

@@ -8,7 +8,6 @@ import typer
 
 from ..errors import InterruptedByUserError
 from ._options import (
-    PASS_THROUGH,
     Args,
     Isolation,
     Json,
@@ -24,12 +23,6 @@ from ._options import (
 )
 from ._output import live_progress
 from ._results import Html, Page, exit_code_of_profile, page_path, show_profile
-from .misplaced_options import ScriptCommand
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(profile)
 
 
 def profile(

@@ -10,7 +10,6 @@ import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
 from ._options import (
-    PASS_THROUGH,
     Args,
     Isolation,
     Json,
@@ -27,16 +26,10 @@ from ._options import (
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
-from .misplaced_options import ScriptCommand
 
 if TYPE_CHECKING:
     from ..types import TuneResult
     from ..workflows.tune import Tuned
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(tune)
 
 
 def tune(

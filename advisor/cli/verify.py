@@ -8,7 +8,6 @@ import typer
 
 from ..errors import ExitCode
 from ._options import (
-    PASS_THROUGH,
     Args,
     ConfigFile,
     Isolation,
@@ -26,15 +25,9 @@ from ._options import (
     in_bytes,
 )
 from ._output import early_ends_shown, live_progress, show
-from .misplaced_options import ScriptCommand
 
 if TYPE_CHECKING:
     from ..types import VerifyResult
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(verify)
 
 
 def verify(

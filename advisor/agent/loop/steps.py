@@ -105,7 +105,7 @@ class Steps:
             return False
         if self._backwards == BACKWARDS_WITHOUT_OPTIMIZER + 1:
             # Wait for an optimizer whose first step follows a long accumulation.
-            self._no_optimizer = not self._clock.exclude(_optimizer_alive)
+            self._no_optimizer = not self._clock.exclude(all_optimizers)
         return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
 
     # --- what stands between the script's calls and torch's -----------------------------------------------------------
@@ -135,13 +135,11 @@ class Steps:
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         )
-        self._backward_original = torch.autograd.backward
-        self._grad_original = torch.autograd.grad
-        self._zero_original = torch.optim.Optimizer.zero_grad
+        autograd, optimizer = torch.autograd, torch.optim.Optimizer
         self._patches = (
-            (torch.autograd, "backward", self._backward_original, self._timed_backward(self._backward_original)),
-            (torch.autograd, "grad", self._grad_original, self._timed_grad(self._grad_original)),
-            (torch.optim.Optimizer, "zero_grad", self._zero_original, self._timed_zero(self._zero_original)),
+            (autograd, "backward", autograd.backward, self._timed_backward(autograd.backward)),
+            (autograd, "grad", autograd.grad, self._timed(autograd.grad, BACKWARD)),
+            (optimizer, "zero_grad", optimizer.zero_grad, self._timed(optimizer.zero_grad, OPTIMIZER)),
         )
         self.resume()
 
@@ -204,37 +202,21 @@ class Steps:
 
         return backward
 
-    def _timed_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        clock = self._clock
-
-        @passes_on
-        @functools.wraps(original)
-        def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
-            if not clock.mine():
-                return original(outputs, *args, **kwargs)
-            clock.push(BACKWARD)
-            try:
-                return original(outputs, *args, **kwargs)
-            finally:
-                clock.pop()
-
-        return grad
-
-    def _timed_zero(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _timed(self, original: Callable[..., Any], phase: int) -> Callable[..., Any]:
         clock, get_ident = self._clock, threading.get_ident
 
         @passes_on
         @functools.wraps(original)
-        def zero_grad(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        def timed(subject: Any, *args: Any, **kwargs: Any) -> Any:
             if get_ident() != clock.owner:
-                return original(optimizer, *args, **kwargs)
-            clock.push(OPTIMIZER)
+                return original(subject, *args, **kwargs)
+            clock.push(phase)
             try:
-                return original(optimizer, *args, **kwargs)
+                return original(subject, *args, **kwargs)
             finally:
                 clock.pop()
 
-        return zero_grad
+        return timed
 
     def _end_by_hand(self) -> None:
         self.before_step()
@@ -369,8 +351,8 @@ def _parameter_ids(optimizer: Any) -> set[int]:
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
 
 
-def _optimizer_alive() -> bool:
-    """Return whether the process holds any torch optimizer."""
+def all_optimizers() -> list[Any]:
+    """Return the torch optimizers that the process holds."""
     import torch
 
-    return any(issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects())
+    return [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]

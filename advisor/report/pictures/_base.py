@@ -160,9 +160,8 @@ def frame(
     x_words: Callable[[float], str],
     y_words: Callable[[float], str],
     x_title: str,
-    y_title: str = "",
 ) -> list[str]:
-    """Draw ticks, fine lines across, and the axis titles."""
+    """Draw ticks, fine lines across, and the title of the axis."""
     parts = []
     for tick in y.ticks:
         place = y.at(tick)
@@ -173,8 +172,6 @@ def frame(
         parts.append(text(x_words(tick), x.at(tick), y.start + 17, anchor=anchor))
     parts.append(line(x.start, y.start, x.end, y.start, "axis"))
     parts.append(text(x_title, (x.start + x.end) / 2, y.start + 34, anchor="middle", class_="title"))
-    if y_title:
-        parts.append(text(y_title, x.start - 54, y.end - 6, class_="title"))
     return parts
 
 

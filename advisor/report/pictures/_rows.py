@@ -14,6 +14,7 @@ _LETTER = 7.4
 _NARROWEST, _WIDEST = 80, 196
 _VALUE_ROOM = 44
 """Room for the number behind an interval."""
+_BAR_HEIGHT = 30
 _MOST = 100.0
 """Largest speed-up on the axis; the number beside the dot still shows any beyond it."""
 
@@ -69,14 +70,14 @@ def _end(row: Ratio, x: Axis) -> float:
     return x.at(row.high if row.whisker else row.value)
 
 
-def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str, row_height: int = 30) -> str:
+def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str) -> str:
     """Draw bars for names with shares between 0 and 1."""
     left = _left([name for name, _ in rows])
-    bottom = _TOP + row_height * len(rows)
+    bottom = _TOP + _BAR_HEIGHT * len(rows)
     x = linear(0, max(0.1, *(share for _, share in rows)), left, RIGHT - _VALUE_ROOM)
     parts = [line(left, _TOP - 6, left, bottom, "axis")]
     for index, (name, share) in enumerate(rows):
-        middle = _TOP + row_height * (index + 0.5)
+        middle = _TOP + _BAR_HEIGHT * (index + 0.5)
         parts += [
             text(_cut(name, left), left - 12, middle + 4, anchor="end"),
             rectangle(left, middle - 8, x.at(share) - left, 16, "bar"),

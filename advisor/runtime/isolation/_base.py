@@ -38,10 +38,6 @@ class View:
             return self.moved[1] / outside.relative_to(self.moved[0])
         return outside
 
-    def used_bytes(self) -> int:
-        """Return the disk space that the script's changes take so far."""
-        return scratch_folder.used_bytes(self.scratch)
-
 
 class Tier(ABC):
     """Kind of isolation for the user's files, proven to work here before it is used."""

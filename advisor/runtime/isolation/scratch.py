@@ -70,18 +70,6 @@ def sweep(parent: Path) -> list[Path]:
     return removed
 
 
-def used_bytes(folder: Path) -> int:
-    """Return the disk space that the files below take."""
-    total = 0
-    for root, _, names in os.walk(folder, onerror=lambda _: None):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118
-            except OSError:
-                continue  # deleted meanwhile
-    return total
-
-
 def _started(pid: int) -> str:
     try:
         return str(int(psutil.Process(pid).create_time() * 100))
