@@ -289,7 +289,7 @@ class Life:
 class Overhead:
     """Cost of measuring itself."""
 
-    fraction: float | None
+    fraction: float | None = None
     """Hooked windows against neighbouring bare windows; None if too few were run."""
     low: float | None = None
     high: float | None = None
@@ -301,7 +301,7 @@ class Overhead:
 class EpochEnd:
     """Work of the script at the end of an epoch; seen once, charged to an epoch of the script's own length."""
 
-    seen: bool
+    seen: bool = False
     forced: bool = False
     """True if the epoch was ended early to see its end."""
     seconds: Mapping[str, float] = field(default_factory=dict)

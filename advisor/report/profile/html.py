@@ -12,9 +12,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ...types import OFF_STEP, PHASES, Failure, Finding, HotLine, Profile
+from ...types import PHASES, Failure, Finding, HotLine, Profile
 from .. import format, pictures
-from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, overhead_line
+from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, off_step_line, overhead_line
 from .headline import little_data, verdict_of
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -66,7 +66,7 @@ def _view(profile: Profile) -> dict[str, Any]:
         "figures": _figures(profile),
         "strip": Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),
         "phases": _phases(profile),
-        "off_step": _off_step(profile),
+        "off_step": off_step_line(profile),
         "findings": [_finding(finding, profile) for finding in profile.findings],
         "lines": _lines(profile),
         "facts": _facts(profile),
@@ -137,14 +137,6 @@ def _phases(profile: Profile) -> list[dict[str, str]]:
         for name in PHASES
         if (share := profile.phases.get(name, 0.0)) > 0
     ]
-
-
-def _off_step(profile: Profile) -> str:
-    return ", ".join(
-        f"{format.phase_name(name)} {format.percent(share)}"
-        for name in OFF_STEP
-        if (share := profile.off_step.get(name, 0.0)) >= 0.001
-    )
 
 
 def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:

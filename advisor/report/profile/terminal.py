@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from ...types import OFF_STEP, PHASES, Finding, Profile
+from ...types import PHASES, Finding, Profile
 from .. import format
 from ..terminal import TONES, grid, print_safely, stderr_lines
-from .circumstances import hardware_line, overhead_line
+from .circumstances import hardware_line, off_step_line, overhead_line
 from .headline import Verdict, little_data, page_command, verdict_of
 
 BAR_CELLS = 30
@@ -77,28 +76,24 @@ def _speed(profile: Profile) -> Iterator[RenderableType]:
 
 def _phases(profile: Profile) -> RenderableType:
     assert profile.steps is not None
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, width=BAR_CELLS)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
+    rows = grid("", "", "right", "right")
+    rows.columns[1].width = BAR_CELLS
     shown = {name: share for name in PHASES if (share := profile.phases.get(name, 0.0)) > 0}
     most = max(shown.values(), default=0.0)
     for name, share in shown.items():
         # A waiting phase is what readers look for; the others are the work itself.
         style = "yellow" if name in ("data_wait", "host_to_device") else "blue" if name != "other" else "dim"
-        grid.add_row(
+        rows.add_row(
             format.phase_name(name),
             Text(_bar(share), style=style),
             format.percent(share),
             format.duration(share * profile.steps.mean_s),
             style="bold" if share == most else "",
         )
-    beside = {name: share for name in OFF_STEP if (share := profile.off_step.get(name, 0.0)) >= 0.001}
+    beside = off_step_line(profile)
     if not beside:
-        return grid
-    text = ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in beside.items())
-    return Group(grid, Text(f"Beside the updates, of the whole loop: {text}", style="dim"))
+        return rows
+    return Group(rows, Text(f"Beside the updates, of the whole loop: {beside}", style="dim"))
 
 
 def _bar(share: float) -> str:
