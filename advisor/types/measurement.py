@@ -27,6 +27,9 @@ class Config:
     def as_dict(self) -> dict[str, SettingValue]:
         return dict(self.settings)
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.settings) or "the script as written"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:

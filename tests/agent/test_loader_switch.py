@@ -512,7 +512,7 @@ def test_parts_that_were_fetched_ahead_are_whole_batches_again_after_switching_b
 def test_an_epoch_that_we_begin_has_its_first_batches_as_set_too(
     loop: Loop, settings: dict[str, Any], written: dict[str, Any]
 ) -> None:
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     rows = iter(DataLoader(Numbers(8), batch_size=4, **written))
     next(rows)
     loop.step()

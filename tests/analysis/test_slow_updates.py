@@ -53,7 +53,10 @@ class Script:
         self.plan = next(self.planner)
         clock = StepClock(lambda: self.now_ns)
         loaders = SimpleNamespace(
-            hold_ends=False, in_flight_batches=lambda: 0, together=contextlib.nullcontext, end_epoch_now=lambda: None
+            deliveries=SimpleNamespace(hold_ends=False),
+            in_flight_batches=lambda: 0,
+            together=contextlib.nullcontext,
+            end_epoch_now=lambda: None,
         )
         controls = Controls(clock=clock, roots=Roots(clock), steps=Steps(clock), loaders=loaders)
         conductor = conducting.Conductor(controls, self, Instruments(), 0, self.leave, 0.0)
@@ -117,7 +120,7 @@ class Instruments:
 
     def leave(self, _window: wire.Window) -> None: ...
 
-    def before_report(self, _window: wire.Window) -> None: ...
+    def on_report(self, _window: wire.Window) -> None: ...
 
     def recorder(self) -> Recorder:
         return Recorder(lambda: 1, None)

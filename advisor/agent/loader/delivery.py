@@ -48,6 +48,7 @@ class Deliveries:
         self.replaying = False
         self.end_asked = False
         self.hold_ends = False
+        """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch."""
         self.late_refusal: str | None = None
         """Reason why settings were given up when they were due (the baseline has been back since); else None."""
         self.on_late_refusal: Callable[[str], None] | None = None

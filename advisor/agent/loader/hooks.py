@@ -77,15 +77,6 @@ class LoaderHooks:
     def resume(self) -> None:
         self.deliveries.suspended = self.deliveries.times.suspended = False
 
-    @property
-    def hold_ends(self) -> bool:
-        """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch."""
-        return self.deliveries.hold_ends
-
-    @hold_ends.setter
-    def hold_ends(self, held: bool) -> None:
-        self.deliveries.hold_ends = held
-
     def set_by(self) -> list[str]:
         """Return the callers that have something set now."""
         return [name for name, settings in self._set_by.items() if settings]

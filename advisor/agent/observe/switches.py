@@ -12,7 +12,6 @@ def switches() -> dict[str, Any]:
     import torch
 
     cudnn: Any = torch.backends.cudnn
-    torch.are_deterministic_algorithms_enabled() or _read(lambda: cudnn.deterministic, False)
     return {
         "num_threads": torch.get_num_threads(),
         "anomaly_detection": torch.is_anomaly_enabled(),

@@ -232,7 +232,7 @@ class Conductor:
         changed = controls.set_config(window.config)
         if changed:
             give_back()
-        controls.loaders.hold_ends = not window.natural
+        controls.loaders.deliveries.hold_ends = not window.natural
         self._what_if = whatif.get(window.what_if) if window.what_if else None
         self._window_begin_s = time.perf_counter()
         if window.kind == "drain":
@@ -299,7 +299,7 @@ class Conductor:
             if remark is not None:
                 self._channel.send(wire.Note(self._rank, "compile", remark))
         self._leave_window(window)
-        self._instruments.before_report(window)
+        self._instruments.on_report(window)
         self._channel.send(
             wire.WindowDone(
                 rank=self._rank,
