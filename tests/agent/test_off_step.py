@@ -264,6 +264,6 @@ def test_the_collectors_callbacks_are_restored_exactly() -> None:
     import gc
 
     before = list(gc.callbacks)
-    timer = GarbageTimer()
+    timer = GarbageTimer(StepClock())
     timer.remove()
     assert gc.callbacks == before
