@@ -19,7 +19,7 @@ import pytest
 from advisor import wire
 from advisor.errors import NothingMeasuredError, ScriptError, Terminated
 from advisor.hardware import probe
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 from advisor.runtime.isolation import choose
 from advisor.runtime.script_run import ScriptRunRecord
 from advisor.settings_file import advisor_yaml
@@ -114,7 +114,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
             hardware=probe(folder=tmp_path),
             run_folder=tmp_path,
             tier=choose("none", project=tmp_path, scratch=tmp_path),
-            limits=Limits(),
+            options=RunOptions(),
             **found,
         )
 
