@@ -29,7 +29,8 @@ from ..types import (
     WindowSummary,
     Workload,
 )
-from .profile_plan import AGAIN, FIRST, measured
+from ..wire import WindowRole
+from .profile_plan import measured
 
 CREEP_LEAST_POINTS = 12
 NOISY_CPUS_FRACTION = 0.3
@@ -165,7 +166,9 @@ def memory(result: SessionResult, life: ScriptRunRecord, hardware: Hardware, wor
     traced: Mapping[str, Any] = trace.extra.get("memory", {}) if isinstance(trace, wire.WindowDone) else {}
     done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone)]
     written = [
-        window for window in done if window.wall_s and (window.id in (FIRST, AGAIN) or window.id.startswith("base"))
+        window
+        for window in done
+        if window.wall_s and result.windows[window.id].role in (WindowRole.PROFILE, WindowRole.BASELINE)
     ]
     same_life = [window for window in written if result.life_of[window.id] == result.life_of[written[0].id]]
     host_peak = max((point for window in done for point in window.rss_bytes), default=None)
@@ -332,6 +335,7 @@ def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
         summaries.append(
             WindowSummary(
                 id=name,
+                role=planned.role,
                 life=result.life_of[name],
                 kind=planned.kind,
                 config=Config.of(planned.config),

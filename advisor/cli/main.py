@@ -11,7 +11,7 @@ import typer
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
-from ._options import PASS_THROUGH
+from ._options import PASS_THROUGH, with_run_options
 from .misplaced_options import ScriptCommand
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def root(
 
 app.command()(demo.demo)
 app.command()(hardware.hardware)
-for command in (profile.profile, tune.tune, verify.verify, run.run):
+for command in (*map(with_run_options, (profile.profile, tune.tune, verify.verify)), run.run):
     app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(command)
 app.command()(export.export)
 app.command()(report.report)

@@ -7,23 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ExitCode
-from ._options import (
-    Args,
-    ConfigFile,
-    Isolation,
-    Json,
-    MemoryLimit,
-    Module,
-    NoProgressLimit,
-    Python,
-    Rounds,
-    RoundsBudget,
-    Runs,
-    Script,
-    StartLimit,
-    Trackers,
-    in_bytes,
-)
+from ._options import Args, ConfigFile, Json, Rounds, RoundsBudget, RunKeywords, Script
 from ._output import early_ends_shown, live_progress, show
 
 if TYPE_CHECKING:
@@ -31,21 +15,14 @@ if TYPE_CHECKING:
 
 
 def verify(
+    run: RunKeywords,
     script: Script,
     config: ConfigFile,
     args: Args = None,
-    module: Module = False,
-    python: Python = None,
-    isolation: Isolation = "auto",
-    runs: Runs = None,
     json_output: Json = False,
     rounds: Rounds = 10,
     budget: RoundsBudget = "10m",
     update: Annotated[bool, typer.Option("--update", help="Write the verdict into FILE.")] = False,
-    start_limit: StartLimit = None,
-    no_progress_limit: NoProgressLimit = None,
-    memory_limit: MemoryLimit = None,
-    trackers: Trackers = False,
 ) -> None:
     """Run SCRIPT with the settings of FILE against SCRIPT as written, in fresh processes, in turns.
 
@@ -60,16 +37,9 @@ def verify(
             args or [],
             rounds=rounds,
             budget=budget,
-            module=module,
-            python=python,
-            isolation=isolation,
-            runs=runs,
-            start_limit_s=start_limit,
-            no_progress_limit_s=no_progress_limit,
-            memory_limit_bytes=in_bytes(memory_limit),
-            trackers_offline=not trackers,
             update=update,
             progress=progress,
+            **run,
         )
     _show(found, json_output)
     raise typer.Exit(_exit_code(found))

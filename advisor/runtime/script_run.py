@@ -18,6 +18,7 @@ from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
 from .isolation import Tier, View
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
+from .run_options import RunOptions
 from .usage import SystemUsage, system_usage
 
 BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
@@ -30,28 +31,6 @@ IDLE_CPUS = 0.02
 STDERR_TAIL_BYTES = 4096
 DISK_FULL = "[Errno 28]"
 """ENOSPC as Python words it, on the script's own disk or the one that holds its changes in the view."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Bounds on every wait, in seconds."""
-
-    start_s: float = 900.0
-    """Seconds until the first update: data may be prepared, models compiled."""
-    no_progress_s: float = 120.0
-    """Seconds without a batch, forward or update once the loop has begun; with an idle process, also before."""
-    memory_bytes: int | None = None
-    """Memory of the whole process tree; the script is ended if it uses more."""
-
-    @classmethod
-    def of(cls, start_s: float | None, no_progress_s: float | None, memory_bytes: int | None) -> Limits:
-        """Return the given limits, with the defaults for None."""
-        usual = cls()
-        return cls(
-            start_s=usual.start_s if start_s is None else start_s,
-            no_progress_s=usual.no_progress_s if no_progress_s is None else no_progress_s,
-            memory_bytes=memory_bytes,
-        )
 
 
 @dataclass(kw_only=True)
@@ -94,12 +73,11 @@ class ScriptRun:
         command: Command,
         folder: Path,
         tier: Tier,
-        limits: Limits,
+        options: RunOptions,
         config: Mapping[str, Any],
-        trackers_offline: bool = True,
-        environment: Mapping[str, str] | None = None,
-        devices: DeviceWatch | None = None,
-        seed: int | None = None,
+        environment: Mapping[str, str],
+        devices: DeviceWatch | None,
+        seed: int | None,
     ) -> None:
         """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
         self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -107,12 +85,12 @@ class ScriptRun:
         self._command = command
         self._folder = folder
         self._tier = tier
-        self._limits = limits
+        self._limits = options.limits
         self._config = dict(config)
-        self._trackers_offline = trackers_offline
+        self._trackers_offline = options.trackers_offline
         self._seed = seed
         self._devices = self.record.devices = devices
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **environment}
         self._stack = ExitStack()
         self._begin_s = 0.0
         self._progress_at_s = 0.0

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..wire import WindowRole
+
 PHASES = ("data_wait", "host_to_device", "forward", "backward", "optimizer", "other")
 """Phases of an update: exclusive, and they add up to it."""
 OFF_STEP = ("evaluation", "checkpoint", "logging", "loader_restart")
@@ -217,6 +219,7 @@ class WindowSummary:
     """One window as it was run; the raw data of the charts."""
 
     id: str
+    role: WindowRole
     life: int
     kind: str
     config: Config

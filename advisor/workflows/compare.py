@@ -67,7 +67,7 @@ def compare_against(
     NothingMeasuredError if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are
     kept).
     """
-    from ..runtime import Limits, checkout
+    from ..runtime import RunOptions, checkout
     from ..runtime.protection import protect_all
     from ..storage import run_store
     from ..target import command as commands
@@ -80,13 +80,23 @@ def compare_against(
         raise UsageError(f"--fail-below {fail_below:g}: give a ratio of speeds above 0 and below 10, such as 0.95")
     budget_s = seconds_of(budget, least_s=LEAST_BUDGET_S)
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
-    root = run_store.runs_root(Path(runs) if runs is not None else None)
+    options = RunOptions(
+        isolation=isolation,
+        runs=runs,
+        start_limit_s=start_limit_s,
+        no_progress_limit_s=no_progress_limit_s,
+        trackers_offline=trackers_offline,
+        progress=progress,
+    )
     with checkout.checked_out(
-        ref, cwd=Path(wanted.cwd).resolve(), interpreter=wanted.interpreter, scratch=(root / "scratch").resolve()
+        ref,
+        cwd=Path(wanted.cwd).resolve(),
+        interpreter=wanted.interpreter,
+        scratch=(options.root / "scratch").resolve(),
     ) as version:
         before = _in_version(wanted, version, ref)
-        run = run_store.new_run(root, wanted.target)
-        tiers = protect_all([before, wanted], isolation, root=root, progress=progress)
+        run = run_store.new_run(options.root, wanted.target)
+        tiers = protect_all([before, wanted], options)
         sides = {
             "before": Contender(
                 name="the version before",
@@ -97,12 +107,7 @@ def compare_against(
             ),
             "after": Contender(name="the working tree", side="after", command=wanted, tier=tiers[1]),
         }
-        race = Race(
-            folder=run.path,
-            limits=Limits.of(start_limit_s, no_progress_limit_s, None),
-            trackers_offline=trackers_offline,
-            progress=progress,
-        )
+        race = Race(folder=run.path, options=options)
         with run_store.disk_errors(run.path):
             measured = run_rounds(
                 lambda side: race.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s

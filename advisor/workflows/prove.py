@@ -11,7 +11,6 @@ from ..types import Alternative, Config, Ratio, Recommendation, Skipped, Verdict
 from ..verification.verification_run import Finalist, verify_configs, winner
 
 if TYPE_CHECKING:
-    from ..runtime import Limits
     from ..search import Goal
     from ..types import Verification, VerifiedConfig
     from .search_run import SearchRun
@@ -32,7 +31,7 @@ class Proof:
     interrupted: BaseException | None = None
 
 
-def prove(search_run: SearchRun, found: Recommendation, *, limits: Limits, trackers_offline: bool) -> Proof:
+def prove(search_run: SearchRun, found: Recommendation) -> Proof:
     """Verify the finalists of a search within the rest of its budget.
 
     A faster configuration is recommended with its verdict; if none is faster, the baseline is. Anything that there was
@@ -51,10 +50,8 @@ def prove(search_run: SearchRun, found: Recommendation, *, limits: Limits, track
             hardware=search_run.found.hardware,
             run_folder=search_run.run.path,
             tier=search_run.tier,
-            limits=limits,
+            options=search_run.options,
             budget_s=budget_s,
-            trackers_offline=trackers_offline,
-            progress=search_run.progress,
         )
     except AdvisorError as error:
         return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))

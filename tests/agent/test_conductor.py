@@ -17,6 +17,7 @@ from advisor.agent.loop.steps import Steps
 from advisor.agent.probe.conductor import Conductor
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 
 
 class Left(BaseException):
@@ -91,8 +92,8 @@ class Loop:
         self.channel = Channel(*plans)
         self.instruments = Instruments()
         self.left: str | None = None
-        steps = Steps(self.clock)
-        self.controls = Controls(clock=self.clock, roots=Roots(self.clock), steps=steps, loaders=Loaders())
+        roots, steps = Roots(self.clock), Steps(self.clock)
+        self.controls = Controls(self.clock, roots, steps, Loaders(), Precision(roots))
         self.conductor = Conductor(self.controls, self.channel, self.instruments, 0, self._leave, 0.0)
         self.clock.on_update = self.conductor.on_update
 

@@ -23,6 +23,7 @@ from advisor.agent.loop.steps import Steps
 from advisor.agent.probe import conductor as conducting
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 from advisor.analysis import profile_plan, summary
 from advisor.report.profile.headline import verdict_of
 from advisor.rules import diagnose
@@ -58,7 +59,8 @@ class Script:
             together=contextlib.nullcontext,
             end_epoch_now=lambda: None,
         )
-        controls = Controls(clock=clock, roots=Roots(clock), steps=Steps(clock), loaders=loaders)
+        roots = Roots(clock)
+        controls = Controls(clock, roots, Steps(clock), loaders, Precision(roots))
         conductor = conducting.Conductor(controls, self, Instruments(), 0, self.leave, 0.0)
         clock.on_update = conductor.on_update
         self.outcomes = {}

@@ -45,7 +45,7 @@ def test_what_closes_it_is_said(changes: dict[str, Any], reason: str) -> None:
 
 
 def test_random_augmentation_closes_it() -> None:
-    assert "Images draws random numbers" in values({"facts": {"dataset_draws": "yes"}}).why_closed
+    assert "Images draws random numbers" in values({"facts": {"dataset_draws": True}}).why_closed
 
 
 def test_the_limit_of_a_container_counts() -> None:
@@ -60,17 +60,18 @@ def test_workers_as_written_are_said_to_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("workers", "dataset", "collate", "tier"),
     [
-        (0, "no", "no", "exact"),
-        (0, "no", "yes", "exact"),
-        (2, "no", "no", "exact"),
-        (2, "no", "yes", "resampled"),
+        (0, False, False, "exact"),
+        (0, False, True, "exact"),
+        (2, False, False, "exact"),
+        (2, False, None, "exact"),
+        (2, False, True, "resampled"),
         (2, None, None, "resampled"),
     ],
 )
 def test_the_tier_hangs_on_what_draws_and_where(
-    workers: int, dataset: str | None, collate: str | None, tier: str
+    workers: int, dataset: bool | None, collate: bool | None, tier: str
 ) -> None:
-    facts = {name: told for name, told in (("dataset_draws", dataset), ("collate_draws", collate)) if told}
+    facts = {"dataset_draws": dataset, "collate_draws": collate}
     found = evidence({"facts": facts}, num_workers=workers)
     assert KNOB.tier(found.hardware, found.workload) == tier
 

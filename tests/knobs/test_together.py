@@ -15,6 +15,7 @@ from advisor.agent.loop.clock import StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def controls() -> Iterator[Controls]:
     clock = StepClock()
     hooks = LoaderHooks(clock)
     hooks.install()
-    made = Controls(clock=clock, roots=Roots(clock), steps=Steps(clock), loaders=hooks)
+    roots = Roots(clock)
+    made = Controls(clock, roots, Steps(clock), hooks, Precision(roots))
     made.iterator = iter(DataLoader(Numbers(4000), batch_size=4))  # type: ignore[attr-defined]
     next(made.iterator)  # type: ignore[attr-defined]
     Loop(hooks, clock).step()

@@ -41,6 +41,7 @@ from advisor.types import (
     WindowSummary,
     Workload,
 )
+from advisor.wire import WindowRole
 
 GIB = 2**30
 MIB = 2**20
@@ -186,6 +187,7 @@ def window(
     )
     return WindowSummary(
         id=f"w{number}",
+        role=WindowRole.WHAT_IF if what_if else WindowRole.BASELINE,
         life=1,
         kind="what_if" if what_if else "baseline",
         config=Config(),

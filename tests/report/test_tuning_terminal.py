@@ -162,7 +162,7 @@ def with_loader(number: int) -> TuneResult:
     base = sample_tuning.faster()
     workload = evolve(
         base.profile.workload,
-        {"loaders": (train_loader(num_workers=number),), "facts": {"dataset_generators": "Pictures.rng"}},
+        {"loaders": (train_loader(num_workers=number),), "facts": {"dataset_generators": ("Pictures.rng",)}},
     )
     return replace(base, profile=replace(base.profile, workload=workload))
 

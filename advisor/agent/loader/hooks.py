@@ -115,21 +115,19 @@ class LoaderHooks:
         """Return every loader that was read, with the fields of `types.LoaderFacts`."""
         return [record.as_facts() for record in self.register.records]
 
-    def workload_facts(self) -> dict[str, str]:
-        """Return the entries of `types.Workload.facts` on the training loader."""
+    def workload_facts(self) -> dict[str, object]:
+        """Return the fields of `types.ScriptFacts` on the training loader."""
         if self.train is None:
             return {}
-        return {**self.train.draws(), **self._held_generators(), "loader_starts": str(self.train.restarts)}
+        return {**self.train.draws(), **self._held_generators(), "loader_starts": self.train.restarts}
 
-    def _held_generators(self) -> dict[str, str]:
+    def _held_generators(self) -> dict[str, object]:
         """Return the generators that the training's dataset holds, and why workers would repeat their draws, if so."""
         loader = self._loader_now()
         if loader is None:
             return {}
         draws = self.deliveries.switch.draws
-        told = {"dataset_generators": ", ".join(draws.held(loader)[:MOST_TOLD])}
-        fault = draws.fault(loader)
-        return {**told, "generators_fault": fault} if fault is not None else told
+        return {"dataset_generators": draws.held(loader)[:MOST_TOLD], "generators_fault": draws.fault(loader)}
 
     @property
     def samples_from(self) -> str:

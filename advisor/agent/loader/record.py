@@ -121,13 +121,13 @@ class LoaderRecord:
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
 
-    def draws(self) -> dict[str, str]:
+    def draws(self) -> dict[str, bool]:
         """Return whether samples, and collating them, were seen to draw random numbers; unseen ones are left out."""
         told = {}
         for name, cell in (("dataset_draws", SAMPLE_DRAWS), ("collate_draws", COLLATE_DRAWS)):
             found = max([self._draws[cell], *(board.largest(cell) for _, board in self._boards)])
             if found:
-                told[name] = "yes" if found == DREW else "no"
+                told[name] = found == DREW
         return told
 
     def take_sums(self, workers: int | None, received_ns: int = 0) -> dict[str, Any]:

@@ -163,10 +163,10 @@ class FactsCollector:
             "world_size": _world_size(),
             "events": [],
             "facts": {
-                **_versions(),
+                "packages": _versions(),
                 **compiling.facts(),
                 **checkpointing.facts(modules),
-                "compiled_code": "yes" if modes.compiled_by_script() else "no",
+                "compiled_code": modes.compiled_by_script(),
             },
         }
 

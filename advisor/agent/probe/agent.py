@@ -322,9 +322,11 @@ class _Parts:
             loaders=self.loaders.facts(),
             updates=self._clock.updates,
         )
-        workload.setdefault("facts", {})["micro_steps"] = str(max(1, self.controls.micro_steps))
-        workload["facts"].update(self.loaders.workload_facts())
-        workload["facts"]["closures"] = "yes" if self.steps.closures_seen else "no"
+        workload["facts"] |= {
+            **self.loaders.workload_facts(),
+            "micro_steps": max(1, self.controls.micro_steps),
+            "closures": self.steps.closures_seen,
+        }
         workload["arguments"] = self._agent.arguments.told()
         memory: dict[str, Any] = dict(
             memory_in_use([model for model, _owned in models if model is not None], optimizers)

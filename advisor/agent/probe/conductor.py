@@ -269,7 +269,7 @@ class Conductor:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
         self._quiet_updates = 0
-        self._skipped_before = self._skipped_steps()
+        self._skipped_before = self._controls.precision.skipped_steps
         self._count_begin_s = time.perf_counter() - self._origin_s
 
     def _drain(self, window: wire.Window) -> None:
@@ -290,7 +290,7 @@ class Conductor:
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
         watched["extra"] = {**watched["extra"], **extra}
-        if skipped := self._skipped_steps() - self._skipped_before:
+        if skipped := self._controls.precision.skipped_steps - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
         compiled = self._controls.compiling.told()
         if compiled:
@@ -333,10 +333,6 @@ class Conductor:
             self._finish_early(why)
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
-
-    def _skipped_steps(self) -> int:
-        precision = self._controls.precision
-        return int(precision.skipped_steps) if precision is not None else 0
 
     def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
         return wire.WindowDone(

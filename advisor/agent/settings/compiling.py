@@ -343,12 +343,12 @@ def _kept_apart(result: Any) -> Any:
     return _pytree.tree_map(apart, result)
 
 
-def facts() -> dict[str, str]:
-    """Return what the compiler needs and may lack: `triton`, and `cxx`, the C++ compiler's path, empty if none."""
+def facts() -> dict[str, object]:
+    """Return whether the compiler has what it needs, fields of `types.ScriptFacts`."""
     import os
 
     usual = "clang++" if sys.platform == "darwin" else "cl" if sys.platform == "win32" else "g++"
     return {
-        "cxx": shutil.which(os.environ.get("CXX") or usual) or "",
-        "triton": "yes" if util.find_spec("triton") is not None else "no",
+        "cxx": shutil.which(os.environ.get("CXX") or usual) is not None,
+        "triton": util.find_spec("triton") is not None,
     }
