@@ -34,8 +34,9 @@ def root(
 
 app.command()(demo.demo)
 app.command()(hardware.hardware)
-for command in (*map(with_run_options, (profile.profile, tune.tune, verify.verify)), run.run):
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(command)
+for command in (profile.profile, tune.tune, verify.verify):
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(command))
+app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run.run)
 app.command()(export.export)
 app.command()(report.report)
 app.command(cls=compare.CompareCommand)(compare.compare)
