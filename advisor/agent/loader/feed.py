@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from ..base.pass_through import passes_on
 from .record import LoaderRecord
 from .stream import IndexStream
-
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
 
 FEED = "_advisor_feed"
 """Attribute of a script's iterator that holds its feed; iterators cannot be pickled, so it is never saved."""
@@ -18,27 +15,7 @@ FEED = "_advisor_feed"
 class Feed:
     """State kept by the script's iterator itself, so it lives exactly as long. It never references the iterator."""
 
-    __slots__ = (
-        "board",
-        "ended",
-        "failed",
-        "first",
-        "foreign",
-        "given",
-        "inner",
-        "inner_board",
-        "loader",
-        "own_ended",
-        "plan",
-        "record",
-        "replayed",
-        "size",
-        "split",
-        "stream",
-        "version",
-    )
-
-    def __init__(self, record: LoaderRecord, loader: DataLoader[object], foreign: bool = False) -> None:
+    def __init__(self, record: LoaderRecord, loader: Any, foreign: bool = False) -> None:
         self.record = record
         self.loader = loader
         """Bare copy with the baseline settings: the loader itself may be gone while its iterator is read."""

@@ -1,18 +1,15 @@
-"""Work beside the steps: checkpoints and logging as their own phases, and the lines that cause them."""
+"""Work beside the steps: checkpoints and logging as their own phases."""
 
 from __future__ import annotations
 
 import functools
 import sys
-import time
-from types import FrameType
 from typing import Any, Callable, NamedTuple
 
 from ..base import dynamo, imports
 from ..base.pass_through import passes_on_to_c
 from ..base.patches import Patches
-from .clock import CHECKPOINT, LOGGING, PHASE_NAMES, StepClock
-from .frames import Frames, Line
+from .clock import CHECKPOINT, LOGGING, StepClock
 
 
 class _Target(NamedTuple):
@@ -77,10 +74,8 @@ class OffStep:
 
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
-        self._frames = Frames()
         self._patches = Patches()
-        self._wrappers: dict[tuple[int, str], tuple[object, object]] = {}
-        self._lines: dict[tuple[Line, int], list[int]] = {}
+        self._wrappers: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._wanted = False
         self.on = False
 
@@ -109,24 +104,7 @@ class OffStep:
         self._wanted = False
         self.suspend()
 
-    def take_lines(self) -> list[dict[str, object]]:
-        """Return the user's lines that wrote since the last call, the most expensive first."""
-        lines, self._lines = self._lines, {}
-        return [
-            {
-                "file": file,
-                "line": line,
-                "function": function,
-                "kind": PHASE_NAMES[phase],
-                "calls": calls,
-                "seconds": spent_ns / 1e9,
-            }
-            for ((file, line, function), phase), (calls, spent_ns) in sorted(
-                lines.items(), key=lambda item: -item[1][1]
-            )
-        ]
-
-    def _imported(self, name: str, *_module: object) -> None:
+    def _imported(self, name: str, *_module: Any) -> None:
         if self.on:
             for target in _TARGETS:
                 if target.module == name:
@@ -155,8 +133,8 @@ class OffStep:
             known = self._wrappers[id(owner), name] = (original, self._timed(original, target.phase, target.wants))
         return known[1]
 
-    def _timed(self, original: Any, phase: int, wants: Callable[[tuple[object, ...]], bool] | None) -> object:
-        clock, lines, now = self._clock, self._record, time.perf_counter_ns
+    def _timed(self, original: Any, phase: int, wants: Callable[[tuple[Any, ...]], bool] | None) -> Any:
+        clock = self._clock
 
         @passes_on_to_c
         @functools.wraps(original)
@@ -165,19 +143,10 @@ class OffStep:
                 return original(*args, **kwargs)
             if wants is not None and not wants(args):
                 return original(*args, **kwargs)
-            begin_ns = now()
             clock.push(phase)
             try:
                 return original(*args, **kwargs)
             finally:
                 clock.pop()
-                lines(sys._getframe(1), phase, now() - begin_ns)
 
         return call
-
-    def _record(self, frame: FrameType, phase: int, spent_ns: int) -> None:
-        if self._frames.is_own(frame):
-            return
-        entry = self._lines.setdefault((self._frames.line(frame), phase), [0, 0])
-        entry[0] += 1
-        entry[1] += spent_ns

@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import slots
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import FORWARD, StepClock
 
@@ -69,9 +70,9 @@ class Roots:
         self._compiling: Callable[[], bool] = _never
         self._grad_enabled: Callable[[], bool] = _never
         self.training_forwards = 0
-        self.on_training: Callable[[Root, tuple[object, ...], dict[str, object]], None] = _ignore
-        self.on_evaluation: Callable[[], None] = _nothing
-        self.around_forward: Callable[..., object] | None = None
+        self.on_training: Callable[[Root, tuple[Any, ...], dict[str, Any]], None] = nothing
+        self.on_evaluation: Callable[[], None] = nothing
+        self.around_forward: Callable[..., Any] | None = None
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
         self.instead: Callable[[Root, Callable[..., object]], Callable[..., object]] | None = None
         """Function (root, its call) that returns a replacement in a training forward; None keeps the call."""
@@ -242,14 +243,6 @@ def _children(module: nn.Module) -> list[nn.Module]:
 
 def _closed(module: nn.Module) -> bool:
     return type(module).__name__ in CLOSED_WRAPPERS or slots.compiled_by_script(module)
-
-
-def _ignore(_root: Root, _args: tuple[object, ...], _kwargs: dict[str, object]) -> None:
-    return None
-
-
-def _nothing() -> None:
-    return None
 
 
 def _never() -> bool:

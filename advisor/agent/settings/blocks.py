@@ -76,11 +76,11 @@ def _weight(modules: Iterable[nn.Module]) -> int:
                     continue
                 if isinstance(inner, embeddings):
                     left_out.add(id(parameter))
-                seen[id(parameter)] = _numel(parameter)
+                seen[id(parameter)] = numel(parameter)
     return sum(count for key, count in seen.items() if key not in left_out)
 
 
-def _numel(parameter: Tensor) -> int:
+def numel(parameter: Tensor) -> int:
     try:
         return int(parameter.numel())
     except (RuntimeError, ValueError):  # a lazy layer's parameter has no size yet
