@@ -283,7 +283,6 @@ class Goodbye:
 Message = Union[
     Plan, Stop, Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye
 ]  # fmt: skip
-TO_AGENT = (Plan, Stop)
 TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye)
 
 

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from ..types import Artifact
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(export)
-
-
 def export(
     config: Annotated[Path, typer.Argument(metavar="FILE", help="Settings, as advisor tune writes them.")],
     to: Annotated[

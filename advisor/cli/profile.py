@@ -7,15 +7,9 @@ from typing import Annotated
 import typer
 
 from ..errors import InterruptedByUserError
-from ._options import PASS_THROUGH, Args, Json, RunKeywords, Script, with_run_options
+from ._options import Args, Json, RunKeywords, Script
 from ._output import live_progress
 from ._results import Html, Page, exit_code_of_profile, page_path, show_profile
-from .misplaced_options import ScriptCommand
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(profile))
 
 
 def profile(

@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
-from ._options import PASS_THROUGH, Args, Json, RunKeywords, Script, with_run_options
+from ._options import Args, Json, RunKeywords, Script
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
-from .misplaced_options import ScriptCommand
 
 if TYPE_CHECKING:
     from ..types import TuneResult
     from ..workflows.tune import Tuned
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(tune))
 
 
 def tune(
@@ -173,6 +167,6 @@ def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
 
 
 def _show_space(found: TuneResult, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.search import space
 
-    show(found, json_output, reports.space_json, reports.render_space)
+    show(found, json_output, space.space_json, space.render_space)

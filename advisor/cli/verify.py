@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ExitCode
-from ._options import PASS_THROUGH, Args, ConfigFile, Json, Rounds, RoundsBudget, RunKeywords, Script, with_run_options
+from ._options import Args, ConfigFile, Json, Rounds, RoundsBudget, RunKeywords, Script
 from ._output import early_ends_shown, live_progress, show
-from .misplaced_options import ScriptCommand
 
 if TYPE_CHECKING:
     from ..types import VerifyResult
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(verify))
 
 
 def verify(
@@ -58,6 +52,6 @@ def _exit_code(found: VerifyResult) -> int:
 
 
 def _show(found: VerifyResult, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.comparison.verification import render_verify, verify_json
 
-    show(found, json_output, reports.verify_json, reports.render_verify)
+    show(found, json_output, verify_json, render_verify)

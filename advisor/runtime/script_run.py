@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .. import wire
@@ -56,7 +55,6 @@ class ScriptRunRecord:
     failure: Failure | None = None
     left_processes: tuple[int, ...] = ()
     end: str = "running"
-    read_bytes: int = 0
     system_begin: SystemUsage | None = None
     system_end: SystemUsage | None = None
     tree_cpu_s: float = 0.0
@@ -125,9 +123,7 @@ class ScriptRun:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         try:
             self.end(0.0)
         finally:
@@ -255,8 +251,6 @@ class ScriptRun:
         self._watch_system(now, usage.cpu_s)
         if cpus > IDLE_CPUS:
             self._busy_at_s = now
-        if usage.read_bytes is not None:
-            self.record.read_bytes = max(self.record.read_bytes, usage.read_bytes)
         at_s = now - self._begin_s
         sample = self._devices.look(at_s) if self._devices is not None else None
         self.record.usage.append(

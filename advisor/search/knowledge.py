@@ -256,7 +256,7 @@ class Knowledge:
     def _tell_best(self) -> None:
         best = self._best()
         if best is not None:
-            self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {told(best.config)}")
+            self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -320,11 +320,6 @@ class Knowledge:
         passed_over = [Skipped(what=name, why=why) for name, why in self._no_time.items() if name in untried]
         broken = self._proposer.newly_closed() if self._proposer is not None else ()
         return (*self.space.closed, *broken, *passed_over)
-
-
-def told(config: Config) -> str:
-    """Describe a configuration: `num_workers=2, precision=bf16`; "the script as written" if nothing is set."""
-    return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
 
 
 def score_of(trial: Trial) -> float:

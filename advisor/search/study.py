@@ -17,7 +17,7 @@ from ..wire import WindowRole
 from . import ablation, time_plan
 from .expert import Proposal
 from .goals import Goal
-from .knowledge import Knowledge, ProfileSummary, told
+from .knowledge import Knowledge, ProfileSummary
 from .space import KnobSelection, Space, open_space
 from .windows import base, in_fresh_process, longer, paced, window
 
@@ -183,7 +183,7 @@ class Study:
                 return None
             if self._affordable(proposal.config, pace):
                 left = f"{max(0.0, self.left_s()):.0f} s left"
-                self._progress.stage(f"trying {told(proposal.config)}: {proposal.reason}; {left}", windows=2)
+                self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left}", windows=2)
                 return proposal
         return None
 
@@ -263,7 +263,7 @@ class Study:
         self.known.read_finals()
         winner = self.known.winner()
         if len(winner.settings) > 1:
-            self._progress.stage(f"taking the settings of {told(winner)} away, one at a time")
+            self._progress.stage(f"taking the settings of {winner} away, one at a time")
             yield from ablation.windows(
                 winner,
                 pace,

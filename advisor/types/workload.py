@@ -81,7 +81,6 @@ class Flags:
     """Switches of torch as set inside the loop."""
 
     num_threads: int
-    interop_threads: int
     anomaly_detection: bool
     launch_blocking: bool
     profiler_on: tuple[str, ...]

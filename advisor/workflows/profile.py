@@ -31,7 +31,7 @@ class NotebookProfile(Shown, Profile):
     """A profile that shows its report when printed, or as the last value of a cell."""
 
     def _repr_html_(self) -> str:
-        from ..report import as_fragment
+        from ..report.profile.html import as_fragment
 
         return as_fragment(self)
 

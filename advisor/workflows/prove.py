@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -116,7 +115,7 @@ def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Re
         out = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
         config, verdict = (out.config, out.verdict) if out is not None else (Config(), first.verdict)
     kept, dropped = _alternatives(found, verification, verdict)
-    left = () if first is None or config.settings else (Skipped(what=_told(found.config), why=_why(first.verdict)),)
+    left = () if first is None or config.settings else (Skipped(what=str(found.config), why=_why(first.verdict)),)
     return replace(
         found,
         config=config,
@@ -178,7 +177,7 @@ def _alternatives(
         elif one.stands and one.verdict.speedup > beaten:
             kept.append(replace(other, verdict=one.verdict))
         else:
-            dropped.append(Skipped(what=_told(other.config), why=_why(one.verdict)))
+            dropped.append(Skipped(what=str(other.config), why=_why(one.verdict)))
     return kept, dropped
 
 
@@ -196,15 +195,5 @@ def _why(verdict: Verdict) -> str:
     return f"{verdict.status}: {told}" if verdict.rounds else verdict.quality_evidence
 
 
-def _told(config: Config) -> str:
-    from ..search import told
-
-    return told(config)
-
-
 def _with_notes(found: Recommendation, *notes: str) -> Recommendation:
-    return replace(found, notes=(*found.notes, *_new(found, notes)))
-
-
-def _new(found: Recommendation, notes: tuple[str, ...]) -> Iterator[str]:
-    return (note for note in notes if note not in found.notes)
+    return replace(found, notes=(*found.notes, *(note for note in notes if note not in found.notes)))

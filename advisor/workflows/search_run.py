@@ -280,7 +280,7 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
 
 
 def _import_ahead() -> None:
-    """Load Optuna, scikit-learn, rules and knobs.
+    """Load Optuna, rules and knobs.
 
     This takes a second, which is better spent while the script starts than between two windows.
     """
@@ -293,7 +293,6 @@ def _import_ahead() -> None:
         knobs.all_knobs()
         tpe.imported()
         assembly.ready()
-        import sklearn.linear_model  # noqa: F401
 
 
 def _counters(machine: Hardware) -> list[Counter]:

@@ -58,7 +58,7 @@ class Tuned(Shown, TuneResult):
         return self.recommendation.config.as_dict()
 
     def _repr_html_(self) -> str:
-        from ..report import tune_fragment
+        from ..report.search.html import tune_fragment
 
         return tune_fragment(self)
 

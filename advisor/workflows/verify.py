@@ -135,7 +135,7 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
 
 
 def _keep(result: VerifyResult, folder: Path) -> None:
-    from ..report import verify_json
+    from ..report.comparison.verification import verify_json
     from ..storage import run_store
 
     text = json.dumps(verify_json(result), indent=2, allow_nan=False)

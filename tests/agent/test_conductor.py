@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,8 +47,10 @@ class Channel:
 
 
 class Loaders:
-    hold_ends = False
     in_flight = 0
+
+    def __init__(self) -> None:
+        self.deliveries = SimpleNamespace(hold_ends=False)
 
     def in_flight_batches(self) -> int:
         return self.in_flight
@@ -69,7 +72,7 @@ class Instruments:
 
     def leave(self, _window: wire.Window) -> None: ...
 
-    def before_report(self, _window: wire.Window) -> None: ...
+    def on_report(self, _window: wire.Window) -> None: ...
 
     def recorder(self) -> Recorder:
         return Recorder(lambda: 1, None)

@@ -424,7 +424,7 @@ def test_a_child_that_is_forked_while_updates_are_traced_is_not_looked_at() -> N
             eager()
             left = [
                 modes.open_here(),
-                loop.tracing._memory.open_here(),
+                loop.tracing._activations.open_here(),
                 before != (loop.clock.updates, len(loop.tracing._tracer._sites)),
             ]
             os.write(write, str(left).encode())

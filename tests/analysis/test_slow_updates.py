@@ -54,7 +54,10 @@ class Script:
         self.plan = next(self.planner)
         clock = StepClock(lambda: self.now_ns)
         loaders = SimpleNamespace(
-            hold_ends=False, in_flight_batches=lambda: 0, together=contextlib.nullcontext, end_epoch_now=lambda: None
+            deliveries=SimpleNamespace(hold_ends=False),
+            in_flight_batches=lambda: 0,
+            together=contextlib.nullcontext,
+            end_epoch_now=lambda: None,
         )
         roots = Roots(clock)
         controls = Controls(clock, roots, Steps(clock), loaders, Precision(roots))
@@ -119,7 +122,7 @@ class Instruments:
 
     def leave(self, _window: wire.Window) -> None: ...
 
-    def before_report(self, _window: wire.Window) -> None: ...
+    def on_report(self, _window: wire.Window) -> None: ...
 
     def recorder(self) -> Recorder:
         return Recorder(lambda: 1, None)

@@ -103,8 +103,8 @@ def test_memory_that_only_rose_at_first_is_not() -> None:
 
 def test_other_programs_are_what_the_machine_did_beside_the_script() -> None:
     record = life()
-    record.system_begin = SystemUsage(io_wait_s=0, swapped_in_bytes=0, busy_s=100)
-    record.system_end = SystemUsage(io_wait_s=0, swapped_in_bytes=0, busy_s=118)
+    record.system_begin = SystemUsage(swapped_in_bytes=0, busy_s=100)
+    record.system_end = SystemUsage(swapped_in_bytes=0, busy_s=118)
     record.watched_s, record.tree_cpu_s = 10.0, 8.0
     assert summary.others_cpus(record) == pytest.approx(1.0)
 

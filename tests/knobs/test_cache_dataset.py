@@ -337,7 +337,7 @@ def test_samples_that_are_larger_than_those_looked_at_are_not_all_kept(tmp_path:
     hook()
     kept = []
     def look(number):
-        cache = loaders._deliveries.switch.caches._cache
+        cache = loaders.deliveries.switch.caches._cache
         kept.append((cache.kept_bytes, cache.room_bytes) if cache else (0, 0))
     def collate(samples):
         return torch.utils.data.default_collate([sample[:2] for sample in samples])
@@ -354,7 +354,7 @@ def test_a_small_cache_outlives_its_window_and_a_large_one_does_not(tmp_path: Pa
     for free in (2**20, 60 * 1024):
         sample_cache.free_bytes = lambda: free
         train({3: CACHED, 15: {}}, make_loader=images)
-        print(loaders._deliveries.switch.caches._cache is not None)
-        loaders._deliveries.switch.caches._cache = None
+        print(loaders.deliveries.switch.caches._cache is not None)
+        loaders.deliveries.switch.caches._cache = None
     """
     assert says(tmp_path, CACHED, code) == "True\nFalse"

@@ -49,7 +49,7 @@ def on_update(update):
 def hook(**wanted):
     roots.on_training = saw_training
     steps.before_step, steps.before_backward = before_step, precision.close
-    loaders.before_batch(precision.close)
+    loaders.deliveries.before_batch = precision.close
     clock.on_update = on_update
     steps.install()
     loaders.install()

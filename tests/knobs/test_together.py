@@ -35,7 +35,7 @@ def controls() -> Iterator[Controls]:
 
 
 def wanted(controls: Controls) -> Any:
-    return controls.loaders._deliveries.switch.wanted
+    return controls.loaders.deliveries.switch.wanted
 
 
 WORKERS = {"num_workers": 1, "persistent_workers": True, "prefetch_factor": 4}
@@ -67,7 +67,7 @@ def test_what_cannot_stand_alone_is_refused_and_everything_is_as_written(control
 
 def test_workers_are_started_once_for_all_settings(controls: Controls, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    build = controls.loaders._deliveries.switch._build
-    monkeypatch.setattr(controls.loaders._deliveries.switch, "_build", lambda *a: built.append(1) or build(*a))
+    build = controls.loaders.deliveries.switch._build
+    monkeypatch.setattr(controls.loaders.deliveries.switch, "_build", lambda *a: built.append(1) or build(*a))
     controls.set_config(WORKERS)
     assert len(built) == 1

@@ -155,7 +155,6 @@ def workload(*, device: str = "cpu") -> Workload:
         ),
         flags=Flags(
             num_threads=8,
-            interop_threads=8,
             anomaly_detection=False,
             launch_blocking=False,
             profiler_on=(),
@@ -280,7 +279,6 @@ def healthy(*, updates: int = 120) -> Profile:
             tree_cpus=7.4,
             processes=1,
             threads=19,
-            read_bytes_per_s=0.0,
             gc_fraction=0.001,
             gc_collections_per_update=0.2,
             accelerator_busy_fraction=None,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from advisor.report import render_tune
+from advisor.report.search.terminal import render_tune
 from advisor.rules._examples import evolve, train_loader
 from advisor.types import Config, Objective, Ratio, Skipped, TrialOutcome, TuneResult
 

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from ... import wire
 from ..base import dynamo
+from ..base.nothing import nothing
 from ..base.refused import Refused
 from ..loop.clock import Update
 from ..observe.memory import give_back
@@ -66,7 +67,7 @@ class Conductor:
         self._compiled_s = 0.0
         self._recompiles = 0
         self.failed = False
-        self.before_look: Callable[[Update], None] = _nothing
+        self.before_look: Callable[[Update], None] = nothing
         """Callback that runs first at every update that is looked at; the others only add to the columns."""
 
     # --- the one entry --------------------------------------------------------------------------------------------
@@ -231,7 +232,7 @@ class Conductor:
         changed = controls.set_config(window.config)
         if changed:
             give_back()
-        controls.loaders.hold_ends = not window.natural
+        controls.loaders.deliveries.hold_ends = not window.natural
         self._what_if = whatif.get(window.what_if) if window.what_if else None
         self._window_begin_s = time.perf_counter()
         if window.kind == "drain":
@@ -298,7 +299,7 @@ class Conductor:
             if remark is not None:
                 self._channel.send(wire.Note(self._rank, "compile", remark))
         self._leave_window(window)
-        self._instruments.before_report(window)
+        self._instruments.on_report(window)
         self._channel.send(
             wire.WindowDone(
                 rank=self._rank,
@@ -345,10 +346,6 @@ class Conductor:
             hits=extra.pop("hits", 0),
             **_no_columns(),
         )
-
-
-def _nothing(_update: Update) -> None:
-    return None
 
 
 def _later_ns(seconds: float) -> float:
