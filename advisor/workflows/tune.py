@@ -94,8 +94,8 @@ def tune(
     """Profile a training script and search for better settings in windows of the same process, unmodified.
 
     `budget` is the time from the first update on: seconds, or text like "90s", "10m", "1h". Without it, the search
-    plans the time that a decision takes, announces it, and ends early if it finds nothing more. `preset` names a file of
-    `profiles/search`; it was called `profile` in 0.1. `knobs` are tried whatever the findings say, and no others;
+    plans the time that a decision takes, announces it, and ends early if it finds nothing more. `preset` names a file
+    of `profiles/search`; it was called `profile` in 0.1. `knobs` are tried whatever the findings say, and no others;
     `no_knobs` are left alone.
 
     `objective` is `throughput`, `memory` (the smallest peak that loses at most `tolerance` of the speed, such as "5%"),
