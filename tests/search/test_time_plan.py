@@ -35,7 +35,8 @@ def test_it_plans_before_its_first_trial_and_finds_what_a_large_budget_finds(tmp
 
 
 def test_it_ends_once_suggestions_bring_nothing(tmp_path: Path) -> None:
-    planned = Machine(folder(tmp_path, "planned"), nothing_helps, INPUT_BOUND, FULL_PRECISION, budget_s=None)
+    found = (INPUT_BOUND, FULL_PRECISION, SMALL_STEPS)
+    planned = Machine(folder(tmp_path, "planned"), nothing_helps, *found, budget_s=None)
     sampled = [trial for trial in planned.trials if "TPE" in trial.reason]
     assert len(sampled) <= IDLE_SUGGESTIONS
 
