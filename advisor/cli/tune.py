@@ -24,7 +24,10 @@ def tune(
     script: Script,
     args: Args = None,
     json_output: Json = False,
-    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m.")] = "2m",
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m. Default: until decided."),
+    ] = None,
     preset: Annotated[
         str, typer.Option("--preset", metavar="NAME", help="quick, balanced or thorough; vision, language or tabular.")
     ] = "quick",
