@@ -6,16 +6,20 @@ from typing import Annotated
 
 import typer
 
+from ._options import PlainUsageCommand
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command()(explain)
+    app.command(cls=PlainUsageCommand)(explain)
 
 
 def explain(
-    name: Annotated[str | None, typer.Argument(metavar="[RULE|KNOB]", help="Its id; none lists them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RULE|KNOB]", help="Id of a rule or knob; without one, list them all.")
+    ] = None,
 ) -> None:
-    """Explain a rule (what it looks at, thresholds, source) or a knob (what it changes)."""
+    """Explain a rule (evidence, thresholds, source) or a knob (its effect)."""
     from .. import knobs, rules
 
     known = {knob.id: knob for knob in knobs.all_knobs()}

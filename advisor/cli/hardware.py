@@ -6,17 +6,19 @@ from typing import Annotated
 
 import typer
 
-from ._options import Json, Python
+from ._options import Json, PlainUsageCommand, Python
 from ._output import show
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command()(hardware)
+    app.command(cls=PlainUsageCommand)(hardware)
 
 
 def hardware(
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure the peaks (about 15 s).")] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure peak arithmetic and bandwidth (about 15 s).")
+    ] = False,
     python: Python = None,
     json_output: Json = False,
 ) -> None:

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
+from ..spelling import spelled
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
+from ._options import as_option
 
 app = typer.Typer(
     name="advisor",
-    help="Find what slows a PyTorch training script down, and faster settings for it, without editing it.",
+    help="Find what slows a PyTorch training script, and faster settings for it. The script is not edited.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,7 +42,8 @@ def main() -> None:
     _tell_warnings()
     try:
         # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
-        code = app(standalone_mode=False)
+        with spelled(as_option):
+            code = app(standalone_mode=False)
     except AdvisorError as error:
         typer.echo(f"advisor: {error}", err=True)
         code = error.exit_code

@@ -6,25 +6,25 @@ from typing import Annotated
 
 import typer
 
-from ._options import Json, Runs
+from ._options import Json, PlainUsageCommand, Runs
 from ._results import Html, Page, page_path, show_profile, show_search
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command()(report)
+    app.command(cls=PlainUsageCommand)(report)
 
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, an id or its beginning, or a folder.")
+        str, typer.Argument(metavar="[RUN]", help="An id, the start of one, a folder, or latest.")
     ] = "latest",
     runs: Runs = None,
     json_output: Json = False,
     html: Html = False,
     page: Page = None,
 ) -> None:
-    """Show a stored run again. For the profile of a search, give the path of its profile.json."""
+    """Show a stored run. For the profile of a search, give the path of its profile.json."""
     from .. import api
     from ..types import TuneResult
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from ..spelling import parameter
 from ..types.hardware import Accelerator, Hardware, SetupProblem
 
 MIB = 1 << 20
@@ -59,7 +60,7 @@ def _torch_missing(hardware: Hardware) -> Iterator[SetupProblem]:
         yield SetupProblem(
             id="torch_missing",
             message=f"The interpreter's torch could not be asked: {hardware.torch_error}.",
-            advice="Install torch for this interpreter, or name another with --python.",
+            advice=f"Install torch for this interpreter, or name another with {parameter('python')}.",
         )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from ..spelling import parameter
 from .isolation import scratch as scratch_folder
 
 GIT_S = 300.0
@@ -82,13 +83,13 @@ def checked_out(ref: str, *, cwd: Path, interpreter: str, scratch: Path) -> Iter
 def _commit(ref: str, cwd: Path) -> tuple[Path, str]:
     top = _git(cwd, "rev-parse", "--show-toplevel")
     if top.returncode != 0:
-        raise UsageError(f"--against {ref}: {cwd} is not in a git repository with a working tree ({_why(top)})")
+        raise UsageError(f"{parameter('ref', ref)}: {cwd} is not in a git repository with a working tree ({_why(top)})")
     repository = Path(os.fsdecode(top.stdout.removesuffix(b"\n")))
     found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if found.returncode != 0:
         shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
-        advice = "this clone is shallow, fetch more of its history" if shallow else "give a branch, a tag or a commit"
-        raise UsageError(f"--against {ref}: no such version in {repository}; {advice}")
+        advice = "this clone is shallow: fetch more of its history" if shallow else "give a branch, a tag or a commit"
+        raise UsageError(f"{parameter('ref', ref)}: no such version in {repository}; {advice}")
     return repository, found.stdout.decode().strip()
 
 
@@ -100,7 +101,7 @@ def _write_out(commit: str, repository: Path, tree: Path, index: Path) -> list[s
     ):
         done = _git(repository, *words, environment=own_index)
         if done.returncode != 0:
-            raise UsageError(f"--against: git could not write out {commit[:12]}: {_why(done)}")
+            raise UsageError(f"git could not write out {commit[:12]}: {_why(done)}")
     listed = _git(repository, "ls-files", "--stage", "-z", environment=own_index).stdout
     entries = [os.fsdecode(entry) for entry in listed.split(b"\0") if entry.startswith(b"160000 ")]
     return [_link_submodule(entry, repository, tree) for entry in entries]
@@ -196,7 +197,7 @@ def _git(folder: Path, *words: str, environment: Mapping[str, str] | None = None
             check=False,
         )
     except FileNotFoundError:
-        raise UsageError("--against needs git, which is not installed here") from None
+        raise UsageError(f"{parameter('ref')} needs git, which is not installed here") from None
     except subprocess.TimeoutExpired:
         raise UsageError(f"git {words[0]} did not end within {GIT_S:.0f} s in {folder}") from None
 

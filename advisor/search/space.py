@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from .. import knobs, rules
 from ..errors import UsageError
 from ..knobs.num_workers import LOADER_WAITS
+from ..spelling import parameter
 from ..target.script_options import Carried, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
 
@@ -34,10 +35,12 @@ class KnobSelection:
         known = [knob.id for knob in knobs.all_knobs()]
         for name in (*(only or ()), *without):
             if name not in known:
-                raise UsageError(f"no knob is called {name!r}: there are {', '.join(known)}")
+                raise UsageError(f"unknown knob {name!r}: expected one of {', '.join(known)}")
         for name in only or ():
             if name in without:
-                raise UsageError(f"{name} is asked for by --knobs and left out by --no-knob: say one of them")
+                raise UsageError(
+                    f"{name} is in both {parameter('knobs')} and {parameter('no_knobs')}: give one of them"
+                )
         return cls(
             only=None if only is None else tuple(dict.fromkeys(only)),
             without=tuple(dict.fromkeys(without)),
@@ -188,9 +191,9 @@ def _reasons_of_computing(
 
 def _unwanted(name: str, selection: KnobSelection) -> str | None:
     if name in selection.without:
-        return "left out by --no-knob"
+        return f"excluded by {parameter('no_knobs')}"
     if selection.only is not None and name not in selection.only:
-        return f"--knobs asks for {', '.join(selection.only)} only"
+        return f"not among {parameter('knobs')}: {', '.join(selection.only)}"
     return None
 
 
@@ -222,5 +225,5 @@ def _reasons(
     for name in selection.also:
         reasons.setdefault(name, "usual in this domain")
     if selection.only is not None:
-        return {name: reasons.get(name, "asked for by --knobs") for name in selection.only}
+        return {name: reasons.get(name, f"requested with {parameter('knobs')}") for name in selection.only}
     return reasons

@@ -101,7 +101,7 @@ def _searched(only: Sequence[str] | None) -> list[str]:
     if only is None:
         return []
     names, were = ", ".join(map(_comment, only)), "was" if len(only) == 1 else "were"
-    told = f"Only {names} {were} searched, as asked by --knobs; what else may be faster is not known."
+    told = f"Only {names} {were} searched, as requested; other knobs may be faster still."
     return [f"# {line}" for line in textwrap.wrap(told, _WIDTH)]
 
 

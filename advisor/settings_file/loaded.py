@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import SettingsWarning, UsageError
+from ..spelling import parameter
 from ..types import Artifact, Config, SettingValue, TuneResult, Workload
 
 if TYPE_CHECKING:
@@ -294,9 +295,11 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain."""
     target = Path(path)
     if target.is_dir():
-        raise UsageError(f"{target} is a folder: give the name of a file")
+        raise UsageError(f"{target} is a folder: give a file name")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already: overwrite it with -f, or choose another name with -o")
+        raise UsageError(
+            f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or choose another path"
+        )
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
     return target

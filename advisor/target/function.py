@@ -66,7 +66,7 @@ def command_for(
     """
     _refuse_inside()
     if not callable(training):
-        return commands.build(os.fspath(training), list(args), is_module=is_module, interpreter=interpreter)
+        return commands.build(os.fspath(training), args, is_module=is_module, interpreter=interpreter)
     name = _name_of(training)
     if args or is_module:
         given = "module=True" if is_module else f"args={list(args)!r}"

@@ -14,6 +14,7 @@ from .. import __version__
 from ..durations import seconds_of
 from ..errors import InterruptedByUserError, UsageError
 from ..progress import SILENT, Progress
+from ..spelling import parameter
 from ..types import Command, VersionComparison
 from .shown import ShownComparison
 
@@ -77,11 +78,13 @@ def compare_against(
     from ..verification.rounds import run_rounds
 
     if rounds < 2:
-        raise UsageError(f"--rounds {rounds}: at least 2 are needed for an interval")
+        raise UsageError(f"invalid {parameter('rounds', rounds)}: an interval needs at least 2")
     if fail_below is not None and not 0 < fail_below < 10:
-        raise UsageError(f"--fail-below {fail_below:g}: give a ratio of speeds above 0 and below 10, such as 0.95")
+        raise UsageError(
+            f"invalid {parameter('fail_below', fail_below)}: expected a ratio between 0 and 10, such as 0.95"
+        )
     budget_s = seconds_of(budget, least_s=LEAST_BUDGET_S)
-    wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    wanted = commands.build(os.fspath(script), args, is_module=module, interpreter=python)
     root = run_store.runs_root(Path(runs) if runs is not None else None)
     with checkout.checked_out(
         ref, cwd=Path(wanted.cwd).resolve(), interpreter=wanted.interpreter, scratch=(root / "scratch").resolve()
@@ -126,7 +129,7 @@ def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
     try:
         built = commands.build(target, wanted.args, is_module=wanted.is_module, cwd=cwd)
     except UsageError as error:
-        raise UsageError(f"--against {ref}: this version cannot run {wanted.target} ({error})") from None
+        raise UsageError(f"{parameter('ref', ref)}: that version cannot run {wanted.target} ({error})") from None
     return replace(built, interpreter=wanted.interpreter)
 
 

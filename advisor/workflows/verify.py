@@ -13,6 +13,7 @@ from ..durations import seconds_of
 from ..errors import InterruptedByUserError, UsageError
 from ..progress import SILENT, Progress
 from ..settings_file.loaded import no_longer_holds, read_document
+from ..spelling import parameter
 from ..types import Recommendation
 from ..types.verification import VerifyResult
 from ..verification.verification_run import FEWEST, ROUNDS, Finalist, verify_configs
@@ -62,9 +63,9 @@ def verify(
 
     document = read_document(Path(config))
     if not document.config.settings and not document.arguments:
-        raise UsageError(f"{config} holds no settings: there is nothing to verify")
+        raise UsageError(f"{config} has no settings to verify")
     if rounds < FEWEST:
-        raise UsageError(f"--rounds {rounds}: at least {FEWEST} are needed for an interval")
+        raise UsageError(f"invalid {parameter('rounds', rounds)}: an interval needs at least {FEWEST}")
     budget_s = seconds_of(budget)
     root = run_store.runs_root(Path(runs) if runs is not None else None)
     wanted = command_for(script, args, is_module=module, interpreter=python, root=root)

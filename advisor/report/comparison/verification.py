@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...spelling import parameter
 from ...types import TrialOutcome, Verdict, VerifyResult
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
@@ -66,7 +67,7 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
 def _what_would_decide(verdict: Verdict) -> str:
     rounds = verdict.rounds_to_decide
     if verdict.rounds < FLOOR_PROCESSES:
-        least = f"--rounds {FLOOR_PROCESSES}"
+        least = parameter("rounds", FLOOR_PROCESSES)
         return (
             f"Fewer than {FLOOR_PROCESSES} rounds decide only what leaves no doubt: {least} or more, with the budget "
             "for them."
@@ -75,7 +76,9 @@ def _what_would_decide(verdict: Verdict) -> str:
         return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
     if rounds is None:
         return "The processes differ too much for any number of rounds: run it while nothing else uses the machine."
-    return f"About {format.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the budget for them."
+    return (
+        f"About {format.plural(rounds, 'round')} would decide it: {parameter('rounds', rounds)} and a larger budget."
+    )
 
 
 def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...spelling import parameter
 from ...types.comparison import FLOOR_PROCESSES, SpeedRatio, VersionComparison, own_spread
 from .. import format
 from ..json_contract import json_safe
@@ -80,7 +81,7 @@ def _parts(found: VersionComparison) -> Iterator[Text]:
     if found.ratio is not None:
         yield Text(_evidence(found, found.ratio), style="dim")
     if found.rounds_to_decide is not None:
-        advice = f"About {found.rounds_to_decide} rounds would decide: --rounds {found.rounds_to_decide}"
+        advice = f"About {found.rounds_to_decide} rounds would decide it: {parameter('rounds', found.rounds_to_decide)}"
         yield Text(advice, style="yellow")
     yield Text()
     isolation = f"{found.isolation}{': ' if found.changed_files else ''}{', '.join(found.changed_files)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...errors import IsolationError
+from ...spelling import parameter
 from . import keeper_view, manifest
 from ._base import Tier, View
 
@@ -106,8 +107,8 @@ def copy_folder(source: Path, target: Path, *, skip: tuple[Path, ...], link_larg
             total += _copy_entry(here / name, there / name, source, link_large)
             if total > COPY_LIMIT_BYTES:
                 raise IsolationError(
-                    f"{source} holds more than {COPY_LIMIT_BYTES >> 30} GiB: too much to copy; "
-                    "keep data outside the project folder, or choose another --isolation"
+                    f"{source} holds more than {COPY_LIMIT_BYTES >> 30} GiB, too much to copy: "
+                    f"keep data outside the project folder, or choose another {parameter('isolation')}"
                 )
         shutil.copystat(here, there)
         there.chmod(there.stat().st_mode | stat.S_IRWXU)
