@@ -119,7 +119,7 @@ def _link_submodule(entry: str, repository: Path, tree: Path) -> str:
     there.parent.mkdir(parents=True, exist_ok=True)
     there.symlink_to(here)
     same = _git(here, "rev-parse", "HEAD").stdout.decode().strip() == wanted
-    return f"submodule {name} is the working tree's" + ("" if same else f" (that version has {wanted[:12]})")
+    return f"submodule {name} is taken from the working tree" + ("" if same else f" (that version has {wanted[:12]})")
 
 
 def _link_untracked(repository: Path, tree: Path, scratch: Path) -> list[str]:
@@ -138,9 +138,9 @@ def _link_untracked(repository: Path, tree: Path, scratch: Path) -> list[str]:
         linked.append(name)
     notes = []
     if linked:
-        notes.append(f"not in git, so both versions use the working tree's: {_some(linked)}")
+        notes.append(f"not in git, so both versions use the working tree's files: {_some(linked)}")
     if left_out:
-        notes.append(f"not in git, so missing in the version before: {_some(left_out)}")
+        notes.append(f"not in git, so missing in the earlier version: {_some(left_out)}")
     return notes
 
 
@@ -160,7 +160,7 @@ def _python_path(repository: Path, tree: Path, interpreter: str) -> tuple[dict[s
         )
         paths, editable = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
-        return {}, [f"{interpreter} could not be asked where it imports from: packages may be the working tree's"]
+        return {}, [f"{interpreter} did not report its import path: packages may be those of the working tree"]
     urls = [Path(url.removeprefix("file://")) for url in editable]
     wanted = [*(path / "src" for path in urls), *urls, *(Path(path) for path in paths if path)]
     moved = list(dict.fromkeys(found for path in wanted if (found := _in_tree(path, repository, tree)) is not None))
@@ -169,7 +169,9 @@ def _python_path(repository: Path, tree: Path, interpreter: str) -> tuple[dict[s
     before = os.environ.get("PYTHONPATH", "")
     joined = os.pathsep.join([*map(str, moved), *([before] if before else [])])
     names = _some([str(path.relative_to(tree)) for path in moved])
-    return {"PYTHONPATH": joined}, [f"modules that Python finds in the working tree come from that version: {names}"]
+    return {"PYTHONPATH": joined}, [
+        f"modules that Python finds in the working tree are taken from that version: {names}"
+    ]
 
 
 def _in_tree(path: Path, repository: Path, tree: Path) -> Path | None:

@@ -263,9 +263,7 @@ class Session:
             self._progress.window_done()
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Reported at once: isolation protects files, but does not undo network traffic.
-            self._progress.note(
-                f"the script connects to {message.text}: what it sends there is not undone by the isolation"
-            )
+            self._progress.note(f"the script connects to {message.text}: isolation cannot undo what it sends there")
 
     def _last_report(self, life: ScriptRun) -> None:
         """Take a last report after an interruption: the present window, as far as it came."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BASELINE_TRIAL = Trial(
     number=0,
     config=Config(),
-    reason="as written",
+    reason="baseline",
     tier="exact",
     outcome=TrialOutcome(kind="measured"),
     ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
@@ -201,7 +201,7 @@ class Knowledge:
         if outcome.kind == "measured" and ratio is None:
             outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
         elif outcome.kind == "measured" and ratio is not None and stopped:
-            message = f"at most {ratio.high:.2f} times as fast after a short look: it cannot win any more"
+            message = f"at most {ratio.high:.2f} times as fast after a short trial: it can no longer win"
             outcome = replace(outcome, kind="stopped", message=message)
         trial = Trial(
             number=self.number,
@@ -319,8 +319,8 @@ class Knowledge:
 
 
 def told(config: Config) -> str:
-    """Describe a configuration: `num_workers=2, precision=bf16`; "the script as written" if nothing is set."""
-    return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
+    """Describe a configuration: `num_workers=2, precision=bf16`; "the unmodified script" if nothing is set."""
+    return ", ".join(f"{name}={value}" for name, value in config.settings) or "the unmodified script"
 
 
 def score_of(trial: Trial) -> float:

@@ -116,7 +116,7 @@ def open_space(
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
     reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
     for knob in knobs.all_knobs():
-        why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding points to it")
+        why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding suggests it")
         values = every[knob.id]
         carried = line.of(knob.id)
         if why is not None and values.why_closed is not None and carried is None and knob.id not in selection.without:
@@ -145,7 +145,7 @@ def open_space(
     ids = {knob.id for knob in opened}
     for alone in [one for one in opened if one.needs is not None and one.needs not in ids and not one.needed_is_on]:
         opened.remove(alone)
-        closed.append(Skipped(what=alone.id, why=f"it means nothing as long as {alone.needs} is off, as it is written"))
+        closed.append(Skipped(what=alone.id, why=f"it has no effect while {alone.needs} is off, as in the script"))
     order = list(reasons)
     return Space(
         knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
@@ -168,7 +168,7 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
     for knob in knobs.all_knobs():
         faster = next((other for other in knob.grows_with if other in reasons), None)
         if knob.id not in reasons and faster is not None:
-            grown[knob.id] = f"its part grows where {faster} makes the rest faster"
+            grown[knob.id] = f"its share grows if {faster} makes the rest faster"
     return grown
 
 
@@ -218,7 +218,7 @@ def _reasons(
     reasons: dict[str, str] = {}
     for finding in findings:
         for name in finding.knobs:
-            reasons.setdefault(name, f"{finding.rule} points to it")
+            reasons.setdefault(name, f"{finding.rule} suggests it")
     for abstention in abstained:
         for name in rules.get(abstention.rule).knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")

@@ -21,7 +21,7 @@ INTERPRETER_ANSWERS_S = 60
 """Seconds for an interpreter's answer: a cold network disk takes a few; at a minute, a hundred starts are too many."""
 _LAUNCHERS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "srun")
 _NOT_PYTHON = {
-    ".ipynb": "a notebook: save it as a script (jupyter nbconvert --to script) and give that",
+    ".ipynb": "a notebook: convert it to a script (jupyter nbconvert --to script) and give that",
     ".sh": "a shell script: give the Python script that it starts, with the same arguments",
     ".bash": "a shell script: give the Python script that it starts, with the same arguments",
     ".yaml": "a configuration: give the Python script that reads it",
@@ -152,7 +152,9 @@ def _check_module_name(name: str) -> None:
     if not name:
         raise UsageError(f"{parameter('module', True)} needs the name of a module")
     if name.endswith(".py"):
-        raise UsageError(f"{name} is a file: leave out {parameter('module', True)}, or give the module's name {name[:-3]!r}")
+        raise UsageError(
+            f"{name} is a file: leave out {parameter('module', True)}, or give the module's name {name[:-3]!r}"
+        )
     # Python requires no more than this: a part may contain a hyphen.
     if not all(name.split(".")) or "/" in name:
         raise UsageError(f"invalid module name {name!r}: expected dots, as in package.module")
@@ -172,7 +174,7 @@ def _check_script(target: str, folder: Path) -> None:
                 raise UsageError(f"{target} is a folder without a __main__.py: give the script in it")
             return
         if not path.is_file():
-            raise UsageError(f"{target} is no regular file: the script is run more than once, save it to a file")
+            raise UsageError(f"{target} is not a regular file: the script runs more than once, so save it to a file")
         _check_content(target, path)
     except OSError as error:
         raise UsageError(f"{target} cannot be read: {error.strerror}") from None
@@ -196,9 +198,9 @@ def _check_content(target: str, path: Path) -> None:
 
 def _missing(target: str, folder: Path) -> str:
     if target.startswith("-"):
-        return f"unknown option {target}, or a script of that name that does not exist: options stand before the script"
+        return f"unknown option or missing script {target}: options of advisor go before the script"
     if target in _LAUNCHERS:
-        return f"there is no script {target!r}: leave the word {target} out and begin with the Python script"
+        return f"there is no script {target!r}: leave out {target} and start with the Python script"
     import difflib
 
     place = (folder / target).parent

@@ -158,7 +158,7 @@ class Recommendation:
         ratio = f", {verdict.speedup:.2f} times as fast ({verdict.low:.2f} to {verdict.high:.2f})" if known else ""
         quality = ", LOSSES DIFFER" if verdict.quality == "failed" else ""
         if not self.config.settings:
-            return f"the script as written ({verdict.status}{quality})"
+            return f"the unmodified script ({verdict.status}{quality})"
         settings = ", ".join(f"{name}={value}" for name, value in self.config.settings)
         return f"{named(settings)}; {verdict.status}{ratio}{quality}"
 

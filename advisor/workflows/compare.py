@@ -111,7 +111,7 @@ def compare_against(
     progress.close()
     if measured.interrupted is not None:
         raise InterruptedByUserError(
-            f"interrupted after {len(measured.pairs)} rounds; what had been measured is kept in {run.path}",
+            f"interrupted after {len(measured.pairs)} rounds; the results so far are kept in {run.path}",
             by=measured.interrupted,
             run_folder=str(run.path),
             found=found,
@@ -145,7 +145,7 @@ def _contender(side: Side, command: Command, tier: Tier, environment: Mapping[st
     )
 
 
-_NAMES: Mapping[Side, str] = {"before": "the version before", "after": "the working tree"}
+_NAMES: Mapping[Side, str] = {"before": "the earlier version", "after": "the working tree"}
 
 
 def _result(
@@ -175,14 +175,14 @@ def _result(
 
 def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
     if measured.interrupted is not None:
-        yield "interrupted: this is what had been measured until then"
+        yield "interrupted: these are the results so far"
     if measured.left_out is not None and not measured.decided:
         yield measured.left_out.why
     if measured.ratio is not None and measured.ratio.unit == "updates/s":
         yield "samples could not be counted: updates are compared, so both versions must use the same batch size"
     for word in wanted.args:
         if f"{version.repository}{os.sep}" in word:
-            yield f"the argument {word} leads into the working tree, for both versions"
+            yield f"the argument {word} refers to the working tree, for both versions"
 
 
 def _store(found: VersionComparison, run: RunFolder) -> None:

@@ -101,7 +101,7 @@ def verify(
         result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
     if found.interrupted is not None:
         raise InterruptedByUserError(
-            f"interrupted; whole rounds measured: {one.verdict.rounds}; what had been measured is kept in {run.path}",
+            f"interrupted after {one.verdict.rounds} complete rounds; the results so far are kept in {run.path}",
             by=found.interrupted,
             run_folder=str(run.path),
             found=result,
@@ -120,9 +120,9 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
     new = advisor_yaml.parse(text, path)
     if (new.config, new.arguments) != (verified.config, verified.arguments):
-        raise UsageError(f"{path} was changed meanwhile: its settings are not those that were verified")
+        raise UsageError(f"{path} has changed since: its settings are not those that were verified")
     if new.verdict.get("status") != verdict.status:
-        raise UsageError(f"{path}: the verdict cannot be put in place of the one there; remove that, and verify again")
+        raise UsageError(f"{path}: the verdict already in the file cannot be replaced; remove it and verify again")
     mode = path.stat().st_mode
     run_store.write_atomic(path, text.encode("utf-8"))
     path.chmod(mode)

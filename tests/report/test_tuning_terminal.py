@@ -176,7 +176,7 @@ def test_trials_stand_in_order_with_why_or_what_came_of_it() -> None:
     places = [text.index(piece) for piece in ("0 the script as written", "1 num_workers=4", "5 num_workers=4, prec")]
     assert places == sorted(places)
     assert "3 global_batch=512 – the training out of memory: RuntimeError: can't allocate memory: 12.4 GiB" in text
-    assert "num_workers alone: input_bound points to it" in text
+    assert "num_workers alone: input_bound suggests it" in text
 
 
 def test_what_was_looked_for_stands_with_each_trial() -> None:
@@ -211,7 +211,7 @@ def test_speed_against_memory_is_told_in_a_line() -> None:
 def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
     text = words_of(sample_tuning.dry_run())
     assert text.startswith("Undecided: nothing was tried; 2 knobs are open.")
-    assert "num_workers 2, 4, 8 random draws live input_bound points to it" in text
+    assert "num_workers 2, 4, 8 random draws live input_bound suggests it" in text
     assert "batch 128 the training a start each asked for" in text
     assert "note a dry run: nothing was tried" in text
 
@@ -283,7 +283,7 @@ def test_why_knobs_are_closed_is_short() -> None:
 
 
 def test_knobs_that_are_closed_for_one_reason_share_a_line() -> None:
-    why = "no finding points to it"
+    why = "no finding suggests it"
     text = skipping(Skipped(what="a", why=why), Skipped(what="b", why="other"), Skipped(what="c", why=why))
     assert f"not used a, c: {why} not used b: other" in text
 

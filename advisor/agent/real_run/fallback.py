@@ -155,7 +155,7 @@ class FallBack:
         for state in self._passing.values():
             state.put_back_buffers()
         for name in self._set():
-            self._give_up(name, "the loss was no number with it; that update was left out")
+            self._give_up(name, "the loss was not a finite number; that update was skipped")
 
     def _hide_gradients(self, optimizer: Any, keep: bool) -> None:
         for group in optimizer.param_groups:

@@ -86,16 +86,16 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
 def stderr_lines(failure: Failure) -> Iterator[RenderableType]:
     """Return the script's own last output, shown before the verdict."""
     lines = format.plain(failure.stderr_tail).rstrip().splitlines()
-    yield Text("What the script said last:", style="dim")
+    yield Text("Last output of the script:", style="dim")
     if len(lines) > STDERR_LINES:
-        yield Text(f"  ({len(lines) - STDERR_LINES} earlier lines left out)", style="dim")
+        yield Text(f"  ({len(lines) - STDERR_LINES} earlier lines omitted)", style="dim")
     yield Padding(Text("\n".join(lines[-STDERR_LINES:])), (0, 0, 1, 2))
 
 
 def _speed(profile: Profile) -> Iterator[RenderableType]:
     steps = profile.steps
     assert steps is not None
-    parts = [f"{format.duration(steps.mean_s)} an update"]
+    parts = [f"{format.duration(steps.mean_s)} per update"]
     span = (
         "" if steps.low is None or steps.high is None else f" ({format.number(steps.low)}–{format.number(steps.high)})"
     )
@@ -140,7 +140,7 @@ def _phases(profile: Profile) -> RenderableType:
     if not beside:
         return grid
     text = ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in beside.items())
-    return Group(grid, Text(f"Beside the updates, of the whole loop: {text}", style="dim"))
+    return Group(grid, Text(f"Outside updates, as a share of the loop: {text}", style="dim"))
 
 
 def _bar(share: float) -> str:

@@ -103,12 +103,12 @@ def _gains(result: TuneResult) -> RenderableType | None:
     grid = _grid("", "right", "fold")
     for one in found:
         grid.add_row(one.setting, format.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
-    parts: list[RenderableType] = [_under("The gain, setting by setting (all of them against all but this one)", grid)]
+    parts: list[RenderableType] = [_under("Gain of each setting (all of them compared with all but this one)", grid)]
     if not found:
         parts = []
     if weights:
         told = ", ".join(f"{name} {format.percent(share)}" for name, share in weights[:MOST_SKIPPED])
-        parts.append(Text(f"What the spread between the trials came from: {told}", style="dim"))
+        parts.append(Text(f"Variation between the trials explained by each knob: {told}", style="dim"))
     return Group(*parts)
 
 
@@ -131,7 +131,7 @@ def _predicted(result: TuneResult) -> RenderableType | None:
         if row.got is None:
             told += f" → {format.one_line(finding.advice)}"
         parts.append(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
-    return _under("What holds it back: the predicted ceiling, and what the search got", Group(*parts))
+    return _under("Findings: predicted ceiling and achieved gain", Group(*parts))
 
 
 def _space(result: TuneResult) -> RenderableType | None:
@@ -139,10 +139,10 @@ def _space(result: TuneResult) -> RenderableType | None:
     rows = space(result)
     if not rows or len(result.trials) > 1:
         return None
-    table = _table("knob", "values worth trying", "changes", "set", "open, since")
+    table = _table("knob", "values", "changes", "set", "reason")
     for row in rows:
         table.add_row(row.name, row.values, row.changes, row.when, row.opened_by)
-    return _under("What can be tried", table)
+    return _under("Knobs to try", table)
 
 
 def _trials(result: TuneResult) -> RenderableType | None:
@@ -151,7 +151,7 @@ def _trials(result: TuneResult) -> RenderableType | None:
     rows, left = trial_rows(result)
     heads = {"memory": "peak", "energy": "a sample"}
     looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
-    table = _table("", "tried", "speed", "interval", *looked_for, "changes", "why, or what came of it")
+    table = _table("", "tried", "speed", "interval", *looked_for, "changes", "reason or outcome")
     for place, column in enumerate(table.columns[:-2]):
         column.no_wrap = place != 1
         column.justify = "right" if place not in (1, 3) else "left"
@@ -161,7 +161,7 @@ def _trials(result: TuneResult) -> RenderableType | None:
         table.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
     shown: list[RenderableType] = [table]
     if left:
-        shown.append(Text(f"{left}; the page and --json have all", style="dim"))
+        shown.append(Text(f"{left}; the HTML page and JSON output list all", style="dim"))
     shown += [Text(line, style="dim") for line in (_history(result), _front(result)) if line]
     return _under(_tried(result), Group(*shown))
 
@@ -182,12 +182,12 @@ def _front(result: TuneResult) -> str:
         if one.ratio is not None
     ]
     more = f", and {len(told) - MOST_STEPS:,} more" if len(told) > MOST_STEPS else ""
-    return f"Beaten by no other in speed and memory both: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
+    return f"Pareto front of speed and memory: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
 
 
 def _tried(result: TuneResult) -> str:
     counted, without = format.plural(len(result.trials), "trial"), failed(result)
-    return f"{counted}, {without:,} of them without a result" if without else counted
+    return f"{counted}, {without:,} without a result" if without else counted
 
 
 def _circumstances(result: TuneResult) -> RenderableType:
@@ -198,7 +198,9 @@ def _circumstances(result: TuneResult) -> RenderableType:
     for what, why in shown:
         grid.add_row("not used", Text(f"{what}: {why}", style="dim"))
     if left:
-        grid.add_row("", Text(f"{format.plural(left, 'more reason')}: the page and --json have all", style="dim"))
+        grid.add_row(
+            "", Text(f"{format.plural(left, 'more reason')}: the HTML page and JSON output list all", style="dim")
+        )
     grid.add_row("hardware", Text(hardware_line(result.profile.hardware)))
     for note in notes(result):
         grid.add_row("note", Text(format.one_line(note), style="yellow"))

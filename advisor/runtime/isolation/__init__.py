@@ -67,7 +67,7 @@ def _why_not(tier: Tier) -> str | None:
     if not tier.protects:
         return None  # nothing to prove: it does not promise to protect
     if sys.platform != "linux":
-        return f"needs Linux, this is {sys.platform}"
+        return f"needs Linux, and this is {sys.platform}"
     from .probe import try_out
 
     try:

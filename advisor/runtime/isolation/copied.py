@@ -28,12 +28,12 @@ class Landlock(Tier):
 
     name: ClassVar[str] = "landlock"
     protects: ClassVar[bool] = True
-    promise = "the script ran in a copy of the project folder, and the kernel refused every write elsewhere"
+    promise = "the script ran in a copy of the project folder, and the kernel denied all writes elsewhere"
 
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
         if (version := keeper_view.landlock_version()) < keeper_view.LANDLOCK_MINIMUM:
             raise IsolationError(
-                f"the kernel's Landlock is version {version}, {keeper_view.LANDLOCK_MINIMUM} is needed"
+                f"the kernel has version {version} of Landlock, and {keeper_view.LANDLOCK_MINIMUM} is required"
             )
         copy, temporary = folder / "project", folder / "tmp"
         copy_folder(self.project, copy, skip=(self.scratch, *writable), link_large=True)
