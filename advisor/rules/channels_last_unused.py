@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import Ceiling, Evidence, ModelFacts
 from ._base import Example, Hit, Judgement, Rule, Threshold
 from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
-from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction
+from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction, percent
 
 CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
 OTHER_PRODUCTS = ("Linear", "MultiheadAttention", "LSTM", "GRU")
