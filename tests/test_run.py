@@ -140,7 +140,7 @@ def test_a_setting_that_is_refused_is_said_and_the_training_goes_on(tmp_path: Pa
     )
     done = run(tmp_path, text, "num_workers: 2, precision: bf16")
     assert done.returncode == 0
-    assert "advisor: num_workers stays as the script has it" in done.stderr
+    assert "advisor: num_workers keeps the script's value" in done.stderr
     assert "bfloat16" in done.stdout
 
 

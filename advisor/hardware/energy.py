@@ -123,7 +123,7 @@ def _why_no_rapl(root: Path) -> str:
     files = sorted((root / RAPL_FOLDER).glob("intel-rapl:*/energy_uj"))
     if files:
         readable = os.access(files[0], os.R_OK)
-        return f"{files[0]} " + ("holds no number" if readable else "is readable by root only")
+        return f"{files[0]} " + ("contains no number" if readable else "is readable by root only")
     return f"no energy counter of the CPU under {root / RAPL_FOLDER} (virtual machines and containers hide it)"
 
 

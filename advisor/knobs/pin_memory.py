@@ -20,7 +20,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=NO_LOADER)
     if workload.device not in PINNING_DEVICES:
         found = f"{len(hardware.accelerators)} in the machine" if hardware.accelerators else "the machine has none"
-        return Values(why_closed=f"the training runs on {workload.device}: no batch goes to an accelerator ({found})")
+        return Values(why_closed=f"training runs on {workload.device}: no batch goes to an accelerator ({found})")
     if loader.pin_memory:
         return Values(why_closed="batches are already pinned (pin_memory=True)")
     return Values(values=(True,), why=f"batches go to {workload.device} from pageable memory")

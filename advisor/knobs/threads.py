@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
     if workload.device != "cpu":
-        return Values(why_closed=f"the training runs on {workload.device}: CPU threads have little effect")
+        return Values(why_closed=f"training runs on {workload.device}: CPU threads have little effect")
     usable = usable_threads(hardware, workload)
     now = workload.flags.num_threads
     loader = workload.train_loader

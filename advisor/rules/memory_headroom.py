@@ -20,7 +20,7 @@ def judge(evidence: Evidence) -> Judgement:
     if peak is None or not limit or peak > MAX_USED * limit:
         return None
     doubled = evidence.what_ifs.get("micro_batch_doubled")
-    said = f"The training uses {size(peak)} of the accelerator's {size(limit)} ({percent(peak / limit)})"
+    said = f"Training uses {size(peak)} of the accelerator's {size(limit)} ({percent(peak / limit)})"
     advice = (
         "Try larger micro-batches; with gradient accumulation use fewer of them, so that the global batch stays "
         "the same."

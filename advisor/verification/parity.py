@@ -123,7 +123,7 @@ def _in_band(tier: str, shared: Sequence[Sequence[tuple[float, float]]], unequal
     parts = [_part(place, shared) for place in range(len(PARTS))]
     outside = [part for part in parts if part.outside]
     real = [part for part in outside if part.deviation > part.noise]
-    preface = f"{unequal} of {total} losses are not bitwise equal;  " if tier == "exact" else ""
+    preface = f"{unequal} of {total} losses are not bitwise equal; " if tier == "exact" else ""
     seeds = f"{_pairs(len(shared))}, each with its own seed"
     if real:
         worst = max(real, key=lambda part: part.deviation / part.band)

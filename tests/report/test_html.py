@@ -166,5 +166,5 @@ def test_phases_stand_out_from_the_ground(scheme: int) -> None:
 def test_what_the_loader_could_deliver_is_a_fact_and_not_drawn_as_a_gain() -> None:
     alone = WhatIf(name="loader_alone", speedup=48.0, low=44.0, high=52.0, rounds=1)
     page = as_page(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
-    assert "alone it could deliver 48.0× (44.0–52.0) the batches" in page
+    assert "alone it could deliver 48.0× (44.0–52.0) as many batches" in page
     assert page.count("48.0×") == 1

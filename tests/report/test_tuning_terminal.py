@@ -64,7 +64,7 @@ def test_less_memory_at_a_speed_that_is_undecided_has_no_estimate_of_it() -> Non
 
 def test_settings_that_spoil_the_losses_are_no_gain() -> None:
     text = words_of(sample_tuning.broken_quality())
-    assert "but its losses are not those of the script as written." in text[:300]
+    assert "but its losses differ from the baseline's." in text[:300]
     assert "Quality failed: the loss was NaN from update 31 on" in text
     assert "advisor run" not in text
 
@@ -75,13 +75,13 @@ def test_the_quality_stands_with_its_evidence() -> None:
 
 def test_what_keeps_the_training_and_what_changes_it_are_two_lines() -> None:
     text = words_of(sample_tuning.faster())
-    assert "keeps the training num_workers=4, precision=bf16 2.3× (2.2–2.4) quality passed" in text
-    assert "changes the training global_batch=256, 3.0× (2.7–3.2) the training takes another" in text
-    assert "keeps the training" not in words_of(sample_tuning.unproven())
+    assert "same training num_workers=4, precision=bf16 2.3× (2.2–2.4) quality passed" in text
+    assert "changed training global_batch=256, 3.0× (2.7–3.2) training changes, and the time" in text
+    assert "same training" not in words_of(sample_tuning.unproven())
 
 
 CHANGES = {
-    "Effective batch unchanged, 64 samples an update": "faster",
+    "Effective batch unchanged, 64 samples per update": "faster",
     "Rounding most of the forward pass runs in bf16": "faster",
     "Random draws num_workers=4: other draws, from the same distribution": "faster",
     "Memory peak 1.12 GiB, as written 1.28 GiB (−12%)": "faster",
@@ -110,7 +110,7 @@ def with_loader(number: int) -> TuneResult:
 
 
 def test_generators_of_the_dataset_get_seeds_where_workers_would_repeat_their_draws() -> None:
-    told = "every worker begins each epoch with seeds of its own for Pictures.rng"
+    told = "in each epoch every worker has its own seeds for Pictures.rng"
     assert [told in words_of(with_loader(number)) for number in (0, 2)] == [True, False]
 
 
@@ -118,21 +118,21 @@ def test_workers_that_the_script_starts_itself_are_left_to_it() -> None:
     base = with_loader(0)
     carried = replace(base.recommendation, carried={"num_workers": {"--workers": 4}})
     told = words_of(replace(base, recommendation=carried))
-    assert "a worker_init_fn has to seed it in each" in told
-    assert "seeds of its own" not in told
+    assert "a worker_init_fn must seed it in each" in told
+    assert "its own seeds" not in told
 
 
 def test_a_larger_batch_is_set_beside_the_one_as_written() -> None:
     base = sample_tuning.faster()
     larger = replace(base.recommendation, config=Config.of(sample_tuning.LARGER))
-    assert "256 samples an update, as written 64 (4.0×)" in words_of(replace(base, recommendation=larger))
+    assert "256 samples per update, baseline 64 (4.0×)" in words_of(replace(base, recommendation=larger))
 
 
 def test_what_never_pays_for_itself_is_said() -> None:
     base = sample_tuning.on_device()
     slow = {**base.recommendation.by_knob, "compile": Ratio(speedup=0.99, low=0.9, high=1.1, rounds=3)}
     result = replace(base, recommendation=replace(base.recommendation, by_knob=slow))
-    assert "compiling takes 23.5 s once, and does not pay for it" in words_of(result)
+    assert "compiling takes 23.5 s once, and does not pay off" in words_of(result)
 
 
 def test_nothing_changes_where_the_script_as_written_comes_out() -> None:
@@ -152,7 +152,7 @@ def test_importances_are_told_where_they_are_known() -> None:
 def test_a_predicted_ceiling_stands_beside_what_was_got() -> None:
     text = words_of(sample_tuning.faster())
     assert "input_bound predicted 2.4× (2.2–2.6), got 2.0× (2.0–2.1) with num_workers=4 Each update waits" in text
-    assert "evaluation_heavy predicted about 1.22×, at most 1.54×, no setting is for it" in text
+    assert "evaluation_heavy predicted about 1.22×, at most 1.54×, no setting addresses it" in text
     assert "→ Evaluate every few epochs" in text
 
 
@@ -167,15 +167,15 @@ def test_what_was_got_is_from_settings_for_that_finding_only() -> None:
 def test_without_such_a_trial_the_part_of_the_whole_gain_counts() -> None:
     base = sample_tuning.faster()
     together = tuple(one for one in base.trials if one.number in (0, 5))
-    assert "got 2.0× (1.94–2.10) with num_workers=4, of the whole" in words_of(replace(base, trials=together))
+    assert "got 2.0× (1.94–2.10) with num_workers=4, from the ablation" in words_of(replace(base, trials=together))
 
 
 def test_trials_stand_in_order_with_why_or_what_came_of_it() -> None:
     text = words_of(sample_tuning.faster())
-    assert "8 trials, 2 of them without a result" in text
-    places = [text.index(piece) for piece in ("0 the script as written", "1 num_workers=4", "5 num_workers=4, prec")]
+    assert "8 trials, 2 without a result" in text
+    places = [text.index(piece) for piece in ("0 baseline", "1 num_workers=4", "5 num_workers=4, prec")]
     assert places == sorted(places)
-    assert "3 global_batch=512 – the training out of memory: RuntimeError: can't allocate memory: 12.4 GiB" in text
+    assert "3 global_batch=512 – training out of memory: RuntimeError: can't allocate memory: 12.4 GiB" in text
     assert "num_workers alone: input_bound suggests it" in text
 
 
@@ -186,7 +186,7 @@ def test_what_was_looked_for_stands_with_each_trial() -> None:
 
 def test_the_energy_of_the_recommended_settings_is_told_first() -> None:
     energy = Objective(name="energy", unit="joules a sample", as_written=2.9, best=1.3)
-    told = "your script takes 45% of the energy (1.30 joules a sample, as written 2.90 joules a sample) at 2.3×"
+    told = "your script takes 45% of the energy (1.30 joules a sample, baseline 2.90 joules a sample) at 2.3×"
     assert told in words_of(replace(sample_tuning.faster(), objective=energy))
 
 
@@ -195,24 +195,24 @@ def test_options_that_the_script_takes_itself_are_shown() -> None:
     found = replace(base.recommendation, carried={"num_workers": {"--workers": 4}}, notes=("mind the gap.",))
     text = words_of(replace(base, recommendation=found))
     assert "Arguments --workers 4 on the script's command line" in text
-    assert "To know mind the gap" in text
+    assert "Note mind the gap" in text
 
 
 def test_the_history_is_told_in_a_line_without_what_changes_the_training() -> None:
     text = words_of(sample_tuning.faster())
-    assert "Best so far: 1.00× at trial 0, 2.0× at trial 1, 2.4× at trial 5 Beaten" in text
+    assert "Best so far: 1.00× at trial 0, 2.0× at trial 1, 2.4× at trial 5 Pareto" in text
 
 
 def test_speed_against_memory_is_told_in_a_line() -> None:
-    told = "both: 1.12× in 1.08 GiB (trial 2), 2.4× in 1.12 GiB (trial 5), 3.0× in 2.16 GiB (trial 6)"
+    told = "memory: 1.12× in 1.08 GiB (trial 2), 2.4× in 1.12 GiB (trial 5), 3.0× in 2.16 GiB (trial 6)"
     assert told in words_of(sample_tuning.faster())
 
 
 def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
     text = words_of(sample_tuning.dry_run())
     assert text.startswith("Undecided: nothing was tried; 2 knobs are open.")
-    assert "num_workers 2, 4, 8 random draws live input_bound suggests it" in text
-    assert "batch 128 the training a start each asked for" in text
+    assert "num_workers 2, 4, 8 random numbers live input_bound suggests it" in text
+    assert "batch 128 training a new process each requested with --knobs" in text
     assert "note a dry run: nothing was tried" in text
 
 
@@ -251,15 +251,15 @@ def test_an_alternative_that_was_not_proven_says_so() -> None:
     (other,) = base.recommendation.alternatives
     unproven = replace(other, verdict=replace(other.verdict, status="unproven"), note="")
     text = words_of(replace(base, recommendation=replace(base.recommendation, alternatives=(unproven,))))
-    assert "(2.7–3.2) not yet proven in fresh" in text
+    assert "(2.7–3.2) not yet verified in fresh" in text
 
 
 def test_of_many_trials_the_best_stand_first_and_the_rest_is_counted() -> None:
     result = sample_tuning.long_search()
     text = words_of(result)
     best = max((one for one in result.trials if one.ratio), key=lambda one: one.ratio.speedup if one.ratio else 0)
-    assert f"0 the script as written 1.00× nothing as written {best.number} num_workers" in text
-    assert "228 more: 198 measured, 6 crashed, 6 loss no number, 6 out of memory" in text
+    assert f"0 baseline 1.00× nothing baseline {best.number} num_workers" in text
+    assert "228 more: 198 measured, 6 crashed, 6 non-finite loss, 6 out of memory" in text
     assert len(printed(result, width=200).splitlines()) < 80
 
 

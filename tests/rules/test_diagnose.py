@@ -172,6 +172,6 @@ FOLDER = "/env/lib/python3.11/site-packages/torchvision/datasets/folder.py"
 def test_lines_of_a_librarys_dataset_are_told_with_the_line_that_makes_the_loader(file: str, told: bool) -> None:
     work = line("io", 0.9, where="loader", phase="data_wait", file=file, library="torchvision")
     found = finding("input_bound", waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.06}, lines=(work,)))
-    words = "The lines named are torchvision's, at work for the loader that is made at train.py:20."
+    words = "The lines below are in torchvision, called by the loader created at train.py:20."
     assert (words in found.evidence) == told
-    assert ("on the lines named" in found.advice) == (not told)
+    assert ("on these lines" in found.advice) == (not told)

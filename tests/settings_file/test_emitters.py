@@ -168,7 +168,7 @@ def test_nothing_is_told_where_no_draw_is_repeated(
 @pytest.mark.parametrize("training", [{}, {"generators": "many", "workers": -1}], ids=["silent", "nonsense"])
 def test_a_file_that_does_not_say_what_is_held_is_taken_to_hold_something(training: dict[str, Any]) -> None:
     (told,) = (item for item in made("lightning", {"num_workers": 2}, training).to_fill if "init_fn" in item.what)
-    assert "where the dataset holds random generators" in told.why
+    assert "if the dataset holds random generators" in told.why
     assert "WorkerSeeds" in made("python", {"num_workers": 2}, training).content
 
 

@@ -224,7 +224,7 @@ def test_a_cell_that_was_changed_and_not_run_does_not_count(tmp_path: Path) -> N
         "def train(): print(2)",
         f"{ASK}command_for(first, root=Path('runs'))",
     )
-    assert "train of the notebook is another object by now than the one given" in notebook(tmp_path, *cells).stderr
+    assert "train of the notebook is no longer the object that was given" in notebook(tmp_path, *cells).stderr
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_notebooks_function_is_profiled(tmp_path: Path) -> None:
 
 def test_a_prompt_without_a_notebook_is_refused(tmp_path: Path) -> None:
     done = python(tmp_path, "-c", f"{ASK}def train(): pass\ncommand_for(train, root=Path('runs'))")
-    assert "train() has no file that could be run again" in done.stderr
+    assert "train() is not in a file that can be run again" in done.stderr
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -289,13 +289,13 @@ def test_what_no_fresh_process_could_call_is_refused(
 
 @pytest.mark.parametrize("given", [{"args": ["--epochs", "3"]}, {"module": True}])
 def test_arguments_belong_to_scripts(learns: ModuleType, tmp_path: Path, given: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="cannot be given with a function"):
+    with pytest.raises(UsageError, match="cannot be combined with a function"):
         advisor.profile(learns.train, runs=tmp_path / "runs", **given)
 
 
 def test_a_function_that_was_replaced_is_refused(learns: ModuleType, tmp_path: Path) -> None:
     before, learns.train = learns.train, len
-    with pytest.raises(UsageError, match="is another object by now"):
+    with pytest.raises(UsageError, match="is no longer the object"):
         command_for(before, root=tmp_path / "runs")
 
 

@@ -246,7 +246,7 @@ def test_a_submodule_is_the_working_trees_and_told(project: Path, scratch: Path,
     git(project, "commit", "-qm", "second")
     with version(project, scratch) as found:
         assert (found.tree / "vendored" / "lib.py").exists()
-        assert any(note.startswith("submodule vendored is the working tree's") for note in found.notes)
+        assert any(note.startswith("submodule vendored is taken from the working tree") for note in found.notes)
 
 
 def test_a_package_found_in_the_working_tree_comes_from_the_version(

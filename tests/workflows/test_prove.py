@@ -225,7 +225,7 @@ def test_who_wants_no_proof_gets_none(proven: Any) -> None:
 
 
 def test_a_script_that_fails_now_leaves_what_the_search_found(proven: Any) -> None:
-    found = proven({}, raises=ScriptError("the script as written failed: no more disk"))
+    found = proven({}, raises=ScriptError("the unmodified script failed: no more disk"))
     assert found.verdict == IN_WINDOWS
     assert "no more disk" in found.notes[0]
 

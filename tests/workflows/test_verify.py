@@ -121,7 +121,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
     return run
 
 
-WRITTEN, ONE, TWO = "the script as written", "threads=1", "threads=2"
+WRITTEN, ONE, TWO = "the unmodified script", "threads=1", "threads=2"
 Verified = Callable[..., Verification]
 
 
@@ -171,7 +171,7 @@ def test_settings_that_are_refused_are_out_but_break_nothing(verified: Verified)
 
 def test_a_script_that_fails_as_written_is_an_error(verified: Verified) -> None:
     with pytest.raises(ScriptError, match="as written failed"):
-        verified(Machine({WRITTEN: ScriptError("the script as written failed"), TWO: 1.0}), FAST)
+        verified(Machine({WRITTEN: ScriptError("the unmodified script failed"), TWO: 1.0}), FAST)
 
 
 def test_too_few_updates_with_settings_are_a_failure_of_theirs(verified: Verified) -> None:

@@ -61,5 +61,5 @@ def loader_line(loader: LoaderTimes) -> str:
     parts = (("fetch", loader.fetch_s), ("collate", loader.collate_s), ("transfer", loader.transfer_s))
     known = [f"{name} {format.duration(seconds)}" for name, seconds in parts if seconds is not None]
     alone = "" if loader.alone_s is None else f"; alone {format.duration(loader.alone_s)}"
-    of_update = f"{', '.join(known)} per update,  " if known else ""
+    of_update = f"{', '.join(known)} per update, " if known else ""
     return f"{of_update}{format.plural(loader.workers, 'worker')}{alone}"

@@ -149,7 +149,7 @@ def _trials(result: TuneResult) -> RenderableType | None:
     if len(result.trials) <= 1:
         return None
     rows, left = trial_rows(result)
-    heads = {"memory": "peak", "energy": "a sample"}
+    heads = {"memory": "peak", "energy": "per sample"}
     looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
     table = _table("", "tried", "speed", "interval", *looked_for, "changes", "reason or outcome")
     for place, column in enumerate(table.columns[:-2]):
