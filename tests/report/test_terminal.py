@@ -115,22 +115,6 @@ def test_a_script_that_waits_and_could_not_be_judged_is_not_called_healthy() -> 
     assert "could not judge" in verdict.sentence
 
 
-def test_every_finding_is_there_with_evidence_place_advice_and_knobs() -> None:
-    text = words_of(sample.input_bound())
-    for piece in (
-        "1. input_bound critical 62% of the time",
-        "fixing it gives 2.4× (measured, 2.2–2.6)",
-        "the loader alone takes 72 ms a batch",
-        "at train.py:17 in Photos.__getitem__ 55%",
-        "→ Give the loader workers",
-        "knobs: num_workers, prefetch_factor, cache_dataset",
-        "2. evaluation_heavy warning",
-        "about 1.22×, at most 1.54× (estimated from its share of the time)",
-        "3. memory_headroom info",
-    ):
-        assert piece in text
-
-
 def test_each_phase_has_its_share_and_its_time() -> None:
     lines = [line.split() for line in printed(sample.input_bound()).splitlines()]
     assert any(line[:3] == ["waiting", "for", "data"] and line[-3:] == ["62%", "73.2", "ms"] for line in lines)
@@ -140,20 +124,6 @@ def test_each_phase_has_its_share_and_its_time() -> None:
 def test_bars_are_as_long_as_their_shares() -> None:
     bars = [line.count("█") for line in printed(sample.healthy()).splitlines() if "█" in line]
     assert bars == [9, 16, 2, 1]
-
-
-def test_circumstances_are_told() -> None:
-    text = words_of(sample.input_bound())
-    for piece in (
-        "hardware 8 usable of 128 CPUs (AMD EPYC 7763 64-Core Processor), 16.0 GiB, no accelerator, torch 2.13.0",
-        "isolation overlay: every write of the script went to a throw-away layer",
-        "measuring took 0.4% of the time, at most 0.9%",
-        "wandb was put offline",
-        "Could not judge: low_mfu.",
-        "next advisor tune train.py --epochs 3",
-        "advisor report 20261121-101112-000001-train-0dd5ee --html",
-    ):
-        assert piece in text
 
 
 def test_the_scripts_own_last_words_come_before_the_verdict() -> None:

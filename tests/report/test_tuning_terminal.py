@@ -80,25 +80,6 @@ def test_what_keeps_the_training_and_what_changes_it_are_two_lines() -> None:
     assert "same training" not in words_of(sample_tuning.unproven())
 
 
-CHANGES = {
-    "Effective batch unchanged, 64 samples per update": "faster",
-    "Rounding most of the forward pass runs in bf16": "faster",
-    "Random draws num_workers=4: other draws, from the same distribution": "faster",
-    "Memory peak 1.12 GiB, as written 1.28 GiB (−12%)": "faster",
-    "Start-up 4 worker processes start at the begin of each epoch": "faster",
-    "64 samples an update, computed in parts of 16 whose gradients are added up": "on_device",
-    "Start-up compiling takes 23.5 s once, and has paid for itself after 557 updates (118 s as written)": "on_device",
-    "compile=default: sums are formed in another order": "on_device",
-    "Rounding unchanged: the same arithmetic in the same order": "for_memory",
-    "activations are computed again in backward": "for_memory",
-}
-
-
-@pytest.mark.parametrize("told", CHANGES)
-def test_what_changes_is_said_in_plain_words(told: str) -> None:
-    assert told in words_of(sample_tuning.ALL[CHANGES[told]]())
-
-
 def with_loader(number: int) -> TuneResult:
     """What is faster, found for a script with so many workers, whose dataset holds a generator."""
     base = sample_tuning.faster()

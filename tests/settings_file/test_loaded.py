@@ -75,7 +75,7 @@ def test_what_was_loaded_is_saved_as_it_was(tmp_path: Path) -> None:
 def test_of_several_files_none_is_written_where_one_is_there(tmp_path: Path) -> None:
     (tmp_path / "deepspeed.json").write_text("mine")
     artifacts = loaded(num_workers=2).export("accelerate", "deepspeed")
-    with pytest.raises(UsageError, match=r"deepspeed\.json is there already"):
+    with pytest.raises(UsageError, match=r"deepspeed\.json already exists"):
         configuration.write_artifacts(artifacts, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["deepspeed.json"]
 

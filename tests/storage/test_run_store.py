@@ -260,7 +260,7 @@ def test_a_pipe_in_the_place_of_a_profile_is_not_waited_for(tmp_path: Path) -> N
 
 
 def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="no such file"):
+    with pytest.raises(StorageError, match="is not there"):
         run_store.load_profile(tmp_path / "profile.json")
 
 

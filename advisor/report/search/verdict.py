@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
+from ...spelling import parameter
 from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
@@ -232,8 +233,8 @@ def _what_it_takes(result: TuneResult) -> str:
         return "Profile and verification left no time for a trial: use a larger budget."
     if not tried:
         return (
-            "No finding points to a setting that can be changed. --knobs A,B tries settings all the same; --dry-run "
-            "shows which there are."
+            f"No finding suggests a setting that can be changed. {parameter('knobs')} tries knobs anyway; "
+            f"{parameter('dry_run', True)} lists them."
         )
     if not ratios:
         return f"{len(tried):,} tried, and none could be measured."
