@@ -71,7 +71,7 @@ RULE = Rule(
         Example(name="no accelerator", evidence=healthy_cpu(), fires=False),
         Example(name="the accelerator is used", evidence=healthy_cuda(), fires=False),
         Example(
-            name="torch cannot use it: another rule's",
+            name="torch cannot use it, which another rule reports",
             evidence=healthy_cpu(hardware={"accelerators": (gpu(),)}),
             fires=False,
         ),

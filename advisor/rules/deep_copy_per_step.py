@@ -98,7 +98,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a copy that hardly ever happens",
+            name="a rare copy",
             evidence=healthy_cpu(
                 trace={"calls": (call("deepcopy", calls_per_update=0.01, seconds_per_update=0.0003),)}
             ),

@@ -52,7 +52,7 @@ RULE = Rule(
             fires=True,
         ),
         Example(
-            name="the same on an accelerator, rate not known",
+            name="the same on an accelerator, rate unknown",
             evidence=healthy_cuda(
                 workload={"optimizers": (optimizer(class_name="SGD", has_schedule=False, learning_rate=None),)}
             ),
@@ -69,7 +69,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="whether there is a schedule is not known",
+            name="unknown whether there is a schedule",
             evidence=healthy_cpu(workload={"optimizers": (optimizer(class_name="SGD", has_schedule=None),)}),
             fires=False,
         ),

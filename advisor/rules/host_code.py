@@ -135,7 +135,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a deep copy of the model: another rule's",
+            name="a deep copy of the model, which another rule reports",
             evidence=healthy_cpu(
                 phases={"other": 0.3},
                 lines=(line("python", 0.28, line=57),),
@@ -144,7 +144,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="waiting for the device's answer: another rule's",
+            name="waiting for the device, which another rule reports",
             evidence=healthy_cuda(phases={"other": 0.3}, lines=(line("sync", 0.28),)),
             fires=False,
         ),

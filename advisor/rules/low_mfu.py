@@ -70,7 +70,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="on a CPU", evidence=healthy_cpu(compute=_LOW), fires=False),
-        Example(name="peak not known", evidence=healthy_cuda(compute={"peak_fraction": None}), fires="abstains"),
+        Example(name="peak unknown", evidence=healthy_cuda(compute={"peak_fraction": None}), fires="abstains"),
         Example(name="three updates", evidence=few_updates(healthy_cuda(compute=_LOW)), fires="abstains"),
     ),
 )

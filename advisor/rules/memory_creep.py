@@ -72,9 +72,9 @@ RULE = Rule(
     url="https://docs.pytorch.org/docs/stable/notes/faq.html",
     judge=judge,
     examples=(
-        Example(name="losses kept with their graphs, 3 MB an update", evidence=healthy_cpu(memory=_GROWS), fires=True),
+        Example(name="losses kept with their graphs, 3 MB per update", evidence=healthy_cpu(memory=_GROWS), fires=True),
         Example(
-            name="12 MiB an update on an accelerator",
+            name="12 MiB per update on an accelerator",
             evidence=healthy_cuda(memory={**_GROWS, "creep_bytes_per_update": 12 * 2.0**20}),
             fires=True,
         ),
@@ -84,7 +84,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a list of losses as numbers: 32 bytes an update",
+            name="a list of losses as numbers: 32 bytes per update",
             evidence=healthy_cpu(memory={**_GROWS, "creep_bytes_per_update": 32.0}),
             fires=False,
         ),

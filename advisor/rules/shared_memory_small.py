@@ -99,7 +99,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="64 MiB, and the size of a batch not known",
+            name="64 MiB, and the size of a batch unknown",
             evidence=healthy_cpu(hardware=_DOCKER, workload={"batch_shapes": ()}),
             fires="abstains",
         ),

@@ -58,12 +58,12 @@ RULE = Rule(
     needs_updates=False,
     examples=(
         Example(
-            name="5 MB a second read back",
+            name="5 MB per second read back",
             evidence=healthy_cpu(hardware=_USED, system={"swap_in_bytes_per_s": 5e6}),
             fires=True,
         ),
         Example(
-            name="120 MB a second, on an accelerator",
+            name="120 MB per second, on an accelerator",
             evidence=healthy_cuda(hardware=_USED, system={"swap_in_bytes_per_s": 120e6}),
             fires=True,
         ),

@@ -90,7 +90,7 @@ RULE = Rule(
             fires=True,
         ),
         Example(
-            name="four synchronisations an update, use of the accelerator not known",
+            name="four synchronizations per update, utilization of the accelerator unknown",
             evidence=healthy_cuda(
                 trace=_syncs(calls_per_update=4.0),
                 lines=(line("sync", 0.2, line=57),),

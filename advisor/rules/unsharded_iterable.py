@@ -93,6 +93,6 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="a single worker", evidence=healthy_cpu(workload=_stream(num_workers=1)), fires=False),
-        Example(name="nobody looked", evidence=healthy_cpu(workload=_stream()), fires="abstains"),
+        Example(name="not checked", evidence=healthy_cpu(workload=_stream()), fires="abstains"),
     ),
 )

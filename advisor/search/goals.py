@@ -20,8 +20,8 @@ TOLERANCE = 0.05
 UNITS: dict[str, str] = {
     "throughput": "samples/s",
     "memory": "bytes at the peak",
-    "energy": "joules a sample",
-    "cost": "price of a million samples",
+    "energy": "joules per sample",
+    "cost": "price per million samples",
 }
 SAMPLES = 1_000_000
 SECONDS_AN_HOUR = 3600.0

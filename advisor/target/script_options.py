@@ -134,7 +134,7 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
 
 def options_told(options: Sequence[Option]) -> tuple[str, ...]:
     """Describe the options for a person, one line each."""
-    names = {MICRO_BATCH: "samples a batch", GLOBAL_BATCH: "samples an update", WORKERS: "loader workers"}
+    names = {MICRO_BATCH: "samples per batch", GLOBAL_BATCH: "samples per update", WORKERS: "loader workers"}
     lines = []
     for option in options:
         origin = "as passed" if option.typed else "its default"

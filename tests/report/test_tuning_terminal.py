@@ -166,8 +166,8 @@ def test_what_was_looked_for_stands_with_each_trial() -> None:
 
 
 def test_the_energy_of_the_recommended_settings_is_told_first() -> None:
-    energy = Objective(name="energy", unit="joules a sample", as_written=2.9, best=1.3)
-    told = "your script takes 45% of the energy (1.30 joules a sample, baseline 2.90 joules a sample) at 2.3×"
+    energy = Objective(name="energy", unit="joules per sample", as_written=2.9, best=1.3)
+    told = "your script takes 45% of the energy (1.30 joules per sample, baseline 2.90 joules per sample) at 2.3×"
     assert told in words_of(replace(sample_tuning.faster(), objective=energy))
 
 

@@ -93,7 +93,7 @@ def test_a_rate_may_be_a_whole_number() -> None:
 def test_what_was_found_is_told_with_its_origin() -> None:
     found = workload(option("--bs", value=8, typed=True), option("--lr", value=0.1), option("--epochs", value=3))
     assert script_options.options_told(find_options(found, command(), {})) == (
-        "--bs 8 (as passed): samples a batch",
+        "--bs 8 (as passed): samples per batch",
         "--lr 0.1 (its default): learning rate",
         "--epochs 3 (its default): epochs",
     )

@@ -52,7 +52,7 @@ def memory_line(memory: MemoryUse) -> str | None:
     )
     known = [f"{name} {format.size(count)}" for name, count in parts if count is not None]
     if memory.creep_confirmed:
-        known.append(f"growing by {format.size(memory.creep_bytes_per_update)} an update")
+        known.append(f"growing by {format.size(memory.creep_bytes_per_update)} per update")
     return ", ".join(known) or None
 
 

@@ -188,7 +188,7 @@ def _speed(verdict: Verdict) -> str:
 
 
 def _amount(objective: Objective, value: float) -> str:
-    """Format an amount: 31.0 GiB; 0.482 joules a sample."""
+    """Format an amount: 31.0 GiB; 0.482 joules per sample."""
     if objective.name == "memory":
         return format.size(value)
     return f"{format.number(value)} {format.one_line(objective.unit)}"
