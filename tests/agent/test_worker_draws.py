@@ -365,7 +365,7 @@ def test_what_cannot_be_found_is_told_as_that(loop: Loop) -> None:
 
 def test_a_generator_that_keeps_its_seed_is_named(loop: Loop) -> None:
     assert refusal(loop, One(Stubborn())) == (
-        f"One.rng ({__name__}.Stubborn) draws the same whatever its seed is: workers would repeat its random numbers"
+        f"One.rng ({__name__}.Stubborn) gives the same numbers for every seed: workers would repeat its random numbers"
     )
 
 

@@ -241,7 +241,7 @@ def test_a_block_that_leaves_a_trace_is_given_up_and_the_training_is_what_it_was
     """
     said = says(tmp_path, code)
     assert said.startswith("True False")
-    assert said.count("cannot be run again") == 1
+    assert said.count("cannot be recomputed") == 1
     assert why in said
 
 

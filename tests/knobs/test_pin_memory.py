@@ -29,7 +29,7 @@ def test_a_device_that_batches_go_to_opens_it() -> None:
 
 
 def test_without_an_accelerator_it_is_closed() -> None:
-    assert values(healthy_cpu()).why_closed.startswith("the training runs on cpu")
+    assert values(healthy_cpu()).why_closed.startswith("training runs on cpu")
 
 
 def test_an_accelerator_that_the_training_does_not_use_is_told() -> None:

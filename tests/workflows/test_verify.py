@@ -170,7 +170,7 @@ def test_settings_that_are_refused_are_out_but_break_nothing(verified: Verified)
 
 
 def test_a_script_that_fails_as_written_is_an_error(verified: Verified) -> None:
-    with pytest.raises(ScriptError, match="as written failed"):
+    with pytest.raises(ScriptError, match="unmodified script failed"):
         verified(Machine({WRITTEN: ScriptError("the unmodified script failed"), TWO: 1.0}), FAST)
 
 
@@ -190,7 +190,7 @@ def test_the_budget_ends_the_rounds_and_is_told(verified: Verified) -> None:
     ticks = itertools.count(step=10)
     machine = Machine({WRITTEN: 1.0, TWO: 1.03}, noise=0.1)
     found = verified(machine, FAST, rounds=4, budget_s=60.0, clock=lambda: float(next(ticks)))
-    told = "the time was up: 2 of 4 rounds fitted into 60 s; about 50 s more would be needed"
+    told = "time ran out: 2 of 4 rounds fitted into 60 s; about 50 s more is needed"
     assert told in found.notes
     assert found.skipped == (Skipped(what="rounds 3 to 4", why=told),)
 
