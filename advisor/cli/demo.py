@@ -12,18 +12,13 @@ from typing import Annotated
 
 import typer
 
-from ._options import PlainUsageCommand, Runs
+from ._options import Runs
 from ._output import live_progress
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
 
 DEMO_BUDGET_S = 80.0
 DEMO_EPOCHS = 2
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=PlainUsageCommand)(demo)
 
 
 def demo(

@@ -6,13 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ._options import PlainUsageCommand
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=PlainUsageCommand)(explain)
-
 
 def explain(
     name: Annotated[

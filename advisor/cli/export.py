@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import Json, PlainUsageCommand
+from ._options import Json
 from ._output import print_json
 
 if TYPE_CHECKING:
     from ..types import Artifact
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=PlainUsageCommand)(export)
 
 
 def export(

@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ._options import Json, PlainUsageCommand, Python
+from ._options import Json, Python
 from ._output import show
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=PlainUsageCommand)(hardware)
 
 
 def hardware(

@@ -12,7 +12,8 @@ from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
 from ..spelling import spelled
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
-from ._options import as_option
+from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
+from .misplaced_options import ScriptCommand
 
 app = typer.Typer(
     name="advisor",
@@ -32,8 +33,15 @@ def root(
         raise typer.Exit
 
 
-for command in (demo, hardware, profile, tune, verify, run, export, report, compare, explain):
-    command.register(app)
+app.command(cls=PlainUsageCommand)(demo.demo)
+app.command(cls=PlainUsageCommand)(hardware.hardware)
+for command in (profile.profile, tune.tune, verify.verify):
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(command))
+app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run.run)
+app.command(cls=PlainUsageCommand)(export.export)
+app.command(cls=PlainUsageCommand)(report.report)
+app.command(cls=compare.CompareCommand)(compare.compare)
+app.command(cls=PlainUsageCommand)(explain.explain)
 
 
 def main() -> None:

@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ._options import Json, PlainUsageCommand, Runs
+from ._options import Json, Runs
 from ._results import Html, Page, page_path, show_profile, show_search
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=PlainUsageCommand)(report)
 
 
 def report(

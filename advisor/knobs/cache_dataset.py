@@ -9,6 +9,7 @@ from ._loader import NO_LOADER, batch_bytes, draws_nothing
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MEMORY_FRACTION = 0.5
 """Fraction of the free memory that samples may take; the agent measures both again in the running process."""
@@ -24,7 +25,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=f"{loader.dataset_class} is iterable: its samples have no indices to cache them by")
     if loader.dataset_class in IN_MEMORY:
         return Values(why_closed=f"{loader.dataset_class} already holds its samples in memory")
-    if workload.facts.get("dataset_draws") == "yes":
+    if workload.facts.dataset_draws:
         return Values(why_closed=f"{loader.dataset_class} draws random numbers when read: a sample differs each time")
     need, room = _need_bytes(workload), _room_bytes(hardware)
     if need is not None and need > room:
@@ -53,15 +54,15 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `resampled`. A dataset that draws is refused; collating may draw otherwise than in workers."""
     loader = workload.train_loader
     without_workers = loader is not None and not loader.num_workers
-    known = workload.facts.get("dataset_draws") == "no"
+    known = workload.facts.dataset_draws is False
     return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=value or None)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=None)
 
 

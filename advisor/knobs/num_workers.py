@@ -10,13 +10,12 @@ from .threads import usable_threads
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MOST_WORKERS = 16
 """Most workers to try. A single training process has never needed more; it does wait for their memory and start."""
 WHILE_WAITING = (MOST_WORKERS, 8, 4, 2, 0)
 """Workers to try where fetching waits: they wait in parallel on however few CPUs. 16 on two gave 21.6x the speed."""
-LOADER_WAITS = "loader_waits"
-"""Fact of the workload: "yes" if the diagnosis is that the loader waits and does not compute."""
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -27,11 +26,11 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(
             why_closed="the dataset is iterable: unless it shards itself, every worker would deliver all of its samples"
         )
-    fault = workload.facts.get("generators_fault")
+    fault = workload.facts.generators_fault
     if fault is not None and not loader.num_workers:
         return Values(why_closed=fault)
     cpus = max(1, round(hardware.cpu.usable_cpus))
-    if workload.facts.get(LOADER_WAITS) == "yes":
+    if workload.facts.loader_waits:
         return Values(
             values=tuple(n for n in WHILE_WAITING if n != loader.num_workers),
             why="fetching waits for a disk or a network, which takes no CPU",
@@ -49,11 +48,11 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("num_workers", num_workers=value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("num_workers", num_workers=None)
 
 

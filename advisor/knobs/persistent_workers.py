@@ -9,6 +9,7 @@ from ._loader import NO_LOADER, NO_WORKERS, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
@@ -17,8 +18,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=NO_LOADER)
     if loader.persistent_workers:
         return Values(why_closed=f"the {loader.num_workers} workers already persist between epochs")
-    starts = int(workload.facts.get("loader_starts", "0"))
-    if loader.length_batches is None and starts < 2:
+    if loader.length_batches is None and workload.facts.loader_starts < 2:
         return Values(why_closed="the loader has no length, and no second epoch was seen")
     if not loader.num_workers:
         return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may persist", needs="num_workers")
@@ -31,11 +31,11 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("persistent_workers", persistent_workers=value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("persistent_workers", persistent_workers=None)
 
 

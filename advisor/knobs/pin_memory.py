@@ -9,6 +9,7 @@ from ._loader import NO_LOADER, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 PINNING_DEVICES = ("cuda", "xpu")
 """Device types whose copies gain from pinning; torch does not pin for the others."""
@@ -32,11 +33,11 @@ def _tier(hardware: Hardware, workload: Workload) -> str:
     return workers_tier(hardware, workload) if loader is not None and loader.num_workers else "exact"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("pin_memory", pin_memory=value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("pin_memory", pin_memory=None)
 
 

@@ -9,6 +9,7 @@ from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
+    from ._controls import Controls
 
 CANDIDATES = (4, 8, 16)
 """Doublings of torch's own 2. A loader that still waits with 16 batches ahead does too little work, not too late."""
@@ -60,11 +61,11 @@ def _room_bytes(hardware: Hardware) -> float:
     return MEMORY_FRACTION * (free if shared is None else min(free, shared))
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("prefetch_factor", prefetch_factor=value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("prefetch_factor", prefetch_factor=None)
 
 

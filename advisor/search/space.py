@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from .. import knobs, rules
 from ..errors import UsageError
-from ..knobs.num_workers import LOADER_WAITS
 from ..spelling import parameter
 from ..target.script_options import Carried, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
@@ -175,7 +174,7 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
 def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
     """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
     waits = any(finding.rule == IO_RULE for finding in findings)
-    return replace(workload, facts={**workload.facts, LOADER_WAITS: "yes"}) if waits else workload
+    return replace(workload, facts=replace(workload.facts, loader_waits=True)) if waits else workload
 
 
 def _reasons_of_computing(

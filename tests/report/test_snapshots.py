@@ -10,17 +10,15 @@ import pytest
 from rich.console import Console
 from snapshot import Snapshot
 
-from advisor.report import (
-    as_page,
-    compare_profiles,
-    render_comparison,
-    render_profile,
-    render_space,
-    render_tune,
-    render_verify,
-    render_versions,
-    tune_page,
-)
+from advisor.report.comparison.runs import compare_profiles
+from advisor.report.comparison.table import render_comparison
+from advisor.report.comparison.verification import render_verify
+from advisor.report.comparison.versions import render_versions
+from advisor.report.profile.html import as_page
+from advisor.report.profile.terminal import render_profile
+from advisor.report.search.html import tune_page
+from advisor.report.search.space import render_space
+from advisor.report.search.terminal import render_tune
 
 from . import sample, sample_tuning
 from .markup import Page

@@ -10,7 +10,7 @@ from report import sample
 from snapshot import Snapshot
 
 from advisor import knobs
-from advisor.report import verdict_of
+from advisor.report.profile.headline import verdict_of
 from advisor.rules import Rule, all_rules, explain
 from advisor.types import Abstention, Finding
 

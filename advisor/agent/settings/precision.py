@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
 from ..loop.roots import Root, Roots
@@ -19,17 +20,13 @@ DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 """Names of the settings → torch's names."""
 
 
-def _ignored(_close: Callable[[], None] | None) -> None:
-    return None
-
-
 class Precision:
     """Mixed precision, one instance per process. It does nothing, and costs nothing, until a dtype is set."""
 
     def __init__(
         self,
         roots: Roots,
-        arm: Callable[[Callable[[], None] | None], None] = _ignored,
+        arm: Callable[[Callable[[], None] | None], None] = nothing,
         scaler: Scaler | None = None,
     ) -> None:
         """Prepare. `arm` takes the function to call before every backward, step and batch from now on; None is none.

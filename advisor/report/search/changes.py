@@ -138,7 +138,7 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
             "seed it in each, or all give the same numbers"
         )
     loader = workload.train_loader if workload is not None else None
-    held = workload.facts.get("dataset_generators") if workload is not None else None
+    held = workload.facts.dataset_generators if workload is not None else None
     if loader is None or not held:
         return ""
     written = Workers(loader.num_workers, bool(loader.persistent_workers))
@@ -146,7 +146,7 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     stay = bool(settings.get("persistent_workers", written.stay))
     if not isinstance(number, int) or not add_repeats(written, Workers(number, stay)):
         return ""
-    return f"; in each epoch every worker has its own seeds for {format.one_line(held)}"
+    return f"; in each epoch every worker has its own seeds for {format.one_line(', '.join(held))}"
 
 
 def _memory(result: TuneResult) -> Change:
