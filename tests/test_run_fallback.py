@@ -114,7 +114,7 @@ def test_a_loss_that_is_no_number_does_not_reach_the_weights(tmp_path: Path) -> 
     done = run(tmp_path, text, "precision: bf16")
     losses = [float(line.split()[3]) for line in done.stdout.splitlines() if "[" in line]
     assert [math.isnan(loss) for loss in losses] == [True] + [False] * 15
-    assert done.stderr.count("advisor: precision stays as the script has it: the loss was no number") == 1
+    assert done.stderr.count("advisor: precision keeps the script's value: the loss was not a finite number") == 1
 
 
 def test_a_loss_that_is_no_number_in_the_script_itself_is_left_to_it(tmp_path: Path) -> None:

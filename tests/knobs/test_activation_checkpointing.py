@@ -304,7 +304,7 @@ def test_compiled_code_and_it_are_refused_together(tmp_path: Path, first: str) -
     except Refused as refusal:
         print(refusal)
     """
-    assert "passes over what stands before a block" in says(tmp_path, code)
+    assert "ignores wrappers of a block" in says(tmp_path, code)
 
 
 @pytest.mark.slow

@@ -199,7 +199,7 @@ def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
 
 def test_a_trial_that_was_stopped_keeps_its_ratio_and_says_why() -> None:
     base = sample_tuning.faster()
-    why = TrialOutcome(kind="stopped", message="at most 1.02 times as fast after a short look")
+    why = TrialOutcome(kind="stopped", message="at most 1.02 times as fast after a short trial")
     slow = replace(base.trials[2], outcome=why)
     text = words_of(replace(base, trials=(*base.trials[:2], slow)))
     assert "2 precision=bf16 1.12× 1.08–1.16 rounding stopped: at most 1.02 times as fast" in text

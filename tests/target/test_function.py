@@ -151,7 +151,7 @@ def test_it_is_found_in_a_package_begun_with_m(tmp_path: Path) -> None:
 def test_without_a_guard_it_is_refused_before_anything_is_started(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "learn.py").write_text(UNGUARDED)
     done = python(tmp_path, *words)
-    assert "learn.py, line 7: this call would be carried out again by every process" in done.stderr
+    assert "learn.py, line 7: every process started for train() would repeat this call" in done.stderr
     assert 'put it below if __name__ == "__main__":' in done.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -313,7 +313,7 @@ def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: Modu
     assert 'advisor.apply("advisor.yaml")' in found.config.text
     (script,) = found.config.export("torchrun")
     assert script.content.splitlines()[-1].endswith(' train.py "$@"')
-    assert any("which script" in told.why for told in script.to_fill)
+    assert any("does not name its script" in told.why for told in script.to_fill)
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(words: list[str], said: str, tmp_
 def test_a_version_without_the_script_is_told(project: Path, tmp_path: Path) -> None:
     (project / "new.py").write_text("")
     done = advisor("--runs", tmp_path / "runs", "--against", "HEAD", "new.py", cwd=project)
-    assert (done.returncode, "this version cannot run new.py" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "that version cannot run new.py" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def verdict(status: Any = "faster", speedup: float = 2.0, **changes: Any) -> Ver
     return replace(found, **{"quality": "passed", **changes})
 
 
-NO_TIME = TrialOutcome(kind="stopped", message="there was no time left to verify it")
+NO_TIME = TrialOutcome(kind="stopped", message="no time was left to verify it")
 
 
 @dataclass(kw_only=True)
@@ -168,7 +168,7 @@ def test_what_is_undecided_is_left_out_with_its_interval_and_no_estimate(proven:
     assert found.skipped[0].why == "undecided: 0.31 to 650 times as fast in 3 rounds of fresh processes"
 
 
-TIME_UP = (Skipped(what="rounds 3 to 10", why="the time was up: 2 of 10 rounds fitted into 68 s"),)
+TIME_UP = (Skipped(what="rounds 3 to 10", why="time ran out: 2 of 10 rounds fitted into 68 s"),)
 
 
 def test_a_gain_that_is_clear_in_windows_is_kept_where_the_time_ended_before_it_was_decided(proven: Any) -> None:

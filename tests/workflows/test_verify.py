@@ -308,9 +308,9 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--config", "none.yaml"], "there is no configuration none.yaml"),
-        (["--config", "empty.yaml"], "nothing to verify"),
-        (["--config", "unknown.yaml"], "no knob is called 'warp'"),
+        (["--config", "none.yaml"], "there is no settings file none.yaml"),
+        (["--config", "empty.yaml"], "no settings to verify"),
+        (["--config", "unknown.yaml"], "unknown knob 'warp'"),
         (["--config", "advisor.yaml", "--rounds", "1"], "at least 2"),
         (["--config", "advisor.yaml", "--budget", "soon"], "invalid budget"),
     ],

@@ -124,7 +124,7 @@ class Compiling:
         times, reason = sum(account.breaks.values()), _one_line(next(iter(account.breaks)))
         return (
             f"with compile={self._mode} the model runs as {account.graphs} compiled graphs, because of {times} graph "
-            f"breaks; the first reason: {reason}"
+            f"break{'s' if times > 1 else ''}; the first reason: {reason}"
         )
 
     def set_up_s(self) -> float | None:
