@@ -250,7 +250,7 @@ class Session:
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Reported at once: isolation protects files, but does not undo network traffic.
             self.options.progress.note(
-                f"the script connects to {message.text}: what it sends there is not undone by the isolation"
+                f"the script connects to {message.text}: isolation cannot undo what it sends there"
             )
 
     def _last_report(self, life: ScriptRun) -> None:

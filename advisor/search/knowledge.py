@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BASELINE_TRIAL = Trial(
     number=0,
     config=Config(),
-    reason="as written",
+    reason="baseline",
     tier="exact",
     outcome=TrialOutcome(kind="measured"),
     ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
@@ -195,7 +195,7 @@ class Knowledge:
         if outcome.kind == "measured" and ratio is None:
             outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
         elif outcome.kind == "measured" and ratio is not None and stopped:
-            message = f"at most {ratio.high:.2f} times as fast after a short look: it cannot win any more"
+            message = f"at most {ratio.high:.2f} times as fast after a short trial: it can no longer win"
             outcome = replace(outcome, kind="stopped", message=message)
         trial = Trial(
             number=self.number,

@@ -206,7 +206,7 @@ class Study:
         """Return whether there is time; an own script run costs two starts, its own and the baseline's after it."""
         for name, _value in config.settings:
             if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
-                self.known.no_time_for(name, f"it takes {set_up_s:g} s and more to set, and there was less time left")
+                self.known.no_time_for(name, f"its set-up takes {set_up_s:g} s or more, and less time was left")
                 return False
         if self.known.setup(config) == AS_WRITTEN:
             return True
@@ -263,7 +263,7 @@ class Study:
         self.known.read_finals()
         winner = self.known.winner()
         if len(winner.settings) > 1:
-            self._progress.stage(f"taking the settings of {winner} away, one at a time")
+            self._progress.stage(f"removing the settings of {winner} one at a time")
             yield from ablation.windows(
                 winner,
                 pace,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..progress import Progress
+from ..spelling import parameter
 from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ def _counters(machine: Hardware) -> list[Counter]:
     devices = sorted({device.index for device in machine.accelerators if device.kind == "cuda"})
     found, why = energy.counters(devices)
     if not found:
-        raise UsageError(f"--objective energy cannot be measured here: {why}")
+        raise UsageError(f"{parameter('objective', 'energy')} cannot be measured here: {why}")
     return found
 
 

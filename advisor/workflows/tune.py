@@ -165,7 +165,7 @@ def tune(
 def _preset(preset: str, old_name: str | None) -> str:
     if old_name is None:
         return preset
-    warnings.warn("tune(profile=…) is called preset now", FutureWarning, stacklevel=3)
+    warnings.warn("tune(profile=…) is deprecated: use preset=", FutureWarning, stacklevel=3)
     return old_name
 
 
@@ -194,7 +194,7 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
 
 
 def _no_settings(failure: Failure) -> AdvisorError:
-    message = f"there are no settings, since nothing was searched: {failure.message}"
+    message = f"there are no settings, because nothing was searched: {failure.message}"
     if failure.kind == "no_steps":
         return NothingMeasuredError(message)
     return ScriptError(message, stderr_tail=failure.stderr_tail, kind=failure.kind)
