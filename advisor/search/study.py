@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .. import knobs
 from ..analysis.profile_plan import Pace, profile_plan
@@ -19,9 +18,6 @@ from .goals import Goal
 from .knowledge import Knowledge, ProfileSummary
 from .space import KnobSelection, Space, open_space
 from .windows import base, in_fresh_process, longer, paced, window
-
-if TYPE_CHECKING:
-    pass
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
