@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import sys
+from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
 from ..wire import WIRE_VERSION, LaunchSpec
@@ -30,7 +31,7 @@ class Agent(Protocol):
     def finished(self, exit_code: int) -> None:
         """Handle a script that ended on its own, along with its threads and atexit functions."""
 
-    def crashed(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    def crashed(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         """Handle a script that ended with an exception; `Crashed` has already been sent."""
 
 
@@ -135,7 +136,7 @@ class _NoAgent:
     def finished(self, exit_code: int) -> None:
         """Do nothing."""
 
-    def crashed(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    def crashed(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         """Do nothing."""
 
 
@@ -245,7 +246,7 @@ def _exit_code(error: BaseException) -> int:
 def _show_own_frames_only() -> None:
     hook = sys.excepthook
 
-    def show(kind: type[BaseException], error: BaseException, _: Any) -> None:
+    def show(kind: type[BaseException], error: BaseException, _: object) -> None:
         sys.excepthook = hook
         cut_chain(error)
         hook(kind, error, error.__traceback__)

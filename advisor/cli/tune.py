@@ -25,8 +25,13 @@ def tune(
     args: Args = None,
     json_output: Json = False,
     budget: Annotated[
-        str, typer.Option("--budget", metavar="TIME", help="Time from the first update, such as 90s or 10m.")
-    ] = "2m",
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Time from the first update, such as 90s or 10m. Default: as long as a decision takes.",
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(

@@ -130,6 +130,10 @@ class Session:
         """Set the known length of an update; a script without progress for many times as long counts as hung."""
         self._update_s = update_s
 
+    def allow(self, seconds: float) -> None:
+        """Set the budget to so many seconds from now."""
+        self.loop_budget_s += seconds - self.left_s()
+
     def reserve(self, seconds: float) -> None:
         """Reserve so much of the budget for what comes after this session."""
         self.loop_budget_s -= seconds

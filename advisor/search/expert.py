@@ -17,6 +17,8 @@ VALUES_BESIDE_THE_BEST = 2
 class Proposal:
     config: Config
     reason: str
+    sampled: bool = False
+    """Suggested by a sampler, when the expert has nothing left to propose."""
 
 
 def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:

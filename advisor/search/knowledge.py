@@ -243,9 +243,19 @@ class Knowledge:
         self._log.add(trial)
         self.trials.append(trial)
 
+    @property
+    def best_score(self) -> float:
+        """Score of the best trial so far; 1.0, the baseline's, if none is better."""
+        best = self._best()
+        return score_of(best) if best is not None else 1.0
+
+    def _best(self) -> Trial | None:
+        good = [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
+        return max(good, key=score_of, default=None)
+
     def _tell_best(self) -> None:
-        best = max((t for t in self.trials if t.config.settings and self._good(t)), key=score_of, default=None)
-        if best is not None and score_of(best) > 1.0:
+        best = self._best()
+        if best is not None:
             self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
 
     # --- the end --------------------------------------------------------------------------------------------------

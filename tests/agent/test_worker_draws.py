@@ -428,7 +428,7 @@ def test_looking_moves_no_random_state(loop: Loop) -> None:
 def test_the_profile_names_what_is_held(loop: Loop) -> None:
     loader = DataLoader(One(random.Random(0)), batch_size=4)
     loop.epoch(loader)
-    assert loop.hooks.workload_facts()["dataset_generators"] == "One.rng"
+    assert loop.hooks.workload_facts()["dataset_generators"] == ["One.rng"]
 
 
 def test_the_profile_says_why_workers_cannot_be(loop: Loop) -> None:

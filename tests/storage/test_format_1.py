@@ -56,8 +56,8 @@ def window(name: str) -> dict[str, Any]:
     return {**present, "id": name, "what_if": what_if, "kind": "drain" if "inside" in name else "measure"}
 
 
-def stored(path: Path, kind: str, document: dict[str, Any]) -> Path:
-    body = json.dumps(document).encode()
+def stored(path: Path, kind: str, document: dict[str, Any] | str) -> Path:
+    body = (document if isinstance(document, str) else json.dumps(document)).encode()
     digest = hashlib.sha256(b"1\n" + body).hexdigest()
     path.write_bytes(json.dumps({"kind": kind, "version": 1, "sha256": digest}).encode() + b"\n" + body + b"\n")
     return path
@@ -115,3 +115,9 @@ def test_windows_that_are_none_are_refused(tmp_path: Path, windows: object) -> N
     file = stored(tmp_path / "profile.json", "advisor profile", old_profile(windows=windows))
     with pytest.raises(StorageError, match="windows"):
         run_store.load_profile(file)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "3"], ids=["deep", "cut", "list", "number"])
+def test_what_is_no_document_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(StorageError, match="is not a profile"):
+        run_store.load_profile(stored(tmp_path / "profile.json", "advisor profile", text))

@@ -31,7 +31,7 @@ def saved(root: Path, profile: Profile | None = None) -> run_store.RunFolder:
     return run
 
 
-def forged(path: Path, document: object, *, version: int = 1) -> None:
+def forged(path: Path, document: object, *, version: int = run_store.FORMAT) -> None:
     """A document with a right checksum: what somebody hostile, or a later version, would write."""
     body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
     digest = hashlib.sha256(b"%d\n" % version + body).hexdigest()

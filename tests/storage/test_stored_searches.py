@@ -26,7 +26,7 @@ def saved(root: Path, result: TuneResult | None = None) -> run_store.RunFolder:
     return run
 
 
-def forged(path: Path, document: object, *, version: int = 1, kind: str = "advisor search") -> None:
+def forged(path: Path, document: object, *, version: int = run_store.FORMAT, kind: str = "advisor search") -> None:
     """A document with a right checksum: what somebody hostile, or a later version, would write."""
     body = json.dumps(document).encode()
     digest = hashlib.sha256(b"%d\n" % version + body).hexdigest()

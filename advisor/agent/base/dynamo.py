@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Callable
+from typing import Callable
 
 from .own_folder import PACKAGE
 
 _FOLDERS = ("agent", "knobs", "whatif")
-_put_aside: list[Any] = []
+_put_aside: list[object] = []
 """Dynamo callbacks that `left_out` removed from this thread while it works."""
 
 
-def left_out(work: Callable[[], Any]) -> Any:
+def left_out(work: Callable[[], object]) -> object:
     """Run our own work with dynamo disabled; inside a compiled step it would compile our calls, too."""
-    frames: Any = sys.modules.get("torch._dynamo.eval_frame")
+    frames: object = sys.modules.get("torch._dynamo.eval_frame")
     set_eval_frame = getattr(frames, "set_eval_frame", None)
     if set_eval_frame is None:
         return work()
@@ -33,9 +33,9 @@ def inside_compiled_call() -> bool:
     return any(callback is not None for callback in _put_aside)
 
 
-def hide(_module: Any = None) -> None:
+def hide(_module: object = None) -> None:
     """Add our folders to those that dynamo skips; do nothing if dynamo is not loaded."""
-    rules: Any = sys.modules.get("torch._dynamo.trace_rules")
+    rules: object = sys.modules.get("torch._dynamo.trace_rules")
     if rules is None or not hasattr(rules, "SKIP_DIRS") or not hasattr(rules, "_recompile_re"):
         return
     missing = [

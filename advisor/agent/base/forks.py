@@ -21,7 +21,7 @@ class Forked(Protocol):
 
 
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
-_kept: list[Any] = []
+_kept: list[object] = []
 """Objects that must outlive everything else in a child. Never emptied."""
 _installed = False
 
@@ -43,7 +43,7 @@ def _in_child() -> None:
         owner.forked()
 
 
-def _never_free(held: Any) -> None:
+def _never_free(held: object) -> None:
     """Add a reference that is never released, because a child that ends like a script clears its modules, too."""
     ctypes: Any = sys.modules.get("ctypes")  # torch imports it; without torch no object here has a destructor
     if ctypes is not None and hasattr(ctypes, "pythonapi"):

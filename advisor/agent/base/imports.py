@@ -7,6 +7,7 @@ inspect. It only sets one attribute on the loader, and removes it once the modul
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import Any, Callable
 
 from .pass_through import passes_on
@@ -44,7 +45,7 @@ class _Finder:
     def __init__(self) -> None:
         self._asking: set[str] = set()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
         if name not in _waiting or name in self._asking:
             return None
         self._asking.add(name)
@@ -63,7 +64,7 @@ class _Finder:
 _FINDER = _Finder()
 
 
-def _spec_from_others(name: str, path: Any, target: Any) -> Any:
+def _spec_from_others(name: str, path: object, target: object) -> Any:
     for finder in list(sys.meta_path):
         find_spec = getattr(finder, "find_spec", None)
         if finder is _FINDER or find_spec is None:
@@ -84,7 +85,7 @@ def _marked(loader: Any) -> Any:
     run = loader.exec_module
 
     @passes_on
-    def exec_module(module: Any) -> None:
+    def exec_module(module: object) -> None:
         run(module)
         loader.__dict__.pop("exec_module", None)
         _imported(module)
@@ -106,7 +107,7 @@ class _StandIn:
         return getattr(self._loader, name)
 
     @passes_on
-    def create_module(self, spec: Any) -> Any:
+    def create_module(self, spec: object) -> Any:
         return self._loader.create_module(spec)
 
     @passes_on
@@ -124,7 +125,7 @@ def _imported(module: Any) -> None:
         _call(callback, module, name)
 
 
-def _call(callback: Callback, module: Any, name: str) -> None:
+def _call(callback: Callback, module: ModuleType, name: str) -> None:
     try:
         callback(module)
     except Exception:

@@ -67,7 +67,7 @@ def compiled_code_ran() -> bool:
     return bool(frames.get("total") or getattr(utils, "compilation_time_metrics", None))
 
 
-def enter(around: Around) -> Any:
+def enter(around: Around) -> object:
     """Watch every operator of this thread (and of its backward) until `leave`.
 
     The mode goes on torch's stack without `__enter__`, which also sets flags for dynamo. Restored out of order, those
@@ -100,13 +100,13 @@ def open_here() -> bool:
     return any(_is_ours(mode) for mode in _stack())
 
 
-def _stack() -> list[Any]:
+def _stack() -> list[object]:
     import torch
 
     return [torch._C._get_dispatch_stack_at(index) for index in range(torch._C._len_torch_dispatch_stack())]
 
 
-def _is_ours(mode: Any) -> bool:
+def _is_ours(mode: object) -> bool:
     return _mode_class is not None and isinstance(mode, _mode_class)
 
 
@@ -127,7 +127,7 @@ def _class() -> Any:
             return False
 
         @passes_on_to_c
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> object:
             around = self.around
             if around is None:
                 return func(*args, **(kwargs or {}))

@@ -17,10 +17,10 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._saved: list[tuple[Any, str, Any, Any]] = []
+        self._saved: list[tuple[object, str, object, object]] = []
         self.on = False
 
-    def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> Any:
+    def replace(self, owner: object, name: str, make: Callable[[Any], object]) -> Any:
         """Put `make(original)` at `owner.name` and return the original; raise AttributeError if there is none."""
         original = getattr(owner, name)
         own = vars(owner).get(name, _ABSENT)
@@ -30,7 +30,7 @@ class Patches:
         self.on = True
         return original
 
-    def replace_copies(self, original: Any, replacement: Any, is_user_file: Callable[[str], bool]) -> None:
+    def replace_copies(self, original: object, replacement: object, is_user_file: Callable[[str], bool]) -> None:
         """Also replace the original where a user's module holds it by name (`from copy import deepcopy`)."""
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
@@ -60,7 +60,7 @@ class Patches:
                 _put(owner, name, own)
 
 
-def _put(owner: Any, name: str, own: Any) -> None:
+def _put(owner: object, name: str, own: object) -> None:
     if own is _ABSENT:
         delattr(owner, name)
     else:

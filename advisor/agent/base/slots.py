@@ -8,9 +8,12 @@ ones, some user classes) get a descriptor on the class instead, so that their ob
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from .pass_through import passes_on
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SLOT = "_compiled_call_impl"
 
@@ -23,21 +26,21 @@ class CallSlot:
 
     __slots__ = ("__weakref__", "previous", "ref", "run")
 
-    def __init__(self, module: Any, run: Run, previous: Any) -> None:
+    def __init__(self, module: nn.Module, run: Run, previous: Any) -> None:
         self.ref = weakref.ref(module)
         self.run = run
         self.previous = previous
         """Slot value from the script's own `module.compile()`; None without one."""
 
     @passes_on
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: object) -> object:
         module = self.ref()
         previous = self.previous
         # A shallow copy of a dead module may still hold us.
         original = previous if previous is not None else module._call_impl  # type: ignore[union-attr]
         return self.run(module, original, args, kwargs)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: object) -> Any:
         if self.previous is None:
             return type(None), ()
         return self.previous.__reduce_ex__(protocol)
@@ -49,20 +52,20 @@ class ClassSlot:
     def __init__(self) -> None:
         self.slots: dict[int, CallSlot] = {}
 
-    def __get__(self, module: Any, _owner: Any = None) -> CallSlot | None:
+    def __get__(self, module: nn.Module, _owner: object = None) -> CallSlot | None:
         slot = self.slots.get(id(module))
         return slot if slot is not None and slot.ref() is module else None
 
-    def __reduce_ex__(self, _protocol: Any) -> Any:
+    def __reduce_ex__(self, _protocol: object) -> Any:
         return type(None), ()  # a class of `__main__` that is pickled by value
 
 
-def put(module: Any, run: Run) -> CallSlot:
+def put(module: nn.Module, run: Run) -> CallSlot:
     """Intercept this module's calls."""
     import torch
 
     previous = module.__dict__.get(SLOT)
-    usual: Any = torch.nn.Module.__getstate__
+    usual: object = torch.nn.Module.__getstate__
     slot = CallSlot(module, run, previous)
     cls = type(module)
     # An entry in the object's own dictionary would hide one on the class.
@@ -77,7 +80,7 @@ def put(module: Any, run: Run) -> CallSlot:
     return slot
 
 
-def take(module: Any, slot: CallSlot) -> None:
+def take(module: nn.Module, slot: CallSlot) -> None:
     """Restore the previous slot; if the script has compiled the module meanwhile, that stays."""
     own = module.__dict__
     if own.get(SLOT) is slot:
@@ -93,12 +96,12 @@ def take(module: Any, slot: CallSlot) -> None:
             delattr(cls, SLOT)
 
 
-def compiled_by_script(module: Any) -> bool:
+def compiled_by_script(module: nn.Module) -> bool:
     """Return whether the script called `module.compile()`."""
     found = module.__dict__.get(SLOT)
     return found.previous is not None if isinstance(found, CallSlot) else found is not None
 
 
-def is_compiled(module: Any) -> bool:
+def is_compiled(module: nn.Module) -> bool:
     """Return whether the script compiled the module, by `torch.compile` or by its own method."""
     return type(module).__name__ == "OptimizedModule" or compiled_by_script(module)

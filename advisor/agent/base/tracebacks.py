@@ -93,7 +93,7 @@ def _cut(traceback: Any) -> Any:
     among them. Frames before the script's first frame (runpy, for -m) also go.
     """
     kept: list[Any] = []
-    row: list[Any] = []
+    row: list[object] = []
     while traceback is not None:
         if _is_ours(traceback) or _is_machinery(traceback, first=not kept):
             row.append(traceback)

@@ -18,7 +18,7 @@ MOST_WATCHED = 50
 
 
 @contextlib.contextmanager
-def untouched_random_states(*owners: Any) -> Iterator[None]:
+def untouched_random_states(*owners: object) -> Iterator[None]:
     """Undo all draws made inside: from the global states, and from generators that the owners hold."""
     import torch
 
@@ -40,7 +40,7 @@ def untouched_random_states(*owners: Any) -> Iterator[None]:
 class RandomStates:
     """Present random states: the global ones, those that the owner holds, and those of its module."""
 
-    def __init__(self, owner: Any) -> None:
+    def __init__(self, owner: object) -> None:
         module = sys.modules.get(type(owner).__module__)
         beside = [value for value in list(vars(module).values()) if is_generator(value)] if module is not None else []
         self._held = [*(generator for _, generator in generators(owner)[:MOST_WATCHED]), *beside]
@@ -57,7 +57,7 @@ class RandomStates:
         return [*states, numpy.random.get_state()] if numpy is not None else states
 
 
-def _same_state(one: Any, other: Any) -> bool:
+def _same_state(one: object, other: Any) -> bool:
     """Compare states as torch, Python and numpy give them: numbers, tensors and arrays in tuples and dictionaries."""
     if isinstance(one, sys.modules["torch"].Tensor):
         return bool(one.equal(other))
@@ -92,13 +92,13 @@ def private_sampler(sampler: Any) -> Any:
     return clone
 
 
-def _is_sampler(value: Any) -> bool:
+def _is_sampler(value: object) -> bool:
     from torch.utils.data import Sampler
 
     return isinstance(value, Sampler)
 
 
-def copied_generator(generator: Any) -> Any:
+def copied_generator(generator: object) -> Any:
     torch = sys.modules["torch"]
     if isinstance(generator, torch.Generator):
         clone = torch.Generator(device=generator.device)
@@ -119,7 +119,7 @@ def _state_of(generator: Any) -> Any:
         return None
 
 
-def _set_state(generator: Any, state: Any) -> None:
+def _set_state(generator: Any, state: object) -> None:
     if state is None:
         return
     if hasattr(generator, "bit_generator"):

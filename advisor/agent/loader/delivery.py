@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
@@ -23,6 +23,9 @@ from .register import Register
 from .stream import IndexStream
 from .switch import Switch
 from .times import Board, FetchTimes, start_method
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 WAIT_MEMORY = 0.1
 """Weight of the newest wait in the running mean: about the last ten batches define an ordinary wait."""
@@ -71,7 +74,7 @@ class Deliveries:
     # --- delivering a batch -----------------------------------------------------------------------------------------
 
     @passes_on
-    def deliver(self, iterator: Any, feed: Feed) -> Any:
+    def deliver(self, iterator: object, feed: Feed) -> Any:
         thread = threading.get_ident()
         if thread in self.busy:
             return self.torch_next(iterator)
@@ -105,7 +108,7 @@ class Deliveries:
             self.busy.discard(thread)
 
     @passes_on
-    def _supply(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
+    def _supply(self, iterator: object, feed: Feed) -> tuple[Any, Any, int | None]:
         """Return a batch, its index, and its number of samples if known already."""
         if feed.ended:
             raise StopIteration
@@ -135,7 +138,7 @@ class Deliveries:
             self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=False)
         return (*self._next_or_next_epoch(iterator, feed), None)
 
-    def _follow_late(self, feed: Feed, iterator: Any) -> None:
+    def _follow_late(self, feed: Feed, iterator: object) -> None:
         """Follow the switch late; settings that could not be tried when requested must not end the script."""
         try:
             self.switch.follow(feed, iterator)
@@ -147,7 +150,7 @@ class Deliveries:
                 self.on_late_refusal(str(refusal))
 
     @passes_on
-    def _next_or_next_epoch(self, iterator: Any, feed: Feed) -> tuple[Any, Any]:
+    def _next_or_next_epoch(self, iterator: object, feed: Feed) -> tuple[Any, Any]:
         try:
             return feed.next_batch(iterator, self.torch_next)
         except StopIteration:
@@ -166,7 +169,7 @@ class Deliveries:
         return feed.next_batch(iterator, self.torch_next)  # ends again if the loader is empty
 
     @passes_on
-    def _replayed(self, iterator: Any, feed: Feed) -> tuple[Any, Any, int | None]:
+    def _replayed(self, iterator: object, feed: Feed) -> tuple[Any, Any, int | None]:
         replay = feed.record.replay
         if not replay.full:
             batch, index = self._next_or_next_epoch(iterator, feed)
@@ -177,12 +180,12 @@ class Deliveries:
         batch, samples = self._excluded(replay.next)
         return batch, None, samples
 
-    def _samples(self, feed: Feed, batch: Any, index: Any) -> tuple[int | None, str]:
+    def _samples(self, feed: Feed, batch: object, index: object) -> tuple[int | None, str]:
         board = feed.inner_board if feed.inner is not None else feed.board
         items = board.last_items if board is not None and feed.iterable and not feed.workers else 0
         return count_samples(batch, index, items)
 
-    def _count(self, feed: Feed, batch: Any, index: Any, samples: int | None, mine: bool) -> None:
+    def _count(self, feed: Feed, batch: object, index: object, samples: int | None, mine: bool) -> None:
         record = feed.record
         record.last_index = index
         if isinstance(index, list) and samples is None:
@@ -220,16 +223,16 @@ class Deliveries:
 
     # --- start and restart of an iterator -----------------------------------------------------------------------------
 
-    def made(self, loader: Any, frame: FrameType) -> None:
+    def made(self, loader: DataLoader[object], frame: FrameType) -> None:
         """Note that the script makes a loader."""
         self.register.made(loader, frame)
 
-    def record_of(self, loader: Any) -> LoaderRecord:
+    def record_of(self, loader: DataLoader[object]) -> LoaderRecord:
         record: LoaderRecord | None = self.register.find(loader)
         return record or self._excluded(functools.partial(self.register.add, loader))
 
     @passes_on
-    def begin_iterator(self, iterator: Any, loader: Any, build: Callable[[], None]) -> None:
+    def begin_iterator(self, iterator: object, loader: DataLoader[object], build: Callable[[], None]) -> None:
         """Begin an iterator that the script requests; `build` is torch's way to make it."""
         record = self.record_of(loader)
         feed = Feed(record, bare_copy(loader))
@@ -243,7 +246,7 @@ class Deliveries:
         self._restarting(feed, build)
 
     @passes_on
-    def begin_again(self, iterator: Any, feed: Feed, reset: Callable[[], None]) -> None:
+    def begin_again(self, iterator: object, feed: Feed, reset: Callable[[], None]) -> None:
         """Begin another epoch of a loader with persistent workers; `reset` is torch's way to begin it."""
         self.switch.drop(feed)
         feed.begins_epoch()
@@ -283,12 +286,12 @@ class Deliveries:
             if evaluates:
                 clock.evaluation_ends()
 
-    def _inner_fetcher(self, feed: Feed, loader: Any) -> Any:
+    def _inner_fetcher(self, feed: Feed, loader: DataLoader[object]) -> Any:
         fetcher, feed.inner_board = self.make_fetcher(loader)
         feed.record.add_board(fetcher, feed.inner_board)
         return fetcher
 
-    def make_fetcher(self, loader: Any) -> tuple[Any, Board]:
+    def make_fetcher(self, loader: DataLoader[object]) -> tuple[Any, Board]:
         """Return torch's iterator of a bare loader, for our own work: the hooks see only its times."""
         from torch.utils.data import dataloader
 
@@ -320,6 +323,6 @@ class Deliveries:
             feed.stream = iterator._sampler_iter = IndexStream(iterator._sampler_iter, keeps=not feed.iterable)
 
     @staticmethod
-    def _board_for(loader: Any, watched: bool = False) -> Board:
+    def _board_for(loader: DataLoader[object], watched: bool = False) -> Board:
         seen = start_method(loader) in (None, "fork")
         return Board(loader.num_workers if seen else 0, seen=seen, watched=watched and seen)

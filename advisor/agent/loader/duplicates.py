@@ -40,7 +40,7 @@ class Duplicates:
         elif not self._closed:
             self._clear()
 
-    def saw(self, worker: int, batch: Any) -> None:
+    def saw(self, worker: int, batch: object) -> None:
         for print_ in fingerprints(batch):
             self._workers_of.setdefault(print_, set()).add(worker)
             self._count_of[print_] = self._count_of.get(print_, 0) + 1
@@ -58,7 +58,7 @@ class Duplicates:
         return shared / self._total
 
 
-def fingerprints(batch: Any) -> list[int]:
+def fingerprints(batch: object) -> list[int]:
     """Return one number for every sample of the batch; empty if it has no distinguishable samples."""
     columns: list[list[Any]] = []
     _collect(batch, columns)
@@ -68,7 +68,7 @@ def fingerprints(batch: Any) -> list[int]:
     return [hash(row) for row in zip(*(column for column in columns if len(column) == length))]
 
 
-def _collect(value: Any, columns: list[list[Any]]) -> None:
+def _collect(value: object, columns: list[list[Any]]) -> None:
     if isinstance(value, sys.modules["torch"].Tensor):
         if value.dim() and value.shape[0]:
             rows = value.detach().reshape(value.shape[0], -1)

@@ -48,7 +48,7 @@ class Feed:
         self.foreign = foreign
         """True for an iterator class that is not torch's own: timed and counted, never switched."""
 
-    def fetcher(self, iterator: Any) -> Any:
+    def fetcher(self, iterator: object) -> Any:
         return self.inner if self.inner is not None else iterator
 
     @passes_on

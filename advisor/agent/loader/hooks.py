@@ -255,7 +255,7 @@ class LoaderHooks:
         if self._may_read_again and not loader.num_workers and record.reader == threading.get_ident():
             draws.refuse_hidden(loader, record.last_index, lambda own: self.deliveries.make_fetcher(own)[0])
 
-    def adjust(self, by: str = "", **settings: Any) -> None:
+    def adjust(self, by: str = "", **settings: object) -> None:
         """Change settings as `switch` does, but keep those not named here, and those of other callers.
 
         None gives up a setting of `by`.

@@ -98,7 +98,7 @@ def _refuse_own_process(loader: Any) -> None:
         raise Refused(f"{handle} is open: this process would share its place with the {loader.num_workers} workers")
 
 
-def _refuse_caching(loader: Any, settings: dict[str, Any]) -> None:
+def _refuse_caching(loader: object, settings: dict[str, Any]) -> None:
     if is_iterable(loader):
         raise Refused("the dataset is iterable: its samples have no indices to cache them by")
     if settings.get("num_workers"):
@@ -115,7 +115,7 @@ def refuse_second_reader(loader: Any) -> None:
         )
 
 
-def open_handle(dataset: Any) -> str | None:
+def open_handle(dataset: object) -> str | None:
     """Return the name of an attribute that holds an open file or connection; None if none is visible."""
     for name, value in list(getattr(dataset, "__dict__", {}).items()):
         held = value[0] if isinstance(value, (list, tuple)) and value else value
@@ -144,7 +144,7 @@ def _refuse_pinning() -> None:
         raise Refused("pin_memory=True needs an accelerator, and torch finds none")
 
 
-def _refuse_split(loader: Any, size: Any) -> None:
+def _refuse_split(loader: object, size: object) -> None:
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise Refused(f"split={size!r} is not a number of samples")
     if batch_size_of(loader) is None:
@@ -153,7 +153,7 @@ def _refuse_split(loader: Any, size: Any) -> None:
         raise Refused("the dataset is iterable: the size of its last batch is unknown until it arrives")
 
 
-def _refuse_batch_size(loader: Any, size: Any) -> None:
+def _refuse_batch_size(loader: Any, size: object) -> None:
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise Refused(f"batch_size={size!r} is not a number of samples")
     if batch_size_of(loader) is None:

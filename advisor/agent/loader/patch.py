@@ -15,6 +15,8 @@ from .switch import BASE_SEED
 from .times import FetchTimes, drop_own_frames
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
     from .delivery import Deliveries
 
 
@@ -45,7 +47,7 @@ def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[
 def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @passes_on
     @functools.wraps(original)
-    def __next__(iterator: Any) -> Any:  # noqa: N807
+    def __next__(iterator: object) -> Any:  # noqa: N807
         feed = iterator.__dict__.get(FEED)
         if feed is None or hooks.inert:
             return original(iterator)
@@ -61,7 +63,7 @@ def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], 
 def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @passes_on
     @functools.wraps(original)
-    def __init__(loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+    def __init__(loader: DataLoader[object], *args: object, **kwargs: object) -> None:  # noqa: N807
         if not hooks.inert:
             hooks.made(loader, sys._getframe(1))
         try:
@@ -76,7 +78,7 @@ def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[.
 def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @passes_on
     @functools.wraps(original)
-    def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+    def __init__(iterator: object, loader: DataLoader[object], *args: object, **kwargs: object) -> None:  # noqa: N807
         if hooks.inert or threading.get_ident() in hooks.busy:
             original(iterator, loader, *args, **kwargs)
             return
@@ -92,7 +94,7 @@ def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable
 def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @passes_on
     @functools.wraps(original)
-    def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+    def __init__(iterator: Any, loader: DataLoader[object], *args: object, **kwargs: object) -> None:  # noqa: N807
         original(iterator, loader, *args, **kwargs)
         seed = loader.__dict__.get(BASE_SEED)
         if seed is not None:
@@ -109,7 +111,7 @@ def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[...
 def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @passes_on
     @functools.wraps(original)
-    def _reset(iterator: Any, *args: Any, **kwargs: Any) -> None:
+    def _reset(iterator: object, *args: object, **kwargs: object) -> None:
         original(iterator, *args, **kwargs)
         if not hooks.inert:
             hooks.begin_stream(iterator)
@@ -120,7 +122,7 @@ def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..
 def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
     @passes_on
     @functools.wraps(original)
-    def _reset(iterator: Any, *args: Any, **kwargs: Any) -> None:
+    def _reset(iterator: object, *args: object, **kwargs: object) -> None:
         reset = functools.partial(original, iterator, *args, **kwargs)
         feed = iterator.__dict__.get(FEED)
         if feed is None or hooks.inert or threading.get_ident() in hooks.busy:
@@ -138,7 +140,7 @@ def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable
 def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Callable[[Any], None]:
     @passes_on
     @functools.wraps(original)
-    def _shutdown_workers(iterator: Any, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
+    def _shutdown_workers(iterator: object, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
         feed = iterator.__dict__.get(key)
         if feed is not None and feed.inner is not None:
             hooks.drop(feed)

@@ -59,7 +59,7 @@ UNUSED, TRAIN, EVALUATION = "unused", "train", "evaluation"
 class LoaderRecord:
     """One loader of the script, or the series of loaders that one line makes, one per epoch."""
 
-    def __init__(self, number: int, loader: Any, where: str | None) -> None:
+    def __init__(self, number: int, loader: object, where: str | None) -> None:
         self.id = number
         self.where = where
         self.loader = weakref.ref(loader)
@@ -109,7 +109,7 @@ class LoaderRecord:
             self.votes_evaluation += 1
         self.role = TRAIN if self.votes_train >= self.votes_evaluation else EVALUATION
 
-    def add_board(self, iterator: Any, board: Board) -> None:
+    def add_board(self, iterator: object, board: Board) -> None:
         """Let `iterator` and its workers report to `board` from now on."""
         self._fold()
         self._boards.append((weakref.ref(iterator), board))
@@ -175,7 +175,7 @@ class LoaderRecord:
         }
 
 
-def bare_copy(loader: Any) -> Any:
+def bare_copy(loader: object) -> Any:
     """Return a loader with the same settings and dataset, whose attributes can be set freely through `__dict__`.
 
     It has torch's own class and none of the user's attributes: it runs no code of the user, and keeps alive only what

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import weakref
 from types import FrameType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from .record import LoaderRecord, signature_of, user_line
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 STALE_VOTES = 8
 """Training forwards without a read of the training loader after which another one has replaced it."""
@@ -24,7 +27,7 @@ class Register:
         """Records read since the last training forward, the latest last."""
         self._votes = 0
 
-    def made(self, loader: Any, frame: FrameType) -> None:
+    def made(self, loader: DataLoader[object], frame: FrameType) -> None:
         """Note that the script makes a loader."""
         number, places = id(loader), self._made_at
 
@@ -33,7 +36,7 @@ class Register:
 
         places[number] = (weakref.ref(loader, forget), user_line(frame))
 
-    def find(self, loader: Any) -> LoaderRecord | None:
+    def find(self, loader: DataLoader[object]) -> LoaderRecord | None:
         """Return the record of a loader, or of the one it replaces: scripts may make a new loader every epoch."""
         record = self._by_id.get(id(loader))
         if record is not None and record.loader() is loader:
@@ -46,7 +49,7 @@ class Register:
                 return record
         return None
 
-    def add(self, loader: Any) -> LoaderRecord:
+    def add(self, loader: DataLoader[object]) -> LoaderRecord:
         record = LoaderRecord(len(self.records), loader, self._where(loader))
         self.records.append(record)
         self._index()
@@ -91,7 +94,7 @@ class Register:
             record.pending_samples = 0
             record.vote(train=False)
 
-    def _where(self, loader: Any) -> str | None:
+    def _where(self, loader: DataLoader[object]) -> str | None:
         return self._made_at.get(id(loader), (None, None))[1]
 
     def _index(self) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import sys
 from collections import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REMEMBERED_BATCHES = 4
 """Number of batches: enough that caches do not make the replayed loop unrealistic, few enough to hold."""
@@ -25,7 +28,7 @@ class Replay:
     def full(self) -> bool:
         return len(self._batches) >= REMEMBERED_BATCHES or self._bytes >= REMEMBERED_BYTES
 
-    def remember(self, batch: Any, samples: int | None) -> None:
+    def remember(self, batch: object, samples: int | None) -> None:
         cloner = Cloner()
         self._batches.append((cloner.clone(batch), samples))
         self._bytes += cloner.cloned_bytes
@@ -73,7 +76,7 @@ class Cloner:
         clone = copy.deepcopy(value, self._memo)
         return clone.pin_memory() if pinned and hasattr(clone, "pin_memory") else clone
 
-    def _clone_tensor(self, tensor: Any) -> Any:
+    def _clone_tensor(self, tensor: Tensor) -> Any:
         plain = tensor.detach()
         if tensor.device.type == "cpu" and tensor.layout is _strided() and tensor.is_pinned():
             clone = plain.clone().pin_memory()

@@ -45,7 +45,7 @@ class SampleCaches:
         """Begin, as the setting is now chosen: the coming samples may be read ahead, once."""
         self._fills = self.fill_s > 0
 
-    def instead_of(self, loader: Any, stream: Any) -> SampleCache:
+    def instead_of(self, loader: Any, stream: object) -> SampleCache:
         """Return the cache that replaces the loader's dataset. Raises Refused if its samples cannot be kept."""
         cache = self._cache
         if cache is None or cache.dataset is not loader.dataset:
@@ -78,7 +78,7 @@ class SampleCache:
         return len(self.dataset)
 
     @passes_on_to_c
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: object) -> Any:
         return self._given([index], lambda indices: [self.dataset[index] for index in indices])[0]
 
     @passes_on
@@ -118,7 +118,7 @@ class SampleCache:
     def _read(self, indices: list[Any]) -> list[Any]:
         return _several(self.dataset, indices)
 
-    def _keep(self, place: Any, sample: Any) -> None:
+    def _keep(self, place: object, sample: object) -> None:
         if place is None or place in self._kept or self._changes >= MOST_CHANGES:
             return
         size = bytes_of(sample) + OVERHEAD_BYTES
@@ -154,7 +154,7 @@ def key_of(index: Any) -> Any:
         return None
 
 
-def _begun(loader: Any, stream: Any) -> SampleCache:
+def _begun(loader: Any, stream: object) -> SampleCache:
     """Return an empty cache after checking the dataset: read twice, and measured against the free memory."""
     from torch.utils.data import default_collate
 
@@ -178,7 +178,7 @@ def _begun(loader: Any, stream: Any) -> SampleCache:
     return SampleCache(dataset, room, copies=not (plain and loader.collate_fn is default_collate))
 
 
-def _read_twice(dataset: Any, name: str, index: Any) -> Any:
+def _read_twice(dataset: object, name: str, index: object) -> Any:
     """Return the sample; raise Refused with the reason if a second reading gives another sample."""
     if key_of(index) is None:
         raise Refused(f"the samples of {name} are indexed by {type(index).__name__}, not by number")
@@ -204,7 +204,7 @@ def _read_twice(dataset: Any, name: str, index: Any) -> Any:
     return sample
 
 
-def _some(loader: Any, stream: Any) -> list[Any]:
+def _some(loader: object, stream: object) -> list[Any]:
     """Return some indices that the sampler gave or is about to give."""
     found: list[Any] = []
     for index in _coming(loader, stream, least=1):
@@ -240,7 +240,7 @@ def _samplers(loader: Any) -> list[Any]:
     return [sampler for sampler in (outer, *inner, getattr(inner[0], "sampler", None)) if sampler is not None]
 
 
-def _is_torchs(loader: Any) -> bool:
+def _is_torchs(loader: object) -> bool:
     return all(
         isinstance(sampler, range) or type(sampler).__module__.startswith(("torch.utils.data.", "accelerate."))
         for sampler in _samplers(loader)

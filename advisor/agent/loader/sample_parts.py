@@ -15,7 +15,7 @@ NESTED_DATASETS = 3
 """Depth of nested datasets, such as a subset of a concatenation of a dataset."""
 
 
-def equal(one: Any, other: Any, depth: int = DEPTH) -> str | None:
+def equal(one: object, other: Any, depth: int = DEPTH) -> str | None:
     """Return None if both hold the same; else what differs, or what cannot be compared."""
     name = type(one).__name__
     if type(one) is not type(other):
@@ -31,7 +31,7 @@ def equal(one: Any, other: Any, depth: int = DEPTH) -> str | None:
     return next((why for key in parts if (why := equal(parts[key], others[key], depth - 1)) is not None), None)
 
 
-def copy_is_whole(copied: Any, sample: Any, depth: int = DEPTH) -> str | None:
+def copy_is_whole(copied: object, sample: object, depth: int = DEPTH) -> str | None:
     """Return None if the copy shares nothing that can be edited; else the reason why it is not fit."""
     name = type(sample).__name__
     parts, copies = _parts(sample) or {}, _parts(copied) or {}
@@ -45,7 +45,7 @@ def copy_is_whole(copied: Any, sample: Any, depth: int = DEPTH) -> str | None:
     return next((why for why in found if why is not None), None)
 
 
-def _same_leaf(one: Any, other: Any) -> bool | None:
+def _same_leaf(one: object, other: Any) -> bool | None:
     """Compare tensors, arrays, pictures, numbers and texts; return None for values with parts."""
     if isinstance(one, _tensor()):
         return _same_tensor(one, other)
@@ -57,7 +57,7 @@ def _same_leaf(one: Any, other: Any) -> bool | None:
     return None
 
 
-def _cannot_change(value: Any) -> bool:
+def _cannot_change(value: object) -> bool:
     if isinstance(value, (*PLAIN, enum.Enum)):
         return True
     if isinstance(value, tuple):
@@ -66,7 +66,7 @@ def _cannot_change(value: Any) -> bool:
     return numpy is not None and isinstance(value, numpy.generic)
 
 
-def bytes_of(value: Any, depth: int = DEPTH) -> int:
+def bytes_of(value: object, depth: int = DEPTH) -> int:
     """Return the bytes of a sample's tensors, arrays, pictures and texts."""
     if isinstance(value, _tensor()):
         return int(value.numel() * value.element_size()) if value.layout is _strided() else sys.getsizeof(value)
@@ -77,7 +77,7 @@ def bytes_of(value: Any, depth: int = DEPTH) -> int:
     return own if parts is None else own + sum(bytes_of(part, depth - 1) for part in parts.values())
 
 
-def only_plain(value: Any, depth: int = DEPTH) -> bool:
+def only_plain(value: object, depth: int = DEPTH) -> bool:
     """Return whether torch's own collate function makes a batch that shares nothing with the value.
 
     It does for tensors, arrays, numbers and texts in plain containers.
@@ -92,7 +92,7 @@ def only_plain(value: Any, depth: int = DEPTH) -> bool:
 class Stamp:
     """Present attributes of a dataset, and of the datasets that it holds."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: object) -> None:
         self._owners = list(_datasets(dataset))
         self._seen = [dict(owner.__dict__) for owner in self._owners]
 
@@ -110,7 +110,7 @@ class Stamp:
         return None
 
 
-def _datasets(dataset: Any, depth: int = NESTED_DATASETS) -> abc.Iterator[Any]:
+def _datasets(dataset: object, depth: int = NESTED_DATASETS) -> abc.Iterator[Any]:
     from torch.utils.data import Dataset
 
     if not hasattr(dataset, "__dict__"):
@@ -122,7 +122,7 @@ def _datasets(dataset: Any, depth: int = NESTED_DATASETS) -> abc.Iterator[Any]:
                 yield from _datasets(inner, depth - 1)
 
 
-def _parts(value: Any) -> dict[Any, Any] | None:
+def _parts(value: object) -> dict[Any, Any] | None:
     """Return the parts of a container, or of an object with attributes; None if it is neither."""
     if isinstance(value, abc.Mapping):
         return dict(value)

@@ -7,7 +7,7 @@ script's own is parked, with its workers alive and idle, and resumes when it is 
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ...repeated_draws import Workers, add_repeats
 from ..base.refused import Refused
@@ -17,6 +17,9 @@ from .sample_cache import SampleCaches
 from .sample_parts import Stamp
 from .stream import IndexStream
 from .worker_draws import WorkerDraws
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 
 class FetchPlan(NamedTuple):
@@ -43,19 +46,19 @@ DEFAULT_PREFETCH_FACTOR = 2
 """Default of torch."""
 
 
-def plan_of(loader: Any, wanted: dict[str, Any]) -> FetchPlan | None:
+def plan_of(loader: DataLoader[object], wanted: dict[str, Any]) -> FetchPlan | None:
     """Return the plan for these settings; None if it equals the script's own."""
     plan, written = _plan(loader, wanted), _plan(loader, {})
     return None if plan == written else plan
 
 
-def adds_repeats(loader: Any, plan: FetchPlan) -> bool:
+def adds_repeats(loader: DataLoader[object], plan: FetchPlan) -> bool:
     """Return whether workers of this plan repeat draws of the dataset's generators while the script's own do not."""
     written = Workers(loader.num_workers, bool(loader.persistent_workers))
     return add_repeats(written, Workers(plan.num_workers, plan.persistent_workers))
 
 
-def _plan(loader: Any, wanted: dict[str, Any]) -> FetchPlan:
+def _plan(loader: DataLoader[object], wanted: dict[str, Any]) -> FetchPlan:
     cached = bool(wanted.get("cache_dataset"))
     workers = wanted.get("num_workers", 0 if cached else loader.num_workers)
     prefetch = wanted.get("prefetch_factor", loader.prefetch_factor) or DEFAULT_PREFETCH_FACTOR
@@ -92,12 +95,12 @@ class Switch:
         self.wanted = dict(settings)
         self.version += 1
 
-    def plan(self, loader: Any) -> FetchPlan | None:
+    def plan(self, loader: DataLoader[object]) -> FetchPlan | None:
         return plan_of(loader, self.wanted) if self.wanted else None
 
     # --- in the middle of an epoch ------------------------------------------------------------------------------------
 
-    def follow(self, feed: Feed, iterator: Any) -> bool:
+    def follow(self, feed: Feed, iterator: object) -> bool:
         """Bring the feed to the wanted settings; return whether other workers fetch now. Refused changes nothing."""
         plan, size = self.plan(feed.loader), self.wanted.get("batch_size")
         same_fetcher = plan == feed.plan and not (plan is None and feed.own_ended and feed.inner is None)
@@ -113,7 +116,7 @@ class Switch:
         feed.first = feed.first or not same_fetcher
         return not same_fetcher
 
-    def _follow_map(self, feed: Feed, iterator: Any, plan: Any, size: int | None, same_fetcher: bool) -> None:
+    def _follow_map(self, feed: Feed, iterator: object, plan: Any, size: int | None, same_fetcher: bool) -> None:
         stream = feed.stream
         assert stream is not None  # a feed without a stream is foreign, and refused
         old_size, old_inner = feed.size, feed.inner
@@ -156,7 +159,7 @@ class Switch:
             raise Refused(f"the loader cannot be built with {self.wanted}: {type(error).__name__}: {error}") from error
         self._retire(old_inner)
 
-    def _fetcher(self, feed: Feed, iterator: Any, plan: FetchPlan | None, stream: IndexStream) -> Any:
+    def _fetcher(self, feed: Feed, iterator: object, plan: FetchPlan | None, stream: IndexStream) -> Any:
         """Return the iterator that should fetch; None for the script's own."""
         if plan is None and not feed.own_ended:
             return None
@@ -179,7 +182,7 @@ class Switch:
             inner.__dict__[STAMP] = Stamp(feed.loader.dataset)
         return inner
 
-    def begin_without_workers(self, iterator: Any, loader: Any) -> None:
+    def begin_without_workers(self, iterator: Any, loader: DataLoader[object]) -> None:
         """Construct the iterator in place of torch if other workers will fetch: the script's own need not start.
 
         Every attribute that torch's methods read is set, as after a shutdown.
@@ -311,7 +314,7 @@ def refill(fetcher: Any) -> None:
         fetcher._try_put_index()
 
 
-def _inner_loader(loader: Any, plan: FetchPlan, stream: IndexStream, iterator: Any) -> Any:
+def _inner_loader(loader: DataLoader[object], plan: FetchPlan, stream: IndexStream, iterator: Any) -> Any:
     import torch
 
     inner = bare_copy(loader)

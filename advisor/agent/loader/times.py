@@ -6,12 +6,15 @@ import functools
 import mmap
 import os
 import time
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.own_folder import AGENT
 from ..base.pass_through import passes_on, passes_on_to_c
 from .bystander import RandomStates
 from .cpu_wait import run_delay_ns
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS, SAMPLE_DRAWS, COLLATE_DRAWS = range(8)
 DRAWS = "_advisor_draws"
@@ -66,7 +69,7 @@ class FetchTimes:
         self.received_ns = 0
         """Nanoseconds that unpacking workers' batches took in this process so far."""
 
-    def row(self, dataset: Any) -> tuple[Any, int] | None:
+    def row(self, dataset: object) -> tuple[Any, int] | None:
         """Return the cells, and the first cell of the row, that a fetcher made here and now reports to."""
         board = self.board
         if board is None:
@@ -83,7 +86,7 @@ class FetchTimes:
     def fetcher_init(self, original: Callable[..., None]) -> Callable[..., None]:
         @passes_on
         @functools.wraps(original)
-        def __init__(fetcher: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        def __init__(fetcher: Any, *args: object, **kwargs: object) -> None:  # noqa: N807
             original(fetcher, *args, **kwargs)
             row = self.row(fetcher.dataset)
             if row is not None:
@@ -103,7 +106,7 @@ class FetchTimes:
         class Timed(pickler):  # type: ignore[misc]
             @staticmethod
             @passes_on_to_c
-            def loads(*args: Any, **kwargs: Any) -> Any:
+            def loads(*args: object, **kwargs: object) -> Any:
                 begin = time.perf_counter_ns()
                 try:
                     return pickler.loads(*args, **kwargs)
@@ -115,7 +118,7 @@ class FetchTimes:
     def fetch(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @passes_on
         @functools.wraps(original)
-        def fetch(fetcher: Any, index: Any) -> Any:
+        def fetch(fetcher: Any, index: object) -> Any:
             row = fetcher.__dict__.get("_advisor_row")
             if row is None or self.suspended:
                 return original(fetcher, index)
@@ -150,7 +153,7 @@ class Draws:
     0.3 ms (up to 20 if the dataset holds thousands of objects), so only the first few fetches are checked.
     """
 
-    def __init__(self, dataset: Any, row: tuple[Any, int]) -> None:
+    def __init__(self, dataset: object, row: tuple[Any, int]) -> None:
         self._dataset = dataset
         self._cells, self._first = row
         self._states: RandomStates | None = None
@@ -231,7 +234,7 @@ def _time_sending(cells: Any, first: int) -> None:
     class Timed(pickler):  # type: ignore[misc]
         @classmethod
         @passes_on_to_c
-        def dumps(cls, *args: Any, **kwargs: Any) -> Any:
+        def dumps(cls, *args: object, **kwargs: object) -> Any:
             begin = time.perf_counter_ns()
             try:
                 return pickler.dumps(*args, **kwargs)
@@ -253,7 +256,7 @@ def drop_own_frames(error: BaseException) -> None:
         error.__traceback__ = traceback
 
 
-def start_method(loader: Any) -> str | None:
+def start_method(loader: DataLoader[object]) -> str | None:
     """Return the start method of this loader's workers; None without workers."""
     if not loader.num_workers:
         return None

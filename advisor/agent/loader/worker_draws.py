@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ...worker_seeds import MOST_GENERATORS, WorkerSeeds, attributes, generators, number_of, reseed, walk
 from ..base.refused import Refused
 from .bystander import copied_generator, untouched_random_states
 from .record import bare_copy, is_iterable
 from .sample_parts import PLAIN, equal
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 DRAWS = 4
 """Numbers of 53 bits to compare: different generators never agree in all of them."""
@@ -37,17 +40,17 @@ class WorkerDraws:
         self._why_read: str | None = None
         self._starts = 0
 
-    def held(self, loader: Any) -> list[str]:
+    def held(self, loader: DataLoader[object]) -> list[str]:
         """Return paths to the generators that the loader's dataset and collate function hold."""
         self._look_at(loader)
         return self._held
 
-    def fault(self, loader: Any) -> str | None:
+    def fault(self, loader: DataLoader[object]) -> str | None:
         """Return why they cannot have seeds of their own in workers; None if they can, or if there are none."""
         self._look_at(loader)
         return self._fault
 
-    def init_fn(self, loader: Any) -> Any:
+    def init_fn(self, loader: DataLoader[object]) -> Any:
         """Return the `worker_init_fn` of workers started now. Raises Refused if they would repeat draws."""
         self._look_at(loader)
         if self._fault is not None:
@@ -57,7 +60,7 @@ class WorkerDraws:
         self._starts += 1
         return WorkerSeeds(loader.worker_init_fn, start=self._starts)
 
-    def refuse_hidden(self, loader: Any, index: Any, build: Callable[[Any], Any]) -> None:
+    def refuse_hidden(self, loader: DataLoader[object], index: object, build: Callable[[Any], Any]) -> None:
         """Raise Refused if samples are drawn from a state that was not found and that workers would copy.
 
         `index` belongs to a batch that the script has read in its own process; `build` makes torch's iterator of a
@@ -71,7 +74,7 @@ class WorkerDraws:
         if self._why_read is not None:
             raise Refused(self._why_read)
 
-    def _look_at(self, loader: Any) -> None:
+    def _look_at(self, loader: DataLoader[object]) -> None:
         if self._dataset is not None and self._dataset() is loader.dataset:
             return
         found = generators(loader.dataset, loader.collate_fn)
@@ -80,7 +83,7 @@ class WorkerDraws:
         self._dataset = _reference(loader.dataset)
 
 
-def _reference(dataset: Any) -> weakref.ref[Any] | None:
+def _reference(dataset: object) -> weakref.ref[Any] | None:
     try:
         return weakref.ref(dataset)
     except TypeError:  # a list: it is checked every time
@@ -116,7 +119,7 @@ def _fault(found: list[tuple[str, Any]], iterable: bool) -> str | None:
     return None
 
 
-def _why_not_reseeded(generator: Any, place: int) -> str | None:
+def _why_not_reseeded(generator: object, place: int) -> str | None:
     """Return why the generator cannot be reseeded; None if it can.
 
     It is tried on copies: two workers in one epoch, and one of them in the next. The script's own is left alone.
@@ -150,7 +153,7 @@ def _drawn(generator: Any) -> tuple[Any, ...]:
 # --- hidden random states -------------------------------------------------------------------------------------------
 
 
-def _hidden(loader: Any, index: Any, build: Callable[[Any], Any]) -> str | None:
+def _hidden(loader: DataLoader[object], index: object, build: Callable[[Any], Any]) -> str | None:
     """Describe any further random state that workers would copy; None if there is none, or if it is unknown."""
     some = index[:READ_SAMPLES] if loader._auto_collation and isinstance(index, list) else index
     before = _states(loader)
@@ -174,7 +177,7 @@ def _hidden(loader: Any, index: Any, build: Callable[[Any], Any]) -> str | None:
     )
 
 
-def _read(loader: Any, index: Any) -> Any:
+def _read(loader: DataLoader[object], index: object) -> Any:
     """Return a batch as torch makes it in this process; all random states are put back afterwards."""
     from torch.utils.data import _DatasetKind
 
@@ -184,7 +187,7 @@ def _read(loader: Any, index: Any) -> Any:
         return fetcher.fetch(index)
 
 
-def _alike_in_workers(loader: Any, index: Any, build: Callable[[Any], Any]) -> bool:
+def _alike_in_workers(loader: DataLoader[object], index: object, build: Callable[[Any], Any]) -> bool:
     """Return whether two workers make the same batch with all known generators set alike.
 
     Any further random state was then copied. Draws of the operating system, and from states that a worker seeds
@@ -206,7 +209,7 @@ def _alike_in_workers(loader: Any, index: Any, build: Callable[[Any], Any]) -> b
         iterator._shutdown_workers()
 
 
-def _states(loader: Any) -> dict[str, Any]:
+def _states(loader: DataLoader[object]) -> dict[str, Any]:
     """Return the number and text attributes of objects that the dataset and the collate function hold."""
     return {
         f"{path}.{name}": value

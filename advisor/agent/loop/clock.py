@@ -55,7 +55,7 @@ class Update:
         self.weak_evaluation_ns: list[int] | None = None
         self.micro_steps = 0
         self.samples: int | None = None
-        self.loss: Any = None
+        self.loss: object = None
         self.marks: list[Any] | None = None
         """Pairs (phase, event) at every boundary on an accelerator, resolved later by `device.py`."""
 
@@ -166,7 +166,7 @@ class StepClock:
         """Change the phase on top once it turns out to be another one (a wait that was a loader's restart)."""
         self.stack[-1] = phase
 
-    def exclude(self, work: Callable[[], Any]) -> Any:
+    def exclude(self, work: Callable[[], object]) -> object:
         """Run the agent's own work inside the loop without charging the script's update for it."""
         outer, self.paused = self.paused, True
         begin = self._now()
@@ -205,7 +205,7 @@ class StepClock:
         """True if an evaluating call has begun in this update; readable from the sampler's thread."""
         return self._span_begin is not None
 
-    def micro_step(self, loss: Any) -> None:
+    def micro_step(self, loss: object) -> None:
         """Record a backward that follows a forward; `loss` is a number, or a tensor that stays on its device."""
         self._update.micro_steps += 1
         self._update.loss = loss
@@ -216,7 +216,7 @@ class StepClock:
         return self._update.loss
 
     @loss.setter
-    def loss(self, loss: Any) -> None:
+    def loss(self, loss: object) -> None:
         self._update.loss = loss
 
     @property

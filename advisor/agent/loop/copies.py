@@ -32,7 +32,7 @@ class HostToDevice:
     def remove(self) -> None:
         self._patches.restore()
 
-    def _phase(self, original: Any, leaves: Callable[[Any, Any], bool] | None) -> Any:
+    def _phase(self, original: Any, leaves: Callable[[object, object], bool] | None) -> object:
         import torch
 
         clock, patches = self._clock, self._patches
@@ -40,7 +40,7 @@ class HostToDevice:
 
         @passes_on_to_c
         @functools.wraps(original)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def call(self: Any, *args: Any, **kwargs: object) -> object:
             if not patches.on or compiling() or not clock.mine() or clock.phase == HOST_TO_DEVICE:
                 return original(self, *args, **kwargs)
             if leaves is None:
@@ -59,11 +59,11 @@ class HostToDevice:
         return call
 
 
-def _always(_args: Any, _kwargs: Any) -> bool:
+def _always(_args: object, _kwargs: object) -> bool:
     return True
 
 
-def _is_on_host(source: Any) -> bool:
+def _is_on_host(source: object) -> bool:
     device = getattr(source, "device", None)
     return device is not None and device.type == "cpu"
 

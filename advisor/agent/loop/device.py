@@ -15,6 +15,7 @@ passed.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, Callable
 
 from ..base import forks
@@ -50,7 +51,7 @@ class Device:
     def ready(self, event: Any) -> bool:
         return bool(event.query())
 
-    def elapsed_s(self, begin: Any, end: Any) -> float:
+    def elapsed_s(self, begin: Any, end: object) -> float:
         """Return seconds between two passed events."""
         return float(begin.elapsed_time(end)) / 1e3
 
@@ -162,7 +163,7 @@ class Resolved:
 class Backend:
     """Functions that `Device` needs from torch's module for a kind of accelerator."""
 
-    def __init__(self, torch: Any, kind: str) -> None:
+    def __init__(self, torch: object, kind: str) -> None:
         self._module = getattr(torch, kind, None)
         self._general = getattr(torch, "accelerator", None)
         self._new_event: Callable[[], Any] = _event_factory(torch, kind, self._module)
@@ -216,7 +217,7 @@ class Backend:
         return None
 
 
-def open_device(torch: Any, kind: str | None = None) -> Device | None:
+def open_device(torch: ModuleType, kind: str | None = None) -> Device | None:
     """Return the accelerator that the script computes on, or None.
 
     Without `kind`, return only one that the script has initialized: doing so here would keep workers from forking.
@@ -238,7 +239,7 @@ def _awake(torch: Any, kind: str) -> bool:
     return bool(check()) if check is not None else False
 
 
-def _event_factory(torch: Any, kind: str, module: Any) -> Callable[[], Any]:
+def _event_factory(torch: Any, kind: str, module: object) -> Callable[[], object]:
     made_by = getattr(module, "Event", None) or getattr(getattr(module, "event", None), "Event", None)
     if made_by is not None:
         return lambda: made_by(enable_timing=True)

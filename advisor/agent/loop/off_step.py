@@ -19,7 +19,7 @@ class _Target(NamedTuple):
     owner: str
     names: tuple[str, ...]
     phase: int
-    wants: Callable[[tuple[Any, ...]], bool] | None = None
+    wants: Callable[[tuple[object, ...]], bool] | None = None
     """Predicate on the arguments of a call that counts; None accepts all."""
 
 
@@ -27,7 +27,7 @@ MAX_LOOKED_AT = 8
 """Dictionary entries to check when distinguishing a training state from other data."""
 
 
-def _is_training_state(args: tuple[Any, ...]) -> bool:
+def _is_training_state(args: tuple[object, ...]) -> bool:
     torch = sys.modules.get("torch")
     value = args[0] if args else None
     if torch is None or value is None:
@@ -122,11 +122,11 @@ class OffStep:
                 if callable(original) and not self._is_ours(owner, name, original):
                     self._patches.replace(owner, name, functools.partial(self._wrapper, target, owner, name))
 
-    def _is_ours(self, owner: Any, name: str, found: Any) -> bool:
+    def _is_ours(self, owner: object, name: str, found: object) -> bool:
         known = self._wrappers.get((id(owner), name))
         return known is not None and known[1] is found
 
-    def _wrapper(self, target: _Target, owner: Any, name: str, original: Any) -> Any:
+    def _wrapper(self, target: _Target, owner: object, name: str, original: Any) -> object:
         """Return the same object every time, so that a name kept by a user's module stays the installed one."""
         known = self._wrappers.get((id(owner), name))
         if known is None or known[0] is not original:
@@ -138,7 +138,7 @@ class OffStep:
 
         @passes_on_to_c
         @functools.wraps(original)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: object, **kwargs: object) -> object:
             if not self.on or clock.paused or not clock.mine() or clock.phase in (CHECKPOINT, LOGGING):
                 return original(*args, **kwargs)
             if wants is not None and not wants(args):

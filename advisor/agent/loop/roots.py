@@ -11,12 +11,15 @@ import functools
 import gc
 import threading
 import weakref
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import slots
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import FORWARD, StepClock
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MAX_LEVELS = 4
 """Maximum search depth: nobody hides the module really called below a LightningModule's `model.backbone.encoder`."""
@@ -27,7 +30,7 @@ CLOSED_WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel",
 class Root:
     """One wrapped module and its observed calls."""
 
-    def __init__(self, module: Any, level: int) -> None:
+    def __init__(self, module: nn.Module, level: int) -> None:
         self.ref = weakref.ref(module)
         self.level = level
         self.owned = False
@@ -40,7 +43,7 @@ class Root:
         """Installed `slots.CallSlot`; None while the roots are suspended."""
         self.device: str | None = None
         """Device type of its parameters, looked up on demand."""
-        self.compiled: dict[Any, Any] = {}
+        self.compiled: dict[object, Any] = {}
         """Compiled calls other than the script's own, by the settings they were made under; see `compiling.py`."""
 
     def judge(self, owned: set[int], main: set[int]) -> None:
@@ -71,9 +74,9 @@ class Roots:
         self.on_evaluation: Callable[[], None] = nothing
         self.around_forward: Callable[..., Any] | None = None
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
-        self.instead: Callable[[Root, Callable[..., Any]], Callable[..., Any]] | None = None
+        self.instead: Callable[[Root, Callable[..., object]], Callable[..., object]] | None = None
         """Function (root, its call) that returns a replacement in a training forward; None keeps the call."""
-        self.guard: Callable[[Root, Callable[[], Any]], Any] | None = None
+        self.guard: Callable[[Root, Callable[[], object]], object] | None = None
         """Function (root, its current forward) that runs the forward, maybe repeatedly; None runs it once."""
         self.suspended = False
 
@@ -90,7 +93,7 @@ class Roots:
         A loss module is not enough: it is the only root that is called if a library calls `training_step`."""
         return any(root.owned and root.training_calls and root.ref() is not None for root in self._roots.values())
 
-    def trained(self) -> list[Any]:
+    def trained(self) -> list[nn.Module]:
         """Return modules with parameters that an optimizer steps, even if their calls were not seen yet."""
         modules = [root.ref() for root in self._roots.values() if root.owned]
         return [module for module in modules if module is not None]
@@ -115,7 +118,7 @@ class Roots:
         self._compiling = torch.compiler.is_dynamo_compiling
         self._grad_enabled = torch.is_grad_enabled
         # Check the type alone: asking for `__class__` runs code of objects that pretend to be another.
-        modules: list[Any] = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
+        modules: list[nn.Module] = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
         children = {id(child) for module in modules for child in _children(module)}
         self._frontier = self._wrap_all([module for module in modules if id(module) not in children], 0)
         self.judge(owned, main)
@@ -150,7 +153,7 @@ class Roots:
                 del self._roots[key]
                 self._unwrap(module, root)
 
-    def _wrap_all(self, modules: list[Any], level: int) -> list[Root]:
+    def _wrap_all(self, modules: list[nn.Module], level: int) -> list[Root]:
         wrapped = []
         for module in modules:
             known = self._roots.get(id(module))
@@ -170,7 +173,7 @@ class Roots:
         get_ident = threading.get_ident
 
         @passes_on
-        def run(module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        def run(module: nn.Module, original: Callable[..., object], args: Any, kwargs: Any) -> object:
             if compiling() or self._inside or self.suspended or get_ident() != clock.owner:
                 return original(*args, **kwargs)
             root.calls += 1
@@ -204,7 +207,7 @@ class Roots:
         return run
 
     @passes_on
-    def _as_set(self, root: Root, training: bool, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _as_set(self, root: Root, training: bool, call: Callable[..., object], args: Any, kwargs: Any) -> object:
         """Run a forward under the current settings."""
         if training and self.instead is not None:
             call = self.instead(root, call)
@@ -228,17 +231,17 @@ class Roots:
                 root.slot = slots.put(module, self._runner(root))
 
     @staticmethod
-    def _unwrap(module: Any, root: Root) -> None:
+    def _unwrap(module: nn.Module, root: Root) -> None:
         slot, root.slot = root.slot, None
         if slot is not None:
             slots.take(module, slot)
 
 
-def _children(module: Any) -> list[Any]:
+def _children(module: nn.Module) -> list[nn.Module]:
     return [child for child in module.__dict__.get("_modules", {}).values() if child is not None]
 
 
-def _closed(module: Any) -> bool:
+def _closed(module: nn.Module) -> bool:
     return type(module).__name__ in CLOSED_WRAPPERS or slots.compiled_by_script(module)
 
 

@@ -21,13 +21,13 @@ class SampleCounter:
         self._clock = clock
         self.counted = False
         """True if anything was counted so far."""
-        self._seen: list[tuple[weakref.ref[Any], int, int]] = []
+        self._seen: list[tuple[weakref.ref[object], int, int]] = []
         self._largest = 0
         self._in_closure = 0
         self._update = -1
         """Update that the seen tensors belong to, as the number of updates before it."""
 
-    def saw(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def saw(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Note the arguments of a training forward."""
         if not root.main:
             return
@@ -56,7 +56,7 @@ class SampleCounter:
             self._clock.add_samples(largest)
 
 
-def leading_dimension(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, Any]:
+def leading_dimension(args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[int | None, Any]:
     """Return the size of the first dimension of a call's first tensor, and that tensor."""
     for value in (*args, *kwargs.values()):
         inner = value

@@ -9,7 +9,7 @@ from typing import Any
 INDICES, LEADING_DIMENSION = "indices", "leading dimension"
 
 
-def count_samples(batch: Any, index: Any, items: int) -> tuple[int | None, str]:
+def count_samples(batch: object, index: object, items: int) -> tuple[int | None, str]:
     """Return the samples of a batch and the source of that number.
 
     `index` is the sampler's output, or None if meaningless (iterable datasets). `items` is the number of collated
@@ -28,7 +28,7 @@ def count_samples(batch: Any, index: Any, items: int) -> tuple[int | None, str]:
     return int(leaf.shape[0]), LEADING_DIMENSION
 
 
-def first_tensor(value: Any) -> Any:
+def first_tensor(value: object) -> Any:
     """Return the first tensor in nested containers, or None."""
     if isinstance(value, sys.modules["torch"].Tensor):
         return value

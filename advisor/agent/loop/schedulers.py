@@ -23,10 +23,10 @@ def hold_overruns(torch: Any) -> None:
         cls.get_lr = _held(cls.get_lr)
 
 
-def _held(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _held(original: Callable[[object], object]) -> Callable[[object], object]:
     @passes_on
     @functools.wraps(original)
-    def get_lr(scheduler: Any) -> Any:
+    def get_lr(scheduler: Any) -> object:
         if scheduler.last_epoch > scheduler.total_steps - 1:
             return [group["lr"] for group in scheduler.optimizer.param_groups]
         return original(scheduler)
@@ -53,10 +53,10 @@ class ScheduleHold:
         if not self._holders:
             self._patches.restore()
 
-    def _asking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _asking(self, original: Callable[..., object]) -> Callable[..., object]:
         @passes_on
         @functools.wraps(original)
-        def step(schedule: Any, *args: Any, **kwargs: Any) -> Any:
+        def step(schedule: object, *args: object, **kwargs: object) -> object:
             # A schedule of schedules steps its inner ones, and each schedule steps once on creation.
             if self._inside or not self._holders or getattr(schedule, "_is_initial", False):
                 return original(schedule, *args, **kwargs)
@@ -72,14 +72,14 @@ class ScheduleHold:
         return step
 
 
-def _classes() -> list[Any]:
+def _classes() -> list[object]:
     """Return torch's and the user's classes that define their own `step`."""
     import torch
 
     schedules = torch.optim.lr_scheduler
     names = ("LRScheduler", "_LRScheduler", "ReduceLROnPlateau")
     pending = [cls for name in names if (cls := getattr(schedules, name, None)) is not None]
-    found: list[Any] = []
+    found: list[object] = []
     while pending:
         cls = pending.pop()
         if cls not in found:

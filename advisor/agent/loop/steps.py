@@ -6,11 +6,14 @@ import functools
 import gc
 import threading
 import weakref
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import BACKWARD, OPTIMIZER, StepClock
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 BACKWARDS_WITHOUT_OPTIMIZER = 8
 """Backwards in a process without an optimizer after which the script counts as updating its parameters by hand. A
@@ -95,7 +98,7 @@ class Steps:
         """Return the ids of the parameters of the most recently adopted optimizer."""
         return _parameter_ids(self._newest.ref() if self._newest is not None else None)
 
-    def is_main(self, optimizer: Any) -> bool:
+    def is_main(self, optimizer: object) -> bool:
         """Return whether its steps end the updates."""
         return self._main is not None and self._main.ref() is optimizer
 
@@ -110,7 +113,7 @@ class Steps:
 
     # --- what stands between the script's calls and torch's -----------------------------------------------------------
 
-    def intervene(self, place: int, intervention: Any) -> None:
+    def intervene(self, place: int, intervention: object) -> None:
         """Run every backward inside `intervention.backward(inner, original, tensors, args, kwargs)` from now on.
 
         Lower places wrap higher ones. `before_step(optimizer, has_closure)` returns whether the intervention takes over
@@ -171,7 +174,7 @@ class Steps:
 
         @passes_on
         @functools.wraps(original)
-        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        def backward(tensors: Any, *args: object, **kwargs: object) -> Any:
             if get_ident() != clock.owner and (self._records or clock.updates or not clock.own()):
                 return original(tensors, *args, **kwargs)
             outermost = BACKWARD not in clock.stack
@@ -207,7 +210,7 @@ class Steps:
 
         @passes_on
         @functools.wraps(original)
-        def timed(subject: Any, *args: Any, **kwargs: Any) -> Any:
+        def timed(subject: object, *args: object, **kwargs: object) -> Any:
             if get_ident() != clock.owner:
                 return original(subject, *args, **kwargs)
             clock.push(phase)
@@ -224,7 +227,7 @@ class Steps:
 
     # --- optimizer ----------------------------------------------------------------------------------------------------
 
-    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: object, args: Any, kwargs: Any) -> None:
         clock = self._clock
         if threading.get_ident() != clock.owner and (self._records or not clock.own()):
             return
@@ -246,7 +249,7 @@ class Steps:
         record.depth = clock.depth
         clock.push(OPTIMIZER)
 
-    def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+    def _after_step(self, optimizer: object, _args: object, _kwargs: object) -> None:
         clock = self._clock
         if threading.get_ident() != clock.owner:
             return
@@ -265,13 +268,13 @@ class Steps:
         else:
             clock.pop_to(record.depth)
 
-    def _taker(self, optimizer: Any, has_closure: bool) -> Any:
+    def _taker(self, optimizer: object, has_closure: bool) -> Any:
         for place in sorted(self._interventions):
             if self._interventions[place].before_step(optimizer, has_closure):
                 return self._interventions[place]
         return None
 
-    def _adopt(self, optimizer: Any) -> OptimizerRecord:
+    def _adopt(self, optimizer: object) -> OptimizerRecord:
         record = self._newest = self._records[id(optimizer)] = OptimizerRecord(optimizer)
         self.adopted += 1
         if self._main is None or self._main.ref() is None or record.parameters >= self._main.parameters:
@@ -316,9 +319,9 @@ class Steps:
                     optimizer.__dict__["step"] = previous
             self._skipped = []
 
-    def _empty_step(self, optimizer: Any) -> Callable[..., Any]:
+    def _empty_step(self, optimizer: Optimizer) -> Callable[..., object]:
         @passes_on
-        def step(closure: Callable[[], Any] | None = None, *_args: Any, **_kwargs: Any) -> Any:
+        def step(closure: Callable[[], object] | None = None, *_args: object, **_kwargs: object) -> object:
             self._records[id(optimizer)].depth = self._clock.depth
             self._clock.push(OPTIMIZER)
             result = closure() if closure is not None else None
@@ -330,7 +333,7 @@ class Steps:
         return step
 
 
-def _noted(loss: Any) -> Any:
+def _noted(loss: Any) -> object:
     """Return the loss for reading later: its value on the CPU, a tensor elsewhere.
 
     On the CPU, a tensor that outlives its update keeps the allocator from reusing the memory. This cost 20 page faults
@@ -341,7 +344,7 @@ def _noted(loss: Any) -> Any:
 
 
 @passes_on
-def _run(original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+def _run(original: Callable[..., object], tensors: object, args: Any, kwargs: Any) -> object:
     return original(tensors, *args, **kwargs)
 
 

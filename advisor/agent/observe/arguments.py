@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+from types import ModuleType
 from typing import Any, Callable
 
 from ..base import imports
@@ -41,17 +42,17 @@ class ArgumentWatch:
         """Return the fields of `types.Argument`, one entry per option, in the order of definition."""
         return list(self._found.values())
 
-    def _patch(self, argparse: Any) -> None:
+    def _patch(self, argparse: ModuleType) -> None:
         parser = getattr(argparse, "ArgumentParser", None)  # a file of the user's may be called argparse
         if parser is not None and hasattr(parser, "parse_known_args"):
             self._patches.replace(parser, "parse_known_args", self._watched)
 
-    def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watched(self, original: Callable[..., Any]) -> Callable[..., object]:
         watch = self
 
         @passes_on
         @functools.wraps(original)
-        def parse_known_args(parser: Any, *args: Any, **kwargs: Any) -> Any:
+        def parse_known_args(parser: object, *args: Any, **kwargs: Any) -> object:
             watch._depth += 1
             try:
                 result = original(parser, *args, **kwargs)
@@ -68,7 +69,7 @@ class ArgumentWatch:
 
         return parse_known_args
 
-    def _note(self, parser: Any, values: Any) -> None:
+    def _note(self, parser: Any, values: object) -> None:
         greedy = any(action.nargs in ("A...", "...") for action in parser._actions)
         for action in parser._actions:
             flags = tuple(str(flag) for flag in action.option_strings)
@@ -91,7 +92,7 @@ class ArgumentWatch:
             }
 
 
-def _kind(action: Any, value: Any) -> str | None:
+def _kind(action: Any, value: object) -> str | None:
     """Return the option's kind: int, float, bool or choice; None for anything else, such as lists."""
     if action.nargs == 0 or (isinstance(value, bool) and action.nargs in (None, "?")):
         return "bool" if isinstance(value, bool) else None
@@ -111,7 +112,7 @@ def _choices(action: Any) -> list[str]:
     return [str(choice)[:LONGEST_FLAG] for choice in itertools.islice(action.choices, MOST_CHOICES)]
 
 
-def _plain(value: Any, kind: str, choices: list[str]) -> Any:
+def _plain(value: object, kind: str, choices: list[str]) -> object:
     if kind == "choice":
         return str(value) if str(value) in choices else None
     if isinstance(value, (bool, int, float)):

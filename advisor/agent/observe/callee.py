@@ -83,7 +83,7 @@ _METHODS = {
 }
 
 
-def kind_of_call(code: CodeType, instruction: int, line: int, names: dict[str, Any], phase: str) -> str:
+def kind_of_call(code: CodeType, instruction: int, line: int, names: dict[str, object], phase: str) -> str:
     """Return one of the kinds of `wire.SampledLine`; `names` are the globals of the code's module."""
     guess = "torch" if phase in _TORCH_PHASES else "python"
     node = _expression(code, instruction, line)
@@ -96,14 +96,14 @@ def kind_of_call(code: CodeType, instruction: int, line: int, names: dict[str, A
     return "python"
 
 
-def _kind_of_function(function: ast.expr, names: dict[str, Any]) -> str | None:
+def _kind_of_function(function: ast.expr, names: dict[str, object]) -> str | None:
     if isinstance(function, ast.Name):
         if function.id in names:
             return _kind_of_object(names[function.id])
         return _BUILTINS.get(function.id)
     if not isinstance(function, ast.Attribute):
         return None
-    owner: Any = _resolve(function.value, names)
+    owner: object = _resolve(function.value, names)
     if owner is not None:
         found = _kind_of_object(getattr(owner, function.attr, None))
         if found is not None:
@@ -111,7 +111,7 @@ def _kind_of_function(function: ast.expr, names: dict[str, Any]) -> str | None:
     return _METHODS.get(function.attr)
 
 
-def _resolve(node: ast.expr, names: dict[str, Any]) -> Any:
+def _resolve(node: ast.expr, names: dict[str, object]) -> object:
     """Return the module that a dotted name means; None otherwise, since inspecting objects could run user code."""
     if isinstance(node, ast.Name):
         found = names.get(node.id)
@@ -123,7 +123,7 @@ def _resolve(node: ast.expr, names: dict[str, Any]) -> Any:
     return found if isinstance(found, type(sys)) else None
 
 
-def _kind_of_object(value: Any) -> str | None:
+def _kind_of_object(value: object) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", "")
     if not isinstance(module, str):
         # Many torch functions are built-ins that do not name their module.
@@ -139,7 +139,7 @@ def _kind_of_object(value: Any) -> str | None:
     return _MODULES.get(top)
 
 
-def _is_torch(name: str, value: Any) -> bool:
+def _is_torch(name: str, value: object) -> bool:
     return getattr(sys.modules.get("torch"), str(name), None) is value
 
 

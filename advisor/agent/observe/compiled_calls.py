@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from threading import get_ident
+from types import ModuleType
 from typing import Any, Callable
 
 from ..base import dynamo, imports
@@ -70,7 +71,7 @@ class CompiledCalls:
         self._open = {}
         self._patches.restore()
 
-    def _imported(self, module: Any) -> None:
+    def _imported(self, module: ModuleType) -> None:
         self._awaiting_import = False
         if not self.watching:
             return
@@ -79,15 +80,15 @@ class CompiledCalls:
         else:  # the script is about to compile something, and we would not notice
             self._enter(None)
 
-    def _install(self, module: Any) -> None:
+    def _install(self, module: object) -> None:
         dynamo.hide()
         self._patches.replace(module, SETTER, self._make)
 
-    def _make(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _make(self, original: Callable[[object], object]) -> Callable[[object], object]:
         patches = self._patches
 
         @passes_on_to_c
-        def set_callback(callback: Any) -> Any:
+        def set_callback(callback: object) -> object:
             if not patches.on:
                 return original(callback)
             caller = sys._getframe(1)
@@ -101,13 +102,13 @@ class CompiledCalls:
 
         return set_callback
 
-    def _enter(self, caller: Any) -> None:
+    def _enter(self, caller: object) -> None:
         self._open.setdefault(get_ident(), caller)
         if self._concerns():
             self.entered = True
             self._never_raise(self._step_aside)
 
-    def _leave(self, caller: Any) -> None:
+    def _leave(self, caller: object) -> None:
         # While compiling, dynamo itself calls functions that it ignores: then the opener is still running. A context
         # manager is opened by one frame and closed by another; the opener is gone by then.
         opener = self._open.get(get_ident(), self)
@@ -124,14 +125,14 @@ class CompiledCalls:
             self.fault = f"operator tracing could not be suspended for compiled code: {error!r}"
 
 
-def _is_running(wanted: Any) -> bool:
+def _is_running(wanted: object) -> bool:
     frame: Any = sys._getframe()
     while frame is not None and frame is not wanted:
         frame = frame.f_back
     return frame is not None
 
 
-def _outermost_frame(module: Any) -> Any:
+def _outermost_frame(module: object) -> object:
     """Return the outermost running frame of this module."""
     frame: Any = sys._getframe()
     found = None

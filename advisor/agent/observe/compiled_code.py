@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 LONGEST_REASON = 160
 
@@ -33,14 +33,14 @@ class RecompileLog:
         self._all.append(Recompiled(update, failures - self._failures, seconds - self._seconds))
         self._frames, self._failures, self._seconds = frames, failures, seconds
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, object]:
         """Return the fields that a window reports; empty if nothing was recompiled."""
         if not any(each.times for each in self._all):
             return {}
         return {"recompiled": [list(each) for each in self._all], "recompile_reason": _latest_reason()}
 
 
-def _utils() -> Any:
+def _utils() -> object:
     return sys.modules.get("torch._dynamo.utils")
 
 

@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base import modes
 from ..base.pass_through import passes_on
@@ -17,6 +17,13 @@ from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
 from .switches import profilers_on, switches
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from torch import Tensor, nn
+    from torch.amp import GradScaler
+    from torch.optim import Optimizer
 
 LOOK_AT_FIRST = 64
 LOOK_EVERY = 16
@@ -117,7 +124,7 @@ class FactsCollector:
         collector = self
 
         @passes_on
-        def __init__(scheduler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        def __init__(scheduler: object, optimizer: Optimizer, *args: object, **kwargs: object) -> None:  # noqa: N807
             collector._scheduled.append(weakref.ref(optimizer))
             original(scheduler, optimizer, *args, **kwargs)
 
@@ -127,7 +134,7 @@ class FactsCollector:
         collector = self
 
         @passes_on
-        def scale(scaler: Any, outputs: Any) -> Any:
+        def scale(scaler: GradScaler, outputs: object) -> Any:
             collector._scaler = collector._scaler or bool(scaler._enabled)
             return original(scaler, outputs)
 
@@ -139,7 +146,7 @@ class FactsCollector:
         self,
         models: Iterable[Any],
         optimizers: Iterable[tuple[Any, Any, bool]],
-        loaders: list[dict[str, Any]],
+        loaders: list[dict[str, object]],
         updates: int,
     ) -> dict[str, Any]:
         """Return all fields of `types.Workload`. `optimizers`: (optimizer, record of its steps, whether it is main)."""
@@ -170,7 +177,7 @@ class FactsCollector:
             },
         }
 
-    def _optimizer_facts(self, optimizer: Any, record: Any, main: bool, updates: int) -> dict[str, Any]:
+    def _optimizer_facts(self, optimizer: Optimizer, record: Any, main: bool, updates: int) -> dict[str, object]:
         groups = optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group["params"]]
         first = groups[0] if groups else {}
@@ -190,7 +197,7 @@ class FactsCollector:
             "has_schedule": self._has_schedule(optimizer, updates),
         }
 
-    def _has_schedule(self, optimizer: Any, updates: int) -> bool | None:
+    def _has_schedule(self, optimizer: Optimizer, updates: int) -> bool | None:
         """Return True if it has a scheduler or its rate changed, and None after too few updates to exclude one."""
         rates = tuple(_number(group.get("lr")) or 0.0 for group in optimizer.param_groups)
         before = self._rates.setdefault(id(optimizer), rates)
@@ -203,7 +210,7 @@ class FactsCollector:
         return False if updates > 1 else None
 
 
-def model_facts(module: Any) -> dict[str, Any]:
+def model_facts(module: nn.Module) -> dict[str, object]:
     """Return the fields of `types.ModelFacts`."""
     parameters = list(module.parameters())
     dtypes: Counter[str] = Counter()
@@ -224,7 +231,7 @@ def model_facts(module: Any) -> dict[str, Any]:
     }
 
 
-def _layers(module: Any) -> Counter[str]:
+def _layers(module: nn.Module) -> Counter[str]:
     """Count the modules that compute: those without children, and those that own parameters themselves."""
     return Counter(
         type(inner).__name__
@@ -246,7 +253,7 @@ def _channels_last(parameters: list[Any]) -> bool | None:
     return sum(told) * 2 > len(told) if told else None
 
 
-def _fused_and_foreach(optimizer: Any) -> tuple[bool | None, bool | None]:
+def _fused_and_foreach(optimizer: Optimizer) -> tuple[bool | None, bool | None]:
     """Return both as torch will resolve them: None in a group means foreach if all parameters' devices support it."""
     group = optimizer.param_groups[0] if optimizer.param_groups else {}
     fused = bool(group["fused"]) if "fused" in group else None
@@ -268,7 +275,7 @@ def _fused_and_foreach(optimizer: Any) -> tuple[bool | None, bool | None]:
         return fused, all(p.device.type == "cuda" for g in optimizer.param_groups for p in g["params"])
 
 
-def _framework_of(frame: Any) -> str | None:
+def _framework_of(frame: FrameType | None) -> str | None:
     """Return the library whose loop called the model, by its frames on the stack."""
     while frame is not None:
         path = frame.f_code.co_filename
@@ -279,7 +286,7 @@ def _framework_of(frame: Any) -> str | None:
     return None
 
 
-def _framework_by_wrappers(modules: Iterable[Any]) -> str | None:
+def _framework_by_wrappers(modules: Iterable[nn.Module]) -> str | None:
     """Detect Fabric, which wraps the model and leaves the loop to the script."""
     for module in modules:
         if type(module).__module__.startswith(("lightning.fabric", "lightning_fabric")):
@@ -314,7 +321,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _device_of(modules: list[Any]) -> str:
+def _device_of(modules: list[nn.Module]) -> str:
     for module in modules:
         for parameter in module.parameters():
             return str(parameter.device.type)
@@ -334,7 +341,7 @@ def _tensors(value: Any, depth: int = 5) -> list[Any]:
     return []
 
 
-def _shape(tensor: Any) -> str:
+def _shape(tensor: Tensor) -> str:
     return "{}{}".format(str(tensor.dtype).replace("torch.", ""), list(tensor.shape))
 
 
@@ -345,7 +352,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _like(original: Any, replacement: Any) -> Any:
+def _like(original: Any, replacement: Any) -> object:
     import functools
 
     return functools.wraps(original)(replacement)

@@ -6,11 +6,14 @@ none. Elementwise operators do not.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import modes
 from ..base.pass_through import passes_on_to_c
 from ..loop.clock import LOADING, StepClock
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class FlopCount:
@@ -90,7 +93,7 @@ class FlopCount:
         return result
 
     @passes_on_to_c
-    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _decomposed(self, func: object, args: Any, kwargs: Any) -> Any:
         """Count the parts of composite operators, which arrive whole in inference mode."""
         import torch
 
@@ -112,7 +115,7 @@ def _sparse_product(args: Any) -> int | None:
     return 2 * int(sparse._nnz()) * columns
 
 
-def _formulas() -> dict[Any, Callable[..., Any]]:
+def _formulas() -> dict[object, Callable[..., object]]:
     import torch
     from torch.utils.flop_counter import flop_registry
 
@@ -124,42 +127,46 @@ def _formulas() -> dict[Any, Callable[..., Any]]:
     return found
 
 
-def _attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+def _attention(query: Tensor, key: Tensor, value: Any, *_args: object, **_kwargs: object) -> int:
     batch, heads, rows, width = query.shape
     return 2 * int(batch) * int(heads) * int(rows) * int(key.shape[-2]) * int(width + value.shape[-1])
 
 
-def _attention_backward(_grad: Any, query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+def _attention_backward(
+    _grad: object, query: Tensor, key: Tensor, value: object, *_args: object, **_kwargs: object
+) -> int:
     # Recomputed scores, plus two products for each of the forward's two: 5 instead of 2.
     return _attention(query, key, value) * 5 // 2
 
 
-def _rnn_layer(tensor: Any, input_weights: Any, hidden_weights: Any, *_args: Any, **_kwargs: Any) -> int:
+def _rnn_layer(tensor: Tensor, input_weights: Any, hidden_weights: Any, *_args: object, **_kwargs: object) -> int:
     """Count one layer and direction of a recurrent network on a CPU: two products per step of every sequence."""
     steps = tensor.shape[0] * tensor.shape[1]
     return 2 * int(steps) * int(input_weights.numel() + hidden_weights.numel())
 
 
-def _rnn_layer_backward(tensor: Any, input_weights: Any, hidden_weights: Any, *_args: Any, **_kwargs: Any) -> int:
+def _rnn_layer_backward(
+    tensor: Tensor, input_weights: object, hidden_weights: object, *_args: object, **_kwargs: object
+) -> int:
     # `mkldnn_rnn_layer_backward` takes its input and its weights in the forward's order.
     return 2 * _rnn_layer(tensor, input_weights, hidden_weights)
 
 
-def _cudnn_rnn(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) -> int:
+def _cudnn_rnn(tensor: Tensor, weights: Any, *_args: object, **_kwargs: object) -> int:
     """Count all layers at once; its weight matrices are multiplied, its vectors only added."""
     steps = tensor.shape[0] * tensor.shape[1]
     return 2 * int(steps) * sum(int(weight.numel()) for weight in weights if weight.dim() > 1)
 
 
-def _cudnn_rnn_backward(tensor: Any, weights: Any, *_args: Any, **_kwargs: Any) -> int:
+def _cudnn_rnn_backward(tensor: Tensor, weights: object, *_args: object, **_kwargs: object) -> int:
     return 2 * _cudnn_rnn(tensor, weights)
 
 
-def _dense_product(_bias: Any, left: Any, right: Any, *_args: Any, **_kwargs: Any) -> int:
+def _dense_product(_bias: object, left: Tensor, right: Tensor, *_args: object, **_kwargs: object) -> int:
     return 2 * int(left.shape[0]) * int(left.shape[1]) * int(right.shape[-1])
 
 
-_OWN_FORMULAS: dict[str, Callable[..., Any]] = {
+_OWN_FORMULAS: dict[str, Callable[..., object]] = {
     "_sparse_addmm": _dense_product,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,

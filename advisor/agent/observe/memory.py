@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COMPILED = "the script uses torch.compile, which would recompile under hooks on saved tensors"
 
@@ -185,7 +188,7 @@ class _Ledger:
         self.peak_bytes = 0
         self.failed: str | None = None
 
-    def pack(self, tensor: Any) -> Any:
+    def pack(self, tensor: Tensor) -> Any:
         try:
             key, size = _storage(tensor)
             # Detach: a saved output would otherwise keep its own graph alive forever.
@@ -201,7 +204,7 @@ class _Ledger:
             entry[0] += 1
         return kept
 
-    def unpack(self, packed: Any) -> Any:
+    def unpack(self, packed: object) -> Any:
         return packed.tensor if type(packed) is _Kept else packed
 
     def release(self, key: int) -> None:
@@ -219,7 +222,7 @@ class _Kept:
 
     __slots__ = ("_ledger", "key", "tensor")
 
-    def __init__(self, tensor: Any, ledger: _Ledger, key: int | None) -> None:
+    def __init__(self, tensor: Tensor, ledger: _Ledger, key: int | None) -> None:
         self.tensor = tensor
         self._ledger = ledger
         self.key = key
@@ -230,7 +233,7 @@ class _Kept:
             self._ledger.release(self.key)
 
 
-def _is_parameter(tensor: Any) -> bool:
+def _is_parameter(tensor: Tensor) -> bool:
     """Detect a trained leaf or a view of one: a linear layer keeps the transpose of its weight."""
     base = tensor._base if tensor._base is not None else tensor
     return bool(base.is_leaf and base.requires_grad)
@@ -270,7 +273,7 @@ def _storages(tensors: Iterable[Any], without: dict[int, int] | None = None) -> 
     return found
 
 
-def _storage(tensor: Any) -> tuple[int, int]:
+def _storage(tensor: Tensor) -> tuple[int, int]:
     """Return identity and bytes of the storage with the tensor's elements on this rank."""
     local = getattr(tensor, "_local_tensor", tensor)
     if local.is_sparse:

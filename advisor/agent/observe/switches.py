@@ -57,7 +57,7 @@ def _torch_profiler() -> str | None:
     return "torch.profiler"
 
 
-def _name_of(hook: Any, by: str) -> str:
+def _name_of(hook: object, by: str) -> str:
     """Name a hook: cProfile's hook is its profiler, others are functions or methods of their package."""
     kind = type(hook)
     if kind.__module__ in ("cProfile", "_lsprof"):
@@ -66,7 +66,7 @@ def _name_of(hook: Any, by: str) -> str:
     return f"{by} ({str(module).split('.', 1)[0]})"
 
 
-def _read(getter: Callable[[], Any], otherwise: Any) -> Any:
+def _read(getter: Callable[[], Any], otherwise: object) -> Any:
     try:
         return getter()
     except (RuntimeError, AttributeError):

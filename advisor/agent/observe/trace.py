@@ -11,13 +11,18 @@ import copy
 import gc
 import sys
 import time
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import modes
 from ..base.pass_through import passes_on_to_c
 from ..base.patches import Patches
 from ..loop.clock import LOADING, StepClock
 from ..loop.frames import TORCH, USER, Frames
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from torch import Tensor
 
 READS = {
     # Methods that wait for the device and bring a value to the interpreter, with their reported names.
@@ -144,7 +149,7 @@ class Tracer:
             self._durations_ns.append(time.perf_counter_ns() - begin_ns)
         return result
 
-    def _left_out(self, frame: Any) -> bool:
+    def _left_out(self, frame: FrameType | None) -> bool:
         """Return whether to skip an operator: the loader's, our own, or one in a forked process."""
         clock = self._clock
         return clock.phase in LOADING or clock.paused or clock.in_child or self._frames.is_own(frame)
@@ -191,7 +196,7 @@ class Tracer:
         patches, clock = self._patches, self._clock
 
         @passes_on_to_c
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: object, **kwargs: object) -> Any:
             # Calls inside a call that is already recorded (a print that formats a tensor) belong to that one.
             if not patches.on or self._inside or clock.paused or not clock.mine():
                 return original(*args, **kwargs)
@@ -215,7 +220,7 @@ class Tracer:
         call.__module__ = getattr(original, "__module__", None) or "builtins"
         return call
 
-    def _record(self, frame: Any, what: str, spent_ns: int, detail: str, size: int) -> None:
+    def _record(self, frame: FrameType | None, what: str, spent_ns: int, detail: str, size: int) -> None:
         if self._frames.is_own(frame):
             return
         at = self._frames.library_line(frame)
@@ -229,20 +234,20 @@ class Tracer:
         site[1] += spent_ns
         site[2] += size
 
-    def _made_by_torch(self, frame: Any) -> bool:
+    def _made_by_torch(self, frame: FrameType | None) -> bool:
         """Detect reads by torch: an optimizer that reads its step count is not a user's wait; formatting a tensor
         is."""
         while frame is not None and frame.f_code.co_filename.endswith("_tensor.py"):
             frame = frame.f_back
         return frame is not None and self._frames.owner(frame.f_code.co_filename) == TORCH
 
-    def _read_detail(self, args: Any, _kwargs: Any, _result: Any) -> tuple[str, int] | None:
+    def _read_detail(self, args: Any, _kwargs: object, _result: object) -> tuple[str, int] | None:
         tensor = args[0]
         if tensor.device.type == "cpu" and self._clock.device is not None:
             return None  # with an accelerator in use, a value on the CPU is already available
         return "", int(tensor.numel()) * int(tensor.element_size())
 
-    def _move_detail(self, args: Any, kwargs: Any, result: Any) -> tuple[str, int] | None:
+    def _move_detail(self, args: Any, kwargs: object, result: Any) -> tuple[str, int] | None:
         source = args[0]
         if source.device == result.device:
             return None
@@ -259,12 +264,12 @@ def _asks_non_blocking(args: Any, kwargs: Any) -> bool:
     return bool(kwargs.get("non_blocking", flags[0] if flags else False))
 
 
-def _pinned(tensor: Any) -> bool:
+def _pinned(tensor: Tensor) -> bool:
     import torch
 
     cuda: Any = torch.cuda
     return bool(cuda.is_initialized() and tensor.is_pinned())
 
 
-def _no_detail(_args: Any, _kwargs: Any, _result: Any) -> tuple[str, int]:
+def _no_detail(_args: object, _kwargs: object, _result: object) -> tuple[str, int]:
     return "", 0

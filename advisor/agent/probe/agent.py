@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from types import ModuleType, TracebackType
 from typing import Any, Callable
 
 from ... import wire
@@ -71,7 +72,7 @@ class ScriptAgent:
 
     # --- set-up -------------------------------------------------------------------------------------------------------
 
-    def torch_imported(self, torch: Any) -> None:
+    def torch_imported(self, torch: ModuleType) -> None:
         """Set up the hooks right after the script's `import torch`."""
         if self._spec.mode != "probe" or self.clock.in_child:
             return
@@ -108,7 +109,7 @@ class ScriptAgent:
         with child_signals.held():
             self._last_words("finished", "the script ended", exit_code)
 
-    def crashed(self, _kind: type[BaseException], error: BaseException, _trace: Any) -> None:
+    def crashed(self, _kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
         """Report the end after an exception that was already reported."""
         if self._ended:
             return
@@ -191,7 +192,7 @@ class ScriptAgent:
 class _Parts:
     """Components that need torch, wired up once."""
 
-    def __init__(self, agent: ScriptAgent, torch: Any) -> None:
+    def __init__(self, agent: ScriptAgent, torch: object) -> None:
         from ..loader.hooks import LoaderHooks
         from ..loop.copies import HostToDevice
         from ..loop.off_step import OffStep
@@ -253,7 +254,7 @@ class _Parts:
         self._facts.install()
         hold_overruns(torch)
 
-    def _training_forward(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.steps.forward_seen = True
         self._register.saw_training_forward(self._clock.add_samples)
         if root.owned:

@@ -25,7 +25,7 @@ def _patch(base: Any, channel: AgentChannel) -> None:
 
     @passes_on
     @functools.wraps(start)
-    def noticed_start(self: Any) -> Any:
+    def noticed_start(self: object) -> object:
         name = _work_of(self)
         if name not in told and len(told) < MOST_NOTES and not name.startswith(_LOADER_WORKERS):
             told.add(name)

@@ -215,7 +215,7 @@ class Conductor:
                 self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", str(refusal)))
                 self._leave_window(window)
 
-    def _read_messages(self, messages: list[Any]) -> None:
+    def _read_messages(self, messages: list[object]) -> None:
         for message in messages:
             if isinstance(message, wire.Plan):
                 self._queue.extend(message.windows)

@@ -59,7 +59,7 @@ class Instruments:
         self._garbage.take()
         self._cpu_begin_s = time.process_time()
 
-    def finish(self, window: wire.Window) -> dict[str, Any]:
+    def finish(self, window: wire.Window) -> dict[str, object]:
         """Return the fields of `wire.WindowDone` that are sums over the window."""
         cpu_s = time.process_time() - self._cpu_begin_s
         gc_s, collections = self._garbage.take()
@@ -79,7 +79,7 @@ class Instruments:
             "extra": self._tracing.stop() if window.kind == "trace" else {},
         }
 
-    def finish_drain(self, window: wire.Window) -> dict[str, Any]:
+    def finish_drain(self, window: wire.Window) -> dict[str, object]:
         hits, lines = self._stop_sampler(window)
         return {"hits": hits, "lines": lines}
 

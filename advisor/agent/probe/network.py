@@ -38,15 +38,15 @@ def _patch(module: Any, channel: AgentChannel) -> None:
         if _is_remote(address):
             note(f"{names.get(address[0], address[0])}:{address[1]}")
 
-    def tell_local(address: Any) -> None:
+    def tell_local(address: object) -> None:
         """Report a local service that answered (say, a database): its changes cannot be undone either."""
         if isinstance(address, tuple) and len(address) >= 2 and address[1] not in own_ports:
             note(f"{address[0]}:{address[1]}")
 
-    def connecting(original: Any) -> Any:
+    def connecting(original: Any) -> object:
         @passes_on_to_c
         @functools.wraps(original)
-        def connect(self: Any, address: Any) -> Any:
+        def connect(self: Any, address: object) -> object:
             if self.family in internet:
                 tell(address)
             result = original(self, address)
@@ -60,7 +60,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
 
     @passes_on_to_c
     @functools.wraps(listening)
-    def listen(self: Any, *args: Any) -> Any:
+    def listen(self: Any, *args: object) -> object:
         result = listening(self, *args)
         if self.family in internet:
             own_ports.add(self.getsockname()[1])  # the script talking to itself leaves nothing behind
@@ -70,7 +70,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
 
     @passes_on_to_c
     @functools.wraps(look_up)
-    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+    def getaddrinfo(host: object, port: object, *args: object, **kwargs: object) -> object:
         try:
             found = look_up(host, port, *args, **kwargs)
         except module.gaierror:
@@ -88,7 +88,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
     module.getaddrinfo = getaddrinfo
 
 
-def _is_remote(address: Any) -> bool:
+def _is_remote(address: object) -> bool:
     if not isinstance(address, tuple) or len(address) < 2 or not isinstance(address[0], str):
         return False
     host = address[0].partition("%")[0]

@@ -41,7 +41,7 @@ class Recorder:
         if self._device is not None:
             self._device.resolve_ready(self.updates)
 
-    def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def columns(self) -> tuple[dict[str, object], dict[str, object]]:
         """Return the columns of `wire.WindowDone`, and entries for its `extra`: recompiled code and non-finite losses.
 
         On the wire, non-finite losses look like unknown ones. Losses are read here: only here is the device waited for.

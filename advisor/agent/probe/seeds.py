@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
+from types import ModuleType
 from typing import Any, Callable
 
 from ..base import imports
@@ -25,7 +26,7 @@ def install(number: int) -> None:
     imports.when_imported("torch", functools.partial(_torch, number))
 
 
-def _numpy(number: int, numpy: Any) -> None:
+def _numpy(number: int, numpy: object) -> None:
     drawing = getattr(numpy, "random", None)
     if drawing is None or not hasattr(drawing, "seed"):  # a file of the user's may be called numpy
         return
@@ -34,7 +35,7 @@ def _numpy(number: int, numpy: Any) -> None:
         _move(drawing, name, number)
 
 
-def _torch(number: int, torch: Any) -> None:
+def _torch(number: int, torch: ModuleType) -> None:
     if not hasattr(torch, "manual_seed"):
         return
     torch.manual_seed(number)
@@ -42,12 +43,12 @@ def _torch(number: int, torch: Any) -> None:
     torch.random.manual_seed = torch.manual_seed
 
 
-def _move(owner: Any, name: str, number: int) -> None:
-    original: Callable[..., Any] = getattr(owner, name)
+def _move(owner: object, name: str, number: int) -> None:
+    original: Callable[..., object] = getattr(owner, name)
 
     @passes_on_to_c
     @functools.wraps(original)
-    def moved(*args: Any, **kwargs: Any) -> Any:
+    def moved(*args: object, **kwargs: object) -> object:
         return original(
             *(_moved(value, number) for value in args[:1]),
             *args[1:],
@@ -61,6 +62,6 @@ _NAMES = ("seed", "a")
 """Keyword names of the seed; the standard library uses `a`."""
 
 
-def _moved(value: Any, number: int) -> Any:
+def _moved(value: Any, number: int) -> object:
     plain = number and isinstance(value, int) and not isinstance(value, bool)
     return (value + number) % MOST if plain else value

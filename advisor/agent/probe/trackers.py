@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from types import ModuleType
 from typing import Any, Callable
 
 from ..base.channel import AgentChannel
@@ -39,7 +40,7 @@ def put_offline(channel: AgentChannel) -> None:
             os.environ[variable] = _mlflow_folder()
 
     def watched(name: str, how: str, patch: Callable[[Any], None] | None = None) -> None:
-        def imported(module: Any) -> None:
+        def imported(module: object) -> None:
             if patch is not None:
                 patch(module)
             channel.note("tracker", f"{name}: {how}")
@@ -58,12 +59,12 @@ def put_offline(channel: AgentChannel) -> None:
     when_imported("huggingface_hub.hf_api", lambda module: _patch_hub(module, channel))
 
 
-def _with_argument(original: Any, **forced: Any) -> Any:
+def _with_argument(original: Any, **forced: object) -> Any:
     """Wrap the function with arguments that override the caller's."""
 
     @passes_on
     @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         return original(*args, **{**kwargs, **forced})
 
     return call
@@ -79,7 +80,7 @@ def _patch_swanlab(module: Any) -> None:
     module.login = lambda *_args, **_kwargs: None
 
 
-def _patch_neptune(module: Any) -> None:
+def _patch_neptune(module: object) -> None:
     # neptune and neptune_scale share only the word "offline"; each has its own for writing nothing at all.
     for name in ("init_run", "init_model", "init_model_version", "init_project"):
         if hasattr(module, name):
@@ -103,7 +104,7 @@ def _patch_mlflow(module: Any) -> None:
 
     @passes_on
     @functools.wraps(original)
-    def set_tracking_uri(uri: Any) -> Any:
+    def set_tracking_uri(uri: object) -> Any:
         return original(uri if _is_local(str(uri)) else _mlflow_folder())
 
     module.set_tracking_uri = set_tracking_uri
@@ -119,16 +120,16 @@ def _mlflow_folder() -> str:
     return f"file://{os.environ.get('TMPDIR') or '/tmp'}/advisor-mlflow-{os.getpid()}"
 
 
-def _patch_hub(module: Any, channel: AgentChannel) -> None:
+def _patch_hub(module: ModuleType, channel: AgentChannel) -> None:
     """Answer uploads to the Hugging Face Hub locally; downloads and local caches work as usual."""
     told: set[str] = set()
 
-    def create_repo(_self: Any, repo_id: str, *_args: Any, **kwargs: Any) -> Any:
+    def create_repo(_self: object, repo_id: str, *_args: object, **kwargs: Any) -> object:
         name = repo_id if "/" in repo_id else f"local/{repo_id}"
         prefix = {"dataset": "datasets/", "space": "spaces/"}.get(kwargs.get("repo_type") or "model", "")
         return module.RepoUrl(f"https://huggingface.co/{prefix}{name}")
 
-    def no_upload(_self: Any, repo_id: str = "", *_args: Any, **kwargs: Any) -> Any:
+    def no_upload(_self: object, repo_id: str = "", *_args: object, **kwargs: Any) -> object:
         repo_id = kwargs.get("repo_id", repo_id)
         if repo_id not in told:
             told.add(repo_id)
@@ -143,7 +144,7 @@ def _patch_hub(module: Any, channel: AgentChannel) -> None:
             return commit
         from concurrent.futures import Future
 
-        future: Future[Any] = Future()
+        future: Future[object] = Future()
         future.set_result(commit)
         return future
 
@@ -155,10 +156,10 @@ def _patch_hub(module: Any, channel: AgentChannel) -> None:
             setattr(module, name, getattr(bound, name))
 
 
-def _like(original: Any, replacement: Any) -> Any:
+def _like(original: Any, replacement: Any) -> object:
     @passes_on
     @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> object:
         return replacement(*args, **kwargs)
 
     return call

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import knobs
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 APPLIED = ("compile", "cudnn_benchmark", "fused_optimizer", "memory_format", "precision", "threads")
 """Settings that plain torch applies to the objects given here."""
@@ -14,7 +17,7 @@ OF_THE_LOADER = ("num_workers", "persistent_workers", "pin_memory", "prefetch_fa
 """Settings that the caller gives its `DataLoader`, or makes of several backwards."""
 
 
-def apply(settings: Mapping[str, Any], model: Any, optimizer: Any) -> tuple[Any, dict[str, str]]:
+def apply(settings: Mapping[str, Any], model: Any, optimizer: Optimizer) -> tuple[object, dict[str, str]]:
     """Apply settings except the loader's and autocast; return the model to use, and name → reason for those left."""
     import torch
 

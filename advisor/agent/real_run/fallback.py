@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ... import knobs
 from ..base.pass_through import passes_on
@@ -19,6 +19,9 @@ from ..loop.roots import Root
 from ..settings.controls import Controls
 from ..settings.gradients import take_gradients
 from ..settings.passing import PassingState
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 OUTERMOST = 0
 """Place among the interventions around a backward: the loss is checked as the script computed it."""
@@ -48,7 +51,7 @@ class FallBack:
         self._put_again = put_again
         self._passing: dict[int, PassingState] = {}
         self._poisoned = False
-        self._kept: list[tuple[Any, Any]] = []
+        self._kept: list[tuple[Any, object]] = []
         self._watching = False
 
     def watch(self) -> None:
@@ -73,7 +76,7 @@ class FallBack:
     # --- a forward --------------------------------------------------------------------------------------------------
 
     @passes_on
-    def forward(self, root: Root, attempt: Callable[[], Any]) -> Any:
+    def forward(self, root: Root, attempt: Callable[[], object]) -> object:
         """Run the forward; if it raises, retry without one setting after another to find the one at fault."""
         module = root.ref()
         suspects = self._set()
@@ -98,8 +101,8 @@ class FallBack:
 
     @passes_on
     def _without(
-        self, suspects: list[str], error: Exception, state: PassingState, attempt: Callable[[], Any]
-    ) -> tuple[bool, Any]:
+        self, suspects: list[str], error: Exception, state: PassingState, attempt: Callable[[], object]
+    ) -> tuple[bool, object]:
         """Retry without each setting alone, then without all at once."""
         single = [(name,) for name in suspects]
         for names in [*single, tuple(suspects)] if len(suspects) > 1 else single:
@@ -123,7 +126,7 @@ class FallBack:
     # --- a non-finite loss ------------------------------------------------------------------------------------------
 
     @passes_on
-    def backward(self, inner: Any, original: Any, tensors: Any, args: Any, kwargs: Any) -> Any:
+    def backward(self, inner: Any, original: object, tensors: object, args: object, kwargs: object) -> object:
         """Run every backward while watching (see `Steps.intervene`)."""
         if self._set() and not _is_finite(tensors):
             self._poisoned = True
@@ -133,13 +136,13 @@ class FallBack:
                 take_gradients(optimizer)  # the step has already begun, and would use them
         return result
 
-    def before_step(self, optimizer: Any, _has_closure: bool) -> bool:
+    def before_step(self, optimizer: Optimizer, _has_closure: bool) -> bool:
         if not self._poisoned:
             return False
         self._kept += take_gradients(optimizer)
         return True
 
-    def after_step(self, optimizer: Any) -> bool:
+    def after_step(self, optimizer: Optimizer) -> bool:
         """Restore the gradients after a step without effect; it still ends its update."""
         for parameter, gradient in self._kept:
             parameter.grad = gradient

@@ -120,7 +120,7 @@ class Launch:
                 f"intended, as micro_batch makes several iterations of one update ({self._clock.updates} updates)"
             )
 
-    def crashed(self, kind: type[BaseException], error: BaseException, _trace: Any) -> None:
+    def crashed(self, kind: type[BaseException], error: BaseException, _trace: object) -> None:
         """Print only settings that may be the cause; Python shows the traceback as usual."""
         settings = self._controls.settings if self._torch_seen else {}
         if not settings or self._settled or not isinstance(error, Exception):
@@ -180,7 +180,7 @@ class Launch:
 
         @passes_on
         @functools.wraps(original)
-        def __init__(optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        def __init__(optimizer: object, *args: object, **kwargs: object) -> None:  # noqa: N807
             original(optimizer, *args, **kwargs)
             if self._clock.in_child:
                 return
@@ -189,7 +189,7 @@ class Launch:
 
         return __init__
 
-    def _new_optimizer(self, optimizer: Any) -> None:
+    def _new_optimizer(self, optimizer: object) -> None:
         if self._settled or self._clock.updates:
             self._begin_again(optimizer)
         if self._wanted:
@@ -201,7 +201,7 @@ class Launch:
         if owned:
             self._roots.seek(owned, owned)
 
-    def _begin_again(self, optimizer: Any) -> None:
+    def _begin_again(self, optimizer: object) -> None:
         """Reapply the settings to a new model or optimizer in the same process."""
         from ... import knobs
 
@@ -223,7 +223,7 @@ class Launch:
 
     # --- in the loop --------------------------------------------------------------------------------------------------
 
-    def _training_forward(self, _root: Root, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+    def _training_forward(self, _root: Root, _args: tuple[object, ...], _kwargs: dict[str, object]) -> None:
         self._steps.forward_seen = True
         self._loaders.saw_training_forward()
         if self._wanted:
@@ -318,7 +318,7 @@ class Launch:
         self._applied_at = self._clock.updates
         self._fall_back.watch()
 
-    def _apply_loading(self, values: dict[str, Any]) -> None:
+    def _apply_loading(self, values: dict[str, object]) -> None:
         """Apply settings together: each switch restarts the workers, and one setting may need another."""
         from ... import knobs
 
@@ -390,5 +390,5 @@ def _parameters_of(optimizer: Any) -> set[int]:
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
 
 
-def _words(settings: Mapping[str, Any]) -> str:
+def _words(settings: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-from typing import Any
 
 LONGEST_LINE = 4000
 """Maximum line length. A line written at once does not mix with those of other ranks."""
@@ -27,7 +26,7 @@ class RunLog:
         """Print and record nothing from now on."""
         self._closed = True
 
-    def tell(self, setting: str, text: str, value: Any = None) -> None:
+    def tell(self, setting: str, text: str, value: object = None) -> None:
         """Print and record a message."""
         if self._closed:
             return
@@ -40,7 +39,7 @@ class RunLog:
         if self._rank == 0 and not self._closed:
             say(text)
 
-    def _keep(self, setting: str, text: str, value: Any) -> bool:
+    def _keep(self, setting: str, text: str, value: object) -> bool:
         if not self._path:
             return False
         entry = {

@@ -15,7 +15,7 @@ import math
 import sys
 from collections import deque
 from types import FrameType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
@@ -30,6 +30,9 @@ from ..loop.steps import Steps
 from .backward import Inner, scaled
 from .gradients import take_gradients
 from .passing import Untouched
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 PLACE = 1
 """Place outside loss scaling, whose gradients are unscaled again before they are accumulated."""
@@ -64,14 +67,14 @@ class Accumulation:
         """Batches that are first checked as a whole: a probe can afford that, a real training cannot."""
         self.on = False
         self._recent: deque[Part] = deque([WHOLE], maxlen=1)
-        self._kept: list[tuple[Any, Any]] = []
-        self._loss: Any = None
+        self._kept: list[tuple[Any, object]] = []
+        self._loss: object = None
         self._micro_steps = 0
         self._seen: list[tuple[float, Any]] = []
         self._whole_loss: Any = None
         self._differences: list[float] = []
         self._untouched: Untouched | None = None
-        self._rates: list[Any] | None = None
+        self._rates: list[object] | None = None
         self._frame_seen = False
         self._held = False
         self._trouble: str | None = None
@@ -135,7 +138,7 @@ class Accumulation:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _delivered(self, indices: Any) -> None:
+    def _delivered(self, indices: object) -> None:
         part = indices if type(indices) is Part else WHOLE
         if not self._frame_seen and part is not WHOLE:
             self._frame_seen = True
@@ -157,7 +160,9 @@ class Accumulation:
         return self._recent[0]
 
     @passes_on
-    def backward(self, inner: Inner, original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+    def backward(
+        self, inner: Inner, original: Callable[..., object], tensors: object, args: Any, kwargs: Any
+    ) -> object:
         self._put_back()
         part = self._part
         self._note_loss(part)
@@ -170,7 +175,7 @@ class Accumulation:
         for parameter, gradient in kept:
             parameter.grad = gradient if parameter.grad is None else gradient + parameter.grad
 
-    def before_step(self, optimizer: Any, has_closure: bool) -> bool:
+    def before_step(self, optimizer: Optimizer, has_closure: bool) -> bool:
         part = self._part
         if has_closure:
             self._trouble = "the optimizer is stepped with a closure, which runs forward and backward itself"
@@ -193,12 +198,12 @@ class Accumulation:
             self._untouched.put_back()  # before the next fetch, which may draw too
         return True
 
-    def after_step(self, _optimizer: Any) -> bool:
+    def after_step(self, _optimizer: Optimizer) -> bool:
         return False
 
     # --- schedules and clipping held at all parts but the last --------------------------------------------------------
 
-    def _holds(self, _schedule: Any) -> bool:
+    def _holds(self, _schedule: object) -> bool:
         return self._held
 
     def _hold_clipping(self) -> None:
@@ -209,7 +214,7 @@ class Accumulation:
             self._replace(functions, name, self._clipping_by_norm)
         self._replace(functions, "clip_grad_value_", self._clipping_by_value)
 
-    def _replace(self, functions: Any, name: str, make: Callable[[Any], Any]) -> None:
+    def _replace(self, functions: object, name: str, make: Callable[[Any], object]) -> None:
         import torch
 
         original = getattr(functions, name, None)
@@ -221,19 +226,19 @@ class Accumulation:
                 self._patches.replace(owner, name, lambda _original: replacement)
         self._patches.replace_copies(original, replacement, lambda file: not is_library(file))
 
-    def _clipping_by_norm(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _clipping_by_norm(self, original: Callable[..., object]) -> Callable[..., object]:
         @passes_on
         @functools.wraps(original)
-        def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> Any:
+        def clip(parameters: object, max_norm: object, *args: object, **kwargs: object) -> object:
             # Before the last part no norm is too large: the script gets the norm so far, and nothing is clipped.
             return original(parameters, max_norm if self._part.last or not self.on else math.inf, *args, **kwargs)
 
         return clip
 
-    def _clipping_by_value(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _clipping_by_value(self, original: Callable[..., object]) -> Callable[..., object]:
         @passes_on
         @functools.wraps(original)
-        def clip(*args: Any, **kwargs: Any) -> Any:
+        def clip(*args: object, **kwargs: object) -> object:
             return original(*args, **kwargs) if self._part.last or not self.on else None
 
         return clip
@@ -300,7 +305,7 @@ class Accumulation:
                     return True
         return False
 
-    def _compare_rates(self, optimizer: Any, part: Part) -> None:
+    def _compare_rates(self, optimizer: Optimizer, part: Part) -> None:
         """Note trouble if a rate changes within a batch: schedules are held there, so the script sets it by hand."""
         rates = [_identity(group.get("lr")) for group in optimizer.param_groups]
         if self._rates is not None and rates != self._rates:
@@ -310,6 +315,6 @@ class Accumulation:
         self._rates = None if part.last else rates
 
 
-def _identity(rate: Any) -> Any:
+def _identity(rate: object) -> object:
     """Return a value to compare a rate by; one on the device is not read, which would wait for it."""
     return (id(rate), rate._version) if hasattr(rate, "_version") else rate

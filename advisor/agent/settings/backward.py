@@ -8,7 +8,9 @@ Inner = Callable[[Callable[..., Any], Any, Any, Any], Any]
 """Callable (torch's own, tensors, args, kwargs): the remaining calls down to torch."""
 
 
-def scaled(tensors: Any, args: tuple[Any, ...], kwargs: dict[str, Any], factor: float) -> tuple[Any, dict[str, Any]]:
+def scaled(
+    tensors: Any, args: tuple[Any, ...], kwargs: dict[str, Any], factor: float
+) -> tuple[object, dict[str, object]]:
     """Return (args, kwargs) of a backward whose gradients are `factor` times as large.
 
     The starting gradient is multiplied: the effect of a product with the loss, with one operator less. Arguments that
@@ -25,12 +27,12 @@ def scaled(tensors: Any, args: tuple[Any, ...], kwargs: dict[str, Any], factor: 
     return (multiplied if many or _is_row(given) else multiplied[0], *args[1:]), rest
 
 
-def creates_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def creates_graph(args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
     """Return whether the gradients can be differentiated again; they are then part of a graph and must not change."""
     return bool(kwargs.get("create_graph") or (len(args) > 2 and args[2]))
 
 
-def _start(output: Any, start: Any, factor: float) -> Any:
+def _start(output: Any, start: Any, factor: float) -> object:
     import torch
 
     if start is not None:
@@ -40,5 +42,5 @@ def _start(output: Any, start: Any, factor: float) -> Any:
     return torch.full_like(output.detach(), factor)
 
 
-def _is_row(value: Any) -> bool:
+def _is_row(value: object) -> bool:
     return isinstance(value, (list, tuple))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 LEAST_BLOCKS = 2
 LEAST_SHARE = 0.5
@@ -59,7 +62,7 @@ def _blocks(modules: list[Any], total: int) -> Blocks:
     return Blocks(class_name=type(modules[0]).__name__, modules=outer, share=_weight(outer) / total)
 
 
-def _weight(modules: Iterable[Any]) -> int:
+def _weight(modules: Iterable[nn.Module]) -> int:
     """Count the elements of their parameters, each once, without those of embeddings."""
     import torch
 
@@ -77,7 +80,7 @@ def _weight(modules: Iterable[Any]) -> int:
     return sum(count for key, count in seen.items() if key not in left_out)
 
 
-def numel(parameter: Any) -> int:
+def numel(parameter: Tensor) -> int:
     try:
         return int(parameter.numel())
     except (RuntimeError, ValueError):  # a lazy layer's parameter has no size yet

@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import slots
 from ..base.pass_through import passes_on
@@ -20,6 +20,9 @@ from ..base.refused import Refused
 from ..loop.roots import Roots
 from .blocks import Blocks, repeated_blocks
 from .compiling import Compiling
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TOGETHER = "torch.compile ignores wrappers of a block: it has a memory budget of its own"
 LOOKS = 2
@@ -97,7 +100,7 @@ class _Block:
         self._given_up = False
 
     @passes_on
-    def __call__(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def __call__(self, module: nn.Module, original: Callable[..., object], args: Any, kwargs: Any) -> object:
         import torch
         from torch.utils.checkpoint import checkpoint
 
@@ -113,7 +116,7 @@ class _Block:
         )
 
     @passes_on
-    def _look(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _look(self, module: nn.Module, original: Callable[..., object], args: Any, kwargs: Any) -> object:
         """Run a first call as the script wrote it, and check whether it leaves a trace."""
         why = _holds_cache(module, args, kwargs)
         if why is None:
@@ -131,7 +134,7 @@ class _Block:
 class _Trace:
     """State that a call could change beside its result."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: nn.Module) -> None:
         norms = {id(inner) for inner in _norms(module)}
         self._buffers = [
             (f"{name}.{key}".lstrip("."), inner, key, buffer, None if buffer is None else buffer._version)
@@ -142,7 +145,7 @@ class _Trace:
         self._plain = _plain(module)
         self._generators = _generators()
 
-    def left(self, module: Any) -> str | None:
+    def left(self, module: nn.Module) -> str | None:
         for name, inner, key, buffer, version in self._buffers:
             now = inner._buffers.get(key)
             if now is not buffer or (buffer is not None and buffer._version != version):
@@ -156,7 +159,7 @@ class _Trace:
         return f"it draws random numbers from the generator of {drawn[0]}" if drawn else None
 
 
-def _plain(module: Any) -> dict[str, Any]:
+def _plain(module: nn.Module) -> dict[str, object]:
     return {
         f"{name}.{key}".lstrip("."): value
         for name, inner in module.named_modules()
@@ -165,9 +168,9 @@ def _plain(module: Any) -> dict[str, Any]:
     }
 
 
-def _generators() -> dict[str, Any]:
+def _generators() -> dict[str, object]:
     """Return the states of generators other than torch's that the script has imported."""
-    states: dict[str, Any] = {}
+    states: dict[str, object] = {}
     if "random" in sys.modules:
         states["random"] = sys.modules["random"].getstate()
     numpy = sys.modules.get("numpy.random")
@@ -177,17 +180,17 @@ def _generators() -> dict[str, Any]:
     return states
 
 
-def _contexts(module: Any) -> Callable[[], tuple[Any, Any]]:
+def _contexts(module: nn.Module) -> Callable[[], tuple[Any, Any]]:
     """Return a maker of the two contexts, around the first and the second run."""
 
-    def contexts() -> tuple[Any, Any]:
+    def contexts() -> tuple[object, object]:
         return nullcontext(), _averages_kept(module)
 
     return contexts
 
 
 @contextmanager
-def _averages_kept(module: Any) -> Iterator[None]:
+def _averages_kept(module: nn.Module) -> Iterator[None]:
     """Give the second run of a normalisation copies of its running averages to change."""
     kept = []
     for norm in _norms(module):
@@ -202,18 +205,18 @@ def _averages_kept(module: Any) -> Iterator[None]:
             norm._buffers[key] = buffer
 
 
-def _norms(module: Any) -> list[Any]:
+def _norms(module: nn.Module) -> list[Any]:
     """Return the modules that keep running averages, whose buffer versions do not show the change."""
     from torch.nn.modules.batchnorm import _NormBase
 
     return [inner for inner in module.modules() if isinstance(inner, _NormBase)]
 
 
-def _is_cache(value: Any) -> bool:
+def _is_cache(value: object) -> bool:
     return hasattr(value, "get_seq_length")
 
 
-def _holds_cache(module: Any, args: Any, kwargs: Any) -> str | None:
+def _holds_cache(module: nn.Module, args: Any, kwargs: Any) -> str | None:
     """Return why a cache among the arguments forbids a second run; None for no cache, or an empty one of known name."""
     named = [*(zip(_argument_names(module), args) if any(map(_is_cache, args)) else ()), *kwargs.items()]
     for name, value in named:
@@ -222,7 +225,7 @@ def _holds_cache(module: Any, args: Any, kwargs: Any) -> str | None:
     return None
 
 
-def _without_cache(args: Any, kwargs: Any) -> tuple[Any, Any]:
+def _without_cache(args: Any, kwargs: Any) -> tuple[object, object]:
     """Remove the empty cache of transformers' blocks, which a training step fills and never reads."""
     if any(map(_is_cache, args)):
         args = tuple(None if _is_cache(value) else value for value in args)
@@ -234,13 +237,13 @@ def _without_cache(args: Any, kwargs: Any) -> tuple[Any, Any]:
     return args, kwargs
 
 
-def _argument_names(module: Any) -> list[str]:
+def _argument_names(module: nn.Module) -> list[str]:
     """Return the argument names of its forward, without `self`; empty for all but plain positional parameters."""
     parameters = inspect.signature(module.forward).parameters.values()
     return [parameter.name if parameter.kind is parameter.POSITIONAL_OR_KEYWORD else "" for parameter in parameters]
 
 
-def _why_closed(model: Any) -> str | None:
+def _why_closed(model: nn.Module) -> str | None:
     for inner in model.modules():
         name = type(inner).__name__
         if name in _CLOSED or name.startswith("FSDP") or slots.compiled_by_script(inner):
@@ -250,12 +253,12 @@ def _why_closed(model: Any) -> str | None:
     return None
 
 
-def facts(models: list[Any]) -> dict[str, object]:
+def facts(models: list[nn.Module]) -> dict[str, object]:
     """Return the facts for the knob, fields of `types.ScriptFacts`."""
     blocks = repeated_blocks(models)
     own = any(checkpointed_by_script(inner) for model in models for inner in model.modules())
     return {"checkpointing": own, "repeated_blocks": blocks.told() if blocks else None}
 
 
-def checkpointed_by_script(module: Any) -> bool:
+def checkpointed_by_script(module: nn.Module) -> bool:
     return type(module).__name__ == "CheckpointWrapper" or getattr(module, "gradient_checkpointing", False) is True

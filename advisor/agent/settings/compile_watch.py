@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from typing import Any
 
 from ..base import dynamo, modes
 from ..base.refused import Refused
@@ -34,7 +33,7 @@ class CompileWatch:
         self.busy_since_s: float | None = None
         """perf_counter at the start of the present compilation; None outside of one."""
         self.seconds = 0.0
-        self.accounts: dict[tuple[Any, ...], Account] = {}
+        self.accounts: dict[tuple[object, ...], Account] = {}
         self.account = Account()
         self._graphs = 0
         self._breaks: Counter[str] = Counter()
@@ -57,7 +56,7 @@ class CompileWatch:
 
     def limit(self, combinations: int) -> None:
         """Allow each combination of settings as many recompiles as the script's process would have for one."""
-        config: Any = sys.modules.get("torch._dynamo.config")
+        config: object = sys.modules.get("torch._dynamo.config")
         if not self.installed or not hasattr(config, "recompile_limit"):
             return
         if self._limit is None:
@@ -73,10 +72,10 @@ class CompileWatch:
         since_s = self.busy_since_s
         return since_s is not None and time.perf_counter() - since_s < LONGEST_S
 
-    def _begins(self, _args: Any = None) -> None:
+    def _begins(self, _args: object = None) -> None:
         self.busy_since_s = time.perf_counter()
 
-    def _ends(self, _args: Any = None) -> None:
+    def _ends(self, _args: object = None) -> None:
         begun, self.busy_since_s = self.busy_since_s, None
         spent = time.perf_counter() - begun if begun is not None else 0.0
         self.seconds += spent

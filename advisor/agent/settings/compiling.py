@@ -188,7 +188,7 @@ class _Call:
 
     __slots__ = ("_account", "_backend", "_compiled", "_mode", "_owner", "_root", "_seen", "_shapes", "_watched")
 
-    def __init__(self, owner: Compiling, root: Root, mode: str, backend: Any) -> None:
+    def __init__(self, owner: Compiling, root: Root, mode: str, backend: object) -> None:
         self._owner = owner
         self._root = root
         self._mode = mode
@@ -200,7 +200,7 @@ class _Call:
         self._seen = owner.watch.compiles
 
     @passes_on
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         module: Any = self._root.ref()
         if self._watched < WATCHED_CALLS:
             return self._closely(module, args, kwargs)
@@ -332,12 +332,12 @@ def _of_the_compiler(error: BaseException) -> bool:
     return exc is not None and isinstance(error, exc.TorchDynamoException)
 
 
-def _kept_apart(result: Any) -> Any:
+def _kept_apart(result: object) -> object:
     """Copy small outputs into memory of their own."""
     import torch
     from torch.utils import _pytree
 
-    def apart(value: Any) -> Any:
+    def apart(value: object) -> object:
         return value.clone() if isinstance(value, torch.Tensor) and value.numel() <= SMALL_OUTPUT else value
 
     return _pytree.tree_map(apart, result)

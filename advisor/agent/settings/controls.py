@@ -33,11 +33,11 @@ class Controls:
     device: Device | None = None
     micro_steps: int = 0
     """Backwards of the last update as the script counts them; 0 before the first update."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
     """Present differences from the baseline."""
     memory_format: MemoryFormat = field(init=False)
     optimizer_form: OptimizerForm = field(init=False)
-    saved: dict[str, Any] = field(default_factory=dict)
+    saved: dict[str, object] = field(default_factory=dict)
     """Knob id → state that the knob needs to restore the baseline exactly; kept by the knobs themselves."""
 
     broken: dict[str, str] = field(default_factory=dict)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.refused import Refused
 from ..loop.roots import Roots
 from ..loop.steps import Steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MemoryFormat:
@@ -65,7 +68,7 @@ class MemoryFormat:
                 if weight is not None and weight.dim() == 4:
                     yield weight
 
-    def _stride(self, weight: Any, strides: tuple[int, ...]) -> None:
+    def _stride(self, weight: Tensor, strides: tuple[int, ...]) -> None:
         """Restride the weight, and every tensor that is paired with it element by element."""
         _restride(weight, strides)
         if weight.grad is not None:
@@ -77,18 +80,18 @@ class MemoryFormat:
                     _restride(value, strides)
 
 
-def _is_plain(weight: Any) -> bool:
+def _is_plain(weight: Tensor) -> bool:
     """Return whether the weight is only in the default format; a kernel of 1 × 1 is in both formats at once."""
     import torch
 
     return weight.is_contiguous() and not weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def _is_part(weight: Any) -> bool:
+def _is_part(weight: Tensor) -> bool:
     return bool(weight.untyped_storage().nbytes() != weight.numel() * weight.element_size())
 
 
-def _restride(tensor: Any, strides: tuple[int, ...]) -> None:
+def _restride(tensor: Tensor, strides: tuple[int, ...]) -> None:
     """Reorder the memory of a tensor in place: the same object with the same values."""
     import torch
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.refused import Refused
 from ..loop.steps import Steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
 
 FUSED, FOREACH = "fused", "foreach"
 SCALES_ITSELF = "_step_supports_amp_scaling"
@@ -83,7 +87,7 @@ class _Written:
         _put(optimizer.__dict__, self._marks)
         _place_steps(optimizer)
 
-    def _pickled(self) -> Any:
+    def _pickled(self) -> object:
         """Return the state that `pickle` and `deepcopy` would find without us."""
         optimizer = self._ref()
         kind: Any = type(optimizer)
@@ -92,7 +96,7 @@ class _Written:
             return state
         return self._without_form(state, id)
 
-    def _as_written(self, _optimizer: Any, state: dict[str, Any]) -> dict[str, Any]:
+    def _as_written(self, _optimizer: Optimizer, state: dict[str, Any]) -> dict[str, object]:
         """Return `state_dict()` as it would be without us: a checkpoint must not carry our form into another run."""
         return self._without_form(state, lambda number: number)
 
@@ -109,7 +113,7 @@ class _Written:
         return {**state, "state": kept, "param_groups": groups}
 
 
-def why_not(optimizer: Any, form: str) -> str | None:
+def why_not(optimizer: Optimizer, form: str) -> str | None:
     """Return why this optimizer cannot step in this form; None if it can."""
     import torch
 
@@ -130,7 +134,7 @@ def why_not(optimizer: Any, form: str) -> str | None:
     return None
 
 
-def _unfit_for_fused(parameter: Any) -> str | None:
+def _unfit_for_fused(parameter: Tensor) -> str | None:
     from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
     if not parameter.is_floating_point():
@@ -142,7 +146,7 @@ def _unfit_for_fused(parameter: Any) -> str | None:
     return None
 
 
-def _choose(group: dict[str, Any], form: str) -> None:
+def _choose(group: dict[str, object], form: str) -> None:
     for name in (FUSED, FOREACH):
         if name in group:
             group[name] = name == form
@@ -164,23 +168,23 @@ def _place_steps(optimizer: Any) -> None:
                 state["step"] = _plain_step(step)
 
 
-def _plain_step(step: Any) -> Any:
+def _plain_step(step: object) -> object:
     import torch
 
     wide = torch.get_default_dtype() == torch.float64
     return _moved(step, torch.device("cpu"), torch.float64 if wide else torch.float32)
 
 
-def _moved(step: Any, device: Any, dtype: Any) -> Any:
+def _moved(step: Any, device: object, dtype: object) -> object:
     return step if step.device == device and step.dtype == dtype else step.detach().to(device=device, dtype=dtype)
 
 
-def _step_module(optimizer: Any) -> str:
+def _step_module(optimizer: Optimizer) -> str:
     """Return the module whose `step` this class runs: a subclass of the user's may step in its own way."""
     return str(getattr(inspect.unwrap(type(optimizer).step), "__module__", ""))
 
 
-def _put(where: dict[str, Any], values: dict[str, Any]) -> None:
+def _put(where: dict[str, object], values: dict[str, object]) -> None:
     for name, value in values.items():
         if value is _ABSENT:
             where.pop(name, None)

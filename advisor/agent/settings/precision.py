@@ -8,6 +8,7 @@ step is not trained.
 from __future__ import annotations
 
 import functools
+from types import ModuleType
 from typing import Any, Callable
 
 from ..base.nothing import nothing
@@ -114,7 +115,7 @@ class Precision:
         with torch.autocast(device, dtype=self._dtype, cache_enabled=self._context is None):
             return run(*args, **kwargs)
 
-    def _allow_tf32(self, torch: Any) -> None:
+    def _allow_tf32(self, torch: ModuleType) -> None:
         if not torch.cuda.is_available():
             raise Refused("tf32 needs a CUDA device, and torch finds none")
         self._switches = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
@@ -122,7 +123,7 @@ class Precision:
         torch.backends.cudnn.allow_tf32 = True
 
 
-def by_hand(name: str, device: Any) -> Any:
+def by_hand(name: str, device: object) -> object:
     """Return the autocast that a user would write for this setting; a disabled one if the setting needs none.
 
     fp16 also needs its loss scaled: `torch.amp.GradScaler` is up to the user.

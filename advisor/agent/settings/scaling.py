@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
@@ -18,6 +18,10 @@ from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps, all_optimizers
 from .backward import Inner, creates_graph, scaled
 from .gradients import parameters_of, take_gradients
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
 
 PLACE = 2
 """Place inside accumulation, whose gradients are scaled and unscaled like all others."""
@@ -47,15 +51,15 @@ class Scaler:
         """Steps skipped so far because a gradient overflowed."""
         self._good_steps = 0
         self._looked = False
-        self._found: dict[int, dict[Any, Any]] = {}
-        self._inverse: dict[Any, Any] = {}
+        self._found: dict[int, dict[object, Any]] = {}
+        self._inverse: dict[object, Any] = {}
         self._overflow = False
         self._update_due = False
         """True once the main optimizer has stepped: the scale is updated before the next backward, after all others."""
-        self._set_aside: list[tuple[Any, Any]] = []
+        self._set_aside: list[tuple[Any, object]] = []
         self._steps_taken = 0
         self._last_was_skipped = False
-        self._stepped_at: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._stepped_at: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
         self.on = False
 
     def start(self) -> None:
@@ -80,7 +84,9 @@ class Scaler:
     # --- backward -----------------------------------------------------------------------------------------------------
 
     @passes_on
-    def backward(self, inner: Inner, original: Callable[..., Any], tensors: Any, args: Any, kwargs: Any) -> Any:
+    def backward(
+        self, inner: Inner, original: Callable[..., object], tensors: object, args: Any, kwargs: Any
+    ) -> object:
         if creates_graph(args, kwargs):
             return inner(original, tensors, args, kwargs)
         if self._update_due:
@@ -114,7 +120,7 @@ class Scaler:
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
-    def before_step(self, optimizer: Any, has_closure: bool) -> bool:
+    def before_step(self, optimizer: Optimizer, has_closure: bool) -> bool:
         if has_closure:
             self._gave_up(CLOSURE)
             return False
@@ -133,10 +139,10 @@ class Scaler:
             self._set_aside = take_gradients(optimizer)
         return overflow
 
-    def _has_stepped(self, optimizer: Any) -> bool:
+    def _has_stepped(self, optimizer: Optimizer) -> bool:
         return any(known is optimizer and record.steps for known, record, _main in self._steps.optimizers())
 
-    def after_step(self, _optimizer: Any) -> bool:
+    def after_step(self, _optimizer: Optimizer) -> bool:
         for parameter, gradient in self._set_aside:
             parameter.grad = gradient
         self._set_aside = []
@@ -153,7 +159,7 @@ class Scaler:
 
     # --- the schedule -------------------------------------------------------------------------------------------------
 
-    def _holds(self, schedule: Any) -> bool:
+    def _holds(self, schedule: object) -> bool:
         """Return whether to hold the schedule: one of updates is held for a skipped step, one of epochs is not.
 
         The steps between its last two calls tell which it is; after the first step it counts as one of updates.
@@ -171,12 +177,12 @@ class Owners:
 
     def __init__(self, has_stepped: Callable[[Any], bool]) -> None:
         self._has_stepped = has_stepped
-        self._optimizers: list[weakref.ref[Any]] = []
+        self._optimizers: list[weakref.ref[Optimizer]] = []
         self._count = -1
         self._parameters: list[tuple[int, list[Any]]] = []
         self._owner: dict[int, int] = {}
         self._of: dict[int, list[int]] = {}
-        self._ownerless: list[Any] = []
+        self._ownerless: list[object] = []
 
     def forget(self) -> None:
         self.__init__(self._has_stepped)  # type: ignore[misc]
@@ -191,7 +197,7 @@ class Owners:
         if count != self._count:
             self._collect(all_optimizers() if self._count < 0 else alive)
 
-    def _alive(self) -> list[Any]:
+    def _alive(self) -> list[object]:
         return [optimizer for ref in self._optimizers if (optimizer := ref()) is not None]
 
     def _collect(self, optimizers: list[Any]) -> None:
@@ -211,7 +217,7 @@ class Owners:
         self._owner.update((id(parameter), NOBODY) for parameter in self._ownerless)
         self._parameters.append((NOBODY, self._ownerless))
 
-    def take_from_idle(self, optimizer: Any) -> list[Any]:
+    def take_from_idle(self, optimizer: Optimizer) -> list[Any]:
         """Give an optimizer, before its first step, the parameters it shares with one that has never stepped.
 
         Returns the gradients of those parameters, whose flags are the other's.
@@ -225,7 +231,7 @@ class Owners:
             self._collect([optimizer, *others])
         return [_dense(p.grad) for p in shared if p.grad is not None]
 
-    def of(self, optimizer: Any) -> tuple[list[int], list[Any]]:
+    def of(self, optimizer: Optimizer) -> tuple[list[int], list[object]]:
         """Return the owners of the optimizer's parameters, and the gradients of parameters unknown so far."""
         known = self._of.get(id(optimizer))
         if known is not None:
@@ -246,7 +252,7 @@ class Owners:
                 found.append((owner, there))
         return found
 
-    def stranger(self, tensors: Sequence[Any]) -> str | None:
+    def stranger(self, tensors: Sequence[object]) -> str | None:
         """Return why the loss cannot be scaled; None if it can. Parameters without an optimizer are adopted.
 
         One reason is the gradient of a tensor that is no parameter: the script's use of it is unknown.
@@ -266,15 +272,15 @@ class Owners:
         return None
 
 
-def _dense(gradient: Any) -> Any:
+def _dense(gradient: Tensor) -> object:
     return gradient._values() if gradient.is_sparse else gradient
 
 
-def _is_finite(gradient: Any) -> bool:
+def _is_finite(gradient: Tensor) -> bool:
     return bool(gradient.isfinite().all().item())
 
 
-def _multiply(gradients: list[Any], factor: float) -> None:
+def _multiply(gradients: list[Tensor], factor: float) -> None:
     import torch
 
     with torch.no_grad():
@@ -282,9 +288,9 @@ def _multiply(gradients: list[Any], factor: float) -> None:
             torch._foreach_mul_(same, factor)
 
 
-def _by_kind(gradients: list[Any]) -> dict[tuple[Any, Any], list[Any]]:
+def _by_kind(gradients: list[Tensor]) -> dict[tuple[Any, object], list[Any]]:
     """Group gradients by device and dtype: torch multiplies only such a group in one call."""
-    found: dict[tuple[Any, Any], list[Any]] = {}
+    found: dict[tuple[object, object], list[object]] = {}
     for gradient in gradients:
         found.setdefault((gradient.device, gradient.dtype), []).append(gradient)
     return found
