@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .. import knobs
 from ..analysis.profile_plan import Pace, as_written, profile_plan
@@ -20,9 +19,6 @@ from .goals import Goal
 from .knowledge import Knowledge, ProfileSummary
 from .space import KnobSelection, Space, open_space
 from .windows import base, in_fresh_process, longer, paced, window
-
-if TYPE_CHECKING:
-    pass
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
