@@ -95,6 +95,8 @@ class Knob:
     """Rank among the settings that a failing forward is charged with; 1 is the likeliest, 0 is never charged."""
     noticed: tuple[str, str] | None = None
     """Topic and effect that a reader of the report would notice, beside what is measured."""
+    opened_by: tuple[str, ...] = ()
+    """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""
     """Consequences that the user will notice, in plain words: results, memory, start-up."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from .. import enough
+from .. import enough, knobs
 from ..errors import AdvisorError
 from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
 
@@ -86,10 +86,17 @@ class Rule:
     """Origin of the idea and its numbers."""
     judge: Callable[[Evidence], Judgement]
     examples: tuple[Example, ...]
+    headline: str = ""
+    """Description of a script with this finding, as the words after "Your script"; `{share}` stands for its share of
+    the time. The report uses the evidence if it is empty."""
+    library_headline: str = ""
+    """The same if one installed package, `{library}`, does all of the work."""
     url: str | None = None
     """Documentation of the remedy."""
     knobs: tuple[str, ...] = ()
-    """Ids of the knobs that can help."""
+    """Ids of the knobs that can help, besides those that name this rule themselves."""
+    establishes: str = ""
+    """Fact of the workload that holds wherever the rule fires; knobs choose their values by it."""
     applies: Callable[[Evidence], bool] = always
     """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True
@@ -117,8 +124,21 @@ class Rule:
             where=judgement.where,
             ceiling=judgement.ceiling,
             library=judgement.library,
-            knobs=self.knobs,
+            knobs=self.helpful_knobs,
             url=self.url,
+            headline=self.headline_for(judgement.library),
+        )
+
+    @property
+    def helpful_knobs(self) -> tuple[str, ...]:
+        """Ids of all knobs that can help: those named here, then those that name this rule."""
+        added = [knob.id for knob in knobs.all_knobs() if self.id in knob.opened_by and knob.id not in self.knobs]
+        return (*self.knobs, *added)
+
+    def headline_for(self, library: str) -> str:
+        """Return the headline if this installed package does all of the work; "" is none."""
+        return (
+            self.library_headline.replace("{library}", library) if library and self.library_headline else self.headline
         )
 
 

@@ -51,6 +51,7 @@ _IDLE_GPU = {"hardware": {"accelerators": (gpu(),), "torch": {"cuda": "13.0", "a
 RULE = Rule(
     id="accelerator_unused",
     title="an accelerator is there and not used",
+    headline="leaves the accelerator unused",
     looks_at="The device that the forward ran on, the accelerators found, whether torch can use one, the update's "
     "FLOPs.",
     thresholds=(

@@ -53,6 +53,7 @@ def _how(slow: list[CallSite], pageable: bool) -> str:
 RULE = Rule(
     id="blocking_copy",
     title="the accelerator waits for copies from the host",
+    headline="waits for copies to the device {share} of its time",
     looks_at="The exposed time of copies to the accelerator (by events on the stream), the traced copies with "
     "their memory and mode, and whether the loader pins its batches.",
     thresholds=(

@@ -32,6 +32,7 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="checkpoint_heavy",
     title="writing checkpoints takes part of the loop",
+    headline="spends {share} of its time writing checkpoints",
     looks_at="The wall time of `torch.save` and its kin between updates, and at an epoch's end; the lines sampled "
     "there.",
     thresholds=(

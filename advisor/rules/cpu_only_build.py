@@ -30,6 +30,7 @@ def _accelerators(evidence: Evidence) -> list[Accelerator]:
 RULE = Rule(
     id="cpu_only_build",
     title="torch was built without support for the accelerator",
+    headline="runs a PyTorch built for CPUs only on a machine with an accelerator",
     looks_at="The accelerators that the drivers show, and what torch was built for.",
     thresholds=(
         Threshold(name="NEEDS_A_BUILD", value=NEEDS_A_BUILD, reason="others come with every build, or as a package"),

@@ -30,6 +30,7 @@ _WRAPPED = {"workload": {"models": (model(device="cuda:0", data_parallel=True),)
 RULE = Rule(
     id="data_parallel",
     title="one process drives several accelerators through nn.DataParallel",
+    headline="uses DataParallel, which copies the model in every update",
     looks_at="Whether a model in the loop is wrapped in nn.DataParallel, and how many accelerators there are.",
     thresholds=(Threshold(name="MIN_DEVICES", value=MIN_DEVICES, reason="on one device the wrapper does nothing"),),
     source="The PyTorch profiler's TensorBoard plug-in recommended DistributedDataParallel instead.",

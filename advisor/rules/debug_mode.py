@@ -51,6 +51,7 @@ def _anomaly_share(evidence: Evidence) -> float | None:
 RULE = Rule(
     id="debug_mode",
     title="switches for debugging were left on",
+    headline="runs with debugging left on",
     looks_at="Anomaly detection, blocking launches (on an accelerator), and profilers or tracers running in the loop.",
     thresholds=(
         Threshold(

@@ -64,6 +64,8 @@ def _lines_of(evidence: Evidence) -> tuple[HotLine, ...]:
 RULE = Rule(
     id="deep_copy_per_step",
     title="something large is deep-copied in every step",
+    headline="copies its model over and over, {share} of its time",
+    library_headline="has {library} copy something large over and over, {share} of its time",
     looks_at="Traced calls of `copy.deepcopy` with their lines, and the share that was sampled on these lines.",
     thresholds=(
         Threshold(

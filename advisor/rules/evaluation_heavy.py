@@ -32,6 +32,7 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="evaluation_heavy",
     title="evaluation takes a large part of the loop",
+    headline="spends {share} of its time in evaluation",
     looks_at="The wall time of forwards without gradients between updates, and at an epoch's end (charged to an "
     "epoch of the script's own length).",
     thresholds=(

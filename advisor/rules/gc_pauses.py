@@ -59,6 +59,7 @@ def _advice(sites: tuple[CallSite, ...]) -> str:
 RULE = Rule(
     id="gc_pauses",
     title="Python's garbage collector takes part of the loop",
+    headline="spends {share} of its time in Python's garbage collector",
     looks_at="The time between the collector's own start and stop callbacks, traced calls of `gc.collect`, sampled "
     "lines.",
     thresholds=(

@@ -49,6 +49,7 @@ _HALF = {"flags": {"autocast_dtype": "float16"}}
 RULE = Rule(
     id="half_on_cpu",
     title="float16 autocast on a CPU",
+    headline="computes in float16 on a CPU, whose kernels are made for float32 and bfloat16",
     looks_at="The dtype of the autocast that forwards ran under, and the device.",
     thresholds=(
         Threshold(name="SLOWDOWN", value=SLOWDOWN, reason="measured; the ceiling's upper end goes no further"),

@@ -91,6 +91,8 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
 RULE = Rule(
     id="host_code",
     title="the script's own lines between the phases take time",
+    headline="spends {share} of its time in its own Python code between the phases",
+    library_headline="spends {share} of its time in {library}, between the phases",
     looks_at="The lines sampled in the phase `other`, by what their time goes to; lines with a rule of their own "
     "(deep copies, logging, checkpoints, garbage collection, reads of a script that makes its own batches) are "
     "left to it.",

@@ -75,6 +75,7 @@ def _advice(found: Waiting, library: str) -> str:
 RULE = Rule(
     id="input_bound",
     title="the loop waits for its data loader",
+    headline="waits for data {share} of its time",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's own times, the lines sampled in the "
     "loader. Silent where reading, collating or a surplus of workers is the cause: those have rules of their own.",
     thresholds=(WAIT_THRESHOLD, WARNING_THRESHOLD, CRITICAL_THRESHOLD),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..knobs.num_workers import LOADER_WAITS
 from ..types import Ceiling, Evidence, HotLine
 from ._base import (
     CRITICAL_THRESHOLD,
@@ -81,6 +82,8 @@ _SLOW_READS = {"fetch_s": 0.080, "fetch_cpu_s": 0.006, "collate_s": 0.002}
 RULE = Rule(
     id="input_io_bound",
     title="the data loader waits for a disk or a network",
+    headline="waits for its disk or network {share} of its time",
+    establishes=LOADER_WAITS,
     looks_at="The share of data_wait, the what-if no_data_wait, the fetch's wall time against its CPU time, the "
     "loader's sampled lines and the CPUs that the script's own processes keep busy; without a loader, the loop's "
     "reading lines.",

@@ -33,6 +33,7 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="logging_heavy",
     title="logging takes part of the loop",
+    headline="spends {share} of its time on logging",
     looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, "
     "traced prints.",
     thresholds=(

@@ -52,6 +52,7 @@ _GROWS = {"creep_bytes_per_update": 3_000_000.0, "creep_confirmed": True}
 RULE = Rule(
     id="memory_creep",
     title="memory grows with every update",
+    headline="takes more memory with every update",
     looks_at="The robust slope of the memory over the measured updates, and whether its interval lies above zero.",
     thresholds=(
         Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be the allocator's own steps"),

@@ -29,6 +29,7 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="memory_pressure",
     title="memory is nearly full",
+    headline="is close to its limit of memory",
     looks_at="The peak of the memory used (of the accelerator, or resident on a CPU) against its limit, a control "
     "group's limit included.",
     thresholds=(

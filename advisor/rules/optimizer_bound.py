@@ -67,6 +67,7 @@ def _sentence(text: str) -> str:
 RULE = Rule(
     id="optimizer_bound",
     title="the optimizer's step takes a large part of the update",
+    headline="spends {share} of its time in the optimizer",
     looks_at="The share of the phase optimizer, the what-if no_optimizer, how the main optimizer goes over its "
     "tensors.",
     thresholds=(

@@ -131,6 +131,7 @@ _TINY = {"steps": {"mean_s": 0.004}, "trace": {"torch_calls_per_update": 700.0, 
 RULE = Rule(
     id="overhead_bound",
     title="steps too small: calling operators takes longer than computing",
+    headline="spends {share} of its time in Python and launches: its steps are too small",
     looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in "
     "samples a second), the phases. Silent where the optimizer is the fixed cost.",
     thresholds=(

@@ -130,6 +130,7 @@ _RATE = {"achieved_flops_per_s": 900e9, "flops_per_update": 90_000_000_000}
 RULE = Rule(
     id="precision_unused",
     title="full precision on hardware that can compute in half",
+    headline="computes in full precision on hardware that can compute in half",
     looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets, "
     "their peaks in full and in half precision where they are known, the share of forward and backward, the achieved "
     "rate, operators called.",

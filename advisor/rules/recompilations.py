@@ -51,6 +51,7 @@ _EACH_LENGTH = {"recompiles": 5, "recompile_fraction": 0.9, "recompile_reason": 
 RULE = Rule(
     id="recompilations",
     title="torch.compile compiles again and again",
+    headline="compiles the same code anew, {share} of its time",
     looks_at="How often torch compiled within the updates counted, how long that took, and the guard that failed last, "
     "from dynamo's own books.",
     thresholds=(

@@ -62,6 +62,7 @@ _IMAGES = {"batch_shapes": ("float32[64, 3, 224, 224]", "int64[64]")}
 RULE = Rule(
     id="shared_memory_small",
     title="shared memory cannot hold the batches of the workers",
+    headline="has too little shared memory for its loader workers",
     looks_at="The size of /dev/shm, the bytes of a batch, workers times prefetched batches.",
     thresholds=(
         Threshold(name="MAX_USED", value=MAX_USED, reason="other loaders share it, and a full one kills the worker"),

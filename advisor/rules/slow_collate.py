@@ -36,6 +36,7 @@ _OWN = train_loader(num_workers=0, persistent_workers=False, collate="__main__.p
 RULE = Rule(
     id="slow_collate",
     title="putting batches together takes most of the loader's time",
+    headline="spends {share} of its time putting samples together into batches",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, its sampled "
     "lines.",
     thresholds=(

@@ -38,6 +38,7 @@ _USED = {"memory": {"swap_used_bytes": GIB}}
 RULE = Rule(
     id="swapping",
     title="memory is read back from the swap",
+    headline="is being swapped out",
     looks_at="Bytes a second read from the swap while the loop ran (of the whole machine: the kernel counts no "
     "other way).",
     thresholds=(

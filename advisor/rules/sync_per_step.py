@@ -69,6 +69,7 @@ def _syncs(**changes: object) -> dict[str, object]:
 RULE = Rule(
     id="sync_per_step",
     title="the script waits for the accelerator in every step",
+    headline="waits for the device in every update, {share} of its time",
     looks_at="Traced calls that need a value from the device, their time and lines, and how busy the accelerator "
     "is: waiting for it costs only what it idles afterwards.",
     thresholds=(

@@ -60,6 +60,7 @@ _FULL = {"autocast_dtype": None, "matmul_precision": "highest"}
 RULE = Rule(
     id="tf32_off",
     title="float32 products that could run as TF32",
+    headline="multiplies in full fp32 where the hardware has TF32",
     looks_at="The switches for TF32 as they stood in the loop, the compute capability, the layers, autocast.",
     thresholds=(
         Threshold(name="TF32_CAPABILITY", value=TF32_CAPABILITY, reason="tensor cores take TF32 from here on"),

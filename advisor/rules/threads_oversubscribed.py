@@ -50,6 +50,7 @@ def _reason(evidence: Evidence) -> str:
 RULE = Rule(
     id="threads_oversubscribed",
     title="torch computes with more threads than there are CPUs",
+    headline="runs more threads than it has CPUs for",
     looks_at="torch's threads against the CPUs that this rank may use: affinity, control group quota, ranks on the "
     "machine.",
     thresholds=(

@@ -66,6 +66,7 @@ _ALONE = {"main_cpus": 1.0, "tree_cpus": 1.1}
 RULE = Rule(
     id="threads_underused",
     title="torch computes with fewer threads than there are cores",
+    headline="leaves usable CPUs idle",
     looks_at="torch's threads against the cores that this rank may use (affinity, quota, ranks on the machine), "
     "the CPUs that the script's own processes keep busy, and whether the operators are large enough for more "
     "threads.",

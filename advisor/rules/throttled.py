@@ -56,6 +56,7 @@ def _clock_lost(accelerator: Accelerator) -> float:
 RULE = Rule(
     id="throttled",
     title="the accelerator's clock is held back",
+    headline="runs on a device that is slowed down",
     looks_at="The reasons that the driver gives for a clock below its best, during the run and before it, clocks, "
     "power caps.",
     thresholds=(

@@ -72,6 +72,7 @@ _STARVED = {"fetch_s": 0.5, "fetch_cpu_s": 0.12, "collate_s": 0.004, "workers": 
 RULE = Rule(
     id="too_many_workers",
     title="more loader workers than CPUs to run them",
+    headline="runs more loader workers than it has CPUs for",
     looks_at="Workers against the CPUs that this rank may use (affinity and quota), the wait for data, the what-if "
     "no_data_wait, the cost of restarts. Silent where workers wait for reads: there more of them than CPUs are "
     "right.",

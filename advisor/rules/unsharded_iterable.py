@@ -56,6 +56,7 @@ def _stream(**changes: object) -> dict[str, object]:
 RULE = Rule(
     id="unsharded_iterable",
     title="workers of an iterable dataset all deliver the same samples",
+    headline="trains on the same samples several times: its dataset is not parted among the workers",
     looks_at="Loaders of iterable datasets with two workers or more, and the share of samples that more than one "
     "delivered.",
     thresholds=(

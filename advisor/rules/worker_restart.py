@@ -50,6 +50,7 @@ _SHORT = {"seconds_per_restart": 0.4, "updates_per_epoch": 16.0, "share": 0.2}
 RULE = Rule(
     id="worker_restart",
     title="the loader's workers are started again at every epoch",
+    headline="spends {share} of its time starting loader workers again",
     looks_at="What the ends of epochs cost at the loader (measured there, or at one epoch that was ended early for "
     "the look), for epochs of the script's own length, and whether its workers persist. Where there are far too "
     "many workers, too_many_workers speaks instead: most of the restart is theirs.",

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from .. import knobs, rules
 from ..errors import UsageError
-from ..knobs.num_workers import LOADER_WAITS
 from ..target.script_options import Carried, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
 
-IO_RULE = "input_io_bound"
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
@@ -171,8 +169,9 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
 
 def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
     """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
-    waits = any(finding.rule == IO_RULE for finding in findings)
-    return replace(workload, facts={**workload.facts, LOADER_WAITS: "yes"}) if waits else workload
+    established = {rule.id: rule.establishes for rule in rules.all_rules()}
+    facts = {fact: "yes" for finding in findings if (fact := established.get(finding.rule))}
+    return replace(workload, facts={**workload.facts, **facts}) if facts else workload
 
 
 def _reasons_of_computing(
@@ -217,7 +216,7 @@ def _reasons(
         for name in finding.knobs:
             reasons.setdefault(name, f"{finding.rule} points to it")
     for abstention in abstained:
-        for name in rules.get(abstention.rule).knobs:
+        for name in rules.get(abstention.rule).helpful_knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")
     for name in selection.also:
         reasons.setdefault(name, "usual in this domain")
