@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..repeated_draws import Workers
+from ._base import Form, key
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -14,6 +18,23 @@ NO_WORKERS = "the loader has no workers as written (num_workers=0)"
 
 _BYTES = {"float64": 8, "int64": 8, "complex64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
 """Bytes per element; a dtype not listed here has one byte."""
+
+
+def loader_formats(keyword: str) -> dict[str, Form]:
+    """Return the forms of a setting that is a keyword of `DataLoader`."""
+    return {
+        "lightning": key("dataloader", keyword),
+        "python": key("loader", keyword),
+        "transformers": key(f"dataloader_{keyword}"),
+    }
+
+
+def workers_with(settings: Mapping[str, Any], written: Workers) -> Workers | None:
+    """Return the loader's workers with these settings; None if samples are kept in the script's own process."""
+    number = settings.get("num_workers", written.number)
+    if settings.get("cache_dataset") or not isinstance(number, int):
+        return None
+    return Workers(number, bool(settings.get("persistent_workers", written.stay)))
 
 
 def workers_tier(_hardware: Hardware, workload: Workload) -> str:

@@ -6,9 +6,10 @@ together with a larger one. Random numbers are drawn as before, running averages
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import Knob, Values, key, noticing, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -48,6 +49,28 @@ def _restore(controls: Any) -> None:
     controls.checkpointing.restore()
 
 
+CHECKPOINTED = '''
+
+def checkpoint_blocks(model):
+    """Blocks that repeat are computed again in the backward, instead of keeping what they computed."""
+    for parent in list(model.modules()):
+        blocks = list(parent.children())
+        repeated = len(blocks) > 1 and len({type(block) for block in blocks}) == 1
+        if repeated and isinstance(parent, (torch.nn.ModuleList, torch.nn.Sequential)):
+            for block in blocks:
+                block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+'''
+"""Source of the function that does it in plain torch."""
+
+
+def _in_python(_value: Any, _training: Any) -> Mapping[str, Any]:
+    return {
+        "imports": ["import functools", "from torch.utils.checkpoint import checkpoint"],
+        "prepare": ["checkpoint_blocks(model)"],
+        "code": [CHECKPOINTED],
+    }
+
+
 KNOB = Knob(
     id="activation_checkpointing",
     title="activations computed again in the backward pass",
@@ -63,6 +86,11 @@ KNOB = Knob(
     chosen_for=("device",),
     fails_in="forward",
     suspicion=3,
-    noticed=("Memory", "activations are computed again in backward instead of being kept"),
+    noticed=noticing("Memory", "activations are computed again in backward instead of being kept"),
+    formats={
+        "deepspeed": unable("the section of that name only configures a function that the model has to call"),
+        "python": _in_python,
+        "transformers": key("activation_checkpointing"),
+    },
     changes="Less memory for activations, and about a third more compute; it pays with a larger batch only.",
 )

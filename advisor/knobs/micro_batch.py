@@ -17,13 +17,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
+from ._base import Knob, Values, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 PARTS = (2, 4)
 """Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
+OPTION_NAMES = (
+    "batch_size", "bs", "batch", "batchsize", "train_batch_size", "batch_size_train", "train_bs",
+    "per_device_train_batch_size", "per_device_batch_size", "device_batch_size", "per_gpu_train_batch_size",
+    "per_gpu_batch_size", "micro_batch_size", "micro_batch", "mbs", "mini_batch_size", "minibatch_size",
+)  # fmt: skip
 COUNTING = {
     "transformers": "the Trainer counts its batches; per_device_train_batch_size with gradient_accumulation_steps "
     "says the same",
@@ -98,6 +103,15 @@ KNOB = Knob(
     by_hand="DataLoader(…, batch_size={value})",
     chosen_for=("device",),
     fails_in="batch",
+    samples_per="backward",
+    option_names=OPTION_NAMES,
+    formats={
+        "accelerate": unable(
+            "the launcher knows no batches",
+            "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
+            "a backward takes {value} samples",
+        )
+    },
     changes="A batch goes through in parts that add up to one update: the loss that the loop itself prints is that of "
     "a part, the training loss differs in its last digits, and layers that look at the whole batch see a part of it.",
 )

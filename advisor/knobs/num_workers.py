@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, whole_number
-from ._loader import NO_LOADER, workers_tier
+from ._loader import NO_LOADER, loader_formats, workers_tier
 from .threads import usable_threads
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ MOST_WORKERS = 16
 """Most workers to try. A single training process has never needed more; it does wait for their memory and start."""
 WHILE_WAITING = (MOST_WORKERS, 8, 4, 2, 0)
 """Workers to try where fetching waits: they wait in parallel on however few CPUs. 16 on two gave 21.6x the speed."""
+OPTION_NAMES = (
+    "num_workers", "workers", "nw", "n_workers", "nworkers", "dataloader_num_workers", "loader_workers",
+    "data_workers", "num_loader_workers", "num_data_workers", "dataloader_workers", "n_cpu",
+)  # fmt: skip
 LOADER_WAITS = "loader_waits"
 """Fact of the workload: "yes" if the diagnosis is that the loader waits and does not compute."""
 
@@ -57,6 +62,12 @@ def _restore(controls: Any) -> None:
     controls.loaders.adjust("num_workers", num_workers=None)
 
 
+def _noticed(settings: Mapping[str, Any]) -> tuple[str, str]:
+    number = settings["num_workers"]
+    processes = "1 worker process starts" if number == 1 else f"{number:,} worker processes start"
+    return "Start-up", f"{processes} {'once' if settings.get('persistent_workers') else 'at the begin of each epoch'}"
+
+
 KNOB = Knob(
     id="num_workers",
     title="processes that fetch batches",
@@ -68,8 +79,12 @@ KNOB = Knob(
     usual_on_accelerator=True,
     wrong=whole_number(0, 1024),
     by_hand="DataLoader(…, num_workers={value})",
+    loader_keyword="num_workers",
+    formats=loader_formats("num_workers"),
     chosen_for=("cpus", "host memory"),
     fails_in="batch",
+    noticed=_noticed,
+    option_names=OPTION_NAMES,
     changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers (generators that "
     "the dataset holds get a seed of their own in each): random augmentations come out otherwise, as likely as before.",
     hooks=("loader", "model"),

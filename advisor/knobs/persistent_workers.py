@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, truth
-from ._loader import NO_LOADER, NO_WORKERS, workers_tier
+from ._loader import NO_LOADER, NO_WORKERS, loader_formats, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -21,12 +21,11 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     if loader.length_batches is None and starts < 2:
         return Values(why_closed="the loader says no length, and no second epoch of it was seen")
     if not loader.num_workers:
-        return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may stay", needs="num_workers")
+        return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may stay")
     return Values(
         values=(True,),
         why=f"{loader.num_workers} workers are started anew every "
         + (f"{loader.length_batches} batches" if loader.length_batches is not None else "epoch"),
-        needs="num_workers",
         needed_is_on=True,
     )
 
@@ -50,6 +49,9 @@ KNOB = Knob(
     usual_on_accelerator=True,
     wrong=truth,
     by_hand="DataLoader(…, persistent_workers={value})",
+    loader_keyword="persistent_workers",
+    formats=loader_formats("persistent_workers"),
+    needs="num_workers",
     chosen_for=("cpus",),
     fails_in="batch",
     changes="Workers keep their memory between epochs, during the evaluation too.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, truth
-from ._loader import NO_LOADER, workers_tier
+from ._base import Knob, Values, noticing, truth
+from ._loader import NO_LOADER, loader_formats, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -51,9 +51,11 @@ KNOB = Knob(
     usual_on_accelerator=True,
     wrong=truth,
     by_hand="DataLoader(…, pin_memory={value})",
+    loader_keyword="pin_memory",
+    formats=loader_formats("pin_memory"),
     chosen_for=("transfers",),
     fails_in="batch",
-    noticed=("Memory", "batches wait in page-locked memory, which other programs cannot use"),
+    noticed=noticing("Memory", "batches wait in page-locked memory, which other programs cannot use"),
     changes="Batches in flight lie in memory that cannot be swapped out.",
     hooks=("loader", "model"),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
-from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, workers_tier
+from ._base import Knob, Values, noticing, whole_number
+from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, loader_formats, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
@@ -40,11 +40,10 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
             f"{short[0] * workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
         )
     if not loader.num_workers:
-        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may fetch ahead", needs="num_workers")
+        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may fetch ahead")
     return Values(
         values=values,
         why=f"{written} batches ahead in each of {loader.num_workers} workers as written",
-        needs="num_workers",
         needed_is_on=True,
     )
 
@@ -78,9 +77,12 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 1024),
     by_hand="DataLoader(…, prefetch_factor={value})",
+    loader_keyword="prefetch_factor",
+    formats=loader_formats("prefetch_factor"),
+    needs="num_workers",
     chosen_for=("cpus", "host memory"),
     fails_in="batch",
-    noticed=("Memory", "more batches are held ready"),
+    noticed=noticing("Memory", "more batches are held ready"),
     changes="So many more batches lie in memory at once; the samples are the same.",
     hooks=("loader", "model"),
 )

@@ -130,7 +130,7 @@ def open_space(
                     tier=knob.tier(hardware, workload),
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
-                    needs=values.needs,
+                    needs=knob.needs or None,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
                     usual=knob.usual_on_accelerator and workload.device != "cpu",

@@ -24,7 +24,7 @@ def _drain(controls: Any, seconds: float, in_process: bool) -> dict[str, Any]:
 
 WHAT_IF = WhatIf(
     id="loader_alone",
-    title="the loader alone, with no compute beside it",
+    title="the loader alone",
     applies=_applies,
     drain=_drain,
 )

@@ -31,7 +31,7 @@ def _leave(controls: Any) -> None:
 
 WHAT_IF = WhatIf(
     id="micro_batch_doubled",
-    title="twice the samples in a micro-batch",
+    title="micro-batch doubled",
     applies=_applies,
     enter=_enter,
     leave=_leave,

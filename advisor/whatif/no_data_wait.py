@@ -28,7 +28,7 @@ def _leave(controls: Any) -> None:
 
 WHAT_IF = WhatIf(
     id="no_data_wait",
-    title="batches that are there at once",
+    title="no waiting for data",
     applies=_applies,
     enter=_enter,
     leave=_leave,

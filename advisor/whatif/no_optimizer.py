@@ -28,7 +28,7 @@ def _leave(controls: Any) -> None:
 
 WHAT_IF = WhatIf(
     id="no_optimizer",
-    title="an update of the parameters that costs nothing",
+    title="no optimizer",
     applies=_applies,
     enter=_enter,
     leave=_leave,

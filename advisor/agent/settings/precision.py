@@ -10,13 +10,11 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
+from ...knobs.precision import DTYPES, KNOB
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
 from ..loop.roots import Root, Roots
 from .scaling import Scaler
-
-DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
-"""Names of the settings → torch's names."""
 
 
 def _ignored(_close: Callable[[], None] | None) -> None:
@@ -25,6 +23,8 @@ def _ignored(_close: Callable[[], None] | None) -> None:
 
 class Precision:
     """Mixed precision, one instance per process. It does nothing, and costs nothing, until a dtype is set."""
+
+    setting = KNOB.id
 
     def __init__(
         self,
@@ -123,19 +123,6 @@ class Precision:
         self._switches = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
-
-
-def by_hand(name: str, device: Any) -> Any:
-    """Return the autocast that a user would write for this setting; a disabled one if the setting needs none.
-
-    fp16 also needs its loss scaled: `torch.amp.GradScaler` is up to the user.
-    """
-    import torch
-
-    kind = getattr(device, "type", None) or str(device).partition(":")[0]
-    if name not in DTYPES:
-        return torch.autocast(kind, enabled=False)
-    return torch.autocast(kind, dtype=getattr(torch, DTYPES[name]))
 
 
 @functools.lru_cache(maxsize=1)
