@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..discovery import ids
 from ._options import Json
 from ._output import print_json
 
 if TYPE_CHECKING:
     from ..types import Artifact
+
+
+TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +30,7 @@ def export(
         typer.Option(
             "--to",
             metavar="TARGETS",
-            help="accelerate, deepspeed, lightning, python, torchrun, transformers: one or more, with commas.",
+            help=f"{', '.join(TARGETS)}: one or more, with commas.",
         ),
     ],
     output: Annotated[
