@@ -97,13 +97,17 @@ ADDED = {
         from __future__ import annotations
 
         from ..types import Ceiling
-        from ._base import Example, Hit, Rule, Threshold, lost_share
+        from ._base import Example, Hit, Rule, lost_share
         from ._examples import healthy_cpu, what_if
+
+
+        MIN_GAIN = 1.5
+        """Least gain: shorter pauses do not matter."""
 
 
         def judge(evidence):
             measured = evidence.what_ifs.get("no_pause")
-            if measured is None or measured.low < 1.5:
+            if measured is None or measured.low < MIN_GAIN:
                 return None
             return Hit(
                 share=lost_share(measured.speedup),
@@ -119,7 +123,7 @@ ADDED = {
             title="the loop pauses",
             headline="pauses for {share} of its time",
             looks_at="The what-if no_pause.",
-            thresholds=(),
+            thresholds=("MIN_GAIN",),
             source="This test.",
             judge=judge,
             examples=(
@@ -286,7 +290,9 @@ def test_they_are_explained(advisor: Advisor) -> None:
     listed = advisor("explain")
     assert "the loop pauses" in listed
     assert "length of a pause" in listed
-    assert "short_pause" in advisor("explain", "long_pauses")
+    page = advisor("explain", "long_pauses")
+    assert "short_pause" in page
+    assert "MIN_GAIN = 1.5: Least gain: shorter pauses do not matter." in page
     assert "The loop gets less rest." in advisor("explain", "short_pause")
 
 

@@ -22,16 +22,6 @@ class BrokenRuleError(AdvisorError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Threshold:
-    """A number that a rule compares with, and its reason."""
-
-    name: str
-    """The constant's name in the rule's file."""
-    value: float | int | tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Hit:
     """Result of a rule that fires; `Rule.check` makes a `Finding` of it."""
 
@@ -81,7 +71,8 @@ class Rule:
     title: str
     looks_at: str
     """Description of its input, in a sentence."""
-    thresholds: tuple[Threshold, ...]
+    thresholds: tuple[str, ...]
+    """Names of the constants that it compares with. Their docstrings are the reasons that `explain` shows."""
     source: str
     """Origin of the idea and its numbers."""
     judge: Callable[[Evidence], Judgement]
@@ -173,14 +164,3 @@ def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None
         high=max(upper, base.speedup),
         basis=base.basis,
     )
-
-
-WARNING_THRESHOLD = Threshold(
-    name="WARNING_SHARE",
-    value=WARNING_SHARE,
-    reason="a smaller share of the loop could hardly be shown to be gained: two runs of one script differ by a few "
-    "per cent",
-)
-CRITICAL_THRESHOLD = Threshold(
-    name="CRITICAL_SHARE", value=CRITICAL_SHARE, reason="without it the loop runs 1.4 times as fast"
-)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Accelerator, Ceiling, Evidence, Severity
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import evolve, gpu, healthy_cpu, healthy_cuda
 from ._read import compute_share, percent
 
@@ -54,10 +54,7 @@ RULE = Rule(
     headline="leaves the accelerator unused",
     looks_at="The device that the forward ran on, the accelerators found, whether torch can use one, the update's "
     "FLOPs.",
-    thresholds=(
-        Threshold(name="LARGE_FLOPS", value=LARGE_FLOPS, reason="50 ms on a CPU's core, below 1 ms on any accelerator"),
-        Threshold(name="SMALL_FLOPS", value=SMALL_FLOPS, reason="below it launches cost more than the CPU's own work"),
-    ),
+    thresholds=("LARGE_FLOPS", "SMALL_FLOPS"),
     source="The first of the usual omissions in training scripts; no published profiler looks for an idle accelerator.",
     url="https://docs.pytorch.org/docs/stable/accelerator.html",
     judge=judge,

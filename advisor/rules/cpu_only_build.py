@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Accelerator, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import gpu, healthy_cpu, healthy_cuda
 
 NEEDS_A_BUILD = ("cuda", "rocm", "xpu")
@@ -32,9 +32,7 @@ RULE = Rule(
     title="torch was built without support for the accelerator",
     headline="runs a PyTorch built for CPUs only on a machine with an accelerator",
     looks_at="The accelerators that the drivers show, and what torch was built for.",
-    thresholds=(
-        Threshold(name="NEEDS_A_BUILD", value=NEEDS_A_BUILD, reason="others come with every build, or as a package"),
-    ),
+    thresholds=("NEEDS_A_BUILD",),
     source="A package index that serves the CPU build is a common accident; no published profiler checks.",
     url="https://pytorch.org/get-started/locally/",
     judge=judge,

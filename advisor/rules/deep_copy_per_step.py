@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import (
     call_places,
@@ -67,14 +67,7 @@ RULE = Rule(
     headline="copies its model over and over, {share} of its time",
     library_headline="has {library} copy something large over and over, {share} of its time",
     looks_at="Traced calls of `copy.deepcopy` with their lines, and the share that was sampled on these lines.",
-    thresholds=(
-        Threshold(
-            name="MIN_COPY_SHARE",
-            value=MIN_COPY_SHARE,
-            reason="a copy in each step is never needed in full, so it is said earlier than other things",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_COPY_SHARE", "CRITICAL_SHARE"),
     source="Averages of weights kept by deep copies are seen in public scripts; no published tool looks.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
     judge=judge,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, percent
 
@@ -35,14 +35,7 @@ RULE = Rule(
     headline="spends {share} of its time in evaluation",
     looks_at="The wall time of forwards without gradients between updates, and at an epoch's end (charged to an "
     "epoch of the script's own length).",
-    thresholds=(
-        Threshold(
-            name="MIN_EVALUATION_SHARE",
-            value=MIN_EVALUATION_SHARE,
-            reason="once an epoch over a fifth of the data takes about 7%; 20% is three times the ordinary",
-        ),
-        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="from here on it evaluates more than it trains"),
-    ),
+    thresholds=("MIN_EVALUATION_SHARE", "MANY_SHARE"),
     source="Published tools see outlier steps without naming the cause; here evaluation is a phase of its own.",
     judge=judge,
     examples=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda, optimizer
 
 CLASSES = ("SGD",)
@@ -34,10 +34,7 @@ RULE = Rule(
     title="SGD with a fixed learning rate",
     looks_at="The main optimizer's class and size, and whether a scheduler drives its rate or the rate was seen to "
     "change.",
-    thresholds=(
-        Threshold(name="CLASSES", value=CLASSES, reason="adaptive optimizers are often run at one rate on purpose"),
-        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models are trained quickly at any rate"),
-    ),
+    thresholds=("CLASSES", "MIN_PARAMETERS"),
     source="Smith and Topin, Super-Convergence (2018). About the updates needed, not the time of one: never a warning.",
     url="https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",
     knobs=("lr_schedule", "learning_rate"),

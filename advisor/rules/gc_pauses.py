@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, total_share
 
@@ -62,10 +62,7 @@ RULE = Rule(
     headline="spends {share} of its time in Python's garbage collector",
     looks_at="The time between the collector's own start and stop callbacks, traced calls of `gc.collect`, sampled "
     "lines.",
-    thresholds=(
-        Threshold(name="MIN_GC_SHARE", value=MIN_GC_SHARE, reason="a line or two take it away, so it is said early"),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_GC_SHARE", "CRITICAL_SHARE"),
     source="The idea of msprof-analyze (collections above 1 ms); here their share of the loop.",
     url="https://docs.python.org/3/library/gc.html",
     judge=judge,

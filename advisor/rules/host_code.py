@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, total_share
 
@@ -96,22 +96,7 @@ RULE = Rule(
     looks_at="The lines sampled in the phase `other`, by what their time goes to; lines with a rule of their own "
     "(deep copies, logging, checkpoints, garbage collection, reads of a script that makes its own batches) are "
     "left to it.",
-    thresholds=(
-        Threshold(
-            name="PYTHON_SHARE", value=PYTHON_SHARE, reason="less is the ordinary keeping of books of a training loop"
-        ),
-        Threshold(
-            name="TORCH_SHARE",
-            value=TORCH_SHARE,
-            reason="losses, clipping and averages of weights are the training itself: 10 to 20% of healthy updates "
-            "on a CPU",
-        ),
-        Threshold(
-            name="MIN_LINE_SHARE", value=MIN_LINE_SHARE, reason="at 100 samples a second it was seen once or twice"
-        ),
-        Threshold(name="NAMED_ELSEWHERE", value=NAMED_ELSEWHERE, reason="these calls have rules of their own"),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("PYTHON_SHARE", "TORCH_SHARE", "MIN_LINE_SHARE", "NAMED_ELSEWHERE", "CRITICAL_SHARE"),
     source="A sampling thread names lines, as py-spy and scalene do; here only those outside the phases count.",
     judge=judge,
     examples=(

@@ -5,22 +5,15 @@ from __future__ import annotations
 from ..knobs.num_workers import LOADER_WAITS
 from ..types import Ceiling, Evidence, HotLine
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     severity_of,
 )
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import (
-    BLOCKED_LINES_SHARE,
-    BLOCKED_SHARE,
-    BUSY_SHARE,
-    WAIT_THRESHOLD,
     Waiting,
     has_train_loader,
     waiting_for,
@@ -88,25 +81,12 @@ RULE = Rule(
     "loader's sampled lines and the CPUs that the script's own processes keep busy; without a loader, the loop's "
     "reading lines.",
     thresholds=(
-        WAIT_THRESHOLD,
-        Threshold(
-            name="BLOCKED_SHARE",
-            value=BLOCKED_SHARE,
-            reason="with half of the fetch blocked, faster reads are the remedy that can give most",
-        ),
-        Threshold(
-            name="BLOCKED_LINES_SHARE",
-            value=BLOCKED_LINES_SHARE,
-            reason="on busy CPUs a worker is blocked by its siblings too; then the sampled lines must show reads",
-        ),
-        Threshold(
-            name="BUSY_SHARE",
-            value=BUSY_SHARE,
-            reason="from here on a worker without CPU time may be waiting for a CPU; only the script's own "
-            "processes count",
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
+        "MIN_WAIT_SHARE",
+        "BLOCKED_SHARE",
+        "BLOCKED_LINES_SHARE",
+        "BUSY_SHARE",
+        "WARNING_SHARE",
+        "CRITICAL_SHARE",
     ),
     source="DS-Analyzer (VLDB 2021) tells fetch stalls from preparation stalls; here CPU time does, without extra "
     "runs.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence, Severity
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, size
 
@@ -54,18 +54,7 @@ RULE = Rule(
     title="memory grows with every update",
     headline="takes more memory with every update",
     looks_at="The robust slope of the memory over the measured updates, and whether its interval lies above zero.",
-    thresholds=(
-        Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be the allocator's own steps"),
-        Threshold(
-            name="MAX_UPDATES_TO_FULL", value=MAX_UPDATES_TO_FULL, reason="slower growth does not end an ordinary run"
-        ),
-        Threshold(
-            name="PLENTY_UPDATES",
-            value=PLENTY_UPDATES,
-            reason="an allocator that finds its size looks the same at first",
-        ),
-        Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory that lasts no longer ends most runs"),
-    ),
+    thresholds=("MIN_GROWTH_BYTES", "MAX_UPDATES_TO_FULL", "PLENTY_UPDATES", "SOON_UPDATES"),
     source="TraceML confirms growth of 1 GiB, SageMaker Debugger of 5 points; a slope with an interval needs no "
     "such jump.",
     url="https://docs.pytorch.org/docs/stable/notes/faq.html",

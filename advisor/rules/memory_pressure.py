@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, percent, size
 
@@ -32,12 +32,7 @@ RULE = Rule(
     headline="is close to its limit of memory",
     looks_at="The peak of the memory used (of the accelerator, or resident on a CPU) against its limit, a control "
     "group's limit included.",
-    thresholds=(
-        Threshold(
-            name="NEARLY_FULL", value=NEARLY_FULL, reason="one longer batch or another program then ends the run"
-        ),
-        Threshold(name="FULL", value=FULL, reason="the allocator begins to free and ask again, which costs time"),
-    ),
+    thresholds=("NEARLY_FULL", "FULL"),
     source="The PyTorch profiler's TensorBoard plug-in warned at 90%, others at 90 to 92 and 97%.",
     url="https://docs.pytorch.org/docs/stable/notes/cuda.html",
     knobs=("micro_batch", "activation_checkpointing", "precision", "num_workers"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence, OptimizerFacts
-from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Threshold, Undecided, ceiling_of, lost_share
+from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Undecided, ceiling_of, lost_share
 from ._examples import few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
 from ._read import percent, phase_share
 
@@ -70,19 +70,7 @@ RULE = Rule(
     headline="spends {share} of its time in the optimizer",
     looks_at="The share of the phase optimizer, the what-if no_optimizer, how the main optimizer goes over its "
     "tensors.",
-    thresholds=(
-        Threshold(
-            name="MIN_OPTIMIZER_SHARE",
-            value=MIN_OPTIMIZER_SHARE,
-            reason="Adam takes 10 to 20% of healthy updates with small batches, and a part of it must stay",
-        ),
-        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="from here on the optimizer is the main cost"),
-        Threshold(
-            name="REACHABLE_PART",
-            value=REACHABLE_PART,
-            reason="the step itself must stay; the low end counts on a fifth of it",
-        ),
-    ),
+    thresholds=("MIN_OPTIMIZER_SHARE", "MANY_SHARE", "REACHABLE_PART"),
     source="The idea of torch's former profiler pattern for single-tensor optimizers; the what-if replaces its "
     "pattern.",
     url="https://docs.pytorch.org/docs/stable/optim.html",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     severity_of,
 )
 from ._examples import healthy_cpu, healthy_cuda
@@ -54,18 +51,7 @@ RULE = Rule(
     headline="compiles the same code anew, {share} of its time",
     looks_at="How often torch compiled within the updates counted, how long that took, and the guard that failed last, "
     "from dynamo's own books.",
-    thresholds=(
-        Threshold(
-            name="MIN_RECOMPILES",
-            value=MIN_RECOMPILES,
-            reason="a shorter last batch and a dimension that becomes dynamic compile once each",
-        ),
-        Threshold(
-            name="LIMIT", value=LIMIT, reason="the default of torch, from which on a function runs uncompiled for good"
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_RECOMPILES", "LIMIT", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Reports of compiled loops that are slower than eager ones: pytorch#97783, #188150, #128071.",
     url="https://docs.pytorch.org/docs/stable/torch.compiler_troubleshooting.html",
     applies=compiles_anew,

@@ -6,7 +6,7 @@ import math
 import re
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._read import size
 
@@ -64,10 +64,7 @@ RULE = Rule(
     title="shared memory cannot hold the batches of the workers",
     headline="has too little shared memory for its loader workers",
     looks_at="The size of /dev/shm, the bytes of a batch, workers times prefetched batches.",
-    thresholds=(
-        Threshold(name="MAX_USED", value=MAX_USED, reason="other loaders share it, and a full one kills the worker"),
-        Threshold(name="SMALL_BYTES", value=SMALL_BYTES, reason="Docker's default, where a batch's size is not known"),
-    ),
+    thresholds=("MAX_USED", "SMALL_BYTES"),
     source="The README of PyTorch's image asks for a larger --shm-size; no published profiler checks.",
     url="https://docs.pytorch.org/docs/stable/multiprocessing.html",
     knobs=("num_workers", "prefetch_factor"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import COLLATE_SHARE, WAIT_THRESHOLD, Waiting, collate_fraction, has_train_loader, waiting_for
+from ._input import Waiting, collate_fraction, has_train_loader, waiting_for
 from ._read import duration, line_places, loader_lines, percent
 
 
@@ -39,16 +39,7 @@ RULE = Rule(
     headline="spends {share} of its time putting samples together into batches",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, its sampled "
     "lines.",
-    thresholds=(
-        WAIT_THRESHOLD,
-        Threshold(
-            name="COLLATE_SHARE",
-            value=COLLATE_SHARE,
-            reason="only where collate is at least half of the loader's work can no other remedy halve that work",
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_WAIT_SHARE", "COLLATE_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Workers report fetch and collate apart; no published tool splits them.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import size
 
@@ -41,16 +41,7 @@ RULE = Rule(
     headline="is being swapped out",
     looks_at="Bytes a second read from the swap while the loop ran (of the whole machine: the kernel counts no "
     "other way).",
-    thresholds=(
-        Threshold(
-            name="MIN_SWAP_IN_BYTES_PER_S",
-            value=MIN_SWAP_IN_BYTES_PER_S,
-            reason="pages that are missed, not only stored",
-        ),
-        Threshold(
-            name="MUCH_SWAP_IN_BYTES_PER_S", value=MUCH_SWAP_IN_BYTES_PER_S, reason="a good part of a disk's rate"
-        ),
-    ),
+    thresholds=("MIN_SWAP_IN_BYTES_PER_S", "MUCH_SWAP_IN_BYTES_PER_S"),
     source="gpuprof warns from 1 MB/s of swap-in.",
     url="https://docs.kernel.org/admin-guide/mm/concepts.html",
     knobs=("num_workers", "micro_batch", "prefetch_factor"),

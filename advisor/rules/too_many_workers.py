@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, WhatIf
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     ceiling_of,
     lost_share,
     severity_of,
 )
 from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader, what_if
-from ._input import TOO_MANY_RATIO, Waiting, restart_share, surplus_workers, waiting, waiting_for
+from ._input import Waiting, restart_share, surplus_workers, waiting, waiting_for
 from ._read import cpus_for_this_rank, percent
 
 
@@ -76,15 +73,7 @@ RULE = Rule(
     looks_at="Workers against the CPUs that this rank may use (affinity and quota), the wait for data, the what-if "
     "no_data_wait, the cost of restarts. Silent where workers wait for reads: there more of them than CPUs are "
     "right.",
-    thresholds=(
-        Threshold(
-            name="TOO_MANY_RATIO",
-            value=TOO_MANY_RATIO,
-            reason="up to two workers for each CPU are ordinary: a worker pauses while its queue is full",
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("TOO_MANY_RATIO", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="SageMaker Debugger compares workers with cores (70–200%); torch itself only warns against the count of "
     "CPUs, and knows no quota.",
     url="https://docs.pytorch.org/docs/stable/data.html",

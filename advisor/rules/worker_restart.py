@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader
 from ._input import restart_share, surplus_workers
 from ._read import duration, percent, phase_share, updates_per_epoch
@@ -54,14 +54,7 @@ RULE = Rule(
     looks_at="What the ends of epochs cost at the loader (measured there, or at one epoch that was ended early for "
     "the look), for epochs of the script's own length, and whether its workers persist. Where there are far too "
     "many workers, too_many_workers speaks instead: most of the restart is theirs.",
-    thresholds=(
-        Threshold(
-            name="MIN_RESTART_SHARE",
-            value=MIN_RESTART_SHARE,
-            reason="one argument takes it away at no risk, so it is worth saying earlier than other things",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_RESTART_SHARE", "CRITICAL_SHARE"),
     source="Lightning warns on spawned workers that do not persist, without measuring; here the restart is timed.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("persistent_workers", "num_workers"),
