@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
-from ._loader import NO_LOADER, loader_formats, workers_tier
+from ._base import Values, whole_number
+from ._loader import NO_LOADER, loader_knob
 from .threads import usable_threads
 
 if TYPE_CHECKING:
@@ -54,38 +54,21 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Any, value: Any) -> None:
-    controls.loaders.adjust("num_workers", num_workers=value)
-
-
-def _restore(controls: Any) -> None:
-    controls.loaders.adjust("num_workers", num_workers=None)
-
-
 def _noticed(settings: Mapping[str, Any]) -> tuple[str, str]:
     number = settings["num_workers"]
     processes = "1 worker process starts" if number == 1 else f"{number:,} worker processes start"
     return "Start-up", f"{processes} {'once' if settings.get('persistent_workers') else 'at the begin of each epoch'}"
 
 
-KNOB = Knob(
-    id="num_workers",
+KNOB = loader_knob(
+    "num_workers",
     title="processes that fetch batches",
-    scope="live",
     values=_values,
-    tier=workers_tier,
-    apply=_apply,
-    restore=_restore,
     usual_on_accelerator=True,
     wrong=whole_number(0, 1024),
-    by_hand="DataLoader(…, num_workers={value})",
-    loader_keyword="num_workers",
-    formats=loader_formats("num_workers"),
     chosen_for=("cpus", "host memory"),
-    fails_in="batch",
     noticed=_noticed,
     option_names=OPTION_NAMES,
     changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers (generators that "
     "the dataset holds get a seed of their own in each): random augmentations come out otherwise, as likely as before.",
-    hooks=("loader", "model"),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._base import Knob, Values, truth
-from ._loader import NO_LOADER, NO_WORKERS, loader_formats, workers_tier
+from ._base import Values, truth
+from ._loader import NO_LOADER, NO_WORKERS, loader_knob
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -30,30 +30,13 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Any, value: Any) -> None:
-    controls.loaders.adjust("persistent_workers", persistent_workers=value)
-
-
-def _restore(controls: Any) -> None:
-    controls.loaders.adjust("persistent_workers", persistent_workers=None)
-
-
-KNOB = Knob(
-    id="persistent_workers",
+KNOB = loader_knob(
+    "persistent_workers",
     title="workers stay from epoch to epoch",
-    scope="live",
     values=_values,
-    tier=workers_tier,
-    apply=_apply,
-    restore=_restore,
     usual_on_accelerator=True,
     wrong=truth,
-    by_hand="DataLoader(…, persistent_workers={value})",
-    loader_keyword="persistent_workers",
-    formats=loader_formats("persistent_workers"),
     needs="num_workers",
     chosen_for=("cpus",),
-    fails_in="batch",
     changes="Workers keep their memory between epochs, during the evaluation too.",
-    hooks=("loader", "model"),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._base import Knob, Values, noticing, truth
-from ._loader import NO_LOADER, loader_formats, workers_tier
+from ._base import Values, noticing, truth
+from ._loader import NO_LOADER, loader_knob, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -32,30 +32,14 @@ def _tier(hardware: Hardware, workload: Workload) -> str:
     return workers_tier(hardware, workload) if loader is not None and loader.num_workers else "exact"
 
 
-def _apply(controls: Any, value: Any) -> None:
-    controls.loaders.adjust("pin_memory", pin_memory=value)
-
-
-def _restore(controls: Any) -> None:
-    controls.loaders.adjust("pin_memory", pin_memory=None)
-
-
-KNOB = Knob(
-    id="pin_memory",
+KNOB = loader_knob(
+    "pin_memory",
     title="batches in page-locked memory",
-    scope="live",
     values=_values,
     tier=_tier,
-    apply=_apply,
-    restore=_restore,
     usual_on_accelerator=True,
     wrong=truth,
-    by_hand="DataLoader(…, pin_memory={value})",
-    loader_keyword="pin_memory",
-    formats=loader_formats("pin_memory"),
     chosen_for=("transfers",),
-    fails_in="batch",
     noticed=noticing("Memory", "batches wait in page-locked memory, which other programs cannot use"),
     changes="Batches in flight lie in memory that cannot be swapped out.",
-    hooks=("loader", "model"),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._base import Knob, Values, noticing, whole_number
-from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, loader_formats, workers_tier
+from ._base import Values, noticing, whole_number
+from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, loader_knob
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
@@ -59,30 +59,13 @@ def _room_bytes(hardware: Hardware) -> float:
     return MEMORY_FRACTION * (free if shared is None else min(free, shared))
 
 
-def _apply(controls: Any, value: Any) -> None:
-    controls.loaders.adjust("prefetch_factor", prefetch_factor=value)
-
-
-def _restore(controls: Any) -> None:
-    controls.loaders.adjust("prefetch_factor", prefetch_factor=None)
-
-
-KNOB = Knob(
-    id="prefetch_factor",
+KNOB = loader_knob(
+    "prefetch_factor",
     title="batches that each worker fetches ahead",
-    scope="live",
     values=_values,
-    tier=workers_tier,
-    apply=_apply,
-    restore=_restore,
     wrong=whole_number(1, 1024),
-    by_hand="DataLoader(…, prefetch_factor={value})",
-    loader_keyword="prefetch_factor",
-    formats=loader_formats("prefetch_factor"),
     needs="num_workers",
     chosen_for=("cpus", "host memory"),
-    fails_in="batch",
     noticed=noticing("Memory", "more batches are held ready"),
     changes="So many more batches lie in memory at once; the samples are the same.",
-    hooks=("loader", "model"),
 )
