@@ -359,6 +359,19 @@ def test_the_module_trains_with_all_settings(tmp_path: Path) -> None:
     assert loop(tmp_path, settings) == ["8", "2", "torch.bfloat16", "2", "True", "True", "True"]
 
 
+def test_the_module_compiles_last() -> None:
+    """What compiled code was made of cannot be changed any more."""
+    content = made(
+        "python", {name: EVERYTHING[name] for name in ("activation_checkpointing", "compile", "memory_format")}
+    )
+    lines = content.content.partition("def prepare(model):")[2].partition("return model")[0].strip().splitlines()
+    assert sorted(line.strip() for line in lines[1:-1]) == [
+        "checkpoint_blocks(model)",
+        "model = model.to(memory_format=torch.channels_last)",
+    ]
+    assert lines[-1].strip() == "model = torch.compile(model, mode='default')"
+
+
 def test_the_module_compiles() -> None:
     assert "torch.compile(model, mode='default')" in made("python", {"compile": "default"}).content
 

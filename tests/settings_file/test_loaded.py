@@ -209,6 +209,13 @@ def test_the_model_gets_its_memory_format() -> None:
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_the_model_is_compiled_after_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_: seen.append(model.weight.clone()) or model)
+    loaded(compile="default", memory_format="channels_last").apply(convolution())
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch imports
 def test_the_model_comes_back_compiled() -> None:
