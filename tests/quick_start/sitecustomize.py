@@ -1,4 +1,4 @@
-"""Read by every interpreter that a test starts: what `import torch` and a first optimizer cost, without what they waste.
+"""Read by every interpreter that a test starts: torch and a first optimizer, without the time that they waste.
 
 - Garbage collections are a fifth of what `import torch` takes, and there is no garbage. Scripts see a collector that
   comes less often, and nothing else.
