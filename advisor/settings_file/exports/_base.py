@@ -71,10 +71,6 @@ class Draft:
         self._left: list[Skipped] = []
         self._needed: list[Skipped] = []
 
-    def has(self, name: str) -> bool:
-        """Return True if the setting is set and not handled yet."""
-        return name in self._open
-
     def take(self, name: str) -> SettingValue | None:
         """Return the setting's value and mark it as expressed; return None if it is not set."""
         return self._open.pop(name, None)
