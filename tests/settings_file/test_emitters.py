@@ -12,6 +12,7 @@ import forked
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from advisor import knobs
@@ -95,6 +96,7 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_si
 VALUES = st.integers() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=40)
 
 
+@examples(deadline=None)  # the first example loads all emitters
 @given(settings=st.dictionaries(st.sampled_from(sorted(EVERYTHING)) | st.text(max_size=10), VALUES, max_size=6))
 def test_settings_that_no_knob_can_have_are_refused_and_others_written(settings: Any) -> None:
     refused = knobs.refusal(settings) is not None
