@@ -41,6 +41,16 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorSpread:
+    """Spread that is assumed of values until enough of them are seen."""
+
+    deviation: float
+    """Standard deviation."""
+    degrees: int
+    """Degrees of freedom that it is worth: it counts as much as one value more than these."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WarmUp:
     """Values at the start that are not yet in the steady state."""
 
@@ -162,13 +172,19 @@ def _student_t_inside(theta: float, degrees: int) -> float:
     return sine * series
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """Return Student's t-interval of the mean of independent values; at least two are needed."""
+def mean_interval(values: Sequence[float], *, confidence: float = 0.95, prior: PriorSpread | None = None) -> Interval:
+    """Return Student's t-interval of the mean of independent values; at least two are needed.
+
+    With `prior` it is the moderated t-interval (Smyth 2004): the variance is the mean of the prior's and the values'
+    own, weighted by degrees of freedom, which add up. Two values that agree by chance then prove nothing.
+    """
     if len(values) < 2:
         raise ValueError(f"an interval needs at least 2 values, got {len(values)}")
-    mean = statistics.fmean(values)
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    half = student_t_quantile(0.5 + confidence / 2, len(values) - 1) * error
+    mean, degrees, squares = statistics.fmean(values), len(values) - 1, statistics.variance(values) * (len(values) - 1)
+    if prior is not None:
+        degrees, squares = degrees + prior.degrees, squares + prior.degrees * prior.deviation**2
+    error = math.sqrt(squares / degrees / len(values))
+    half = student_t_quantile(0.5 + confidence / 2, degrees) * error
     return Interval(value=mean, low=mean - half, high=mean + half)
 
 
@@ -184,16 +200,19 @@ def robust_deviation(values: Sequence[float]) -> float:
     return statistics.median(abs(one - two) for one, two in itertools.combinations(values, 2))
 
 
-def ratio_interval(pairs: Sequence[tuple[float, float]], *, confidence: float = 0.95) -> Interval:
+def ratio_interval(
+    pairs: Sequence[tuple[float, float]], *, confidence: float = 0.95, prior: PriorSpread | None = None
+) -> Interval:
     """Return the geometric mean of `candidate / baseline` over neighbouring (baseline, candidate) pairs, with interval.
 
     Computes Student's t-interval on logarithms, so that twice as fast and half as fast weigh the same (Fleming &
-    Wallace 1986). Pairing removes slow drift (Kalibera & Jones 2013). Needs at least two pairs, all positive.
+    Wallace 1986). Pairing removes slow drift (Kalibera & Jones 2013). `prior` is that of the logarithms. Needs at least
+    two pairs, all positive.
     """
     for baseline, candidate in pairs:
         if not (baseline > 0 and candidate > 0 and math.isfinite(baseline) and math.isfinite(candidate)):
             raise ValueError(f"ratios need positive finite numbers, got the pair ({baseline}, {candidate})")
-    logs = mean_interval([math.log(candidate / baseline) for baseline, candidate in pairs], confidence=confidence)
+    logs = mean_interval([math.log(after / before) for before, after in pairs], confidence=confidence, prior=prior)
     return Interval(value=math.exp(logs.value), low=math.exp(logs.low), high=math.exp(logs.high))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Union
 
 WIRE_VERSION = 1
@@ -20,11 +21,32 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 Setting = Union[str, int, float, bool, None]
 
 
+class WindowRole(str, Enum):
+    """Purpose of a window in its plan."""
+
+    PROFILE = "profile"
+    """Baseline for steps, phases and lines, long enough to find a steady state."""
+    BASELINE = "baseline"
+    """Baseline between other windows, which are compared with it."""
+    BARE = "bare"
+    WHAT_IF = "what_if"
+    TRIAL = "trial"
+    FINAL = "final"
+    """Fresh window of a finalist."""
+    ABLATION = "ablation"
+    """All settings of the winner."""
+    LEFT_OUT = "left_out"
+    """The winner's settings without one knob."""
+    OBSERVATION = "observation"
+    """Compared with no neighbour: traces, drains, checks, and windows of processes that are compared as a whole."""
+
+
 @dataclass(frozen=True)
 class Window:
     """Consecutive updates under one configuration."""
 
     id: str
+    role: WindowRole = WindowRole.OBSERVATION
     kind: str = "measure"
     """`measure`: hooks on; `bare`: only the ends of updates are seen; `trace`: torch calls are recorded, timings are
     not used; `drain`: the loop waits while `what_if` runs beside it; `epoch_end`: the loader ends early."""
@@ -44,8 +66,8 @@ class Window:
     max_s: float = 10.0
     """Seconds, settling included, until the window ends once `least_updates` were counted."""
     sampler_hz: float = 0.0
-    snapshot: str | None = None
-    """State to start from (reserved)."""
+    left_out: str | None = None
+    """Knob that a window of role `left_out` does without."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +283,6 @@ class Goodbye:
 Message = Union[
     Plan, Stop, Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye
 ]  # fmt: skip
-TO_AGENT = (Plan, Stop)
 TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye)
 
 
@@ -280,7 +301,8 @@ def decode_to_agent(line: bytes) -> Plan | Stop:
     body = json.loads(line)
     kind = body.pop("type")
     if kind == "Plan":
-        return Plan(windows=[Window(**window) for window in body["windows"]], final=body["final"])
+        windows = [Window(**{**window, "role": WindowRole(window["role"])}) for window in body["windows"]]
+        return Plan(windows=windows, final=body["final"])
     if kind == "Stop":
         return Stop(**body)
     raise ValueError(f"unknown message {kind!r} from the controller: both sides must be of one version")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import linecache
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +17,11 @@ from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Command,
-    EpochEnd,
     Evidence,
     Failure,
     Hardware,
     IsolationUse,
     Life,
-    Overhead,
     Profile,
     Rank,
     TorchBuild,
@@ -100,41 +99,19 @@ def assemble(
         "usage": tuple(point for record in result.lives for point in record.usage),
         "windows": summary.windows(result),
         "notes": _notes(result, first, hardware),
-        "findings": (),
-        "abstained": (),
     }
     if first is None or workload is None:
-        return Profile(**common, **_nothing(), failure=_failure(result, bool(first)))
+        return Profile(**common, failure=_failure(result, bool(first)))
     return Profile(**common, **_measured(result, first, life, hardware, workload), failure=_failure(result, True))
 
 
 def evidence_of(profile: Profile) -> Evidence | None:
     """Return the evidence that the rules may use; None if nothing was measured."""
-    if (
-        profile.workload is None
-        or profile.steps is None
-        or profile.memory is None
-        or profile.compute is None
-        or profile.system is None
-    ):
+    needed = (profile.workload, profile.steps, profile.memory, profile.compute, profile.system)
+    if any(part is None for part in needed):
         return None
-    return Evidence(
-        hardware=profile.hardware,
-        workload=profile.workload,
-        steps=profile.steps,
-        phases=profile.phases,
-        off_step=profile.off_step,
-        epoch_end=profile.epoch_end,
-        loop_s=profile.loop_s,
-        lines=profile.lines,
-        loader=profile.loader,
-        restarts=profile.restarts,
-        what_ifs={what_if.name: what_if for what_if in profile.what_ifs},
-        memory=profile.memory,
-        compute=profile.compute,
-        trace=profile.trace,
-        system=profile.system,
-    )
+    shared = {field.name: getattr(profile, field.name) for field in fields(Evidence)}
+    return Evidence(**{**shared, "what_ifs": {what_if.name: what_if for what_if in profile.what_ifs}})
 
 
 def _measured(
@@ -168,26 +145,6 @@ def _measured(
         ),
         "what_ifs": ratios.what_ifs(result),
         "overhead": ratios.overhead(result),
-    }
-
-
-def _nothing() -> dict[str, Any]:
-    return {
-        "steps": None,
-        "phases": {},
-        "off_step": {},
-        "epoch_end": EpochEnd(seen=False),
-        "loop_s": 0.0,
-        "memory": None,
-        "compute": None,
-        "loader": None,
-        "restarts": None,
-        "system": None,
-        "trace": None,
-        "lines": (),
-        "ranks": (),
-        "what_ifs": (),
-        "overhead": Overhead(fraction=None),
     }
 
 

@@ -12,6 +12,7 @@ from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S
 from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
+from ..wire import WindowRole
 
 FIRST = "as written"
 """Window that steps, phases and lines are read from."""
@@ -87,9 +88,10 @@ def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], f
     update_s = statistics.median(first.wall_s)
     windows = list(_after_first(known, update_s, left_s()))
     outcomes = yield windows
-    rounds = sum(window.kind == "bare" for window in windows)
-    while rounds < ROUNDS and (more := _one_more_round(known, outcomes, rounds, left_s())):
+    rounds = sum(window.role is WindowRole.BARE for window in windows)
+    while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
         outcomes = yield more
+        windows = [*windows, *more]
         rounds += 1
 
 
@@ -107,10 +109,14 @@ def steady(outcomes: dict[str, Outcome], name: str) -> bool:
     return window is not None and stats.mser5(window.wall_s, minimum_cut=0).steady
 
 
-def _one_more_round(workload: Workload, outcomes: dict[str, Outcome], number: int, left_s: float) -> list[wire.Window]:
-    """Return the windows that best use spare time: another round of each safe what-if."""
-    last = [outcome for name in outcomes if name.startswith("base") and (outcome := measured(outcomes, name))]
-    safe = [what_if for what_if in _safe(workload) if isinstance(outcomes.get(f"{what_if.id} 0"), wire.WindowDone)]
+def _one_more_round(
+    workload: Workload, run: Sequence[wire.Window], outcomes: dict[str, Outcome], number: int, left_s: float
+) -> list[wire.Window]:
+    """Return the windows that best use spare time: another round of each safe what-if that was `run`."""
+    done = [(window, outcome) for window in run if isinstance(outcome := outcomes.get(window.id), wire.WindowDone)]
+    last = [outcome for window, outcome in done if window.role is WindowRole.BASELINE and outcome.wall_s]
+    entered = {window.what_if for window, _outcome in done if window.role is WindowRole.WHAT_IF}
+    safe = [what_if for what_if in _safe(workload) if what_if.id in entered]
     if not last or not safe:
         return []
     pace = Pace.for_update(statistics.median(last[-1].wall_s), left_s, 2 * len(safe) + 2)
@@ -124,6 +130,7 @@ def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
     longer = max(1.0, budget_s / USUAL_BUDGET_S)
     return wire.Window(
         id=FIRST,
+        role=WindowRole.PROFILE,
         warm_up_updates=WARM_UP_UPDATES,
         min_updates=FIRST_UPDATES,
         least_updates=LEAST_UPDATES,
@@ -167,7 +174,7 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
         yield _base("base after epoch", pace)
     for number in range(min(2, rounds)):
         for what_if in risky:
-            yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+            yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
             yield _base(f"base {what_if.id} {number}", pace)
 
 
@@ -182,9 +189,9 @@ def _safe(workload: Workload) -> list[whatif.WhatIf]:
 
 def _round(safe: Sequence[whatif.WhatIf], number: int, pace: Pace) -> Iterator[wire.Window]:
     for what_if in safe:
-        yield _window(f"{what_if.id} {number}", pace, what_if=what_if.id)
+        yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
         yield _base(f"base {what_if.id} {number}", pace)
-    yield _window(f"bare {number}", pace, kind="bare")
+    yield _window(f"bare {number}", WindowRole.BARE, pace, kind="bare")
     yield _base(f"base bare {number}", pace)
 
 
@@ -194,12 +201,15 @@ def _may_see_epoch_end(workload: Workload) -> bool:
 
 
 def _base(name: str, pace: Pace) -> wire.Window:
-    return _window(name, pace)
+    return _window(name, WindowRole.BASELINE, pace)
 
 
-def _window(name: str, pace: Pace, *, what_if: str | None = None, kind: str = "measure") -> wire.Window:
+def _window(
+    name: str, role: WindowRole, pace: Pace, *, what_if: str | None = None, kind: str = "measure"
+) -> wire.Window:
     return wire.Window(
         id=name,
+        role=role,
         kind=kind,
         what_if=what_if,
         natural=False,

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from .. import stats, whatif, wire
 from ..runtime.session_result import SessionResult
 from ..types import Overhead, Ratio, WhatIf
+from ..wire import WindowRole
 
-BASE = "base"
-"""Prefix of the names of baseline windows."""
 NEIGHBOURS = 1
 """Neighbours on each side: the nearer in time, the more alike the machine was."""
 LEAST_UPDATES = 2
@@ -44,8 +43,10 @@ def overhead(result: SessionResult) -> Overhead:
     stall.
     """
     windows = _ordered(result)
-    logs, errors = _log_ratios(result, lambda done: done.id.startswith("bare "), rate=_log_median_rate)
-    bases = [done for done in windows if _is_base(done)]
+    logs, errors = _log_ratios(
+        result, lambda done: result.windows[done.id].role is WindowRole.BARE, rate=_log_median_rate
+    )
+    bases = [done for done in windows if _is_baseline(done, result)]
     if not logs or not bases:
         return Overhead(fraction=None)
     value, low, high = _interval(logs, errors)
@@ -65,11 +66,11 @@ def speedup(
     epoch_samples: int | None,
     *,
     across_lives: bool = False,
-    beside: str = BASE,
+    beside: WindowRole = WindowRole.BASELINE,
 ) -> Ratio | None:
     """Return the ratio of these windows' samples/s to their baseline neighbours' in the same script run.
 
-    `beside` is the prefix of the names of the windows to compare with.
+    `beside` is the role of the windows to compare with.
 
     The cost of starting the loader's workers is charged once per epoch (`epoch_samples` long), if a window saw it.
     `across_lives` is for settings that need their own script run: their neighbours are in the runs before and after.
@@ -101,7 +102,7 @@ def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
 def _drained(result: SessionResult, name: str) -> WhatIf | None:
     """Compare the loader's own pace with the loop's, both in samples (or batches) per second."""
     drained = result.outcomes.get(name)
-    bases = [done for done in _ordered(result) if _is_base(done)]
+    bases = [done for done in _ordered(result) if _is_baseline(done, result)]
     if not isinstance(drained, wire.WindowDone) or not bases:
         return None
     batches, seconds = drained.extra.get("batches"), drained.extra.get("seconds")
@@ -126,14 +127,14 @@ def _ordered(result: SessionResult) -> list[wire.WindowDone]:
     return sorted(done, key=lambda outcome: (result.life_of[outcome.id], outcome.start_s))
 
 
-def _is_base(done: wire.WindowDone) -> bool:
-    return done.id.startswith(BASE)
+def _is_baseline(done: wire.WindowDone, result: SessionResult) -> bool:
+    return result.windows[done.id].role is WindowRole.BASELINE
 
 
-def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None, beside: str) -> bool:
+def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None, beside: WindowRole) -> bool:
     """Return True if the window is one to compare with, of that script run (None: any), and has enough updates."""
     alike = life is None or result.life_of[done.id] == life
-    return done.id.startswith(beside) and alike and len(done.wall_s) >= LEAST_UPDATES
+    return result.windows[done.id].role is beside and alike and len(done.wall_s) >= LEAST_UPDATES
 
 
 def _log_ratios(
@@ -143,7 +144,7 @@ def _log_ratios(
     rate: Rate,
     epoch_samples: int | None = None,
     across_lives: bool = False,
-    beside: str = BASE,
+    beside: WindowRole = WindowRole.BASELINE,
 ) -> tuple[list[float], list[float]]:
     """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
 

@@ -30,7 +30,8 @@ from ..types import (
     Workload,
 )
 from ..whatif import loader_alone
-from .profile_plan import AGAIN, FIRST, measured
+from ..wire import WindowRole
+from .profile_plan import measured
 
 CREEP_LEAST_POINTS = 12
 NOISY_CPUS_FRACTION = 0.3
@@ -136,19 +137,13 @@ def restarts(counted: Counted, ending: EpochEnd, workload: Workload) -> LoaderRe
     loader = workload.train_loader
     if loader is None or not ending.seen or "loader_restart" not in ending.seconds:
         return None
-    sums = counted.done.loader
     each_s = ending.seconds["loader_restart"]
     per_update = sum(counted.micro_steps) / counted.updates or 1.0
     epoch_updates = loader.length_batches / per_update if loader.length_batches else None
     share = None
     if epoch_updates:
         share = each_s / (each_s + epoch_updates * statistics.fmean(counted.in_step_s))
-    return LoaderRestarts(
-        epochs_seen=sums.restarts if sums else 1,
-        seconds_per_restart=each_s,
-        updates_per_epoch=epoch_updates,
-        share=share,
-    )
+    return LoaderRestarts(seconds_per_restart=each_s, updates_per_epoch=epoch_updates, share=share)
 
 
 def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) -> dict[str, float]:
@@ -172,7 +167,9 @@ def memory(result: SessionResult, life: ScriptRunRecord, hardware: Hardware, wor
     traced: Mapping[str, Any] = trace.extra.get("memory", {}) if isinstance(trace, wire.WindowDone) else {}
     done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone)]
     written = [
-        window for window in done if window.wall_s and (window.id in (FIRST, AGAIN) or window.id.startswith("base"))
+        window
+        for window in done
+        if window.wall_s and result.windows[window.id].role in (WindowRole.PROFILE, WindowRole.BASELINE)
     ]
     same_life = [window for window in written if result.life_of[window.id] == result.life_of[written[0].id]]
     host_peak = max((point for window in done for point in window.rss_bytes), default=None)
@@ -300,12 +297,10 @@ def system(counted: Counted, life: ScriptRunRecord) -> SystemUse:
         tree_cpus=statistics.fmean(point.tree_cpus for point in inside) if inside else None,
         processes=max((point.processes for point in inside), default=None),
         threads=max((point.threads for point in inside if point.threads is not None), default=None),
-        read_bytes_per_s=life.read_bytes / life.elapsed_s if life.elapsed_s else None,
         gc_fraction=done.gc_s / wall_s if wall_s else None,
         gc_collections_per_update=done.gc_collections / len(done.wall_s) if done.wall_s else None,
         accelerator_busy_fraction=life.devices.busy_fraction(begin, begin + wall_s) if life.devices else None,
         accelerator_events=life.devices.events(begin, begin + wall_s) if life.devices else (),
-        iowait_fraction=_system_rate(life, "io_wait_s"),
         swap_in_bytes_per_s=_system_rate(life, "swapped_in_bytes"),
         loadavg_others=others_cpus(life),
     )
@@ -341,6 +336,7 @@ def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
         summaries.append(
             WindowSummary(
                 id=name,
+                role=planned.role,
                 life=result.life_of[name],
                 kind=planned.kind,
                 config=Config.of(planned.config),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -34,6 +37,52 @@ RoundsBudget = Annotated[str, typer.Option("--budget", metavar="TIME", help="For
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings, as advisor tune writes them.")]
 
 
-def in_bytes(gib: float | None) -> int | None:
-    """Convert the value of a `MemoryLimit` to bytes."""
-    return None if gib is None else int(gib * 2**30)
+class RunKeywords(TypedDict):
+    """Keywords of the API on how the script is run."""
+
+    module: bool
+    python: str | None
+    isolation: str
+    runs: Path | None
+    start_limit_s: float | None
+    no_progress_limit_s: float | None
+    memory_limit_bytes: int | None
+    trackers_offline: bool
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options on how the script is run to a command, which gets their values as its parameter `run`."""
+    own = inspect.signature(command, eval_str=True).parameters
+    shared = inspect.signature(_keywords, eval_str=True).parameters
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> None:
+        run = _keywords(**{name: values.pop(name) for name in shared})
+        command(**values, run=run)
+
+    parameters = [parameter for name, parameter in own.items() if name != "run"] + list(shared.values())
+    vars(with_options)["__signature__"] = inspect.Signature(parameters)  # typer makes the options from these two
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def _keywords(
+    module: Module = False,
+    python: Python = None,
+    isolation: Isolation = "auto",
+    runs: Runs = None,
+    start_limit: StartLimit = None,
+    no_progress_limit: NoProgressLimit = None,
+    memory_limit: MemoryLimit = None,
+    trackers: Trackers = False,
+) -> RunKeywords:
+    return {
+        "module": module,
+        "python": python,
+        "isolation": isolation,
+        "runs": runs,
+        "start_limit_s": start_limit,
+        "no_progress_limit_s": no_progress_limit,
+        "memory_limit_bytes": None if memory_limit is None else int(memory_limit * 2**30),
+        "trackers_offline": not trackers,
+    }

@@ -14,7 +14,7 @@ from ..errors import InterruptedByUserError, ScriptError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..report import LiveProgress
+    from ..report.live import LiveProgress
 
 Found = TypeVar("Found")
 
@@ -41,7 +41,7 @@ def show(
 
 @contextlib.contextmanager
 def live_progress() -> Iterator[LiveProgress]:
-    from ..report import LiveProgress
+    from ..report.live import LiveProgress
 
     with contextlib.closing(LiveProgress()) as progress:
         yield progress

@@ -27,19 +27,25 @@ def page_path(html: bool, page: Path | None) -> Path | None:
 
 
 def show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
-    from .. import report as reports
+    from ..report.json_contract import profile_json
+    from ..report.profile.terminal import render_profile
 
     if html is not None:
-        _write_page(html, found.run_folder, reports.as_page(found))
-    show(found, json_output, reports.profile_json, reports.render_profile)
+        from ..report.profile.html import as_page
+
+        _write_page(html, found.run_folder, as_page(found))
+    show(found, json_output, profile_json, render_profile)
 
 
 def show_search(found: TuneResult, json_output: bool, html: Path | None) -> None:
-    from .. import report as reports
+    from ..report.search.json import tune_json
+    from ..report.search.terminal import render_tune
 
     if html is not None:
-        _write_page(html, found.run_folder, reports.tune_page(found))
-    show(found, json_output, reports.tune_json, reports.render_tune)
+        from ..report.search.html import tune_page
+
+        _write_page(html, found.run_folder, tune_page(found))
+    show(found, json_output, tune_json, render_tune)
 
 
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:

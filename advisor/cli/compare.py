@@ -34,11 +34,6 @@ class CompareCommand(ScriptCommand):
         return script, ctx.params["rest"] or ()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=CompareCommand)(compare)
-
-
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN|SCRIPT", help="A stored run; with --against: the script.")],
     rest: Annotated[
@@ -93,7 +88,8 @@ def compare(
 
 def _stored(first: str, rest: list[str], runs: Path | None, fail_below: float | None, json_output: bool) -> None:
     from .. import api
-    from .. import report as reports
+    from ..report.comparison.runs import comparison_json
+    from ..report.comparison.table import render_comparison
 
     if len(rest) != 1:
         raise UsageError(
@@ -103,10 +99,10 @@ def _stored(first: str, rest: list[str], runs: Path | None, fail_below: float | 
     if fail_below is not None:
         raise UsageError("--fail-below needs --against GITREF: two stored runs are no proof")
     found = api.compare(first, rest[0], runs=runs)
-    show(found, json_output, reports.comparison_json, reports.render_comparison)
+    show(found, json_output, comparison_json, render_comparison)
 
 
 def _show(found: VersionComparison, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.comparison.versions import render_versions, versions_json
 
-    show(found, json_output, reports.versions_json, reports.render_versions)
+    show(found, json_output, versions_json, render_versions)

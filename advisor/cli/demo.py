@@ -21,11 +21,6 @@ DEMO_BUDGET_S = 80.0
 DEMO_EPOCHS = 2
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(demo)
-
-
 def demo(
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Work there, and leave it.")] = None,
     runs: Runs = None,

@@ -7,11 +7,6 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(explain)
-
-
 def explain(
     name: Annotated[str | None, typer.Argument(metavar="[RULE|KNOB]", help="Its id; none lists them.")] = None,
 ) -> None:

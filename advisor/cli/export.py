@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(export)
-
-
 def export(
     config: Annotated[Path, typer.Argument(metavar="FILE", help="Settings, as advisor tune writes them.")],
     to: Annotated[

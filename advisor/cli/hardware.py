@@ -10,11 +10,6 @@ from ._options import Json, Python
 from ._output import show
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(hardware)
-
-
 def hardware(
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure the peaks (about 15 s).")] = False,
     python: Python = None,

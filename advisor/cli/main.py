@@ -11,6 +11,8 @@ import typer
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
+from ._options import PASS_THROUGH, with_run_options
+from .misplaced_options import ScriptCommand
 
 app = typer.Typer(
     name="advisor",
@@ -30,8 +32,15 @@ def root(
         raise typer.Exit
 
 
-for command in (demo, hardware, profile, tune, verify, run, export, report, compare, explain):
-    command.register(app)
+app.command()(demo.demo)
+app.command()(hardware.hardware)
+for command in (profile.profile, tune.tune, verify.verify):
+    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(command))
+app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run.run)
+app.command()(export.export)
+app.command()(report.report)
+app.command(cls=compare.CompareCommand)(compare.compare)
+app.command()(explain.explain)
 
 
 def main() -> None:

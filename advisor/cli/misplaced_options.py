@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-MOST_FILES = 60
-"""Most modules of the script to search: a hint is not worth more time."""
-MOST_BYTES = 400_000
-"""Size limit of such a file; a longer one does not define a command line."""
 OWN_WORDS = ("--help",)
 """Options that every parser has without a word in its source."""
 # Libraries that derive options from names of fields and parameters, so that the source holds none as typed.
@@ -67,7 +63,9 @@ def mistakable(args: Sequence[str], own: set[str], script: str, *, is_module: bo
     found = [name for word in args[:ends] if (name := _name(word)) in own and name not in OWN_WORDS]
     if not found:
         return []
-    sources = list(_sources(script, is_module))
+    from ..runtime.project_modules import sources as read
+
+    sources = [source for source, _imports in read(script, is_module=is_module, cwd=Path.cwd())]
     if not sources and not is_module:
         return []  # there is no such script, and its own error is enough
     return [name for name in dict.fromkeys(found) if not any(_knows(source, name) for source in sources)]
@@ -91,66 +89,3 @@ def _knows(source: str, option: str) -> bool:
         return True
     name = option.lstrip("-").replace("-", "_")
     return bool(_FROM_NAMES.search(source)) and bool(re.search(rf"\b{name}\b", source))
-
-
-def _sources(script: str, is_module: bool) -> Iterator[str]:
-    """Yield the text of the script, then of the modules beside it that it imports, and so on; read, never run."""
-    root = Path.cwd() if is_module else Path(script).parent
-    waiting = _files(root, script) if is_module else [Path(script)]
-    seen: set[Path] = set()
-    while waiting and len(seen) < MOST_FILES:
-        path = waiting.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
-        source = _text(path)
-        if source is None:
-            continue
-        yield source
-        for name in _imported(source, path, root):
-            waiting += _files(root, name)
-
-
-def _text(path: Path) -> str | None:
-    try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return None
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-
-
-def _files(root: Path, module: str) -> list[Path]:
-    base = root.joinpath(*module.split("."))
-    places = (base.with_suffix(".py"), base / "__init__.py", base / "__main__.py")
-    return [place for place in places if place.is_file()]
-
-
-def _imported(source: str, path: Path, root: Path) -> Iterator[str]:
-    """Yield names of imported modules, as seen from the folder `root`."""
-    import ast
-
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = _package(path, root, node.level)
-            module = ".".join((*package, *([node.module] if node.module else [])))
-            yield from (
-                name for name in (module, *(f"{module}.{alias.name}" for alias in node.names)) if name.strip(".")
-            )
-
-
-def _package(path: Path, root: Path, level: int) -> tuple[str, ...]:
-    """Return the package that a relative import of that level is relative to."""
-    if not level:
-        return ()
-    try:
-        parts = path.parent.relative_to(root).parts
-    except ValueError:
-        return ()
-    return parts[: len(parts) - (level - 1)]

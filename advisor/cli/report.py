@@ -10,11 +10,6 @@ from ._options import Json, Runs
 from ._results import Html, Page, page_path, show_profile, show_search
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(report)
-
-
 def report(
     run: Annotated[
         str, typer.Argument(metavar="[RUN]", help="latest, an id or its beginning, or a folder.")

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ._options import PASS_THROUGH, Args, ConfigFile, Module, Python, Script
-from .misplaced_options import ScriptCommand
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run)
+from ._options import Args, ConfigFile, Module, Python, Script
 
 
 def run(

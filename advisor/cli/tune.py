@@ -9,43 +9,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
-from ._options import (
-    PASS_THROUGH,
-    Args,
-    Isolation,
-    Json,
-    MemoryLimit,
-    Module,
-    NoProgressLimit,
-    Python,
-    Runs,
-    Script,
-    StartLimit,
-    Trackers,
-    in_bytes,
-)
+from ._options import Args, Json, RunKeywords, Script
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
-from .misplaced_options import ScriptCommand
 
 if TYPE_CHECKING:
     from ..types import TuneResult
     from ..workflows.tune import Tuned
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(tune)
-
-
 def tune(
+    run: RunKeywords,
     script: Script,
     args: Args = None,
-    module: Module = False,
-    python: Python = None,
-    isolation: Isolation = "auto",
-    runs: Runs = None,
     json_output: Json = False,
     budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m.")] = "2m",
     preset: Annotated[
@@ -95,10 +72,6 @@ def tune(
         "advisor.yaml"
     ),
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite FILE.")] = False,
-    start_limit: StartLimit = None,
-    no_progress_limit: NoProgressLimit = None,
-    memory_limit: MemoryLimit = None,
-    trackers: Trackers = False,
 ) -> None:
     """Search for faster settings of SCRIPT and prove them. Writes advisor.yaml; SCRIPT is not edited."""
     from .. import api
@@ -127,15 +100,8 @@ def tune(
                 dry_run=dry_run,
                 resume=resume,
                 storage=storage,
-                module=module,
-                python=python,
-                isolation=isolation,
-                runs=runs,
-                start_limit_s=start_limit,
-                no_progress_limit_s=no_progress_limit,
-                memory_limit_bytes=in_bytes(memory_limit),
-                trackers_offline=not trackers,
                 progress=progress,
+                **run,
             )
     except InterruptedByUserError as interruption:
         if interruption.found is not None:
@@ -198,6 +164,6 @@ def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:
 
 
 def _show_space(found: TuneResult, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.search import space
 
-    show(found, json_output, reports.space_json, reports.render_space)
+    show(found, json_output, space.space_json, space.render_space)

@@ -7,52 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ExitCode
-from ._options import (
-    PASS_THROUGH,
-    Args,
-    ConfigFile,
-    Isolation,
-    Json,
-    MemoryLimit,
-    Module,
-    NoProgressLimit,
-    Python,
-    Rounds,
-    RoundsBudget,
-    Runs,
-    Script,
-    StartLimit,
-    Trackers,
-    in_bytes,
-)
+from ._options import Args, ConfigFile, Json, Rounds, RoundsBudget, RunKeywords, Script
 from ._output import early_ends_shown, live_progress, show
-from .misplaced_options import ScriptCommand
 
 if TYPE_CHECKING:
     from ..types import VerifyResult
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(verify)
-
-
 def verify(
+    run: RunKeywords,
     script: Script,
     config: ConfigFile,
     args: Args = None,
-    module: Module = False,
-    python: Python = None,
-    isolation: Isolation = "auto",
-    runs: Runs = None,
     json_output: Json = False,
     rounds: Rounds = 10,
     budget: RoundsBudget = "10m",
     update: Annotated[bool, typer.Option("--update", help="Write the verdict into FILE.")] = False,
-    start_limit: StartLimit = None,
-    no_progress_limit: NoProgressLimit = None,
-    memory_limit: MemoryLimit = None,
-    trackers: Trackers = False,
 ) -> None:
     """Run SCRIPT with the settings of FILE against SCRIPT as written, in fresh processes, in turns.
 
@@ -67,16 +37,9 @@ def verify(
             args or [],
             rounds=rounds,
             budget=budget,
-            module=module,
-            python=python,
-            isolation=isolation,
-            runs=runs,
-            start_limit_s=start_limit,
-            no_progress_limit_s=no_progress_limit,
-            memory_limit_bytes=in_bytes(memory_limit),
-            trackers_offline=not trackers,
             update=update,
             progress=progress,
+            **run,
         )
     _show(found, json_output)
     raise typer.Exit(_exit_code(found))
@@ -89,6 +52,6 @@ def _exit_code(found: VerifyResult) -> int:
 
 
 def _show(found: VerifyResult, json_output: bool) -> None:
-    from .. import report as reports
+    from ..report.comparison.verification import render_verify, verify_json
 
-    show(found, json_output, reports.verify_json, reports.render_verify)
+    show(found, json_output, verify_json, render_verify)

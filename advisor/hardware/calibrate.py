@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import AdvisorError, ExitCode
+from ..errors import AdvisorError, ExitCode, StorageError
+from ..storage.run_store import write_atomic
 from ..types.hardware import Accelerator, Hardware, Rate
 from ._child import ChildFailedError, ask_child
 from .torch_build import torch_build
@@ -133,16 +132,9 @@ def _read(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 def _write(file: Path, identity: dict[str, Any], measured: dict[str, Any]) -> None:
     content = {"identity": identity, "measured": measured, "digest": _digest(measured)}
     # A full or read-only disk must not lose what was just measured.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, StorageError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(content, stream)
-            Path(name).replace(file)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomic(file, json.dumps(content).encode())
 
 
 def _with_measured(hardware: Hardware, measured: Mapping[str, Any]) -> Hardware:
@@ -158,20 +150,15 @@ def _with_measured(hardware: Hardware, measured: Mapping[str, Any]) -> Hardware:
             for dtype, value in on_cpu["flops"].items()
         },
         cpu_memory_bandwidth=_rate(on_cpu["bandwidth"], f"copy in memory, read and written, {threads} threads"),
-        accelerators=tuple(
-            item if (found := _find(item, by_name)) is None else _measured_device(item, found, torch)
-            for item in hardware.accelerators
-        ),
+        accelerators=tuple(_measured_device(item, by_name, torch) for item in hardware.accelerators),
     )
 
 
-def _find(device: Accelerator, by_name: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what was measured on devices of this name; torch calls Apple's just "mps"."""
-    found: Mapping[str, Any] | None = by_name.get(device.name, by_name.get("mps") if device.kind == "mps" else None)
-    return found
-
-
-def _measured_device(device: Accelerator, measured: Mapping[str, Any], torch: str) -> Accelerator:
+def _measured_device(device: Accelerator, by_name: Mapping[str, Any], torch: str) -> Accelerator:
+    """Return the device with what was measured on those of its name; torch calls Apple's just "mps"."""
+    measured = by_name.get(device.name, by_name.get("mps") if device.kind == "mps" else None)
+    if measured is None:
+        return device
     flops = {dtype: _rate(value, f"square matrix product, torch {torch}") for dtype, value in measured["flops"].items()}
     return replace(
         device,

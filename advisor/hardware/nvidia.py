@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -156,26 +156,13 @@ def _mig_slices(nvml: ModuleType, handle: Any, whole: Accelerator, parent_uuid: 
         name = _text(_ask(nvml, "nvmlDeviceGetName", part))
         found.append(
             _Found(
-                accelerator=Accelerator(
-                    index=whole.index,
-                    kind="cuda",
+                accelerator=replace(
+                    whole,
                     name=name or f"{whole.name} MIG",
                     memory_bytes=None if memory is None else int(memory.total),
                     memory_used_bytes=None if memory is None else int(memory.used),
-                    compute_capability=whole.compute_capability,
-                    driver=whole.driver,
-                    driver_cuda=whole.driver_cuda,
-                    pcie_generation_now=whole.pcie_generation_now,
-                    pcie_generation_max=whole.pcie_generation_max,
-                    pcie_width_now=whole.pcie_width_now,
-                    pcie_width_max=whole.pcie_width_max,
-                    clock_sm_mhz=whole.clock_sm_mhz,
-                    clock_sm_max_mhz=whole.clock_sm_max_mhz,
-                    temperature_c=whole.temperature_c,
-                    power_limit_w=whole.power_limit_w,
-                    power_limit_default_w=whole.power_limit_default_w,
-                    event_reasons=whole.event_reasons,
-                    mig=True,
+                    busy_fraction=None,
+                    other_processes=None,
                 ),
                 uuid=_text(_ask(nvml, "nvmlDeviceGetUUID", part)),
                 parent_uuid=parent_uuid,
@@ -215,13 +202,8 @@ def _links(nvml: ModuleType, visible: list[_Found]) -> tuple[str, ...]:
     links = []
     for position, one in enumerate(whole):
         for other in whole[position + 1 :]:
-            status = _ask(
-                nvml,
-                "nvmlDeviceGetP2PStatus",
-                one.handle,
-                other.handle,
-                nvml.NVML_P2P_CAPS_INDEX_NVLINK,
-            )
+            link = nvml.NVML_P2P_CAPS_INDEX_NVLINK
+            status = _ask(nvml, "nvmlDeviceGetP2PStatus", one.handle, other.handle, link)
             if status is None:
                 continue
             kind = "nvlink" if status == getattr(nvml, "NVML_P2P_STATUS_OK", 0) else "pcie"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..storage import documents
 from ..types.hardware import Accelerator, Hardware, Rate
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ NOT_KNOWN = "not known"
 
 def as_json(hardware: Hardware) -> dict[str, Any]:
     """Convert everything to JSON types, with the fields' own names."""
-    content: dict[str, Any] = _plain(asdict(hardware))
-    return {"version": VERSION, **content}
+    return {"version": VERSION, **documents.plain(hardware)}
 
 
 def from_json(content: Mapping[str, Any]) -> Hardware:
@@ -30,14 +29,6 @@ def from_json(content: Mapping[str, Any]) -> Hardware:
 
     fields = {key: value for key, value in content.items() if key != "version"}
     return TypeAdapter(Hardware).validate_python(fields)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def render(hardware: Hardware, console: Console) -> None:

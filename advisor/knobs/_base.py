@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Union
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 TIERS = ("exact", "resampled", "numerics", "training")
 """Effects a knob can have on the training, mildest first; see `advisor explain`."""
@@ -114,9 +115,9 @@ class Knob:
     """`live`, or `launch` if it needs a new process."""
     values: Callable[[Hardware, Workload], Values]
     tier: Callable[[Hardware, Workload], str]
-    apply: Callable[[Any, Any], None]
+    apply: Callable[[Controls, Any], None]
     """Callable (controls, value); raises Refused with a reason if this script cannot take the value."""
-    restore: Callable[[Any], None]
+    restore: Callable[[Controls], None]
     """Callable (controls) that brings back the baseline; harmless if nothing, or only a part, was applied."""
     wrong: Callable[[Any], str | None] = _nothing_wrong
     """Callable (value) that returns why this knob can never have the value, whatever its source; None if it can."""

@@ -78,13 +78,7 @@ def workers_with(settings: Mapping[str, Any], written: Workers) -> Workers | Non
 def draws_nothing(workload: Workload) -> bool:
     """Return whether fetching a batch was seen to draw no random number, neither for its samples nor in collating."""
     facts = workload.facts
-    return facts.get("dataset_draws") == "no" and facts.get("collate_draws", "no") == "no"
-
-
-def held_generators(workload: Workload) -> list[str] | None:
-    """Return paths to the random generators that the training's dataset holds; None if it was not inspected."""
-    told = workload.facts.get("dataset_generators")
-    return None if told is None else [path for path in told.split(", ") if path]
+    return facts.dataset_draws is False and not facts.collate_draws
 
 
 def batch_bytes(workload: Workload) -> int | None:

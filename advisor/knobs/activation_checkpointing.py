@@ -13,6 +13,7 @@ from ._base import Knob, Values, key, noticing, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 
 def _wrong(value: Any) -> str | None:
@@ -20,14 +21,14 @@ def _wrong(value: Any) -> str | None:
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
-    if workload.facts.get("checkpointing") == "yes":
+    if workload.facts.checkpointing:
         return Values(why_closed="the script checkpoints activations itself")
     for model in workload.models:
         if model.compiled:
             return Values(why_closed=f"{model.class_name} is compiled, which passes over what stands before its blocks")
         if model.data_parallel:
             return Values(why_closed=f"{model.class_name} is copied to several devices (nn.DataParallel)")
-    blocks = workload.facts.get("repeated_blocks")
+    blocks = workload.facts.repeated_blocks
     if not blocks:
         return Values(why_closed="no repeated blocks own half of the model's parameters: there is nothing to run again")
     return Values(values=(True,), why=f"the model has {blocks}")
@@ -37,15 +38,15 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `numerics`. The second run repeats the first bit for bit if the same kernels are chosen for it.
     Blocks of transformers are called without the cache they would fill, which gives their products other strides."""
     fixed = workload.device == "cpu" or workload.flags.deterministic
-    plain = workload.flags.autocast_dtype is None and "transformers" not in workload.facts
+    plain = workload.flags.autocast_dtype is None and "transformers" not in workload.facts.packages
     return "exact" if fixed and plain else "numerics"
 
 
-def _apply(controls: Any, _value: Any) -> None:
+def _apply(controls: Controls, _value: Any) -> None:
     controls.checkpointing.set()
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.checkpointing.restore()
 
 

@@ -10,6 +10,7 @@ from ._loader import NO_LOADER, batch_bytes, draws_nothing
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MEMORY_FRACTION = 0.5
 """Fraction of the free memory that samples may take; the agent measures both again in the running process."""
@@ -25,7 +26,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=f"{loader.dataset_class} is iterable: its samples have no numbers to keep them by")
     if loader.dataset_class in IN_MEMORY:
         return Values(why_closed=f"{loader.dataset_class} holds its samples in memory already")
-    if workload.facts.get("dataset_draws") == "yes":
+    if workload.facts.dataset_draws:
         return Values(
             why_closed=f"{loader.dataset_class} draws random numbers when it is read: a sample is another one each time"
         )
@@ -55,15 +56,15 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `resampled`. A dataset that draws is refused; collating may draw otherwise than in workers."""
     loader = workload.train_loader
     without_workers = loader is not None and not loader.num_workers
-    known = workload.facts.get("dataset_draws") == "no"
+    known = workload.facts.dataset_draws is False
     return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=value or None)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=None)
 
 

@@ -13,6 +13,7 @@ from ._base import NO_MODEL, Knob, PlainObjects, Values, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 TRITON_CAPABILITY = (7, 0)
@@ -31,13 +32,13 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def _of_cpu(workload: Workload) -> Values:
-    if workload.facts.get("cxx") == "":
+    if workload.facts.cxx is False:
         return Values(why_closed="no C++ compiler was found (g++, or what CXX names): torch.compile needs one on a CPU")
     return Values(values=MODES[:1], why="on a CPU all modes come to the same")
 
 
 def _of_cuda(hardware: Hardware, workload: Workload) -> Values:
-    if workload.facts.get("triton") == "no":
+    if workload.facts.triton is False:
         return Values(why_closed="Triton is not installed: torch.compile needs it on CUDA")
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if capability is not None and capability < TRITON_CAPABILITY:
@@ -56,7 +57,7 @@ def _closed(workload: Workload) -> str | None:
             return f"the script compiles {model.class_name} itself"
         if model.data_parallel or model.distributed:
             return f"{model.class_name} is wrapped for several devices: compiling inside of the wrapper is not tried"
-    if workload.facts.get("compiled_code") == "yes":
+    if workload.facts.compiled_code:
         return "the script uses torch.compile itself"
     return None
 
@@ -65,11 +66,11 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.compiling.set(value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.compiling.restore()
 
 

@@ -9,6 +9,7 @@ from ._layers import convolutions
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
@@ -31,14 +32,14 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     import torch
 
     controls.saved.setdefault("cudnn_benchmark", torch.backends.cudnn.benchmark)
     torch.backends.cudnn.benchmark = value
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     import torch
 
     if "cudnn_benchmark" in controls.saved:

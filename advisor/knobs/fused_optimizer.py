@@ -10,6 +10,7 @@ from ._base import Knob, PlainObjects, Unable, Values, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 FORMS = ("fused", "foreach")
 
@@ -36,11 +37,11 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     return "exact" if optimizer is not None and optimizer.fused is None else "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.optimizer_form.set(value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.optimizer_form.restore()
 
 

@@ -10,6 +10,7 @@ from ._base import Knob, Values, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 FACTORS = (2, 4, 8)
 LEAST_UPDATES_AN_EPOCH = 8
@@ -44,21 +45,21 @@ def written_samples(workload: Workload) -> int | None:
     loader = workload.train_loader
     if loader is None or loader.batch_size is None:
         return None
-    return loader.batch_size * int(workload.facts.get("micro_steps", "1")) * workload.world_size
+    return loader.batch_size * workload.facts.micro_steps * workload.world_size
 
 
 def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "training"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     size = controls.micro_batch_of(value)
     growth = size / controls.loaders.written_batch_size()
     controls.loaders.adjust("global_batch", batch_size=size)
     controls.scale_rates(functools.partial(rate_factor, growth))
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.loaders.adjust("global_batch", batch_size=None)
     controls.scale_rates(None)
 

@@ -21,6 +21,7 @@ from ._base import Knob, Values, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 PARTS = (2, 4)
 """Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
@@ -63,13 +64,12 @@ def _closed(workload: Workload) -> str | None:
 
 def _closed_by_updates(workload: Workload) -> str | None:
     """Return the first reason that holds; None if none does."""
-    backwards = workload.facts.get("micro_steps", "1")
+    backwards = workload.facts.micro_steps
     stepping = sum(optimizer.steps_per_update > 0 for optimizer in workload.optimizers)
-    closures = workload.facts.get("closures") == "yes"
     reasons = {
         COUNTING.get(workload.framework, ""): workload.framework in COUNTING,
-        "the optimizer is stepped with a closure, which runs forward and backward itself": closures,
-        f"an update takes {backwards} backwards already, which the script itself counts": backwards != "1",
+        "the optimizer is stepped with a closure, which runs forward and backward itself": workload.facts.closures,
+        f"an update takes {backwards} backwards already, which the script itself counts": backwards != 1,
         f"{stepping} optimizers take turns: which parts belong to whose step cannot be told": stepping > 1,
         "the script scales its own loss, and looks for overflows at every backward": workload.flags.grad_scaler,
         f"{workload.world_size} ranks: the gradients of every part would be sent around": workload.world_size > 1,
@@ -82,11 +82,11 @@ def _tier(_hardware: Hardware, workload: Workload) -> str:
     return "training" if any("BatchNorm" in name for name in layers) else "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.accumulation.set(value, controls.micro_steps)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.accumulation.restore()
 
 

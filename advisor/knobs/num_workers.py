@@ -20,8 +20,6 @@ OPTION_NAMES = (
     "num_workers", "workers", "nw", "n_workers", "nworkers", "dataloader_num_workers", "loader_workers",
     "data_workers", "num_loader_workers", "num_data_workers", "dataloader_workers", "n_cpu",
 )  # fmt: skip
-LOADER_WAITS = "loader_waits"
-"""Fact of the workload: "yes" if the diagnosis is that the loader waits and does not compute."""
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -32,11 +30,11 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(
             why_closed="the dataset is iterable: unless it shards itself, every worker would deliver all of it again"
         )
-    fault = workload.facts.get("generators_fault")
+    fault = workload.facts.generators_fault
     if fault is not None and not loader.num_workers:
         return Values(why_closed=fault)
     cpus = max(1, round(hardware.cpu.usable_cpus))
-    if workload.facts.get(LOADER_WAITS) == "yes":
+    if workload.facts.loader_waits:
         return Values(
             values=tuple(n for n in WHILE_WAITING if n != loader.num_workers),
             why="fetching waits for a disk or a network, which takes no CPU",

@@ -17,8 +17,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=NO_LOADER)
     if loader.persistent_workers:
         return Values(why_closed=f"the {loader.num_workers} workers stay from epoch to epoch already")
-    starts = int(workload.facts.get("loader_starts", "0"))
-    if loader.length_batches is None and starts < 2:
+    if loader.length_batches is None and workload.facts.loader_starts < 2:
         return Values(why_closed="the loader says no length, and no second epoch of it was seen")
     if not loader.num_workers:
         return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may stay")

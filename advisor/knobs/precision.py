@@ -13,6 +13,7 @@ from ._base import Knob, PlainObjects, Unable, Values, one_of
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 BF16_CAPABILITY = (8, 0)
 """First compute capability whose tensor cores take bf16 and tf32."""
@@ -42,7 +43,7 @@ def _of_accelerator(hardware: Hardware, workload: Workload) -> Values:
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if workload.device != "cuda" or capability is None:
         return Values(why_closed=f"no mixed precision is known to help on {workload.device}")
-    closures = workload.facts.get("closures") == "yes"  # a step with an overflow could not be skipped
+    closures = workload.facts.closures  # a step with an overflow could not be skipped
     fp16 = () if closures or capability < FP16_CAPABILITY else ("fp16",)
     if capability < BF16_CAPABILITY:
         version = ".".join(map(str, capability))
@@ -69,11 +70,11 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     controls.precision.set(value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     controls.precision.restore()
 
 

@@ -9,6 +9,7 @@ from ._base import Knob, PlainObjects, Unable, Values, key, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
+    from ._controls import Controls
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -38,14 +39,14 @@ def _tier(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
-def _apply(controls: Any, value: Any) -> None:
+def _apply(controls: Controls, value: Any) -> None:
     import torch
 
     controls.saved.setdefault("threads", torch.get_num_threads())
     torch.set_num_threads(value)
 
 
-def _restore(controls: Any) -> None:
+def _restore(controls: Controls) -> None:
     import torch
 
     if "threads" in controls.saved:

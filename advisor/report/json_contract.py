@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..types import PROFILE_VERSION, Command, Compute, Finding, MemoryUse, Profile, Steps
+from ..types import PROFILE_VERSION, Command, Finding, Profile
 
 _STEPS = (
     "updates",
@@ -33,6 +33,9 @@ _MEMORY = (
     "activations_bytes",
     "creep_bytes_per_update",
 )
+RATIO = ("speedup", "low", "high")
+FAILURE = ("kind", "message", "stderr_tail")
+_FINDING = ("rule", "severity", "share", "ceiling", "evidence", "where", "knobs", "advice")
 _COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_from")
 
 
@@ -42,25 +45,21 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "version": PROFILE_VERSION,
         "command": command_json(profile.command),
         "environment": profile.environment,
-        "hardware": _fields(profile.hardware),
-        "isolation": _fields(profile.isolation),
-        "steps": _chosen(profile.steps, _STEPS),
+        "hardware": profile.hardware,
+        "isolation": profile.isolation,
+        "steps": chosen(profile.steps, _STEPS),
         "phases": profile.phases,
         "off_step": profile.off_step,
-        "memory": _chosen(profile.memory, _MEMORY),
-        "compute": _chosen(profile.compute, _COMPUTE),
-        "ranks": [_fields(rank) for rank in profile.ranks],
-        "what_ifs": [
-            {"name": what_if.name, "speedup": what_if.speedup, "low": what_if.low, "high": what_if.high}
-            for what_if in profile.what_ifs
-        ],
+        "memory": chosen(profile.memory, _MEMORY),
+        "compute": chosen(profile.compute, _COMPUTE),
+        "ranks": profile.ranks,
+        "what_ifs": [chosen(what_if, ("name", *RATIO)) for what_if in profile.what_ifs],
         "findings": [finding_json(finding) for finding in profile.findings],
-        "abstained": [_fields(abstention) for abstention in profile.abstained],
+        "abstained": profile.abstained,
         "overhead_fraction": profile.overhead.fraction,
     }
     if profile.failure is not None:
-        failure = profile.failure
-        document["failure"] = {"kind": failure.kind, "message": failure.message, "stderr_tail": failure.stderr_tail}
+        document["failure"] = chosen(profile.failure, FAILURE)
     safe: dict[str, Any] = json_safe(document)
     return safe
 
@@ -84,7 +83,8 @@ def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def _chosen(value: Steps | MemoryUse | Compute | None, names: tuple[str, ...]) -> dict[str, Any] | None:
+def chosen(value: object, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return these attributes of a value; None for None."""
     return None if value is None else {name: getattr(value, name) for name in names}
 
 
@@ -95,13 +95,4 @@ def command_json(command: Command) -> dict[str, Any]:
 
 def finding_json(finding: Finding) -> dict[str, Any]:
     """Return a finding as every command prints it."""
-    return {
-        "rule": finding.rule,
-        "severity": finding.severity,
-        "share": finding.share,
-        "ceiling": None if finding.ceiling is None else _fields(finding.ceiling),
-        "evidence": finding.evidence,
-        "where": [_fields(place) for place in finding.where],
-        "knobs": finding.knobs,
-        "advice": finding.advice,
-    }
+    return {name: getattr(finding, name) for name in _FINDING}

@@ -271,7 +271,7 @@ def closed(result: TuneResult, most: int | None) -> tuple[tuple[tuple[str, str],
     Failed trials are listed among the trials.
     """
     failed_trials = [trial for trial in result.trials if trial.ratio is None]
-    tried = {", ".join(f"{name}={value}" for name, value in trial.config.settings) for trial in failed_trials}
+    tried = {str(trial.config) for trial in failed_trials}
     by_reason: dict[str, list[str]] = {}
     for one in result.recommendation.skipped:
         if one.what not in tried:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from .. import enough, knobs
 from ..errors import AdvisorError
-from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
+from ..types import Abstention, Ceiling, Evidence, Finding, Place, ScriptFacts, Severity, WhatIf
 
 WARNING_SHARE = 0.08
 """Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%. Two runs of one script
@@ -86,8 +86,8 @@ class Rule:
     """Documentation of the remedy."""
     knobs: tuple[str, ...] = ()
     """Ids of the knobs that can help, besides those that name this rule themselves."""
-    establishes: str = ""
-    """Fact of the workload that holds wherever the rule fires; knobs choose their values by it."""
+    establish: Callable[[ScriptFacts], ScriptFacts] | None = None
+    """Callable that adds what holds wherever the rule fires; knobs choose their values by these facts."""
     applies: Callable[[Evidence], bool] = always
     """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True

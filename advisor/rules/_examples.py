@@ -202,7 +202,6 @@ _HOST = Hardware(
 )
 _FLAGS = Flags(
     num_threads=8,
-    interop_threads=8,
     anomaly_detection=False,
     launch_blocking=False,
     profiler_on=(),
@@ -255,7 +254,7 @@ _CPU_EVIDENCE = Evidence(
     loader=LoaderTimes(
         fetch_s=0.020, fetch_cpu_s=0.019, collate_s=0.004, transfer_s=0.001, workers=2, worker_cpus=0.25, alone_s=0.013
     ),
-    restarts=LoaderRestarts(epochs_seen=1, seconds_per_restart=0.02, updates_per_epoch=500.0, share=0.0004),
+    restarts=LoaderRestarts(seconds_per_restart=0.02, updates_per_epoch=500.0, share=0.0004),
     what_ifs={
         **what_if("no_data_wait", 1.01, 0.98, 1.04),
         **what_if("no_optimizer", 1.08),
@@ -286,11 +285,9 @@ _CPU_EVIDENCE = Evidence(
         tree_cpus=7.5,
         processes=3,
         threads=24,
-        read_bytes_per_s=1e6,
         gc_fraction=0.004,
         gc_collections_per_update=0.3,
         accelerator_busy_fraction=None,
-        iowait_fraction=0.0,
         swap_in_bytes_per_s=0.0,
         loadavg_others=0.1,
     ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..knobs.num_workers import LOADER_WAITS
+from dataclasses import replace
+
 from ..types import Ceiling, Evidence, HotLine
 from ._base import (
     WARNING_SHARE,
@@ -76,7 +77,7 @@ RULE = Rule(
     id="input_io_bound",
     title="the data loader waits for a disk or a network",
     headline="waits for its disk or network {share} of its time",
-    establishes=LOADER_WAITS,
+    establish=lambda facts: replace(facts, loader_waits=True),
     looks_at="The share of data_wait, the what-if no_data_wait, the fetch's wall time against its CPU time, the "
     "loader's sampled lines and the CPUs that the script's own processes keep busy; without a loader, the loop's "
     "reading lines.",

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from .script_run import Limits, ScriptRun, ScriptRunRecord
+from .run_options import RunOptions
+from .script_run import ScriptRun, ScriptRunRecord
 from .session import AS_WRITTEN, InScriptRun, Session, Setup
 from .session_result import SessionResult
 
-__all__ = ["AS_WRITTEN", "InScriptRun", "Limits", "ScriptRun", "ScriptRunRecord", "Session", "SessionResult", "Setup"]
+__all__ = [
+    "AS_WRITTEN",
+    "InScriptRun",
+    "RunOptions",
+    "ScriptRun",
+    "ScriptRunRecord",
+    "Session",
+    "SessionResult",
+    "Setup",
+]

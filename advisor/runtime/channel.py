@@ -14,7 +14,6 @@ import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .. import wire
@@ -57,9 +56,7 @@ class ControllerChannel:
     def __enter__(self) -> ControllerChannel:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def send(self, message: wire.Plan | wire.Stop) -> None:

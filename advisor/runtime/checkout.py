@@ -63,20 +63,13 @@ def checked_out(ref: str, *, cwd: Path, interpreter: str, scratch: Path) -> Iter
     notes. Raises UsageError if there is no repository, no git or no such version.
     """
     repository, commit = _commit(ref, cwd)
-    folder = scratch_folder.make(scratch)
-    try:
+    with scratch_folder.lent(scratch) as folder:
         tree = folder / "tree"
         tree.mkdir()
         notes = _write_out(commit, repository, tree, folder / "index")
         notes += _link_untracked(repository, tree, scratch)
         environment, more = _python_path(repository, tree, interpreter)
         yield Checkout(repository=repository, tree=tree, commit=commit, environment=environment, notes=(*notes, *more))
-    finally:
-        try:
-            scratch_folder.remove(folder)
-        except BaseException:  # Ctrl-C just now: the folder goes all the same
-            scratch_folder.remove(folder)
-            raise
 
 
 def _commit(ref: str, cwd: Path) -> tuple[Path, str]:

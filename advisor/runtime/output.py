@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 HEAD_BYTES = 256 << 10
 TAIL_BYTES = 256 << 10
@@ -108,9 +107,7 @@ class OutputReader:
     def __enter__(self) -> OutputReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:

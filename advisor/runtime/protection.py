@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..progress import Progress
 from ..types import Command
 from . import isolation as isolations
 from . import network_clients
 from .isolation import Tier
+from .run_options import RunOptions
 
 
-def protect(command: Command, isolation: str, *, root: Path, progress: Progress) -> Tier:
+def protect(command: Command, options: RunOptions) -> Tier:
     """Return the isolation tier for a script that is run in one version; see `protect_all`."""
-    return protect_all([command], isolation, root=root, progress=progress)[0]
+    return protect_all([command], options)[0]
 
 
-def protect_all(commands: Sequence[Command], isolation: str, *, root: Path, progress: Progress) -> list[Tier]:
+def protect_all(commands: Sequence[Command], options: RunOptions) -> list[Tier]:
     """Choose a tier of isolation for each version of a script, before any of them is started.
 
-    Every command passes through here, so that each warns once, and in time, about what no tier undoes. `root` is the
-    folder of the runs. Raises what `isolation.choose` raises.
+    Every command passes through here, so that each warns once, and in time, about what no tier undoes. Raises what
+    `isolation.choose` raises.
     """
-    scratch = root / "scratch"
-    tiers = [isolations.choose(isolation, project=Path(command.cwd), scratch=scratch) for command in commands]
-    network_clients.tell(commands, progress)
+    scratch = options.root / "scratch"
+    tiers = [isolations.choose(options.isolation, project=Path(command.cwd), scratch=scratch) for command in commands]
+    network_clients.tell(commands, options.progress)
     return tiers

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .. import wire
@@ -19,6 +18,7 @@ from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
 from .isolation import Tier, View
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
+from .run_options import RunOptions
 from .usage import SystemUsage, system_usage
 
 BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
@@ -31,28 +31,6 @@ IDLE_CPUS = 0.02
 STDERR_TAIL_BYTES = 4096
 DISK_FULL = "[Errno 28]"
 """ENOSPC as Python words it, on the script's own disk or the one that holds its changes in the view."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Bounds on every wait, in seconds."""
-
-    start_s: float = 900.0
-    """Seconds until the first update: data may be prepared, models compiled."""
-    no_progress_s: float = 120.0
-    """Seconds without a batch, forward or update once the loop has begun; with an idle process, also before."""
-    memory_bytes: int | None = None
-    """Memory of the whole process tree; the script is ended if it uses more."""
-
-    @classmethod
-    def of(cls, start_s: float | None, no_progress_s: float | None, memory_bytes: int | None) -> Limits:
-        """Return the given limits, with the defaults for None."""
-        usual = cls()
-        return cls(
-            start_s=usual.start_s if start_s is None else start_s,
-            no_progress_s=usual.no_progress_s if no_progress_s is None else no_progress_s,
-            memory_bytes=memory_bytes,
-        )
 
 
 @dataclass(kw_only=True)
@@ -77,7 +55,6 @@ class ScriptRunRecord:
     failure: Failure | None = None
     left_processes: tuple[int, ...] = ()
     end: str = "running"
-    read_bytes: int = 0
     system_begin: SystemUsage | None = None
     system_end: SystemUsage | None = None
     tree_cpu_s: float = 0.0
@@ -96,12 +73,11 @@ class ScriptRun:
         command: Command,
         folder: Path,
         tier: Tier,
-        limits: Limits,
+        options: RunOptions,
         config: Mapping[str, Any],
-        trackers_offline: bool = True,
-        environment: Mapping[str, str] | None = None,
-        devices: DeviceWatch | None = None,
-        seed: int | None = None,
+        environment: Mapping[str, str],
+        devices: DeviceWatch | None,
+        seed: int | None,
     ) -> None:
         """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
         self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -109,12 +85,12 @@ class ScriptRun:
         self._command = command
         self._folder = folder
         self._tier = tier
-        self._limits = limits
+        self._limits = options.limits
         self._config = dict(config)
-        self._trackers_offline = trackers_offline
+        self._trackers_offline = options.trackers_offline
         self._seed = seed
         self._devices = self.record.devices = devices
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **environment}
         self._stack = ExitStack()
         self._begin_s = 0.0
         self._progress_at_s = 0.0
@@ -147,9 +123,7 @@ class ScriptRun:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         try:
             self.end(0.0)
         finally:
@@ -277,8 +251,6 @@ class ScriptRun:
         self._watch_system(now, usage.cpu_s)
         if cpus > IDLE_CPUS:
             self._busy_at_s = now
-        if usage.read_bytes is not None:
-            self.record.read_bytes = max(self.record.read_bytes, usage.read_bytes)
         at_s = now - self._begin_s
         sample = self._devices.look(at_s) if self._devices is not None else None
         self.record.usage.append(

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from .. import knobs, wire
 from ..errors import INTERRUPTIONS
-from ..progress import SILENT, Progress
 from ..types import Command, Config
 from .blame import Blame
 from .device_watch import DeviceWatch
 from .isolation import Tier
-from .script_run import Limits, ScriptRun
+from .run_options import RunOptions
+from .script_run import ScriptRun
 from .session_result import Outcome, SessionResult
 
 
@@ -63,46 +63,29 @@ LAST_REPORT_S = 2.0
 """Seconds after Ctrl-C for the present update to end and be reported; the user is waiting."""
 
 
+@dataclass(kw_only=True)
 class Session:
     """Session that runs one planner to its end, or to the deadline."""
 
-    def __init__(
-        self,
-        *,
-        command: Command,
-        folder: Path,
-        tier: Tier,
-        limits: Limits,
-        loop_budget_s: float,
-        progress: Progress = SILENT,
-        trackers_offline: bool = True,
-        most_lives: int = MAX_LIVES,
-        watch_devices: bool = False,
-        outlives_failures: bool = False,
-        environment: Mapping[str, str] | None = None,
-        seed: int | None = None,
-    ) -> None:
-        """Set up the session.
+    command: Command
+    folder: Path
+    tier: Tier
+    options: RunOptions
+    loop_budget_s: float
+    most_lives: int = MAX_LIVES
+    watch_devices: bool = False
+    outlives_failures: bool = False
+    """A window that breaks the first script run costs that window, not the session."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set for the script in addition to advisor's own."""
+    seed: int | None = None
+    """Processes with the same seed draw alike."""
+    result: SessionResult = field(default_factory=SessionResult, init=False)
+    _first_update_s: float | None = field(default=None, init=False)
+    _update_s: float | None = field(default=None, init=False)
 
-        With `outlives_failures`, a window that breaks the first script run costs that window, not the session.
-        `environment` is set for the script in addition to advisor's own. Processes with the same `seed` draw alike.
-        """
-        self._seed = seed
-        self._environment = environment
-        self._most_lives = most_lives
-        self._outlives_failures = outlives_failures
-        self._command = command
-        self._folder = folder
-        self._tier = tier
-        self._limits = limits
-        self._budget_s = loop_budget_s
-        self._progress = progress
-        self._trackers_offline = trackers_offline
-        self._watch_devices = watch_devices
-        self.result = SessionResult()
-        self._first_update_s: float | None = None
-        self._update_s: float | None = None
-        self._blame = Blame(self.result, outlives_failures=outlives_failures)
+    def __post_init__(self) -> None:
+        self._blame = Blame(self.result, outlives_failures=self.outlives_failures)
 
     def run(self, planner: Planner) -> SessionResult:
         """Carry out the plan. The result holds all measurements whatever happens; failures are in its script runs.
@@ -121,7 +104,7 @@ class Session:
 
     def _run(self, planner: Planner) -> None:
         waiting = _in_life(next(planner, None), AS_WRITTEN)
-        while waiting is not None and len(self.result.lives) < self._most_lives:
+        while waiting is not None and len(self.result.lives) < self.most_lives:
             updates_before = sum(life.updates for life in self.result.lives)
             outcomes_before = len(self.result.outcomes)
             as_written = waiting.setup == AS_WRITTEN
@@ -132,7 +115,7 @@ class Session:
             if not self._blame.is_the_scripts(life):
                 continue
             fails_anyway = updates_before == 0 or self._blame.checked
-            if life.failure and fails_anyway and not self._outlives_failures:
+            if life.failure and fails_anyway and not self.outlives_failures:
                 break
             if len(self.result.outcomes) == outcomes_before:
                 break  # the next start would bring as little
@@ -140,8 +123,8 @@ class Session:
     def left_s(self) -> float:
         """Return the seconds left of the budget, which starts at the end of the first update."""
         if self._first_update_s is None:
-            return self._budget_s
-        return self._budget_s - (time.monotonic() - self._first_update_s)
+            return self.loop_budget_s
+        return self.loop_budget_s - (time.monotonic() - self._first_update_s)
 
     def expect(self, update_s: float) -> None:
         """Set the known length of an update; a script without progress for many times as long counts as hung."""
@@ -149,7 +132,7 @@ class Session:
 
     def reserve(self, seconds: float) -> None:
         """Reserve so much of the budget for what comes after this session."""
-        self._budget_s -= seconds
+        self.loop_budget_s -= seconds
 
     # --- one script run ---------------------------------------------------------------------------------------------
 
@@ -158,21 +141,20 @@ class Session:
         setup = waiting.setup
         life = ScriptRun(
             number=len(self.result.lives),
-            command=self._command if setup.args is None else replace(self._command, args=setup.args),
-            folder=self._folder,
-            tier=self._tier,
-            limits=self._limits,
+            command=self.command if setup.args is None else replace(self.command, args=setup.args),
+            folder=self.folder,
+            tier=self.tier,
+            options=self.options,
             config=setup.settings.as_dict() if setup.args is None else {},
-            trackers_offline=self._trackers_offline,
-            devices=DeviceWatch() if self._watch_devices else None,
-            environment=self._environment,
-            seed=self._seed,
+            devices=DeviceWatch() if self.watch_devices else None,
+            environment=self.environment,
+            seed=self.seed,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
         try:
             with life:
                 self.result.lives.append(life.record)
-                self._progress.stage(f"starting {self._command.title}")
+                self.options.progress.stage(f"starting {self.command.title}")
                 try:
                     self._talk(life, planner, talk)
                 except INTERRUPTIONS:
@@ -201,7 +183,7 @@ class Session:
                 talk.sent = True
             if life.record.updates and self._first_update_s is None:
                 self._first_update_s = time.monotonic()
-                self._progress.stage("measuring", windows=len(talk.batch.windows))
+                self.options.progress.stage("measuring", windows=len(talk.batch.windows))
             self._take(message, life, talk)
             if talk.batch.complete and not talk.done and talk.moving is None:
                 self._go_on(life, planner, talk)
@@ -218,7 +200,7 @@ class Session:
 
         A setting that hangs must not take the time of all the others; the first windows may take the usual time.
         """
-        usual_s = self._limits.no_progress_s
+        usual_s = self.options.limits.no_progress_s
         slow = any(knobs.get(name).set_up_s > 0 for window in windows for name in window.config)
         if self._update_s is None or slow or not life.record.updates:
             return usual_s
@@ -260,10 +242,10 @@ class Session:
             if talk is not None:
                 talk.batch.take(message)
             self._blame.saw(message)
-            self._progress.window_done()
+            self.options.progress.window_done()
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Reported at once: isolation protects files, but does not undo network traffic.
-            self._progress.note(
+            self.options.progress.note(
                 f"the script connects to {message.text}: what it sends there is not undone by the isolation"
             )
 

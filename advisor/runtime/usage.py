@@ -20,9 +20,6 @@ class TreeUsage:
     cpu_s: float
     rss_bytes: int
     """Memory in use; shared memory and files count once, as the largest share of one process."""
-    read_bytes: int | None
-    """Bytes read from disk, not from its cache; None if the system does not report them."""
-    written_bytes: int | None
     processes: int
     threads: int
 
@@ -31,7 +28,6 @@ class TreeUsage:
 class SystemUsage:
     """Counters of the whole machine since it started; only their differences matter."""
 
-    io_wait_s: float
     swapped_in_bytes: int
     busy_s: float
     """CPU time of all programs, summed over CPUs."""
@@ -50,7 +46,6 @@ def system_usage() -> SystemUsage | None:
     except (OSError, ValueError):
         return None
     return SystemUsage(
-        io_wait_s=int(first[5]) / os.sysconf("SC_CLK_TCK"),
         swapped_in_bytes=int(fields.get("pswpin", 0)) * os.sysconf("SC_PAGE_SIZE"),
         busy_s=sum(int(first[index]) for index in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK"),
     )
@@ -59,8 +54,6 @@ def system_usage() -> SystemUsage | None:
 def _linux_usage(root: int) -> TreeUsage:
     tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
     ticks = threads = private = shared = processes = 0
-    read: int | None = None
-    written: int | None = None
     for pid in tree(root):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
@@ -72,14 +65,9 @@ def _linux_usage(root: int) -> TreeUsage:
         threads += int(fields[17])
         private += int(memory[1]) - int(memory[2])
         shared = max(shared, int(memory[2]))
-        counters = _io(pid)
-        if counters is not None:
-            read, written = (read or 0) + counters[0], (written or 0) + counters[1]
     return TreeUsage(
         cpu_s=ticks / tick,
         rss_bytes=(private + shared) * page,
-        read_bytes=read,
-        written_bytes=written,
         processes=processes,
         threads=threads,
     )
@@ -119,14 +107,6 @@ def _portable_children(pid: int) -> list[int]:
         return []
 
 
-def _io(pid: int) -> tuple[int, int] | None:
-    try:
-        lines = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    except (OSError, ValueError):
-        return None
-    return int(lines["read_bytes"]), int(lines["write_bytes"])
-
-
 def _portable_usage(root: int) -> TreeUsage:
     cpu_s, rss_bytes, processes, threads = 0.0, 0, 0, 0
     try:
@@ -141,6 +121,4 @@ def _portable_usage(root: int) -> TreeUsage:
         cpu_s += times.user + times.system
         rss_bytes += memory.rss
         processes, threads = processes + 1, threads + count
-    return TreeUsage(
-        cpu_s=cpu_s, rss_bytes=rss_bytes, read_bytes=None, written_bytes=None, processes=processes, threads=threads
-    )
+    return TreeUsage(cpu_s=cpu_s, rss_bytes=rss_bytes, processes=processes, threads=threads)

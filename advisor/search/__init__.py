@@ -2,7 +2,7 @@
 
 from ..target.script_options import options_told, parse_mapped
 from .goals import Goal
-from .knowledge import Knowledge, ProfileSummary, Standing, told
+from .knowledge import Knowledge, ProfileSummary, Standing
 from .preset import SearchSettings, read
 from .recommend import recommend
 from .space import KEEPS_TRAINING, KnobSelection, Space, as_diagnosed, open_space
@@ -25,5 +25,4 @@ __all__ = [
     "parse_mapped",
     "read",
     "recommend",
-    "told",
 ]

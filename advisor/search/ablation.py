@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from .. import knobs
@@ -12,12 +13,11 @@ from ..analysis.profile_plan import Pace
 from ..runtime.session import AS_WRITTEN, InScriptRun, Planner, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Config, Ratio
+from ..wire import WindowRole
 from .windows import window
 
 ROUNDS = 3
 NONE: Mapping[str, Collection[str]] = MappingProxyType({})
-ALL = "by knob all"
-"""Start of the ids of windows with all settings; windows without a setting are named after it."""
 
 
 def windows(
@@ -44,28 +44,25 @@ def windows(
     for number in range(rounds):
         if left_s() < (2 * len(names) + 1) * (window_s or pace.cost_s):
             return
-        planned = [window(f"{ALL} {number}", config, pace)]
+        planned = [window(f"by knob all {number}", WindowRole.ABLATION, config, pace)]
         for name in names if number % 2 == 0 else names[::-1]:
-            planned.append(window(_without(name, number), _rest(config, left_out[name]), pace))
-            planned.append(window(f"{ALL} {number} after {name}", config, pace))
+            without = window(
+                f"by knob without {name} {number}", WindowRole.LEFT_OUT, _rest(config, left_out[name]), pace
+            )
+            planned.append(replace(without, left_out=name))
+            planned.append(window(f"by knob all {number} after {name}", WindowRole.ABLATION, config, pace))
         yield InScriptRun(windows=planned, setup=setup)
 
 
-def ratios(
-    result: SessionResult, config: Config, *, epoch_samples: int | None = None, rounds: int = ROUNDS
-) -> dict[str, Ratio]:
+def ratios(result: SessionResult, config: Config, *, epoch_samples: int | None = None) -> dict[str, Ratio]:
     """Return knob → speed-up of the winner with it over without it; a knob that could not be left out is missing."""
     found = {}
     for name, _value in config.settings:
-        ids = {_without(name, number) for number in range(rounds)}
-        ratio = window_ratios.speedup(result, ids, epoch_samples, beside=ALL)
+        ids = {window.id for window in result.windows.values() if window.left_out == name}
+        ratio = window_ratios.speedup(result, ids, epoch_samples, beside=WindowRole.ABLATION)
         if ratio is not None:
             found[name] = Ratio(speedup=1 / ratio.speedup, low=1 / ratio.high, high=1 / ratio.low, rounds=ratio.rounds)
     return found
-
-
-def _without(name: str, number: int) -> str:
-    return f"by knob without {name} {number}"
 
 
 def _rest(config: Config, left_out: frozenset[str]) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from ..progress import SILENT, Progress
 from ..runtime.session import AS_WRITTEN, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
+from ..wire import WindowRole
 from . import ablation, memory_model, scoring
 from .expert import Proposal
 from .goals import Goal, Prospect
@@ -60,38 +61,31 @@ class Standing:
     true."""
 
 
+@dataclass(kw_only=True)
 class Knowledge:
     """State of a search, which grows by trials and fresh windows; it decides nothing."""
 
-    def __init__(
-        self,
-        *,
-        result: SessionResult,
-        settings: SearchSettings,
-        goal: Goal,
-        folder: Path,
-        command: Command | None = None,
-        past: Sequence[Trial] = (),
-        joules: scoring.Joules | None = None,
-        shared: SharedStudy | None = None,
-        progress: Progress = SILENT,
-    ) -> None:
-        self._result = result
-        self._settings = settings
-        self.goal = goal
-        self._log = TrialLog(folder)
-        self._command = command
-        self._joules = joules
-        self._shared = shared
-        self._progress = progress
-        self._memory: MemoryModel | None = None
-        self._proposer: Proposer | None = None
-        self._epoch_samples: int | None = None
-        self._no_time: dict[str, str] = {}
-        self.space = Space(knobs=())
-        self.trials: list[Trial] = list(past)
-        self.finals: dict[Config, Ratio] = {}
-        """Results of fresh windows for the finalists."""
+    result: SessionResult
+    settings: SearchSettings
+    goal: Goal
+    folder: Path
+    command: Command | None = None
+    past: Sequence[Trial] = ()
+    """Trials of the search that this one resumes."""
+    joules: scoring.Joules | None = None
+    shared: SharedStudy | None = None
+    progress: Progress = SILENT
+    space: Space = field(default_factory=lambda: Space(knobs=()), init=False)
+    finals: dict[Config, Ratio] = field(default_factory=dict, init=False)
+    """Results of fresh windows for the finalists."""
+    _memory: MemoryModel | None = field(default=None, init=False)
+    _proposer: Proposer | None = field(default=None, init=False)
+    _epoch_samples: int | None = field(default=None, init=False)
+    _no_time: dict[str, str] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._log = TrialLog(self.folder)
+        self.trials = list(self.past)
 
     # --- before ---------------------------------------------------------------------------------------------------
 
@@ -102,7 +96,7 @@ class Knowledge:
         self._epoch_samples = loader.length_samples if loader is not None else None
         self._memory = _memory_of(seen)
         if not any(trial.number == 0 for trial in self.trials):
-            outcome = scoring.as_written(self._result, self._joules)
+            outcome = scoring.as_written(self.result, self.joules)
             if outcome is None:
                 return False
             self._keep(replace(BASELINE_TRIAL, outcome=outcome))
@@ -113,10 +107,10 @@ class Knowledge:
         self._proposer = Proposer(self.space, self.goal)
         for trial in self.trials:
             self._learn(self._proposer, trial)
-        if self._shared is not None:
-            command = self._command
+        if self.shared is not None:
+            command = self.command
             identity = [command.target, command.is_module, list(command.args)] if command is not None else []
-            self._shared.open(self.space, self.goal, identity)
+            self.shared.open(self.space, self.goal, identity)
 
     # --- what to try ----------------------------------------------------------------------------------------------
 
@@ -127,11 +121,11 @@ class Knowledge:
         """
         proposer = self._proposer
         assert proposer is not None
-        for trial in self._shared.news(self.number) if self._shared is not None else ():
+        for trial in self.shared.news(self.number) if self.shared is not None else ():
             self._keep(replace(trial, tier=self.space.tier(trial.config)))
             self._learn(proposer, trial)
-        while len(self.trials) <= self._settings.most_trials:
-            proposal = proposer.ask(self.trials, self._shared.taken() if self._shared is not None else ())
+        while len(self.trials) <= self.settings.most_trials:
+            proposal = proposer.ask(self.trials, self.shared.taken() if self.shared is not None else ())
             if proposal is None:
                 return None
             refused = self._memory.refuses(proposal.config) if self._memory is not None else None
@@ -145,15 +139,15 @@ class Knowledge:
         launched = self.space.at_launch(config)
         if not launched.settings:
             return AS_WRITTEN
-        line, command = self.space.command_line, self._command
+        line, command = self.space.command_line, self.command
         by_argument = line.arguments(launched)
         args = line.command(command, launched).args if command is not None and by_argument else None
         return Setup(settings=launched, args=args)
 
     def claim(self, config: Config) -> None:
         """Tell other searches that this configuration is being tried here."""
-        if self._shared is not None:
-            self._shared.claim(config)
+        if self.shared is not None:
+            self.shared.claim(config)
 
     def no_time_for(self, name: str, why: str) -> None:
         """Note that a knob is skipped; this is reported if it was never tried."""
@@ -162,15 +156,15 @@ class Knowledge:
     # --- what came of it ------------------------------------------------------------------------------------------
 
     def outcome(self, ids: Sequence[str]) -> TrialOutcome:
-        return scoring.outcome_of(self._result, ids, self._joules)
+        return scoring.outcome_of(self.result, ids, self.joules)
 
     def ratio(self, config: Config, ids: Sequence[str]) -> Ratio | None:
         across = self.setup(config) != AS_WRITTEN
-        return scoring.ratio_of(self._result, ids, self._epoch_samples, across_lives=across)
+        return scoring.ratio_of(self.result, ids, self._epoch_samples, across_lives=across)
 
     def saw_as_written(self) -> None:
         """Use newly arrived windows of the baseline."""
-        self._memory_saw(Config(), scoring.as_written(self._result))
+        self._memory_saw(Config(), scoring.as_written(self.result))
 
     def prospect(self, config: Config, ids: Sequence[str]) -> Prospect:
         """Return the prospect of a configuration after a short trial, against the best of its kind.
@@ -215,8 +209,8 @@ class Knowledge:
         self._keep(trial)
         assert self._proposer is not None
         self._learn(self._proposer, trial, tried=tried)
-        if self._shared is not None and tried:
-            self._shared.tell(trial, trial.score)
+        if self.shared is not None and tried:
+            self.shared.tell(trial, trial.score)
         self._tell_best()
 
     @property
@@ -238,7 +232,7 @@ class Knowledge:
             self._memory.saw(config, outcome.peak_bytes)
 
     def _score(self, ratio: Ratio | None, outcome: TrialOutcome) -> float | None:
-        as_written = scoring.as_written(self._result, self._joules)
+        as_written = scoring.as_written(self.result, self.joules)
         return self.goal.score(ratio, outcome, as_written) if as_written is not None else None
 
     def _good(self, trial: Trial) -> bool:
@@ -252,7 +246,7 @@ class Knowledge:
     def _tell_best(self) -> None:
         best = max((t for t in self.trials if t.config.settings and self._good(t)), key=score_of, default=None)
         if best is not None and score_of(best) > 1.0:
-            self._progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {told(best.config)}")
+            self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -260,19 +254,19 @@ class Knowledge:
         """Return the most promising that keep the training, and the best that changes it; none that cannot win."""
         good = [t for t in self.trials if t.config.settings and self._good(t) and score_of(t) > 1.0]
         ranked = sorted((t for t in good if t.outcome.kind == "measured"), key=score_of, reverse=True)
-        kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self._settings.finalists]
+        kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self.settings.finalists]
         changed = [t.config for t in ranked if t.tier not in KEEPS_TRAINING][:1]
         return [*kept, *changed]
 
-    def final_ids(self, place: int) -> list[str]:
+    def final_ids(self, config: Config) -> list[str]:
         """Return the ids of a finalist's fresh windows that were run."""
-        names = [f"final {place} {number}" for number in range(self._settings.most_final_rounds)]
-        return [name for name in names if name in self._result.outcomes]
+        finals = [window for window in self.result.windows.values() if window.role is WindowRole.FINAL]
+        return [w.id for w in finals if w.config == config.as_dict() and w.id in self.result.outcomes]
 
     def read_finals(self) -> None:
         """Read the fresh windows that have arrived, once for each finalist."""
-        for place, config in enumerate(self.finalists()):
-            ratio = self.ratio(config, self.final_ids(place))
+        for config in self.finalists():
+            ratio = self.ratio(config, self.final_ids(config))
             if ratio is not None and config not in self.finals:
                 self.finals[config] = ratio
                 self._log.add_final(config, ratio)
@@ -281,8 +275,8 @@ class Knowledge:
         """Return the finalists, the best first. One without fresh windows keeps its result from the search."""
         found: dict[Config, Standing] = {}
         by_config = {trial.config: trial for trial in self.trials}
-        for place, config in enumerate(self.finalists()):
-            trial, ids = by_config[config], self.final_ids(place)
+        for config in self.finalists():
+            trial, ids = by_config[config], self.final_ids(config)
             if config in self.finals:
                 score = self._score(self.finals[config], self.outcome(ids))
                 if score is not None:
@@ -298,7 +292,7 @@ class Knowledge:
 
     def by_knob(self, config: Config) -> Mapping[str, Ratio]:
         """Return knob → its contribution to this configuration's gain; empty if that was not measured."""
-        return ablation.ratios(self._result, config, epoch_samples=self._epoch_samples)
+        return ablation.ratios(self.result, config, epoch_samples=self._epoch_samples)
 
     def importances(self) -> Mapping[str, float]:
         """Return knob → its share of the spread between the trials."""
@@ -318,11 +312,6 @@ class Knowledge:
         return (*self.space.closed, *broken, *passed_over)
 
 
-def told(config: Config) -> str:
-    """Describe a configuration: `num_workers=2, precision=bf16`; "the script as written" if nothing is set."""
-    return ", ".join(f"{name}={value}" for name, value in config.settings) or "the script as written"
-
-
 def score_of(trial: Trial) -> float:
     return trial.score if trial.score is not None else 0.0
 
@@ -334,7 +323,7 @@ def _memory_of(seen: ProfileSummary) -> MemoryModel | None:
         return None
     batch = memory_model.Batch(
         micro_batch=loader.batch_size,
-        micro_steps=int(seen.workload.facts.get("micro_steps", "1")),
+        micro_steps=seen.workload.facts.micro_steps,
         world_size=seen.workload.world_size,
     )
     if seen.workload.device == "cpu":

@@ -7,6 +7,7 @@ settings (lower precision, recomputed activations) change the memory of a sample
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -136,11 +137,7 @@ def _others(config: Config) -> frozenset[tuple[str, SettingValue]]:
 
 def _fitted(sizes: Mapping[float, int]) -> tuple[float, float]:
     """Return intercept and slope in bytes; the slope is never negative."""
-    from sklearn.linear_model import LinearRegression
-
-    scale = float(max(sizes.values()))
-    model = LinearRegression().fit([[size] for size in sizes], [peak / scale for peak in sizes.values()])
-    slope = max(0.0, float(model.coef_[0]) * scale)
+    slope = max(0.0, statistics.linear_regression(list(sizes), list(sizes.values())).slope)
     return max(peak - slope * size for size, peak in sizes.items()), slope
 
 

@@ -145,10 +145,7 @@ def _of_training(config: Config, workload: Workload | None, known: Knowledge) ->
 def _failed(known: Knowledge) -> tuple[Skipped, ...]:
     """Return settings that could not be measured, with the reason."""
     return tuple(
-        Skipped(
-            what=", ".join(f"{name}={value}" for name, value in trial.config.settings),
-            why=f"{trial.outcome.kind}: {trial.outcome.message}",
-        )
+        Skipped(what=str(trial.config), why=f"{trial.outcome.kind}: {trial.outcome.message}")
         for trial in known.trials
         if trial.ratio is None and trial.config.settings
     )

@@ -92,7 +92,9 @@ def _bases(result: SessionResult) -> list[wire.WindowDone]:
     return [
         outcome
         for name, outcome in result.outcomes.items()
-        if name.startswith("base") and isinstance(outcome, wire.WindowDone) and outcome.wall_s
+        if result.windows[name].role is wire.WindowRole.BASELINE
+        and isinstance(outcome, wire.WindowDone)
+        and outcome.wall_s
     ]
 
 

@@ -169,9 +169,11 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
 
 def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
     """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
-    established = {rule.id: rule.establishes for rule in rules.all_rules()}
-    facts = {fact: "yes" for finding in findings if (fact := established.get(finding.rule))}
-    return replace(workload, facts={**workload.facts, **facts}) if facts else workload
+    establish = {rule.id: rule.establish for rule in rules.all_rules() if rule.establish is not None}
+    facts = workload.facts
+    for name in [finding.rule for finding in findings if finding.rule in establish]:
+        facts = establish[name](facts)
+    return replace(workload, facts=facts)
 
 
 def _reasons_of_computing(

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import knobs
 from ..analysis.profile_plan import Pace, profile_plan
-from ..progress import SILENT, Progress
 from ..runtime.session import AS_WRITTEN, InScriptRun, Planner
-from ..runtime.session_result import SessionResult
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
+from ..wire import WindowRole
 from . import ablation
 from .expert import Proposal
 from .goals import Goal
-from .knowledge import Knowledge, ProfileSummary, told
-from .preset import SearchSettings
-from .scoring import Joules
+from .knowledge import Knowledge, ProfileSummary
 from .space import KnobSelection, Space, open_space
 from .windows import base, in_fresh_process, longer, paced, window
 
 if TYPE_CHECKING:
-    from .shared_study import SharedStudy
+    pass
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
@@ -53,53 +49,26 @@ class Asked:
     """Open the space, and try nothing."""
 
 
+@dataclass(kw_only=True)
 class Study:
     """The plan of a search, which a session carries out; its findings in `known` can be read at any time."""
 
-    def __init__(
-        self,
-        *,
-        result: SessionResult,
-        settings: SearchSettings,
-        budget_s: float,
-        left_s: Callable[[], float],
-        look: Callable[[], ProfileSummary | None],
-        folder: Path,
-        asked: Asked | None = None,
-        past: Sequence[Trial] | None = None,
-        reserve: Callable[[], float] = lambda: 0.0,
-        joules: Joules | None = None,
-        shared: SharedStudy | None = None,
-        progress: Progress = SILENT,
-    ) -> None:
-        """Set up the search. `past`: trials of the search that this one resumes; its profile is not run again.
+    known: Knowledge
+    budget_s: float
+    left_s: Callable[[], float]
+    look: Callable[[], ProfileSummary | None]
+    asked: Asked = field(default_factory=Asked)
+    resumes: bool = False
+    """It resumes another search, whose profile is not run again."""
+    reserve: Callable[[], float] = lambda: 0.0
+    """Called once, after the script's first updates: takes the time for the work after the search from the budget, and
+    returns it (seconds)."""
+    _start_up_s: float = field(default=0.0, init=False)
+    _dearer: list[float] = field(default_factory=list, init=False)
+    """Actual over planned time of the windows of each trial so far."""
 
-        `reserve` is called once, after the script's first updates. It takes the time for the work after the search from
-        the budget, and returns it (seconds).
-        """
-        self._result = result
-        self._settings = settings
-        self._budget_s = budget_s
-        self._left_s = left_s
-        self._look = look
-        self._asked = asked or Asked()
-        self._goes_on = past is not None
-        self._reserve = reserve
-        self._progress = progress
-        self._start_up_s = 0.0
-        self._dearer: list[float] = []
-        """Actual over planned time of the windows of each trial so far."""
-        self.known = Knowledge(
-            result=result,
-            settings=settings,
-            goal=self._asked.goal,
-            folder=folder,
-            command=self._asked.command,
-            past=past or (),
-            joules=joules,
-            shared=shared,
-            progress=progress,
-        )
+    def __post_init__(self) -> None:
+        self._result, self._settings, self._progress = self.known.result, self.known.settings, self.known.progress
 
     @property
     def space(self) -> Space:
@@ -111,15 +80,15 @@ class Study:
 
     def plan(self, workload: Callable[[], Workload | None]) -> Planner:
         """Yield the windows of the whole search, as they come up."""
-        if not self._goes_on:
+        if not self.resumes:
             yield from self._profile(workload)
         pace = self._begin()
-        if pace is None or self._asked.dry_run or not self.space.knobs:
+        if pace is None or self.asked.dry_run or not self.space.knobs:
             return
-        if self._goes_on:
-            self._reserve()
+        if self.resumes:
+            self.reserve()
         self.known.prepare()
-        yield [base("search", in_fresh_process(pace) if self._goes_on else pace)]
+        yield [base("search", in_fresh_process(pace) if self.resumes else pace)]
         self.known.saw_as_written()
         while (proposal := self._next(pace)) is not None:
             yield from self._try(proposal, pace)
@@ -140,21 +109,21 @@ class Study:
 
         def known() -> Workload | None:
             if not reserved_s:
-                reserved_s.append(self._reserve())
+                reserved_s.append(self.reserve())
             return workload()
 
         def left_s() -> float:
-            searching_s = self._budget_s - sum(reserved_s)
-            return self._left_s() - searching_s * (1 - self._settings.profile_fraction)
+            searching_s = self.budget_s - sum(reserved_s)
+            return self.left_s() - searching_s * (1 - self._settings.profile_fraction)
 
         yield from profile_plan(known, left_s)
 
     def _begin(self) -> Pace | None:
         """Open the space for the profile's findings; return the pace of the windows, None if nothing was measured."""
-        seen = self._look()
+        seen = self.look()
         if seen is None:
             return None
-        asked, line = self._asked, None
+        asked, line = self.asked, None
         if asked.command is not None:
             line = command_line(seen.hardware, seen.workload, asked.command, asked.mapped)
         space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.selection, line, seen.computing_fraction)
@@ -165,7 +134,7 @@ class Study:
         """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
         settings, count = self._settings, len(self.space.knobs)
         started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
-        room_s = self._left_s() - 2 * started * self._start_up_s
+        room_s = self.left_s() - 2 * started * self._start_up_s
         tries = TRIES_A_KNOB * count + 2  # two combinations: the knobs that keep the training, and all
         looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
         finals = settings.final_rounds * (settings.finalists + 1)
@@ -181,8 +150,8 @@ class Study:
             if proposal is None:
                 return None
             if self._affordable(proposal.config, pace):
-                left = f"{max(0.0, self._left_s()):.0f} s left"
-                self._progress.stage(f"trying {told(proposal.config)}: {proposal.reason}; {left}", windows=2)
+                left = f"{max(0.0, self.left_s()):.0f} s left"
+                self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left}", windows=2)
                 return proposal
         return None
 
@@ -191,7 +160,7 @@ class Study:
         finalists = self.known.finalists()
         count = min(len(finalists), self._settings.finalists) + 1
         finals_s = 2 * self._window_s(pace) * self._settings.final_rounds * count
-        return self._left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
+        return self.left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
 
     def _by_knob_s(self, config: Config, pace: Pace) -> float:
         """Return the seconds of one round of the ablation."""
@@ -218,15 +187,15 @@ class Study:
         setup, second, ids = known.setup(config), longer(pace, self._settings), [name]
         known.claim(config)
         if setup == AS_WRITTEN:
-            before_s = self._left_s()
-            yield [window(name, config, pace), base(name, pace)]
-            self._dearer.append((before_s - self._left_s()) / (2 * pace.cost_s))
+            before_s = self.left_s()
+            yield [window(name, WindowRole.TRIAL, config, pace), base(name, pace)]
+            self._dearer.append((before_s - self.left_s()) / (2 * pace.cost_s))
         else:
-            yield InScriptRun(windows=[window(name, config, in_fresh_process(pace))], setup=setup)
+            yield InScriptRun(windows=[window(name, WindowRole.TRIAL, config, in_fresh_process(pace))], setup=setup)
         prospect = known.prospect(config, ids)
         if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
             ids.append(f"{name} long")
-            more = [window(ids[-1], config, second)]
+            more = [window(ids[-1], WindowRole.TRIAL, config, second)]
             yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
         if setup != AS_WRITTEN:
             yield InScriptRun(windows=[base(name, in_fresh_process(pace))])
@@ -244,17 +213,17 @@ class Study:
             self._progress.stage("measuring the best again", windows=2 * self._settings.final_rounds * len(finalists))
         for number in range(self._settings.most_final_rounds):
             for place, config in enumerate(finalists):
-                if number >= self._settings.final_rounds and not self._needs_more(place, config, pace):
+                if number >= self._settings.final_rounds and not self._needs_more(config, pace):
                     continue
                 yield from self._final_pair(f"final {place} {number}", config, pace, number)
 
     def _final_pair(self, name: str, config: Config, pace: Pace, number: int) -> Planner:
         setup = self.known.setup(config)
         if setup == AS_WRITTEN:
-            yield [window(name, config, pace), base(name, pace)]
+            yield [window(name, WindowRole.FINAL, config, pace), base(name, pace)]
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
             fresh = in_fresh_process(pace)
-            yield InScriptRun(windows=[window(name, config, fresh)], setup=setup)
+            yield InScriptRun(windows=[window(name, WindowRole.FINAL, config, fresh)], setup=setup)
             yield InScriptRun(windows=[base(name, fresh)])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
@@ -262,20 +231,20 @@ class Study:
         self.known.read_finals()
         winner = self.known.winner()
         if len(winner.settings) > 1:
-            self._progress.stage(f"taking the settings of {told(winner)} away, one at a time")
+            self._progress.stage(f"taking the settings of {winner} away, one at a time")
             yield from ablation.windows(
                 winner,
                 pace,
-                left_s=self._left_s,
+                left_s=self.left_s,
                 setup=self.known.setup(winner),
                 dependents=self.space.dependents,
                 window_s=self._window_s(pace),
             )
 
-    def _needs_more(self, place: int, config: Config, pace: Pace) -> bool:
+    def _needs_more(self, config: Config, pace: Pace) -> bool:
         """Return whether more rounds may decide if a finalist gains, and there is time for one."""
-        ratio = self.known.ratio(config, self.known.final_ids(place))
-        if ratio is None or self._left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
+        ratio = self.known.ratio(config, self.known.final_ids(config))
+        if ratio is None or self.left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
             return False
         floor = 1 + self._settings.floor
         return ratio.low <= floor <= ratio.high

@@ -8,6 +8,7 @@ from dataclasses import replace
 from .. import wire
 from ..analysis.profile_plan import SLOW_UPDATE_S, Pace
 from ..types import Config
+from ..wire import WindowRole
 from .preset import SearchSettings
 
 LEAST_WINDOW_S = 0.25
@@ -43,12 +44,13 @@ def in_fresh_process(pace: Pace) -> Pace:
 
 def base(name: str, pace: Pace) -> wire.Window:
     """Return a baseline window; its neighbours are compared with it."""
-    return window(f"base {name}", Config(), pace)
+    return window(f"base {name}", WindowRole.BASELINE, Config(), pace)
 
 
-def window(name: str, config: Config, pace: Pace) -> wire.Window:
+def window(name: str, role: WindowRole, config: Config, pace: Pace) -> wire.Window:
     return wire.Window(
         id=name,
+        role=role,
         config=config.as_dict(),
         natural=False,
         warm_up_updates=pace.settle,

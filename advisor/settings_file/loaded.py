@@ -272,10 +272,10 @@ def as_yaml(result: TuneResult) -> str:
 
 def _training(workload: Workload) -> dict[str, Any]:
     """Return what other tools need besides the settings: how the baseline trains."""
-    from ..knobs._loader import held_generators
     from ..knobs.global_batch import written_samples
 
     loader, optimizer = workload.train_loader, workload.main_optimizer
+    held = workload.facts.dataset_generators
     found = {
         "framework": workload.framework,
         "device": workload.device,
@@ -285,7 +285,7 @@ def _training(workload: Workload) -> dict[str, Any]:
         "samples_per_update": written_samples(workload),
         "workers": loader.num_workers if loader is not None else None,
         "persistent_workers": True if loader is not None and loader.persistent_workers else None,
-        "generators": held_generators(workload),
+        "generators": list(held) if held is not None else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

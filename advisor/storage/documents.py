@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -33,6 +33,8 @@ class Kind(Generic[Value]):
     """Version of the format that is written; all older ones can be read."""
     again: str
     """Advice on how to get a new one: profile again."""
+    upgraded: Callable[[dict[str, Any]], dict[str, Any]]
+    """Function that brings the content of an older version to the present one."""
 
     @property
     def header(self) -> str:
@@ -61,7 +63,7 @@ def decoded(data: bytes, kind: Kind[Value], file: Path) -> Value:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(kind.type).validate_json(body)
+        return TypeAdapter(kind.type).validate_json(_upgraded(body, kind) if version < kind.version else body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -80,6 +82,14 @@ def plain(value: Any) -> Any:
         # Series of updates make up most of a profile, and a search waits for it: convert them all at once.
         return list(value) if _PLAIN.issuperset(map(type, value)) else [plain(item) for item in value]
     return value
+
+
+def _upgraded(body: bytes, kind: Kind[Any]) -> bytes:
+    try:
+        content = json.loads(body)
+        return json.dumps(kind.upgraded(content)).encode("ascii") if isinstance(content, dict) else body
+    except (ValueError, RecursionError):
+        return body  # its validation says what is wrong with it
 
 
 def _header(file: Path, line: bytes, kind: Kind[Any]) -> tuple[int, str]:

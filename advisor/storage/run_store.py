@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UsageError
-from ..types import PROFILE_VERSION, TUNE_VERSION, Profile, TuneResult
-from . import documents
+from ..types import Profile, TuneResult
+from . import documents, format_1
 
 PROFILE_FILE = "profile.json"
 TUNE_FILE = "tune.json"
@@ -36,8 +36,12 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, er
 _RECORD = re.compile(rb'\{"check":"([0-9a-f]{16})","record":(.*)\}', re.DOTALL)
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[A-Za-z0-9._-]{1,60}-[0-9a-f]{6}")
 _NAMES_TRIED = 100
-PROFILE_KIND = documents.Kind(type=Profile, name="profile", version=PROFILE_VERSION, again="profile again")
-TUNE_KIND = documents.Kind(type=TuneResult, name="search", version=TUNE_VERSION, again="tune again")
+FORMAT = 2
+"""Version of the stored documents; 1 is that of advisor 0.1."""
+PROFILE_KIND = documents.Kind(
+    type=Profile, name="profile", version=FORMAT, again="profile again", upgraded=format_1.profile
+)
+TUNE_KIND = documents.Kind(type=TuneResult, name="search", version=FORMAT, again="tune again", upgraded=format_1.search)
 
 
 @dataclass(frozen=True, kw_only=True)

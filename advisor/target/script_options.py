@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from .. import knobs
 from ..errors import UsageError
 from ..knobs import global_batch, micro_batch, num_workers
-from ..knobs._loader import held_generators
 from ..types import Argument, Command, Config, Hardware, Skipped, Workload
 from .command import with_arguments
 
@@ -250,14 +249,14 @@ def _batches(draft: _Draft) -> None:
     if whole is not None:
         _global_batch(draft, whole, 1)
     elif micro is not None:
-        parts = max(1, int(draft.workload.facts.get("micro_steps", "1"))) * draft.workload.world_size
+        parts = max(1, draft.workload.facts.micro_steps) * draft.workload.world_size
         _global_batch(draft, micro, parts)
 
 
 def _pieces(draft: _Draft) -> Option | None:
     """Return the option for the number of pieces per update, if it was seen to have that effect."""
     option = draft.usable(ACCUMULATION, MICRO_BATCH)
-    seen = int(draft.workload.facts.get("micro_steps", "1"))
+    seen = draft.workload.facts.micro_steps
     if option is not None and option.value != seen:
         why = f"{option.flag} is {option.value:g}, and an update was seen to take {seen} backward passes"
         draft.closed.append(Skipped(what=MICRO_BATCH, why=why))
@@ -306,7 +305,7 @@ def _workers(draft: _Draft) -> None:
     option = draft.usable(WORKERS, WORKERS)
     if option is None or option.value is None:
         return
-    held, loader = held_generators(draft.workload), draft.workload.train_loader
+    held, loader = draft.workload.facts.dataset_generators, draft.workload.train_loader
     if held and loader is not None and loader.num_workers < 2:
         why = f"workers that {option.flag} starts would repeat the draws of {held[0]}; advisor seeds those it starts"
         draft.closed.append(Skipped(what=WORKERS, why=f"{why} itself: leave out --set {WORKERS}"))

@@ -44,7 +44,7 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, Workload
+from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
 
 __all__ = [
     "OFF_STEP",
@@ -89,6 +89,7 @@ __all__ = [
     "Rate",
     "Ratio",
     "Recommendation",
+    "ScriptFacts",
     "SettingValue",
     "SetupProblem",
     "Severity",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..wire import WindowRole
+
 PHASES = ("data_wait", "host_to_device", "forward", "backward", "optimizer", "other")
 """Phases of an update: exclusive, and they add up to it."""
 OFF_STEP = ("evaluation", "checkpoint", "logging", "loader_restart")
@@ -26,6 +28,9 @@ class Config:
 
     def as_dict(self) -> dict[str, SettingValue]:
         return dict(self.settings)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.settings) or "the script as written"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,13 +179,11 @@ class SystemUse:
     """CPUs kept busy by the training process and all its children."""
     processes: int | None
     threads: int | None
-    read_bytes_per_s: float | None
     gc_fraction: float | None
     """Share of the loop's wall time spent in Python's garbage collector."""
     gc_collections_per_update: float | None
     accelerator_busy_fraction: float | None
     accelerator_events: tuple[str, ...] = ()
-    iowait_fraction: float | None = None
     swap_in_bytes_per_s: float | None = None
     loadavg_others: float | None = None
     """CPUs that other programs kept busy meanwhile: a reason for noise, never for a verdict."""
@@ -190,7 +193,6 @@ class SystemUse:
 class LoaderRestarts:
     """Cost of the ends of epochs at the loader."""
 
-    epochs_seen: int
     seconds_per_restart: float | None
     """Time from the end of an epoch to the next epoch's first batch, beyond an ordinary wait."""
     updates_per_epoch: float | None
@@ -217,6 +219,7 @@ class WindowSummary:
     """One window as it was run; the raw data of the charts."""
 
     id: str
+    role: WindowRole
     life: int
     kind: str
     config: Config
@@ -292,7 +295,7 @@ class Life:
 class Overhead:
     """Cost of measuring itself."""
 
-    fraction: float | None
+    fraction: float | None = None
     """Hooked windows against neighbouring bare windows; None if too few were run."""
     low: float | None = None
     high: float | None = None
@@ -304,7 +307,7 @@ class Overhead:
 class EpochEnd:
     """Work of the script at the end of an epoch; seen once, charged to an epoch of the script's own length."""
 
-    seen: bool
+    seen: bool = False
     forced: bool = False
     """True if the epoch was ended early to see its end."""
     seconds: Mapping[str, float] = field(default_factory=dict)

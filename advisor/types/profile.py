@@ -54,26 +54,26 @@ class Profile:
     """Versions of Python and of the packages that matter, in the script's interpreter."""
     hardware: Hardware
     isolation: IsolationUse
-    workload: Workload | None
-    steps: Steps | None
+    workload: Workload | None = None
+    steps: Steps | None = None
     """None if no update was measured; `failure` then says why."""
-    phases: Mapping[str, float]
-    off_step: Mapping[str, float]
-    start_up_s: float | None
-    epoch_end: EpochEnd
-    loop_s: float
-    memory: MemoryUse | None
-    compute: Compute | None
-    loader: LoaderTimes | None
-    restarts: LoaderRestarts | None
-    system: SystemUse | None
-    trace: Trace | None
-    lines: tuple[HotLine, ...]
-    ranks: tuple[Rank, ...]
-    what_ifs: tuple[WhatIf, ...]
-    findings: tuple[Finding, ...]
-    abstained: tuple[Abstention, ...]
-    overhead: Overhead
+    phases: Mapping[str, float] = field(default_factory=dict)
+    off_step: Mapping[str, float] = field(default_factory=dict)
+    start_up_s: float | None = None
+    epoch_end: EpochEnd = field(default_factory=EpochEnd)
+    loop_s: float = 0.0
+    memory: MemoryUse | None = None
+    compute: Compute | None = None
+    loader: LoaderTimes | None = None
+    restarts: LoaderRestarts | None = None
+    system: SystemUse | None = None
+    trace: Trace | None = None
+    lines: tuple[HotLine, ...] = ()
+    ranks: tuple[Rank, ...] = ()
+    what_ifs: tuple[WhatIf, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    abstained: tuple[Abstention, ...] = ()
+    overhead: Overhead = field(default_factory=Overhead)
     windows: tuple[WindowSummary, ...] = ()
     usage: tuple[UsagePoint, ...] = ()
     lives: tuple[Life, ...] = ()

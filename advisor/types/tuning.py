@@ -158,9 +158,8 @@ class Recommendation:
         ratio = f", {verdict.speedup:.2f} times as fast ({verdict.low:.2f} to {verdict.high:.2f})" if known else ""
         quality = ", LOSSES DIFFER" if verdict.quality == "failed" else ""
         if not self.config.settings:
-            return f"the script as written ({verdict.status}{quality})"
-        settings = ", ".join(f"{name}={value}" for name, value in self.config.settings)
-        return f"{named(settings)}; {verdict.status}{ratio}{quality}"
+            return f"{self.config} ({verdict.status}{quality})"
+        return f"{named(str(self.config))}; {verdict.status}{ratio}{quality}"
 
 
 @dataclass(frozen=True, kw_only=True)

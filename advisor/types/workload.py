@@ -81,7 +81,6 @@ class Flags:
     """Switches of torch as set inside the loop."""
 
     num_threads: int
-    interop_threads: int
     anomaly_detection: bool
     launch_blocking: bool
     profiler_on: tuple[str, ...]
@@ -121,6 +120,40 @@ class Argument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScriptFacts:
+    """Further facts that settings depend on; None where they could not be seen."""
+
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Imported package → version."""
+    micro_steps: int = 1
+    """Backwards of an update."""
+    closures: bool = False
+    """The optimizer is stepped with a closure, which runs the forward pass itself."""
+    compiled_code: bool = False
+    """The script uses torch.compile itself."""
+    checkpointing: bool = False
+    """The script checkpoints activations itself."""
+    repeated_blocks: str | None = None
+    """The model's repeated blocks in words: "12 Block with 97% of the parameters"."""
+    cxx: bool | None = None
+    """A C++ compiler was found."""
+    triton: bool | None = None
+    """Triton is installed."""
+    dataset_draws: bool | None = None
+    """The training's dataset draws random numbers when it is read."""
+    collate_draws: bool | None = None
+    """Collating its samples does."""
+    dataset_generators: tuple[str, ...] | None = None
+    """Paths to the random generators that the dataset holds."""
+    generators_fault: str | None = None
+    """Reason why workers would repeat their draws."""
+    loader_starts: int = 0
+    """Epochs of the train loader that began."""
+    loader_waits: bool = False
+    """The diagnosis is that the loader waits and does not compute."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     framework: Literal["plain", "accelerate", "transformers", "lightning"]
     device: str
@@ -136,7 +169,7 @@ class Workload:
     world_size: int = 1
     events: tuple[str, ...] = ()
     """Other observations of the agent: trackers put offline, network connections, caught out-of-memory errors."""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: ScriptFacts = field(default_factory=ScriptFacts)
     arguments: tuple[Argument, ...] = ()
     """The script's own options; empty if it does not use `argparse`."""
 

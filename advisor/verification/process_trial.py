@@ -10,9 +10,9 @@ from pathlib import Path
 from .. import wire
 from ..analysis import summary
 from ..errors import NothingMeasuredError, ScriptError
-from ..progress import SILENT, Progress
 from ..runtime.isolation import Tier
-from ..runtime.script_run import Limits, ScriptRunRecord
+from ..runtime.run_options import RunOptions
+from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session import AS_WRITTEN, InScriptRun, Session, Setup
 from ..runtime.session_result import SessionResult
 from ..storage import run_store
@@ -51,35 +51,20 @@ class Process:
     life: ScriptRunRecord
 
 
+@dataclass(kw_only=True)
 class Race:
     """Runner of the processes; the first one decides which updates all of them count."""
 
-    def __init__(
-        self,
-        *,
-        folder: Path,
-        limits: Limits,
-        trackers_offline: bool = True,
-        progress: Progress = SILENT,
-        with_settings: bool = False,
-        usable_cpus: float = math.inf,
-    ) -> None:
-        """Set up a verification that writes below `folder`.
-
-        `with_settings` says that some contenders have settings. Settings need a few baseline updates first, so all
-        contenders begin with those. A process is disturbed if other programs keep a good part of the `usable_cpus`
-        busy.
-        """
-        self.notes: list[str] = []
-        self.changed_files: list[str] = []
-        self.processes = 0
-        self._folder = folder
-        self._limits = limits
-        self._trackers_offline = trackers_offline
-        self._progress = progress
-        self._begin = [begin_window()] if with_settings else []
-        self._first: wire.WindowDone | None = None
-        self._usable_cpus = usable_cpus
+    folder: Path
+    options: RunOptions
+    with_settings: bool = False
+    """Some contenders have settings. These need a few baseline updates first, so all contenders begin with those."""
+    usable_cpus: float = math.inf
+    """A process is disturbed if other programs keep a good part of them busy."""
+    notes: list[str] = field(default_factory=list, init=False)
+    changed_files: list[str] = field(default_factory=list, init=False)
+    processes: int = field(default=0, init=False)
+    _first: wire.WindowDone | None = field(default=None, init=False)
 
     def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
         """Run one fresh process.
@@ -102,28 +87,26 @@ class Race:
                 "let the script train longer"
             )
         self._first = self._first or done
-        run = _counted(contender.side, done, summary.is_disturbed(life, self._usable_cpus))
+        run = _counted(contender.side, done, summary.is_disturbed(life, self.usable_cpus))
         self._keep(contender, run, seed)
         return Process(run=run, window=done, life=life)
 
     def _run(self, contender: Contender, seed: int | None) -> SessionResult:
-        folder = self._folder / f"{self.processes:02}-{contender.side}"
+        folder = self.folder / f"{self.processes:02}-{contender.side}"
         folder.mkdir(mode=0o700)
         session = Session(
             command=contender.command,
             folder=folder,
             tier=contender.tier,
-            limits=self._limits,
-            loop_budget_s=float("inf"),
-            progress=self._progress,
-            trackers_offline=self._trackers_offline,
+            options=self.options,
+            loop_budget_s=math.inf,
             most_lives=1,
             environment=contender.environment,
             seed=seed,
         )
         window = first_window() if self._first is None else same_window(self._first, contender.samples_per_update)
         window = replace(window, config=contender.config.as_dict())
-        plan = InScriptRun(windows=[*self._begin, window], setup=contender.setup)
+        plan = InScriptRun(windows=[begin_window(), window] if self.with_settings else [window], setup=contender.setup)
         return session.run(one_window(plan))
 
     def _keep(self, contender: Contender, run: VersionRun, seed: int | None) -> None:
@@ -135,10 +118,10 @@ class Race:
         }
         if contender.config.settings:
             record["config"] = contender.config.as_dict()
-        run_store.append_record(self._folder / PROCESSES_FILE, {**record, "seed": seed})
+        run_store.append_record(self.folder / PROCESSES_FILE, {**record, "seed": seed})
         unit = "updates" if run.samples is None else "samples"
         rate = run.rate(run.samples is not None)
-        self._progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
+        self.options.progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
 
 
 def _network(place: str) -> str:

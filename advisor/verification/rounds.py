@@ -33,14 +33,22 @@ ERROR_RATE = 0.05
 """Probability of a wrong decision over all checks: each spends its share (Bonferroni), the last the remainder."""
 LEAST_FLOOR = 0.02
 """Difference between two starts of one script on a quiet machine."""
-OVERWHELMING = 1.5
-"""Speed-up above which the whole interval must lie for two rounds to decide.
+PRIOR = stats.PriorSpread(deviation=0.05, degrees=4)
+"""Assumed spread of a round's log ratio, as between processes that differ by 3.5%.
 
-With Student's t of one degree of freedom, both ratios must then agree to within a few percent of such a gain.
+Quiet machines show 1 to 4%, shared ones 5 to 15%. Four degrees of freedom let two rounds decide a twofold gain at each
+of these; `tests/benchmarks/deciding.py` shows how often that errs.
 """
+ENOUGH_ROUNDS = 5
+"""Rounds from which on their own spread is known well enough, and nothing is assumed."""
+CONTRADICTED = 2.0
+"""Multiple of the assumed spread above which the rounds' own spread is believed alone."""
+OVERWHELMING = 1.4
+"""Least speed-up that two rounds may claim: at a spread of 15% one in a hundred equal versions would show it."""
 OVERWHELMING_ROUNDS = 2
-ALIKE = 0.10
-"""Largest difference between the two processes of the version before for that; also, none may be disturbed."""
+ALIKE = 0.4
+"""Largest difference between two processes of one version for that, as a part of the speed-up (both logarithms). It
+refuses what a spread of 30% shows by chance: one claim in sixty instead of one in ten."""
 MOST_HALF = 20.0
 """Cap on a logarithm: a floor of 500 million hides every gain, and its exponential stays finite."""
 MOST_ROUNDS_TOLD = 200
@@ -288,7 +296,7 @@ def look(found: Rounds, error_rate: float) -> None:
             value=pairs[0][1] / pairs[0][0], low=None, high=None, confidence=None, unit=unit, floor=LEAST_FLOOR
         )
         return
-    interval = stats.ratio_interval(pairs, confidence=1 - error_rate)
+    interval = _interval(pairs, 1 - error_rate, undisturbed=not any(run.disturbed for run in found.runs))
     found.ratio = SpeedRatio(
         value=interval.value,
         low=interval.low,
@@ -297,9 +305,17 @@ def look(found: Rounds, error_rate: float) -> None:
         unit=unit,
         floor=floor if floor is not None else LEAST_FLOOR,
     )
-    found.status = _overwhelming(found, interval) or _status(interval, floor)
+    found.status = _status(interval, floor) if len(pairs) > OVERWHELMING_ROUNDS else _of_two(found, interval)
     if found.threshold is not None:
         found.gate = _gate(interval, found.threshold)
+
+
+def _interval(pairs: Sequence[tuple[float, float]], confidence: float, *, undisturbed: bool) -> stats.Interval:
+    """Return the interval of the ratio, with the assumed spread as long as few rounds are there to contradict it."""
+    logs = [math.log(after / before) for before, after in pairs]
+    contradicted = len(pairs) > OVERWHELMING_ROUNDS and statistics.stdev(logs) > CONTRADICTED * PRIOR.deviation
+    assumed = undisturbed and len(pairs) < ENOUGH_ROUNDS and not contradicted
+    return stats.ratio_interval(pairs, confidence=confidence, prior=PRIOR if assumed else None)
 
 
 def look_for_overwhelming(found: Rounds) -> None:
@@ -312,23 +328,18 @@ def look_for_overwhelming(found: Rounds) -> None:
         found.ratio, found.status = trial.ratio, trial.status
 
 
-def _overwhelming(found: Rounds, interval: stats.Interval) -> SpeedStatus | None:
-    """Return the status from two undisturbed rounds with a steady baseline, if neither noise nor drift explains it.
-
-    Return None if there are more rounds or they leave room for doubt.
-    """
-    spread = found.own_spread
-    if spread is None or spread > ALIKE or any(run.disturbed for run in found.runs):
-        return None
-    if len(found.pairs) != OVERWHELMING_ROUNDS:
-        return None
-    if interval.low > OVERWHELMING:
-        return "faster"
-    return "slower" if interval.high < 1 / OVERWHELMING else None
+def _of_two(found: Rounds, interval: stats.Interval) -> SpeedStatus:
+    """Return the status from two rounds: only a difference counts that is large and far beyond all others."""
+    difference = abs(math.log(interval.value))
+    logs = [[math.log(run.rate(found.by_samples)) for run in runs] for runs in zip(*found.pairs, strict=True)]
+    alike = all(abs(one - two) <= ALIKE * difference for one, two in logs)
+    if difference < math.log(OVERWHELMING) or not alike or any(run.disturbed for run in found.runs):
+        return "undecided"
+    return _status(interval, LEAST_FLOOR)
 
 
 def noise_floor(rates: Sequence[float]) -> float | None:
-    """Return how much processes of one version differ: half the relative width of their mean's interval, at least 2%.
+    """Return how far the mean of these processes of one version may be off: its standard error, at least 2%.
 
     One outlier among five or more processes does not move it. Return None for fewer than three: those say nothing.
     """
@@ -337,8 +348,7 @@ def noise_floor(rates: Sequence[float]) -> float | None:
     logs = [math.log(rate) for rate in rates]
     # Without outliers the standard deviation is the more reliable of the two; the robust one is too large for so few.
     deviation = min(stats.robust_deviation(logs), statistics.stdev(logs))
-    half = stats.student_t_quantile(0.975, len(rates) - 1) * deviation / math.sqrt(len(rates))
-    return max(LEAST_FLOOR, math.expm1(min(half, MOST_HALF)))
+    return max(LEAST_FLOOR, math.expm1(min(deviation / math.sqrt(len(rates)), MOST_HALF)))
 
 
 def _status(interval: stats.Interval, floor: float | None) -> SpeedStatus:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NothingMeasuredError, ScriptError
-from ..progress import SILENT, Progress
 from ..types import Command, Config, Hardware, SettingValue, Skipped, TrialOutcome, Workload
 from ..types.verification import Verification, VerifiedConfig
 from . import verify_failures
 
 if TYPE_CHECKING:
-    from ..runtime import Limits, ScriptRunRecord
+    from ..runtime import RunOptions, ScriptRunRecord
     from ..runtime.isolation import Tier
     from ..types import VersionRun
     from .parity import Parity
@@ -59,11 +58,9 @@ def verify_configs(
     hardware: Hardware,
     run_folder: Path,
     tier: Tier,
-    limits: Limits,
+    options: RunOptions,
     budget_s: float,
     rounds: int = ROUNDS,
-    trackers_offline: bool = True,
-    progress: Progress = SILENT,
     clock: Callable[[], float] = time.monotonic,
 ) -> Verification:
     """Run the finalists against the baseline: fresh processes in ABBA order, judged at planned checks.
@@ -82,9 +79,7 @@ def verify_configs(
     begin_s = clock()
     race = Race(
         folder=_new_folder(run_folder),
-        limits=limits,
-        trackers_offline=trackers_offline,
-        progress=progress,
+        options=options,
         with_settings=True,
         usable_cpus=hardware.cpu.usable_cpus,
     )
@@ -92,7 +87,7 @@ def verify_configs(
         _Runner(one, contender_of(one, command, tier), Rounds(planned=rounds, threshold=None, gain_only=True))
         for one in finalists
     ]
-    progress.stage("verifying in fresh processes", windows=2 * min(rounds, FEWEST))
+    options.progress.stage("verifying in fresh processes", windows=2 * min(rounds, FEWEST))
     course = VerificationRun(
         as_written=_as_written(command, tier), runners=runners, run=race.measure, hardware=hardware, budget_s=budget_s
     )

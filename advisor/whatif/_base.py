@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 if TYPE_CHECKING:
     from ..types import Workload
 
 
+class Loaders(Protocol):
+    def adjust(self, by: str, **settings: Any) -> None: ...
+    def batch_size(self) -> int: ...
+    def replay(self, on: bool) -> None: ...
+    def drain(self, seconds: float, max_batches: int, num_workers: int | None) -> dict[str, Any]: ...
+
+
+class Steps(Protocol):
+    def skip_updates(self, on: bool) -> None: ...
+
+
+class Controls(Protocol):
+    """Handles for the running script; the agent's `settings.controls.Controls` is such an object."""
+
+    @property
+    def loaders(self) -> Loaders: ...
+    @property
+    def steps(self) -> Steps: ...
+
+
 @dataclass(frozen=True)
 class WhatIf:
-    """One experiment. `enter` and `leave` run in the script's process, between two updates; `controls` holds the
-    agent's handles."""
+    """One experiment. `enter` and `leave` run in the script's process, between two updates."""
 
     id: str
     title: str
     """Name in reports: what is taken away, in words for a person."""
     applies: Callable[[Workload], str | None]
     """Callable that runs in the controller; returns None if the what-if can be tried, else the reason why not."""
-    enter: Callable[[Any], None] | None = None
-    leave: Callable[[Any], None] | None = None
-    drain: Callable[[Any, float, bool], dict[str, Any]] | None = None
+    enter: Callable[[Controls], None] | None = None
+    leave: Callable[[Controls], None] | None = None
+    drain: Callable[[Controls, float, bool], dict[str, Any]] | None = None
     """Callable (controls, seconds, in this process), not enter and leave; runs beside the waiting loop and reports."""
     may_break: bool = False
     """True if the script's code may fail under it, which costs a script run: such what-ifs are run last."""

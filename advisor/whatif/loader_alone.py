@@ -8,6 +8,7 @@ from ._base import WhatIf
 
 if TYPE_CHECKING:
     from ..types import Workload
+    from ._base import Controls
 
 MAX_BATCHES = 10_000
 """Bound for tiny batches; time ends the short trial long before."""
@@ -17,9 +18,9 @@ def _applies(workload: Workload) -> str | None:
     return None if workload.train_loader else "no DataLoader feeds the updates"
 
 
-def _drain(controls: Any, seconds: float, in_process: bool) -> dict[str, Any]:
+def _drain(controls: Controls, seconds: float, in_process: bool) -> dict[str, Any]:
     """Drain the loader; if `in_process`, without workers, so that the sampler sees the dataset's own lines."""
-    return dict(controls.loaders.drain(seconds, MAX_BATCHES, 0 if in_process else None))
+    return controls.loaders.drain(seconds, MAX_BATCHES, 0 if in_process else None)
 
 
 WHAT_IF = WhatIf(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._base import WhatIf
 
 if TYPE_CHECKING:
     from ..types import Workload
+    from ._base import Controls
 
 
 def _applies(workload: Workload) -> str | None:
@@ -21,11 +22,11 @@ def _applies(workload: Workload) -> str | None:
     return None
 
 
-def _enter(controls: Any) -> None:
+def _enter(controls: Controls) -> None:
     controls.loaders.adjust("micro_batch_doubled", batch_size=2 * controls.loaders.batch_size())
 
 
-def _leave(controls: Any) -> None:
+def _leave(controls: Controls) -> None:
     controls.loaders.adjust("micro_batch_doubled", batch_size=None)
 
 

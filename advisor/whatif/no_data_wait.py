@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._base import WhatIf
 
 if TYPE_CHECKING:
     from ..types import Workload
+    from ._base import Controls
 
 
 REMEMBERED = 4
@@ -18,11 +19,11 @@ def _applies(workload: Workload) -> str | None:
     return None if workload.train_loader else "no DataLoader feeds the updates"
 
 
-def _enter(controls: Any) -> None:
+def _enter(controls: Controls) -> None:
     controls.loaders.replay(True)
 
 
-def _leave(controls: Any) -> None:
+def _leave(controls: Controls) -> None:
     controls.loaders.replay(False)
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._base import WhatIf
 
 if TYPE_CHECKING:
     from ..types import Workload
+    from ._base import Controls
 
 
 def _applies(workload: Workload) -> str | None:
     if workload.main_optimizer is None:
         return "no optimizer of torch.optim steps in this script"
-    if workload.facts.get("closures") == "yes":
+    if workload.facts.closures:
         return "the optimizer runs the forward pass itself, through a closure"
     return None
 
 
-def _enter(controls: Any) -> None:
+def _enter(controls: Controls) -> None:
     controls.steps.skip_updates(True)
 
 
-def _leave(controls: Any) -> None:
+def _leave(controls: Controls) -> None:
     controls.steps.skip_updates(False)
 
 

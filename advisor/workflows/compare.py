@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +18,9 @@ from ..types import Command, VersionComparison
 from .shown import ShownComparison
 
 if TYPE_CHECKING:
-    from ..report import Comparison
+    from ..report.comparison.runs import Comparison
     from ..runtime.checkout import Checkout
-    from ..runtime.isolation import Tier
     from ..storage.run_store import RunFolder
-    from ..types.comparison import Side
     from ..verification.process_trial import Contender, Race
     from ..verification.rounds import Rounds
 
@@ -36,7 +34,7 @@ def compare(
     before: str | os.PathLike[str], after: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None
 ) -> Comparison:
     """Compare two stored runs; each is `latest`, a run's id or its beginning, or the path of a run folder."""
-    from ..report import compare_profiles
+    from ..report.comparison.runs import compare_profiles
     from .stored import load_profile
 
     return compare_profiles(load_profile(before, runs=runs), load_profile(after, runs=runs))
@@ -69,11 +67,11 @@ def compare_against(
     NothingMeasuredError if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are
     kept).
     """
-    from ..runtime import Limits, checkout
+    from ..runtime import RunOptions, checkout
     from ..runtime.protection import protect_all
     from ..storage import run_store
     from ..target import command as commands
-    from ..verification.process_trial import Race
+    from ..verification.process_trial import Contender, Race
     from ..verification.rounds import run_rounds
 
     if rounds < 2:
@@ -82,23 +80,34 @@ def compare_against(
         raise UsageError(f"--fail-below {fail_below:g}: give a ratio of speeds above 0 and below 10, such as 0.95")
     budget_s = seconds_of(budget, least_s=LEAST_BUDGET_S)
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
-    root = run_store.runs_root(Path(runs) if runs is not None else None)
+    options = RunOptions(
+        isolation=isolation,
+        runs=runs,
+        start_limit_s=start_limit_s,
+        no_progress_limit_s=no_progress_limit_s,
+        trackers_offline=trackers_offline,
+        progress=progress,
+    )
     with checkout.checked_out(
-        ref, cwd=Path(wanted.cwd).resolve(), interpreter=wanted.interpreter, scratch=(root / "scratch").resolve()
+        ref,
+        cwd=Path(wanted.cwd).resolve(),
+        interpreter=wanted.interpreter,
+        scratch=(options.root / "scratch").resolve(),
     ) as version:
         before = _in_version(wanted, version, ref)
-        run = run_store.new_run(root, wanted.target)
-        tiers = protect_all([before, wanted], isolation, root=root, progress=progress)
+        run = run_store.new_run(options.root, wanted.target)
+        tiers = protect_all([before, wanted], options)
         sides = {
-            "before": _contender("before", before, tiers[0], version.environment),
-            "after": _contender("after", wanted, tiers[1], {}),
+            "before": Contender(
+                name="the version before",
+                side="before",
+                command=before,
+                tier=tiers[0],
+                environment=version.environment,
+            ),
+            "after": Contender(name="the working tree", side="after", command=wanted, tier=tiers[1]),
         }
-        race = Race(
-            folder=run.path,
-            limits=Limits.of(start_limit_s, no_progress_limit_s, None),
-            trackers_offline=trackers_offline,
-            progress=progress,
-        )
+        race = Race(folder=run.path, options=options)
         with run_store.disk_errors(run.path):
             measured = run_rounds(
                 lambda side: race.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
@@ -128,21 +137,6 @@ def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
     except UsageError as error:
         raise UsageError(f"--against {ref}: this version cannot run {wanted.target} ({error})") from None
     return replace(built, interpreter=wanted.interpreter)
-
-
-def _contender(side: Side, command: Command, tier: Tier, environment: Mapping[str, str]) -> Contender:
-    from ..verification.process_trial import Contender
-
-    return Contender(
-        name=_NAMES[side],
-        side=side,
-        command=command,
-        tier=tier,
-        environment=environment,
-    )
-
-
-_NAMES: Mapping[Side, str] = {"before": "the version before", "after": "the working tree"}
 
 
 def _result(
@@ -185,7 +179,7 @@ def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]
 def _store(found: VersionComparison, run: RunFolder) -> None:
     import json
 
-    from ..report import versions_json
+    from ..report.comparison.versions import versions_json
     from ..storage import run_store
 
     text = json.dumps(versions_json(found), indent=2, allow_nan=False)

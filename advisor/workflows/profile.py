@@ -31,7 +31,7 @@ class NotebookProfile(Shown, Profile):
     """A profile that shows its report when printed, or as the last value of a cell."""
 
     def _repr_html_(self) -> str:
-        from ..report import as_fragment
+        from ..report.profile.html import as_fragment
 
         return as_fragment(self)
 
@@ -69,28 +69,34 @@ def profile(
     from ..analysis import assembly
     from ..analysis import profile_plan as plans
     from ..hardware import probe
-    from ..runtime import Limits, Session
+    from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
     from ..storage import run_store
     from ..target.function import command_for
 
     budget_s = seconds_of(budget, least_s=LEAST_PROFILE_S)
-    root = run_store.runs_root(Path(runs) if runs is not None else None)
-    wanted = command_for(script, args, is_module=module, interpreter=python, root=root)
-    run = run_store.new_run(root, wanted.target)
+    options = RunOptions(
+        isolation=isolation,
+        runs=runs,
+        start_limit_s=start_limit_s,
+        no_progress_limit_s=no_progress_limit_s,
+        memory_limit_bytes=memory_limit_bytes,
+        trackers_offline=trackers_offline,
+        progress=progress,
+    )
+    wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
+    run = run_store.new_run(options.root, wanted.target)
     with run_store.disk_errors(run.path):
         with _no_empty_folder(run.path):
-            tier = protect(wanted, isolation, root=root, progress=progress)
+            tier = protect(wanted, options)
             machine = probe(folder=Path(wanted.cwd))
 
         session = Session(
             command=wanted,
             folder=run.path,
             tier=tier,
-            limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+            options=options,
             loop_budget_s=budget_s,
-            progress=progress,
-            trackers_offline=trackers_offline,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)

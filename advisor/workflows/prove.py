@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from ..types import Alternative, Config, Ratio, Recommendation, Skipped, Verdict
 from ..verification.verification_run import Finalist, verify_configs, winner
 
 if TYPE_CHECKING:
-    from ..runtime import Limits
     from ..search import Goal
     from ..types import Verification, VerifiedConfig
     from .search_run import SearchRun
@@ -33,7 +31,7 @@ class Proof:
     interrupted: BaseException | None = None
 
 
-def prove(search_run: SearchRun, found: Recommendation, *, limits: Limits, trackers_offline: bool) -> Proof:
+def prove(search_run: SearchRun, found: Recommendation) -> Proof:
     """Verify the finalists of a search within the rest of its budget.
 
     A faster configuration is recommended with its verdict; if none is faster, the baseline is. Anything that there was
@@ -52,10 +50,8 @@ def prove(search_run: SearchRun, found: Recommendation, *, limits: Limits, track
             hardware=search_run.found.hardware,
             run_folder=search_run.run.path,
             tier=search_run.tier,
-            limits=limits,
+            options=search_run.options,
             budget_s=budget_s,
-            trackers_offline=trackers_offline,
-            progress=search_run.progress,
         )
     except AdvisorError as error:
         return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))
@@ -119,7 +115,7 @@ def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Re
         out = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
         config, verdict = (out.config, out.verdict) if out is not None else (Config(), first.verdict)
     kept, dropped = _alternatives(found, verification, verdict)
-    left = () if first is None or config.settings else (Skipped(what=_told(found.config), why=_why(first.verdict)),)
+    left = () if first is None or config.settings else (Skipped(what=str(found.config), why=_why(first.verdict)),)
     return replace(
         found,
         config=config,
@@ -181,7 +177,7 @@ def _alternatives(
         elif one.stands and one.verdict.speedup > beaten:
             kept.append(replace(other, verdict=one.verdict))
         else:
-            dropped.append(Skipped(what=_told(other.config), why=_why(one.verdict)))
+            dropped.append(Skipped(what=str(other.config), why=_why(one.verdict)))
     return kept, dropped
 
 
@@ -199,15 +195,5 @@ def _why(verdict: Verdict) -> str:
     return f"{verdict.status}: {told}" if verdict.rounds else verdict.quality_evidence
 
 
-def _told(config: Config) -> str:
-    from ..search import told
-
-    return told(config)
-
-
 def _with_notes(found: Recommendation, *notes: str) -> Recommendation:
-    return replace(found, notes=(*found.notes, *_new(found, notes)))
-
-
-def _new(found: Recommendation, notes: tuple[str, ...]) -> Iterator[str]:
-    return (note for note in notes if note not in found.notes)
+    return replace(found, notes=(*found.notes, *(note for note in notes if note not in found.notes)))

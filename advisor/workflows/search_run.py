@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..progress import SILENT, Progress
+from ..progress import Progress
 from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
 
 if TYPE_CHECKING:
     from ..hardware.energy import Counter, Meter
-    from ..runtime import Limits, Session, SessionResult
+    from ..runtime import RunOptions, Session, SessionResult
     from ..runtime.isolation import Tier
     from ..search import Asked, ProfileSummary, SearchSettings, Study
     from ..search.shared_study import SharedStudy
@@ -32,7 +32,7 @@ IMPORTED_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class TuneRequest:
-    """A checked request for a search, before anything is run; `of` builds it from the user's options."""
+    """A checked request for a search, before anything is run."""
 
     command: Command
     budget_s: float
@@ -42,48 +42,6 @@ class TuneRequest:
     allow_training: bool = False
     verify: bool = True
     storage: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        command: Command,
-        *,
-        budget_s: float,
-        preset: str,
-        knobs: Sequence[str] | None,
-        no_knobs: Sequence[str],
-        objective: str,
-        price: float | None,
-        tolerance: str | float | None,
-        mapped: Mapping[str, tuple[str, float | None]],
-        dry_run: bool,
-        allow_training: bool,
-        verify: bool,
-        storage: str | None,
-    ) -> TuneRequest:
-        """Create a request; raise UsageError for options that are unknown or do not go together."""
-        from .. import search
-        from ..search import shared_study as shared
-
-        settings = search.read(preset)
-        if storage is not None:
-            shared.check_url(storage)
-        return cls(
-            command=command,
-            budget_s=budget_s,
-            preset=preset,
-            settings=settings,
-            asked=search.Asked(
-                goal=search.Goal.of(objective, price=price, tolerance=tolerance),
-                selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
-                command=command,
-                mapped=mapped,
-                dry_run=dry_run,
-            ),
-            allow_training=allow_training,
-            verify=verify and not dry_run,
-            storage=storage,
-        )
 
     def as_kept(self) -> dict[str, Any]:
         """Return the options that a resumed search must share with the original one; its budget may differ."""
@@ -109,11 +67,11 @@ class SearchRun:
     """A search in progress, or a completed one."""
 
     request: TuneRequest
+    options: RunOptions
     run: RunFolder
     tier: Tier
     machine: Hardware
     session: Session
-    progress: Progress
     meter: Meter | None = None
     shared: SharedStudy | None = None
     past: list[Trial] | None = None
@@ -138,19 +96,26 @@ class SearchRun:
         from .. import search
 
         if self._study is None:
-            self._study = search.Study(
+            asked = self.request.asked
+            known = search.Knowledge(
                 result=self.session.result,
                 settings=self.request.settings,
+                goal=asked.goal,
+                folder=self.run.path,
+                command=asked.command,
+                past=self.past or (),
+                joules=self.meter.joules if self.meter is not None else None,
+                shared=self.shared,
+                progress=self.options.progress,
+            )
+            self._study = search.Study(
+                known=known,
                 budget_s=self.request.budget_s,
                 left_s=self.session.left_s,
                 look=self._seen,
-                folder=self.run.path,
-                asked=self.request.asked,
-                past=self.past,
+                asked=asked,
+                resumes=self.past is not None,
                 reserve=self._reserve,
-                joules=self.meter.joules if self.meter is not None else None,
-                shared=self.shared,
-                progress=self.progress,
             )
         return self._study
 
@@ -244,16 +209,7 @@ class SearchRun:
 
 
 @contextlib.contextmanager
-def opened(
-    request: TuneRequest,
-    *,
-    root: Path,
-    resume: str | None = None,
-    isolation: str = "auto",
-    limits: Limits,
-    trackers_offline: bool = True,
-    progress: Progress = SILENT,
-) -> Iterator[SearchRun]:
+def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = None) -> Iterator[SearchRun]:
     """Provide everything that a search needs, for as long as the block lasts.
 
     Raises UsageError if the energy cannot be measured, if the storage cannot be opened, or if the run to resume was
@@ -270,35 +226,33 @@ def opened(
     with contextlib.ExitStack() as stack:
         machine = machines.probe(folder=Path(command.cwd))
         counters = _counters(machine) if request.asked.goal.name == "energy" else None
-        tier = protect(command, isolation, root=root, progress=progress)
-        past = _past(request, run_store.find_run(resume, root)) if resume is not None else None
-        run = past.run if past is not None else run_store.new_run(root, command.target)
+        tier = protect(command, options)
+        past = _past(request, run_store.find_run(resume, options.root)) if resume is not None else None
+        run = past.run if past is not None else run_store.new_run(options.root, command.target)
         stack.enter_context(run_store.disk_errors(run.path))
         stack.enter_context(trial_log.held(run.path))
         if past is None:
             trial_log.TrialLog(run.path).begin(request.as_kept())
-        shared = _shared(request.storage, run, progress)
+        shared = _shared(request.storage, run, options.progress)
         loading.start()
         stack.callback(loading.join, IMPORTED_S)
         session = Session(
             command=command,
             folder=run.path if past is None else _next_folder(run.path),
             tier=tier,
-            limits=limits,
+            options=options,
             loop_budget_s=request.budget_s,
-            progress=progress,
-            trackers_offline=trackers_offline,
             most_lives=request.settings.most_lives,
             outlives_failures=True,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         yield SearchRun(
             request=request,
+            options=options,
             run=run,
             tier=tier,
             machine=machine,
             session=session,
-            progress=progress,
             meter=_meter(counters, stack),
             shared=shared,
             past=past.trials if past is not None else None,
@@ -307,7 +261,7 @@ def opened(
 
 
 def _import_ahead() -> None:
-    """Load Optuna, scikit-learn, rules and knobs.
+    """Load Optuna, rules and knobs.
 
     This takes a second, which is better spent while the script starts than between two windows.
     """
@@ -320,7 +274,6 @@ def _import_ahead() -> None:
         knobs.all_knobs()
         tpe.imported()
         assembly.ready()
-        import sklearn.linear_model  # noqa: F401
 
 
 def _counters(machine: Hardware) -> list[Counter]:

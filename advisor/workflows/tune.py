@@ -60,7 +60,7 @@ class Tuned(Shown, TuneResult):
         return self.recommendation.config.as_dict()
 
     def _repr_html_(self) -> str:
-        from ..report import tune_fragment
+        from ..report.search.html import tune_fragment
 
         return tune_fragment(self)
 
@@ -111,43 +111,50 @@ def tune(
     Returns the trials and the recommendation; `result.config.save("advisor.yaml")` keeps it. A script that fails or
     trains nothing raises no error: `failure` says what happened, and `config` is refused.
     """
-    from ..runtime import Limits
-    from ..storage import run_store
+    from .. import search
+    from ..runtime import RunOptions
+    from ..search import shared_study
     from ..target.function import command_for
     from .prove import prove
     from .search_run import TuneRequest, opened
 
-    limits = Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes)
-    root = run_store.runs_root(Path(runs) if runs is not None else None)
-    request = TuneRequest.of(
-        command_for(script, args, is_module=module, interpreter=python, root=root),
-        budget_s=seconds_of(budget),
-        preset=_preset(preset, profile),
-        knobs=knobs,
-        no_knobs=no_knobs,
-        objective=objective,
-        price=price,
-        tolerance=tolerance,
-        mapped=mapped or {},
-        dry_run=dry_run,
-        allow_training=allow_training,
-        verify=verify,
-        storage=storage,
-    )
-    with opened(
-        request,
-        root=root,
-        resume=None if resume is None else os.fspath(resume),
+    options = RunOptions(
         isolation=isolation,
-        limits=limits,
+        runs=runs,
+        start_limit_s=start_limit_s,
+        no_progress_limit_s=no_progress_limit_s,
+        memory_limit_bytes=memory_limit_bytes,
         trackers_offline=trackers_offline,
         progress=progress,
-    ) as search_run:
+    )
+    command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
+    budget_s = seconds_of(budget)
+    preset = _preset(preset, profile)
+    settings = search.read(preset)
+    if storage is not None:
+        shared_study.check_url(storage)
+    request = TuneRequest(
+        command=command,
+        budget_s=budget_s,
+        preset=preset,
+        settings=settings,
+        asked=search.Asked(
+            goal=search.Goal.of(objective, price=price, tolerance=tolerance),
+            selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
+            command=command,
+            mapped=mapped or {},
+            dry_run=dry_run,
+        ),
+        allow_training=allow_training,
+        verify=verify and not dry_run,
+        storage=storage,
+    )
+    with opened(request, options, resume=None if resume is None else os.fspath(resume)) as search_run:
         interrupted = search_run.carry_out().interrupted
         tuned = _result(search_run, search_run.recommendation())
         keep(tuned)
         if interrupted is None and tuned.failure is None:
-            proof = prove(search_run, tuned.recommendation, limits=limits, trackers_offline=trackers_offline)
+            proof = prove(search_run, tuned.recommendation)
             tuned, interrupted = _result(search_run, proof.recommendation), proof.interrupted
             keep(tuned)
     progress.close()

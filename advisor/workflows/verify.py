@@ -55,7 +55,7 @@ def verify(
     if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
     """
     from .. import hardware as machines
-    from ..runtime import Limits
+    from ..runtime import RunOptions
     from ..runtime.protection import protect
     from ..storage import run_store
     from ..target.function import command_for
@@ -66,9 +66,17 @@ def verify(
     if rounds < FEWEST:
         raise UsageError(f"--rounds {rounds}: at least {FEWEST} are needed for an interval")
     budget_s = seconds_of(budget)
-    root = run_store.runs_root(Path(runs) if runs is not None else None)
-    wanted = command_for(script, args, is_module=module, interpreter=python, root=root)
-    run = run_store.new_run(root, wanted.target)
+    options = RunOptions(
+        isolation=isolation,
+        runs=runs,
+        start_limit_s=start_limit_s,
+        no_progress_limit_s=no_progress_limit_s,
+        memory_limit_bytes=memory_limit_bytes,
+        trackers_offline=trackers_offline,
+        progress=progress,
+    )
+    wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
+    run = run_store.new_run(options.root, wanted.target)
     machine = machines.probe(folder=Path(wanted.cwd))
     with run_store.disk_errors(run.path):
         found = verify_configs(
@@ -76,12 +84,10 @@ def verify(
             [Finalist(config=document.config, arguments=document.arguments, stand_for=document.stand_for)],
             hardware=machine,
             run_folder=run.path,
-            tier=protect(wanted, isolation, root=root, progress=progress),
-            limits=Limits.of(start_limit_s, no_progress_limit_s, memory_limit_bytes),
+            tier=protect(wanted, options),
+            options=options,
             budget_s=budget_s,
             rounds=rounds,
-            trackers_offline=trackers_offline,
-            progress=progress,
         )
     progress.close()
     (one,) = found.configs
@@ -129,7 +135,7 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
 
 
 def _keep(result: VerifyResult, folder: Path) -> None:
-    from ..report import verify_json
+    from ..report.comparison.verification import verify_json
     from ..storage import run_store
 
     text = json.dumps(verify_json(result), indent=2, allow_nan=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from advisor.agent.loop.steps import Steps
 from advisor.agent.probe.conductor import Conductor
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 
 
 class Left(BaseException):
@@ -45,8 +47,10 @@ class Channel:
 
 
 class Loaders:
-    hold_ends = False
     in_flight = 0
+
+    def __init__(self) -> None:
+        self.deliveries = SimpleNamespace(hold_ends=False)
 
     def in_flight_batches(self) -> int:
         return self.in_flight
@@ -68,7 +72,7 @@ class Instruments:
 
     def leave(self, _window: wire.Window) -> None: ...
 
-    def before_report(self, _window: wire.Window) -> None: ...
+    def on_report(self, _window: wire.Window) -> None: ...
 
     def recorder(self) -> Recorder:
         return Recorder(lambda: 1, None)
@@ -88,8 +92,8 @@ class Loop:
         self.channel = Channel(*plans)
         self.instruments = Instruments()
         self.left: str | None = None
-        steps = Steps(self.clock)
-        self.controls = Controls(clock=self.clock, roots=Roots(self.clock), steps=steps, loaders=Loaders())
+        roots, steps = Roots(self.clock), Steps(self.clock)
+        self.controls = Controls(self.clock, roots, steps, Loaders(), Precision(roots))
         self.conductor = Conductor(self.controls, self.channel, self.instruments, 0, self._leave, 0.0)
         self.clock.on_update = self.conductor.on_update
 

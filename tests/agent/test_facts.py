@@ -304,7 +304,7 @@ def test_the_loop_of_a_library_is_told_by_its_frames(collector: FactsCollector, 
 
 
 def test_versions_of_imported_packages_are_told(collector: FactsCollector) -> None:
-    assert workload(collector)["facts"]["torch"] == torch.__version__
+    assert workload(collector)["facts"]["packages"]["torch"] == torch.__version__
 
 
 def test_all_fields_of_the_value_are_there(collector: FactsCollector) -> None:

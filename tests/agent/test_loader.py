@@ -490,10 +490,10 @@ def test_an_epoch_of_replayed_batches_is_as_long_as_the_scripts(loop: Loop, sett
 def test_replayed_batches_go_on_where_epochs_are_prolonged(loop: Loop) -> None:
     iterator = iter(DataLoader(Numbers(12), batch_size=4))
     told: list[int] = []
-    loop.hooks.on_prolonged(told.append)
+    loop.hooks.deliveries.on_prolonged = told.append
     next(iterator)
     loop.step()
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     loop.hooks.replay(True)
     assert len([next(iterator) for _ in range(50)]) == 50
     assert told[0] == 3
@@ -532,7 +532,7 @@ def test_a_held_loader_goes_on_with_its_next_epoch(loop: Loop, settings: dict[st
     iterator = iter(DataLoader(**{"dataset": Numbers(40), "batch_size": 4, **settings}))
     seen = numbers(next(iterator))
     loop.step()
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     for _ in range(29):
         seen += numbers(next(iterator))
     assert seen == list(range(40)) * 3
@@ -549,7 +549,7 @@ def test_held_epochs_draw_what_the_script_would_have_drawn(loop: Loop, workers: 
     iterator = iter(shuffled(num_workers=workers))
     seen = [numbers(next(iterator))]
     loop.step()
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     seen += [numbers(next(iterator)) for _ in range(29)]
     assert seen == [batch for epoch in plain for batch in epoch]
     assert random_states() == states
@@ -559,7 +559,7 @@ def test_a_held_loader_keeps_switched_settings(loop: Loop) -> None:
     iterator = iter(DataLoader(Numbers(40), batch_size=4))
     seen = numbers(next(iterator))
     loop.step()
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     loop.hooks.switch(num_workers=1)
     for _ in range(19):
         seen += numbers(next(iterator))
@@ -569,7 +569,7 @@ def test_a_held_loader_keeps_switched_settings(loop: Loop) -> None:
 
 def test_an_evaluation_loader_is_never_held(loop: Loop) -> None:
     loop.epoch(shuffled())
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     assert len(list(DataLoader(Numbers(8), batch_size=4))) == 2
 
 
@@ -610,6 +610,6 @@ def test_held_epochs_ask_a_sampler_as_often_as_the_script_would_have(loop: Loop)
     iterator = iter(make())
     seen = [numbers(next(iterator))]
     loop.step()
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     seen += [numbers(next(iterator)) for _ in range(19)]
     assert seen == plain

@@ -443,7 +443,7 @@ def adjusted(loop: Loop, loader: Any = None) -> Any:
 
 
 def wanted(loop: Loop) -> dict[str, Any]:
-    return loop.hooks._deliveries.switch.wanted
+    return loop.hooks.deliveries.switch.wanted
 
 
 def test_giving_up_one_setting_leaves_what_another_has_set(loop: Loop) -> None:
@@ -512,7 +512,7 @@ def test_parts_that_were_fetched_ahead_are_whole_batches_again_after_switching_b
 def test_an_epoch_that_we_begin_has_its_first_batches_as_set_too(
     loop: Loop, settings: dict[str, Any], written: dict[str, Any]
 ) -> None:
-    loop.hooks.hold_ends = True
+    loop.hooks.deliveries.hold_ends = True
     rows = iter(DataLoader(Numbers(8), batch_size=4, **written))
     next(rows)
     loop.step()
@@ -539,7 +539,7 @@ class Drawing(Numbers):
 
 def test_what_is_refused_only_when_a_batch_is_asked_for_is_told_then(loop: Loop) -> None:
     told: list[str] = []
-    loop.hooks.on_late_refusal(told.append)
+    loop.hooks.deliveries.on_late_refusal = told.append
     loader = DataLoader(Drawing(40), batch_size=4)
     loop.epoch(loader)
     loop.hooks.adjust("cache_dataset", cache_dataset=True)

@@ -10,7 +10,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from advisor.agent.observe import memory
-from advisor.agent.observe.memory import Activations, Memory
+from advisor.agent.observe.memory import Activations, memory_in_use
 
 FLOAT = 4
 
@@ -55,7 +55,7 @@ def trained(width: int = 64) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 def test_parameters_gradients_and_optimizer_are_told_apart() -> None:
     model, optimizer = trained()
     size = 64 * 64 * FLOAT
-    assert Memory().report([model], [optimizer]) == {
+    assert memory_in_use([model], [optimizer]) == {
         "parameters_bytes": size,
         "gradients_bytes": size,
         "optimizer_bytes": 2 * size + FLOAT,  # two moments and a count of steps
@@ -65,7 +65,7 @@ def test_parameters_gradients_and_optimizer_are_told_apart() -> None:
 def test_tied_weights_count_once() -> None:
     first, second = torch.nn.Linear(8, 8, bias=False), torch.nn.Linear(8, 8, bias=False)
     second.weight = first.weight
-    assert Memory().report([first, second], [])["parameters_bytes"] == 8 * 8 * FLOAT
+    assert memory_in_use([first, second], [])["parameters_bytes"] == 8 * 8 * FLOAT
 
 
 def test_views_of_one_flat_buffer_count_its_storage_once() -> None:
@@ -73,17 +73,17 @@ def test_views_of_one_flat_buffer_count_its_storage_once() -> None:
     model = torch.nn.Module()
     model.first = torch.nn.Parameter(flat[:50])
     model.second = torch.nn.Parameter(flat[50:])
-    assert Memory().report([model], [])["parameters_bytes"] == 100 * FLOAT
+    assert memory_in_use([model], [])["parameters_bytes"] == 100 * FLOAT
 
 
 def test_without_a_module_the_optimizers_parameters_are_known() -> None:
     weight = torch.nn.Parameter(torch.ones(10))
-    assert Memory().report([], [torch.optim.SGD([weight], lr=0.1)])["parameters_bytes"] == 10 * FLOAT
+    assert memory_in_use([], [torch.optim.SGD([weight], lr=0.1)])["parameters_bytes"] == 10 * FLOAT
 
 
 def test_optimizers_may_come_with_their_records() -> None:
     _model, optimizer = trained()
-    assert Memory().report([], [(optimizer, object(), True)])["parameters_bytes"] == 64 * 64 * FLOAT
+    assert memory_in_use([], [(optimizer, object(), True)])["parameters_bytes"] == 64 * 64 * FLOAT
 
 
 def kept_by(forward: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""What is written beside the steps: its phase, its lines, and everything put back."""
+"""What is written beside the steps: its phase, and everything put back."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from tqdm import tqdm as progress_bar
 from advisor.agent.loop.clock import CHECKPOINT, DATA_WAIT, LOGGING, StepClock, Update
 from advisor.agent.loop.off_step import OffStep
 from advisor.agent.observe.garbage import GarbageTimer
-
-from . import own_code
 
 STATE = {"weight": torch.ones(64, 64)}
 
@@ -136,29 +134,6 @@ def test_other_threads_write_beside_the_clock(watched: Watched) -> None:
         thread.join(5)
 
     assert watched.phases_of(elsewhere) == set()
-
-
-def test_lines_are_named_with_their_calls_and_kind(watched: Watched) -> None:
-    def save_often() -> None:
-        for _ in range(3):
-            torch.save(STATE, io.BytesIO())
-
-    save_often()
-    (line,) = watched.off_step.take_lines()
-    assert (line["file"], line["function"], line["kind"], line["calls"]) == (__file__, "save_often", "checkpoint", 3)
-    assert line["line"] == save_often.__code__.co_firstlineno + 2
-    assert line["seconds"] > 0
-
-
-def test_lines_are_taken_once(watched: Watched) -> None:
-    print("step", file=io.StringIO())
-    watched.off_step.take_lines()
-    assert watched.off_step.take_lines() == []
-
-
-def test_what_advisor_writes_is_no_line_of_the_scripts(watched: Watched) -> None:
-    own_code.of_advisor("def hook(file): print('ours', file=file)")["hook"](io.StringIO())
-    assert watched.off_step.take_lines() == []
 
 
 def test_what_advisor_writes_between_two_updates_is_no_phase(watched: Watched) -> None:
@@ -272,42 +247,15 @@ def test_collections_are_counted_and_timed() -> None:
         timer.remove()
 
 
-def test_full_collections_are_named_by_their_line() -> None:
-    import gc
-
-    timer = GarbageTimer()
-    try:
-        timer.take_lines()
-        gc.collect()
-        lines = timer.take_lines()
-    finally:
-        timer.remove()
-    assert [line["function"] for line in lines] == ["test_full_collections_are_named_by_their_line"]
-
-
 def test_collections_in_our_own_work_take_nothing_of_the_loop() -> None:
     import gc
 
     clock = StepClock()
     timer = GarbageTimer(clock)
     try:
-        timer.take(), timer.take_lines()
+        timer.take()
         clock.exclude(gc.collect)
-        assert (timer.take(), timer.take_lines()) == ((0.0, 0), [])
-    finally:
-        timer.remove()
-
-
-def test_a_collection_that_falls_due_in_a_hook_of_ours_is_no_line_of_the_scripts() -> None:
-    import gc
-
-    hook = own_code.of_advisor("def hook(): gc.collect()", gc=gc)["hook"]
-    timer = GarbageTimer(StepClock())
-    try:
-        timer.take_lines()
-        hook()
-        assert timer.take_lines() == []
-        assert timer.take()[1] >= 1
+        assert timer.take() == (0.0, 0)
     finally:
         timer.remove()
 
@@ -316,6 +264,6 @@ def test_the_collectors_callbacks_are_restored_exactly() -> None:
     import gc
 
     before = list(gc.callbacks)
-    timer = GarbageTimer()
+    timer = GarbageTimer(StepClock())
     timer.remove()
     assert gc.callbacks == before

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from advisor import wire
 from advisor.agent.base import dynamo, modes
+from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
@@ -25,6 +26,7 @@ from advisor.agent.observe import compiled_calls, memory
 from advisor.agent.observe.tracing import Tracing
 from advisor.agent.probe.instruments import Instruments
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 
 WEIGHT = torch.ones(8, 8, requires_grad=True)
 BATCH = torch.ones(4, 8)
@@ -53,7 +55,9 @@ class Loop:
 
     def __init__(self) -> None:
         self.clock = StepClock()
-        self.controls = Controls(clock=self.clock, roots=Roots(self.clock), steps=Steps(self.clock), loaders=None)
+        roots, steps = Roots(self.clock), Steps(self.clock)
+        loaders = LoaderHooks(self.clock)
+        self.controls = Controls(self.clock, roots, steps, loaders, Precision(roots))
         self.tracing = Tracing(self.controls)
 
     def run(self, *updates: Update) -> None:
@@ -420,7 +424,7 @@ def test_a_child_that_is_forked_while_updates_are_traced_is_not_looked_at() -> N
             eager()
             left = [
                 modes.open_here(),
-                loop.tracing._memory.open_here(),
+                loop.tracing._activations.open_here(),
                 before != (loop.clock.updates, len(loop.tracing._tracer._sites)),
             ]
             os.write(write, str(left).encode())

@@ -103,7 +103,7 @@ def test_a_drained_loader_is_compared_with_the_loop_in_batches() -> None:
 
 
 def test_overhead_is_what_bare_windows_gain() -> None:
-    bare = wire.Window(id="bare 0", kind="bare")
+    bare = wire.Window(id="bare 0", role=wire.WindowRole.BARE, kind="bare")
     overhead = ratios.overhead(
         result(
             base("base 0", 0, steps(0.101)),
@@ -118,7 +118,7 @@ def test_overhead_is_what_bare_windows_gain() -> None:
 
 
 def test_a_stall_in_one_window_is_no_overhead() -> None:
-    bare = wire.Window(id="bare 0", kind="bare")
+    bare = wire.Window(id="bare 0", role=wire.WindowRole.BARE, kind="bare")
     stalled = [*steps(0.1)[:-1], 2.0]
     overhead = ratios.overhead(
         result(
@@ -135,7 +135,7 @@ def test_without_bare_windows_the_overhead_is_not_known() -> None:
 
 
 def test_hooks_are_also_told_in_microseconds_of_the_mean_update() -> None:
-    bare = wire.Window(id="bare 0", kind="bare")
+    bare = wire.Window(id="bare 0", role=wire.WindowRole.BARE, kind="bare")
     overhead = ratios.overhead(
         result(
             base("base 0", 0, [0.125] * 20),
@@ -201,7 +201,9 @@ def test_batches_are_counted_by_the_micro_steps_of_an_update() -> None:
     window = wire.Window(id="loader_alone", kind="drain", what_if="loader_alone")
     drained = done("loader_alone", [], start_s=1, extra={"batches": 100, "seconds": 5.0})
     loop = done("base 0", [0.1] * 20, micro_steps=4)
-    found = speedups((wire.Window(id="base 0"), loop, 0), (window, drained, 0))["loader_alone"]
+    found = speedups((wire.Window(id="base 0", role=wire.WindowRole.BASELINE), loop, 0), (window, drained, 0))[
+        "loader_alone"
+    ]
     assert found.speedup == pytest.approx(0.1 / (4 * 0.05))
 
 
@@ -211,7 +213,8 @@ def restarted(name: str, at: float, update_s: float, restart_s: float) -> tuple[
     found = done(name, [update_s + begin for begin in begins], start_s=at)
     found.off_step_s["loader_restart"] = begins
     sums = wire.LoaderSums(batches=20, samples=160, workers=2, restarts=2)
-    return wire.Window(id=name), replace(found, loader=sums), 0
+    role = wire.WindowRole.BASELINE if name.startswith("base") else wire.WindowRole.TRIAL
+    return wire.Window(id=name, role=role), replace(found, loader=sums), 0
 
 
 def test_starting_the_loader_is_charged_once_an_epoch() -> None:
@@ -230,9 +233,12 @@ def test_a_window_shorter_than_an_epoch_is_charged_nothing() -> None:
 
 
 def test_a_life_of_its_own_is_compared_with_the_lives_around_it() -> None:
-    window = wire.Window(id="bigger")
-    windows = [("base before", 2.0, 0), ("bigger", 1.0, 1), ("base after", 2.0, 2)]
-    found = result(*((replace(window, id=name), done(name, [wall] * 8), life) for name, wall, life in windows))
+    trial = wire.Window(id="bigger", role=wire.WindowRole.TRIAL)
+    found = result(
+        base("base before", 0, [2.0] * 8, life=0),
+        (trial, done("bigger", [1.0] * 8), 1),
+        base("base after", 0, [2.0] * 8, life=2),
+    )
     assert ratios.speedup(found, {"bigger"}, None) is None
     across = ratios.speedup(found, {"bigger"}, None, across_lives=True)
     assert across is not None

@@ -23,6 +23,7 @@ from advisor.agent.loop.steps import Steps
 from advisor.agent.probe import conductor as conducting
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 from advisor.analysis import profile_plan, summary
 from advisor.report.profile.headline import verdict_of
 from advisor.rules import diagnose
@@ -53,9 +54,13 @@ class Script:
         self.plan = next(self.planner)
         clock = StepClock(lambda: self.now_ns)
         loaders = SimpleNamespace(
-            hold_ends=False, in_flight_batches=lambda: 0, together=contextlib.nullcontext, end_epoch_now=lambda: None
+            deliveries=SimpleNamespace(hold_ends=False),
+            in_flight_batches=lambda: 0,
+            together=contextlib.nullcontext,
+            end_epoch_now=lambda: None,
         )
-        controls = Controls(clock=clock, roots=Roots(clock), steps=Steps(clock), loaders=loaders)
+        roots = Roots(clock)
+        controls = Controls(clock, roots, Steps(clock), loaders, Precision(roots))
         conductor = conducting.Conductor(controls, self, Instruments(), 0, self.leave, 0.0)
         clock.on_update = conductor.on_update
         self.outcomes = {}
@@ -117,7 +122,7 @@ class Instruments:
 
     def leave(self, _window: wire.Window) -> None: ...
 
-    def before_report(self, _window: wire.Window) -> None: ...
+    def on_report(self, _window: wire.Window) -> None: ...
 
     def recorder(self) -> Recorder:
         return Recorder(lambda: 1, None)

@@ -85,7 +85,9 @@ def test_without_an_epoch_end_nothing_is_said_of_it() -> None:
 
 def test_memory_that_grows_with_every_update_is_confirmed() -> None:
     grows = replace(done(FIRST, [0.1] * 100), rss_bytes=[2**30 + step * 2**20 for step in range(100)])
-    memory = summary.memory(result((wire.Window(id=FIRST), grows, 0)), life(), HARDWARE, WORKLOAD)
+    memory = summary.memory(
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), grows, 0)), life(), HARDWARE, WORKLOAD
+    )
     assert memory.creep_confirmed
     assert memory.creep_bytes_per_update == pytest.approx(2**20, rel=0.05)
 
@@ -93,14 +95,16 @@ def test_memory_that_grows_with_every_update_is_confirmed() -> None:
 def test_memory_that_only_rose_at_first_is_not() -> None:
     levels = [2**30 + min(step, 10) * 2**24 for step in range(100)]
     steady = replace(done(FIRST, [0.1] * 100), rss_bytes=levels)
-    memory = summary.memory(result((wire.Window(id=FIRST), steady, 0)), life(), HARDWARE, WORKLOAD)
+    memory = summary.memory(
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), steady, 0)), life(), HARDWARE, WORKLOAD
+    )
     assert not memory.creep_confirmed
 
 
 def test_other_programs_are_what_the_machine_did_beside_the_script() -> None:
     record = life()
-    record.system_begin = SystemUsage(io_wait_s=0, swapped_in_bytes=0, busy_s=100)
-    record.system_end = SystemUsage(io_wait_s=0, swapped_in_bytes=0, busy_s=118)
+    record.system_begin = SystemUsage(swapped_in_bytes=0, busy_s=100)
+    record.system_end = SystemUsage(swapped_in_bytes=0, busy_s=118)
     record.watched_s, record.tree_cpu_s = 10.0, 8.0
     assert summary.others_cpus(record) == pytest.approx(1.0)
 
@@ -177,21 +181,30 @@ def test_the_peak_on_a_cpu_is_the_most_the_host_held() -> None:
     window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5, 9, 7])
     record = life()
     record.facts = wire.Facts(rank=0, workload={}, memory={"parameters_bytes": 3, "host_peak_bytes": 11})
-    found = summary.memory(result((wire.Window(id=FIRST), window, 0)), record, HARDWARE, WORKLOAD)
+    found = summary.memory(
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), window, 0)), record, HARDWARE, WORKLOAD
+    )
     assert (found.peak_bytes, found.host_peak_bytes, found.parameters_bytes) == (11, 11, 3)
 
 
 def test_the_peak_on_an_accelerator_is_the_devices() -> None:
     evidence = healthy_cuda()
     window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5], device_peak_bytes=90, device_reserved_bytes=120)
-    found = summary.memory(result((wire.Window(id=FIRST), window, 0)), life(), evidence.hardware, evidence.workload)
+    found = summary.memory(
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), window, 0)),
+        life(),
+        evidence.hardware,
+        evidence.workload,
+    )
     assert (found.peak_bytes, found.reserved_bytes, found.host_peak_bytes) == (90, 120, 5)
     assert found.limit_bytes == evidence.hardware.accelerators[0].memory_bytes
 
 
 def test_memory_that_grows_a_little_is_not_confirmed() -> None:
     grows = replace(done(FIRST, [0.1] * 100), rss_bytes=[2**30 + step * 2**15 for step in range(100)])
-    memory = summary.memory(result((wire.Window(id=FIRST), grows, 0)), life(), HARDWARE, WORKLOAD)
+    memory = summary.memory(
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), grows, 0)), life(), HARDWARE, WORKLOAD
+    )
     assert not memory.creep_confirmed
     assert memory.creep_bytes_per_update == pytest.approx(2**15, rel=0.05)
 
@@ -236,7 +249,12 @@ def line_shares(workload: Any) -> dict[int, float]:
     window = replace(
         window, hits=100, lines=[sampled(9, "other", 40), sampled(10, "other", 10), sampled(7, "forward", 50)]
     )
-    found = hot_lines.lines(result((wire.Window(id=FIRST), window, 0)), counted(window), workload, lambda *_: "")
+    found = hot_lines.lines(
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), window, 0)),
+        counted(window),
+        workload,
+        lambda *_: "",
+    )
     return {line.line: line.share for line in found}
 
 

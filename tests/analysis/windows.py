@@ -60,4 +60,4 @@ def result(*windows: tuple[wire.Window, wire.WindowDone | wire.WindowRefused, in
 
 
 def base(name: str, at: float, wall_s: Sequence[float], life: int = 0) -> tuple[wire.Window, wire.WindowDone, int]:
-    return wire.Window(id=name), done(name, wall_s, start_s=at), life
+    return wire.Window(id=name, role=wire.WindowRole.BASELINE), done(name, wall_s, start_s=at), life

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from advisor import wire
-from advisor.runtime import Limits, Session
+from advisor.runtime import RunOptions, Session
 from advisor.runtime import isolation as isolations
 from advisor.runtime.session import Planner
 from advisor.runtime.session_result import SessionResult
@@ -35,7 +35,7 @@ def run(
         command=command.build(str(script), list(args), cwd=folder),
         folder=folder / "run",
         tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
-        limits=Limits(start_s=start_limit_s),
+        options=RunOptions(start_limit_s=start_limit_s),
         loop_budget_s=budget_s,
         outlives_failures=outlives_failures,
         most_lives=MOST_LIVES,
@@ -50,6 +50,7 @@ def window(name: str, settings: Mapping[str, wire.Setting], counted_s: float) ->
     """Of so many counted seconds, under these settings."""
     return wire.Window(
         id=name,
+        role=wire.WindowRole.TRIAL if settings else wire.WindowRole.BASELINE,
         config=dict(settings),
         natural=False,
         min_s=counted_s,

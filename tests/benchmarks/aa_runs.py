@@ -22,7 +22,7 @@ from _common import HERE, collect, machine, options, publish, say, spread, table
 
 import advisor
 from advisor import hardware
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 from advisor.runtime import isolation as isolations
 from advisor.target import command
 from advisor.types import Config, Verdict
@@ -78,7 +78,7 @@ def verified(script: Path, folder: Path, arguments: Namespace) -> Run:
         hardware=hardware.probe(folder=folder),
         run_folder=folder,
         tier=isolations.choose("auto", project=folder, scratch=folder.parent / "scratch"),
-        limits=Limits(),
+        options=RunOptions(),
         budget_s=BUDGET_S,
         rounds=arguments.rounds,
     )

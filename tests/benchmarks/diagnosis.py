@@ -31,9 +31,9 @@ from typing import Any
 
 from _common import machine, options, publish, say, table
 
-from advisor import report as reports
 from advisor import rules
 from advisor.analysis import assembly
+from advisor.report.json_contract import profile_json
 from advisor.storage import run_store
 from advisor.types import Diagnosis
 
@@ -237,7 +237,7 @@ def judged_again(name: str, work: Path) -> Diagnosed | None:
     profile = run_store.load_profile(runs[-1] / run_store.PROFILE_FILE)
     evidence = assembly.evidence_of(profile)
     found = rules.diagnose(evidence) if evidence is not None else Diagnosis(findings=())
-    document = reports.profile_json(replace(profile, findings=found.findings, abstained=found.abstained))
+    document = profile_json(replace(profile, findings=found.findings, abstained=found.abstained))
     return from_document(name, json.loads(json.dumps(document)), exit_code=0)
 
 

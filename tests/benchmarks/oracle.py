@@ -29,8 +29,9 @@ from _common import HERE, SCRIPTS, collect, machine, options, publish, say, spre
 import advisor
 from advisor import wire
 from advisor.analysis import ratios
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 from advisor.runtime.session_result import SessionResult
+from advisor.search import Asked, KnobSelection, read
 from advisor.search.space import Space
 from advisor.target import command
 from advisor.types import Config
@@ -159,22 +160,16 @@ class Found:
 
 def search(script: Path, folder: Path, budget_s: float) -> Found:
     """As `advisor.tune` does it; its windows can be counted here."""
-    order = TuneRequest.of(
-        command.build(str(script), [], cwd=folder),
+    built, settings = command.build(str(script), [], cwd=folder), read("quick")
+    order = TuneRequest(
+        command=built,
         budget_s=budget_s,
         preset="quick",
-        knobs=SETS[script],
-        no_knobs=(),
-        objective="throughput",
-        price=None,
-        tolerance=None,
-        mapped={},
-        dry_run=False,
-        allow_training=False,
+        settings=settings,
+        asked=Asked(selection=KnobSelection.of(SETS[script], (), settings.open), command=built),
         verify=False,
-        storage=None,
     )
-    with opened(order, root=folder / "runs", isolation="none", limits=Limits()) as search_run:
+    with opened(order, RunOptions(isolation="none", runs=folder / "runs")) as search_run:
         result = search_run.carry_out()
         if result.interrupted is not None:
             raise result.interrupted

@@ -11,6 +11,7 @@ LOOP = """
 import torch
 from torch.utils.data import DataLoader, Dataset
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.base.refused import Refused
@@ -19,7 +20,7 @@ from advisor.agent.loop.steps import Steps
 
 clock = StepClock()
 roots, steps, loaders = Roots(clock), Steps(clock), LoaderHooks(clock)
-controls = Controls(clock=clock, roots=roots, steps=steps, loaders=loaders)
+controls = Controls(clock, roots, steps, loaders, Precision(roots))
 ROOM = 16
 
 def hook():

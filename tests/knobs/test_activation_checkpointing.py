@@ -372,7 +372,7 @@ def test_blocks_are_what_the_model_is_made_of(tmp_path: Path, make: str, said: s
     assert says(tmp_path, f"print(facts([{make}]).get('repeated_blocks'))") == str(said)
 
 
-BLOCKS = {"facts": {"repeated_blocks": "12 Block with 97% of the parameters", "checkpointing": "no"}}
+BLOCKS = {"facts": {"repeated_blocks": "12 Block with 97% of the parameters", "checkpointing": False}}
 
 
 def test_it_is_open_where_the_model_has_blocks() -> None:
@@ -384,7 +384,7 @@ def test_it_is_closed_without_blocks() -> None:
 
 
 def test_it_is_closed_where_the_script_does_it_itself() -> None:
-    found = evolve(healthy_cuda(), {"workload": {"facts": {**BLOCKS["facts"], "checkpointing": "yes"}}})
+    found = evolve(healthy_cuda(), {"workload": {"facts": {**BLOCKS["facts"], "checkpointing": True}}})
     assert "itself" in values(found).why_closed
 
 
@@ -398,7 +398,7 @@ def test_it_is_exact_where_the_same_kernels_run_twice() -> None:
     cuda = evolve(healthy_cuda(), {"workload": {"flags": {"autocast_dtype": None, "deterministic": False}}})
     cpu = evolve(healthy_cpu(), {"workload": {"flags": {"autocast_dtype": None}}})
     autocast = evolve(cpu, {"workload": {"flags": {"autocast_dtype": "bfloat16"}}})
-    caches = evolve(cpu, {"workload": {"facts": {"transformers": "5.23"}}})
+    caches = evolve(cpu, {"workload": {"facts": {"packages": {"transformers": "5.23"}}}})
     tiers = [knob.tier(found.hardware, found.workload) for found in (cpu, autocast, cuda, caches)]
     assert tiers == ["exact", "numerics", "numerics", "numerics"]
 

@@ -45,7 +45,7 @@ def test_what_closes_it_is_said(changes: dict[str, Any], reason: str) -> None:
 
 
 def test_random_augmentation_closes_it() -> None:
-    assert "Images draws random numbers" in values({"facts": {"dataset_draws": "yes"}}).why_closed
+    assert "Images draws random numbers" in values({"facts": {"dataset_draws": True}}).why_closed
 
 
 def test_the_limit_of_a_container_counts() -> None:
@@ -60,17 +60,18 @@ def test_workers_as_written_are_said_to_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("workers", "dataset", "collate", "tier"),
     [
-        (0, "no", "no", "exact"),
-        (0, "no", "yes", "exact"),
-        (2, "no", "no", "exact"),
-        (2, "no", "yes", "resampled"),
+        (0, False, False, "exact"),
+        (0, False, True, "exact"),
+        (2, False, False, "exact"),
+        (2, False, None, "exact"),
+        (2, False, True, "resampled"),
         (2, None, None, "resampled"),
     ],
 )
 def test_the_tier_hangs_on_what_draws_and_where(
-    workers: int, dataset: str | None, collate: str | None, tier: str
+    workers: int, dataset: bool | None, collate: bool | None, tier: str
 ) -> None:
-    facts = {name: told for name, told in (("dataset_draws", dataset), ("collate_draws", collate)) if told}
+    facts = {"dataset_draws": dataset, "collate_draws": collate}
     found = evidence({"facts": facts}, num_workers=workers)
     assert KNOB.tier(found.hardware, found.workload) == tier
 
@@ -336,7 +337,7 @@ def test_samples_that_are_larger_than_those_looked_at_are_not_all_kept(tmp_path:
     hook()
     kept = []
     def look(number):
-        cache = loaders._deliveries.switch.caches._cache
+        cache = loaders.deliveries.switch.caches._cache
         kept.append((cache.kept_bytes, cache.room_bytes) if cache else (0, 0))
     def collate(samples):
         return torch.utils.data.default_collate([sample[:2] for sample in samples])
@@ -353,7 +354,7 @@ def test_a_small_cache_outlives_its_window_and_a_large_one_does_not(tmp_path: Pa
     for free in (2**20, 60 * 1024):
         sample_cache.free_bytes = lambda: free
         train({3: CACHED, 15: {}}, make_loader=images)
-        print(loaders._deliveries.switch.caches._cache is not None)
-        loaders._deliveries.switch.caches._cache = None
+        print(loaders.deliveries.switch.caches._cache is not None)
+        loaders.deliveries.switch.caches._cache = None
     """
     assert says(tmp_path, CACHED, code) == "True\nFalse"

@@ -345,8 +345,8 @@ def test_a_real_training_saves_what_it_saves_alone_within_rounding(tmp_path: Pat
 
 # --- in the controller ------------------------------------------------------------------------------------------------
 
-CPU = evolve(healthy_cpu(), {"workload": {"facts": {"cxx": "/usr/bin/g++", "triton": "no"}}})
-CUDA = evolve(healthy_cuda(), {"workload": {"facts": {"cxx": "", "triton": "yes"}}})
+CPU = evolve(healthy_cpu(), {"workload": {"facts": {"cxx": True, "triton": False}}})
+CUDA = evolve(healthy_cuda(), {"workload": {"facts": {"cxx": False, "triton": True}}})
 
 
 def test_on_a_cpu_there_is_one_mode() -> None:
@@ -354,7 +354,7 @@ def test_on_a_cpu_there_is_one_mode() -> None:
 
 
 def test_without_a_compiler_it_is_closed_on_a_cpu() -> None:
-    assert "no C++ compiler" in values(evolve(CPU, {"workload": {"facts": {"cxx": ""}}})).why_closed
+    assert "no C++ compiler" in values(evolve(CPU, {"workload": {"facts": {"cxx": False}}})).why_closed
 
 
 def test_on_cuda_there_are_three_where_shapes_are_fixed() -> None:
@@ -366,7 +366,7 @@ def test_graphs_and_tuning_are_not_for_shapes_that_change() -> None:
 
 
 def test_without_triton_it_is_closed_on_cuda() -> None:
-    assert "Triton" in values(evolve(CUDA, {"workload": {"facts": {"triton": "no"}}})).why_closed
+    assert "Triton" in values(evolve(CUDA, {"workload": {"facts": {"triton": False}}})).why_closed
 
 
 def test_a_device_too_old_for_triton_closes_it() -> None:
@@ -379,7 +379,7 @@ def test_a_model_that_is_compiled_closes_it() -> None:
 
 
 def test_compiled_code_elsewhere_closes_it() -> None:
-    assert "itself" in values(evolve(CPU, {"workload": {"facts": {"compiled_code": "yes"}}})).why_closed
+    assert "itself" in values(evolve(CPU, {"workload": {"facts": {"compiled_code": True}}})).why_closed
 
 
 def test_a_wrapper_for_several_devices_closes_it() -> None:

@@ -74,12 +74,12 @@ def test_generators_that_cannot_be_seeded_close_workers_that_the_script_does_not
 
 def test_workers_draw_other_numbers_unless_nothing_is_drawn() -> None:
     knob = knobs.get("num_workers")
-    quiet = evolve(CPU, {"workload": {"facts": {"dataset_draws": "no"}}})
+    quiet = evolve(CPU, {"workload": {"facts": {"dataset_draws": False}}})
     assert [knob.tier(e.hardware, e.workload) for e in (CPU, quiet)] == ["resampled", "exact"]
 
 
 def test_batches_are_multiples_of_the_samples_an_update() -> None:
-    found = evolve(with_loader(batch_size=16, length_samples=10_000), {"workload": {"facts": {"micro_steps": "4"}}})
+    found = evolve(with_loader(batch_size=16, length_samples=10_000), {"workload": {"facts": {"micro_steps": 4}}})
     assert values("global_batch", found).values == (128, 256, 512)
 
 

@@ -49,7 +49,7 @@ def on_update(update):
 def hook(**wanted):
     roots.on_training = saw_training
     steps.before_step, steps.before_backward = before_step, precision.close
-    loaders.before_batch(precision.close)
+    loaders.deliveries.before_batch = precision.close
     clock.on_update = on_update
     steps.install()
     loaders.install()
@@ -503,8 +503,8 @@ def test_what_does_not_divide_is_not() -> None:
         ({"loaders": ()}, "no DataLoader"),
         ({"loaders": (train_loader(iterable=True),)}, "iterable"),
         ({"loaders": (train_loader(batch_size=7),)}, "cannot be halved"),
-        ({"facts": {"micro_steps": "4"}}, "4 backwards already"),
-        ({"facts": {"closures": "yes"}}, "closure"),
+        ({"facts": {"micro_steps": 4}}, "4 backwards already"),
+        ({"facts": {"closures": True}}, "closure"),
         ({"framework": "transformers"}, "gradient_accumulation_steps"),
         ({"framework": "lightning"}, "accumulate_grad_batches"),
         ({"flags": {"grad_scaler": True}}, "scales its own loss"),

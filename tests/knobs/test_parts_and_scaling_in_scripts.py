@@ -80,7 +80,7 @@ def test_a_window_of_parts_counts_whole_updates(tmp_path: Path) -> None:
 def test_what_the_script_is_made_of_stays_what_it_wrote(tmp_path: Path) -> None:
     found = probed(tmp_path, window("parts", micro_batch=4))
     assert found.workload is not None
-    assert found.workload.facts["micro_steps"] == "1"
+    assert found.workload.facts.micro_steps == 1
 
 
 def test_a_window_that_turns_out_wrong_is_refused_and_the_plan_goes_on(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from advisor.types import Evidence
 KNOB = knobs.get("persistent_workers")
 
 
-def evidence(facts: dict[str, str] | None = None, **loader: Any) -> Evidence:
+def evidence(facts: dict[str, Any] | None = None, **loader: Any) -> Evidence:
     given = {"persistent_workers": False, **loader}
     found: Evidence = evolve(healthy_cpu(), {"workload": {"loaders": (train_loader(**given),), "facts": facts or {}}})
     return found
 
 
-def values(facts: dict[str, str] | None = None, **loader: Any) -> Any:
+def values(facts: dict[str, Any] | None = None, **loader: Any) -> Any:
     found = evidence(facts, **loader)
     return KNOB.values(found.hardware, found.workload)
 
@@ -48,11 +48,11 @@ def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
 
 
 def test_an_epoch_that_was_seen_to_begin_again_is_enough_where_no_length_is_said() -> None:
-    assert values({"loader_starts": "2"}, length_batches=None).values == (True,)
+    assert values({"loader_starts": 2}, length_batches=None).values == (True,)
 
 
 def test_the_tier_is_that_of_workers() -> None:
-    found = [evidence({"dataset_draws": told}) for told in ("no", "yes")]
+    found = [evidence({"dataset_draws": told}) for told in (False, True)]
     assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
 
 

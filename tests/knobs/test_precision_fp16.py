@@ -473,12 +473,12 @@ def test_elsewhere_it_is_second_to_bf16() -> None:
 
 
 def test_a_closure_leaves_it_out() -> None:
-    found = evolve(with_capability(9, 0), {"workload": {"facts": {"closures": "yes"}}})
+    found = evolve(with_capability(9, 0), {"workload": {"facts": {"closures": True}}})
     assert "fp16" not in values(found).values
 
 
 def test_an_old_gpu_with_closures_has_nothing() -> None:
-    found = evolve(with_capability(7, 5), {"workload": {"facts": {"closures": "yes"}}})
+    found = evolve(with_capability(7, 5), {"workload": {"facts": {"closures": True}}})
     assert "closure" in values(found).why_closed
 
 

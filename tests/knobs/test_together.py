@@ -15,6 +15,7 @@ from advisor.agent.loop.clock import StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def controls() -> Iterator[Controls]:
     clock = StepClock()
     hooks = LoaderHooks(clock)
     hooks.install()
-    made = Controls(clock=clock, roots=Roots(clock), steps=Steps(clock), loaders=hooks)
+    roots = Roots(clock)
+    made = Controls(clock, roots, Steps(clock), hooks, Precision(roots))
     made.iterator = iter(DataLoader(Numbers(4000), batch_size=4))  # type: ignore[attr-defined]
     next(made.iterator)  # type: ignore[attr-defined]
     Loop(hooks, clock).step()
@@ -33,7 +35,7 @@ def controls() -> Iterator[Controls]:
 
 
 def wanted(controls: Controls) -> Any:
-    return controls.loaders._deliveries.switch.wanted
+    return controls.loaders.deliveries.switch.wanted
 
 
 WORKERS = {"num_workers": 1, "persistent_workers": True, "prefetch_factor": 4}
@@ -65,8 +67,8 @@ def test_what_cannot_stand_alone_is_refused_and_everything_is_as_written(control
 
 def test_workers_are_started_once_for_all_settings(controls: Controls, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    build = controls.loaders._deliveries.switch._build
-    monkeypatch.setattr(controls.loaders._deliveries.switch, "_build", lambda *a: built.append(1) or build(*a))
+    build = controls.loaders.deliveries.switch._build
+    monkeypatch.setattr(controls.loaders.deliveries.switch, "_build", lambda *a: built.append(1) or build(*a))
     controls.set_config(WORKERS)
     assert len(built) == 1
 

@@ -42,6 +42,7 @@ from advisor.types import (
     WindowSummary,
     Workload,
 )
+from advisor.wire import WindowRole
 
 GIB = 2**30
 MIB = 2**20
@@ -155,7 +156,6 @@ def workload(*, device: str = "cpu") -> Workload:
         ),
         flags=Flags(
             num_threads=8,
-            interop_threads=8,
             anomaly_detection=False,
             launch_blocking=False,
             profiler_on=(),
@@ -188,6 +188,7 @@ def window(
     )
     return WindowSummary(
         id=f"w{number}",
+        role=WindowRole.WHAT_IF if what_if else WindowRole.BASELINE,
         life=1,
         kind="what_if" if what_if else "baseline",
         config=Config(),
@@ -279,7 +280,6 @@ def healthy(*, updates: int = 120) -> Profile:
             tree_cpus=7.4,
             processes=1,
             threads=19,
-            read_bytes_per_s=0.0,
             gc_fraction=0.001,
             gc_collections_per_update=0.2,
             accelerator_busy_fraction=None,

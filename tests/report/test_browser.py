@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.report import as_fragment, as_page
+from advisor.report.profile.html import as_fragment, as_page
 
 from . import hostile, sample
 from .browsing import CHROMIUM, CUT_OFF, OVERLAPS, Browser, complaints, corner, probed, seen

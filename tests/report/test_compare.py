@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from advisor.report import compare_profiles, comparison_json, render_comparison
+from advisor.report.comparison.runs import compare_profiles, comparison_json
+from advisor.report.comparison.table import render_comparison
 from advisor.types import Abstention
 
 from . import sample

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.report import as_fragment, as_page
 from advisor.report.pictures import ALL as PICTURES
 from advisor.report.pictures import Missing, Picture
+from advisor.report.profile.html import as_fragment, as_page
 from advisor.types import WhatIf
 
 from . import hostile, sample

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advisor.report import profile_json
+from advisor.report.json_contract import profile_json
 
 from . import hostile, sample
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from advisor.progress import SILENT, Progress
-from advisor.report import LiveProgress
+from advisor.report.live import LiveProgress
 
 
 def told(progress: Progress) -> None:

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from advisor import rules
-from advisor.report import render_profile, verdict_of
-from advisor.report.profile.headline import function_call, page_command
+from advisor.report.profile.headline import function_call, page_command, verdict_of
+from advisor.report.profile.terminal import render_profile
 from advisor.types import Abstention, Ceiling, Command, Profile, WhatIf
 
 from . import hostile, sample

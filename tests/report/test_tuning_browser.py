@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.report import tune_page
+from advisor.report.search.html import tune_page
 from advisor.types import Config
 
 from . import hostile, sample_tuning

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.report import tune_fragment, tune_page
 from advisor.report.pictures import TUNING, Missing, Picture, by_knob, history, pareto
+from advisor.report.search.html import tune_fragment, tune_page
 from advisor.report.trial_rows import front
 from advisor.types import TrialOutcome, TuneResult
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from advisor.report import profile_json, recommendation_json, tune_json
+from advisor.report.json_contract import profile_json
+from advisor.report.search.json import recommendation_json, tune_json
 
 from . import hostile, sample_tuning
 from .markup import NUMBERS

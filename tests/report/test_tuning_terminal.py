@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from advisor.report import render_tune
+from advisor.report.search.terminal import render_tune
 from advisor.rules._examples import evolve, train_loader
 from advisor.types import Config, Objective, Ratio, Skipped, TrialOutcome, TuneResult
 
@@ -162,7 +162,7 @@ def with_loader(number: int) -> TuneResult:
     base = sample_tuning.faster()
     workload = evolve(
         base.profile.workload,
-        {"loaders": (train_loader(num_workers=number),), "facts": {"dataset_generators": "Pictures.rng"}},
+        {"loaders": (train_loader(num_workers=number),), "facts": {"dataset_generators": ("Pictures.rng",)}},
     )
     return replace(base, profile=replace(base.profile, workload=workload))
 

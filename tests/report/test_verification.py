@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from advisor.report import render_verify, verify_json
+from advisor.report.comparison.verification import render_verify, verify_json
 from advisor.types import Command, Config, Recommendation, TrialOutcome, Verdict, VerifyResult
 
 from .sample import hardware

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from advisor.report import render_versions, versions_json
+from advisor.report.comparison.versions import render_versions, versions_json
 from advisor.types import Command, VersionComparison
 from advisor.types.comparison import SpeedRatio, VersionRun
 

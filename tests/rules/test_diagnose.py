@@ -54,7 +54,7 @@ def test_waiting_only_at_the_starts_of_epochs_is_worker_restart() -> None:
 
 def test_neighbours_on_the_machine_change_no_verdict() -> None:
     evidence = waiting(loader={"fetch_s": 0.06, "fetch_cpu_s": 0.004}, system={"tree_cpus": 1.0})
-    busy = evolve(evidence, {"system": {"loadavg_others": 64.0, "iowait_fraction": 0.9}})
+    busy = evolve(evidence, {"system": {"loadavg_others": 64.0}})
     assert diagnose(busy) == diagnose(evidence)
 
 

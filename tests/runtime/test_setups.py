@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor import wire
-from advisor.runtime import AS_WRITTEN, InScriptRun, Limits, Session, SessionResult, Setup
+from advisor.runtime import AS_WRITTEN, InScriptRun, RunOptions, Session, SessionResult, Setup
 from advisor.runtime import isolation as isolations
 from advisor.runtime.session import Planner
 from advisor.target import command as commands
@@ -51,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             command=wanted,
             folder=folder,
             tier=isolations.choose("auto", project=Path(wanted.cwd), scratch=tmp_path / "scratch"),
-            limits=Limits(),
+            options=RunOptions(),
             loop_budget_s=60.0,
             most_lives=6,
             outlives_failures=True,

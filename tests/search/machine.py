@@ -12,7 +12,7 @@ from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
 from advisor.runtime.session import AS_WRITTEN, InScriptRun
 from advisor.runtime.session_result import SessionResult
-from advisor.search import Asked, ProfileSummary, SearchSettings, Study, read, recommend
+from advisor.search import Asked, Knowledge, ProfileSummary, SearchSettings, Study, read, recommend
 from advisor.search.trial_log import TRIALS_FILE
 from advisor.types import Command, Diagnosis, Finding, Recommendation
 
@@ -66,9 +66,18 @@ class Machine:
         memory = options.pop("activations_bytes", None)
         computing_fraction = options.pop("computing_fraction", None)
         asked = options.pop("asked", None) or Asked(selection=selection(self.knobs))
-        self.study = Study(
+        past = options.pop("past", None)
+        known = Knowledge(
             result=self.result,
             settings=self.settings,
+            goal=asked.goal,
+            folder=folder,
+            command=asked.command,
+            past=past or (),
+            **options,
+        )
+        self.study = Study(
+            known=known,
             budget_s=budget_s,
             left_s=lambda: self.left_s - self.now_s,
             reserve=lambda: self._reserve(reserved_s),
@@ -81,9 +90,8 @@ class Machine:
                 activations_bytes=memory,
                 computing_fraction=computing_fraction,
             ),
-            folder=folder,
             asked=asked,
-            **options,
+            resumes=past is not None,
         )
         self._carry_out()
         self.study.conclude()

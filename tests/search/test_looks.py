@@ -300,6 +300,16 @@ def test_the_gain_of_a_winner_is_split_by_its_settings(tmp_path: Path) -> None:
     assert {name: round(ratio.speedup, 2) for name, ratio in gains.items()} == {"num_workers": 2.0, "precision": 1.5}
 
 
+def test_each_finalist_is_measured_by_its_own_windows(tmp_path: Path) -> None:
+    def speed(config: dict[str, Any]) -> float:
+        return workers_help(config) * (1.5 if config.get("precision") else 1.0)
+
+    known = Machine(tmp_path, speed, INPUT_BOUND, FULL_PRECISION).study.known
+    found = {config: ratio.speedup for config, ratio in known.finals.items()}
+    assert len(found) > 1
+    assert found == {config: pytest.approx(speed(config.as_dict()), rel=0.02) for config in found}
+
+
 def test_a_search_cut_off_before_its_finals_recommends_what_it_saw_and_says_so(tmp_path: Path) -> None:
     class Cut(Machine):
         def _outcome(self, window: wire.Window) -> Any:

@@ -21,7 +21,7 @@ def on_device(**changes: Any) -> Evidence:
     """In fp32 as many scripts are, on an H100."""
     flags = {"autocast_dtype": None, "matmul_precision": "highest"}
     optimizers = (optimizer(fused=False, foreach=True),)
-    workload = {"flags": flags, "optimizers": optimizers, "facts": {"triton": "yes"}, **changes}
+    workload = {"flags": flags, "optimizers": optimizers, "facts": {"triton": True}, **changes}
     return evolve(healthy_cuda(), {"workload": workload})
 
 

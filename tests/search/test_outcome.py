@@ -27,6 +27,7 @@ def window(name: str, set_up_s: float | None) -> wire.WindowDone:
 def test_what_compiling_cost_once_is_the_most_that_a_window_saw() -> None:
     result = SessionResult()
     for name, cost_s in (("a", 21.0), ("b", 20.0), ("c", None)):
+        result.windows[name] = wire.Window(id=name, role=wire.WindowRole.TRIAL)
         result.outcomes[name] = window(name, cost_s)
     assert scoring.outcome_of(result, ["a", "b", "c"]).set_up_s == 21.0
     assert scoring.outcome_of(result, ["c"]).set_up_s is None

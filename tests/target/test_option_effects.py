@@ -63,7 +63,7 @@ def test_its_name_says_more_than_a_file() -> None:
 
 
 def test_of_a_loader_that_draws_nothing_more_workers_change_nothing() -> None:
-    seen = evolve(healthy_cpu(), {"workload": {"facts": {"dataset_draws": "no", "collate_draws": "no"}}}).workload
+    seen = evolve(healthy_cpu(), {"workload": {"facts": {"dataset_draws": False, "collate_draws": False}}}).workload
     found = evolve(seen, {"arguments": (option("--num-workers", value=0),)})
     assert tier({"--num-workers": 2}, found) == "exact"
 

@@ -23,7 +23,7 @@ def option(*flags: str, value: Any, **changes: Any) -> Argument:
 
 
 def workload(*found: Argument, micro_steps: int = 1, **changes: Any) -> Workload:
-    facts = {"micro_steps": str(micro_steps)}
+    facts = {"micro_steps": micro_steps}
     made: Workload = evolve(OWN_BATCHES.workload, {"arguments": found, "facts": facts, **changes})
     return made
 
@@ -217,7 +217,7 @@ def test_unless_the_user_maps_it() -> None:
 
 @pytest.mark.parametrize(("written", "opened"), [(0, False), (2, True)])
 def test_workers_of_the_script_are_no_knob_where_they_would_repeat_draws(written: int, opened: bool) -> None:
-    facts = {"dataset_generators": "Pictures.rng"}
+    facts = {"dataset_generators": ("Pictures.rng",)}
     loader = train_loader(num_workers=written)
     found = workload(option("--workers", value=written), loaders=(loader,), facts=facts)
     assert (line(found, mapped=("num_workers=--workers",)).of("num_workers") is not None) is opened

@@ -98,7 +98,7 @@ def test_settings_that_change_nothing_are_seldom_called_faster() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("between", [0.005, 0.1])
+@pytest.mark.parametrize("between", [0.005, 0.1, 0.15, 0.3])
 def test_nor_are_they_on_a_quieter_or_noisier_machine(between: float) -> None:
     assert statuses(1.0, between=between)["faster"] <= ALLOWED_FALSE * TIMES
 
@@ -117,14 +117,13 @@ def test_one_slow_process_of_the_script_as_written_does_not_hide_a_clear_gain() 
     """It widens the interval, as it must; the floor is not widened by it once more."""
     rates = [100.0, 101.0, 99.0, 100.5, 10.0]
     assert noise_floor(rates) == pytest.approx(LEAST_FLOOR, abs=0.01)
-    assert noise_floor([100.0, 50.0, 99.0, 20.0, 10.0]) > 1  # type: ignore[operator]
+    assert noise_floor([100.0, 50.0, 99.0, 20.0, 10.0]) > 0.5  # type: ignore[operator]
 
 
 def test_a_floor_is_that_of_the_mean_of_processes_that_scatter() -> None:
     chance = random.Random(1)
     floors = [noise_floor([math.exp(chance.gauss(0, 0.1)) for _ in range(10)]) for _ in range(TIMES)]
-    half = stats.student_t_quantile(0.975, 9) * 0.1 / math.sqrt(10)
-    assert statistics.median(floors) == pytest.approx(math.expm1(half), rel=0.15)  # type: ignore[type-var]
+    assert statistics.median(floors) == pytest.approx(math.expm1(0.1 / math.sqrt(10)), rel=0.15)  # type: ignore[type-var]
 
 
 def test_of_fewer_than_three_processes_no_floor_is_known() -> None:
@@ -132,18 +131,22 @@ def test_of_fewer_than_three_processes_no_floor_is_known() -> None:
     assert noise_floor([100.0, 100.0, 100.0]) == LEAST_FLOOR
 
 
-@pytest.mark.slow
-def test_two_rounds_decide_what_leaves_no_doubt() -> None:
-    assert statuses(5.0, rounds=2, between=0.01)["faster"] >= 0.99 * TIMES
-    assert statuses(0.2, rounds=2, between=0.01)["slower"] >= 0.99 * TIMES
-    assert {found[0].rounds for found in (verified(seed, 5.0, between=0.01) for seed in range(TIMES))} <= {2, 3}
+@pytest.mark.parametrize(("between", "least"), [(0.01, 0.99), (0.05, 0.99), (0.10, 0.85), (0.15, 0.60)])
+def test_two_rounds_decide_a_twofold_gain(between: float, least: float) -> None:
+    assert statuses(2.0, rounds=2, between=between)["faster"] >= least * TIMES
+    assert statuses(2.0, between=between)["faster"] >= 0.99 * TIMES
+
+
+@pytest.mark.parametrize("between", [0.01, 0.03])
+def test_two_rounds_decide_a_gain_of_half(between: float) -> None:
+    assert statuses(1.5, rounds=2, between=between)["faster"] >= 0.9 * TIMES
 
 
 def test_two_rounds_claim_no_smaller_gain_however_quiet_the_machine() -> None:
-    assert statuses(1.45, rounds=2, between=0.001, within=0.001) == Counter(undecided=TIMES)
+    assert statuses(1.35, rounds=2, between=0.001, within=0.001) == Counter(undecided=TIMES)
 
 
-@pytest.mark.parametrize("between", [0.01, 0.05, 0.15, 0.3])
+@pytest.mark.parametrize("between", [0.01, 0.05, 0.15])
 def test_two_rounds_seldom_claim_what_is_not_there(between: float) -> None:
     """A hundredth of what all looks together may be wrong in: no error rate need be spent on this one."""
     found = statuses(1.0, rounds=2, between=between)
@@ -154,16 +157,21 @@ def test_two_rounds_decide_nothing_while_other_programs_come_and_go() -> None:
     assert statuses(5.0, rounds=2, between=0.001, within=0.001, held=0.999)["faster"] == 0
 
 
-def test_two_rounds_decide_nothing_where_the_script_as_written_does_not_stand_still() -> None:
-    races = [Rounds(planned=2, threshold=None)]
-    rates = {(0, 0): 100, (1, 0): 600, (0, 1): 112, (1, 1): 672}
+def test_two_rounds_that_agree_by_chance_prove_no_small_gain() -> None:
+    """Student's t-interval would be of no width; the assumed spread between processes is in this one."""
+    races = [Rounds(planned=3, threshold=None)]
+    speeds = {(0, 0): 100, (1, 0): 141, (0, 1): 100, (1, 1): 141}
 
     def measure(place: int, number: int) -> VersionRun:
         side = "after" if place else "before"
-        return VersionRun(side=side, updates=rates[place, number], seconds=1.0, samples=None)  # type: ignore[arg-type]
+        return VersionRun(side=side, updates=speeds[place, number], seconds=1.0, samples=None)  # type: ignore[arg-type]
 
     run_races(measure, races, rounds=2, budget_s=math.inf)
-    assert races[0].status == "undecided"
+    ratio = races[0].ratio
+    assert ratio is not None
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert (races[0].status, ratio.low < 1.3, ratio.high > 1.5) == ("faster", True, True)
 
 
 @pytest.mark.slow
@@ -200,7 +208,9 @@ def test_the_simulated_machine_would_deceive_who_pools_updates() -> None:
     ("speed", "between", "least"),
     [
         (1.05, 0.01, 0.70),
-        (1.10, 0.03, 0.75),
+        (1.10, 0.03, 0.95),
+        (1.10, 0.05, 0.65),
+        (1.30, 0.10, 0.95),
         (1.20, 0.03, 0.99),
         (1.50, 0.03, 0.99),
         (3.00, 0.10, 0.99),

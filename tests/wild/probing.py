@@ -11,7 +11,7 @@ from advisor import __version__, wire
 from advisor.analysis import assembly
 from advisor.analysis.profile_plan import FIRST
 from advisor.hardware import probe as probe_hardware
-from advisor.runtime import Limits, Session, SessionResult, isolation
+from advisor.runtime import RunOptions, Session, SessionResult, isolation
 from advisor.runtime.session import Planner
 from advisor.runtime.session_result import Outcome
 from advisor.storage import run_store
@@ -22,7 +22,7 @@ FIRST_S = 0.6
 REST_S = 4.0
 """The scripts end by themselves within less; how many updates they made is then known exactly."""
 BUDGET_S = 30.0
-LIMITS = Limits(start_s=90.0, no_progress_s=20.0, memory_bytes=None)
+OPTIONS = RunOptions(start_limit_s=90.0, no_progress_limit_s=20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def probe(
     cwd: Path,
     folder: Path,
     wanted: Sequence[wire.Window] | None = None,
-    limits: Limits = LIMITS,
+    options: RunOptions = OPTIONS,
     most_lives: int = 1,
 ) -> Probed:
     """One life of `python start... args...` in `cwd`; its run is kept in `folder`."""
@@ -75,7 +75,7 @@ def probe(
     run = run_store.new_run(folder / "runs", built.target)
     tier = isolation.choose("auto", project=cwd, scratch=folder / "scratch")
     session = Session(
-        command=built, folder=run.path, tier=tier, limits=limits, loop_budget_s=BUDGET_S, most_lives=most_lives
+        command=built, folder=run.path, tier=tier, options=options, loop_budget_s=BUDGET_S, most_lives=most_lives
     )
     result = session.run(plan(wanted or windows()))
     profile = assembly.assemble(

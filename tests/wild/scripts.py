@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 
 from .probing import Probed, probe
 
@@ -17,6 +17,7 @@ HANGS_AFTER_S = 3.0
 
 def probe_script(name: str, folder: Path) -> Probed:
     label = LABELS[name]
-    limits = Limits(start_s=90.0, no_progress_s=HANGS_AFTER_S if label.get("refused") == "hang" else 20.0)
+    patience_s = HANGS_AFTER_S if label.get("refused") == "hang" else 20.0
+    options = RunOptions(start_limit_s=90.0, no_progress_limit_s=patience_s)
     folder.mkdir()
-    return probe(label.get("start", [f"{name}.py"]), label.get("args", ()), cwd=SCRIPTS, folder=folder, limits=limits)
+    return probe(label.get("start", [f"{name}.py"]), label.get("args", ()), cwd=SCRIPTS, folder=folder, options=options)

@@ -15,7 +15,7 @@ from report.sample import hardware
 from search import thin
 
 from advisor.errors import ScriptError, Terminated
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 from advisor.search import Goal, Standing
 from advisor.types import (
     Alternative,
@@ -40,7 +40,6 @@ LARGE = Config.of({"global_batch": 64, "num_workers": 4})
 GAINS = {"num_workers": Ratio(speedup=1.9, low=1.8, high=2.0, rounds=3)}
 USELESS = Ratio(speedup=1.0, low=0.9, high=1.1, rounds=3)
 IN_WINDOWS = Verdict(status="unproven", speedup=2.0, low=1.8, high=2.2, rounds=3, floor=0.05)
-LIMITS = Limits()
 
 
 def verdict(status: Any = "faster", speedup: float = 2.0, **changes: Any) -> Verdict:
@@ -93,10 +92,10 @@ class Desk:
             tier=None,
             rest_s=self.rest_s,
             process_s=lambda: 10.0,
-            progress=None,
+            options=RunOptions(),
         )
         monkeypatch.setattr(proving, "verify_configs", self._verified)
-        return proving.prove(search_run, self.found, limits=LIMITS, trackers_offline=True)  # type: ignore[arg-type]
+        return proving.prove(search_run, self.found)  # type: ignore[arg-type]
 
     def _verified(self, _command: Command, finalists: list[Finalist], *, budget_s: float, **_: Any) -> Verification:
         self.asked, self.given_s = [one.config for one in finalists], budget_s

@@ -19,7 +19,7 @@ import pytest
 from advisor import wire
 from advisor.errors import NothingMeasuredError, ScriptError, Terminated
 from advisor.hardware import probe
-from advisor.runtime import Limits
+from advisor.runtime import RunOptions
 from advisor.runtime.isolation import choose
 from advisor.runtime.script_run import ScriptRunRecord
 from advisor.settings_file import advisor_yaml
@@ -114,7 +114,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
             hardware=probe(folder=tmp_path),
             run_folder=tmp_path,
             tier=choose("none", project=tmp_path, scratch=tmp_path),
-            limits=Limits(),
+            options=RunOptions(),
             **found,
         )
 
@@ -135,13 +135,13 @@ def test_processes_are_run_in_turns_and_in_reversed_order_every_other_round(veri
 
 
 def test_both_sides_of_a_round_have_its_seed(verified: Verified) -> None:
-    machine = Machine({WRITTEN: 1.0, TWO: 1.4})
+    machine = Machine({WRITTEN: 1.0, TWO: 1.3})
     verified(machine, FAST)
     assert [seed for _name, seed in machine.order] == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_decided_finalist_is_run_no_more_while_another_is_open(verified: Verified) -> None:
-    machine = Machine({WRITTEN: 1.0, ONE: 1.03, TWO: 1.4}, noise=0.03)
+    machine = Machine({WRITTEN: 1.0, ONE: 1.03, TWO: 1.3}, noise=0.03)
     verified(machine, FAST, CHEAP, rounds=5)
     assert [name for name, _seed in machine.order].count(TWO) == 3
     assert [name for name, _seed in machine.order].count(ONE) == 5
@@ -208,7 +208,7 @@ def test_a_run_that_was_gone_on_with_is_verified_in_another_folder(verified: Ver
 
 
 def test_an_interruption_keeps_what_was_measured(verified: Verified) -> None:
-    machine, calls = Machine({WRITTEN: 1.0, TWO: 1.4}), itertools.count(1)
+    machine, calls = Machine({WRITTEN: 1.0, TWO: 1.3}), itertools.count(1)
     measure = machine.measure
 
     def interrupted(contender: Contender, *, seed: int | None = None) -> Process:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from .nothing import nothing
+
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
@@ -18,12 +20,8 @@ def held() -> Iterator[None]:
         yield
         return
     # Blocking the signal would not help: another thread would receive it, and Python runs the handler in this one.
-    signal.signal(number, _wait_for_nothing)
+    signal.signal(number, nothing)
     try:
         yield
     finally:
         signal.signal(number, handler)
-
-
-def _wait_for_nothing(_number: int, _frame: object) -> None:
-    return None

@@ -97,3 +97,8 @@ def compiled_by_script(module: Any) -> bool:
     """Return whether the script called `module.compile()`."""
     found = module.__dict__.get(SLOT)
     return found.previous is not None if isinstance(found, CallSlot) else found is not None
+
+
+def is_compiled(module: Any) -> bool:
+    """Return whether the script compiled the module, by `torch.compile` or by its own method."""
+    return type(module).__name__ == "OptimizedModule" or compiled_by_script(module)

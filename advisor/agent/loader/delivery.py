@@ -48,15 +48,25 @@ class Deliveries:
         self.replaying = False
         self.end_asked = False
         self.hold_ends = False
+        """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch."""
         self.late_refusal: str | None = None
+        """Reason why settings were given up when they were due (the baseline has been back since); else None."""
         self.on_late_refusal: Callable[[str], None] | None = None
+        """Callable notified of a late refusal at once; it must not set anything itself."""
         self.on_prolonged: Callable[[int], None] | None = None
         """Callable notified of the number of batches of an epoch that continues past them."""
         self.before_batch: Callable[[], None] | None = None
         """Callable run when the training thread asks any loader for a batch."""
         self.on_train_batch: Callable[[Any], None] | None = None
-        """Callable given the indices of each batch of the training loader to the training thread; None at its end."""
+        """Callable given the indices of each batch of the training loader to the training thread; None at its end.
+
+        They are a `stream.Part` for a part of a batch.
+        """
         self.on_failure: Callable[[Exception], bool] | None = None
+        """Callable notified if a batch of the training loader cannot be fetched with its present settings.
+
+        If it has changed the settings and returns True, the batch is fetched again.
+        """
 
     # --- delivering a batch -----------------------------------------------------------------------------------------
 

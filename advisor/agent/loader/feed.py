@@ -15,26 +15,6 @@ FEED = "_advisor_feed"
 class Feed:
     """State kept by the script's iterator itself, so it lives exactly as long. It never references the iterator."""
 
-    __slots__ = (
-        "board",
-        "ended",
-        "failed",
-        "first",
-        "foreign",
-        "given",
-        "inner",
-        "inner_board",
-        "loader",
-        "own_ended",
-        "plan",
-        "record",
-        "replayed",
-        "size",
-        "split",
-        "stream",
-        "version",
-    )
-
     def __init__(self, record: LoaderRecord, loader: Any, foreign: bool = False) -> None:
         self.record = record
         self.loader = loader

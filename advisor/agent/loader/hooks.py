@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 from ..base import forks
 from ..base.patches import Patches
@@ -44,8 +44,9 @@ class LoaderHooks:
         """Prepare; `may_read_again` if the process is disposable: samples may be read more often than by the script."""
         self._clock = clock
         self._may_read_again = may_read_again
-        self._deliveries = Deliveries(clock)
-        self.register = self._deliveries.register
+        self.deliveries = Deliveries(clock)
+        """Worker behind these hooks; it also calls back, on failures and at batches and the ends of epochs."""
+        self.register = self.deliveries.register
         """Roles of the loaders; on the hot path it is notified of forwards directly."""
         self._patches = Patches()
         self._set_by: dict[str, dict[str, Any]] = {}
@@ -56,77 +57,37 @@ class LoaderHooks:
 
     def install(self) -> None:
         """Wrap torch's loader classes. Call this right after torch was imported."""
-        self._deliveries.torch_next = patch.install(self._deliveries, self._patches, self._deliveries.times)
+        self.deliveries.torch_next = patch.install(self.deliveries, self._patches, self.deliveries.times)
         forks.watch(self)
 
     def close(self) -> None:
         """Remove all wrappers; iterators in use continue as torch made them."""
-        self._deliveries.inert = True
-        self._deliveries.switch.close()
+        self.deliveries.inert = True
+        self.deliveries.switch.close()
         self._patches.restore()
 
     def forked(self) -> None:
         """Keep only the times of fetching in a forked child: the clock and the loop are the parent's."""
-        self._deliveries.inert = self._deliveries.times.in_worker = True
+        self.deliveries.inert = self.deliveries.times.in_worker = True
 
     def suspend(self) -> None:
         """Keep only the place in the epoch until `resume`: nothing is timed or counted."""
-        self._deliveries.suspended = self._deliveries.times.suspended = True
+        self.deliveries.suspended = self.deliveries.times.suspended = True
 
     def resume(self) -> None:
-        self._deliveries.suspended = self._deliveries.times.suspended = False
-
-    @property
-    def hold_ends(self) -> bool:
-        """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch."""
-        return self._deliveries.hold_ends
-
-    @hold_ends.setter
-    def hold_ends(self, held: bool) -> None:
-        self._deliveries.hold_ends = held
-
-    @property
-    def late_refusal(self) -> str | None:
-        """Reason why settings were given up when they were due (the baseline has been back since); else None."""
-        return self._deliveries.late_refusal
-
-    def on_late_refusal(self, call: Callable[[str], None] | None) -> None:
-        """Notify `call` of a late refusal at once; it must not set anything itself."""
-        self._deliveries.on_late_refusal = call
-
-    def on_prolonged(self, call: Callable[[int], None] | None) -> None:
-        """Notify `call` whenever an epoch of the script continues past its end, with the epoch's number of batches."""
-        self._deliveries.on_prolonged = call
+        self.deliveries.suspended = self.deliveries.times.suspended = False
 
     def set_by(self) -> list[str]:
         """Return the callers that have something set now."""
         return [name for name, settings in self._set_by.items() if settings]
 
-    def before_batch(self, call: Callable[[], None] | None) -> None:
-        """Run `call` whenever the training thread asks any loader for a batch; None stops it."""
-        self._deliveries.before_batch = call
-
-    def on_failure(self, call: Callable[[Exception], bool] | None) -> None:
-        """Notify `call` when a batch of the training loader cannot be fetched with its present settings.
-
-        If `call` has changed the settings and returns True, the batch is fetched again.
-        """
-        self._deliveries.on_failure = call
-
-    def on_train_batch(self, call: Callable[[Any], None] | None) -> None:
-        """Give `call` the indices of every batch that the training thread gets from the training loader.
-
-        They are a `stream.Part` for a part of a batch, and None at the loader's end.
-        """
-        self._deliveries.on_train_batch = call
-
     def look_at_whole(self, batches: int) -> None:
         """Deliver this number of batches as a whole before their parts, once batches are split."""
-        self._deliveries.switch.looks = batches
+        self.deliveries.switch.looks = batches
 
     def fill_caches(self, seconds: float) -> None:
         """Fill a sample cache ahead for `seconds` when it is set, for windows that should show later epochs."""
-        self._deliveries.switch.caches.fill_s = seconds
+        self.deliveries.switch.caches.fill_s = seconds
 
     # --- roles ------------------------------------------------------------------------------------------------------
 
@@ -154,21 +115,19 @@ class LoaderHooks:
         """Return every loader that was read, with the fields of `types.LoaderFacts`."""
         return [record.as_facts() for record in self.register.records]
 
-    def workload_facts(self) -> dict[str, str]:
-        """Return the entries of `types.Workload.facts` on the training loader."""
+    def workload_facts(self) -> dict[str, object]:
+        """Return the fields of `types.ScriptFacts` on the training loader."""
         if self.train is None:
             return {}
-        return {**self.train.draws(), **self._held_generators(), "loader_starts": str(self.train.restarts)}
+        return {**self.train.draws(), **self._held_generators(), "loader_starts": self.train.restarts}
 
-    def _held_generators(self) -> dict[str, str]:
+    def _held_generators(self) -> dict[str, object]:
         """Return the generators that the training's dataset holds, and why workers would repeat their draws, if so."""
         loader = self._loader_now()
         if loader is None:
             return {}
-        draws = self._deliveries.switch.draws
-        told = {"dataset_generators": ", ".join(draws.held(loader)[:MOST_TOLD])}
-        fault = draws.fault(loader)
-        return {**told, "generators_fault": fault} if fault is not None else told
+        draws = self.deliveries.switch.draws
+        return {"dataset_generators": draws.held(loader)[:MOST_TOLD], "generators_fault": draws.fault(loader)}
 
     @property
     def samples_from(self) -> str:
@@ -180,7 +139,7 @@ class LoaderHooks:
         if self.train is None:
             return None
         feed, _ = self._current()
-        received_ns, self._deliveries.times.received_ns = self._deliveries.times.received_ns, 0
+        received_ns, self.deliveries.times.received_ns = self.deliveries.times.received_ns, 0
         return self.train.take_sums(feed.workers if feed is not None else None, received_ns)
 
     def in_flight_batches(self) -> int:
@@ -254,15 +213,15 @@ class LoaderHooks:
             refuse_settings(loader, settings)
             self._refuse_duplicates(record, loader, settings.get("num_workers", 0))
             self._refuse_repeats(record, loader, settings)
-        before = self._deliveries.switch.wanted
-        self._deliveries.switch.want(settings)
-        self._deliveries.late_refusal = None
+        before = self.deliveries.switch.wanted
+        self.deliveries.switch.want(settings)
+        self.deliveries.late_refusal = None
         if feed is None or feed.ended or record.reader != threading.get_ident():
             return  # the next reader does the rest
         try:
-            self._deliveries.switch.follow(feed, iterator)
+            self.deliveries.switch.follow(feed, iterator)
         except Refused:
-            self._deliveries.switch.want(before)
+            self.deliveries.switch.want(before)
             raise
 
     def _refuse_duplicates(self, record: LoaderRecord, loader: Any, workers: int) -> None:
@@ -286,7 +245,7 @@ class LoaderHooks:
 
     def _refuse_repeats(self, record: LoaderRecord, loader: Any, settings: dict[str, Any]) -> None:
         """Refuse workers whose copies of the dataset's random states cannot be given seeds, and so would draw alike."""
-        plan, draws = plan_of(loader, settings), self._deliveries.switch.draws
+        plan, draws = plan_of(loader, settings), self.deliveries.switch.draws
         if plan is None or not adds_repeats(loader, plan):
             return
         fault = draws.fault(loader)
@@ -294,14 +253,14 @@ class LoaderHooks:
             raise Refused(fault)
         # Only a dataset that this process and thread read anyway can be read once more.
         if self._may_read_again and not loader.num_workers and record.reader == threading.get_ident():
-            draws.refuse_hidden(loader, record.last_index, lambda own: self._deliveries.make_fetcher(own)[0])
+            draws.refuse_hidden(loader, record.last_index, lambda own: self.deliveries.make_fetcher(own)[0])
 
     def adjust(self, by: str = "", **settings: Any) -> None:
         """Change settings as `switch` does, but keep those not named here, and those of other callers.
 
         None gives up a setting of `by`.
         """
-        if self._deliveries.late_refusal is not None:
+        if self.deliveries.late_refusal is not None:
             self._set_by.clear()  # the loader has had its baseline settings since
         before = dict(self._set_by)
         mine = {**self._set_by.pop(by, {}), **settings}
@@ -328,7 +287,7 @@ class LoaderHooks:
 
     def _switch_to_adjusted(self) -> None:
         wanted = self._adjusted()
-        if wanted != self._deliveries.switch.wanted:
+        if wanted != self.deliveries.switch.wanted:
             self.switch(**wanted)
 
     def _adjusted(self) -> dict[str, Any]:
@@ -346,17 +305,17 @@ class LoaderHooks:
         if loader is None:
             return {"refused": "no DataLoader feeds the training: there is nothing to read"}
         try:
-            with self._deliveries.own_work():
-                return drain(loader, self._deliveries.make_fetcher, seconds, max_batches, num_workers)
+            with self.deliveries.own_work():
+                return drain(loader, self.deliveries.make_fetcher, seconds, max_batches, num_workers)
         except Refused as refusal:
             return {"refused": str(refusal)}
 
     def end_epoch_now(self) -> None:
         """End the training loader at its next batch, or after its first one."""
-        self._deliveries.end_asked = True
+        self.deliveries.end_asked = True
 
     def replay(self, on: bool) -> None:
         """Make the training loader deliver clones of batches fetched before, from the next batch on (a what-if)."""
-        self._deliveries.replaying = on
+        self.deliveries.replaying = on
         if not on and self.train is not None:
             self.train.replay = Replay()

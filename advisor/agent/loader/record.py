@@ -121,13 +121,13 @@ class LoaderRecord:
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
 
-    def draws(self) -> dict[str, str]:
+    def draws(self) -> dict[str, bool]:
         """Return whether samples, and collating them, were seen to draw random numbers; unseen ones are left out."""
         told = {}
         for name, cell in (("dataset_draws", SAMPLE_DRAWS), ("collate_draws", COLLATE_DRAWS)):
             found = max([self._draws[cell], *(board.largest(cell) for _, board in self._boards)])
             if found:
-                told[name] = "yes" if found == DREW else "no"
+                told[name] = found == DREW
         return told
 
     def take_sums(self, workers: int | None, received_ns: int = 0) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def signature_of(loader: Any, where: str | None) -> tuple[Any, ...]:
         type(loader.sampler),
         loader.batch_size,
         loader.num_workers,
-        _length(loader.dataset),
+        length_of(loader.dataset),
     )
 
 
@@ -219,8 +219,8 @@ def facts_of(loader: Any) -> dict[str, Any]:
         "persistent_workers": bool(loader.persistent_workers),
         "start_method": start_method(loader),
         "collate": f"{module}.{name}" if module else name,
-        "length_batches": _length(bare_copy(loader)),
-        "length_samples": _length(loader.dataset) if iterable else _length(loader.sampler, loader.dataset),
+        "length_batches": length_of(bare_copy(loader)),
+        "length_samples": length_of(loader.dataset) if iterable else length_of(loader.sampler, loader.dataset),
     }
 
 
@@ -239,7 +239,7 @@ def batch_size_of(loader: Any) -> int | None:
     return None
 
 
-def _length(*candidates: Any) -> int | None:
+def length_of(*candidates: Any) -> int | None:
     """Return the first known length. `len` runs the user's code: if it raises anything, the length is unknown."""
     for candidate in candidates:
         try:

@@ -16,6 +16,7 @@ from ..base.pass_through import passes_on, passes_on_to_c
 from ..base.refused import Refused
 from .bystander import RandomStates, untouched_random_states
 from .free_memory import free_bytes
+from .record import length_of
 from .replay import Cloner
 from .sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
 
@@ -167,7 +168,7 @@ def _begun(loader: Any, stream: Any) -> SampleCache:
     if free is None:
         raise Refused("how much memory is free cannot be told here: the samples could fill it")
     room = int(MEMORY_FRACTION * free / _processes_here())
-    count = _length(dataset)
+    count = length_of(dataset)
     if count is not None and count * size > room:
         raise Refused(
             f"{count} samples of {_told(size)} are {_told(count * size)}, and {_told(room)} may be taken of the "
@@ -259,13 +260,6 @@ def _processes_here() -> int:
     """Return the number of processes of the same training on this machine: each keeps its own samples."""
     told = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, int(told)) if told.isdigit() else 1
-
-
-def _length(dataset: Any) -> int | None:
-    try:
-        return len(dataset)
-    except Exception:  # `len` runs the user's code: if it raises anything, the length is unknown
-        return None
 
 
 def _told(size: float) -> str:

@@ -38,20 +38,6 @@ def cut(batch: list[Any], size: int) -> list[Part]:
 class IndexStream:
     """Replacement of torch's `_sampler_iter`. An element is what the sampler yields: mostly a list of indices."""
 
-    __slots__ = (
-        "_again",
-        "_drop_last",
-        "_looks",
-        "_loose",
-        "_parts",
-        "_size",
-        "_source",
-        "_split",
-        "_written_size",
-        "drawn",
-        "keeps",
-    )
-
     def __init__(self, source: Iterator[Any], keeps: bool = True) -> None:
         self._source = source
         self._again: deque[Any] = deque()

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Any, Callable
 
+from ..base.nothing import nothing
+
 DATA_WAIT, HOST_TO_DEVICE, FORWARD, BACKWARD, OPTIMIZER, OTHER, CHECKPOINT, LOGGING, RESTART = range(9)
 PHASE_NAMES = (
     "data_wait",
@@ -91,7 +93,7 @@ class StepClock:
         """Evaluating calls that returned (weak ones left out); shows the sampler that an evaluation continued."""
         self.device: Any = None
         """Recorder of an event at every boundary, set on an accelerator (see `device.py`)."""
-        self.on_update: Callable[[Update], None] = _nothing
+        self.on_update: Callable[[Update], None] = nothing
         """Callback at the end of every update, outside all phases."""
         self.paused = False
         """True while advisor works on the training thread, charged to no update; readable from other threads."""
@@ -268,7 +270,3 @@ class StepClock:
 
 def _difference(later: list[int], earlier: list[int]) -> list[int]:
     return [a - b for a, b in zip(later, earlier)]
-
-
-def _nothing(_update: Update) -> None:
-    return None

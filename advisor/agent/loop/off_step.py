@@ -1,17 +1,15 @@
-"""Work beside the steps: checkpoints and logging as their own phases, and the lines that cause them."""
+"""Work beside the steps: checkpoints and logging as their own phases."""
 
 from __future__ import annotations
 
 import functools
 import sys
-import time
 from typing import Any, Callable, NamedTuple
 
 from ..base import dynamo, imports
 from ..base.pass_through import passes_on_to_c
 from ..base.patches import Patches
-from .clock import CHECKPOINT, LOGGING, PHASE_NAMES, StepClock
-from .frames import Frames, Line
+from .clock import CHECKPOINT, LOGGING, StepClock
 
 
 class _Target(NamedTuple):
@@ -76,10 +74,8 @@ class OffStep:
 
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
-        self._frames = Frames()
         self._patches = Patches()
         self._wrappers: dict[tuple[int, str], tuple[Any, Any]] = {}
-        self._lines: dict[tuple[Line, int], list[int]] = {}
         self._wanted = False
         self.on = False
 
@@ -107,23 +103,6 @@ class OffStep:
     def remove(self) -> None:
         self._wanted = False
         self.suspend()
-
-    def take_lines(self) -> list[dict[str, Any]]:
-        """Return the user's lines that wrote since the last call, the most expensive first."""
-        lines, self._lines = self._lines, {}
-        return [
-            {
-                "file": file,
-                "line": line,
-                "function": function,
-                "kind": PHASE_NAMES[phase],
-                "calls": calls,
-                "seconds": spent_ns / 1e9,
-            }
-            for ((file, line, function), phase), (calls, spent_ns) in sorted(
-                lines.items(), key=lambda item: -item[1][1]
-            )
-        ]
 
     def _imported(self, name: str, *_module: Any) -> None:
         if self.on:
@@ -155,7 +134,7 @@ class OffStep:
         return known[1]
 
     def _timed(self, original: Any, phase: int, wants: Callable[[tuple[Any, ...]], bool] | None) -> Any:
-        clock, lines, now = self._clock, self._record, time.perf_counter_ns
+        clock = self._clock
 
         @passes_on_to_c
         @functools.wraps(original)
@@ -164,19 +143,10 @@ class OffStep:
                 return original(*args, **kwargs)
             if wants is not None and not wants(args):
                 return original(*args, **kwargs)
-            begin_ns = now()
             clock.push(phase)
             try:
                 return original(*args, **kwargs)
             finally:
                 clock.pop()
-                lines(sys._getframe(1), phase, now() - begin_ns)
 
         return call
-
-    def _record(self, frame: Any, phase: int, spent_ns: int) -> None:
-        if self._frames.is_own(frame):
-            return
-        entry = self._lines.setdefault((self._frames.line(frame), phase), [0, 0])
-        entry[0] += 1
-        entry[1] += spent_ns

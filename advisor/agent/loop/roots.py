@@ -14,6 +14,7 @@ import weakref
 from typing import Any, Callable
 
 from ..base import slots
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import FORWARD, StepClock
 
@@ -66,8 +67,8 @@ class Roots:
         self._compiling: Callable[[], bool] = _never
         self._grad_enabled: Callable[[], bool] = _never
         self.training_forwards = 0
-        self.on_training: Callable[[Root, tuple[Any, ...], dict[str, Any]], None] = _ignore
-        self.on_evaluation: Callable[[], None] = _nothing
+        self.on_training: Callable[[Root, tuple[Any, ...], dict[str, Any]], None] = nothing
+        self.on_evaluation: Callable[[], None] = nothing
         self.around_forward: Callable[..., Any] | None = None
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
         self.instead: Callable[[Root, Callable[..., Any]], Callable[..., Any]] | None = None
@@ -239,14 +240,6 @@ def _children(module: Any) -> list[Any]:
 
 def _closed(module: Any) -> bool:
     return type(module).__name__ in CLOSED_WRAPPERS or slots.compiled_by_script(module)
-
-
-def _ignore(_root: Root, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
-    return None
-
-
-def _nothing() -> None:
-    return None
 
 
 def _never() -> bool:

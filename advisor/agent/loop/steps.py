@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import Any, Callable
 
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import BACKWARD, OPTIMIZER, StepClock
 
@@ -53,7 +54,7 @@ class Steps:
         self._newest: OptimizerRecord | None = None
         self._others: list[OptimizerRecord] = []
         self._skipped: list[tuple[Any, Any]] = []
-        self.before_step: Callable[[], None] = _nothing
+        self.before_step: Callable[[], None] = nothing
         """Callback before every step, from which the root search learns what the optimizers own."""
         self.before_backward: Callable[[], None] | None = None
         """Callback before every backward, whether or not a forward was seen."""
@@ -62,7 +63,7 @@ class Steps:
         self._interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
-        self.on_micro_step: Callable[[], None] = _nothing
+        self.on_micro_step: Callable[[], None] = nothing
         """Callback at the start of a backward that counts as a micro-step."""
         self.closures_seen = False
         self.blind_backwards = 0
@@ -104,7 +105,7 @@ class Steps:
             return False
         if self._backwards == BACKWARDS_WITHOUT_OPTIMIZER + 1:
             # Wait for an optimizer whose first step follows a long accumulation.
-            self._no_optimizer = not self._clock.exclude(_optimizer_alive)
+            self._no_optimizer = not self._clock.exclude(all_optimizers)
         return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
 
     # --- what stands between the script's calls and torch's -----------------------------------------------------------
@@ -134,13 +135,11 @@ class Steps:
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         )
-        self._backward_original = torch.autograd.backward
-        self._grad_original = torch.autograd.grad
-        self._zero_original = torch.optim.Optimizer.zero_grad
+        autograd, optimizer = torch.autograd, torch.optim.Optimizer
         self._patches = (
-            (torch.autograd, "backward", self._backward_original, self._timed_backward(self._backward_original)),
-            (torch.autograd, "grad", self._grad_original, self._timed_grad(self._grad_original)),
-            (torch.optim.Optimizer, "zero_grad", self._zero_original, self._timed_zero(self._zero_original)),
+            (autograd, "backward", autograd.backward, self._timed_backward(autograd.backward)),
+            (autograd, "grad", autograd.grad, self._timed(autograd.grad, BACKWARD)),
+            (optimizer, "zero_grad", optimizer.zero_grad, self._timed(optimizer.zero_grad, OPTIMIZER)),
         )
         self.resume()
 
@@ -203,37 +202,21 @@ class Steps:
 
         return backward
 
-    def _timed_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        clock = self._clock
-
-        @passes_on
-        @functools.wraps(original)
-        def grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
-            if not clock.mine():
-                return original(outputs, *args, **kwargs)
-            clock.push(BACKWARD)
-            try:
-                return original(outputs, *args, **kwargs)
-            finally:
-                clock.pop()
-
-        return grad
-
-    def _timed_zero(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _timed(self, original: Callable[..., Any], phase: int) -> Callable[..., Any]:
         clock, get_ident = self._clock, threading.get_ident
 
         @passes_on
         @functools.wraps(original)
-        def zero_grad(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        def timed(subject: Any, *args: Any, **kwargs: Any) -> Any:
             if get_ident() != clock.owner:
-                return original(optimizer, *args, **kwargs)
-            clock.push(OPTIMIZER)
+                return original(subject, *args, **kwargs)
+            clock.push(phase)
             try:
-                return original(optimizer, *args, **kwargs)
+                return original(subject, *args, **kwargs)
             finally:
                 clock.pop()
 
-        return zero_grad
+        return timed
 
     def _end_by_hand(self) -> None:
         self.before_step()
@@ -368,12 +351,8 @@ def _parameter_ids(optimizer: Any) -> set[int]:
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
 
 
-def _optimizer_alive() -> bool:
-    """Return whether the process holds any torch optimizer."""
+def all_optimizers() -> list[Any]:
+    """Return the torch optimizers that the process holds."""
     import torch
 
-    return any(issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects())
-
-
-def _nothing() -> None:
-    return None
+    return [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]

@@ -12,9 +12,10 @@ from typing import Any
 from ..base import modes
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
-from ..base.slots import compiled_by_script
+from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
+from ..settings.blocks import numel
 from .switches import profilers_on, switches
 
 LOOK_AT_FIRST = 64
@@ -162,10 +163,10 @@ class FactsCollector:
             "world_size": _world_size(),
             "events": [],
             "facts": {
-                **_versions(),
+                "packages": _versions(),
                 **compiling.facts(),
                 **checkpointing.facts(modules),
-                "compiled_code": "yes" if modes.compiled_by_script() else "no",
+                "compiled_code": modes.compiled_by_script(),
             },
         }
 
@@ -178,7 +179,7 @@ class FactsCollector:
         return {
             "class_name": type(optimizer).__name__,
             "main": main,
-            "parameters": sum(_numel(parameter) for parameter in parameters),
+            "parameters": sum(numel(parameter) for parameter in parameters),
             "tensors": len(parameters),
             "groups": len(groups),
             "fused": fused,
@@ -207,17 +208,17 @@ def model_facts(module: Any) -> dict[str, Any]:
     parameters = list(module.parameters())
     dtypes: Counter[str] = Counter()
     for parameter in parameters:
-        dtypes[str(parameter.dtype).replace("torch.", "")] += _numel(parameter)
+        dtypes[str(parameter.dtype).replace("torch.", "")] += numel(parameter)
     names = {type(inner).__name__ for inner in module.modules()}
     return {
         "class_name": type(getattr(module, "_orig_mod", module)).__name__,
-        "parameters": sum(_numel(parameter) for parameter in parameters),
-        "trainable_parameters": sum(_numel(parameter) for parameter in parameters if parameter.requires_grad),
+        "parameters": sum(numel(parameter) for parameter in parameters),
+        "trainable_parameters": sum(numel(parameter) for parameter in parameters if parameter.requires_grad),
         "parameter_dtypes": dict(dtypes),
         "device": parameters[0].device.type if parameters else "cpu",
         "layers": dict(_layers(module)),
         "channels_last": _channels_last(parameters),
-        "compiled": any(_is_compiled(inner) for inner in module.modules()),
+        "compiled": any(is_compiled(inner) for inner in module.modules()),
         "data_parallel": "DataParallel" in names,
         "distributed": "DistributedDataParallel" in names or any("FSDP" in n or "FullySharded" in n for n in names),
     }
@@ -243,12 +244,6 @@ def _channels_last(parameters: list[Any]) -> bool | None:
             if last != parameter.is_contiguous():
                 told.append(last)
     return sum(told) * 2 > len(told) if told else None
-
-
-def _is_compiled(module: Any) -> bool:
-    if type(module).__name__ == "OptimizedModule":
-        return True
-    return compiled_by_script(module)
 
 
 def _fused_and_foreach(optimizer: Any) -> tuple[bool | None, bool | None]:
@@ -341,13 +336,6 @@ def _tensors(value: Any, depth: int = 5) -> list[Any]:
 
 def _shape(tensor: Any) -> str:
     return "{}{}".format(str(tensor.dtype).replace("torch.", ""), list(tensor.shape))
-
-
-def _numel(parameter: Any) -> int:
-    try:
-        return int(parameter.numel())
-    except (RuntimeError, ValueError):  # a lazy layer's parameter has no size yet
-        return 0
 
 
 def _number(value: Any) -> float | None:

@@ -81,40 +81,20 @@ def give_back() -> None:
         return
 
 
-class Memory:
-    """Memory of parameters, gradients and optimizers, and of activations kept for backward."""
+def memory_in_use(models: Iterable[Any], optimizers: Iterable[Any]) -> dict[str, int | None]:
+    """Return bytes by the names of `types.MemoryUse`; None where a tensor's size is unavailable.
 
-    def __init__(self) -> None:
-        self._activations = Activations()
-        self.rss_bytes = rss_bytes
-
-    def report(self, models: Iterable[Any], optimizers: Iterable[Any]) -> dict[str, int | None]:
-        """Return bytes by the names of `types.MemoryUse`; None where a tensor's size is unavailable.
-
-        Call this at the end of an update: gradients exist only between backward and `zero_grad`. `optimizers` may be
-        tuples whose first item is one.
-        """
-        plain = [entry[0] if isinstance(entry, tuple) else entry for entry in optimizers]
-        parameters = _parameters(list(models), plain)
-        known = _storages(parameters)
-        return {
-            "parameters_bytes": _sum(known),
-            "gradients_bytes": _sum(_storages([p.grad for p in parameters if p.grad is not None])),
-            "optimizer_bytes": _sum(_storages(_state_tensors(plain), without=known)),
-        }
-
-    def start_activations(self, compiled: bool = False) -> bool:
-        return self._activations.start(compiled)
-
-    def step_aside(self) -> None:
-        self._activations.step_aside()
-
-    def open_here(self) -> bool:
-        return self._activations.open_here()
-
-    def stop_activations(self) -> dict[str, Any]:
-        """Return `activations_bytes`, and the reason if it is None."""
-        return {"activations_bytes": self._activations.stop(), "why": self._activations.why}
+    Call this at the end of an update: gradients exist only between backward and `zero_grad`. `optimizers` may be
+    tuples whose first item is one.
+    """
+    plain = [entry[0] if isinstance(entry, tuple) else entry for entry in optimizers]
+    parameters = _parameters(list(models), plain)
+    known = _storages(parameters)
+    return {
+        "parameters_bytes": _sum(known),
+        "gradients_bytes": _sum(_storages([p.grad for p in parameters if p.grad is not None])),
+        "optimizer_bytes": _sum(_storages(_state_tensors(plain), without=known)),
+    }
 
 
 class Activations:

@@ -12,10 +12,8 @@ def switches() -> dict[str, Any]:
     import torch
 
     cudnn: Any = torch.backends.cudnn
-    torch.are_deterministic_algorithms_enabled() or _read(lambda: cudnn.deterministic, False)
     return {
         "num_threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
         "anomaly_detection": torch.is_anomaly_enabled(),
         "launch_blocking": os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0"),
         # Reading these raises if a script mixes torch's old and new switches for them.

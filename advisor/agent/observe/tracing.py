@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..base import forks, modes
-from ..base.slots import compiled_by_script
+from ..base.slots import is_compiled
 from ..settings.controls import Controls
 from .compiled_calls import CompiledCalls
 from .flops import FlopCount
-from .memory import Memory
+from .memory import Activations, memory_in_use
 from .trace import Tracer
 
 
@@ -18,7 +18,7 @@ class Tracing:
 
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
-        self._memory = Memory()
+        self._activations = Activations()
         self._tracer = Tracer(controls.clock)
         self._flops = FlopCount(controls.clock)
         self._updates_before = 0
@@ -38,7 +38,7 @@ class Tracing:
     def start(self) -> None:
         compiled = self._compiled()
         self._updates_before = self._controls.clock.updates
-        self._memory.start_activations(compiled)
+        self._activations.start(compiled)
         self._tracer.start(compiled)
         self._flops.start(compiled)  # on top of the tracer, whose durations are then those of the operators alone
         if self._calls.inside:
@@ -49,8 +49,8 @@ class Tracing:
         self._calls.stop()
         counted = self._flops.stop()
         self._tracer.stop()
-        activations = self._memory.stop_activations()
-        memory = {**self._memory.report(self._models(), self._controls.steps.optimizers()), **activations}
+        activations = {"activations_bytes": self._activations.stop(), "why": self._activations.why}
+        memory = {**memory_in_use(self._models(), self._controls.steps.optimizers()), **activations}
         updates = max(1, self._controls.clock.updates - self._updates_before)
         extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
         if why := self._calls.fault or self._tracer.why_no_operators:
@@ -71,17 +71,13 @@ class Tracing:
         """Return whether the updates run compiled code, or might if torch does not let us see it."""
         if self._calls.watch():
             return self._calls.entered
-        return modes.compile_used() or any(_is_compiled(model) for model in self._models())
+        return modes.compile_used() or any(is_compiled(model) for model in self._models())
 
     def _concerned(self) -> bool:
         """Return whether a mode or hook of ours is open on this thread, or will be."""
-        return self._controls.clock.mine() or modes.open_here() or self._memory.open_here()
+        return self._controls.clock.mine() or modes.open_here() or self._activations.open_here()
 
     def _step_aside(self) -> None:
         self._flops.step_aside()
         self._tracer.step_aside()
-        self._memory.step_aside()
-
-
-def _is_compiled(model: Any) -> bool:
-    return type(model).__name__ == "OptimizedModule" or compiled_by_script(model)
+        self._activations.step_aside()

@@ -21,7 +21,7 @@ from ..loop.roots import Root, Roots
 from ..loop.sample_count import SampleCounter
 from ..loop.steps import Steps
 from ..observe.arguments import ArgumentWatch
-from ..observe.memory import Memory
+from ..observe.memory import memory_in_use
 from ..settings.accumulation import LOOKS
 from ..settings.controls import Controls
 from .conductor import FIRST_UPDATES, Conductor, flush_streams
@@ -56,9 +56,9 @@ class ScriptAgent:
 
     def __init__(self, spec: wire.LaunchSpec, channel: AgentChannel) -> None:
         self._spec = spec
-        self._channel = channel
-        self._origin_s = time.perf_counter()
-        self._rank = int(os.environ.get("RANK", "0") or 0)
+        self.channel = channel
+        self.origin_s = time.perf_counter()
+        self.rank = int(os.environ.get("RANK", "0") or 0)
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent = False
@@ -80,7 +80,7 @@ class ScriptAgent:
         gc.disable()
         try:
             self._parts = _Parts(self, torch)
-            self._channel.send(_ready(self._rank, torch))
+            self.channel.send(_ready(self.rank, torch))
         finally:
             if collecting:
                 gc.enable()
@@ -93,7 +93,7 @@ class ScriptAgent:
         while not self._ended:
             if self._parts is not None and self._parts.controls.compiling.watch.at_work():
                 self.clock.events += 1  # a one-minute compilation is not hung
-            self._channel.send(wire.Beat(self._rank, self.clock.updates, self.clock.events))
+            self.channel.send(wire.Beat(self.rank, self.clock.updates, self.clock.events))
             time.sleep(BEAT_EVERY_S)
 
     def forked(self) -> None:
@@ -114,14 +114,14 @@ class ScriptAgent:
             return
         if self._parts is not None and isinstance(error, (OSError, EOFError, RuntimeError)):
             for line in self._parts.loaders.killed_workers(WORKER_ENDS_S):
-                self._channel.send(wire.Note(self._rank, "worker", line))
+                self.channel.send(wire.Note(self.rank, "worker", line))
         self._last_words("crashed", "the script crashed", 1)
 
     def leave(self, reason: str) -> None:
         """End this process at once: no `except`, `finally` or atexit code runs on a half-trained model."""
         self._say_goodbye(reason, 0)
         flush_streams()
-        self._channel.flush(FLUSH_S)
+        self.channel.flush(FLUSH_S)
         os._exit(0)
 
     def _last_words(self, reason: str, why: str, exit_code: int) -> None:
@@ -130,14 +130,14 @@ class ScriptAgent:
         if self._parts is not None:
             self._parts.conductor.script_ends(why)
         self._say_goodbye(reason, exit_code)
-        self._channel.flush(FLUSH_S)
+        self.channel.flush(FLUSH_S)
 
     def _say_goodbye(self, reason: str, exit_code: int) -> None:
         self._ended = True
         self.send_facts()
-        self._channel.send(
+        self.channel.send(
             wire.Goodbye(
-                rank=self._rank,
+                rank=self.rank,
                 reason=reason,
                 updates=self.clock.updates,
                 exit_code=exit_code,
@@ -158,7 +158,7 @@ class ScriptAgent:
     def _early(self, parts: _Parts, update: Update) -> None:
         if self._first_update_s is None:
             # The update itself is not startup; the time before its first batch is.
-            self._first_update_s = time.perf_counter() - self._origin_s - parts.in_step_s(update)
+            self._first_update_s = time.perf_counter() - self.origin_s - parts.in_step_s(update)
         if self.clock.updates in EARLY_FACTS_UPDATES and self._told < COMPLETE:
             self.send_facts()
 
@@ -167,37 +167,25 @@ class ScriptAgent:
         if self._parts is None or not self.clock.updates:
             return
         try:
-            facts = self._parts.facts(self._rank)
+            facts = self._parts.facts(self.rank)
             # After the script's end, its model may be gone with the function that made it: keep the earlier facts.
             known = bool(facts.workload["models"]) + bool(facts.workload["optimizers"])
             if known >= self._told:
                 self._told = known
-                self._channel.send(facts)
+                self.channel.send(facts)
         except Exception:
-            self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
+            self.channel.send(wire.Note(self.rank, "agent_error", traceback.format_exc()))
 
     def epoch_prolonged(self, batches: int) -> None:
         """Report it once: a script that counts its batches may not cope with it."""
         if not self._prolonged:
             self._prolonged = True
-            self._channel.send(wire.Note(self._rank, wire.PROLONGED, f"an epoch went on past its {batches} batches"))
+            self.channel.send(wire.Note(self.rank, wire.PROLONGED, f"an epoch went on past its {batches} batches"))
 
     def window_reported(self, _window: wire.Window) -> None:
         if not self._facts_sent:
             self._facts_sent = True
             self.send_facts()
-
-    @property
-    def origin_s(self) -> float:
-        return self._origin_s
-
-    @property
-    def rank(self) -> int:
-        return self._rank
-
-    @property
-    def channel(self) -> AgentChannel:
-        return self._channel
 
 
 class _Parts:
@@ -205,7 +193,6 @@ class _Parts:
 
     def __init__(self, agent: ScriptAgent, torch: Any) -> None:
         from ..loader.hooks import LoaderHooks
-        from ..loop import device as devices
         from ..loop.copies import HostToDevice
         from ..loop.off_step import OffStep
         from ..loop.schedulers import ScheduleHold, hold_overruns
@@ -226,7 +213,6 @@ class _Parts:
         self._register = self.loaders.register
         self._counter = SampleCounter(clock)
         self._search = RootSearch(clock, self.roots, self.steps)
-        self._pending_device = devices
         schedules = ScheduleHold()
         scaler = Scaler(self.steps, schedules, self._cannot_scale)
         self.precision = Precision(self.roots, self._arm, scaler)
@@ -234,8 +220,8 @@ class _Parts:
             clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
         )
         self.controls.accumulation.looks = LOOKS
-        self.loaders.on_late_refusal(self._loader_broke)
-        self.loaders.on_prolonged(agent.epoch_prolonged)
+        self.loaders.deliveries.on_late_refusal = self._loader_broke
+        self.loaders.deliveries.on_prolonged = agent.epoch_prolonged
         self.loaders.fill_caches(CACHE_FILL_S)
         self._facts = FactsCollector(clock)
         self._copies = HostToDevice(clock)
@@ -283,7 +269,7 @@ class _Parts:
     def _arm(self, close: Callable[[], None] | None) -> None:
         """Register the callback that closes autocast while precision is set."""
         self._close = self.steps.before_backward = close
-        self.loaders.before_batch(close)
+        self.loaders.deliveries.before_batch = close
         self.steps.before_step = self._before_first_steps  # until nothing needs closing any more
 
     def _cannot_scale(self, why: str) -> None:
@@ -314,7 +300,9 @@ class _Parts:
             return
         import torch
 
-        device = self._pending_device.open_device(torch)
+        from ..loop.device import open_device
+
+        device = open_device(torch)
         if device is not None:
             self.controls.device = device
             self._clock.device = device
@@ -334,12 +322,14 @@ class _Parts:
             loaders=self.loaders.facts(),
             updates=self._clock.updates,
         )
-        workload.setdefault("facts", {})["micro_steps"] = str(max(1, self.controls.micro_steps))
-        workload["facts"].update(self.loaders.workload_facts())
-        workload["facts"]["closures"] = "yes" if self.steps.closures_seen else "no"
+        workload["facts"] |= {
+            **self.loaders.workload_facts(),
+            "micro_steps": max(1, self.controls.micro_steps),
+            "closures": self.steps.closures_seen,
+        }
         workload["arguments"] = self._agent.arguments.told()
         memory: dict[str, Any] = dict(
-            Memory().report([model for model, _owned in models if model is not None], optimizers)
+            memory_in_use([model for model, _owned in models if model is not None], optimizers)
         )
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from ... import wire
 from ..base import dynamo
+from ..base.nothing import nothing
 from ..base.refused import Refused
 from ..loop.clock import Update
 from ..observe.memory import give_back
@@ -66,7 +67,7 @@ class Conductor:
         self._compiled_s = 0.0
         self._recompiles = 0
         self.failed = False
-        self.before_look: Callable[[Update], None] = _nothing
+        self.before_look: Callable[[Update], None] = nothing
         """Callback that runs first at every update that is looked at; the others only add to the columns."""
 
     # --- the one entry --------------------------------------------------------------------------------------------
@@ -231,7 +232,7 @@ class Conductor:
         changed = controls.set_config(window.config)
         if changed:
             give_back()
-        controls.loaders.hold_ends = not window.natural
+        controls.loaders.deliveries.hold_ends = not window.natural
         self._what_if = whatif.get(window.what_if) if window.what_if else None
         self._window_begin_s = time.perf_counter()
         if window.kind == "drain":
@@ -268,7 +269,7 @@ class Conductor:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
         self._quiet_updates = 0
-        self._skipped_before = self._skipped_steps()
+        self._skipped_before = self._controls.precision.skipped_steps
         self._count_begin_s = time.perf_counter() - self._origin_s
 
     def _drain(self, window: wire.Window) -> None:
@@ -289,7 +290,7 @@ class Conductor:
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
         watched["extra"] = {**watched["extra"], **extra}
-        if skipped := self._skipped_steps() - self._skipped_before:
+        if skipped := self._controls.precision.skipped_steps - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
         compiled = self._controls.compiling.told()
         if compiled:
@@ -298,7 +299,7 @@ class Conductor:
             if remark is not None:
                 self._channel.send(wire.Note(self._rank, "compile", remark))
         self._leave_window(window)
-        self._instruments.before_report(window)
+        self._instruments.on_report(window)
         self._channel.send(
             wire.WindowDone(
                 rank=self._rank,
@@ -333,10 +334,6 @@ class Conductor:
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
 
-    def _skipped_steps(self) -> int:
-        precision = self._controls.precision
-        return int(precision.skipped_steps) if precision is not None else 0
-
     def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
         return wire.WindowDone(
             rank=self._rank,
@@ -349,10 +346,6 @@ class Conductor:
             hits=extra.pop("hits", 0),
             **_no_columns(),
         )
-
-
-def _nothing(_update: Update) -> None:
-    return None
 
 
 def _later_ns(seconds: float) -> float:

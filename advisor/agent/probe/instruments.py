@@ -31,7 +31,8 @@ class Instruments:
         self._off_step = off_step
         self._tracing = tracing
         self._counted_by_calls = counted_by_calls
-        self._on_report = on_report
+        self.on_report = on_report
+        """Callback that sends what the controller must know before it reads the report and plans on."""
         self._cpu_begin_s = 0.0
         self.host_peak = HostPeak()
 
@@ -88,10 +89,6 @@ class Instruments:
         elif window.kind == "trace":
             self._tracing.leave()
 
-    def before_report(self, window: wire.Window) -> None:
-        """Send what the controller must know before it reads the report and plans on."""
-        self._on_report(window)
-
     def samples_from(self) -> str:
         found: str = self._controls.loaders.samples_from
         if self._controls.loaders.train is None:
@@ -102,8 +99,8 @@ class Instruments:
         if window.sampler_hz <= 0:
             return 0, []
         self._sampler.stop()
-        hits, lines = self._sampler.take()
-        return hits, lines
+        found: tuple[int, list[wire.SampledLine]] = self._sampler.take()
+        return found
 
     def _suspend(self) -> None:
         if self._controls.steps.by_hand():

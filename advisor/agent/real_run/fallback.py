@@ -17,6 +17,7 @@ from ..base.tracebacks import is_out_of_memory
 from ..loop.clock import OPTIMIZER
 from ..loop.roots import Root
 from ..settings.controls import Controls
+from ..settings.gradients import take_gradients
 from ..settings.passing import PassingState
 
 OUTERMOST = 0
@@ -129,13 +130,13 @@ class FallBack:
         result = inner(original, tensors, args, kwargs)
         if self._poisoned and self._controls.clock.inside(OPTIMIZER):
             for optimizer, _record, _main in self._controls.steps.optimizers():
-                self._hide_gradients(optimizer, keep=False)  # the step has already begun, and would use them
+                take_gradients(optimizer)  # the step has already begun, and would use them
         return result
 
     def before_step(self, optimizer: Any, _has_closure: bool) -> bool:
         if not self._poisoned:
             return False
-        self._hide_gradients(optimizer, keep=True)
+        self._kept += take_gradients(optimizer)
         return True
 
     def after_step(self, optimizer: Any) -> bool:
@@ -156,14 +157,6 @@ class FallBack:
             state.put_back_buffers()
         for name in self._set():
             self._give_up(name, "the loss was no number with it; that update was left out")
-
-    def _hide_gradients(self, optimizer: Any, keep: bool) -> None:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    if keep:
-                        self._kept.append((parameter, parameter.grad))
-                    parameter.grad = None
 
     # --- a batch ----------------------------------------------------------------------------------------------------
 

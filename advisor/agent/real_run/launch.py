@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import gc
 import sys
 import traceback
 import weakref
@@ -26,7 +25,7 @@ from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock, Update
 from ..loop.roots import MAX_LEVELS, Root, Roots
 from ..loop.schedulers import ScheduleHold
-from ..loop.steps import Steps
+from ..loop.steps import Steps, all_optimizers
 from ..settings.controls import Controls
 from ..settings.precision import Precision
 from ..settings.scaling import Scaler
@@ -157,11 +156,11 @@ class Launch:
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
         self._install_steps()
         self._loaders.install()
-        self._loaders.on_failure(self._fall_back.batch)
+        self._loaders.deliveries.on_failure = self._fall_back.batch
         self._patches.replace(torch.optim.Optimizer, "__init__", self._seeking)
         imports.when_imported("torch._dynamo.trace_rules", dynamo.hide)
         self._torch_seen = True
-        self._find_optimizers(torch)
+        self._find_optimizers()
 
     def _install_steps(self) -> None:
         if self._counts_steps:
@@ -172,12 +171,11 @@ class Launch:
         self._steps.before_backward = self._before_backward
         self._clock.on_update = self._after_update
 
-    def _find_optimizers(self, torch: Any) -> None:
+    def _find_optimizers(self) -> None:
         """Find optimizers created before us, if the script itself has called us."""
         if "torch.optim" not in sys.modules or _installed is not self:
             return
-        found = [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
-        self._optimizers = [weakref.ref(optimizer) for optimizer in found]
+        self._optimizers = [weakref.ref(optimizer) for optimizer in all_optimizers()]
         self._guarded(self._look)
 
     def _seeking(self, original: Callable[..., None]) -> Callable[..., None]:
@@ -235,7 +233,7 @@ class Launch:
     def _arm(self, close: Callable[[], None] | None) -> None:
         """Register the callback that closes autocast while precision is set."""
         self._close = close
-        self._loaders.before_batch(close)
+        self._loaders.deliveries.before_batch = close
 
     def _before_backward(self) -> None:
         if self._close is not None:
@@ -266,8 +264,8 @@ class Launch:
     def _watched_update(self) -> None:
         self._fall_back.heal()
         self._fall_back.update_ended()
-        if self._loaders.late_refusal:
-            self._give_up_all(of_the_loader(), self._loaders.late_refusal)
+        if self._loaders.deliveries.late_refusal:
+            self._give_up_all(of_the_loader(), self._loaders.deliveries.late_refusal)
         if self._wanted:
             self._apply_rest()
         if not self._wanted and self._clock.updates - self._applied_at >= WATCHED_UPDATES:

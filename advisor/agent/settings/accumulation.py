@@ -29,7 +29,7 @@ from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
 from .backward import Inner, scaled
 from .gradients import take_gradients
-from .untouched import Untouched
+from .passing import Untouched
 
 PLACE = 1
 """Place outside loss scaling, whose gradients are unscaled again before they are accumulated."""
@@ -95,7 +95,7 @@ class Accumulation:
         self._forget()
         self._loaders.look_at_whole(self.looks)
         self._untouched = Untouched(self._roots) if self.looks else None
-        self._loaders.on_train_batch(self._delivered)
+        self._loaders.deliveries.on_train_batch = self._delivered
         self._steps.intervene(PLACE, self)
         self._schedules.add(self._holds)
         self._hold_clipping()
@@ -105,7 +105,7 @@ class Accumulation:
         """Deliver whole batches again."""
         if self.on:
             self.on = False
-            self._loaders.on_train_batch(None)
+            self._loaders.deliveries.on_train_batch = None
             self._loaders.look_at_whole(0)
             self._steps.intervene(PLACE, None)
             self._schedules.remove(self._holds)

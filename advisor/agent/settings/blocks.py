@@ -73,11 +73,11 @@ def _weight(modules: Iterable[Any]) -> int:
                     continue
                 if isinstance(inner, embeddings):
                     left_out.add(id(parameter))
-                seen[id(parameter)] = _numel(parameter)
+                seen[id(parameter)] = numel(parameter)
     return sum(count for key, count in seen.items() if key not in left_out)
 
 
-def _numel(parameter: Any) -> int:
+def numel(parameter: Any) -> int:
     try:
         return int(parameter.numel())
     except (RuntimeError, ValueError):  # a lazy layer's parameter has no size yet

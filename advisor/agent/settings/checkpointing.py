@@ -250,11 +250,11 @@ def _why_closed(model: Any) -> str | None:
     return None
 
 
-def facts(models: list[Any]) -> dict[str, str]:
-    """Return the facts for the knob: `checkpointing`, and `repeated_blocks` in words if there are any."""
+def facts(models: list[Any]) -> dict[str, object]:
+    """Return the facts for the knob, fields of `types.ScriptFacts`."""
     blocks = repeated_blocks(models)
     own = any(checkpointed_by_script(inner) for model in models for inner in model.modules())
-    return {"checkpointing": "yes" if own else "no", **({"repeated_blocks": blocks.told()} if blocks else {})}
+    return {"checkpointing": own, "repeated_blocks": blocks.told() if blocks else None}
 
 
 def checkpointed_by_script(module: Any) -> bool:

@@ -20,9 +20,10 @@ from importlib import util
 from typing import Any, Callable
 
 from ..base import modes
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
-from ..base.slots import compiled_by_script
+from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..loop.roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
 from .compile_watch import Account, CompileWatch
@@ -59,7 +60,7 @@ class Compiling:
         self._remarked: set[str] = set()
         self.watch = CompileWatch()
         self.backend: Any = "inductor"
-        self.barred: Callable[[], str | None] = _nothing
+        self.barred: Callable[[], str | None] = nothing
         """Callable that returns why another setting in force forbids compiling; None if none does."""
 
     # --- for the knob -----------------------------------------------------------------------------------------------
@@ -305,12 +306,8 @@ def _why_closed(module: Any) -> str | None:
         return f"the model is wrapped in {name}, which stands between its call and what could be compiled"
     if not isinstance(getattr(type(module), "_call_impl", None), types.FunctionType):
         return f"{name} is called in a way of its own"
-    if any(compiled_by_script(inner) or type(inner).__name__ == "OptimizedModule" for inner in module.modules()):
+    if any(is_compiled(inner) for inner in module.modules()):
         return f"the script compiles {name} itself"
-    return None
-
-
-def _nothing() -> str | None:
     return None
 
 
@@ -346,12 +343,12 @@ def _kept_apart(result: Any) -> Any:
     return _pytree.tree_map(apart, result)
 
 
-def facts() -> dict[str, str]:
-    """Return what the compiler needs and may lack: `triton`, and `cxx`, the C++ compiler's path, empty if none."""
+def facts() -> dict[str, object]:
+    """Return whether the compiler has what it needs, fields of `types.ScriptFacts`."""
     import os
 
     usual = "clang++" if sys.platform == "darwin" else "cl" if sys.platform == "win32" else "g++"
     return {
-        "cxx": shutil.which(os.environ.get("CXX") or usual) or "",
-        "triton": "yes" if util.find_spec("triton") is not None else "no",
+        "cxx": shutil.which(os.environ.get("CXX") or usual) is not None,
+        "triton": util.find_spec("triton") is not None,
     }

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ..base.refused import Refused
+from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock
+from ..loop.device import Device
 from ..loop.roots import Roots
 from ..loop.steps import Steps
 from .accumulation import Accumulation
@@ -16,6 +18,7 @@ from .compiling import Compiling
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
+from .precision import Precision
 
 
 @dataclass
@@ -25,11 +28,9 @@ class Controls:
     clock: StepClock
     roots: Roots
     steps: Steps
-    loaders: Any
-    """Instance of `loader.LoaderHooks`."""
-    device: Any = None
-    precision: Any = None
-    """Instance of `precision.Precision`."""
+    loaders: LoaderHooks
+    precision: Precision
+    device: Device | None = None
     micro_steps: int = 0
     """Backwards of the last update as the script counts them; 0 before the first update."""
     settings: dict[str, Any] = field(default_factory=dict)

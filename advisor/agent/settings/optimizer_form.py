@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from typing import Any
+from typing import Any, Callable
 
 from ..base.refused import Refused
 from ..loop.steps import Steps
@@ -90,29 +90,22 @@ class _Written:
         state = kind.__getstate__(optimizer)
         if not isinstance(state, dict) or not {"param_groups", "state"} <= set(state):
             return state
-        groups = [dict(group) for group in state["param_groups"]]
-        for group, written in zip(groups, self._groups):
-            _put(group, written)
-        fused = {id(parameter) for group in groups for parameter in group["params"] if group.get(FUSED)}
-        kept = state["state"].copy()  # keeps its type: torch's is a defaultdict
-        for parameter, entry in kept.items():
-            if isinstance(entry, dict) and hasattr(entry.get("step"), "device") and id(parameter) not in fused:
-                kept[parameter] = {**entry, "step": _plain_step(entry["step"])}
-        return {**state, "state": kept, "param_groups": groups}
+        return self._without_form(state, id)
 
     def _as_written(self, _optimizer: Any, state: dict[str, Any]) -> dict[str, Any]:
         """Return `state_dict()` as it would be without us: a checkpoint must not carry our form into another run."""
-        groups = []
-        for number, group in enumerate(state["param_groups"]):
-            groups.append(dict(group))
-            if number < len(self._groups):
-                _put(groups[-1], self._groups[number])
-        fused = {number: bool(group.get(FUSED)) for group in groups for number in group["params"]}
-        kept = {}
-        for number, entry in state["state"].items():
-            kept[number] = entry
-            if isinstance(entry, dict) and hasattr(entry.get("step"), "device") and not fused.get(number):
-                kept[number] = {**entry, "step": _plain_step(entry["step"])}
+        return self._without_form(state, lambda number: number)
+
+    def _without_form(self, state: dict[str, Any], key: Callable[[Any], Any]) -> dict[str, Any]:
+        """Return the state with the script's own form; `key` identifies a parameter, in its groups as in its state."""
+        groups = [dict(group) for group in state["param_groups"]]
+        for group, written in zip(groups, self._groups):
+            _put(group, written)
+        fused = {key(parameter) for group in groups for parameter in group["params"] if group.get(FUSED)}
+        kept = state["state"].copy()  # keeps its type: torch's own is a defaultdict
+        for parameter, entry in state["state"].items():
+            if isinstance(entry, dict) and hasattr(entry.get("step"), "device") and key(parameter) not in fused:
+                kept[parameter] = {**entry, "step": _plain_step(entry["step"])}
         return {**state, "state": kept, "param_groups": groups}
 
 
@@ -157,6 +150,8 @@ def _choose(group: dict[str, Any], form: str) -> None:
 
 def _place_steps(optimizer: Any) -> None:
     """Put the step counts where torch would have put them for the groups' present form."""
+    import torch
+
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter)
@@ -164,7 +159,7 @@ def _place_steps(optimizer: Any) -> None:
             if step is None or not hasattr(step, "device"):
                 continue
             if group.get(FUSED):
-                state["step"] = _moved(step, parameter.device, _float32())
+                state["step"] = _moved(step, parameter.device, torch.float32)
             elif not group.get("capturable"):
                 state["step"] = _plain_step(step)
 
@@ -178,12 +173,6 @@ def _plain_step(step: Any) -> Any:
 
 def _moved(step: Any, device: Any, dtype: Any) -> Any:
     return step if step.device == device and step.dtype == dtype else step.detach().to(device=device, dtype=dtype)
-
-
-def _float32() -> Any:
-    import torch
-
-    return torch.float32
 
 
 def _step_module(optimizer: Any) -> str:

@@ -11,14 +11,11 @@ import functools
 from typing import Any, Callable
 
 from ...knobs.precision import DTYPES, KNOB
+from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
 from ..loop.roots import Root, Roots
 from .scaling import Scaler
-
-
-def _ignored(_close: Callable[[], None] | None) -> None:
-    return None
 
 
 class Precision:
@@ -29,7 +26,7 @@ class Precision:
     def __init__(
         self,
         roots: Roots,
-        arm: Callable[[Callable[[], None] | None], None] = _ignored,
+        arm: Callable[[Callable[[], None] | None], None] = nothing,
         scaler: Scaler | None = None,
     ) -> None:
         """Prepare. `arm` takes the function to call before every backward, step and batch from now on; None is none.

@@ -15,7 +15,7 @@ from typing import Any, Callable
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
 from ..loop.schedulers import ScheduleHold
-from ..loop.steps import Steps
+from ..loop.steps import Steps, all_optimizers
 from .backward import Inner, creates_graph, scaled
 from .gradients import parameters_of, take_gradients
 
@@ -189,7 +189,7 @@ class Owners:
         alive = self._alive()
         count = sum(len(group["params"]) for o in alive for group in getattr(o, "param_groups", ()))
         if count != self._count:
-            self._collect(_all_optimizers() if self._count < 0 else alive)
+            self._collect(all_optimizers() if self._count < 0 else alive)
 
     def _alive(self) -> list[Any]:
         return [optimizer for ref in self._optimizers if (optimizer := ref()) is not None]
@@ -286,12 +286,6 @@ def _by_kind(gradients: list[Any]) -> dict[tuple[Any, Any], list[Any]]:
     for gradient in gradients:
         found.setdefault((gradient.device, gradient.dtype), []).append(gradient)
     return found
-
-
-def _all_optimizers() -> list[Any]:
-    import torch
-
-    return [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
 
 
 def _parameters_of_modules() -> set[int]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ...types import OFF_STEP, PHASES, Hardware, Profile
 from .. import format
 from ..json_contract import json_safe
-
-if TYPE_CHECKING:
-    pass
 
 Change = Literal["gone", "new", "more", "less", "same", "not judged"]
 Unit = Literal["samples/s", "updates/s"]

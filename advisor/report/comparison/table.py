@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import format
-from ..profile.terminal import print_safely
+from ..terminal import grid, print_safely
 from .runs import Comparison, FindingChange, Pair
 
 _MEMORY_NAMES = {
@@ -48,10 +48,7 @@ def table_of(comparison: Comparison) -> list[RenderableType]:
 
 
 def _numbers(comparison: Comparison) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    for _ in range(3):
-        table.add_column(justify="right", no_wrap=True)
+    table = grid("", "right", "right", "right")
     table.add_row("", "earlier", "later", "change", style="dim")
     for pair in comparison.phases:
         _row(table, format.phase_name(pair.name), pair, format.duration)
@@ -72,11 +69,7 @@ def _row(table: Table, name: str, pair: Pair, as_words: Callable[[float | None],
 
 
 def _findings(changes: tuple[FindingChange, ...]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table = grid("", "", "right", "right")
     for change in changes:
         table.add_row(
             Text(change.change, style=_CHANGE_STYLES[change.change]),

@@ -13,14 +13,13 @@ from ...types import TrialOutcome, Verdict, VerifyResult
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
 from ..profile.circumstances import hardware_line
-from ..profile.terminal import print_safely
 from ..search.json import recommendation_json
 from ..search.verdict import sentence_of
+from ..terminal import TONES, print_safely, table
 from ..trial_format import change, setting
 
 NEARLY_EQUAL = 1.2
 """Upper over lower end of an interval: a wider one says nothing of how near the two are."""
-_STYLES = {"good": "bold green", "neutral": "bold", "warning": "bold yellow", "critical": "bold red"}
 _QUALITY = {
     "passed": "The training is still the same",
     "failed": "The training is not the same any more",
@@ -45,13 +44,13 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
     verdict = found.verdict
     settings = ", ".join(setting(name, value) for name, value in (*found.config.settings, *result.arguments.items()))
     if verdict.rounds == 0:
-        yield Text(f"Not verified: {format.one_line(verdict.quality_evidence)}.", style=_STYLES["warning"])
+        yield Text(f"Not verified: {format.one_line(verdict.quality_evidence)}.", style=TONES["warning"])
     else:
         sentence, tone = sentence_of(verdict, settings)
-        yield Text(sentence, style=_STYLES.get(tone, "bold"))
+        yield Text(sentence, style=TONES[tone])
         if verdict.status == "undecided":
             yield Text(_what_would_decide(verdict))
-        style = _STYLES["critical"] if verdict.quality == "failed" else ""
+        style = TONES["critical"] if verdict.quality == "failed" else ""
         yield Text(f"{_QUALITY[verdict.quality]}: {format.one_line(verdict.quality_evidence)}.", style=style)
         yield Text()
         yield _table(result.baseline, result.outcome, decided=verdict.status != "undecided")
@@ -80,16 +79,16 @@ def _what_would_decide(verdict: Verdict) -> str:
 
 def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:
     """Return the table; if nothing is decided, the difference in speed is no estimate and is left out."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
-    for name in ("", "samples/s", "peak memory"):
-        table.add_column(name, justify="right" if name else "left")
+    rows = table("", "samples/s", "peak memory", style="bold")
+    for column in rows.columns[1:]:
+        column.justify = "right"
     for name, outcome in (("as written", written), ("with the settings", candidate)):
         if outcome is not None:
-            table.add_row(name, format.number(outcome.samples_per_s), format.size(outcome.peak_bytes))
+            rows.add_row(name, format.number(outcome.samples_per_s), format.size(outcome.peak_bytes))
     if written is not None and candidate is not None:
-        table.add_row(
+        rows.add_row(
             "",
             change(written.samples_per_s, candidate.samples_per_s) if decided else "",
             change(written.peak_bytes, candidate.peak_bytes),
         )
-    return table
+    return rows

@@ -66,7 +66,7 @@ def _undecided(found: VersionComparison, ratio: SpeedRatio, names: str) -> str:
 
 def render_versions(found: VersionComparison, console: Console) -> None:
     """Print the verdict first, then its basis."""
-    from ..profile.terminal import print_safely
+    from ..terminal import print_safely
 
     print_safely([*_parts(found)], console)
 

@@ -14,9 +14,10 @@ from html import escape
 
 from .. import format
 
-WIDTH = 440
-HEIGHT = 230
-MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 62, 14, 16, 40
+WIDTH, HEIGHT = 440, 230
+MARGIN_RIGHT = 14
+LEFT, RIGHT, TOP, BOTTOM = 62, WIDTH - MARGIN_RIGHT, 16, HEIGHT - 40
+"""Edges of the area inside the axes; a wide chart has the same margin on the right."""
 MOST_POINTS = 300
 """Most points on a line: more are finer than the screen. Whole bins are then drawn as their span and median."""
 
@@ -159,21 +160,18 @@ def frame(
     x_words: Callable[[float], str],
     y_words: Callable[[float], str],
     x_title: str,
-    y_title: str = "",
 ) -> list[str]:
-    """Draw ticks, fine lines across, and the axis titles."""
+    """Draw ticks, fine lines across, and the title of the axis."""
     parts = []
     for tick in y.ticks:
         place = y.at(tick)
         parts.append(line(x.start, place, x.end, place, "grid"))
         parts.append(text(y_words(tick), x.start - 8, place + 4, anchor="end"))
     for index, tick in enumerate(x.ticks):
-        anchor = "start" if index == 0 and x.start < MARGIN_LEFT else "middle"
+        anchor = "start" if index == 0 and x.start < LEFT else "middle"
         parts.append(text(x_words(tick), x.at(tick), y.start + 17, anchor=anchor))
     parts.append(line(x.start, y.start, x.end, y.start, "axis"))
     parts.append(text(x_title, (x.start + x.end) / 2, y.start + 34, anchor="middle", class_="title"))
-    if y_title:
-        parts.append(text(y_title, x.start - 54, y.end - 6, class_="title"))
     return parts
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import format
-from ._base import MARGIN_RIGHT, WIDTH, Axis, frame, line, linear, rectangle, svg, tag, text
+from ._base import RIGHT, Axis, frame, line, linear, rectangle, svg, tag, text
 
 _TOP = 22
 _LETTER = 7.4
@@ -14,6 +14,7 @@ _LETTER = 7.4
 _NARROWEST, _WIDEST = 80, 196
 _VALUE_ROOM = 44
 """Room for the number behind an interval."""
+_BAR_HEIGHT = 30
 _MOST = 100.0
 """Largest speed-up on the axis; the number beside the dot still shows any beyond it."""
 
@@ -39,7 +40,7 @@ def ratios(rows: Sequence[Ratio], *, title: str, description: str, row_height: i
     low = min(0.9, *(row.low for row in rows))
     high = max(1.1, *(min(row.high, _MOST) for row in rows))
     note_room = max((len(row.note) for row in rows), default=0) * _LETTER
-    x = linear(low, high, left, WIDTH - MARGIN_RIGHT - _VALUE_ROOM - note_room)
+    x = linear(low, high, left, RIGHT - _VALUE_ROOM - note_room)
     y = Axis(low=0, high=1, start=bottom, end=_TOP)
     parts = frame(x, y, x_words=lambda tick: f"{tick:g}×", y_words=str, x_title=x_title)
     parts.append(line(x.at(1.0), _TOP - 6, x.at(1.0), bottom, "limit"))
@@ -69,14 +70,14 @@ def _end(row: Ratio, x: Axis) -> float:
     return x.at(row.high if row.whisker else row.value)
 
 
-def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str, row_height: int = 30) -> str:
+def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str) -> str:
     """Draw bars for names with shares between 0 and 1."""
     left = _left([name for name, _ in rows])
-    bottom = _TOP + row_height * len(rows)
-    x = linear(0, max(0.1, *(share for _, share in rows)), left, WIDTH - MARGIN_RIGHT - _VALUE_ROOM)
+    bottom = _TOP + _BAR_HEIGHT * len(rows)
+    x = linear(0, max(0.1, *(share for _, share in rows)), left, RIGHT - _VALUE_ROOM)
     parts = [line(left, _TOP - 6, left, bottom, "axis")]
     for index, (name, share) in enumerate(rows):
-        middle = _TOP + row_height * (index + 0.5)
+        middle = _TOP + _BAR_HEIGHT * (index + 0.5)
         parts += [
             text(_cut(name, left), left - 12, middle + 4, anchor="end"),
             rectangle(left, middle - 8, x.at(share) - left, 16, "bar"),

@@ -8,24 +8,8 @@ from ...types import Trial, TuneResult
 from .. import format
 from ..trial_format import changes_training, is_number, told
 from ..trial_rows import KIND_WORDS, best_so_far
-from ._base import (
-    HEIGHT,
-    MARGIN_BOTTOM,
-    MARGIN_LEFT,
-    MARGIN_RIGHT,
-    MARGIN_TOP,
-    Axis,
-    Drawn,
-    Missing,
-    Picture,
-    cross,
-    frame,
-    line,
-    linear,
-    path,
-    svg,
-    tag,
-)
+from . import _base as chart
+from ._base import Drawn, Missing, Picture
 
 TITLE = "The search, trial by trial"
 _WIDTH = 920
@@ -44,22 +28,22 @@ def draw(result: TuneResult) -> Drawn:
     x = _x_axis(len(trials))
     failed = [place for place, trial in enumerate(trials) if _speed(trial) is None]
     y = _y_axis([trial for _, trial in points], whiskers=len(points) <= _MOST_WHISKERS, failed=bool(failed))
-    parts = frame(
+    parts = chart.frame(
         x,
         y,
         x_words=lambda tick: f"{tick:,.0f}",
         y_words=lambda tick: f"{tick:g}×",
         x_title="trials, in the order they ran",
     )
-    parts.append(line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
-    parts.append(path(_best(points, x, y), "curve best"))
+    parts.append(chart.line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
+    parts.append(chart.path(_best(points, x, y), "curve best"))
     for place, trial in points:
         parts += _point(place, trial, result, x, y, whisker=len(points) <= _MOST_WHISKERS)
-    parts += [cross(x.at(place), y.start - 8, "failed") for place in failed]
+    parts += [chart.cross(x.at(place), y.start - 8, "failed") for place in failed]
     description = _description(result, points, len(failed))
     return Picture(
         title=TITLE,
-        svg=svg(parts, title=TITLE, description=description, width=_WIDTH),
+        svg=chart.svg(parts, title=TITLE, description=description, width=_WIDTH),
         caption=_caption(result, points, failed=len(failed)),
         wide=True,
     )
@@ -70,13 +54,13 @@ def _speed(trial: Trial) -> float | None:
     return ratio.speedup if ratio is not None and is_number(ratio.speedup) else None
 
 
-def _x_axis(count: int) -> Axis:
-    axis = linear(0, count - 1, MARGIN_LEFT + 14, _WIDTH - MARGIN_RIGHT - 10, about=9)
+def _x_axis(count: int) -> chart.Axis:
+    axis = chart.linear(0, count - 1, chart.LEFT + 14, _WIDTH - chart.MARGIN_RIGHT - 10, about=9)
     ticks = tuple(tick for tick in axis.ticks if tick <= count - 1 and tick == int(tick))
-    return Axis(low=0, high=max(1, count - 1), start=axis.start, end=axis.end, ticks=ticks)
+    return chart.Axis(low=0, high=max(1, count - 1), start=axis.start, end=axis.end, ticks=ticks)
 
 
-def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
+def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> chart.Axis:
     """Return an axis with room at the bottom for the marks of failed trials, if there are any."""
     values = [1.0]
     for trial in trials:
@@ -85,10 +69,10 @@ def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> Axis:
             ends = (ratio.low, ratio.speedup, ratio.high) if whiskers else (ratio.speedup,)
             values += [min(value, _MOST) for value in ends if is_number(value)]
     room = 0.12 * (max(values) - min(values)) if failed else 0.0
-    return linear(max(0.0, min(values) - room), max(values), HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    return chart.linear(max(0.0, min(values) - room), max(values), chart.BOTTOM, chart.TOP)
 
 
-def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[float, float]]:
+def _best(points: Sequence[tuple[int, Trial]], x: chart.Axis, y: chart.Axis) -> list[tuple[float, float]]:
     """Return steps that rise at each trial that keeps the training and beats all before it."""
     places = {trial.number: place for place, trial in points}
     steps: list[tuple[float, float]] = []
@@ -99,7 +83,7 @@ def _best(points: Sequence[tuple[int, Trial]], x: Axis, y: Axis) -> list[tuple[f
     return [*steps, (x.end, steps[-1][1])] if steps else []
 
 
-def _point(place: int, trial: Trial, result: TuneResult, x: Axis, y: Axis, *, whisker: bool) -> list[str]:
+def _point(place: int, trial: Trial, result: TuneResult, x: chart.Axis, y: chart.Axis, *, whisker: bool) -> list[str]:
     ratio, speed = trial.ratio, _speed(trial)
     assert ratio is not None
     assert speed is not None
@@ -108,9 +92,13 @@ def _point(place: int, trial: Trial, result: TuneResult, x: Axis, y: Axis, *, wh
         kind = "chosen"
     parts = []
     if whisker and is_number(ratio.low, ratio.high) and ratio.low < ratio.high:
-        parts.append(line(x.at(place), y.at(ratio.low), x.at(place), y.at(ratio.high), f"whisker thin {kind}".strip()))
+        parts.append(
+            chart.line(x.at(place), y.at(ratio.low), x.at(place), y.at(ratio.high), f"whisker thin {kind}".strip())
+        )
     parts.append(
-        tag("circle", cx=x.at(place), cy=y.at(speed), r=6 if kind == "chosen" else 4, class_=f"dot {kind}".strip())
+        chart.tag(
+            "circle", cx=x.at(place), cy=y.at(speed), r=6 if kind == "chosen" else 4, class_=f"dot {kind}".strip()
+        )
     )
     return parts
 

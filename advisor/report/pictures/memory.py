@@ -4,28 +4,8 @@ from __future__ import annotations
 
 from ...types import Profile
 from .. import format
-from ._base import (
-    HEIGHT,
-    MARGIN_BOTTOM,
-    MARGIN_LEFT,
-    MARGIN_RIGHT,
-    MARGIN_TOP,
-    WIDTH,
-    Drawn,
-    Missing,
-    Picture,
-    band,
-    bytes_axis,
-    bytes_tick,
-    curve,
-    finite,
-    frame,
-    line,
-    linear,
-    svg,
-    text,
-    thinned,
-)
+from . import _base as chart
+from ._base import Drawn, Missing, Picture
 
 TITLE = "Memory"
 _NEAR = 0.4
@@ -38,7 +18,7 @@ def draw(profile: Profile) -> Drawn:
         (point.at_s, float(value))
         for point in profile.usage
         if (value := point.accelerator_memory_bytes if on_device else point.rss_bytes) is not None
-        and len(finite([point.at_s, value])) == 2
+        and len(chart.finite([point.at_s, value])) == 2
     ]
     if len(points) < 2:
         return Missing(title=TITLE, why="memory was not sampled over time")
@@ -48,24 +28,24 @@ def draw(profile: Profile) -> Drawn:
     highest = max(value for _, value in points)
     near = limit is not None and limit > 0 and highest >= _NEAR * limit
     top = max(highest, float(limit)) if near and limit is not None else highest * 1.15
-    x = linear(0, points[-1][0], MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
-    y = bytes_axis(0, top, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
-    parts = frame(
+    x = chart.linear(0, points[-1][0], chart.LEFT, chart.RIGHT)
+    y = chart.bytes_axis(0, top, chart.BOTTOM, chart.TOP)
+    parts = chart.frame(
         x,
         y,
         x_words=lambda tick: f"{tick:g}",
-        y_words=lambda tick: bytes_tick(tick, top),
+        y_words=lambda tick: chart.bytes_tick(tick, top),
         x_title="seconds since the start",
     )
-    bins = thinned(sorted(points))
-    parts += [band(bins, x, y, "band memory"), curve(bins, x, y, "curve memory")]
+    bins = chart.thinned(sorted(points))
+    parts += [chart.band(bins, x, y, "band memory"), chart.curve(bins, x, y, "curve memory")]
     if near and limit is not None:
         parts += [
-            line(x.start, y.at(limit), x.end, y.at(limit), "limit"),
-            text("limit", x.end, y.at(limit) - 5, anchor="end"),
+            chart.line(x.start, y.at(limit), x.end, y.at(limit), "limit"),
+            chart.text("limit", x.end, y.at(limit) - 5, anchor="end"),
         ]
     what = "Memory of the accelerator" if on_device else "Resident memory of the script and its children"
     told = "" if limit is None else f"; the limit is {format.size(limit)}"
     told += "" if near or limit is None else ", far above"
     description = f"{what}: at most {format.size(highest)} in the samples{told}."
-    return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)
+    return Picture(title=TITLE, svg=chart.svg(parts, title=TITLE, description=description), caption=description)

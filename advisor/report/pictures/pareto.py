@@ -9,27 +9,8 @@ from ...types import Trial, TuneResult
 from .. import format
 from ..trial_format import changes_training, is_number, told
 from ..trial_rows import front
-from ._base import (
-    HEIGHT,
-    MARGIN_BOTTOM,
-    MARGIN_LEFT,
-    MARGIN_RIGHT,
-    MARGIN_TOP,
-    WIDTH,
-    Axis,
-    Drawn,
-    Missing,
-    Picture,
-    bytes_axis,
-    bytes_tick,
-    frame,
-    line,
-    linear,
-    path,
-    svg,
-    tag,
-    text,
-)
+from . import _base as chart
+from ._base import Drawn, Missing, Picture
 
 TITLE = "Speed against peak memory"
 _MOST_DRAWN = 300
@@ -55,28 +36,28 @@ def draw(result: TuneResult) -> Drawn:
     peaks = [one.peak for one in points]
     least, most = min(peaks), max(peaks)
     room = 0.06 * (most - least) or 0.1 * most
-    x = bytes_axis(max(0.0, least - room), most + room, MARGIN_LEFT, WIDTH - MARGIN_RIGHT - 10, about=3)
+    x = chart.bytes_axis(max(0.0, least - room), most + room, chart.LEFT, chart.RIGHT - 10, about=3)
     speeds = [min(one.speed, _MOST) for one in points]
-    y = linear(min(1.0, *speeds), max(1.0, *speeds) + 0.04, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
-    parts = frame(
+    y = chart.linear(min(1.0, *speeds), max(1.0, *speeds) + 0.04, chart.BOTTOM, chart.TOP)
+    parts = chart.frame(
         x,
         y,
-        x_words=lambda tick: bytes_tick(tick, most),
+        x_words=lambda tick: chart.bytes_tick(tick, most),
         y_words=lambda tick: f"{tick:g}×",
         x_title="peak memory",
     )
     best = _points(front(result.trials))
     radius = 4 if len(points) <= _MANY else 2.5
-    parts.append(line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
-    parts.append(path(_stairs(best, x, y), "curve front"))
+    parts.append(chart.line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
+    parts.append(chart.path(_stairs(best, x, y), "curve front"))
     for one in points:
-        parts.append(tag("circle", cx=x.at(one.peak), cy=y.at(one.speed), r=radius, class_=_class(one, result)))
+        parts.append(chart.tag("circle", cx=x.at(one.peak), cy=y.at(one.speed), r=radius, class_=_class(one, result)))
     parts += _labels(best, x, y)
     shown = "; ".join(_told(one) for one in best[:_MOST_TOLD])
     left = len(best) - _MOST_TOLD
     return Picture(
         title=TITLE,
-        svg=svg(parts, title=TITLE, description=f"Beaten by no other in both: {shown}."),
+        svg=chart.svg(parts, title=TITLE, description=f"Beaten by no other in both: {shown}."),
         caption=f"The line joins the trials that no other beats in both; their numbers are those of the table. {shown}"
         + (f"; and {left:,} more." if left > 0 else "."),
     )
@@ -92,7 +73,7 @@ def _points(trials: Sequence[Trial]) -> list[_Point]:
     ]
 
 
-def _stairs(best: Sequence[_Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
+def _stairs(best: Sequence[_Point], x: chart.Axis, y: chart.Axis) -> list[tuple[float, float]]:
     """Return the highest speed reached within each amount of memory, as steps."""
     steps: list[tuple[float, float]] = []
     for one in best:
@@ -108,14 +89,14 @@ def _class(one: _Point, result: TuneResult) -> str:
     return "dot training" if changes_training(one.trial) else "dot"
 
 
-def _labels(best: Sequence[_Point], x: Axis, y: Axis) -> list[str]:
+def _labels(best: Sequence[_Point], x: chart.Axis, y: chart.Axis) -> list[str]:
     parts: list[str] = []
     placed: list[tuple[float, float]] = []
     for one in best:
-        left, top = min(x.at(one.peak) + 7, WIDTH - MARGIN_RIGHT - 24), y.at(one.speed) - 7
+        left, top = min(x.at(one.peak) + 7, chart.RIGHT - 24), y.at(one.speed) - 7
         if all(abs(left - other) > 2 * _APART or abs(top - above) > _APART for other, above in placed):
             placed.append((left, top))
-            parts.append(text(str(one.trial.number), left, top, class_="value number"))
+            parts.append(chart.text(str(one.trial.number), left, top, class_="value number"))
     return parts
 
 

@@ -9,26 +9,8 @@ from dataclasses import dataclass
 
 from ...types import Compute, Profile
 from .. import format
-from ._base import (
-    HEIGHT,
-    MARGIN_BOTTOM,
-    MARGIN_LEFT,
-    MARGIN_RIGHT,
-    MARGIN_TOP,
-    WIDTH,
-    Axis,
-    Drawn,
-    Missing,
-    Picture,
-    decades,
-    frame,
-    line,
-    path,
-    short,
-    svg,
-    tag,
-    text,
-)
+from . import _base as chart
+from ._base import Drawn, Missing, Picture
 
 TITLE = "Roofline"
 
@@ -68,37 +50,37 @@ def draw(profile: Profile) -> Drawn:
         )
     facts = _Facts(intensity=intensity, achieved=achieved, peak=peak, bandwidth=bandwidth)
     left, right = min(facts.ridge, intensity) / 8, max(facts.ridge, intensity) * 8
-    x = decades(left, right, MARGIN_LEFT, WIDTH - MARGIN_RIGHT)
-    y = decades(min(achieved / 3, bandwidth * left), peak * 1.5, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
-    parts = frame(
+    x = chart.decades(left, right, chart.LEFT, chart.RIGHT)
+    y = chart.decades(min(achieved / 3, bandwidth * left), peak * 1.5, chart.BOTTOM, chart.TOP)
+    parts = chart.frame(
         x,
         y,
         x_words=lambda tick: f"{tick:,.0f}" if tick >= 1 else f"{tick:g}",
-        y_words=lambda tick: short(format.rate(tick, "").strip()),
+        y_words=lambda tick: chart.short(format.rate(tick, "").strip()),
         x_title="FLOPs per byte of memory traffic (across), FLOP/s (up)",
     )
     parts += [*_roof(x, y, facts), *_point(x, y, facts)]
     description = _description(compute, facts)
-    return Picture(title=TITLE, svg=svg(parts, title=TITLE, description=description), caption=description)
+    return Picture(title=TITLE, svg=chart.svg(parts, title=TITLE, description=description), caption=description)
 
 
-def _roof(x: Axis, y: Axis, facts: _Facts) -> list[str]:
+def _roof(x: chart.Axis, y: chart.Axis, facts: _Facts) -> list[str]:
     start = max(x.low, y.low / facts.bandwidth)
     corner = (x.at(facts.ridge), y.at(facts.peak))
     roof = [(x.at(start), y.at(facts.bandwidth * start)), corner, (x.end, corner[1])]
     return [
-        path(roof, "curve roof"),
-        text(f"{format.rate(facts.peak, 'FLOP/s')}", x.end, corner[1] - 7, anchor="end"),
-        text(format.rate(facts.bandwidth, "B/s"), corner[0] - 14, corner[1] + 8, anchor="end"),
+        chart.path(roof, "curve roof"),
+        chart.text(f"{format.rate(facts.peak, 'FLOP/s')}", x.end, corner[1] - 7, anchor="end"),
+        chart.text(format.rate(facts.bandwidth, "B/s"), corner[0] - 14, corner[1] + 8, anchor="end"),
     ]
 
 
-def _point(x: Axis, y: Axis, facts: _Facts) -> list[str]:
+def _point(x: chart.Axis, y: chart.Axis, facts: _Facts) -> list[str]:
     across, up = x.at(facts.intensity), y.at(facts.achieved)
     return [
-        line(across, up, across, y.at(facts.allowed), "limit"),
-        tag("circle", cx=across, cy=up, r=6, class_="dot"),
-        text("this update", across, up + 22, anchor="middle"),
+        chart.line(across, up, across, y.at(facts.allowed), "limit"),
+        chart.tag("circle", cx=across, cy=up, r=6, class_="dot"),
+        chart.text("this update", across, up + 22, anchor="middle"),
     ]
 
 

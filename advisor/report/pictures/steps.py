@@ -7,29 +7,8 @@ from dataclasses import dataclass
 from ...stats import percentile
 from ...types import Profile, WindowSummary
 from .. import format
-from ._base import (
-    HEIGHT,
-    MARGIN_BOTTOM,
-    MARGIN_LEFT,
-    MARGIN_RIGHT,
-    MARGIN_TOP,
-    Axis,
-    Drawn,
-    Missing,
-    Picture,
-    band,
-    curve,
-    finite,
-    frame,
-    line,
-    linear,
-    path,
-    rectangle,
-    short,
-    svg,
-    text,
-    thinned,
-)
+from . import _base as chart
+from ._base import Drawn, Missing, Picture
 
 TITLE = "Time of each update"
 _WIDTH = 920
@@ -50,43 +29,43 @@ class _Placed:
 
 
 def draw(profile: Profile) -> Drawn:
-    windows = [one for one in profile.windows if finite(one.wall_s)][:_MOST_WINDOWS]
+    windows = [one for one in profile.windows if chart.finite(one.wall_s)][:_MOST_WINDOWS]
     if not windows:
         return Missing(title=TITLE, why="no update was measured")
     placed, end = _place(windows)
     values = [value for one in placed for value in one.wall]
     top = min(max(values), percentile(values, 99) * _TALL)
-    x = linear(0, end, MARGIN_LEFT, _WIDTH - MARGIN_RIGHT, about=9)
-    x = Axis(low=0, high=end, start=x.start, end=x.end, ticks=tuple(tick for tick in x.ticks if tick <= end))
-    y = linear(0, top, HEIGHT - MARGIN_BOTTOM, MARGIN_TOP)
+    x = chart.linear(0, end, chart.LEFT, _WIDTH - chart.MARGIN_RIGHT, about=9)
+    x = chart.Axis(low=0, high=end, start=x.start, end=x.end, ticks=tuple(tick for tick in x.ticks if tick <= end))
+    y = chart.linear(0, top, chart.BOTTOM, chart.TOP)
     parts: list[str] = []
     for one in placed:
         parts += _ground(one, x, y)
-    parts += frame(
+    parts += chart.frame(
         x,
         y,
         x_words=lambda tick: f"{tick:,.0f}",
-        y_words=lambda tick: short(format.duration(tick)),
+        y_words=lambda tick: chart.short(format.duration(tick)),
         x_title="updates, in the order they ran",
     )
     spikes = 0
     most = max(20, 300 // len(placed))
     for one in placed:
         points = [(one.start + one.warm_up + index + 0.5, value) for index, value in enumerate(one.wall)]
-        bins = thinned(points, most)
+        bins = chart.thinned(points, most)
         what_if = "what-if" if one.window.what_if else "own"
-        parts += [band(bins, x, y, f"band {what_if}"), curve(bins, x, y, f"curve {what_if}")]
+        parts += [chart.band(bins, x, y, f"band {what_if}"), chart.curve(bins, x, y, f"curve {what_if}")]
         for single in bins:
             if single.high > y.high:
                 spikes += 1
                 place = x.at(single.x)
                 parts.append(
-                    path([(place - 4, y.end + 7), (place + 4, y.end + 7), (place, y.end)], "spike", closed=True)
+                    chart.path([(place - 4, y.end + 7), (place + 4, y.end + 7), (place, y.end)], "spike", closed=True)
                 )
     if profile.steps is not None and 0 < profile.steps.mean_s <= y.high:
         place = y.at(profile.steps.mean_s)
-        parts.append(line(x.start, place, x.end, place, "limit"))
-    picture = svg(parts, title=TITLE, description=_description(profile, values), width=_WIDTH)
+        parts.append(chart.line(x.start, place, x.end, place, "limit"))
+    picture = chart.svg(parts, title=TITLE, description=_description(profile, values), width=_WIDTH)
     return Picture(title=TITLE, svg=picture, caption=_caption(profile, placed, spikes, max(values)), wide=True)
 
 
@@ -96,27 +75,27 @@ def _place(windows: list[WindowSummary]) -> tuple[list[_Placed], int]:
     placed, position = [], 0
     for window in windows:
         warm_up = min(max(0, window.dropped_updates), max(1, int(counted * _MOST_WARM_UP_SHARE)))
-        wall = finite(window.wall_s)
+        wall = chart.finite(window.wall_s)
         placed.append(_Placed(window=window, start=position, warm_up=warm_up, wall=wall))
         position += warm_up + len(wall)
     return placed, position
 
 
-def _ground(one: _Placed, x: Axis, y: Axis) -> list[str]:
+def _ground(one: _Placed, x: chart.Axis, y: chart.Axis) -> list[str]:
     left, begin, right = (
         x.at(v) for v in (one.start, one.start + one.warm_up, one.start + one.warm_up + len(one.wall))
     )
     parts = []
     if one.window.what_if:
-        parts.append(rectangle(left, y.end, right - left, y.start - y.end, "ground"))
+        parts.append(chart.rectangle(left, y.end, right - left, y.start - y.end, "ground"))
         # A word needs about 6.5 units a letter; if there is no room the caption's colour must do.
         name = format.what_if_name(one.window.what_if)
         if len(name) * 6.5 < right - left:
-            parts.append(text(name, (left + right) / 2, y.end + 13, anchor="middle"))
+            parts.append(chart.text(name, (left + right) / 2, y.end + 13, anchor="middle"))
     if one.warm_up:
-        parts.append(rectangle(left, y.end, begin - left, y.start - y.end, "warm-up"))
+        parts.append(chart.rectangle(left, y.end, begin - left, y.start - y.end, "warm-up"))
         if begin - left > 60:
-            parts.append(text("warm-up", (left + begin) / 2, y.end + 13, anchor="middle"))
+            parts.append(chart.text("warm-up", (left + begin) / 2, y.end + 13, anchor="middle"))
     return parts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Hardware, LoaderTimes, MemoryUse, Profile
+from ...types import OFF_STEP, Hardware, LoaderTimes, MemoryUse, Profile
 from .. import format
 
 
@@ -40,6 +40,15 @@ def epoch_end_line(profile: Profile) -> str | None:
         return None
     costs = ", ".join(f"{format.phase_name(name)} {format.duration(seconds)}" for name, seconds in end.seconds.items())
     return costs + (" (the epoch was ended early for the look)" if end.forced else "")
+
+
+def off_step_line(profile: Profile) -> str:
+    """Describe the work beside the updates: evaluation 4%, checkpoints 0.5%; empty if there is next to none."""
+    return ", ".join(
+        f"{format.phase_name(name)} {format.percent(share)}"
+        for name in OFF_STEP
+        if (share := profile.off_step.get(name, 0.0)) >= 0.001
+    )
 
 
 def memory_line(memory: MemoryUse) -> str | None:

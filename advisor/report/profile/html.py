@@ -6,44 +6,21 @@ Everything that comes from the script is text to the template, which escapes it;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from ...types import OFF_STEP, PHASES, Finding, HotLine, Profile
+from ...types import PHASES, Failure, Finding, HotLine, Profile
 from .. import format, pictures
-from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, overhead_line
-from .headline import Verdict, little_data, verdict_of
+from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, off_step_line, overhead_line
+from .headline import little_data, verdict_of
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _MOST_LINES = 12
 _MOST_PLACES = 8
 _STDERR_CHARACTERS = 8000
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """Contents of the template, in words."""
-
-    title: str
-    verdict: Verdict
-    little: str | None
-    created: str
-    run_id: str
-    command: str
-    stderr: str
-    figures: list[dict[str, str]]
-    strip: Markup
-    phases: list[dict[str, str]]
-    off_step: str
-    findings: list[dict[str, Any]]
-    pictures: list[dict[str, Any]]
-    missing: str
-    lines: list[dict[str, str]]
-    facts: list[tuple[str, str]]
 
 
 def as_page(profile: Profile) -> str:
@@ -56,12 +33,12 @@ def as_fragment(profile: Profile) -> str:
     return fragment("fragment.html.jinja", _view(profile))
 
 
-def page(body: str, view: object) -> str:
-    """Return a page around the template `body`, which shows `view`; `view.title` is the page's."""
+def page(body: str, view: dict[str, Any]) -> str:
+    """Return a page around the template `body`, which shows `view`; its `title` is the page's."""
     return _rendered("page.html.jinja", view=view, body=body)
 
 
-def fragment(body: str, view: object) -> str:
+def fragment(body: str, view: dict[str, Any]) -> str:
     """Return the template alone."""
     return _rendered(body, view=view)
 
@@ -78,42 +55,40 @@ def _rendered(template: str, **content: object) -> str:
     return environment.get_template(template).render(style=style, **content)
 
 
-def _view(profile: Profile) -> View:
+def _view(profile: Profile) -> dict[str, Any]:
+    """Return the contents of the template, in words."""
     drawn = [draw(profile) for draw in pictures.ALL]
     strip = pictures.phases.draw(profile)
-    stderr = "" if profile.failure is None else format.plain(profile.failure.stderr_tail).strip()
-    return View(
-        title=format.one_line(profile.command.title),
-        verdict=verdict_of(profile),
-        little=little_data(profile),
-        created=format.moment(profile.created),
-        run_id=format.one_line(profile.run_id),
-        command=format.one_line(profile.command.typed),
-        stderr=stderr[-_STDERR_CHARACTERS:],
-        figures=_figures(profile),
-        strip=Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),
-        phases=_phases(profile),
-        off_step=_off_step(profile),
-        findings=[_finding(finding, profile) for finding in profile.findings],
-        pictures=shown(drawn),
-        missing=not_drawn(drawn),
-        lines=_lines(profile),
-        facts=_facts(profile),
-    )
+    return {
+        **common(profile, profile.failure, drawn),
+        "verdict": verdict_of(profile),
+        "little": little_data(profile),
+        "figures": _figures(profile),
+        "strip": Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),
+        "phases": _phases(profile),
+        "off_step": off_step_line(profile),
+        "findings": [_finding(finding, profile) for finding in profile.findings],
+        "lines": _lines(profile),
+        "facts": _facts(profile),
+    }
 
 
-def shown(drawn: Sequence[pictures.Drawn]) -> list[dict[str, Any]]:
-    """Return the charts that could be drawn, as the template takes them."""
-    return [
-        {"title": one.title, "svg": Markup(one.svg), "caption": one.caption, "wide": one.wide}
-        for one in drawn
-        if isinstance(one, pictures.Picture)
-    ]
-
-
-def not_drawn(drawn: Sequence[pictures.Drawn]) -> str:
-    """Describe the charts that could not be drawn, and the reasons."""
-    return "; ".join(f"{one.title.lower()} ({one.why})" for one in drawn if isinstance(one, pictures.Missing))
+def common(profile: Profile, failure: Failure | None, drawn: Sequence[pictures.Drawn]) -> dict[str, Any]:
+    """Return what the pages of a profile and of a search both show."""
+    stderr = "" if failure is None else format.plain(failure.stderr_tail).strip()
+    return {
+        "title": format.one_line(profile.command.title),
+        "created": format.moment(profile.created),
+        "run_id": format.one_line(profile.run_id),
+        "command": format.one_line(profile.command.typed),
+        "stderr": stderr[-_STDERR_CHARACTERS:],
+        "pictures": [
+            {"title": one.title, "svg": Markup(one.svg), "caption": one.caption, "wide": one.wide}
+            for one in drawn
+            if isinstance(one, pictures.Picture)
+        ],
+        "missing": "; ".join(f"{one.title.lower()} ({one.why})" for one in drawn if isinstance(one, pictures.Missing)),
+    }
 
 
 def _figures(profile: Profile) -> list[dict[str, str]]:
@@ -162,14 +137,6 @@ def _phases(profile: Profile) -> list[dict[str, str]]:
         for name in PHASES
         if (share := profile.phases.get(name, 0.0)) > 0
     ]
-
-
-def _off_step(profile: Profile) -> str:
-    return ", ".join(
-        f"{format.phase_name(name)} {format.percent(share)}"
-        for name in OFF_STEP
-        if (share := profile.off_step.get(name, 0.0)) >= 0.001
-    )
 
 
 def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
@@ -235,20 +202,21 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         ("Memory", None if profile.memory is None else memory_line(profile.memory)),
     )
     facts += [(name, text) for name, text in optional if text]
-    facts.append(
-        ("Isolation", f"{format.one_line(profile.isolation.name)}: {format.one_line(profile.isolation.promise)}")
-    )
-    if profile.isolation.changed_files:
-        facts.append(
-            ("Changed files", ", ".join(format.one_line(name) for name in profile.isolation.changed_files[:20]))
-        )
-    facts.append(("Overhead", overhead_line(profile)))
-    versions = ", ".join(
-        f"{format.one_line(name)} {format.one_line(value)}" for name, value in profile.environment.items()
-    )
-    facts.append(("Versions", f"advisor {format.one_line(profile.advisor)}, {versions}"))
+    facts += origin(profile)
     facts += [("Note", format.one_line(note)) for note in profile.notes]
     facts += [
         ("Could not judge", f"{format.one_line(one.rule)}: {format.one_line(one.why)}") for one in profile.abstained
     ]
+    return facts
+
+
+def origin(profile: Profile) -> list[tuple[str, str]]:
+    """Return how the script was isolated, what measuring cost, and the versions: on the page of a search, too."""
+    isolation = profile.isolation
+    facts = [("Isolation", f"{format.one_line(isolation.name)}: {format.one_line(isolation.promise)}")]
+    if isolation.changed_files:
+        facts.append(("Changed files", ", ".join(format.one_line(name) for name in isolation.changed_files[:20])))
+    facts.append(("Overhead", overhead_line(profile)))
+    versions = (f"{format.one_line(name)} {format.one_line(value)}" for name, value in profile.environment.items())
+    facts.append(("Versions", ", ".join((f"advisor {format.one_line(profile.advisor)}", *versions))))
     return facts

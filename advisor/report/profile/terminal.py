@@ -6,37 +6,16 @@ from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from ...types import OFF_STEP, PHASES, Failure, Finding, Profile
+from ...types import PHASES, Finding, Profile
 from .. import format
-from .circumstances import hardware_line, overhead_line
+from ..terminal import TONES, grid, print_safely, stderr_lines
+from .circumstances import hardware_line, off_step_line, overhead_line
 from .headline import Verdict, little_data, page_command, verdict_of
 
-WIDEST = 100
-"""Widest line: longer ones are hard to read, however wide the terminal is."""
-STDERR_LINES = 20
 BAR_CELLS = 30
-_TONES = {"good": "bold green", "warning": "bold yellow", "critical": "bold red", "failed": "bold red"}
 _SEVERITIES = {"info": "cyan", "warning": "yellow", "critical": "red"}
-_ASCII = str.maketrans(
-    {
-        "×": "x",
-        "–": "-",
-        "—": "-",
-        "…": "...",
-        "µ": "u",
-        "█": "#",
-        "▌": "#",
-        "·": "-",
-        "→": "->",
-        "±": "+-",
-        "−": "-",
-        "≥": ">=",
-        "≤": "<=",
-    }
-)
 
 
 def render_profile(profile: Profile, console: Console) -> None:
@@ -44,24 +23,11 @@ def render_profile(profile: Profile, console: Console) -> None:
     print_safely(list(_parts(profile)), console)
 
 
-def print_safely(parts: list[RenderableType], console: Console) -> None:
-    """Print `parts` one below the other, in the characters of the console's encoding."""
-    group = Group(*parts)
-    width = min(console.width, WIDEST)
-    if console.encoding.lower().replace("_", "-").startswith("utf"):
-        console.print(group, width=width, highlight=False)
-        return
-    with console.capture() as capture:
-        console.print(group, width=width, highlight=False)
-    text = capture.get().translate(_ASCII)
-    console.file.write(text.encode(console.encoding, "replace").decode(console.encoding))
-
-
 def _parts(profile: Profile) -> Iterator[RenderableType]:
     verdict = verdict_of(profile)
     if profile.failure is not None and profile.failure.stderr_tail.strip():
         yield from stderr_lines(profile.failure)
-    yield Text(verdict.sentence, style=_TONES[verdict.tone])
+    yield Text(verdict.sentence, style=TONES[verdict.tone])
     little = little_data(profile)
     if little is not None:
         yield Text(little, style="yellow")
@@ -81,15 +47,6 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
     yield _circumstances(profile)
     yield Text()
     yield _next(profile, verdict)
-
-
-def stderr_lines(failure: Failure) -> Iterator[RenderableType]:
-    """Return the script's own last output, shown before the verdict."""
-    lines = format.plain(failure.stderr_tail).rstrip().splitlines()
-    yield Text("What the script said last:", style="dim")
-    if len(lines) > STDERR_LINES:
-        yield Text(f"  ({len(lines) - STDERR_LINES} earlier lines left out)", style="dim")
-    yield Padding(Text("\n".join(lines[-STDERR_LINES:])), (0, 0, 1, 2))
 
 
 def _speed(profile: Profile) -> Iterator[RenderableType]:
@@ -119,28 +76,24 @@ def _speed(profile: Profile) -> Iterator[RenderableType]:
 
 def _phases(profile: Profile) -> RenderableType:
     assert profile.steps is not None
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, width=BAR_CELLS)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
+    rows = grid("", "", "right", "right")
+    rows.columns[1].width = BAR_CELLS
     shown = {name: share for name in PHASES if (share := profile.phases.get(name, 0.0)) > 0}
     most = max(shown.values(), default=0.0)
     for name, share in shown.items():
         # A waiting phase is what readers look for; the others are the work itself.
         style = "yellow" if name in ("data_wait", "host_to_device") else "blue" if name != "other" else "dim"
-        grid.add_row(
+        rows.add_row(
             format.phase_name(name),
             Text(_bar(share), style=style),
             format.percent(share),
             format.duration(share * profile.steps.mean_s),
             style="bold" if share == most else "",
         )
-    beside = {name: share for name in OFF_STEP if (share := profile.off_step.get(name, 0.0)) >= 0.001}
+    beside = off_step_line(profile)
     if not beside:
-        return grid
-    text = ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in beside.items())
-    return Group(grid, Text(f"Beside the updates, of the whole loop: {text}", style="dim"))
+        return rows
+    return Group(rows, Text(f"Beside the updates, of the whole loop: {beside}", style="dim"))
 
 
 def _bar(share: float) -> str:
@@ -171,39 +124,35 @@ def _finding(number: int, finding: Finding, cwd: str) -> RenderableType:
 
 
 def _circumstances(profile: Profile) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    rows = grid("dim", "fold")
     gains = format.speed_ups(profile.what_ifs)
     if gains:
         tried = "; ".join(f"{format.what_if_name(one.name)}: {format.what_if_text(one)}" for one in gains)
-        grid.add_row("what if", Text(tried))
+        rows.add_row("what if", Text(tried))
     loader = format.loader_alone(profile.what_ifs)
     if loader is not None:
-        grid.add_row("loader", Text(loader))
-    grid.add_row("hardware", Text(hardware_line(profile.hardware)))
+        rows.add_row("loader", Text(loader))
+    rows.add_row("hardware", Text(hardware_line(profile.hardware)))
     for problem in profile.hardware.problems:
-        grid.add_row(
+        rows.add_row(
             "set-up", Text(f"{format.one_line(problem.message)} → {format.one_line(problem.advice)}", style="yellow")
         )
-    grid.add_row(
+    rows.add_row(
         "isolation", Text(f"{format.one_line(profile.isolation.name)}: {format.one_line(profile.isolation.promise)}")
     )
     if profile.isolation.changed_files:
         changed = ", ".join(format.one_line(name) for name in profile.isolation.changed_files[:5])
         more = len(profile.isolation.changed_files) - 5
-        grid.add_row("changed", Text(changed + (f" and {more:,} more" if more > 0 else ""), style="bold red"))
-    grid.add_row("overhead", Text(overhead_line(profile)))
+        rows.add_row("changed", Text(changed + (f" and {more:,} more" if more > 0 else ""), style="bold red"))
+    rows.add_row("overhead", Text(overhead_line(profile)))
     for note in profile.notes:
-        grid.add_row("note", Text(format.one_line(note), style="yellow"))
-    return grid
+        rows.add_row("note", Text(format.one_line(note), style="yellow"))
+    return rows
 
 
 def _next(profile: Profile, verdict: Verdict) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    grid.add_row("next", Text.assemble((verdict.next_command, "bold"), (f"  {verdict.why_next}", "dim")))
+    rows = grid("dim", "fold")
+    rows.add_row("next", Text.assemble((verdict.next_command, "bold"), (f"  {verdict.why_next}", "dim")))
     if profile.steps is not None:
-        grid.add_row("page", Text(page_command(profile)))
-    return grid
+        rows.add_row("page", Text(page_command(profile)))
+    return rows

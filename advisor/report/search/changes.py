@@ -133,14 +133,14 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
             "to seed it in each, or all draw alike"
         )
     loader = workload.train_loader if workload is not None else None
-    held = workload.facts.get("dataset_generators") if workload is not None else None
+    held = workload.facts.dataset_generators if workload is not None else None
     if loader is None or not held:
         return ""
     written = Workers(loader.num_workers, bool(loader.persistent_workers))
     wanted = workers_with(settings, written)
     if wanted is None or not add_repeats(written, wanted):
         return ""
-    return f"; every worker begins each epoch with seeds of its own for {format.one_line(held)}"
+    return f"; every worker begins each epoch with seeds of its own for {format.one_line(', '.join(held))}"
 
 
 def _memory(result: TuneResult) -> Change:

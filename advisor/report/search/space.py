@@ -12,7 +12,7 @@ from rich.text import Text
 from ...types import TuneResult
 from .. import format
 from ..json_contract import json_safe, profile_json
-from ..profile.terminal import print_safely
+from ..terminal import print_safely, table
 
 VERSION = 1
 """Version of the document that `tune --dry-run --json` prints."""
@@ -63,18 +63,16 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
     if closed:
         yield Text()
         yield Text("Closed", style="bold")
-        grid = Table.grid(padding=(0, 2, 0, 0))
+        rows = Table.grid(padding=(0, 2, 0, 0))
         for one in closed:
-            grid.add_row(f"  {format.one_line(one.what)}", Text(format.one_line(one.why), style="dim"))
-        yield grid
+            rows.add_row(f"  {format.one_line(one.what)}", Text(format.one_line(one.why), style="dim"))
+        yield rows
 
 
 def _open(result: TuneResult) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
-    for title in ("knob", "values", "tier", "switched", "why"):
-        table.add_column(title, overflow="fold")
+    shown = table("knob", "values", "tier", "switched", "why", style="bold")
     for knob in result.space:
         values = ", ".join(format.one_line(str(value)) for value in knob.values)
         scope = SCOPES.get(knob.scope, knob.scope)
-        table.add_row(knob.id, values, knob.tier, scope, Text(format.one_line(knob.opened_by), style="dim"))
-    return table
+        shown.add_row(knob.id, values, knob.tier, scope, Text(format.one_line(knob.opened_by), style="dim"))
+    return shown

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ...types import TuneResult
 from .. import format
 from ..profile.circumstances import hardware_line
 from ..profile.headline import page_command
-from ..profile.terminal import print_safely, stderr_lines
+from ..terminal import TONES, grid, print_safely, stderr_lines, table
 from ..trial_format import gain
 from ..trial_rows import (
     best_so_far,
@@ -34,13 +33,6 @@ from .verdict import TuneVerdict, verdict_of_tune
 MOST_SKIPPED = 8
 MOST_STEPS = 6
 """Most steps of the best so far, and of the front of speed against memory: as many as fit on two lines."""
-_TONES = {
-    "good": "bold green",
-    "neutral": "bold",
-    "warning": "bold yellow",
-    "critical": "bold red",
-    "failed": "bold red",
-}
 
 
 def render_tune(result: TuneResult, console: Console) -> None:
@@ -52,7 +44,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
     verdict = verdict_of_tune(result)
     if result.failure is not None and result.failure.stderr_tail.strip():
         yield from stderr_lines(result.failure)
-    yield Text(verdict.sentence, style=_TONES[verdict.tone])
+    yield Text(verdict.sentence, style=TONES[verdict.tone])
     if verdict.evidence:
         yield Text(verdict.evidence)
     for part in (
@@ -76,23 +68,23 @@ def _answers(result: TuneResult) -> RenderableType | None:
     lines = two_answers(result)
     if not lines:
         return None
-    grid = _grid("dim", "fold", "right", "fold")
+    rows = grid("dim", "fold", "right", "fold")
     for line in lines:
-        grid.add_row(line.what, Text(line.settings, style="bold"), line.speed, line.note)
-    return grid
+        rows.add_row(line.what, Text(line.settings, style="bold"), line.speed, line.note)
+    return rows
 
 
 def _changes(result: TuneResult) -> RenderableType | None:
     found = changes(result)
     if not found:
         return None
-    grid = _grid("", "fold")
+    rows = grid("", "fold")
     for change in found:
-        grid.add_row(change.topic, change.text)
+        rows.add_row(change.topic, change.text)
     told = quality(result)
     style = "bold red" if result.recommendation.verdict.quality == "failed" else ""
-    grid.add_row("Quality", Text(told, style=style))
-    return _under("What changes for you", grid)
+    rows.add_row("Quality", Text(told, style=style))
+    return _under("What changes for you", rows)
 
 
 def _gains(result: TuneResult) -> RenderableType | None:
@@ -100,10 +92,10 @@ def _gains(result: TuneResult) -> RenderableType | None:
     weights = importances(result)
     if not found and not weights:
         return None
-    grid = _grid("", "right", "fold")
+    rows = grid("", "right", "fold")
     for one in found:
-        grid.add_row(one.setting, format.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
-    parts: list[RenderableType] = [_under("The gain, setting by setting (all of them against all but this one)", grid)]
+        rows.add_row(one.setting, format.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
+    parts: list[RenderableType] = [_under("The gain, setting by setting (all of them against all but this one)", rows)]
     if not found:
         parts = []
     if weights:
@@ -136,13 +128,13 @@ def _predicted(result: TuneResult) -> RenderableType | None:
 
 def _space(result: TuneResult) -> RenderableType | None:
     """Return the knobs that could be tried; once some were, the trials show them."""
-    rows = space(result)
-    if not rows or len(result.trials) > 1:
+    knobs = space(result)
+    if not knobs or len(result.trials) > 1:
         return None
-    table = _table("knob", "values worth trying", "changes", "set", "open, since")
-    for row in rows:
-        table.add_row(row.name, row.values, row.changes, row.when, row.opened_by)
-    return _under("What can be tried", table)
+    shown = table("knob", "values worth trying", "changes", "set", "open, since")
+    for knob in knobs:
+        shown.add_row(knob.name, knob.values, knob.changes, knob.when, knob.opened_by)
+    return _under("What can be tried", shown)
 
 
 def _trials(result: TuneResult) -> RenderableType | None:
@@ -151,15 +143,15 @@ def _trials(result: TuneResult) -> RenderableType | None:
     rows, left = trial_rows(result)
     heads = {"memory": "peak", "energy": "a sample"}
     looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
-    table = _table("", "tried", "speed", "interval", *looked_for, "changes", "why, or what came of it")
-    for place, column in enumerate(table.columns[:-2]):
+    trials = table("", "tried", "speed", "interval", *looked_for, "changes", "why, or what came of it")
+    for place, column in enumerate(trials.columns[:-2]):
         column.no_wrap = place != 1
         column.justify = "right" if place not in (1, 3) else "left"
     for row in rows:
         cells = [row.number, row.settings, row.speed, row.interval, *([row.looked_for] if looked_for else [])]
         told = Text(row.told, style="dim")
-        table.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
-    shown: list[RenderableType] = [table]
+        trials.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
+    shown: list[RenderableType] = [trials]
     if left:
         shown.append(Text(f"{left}; the page and --json have all", style="dim"))
     shown += [Text(line, style="dim") for line in (_history(result), _front(result)) if line]
@@ -191,54 +183,28 @@ def _tried(result: TuneResult) -> str:
 
 
 def _circumstances(result: TuneResult) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    rows = grid("dim", "fold")
     shown, left = closed(result, MOST_SKIPPED)
     for what, why in shown:
-        grid.add_row("not used", Text(f"{what}: {why}", style="dim"))
+        rows.add_row("not used", Text(f"{what}: {why}", style="dim"))
     if left:
-        grid.add_row("", Text(f"{format.plural(left, 'more reason')}: the page and --json have all", style="dim"))
-    grid.add_row("hardware", Text(hardware_line(result.profile.hardware)))
+        rows.add_row("", Text(f"{format.plural(left, 'more reason')}: the page and --json have all", style="dim"))
+    rows.add_row("hardware", Text(hardware_line(result.profile.hardware)))
     for note in notes(result):
-        grid.add_row("note", Text(format.one_line(note), style="yellow"))
+        rows.add_row("note", Text(format.one_line(note), style="yellow"))
     for name in result.files:
-        grid.add_row("wrote", Text(format.one_line(name)))
-    return grid
+        rows.add_row("wrote", Text(format.one_line(name)))
+    return rows
 
 
 def _next(result: TuneResult, verdict: TuneVerdict) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
+    rows = grid("dim", "fold")
     for place, one in enumerate(verdict.next):
         told = Text.assemble((one.command, "bold"), (f"  {one.why}", "dim"))
-        grid.add_row("next" if not place else "or", told)
-    grid.add_row("page", Text(page_command(result.profile)))
-    return grid
+        rows.add_row("next" if not place else "or", told)
+    rows.add_row("page", Text(page_command(result.profile)))
+    return rows
 
 
 def _under(title: str, content: RenderableType) -> RenderableType:
     return Group(Text(title, style="bold"), Padding(content, (0, 0, 0, 2)))
-
-
-def _grid(*columns: str) -> Table:
-    """Return a grid with columns by kind: right for numbers, fold for any length, dim or plain for short words."""
-    grid = Table.grid(padding=(0, 2))
-    for column in columns:
-        if column == "fold":
-            grid.add_column(overflow="fold")
-        else:
-            grid.add_column(
-                no_wrap=True,
-                justify="right" if column == "right" else "left",
-                style="dim" if column == "dim" else "",
-            )
-    return grid
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    return table

@@ -38,10 +38,6 @@ class View:
             return self.moved[1] / outside.relative_to(self.moved[0])
         return outside
 
-    def used_bytes(self) -> int:
-        """Return the disk space that the script's changes take so far."""
-        return scratch_folder.used_bytes(self.scratch)
-
 
 class Tier(ABC):
     """Kind of isolation for the user's files, proven to work here before it is used."""
@@ -65,15 +61,8 @@ class Tier(ABC):
                     f"advisor's own folder {path} holds the project folder {self.project}, which could then change; "
                     "choose another --runs"
                 )
-        folder = scratch_folder.make(self.scratch)
-        try:
+        with scratch_folder.lent(self.scratch) as folder:
             yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])
-        finally:
-            try:
-                scratch_folder.remove(folder)
-            except BaseException:  # Ctrl-C just now: the folder goes all the same
-                scratch_folder.remove(folder)
-                raise
 
     @abstractmethod
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:

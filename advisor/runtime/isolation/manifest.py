@@ -28,7 +28,6 @@ class Entry:
 class Manifest:
     """State of a folder at one moment."""
 
-    folder: Path
     entries: dict[str, Entry]
     complete: bool
     """False if the folder has more than `ENTRIES` entries: then nothing can be said."""
@@ -64,8 +63,8 @@ def take(folder: Path, *, skip: tuple[Path, ...] = ()) -> Manifest:
                 digest=digest,
             )
         if len(entries) > ENTRIES:
-            return Manifest(folder=folder, entries={}, complete=False)
-    return Manifest(folder=folder, entries=entries, complete=True)
+            return Manifest(entries={}, complete=False)
+    return Manifest(entries=entries, complete=True)
 
 
 def _digest(path: Path, seen: os.stat_result, left_bytes: int) -> str:

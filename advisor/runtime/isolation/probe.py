@@ -47,15 +47,12 @@ open("/dev/null", "w").close()
 
 def try_out(tier: Tier) -> None:
     """Raise IsolationError with the reason if the tier does not keep its promise on this machine."""
-    folder = scratch_folder.make(tier.scratch)
-    try:
+    with scratch_folder.lent(tier.scratch) as folder:
         outside = folder / "outside"
         _lay_out(outside)
         _run(tier, outside, folder)
         if _state(outside) != {"kept": "as it was", "deleted": "", "folder/file": ""}:
             raise IsolationError("a file outside the view was changed")
-    finally:
-        scratch_folder.remove(folder)
 
 
 def _run(tier: Tier, outside: Path, logs: Path) -> None:

@@ -10,7 +10,8 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ import psutil
 PREFIX = "view-"
 _made: dict[Path, int] = {}
 """Folders that exist, or may exist, at this moment, with the process that made them."""
+
+
+@contextmanager
+def lent(parent: Path) -> Iterator[Path]:
+    """Provide a scratch folder until the block is left."""
+    folder = make(parent)
+    try:
+        yield folder
+    finally:
+        try:
+            remove(folder)
+        except BaseException:  # Ctrl-C just now: the folder goes all the same
+            remove(folder)
+            raise
 
 
 def make(parent: Path) -> Path:
@@ -53,18 +68,6 @@ def sweep(parent: Path) -> list[Path]:
             remove(folder)
             removed.append(folder)
     return removed
-
-
-def used_bytes(folder: Path) -> int:
-    """Return the disk space that the files below take."""
-    total = 0
-    for root, _, names in os.walk(folder, onerror=lambda _: None):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118
-            except OSError:
-                continue  # deleted meanwhile
-    return total
 
 
 def _started(pid: int) -> str:

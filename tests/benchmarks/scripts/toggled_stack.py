@@ -49,11 +49,11 @@ def hooked():
 def off(parts):
     parts.roots.suspend()
     parts.steps.remove()
-    parts.loaders._deliveries.inert = True
+    parts.loaders.deliveries.inert = True
 
 
 def on(parts):
-    parts.loaders._deliveries.inert = False
+    parts.loaders.deliveries.inert = False
     parts.steps.install()
     parts.roots.resume()
 

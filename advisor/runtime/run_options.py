@@ -1,0 +1,48 @@
+"""Options of running the user's script: the keywords that the functions of the API share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..progress import SILENT, Progress
+from ..storage import run_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on every wait, in seconds."""
+
+    start_s: float = 900.0
+    """Seconds until the first update: data may be prepared, models compiled."""
+    no_progress_s: float = 120.0
+    """Seconds without a batch, forward or update once the loop has begun; with an idle process, also before."""
+    memory_bytes: int | None = None
+    """Memory of the whole process tree; the script is ended if it uses more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options as the user gives them; None asks for the usual value."""
+
+    isolation: str = "auto"
+    runs: str | os.PathLike[str] | None = None
+    start_limit_s: float | None = None
+    no_progress_limit_s: float | None = None
+    memory_limit_bytes: int | None = None
+    trackers_offline: bool = True
+    progress: Progress = SILENT
+
+    @property
+    def root(self) -> Path:
+        """Folder that holds the runs."""
+        return run_store.runs_root(Path(self.runs) if self.runs is not None else None)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            start_s=Limits.start_s if self.start_limit_s is None else self.start_limit_s,
+            no_progress_s=Limits.no_progress_s if self.no_progress_limit_s is None else self.no_progress_limit_s,
+            memory_bytes=self.memory_limit_bytes,
+        )
