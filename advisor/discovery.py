@@ -10,6 +10,12 @@ from typing import TypeVar
 Entry = TypeVar("Entry")
 
 
+def ids(folders: Iterable[str]) -> list[str]:
+    """Return the ids of the entries in these folders, without importing any."""
+    found = [module_info.name for module_info in pkgutil.iter_modules(list(folders))]
+    return [name for name in found if not name.startswith("_")]
+
+
 def entries(package: str, folders: Iterable[str], name: str, kind: type[Entry]) -> list[Entry]:
     """Return the instance `name` of every module in the package, in the order of their ids.
 
@@ -17,15 +23,11 @@ def entries(package: str, folders: Iterable[str], name: str, kind: type[Entry]) 
     is missing, of another kind, or has an id that is not the module's name.
     """
     found = []
-    for module_info in pkgutil.iter_modules(list(folders)):
-        if module_info.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{package}.{module_info.name}")
+    for entry_id in ids(folders):
+        module = importlib.import_module(f"{package}.{entry_id}")
         entry = getattr(module, name, None)
-        if not isinstance(entry, kind) or getattr(entry, "id", None) != module_info.name:
+        if not isinstance(entry, kind) or getattr(entry, "id", None) != entry_id:
             article = "an" if kind.__name__[0] in "AEIOU" else "a"
-            raise TypeError(
-                f"{module.__file__}: needs {name}, {article} {kind.__name__} whose id is {module_info.name!r}"
-            )
+            raise TypeError(f"{module.__file__}: needs {name}, {article} {kind.__name__} whose id is {entry_id!r}")
         found.append(entry)
     return found

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol
 from ..wire import WIRE_VERSION, LaunchSpec
 from .base import child_signals, imports
 from .base.channel import AgentChannel
+from .base.refused import Refused
 from .base.tracebacks import crash_report, cut_chain, is_out_of_memory
 
 EXIT_AGENT_FAILED = 98
@@ -108,13 +109,15 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
         from .real_run.launch import prepare as prepare_run
 
         return prepare_run(spec)
-    except Exception:
+    except Exception as error:
         import traceback
 
         channel.note("agent_error", traceback.format_exc())
         if spec.mode == "probe":
             channel.flush()
             _refuse(f"the agent could not start:\n{traceback.format_exc()}")
+        if isinstance(error, Refused):
+            _refuse(str(error))
         _warn(f"the script runs unmodified: {traceback.format_exc()}")
         return _NoAgent()
 

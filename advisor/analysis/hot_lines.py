@@ -10,6 +10,7 @@ from typing import Any
 from .. import wire
 from ..runtime.session_result import SessionResult
 from ..types import HotLine, Workload
+from ..whatif import loader_alone
 from .profile_plan import as_written, measured
 from .summary import Counted, off_step, phases
 
@@ -23,7 +24,7 @@ def lines(result: SessionResult, counted: Counted, workload: Workload, read_line
     for another phase. The samples of a phase then share the time that the device spent on it.
     """
     own = measured(result.outcomes, "lines") or as_written(result.outcomes)
-    inside = result.outcomes.get("loader_alone inside")
+    inside = result.outcomes.get(f"{loader_alone.WHAT_IF.id} inside")
     found: list[HotLine] = []
     if own is not None:
         hot = _hot(own.lines, own.hits, "loop", read_line)

@@ -29,6 +29,7 @@ from ..types import (
     WindowSummary,
     Workload,
 )
+from ..whatif import loader_alone
 from ..wire import WindowRole
 from .profile_plan import measured
 
@@ -98,7 +99,7 @@ def loader_times(counted: Counted, result: SessionResult, workload: Workload) ->
     if workload.train_loader is None or sums is None:
         return None
     updates = len(counted.done.wall_s)
-    alone = result.outcomes.get("loader_alone")
+    alone = result.outcomes.get(loader_alone.WHAT_IF.id)
     alone_s = None
     if isinstance(alone, wire.WindowDone) and alone.extra.get("batches"):
         per_update = sum(counted.micro_steps) / counted.updates

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..discovery import ids
 from ._options import Json
 from ._output import print_json
 
 if TYPE_CHECKING:
     from ..types import Artifact
+
+
+TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 
 def export(
@@ -21,7 +25,7 @@ def export(
         typer.Option(
             "--to",
             metavar="TARGETS",
-            help="Comma-separated: accelerate, deepspeed, lightning, python, torchrun, transformers.",
+            help=f"Comma-separated: {', '.join(TARGETS)}.",
         ),
     ],
     output: Annotated[

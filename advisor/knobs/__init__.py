@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 from ..discovery import entries
-from ._base import TIERS, Knob, Values
+from ._base import TIERS, Knob, PlainObjects, Unable, Values
 
-__all__ = ["TIERS", "Knob", "Values", "all_knobs", "explain", "get"]
+__all__ = ["TIERS", "Knob", "PlainObjects", "Unable", "Values", "all_knobs", "explain", "get", "refusal", "samples_per"]
 
 _SCOPES = {
     "live": "set between two updates of a running script",
@@ -31,6 +34,27 @@ def explain(knob: Knob) -> str:
     return f"{knob.id}: {knob.title}\n\n{about}\n\n{table}"
 
 
-def all_knobs() -> list[Knob]:
+@lru_cache(maxsize=1)
+def all_knobs() -> tuple[Knob, ...]:
     """Return all knobs in the order of their ids. Raise TypeError with the path of a file that lacks its instance."""
-    return entries(__name__, __path__, "KNOB", Knob)
+    return tuple(entries(__name__, __path__, "KNOB", Knob))
+
+
+def refusal(settings: Mapping[str, Any]) -> str | None:
+    """Return why the first setting that no knob can have is refused, and what to do; None if all are known."""
+    known = {knob.id: knob for knob in all_knobs()}
+    for name, value in settings.items():
+        if name not in known:
+            return (
+                f"no knob is called {name!r}: there are {', '.join(known)}. "
+                "Remove it, or upgrade advisor if a newer one wrote it"
+            )
+        why = known[name].wrong(value)
+        if why is not None:
+            return f"{name}: {why}. Correct it, or remove it"
+    return None
+
+
+def samples_per(what: str, settings: Mapping[str, Any]) -> Any:
+    """Return the samples per `backward` or `update` by these settings; None if they do not say."""
+    return next((settings[knob.id] for knob in all_knobs() if knob.samples_per == what and knob.id in settings), None)

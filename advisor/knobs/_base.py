@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -22,13 +22,66 @@ class Values:
     why: str = ""
     """Reason for these values."""
     why_closed: str | None = None
-    needs: str | None = None
-    """Another knob without which these values have no meaning."""
     needed_is_on: bool = False
-    """True if the baseline has that knob on."""
+    """True if the baseline has on what the knob needs (`Knob.needs`)."""
     shares_cpus_with: tuple[str, Any] | None = None
     """Another knob, with a value that leaves room for the first value here. Each may gain nothing alone, but the two
     together may."""
+
+
+@dataclass(frozen=True)
+class Unable:
+    """Reason why a format has no place for a setting, and what to do instead; empty texts stand for the usual ones."""
+
+    why: str = ""
+    do: str = ""
+    """Instruction; `{value}` stands for the value."""
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """What the format is told all the same."""
+
+
+Form = Callable[[Any, Any], Union[Mapping[str, Any], Unable]]
+"""Callable (value, `Training` of the file) that returns what a format holds for a setting. Formats merge mappings, and
+join lists."""
+
+
+@dataclass
+class PlainObjects:
+    """Objects of a script that plain torch applies settings to. A setting may put another model in its place."""
+
+    model: Any
+    optimizer: Any
+
+
+def key(*path: str) -> Form:
+    """Return the form of a format that has the value itself, below these keys."""
+
+    def form(value: Any, _training: Any) -> Mapping[str, Any]:
+        content: Any = value
+        for name in reversed(path):
+            content = {name: content}
+        return dict(content)
+
+    return form
+
+
+def unable(why: str, do: str = "") -> Form:
+    """Return the form of a format that cannot express the setting."""
+    return lambda _value, _training: Unable(why, do)
+
+
+def noticing(topic: str, text: str) -> Callable[[Mapping[str, Any]], tuple[str, str]]:
+    """Return the `Knob.noticed` of a setting whose effect depends on no other."""
+    return lambda _settings: (topic, text)
+
+
+def one_of(*values: str) -> Callable[[Any], str | None]:
+    """Return a check for `Knob.wrong`: only these names."""
+    several = f"none of {', '.join(values)}" if len(values) > 1 else f"not {values[0]}"
+    return lambda value: None if isinstance(value, str) and value in values else f"{value!r} is {several}"
+
+
+NO_MODEL = "no model was given"
 
 
 def _nothing_wrong(_value: Any) -> str | None:
@@ -79,6 +132,8 @@ class Knob:
     findings do not matter then: the current limit of a script hides the next one."""
     usual_on_accelerator: bool = False
     """True if an expert sets it on an accelerator without thinking. All such open knobs are first tried together."""
+    set_up: str = ""
+    """The work before its first update, as a gerund, if that is long."""
     set_up_s: float = 0.0
     """Least seconds before its first update, where that is long. The knob is then tried with the best settings so far,
     if there is time, and waited for."""
@@ -94,8 +149,29 @@ class Knob:
     """Place where a real training fails with a value that the script cannot take: `batch` or `forward`; or empty."""
     suspicion: int = 0
     """Rank among the settings that a failing forward is charged with; 1 is the likeliest, 0 is never charged."""
-    noticed: tuple[str, str] | None = None
-    """Topic and effect that a reader of the report would notice, beside what is measured."""
+    noticed: Callable[[Mapping[str, Any]], tuple[str, str]] | None = None
+    """Callable (all settings) that returns the topic and the effect that a reader of the report would notice, beside
+    what is measured. It is asked if the value is not false."""
+    rounding: Mapping[Any, str] = field(default_factory=dict)
+    """What single values do to the arithmetic; of others the report says that sums are formed in another order."""
+    needs: str = ""
+    """Another knob without which this one has no meaning."""
+    samples_per: str = ""
+    """What the value counts the samples of: a `backward` or an `update`; or empty."""
+    loader_keyword: str = ""
+    """Keyword of `torch.utils.data.DataLoader` that sets it."""
+    option_names: tuple[str, ...] = ()
+    """Names of options that set it in public training scripts, the most usual first; with underscores."""
+    autocast: Mapping[Any, str] = field(default_factory=dict)
+    """Value → torch's name of the dtype under whose autocast forward and loss run."""
+    plain: Callable[[PlainObjects, Any], str | None] | None = None
+    """Callable (objects, value) that applies it by plain torch; returns why it cannot, or None."""
+    after_others: bool = False
+    """True if plain torch sets it after all others: the model that it makes hides the one they change."""
+    formats: Mapping[str, Form] = field(default_factory=dict)
+    """Format → form of the setting in it; a format that is missing has no place for it."""
+    opened_by: tuple[str, ...] = ()
+    """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""
     """Consequences that the user will notice, in plain words: results, memory, start-up."""
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable
+
+from ..repeated_draws import Workers
+from ._base import Knob, Values, key
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -19,6 +23,56 @@ _BYTES = {"float64": 8, "int64": 8, "complex64": 8, "float32": 4, "int32": 4, "f
 def workers_tier(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` only if no random number is drawn in workers, which have their own states; else `resampled`."""
     return "exact" if draws_nothing(workload) else "resampled"
+
+
+def loader_knob(
+    keyword: str,
+    *,
+    title: str,
+    values: Callable[[Hardware, Workload], Values],
+    wrong: Callable[[Any], str | None],
+    chosen_for: tuple[str, ...],
+    changes: str,
+    tier: Callable[[Hardware, Workload], str] = workers_tier,
+    needs: str = "",
+    usual_on_accelerator: bool = False,
+    noticed: Callable[[Mapping[str, Any]], tuple[str, str]] | None = None,
+    option_names: tuple[str, ...] = (),
+) -> Knob:
+    """Return the knob for this keyword of `DataLoader`; the other parameters are fields of `Knob`."""
+    return Knob(
+        id=keyword,
+        title=title,
+        scope="live",
+        values=values,
+        tier=tier,
+        apply=lambda controls, value: controls.loaders.adjust(keyword, **{keyword: value}),
+        restore=lambda controls: controls.loaders.adjust(keyword, **{keyword: None}),
+        wrong=wrong,
+        hooks=("loader", "model"),
+        usual_on_accelerator=usual_on_accelerator,
+        by_hand=f"DataLoader(…, {keyword}={{value}})",
+        chosen_for=chosen_for,
+        fails_in="batch",
+        noticed=noticed,
+        needs=needs,
+        loader_keyword=keyword,
+        option_names=option_names,
+        formats={
+            "lightning": key("dataloader", keyword),
+            "python": key("loader", keyword),
+            "transformers": key(f"dataloader_{keyword}"),
+        },
+        changes=changes,
+    )
+
+
+def workers_with(settings: Mapping[str, Any], written: Workers) -> Workers | None:
+    """Return the loader's workers with these settings; None if samples are kept in the script's own process."""
+    number = settings.get("num_workers", written.number)
+    if settings.get("cache_dataset") or not isinstance(number, int):
+        return None
+    return Workers(number, bool(settings.get("persistent_workers", written.stay)))
 
 
 def draws_nothing(workload: Workload) -> bool:

@@ -6,9 +6,10 @@ together with a larger batch. Random numbers stay the same, and running averages
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import Knob, Values, key, noticing, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -51,6 +52,28 @@ def _restore(controls: Controls) -> None:
     controls.checkpointing.restore()
 
 
+CHECKPOINTED = '''
+
+def checkpoint_blocks(model):
+    """Blocks that repeat are computed again in the backward, instead of keeping what they computed."""
+    for parent in list(model.modules()):
+        blocks = list(parent.children())
+        repeated = len(blocks) > 1 and len({type(block) for block in blocks}) == 1
+        if repeated and isinstance(parent, (torch.nn.ModuleList, torch.nn.Sequential)):
+            for block in blocks:
+                block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+'''
+"""Source of the function that does it in plain torch."""
+
+
+def _in_python(_value: Any, _training: Any) -> Mapping[str, Any]:
+    return {
+        "imports": ["import functools", "from torch.utils.checkpoint import checkpoint"],
+        "prepare": ["checkpoint_blocks(model)"],
+        "code": [CHECKPOINTED],
+    }
+
+
 KNOB = Knob(
     id="activation_checkpointing",
     title="activations recomputed in the backward pass",
@@ -66,7 +89,12 @@ KNOB = Knob(
     chosen_for=("device",),
     fails_in="forward",
     suspicion=3,
-    noticed=("Memory", "activations are recomputed in the backward pass instead of stored"),
+    noticed=noticing("Memory", "activations are recomputed in the backward pass instead of stored"),
+    formats={
+        "deepspeed": unable("the section of that name only configures a function that the model has to call"),
+        "python": _in_python,
+        "transformers": key("activation_checkpointing"),
+    },
     changes="Activations take less memory, and an update about a third more compute; this pays only with a larger "
     "batch.",
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, truth
+from ._base import Knob, Values, noticing, truth
 from ._loader import NO_LOADER, batch_bytes, draws_nothing
 
 if TYPE_CHECKING:
@@ -66,6 +67,30 @@ def _restore(controls: Controls) -> None:
     controls.loaders.adjust("cache_dataset", cache_dataset=None)
 
 
+CACHED = '''
+
+class Cached(torch.utils.data.Dataset):
+    """Keeps what was read once; for datasets that draw nothing at random, in loaders without workers."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.kept = {}
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        if index not in self.kept:
+            self.kept[index] = self.dataset[index]
+        return copy.deepcopy(self.kept[index])
+'''
+"""Source of the dataset that plain torch keeps samples in."""
+
+
+def _in_python(value: Any, _training: Any) -> Mapping[str, Any]:
+    return {"imports": ["import copy"], "keep": "Cached(dataset)", "code": [CACHED]} if value else {}
+
+
 KNOB = Knob(
     id="cache_dataset",
     title="decoded samples cached in memory",
@@ -79,6 +104,7 @@ KNOB = Knob(
     by_hand="cache each sample when the dataset first reads it",
     chosen_for=("host memory",),
     fails_in="batch",
-    noticed=("Memory", "decoded samples are cached in RAM"),
+    noticed=noticing("Memory", "decoded samples are cached in RAM"),
+    formats={"python": _in_python},
     changes="The samples stay in memory. The first epoch still reads them: the gain begins with the second.",
 )

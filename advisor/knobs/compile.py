@@ -6,9 +6,10 @@ Evaluation is not compiled. Dropout draws the same random numbers, so that only 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import NO_MODEL, Knob, PlainObjects, Values, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 TRITON_CAPABILITY = (7, 0)
 """Oldest compute capability that Triton, which writes the kernels, supports."""
-
-
-def _wrong(value: Any) -> str | None:
-    return None if value in MODES else f"{value!r} is none of {', '.join(MODES)}"
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -77,6 +74,19 @@ def _restore(controls: Controls) -> None:
     controls.compiling.restore()
 
 
+def _plain(objects: PlainObjects, value: Any) -> str | None:
+    import torch
+
+    if objects.model is None:
+        return NO_MODEL
+    objects.model = torch.compile(objects.model, mode=value)
+    return None
+
+
+def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any]:
+    return {"dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": value}}
+
+
 KNOB = Knob(
     id="compile",
     title="compilation of the model (torch.compile)",
@@ -86,12 +96,25 @@ KNOB = Knob(
     apply=_apply,
     restore=_restore,
     shortens_computing=True,
+    set_up="compiling",
     set_up_s=20.0,  # a GPT-2 of 124M takes twice as long on an H100, a small model a third
-    wrong=_wrong,
+    wrong=one_of(*MODES),
     by_hand="model = torch.compile(model, mode={value!r})",
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=6,
+    plain=_plain,
+    after_others=True,
+    formats={
+        "accelerate": _in_accelerate,
+        "deepspeed": unable(
+            "the section compile is for DeepCompile, which was not measured",
+            "engine.compile(compile_kwargs={{'mode': '{value}'}})",
+        ),
+        "lightning": unable("the Trainer does not compile, the model is compiled before fit()"),
+        "python": lambda value, _training: {"prepare": [f"model = torch.compile(model, mode={value!r})"]},
+        "transformers": lambda value, _training: {"torch_compile": True, "torch_compile_mode": value},
+    },
     changes="Compilation delays the first updates by seconds to minutes; losses may differ in their last digits.",
     hooks=("model",),
     set_on=("model", "forward"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, truth
+from ._base import Knob, PlainObjects, Values, key, noticing, truth
 from ._layers import convolutions
 
 if TYPE_CHECKING:
@@ -46,6 +46,12 @@ def _restore(controls: Controls) -> None:
         torch.backends.cudnn.benchmark = controls.saved.pop("cudnn_benchmark")
 
 
+def _plain(_objects: PlainObjects, value: Any) -> None:
+    import torch
+
+    torch.backends.cudnn.benchmark = value
+
+
 KNOB = Knob(
     id="cudnn_benchmark",
     title="autotuning of cuDNN's kernels",
@@ -60,7 +66,12 @@ KNOB = Knob(
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=4,
-    noticed=("Start-up", "cuDNN times its kernels at the first batch of each shape"),
+    noticed=noticing("Start-up", "cuDNN times its kernels at the first batch of each shape"),
+    plain=_plain,
+    formats={
+        "lightning": key("trainer", "benchmark"),
+        "python": lambda value, _training: {"set_up": [f"torch.backends.cudnn.benchmark = {value!r}"]},
+    },
     changes="The first update of each shape takes longer; losses may differ in their last digits, and from run to run.",
     hooks=(),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import Knob, PlainObjects, Unable, Values, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -43,8 +45,35 @@ def _restore(controls: Controls) -> None:
     controls.optimizer_form.restore()
 
 
-def _wrong(value: Any) -> str | None:
-    return None if value in FORMS else f"{value!r} is none of {', '.join(FORMS)}"
+def _plain(objects: PlainObjects, form: Any) -> str | None:
+    """Set `fused` or `foreach` on all groups as the constructor would."""
+    optimizer = objects.optimizer
+    if optimizer is None:
+        return "no optimizer was given"
+    name = type(optimizer).__name__
+    if form not in inspect.signature(type(optimizer).__init__).parameters:
+        return f"{name} has no {form} form"
+    if optimizer.state:
+        return f"{name} has made steps already: apply the settings before the first one"
+    wrong = [group for group in optimizer.param_groups if group.get("differentiable")]
+    if wrong and form == "fused":
+        return f"{name} is differentiable, which its fused form is not"
+    for group in optimizer.param_groups:
+        group["fused"], group["foreach"] = form == "fused", form == "foreach"
+    for key in ("fused", "foreach"):
+        optimizer.defaults[key] = form == key  # for groups added later
+    if form == "fused":
+        optimizer._step_supports_amp_scaling = True
+        optimizer._need_device_dtype_check_for_fused = True
+    return None
+
+
+def _in_transformers(value: Any, training: Any) -> Mapping[str, Any] | Unable:
+    if value != "fused":
+        return Unable()
+    if training.optimizer != "AdamW":
+        return Unable(f"optim knows AdamW fused only, the script's is {training.optimizer or 'not known'}")
+    return {"optim": "adamw_torch_fused"}
 
 
 KNOB = Knob(
@@ -58,12 +87,22 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     shortens_computing=True,
-    wrong=_wrong,
+    wrong=one_of(*FORMS),
     after_first_update=True,
     by_hand="create the optimizer with {value}=True",
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=5,
+    plain=_plain,
+    formats={
+        "deepspeed": unable(
+            "the section optimizer needs the learning rate, which is the script's, and means optimizers of DeepSpeed's "
+            "own"
+        ),
+        "lightning": unable("configure_optimizers() makes the optimizer"),
+        "python": lambda value, _training: {"optimizer": {value: True}},
+        "transformers": _in_transformers,
+    },
     changes="With fused, losses differ in their last digits; with foreach they do not, and the step takes more memory.",
     hooks=(),
     set_on=("optimizer",),

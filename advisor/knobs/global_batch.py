@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
+from ._base import Knob, Values, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -100,6 +100,15 @@ KNOB = Knob(
     by_hand="choose batch size and accumulation so that an update has {value} samples over all processes",
     chosen_for=("device",),
     fails_in="batch",
+    samples_per="update",
+    option_names=("global_batch_size", "total_batch_size", "effective_batch_size", "gbs"),
+    formats={
+        "accelerate": unable(
+            "the launcher knows no batches",
+            "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
+            "an update takes {value} samples",
+        )
+    },
     changes="Training changes: an epoch has fewer, larger updates, each with a larger learning rate.",
     hooks=("loader", "model", "steps"),
 )

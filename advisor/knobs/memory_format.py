@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import NO_MODEL, Knob, PlainObjects, Values, one_of
 from ._layers import convolutions
 
 if TYPE_CHECKING:
@@ -48,8 +48,13 @@ def _restore(controls: Controls) -> None:
     controls.memory_format.restore()
 
 
-def _wrong(value: Any) -> str | None:
-    return None if value == CHANNELS_LAST else f"{value!r} is not {CHANNELS_LAST}"
+def _plain(objects: PlainObjects, value: Any) -> str | None:
+    import torch
+
+    if objects.model is None:
+        return NO_MODEL
+    objects.model = objects.model.to(memory_format=getattr(torch, value))
+    return None
 
 
 KNOB = Knob(
@@ -62,12 +67,16 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     shortens_computing=True,
-    wrong=_wrong,
+    wrong=one_of(CHANNELS_LAST),
     after_first_update=True,
     by_hand="model = model.to(memory_format=torch.{value})",
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=2,
+    plain=_plain,
+    formats={
+        "python": lambda value, _training: {"prepare": [f"model = model.to(memory_format=torch.{value})"]},
+    },
     changes="Losses may differ in their last digits; a forward that flattens with `view` needs `reshape`.",
     hooks=(),
     set_on=("model",),

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
+from ._base import Knob, Values, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 PARTS = (2, 4)
 """Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
+OPTION_NAMES = (
+    "batch_size", "bs", "batch", "batchsize", "train_batch_size", "batch_size_train", "train_bs",
+    "per_device_train_batch_size", "per_device_batch_size", "device_batch_size", "per_gpu_train_batch_size",
+    "per_gpu_batch_size", "micro_batch_size", "micro_batch", "mbs", "mini_batch_size", "minibatch_size",
+)  # fmt: skip
 COUNTING = {
     "transformers": "the Trainer counts batches; per_device_train_batch_size with gradient_accumulation_steps has the "
     "same effect",
@@ -101,6 +106,15 @@ KNOB = Knob(
     by_hand="DataLoader(…, batch_size={value})",
     chosen_for=("device",),
     fails_in="batch",
+    samples_per="backward",
+    option_names=OPTION_NAMES,
+    formats={
+        "accelerate": unable(
+            "the launcher knows no batches",
+            "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
+            "a backward takes {value} samples",
+        )
+    },
     changes="An update processes its batch in parts. The loss that the loop prints is that of a part. The training "
     "loss differs in its last digits. Layers that use statistics of the batch see a part of it.",
 )

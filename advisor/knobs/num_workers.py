@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
-from ._loader import NO_LOADER, workers_tier
+from ._base import Values, whole_number
+from ._loader import NO_LOADER, loader_knob
 from .threads import usable_threads
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 MOST_WORKERS = 16
 """Most workers to try. A single training process has never needed more; it does wait for their memory and start."""
 WHILE_WAITING = (MOST_WORKERS, 8, 4, 2, 0)
 """Workers to try where fetching waits: they wait in parallel on however few CPUs. 16 on two gave 21.6x the speed."""
+OPTION_NAMES = (
+    "num_workers", "workers", "nw", "n_workers", "nworkers", "dataloader_num_workers", "loader_workers",
+    "data_workers", "num_loader_workers", "num_data_workers", "dataloader_workers", "n_cpu",
+)  # fmt: skip
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -48,28 +52,21 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     )
 
 
-def _apply(controls: Controls, value: Any) -> None:
-    controls.loaders.adjust("num_workers", num_workers=value)
+def _noticed(settings: Mapping[str, Any]) -> tuple[str, str]:
+    number = settings["num_workers"]
+    processes = "1 worker process starts" if number == 1 else f"{number:,} worker processes start"
+    return "Start-up", f"{processes} {'once' if settings.get('persistent_workers') else 'at the begin of each epoch'}"
 
 
-def _restore(controls: Controls) -> None:
-    controls.loaders.adjust("num_workers", num_workers=None)
-
-
-KNOB = Knob(
-    id="num_workers",
+KNOB = loader_knob(
+    "num_workers",
     title="worker processes that fetch batches",
-    scope="live",
     values=_values,
-    tier=workers_tier,
-    apply=_apply,
-    restore=_restore,
     usual_on_accelerator=True,
     wrong=whole_number(0, 1024),
-    by_hand="DataLoader(…, num_workers={value})",
     chosen_for=("cpus", "host memory"),
-    fails_in="batch",
+    noticed=_noticed,
+    option_names=OPTION_NAMES,
     changes="Each worker takes memory, starts with every epoch, and draws its own random numbers; generators that the "
     "dataset holds are seeded separately in each. Random augmentations differ, with the same distribution.",
-    hooks=("loader", "model"),
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._base import Knob, Values, truth
-from ._loader import NO_LOADER, workers_tier
+from ._base import Values, noticing, truth
+from ._loader import NO_LOADER, loader_knob, workers_tier
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 PINNING_DEVICES = ("cuda", "xpu")
 """Device types whose copies gain from pinning; torch does not pin for the others."""
@@ -33,28 +32,14 @@ def _tier(hardware: Hardware, workload: Workload) -> str:
     return workers_tier(hardware, workload) if loader is not None and loader.num_workers else "exact"
 
 
-def _apply(controls: Controls, value: Any) -> None:
-    controls.loaders.adjust("pin_memory", pin_memory=value)
-
-
-def _restore(controls: Controls) -> None:
-    controls.loaders.adjust("pin_memory", pin_memory=None)
-
-
-KNOB = Knob(
-    id="pin_memory",
+KNOB = loader_knob(
+    "pin_memory",
     title="batches in page-locked memory",
-    scope="live",
     values=_values,
     tier=_tier,
-    apply=_apply,
-    restore=_restore,
     usual_on_accelerator=True,
     wrong=truth,
-    by_hand="DataLoader(…, pin_memory={value})",
     chosen_for=("transfers",),
-    fails_in="batch",
-    noticed=("Memory", "batches wait in page-locked memory, which other programs cannot use"),
+    noticed=noticing("Memory", "batches wait in page-locked memory, which other programs cannot use"),
     changes="Prefetched batches are in memory that cannot be swapped out.",
-    hooks=("loader", "model"),
 )

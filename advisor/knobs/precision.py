@@ -6,9 +6,10 @@ whose gradients overflow is skipped, as with `torch.amp.GradScaler`. Skipped ste
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values
+from ._base import Knob, PlainObjects, Unable, Values, one_of
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -20,11 +21,9 @@ FP16_CAPABILITY = (7, 0)
 """First compute capability with tensor cores; without them fp16 is slower than fp32 on most boards."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """CPU instructions for bf16 (the last is Arm's); without them bf16 is emulated, and slower than fp32."""
-NAMES = ("bf16", "fp16", "tf32")
-
-
-def _wrong(value: Any) -> str | None:
-    return None if value in NAMES else f"{value!r} is none of {', '.join(NAMES)}"
+DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+"""Values that autocast takes → torch's names."""
+NAMES = (*DTYPES, "tf32")
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -79,6 +78,45 @@ def _restore(controls: Controls) -> None:
     controls.precision.restore()
 
 
+def _plain(_objects: PlainObjects, value: Any) -> str | None:
+    if value == "fp16":
+        return "scale the loss with torch.amp.GradScaler, or use advisor.apply()"
+    if value == "tf32":
+        import torch
+
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    return None
+
+
+def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    if value in DTYPES:
+        return {"mixed_precision": value}
+    return Unable("mixed_precision has no such value", content={"mixed_precision": "no"})
+
+
+def _in_deepspeed(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    """Autocast was measured; DeepSpeed's `bf16` and `fp16` cast the weights."""
+    return {"torch_autocast": {"enabled": True, "dtype": DTYPES[value]}} if value in DTYPES else Unable()
+
+
+def _in_lightning(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    names = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
+    return {"trainer": {"precision": names[value]}} if value in names else Unable("the Trainer has no such precision")
+
+
+def _in_python(value: Any, _training: Any) -> Mapping[str, Any]:
+    if value in DTYPES:
+        return {"autocast": f"torch.{DTYPES[value]}", "scaled": value == "fp16"}
+    return {
+        "set_up": ['torch.set_float32_matmul_precision("high")', "torch.backends.cudnn.allow_tf32 = True"],
+    }
+
+
+def _in_torchrun(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    return {"environment": {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": 1}} if value == "tf32" else Unable()
+
+
 KNOB = Knob(
     id="precision",
     title="dtype of the forward pass",
@@ -89,12 +127,28 @@ KNOB = Knob(
     restore=_restore,
     usual_on_accelerator=True,
     shortens_computing=True,
-    wrong=_wrong,
+    wrong=one_of(*NAMES),
     by_hand="run forward and loss under autocast to {value}",
     by_hand_of={"tf32": 'torch.set_float32_matmul_precision("high")'},
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=1,
+    rounding={
+        "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; the weights stay in float32",
+        "fp16": "most of the forward pass runs in fp16, with three decimal digits; the loss is scaled, and an update "
+        "whose gradients overflow is skipped",
+        "tf32": "matrix products take their factors in TF32, with three decimal digits, and add up in float32",
+    },
+    autocast=DTYPES,
+    plain=_plain,
+    formats={
+        "accelerate": _in_accelerate,
+        "deepspeed": _in_deepspeed,
+        "lightning": _in_lightning,
+        "python": _in_python,
+        "torchrun": _in_torchrun,
+        "transformers": lambda value, _training: {value: True},
+    },
     changes="Losses differ in their last digits. Weights stay in float32, also in checkpoints. Activation memory is "
     "about halved (not with tf32).",
     set_on=("model", "forward"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._base import Knob, Values, whole_number
-from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, workers_tier
+from ._base import Values, noticing, whole_number
+from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, loader_knob
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
-    from ._controls import Controls
 
 CANDIDATES = (4, 8, 16)
 """Doublings of torch's own 2. A loader that still waits with 16 batches ahead does too little work, not too late."""
@@ -41,11 +40,10 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
             f"{short[0] * workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
         )
     if not loader.num_workers:
-        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may prefetch", needs="num_workers")
+        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may prefetch")
     return Values(
         values=values,
         why=f"the script's {loader.num_workers} workers prefetch {written} batches each",
-        needs="num_workers",
         needed_is_on=True,
     )
 
@@ -61,27 +59,13 @@ def _room_bytes(hardware: Hardware) -> float:
     return MEMORY_FRACTION * (free if shared is None else min(free, shared))
 
 
-def _apply(controls: Controls, value: Any) -> None:
-    controls.loaders.adjust("prefetch_factor", prefetch_factor=value)
-
-
-def _restore(controls: Controls) -> None:
-    controls.loaders.adjust("prefetch_factor", prefetch_factor=None)
-
-
-KNOB = Knob(
-    id="prefetch_factor",
+KNOB = loader_knob(
+    "prefetch_factor",
     title="batches that each worker prefetches",
-    scope="live",
     values=_values,
-    tier=workers_tier,
-    apply=_apply,
-    restore=_restore,
     wrong=whole_number(1, 1024),
-    by_hand="DataLoader(…, prefetch_factor={value})",
+    needs="num_workers",
     chosen_for=("cpus", "host memory"),
-    fails_in="batch",
-    noticed=("Memory", "more batches are prefetched"),
+    noticed=noticing("Memory", "more batches are prefetched"),
     changes="More batches are in memory at once; the samples are the same.",
-    hooks=("loader", "model"),
 )

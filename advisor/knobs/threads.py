@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, whole_number
+from ._base import Knob, PlainObjects, Unable, Values, key, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -53,6 +53,12 @@ def _restore(controls: Controls) -> None:
         torch.set_num_threads(controls.saved.pop("threads"))
 
 
+def _plain(_objects: PlainObjects, value: Any) -> None:
+    import torch
+
+    torch.set_num_threads(value)
+
+
 KNOB = Knob(
     id="threads",
     title="threads of torch's CPU operators",
@@ -64,6 +70,16 @@ KNOB = Knob(
     wrong=whole_number(1, 4096),
     by_hand="torch.set_num_threads({value}), or OMP_NUM_THREADS={value} in the environment",
     chosen_for=("cpus", "torch"),
+    plain=_plain,
+    formats={
+        "accelerate": lambda value, _training: Unable(
+            "an option of the launcher without a key, and it sets 1 where it is not given",
+            "accelerate launch --num_cpu_threads_per_process {value}",
+            {"environment": {"OMP_NUM_THREADS": value}},
+        ),
+        "python": lambda value, _training: {"set_up": [f"torch.set_num_threads({value!r})"]},
+        "torchrun": key("environment", "OMP_NUM_THREADS"),
+    },
     changes="Losses may differ in their last digits.",
     hooks=(),
 )

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from .. import whatif
 from ..types import Ceiling, Place, WhatIf, installed_name
+from ..whatif import loader_alone as loader
 
 NOTHING = "–"
 # Escape sequences, other control characters, and marks that reverse the text direction: a file name or a line of a
@@ -36,15 +38,6 @@ PHASE_NAMES = {
     "loader_restart": "loader restarts",
 }
 
-LOADER_ALONE = "loader_alone"
-"""The what-if whose ratio is no gain of the loop: the loader's rate for a loop that took no time."""
-WHAT_IF_NAMES = {
-    "no_data_wait": "no waiting for data",
-    LOADER_ALONE: "the loader alone",
-    "no_optimizer": "no optimizer",
-    "micro_batch_doubled": "doubled micro-batch",
-}
-
 
 def plain(text: str) -> str:
     """Return `text` without anything that a terminal would act on; line ends and tabs stay."""
@@ -65,7 +58,7 @@ def phase_name(name: str) -> str:
 
 
 def what_if_name(name: str) -> str:
-    return WHAT_IF_NAMES.get(name, one_line(name).replace("_", " "))
+    return next((one.title for one in whatif.all_what_ifs() if one.id == name), one_line(name).replace("_", " "))
 
 
 def _is_finite(value: float) -> bool:
@@ -168,12 +161,13 @@ def what_if_text(what_if: WhatIf) -> str:
 
 def speed_ups(what_ifs: Sequence[WhatIf]) -> list[WhatIf]:
     """Return what-ifs that predict a gain of the loop."""
-    return [one for one in what_ifs if one.name != LOADER_ALONE]
+    drains = {one.id for one in whatif.all_what_ifs() if one.drain is not None}
+    return [one for one in what_ifs if one.name not in drains]
 
 
 def loader_alone(what_ifs: Sequence[WhatIf]) -> str | None:
     """Describe the loader's rate alone: 48.0× (44.0–52.0) the loop's batches, no gain of it; None if not measured."""
-    one = next((one for one in what_ifs if one.name == LOADER_ALONE), None)
+    one = next((one for one in what_ifs if one.name == loader.WHAT_IF.id), None)
     if one is None:
         return None
     ratio = f"{times(one.speedup)} ({interval(one.low, one.high)})"

@@ -10,10 +10,21 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..types import Abstention, Diagnosis, Evidence, Finding
-from ._base import BrokenRuleError, Example, Rule, Threshold
-from ._explain import explain
+from ._base import BrokenRuleError, Example, Rule
+from ._explain import Threshold, explain, thresholds
 
-__all__ = ["BrokenRuleError", "Example", "Rule", "Threshold", "all_rules", "diagnose", "discover", "explain", "get"]
+__all__ = [
+    "BrokenRuleError",
+    "Example",
+    "Rule",
+    "Threshold",
+    "all_rules",
+    "diagnose",
+    "discover",
+    "explain",
+    "get",
+    "thresholds",
+]
 
 WORTH_WITHOUT_CEILING = {"critical": 2.0, "warning": 1.1, "info": 1.0}
 """Assumed speed-up of a finding without a ceiling, for ranking. A finding that ends or spoils a run (memory about to

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from .. import enough
+from .. import enough, knobs
 from ..errors import AdvisorError
-from ..types import Abstention, Ceiling, Evidence, Finding, Place, Severity, WhatIf
+from ..types import Abstention, Ceiling, Evidence, Finding, Place, ScriptFacts, Severity, WhatIf
 
 WARNING_SHARE = 0.08
 """Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%. Two runs of one script
@@ -19,16 +19,6 @@ CRITICAL_SHARE = 0.30
 
 class BrokenRuleError(AdvisorError):
     """A file under `advisor/rules/` that is not a rule. Names the path."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Threshold:
-    """A number that a rule compares with, and its reason."""
-
-    name: str
-    """The constant's name in the rule's file."""
-    value: float | int | tuple[str, ...]
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +71,23 @@ class Rule:
     title: str
     looks_at: str
     """Description of its input, in a sentence."""
-    thresholds: tuple[Threshold, ...]
+    thresholds: tuple[str, ...]
+    """Names of the constants that it compares with. Their docstrings are the reasons that `explain` shows."""
     source: str
     """Origin of the idea and its numbers."""
     judge: Callable[[Evidence], Judgement]
     examples: tuple[Example, ...]
+    headline: str = ""
+    """Description of a script with this finding, as the words after "Your script"; `{share}` stands for its share of
+    the time. The report uses the evidence if it is empty."""
+    library_headline: str = ""
+    """The same if one installed package, `{library}`, does all of the work."""
     url: str | None = None
     """Documentation of the remedy."""
     knobs: tuple[str, ...] = ()
-    """Ids of the knobs that can help."""
+    """Ids of the knobs that can help, besides those that name this rule themselves."""
+    establish: Callable[[ScriptFacts], ScriptFacts] | None = None
+    """Callable that adds what holds wherever the rule fires; knobs choose their values by these facts."""
     applies: Callable[[Evidence], bool] = always
     """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True
@@ -117,8 +115,21 @@ class Rule:
             where=judgement.where,
             ceiling=judgement.ceiling,
             library=judgement.library,
-            knobs=self.knobs,
+            knobs=self.helpful_knobs,
             url=self.url,
+            headline=self.headline_for(judgement.library),
+        )
+
+    @property
+    def helpful_knobs(self) -> tuple[str, ...]:
+        """Ids of all knobs that can help: those named here, then those that name this rule."""
+        added = [knob.id for knob in knobs.all_knobs() if self.id in knob.opened_by and knob.id not in self.knobs]
+        return (*self.knobs, *added)
+
+    def headline_for(self, library: str) -> str:
+        """Return the headline if this installed package does all of the work; "" is none."""
+        return (
+            self.library_headline.replace("{library}", library) if library and self.library_headline else self.headline
         )
 
 
@@ -153,13 +164,3 @@ def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None
         high=max(upper, base.speedup),
         basis=base.basis,
     )
-
-
-WARNING_THRESHOLD = Threshold(
-    name="WARNING_SHARE",
-    value=WARNING_SHARE,
-    reason="a smaller gain could hardly be shown: two runs of the same script differ by a few percent",
-)
-CRITICAL_THRESHOLD = Threshold(
-    name="CRITICAL_SHARE", value=CRITICAL_SHARE, reason="without this share the loop runs 1.4 times as fast"
-)

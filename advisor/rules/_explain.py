@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
+import itertools
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
 
-from ._base import Example, Rule
+from . import _base, _input, _read
+from ._base import BrokenRuleError, Example, Rule
 
 WIDTH = 88
 """Columns: fits a terminal of 90 with room for a prompt's frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A number that a rule compares with, and its reason."""
+
+    name: str
+    """The constant's name."""
+    value: float | int | tuple[str, ...]
+    reason: str
+
+
+def thresholds(rule: Rule) -> list[Threshold]:
+    """Return the rule's thresholds; raise BrokenRuleError for one that is no constant with a docstring."""
+    module = importlib.import_module(f"{__package__}.{rule.id}")
+    known = {found.name: found for home in (_read, _input, _base, module) for found in _constants(home)}
+    for name in rule.thresholds:
+        if name not in known:
+            raise BrokenRuleError(f"{module.__file__}: the threshold {name} is no constant with a docstring; write one")
+    return [known[name] for name in rule.thresholds]
+
+
+def _constants(module: ModuleType) -> Iterator[Threshold]:
+    """Yield the constants that the module documents."""
+    for assigned, text in itertools.pairwise(ast.parse(inspect.getsource(module)).body):
+        match assigned, text:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(reason))):
+                yield Threshold(name=name, value=getattr(module, name), reason=" ".join(reason.split()))
 
 
 def explain(rule: Rule) -> str:
@@ -15,10 +51,11 @@ def explain(rule: Rule) -> str:
     parts = [
         f"{rule.id}: {rule.title}",
         _section("Looks at", [rule.looks_at]),
-        _section("Thresholds", [_threshold(t.name, t.value, t.reason) for t in rule.thresholds]),
+        _section("Thresholds", [_threshold(t.name, t.value, t.reason) for t in thresholds(rule)]),
         _section("Source", [rule.source]),
         _section(
-            "Knobs that can help", [", ".join(rule.knobs) or "none: the remedy is a change to the script or machine"]
+            "Knobs that can help",
+            [", ".join(rule.helpful_knobs) or "none: the remedy is a change to the script or machine"],
         ),
         _section("Examples", [_example(example) for example in rule.examples]),
     ]

@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..types import Ceiling, Evidence, LoaderFacts, LoaderTimes, Severity, WhatIf
-from ._base import Threshold, Undecided, ceiling_of, clamp, lost_share, severity_of
+from ._base import Undecided, ceiling_of, clamp, lost_share, severity_of
 from ._read import beside_share, cpus_for_this_rank, loader_lines, percent, phase_share, total_share
 
 Cause = Literal["io", "workers", "collate", "loader"]
 
 MIN_WAIT_SHARE = 0.05
-"""Share of waiting below which it is ignored: every tool with such a rule begins at 5% or above."""
+"""Share of waiting below which it is ignored: every tool with such a rule begins at 5% or above, and below it an update
+is mostly work."""
 COLLATE_SHARE = 0.5
 """Share of the loader's own work from which collate is the cause: from half on, no other remedy can halve that work."""
 BLOCKED_SHARE = 0.5
-"""Share of the fetch time without CPU time from which the fetch is called blocked."""
+"""Share of the fetch time without CPU time from which the fetch is called blocked: faster reads are then the remedy
+that can give most."""
 BLOCKED_LINES_SHARE = 0.4
 """Share of the loader's sampled lines that must be reads where busy CPUs would explain a blocked fetch as well."""
 TOO_MANY_RATIO = 2.0
-"""Workers per usable CPU above which there are too many: up to twice as many is ordinary, since workers pause."""
+"""Workers per usable CPU above which there are too many: up to twice as many is ordinary, since a worker pauses while
+its queue is full."""
 BUSY_SHARE = 0.8
-"""Share of the usable CPUs kept busy by the script's own processes, from which a worker may be waiting for a CPU."""
+"""Share of the usable CPUs kept busy by the script's own processes, from which a worker without CPU time may be waiting
+for a CPU."""
 OVERLAP_EFFICIENCY = 0.5
 """Part of the perfect overlap's gain assumed at the low end: hand-over between processes takes some of it."""
-
-WAIT_THRESHOLD = Threshold(
-    name="MIN_WAIT_SHARE", value=MIN_WAIT_SHARE, reason="published tools start at 5%; below it an update is mostly work"
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Accelerator, Ceiling, Evidence, Severity
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import evolve, gpu, healthy_cpu, healthy_cuda
 from ._read import compute_share, percent
 
@@ -51,12 +51,10 @@ _IDLE_GPU = {"hardware": {"accelerators": (gpu(),), "torch": {"cuda": "13.0", "a
 RULE = Rule(
     id="accelerator_unused",
     title="an available accelerator is not used",
+    headline="leaves the accelerator unused",
     looks_at="The device of the forward pass, the accelerators found, whether torch can use one, and the FLOPs of an "
     "update.",
-    thresholds=(
-        Threshold(name="LARGE_FLOPS", value=LARGE_FLOPS, reason="50 ms on a CPU core, below 1 ms on any accelerator"),
-        Threshold(name="SMALL_FLOPS", value=SMALL_FLOPS, reason="below it launches cost more than the work on the CPU"),
-    ),
+    thresholds=("LARGE_FLOPS", "SMALL_FLOPS"),
     source="A common omission in training scripts; no published profiler looks for an idle accelerator.",
     url="https://docs.pytorch.org/docs/stable/accelerator.html",
     judge=judge,

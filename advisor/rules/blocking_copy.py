@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, train_loader
 from ._read import call_places, calls, percent, phase_share, size
 
@@ -54,15 +54,10 @@ def _how(slow: list[CallSite], pageable: bool) -> str:
 RULE = Rule(
     id="blocking_copy",
     title="the accelerator waits for copies from the host",
+    headline="waits for copies to the device {share} of its time",
     looks_at="The exposed time of copies to the accelerator (from stream events), the traced copies with their memory "
     "and mode, and whether the loader pins its batches.",
-    thresholds=(
-        Threshold(
-            name="MIN_COPY_SHARE", value=MIN_COPY_SHARE, reason="two arguments remove it; other tools start at 10%"
-        ),
-        Threshold(name="SLOW_DETAILS", value=SLOW_DETAILS, reason="the kinds of copies that block"),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_COPY_SHARE", "SLOW_DETAILS", "CRITICAL_SHARE"),
     source="Nsight Systems' expert rules on pageable and synchronous copies; TraceML warns from 10% of the step.",
     url="https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html",
     knobs=("pin_memory",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, ModelFacts
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
 from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction, percent
 
@@ -12,11 +12,15 @@ OTHER_PRODUCTS = ("Linear", "MultiheadAttention", "LSTM", "GRU")
 MIN_CONVOLUTIONS = 3
 """Fewest convolutions of a convolutional network."""
 TENSOR_CORE_CAPABILITY = 7
+"""Major compute capability from which there are tensor cores, which work in this format."""
 FORMAT_SAVES = 0.15
 """Part of the compute's time saved: published gains are 8 to 35% for tensor cores; measured on a CPU: 8%."""
 FORMAT_SAVES_AT_MOST = 0.35
+"""Upper end of the published part of the compute's time saved."""
 MIN_COMPUTE_SHARE = 0.6
+"""Share of the loop in forward and backward: elsewhere convolutions are not the cost."""
 MAX_OVERHEAD = 0.3
+"""Share of calling operators above which these are the cost: the format changes nothing."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -60,20 +64,12 @@ RULE = Rule(
     looks_at="Mostly convolutional models whose weights are not in channels_last, the share of forward and backward, "
     "autocast, and compute capability.",
     thresholds=(
-        Threshold(
-            name="MIN_CONVOLUTIONS", value=MIN_CONVOLUTIONS, reason="a convolutional network has at least as many"
-        ),
-        Threshold(
-            name="TENSOR_CORE_CAPABILITY", value=TENSOR_CORE_CAPABILITY, reason="tensor cores work in this format"
-        ),
-        Threshold(
-            name="FORMAT_SAVES", value=FORMAT_SAVES, reason="published gains are 8 to 35%; on a CPU 8% was measured"
-        ),
-        Threshold(name="FORMAT_SAVES_AT_MOST", value=FORMAT_SAVES_AT_MOST, reason="the upper end of what is published"),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise convolutions are not the cost"),
-        Threshold(
-            name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="the format changes nothing if call overhead is the cost"
-        ),
+        "MIN_CONVOLUTIONS",
+        "TENSOR_CORE_CAPABILITY",
+        "FORMAT_SAVES",
+        "FORMAT_SAVES_AT_MOST",
+        "MIN_COMPUTE_SHARE",
+        "MAX_OVERHEAD",
     ),
     source="PyTorch's tutorial on channels last.",
     url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, loop_lines, percent, total_share
 
@@ -32,16 +32,10 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="checkpoint_heavy",
     title="writing checkpoints takes a large part of the loop",
+    headline="spends {share} of its time writing checkpoints",
     looks_at="The wall time of `torch.save` and similar calls between updates and at the end of an epoch; the lines "
     "sampled there.",
-    thresholds=(
-        Threshold(
-            name="MIN_CHECKPOINT_SHARE",
-            value=MIN_CHECKPOINT_SHARE,
-            reason="the frequency is easy to change, so the threshold is low",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_CHECKPOINT_SHARE", "CRITICAL_SHARE"),
     source="Published tools see outlier steps without naming the cause; here checkpoints are a separate phase.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.save.html",
     judge=judge,

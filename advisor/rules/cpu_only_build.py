@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Accelerator, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import gpu, healthy_cpu, healthy_cuda
 
 NEEDS_A_BUILD = ("cuda", "rocm", "xpu")
@@ -30,12 +30,9 @@ def _accelerators(evidence: Evidence) -> list[Accelerator]:
 RULE = Rule(
     id="cpu_only_build",
     title="torch was built without support for the accelerator",
+    headline="runs a CPU build of PyTorch on a machine with an accelerator",
     looks_at="The accelerators that the drivers report, and the platforms torch was built for.",
-    thresholds=(
-        Threshold(
-            name="NEEDS_A_BUILD", value=NEEDS_A_BUILD, reason="others are part of every build, or a separate package"
-        ),
-    ),
+    thresholds=("NEEDS_A_BUILD",),
     source="A package index that serves the CPU build is a common mistake; no published profiler checks for it.",
     url="https://pytorch.org/get-started/locally/",
     judge=judge,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import gpu, healthy_cpu, healthy_cuda, model
 
 MIN_DEVICES = 2
@@ -30,8 +30,9 @@ _WRAPPED = {"workload": {"models": (model(device="cuda:0", data_parallel=True),)
 RULE = Rule(
     id="data_parallel",
     title="one process drives several accelerators through nn.DataParallel",
+    headline="uses DataParallel, which copies the model in every update",
     looks_at="Whether a model in the loop is wrapped in nn.DataParallel, and how many accelerators there are.",
-    thresholds=(Threshold(name="MIN_DEVICES", value=MIN_DEVICES, reason="on one device the wrapper does nothing"),),
+    thresholds=("MIN_DEVICES",),
     source="The PyTorch profiler's TensorBoard plug-in recommended DistributedDataParallel instead.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.nn.DataParallel.html",
     knobs=("parallelism", "processes"),

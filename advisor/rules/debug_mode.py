@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, clamp, severity_of
+from ._base import Example, Hit, Judgement, Rule, clamp, severity_of
 from ._examples import healthy_cpu, healthy_cuda, line
 from ._read import line_places, loop_lines, percent, step_share, total_share
 
 ANOMALY_COST_S = 7e-6
 """Cost of anomaly detection per operator: measured 7.3 µs over 346 operators of a small MLP (torch 2.13). It keeps the
-stack of every forward call and looks for NaN in every gradient."""
+stack of every forward call and looks for NaN in every gradient. It only sets the share; the finding stands without
+it."""
 MAX_ESTIMATED_SHARE = 0.9
 """Upper bound of the estimate: the operators themselves must take some of the time."""
 
@@ -51,20 +52,9 @@ def _anomaly_share(evidence: Evidence) -> float | None:
 RULE = Rule(
     id="debug_mode",
     title="debugging features are enabled",
+    headline="runs with debugging features enabled",
     looks_at="Anomaly detection, blocking launches (on an accelerator), and profilers or tracers running in the loop.",
-    thresholds=(
-        Threshold(
-            name="ANOMALY_COST_S",
-            value=ANOMALY_COST_S,
-            reason="measured per operator of a small MLP; used only to estimate the share",
-        ),
-        Threshold(
-            name="MAX_ESTIMATED_SHARE",
-            value=MAX_ESTIMATED_SHARE,
-            reason="the operators themselves take some of the time",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("ANOMALY_COST_S", "MAX_ESTIMATED_SHARE", "CRITICAL_SHARE"),
     source="PyTorch's tuning guide recommends disabling debugging APIs; no published tool checks for them.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     judge=judge,

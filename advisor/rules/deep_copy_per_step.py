@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import (
     call_places,
@@ -65,15 +65,10 @@ def _lines_of(evidence: Evidence) -> tuple[HotLine, ...]:
 RULE = Rule(
     id="deep_copy_per_step",
     title="something large is deep-copied in every update",
+    headline="spends {share} of its time copying its model",
+    library_headline="spends {share} of its time on copies by {library}",
     looks_at="Traced calls of `copy.deepcopy` with their lines, and the share of samples on these lines.",
-    thresholds=(
-        Threshold(
-            name="MIN_COPY_SHARE",
-            value=MIN_COPY_SHARE,
-            reason="a full copy in every update is never needed, so the threshold is low",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_COPY_SHARE", "CRITICAL_SHARE"),
     source="Public scripts keep averages of weights with deep copies; no published tool checks for them.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
     judge=judge,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, percent
 
@@ -32,16 +32,10 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="evaluation_heavy",
     title="evaluation takes a large part of the loop",
+    headline="spends {share} of its time in evaluation",
     looks_at="The wall time of forward passes without gradients between updates and at the end of an epoch, relative "
     "to an epoch of the script's own length.",
-    thresholds=(
-        Threshold(
-            name="MIN_EVALUATION_SHARE",
-            value=MIN_EVALUATION_SHARE,
-            reason="evaluating on a fifth of the data once per epoch takes about 7%; 20% is three times as much",
-        ),
-        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="above it the script evaluates more than it trains"),
-    ),
+    thresholds=("MIN_EVALUATION_SHARE", "MANY_SHARE"),
     source="Published tools see outlier steps without naming the cause; here evaluation is a separate phase.",
     judge=judge,
     examples=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda, optimizer
 
 CLASSES = ("SGD",)
@@ -33,10 +33,7 @@ RULE = Rule(
     id="fixed_learning_rate",
     title="SGD with a constant learning rate",
     looks_at="The main optimizer's class and size, whether it has a scheduler, and whether its learning rate changed.",
-    thresholds=(
-        Threshold(name="CLASSES", value=CLASSES, reason="adaptive optimizers often use a constant rate on purpose"),
-        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models train quickly at any rate"),
-    ),
+    thresholds=("CLASSES", "MIN_PARAMETERS"),
     source="Smith and Topin, Super-Convergence (2018). It concerns the number of updates, not the time of one, and is "
     "never a warning.",
     url="https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",

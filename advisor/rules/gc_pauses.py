@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, times, total_share
 
@@ -59,14 +59,10 @@ def _advice(sites: tuple[CallSite, ...]) -> str:
 RULE = Rule(
     id="gc_pauses",
     title="Python's garbage collector takes part of the loop",
+    headline="spends {share} of its time in Python's garbage collector",
     looks_at="The time between the collector's start and stop callbacks, traced calls of `gc.collect`, and sampled "
     "lines.",
-    thresholds=(
-        Threshold(
-            name="MIN_GC_SHARE", value=MIN_GC_SHARE, reason="a line or two of code remove it, so the threshold is low"
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_GC_SHARE", "CRITICAL_SHARE"),
     source="Based on msprof-analyze (collections above 1 ms); here their share of the loop counts.",
     url="https://docs.python.org/3/library/gc.html",
     judge=judge,

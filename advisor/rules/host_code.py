@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, total_share
 
@@ -91,21 +91,11 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
 RULE = Rule(
     id="host_code",
     title="the script's own code between the phases takes time",
+    headline="spends {share} of its time in its own Python code between the phases",
+    library_headline="spends {share} of its time in {library}, between the phases",
     looks_at="The lines sampled in the phase `other`, by the kind of work. Lines that other rules cover are excluded: "
     "deep copies, logging, checkpoints, garbage collection, and reads of a script that makes its own batches.",
-    thresholds=(
-        Threshold(name="PYTHON_SHARE", value=PYTHON_SHARE, reason="less is ordinary bookkeeping of a training loop"),
-        Threshold(
-            name="TORCH_SHARE",
-            value=TORCH_SHARE,
-            reason="losses, clipping and averages of weights belong to training: 10 to 20% of healthy updates on a CPU",
-        ),
-        Threshold(
-            name="MIN_LINE_SHARE", value=MIN_LINE_SHARE, reason="at 100 samples per second it was seen once or twice"
-        ),
-        Threshold(name="NAMED_ELSEWHERE", value=NAMED_ELSEWHERE, reason="other rules cover these calls"),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("PYTHON_SHARE", "TORCH_SHARE", "MIN_LINE_SHARE", "NAMED_ELSEWHERE", "CRITICAL_SHARE"),
     source="A sampling thread attributes time to lines, as in py-spy and scalene; here only lines outside the phases "
     "count.",
     judge=judge,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from ..types import Evidence
-from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import WAIT_THRESHOLD, Waiting, has_train_loader, waiting_for
+from ._input import Waiting, has_train_loader, waiting_for
 from ._read import duration, library_of_lines, line_places, loader_lines
 
 
@@ -75,9 +75,10 @@ def _advice(found: Waiting, library: str) -> str:
 RULE = Rule(
     id="input_bound",
     title="the loop waits for its data loader",
+    headline="waits for data {share} of its time",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's times, and the lines sampled in the "
     "loader. Other rules cover waits caused by reading, collating or too many workers.",
-    thresholds=(WAIT_THRESHOLD, WARNING_THRESHOLD, CRITICAL_THRESHOLD),
+    thresholds=("MIN_WAIT_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn at 5 to 20% of "
     "waiting.",
     url="https://docs.pytorch.org/docs/stable/data.html",

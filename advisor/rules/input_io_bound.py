@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..types import Ceiling, Evidence, HotLine
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     severity_of,
 )
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import (
-    BLOCKED_LINES_SHARE,
-    BLOCKED_SHARE,
-    BUSY_SHARE,
-    WAIT_THRESHOLD,
     Waiting,
     has_train_loader,
     waiting_for,
@@ -80,27 +75,17 @@ _SLOW_READS = {"fetch_s": 0.080, "fetch_cpu_s": 0.006, "collate_s": 0.002}
 RULE = Rule(
     id="input_io_bound",
     title="the data loader waits for a disk or a network",
+    headline="waits for its disk or network {share} of its time",
+    establish=lambda facts: replace(facts, loader_waits=True),
     looks_at="The share of data_wait, the what-if no_data_wait, wall and CPU time of fetching, the loader's sampled "
     "lines, and the CPUs that the script keeps busy. Without a loader: the lines of the loop that read files.",
     thresholds=(
-        WAIT_THRESHOLD,
-        Threshold(
-            name="BLOCKED_SHARE",
-            value=BLOCKED_SHARE,
-            reason="if half of the fetch is blocked, faster reads can gain most",
-        ),
-        Threshold(
-            name="BLOCKED_LINES_SHARE",
-            value=BLOCKED_LINES_SHARE,
-            reason="on busy CPUs other workers block a worker too; then the sampled lines must show reads",
-        ),
-        Threshold(
-            name="BUSY_SHARE",
-            value=BUSY_SHARE,
-            reason="above it a worker without CPU time may be waiting for a CPU; only the script's own processes count",
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
+        "MIN_WAIT_SHARE",
+        "BLOCKED_SHARE",
+        "BLOCKED_LINES_SHARE",
+        "BUSY_SHARE",
+        "WARNING_SHARE",
+        "CRITICAL_SHARE",
     ),
     source="DS-Analyzer (VLDB 2021) distinguishes fetch stalls from preparation stalls; here CPU time does so, "
     "without extra runs.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
 from ._read import beside_share, call_places, call_share, calls, line_places, loop_lines, percent, total_share
 
@@ -33,16 +33,10 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="logging_heavy",
     title="logging takes a large part of the loop",
+    headline="spends {share} of its time on logging",
     looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, and "
     "traced prints.",
-    thresholds=(
-        Threshold(
-            name="MIN_LOGGING_SHARE",
-            value=MIN_LOGGING_SHARE,
-            reason="the frequency is easy to change, so the threshold is low",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_LOGGING_SHARE", "CRITICAL_SHARE"),
     source="Published tools see outlier steps without naming the cause; here logging is a separate phase.",
     judge=judge,
     examples=(

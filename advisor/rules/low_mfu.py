@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import few_updates, healthy_cpu, healthy_cuda
 from ._read import compute_share, overhead_fraction, percent
 
@@ -12,6 +12,7 @@ LOW_FRACTION = 0.20
 MIN_COMPUTE_SHARE = 0.6
 """Share of the loop in forward and backward, below which the rest of the loop is the finding."""
 MAX_OVERHEAD = 0.3
+"""Share of calling operators above which the finding is overhead_bound."""
 MIN_BUSY = 0.6
 """Busy fraction below which the accelerator waits for the host; other rules say for what."""
 
@@ -43,14 +44,7 @@ RULE = Rule(
     title="the accelerator runs far below its peak",
     looks_at="The fraction of the peak (model FLOPs over the device's rate for the dtype used), if the accelerator is "
     "busy and forward and backward are most of the loop.",
-    thresholds=(
-        Threshold(name="LOW_FRACTION", value=LOW_FRACTION, reason="efficient networks reach 0.2 (convolutions) to 0.6"),
-        Threshold(
-            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise the rest of the loop is the finding"
-        ),
-        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="above it the finding is overhead_bound"),
-        Threshold(name="MIN_BUSY", value=MIN_BUSY, reason="below it the accelerator waits for the host"),
-    ),
+    thresholds=("LOW_FRACTION", "MIN_COMPUTE_SHARE", "MAX_OVERHEAD", "MIN_BUSY"),
     source="Model FLOPs utilisation as PaLM's report defines it; gpuprof warns below 30%.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     knobs=("global_batch", "precision", "compile", "memory_format", "cudnn_benchmark"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence, Severity
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, size
 
@@ -52,21 +52,9 @@ _GROWS = {"creep_bytes_per_update": 3_000_000.0, "creep_confirmed": True}
 RULE = Rule(
     id="memory_creep",
     title="memory grows with every update",
+    headline="uses more memory with every update",
     looks_at="The robust slope of memory use over the measured updates, and whether its interval lies above zero.",
-    thresholds=(
-        Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be rounding of the allocator"),
-        Threshold(
-            name="MAX_UPDATES_TO_FULL",
-            value=MAX_UPDATES_TO_FULL,
-            reason="slower growth does not exhaust memory in an ordinary run",
-        ),
-        Threshold(
-            name="PLENTY_UPDATES",
-            value=PLENTY_UPDATES,
-            reason="an allocator that reaches its final size looks the same at first",
-        ),
-        Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory exhausted that soon ends most runs"),
-    ),
+    thresholds=("MIN_GROWTH_BYTES", "MAX_UPDATES_TO_FULL", "PLENTY_UPDATES", "SOON_UPDATES"),
     source="TraceML confirms growth of 1 GiB, SageMaker Debugger growth of 5 points; a slope with an interval needs "
     "no such jump.",
     url="https://docs.pytorch.org/docs/stable/notes/faq.html",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, lost_share
+from ._base import Example, Hit, Judgement, Rule, lost_share
 from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda, what_if
 from ._read import percent, size
 
@@ -49,15 +49,7 @@ RULE = Rule(
     id="memory_headroom",
     title="most of the accelerator's memory is free",
     looks_at="The peak of the accelerator's memory against its size, and the what-if micro_batch_doubled.",
-    thresholds=(
-        Threshold(name="MAX_USED", value=MAX_USED, reason="below it a doubled batch fits easily"),
-        Threshold(name="MIN_GAIN", value=MIN_GAIN, reason="less could not be distinguished from noise"),
-        Threshold(
-            name="MAX_PEAK_FRACTION",
-            value=MAX_PEAK_FRACTION,
-            reason="above it the device is well used, whatever its memory",
-        ),
-    ),
+    thresholds=("MAX_USED", "MIN_GAIN", "MAX_PEAK_FRACTION"),
     source="DLProf suggested larger batches because of free memory alone; here the doubled batch must be faster.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     knobs=("global_batch",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, percent, size
 
@@ -29,14 +29,10 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="memory_pressure",
     title="memory is nearly full",
+    headline="is close to its memory limit",
     looks_at="The peak memory (of the accelerator, or resident on a CPU) relative to its limit, including that of a "
     "control group.",
-    thresholds=(
-        Threshold(
-            name="NEARLY_FULL", value=NEARLY_FULL, reason="one longer batch or another program can then end the run"
-        ),
-        Threshold(name="FULL", value=FULL, reason="the allocator starts to free and reallocate, which costs time"),
-    ),
+    thresholds=("NEARLY_FULL", "FULL"),
     source="The PyTorch profiler's TensorBoard plug-in warned at 90%, others at 90 to 92 and 97%.",
     url="https://docs.pytorch.org/docs/stable/notes/cuda.html",
     knobs=("micro_batch", "activation_checkpointing", "precision", "num_workers"),

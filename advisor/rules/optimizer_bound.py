@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence, OptimizerFacts
-from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Threshold, Undecided, ceiling_of, lost_share
+from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Undecided, ceiling_of, lost_share
 from ._examples import few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
 from ._read import percent, phase_share
 
@@ -67,21 +67,10 @@ def _sentence(text: str) -> str:
 RULE = Rule(
     id="optimizer_bound",
     title="the optimizer's step takes a large part of the update",
+    headline="spends {share} of its time in the optimizer",
     looks_at="The share of the optimizer phase, the what-if no_optimizer, and how the main optimizer iterates over "
     "its tensors.",
-    thresholds=(
-        Threshold(
-            name="MIN_OPTIMIZER_SHARE",
-            value=MIN_OPTIMIZER_SHARE,
-            reason="Adam takes 10 to 20% of healthy updates with small batches, and some of it must remain",
-        ),
-        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="above it the optimizer is the main cost"),
-        Threshold(
-            name="REACHABLE_PART",
-            value=REACHABLE_PART,
-            reason="the step itself must remain; the low end assumes a gain of a fifth of it",
-        ),
-    ),
+    thresholds=("MIN_OPTIMIZER_SHARE", "MANY_SHARE", "REACHABLE_PART"),
     source="Based on a former torch profiler pattern for single-tensor optimizers; the what-if replaces that pattern.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
     knobs=("fused_optimizer", "optimizer", "global_batch"),

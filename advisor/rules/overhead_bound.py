@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, Severity, WhatIf
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import few_updates, healthy_cpu, healthy_cuda, what_if
 from ._read import CALL_COST_S, compute_share, duration, overhead_fraction, percent, phase_share
 
 MIN_OVERHEAD = 0.30
-"""Share of the update spent calling operators from which it is reported."""
+"""Share of the update spent calling operators from which it is reported: a larger batch then gains what a verification
+can show."""
 UNPROVEN_OVERHEAD = 0.5
-"""The same where no what-if could show it: the estimate of a call's cost may be a third too high."""
+"""The same where no what-if could show it: the estimate of a call's cost may be a third too high, and below it the
+operators' own work is as likely the cost."""
 MUCH_OVERHEAD = 0.65
-"""The same from which it is a warning without the what-if: the estimate of a call's cost may be a third too high."""
+"""Share of calling operators from which it is a warning without the what-if: the estimate of a call's cost may be a
+third too high."""
 MOST_OVERHEAD = 0.9
 """Upper bound of the estimate: the operators also compute."""
 TINY_KERNEL_S = 8e-6
@@ -22,9 +25,9 @@ LONG_KERNEL_S = 30e-6
 MIN_DOUBLED = 1.2
 """Gain in samples per second from doubling the batch that proves a fixed cost: a bound of a third."""
 MUCH_DOUBLED = 1.5
-"""The same if two thirds of the update do not depend on the batch: a warning."""
+"""Gain from doubling the batch from which it is a warning: two thirds of the update do not depend on the batch."""
 NEARLY_DOUBLED = 1.8
-"""The same if almost nothing depends on the batch."""
+"""Gain from doubling the batch if almost nothing depends on the batch."""
 OPTIMIZER_SHARE = 0.35
 """Share of the optimizer above which the fixed cost is the optimizer's, which has its own rule."""
 MAX_EXTRAPOLATED = 16.0
@@ -131,53 +134,24 @@ _TINY = {"steps": {"mean_s": 0.004}, "trace": {"torch_calls_per_update": 700.0, 
 RULE = Rule(
     id="overhead_bound",
     title="steps too small: calling operators takes longer than computing",
+    headline="spends {share} of its time in Python and launches: its steps are too small",
     looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in samples "
     "per second), and the phases. Silent if the optimizer is the fixed cost.",
     thresholds=(
-        Threshold(
-            name="CALL_COST_S",
-            value=CALL_COST_S,
-            reason="measured: a small MLP at a batch of 2, 346 operators in 1.74 ms",
-        ),
-        Threshold(
-            name="MIN_OVERHEAD",
-            value=MIN_OVERHEAD,
-            reason="a larger batch then gains enough for a verification to show",
-        ),
-        Threshold(
-            name="UNPROVEN_OVERHEAD",
-            value=UNPROVEN_OVERHEAD,
-            reason="without the what-if: below it the work of the operators is as likely the cost",
-        ),
-        Threshold(name="MOST_OVERHEAD", value=MOST_OVERHEAD, reason="the operators also compute"),
-        Threshold(
-            name="MUCH_OVERHEAD",
-            value=MUCH_OVERHEAD,
-            reason="without the what-if the estimate must hold even if it is a third too high",
-        ),
-        Threshold(
-            name="TINY_KERNEL_S",
-            value=TINY_KERNEL_S,
-            reason="operators on a dozen rows take 4 to 6 µs, depending on the CPU",
-        ),
-        Threshold(
-            name="LONG_KERNEL_S", value=LONG_KERNEL_S, reason="six times the cost of a call: such operators dwarf it"
-        ),
-        Threshold(name="MIN_DOUBLED", value=MIN_DOUBLED, reason="a third of the update does not depend on the batch"),
-        Threshold(
-            name="MUCH_DOUBLED", value=MUCH_DOUBLED, reason="two thirds of the update do not depend on the batch"
-        ),
-        Threshold(name="NEARLY_DOUBLED", value=NEARLY_DOUBLED, reason="almost nothing depends on the batch"),
-        Threshold(name="OPTIMIZER_SHARE", value=OPTIMIZER_SHARE, reason="then the optimizer is the fixed cost"),
-        Threshold(
-            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise the loop waits for something else"
-        ),
-        Threshold(
-            name="SHORT_UPDATE_S", value=SHORT_UPDATE_S, reason="without a trace, only short updates count as small"
-        ),
-        Threshold(
-            name="MAX_EXTRAPOLATED", value=MAX_EXTRAPOLATED, reason="a line through two batch sizes supports no more"
-        ),
+        "CALL_COST_S",
+        "MIN_OVERHEAD",
+        "UNPROVEN_OVERHEAD",
+        "MOST_OVERHEAD",
+        "MUCH_OVERHEAD",
+        "TINY_KERNEL_S",
+        "LONG_KERNEL_S",
+        "MIN_DOUBLED",
+        "MUCH_DOUBLED",
+        "NEARLY_DOUBLED",
+        "OPTIMIZER_SHARE",
+        "MIN_COMPUTE_SHARE",
+        "SHORT_UPDATE_S",
+        "MAX_EXTRAPOLATED",
     ),
     source="Holistic Trace Analysis flags kernels shorter than their CPU call; the doubled batch measures it "
     "without a trace.",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..types import Ceiling, Evidence, Rate
-from ._base import Example, Hit, Judgement, Rule, Threshold, clamp
+from ._base import Example, Hit, Judgement, Rule, clamp
 from ._examples import few_updates, gpu, healthy_cpu, healthy_cuda, model
 from ._read import compute_capability, compute_share, in_single_precision, overhead_fraction, percent, usable_cores
 
 BF16_CAPABILITY = 8
-"""Major compute capability from which tensor cores take bf16; from 7 on they take fp16."""
+"""Major compute capability from which tensor cores take bf16."""
 FP16_CAPABILITY = 7
+"""Major compute capability from which tensor cores take fp16."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 """CPU instructions for bf16; without them it is emulated, and slower than float32."""
 HALF_SAVES = 0.5
@@ -25,12 +26,13 @@ MOST_SAVED = 0.75
 MIN_RATIO = 1.3
 """Ratio of the half-precision peak to the current one, below which a device has nothing to offer."""
 MIN_COMPUTE_SHARE = 0.5
-"""Share of the loop in forward and backward."""
+"""Share of the loop in forward and backward: elsewhere products are not the cost."""
 MAX_OVERHEAD = 0.3
 """Share of calling operators above which faster operators change nothing (autocast adds calls)."""
 MIN_FLOPS = 1e9
 """Fewest FLOPs of an update with a large product."""
 MIN_SAVED = 0.10
+"""Estimated saving below which a change of rounding is not worth it."""
 SURE_SAVED = 0.20
 """Estimated saving from which it is a warning: the estimate may be twice too high and still be worth it."""
 
@@ -131,38 +133,23 @@ _RATE = {"achieved_flops_per_s": 900e9, "flops_per_update": 90_000_000_000}
 RULE = Rule(
     id="precision_unused",
     title="full precision on hardware that supports half precision",
+    headline="computes in full precision on hardware that supports half precision",
     looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets, "
     "known peaks in full and half precision, the share of forward and backward, the achieved rate, and the "
     "operators called.",
     thresholds=(
-        Threshold(name="BF16_CAPABILITY", value=BF16_CAPABILITY, reason="tensor cores support bf16 from this version"),
-        Threshold(name="FP16_CAPABILITY", value=FP16_CAPABILITY, reason="tensor cores support fp16 from this version"),
-        Threshold(name="BF16_INSTRUCTIONS", value=BF16_INSTRUCTIONS, reason="without them a CPU emulates bf16"),
-        Threshold(
-            name="HALF_SAVES", value=HALF_SAVES, reason="twice the rate; 1.8 times was measured for a small network"
-        ),
-        Threshold(
-            name="CPU_FLOPS_PER_S", value=CPU_FLOPS_PER_S, reason="measured for one core with AVX-512 in float32"
-        ),
-        Threshold(
-            name="MOST_SAVED",
-            value=MOST_SAVED,
-            reason="the high end of the ceiling: a network is not only matrix products",
-        ),
-        Threshold(name="MIN_RATIO", value=MIN_RATIO, reason="a lower peak in half precision gains nothing"),
-        Threshold(
-            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise matrix products are not the cost"
-        ),
-        Threshold(
-            name="MAX_OVERHEAD",
-            value=MAX_OVERHEAD,
-            reason="autocast adds calls, which does not help if calls are the cost",
-        ),
-        Threshold(name="MIN_FLOPS", value=MIN_FLOPS, reason="an update with fewer has no large matrix product"),
-        Threshold(
-            name="MIN_SAVED", value=MIN_SAVED, reason="a smaller estimated gain is not worth a change of rounding"
-        ),
-        Threshold(name="SURE_SAVED", value=SURE_SAVED, reason="worth it even if the estimate is twice too high"),
+        "BF16_CAPABILITY",
+        "FP16_CAPABILITY",
+        "BF16_INSTRUCTIONS",
+        "HALF_SAVES",
+        "CPU_FLOPS_PER_S",
+        "MOST_SAVED",
+        "MIN_RATIO",
+        "MIN_COMPUTE_SHARE",
+        "MAX_OVERHEAD",
+        "MIN_FLOPS",
+        "MIN_SAVED",
+        "SURE_SAVED",
     ),
     source="The PyTorch profiler's TensorBoard plug-in and DLProf flag unused tensor cores; pytorch#45420 is why "
     "small operators are left out.",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     severity_of,
 )
 from ._examples import healthy_cpu, healthy_cuda
@@ -51,18 +48,10 @@ _EACH_LENGTH = {"recompiles": 5, "recompile_fraction": 0.9, "recompile_reason": 
 RULE = Rule(
     id="recompilations",
     title="torch.compile compiles again and again",
+    headline="spends {share} of its time recompiling the same code",
     looks_at="The number and duration of compilations within the counted updates, and the last guard that failed, as "
     "recorded by Dynamo.",
-    thresholds=(
-        Threshold(
-            name="MIN_RECOMPILES",
-            value=MIN_RECOMPILES,
-            reason="a shorter last batch and a dimension that becomes dynamic compile once each",
-        ),
-        Threshold(name="LIMIT", value=LIMIT, reason="torch's default, at which a function runs uncompiled permanently"),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_RECOMPILES", "LIMIT", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Reports of compiled loops that are slower than eager ones: pytorch#97783, #188150, #128071.",
     url="https://docs.pytorch.org/docs/stable/torch.compiler_troubleshooting.html",
     applies=compiles_anew,

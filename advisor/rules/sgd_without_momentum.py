@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda, optimizer
 
 MIN_PARAMETERS = 1_000_000
@@ -29,9 +29,7 @@ RULE = Rule(
     id="sgd_without_momentum",
     title="SGD without momentum",
     looks_at="The main optimizer's class, momentum and number of parameters.",
-    thresholds=(
-        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models train quickly without it"),
-    ),
+    thresholds=("MIN_PARAMETERS",),
     source="Sutskever et al., On the importance of initialization and momentum (2013). Never a warning: it is a "
     "choice.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html",

@@ -6,7 +6,7 @@ import math
 import re
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._read import size
 
@@ -62,15 +62,9 @@ _IMAGES = {"batch_shapes": ("float32[64, 3, 224, 224]", "int64[64]")}
 RULE = Rule(
     id="shared_memory_small",
     title="shared memory cannot hold the batches of the workers",
+    headline="has too little shared memory for its loader workers",
     looks_at="The size of /dev/shm, the size of a batch, and the number of batches prefetched by all workers.",
-    thresholds=(
-        Threshold(
-            name="MAX_USED", value=MAX_USED, reason="other loaders share it, and a worker that finds it full is killed"
-        ),
-        Threshold(
-            name="SMALL_BYTES", value=SMALL_BYTES, reason="Docker's default, used if the size of a batch is unknown"
-        ),
-    ),
+    thresholds=("MAX_USED", "SMALL_BYTES"),
     source="The README of PyTorch's image recommends a larger --shm-size; no published profiler checks it.",
     url="https://docs.pytorch.org/docs/stable/multiprocessing.html",
     knobs=("num_workers", "prefetch_factor"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import CRITICAL_THRESHOLD, WARNING_THRESHOLD, Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import COLLATE_SHARE, WAIT_THRESHOLD, Waiting, collate_fraction, has_train_loader, waiting_for
+from ._input import Waiting, collate_fraction, has_train_loader, waiting_for
 from ._read import duration, line_places, loader_lines, percent
 
 
@@ -36,18 +36,10 @@ _OWN = train_loader(num_workers=0, persistent_workers=False, collate="__main__.p
 RULE = Rule(
     id="slow_collate",
     title="collating batches takes most of the loader's time",
+    headline="spends {share} of its time collating samples into batches",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, and its sampled "
     "lines.",
-    thresholds=(
-        WAIT_THRESHOLD,
-        Threshold(
-            name="COLLATE_SHARE",
-            value=COLLATE_SHARE,
-            reason="if collating is half of the loader's work, no other remedy can halve that work",
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_WAIT_SHARE", "COLLATE_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Workers report fetch and collate times separately; no published tool separates them.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, Undecided
+from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import size
 
@@ -39,17 +39,9 @@ _USED = {"memory": {"swap_used_bytes": GIB}}
 RULE = Rule(
     id="swapping",
     title="memory is read back from swap",
+    headline="runs while memory is read back from swap",
     looks_at="Bytes per second read from swap during the loop, for the whole machine; the kernel counts no other way.",
-    thresholds=(
-        Threshold(
-            name="MIN_SWAP_IN_BYTES_PER_S",
-            value=MIN_SWAP_IN_BYTES_PER_S,
-            reason="pages that are needed, not only stored",
-        ),
-        Threshold(
-            name="MUCH_SWAP_IN_BYTES_PER_S", value=MUCH_SWAP_IN_BYTES_PER_S, reason="a large part of a disk's rate"
-        ),
-    ),
+    thresholds=("MIN_SWAP_IN_BYTES_PER_S", "MUCH_SWAP_IN_BYTES_PER_S"),
     source="gpuprof warns from 1 MB/s of swap-in.",
     url="https://docs.kernel.org/admin-guide/mm/concepts.html",
     knobs=("num_workers", "micro_batch", "prefetch_factor"),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence, Severity
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     Undecided,
     clamp,
     severity_of,
@@ -69,16 +66,10 @@ def _syncs(**changes: object) -> dict[str, object]:
 RULE = Rule(
     id="sync_per_step",
     title="the script synchronizes with the accelerator in every update",
+    headline="waits for the device in every update, {share} of its time",
     looks_at="Traced calls that need a value from the device, their time and lines, and how busy the accelerator is: "
     "waiting costs only the time that it idles afterwards.",
-    thresholds=(
-        Threshold(
-            name="MIN_CALLS", value=MIN_CALLS, reason="one in every second update is a pattern; one in fifty is logging"
-        ),
-        Threshold(name="BUSY_ENOUGH", value=BUSY_ENOUGH, reason="the remaining gain is less than WARNING_SHARE"),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_CALLS", "BUSY_ENOUGH", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="torchtune#522 measured 40 to 50 ms per step lost to synchronization; no published tool checks for it.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     applies=lambda evidence: evidence.on_accelerator,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
 from ._read import (
     compute_capability,
@@ -18,9 +18,12 @@ from ._read import (
 TF32_CAPABILITY = 8
 """Major compute capability from which tensor cores take TF32."""
 TF32_SAVES = 0.4
-"""Part of the products' time that is saved: only products gain, the operators between them stay in float32."""
+"""Part of the products' time that is saved: only products gain, the operators between them stay in float32. The low end
+stays at no gain."""
 MIN_COMPUTE_SHARE = 0.5
+"""Share of the loop in forward and backward: elsewhere products are not the cost."""
 MAX_OVERHEAD = 0.3
+"""Share of calling operators above which these are the cost: faster products change nothing."""
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d")
 PRODUCTS = ("Linear", "MultiheadAttention", "LSTM", "GRU", "RNN", "Bilinear", "NonDynamicallyQuantizableLinear")
 
@@ -59,21 +62,9 @@ _FULL = {"autocast_dtype": None, "matmul_precision": "highest"}
 RULE = Rule(
     id="tf32_off",
     title="float32 matrix products that could run in TF32",
+    headline="multiplies in float32 although the hardware supports TF32",
     looks_at="The TF32 settings during the loop, the compute capability, the layers, and autocast.",
-    thresholds=(
-        Threshold(name="TF32_CAPABILITY", value=TF32_CAPABILITY, reason="tensor cores support TF32 from this version"),
-        Threshold(
-            name="TF32_SAVES", value=TF32_SAVES, reason="only matrix products gain; the low end stays at no gain"
-        ),
-        Threshold(
-            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise matrix products are not the cost"
-        ),
-        Threshold(
-            name="MAX_OVERHEAD",
-            value=MAX_OVERHEAD,
-            reason="faster matrix products change nothing if calls are the cost",
-        ),
-    ),
+    thresholds=("TF32_CAPABILITY", "TF32_SAVES", "MIN_COMPUTE_SHARE", "MAX_OVERHEAD"),
     source="A pattern of a former torch profiler; TF32 is off by default for matrix products since torch 1.12.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
     knobs=("precision",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, severity_of
+from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import few_updates, healthy_cpu, healthy_cuda
 from ._read import cpus_for_this_rank, percent, phase_share
 
@@ -50,19 +50,10 @@ def _reason(evidence: Evidence) -> str:
 RULE = Rule(
     id="threads_oversubscribed",
     title="torch uses more threads than there are CPUs",
+    headline="runs more threads than it has CPUs for",
     looks_at="torch's threads compared with the CPUs that this rank may use: affinity, control group quota, and ranks "
     "on the machine.",
-    thresholds=(
-        Threshold(
-            name="MIN_RATIO",
-            value=MIN_RATIO,
-            reason="an operator ends with its last thread; slightly more threads than CPUs are normal, half as many "
-            "again are not",
-        ),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only the operators slow down"),
-        Threshold(name="COLLAPSE", value=COLLAPSE, reason="16 threads on two CPUs took 78 times as long as 2"),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_RATIO", "MIN_COMPUTE_SHARE", "COLLAPSE", "CRITICAL_SHARE"),
     source="batpred#4771: torch relies on the affinity (12 CPUs) although the quota allows 4. No published tool "
     "checks this.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",

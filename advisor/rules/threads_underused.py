@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import WARNING_SHARE, WARNING_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import few_updates, healthy_cpu, healthy_cuda
 from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, usable_cores
 
@@ -66,21 +66,10 @@ _ALONE = {"main_cpus": 1.0, "tree_cpus": 1.1}
 RULE = Rule(
     id="threads_underused",
     title="torch uses fewer threads than there are cores",
+    headline="leaves usable CPUs idle",
     looks_at="torch's threads compared with the cores that this rank may use (affinity, quota, ranks on the machine), "
     "the CPUs that the script's processes keep busy, and whether operators are large enough for more threads.",
-    thresholds=(
-        Threshold(
-            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="threads only speed up the operators themselves"
-        ),
-        Threshold(name="MIN_IDLE_CPUS", value=MIN_IDLE_CPUS, reason="CPUs that loader workers keep busy are not free"),
-        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="small operators do not gain from more threads"),
-        Threshold(
-            name="SURE_FLOPS_PER_S",
-            value=SURE_FLOPS_PER_S,
-            reason="per thread; below it, without a trace, the operators may be too small to divide",
-        ),
-        WARNING_THRESHOLD,
-    ),
+    thresholds=("MIN_COMPUTE_SHARE", "MIN_IDLE_CPUS", "MAX_OVERHEAD", "SURE_FLOPS_PER_S", "WARNING_SHARE"),
     source="PyTorch's notes on CPU threading; launchers set OMP_NUM_THREADS=1 for every rank by default.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
     knobs=("threads",),

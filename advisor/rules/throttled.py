@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ..types import Accelerator, Ceiling, Evidence
-from ._base import Example, Hit, Judgement, Rule, Threshold, clamp, severity_of
+from ._base import Example, Hit, Judgement, Rule, clamp, severity_of
 from ._examples import gpu, healthy_cpu, healthy_cuda
 from ._read import percent, phase_share
 
 HARMFUL_REASONS = ("hw_slowdown", "sw_thermal", "hw_thermal", "power_brake")
 """Reasons that no healthy machine shows for long. A power cap (sw_power_cap) is ordinary at full load."""
 LOWERED_CAP = 0.9
-"""Fraction of the default power limit below which somebody has lowered the cap, which then counts as a reason."""
+"""Fraction of the default power limit below which somebody has lowered the cap, which then counts as a reason. A cap at
+its default is ordinary at full load."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -56,13 +57,9 @@ def _clock_lost(accelerator: Accelerator) -> float:
 RULE = Rule(
     id="throttled",
     title="the accelerator's clock is reduced",
+    headline="runs on a throttled device",
     looks_at="The driver's reasons for a reduced clock before and during the run, the clocks, and the power caps.",
-    thresholds=(
-        Threshold(
-            name="HARMFUL_REASONS", value=HARMFUL_REASONS, reason="a healthy machine does not show them for long"
-        ),
-        Threshold(name="LOWERED_CAP", value=LOWERED_CAP, reason="reaching the default cap is normal at full load"),
-    ),
+    thresholds=("HARMFUL_REASONS", "LOWERED_CAP"),
     source="NVML's clock event reasons; gpuprof infers it from 82 °C and a clock 15% low.",
     url="https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html",
     applies=lambda evidence: evidence.on_accelerator,

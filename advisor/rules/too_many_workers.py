@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, WhatIf
 from ._base import (
-    CRITICAL_THRESHOLD,
     WARNING_SHARE,
-    WARNING_THRESHOLD,
     Example,
     Hit,
     Judgement,
     Rule,
-    Threshold,
     ceiling_of,
     lost_share,
     severity_of,
 )
 from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader, what_if
-from ._input import TOO_MANY_RATIO, Waiting, restart_share, surplus_workers, waiting, waiting_for
+from ._input import Waiting, restart_share, surplus_workers, waiting, waiting_for
 from ._read import cpus_for_this_rank, percent
 
 
@@ -72,18 +69,11 @@ _STARVED = {"fetch_s": 0.5, "fetch_cpu_s": 0.12, "collate_s": 0.004, "workers": 
 RULE = Rule(
     id="too_many_workers",
     title="more loader workers than CPUs to run them",
+    headline="runs more loader workers than it has CPUs for",
     looks_at="Workers compared with the CPUs that this rank may use (affinity and quota), the wait for data, the "
     "what-if no_data_wait, and the cost of restarts. Silent if workers wait for reads: then more workers "
     "than CPUs are appropriate.",
-    thresholds=(
-        Threshold(
-            name="TOO_MANY_RATIO",
-            value=TOO_MANY_RATIO,
-            reason="up to two workers per CPU are normal: a worker pauses while its queue is full",
-        ),
-        WARNING_THRESHOLD,
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("TOO_MANY_RATIO", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="SageMaker Debugger compares workers with cores (70–200%); torch only compares with the number of CPUs, "
     "and ignores quotas.",
     url="https://docs.pytorch.org/docs/stable/data.html",

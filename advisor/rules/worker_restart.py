@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader
 from ._input import restart_share, surplus_workers
 from ._read import duration, percent, phase_share, updates_per_epoch
@@ -50,17 +50,11 @@ _SHORT = {"seconds_per_restart": 0.4, "updates_per_epoch": 16.0, "share": 0.2}
 RULE = Rule(
     id="worker_restart",
     title="the loader's workers are restarted in every epoch",
+    headline="spends {share} of its time restarting loader workers",
     looks_at="The cost of an epoch's end in the loader (measured there, or in an epoch ended early for the "
     "measurement), for epochs of the script's own length, and whether workers persist. If there are far too "
     "many workers, too_many_workers reports instead, as they cause most of the restart.",
-    thresholds=(
-        Threshold(
-            name="MIN_RESTART_SHARE",
-            value=MIN_RESTART_SHARE,
-            reason="one argument removes it without risk, so the threshold is low",
-        ),
-        CRITICAL_THRESHOLD,
-    ),
+    thresholds=("MIN_RESTART_SHARE", "CRITICAL_SHARE"),
     source="Lightning warns about spawned workers that do not persist, without measuring; here the restart is timed.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("persistent_workers", "num_workers"),

@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .. import knobs
 from ..types import Config, SettingValue
 
-BATCH_KNOBS = ("micro_batch", "global_batch")
 ROOM = 0.95
 """Usable fraction of the limit: allocators need the rest, and a peak closer to the limit is not safe."""
 REFUSAL = " samples at a time "
@@ -32,7 +32,7 @@ class Batch:
 
     def micro_batch_of(self, config: Mapping[str, SettingValue]) -> float:
         """Return the number of samples in a model at one time under these settings."""
-        micro, whole = config.get("micro_batch"), config.get("global_batch")
+        micro, whole = knobs.samples_per("backward", config), knobs.samples_per("update", config)
         if isinstance(micro, int):
             return float(micro)
         if isinstance(whole, int):
@@ -131,7 +131,8 @@ class MemoryModel:
 
 
 def _others(config: Config) -> frozenset[tuple[str, SettingValue]]:
-    return frozenset((name, value) for name, value in config.settings if name not in BATCH_KNOBS)
+    of_batch = {knob.id for knob in knobs.all_knobs() if knob.samples_per}
+    return frozenset((name, value) for name, value in config.settings if name not in of_batch)
 
 
 def _fitted(sizes: Mapping[float, int]) -> tuple[float, float]:

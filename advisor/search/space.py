@@ -11,7 +11,6 @@ from ..spelling import parameter
 from ..target.script_options import Carried, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
 
-IO_RULE = "input_io_bound"
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
@@ -134,7 +133,7 @@ def open_space(
                     tier=knob.tier(hardware, workload),
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
-                    needs=values.needs,
+                    needs=knob.needs or None,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
                     usual=knob.usual_on_accelerator and workload.device != "cpu",
@@ -173,8 +172,11 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
 
 def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
     """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
-    waits = any(finding.rule == IO_RULE for finding in findings)
-    return replace(workload, facts=replace(workload.facts, loader_waits=True)) if waits else workload
+    establish = {rule.id: rule.establish for rule in rules.all_rules() if rule.establish is not None}
+    facts = workload.facts
+    for name in [finding.rule for finding in findings if finding.rule in establish]:
+        facts = establish[name](facts)
+    return replace(workload, facts=facts)
 
 
 def _reasons_of_computing(
@@ -219,7 +221,7 @@ def _reasons(
         for name in finding.knobs:
             reasons.setdefault(name, f"{finding.rule} suggests it")
     for abstention in abstained:
-        for name in rules.get(abstention.rule).knobs:
+        for name in rules.get(abstention.rule).helpful_knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")
     for name in selection.also:
         reasons.setdefault(name, "usual in this domain")

@@ -272,6 +272,15 @@ def parse(text: str, path: Path) -> Document:
     )
 
 
+def check(config: Config, where: object) -> None:
+    """Raise UsageError, with `where` the settings stand, for a setting that no knob can have."""
+    from .. import knobs
+
+    why = knobs.refusal(config.as_dict())
+    if why is not None:
+        raise UsageError(f"{where}: {why}")
+
+
 def _text(path: Path) -> str:
     try:
         if not path.is_file():

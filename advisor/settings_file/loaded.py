@@ -29,9 +29,6 @@ _applied: dict[str, SettingValue] | None = None
 """Settings that `apply` has applied in this process."""
 VERSION_S = 20.0
 """Seconds until another Python must have answered; it may start from a slow disk."""
-LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
-FOR_WORKERS = ("prefetch_factor", "persistent_workers")
-"""Arguments that a loader without workers refuses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +42,11 @@ class LoadedConfig:
     """Knob → value; see `advisor explain KNOB`."""
     text: str = field(default="", repr=False)
     """Content of the file."""
+
+    def __post_init__(self) -> None:
+        from . import advisor_yaml
+
+        advisor_yaml.check(Config.of(self.settings), "the settings cannot be used")
 
     @property
     def document(self) -> Document:
@@ -65,9 +67,14 @@ class LoadedConfig:
         `batch_size` (samples in one backward pass of one process) is included if there is a batch setting and the
         file says enough to derive it. `accumulation` is then the number of such batches in an update.
         """
-        found: dict[str, Any] = {name: self.settings[name] for name in LOADER if name in self.settings}
-        if found.get("num_workers") == 0:
-            found = {name: value for name, value in found.items() if name not in FOR_WORKERS}
+        from .. import knobs
+
+        found: dict[str, Any] = {
+            knob.loader_keyword: self.settings[knob.id]
+            for knob in map(knobs.get, self.settings)
+            # A loader without workers refuses what needs them.
+            if knob.loader_keyword and (not knob.needs or self.settings.get(knob.needs, True))
+        }
         if self._repeats_draws or (self._may_repeat_draws and worker_init_fn is not None):
             from ..worker_seeds import WorkerSeeds
 
@@ -106,9 +113,9 @@ class LoadedConfig:
 
         It does nothing if the precision is the baseline's. Leave it before `backward()`. With fp16, scale the loss too.
         """
-        from ..agent.settings import precision
+        from ..agent.real_run import by_hand
 
-        return precision.by_hand(str(self.settings.get("precision", "")), device)
+        return by_hand.autocast(self.settings, device)
 
     def apply(self, model: Any = None, optimizer: Any = None) -> Any:
         """Apply the settings that plain torch can apply to these objects and to the process.
@@ -118,12 +125,15 @@ class LoadedConfig:
         Use `dataloader()` for the loader and `autocast()` for autocast. One `SettingsWarning` lists everything that
         could not be applied; no exception is raised for it.
         """
+        from .. import knobs
         from ..agent.real_run import by_hand
 
         model, left = by_hand.apply(self.settings, model, optimizer)
         if (self.accumulation or 1) > 1:
-            name = "micro_batch" if "micro_batch" in self.settings else "global_batch"
-            left[name] = f"step the optimizer after every {self.accumulation} backward passes, or use advisor.apply()"
+            name = min(
+                (knob for knob in map(knobs.get, self.settings) if knob.samples_per), key=lambda knob: knob.samples_per
+            ).id
+            left[name] = f"step the optimizer after every {self.accumulation} backwards, or use advisor.apply()"
         for flag, value in self.document.arguments.items():
             left[flag] = f"an option of the script: set it to {value}"
         if left:
@@ -237,20 +247,10 @@ def write(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
 
 def read_document(path: Path) -> Document:
     """Read the file and check its settings against the existing knobs."""
-    from .. import knobs
     from . import advisor_yaml
 
     document = advisor_yaml.read(path)
-    known = {knob.id: knob for knob in knobs.all_knobs()}
-    for name, value in document.config.settings:
-        if name not in known:
-            raise UsageError(
-                f"{path}: unknown knob {name!r}; remove it, or upgrade advisor if a newer version wrote it. Known "
-                f"knobs: {', '.join(known)}"
-            )
-        why = known[name].wrong(value)
-        if why is not None:
-            raise UsageError(f"{path}: {name}: {why}; correct or remove it")
+    advisor_yaml.check(document.config, path)
     return document
 
 

@@ -12,27 +12,18 @@ from dataclasses import dataclass, field, replace
 
 from .. import knobs
 from ..errors import UsageError
-from ..knobs import global_batch
+from ..knobs import global_batch, micro_batch, num_workers
 from ..spelling import parameter
 from ..types import Argument, Command, Config, Hardware, Skipped, Workload
 from .command import with_arguments
 
 ArgumentValue = int | float | str
-MICRO_BATCH, GLOBAL_BATCH, WORKERS = "micro_batch", "global_batch", "num_workers"
+MICRO_BATCH, GLOBAL_BATCH, WORKERS = micro_batch.KNOB.id, global_batch.KNOB.id, num_workers.KNOB.id
 RATE, ACCUMULATION, EPOCHS = "learning_rate", "accumulation", "epochs"
 ROLES = (MICRO_BATCH, GLOBAL_BATCH, WORKERS, RATE, ACCUMULATION)
 """Knobs that the user can map to an option."""
 NAMES: Mapping[str, tuple[str, ...]] = {
-    MICRO_BATCH: (
-        "batch_size", "bs", "batch", "batchsize", "train_batch_size", "batch_size_train", "train_bs",
-        "per_device_train_batch_size", "per_device_batch_size", "device_batch_size", "per_gpu_train_batch_size",
-        "per_gpu_batch_size", "micro_batch_size", "micro_batch", "mbs", "mini_batch_size", "minibatch_size",
-    ),
-    GLOBAL_BATCH: ("global_batch_size", "total_batch_size", "effective_batch_size", "gbs"),
-    WORKERS: (
-        "num_workers", "workers", "nw", "n_workers", "nworkers", "dataloader_num_workers", "loader_workers",
-        "data_workers", "num_loader_workers", "num_data_workers", "dataloader_workers", "n_cpu",
-    ),
+    **{role: knobs.get(role).option_names for role in (MICRO_BATCH, GLOBAL_BATCH, WORKERS)},
     RATE: ("lr", "learning_rate", "base_lr", "init_lr", "initial_lr", "max_lr", "lr0"),
     ACCUMULATION: (
         "gradient_accumulation_steps", "grad_accumulation_steps", "accumulation_steps", "grad_accum_steps",

@@ -124,6 +124,8 @@ class Finding:
     url: str | None = None
     library: str = ""
     """The installed package that does all of the work; "" if some of it is the script's own."""
+    headline: str = ""
+    """Description of the script, as the words after "Your script"; `{share}` stands for the share."""
 
 
 @dataclass(frozen=True, kw_only=True)

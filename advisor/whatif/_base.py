@@ -35,7 +35,7 @@ class WhatIf:
 
     id: str
     title: str
-    """Cost that is removed, in words for a person."""
+    """Name in reports: what is taken away, in words for a person."""
     applies: Callable[[Workload], str | None]
     """Callable that runs in the controller; returns None if the what-if can be tried, else the reason why not."""
     enter: Callable[[Controls], None] | None = None

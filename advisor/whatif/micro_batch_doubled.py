@@ -32,7 +32,7 @@ def _leave(controls: Controls) -> None:
 
 WHAT_IF = WhatIf(
     id="micro_batch_doubled",
-    title="twice the samples in a micro-batch",
+    title="micro-batch doubled",
     applies=_applies,
     enter=_enter,
     leave=_leave,

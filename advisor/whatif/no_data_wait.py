@@ -29,7 +29,7 @@ def _leave(controls: Controls) -> None:
 
 WHAT_IF = WhatIf(
     id="no_data_wait",
-    title="batches without waiting",
+    title="no waiting for data",
     applies=_applies,
     enter=_enter,
     leave=_leave,

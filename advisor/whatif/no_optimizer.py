@@ -29,7 +29,7 @@ def _leave(controls: Controls) -> None:
 
 WHAT_IF = WhatIf(
     id="no_optimizer",
-    title="an update of the parameters at no cost",
+    title="no optimizer",
     applies=_applies,
     enter=_enter,
     leave=_leave,

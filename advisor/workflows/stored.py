@@ -16,7 +16,9 @@ def load_profile(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | 
     from ..storage import run_store
 
     folder = run_store.find_run(os.fspath(run), run_store.runs_root(Path(runs) if runs is not None else None))
-    return in_notebook(replace(run_store.load_profile(folder.profile_path), run_folder=str(folder.path)))
+    return in_notebook(
+        replace(_with_headlines(run_store.load_profile(folder.profile_path)), run_folder=str(folder.path))
+    )
 
 
 def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile | Tuned:
@@ -27,4 +29,19 @@ def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None
     if not folder.has_tune or Path(run).name == run_store.PROFILE_FILE:
         return load_profile(folder.path)
     found = run_store.load_tune(folder.path)
+    found = replace(found, profile=_with_headlines(found.profile))
     return Tuned(**{field.name: getattr(found, field.name) for field in fields(TuneResult)})
+
+
+def _with_headlines(found: Profile) -> Profile:
+    """Return the profile with the headlines that version 0.1 did not store."""
+    from .. import rules
+
+    known = {rule.id: rule for rule in rules.all_rules()}
+    findings = (
+        replace(finding, headline=finding.headline or known[finding.rule].headline_for(finding.library))
+        if finding.rule in known
+        else finding
+        for finding in found.findings
+    )
+    return replace(found, findings=tuple(findings))

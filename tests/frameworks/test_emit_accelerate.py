@@ -30,9 +30,7 @@ def read(path: Path) -> Any:
     return load_config_from_file(str(path))
 
 
-@pytest.mark.parametrize(
-    ("precision", "mixed"), [("fp32", "no"), ("tf32", "no"), ("bf16", "bf16"), ("fp16", "fp16"), (None, None)]
-)
+@pytest.mark.parametrize(("precision", "mixed"), [("tf32", "no"), ("bf16", "bf16"), ("fp16", "fp16"), (None, None)])
 def test_its_loader_takes_the_file(tmp_path: Path, precision: str | None, mixed: str | None) -> None:
     settings = {**EVERYTHING, "precision": precision} if precision else {}
     assert read(written(tmp_path, settings)).mixed_precision == mixed

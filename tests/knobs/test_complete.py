@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_set_and_restored import VALUES
 
-from advisor import knobs
+from advisor import knobs, rules
 from advisor.agent.real_run import by_hand
 from advisor.knobs import Knob
 from advisor.settings_file import exports
@@ -31,6 +31,19 @@ def test_a_knob_describes_itself(knob: Knob) -> None:
     assert knob.fails_in in ("", "batch", "forward")
     assert (knob.suspicion > 0) == (knob.fails_in == "forward")
     assert knob.changes in knobs.explain(knob)
+
+
+@pytest.mark.parametrize("knob", ALL, ids=lambda knob: knob.id)
+def test_what_a_knob_names_is_there(knob: Knob) -> None:
+    assert set(knob.formats) <= {emitter.id for emitter in exports.all_emitters()}
+    assert {*knob.grows_with, *filter(None, [knob.needs])} <= {other.id for other in ALL} - {knob.id}
+    assert set(knob.opened_by) <= {rule.id for rule in rules.all_rules()}
+    assert knob.samples_per in ("", "backward", "update")
+    assert bool(knob.set_up) == (knob.set_up_s > 0)
+
+
+def test_the_samples_of_a_backward_and_of_an_update_are_set_by_one_knob_each() -> None:
+    assert sorted(knob.samples_per for knob in ALL if knob.samples_per) == ["backward", "update"]
 
 
 def test_no_two_are_as_likely_to_be_at_fault() -> None:
@@ -59,5 +72,5 @@ def test_plain_torch_ignores_no_setting_silently(knob: Knob, monkeypatch: pytest
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
-    assert knob.id in {*left, *by_hand.APPLIED, *by_hand.OF_THE_LOADER}
+    assert knob.id in left or knob.plain is not None or knob.loader_keyword or knob.samples_per
     assert knob.id not in left or left[knob.id]

@@ -43,7 +43,7 @@ def test_what_closes_it_is_said(loader: dict[str, Any], reason: str) -> None:
 
 def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
     found = values(num_workers=0, persistent_workers=False)
-    assert (found.values, found.needs, found.needed_is_on) == ((True,), "num_workers", False)
+    assert (found.values, KNOB.needs, found.needed_is_on) == ((True,), "num_workers", False)
     assert values().needed_is_on
 
 

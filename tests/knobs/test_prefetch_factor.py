@@ -27,7 +27,7 @@ def test_twice_as_many_as_written_come_first() -> None:
 
 def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
     found = values(num_workers=0, prefetch_factor=None)
-    assert (found.values, found.needs, found.needed_is_on) == ((4, 8, 16), "num_workers", False)
+    assert (found.values, KNOB.needs, found.needed_is_on) == ((4, 8, 16), "num_workers", False)
     assert values(prefetch_factor=4).needed_is_on
 
 

@@ -71,3 +71,13 @@ def test_workers_are_started_once_for_all_settings(controls: Controls, monkeypat
     monkeypatch.setattr(controls.loaders.deliveries.switch, "_build", lambda *a: built.append(1) or build(*a))
     controls.set_config(WORKERS)
     assert len(built) == 1
+
+
+@pytest.mark.parametrize("unknown", [{"warp_drive": 9}, {"num_workers": -1}], ids=["unknown", "wrong"])
+def test_a_setting_that_no_knob_can_have_is_refused_and_everything_is_as_written(
+    controls: Controls, unknown: dict[str, Any]
+) -> None:
+    controls.set_config(WORKERS)
+    with pytest.raises(Refused, match=next(iter(unknown))):
+        controls.set_config({**WORKERS, **unknown})
+    assert (wanted(controls), controls.settings) == ({}, {})

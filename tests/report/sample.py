@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from advisor import rules
 from advisor.types import (
     Abstention,
     Accelerator,
@@ -351,6 +352,7 @@ def input_bound(*, updates: int = 120) -> Profile:
         findings=(
             Finding(
                 rule="input_bound",
+                headline=rules.get("input_bound").headline,
                 severity="critical",
                 share=0.62,
                 evidence="Each update waits 73 ms of 118 ms for its batch; the loader alone takes 72 ms a batch.",
@@ -365,6 +367,7 @@ def input_bound(*, updates: int = 120) -> Profile:
             ),
             Finding(
                 rule="evaluation_heavy",
+                headline=rules.get("evaluation_heavy").headline,
                 severity="warning",
                 share=0.18,
                 evidence="18% of the loop is evaluation: 1.4 s at the end of every epoch.",
@@ -430,6 +433,7 @@ def gpu_transformer() -> Profile:
         findings=(
             Finding(
                 rule="precision_unused",
+                headline=rules.get("precision_unused").headline,
                 severity="critical",
                 share=0.85,
                 evidence="All matrix products run in fp32 on a device whose bf16 peak is 14.8 times as high.",

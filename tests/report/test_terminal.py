@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from advisor import rules
 from advisor.report.profile.headline import function_call, page_command, verdict_of
 from advisor.report.profile.terminal import render_profile
 from advisor.types import Abstention, Ceiling, Command, Profile, WhatIf
@@ -67,7 +68,15 @@ def test_a_ceiling_of_nothing_promises_nothing() -> None:
 def test_a_librarys_work_is_not_called_the_scripts(rule: str, library: str, said: str) -> None:
     base = sample.input_bound()
     places = tuple(replace(place, library=library) for place in base.findings[0].where)
-    finding = replace(base.findings[0], rule=rule, share=0.53, where=places, library=library, ceiling=None)
+    finding = replace(
+        base.findings[0],
+        rule=rule,
+        headline=rules.get(rule).headline_for(library),
+        share=0.53,
+        where=places,
+        library=library,
+        ceiling=None,
+    )
     assert verdict_of(replace(base, findings=(finding,))).sentence == said
 
 
@@ -75,12 +84,15 @@ def test_where_a_library_does_only_some_of_it_the_script_is_named() -> None:
     base = sample.input_bound()
     first, second = base.findings[0].where
     finding = replace(base.findings[0], rule="host_code", where=(replace(first, library="peft"), second))
+    finding = replace(finding, headline=rules.get("host_code").headline_for(finding.library))
     assert "its own Python code" in verdict_of(replace(base, findings=(finding,))).sentence
 
 
 def test_an_unknown_rule_speaks_through_its_evidence() -> None:
     base = sample.input_bound()
-    finding = replace(base.findings[0], rule="brand_new", evidence="Half of it is spent in knots.", ceiling=None)
+    finding = replace(
+        base.findings[0], rule="brand_new", headline="", evidence="Half of it is spent in knots.", ceiling=None
+    )
     assert verdict_of(replace(base, findings=(finding,))).sentence == "Half of it is spent in knots."
 
 

@@ -6,12 +6,13 @@ import ast
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import advisor.rules
-from advisor.rules import Rule, _base, _input, _read, all_rules, diagnose, explain
+from advisor.rules import BrokenRuleError, Rule, _base, _input, _read, all_rules, diagnose, explain, thresholds
 from advisor.rules._examples import evolve, few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
 from advisor.types import Abstention, Evidence, Finding
 
@@ -23,7 +24,7 @@ FREE_NUMBERS = {0, 1, 2, -1}
 @RULES
 def test_thresholds_are_the_constants_that_they_name(rule: Rule) -> None:
     module = importlib.import_module(f"advisor.rules.{rule.id}")
-    for threshold in rule.thresholds:
+    for threshold in thresholds(rule):
         owners = [home for home in (module, _base, _input, _read) if hasattr(home, threshold.name)]
         assert owners, f"{threshold.name} is no constant"
         assert getattr(owners[0], threshold.name) == threshold.value
@@ -55,13 +56,19 @@ def test_constants_are_listed_among_the_thresholds(rule: Rule) -> None:
         if isinstance(target, ast.Name) and target.id.isupper() and not target.id.startswith("_")
     }
     numbers = {name for name in own if isinstance(getattr(module, name), int | float)}
-    assert numbers <= {threshold.name for threshold in rule.thresholds}
+    assert numbers <= set(rule.thresholds)
 
 
 @RULES
 def test_every_threshold_has_a_reason(rule: Rule) -> None:
-    assert all(len(threshold.reason.split()) >= 4 for threshold in rule.thresholds)
+    assert all(len(threshold.reason.split()) >= 4 for threshold in thresholds(rule))
     assert rule.thresholds
+
+
+def test_a_threshold_without_a_reason_is_named() -> None:
+    nameless = replace(all_rules()[0], thresholds=("SPEED_OF_LIGHT",))
+    with pytest.raises(BrokenRuleError, match="SPEED_OF_LIGHT is no constant with a docstring"):
+        explain(nameless)
 
 
 @RULES
@@ -69,7 +76,7 @@ def test_the_page_tells_thresholds_knobs_source_and_examples(rule: Rule) -> None
     page = " ".join(explain(rule).split())
     for part in (rule.title, rule.looks_at, rule.source, rule.url or "", *rule.knobs):
         assert " ".join(part.split()) in page
-    for threshold in rule.thresholds:
+    for threshold in thresholds(rule):
         assert f"{threshold.name} = " in page
     for example in rule.examples:
         assert example.name in page

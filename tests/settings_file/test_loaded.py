@@ -170,7 +170,7 @@ def test_autocast_is_the_one_of_the_settings(name: str, dtype: torch.dtype) -> N
         assert torch.get_autocast_dtype("cpu") is dtype
 
 
-@pytest.mark.parametrize("settings", [{}, {"precision": "fp32"}, {"precision": "tf32"}])
+@pytest.mark.parametrize("settings", [{}, {"precision": "tf32"}])
 def test_autocast_without_a_lower_precision_does_nothing(settings: dict[str, Any]) -> None:
     with loaded(**settings).autocast(torch.device("cpu")):
         assert not torch.is_autocast_enabled("cpu")
@@ -193,11 +193,10 @@ def test_threads_are_set() -> None:
     assert torch.get_num_threads() == 3
 
 
-def test_tf32_is_allowed_and_fp32_is_exact() -> None:
+def test_tf32_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     loaded(precision="tf32").apply()
-    allowed = torch.get_float32_matmul_precision()
-    loaded(precision="fp32").apply()
-    assert (allowed, torch.get_float32_matmul_precision()) == ("high", "highest")
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
 
 
 def test_cudnn_may_try_its_algorithms() -> None:
@@ -208,6 +207,13 @@ def test_cudnn_may_try_its_algorithms() -> None:
 def test_the_model_gets_its_memory_format() -> None:
     model = loaded(memory_format="channels_last").apply(convolution())
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_model_is_compiled_after_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_: seen.append(model.weight.clone()) or model)
+    loaded(compile="default", memory_format="channels_last").apply(convolution())
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.slow

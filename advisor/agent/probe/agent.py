@@ -275,7 +275,7 @@ class _Parts:
 
     def _cannot_scale(self, why: str) -> None:
         self.precision.restore()
-        self.controls.broke("precision", why)
+        self.controls.broke(self.precision.setting, why)
 
     def _before_first_steps(self) -> None:
         if self._close is not None:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from ... import wire
+from ... import knobs, wire
 from ..base import dynamo, forks, imports
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
@@ -57,7 +57,7 @@ def install(config: Mapping[str, Any], log: str = "") -> Launch:
     `config` (knob → value) takes effect from the next update on, also for existing models, optimizers and loaders.
     `log` is the file that records a fallback.
 
-    Raise Refused if settings were already installed in this process.
+    Raise Refused if settings were already installed in this process, and for one that no knob can have.
     """
     global _installed
     if _installed is not None:
@@ -74,6 +74,9 @@ class Launch:
     """Process of a real training."""
 
     def __init__(self, config: Mapping[str, Any], log: RunLog) -> None:
+        why = knobs.refusal(config)
+        if why is not None:
+            raise Refused(why)
         self._config = dict(config)
         self._wanted = dict(config)
         """Settings not applied yet."""
@@ -203,8 +206,6 @@ class Launch:
 
     def _begin_again(self, optimizer: object) -> None:
         """Reapply the settings to a new model or optimizer in the same process."""
-        from ... import knobs
-
         known = self._roots.covers(_parameters_of(optimizer))
         renewed = [
             name
@@ -272,8 +273,6 @@ class Launch:
 
     def _settle(self) -> None:
         """Remove hooks that no setting needs, once the settings hold."""
-        from ... import knobs
-
         self._settling, self._settled = False, True
         self._fall_back.rest()
         needed = {hook for name in self._controls.settings for hook in knobs.get(name).hooks}
@@ -290,14 +289,10 @@ class Launch:
     # --- settings -----------------------------------------------------------------------------------------------------
 
     def _apply_early(self) -> None:
-        from ... import knobs
-
         self._apply([name for name in self._wanted if not knobs.get(name).after_first_update])
 
     def _apply_rest(self) -> None:
         """Apply settings that waited for the first update; those that wait for a model's call wait a while longer."""
-        from ... import knobs
-
         waiting = [name for name in self._wanted if "forward" in knobs.get(name).set_on]
         self._apply([name for name in self._wanted if name not in waiting])
         if self._clock.updates > SEARCH_UPDATES:
@@ -320,8 +315,6 @@ class Launch:
 
     def _apply_loading(self, values: dict[str, object]) -> None:
         """Apply settings together: each switch restarts the workers, and one setting may need another."""
-        from ... import knobs
-
         try:
             with self._loaders.together():
                 for name, value in values.items():
@@ -337,8 +330,6 @@ class Launch:
             self._apply_one(name, value)
 
     def _apply_one(self, name: str, value: Any) -> None:
-        from ... import knobs
-
         try:
             self._controls.settings[name] = value
             knobs.get(name).apply(self._controls, value)
@@ -358,8 +349,6 @@ class Launch:
                     self._give_up(name, why)
 
     def _give_up(self, name: str, why: str) -> None:
-        from ... import knobs
-
         value = self._controls.settings.pop(name, self._config.get(name))
         self._wanted.pop(name, None)
         if name in self._given_up:
@@ -373,7 +362,7 @@ class Launch:
         self._log.tell(name, f"{name} keeps the script's value: {' '.join(why.split())}", value)
 
     def _cannot_scale(self, why: str) -> None:
-        self._give_up("precision", why)
+        self._give_up(self._precision.setting, why)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run our own work; report its faults, and continue the training."""

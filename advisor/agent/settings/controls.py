@@ -95,6 +95,10 @@ class Controls:
         """
         from ... import knobs
 
+        unknown = knobs.refusal(wanted)
+        if unknown is not None:
+            self.set_config({})
+            raise Refused(unknown)
         if wanted == self.settings:
             return False
         try:

@@ -11,18 +11,18 @@ import functools
 from types import ModuleType
 from typing import Any, Callable
 
+from ...knobs.precision import DTYPES, KNOB
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from ..base.refused import Refused
 from ..loop.roots import Root, Roots
 from .scaling import Scaler
 
-DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
-"""Names of the settings → torch's names."""
-
 
 class Precision:
     """Mixed precision, one instance per process. It does nothing, and costs nothing, until a dtype is set."""
+
+    setting = KNOB.id
 
     def __init__(
         self,
@@ -121,19 +121,6 @@ class Precision:
         self._switches = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
-
-
-def by_hand(name: str, device: object) -> object:
-    """Return the autocast that a user would write for this setting; a disabled one if the setting needs none.
-
-    fp16 also needs its loss scaled: `torch.amp.GradScaler` is up to the user.
-    """
-    import torch
-
-    kind = getattr(device, "type", None) or str(device).partition(":")[0]
-    if name not in DTYPES:
-        return torch.autocast(kind, enabled=False)
-    return torch.autocast(kind, dtype=getattr(torch, DTYPES[name]))
 
 
 @functools.lru_cache(maxsize=1)

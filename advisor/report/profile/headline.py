@@ -31,48 +31,6 @@ MANY = 5
 MOSTLY_WORK = 0.8
 """Share of forward, backward and optimizer in an update, below which an abstaining rule may have missed the rest."""
 
-# Descriptions of the script, as the words after "Your script"; `{share}` is the share of the loop's time. A rule that
-# is not here is described by its own evidence.
-_PHRASES = {
-    "input_bound": "waits for data {share} of its time",
-    "input_io_bound": "waits for its disk or network {share} of its time",
-    "slow_collate": "spends {share} of its time collating samples into batches",
-    "worker_restart": "spends {share} of its time restarting loader workers",
-    "too_many_workers": "runs more loader workers than it has CPUs for",
-    "blocking_copy": "waits for copies to the device {share} of its time",
-    "sync_per_step": "waits for the device in every update, {share} of its time",
-    "overhead_bound": "spends {share} of its time in Python and launches: its steps are too small",
-    "precision_unused": "computes in full precision on hardware that supports half precision",
-    "tf32_off": "multiplies in float32 although the hardware supports TF32",
-    "threads_underused": "leaves usable CPUs idle",
-    "threads_oversubscribed": "runs more threads than it has CPUs for",
-    "optimizer_bound": "spends {share} of its time in the optimizer",
-    "memory_pressure": "is close to its memory limit",
-    "memory_creep": "uses more memory with every update",
-    "evaluation_heavy": "spends {share} of its time in evaluation",
-    "checkpoint_heavy": "spends {share} of its time writing checkpoints",
-    "logging_heavy": "spends {share} of its time on logging",
-    "unsharded_iterable": "trains on the same samples several times: its dataset is not sharded among the workers",
-    "host_code": "spends {share} of its time in its own Python code between the phases",
-    "debug_mode": "runs with debugging features enabled",
-    "half_on_cpu": "computes in float16 on a CPU, whose kernels are optimized for float32 and bfloat16",
-    "recompilations": "spends {share} of its time recompiling the same code",
-    "deep_copy_per_step": "spends {share} of its time copying its model",
-    "accelerator_unused": "leaves the accelerator unused",
-    "cpu_only_build": "runs a CPU build of PyTorch on a machine with an accelerator",
-    "throttled": "runs on a throttled device",
-    "shared_memory_small": "has too little shared memory for its loader workers",
-    "swapping": "runs while memory is read back from swap",
-    "data_parallel": "uses DataParallel, which copies the model in every update",
-    "gc_pauses": "spends {share} of its time in Python's garbage collector",
-}
-
-_LIBRARY_PHRASES = {
-    # The same if a library does all of it.
-    "host_code": "spends {share} of its time in {library}, between the phases",
-    "deep_copy_per_step": "spends {share} of its time on copies by {library}",
-}
-
 _FAILURES = {
     "oom": "ran out of memory",
     "crash": "crashed",
@@ -114,7 +72,7 @@ def verdict_of(profile: Profile) -> Verdict:
     first = next((finding for finding in profile.findings if finding.severity != "info"), None)
     if first is None:
         return _healthy(profile)
-    sentence = f"Your script {_phrase(first)}{_gain(first.ceiling)}" if first.rule in _PHRASES else _own_words(first)
+    sentence = f"Your script {_headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
     return Verdict(
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
@@ -248,10 +206,8 @@ def _undecided(profile: Profile) -> Verdict:
     )
 
 
-def _phrase(finding: Finding) -> str:
-    library = format.one_line(finding.library)
-    phrase = _LIBRARY_PHRASES.get(finding.rule, _PHRASES[finding.rule]) if library else _PHRASES[finding.rule]
-    return phrase.format(share=format.percent(finding.share), library=library)
+def _headline(finding: Finding) -> str:
+    return format.one_line(finding.headline).replace("{share}", format.percent(finding.share))
 
 
 def _own_words(finding: Finding) -> str:

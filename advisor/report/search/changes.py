@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import knobs
+from ...knobs import num_workers
+from ...knobs._loader import workers_with
 from ...repeated_draws import Workers, add_repeats
 from ...types import SettingValue, TuneResult
 from .. import format
 from ..trial_format import as_written, change, is_number, peaks, setting, tiers, trial_of
-
-_PRECISIONS = {
-    "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; weights stay in float32",
-    "fp16": "most of the forward pass runs in fp16, with three decimal digits; the loss is scaled, and an update with "
-    "overflowing gradients is skipped",
-    "tf32": "matrix products use factors in TF32, with three decimal digits, and sums in float32",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +25,21 @@ def changes(result: TuneResult) -> tuple[Change, ...]:
     if not config.settings:
         return ()
     settings = config.as_dict()
+    plain = [
+        Change(topic=topic, text=text)
+        for knob in knobs.all_knobs()
+        if knob.noticed is not None and settings.get(knob.id)
+        for topic, text in [knob.noticed(settings)]
+    ]
     found = [
         _batch(result, settings),
         *_rounding(result, settings),
         *_draws(result, settings),
         _memory(result),
-        *_start_up(result, settings),
+        *plain,
+        *_start_up(result),
     ]
-    plain = [
-        Change(topic=knob.noticed[0], text=knob.noticed[1])
-        for knob in knobs.all_knobs()
-        if knob.noticed is not None and settings.get(knob.id)
-    ]
-    return _by_topic([*found, *plain, *_arguments(result), *_to_know(result)])
+    return _by_topic([*found, *_arguments(result), *_to_know(result)])
 
 
 def _by_topic(found: list[Change]) -> tuple[Change, ...]:
@@ -55,7 +52,7 @@ def _by_topic(found: list[Change]) -> tuple[Change, ...]:
 
 def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
     written = _samples_as_written(result)
-    wanted = settings.get("global_batch")
+    wanted = knobs.samples_per("update", settings)
     if isinstance(wanted, int) and wanted != written:
         times = f" ({format.times(wanted / written)})" if written else ""
         before = f", baseline {written:,}" if written else ""
@@ -63,7 +60,7 @@ def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
         text += "; training changes, and the learning rate follows"
     else:
         text = f"unchanged, {written:,} samples per update" if written else "unchanged"
-    parts = settings.get("micro_batch")
+    parts = knobs.samples_per("backward", settings)
     if isinstance(parts, int):
         text += f", computed in parts of {parts:,} with accumulated gradients"
     return Change(topic="Effective batch", text=text)
@@ -103,11 +100,9 @@ def _rounding(result: TuneResult, settings: dict[str, SettingValue]) -> list[Cha
     """
     known = tiers(result)
     chosen = trial_of(result, result.recommendation.config)
-    found = []
-    precision = str(settings.get("precision", ""))
-    if precision in _PRECISIONS:
-        found.append(_PRECISIONS[precision])
-    others = [name for name in settings if name != "precision" and known.get(name) == "numerics"]
+    described = {knob.id: text for knob in knobs.all_knobs() if (text := knob.rounding.get(settings.get(knob.id)))}
+    found = list(described.values())
+    others = [name for name in settings if name not in described and known.get(name) == "numerics"]
     if others:
         names = ", ".join(setting(name, settings[name]) for name in others)
         found.append(f"{names}: sums are computed in another order, so that losses differ in their last digits")
@@ -132,7 +127,7 @@ def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change
 def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     """Describe the seeds of generators that the dataset holds, if there are workers that the script does not have."""
     workload = result.profile.workload
-    if "num_workers" in result.recommendation.carried:
+    if num_workers.KNOB.id in result.recommendation.carried:
         return (
             "; the script starts these workers itself: if its dataset holds a random generator, a worker_init_fn must "
             "seed it in each, or all give the same numbers"
@@ -142,9 +137,8 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     if loader is None or not held:
         return ""
     written = Workers(loader.num_workers, bool(loader.persistent_workers))
-    number = settings.get("num_workers", written.number)
-    stay = bool(settings.get("persistent_workers", written.stay))
-    if not isinstance(number, int) or not add_repeats(written, Workers(number, stay)):
+    wanted = workers_with(settings, written)
+    if wanted is None or not add_repeats(written, wanted):
         return ""
     return f"; in each epoch every worker has its own seeds for {format.one_line(', '.join(held))}"
 
@@ -157,17 +151,9 @@ def _memory(result: TuneResult) -> Change:
     return Change(topic="Memory", text=text)
 
 
-def _start_up(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:
-    found = []
-    workers = settings.get("num_workers")
-    if isinstance(workers, int) and workers > 0:
-        when = "once" if settings.get("persistent_workers") else "at the start of each epoch"
-        processes = "1 worker process starts" if workers == 1 else f"{workers:,} worker processes start"
-        found.append(f"{processes} {when}")
+def _start_up(result: TuneResult) -> list[Change]:
     pays = _break_even(result)
-    if pays is not None:
-        found.append(pays)
-    return [Change(topic="Start-up", text="; ".join(found))] if found else []
+    return [Change(topic="Start-up", text=pays)] if pays is not None else []
 
 
 def _break_even(result: TuneResult) -> str | None:
@@ -176,9 +162,11 @@ def _break_even(result: TuneResult) -> str | None:
     set_up_s = _set_up_s(result)
     if set_up_s is None or not is_number(set_up_s):
         return None
-    part = found.by_knob.get("compile")
+    settings = found.config.as_dict()
+    slow = next((knob for knob in knobs.all_knobs() if knob.set_up and knob.id in settings), None)
+    part = found.by_knob.get(slow.id) if slow is not None else None
     speedup = part.speedup if part is not None else found.verdict.speedup
-    what = "compiling" if "compile" in found.config.as_dict() else "setting up"
+    what = slow.set_up if slow is not None else "setting up"
     if not is_number(speedup) or speedup <= 1:
         return f"{what} takes {format.duration(set_up_s)} once, and does not pay off"
     # In the baseline's time T these settings need T / speedup: set_up = T − T / speedup.

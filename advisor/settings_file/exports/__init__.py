@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ...discovery import entries
 from ...errors import UsageError
 from ...types import Artifact
-from ..advisor_yaml import Document, hardware_words
+from ..advisor_yaml import Document, check, hardware_words
 from ._base import Batch, Draft, Emitter, batch_of, repeated_draws
 from ._differences import differences
 
@@ -43,6 +43,7 @@ def get(name: str) -> Emitter:
 
 
 def artifacts(document: Document, targets: Iterable[str]) -> list[Artifact]:
-    """Convert the document for each target, in their order; raise UsageError for an unknown target."""
+    """Convert the document for each target, in their order; raise UsageError for an unknown target or setting."""
+    check(document.config, "the settings cannot be exported")
     drafts = [Draft(document, get(name)) for name in dict.fromkeys(targets)]
     return [draft.artifact(draft.emitter.emit(draft)) for draft in drafts]

@@ -1,17 +1,18 @@
 """Emitters, and the draft that each of them works on, so that no setting gets lost.
 
-A draft knows all settings of the document. The settings that an emitter takes are expressed. For the others it says
-why not, and what to do by hand. A setting handled neither way (its knob is newer than the emitter) is reported as
-unknown.
+A draft knows all settings of the document. A setting is expressed in the form that its knob has for the format
+(`Knob.formats`), or as an emitter takes it. For the others the draft says why not, and what to do by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ... import knobs
+from ...knobs._loader import workers_with
 from ...repeated_draws import Workers, add_repeats
 from ...types import Artifact, SettingValue, Skipped
 from ..advisor_yaml import Document
@@ -70,17 +71,24 @@ class Draft:
         self._left: list[Skipped] = []
         self._needed: list[Skipped] = []
 
-    def has(self, name: str) -> bool:
-        """Return True if the setting is set and not handled yet."""
-        return name in self._open
-
     def take(self, name: str) -> SettingValue | None:
         """Return the setting's value and mark it as expressed; return None if it is not set."""
         return self._open.pop(name, None)
 
-    def keywords(self, names: dict[str, str]) -> dict[str, Any]:
-        """Take settings that the format has under its own names, as {its name: value}."""
-        return {there: self.take(here) for here, there in names.items() if self.has(here)}
+    def express(self) -> dict[str, Any]:
+        """Take the settings whose knobs have a form for this format, and return their forms merged."""
+        content: dict[str, Any] = {}
+        for knob in sorted(knobs.all_knobs(), key=lambda knob: (knob.after_others, knob.id)):
+            form = knob.formats.get(self.emitter.id)
+            if form is None or knob.id not in self._open:
+                continue
+            made = form(self._open[knob.id], self.training)
+            if isinstance(made, knobs.Unable):
+                self.leave(knob.id, made.why, made.do)
+                made = made.content
+            self.take(knob.id)
+            _merge(content, made)
+        return content
 
     def leave(self, name: str, why: str = "", do: str = "") -> None:
         """Mark a setting as impossible to express: why, and what to do instead (default: what a script would do)."""
@@ -90,12 +98,6 @@ class Draft:
         instead = do.format(value=value) if do else knobs.get(name).described_by_hand(value)
         reason = why or f"{self.emitter.id} has no key for it"
         self._left.append(Skipped(what=f"{name}={value}", why=f"{reason}; {instead}"))
-
-    def leave_rest(self) -> None:
-        """Mark all known settings that are not handled yet as impossible to express."""
-        known = {knob.id for knob in knobs.all_knobs()}
-        for name in [name for name in self._open if name in known]:
-            self.leave(name)
 
     def need(self, what: str, why: str) -> None:
         """Record something that the user has to tell the tool."""
@@ -107,8 +109,11 @@ class Draft:
         return repeated is not None
 
     def batch(self) -> Batch:
-        """Return the batch sizes by the settings; mark both settings as taken, and record what stays open."""
-        micro, update = self.take("micro_batch"), self.take("global_batch")
+        """Return the batch sizes by the settings; mark the settings as taken, and record what stays open."""
+        settings = self.document.config.as_dict()
+        micro, update = knobs.samples_per("backward", settings), knobs.samples_per("update", settings)
+        for name in [knob.id for knob in knobs.all_knobs() if knob.samples_per]:
+            self.take(name)
         batch = batch_of(self.document)
         if batch.parts is None and update is not None:
             self.need(
@@ -121,8 +126,8 @@ class Draft:
 
     def artifact(self, content: str) -> Artifact:
         """Return the file, with everything that was not expressed."""
-        for name, value in self._open.items():
-            self._left.append(Skipped(what=f"{name}={value}", why=f"unknown to {self.emitter.id}.py"))
+        for name in list(self._open):
+            self.leave(name)
         if self._repeated is not None:
             self.need("worker_init_fn", _by_hand(self._repeated))
         if not self.emitter.starts_script:
@@ -171,12 +176,11 @@ def repeated_draws(document: Document) -> tuple[str, ...] | None:
 
     The tuple is empty if the document does not say which generators exist. Return None if no draws are repeated.
     """
-    settings, known = document.config.as_dict(), training_of(document)
+    known = training_of(document)
     written = known.workers or Workers(0, False)
-    number = settings.get("num_workers", written.number)
-    if settings.get("cache_dataset") or not isinstance(number, int) or known.generators == ():
+    wanted = workers_with(document.config.as_dict(), written)
+    if wanted is None or known.generators == ():
         return None
-    wanted = Workers(number, bool(settings.get("persistent_workers", written.stay)))
     return (known.generators or ()) if add_repeats(written, wanted) else None
 
 
@@ -191,15 +195,27 @@ def _by_hand(generators: tuple[str, ...]) -> str:
 def batch_of(document: Document) -> Batch:
     """Derive the batch sizes from the settings and from what the document says of the baseline."""
     settings, known = document.config.as_dict(), training_of(document)
-    micro, update = _whole(settings.get("micro_batch")), _whole(settings.get("global_batch"))
+    micro, update = (_whole(knobs.samples_per(what, settings)) for what in ("backward", "update"))
     if micro is None and update is None:
         return Batch(micro=None, parts=None, update=None)
     if micro is None:
         as_written = _parts(known.samples_per_update, known.batch_size, known.processes)
         micro = _parts(update, as_written, known.processes)
-    update = update or known.samples_per_update
-    parts = _parts(update, micro, known.processes)
-    return Batch(micro=micro, parts=parts, update=update if parts is not None or "global_batch" in settings else None)
+    whole = update or known.samples_per_update
+    parts = _parts(whole, micro, known.processes)
+    return Batch(micro=micro, parts=parts, update=whole if parts is not None or update is not None else None)
+
+
+def _merge(content: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add `more` to the content: mappings are merged, lists joined, other values replaced."""
+    for name, value in more.items():
+        there = content.get(name)
+        if isinstance(there, dict) and isinstance(value, Mapping):
+            _merge(there, value)
+        elif isinstance(there, list) and isinstance(value, list):
+            there.extend(value)
+        else:
+            content[name] = copy.deepcopy(value)
 
 
 def _parts(whole: int | None, part: int | None, processes: int) -> int | None:

@@ -9,8 +9,6 @@ from typing import Any
 
 from ._base import Draft, Emitter
 
-MIXED = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
-
 
 def _emit(draft: Draft) -> str:
     import yaml
@@ -28,36 +26,10 @@ def _content(draft: Draft) -> dict[str, Any]:
     }
     if training.device is not None:
         content["use_cpu"] = training.device == "cpu"
-    _precision(draft, content)
-    if draft.has("compile"):
-        content["dynamo_config"] = {"dynamo_backend": "INDUCTOR", "dynamo_mode": draft.take("compile")}
-    for name in ("micro_batch", "global_batch"):
-        draft.leave(
-            name,
-            "the launcher does not set batch sizes",
-            "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
-            + ("a backward pass has {value} samples" if name == "micro_batch" else "an update has {value} samples"),
-        )
-    if draft.has("threads"):
-        draft.leave(
-            "threads",
-            "an option of the launcher without a key; the default is 1",
-            "accelerate launch --num_cpu_threads_per_process {value}",
-        )
-    else:
+    content |= draft.express()
+    if "OMP_NUM_THREADS" not in content.pop("environment", {}):
         draft.need("--num_cpu_threads_per_process", "the launcher sets OMP_NUM_THREADS=1 if neither is given")
-    draft.leave_rest()
     return content
-
-
-def _precision(draft: Draft, content: dict[str, Any]) -> None:
-    if not draft.has("precision"):
-        return
-    value = str(draft.document.config.as_dict()["precision"])
-    content["mixed_precision"] = MIXED.get(value, "no")
-    if value == "tf32" or value not in MIXED:
-        draft.leave("precision", "mixed_precision has no such value")
-    draft.take("precision")
 
 
 EMITTER = Emitter(

@@ -6,35 +6,23 @@ from typing import Any
 
 from ._base import Draft, Emitter
 
-LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
-PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
 
 def _emit(draft: Draft) -> str:
     import yaml
 
-    trainer: dict[str, Any] = {}
-    if draft.training.device == "cpu":
-        trainer["accelerator"] = "cpu"
-    if draft.document.config.as_dict().get("precision") in PRECISION:
-        trainer["precision"] = PRECISION[str(draft.take("precision"))]
-    draft.leave("precision", "the Trainer has no such precision")
-    if draft.has("cudnn_benchmark"):
-        trainer["benchmark"] = draft.take("cudnn_benchmark")
     batch = draft.batch()
+    content: dict[str, dict[str, Any]] = {"trainer": {}, "dataloader": {}} | draft.express()
+    if draft.training.device == "cpu":
+        content["trainer"]["accelerator"] = "cpu"
     if batch.parts is not None:
-        trainer["accumulate_grad_batches"] = batch.parts
-    loader = draft.keywords({name: name for name in LOADER})
+        content["trainer"]["accumulate_grad_batches"] = batch.parts
     if batch.micro is not None:
-        loader["batch_size"] = batch.micro
-    draft.leave("compile", "the Trainer does not compile: compile the model before fit()")
-    draft.leave("fused_optimizer", "configure_optimizers() creates the optimizer")
-    draft.leave_rest()
+        content["dataloader"]["batch_size"] = batch.micro
     head = (
         "# trainer: Trainer(**settings['trainer'], …), or the section of that name in a LightningCLI configuration;\n"
         "# dataloader: DataLoader(…, **settings['dataloader']) in train_dataloader().\n"
     )
-    return head + yaml.safe_dump({"trainer": trainer, "dataloader": loader}, sort_keys=False)
+    return head + yaml.safe_dump(content, sort_keys=False)
 
 
 EMITTER = Emitter(

@@ -6,14 +6,11 @@ Its names are always the same, whatever was found. A script that uses them gets 
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 from ... import worker_seeds
 from ._base import Batch, Draft, Emitter
 
-LOADER = ("num_workers", "prefetch_factor", "pin_memory", "persistent_workers")
 NOTHING = ["# nothing to do"]
-DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 
 MODULE = '''\
 """Settings for {command}
@@ -64,24 +61,6 @@ def autocast(device):
     return {autocast}
 '''
 
-CACHED = '''
-
-class Cached(torch.utils.data.Dataset):
-    """Keeps what was read once; for datasets that draw nothing at random, in loaders without workers."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-        self.kept = {}
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        if index not in self.kept:
-            self.kept[index] = self.dataset[index]
-        return copy.deepcopy(self.kept[index])
-'''
-
 SEEDED = """
 
 # --- seeds for the generators that the dataset holds; for the loader that feeds the training --------------------------
@@ -92,82 +71,34 @@ SEEDED = """
 LOADER["worker_init_fn"] = WorkerSeeds()
 """
 
-CHECKPOINTED = '''
-
-def checkpoint_blocks(model):
-    """Blocks that repeat are computed again in the backward, instead of keeping what they computed."""
-    for parent in list(model.modules()):
-        blocks = list(parent.children())
-        repeated = len(blocks) > 1 and len({type(block) for block in blocks}) == 1
-        if repeated and isinstance(parent, (torch.nn.ModuleList, torch.nn.Sequential)):
-            for block in blocks:
-                block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
-'''
-
 
 def _emit(draft: Draft) -> str:
-    training = draft.training
-    precision = draft.document.config.as_dict().get("precision")
-    loader: dict[str, Any] = draft.keywords({name: name for name in LOADER})
-    batch = draft.batch()
-    if batch.micro is not None:
-        loader["batch_size"] = batch.micro
-    fused = draft.take("fused_optimizer")
-    cached, checkpointed = bool(draft.take("cache_dataset")), bool(draft.take("activation_checkpointing"))
-    set_up, prepare = _set_up(draft), _prepare(draft, checkpointed)
+    training, batch = draft.training, draft.batch()
+    found = draft.express()
+    loader = found.get("loader", {}) | ({"batch_size": batch.micro} if batch.micro is not None else {})
     seeded = draft.take_worker_seeds()
-    dtype = DTYPES.get(str(precision))
-    if precision in (*DTYPES, "fp32", "tf32"):
-        draft.take("precision")
-    draft.leave_rest()
+    dtype = found.get("autocast")
     text = MODULE.format(
         command=_in_docstring(draft.command()),
         optimizer=training.optimizer if (training.optimizer or "").isidentifier() else "AdamW",
-        imports=_imports(cached=cached, checkpointed=checkpointed, plain=dtype is None, seeded=seeded),
+        imports=_imports(found.get("imports", []), plain=dtype is None, seeded=seeded),
         loader=loader,
-        fused={str(fused): True} if fused in ("fused", "foreach") else {},
+        fused=found.get("optimizer", {}),
         accumulate=_accumulate(draft, batch),
         device=training.device if training.device in ("cpu", "cuda", "xpu", "mps") else "cuda",
-        scaled=precision == "fp16",
-        set_up=_block(set_up or NOTHING),
-        kept="Cached(dataset)" if cached else "dataset",
-        prepare=_block(prepare or NOTHING),
+        scaled=found.get("scaled", False),
+        set_up=_block(found.get("set_up", NOTHING)),
+        kept=found.get("keep", "dataset"),
+        prepare=_block(found.get("prepare", NOTHING)),
         autocast=f"torch.autocast(torch.device(device).type, dtype={dtype})" if dtype else "contextlib.nullcontext()",
     )
-    parts = [(CACHED, cached), (CHECKPOINTED, checkpointed), (_seeding() if seeded else "", seeded)]
-    return text + "".join(part for part, needed in parts if needed)
+    return "".join([text, *found.get("code", []), _seeding() if seeded else ""])
 
 
 def _seeding() -> str:
     """Return the source of `worker_seeds`, without the lines that must stand at the top of a module."""
     source = inspect.getsource(worker_seeds).replace("from __future__ import annotations\n", "")
     return SEEDED.format(source=source.strip())
-
-
-def _set_up(draft: Draft) -> list[str]:
-    lines = []
-    if draft.has("threads"):
-        lines.append(f"torch.set_num_threads({draft.take('threads')!r})")
-    if draft.has("cudnn_benchmark"):
-        lines.append(f"torch.backends.cudnn.benchmark = {draft.take('cudnn_benchmark')!r}")
-    precision = draft.document.config.as_dict().get("precision")
-    if precision in ("tf32", "fp32"):
-        lines.append(f'torch.set_float32_matmul_precision("{"high" if precision == "tf32" else "highest"}")')
-        lines.append(f"torch.backends.cudnn.allow_tf32 = {precision == 'tf32'}")
-    return lines
-
-
-def _prepare(draft: Draft, checkpointed: bool) -> list[str]:
-    lines = []
-    if draft.document.config.as_dict().get("memory_format") == "channels_last":
-        draft.take("memory_format")
-        lines.append("model = model.to(memory_format=torch.channels_last)")
-    if checkpointed:
-        lines.append("checkpoint_blocks(model)")
-    if draft.has("compile"):
-        mode = draft.take("compile")
-        lines.append(f"model = torch.compile(model, mode={mode!r})")
-    return lines
 
 
 def _accumulate(draft: Draft, batch: Batch) -> int:
@@ -180,12 +111,12 @@ def _accumulate(draft: Draft, batch: Batch) -> int:
     return 1
 
 
-def _imports(*, cached: bool, checkpointed: bool, plain: bool, seeded: bool) -> str:
-    standard = [("contextlib", plain), ("copy", cached), ("functools", checkpointed)]
-    lines = ["from __future__ import annotations", ""] if seeded else []
-    lines += [f"import {name}" for name, needed in standard if needed]
-    lines += [*([""] if lines else []), "import torch"]
-    return "\n".join([*lines, *(["from torch.utils.checkpoint import checkpoint"] if checkpointed else [])])
+def _imports(wanted: list[str], *, plain: bool, seeded: bool) -> str:
+    """Return the lines of imports: the standard library, then torch."""
+    of_torch = [line for line in wanted if "torch" in line]
+    standard = sorted({*wanted, *(["import contextlib"] if plain else [])} - {*of_torch})
+    lines = [*(["from __future__ import annotations", ""] if seeded else []), *standard]
+    return "\n".join([*lines, *([""] if lines else []), "import torch", *of_torch])
 
 
 def _block(lines: list[str]) -> str:

@@ -13,21 +13,15 @@ def _emit(draft: Draft) -> str:
     command = ["torchrun", "--standalone", "--nnodes=1", f"--nproc-per-node={processes}"]
     if not draft.document.found.get("command"):
         draft.need("train.py", "the file does not name its script")
-    draft.leave_rest()
     lines = ["#!/bin/sh", f"# torchrun with the settings for {draft.command()}", *environment]
     return "\n".join([*lines, f'exec {shlex.join(command)} {draft.command()} "$@"', ""])
 
 
 def _environment(draft: Draft) -> list[str]:
-    lines = []
-    if draft.has("threads"):
-        lines.append(f"export OMP_NUM_THREADS={draft.take('threads')}")
-    elif draft.training.processes > 1:
+    variables = draft.express().get("environment", {})
+    if "OMP_NUM_THREADS" not in variables and draft.training.processes > 1:
         draft.need("OMP_NUM_THREADS", "torchrun sets 1 by default with several processes")
-    if draft.document.config.as_dict().get("precision") == "tf32":
-        draft.take("precision")
-        lines.append("export TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1  # tf32 for matrix products")
-    return lines
+    return [f"export {name}={value}" for name, value in variables.items()]
 
 
 EMITTER = Emitter(
