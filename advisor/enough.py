@@ -27,10 +27,12 @@ def too_few_updates(updates: int, update_s: float, steady: bool) -> str | None:
     """Return why so few updates of that length cannot support a judgement about shares of time; None if they can."""
     long = updates >= MIN_LONG_UPDATES and updates * update_s >= MIN_LONG_S
     if updates < MIN_UPDATES and not long:
-        return f"{updates} steady updates were counted and {MIN_UPDATES} are needed; let the script run longer"
+        return f"{updates} steady updates were counted, and {MIN_UPDATES} are needed: let the script run longer"
     needed = _updates_unsteady(update_s)
     if not steady and updates < needed:
-        return f"the time of an update had not settled after {updates} updates; {needed} are needed where it does not"
+        return (
+            f"the time of an update had not settled after {updates} updates; without steady updates {needed} are needed"
+        )
     return None
 
 

@@ -9,6 +9,8 @@ import os
 from enum import IntEnum
 from typing import Any
 
+from .spelling import parameter
+
 
 class ExitCode(IntEnum):
     """Exit status for a shell or a CI job; documented in the README."""
@@ -99,9 +101,9 @@ def interrupted(
     run_id: str, run_folder: os.PathLike[str], by: BaseException, *, found: Any = None
 ) -> InterruptedByUserError:
     """Return the error for an interrupted run; `found` is the partial result of a search."""
-    go_on = "" if found is None else f"; to go on, repeat the command with --resume {run_id}"
+    go_on = "" if found is None else f"; to continue, repeat with {parameter('resume', run_id)}"
     return InterruptedByUserError(
-        f"interrupted; what had been measured is kept: advisor report {run_id}{go_on}",
+        f"interrupted; the results so far are kept: advisor report {run_id}{go_on}",
         by=by,
         run_folder=os.fspath(run_folder),
         found=found,

@@ -12,12 +12,19 @@ from pathlib import Path
 
 import pytest
 from process_state import ProcessState, forget_compiled
+from snapshot import RENEW, Snapshot
 
 from advisor.agent.base import modes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--order-seed", type=int, help="Run the files, and the tests in each, in the order of this seed.")
+    parser.addoption(RENEW, action="store_true", help="Write the texts that tests compare to tests/snapshots anew.")
+
+
+@pytest.fixture
+def snapshot(request: pytest.FixtureRequest) -> Snapshot:
+    return Snapshot(renew=request.config.getoption(RENEW))
 
 
 @pytest.hookimpl(tryfirst=True)

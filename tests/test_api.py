@@ -84,7 +84,7 @@ def test_the_line_of_a_search_has_settings_and_verdict() -> None:
         "<Search for train.py --epochs 3: num_workers=4, precision=bf16; faster, 2.31 times as fast (2.19 to 2.44); "
         "8 trials>"
     )
-    assert "the script as written (no significant gain)" in repr(sample_tuning.no_gain())
+    assert "the unmodified script (no significant gain)" in repr(sample_tuning.no_gain())
     assert "2.31" not in repr(sample_tuning.not_proven())
 
 
@@ -141,8 +141,8 @@ def test_loaded_settings_show_no_file() -> None:
 @pytest.mark.parametrize(
     ("only", "said"),
     [
-        (("num_workers", "precision"), "# Only num_workers, precision were searched, as asked by --knobs;"),
-        (("threads",), "# Only threads was searched, as asked by --knobs;"),
+        (("num_workers", "precision"), "# Only num_workers, precision were searched, as requested;"),
+        (("threads",), "# Only threads was searched, as requested;"),
     ],
 )
 @pytest.mark.parametrize("shape", ["faster", "no_gain"])

@@ -30,6 +30,7 @@ LAYERS = (
         "errors",
         "progress",
         "repeated_draws",
+        "spelling",
         "stats",
         "types",
         "version",

@@ -140,7 +140,7 @@ def test_a_setting_that_is_refused_is_said_and_the_training_goes_on(tmp_path: Pa
     )
     done = run(tmp_path, text, "num_workers: 2, precision: bf16")
     assert done.returncode == 0
-    assert "advisor: num_workers stays as the script has it" in done.stderr
+    assert "advisor: num_workers keeps the script's value" in done.stderr
     assert "bfloat16" in done.stdout
 
 
@@ -163,7 +163,7 @@ def test_a_forward_that_cannot_take_the_precision_runs_without_it(tmp_path: Path
 
 
 def test_settings_that_met_no_training_are_named(tmp_path: Path) -> None:
-    assert "never applied" in run(tmp_path, "import torch", "num_workers: 2").stderr
+    assert "not applied, as no training was seen" in run(tmp_path, "import torch", "num_workers: 2").stderr
 
 
 def test_a_script_without_torch_is_none_of_its_business(tmp_path: Path) -> None:
@@ -354,4 +354,4 @@ def test_they_are_installed_once(tmp_path: Path) -> None:
     text = inside("{'precision': 'bf16'}", "    torch.manual_seed(0)") + "    main()\n"
     (tmp_path / "train.py").write_text(text)
     done = forked.run(tmp_path, "train.py", limit_s=LIMIT_S)
-    assert "Refused: settings were applied in this process already" in done.err
+    assert "Refused: settings have already been applied in this process" in done.err

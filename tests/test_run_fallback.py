@@ -114,7 +114,7 @@ def test_a_loss_that_is_no_number_does_not_reach_the_weights(tmp_path: Path) -> 
     done = run(tmp_path, text, "precision: bf16")
     losses = [float(line.split()[3]) for line in done.stdout.splitlines() if "[" in line]
     assert [math.isnan(loss) for loss in losses] == [True] + [False] * 15
-    assert done.stderr.count("advisor: precision stays as the script has it: the loss was no number") == 1
+    assert done.stderr.count("advisor: precision keeps the script's value: the loss was not a finite number") == 1
 
 
 def test_a_loss_that_is_no_number_in_the_script_itself_is_left_to_it(tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def test_a_batch_that_workers_cannot_make_is_made_without(tmp_path: Path) -> Non
     text = with_workers_that("raise OSError('no file handle left')", "index % 4 == 1")
     done = run(tmp_path, text, "num_workers: 2")
     assert done.stdout == plain(tmp_path, text)
-    assert done.stderr.count("num_workers stays as the script has it: a batch could not be fetched") == 1
+    assert done.stderr.count("num_workers keeps the script's value: a batch could not be fetched") == 1
 
 
 def test_workers_that_die_are_charged_to_their_number(tmp_path: Path) -> None:
     # torch raises for a dead worker wherever the script is just then: it may be where nothing can be repeated.
     done = run(tmp_path, with_workers_that("import os; os._exit(3)", "True"), "num_workers: 2")
-    assert (done.returncode == 0) == ("num_workers stays as the script has it" in done.stderr)
+    assert (done.returncode == 0) == ("num_workers keeps the script's value" in done.stderr)
     assert (done.returncode == 1) == ("after num_workers=2 came into use" in done.stderr)
 
 

@@ -57,7 +57,7 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
         spec = LaunchSpec(**json.load(file))
     if spec.version != WIRE_VERSION:
         _refuse(
-            f"the launch file is of version {spec.version}, this agent of version {WIRE_VERSION}: install one advisor"
+            f"the launch file has version {spec.version}, this agent version {WIRE_VERSION}: install a single advisor"
         )
     probe = spec.mode == "probe"
     channel = (
@@ -115,7 +115,7 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
         if spec.mode == "probe":
             channel.flush()
             _refuse(f"the agent could not start:\n{traceback.format_exc()}")
-        _warn(f"the script runs as it is written: {traceback.format_exc()}")
+        _warn(f"the script runs unmodified: {traceback.format_exc()}")
         return _NoAgent()
 
 

@@ -171,8 +171,8 @@ def _not_a_number(first: wire.WindowDone) -> Failure | None:
         return None
     return Failure(
         kind="nan",
-        message=f"the loss was not a finite number in {count} of the {len(first.losses)} updates counted, "
-        f"in the last {at_end} of them throughout",
+        message=f"the loss was not finite in {count} of the {len(first.losses)} updates counted, including all of the "
+        f"last {at_end}",
     )
 
 
@@ -188,8 +188,8 @@ def _no_steps(life: ScriptRunRecord) -> Failure:
         message = f"the script ended after {life.updates} updates (exit code {exit_code}): too few to measure"
     elif children:
         message = (
-            f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. "
-            "Point advisor at the script or function that one of them runs"
+            f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. Point advisor "
+            "at the script or function that they run"
         )
     elif life.ready is None:
         message = f"the script ended with exit code {exit_code} and never imported torch"
@@ -202,33 +202,33 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
     """Return everything that the reader must know, each note once."""
     notes: list[str] = []
     if result.interrupted is not None:
-        notes.append("interrupted: this is what had been measured until then")
+        notes.append("interrupted: these are the results so far")
     if first is not None and len(first.wall_s) < FEW_UPDATES:
         counted = "1 update was" if len(first.wall_s) == 1 else f"{len(first.wall_s)} updates were"
-        notes.append(f"only {counted} counted: small differences cannot be seen")
+        notes.append(f"only {counted} counted: small differences are invisible")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
     others = summary.others_cpus(result.lives[-1])
     if others is not None and summary.is_disturbed(result.lives[-1], hardware.cpu.usable_cpus):
         notes.append(
-            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy meanwhile: the figures "
-            "scatter more than they would alone"
+            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy during the measurement: the "
+            "figures scatter more than on an idle machine"
         )
     for record in result.lives:
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:
-            notes.append(f"processes that could not be ended: {', '.join(map(str, record.left_processes))}")
+            notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
     for name, outcome in result.outcomes.items():
         if isinstance(outcome, wire.WindowRefused):
             notes.append(f"{name} was not measured: {outcome.message}")
     if result.deadline_hit:
         missing = [name for name in result.windows if name not in result.outcomes]
         if missing:
-            notes.append(f"the time was up before {len(missing)} windows: {', '.join(missing[:4])}")
+            notes.append(f"time ran out before {len(missing)} windows: {', '.join(missing[:4])}")
     notes += result.ours.values()
     ended = sum(life.end == "finished" for life in result.lives)
     if ended and len(result.lives) > 1:
-        notes.append(f"the script was started {len(result.lives)} times, as it ended before the measuring did")
+        notes.append(f"the script was started {len(result.lives)} times, as it ended before the measurement")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
 
 
@@ -236,11 +236,11 @@ def _worded(note: wire.Note) -> str:
     match note.kind:
         case "network":
             return (
-                f"the script opened a network connection ({note.text}): what it sends there (uploads, databases, paid "
-                "interfaces) cannot be undone by the isolation"
+                f"the script opened a network connection ({note.text}): isolation cannot undo what it sends there "
+                "(uploads, databases, paid APIs)"
             )
         case "agent_error":
-            return f"advisor itself stumbled in the script's process: {note.text.strip().splitlines()[-1]}"
+            return f"an error in advisor, in the script's process: {note.text.strip().splitlines()[-1]}"
         case _:
             return note.text
 

@@ -22,6 +22,8 @@ FIRST_S = 5.0
 """Least length of the first window for a budget of up to a minute; larger budgets give as large a share."""
 FIRST_MAX_S = FIRST_WINDOW_FRACTION * USUAL_BUDGET_S
 """Greatest length; a larger budget gives as large a share, so that slow updates get enough."""
+PATIENT_MAX_S = 180.0
+"""Greatest length of the first window if no budget is set: it ends after ten updates, or five that take as long."""
 MOST_GROWTH = 4.0
 """Limit on the growth of the least length: more than twenty seconds of fast updates show nothing new."""
 AGAIN_FRACTION = 0.45
@@ -73,10 +75,16 @@ class Pace:
         return max(self.window_s, self.count * self.update_s) + self.settle * self.update_s
 
 
-def profile_plan(workload: Callable[[], Workload | None], left_s: Callable[[], float]) -> Planner:
-    """Plan the windows of a profile. `workload` is known once the first window was reported."""
+def profile_plan(
+    workload: Callable[[], Workload | None], left_s: Callable[[], float], *, patient: bool = False
+) -> Planner:
+    """Plan the windows of a profile. `workload` is known once the first window was reported.
+
+    With `patient`, `left_s` grows with the length of an update, and the first window waits for enough of them.
+    """
     budget_s = left_s()
-    outcomes = yield [first_window(budget_s)]
+    opening = first_window(budget_s)
+    outcomes = yield [replace(opening, max_s=PATIENT_MAX_S) if patient else opening]
     if measured(outcomes, FIRST) is None:
         return
     if not steady(outcomes, FIRST) and left_s() >= max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):

@@ -9,32 +9,78 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import typer
+from typer.core import TyperCommand
 
 PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 """Context settings that pass all words after the script to the script, even if they look like options."""
 
-Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script (with -m: the module).")]
-Args = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The script's own, untouched.")]
-Module = Annotated[bool, typer.Option("-m", "--module", help="SCRIPT is a module's name, as in `python -m`.")]
-Python = Annotated[str | None, typer.Option("--python", metavar="PATH", help="Interpreter of the script; needs torch.")]
-Isolation = Annotated[
-    str, typer.Option("--isolation", metavar="TIER", help="auto, overlay, landlock; copy or none: unprotected.")
+Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="Training script; with -m, name of the module.")]
+Args = Annotated[
+    list[str] | None, typer.Argument(metavar="[ARGS]...", help="Arguments of the script, passed unchanged.")
 ]
-Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
+Module = Annotated[bool, typer.Option("-m", "--module", help="Run SCRIPT as a module, as `python -m` does.")]
+Python = Annotated[
+    str | None, typer.Option("--python", metavar="PATH", help="Python interpreter of the script, with torch installed.")
+]
+Isolation = Annotated[
+    str,
+    typer.Option(
+        "--isolation",
+        metavar="TIER",
+        help="Protection of your files: auto, overlay or landlock; copy and none do not protect them.",
+    ),
+]
+Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the stored runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 StartLimit = Annotated[
-    float | None, typer.Option("--start-limit", metavar="SECONDS", help="Until the first update.", min=1.0)
+    float | None, typer.Option("--start-limit", metavar="SECONDS", help="Longest time until the first update.", min=1.0)
 ]
 NoProgressLimit = Annotated[
-    float | None, typer.Option("--no-progress-limit", metavar="SECONDS", help="Until it counts as hung.", min=1.0)
+    float | None,
+    typer.Option(
+        "--no-progress-limit",
+        metavar="SECONDS",
+        help="Longest time without progress; then the script counts as hung.",
+        min=1.0,
+    ),
 ]
 MemoryLimit = Annotated[
-    float | None, typer.Option("--memory-limit", metavar="GIB", help="Of all the script's processes.", min=0.01)
+    float | None,
+    typer.Option("--memory-limit", metavar="GIB", help="Most memory that the script's processes may use.", min=0.01),
 ]
-Trackers = Annotated[bool, typer.Option("--trackers", help="Leave experiment trackers online.")]
-Rounds = Annotated[int, typer.Option("--rounds", metavar="N", help="Pairs of processes at most.")]
-RoundsBudget = Annotated[str, typer.Option("--budget", metavar="TIME", help="For all rounds: 90s, 10m.")]
-ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings, as advisor tune writes them.")]
+Trackers = Annotated[bool, typer.Option("--trackers", help="Keep experiment trackers online.")]
+Rounds = Annotated[
+    int, typer.Option("--rounds", metavar="N", help="Largest number of rounds, each a pair of processes.")
+]
+RoundsBudget = Annotated[str, typer.Option("--budget", metavar="TIME", help="Time for all rounds, such as 90s or 10m.")]
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings file written by advisor tune.")]
+
+
+_OPTIONS = {
+    "module": "-m",
+    "no_knobs": "--no-knob",
+    "mapped": "--set",
+    "overwrite": "--force",
+    "ref": "--against",
+}
+"""Options whose names are not those of their parameters."""
+
+
+def as_option(name: str, value: object) -> str:
+    """Spell a parameter of the Python API as its option; a flag has no value."""
+    option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+    if value is None or value is True:
+        return option
+    return f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}"
+
+
+class PlainUsageCommand(TyperCommand):
+    """Command whose usage line reads as its metavars: `SCRIPT [ARGS]...`."""
+
+    def collect_usage_pieces(self, _ctx: Any) -> list[str]:
+        """Return the metavars of the arguments; Typer would put braces around them."""
+        arguments = [param.metavar for param in self.params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *(name for name in arguments if name)]
 
 
 class RunKeywords(TypedDict):

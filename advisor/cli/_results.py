@@ -13,8 +13,8 @@ from ._output import show
 if TYPE_CHECKING:
     from ..types import Failure, Profile, TuneResult
 
-Html = Annotated[bool, typer.Option("--html", help="Also write one offline page, into the run's folder.")]
-Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="With --html: write the page here.")]
+Html = Annotated[bool, typer.Option("--html", help="Also write the report as one HTML page, in the run's folder.")]
+Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="Write the HTML page here.")]
 ENOUGH_UPDATES = 5
 """Fewest updates of a script that crashed, hung or ran out of memory for its profile to be an answer."""
 RUN_FOLDER = Path()

@@ -35,15 +35,20 @@ class CompareCommand(ScriptCommand):
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RUN|SCRIPT", help="A stored run; with --against: the script.")],
+    first: Annotated[str, typer.Argument(metavar="RUN|SCRIPT", help="Earlier run; with --against, the script.")],
     rest: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN|[ARGS]...", help="The later run; with --against: its arguments.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN|ARGS]...", help="Later run; with --against, arguments of the script."),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(AGAINST, metavar="GITREF", help="Run SCRIPT now, as it is and as it was there.")
+        str | None,
+        typer.Option(AGAINST, metavar="GITREF", help="Run SCRIPT now, in its current version and in that of GITREF."),
     ] = None,
     fail_below: Annotated[
-        float | None, typer.Option("--fail-below", metavar="RATIO", help="Exit code 6 where surely slower than this.")
+        float | None,
+        typer.Option(
+            "--fail-below", metavar="RATIO", help="Exit with code 6 if the speed is clearly below this ratio."
+        ),
     ] = None,
     rounds: Rounds = 10,
     budget: RoundsBudget = "10m",
@@ -56,9 +61,9 @@ def compare(
     trackers: Trackers = False,
     json_output: Json = False,
 ) -> None:
-    """Compare two stored runs; with --against, SCRIPT in the working tree and at a git reference, run in turns.
+    """Compare two stored runs, or two versions of SCRIPT. With --against, the versions run alternately.
 
-    Exit code 6 only where the whole interval lies below --fail-below; an interval that holds it decides nothing: 0.
+    The exit code is 6 only if the whole interval lies below --fail-below; if the interval contains it, the code is 0.
     """
     from .. import api
 
@@ -93,11 +98,11 @@ def _stored(first: str, rest: list[str], runs: Path | None, fail_below: float | 
 
     if len(rest) != 1:
         raise UsageError(
-            f"compare takes two stored runs, got {1 + len(rest)}; to run a script against a version of it, "
-            "write `advisor compare --against GITREF SCRIPT`"
+            f"expected two stored runs, got {1 + len(rest)}; to compare a script with another version of it, use "
+            "`advisor compare --against GITREF SCRIPT`"
         )
     if fail_below is not None:
-        raise UsageError("--fail-below needs --against GITREF: two stored runs are no proof")
+        raise UsageError("--fail-below needs --against GITREF: two stored runs prove nothing")
     found = api.compare(first, rest[0], runs=runs)
     show(found, json_output, comparison_json, render_comparison)
 

@@ -22,19 +22,19 @@ DEMO_EPOCHS = 2
 
 
 def demo(
-    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Work there, and leave it.")] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Work in this folder and keep it.")] = None,
     runs: Runs = None,
 ) -> None:
-    """Profile, tune, verify and run a script that ships with advisor. Works offline, in about two minutes."""
+    """Profile, tune, verify and run an example script. Takes about two minutes and needs no network."""
     from .. import api
     from ..settings_file.loaded import check_target
 
     with _demo_folder(keep) as folder, contextlib.chdir(folder):
         output = check_target("advisor.yaml", overwrite=False)
-        _tell(f"A first training script, as many write it: {folder / 'train.py'}")
-        _tell("It reads handwritten digits. advisor runs it, unmodified, in a view that cannot touch your files,")
-        _tell("measures where its time goes, tries other settings in the same process, and proves the best of them")
-        _tell(f"in fresh processes, in turns with the script as written (about {DEMO_BUDGET_S:.0f} s in all).")
+        _tell(f"A typical training script: {folder / 'train.py'}")
+        _tell("It learns to read handwritten digits. advisor runs it unmodified, isolated from your files.")
+        _tell("It measures where the time goes and tries other settings in the same process. Then it verifies the")
+        _tell(f"best of them against the unmodified script in fresh processes (about {DEMO_BUDGET_S:.0f} s in all).")
         _tell("")
         with live_progress() as progress:
             found = api.tune("train.py", budget=DEMO_BUDGET_S, runs=runs or folder / "runs", progress=progress)
@@ -43,13 +43,13 @@ def demo(
         if found.failure is not None:
             raise typer.Exit(exit_code_of_search(found))
         _tell("")
-        _tell(f"Now the real training with these settings, for {DEMO_EPOCHS} epochs:")
+        _tell(f"Now the full training with these settings, for {DEMO_EPOCHS} epochs:")
         _tell(f"$ advisor run --config advisor.yaml train.py --epochs {DEMO_EPOCHS}")
         code = api.run("advisor.yaml", "train.py", ["--epochs", str(DEMO_EPOCHS)])
         _tell("")
         if keep is None:
-            _tell("These files stood in a temporary folder that is gone now; --keep DIR leaves them.")
-        _tell("The same for your own script: advisor profile, advisor tune, advisor run.")
+            _tell("The temporary folder has been removed; --keep DIR keeps it.")
+        _tell("For your own script: advisor profile, advisor tune, advisor run.")
         raise typer.Exit(code)
 
 

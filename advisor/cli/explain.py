@@ -8,9 +8,11 @@ import typer
 
 
 def explain(
-    name: Annotated[str | None, typer.Argument(metavar="[RULE|KNOB]", help="Its id; none lists them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RULE|KNOB]", help="Id of a rule or knob; without one, list them all.")
+    ] = None,
 ) -> None:
-    """Explain a rule (what it looks at, thresholds, source) or a knob (what it changes)."""
+    """Explain a rule (evidence, thresholds, source) or a knob (its effect)."""
     from .. import knobs, rules
 
     known = {knob.id: knob for knob in knobs.all_knobs()}

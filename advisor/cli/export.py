@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 def export(
-    config: Annotated[Path, typer.Argument(metavar="FILE", help="Settings, as advisor tune writes them.")],
+    config: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file written by advisor tune.")],
     to: Annotated[
         str,
         typer.Option(
             "--to",
             metavar="TARGETS",
-            help="accelerate, deepspeed, lightning, python, torchrun, transformers: one or more, with commas.",
+            help="Comma-separated: accelerate, deepspeed, lightning, python, torchrun, transformers.",
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go; made if missing.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the files; created if missing.")
     ] = Path(),
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite files that are there.")] = False,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     json_output: Json = False,
 ) -> None:
-    """Export FILE to other tools. Lists what each of them has no place for."""
+    """Export FILE to other tools. Settings that a tool cannot express are listed."""
     from ..workflows.export import export_to
 
     written = export_to(config, split(to), output, overwrite=force)
@@ -47,7 +47,7 @@ def split(targets: str) -> list[str]:
 
     found = [name.strip() for name in targets.split(",") if name.strip()]
     if not found:
-        raise UsageError("--to names no target: give one or more, such as accelerate,torchrun")
+        raise UsageError("--to names no target: expected one or more, such as accelerate,torchrun")
     return found
 
 

@@ -11,7 +11,9 @@ from ._output import show
 
 
 def hardware(
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure the peaks (about 15 s).")] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure peak arithmetic and bandwidth (about 15 s).")
+    ] = False,
     python: Python = None,
     json_output: Json = False,
 ) -> None:

@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
+from ..spelling import spelled
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
-from ._options import PASS_THROUGH, with_run_options
+from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
 from .misplaced_options import ScriptCommand
 
 app = typer.Typer(
     name="advisor",
-    help="Find what slows a PyTorch training script down, and faster settings for it, without editing it.",
+    help="Find what slows a PyTorch training script, and faster settings for it. The script is not edited.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,15 +33,15 @@ def root(
         raise typer.Exit
 
 
-app.command()(demo.demo)
-app.command()(hardware.hardware)
+app.command(cls=PlainUsageCommand)(demo.demo)
+app.command(cls=PlainUsageCommand)(hardware.hardware)
 for command in (profile.profile, tune.tune, verify.verify):
     app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(command))
 app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run.run)
-app.command()(export.export)
-app.command()(report.report)
+app.command(cls=PlainUsageCommand)(export.export)
+app.command(cls=PlainUsageCommand)(report.report)
 app.command(cls=compare.CompareCommand)(compare.compare)
-app.command()(explain.explain)
+app.command(cls=PlainUsageCommand)(explain.explain)
 
 
 def main() -> None:
@@ -49,7 +50,8 @@ def main() -> None:
     _tell_warnings()
     try:
         # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
-        code = app(standalone_mode=False)
+        with spelled(as_option):
+            code = app(standalone_mode=False)
     except AdvisorError as error:
         typer.echo(f"advisor: {error}", err=True)
         code = error.exit_code

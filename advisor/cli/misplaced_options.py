@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+
+from ._options import PlainUsageCommand
 
 OWN_WORDS = ("--help",)
 """Options that every parser has without a word in its source."""
@@ -18,7 +19,7 @@ _FROM_NAMES = re.compile(
 )
 
 
-class ScriptCommand(TyperCommand):
+class ScriptCommand(PlainUsageCommand):
     """A command whose words after SCRIPT belong to the script."""
 
     _given: tuple[str, ...] = ()
@@ -72,10 +73,10 @@ def mistakable(args: Sequence[str], own: set[str], script: str, *, is_module: bo
 
 
 def _tell(options: Sequence[str], script: str) -> None:
-    one = len(options) == 1
+    verb = "follows" if len(options) == 1 else "follow"
     typer.echo(
-        f"advisor: {', '.join(options)} {'stands' if one else 'stand'} behind {script} and {'goes' if one else 'go'} "
-        "to it; advisor's own options stand before the script",
+        f"advisor: {', '.join(options)} {verb} {script} and will be passed to it; "
+        "options of advisor go before the script",
         err=True,
     )
 

@@ -19,7 +19,9 @@ def profile(
     json_output: Json = False,
     html: Html = False,
     page: Page = None,
-    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 2m.")] = "26s",
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="TIME", help="Time from the first update, such as 90s or 2m.")
+    ] = "26s",
 ) -> None:
     """Profile SCRIPT without changing it and report its bottlenecks."""
     from .. import api

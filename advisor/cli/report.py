@@ -12,14 +12,14 @@ from ._results import Html, Page, page_path, show_profile, show_search
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, an id or its beginning, or a folder.")
+        str, typer.Argument(metavar="[RUN]", help="An id, the start of one, a folder, or latest.")
     ] = "latest",
     runs: Runs = None,
     json_output: Json = False,
     html: Html = False,
     page: Page = None,
 ) -> None:
-    """Show a stored run again. For the profile of a search, give the path of its profile.json."""
+    """Show a stored run. For the profile of a search, give the path of its profile.json."""
     from .. import api
     from ..types import TuneResult
 

@@ -14,7 +14,7 @@ def run(
     module: Module = False,
     python: Python = None,
 ) -> None:
-    """Train with SCRIPT and the settings of FILE. Terminal and exit code are the script's own."""
+    """Train with SCRIPT and the settings of FILE. Output and exit code are those of the script."""
     from .. import api
 
     raise typer.Exit(api.run(config, script, args or [], module=module, python=python, replace_process=True))

@@ -24,56 +24,81 @@ def tune(
     script: Script,
     args: Args = None,
     json_output: Json = False,
-    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="From the first update: 90s, 10m.")] = "2m",
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Time from the first update, such as 90s or 10m. Default: as long as a decision takes.",
+        ),
+    ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help="quick, balanced or thorough; vision, language or tabular.")
+        str,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Length: quick, balanced or thorough; or domain: vision, language or tabular.",
+        ),
     ] = "quick",
     profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", hidden=True)] = None,
     knobs: Annotated[
-        str | None, typer.Option("--knobs", metavar="A,B", help="Try these, whatever the findings say; no others.")
+        str | None, typer.Option("--knobs", metavar="A,B", help="Try only these knobs, whatever the findings say.")
     ] = None,
     no_knob: Annotated[
-        list[str] | None, typer.Option("--no-knob", metavar="KNOB", help="Leave this one alone; may be repeated.")
+        list[str] | None, typer.Option("--no-knob", metavar="KNOB", help="Exclude this knob; may be repeated.")
     ] = None,
     mapped: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            metavar="KNOB=FLAG",
-            help="SCRIPT's own option for a knob, as in micro_batch=--my-flag; its value as written behind a colon, "
-            "where advisor cannot see it.",
+            metavar="KNOB=FLAG[:VALUE]",
+            help="Option of SCRIPT that sets a knob, such as micro_batch=--rows; if advisor cannot see its value, "
+            "micro_batch=--rows:32.",
         ),
     ] = None,
     objective: Annotated[
-        str, typer.Option("--objective", metavar="NAME", help="throughput, memory, energy or cost.")
+        str,
+        typer.Option("--objective", metavar="NAME", help="Quantity to improve: throughput, memory, energy or cost."),
     ] = "throughput",
     price: Annotated[
-        float | None, typer.Option("--price", metavar="PER_HOUR", help="Of the machine; for --objective cost.")
+        float | None,
+        typer.Option("--price", metavar="PER_HOUR", help="Price of the machine per hour, for --objective cost."),
     ] = None,
     tolerance: Annotated[
-        str | None, typer.Option("--tolerance", metavar="PART", help="Of the speed, for --objective memory: 5%.")
+        str | None,
+        typer.Option(
+            "--tolerance", metavar="FRACTION", help="Largest loss of speed for --objective memory, such as 5%."
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="training", help="Take what changes the training where it is better."),
+        typer.Option(
+            "--allow", metavar="training", help="Also recommend settings that change the training, if they are faster."
+        ),
     ] = None,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Leave out the proof in fresh processes.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Profile, show what could be tried, try nothing.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verification in fresh processes.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Profile and show which knobs could be tried, without trying them.")
+    ] = False,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run; what it finished is not run again.")
+        str | None, typer.Option("--resume", metavar="RUN", help="Resume a run; finished trials are not repeated.")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option("--storage", metavar="URL", help="A database: several machines share one search.")
+        str | None,
+        typer.Option(
+            "--storage", metavar="URL", help="URL of a database through which several machines share one search."
+        ),
     ] = None,
     emit: Annotated[
-        str | None, typer.Option("--emit", metavar="TARGETS", help="Files for other tools, too: see advisor export.")
+        str | None,
+        typer.Option("--emit", metavar="TARGETS", help="Also write files for these tools; see advisor export."),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where the settings go.")] = Path(
-        "advisor.yaml"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="File to write the settings to.")
+    ] = Path("advisor.yaml"),
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite FILE.")] = False,
 ) -> None:
-    """Search for faster settings of SCRIPT and prove them. Writes advisor.yaml; SCRIPT is not edited."""
+    """Search for faster settings of SCRIPT and verify them. Writes advisor.yaml; SCRIPT is not edited."""
     from .. import api
     from ..search import parse_mapped
     from ..settings_file.loaded import check_target
@@ -117,7 +142,7 @@ def _preset(preset: str, old_name: str | None) -> str:
     """Return the preset, accepting `--profile`, its name in 0.1, which the next release removes."""
     if old_name is None:
         return preset
-    typer.echo(f"advisor: --profile {old_name} is called --preset {old_name} now", err=True)
+    typer.echo(f"advisor: --profile is deprecated: use --preset {old_name}", err=True)
     return old_name
 
 
@@ -138,14 +163,14 @@ def _listed(text: str | None) -> list[str] | None:
         return None
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise UsageError("--knobs names no knob: give one or more, such as num_workers,precision")
+        raise UsageError("--knobs names no knob: expected one or more, such as num_workers,precision")
     return found
 
 
 def _training_allowed(allowed: Sequence[str]) -> bool:
     for word in allowed:
         if word != "training":
-            raise UsageError(f"--allow {word}: there is only `training` to allow")
+            raise UsageError(f"invalid --allow {word}: expected training")
     return bool(allowed)
 
 

@@ -22,11 +22,11 @@ def verify(
     json_output: Json = False,
     rounds: Rounds = 10,
     budget: RoundsBudget = "10m",
-    update: Annotated[bool, typer.Option("--update", help="Write the verdict into FILE.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Write the verdict to FILE.")] = False,
 ) -> None:
-    """Run SCRIPT with the settings of FILE against SCRIPT as written, in fresh processes, in turns.
+    """Compare the settings of FILE with the unmodified SCRIPT. The two run alternately, in fresh processes.
 
-    Exit code 6 where the settings are surely slower, change the losses, break the script or cannot be set; else 0.
+    The exit code is 6 if the settings are slower, change the losses, break the script or cannot be applied; else 0.
     """
     from .. import api
 

@@ -77,4 +77,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _last_line(stderr: Path) -> str:
     lines = stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1][-STDERR_TAIL_CHARACTERS:] if lines else "nothing was written to stderr"
+    return lines[-1][-STDERR_TAIL_CHARACTERS:] if lines else "stderr is empty"

@@ -111,7 +111,11 @@ def counters(
         return of_cpu, "" if of_cpu else _why_no_rapl(root)
     of_devices = nvml(devices, module)
     if len(of_devices) < len(devices):
-        return [], f"NVML counts the energy of {len(of_devices)} of the {len(devices)} devices (Volta and newer do)"
+        return (
+            [],
+            f"NVML counts the energy of {len(of_devices)} of the {len(devices)} devices (those of the Volta "
+            "generation or newer)",
+        )
     return [*of_devices, *of_cpu], ""
 
 
@@ -119,7 +123,7 @@ def _why_no_rapl(root: Path) -> str:
     files = sorted((root / RAPL_FOLDER).glob("intel-rapl:*/energy_uj"))
     if files:
         readable = os.access(files[0], os.R_OK)
-        return f"{files[0]} " + ("holds no number" if readable else "may be read by root only")
+        return f"{files[0]} " + ("contains no number" if readable else "is readable by root only")
     return f"no energy counter of the CPU under {root / RAPL_FOLDER} (virtual machines and containers hide it)"
 
 

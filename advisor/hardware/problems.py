@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from ..spelling import parameter
 from ..types.hardware import Accelerator, Hardware, SetupProblem
 
 MIB = 1 << 20
@@ -39,10 +40,10 @@ TORCH_MIN = (2, 6)
 """Oldest torch that advisor is tested with."""
 
 THROTTLES = {
-    "hw_slowdown": "the hardware slows itself down (heat or power)",
+    "hw_slowdown": "the hardware throttles itself (heat or power)",
     "sw_thermal": "the driver lowers the clock because of heat",
     "hw_thermal": "the hardware lowers the clock because of heat",
-    "power_brake": "the power supply asks for less (power brake)",
+    "power_brake": "the power supply limits it (power brake)",
 }
 """Reasons that are problems, without a power cap (sw_power_cap): a healthy device reaches it at full load."""
 
@@ -58,8 +59,8 @@ def _torch_missing(hardware: Hardware) -> Iterator[SetupProblem]:
     if hardware.torch_error is not None:
         yield SetupProblem(
             id="torch_missing",
-            message=f"The interpreter's torch could not be asked: {hardware.torch_error}.",
-            advice="Install torch for this interpreter, or name another with --python.",
+            message=f"The interpreter's torch could not be inspected: {hardware.torch_error}.",
+            advice=f"Install torch for this interpreter, or name another with {parameter('python')}.",
         )
 
 
@@ -103,7 +104,7 @@ def _driver_missing(hardware: Hardware) -> Iterator[SetupProblem]:
     if hardware.without_driver:
         yield SetupProblem(
             id="driver_missing",
-            message=f"No driver serves {', '.join(hardware.without_driver)}, which is on the bus of this machine.",
+            message=f"No driver is loaded for {', '.join(hardware.without_driver)}, which is on this machine's bus.",
             advice="Install the vendor's driver, or start the container with the device (for example --gpus all).",
         )
 
@@ -113,7 +114,7 @@ def _accelerators_hidden(hardware: Hardware) -> Iterator[SetupProblem]:
         yield SetupProblem(
             id="accelerators_hidden",
             message=f"CUDA_VISIBLE_DEVICES hides all {hardware.hidden_accelerators} of this machine's CUDA devices.",
-            advice="Unset CUDA_VISIBLE_DEVICES, unless the training is meant to run on the CPU.",
+            advice="Unset CUDA_VISIBLE_DEVICES, unless you mean to train on the CPU.",
         )
 
 
@@ -154,7 +155,8 @@ def _architecture_missing(hardware: Hardware) -> Iterator[SetupProblem]:
                     f"torch {torch.version} has no kernels for the {device.name} (sm_{major}{minor}), "
                     f"only for {', '.join(torch.architectures)}."
                 ),
-                advice="Install a torch that supports this device: an older one for an old device, a newer for a new.",
+                advice="Install a torch that supports this device: an older one for an old device, a newer one for a "
+                "new device.",
             )
 
 
@@ -184,8 +186,8 @@ def _old_torch(hardware: Hardware) -> Iterator[SetupProblem]:
     if all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) < TORCH_MIN:
         yield SetupProblem(
             id="old_torch",
-            message=f"torch {torch.version} is older than {TORCH_MIN[0]}.{TORCH_MIN[1]}, the oldest that is supported.",
-            advice="Update torch: newer kernels are often faster, too.",
+            message=f"torch {torch.version} is older than {TORCH_MIN[0]}.{TORCH_MIN[1]}, the oldest supported version.",
+            advice="Update torch; newer kernels are often faster as well.",
         )
 
 
@@ -195,7 +197,7 @@ def _shared_memory_small(hardware: Hardware) -> Iterator[SetupProblem]:
     if size is not None and size < enough:
         yield SetupProblem(
             id="shared_memory_small",
-            message=f"/dev/shm has {size / MIB:.0f} MiB: workers of a data loader pass their batches through it.",
+            message=f"/dev/shm has {size / MIB:.0f} MiB: data loader workers pass their batches through it.",
             advice="Start the container with --shm-size=8g or --ipc=host, or mount a larger tmpfs on /dev/shm.",
         )
 
@@ -207,7 +209,7 @@ def _quota_below_cores(hardware: Hardware) -> Iterator[SetupProblem]:
             id="quota_below_cores",
             message=(
                 f"The control group allows {cpu.quota_cpus:g} CPUs' worth of time, but {cpu.affinity_count} CPUs are "
-                "seen: libraries start a thread for each and are then stopped for part of every period."
+                "visible: libraries start a thread for each and are then throttled."
             ),
             advice=f"Use at most {max(1, int(cpu.quota_cpus))} threads and workers (OMP_NUM_THREADS, num_workers).",
         )
@@ -222,7 +224,7 @@ def _swapping(hardware: Hardware) -> Iterator[SetupProblem]:
                 f"{memory.swap_used_bytes / GIB:.1f} GiB are swapped out, with "
                 f"{memory.available_bytes / GIB:.1f} GiB of memory available."
             ),
-            advice="End what else needs memory, or load less of the data into memory at once.",
+            advice="Stop other programs that need memory, or load less data into memory at once.",
         )
 
 
@@ -234,7 +236,7 @@ def _disk_full(hardware: Hardware) -> Iterator[SetupProblem]:
         yield SetupProblem(
             id="disk_nearly_full",
             message=f"{disk.free_bytes / GIB:.1f} of {disk.total_bytes / GIB:.0f} GiB are free at {disk.path}.",
-            advice="Make room before training: a checkpoint that cannot be written ends the run.",
+            advice="Free space before training: a checkpoint that cannot be written ends the run.",
         )
 
 
@@ -248,7 +250,7 @@ def _throttled(device: Accelerator) -> Iterator[SetupProblem]:
         yield SetupProblem(
             id="throttled",
             message=f"{_label(device)} runs{clock}{heat}: {'; '.join(reasons)}.",
-            advice="Look at cooling, dust, fans and the power supply.",
+            advice="Check the cooling, dust, fans and power supply.",
         )
 
 
@@ -257,8 +259,8 @@ def _power_limited(device: Accelerator) -> Iterator[SetupProblem]:
     if limit is not None and default is not None and limit < POWER_LIMIT_MIN_SHARE * default:
         yield SetupProblem(
             id="power_limited",
-            message=f"{_label(device)} may draw {limit:.0f} W; {default:.0f} W is its default.",
-            advice=f"If nobody means it to be so: nvidia-smi -i {device.index} -pl {default:.0f}.",
+            message=f"{_label(device)} is limited to {limit:.0f} W; its default is {default:.0f} W.",
+            advice=f"Unless this is intended, run: nvidia-smi -i {device.index} -pl {default:.0f}.",
         )
 
 
@@ -275,8 +277,8 @@ def _narrow_link(device: Accelerator) -> Iterator[SetupProblem]:
     if parts:
         yield SetupProblem(
             id="narrow_link",
-            message=f"The PCIe link of {_label(device)} runs with {' and '.join(parts)}, while the device is busy.",
-            advice="Look at the slot, the riser and the slot's setting in the firmware.",
+            message=f"The PCIe link of {_label(device)} runs with {' and '.join(parts)} while the device is busy.",
+            advice="Check the slot, the riser and the slot's setting in the firmware.",
         )
 
 
@@ -284,8 +286,9 @@ def _device_shared(device: Accelerator) -> Iterator[SetupProblem]:
     if device.other_processes and (device.busy_fraction or 0) >= BUSY_MIN_FRACTION:
         yield SetupProblem(
             id="device_shared",
-            message=f"{device.other_processes} other process(es) use {_label(device)}, which is busy with them.",
-            advice="Choose an idle device with CUDA_VISIBLE_DEVICES: what is measured beside others is not worth much.",
+            message=f"{device.other_processes} other process(es) keep {_label(device)} busy.",
+            advice="Choose an idle device with CUDA_VISIBLE_DEVICES: measurements beside other processes are "
+            "unreliable.",
         )
 
 

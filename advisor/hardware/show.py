@@ -15,7 +15,7 @@ VERSION = 1
 """Version of the JSON: fields are added under the same number, but never renamed or removed."""
 
 GIB = 1 << 30
-NOT_KNOWN = "not known"
+NOT_KNOWN = "unknown"
 
 
 def as_json(hardware: Hardware) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def render(hardware: Hardware, console: Console) -> None:
     console.print(table)
     console.print()
     if not hardware.problems:
-        console.print("Nothing is set up wrong, as far as can be seen from here.")
+        console.print("No misconfiguration was found.")
     for problem in hardware.problems:
         console.print(f"[yellow]![/yellow] {escape(problem.message)}", highlight=False)
         console.print(f"  {escape(problem.advice)}", style="dim", highlight=False)
@@ -59,7 +59,7 @@ def _rows(hardware: Hardware) -> Iterator[tuple[str, str]]:
     yield "Memory", _memory(hardware)
     disk = hardware.disk
     if disk is not None:
-        kind = {True: ", turning", False: ", solid state", None: ""}[disk.rotational]
+        kind = {True: ", rotating", False: ", solid state", None: ""}[disk.rotational]
         yield (
             "Disk",
             f"{_gib(disk.free_bytes)} free of {_gib(disk.total_bytes)} at {disk.path} ({disk.file_system}{kind})",
@@ -113,11 +113,14 @@ def _accelerator(device: Accelerator) -> Iterator[tuple[str, str]]:
     link = device.host_to_device_bandwidth
     if link is not None:
         back = device.device_to_host_bandwidth
-        yield "", f"host to device {_bandwidth(link)}" + ("" if back is None else f", back {_bandwidth(back)}")
+        yield (
+            "",
+            f"host to device {_bandwidth(link)}" + ("" if back is None else f", device to host {_bandwidth(back)}"),
+        )
 
 
 def _rates(label: str, flops: Mapping[str, Rate], bandwidth: Rate | None) -> Iterator[tuple[str, str]]:
-    for basis, name in (("table", "peak by data sheet"), ("measured", "measured")):
+    for basis, name in (("table", "data sheet peak"), ("measured", "measured")):
         parts = [f"{dtype} {_tera(rate.value)}" for dtype, rate in flops.items() if rate.basis == basis]
         if bandwidth is not None and bandwidth.basis == basis:
             parts.append(f"memory {_bandwidth(bandwidth)}")
@@ -136,9 +139,9 @@ def _bandwidth(rate: Rate) -> str:
 def _torch(hardware: Hardware) -> str:
     torch = hardware.torch
     if torch is None:
-        return hardware.torch_error or "not asked"
+        return hardware.torch_error or "not inspected"
     built = f"CUDA {torch.cuda}" if torch.cuda else f"ROCm {torch.rocm}" if torch.rocm else "no CUDA or ROCm"
-    use = "an accelerator can be used" if torch.accelerator_available else "no accelerator can be used"
+    use = "accelerator usable" if torch.accelerator_available else "no usable accelerator"
     return f"{torch.version} (Python {torch.python}; {built}); {use}"
 
 

@@ -10,8 +10,8 @@ from ._base import TIERS, Knob, Values
 __all__ = ["TIERS", "Knob", "Values", "all_knobs", "explain", "get"]
 
 _SCOPES = {
-    "live": "switched between two updates of a running script",
-    "launch": "needs a new process of the script",
+    "live": "set between two updates of a running script",
+    "launch": "set at the start of a new process",
 }
 
 
@@ -20,7 +20,7 @@ def get(name: str) -> Knob:
     for knob in all_knobs():
         if knob.id == name:
             return knob
-    raise KeyError(f"no knob is called {name!r}; there are {', '.join(known.id for known in all_knobs())}")
+    raise KeyError(f"unknown knob {name!r}: expected one of {', '.join(known.id for known in all_knobs())}")
 
 
 def explain(knob: Knob) -> str:

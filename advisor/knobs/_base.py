@@ -41,7 +41,7 @@ def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
     def wrong(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return None
-        return f"{value!r} is no whole number from {least} to {most}"
+        return f"{value!r} is not an integer from {least} to {most}"
 
     return wrong
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 NO_LOADER = "no DataLoader feeds the updates"
-NO_WORKERS = "the loader has no workers as written (num_workers=0)"
+NO_WORKERS = "the script's loader has no workers (num_workers=0)"
 
 _BYTES = {"float64": 8, "int64": 8, "complex64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
 """Bytes per element; a dtype not listed here has one byte."""

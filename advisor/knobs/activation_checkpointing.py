@@ -1,7 +1,7 @@
-"""Activations of the model's blocks are not kept for the backward pass but computed again there.
+"""Recompute the activations of the model's blocks in the backward pass instead of storing them.
 
-That costs about a third of the compute and frees most of the memory, so it pays where memory is what limits the batch:
-together with a larger one. Random numbers are drawn as before, running averages are updated once.
+This costs about a third more compute and frees most of the activation memory. It pays where memory limits the batch,
+together with a larger batch. Random numbers stay the same, and running averages are updated once.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 
 def _wrong(value: Any) -> str | None:
-    return None if value is True else f"{value!r} is not true, its only value: leave it out for the script as written"
+    return None if value is True else f"{value!r} is not true, its only value: remove it to keep the script unchanged"
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
     if workload.facts.checkpointing:
-        return Values(why_closed="the script checkpoints activations itself")
+        return Values(why_closed="the script already checkpoints activations")
     for model in workload.models:
         if model.compiled:
-            return Values(why_closed=f"{model.class_name} is compiled, which passes over what stands before its blocks")
+            return Values(why_closed=f"{model.class_name} is compiled, and compilation ignores wrappers of its blocks")
         if model.data_parallel:
             return Values(why_closed=f"{model.class_name} is copied to several devices (nn.DataParallel)")
     blocks = workload.facts.repeated_blocks
     if not blocks:
-        return Values(why_closed="no repeated blocks own half of the model's parameters: there is nothing to run again")
+        return Values(
+            why_closed="no repeated blocks hold half of the model's parameters: there is nothing to recompute"
+        )
     return Values(values=(True,), why=f"the model has {blocks}")
 
 
@@ -51,7 +53,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="activation_checkpointing",
-    title="activations computed again in the backward pass",
+    title="activations recomputed in the backward pass",
     scope="live",
     values=_values,
     tier=_tier,
@@ -60,10 +62,11 @@ KNOB = Knob(
     wrong=_wrong,
     hooks=(),
     set_on=("model", "forward"),
-    by_hand="call the repeated blocks through torch.utils.checkpoint.checkpoint(block, …, use_reentrant=False)",
+    by_hand="call the repeated blocks with torch.utils.checkpoint.checkpoint(block, …, use_reentrant=False)",
     chosen_for=("device",),
     fails_in="forward",
     suspicion=3,
-    noticed=("Memory", "activations are computed again in backward instead of being kept"),
-    changes="Less memory for activations, and about a third more compute; it pays with a larger batch only.",
+    noticed=("Memory", "activations are recomputed in the backward pass instead of stored"),
+    changes="Activations take less memory, and an update about a third more compute; this pays only with a larger "
+    "batch.",
 )

@@ -1,4 +1,4 @@
-"""Decoded samples kept in memory: each is read once, in the first epoch. They are kept in the script's own process."""
+"""Cache decoded samples in memory: each is read once, in the first epoch. The main process holds them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     if loader is None:
         return Values(why_closed=NO_LOADER)
     if loader.iterable:
-        return Values(why_closed=f"{loader.dataset_class} is iterable: its samples have no numbers to keep them by")
+        return Values(why_closed=f"{loader.dataset_class} is iterable: its samples have no indices to cache them by")
     if loader.dataset_class in IN_MEMORY:
-        return Values(why_closed=f"{loader.dataset_class} holds its samples in memory already")
+        return Values(why_closed=f"{loader.dataset_class} already holds its samples in memory")
     if workload.facts.dataset_draws:
-        return Values(
-            why_closed=f"{loader.dataset_class} draws random numbers when it is read: a sample is another one each time"
-        )
+        return Values(why_closed=f"{loader.dataset_class} draws random numbers when read: a sample differs each time")
     need, room = _need_bytes(workload), _room_bytes(hardware)
     if need is not None and need > room:
         return Values(
-            why_closed=f"{loader.length_samples} samples as the model gets them are about {need / 2**30:.1f} GiB, and "
+            why_closed=f"{loader.length_samples} samples, as passed to the model, take about {need / 2**30:.1f} GiB, "
+            "and "
             f"{room / 2**30:.1f} GiB may be taken: half of what is free"
         )
-    size = f"about {need / 2**20:.0f} MiB" if need is not None else "of a size that is seen when they are read"
-    own = f"; the {loader.num_workers} workers as written are not used then" if loader.num_workers else ""
-    return Values(values=(True,), why=f"the samples are {size}, and kept in the script's own process{own}")
+    size = f"about {need / 2**20:.0f} MiB" if need is not None else "of a size that is known once they are read"
+    own = f"; the script's {loader.num_workers} workers are then unused" if loader.num_workers else ""
+    return Values(values=(True,), why=f"the samples are {size}, cached in the main process{own}")
 
 
 def _need_bytes(workload: Workload) -> float | None:
@@ -69,7 +68,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="cache_dataset",
-    title="decoded samples kept in memory",
+    title="decoded samples cached in memory",
     scope="live",
     values=_values,
     tier=_tier,
@@ -77,9 +76,9 @@ KNOB = Knob(
     restore=_restore,
     wrong=truth,
     hooks=("loader", "model"),
-    by_hand="keep the samples that the dataset has read once",
+    by_hand="cache each sample when the dataset first reads it",
     chosen_for=("host memory",),
     fails_in="batch",
-    noticed=("Memory", "decoded samples are kept in RAM"),
-    changes="The samples stay in memory. The first epoch reads them as ever: the gain begins with the second.",
+    noticed=("Memory", "decoded samples are cached in RAM"),
+    changes="The samples stay in memory. The first epoch still reads them: the gain begins with the second.",
 )

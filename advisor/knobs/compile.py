@@ -1,7 +1,7 @@
-"""Forward and backward of the model as compiled code: operators are fused, and called without Python between them.
+"""Compile the model's forward and backward pass: operators are fused and called without Python in between.
 
-Its first updates are slow, as they compile; the report tells how many updates it takes until that has paid for itself.
-Evaluation stays as it is. Dropout draws what it draws without, so that only the rounding differs.
+The first updates are slow because they compile; the report says after how many updates that has paid off.
+Evaluation is not compiled. Dropout draws the same random numbers, so that only rounding differs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 def _of_cpu(workload: Workload) -> Values:
     if workload.facts.cxx is False:
         return Values(why_closed="no C++ compiler was found (g++, or what CXX names): torch.compile needs one on a CPU")
-    return Values(values=MODES[:1], why="on a CPU all modes come to the same")
+    return Values(values=MODES[:1], why="on a CPU all modes are equivalent")
 
 
 def _of_cuda(hardware: Hardware, workload: Workload) -> Values:
@@ -46,20 +46,20 @@ def _of_cuda(hardware: Hardware, workload: Workload) -> Values:
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if capability is not None and capability < TRITON_CAPABILITY:
         version = ".".join(map(str, capability))
-        return Values(why_closed=f"compute capability {version} is older than what Triton writes kernels for (7.0)")
+        return Values(why_closed=f"compute capability {version} is too old for Triton, which needs 7.0")
     if workload.fixed_shapes is False:
-        return Values(values=MODES[:1], why="shapes change, which CUDA graphs and tuned kernels are too narrow for")
+        return Values(values=MODES[:1], why="shapes change, and CUDA graphs and tuned kernels need fixed ones")
     return Values(values=MODES, why="shapes are fixed")
 
 
 def _closed(workload: Workload) -> str | None:
     if not workload.models:
-        return "no model that is called as a module was seen"
+        return "no model called as a module was seen"
     for model in workload.models:
         if model.compiled:
-            return f"the script compiles {model.class_name} itself"
+            return f"the script already compiles {model.class_name}"
         if model.data_parallel or model.distributed:
-            return f"{model.class_name} is wrapped for several devices: compiling inside of the wrapper is not tried"
+            return f"{model.class_name} is wrapped for several devices: compiling inside the wrapper is not tried"
     if workload.facts.compiled_code:
         return "the script uses torch.compile itself"
     return None
@@ -79,7 +79,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="compile",
-    title="compiled code (torch.compile)",
+    title="compilation of the model (torch.compile)",
     scope="live",
     values=_values,
     tier=_tier,
@@ -92,7 +92,7 @@ KNOB = Knob(
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=6,
-    changes="The first updates compile, which takes from seconds to minutes; losses may differ in their last digits.",
+    changes="Compilation delays the first updates by seconds to minutes; losses may differ in their last digits.",
     hooks=("model",),
     set_on=("model", "forward"),
 )

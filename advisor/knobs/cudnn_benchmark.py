@@ -1,4 +1,4 @@
-"""cuDNN tries its algorithms for every shape that it meets, and keeps the fastest."""
+"""Let cuDNN time its algorithms for each shape and keep the fastest."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def _values(_hardware: Hardware, workload: Workload) -> Values:
     flags = workload.flags
     if workload.device != "cuda":
-        return Values(why_closed=f"the training runs on {workload.device}: cuDNN is for CUDA devices")
+        return Values(why_closed=f"training runs on {workload.device}: cuDNN is for CUDA devices")
     if flags.cudnn_benchmark:
-        return Values(why_closed="the script has set torch.backends.cudnn.benchmark already")
+        return Values(why_closed="the script already sets torch.backends.cudnn.benchmark")
     if flags.deterministic:
-        return Values(why_closed="the script asks for deterministic algorithms: trying others would not be that")
+        return Values(why_closed="the script requests deterministic algorithms, which exclude autotuning")
     if not convolutions(workload, any_rank=True):
         return Values(why_closed="the model has no convolutions")
     if workload.fixed_shapes is False:
-        return Values(why_closed="the shapes of the batches differ: it would try all algorithms for every new one")
+        return Values(why_closed="batch shapes vary: every new shape would be autotuned")
     return Values(values=(True,), why=f"{convolutions(workload, any_rank=True)} convolutions on batches of one shape")
 
 
@@ -48,7 +48,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="cudnn_benchmark",
-    title="cuDNN chooses by trying",
+    title="autotuning of cuDNN's kernels",
     scope="live",
     values=_values,
     tier=_tier,
@@ -60,7 +60,7 @@ KNOB = Knob(
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=4,
-    noticed=("Start-up", "cuDNN tries its kernels at the first batch of each shape"),
+    noticed=("Start-up", "cuDNN times its kernels at the first batch of each shape"),
     changes="The first update of each shape takes longer; losses may differ in their last digits, and from run to run.",
     hooks=(),
 )

@@ -1,4 +1,4 @@
-"""The optimizer's step in one kernel (`fused`), or in one call for all tensors (`foreach`), not tensor by tensor."""
+"""Run the optimizer step in one kernel (`fused`) or in one call for all tensors (`foreach`), not tensor by tensor."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ FORMS = ("fused", "foreach")
 def _values(_hardware: Hardware, workload: Workload) -> Values:
     optimizer = workload.main_optimizer
     if optimizer is None:
-        return Values(why_closed="no optimizer was seen to step")
+        return Values(why_closed="no optimizer step was seen")
     name = optimizer.class_name
     if optimizer.fused is None and optimizer.foreach is None:
         return Values(why_closed=f"{name} has neither a fused nor a foreach form")
     if optimizer.fused:
-        return Values(why_closed=f"{name} is fused already")
+        return Values(why_closed=f"{name} is already fused")
     values = [form for form in FORMS if getattr(optimizer, form) is False]
     if not values:
-        return Values(why_closed=f"{name} has no fused form, and steps all tensors in one call (foreach) already")
-    now = "in one call for all" if optimizer.foreach else "one by one"
-    return Values(values=tuple(values), why=f"{name} steps {optimizer.tensors} tensors {now}")
+        return Values(why_closed=f"{name} has no fused form, and already updates all tensors in one call (foreach)")
+    now = "in one call" if optimizer.foreach else "one by one"
+    return Values(values=tuple(values), why=f"{name} updates {optimizer.tensors} tensors {now}")
 
 
 def _tier(_hardware: Hardware, workload: Workload) -> str:
@@ -49,7 +49,7 @@ def _wrong(value: Any) -> str | None:
 
 KNOB = Knob(
     id="fused_optimizer",
-    title="form of the optimizer's step",
+    title="implementation of the optimizer step",
     scope="live",
     values=_values,
     tier=_tier,
@@ -60,11 +60,11 @@ KNOB = Knob(
     shortens_computing=True,
     wrong=_wrong,
     after_first_update=True,
-    by_hand="make the optimizer with {value}=True",
+    by_hand="create the optimizer with {value}=True",
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=5,
-    changes="Losses differ in their last digits with fused, not with foreach; foreach takes memory for the step.",
+    changes="With fused, losses differ in their last digits; with foreach they do not, and the step takes more memory.",
     hooks=(),
     set_on=("optimizer",),
 )

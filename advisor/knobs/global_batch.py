@@ -1,4 +1,4 @@
-"""Samples an update: more of them fill the device, and change the training, its learning rate above all."""
+"""Samples per update. A larger batch uses the device better and changes the training; the learning rate follows it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     if loader is None:
         return Values(why_closed="no DataLoader feeds the updates")
     if loader.batch_size is None:
-        return Values(why_closed="the loader does not say its batch size")
+        return Values(why_closed="the loader's batch size is unknown")
     written = written_samples(workload)
     assert written is not None
     samples = loader.length_samples
@@ -34,10 +34,10 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
         values = [value for value in values if value * LEAST_UPDATES_AN_EPOCH <= whole]
     if not values:
         return Values(
-            why_closed=f"the dataset has {samples} samples: more than {written} an update would leave an epoch fewer "
+            why_closed=f"the dataset has {samples} samples: with more than {written} in an update, an epoch has fewer "
             f"than {LEAST_UPDATES_AN_EPOCH} updates"
         )
-    return Values(values=tuple(values), why=f"{written} samples an update as written")
+    return Values(values=tuple(values), why=f"the script's updates have {written} samples")
 
 
 def written_samples(workload: Workload) -> int | None:
@@ -83,13 +83,13 @@ def rate_rule(workload: Workload) -> str:
     """Describe the change of the learning rate when the batch grows by a factor k."""
     optimizer = workload.main_optimizer
     if optimizer is not None and _in_proportion(optimizer.class_name):
-        return f"the learning rate is multiplied by k, within the first {WARM_UP_UPDATES} updates (SGD: in proportion)"
-    return "the learning rate is multiplied by the square root of k (Adam and its kin)"
+        return f"the learning rate is multiplied by k, over the first {WARM_UP_UPDATES} updates (SGD: linear scaling)"
+    return "the learning rate is multiplied by the square root of k (Adam and similar optimizers)"
 
 
 KNOB = Knob(
     id="global_batch",
-    title="samples an update",
+    title="samples per update",
     scope="live",
     values=_values,
     tier=_tier,
@@ -97,9 +97,9 @@ KNOB = Knob(
     restore=_restore,
     wrong=whole_number(1, 2**31),
     after_first_update=True,
-    by_hand="choose batch size and accumulation so that an update takes {value} samples over all processes",
+    by_hand="choose batch size and accumulation so that an update has {value} samples over all processes",
     chosen_for=("device",),
     fails_in="batch",
-    changes="The training takes another course: fewer, larger updates an epoch, each with a larger learning rate.",
+    changes="Training changes: an epoch has fewer, larger updates, each with a larger learning rate.",
     hooks=("loader", "model", "steps"),
 )

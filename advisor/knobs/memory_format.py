@@ -1,4 +1,4 @@
-"""Weights of convolutions with their channels last (`torch.channels_last`): what fast convolutions work in."""
+"""Store convolution weights with channels last (`torch.channels_last`), the layout of fast convolution kernels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed="the model has no 2-D convolutions")
     with_format = [model for model in workload.models if model.channels_last is not None]
     if not with_format:
-        return Values(why_closed=f"the kernels of the {count} convolutions are 1 × 1: they are in both formats at once")
+        return Values(
+            why_closed=f"the kernels of the {count} convolutions are 1 × 1, for which both formats are the same"
+        )
     if all(model.channels_last for model in with_format):
-        return Values(why_closed="the weights are in channels_last already")
+        return Values(why_closed="the weights are already in channels_last")
     compiled = next((model.class_name for model in with_format if model.compiled), None)
     if compiled is not None:
-        return Values(why_closed=f"{compiled} is compiled: the compiler chooses the format of its convolutions itself")
+        return Values(why_closed=f"{compiled} is compiled: the compiler chooses the format of its convolutions")
     spread = next((model.class_name for model in with_format if model.distributed), None)
     if spread is not None:
         return Values(
-            why_closed=f"{spread} is wrapped for several processes: its weights lie in buffers of the wrapper"
+            why_closed=f"{spread} is wrapped for several processes: its weights are in buffers of the wrapper"
         )
     return Values(values=(CHANNELS_LAST,), why=f"{count} convolutions in the default format")
 
@@ -52,7 +54,7 @@ def _wrong(value: Any) -> str | None:
 
 KNOB = Knob(
     id="memory_format",
-    title="order of a convolution's weights",
+    title="memory layout of convolution weights",
     scope="live",
     values=_values,
     tier=_tier,

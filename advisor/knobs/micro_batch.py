@@ -1,16 +1,16 @@
-"""Samples a backward, with as many an update as the script has: less memory for activations, more rounds of the loop.
+"""Samples per backward pass, with an unchanged number per update: less activation memory, more loop iterations.
 
-Every batch of the loader is given out in parts. Each part's backward is scaled by its share, and only the last one's
-optimizer step, clipping and schedule do anything: the same maths in another order of additions. The script goes round
-its loop once for every part, so what it counts by rounds comes so many times as often: its lines of log, evaluations
-or checkpoints every so many rounds; a loop that ends by a count of rounds would end early. Epochs stay epochs.
+Each batch of the loader is delivered in parts. The backward pass of a part is scaled by its share. Optimizer step,
+clipping and schedule take effect only with the last part: the result is the same but for the order of additions. The
+script's loop runs once per part. Logging, evaluation or checkpoints that count iterations come more often, and a loop
+that ends after a number of iterations would end early. Epochs stay the same.
 
-Closed where that would be another training: a loss that is a sum over samples, a learning rate set by hand every round,
-an optimizer that is called with a closure, several optimizers, a loop that does not read its loader by `for`. With
-batch norm, which sees fewer samples at once, the training is another one too (`training`).
+Closed if training would change: a loss summed over samples, a learning rate set by hand every iteration, an optimizer
+called with a closure, several optimizers, or a loop that does not read its loader with `for`. With batch norm, which
+then sees fewer samples at once, training changes too (`training`).
 
-Fewer and larger backwards than the script has are not offered: it counts its backwards itself, and would take its step
-after as many larger ones.
+Fewer and larger backward passes than in the script are not offered: a script that counts its backward passes would
+step after the same number of larger ones.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 PARTS = (2, 4)
 """Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
 COUNTING = {
-    "transformers": "the Trainer counts its batches; per_device_train_batch_size with gradient_accumulation_steps "
-    "says the same",
-    "lightning": "the Trainer counts its batches; accumulate_grad_batches with a smaller batch size says the same",
+    "transformers": "the Trainer counts batches; per_device_train_batch_size with gradient_accumulation_steps has the "
+    "same effect",
+    "lightning": "the Trainer counts batches; accumulate_grad_batches with a smaller batch size has the same effect",
 }
 
 
@@ -43,7 +43,10 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     values = tuple(written // parts for parts in PARTS if written % parts == 0)
     if not values:
         return Values(why_closed=f"a batch of {written} cannot be halved")
-    return Values(values=values, why=f"{written} samples a backward as written; each half keeps half as much for it")
+    return Values(
+        values=values,
+        why=f"{written} samples per backward pass in the script; each half stores half of the activations",
+    )
 
 
 def _closed(workload: Workload) -> str | None:
@@ -51,9 +54,9 @@ def _closed(workload: Workload) -> str | None:
     if loader is None:
         return "no DataLoader feeds the updates"
     if loader.iterable:
-        return "the dataset is iterable: how many samples its last batch has is not known before it is there"
+        return "the dataset is iterable: the size of its last batch is unknown until it arrives"
     if loader.batch_size is None:
-        return "the loader does not say its batch size"
+        return "the loader's batch size is unknown"
     return _closed_by_updates(workload)
 
 
@@ -64,10 +67,10 @@ def _closed_by_updates(workload: Workload) -> str | None:
     reasons = {
         COUNTING.get(workload.framework, ""): workload.framework in COUNTING,
         "the optimizer is stepped with a closure, which runs forward and backward itself": workload.facts.closures,
-        f"an update takes {backwards} backwards already, which the script itself counts": backwards != 1,
-        f"{stepping} optimizers take turns: which parts belong to whose step cannot be told": stepping > 1,
-        "the script scales its own loss, and looks for overflows at every backward": workload.flags.grad_scaler,
-        f"{workload.world_size} ranks: the gradients of every part would be sent around": workload.world_size > 1,
+        f"an update already has {backwards} backward passes, which the script itself counts": backwards != 1,
+        f"{stepping} optimizers alternate: it is unknown which parts belong to which step": stepping > 1,
+        "the script scales its own loss and checks for overflows after every backward pass": workload.flags.grad_scaler,
+        f"{workload.world_size} ranks: the gradients of every part would be communicated": workload.world_size > 1,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -87,7 +90,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="micro_batch",
-    title="samples a backward",
+    title="samples per backward pass",
     scope="live",
     values=_values,
     tier=_tier,
@@ -98,6 +101,6 @@ KNOB = Knob(
     by_hand="DataLoader(…, batch_size={value})",
     chosen_for=("device",),
     fails_in="batch",
-    changes="A batch goes through in parts that add up to one update: the loss that the loop itself prints is that of "
-    "a part, the training loss differs in its last digits, and layers that look at the whole batch see a part of it.",
+    changes="An update processes its batch in parts. The loss that the loop prints is that of a part. The training "
+    "loss differs in its last digits. Layers that use statistics of the batch see a part of it.",
 )

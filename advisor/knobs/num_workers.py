@@ -1,4 +1,4 @@
-"""How many processes fetch batches for the training loader."""
+"""Number of worker processes that fetch batches for the training loader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=NO_LOADER)
     if loader.iterable:
         return Values(
-            why_closed="the dataset is iterable: unless it shards itself, every worker would deliver all of it again"
+            why_closed="the dataset is iterable: unless it shards itself, every worker would deliver all of its samples"
         )
     fault = workload.facts.generators_fault
     if fault is not None and not loader.num_workers:
@@ -40,7 +40,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     values = tuple(dict.fromkeys(n for n in wanted if 0 <= n <= MOST_WORKERS and n != loader.num_workers))
     return Values(
         values=values,
-        why=f"{hardware.cpu.usable_cpus:g} CPUs can be used, {loader.num_workers} as written",
+        why=f"{hardware.cpu.usable_cpus:g} CPUs are usable, and the script has {loader.num_workers} workers",
         # Workers and the threads of a training on the CPU take turns on the same CPUs.
         shares_cpus_with=("threads", max(1, usable_threads(hardware, workload) // 2))
         if workload.device == "cpu"
@@ -58,7 +58,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="num_workers",
-    title="processes that fetch batches",
+    title="worker processes that fetch batches",
     scope="live",
     values=_values,
     tier=workers_tier,
@@ -69,7 +69,7 @@ KNOB = Knob(
     by_hand="DataLoader(…, num_workers={value})",
     chosen_for=("cpus", "host memory"),
     fails_in="batch",
-    changes="Each takes memory of its own, starts with every epoch, and draws its own random numbers (generators that "
-    "the dataset holds get a seed of their own in each): random augmentations come out otherwise, as likely as before.",
+    changes="Each worker takes memory, starts with every epoch, and draws its own random numbers; generators that the "
+    "dataset holds are seeded separately in each. Random augmentations differ, with the same distribution.",
     hooks=("loader", "model"),
 )

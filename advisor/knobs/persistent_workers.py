@@ -1,4 +1,4 @@
-"""Workers that stay from epoch to epoch, where torch would start new ones: short epochs gain most."""
+"""Keep workers between epochs instead of restarting them; short epochs gain most."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     if loader is None:
         return Values(why_closed=NO_LOADER)
     if loader.persistent_workers:
-        return Values(why_closed=f"the {loader.num_workers} workers stay from epoch to epoch already")
+        return Values(why_closed=f"the {loader.num_workers} workers already persist between epochs")
     if loader.length_batches is None and workload.facts.loader_starts < 2:
-        return Values(why_closed="the loader says no length, and no second epoch of it was seen")
+        return Values(why_closed="the loader has no length, and no second epoch was seen")
     if not loader.num_workers:
-        return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may stay", needs="num_workers")
+        return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may persist", needs="num_workers")
     return Values(
         values=(True,),
-        why=f"{loader.num_workers} workers are started anew every "
+        why=f"{loader.num_workers} workers are restarted every "
         + (f"{loader.length_batches} batches" if loader.length_batches is not None else "epoch"),
         needs="num_workers",
         needed_is_on=True,
@@ -41,7 +41,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="persistent_workers",
-    title="workers stay from epoch to epoch",
+    title="workers persist between epochs",
     scope="live",
     values=_values,
     tier=workers_tier,
@@ -52,6 +52,6 @@ KNOB = Knob(
     by_hand="DataLoader(…, persistent_workers={value})",
     chosen_for=("cpus",),
     fails_in="batch",
-    changes="Workers keep their memory between epochs, during the evaluation too.",
+    changes="Workers keep their memory between epochs, also during evaluation.",
     hooks=("loader", "model"),
 )

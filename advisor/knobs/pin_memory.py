@@ -1,4 +1,4 @@
-"""Batches in page-locked memory, which a device copies from faster and beside its work."""
+"""Keep batches in page-locked memory: copies to the device are faster and overlap with its work."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=NO_LOADER)
     if workload.device not in PINNING_DEVICES:
         found = f"{len(hardware.accelerators)} in the machine" if hardware.accelerators else "the machine has none"
-        return Values(why_closed=f"the training runs on {workload.device}: no batch goes to an accelerator ({found})")
+        return Values(why_closed=f"training runs on {workload.device}: no batch goes to an accelerator ({found})")
     if loader.pin_memory:
-        return Values(why_closed="batches are pinned already (pin_memory=True)")
+        return Values(why_closed="batches are already pinned (pin_memory=True)")
     return Values(values=(True,), why=f"batches go to {workload.device} from pageable memory")
 
 
@@ -55,6 +55,6 @@ KNOB = Knob(
     chosen_for=("transfers",),
     fails_in="batch",
     noticed=("Memory", "batches wait in page-locked memory, which other programs cannot use"),
-    changes="Batches in flight lie in memory that cannot be swapped out.",
+    changes="Prefetched batches are in memory that cannot be swapped out.",
     hooks=("loader", "model"),
 )

@@ -1,7 +1,7 @@
-"""The dtype of the forward pass: autocast around forward and loss, or tf32 products.
+"""Set the precision of the forward pass: autocast around forward and loss, or tf32 matrix products.
 
-fp16 has fewer exponents than bf16: the loss is scaled, gradients are true again before the script sees them, and a step
-whose gradients overflow is skipped, as `torch.amp.GradScaler` does it. The skipped steps are counted and told.
+fp16 has a smaller range than bf16: the loss is scaled, and gradients are unscaled before the script sees them. A step
+whose gradients overflow is skipped, as with `torch.amp.GradScaler`. Skipped steps are counted and reported.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _closed(workload: Workload) -> str | None:
         return "the script scales its own loss"
     dtypes = {dtype for model in workload.models for dtype in model.parameter_dtypes}
     if "float32" not in dtypes:
-        return f"the weights are not in float32 but in {', '.join(sorted(dtypes)) or 'no model that was seen'}"
+        return f"the weights are not in float32 but in {', '.join(sorted(dtypes)) or 'no model seen'}"
     return None
 
 
@@ -90,12 +90,12 @@ KNOB = Knob(
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=_wrong,
-    by_hand="run forward and loss under the autocast of {value}",
+    by_hand="run forward and loss under autocast to {value}",
     by_hand_of={"tf32": 'torch.set_float32_matmul_precision("high")'},
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=1,
-    changes="Losses differ in their last digits; the weights are kept and saved as written, and memory for "
-    "activations is about halved (not with tf32).",
+    changes="Losses differ in their last digits. Weights stay in float32, also in checkpoints. Activation memory is "
+    "about halved (not with tf32).",
     set_on=("model", "forward"),
 )

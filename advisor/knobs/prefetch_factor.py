@@ -1,4 +1,4 @@
-"""How many batches each worker fetches ahead: more even out batches that take unequally long, and take memory."""
+"""Number of batches that each worker prefetches. More of them even out slow batches and take memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     written = loader.prefetch_factor or 2
     larger = [value for value in CANDIDATES if value > written]
     if not larger:
-        return Values(why_closed=f"each worker fetches {written} batches ahead already")
+        return Values(why_closed=f"each worker already prefetches {written} batches")
     short = [value for value in larger if not _longer_than_epoch(loader, value * workers)]
     if not short:
         return Values(
@@ -41,10 +41,10 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
             f"{short[0] * workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
         )
     if not loader.num_workers:
-        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may fetch ahead", needs="num_workers")
+        return Values(values=values, why=f"{NO_WORKERS}: those that are tried may prefetch", needs="num_workers")
     return Values(
         values=values,
-        why=f"{written} batches ahead in each of {loader.num_workers} workers as written",
+        why=f"the script's {loader.num_workers} workers prefetch {written} batches each",
         needs="num_workers",
         needed_is_on=True,
     )
@@ -71,7 +71,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="prefetch_factor",
-    title="batches that each worker fetches ahead",
+    title="batches that each worker prefetches",
     scope="live",
     values=_values,
     tier=workers_tier,
@@ -81,7 +81,7 @@ KNOB = Knob(
     by_hand="DataLoader(…, prefetch_factor={value})",
     chosen_for=("cpus", "host memory"),
     fails_in="batch",
-    noticed=("Memory", "more batches are held ready"),
-    changes="So many more batches lie in memory at once; the samples are the same.",
+    noticed=("Memory", "more batches are prefetched"),
+    changes="More batches are in memory at once; the samples are the same.",
     hooks=("loader", "model"),
 )

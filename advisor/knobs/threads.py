@@ -1,4 +1,4 @@
-"""Threads of torch's operators on the CPU (`torch.set_num_threads`): too many fight for CPUs, too few waste them."""
+"""Threads of torch's CPU operators (`torch.set_num_threads`): too many compete for CPUs, too few leave them idle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
     if workload.device != "cpu":
-        return Values(why_closed=f"the training runs on {workload.device}: threads of the CPU's operators do little")
+        return Values(why_closed=f"training runs on {workload.device}: CPU threads have little effect")
     usable = usable_threads(hardware, workload)
     now = workload.flags.num_threads
     loader = workload.train_loader
@@ -24,9 +24,9 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     wanted = [usable, usable - workers, cores, usable // 2, 1]
     values = tuple(dict.fromkeys(value for value in wanted if 1 <= value <= usable and value != now))
     if not values:
-        return Values(why_closed=f"{hardware.cpu.usable_cpus:g} CPU can be used, and {now} thread is set")
+        return Values(why_closed=f"{hardware.cpu.usable_cpus:g} CPU is usable, and {now} thread is set")
     each = f" for {workload.world_size} processes" if workload.world_size > 1 else ""
-    return Values(values=values, why=f"{hardware.cpu.usable_cpus:g} CPUs can be used{each}, {now} threads are set")
+    return Values(values=values, why=f"{hardware.cpu.usable_cpus:g} CPUs are usable{each}, and {now} threads are set")
 
 
 def usable_threads(hardware: Hardware, workload: Workload) -> int:
@@ -55,7 +55,7 @@ def _restore(controls: Controls) -> None:
 
 KNOB = Knob(
     id="threads",
-    title="threads of torch's operators",
+    title="threads of torch's CPU operators",
     scope="live",
     values=_values,
     tier=_tier,

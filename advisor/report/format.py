@@ -42,7 +42,7 @@ WHAT_IF_NAMES = {
     "no_data_wait": "no waiting for data",
     LOADER_ALONE: "the loader alone",
     "no_optimizer": "no optimizer",
-    "micro_batch_doubled": "micro-batch doubled",
+    "micro_batch_doubled": "doubled micro-batch",
 }
 
 
@@ -151,7 +151,7 @@ def ceiling_text(ceiling: Ceiling) -> str:
     """Describe a ceiling: 2.4× (measured, 2.2–2.6), or about 1.22×, at most 1.55× (from its share, not measured)."""
     if ceiling.basis == "measured":
         return f"{times(ceiling.speedup)} (measured, {interval(ceiling.low, ceiling.high)})"
-    return f"{estimated(ceiling)} (from its share of the time, not measured)"
+    return f"{estimated(ceiling)} (estimated from its share of the time)"
 
 
 def estimated(ceiling: Ceiling) -> str:
@@ -177,7 +177,7 @@ def loader_alone(what_ifs: Sequence[WhatIf]) -> str | None:
     if one is None:
         return None
     ratio = f"{times(one.speedup)} ({interval(one.low, one.high)})"
-    return f"alone it could deliver {ratio} the batches that the loop takes in the same time"
+    return f"alone it could deliver {ratio} as many batches as the loop uses"
 
 
 def short_path(path: str, cwd: str) -> str:

@@ -41,9 +41,9 @@ def print_safely(parts: list[RenderableType], console: Console) -> None:
 def stderr_lines(failure: Failure) -> Iterator[RenderableType]:
     """Return the script's own last output, shown before the verdict."""
     lines = format.plain(failure.stderr_tail).rstrip().splitlines()
-    yield Text("What the script said last:", style="dim")
+    yield Text("Last output of the script:", style="dim")
     if len(lines) > STDERR_LINES:
-        yield Text(f"  ({len(lines) - STDERR_LINES} earlier lines left out)", style="dim")
+        yield Text(f"  ({len(lines) - STDERR_LINES} earlier lines omitted)", style="dim")
     yield Padding(Text("\n".join(lines[-STDERR_LINES:])), (0, 0, 1, 2))
 
 

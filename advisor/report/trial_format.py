@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from ..types import Config, Ratio, SettingValue, Trial, TuneResult, Verdict
 from . import format
 
-AS_WRITTEN = "the script as written"
+AS_WRITTEN = "baseline"
 LONGEST_VALUE = 60
 """Most characters shown of one setting; no knob has a value that long."""
 TIER_WORDS = {
     "exact": "nothing",
-    "resampled": "random draws",
+    "resampled": "random numbers",
     "numerics": "rounding",
-    "training": "the training",
+    "training": "training",
 }
 TIERS = tuple(TIER_WORDS)
 """Effects on training, the mildest first."""
@@ -28,7 +28,7 @@ def setting(name: str, value: SettingValue) -> str:
 
 
 def told(config: Config) -> str:
-    """Describe a configuration: num_workers=4, precision=bf16; "the script as written" if nothing is set."""
+    """Describe a configuration: num_workers=4, precision=bf16; "baseline" if nothing is set."""
     return ", ".join(setting(name, value) for name, value in config.settings) or AS_WRITTEN
 
 
@@ -68,7 +68,7 @@ def moved(own_spread: float | None) -> str | None:
     if own_spread is None or not math.isfinite(own_spread):
         return None
     by = format.percent(own_spread) if own_spread < 1 else f"a factor of {format.times(1 + own_spread)[:-1]}"
-    return f"the script's own speed moved by {by} between processes"
+    return f"the baseline's own speed varied by {by} between processes"
 
 
 def interval_of(ratio: Ratio | None) -> str:

@@ -18,8 +18,8 @@ MOST_FAILED = 4
 KIND_WORDS = {
     "oom": "out of memory",
     "crash": "crashed",
-    "hang": "stood still",
-    "nan": "loss no number",
+    "hang": "hung",
+    "nan": "non-finite loss",
     "refused": "refused",
     "stopped": "stopped",
 }
@@ -27,8 +27,8 @@ KIND_WORDS = {
 
 _STANDS = {
     "faster": "",
-    "unproven": "not yet proven in fresh processes",
-    "unverified": "not yet proven in fresh processes",
+    "unproven": "not yet verified in fresh processes",
+    "unverified": "not yet verified in fresh processes",
     "undecided": "which may be chance",
     "slower": "slower in fresh processes",
     "no significant gain": "no significant gain in fresh processes",
@@ -95,14 +95,14 @@ def two_answers(result: TuneResult) -> tuple[Line, ...]:
     if not found.alternatives:
         return ()
     kept = Line(
-        what="keeps the training",
+        what="same training",
         settings=told(found.config),
         speed=gain(found.verdict) if found.config.settings else format.times(1.0),
         note=f"quality {found.verdict.quality}" if found.config.settings else "",
     )
     changed = (
         Line(
-            what="changes the training",
+            what="changed training",
             settings=told(other.config),
             speed=gain(other.verdict),
             note="; ".join(
@@ -228,8 +228,8 @@ def _predicted(finding: Finding, result: TuneResult) -> Predicted:
     parts = {name: one for name, one in parts.items() if is_number(one.speedup, one.low, one.high)}
     if parts:
         by = ", ".join(setting(name, result.recommendation.config.as_dict().get(name)) for name in parts)
-        return Predicted(finding=finding, got=_together(parts), by=f"{by}, of the whole")
-    why = "none of its settings was measured" if finding.knobs else "no setting is for it"
+        return Predicted(finding=finding, got=_together(parts), by=f"{by}, from the ablation")
+    why = "none of its settings was measured" if finding.knobs else "no setting addresses it"
     return Predicted(finding=finding, got=None, by=why)
 
 
@@ -297,7 +297,7 @@ def space(result: TuneResult) -> tuple[OpenKnob, ...]:
             name=format.one_line(knob.id),
             values=", ".join(format.one_line(str(value)) for value in knob.values),
             changes=TIER_WORDS.get(knob.tier, format.one_line(knob.tier)),
-            when="a start each" if knob.scope == "launch" else "live",
+            when="a new process each" if knob.scope == "launch" else "live",
             opened_by=format.one_line(knob.opened_by),
         )
         for knob in result.space

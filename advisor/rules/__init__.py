@@ -62,8 +62,8 @@ def get(rule_id: str) -> Rule:
     if rule_id in rules:
         return rules[rule_id]
     near = difflib.get_close_matches(rule_id, rules, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the rules are: {', '.join(rules)}"
-    raise UsageError(f"there is no rule {rule_id!r}; {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(rules)}"
+    raise UsageError(f"unknown rule {rule_id!r}: {hint}")
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

@@ -158,9 +158,8 @@ def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None
 WARNING_THRESHOLD = Threshold(
     name="WARNING_SHARE",
     value=WARNING_SHARE,
-    reason="a smaller share of the loop could hardly be shown to be gained: two runs of one script differ by a few "
-    "per cent",
+    reason="a smaller gain could hardly be shown: two runs of the same script differ by a few percent",
 )
 CRITICAL_THRESHOLD = Threshold(
-    name="CRITICAL_SHARE", value=CRITICAL_SHARE, reason="without it the loop runs 1.4 times as fast"
+    name="CRITICAL_SHARE", value=CRITICAL_SHARE, reason="without this share the loop runs 1.4 times as fast"
 )

@@ -18,7 +18,7 @@ def explain(rule: Rule) -> str:
         _section("Thresholds", [_threshold(t.name, t.value, t.reason) for t in rule.thresholds]),
         _section("Source", [rule.source]),
         _section(
-            "Knobs that can help", [", ".join(rule.knobs) or "none: the remedy is a change of the script or machine"]
+            "Knobs that can help", [", ".join(rule.knobs) or "none: the remedy is a change to the script or machine"]
         ),
         _section("Examples", [_example(example) for example in rule.examples]),
     ]

@@ -31,7 +31,7 @@ OVERLAP_EFFICIENCY = 0.5
 """Part of the perfect overlap's gain assumed at the low end: hand-over between processes takes some of it."""
 
 WAIT_THRESHOLD = Threshold(
-    name="MIN_WAIT_SHARE", value=MIN_WAIT_SHARE, reason="published tools begin at 5%; below it an update is mostly work"
+    name="MIN_WAIT_SHARE", value=MIN_WAIT_SHARE, reason="published tools start at 5%; below it an update is mostly work"
 )
 
 
@@ -104,7 +104,7 @@ class Waiting:
             return said + "."
         low, high = self.what_if.low, self.what_if.high
         speedup = self.what_if.speedup
-        return f"{said}; on batches made beforehand it ran {speedup:.2f} times as fast ({low:.2f}–{high:.2f})."
+        return f"{said}; with batches prepared in advance it ran {speedup:.2f} times as fast ({low:.2f}–{high:.2f})."
 
     @property
     def severity(self) -> Severity:

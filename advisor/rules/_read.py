@@ -208,6 +208,11 @@ def percent(share: float) -> str:
     return f"{value:.0f}%" if value >= 9.95 else f"{value:.1f}%"
 
 
+def times(count: float) -> str:
+    """Format how often something happens: once, 0.3 times, 4 times."""
+    return "once" if f"{count:.3g}" == "1" else f"{count:.3g} times"
+
+
 def duration(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.3g} s"

@@ -28,9 +28,9 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=_severity(evidence.compute.flops_per_update),
-        evidence=f"The training runs on the CPU ({percent(share)} of the loop is forward and backward), and "
-        f"{found[0].name} is there and torch can use it.",
-        advice=f'Move model and batches to it: `device = "{_device_name(found[0])}"`, `model.to(device)`, '
+        evidence=f"Training runs on the CPU ({percent(share)} of the loop is forward and backward), although torch "
+        f"can use {found[0].name}.",
+        advice=f'Move the model and the batches to it: `device = "{_device_name(found[0])}"`, `model.to(device)`, '
         "`batch.to(device)`.",
         ceiling=Ceiling.from_share(share),
     )
@@ -50,14 +50,14 @@ _IDLE_GPU = {"hardware": {"accelerators": (gpu(),), "torch": {"cuda": "13.0", "a
 
 RULE = Rule(
     id="accelerator_unused",
-    title="an accelerator is there and not used",
-    looks_at="The device that the forward ran on, the accelerators found, whether torch can use one, the update's "
-    "FLOPs.",
+    title="an available accelerator is not used",
+    looks_at="The device of the forward pass, the accelerators found, whether torch can use one, and the FLOPs of an "
+    "update.",
     thresholds=(
-        Threshold(name="LARGE_FLOPS", value=LARGE_FLOPS, reason="50 ms on a CPU's core, below 1 ms on any accelerator"),
-        Threshold(name="SMALL_FLOPS", value=SMALL_FLOPS, reason="below it launches cost more than the CPU's own work"),
+        Threshold(name="LARGE_FLOPS", value=LARGE_FLOPS, reason="50 ms on a CPU core, below 1 ms on any accelerator"),
+        Threshold(name="SMALL_FLOPS", value=SMALL_FLOPS, reason="below it launches cost more than the work on the CPU"),
     ),
-    source="The first of the usual omissions in training scripts; no published profiler looks for an idle accelerator.",
+    source="A common omission in training scripts; no published profiler looks for an idle accelerator.",
     url="https://docs.pytorch.org/docs/stable/accelerator.html",
     judge=judge,
     needs_updates=False,
@@ -71,7 +71,7 @@ RULE = Rule(
         Example(name="no accelerator", evidence=healthy_cpu(), fires=False),
         Example(name="the accelerator is used", evidence=healthy_cuda(), fires=False),
         Example(
-            name="torch cannot use it: another rule's",
+            name="torch cannot use it, which another rule reports",
             evidence=healthy_cpu(hardware={"accelerators": (gpu(),)}),
             fires=False,
         ),

@@ -23,15 +23,16 @@ def judge(evidence: Evidence) -> Judgement:
     pageable = loader is not None and not loader.pin_memory
     if not slow and not pageable:
         if evidence.trace is None:
-            return Undecided(why=f"copies take {percent(share)} of the loop, and how they are made was not traced")
+            return Undecided(why=f"copies take {percent(share)} of the loop, but they were not traced")
         return None
     severity = severity_of(share)
     return Hit(
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}.",
-        advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch "
-        "is then copied while this one is computed; copy small dtypes (uint8 images) and convert on the device.",
+        advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch is "
+        "then copied while this one is computed. Copy compact dtypes (uint8 images) and convert them on the "
+        "device.",
         where=call_places(slow),
         ceiling=Ceiling.from_share(share),
     )
@@ -45,7 +46,7 @@ def _is_slow(site: CallSite) -> bool:
 def _how(slow: list[CallSite], pageable: bool) -> str:
     if slow:
         moved = sum(site.bytes_per_update or 0 for site in slow)
-        amount = f", {size(moved)} an update" if moved else ""
+        amount = f", {size(moved)} per update" if moved else ""
         return f" ({slow[0].detail}{amount})"
     return " (from memory that is not pinned)" if pageable else ""
 
@@ -53,13 +54,13 @@ def _how(slow: list[CallSite], pageable: bool) -> str:
 RULE = Rule(
     id="blocking_copy",
     title="the accelerator waits for copies from the host",
-    looks_at="The exposed time of copies to the accelerator (by events on the stream), the traced copies with "
-    "their memory and mode, and whether the loader pins its batches.",
+    looks_at="The exposed time of copies to the accelerator (from stream events), the traced copies with their memory "
+    "and mode, and whether the loader pins its batches.",
     thresholds=(
         Threshold(
-            name="MIN_COPY_SHARE", value=MIN_COPY_SHARE, reason="two arguments take it away; others begin at 10%"
+            name="MIN_COPY_SHARE", value=MIN_COPY_SHARE, reason="two arguments remove it; other tools start at 10%"
         ),
-        Threshold(name="SLOW_DETAILS", value=SLOW_DETAILS, reason="the kinds of copies that somebody waits for"),
+        Threshold(name="SLOW_DETAILS", value=SLOW_DETAILS, reason="the kinds of copies that block"),
         CRITICAL_THRESHOLD,
     ),
     source="Nsight Systems' expert rules on pageable and synchronous copies; TraceML warns from 10% of the step.",

@@ -26,10 +26,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning" if _has_tensor_cores(evidence) else "info",
-        evidence="A network of convolutions in the default memory format; forward and backward are "
+        evidence="The model is convolutional and uses the default memory format; forward and backward take "
         f"{percent(share)} of the loop.",
-        advice="`model.to(memory_format=torch.channels_last)`, and the same for the images: what it gives depends "
-        "on the network, so measure it.",
+        advice="Use `model.to(memory_format=torch.channels_last)` for the model and the images. The gain depends on "
+        "the network: measure it.",
         ceiling=Ceiling.from_share(share * FORMAT_SAVES, high=share * FORMAT_SAVES_AT_MOST),
     )
 
@@ -57,10 +57,12 @@ _CUDA_CONV = {"models": (conv_model(device="cuda:0"),)}
 RULE = Rule(
     id="channels_last_unused",
     title="convolutions in the default memory format",
-    looks_at="Models that are mostly convolutions with weights not in channels_last, the share of forward and "
-    "backward, autocast and compute capability.",
+    looks_at="Mostly convolutional models whose weights are not in channels_last, the share of forward and backward, "
+    "autocast, and compute capability.",
     thresholds=(
-        Threshold(name="MIN_CONVOLUTIONS", value=MIN_CONVOLUTIONS, reason="fewer do not make a convolutional network"),
+        Threshold(
+            name="MIN_CONVOLUTIONS", value=MIN_CONVOLUTIONS, reason="a convolutional network has at least as many"
+        ),
         Threshold(
             name="TENSOR_CORE_CAPABILITY", value=TENSOR_CORE_CAPABILITY, reason="tensor cores work in this format"
         ),
@@ -68,9 +70,9 @@ RULE = Rule(
             name="FORMAT_SAVES", value=FORMAT_SAVES, reason="published gains are 8 to 35%; on a CPU 8% was measured"
         ),
         Threshold(name="FORMAT_SAVES_AT_MOST", value=FORMAT_SAVES_AT_MOST, reason="the upper end of what is published"),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere convolutions are not the cost"),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise convolutions are not the cost"),
         Threshold(
-            name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="the format changes nothing where calls are the cost"
+            name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="the format changes nothing if call overhead is the cost"
         ),
     ),
     source="PyTorch's tutorial on channels last.",

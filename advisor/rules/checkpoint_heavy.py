@@ -22,8 +22,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"Writing checkpoints takes {percent(share)} of the loop's time.",
-        advice="Write them less often (by time, not by updates), only what is needed to go on, or from a copy in a "
-        "thread beside the training.",
+        advice="Write checkpoints less often (by time, not by updates), write only what resuming needs, or write a "
+        "copy from a background thread.",
         where=line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
@@ -31,18 +31,18 @@ def judge(evidence: Evidence) -> Judgement:
 
 RULE = Rule(
     id="checkpoint_heavy",
-    title="writing checkpoints takes part of the loop",
-    looks_at="The wall time of `torch.save` and its kin between updates, and at an epoch's end; the lines sampled "
-    "there.",
+    title="writing checkpoints takes a large part of the loop",
+    looks_at="The wall time of `torch.save` and similar calls between updates and at the end of an epoch; the lines "
+    "sampled there.",
     thresholds=(
         Threshold(
             name="MIN_CHECKPOINT_SHARE",
             value=MIN_CHECKPOINT_SHARE,
-            reason="how often to write is free to choose, so it is said earlier than other things",
+            reason="the frequency is easy to change, so the threshold is low",
         ),
         CRITICAL_THRESHOLD,
     ),
-    source="Published tools see outlier steps without naming the cause; here checkpoints are a phase of their own.",
+    source="Published tools see outlier steps without naming the cause; here checkpoints are a separate phase.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.save.html",
     judge=judge,
     examples=(

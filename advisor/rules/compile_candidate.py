@@ -38,11 +38,11 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="info",
-        evidence=f"{calls:,.0f} operators an update"
-        + (f", typically of {duration(kernel_s)}" if kernel_s is not None else "")
+        evidence=f"{calls:,.0f} operators per update"
+        + (f", typically {duration(kernel_s)} long" if kernel_s is not None else "")
         + f", and few of them matrix products: {percent(share)} of the loop mostly moves memory.",
-        advice="Try `torch.compile(model)`: it fuses such operators; the first steps take longer, and every new "
-        "shape again.",
+        advice="Try `torch.compile(model)`: it fuses such operators. The first updates take longer, and so does every "
+        "new shape.",
         ceiling=Ceiling.from_share(share * FUSED_SAVES, high=share * FUSED_SAVES_AT_MOST),
     )
 
@@ -67,19 +67,21 @@ _SLOW_CPU = {"achieved_flops_per_s": 10e9, "flops_per_update": 1_000_000_000}
 RULE = Rule(
     id="compile_candidate",
     title="much elementwise work that torch.compile can fuse",
-    looks_at="Whether the model is compiled, whether shapes are fixed, the operators called, and how few of them "
-    "are products.",
+    looks_at="Whether the model is compiled, whether shapes are fixed, the operators called, and how few of them are "
+    "matrix products.",
     thresholds=(
         Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only forward and backward are compiled"),
         Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="above it the finding is overhead_bound"),
         Threshold(
             name="LOW_CPU_FLOPS_PER_S",
             value=LOW_CPU_FLOPS_PER_S,
-            reason="for each core; products reach 30 times as much",
+            reason="per core; matrix products reach 30 times as much",
         ),
-        Threshold(name="LOW_PEAK_FRACTION", value=LOW_PEAK_FRACTION, reason="above it products are most of the update"),
+        Threshold(
+            name="LOW_PEAK_FRACTION", value=LOW_PEAK_FRACTION, reason="above it matrix products are most of the update"
+        ),
         Threshold(name="MIN_CALLS", value=MIN_CALLS, reason="fewer operators leave nothing to fuse"),
-        Threshold(name="FUSED_SAVES", value=FUSED_SAVES, reason="a guess between nothing and the upper end"),
+        Threshold(name="FUSED_SAVES", value=FUSED_SAVES, reason="an estimate between no gain and the upper end"),
         Threshold(
             name="FUSED_SAVES_AT_MOST",
             value=FUSED_SAVES_AT_MOST,

@@ -18,8 +18,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=0.0,
         severity="critical",
-        evidence=f"{found[0].name} is there, and torch {build.version} was built for CPUs only.",
-        advice="Install the build of torch for this accelerator; the selector at the address below gives the command.",
+        evidence=f"{found[0].name} is available, but torch {build.version} was built for CPUs only.",
+        advice="Install the torch build for this accelerator; the selector at the URL below gives the command.",
     )
 
 
@@ -30,11 +30,13 @@ def _accelerators(evidence: Evidence) -> list[Accelerator]:
 RULE = Rule(
     id="cpu_only_build",
     title="torch was built without support for the accelerator",
-    looks_at="The accelerators that the drivers show, and what torch was built for.",
+    looks_at="The accelerators that the drivers report, and the platforms torch was built for.",
     thresholds=(
-        Threshold(name="NEEDS_A_BUILD", value=NEEDS_A_BUILD, reason="others come with every build, or as a package"),
+        Threshold(
+            name="NEEDS_A_BUILD", value=NEEDS_A_BUILD, reason="others are part of every build, or a separate package"
+        ),
     ),
-    source="A package index that serves the CPU build is a common accident; no published profiler checks.",
+    source="A package index that serves the CPU build is a common mistake; no published profiler checks for it.",
     url="https://pytorch.org/get-started/locally/",
     judge=judge,
     needs_updates=False,

@@ -19,8 +19,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=0.0,
         severity="warning",
         evidence=f"{wrapped[0].class_name} is wrapped in nn.DataParallel over {devices} accelerators: one process "
-        "drives them all, copies the model to each in every step, and gathers the outputs on the first.",
-        advice="Use one process for each device: `DistributedDataParallel` started by `torchrun`.",
+        "drives them all, copies the model to each in every update, and gathers the outputs on the first.",
+        advice="Use one process per device: `DistributedDataParallel`, launched with `torchrun`.",
     )
 
 

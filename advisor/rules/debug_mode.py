@@ -32,9 +32,9 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share or 0.0,
         severity="warning" if severity == "info" else severity,
-        evidence=f"Left on in the training loop: {', '.join(on)}."
-        + (f" That is about {percent(share)} of the loop." if share is not None else ""),
-        advice="Switch it on only while looking for a fault; a profiler for a few steps, not for the run.",
+        evidence=f"Enabled in the training loop: {', '.join(on)}."
+        + (f" This takes about {percent(share)} of the loop." if share is not None else ""),
+        advice="Enable it only while debugging; run a profiler for a few steps, not for the whole run.",
         where=line_places(profiling),
         ceiling=Ceiling.from_share(share) if share is not None else None,
     )
@@ -50,22 +50,22 @@ def _anomaly_share(evidence: Evidence) -> float | None:
 
 RULE = Rule(
     id="debug_mode",
-    title="switches for debugging were left on",
+    title="debugging features are enabled",
     looks_at="Anomaly detection, blocking launches (on an accelerator), and profilers or tracers running in the loop.",
     thresholds=(
         Threshold(
             name="ANOMALY_COST_S",
             value=ANOMALY_COST_S,
-            reason="measured for each operator of a small MLP; only sets the share, the finding stands without it",
+            reason="measured per operator of a small MLP; used only to estimate the share",
         ),
         Threshold(
             name="MAX_ESTIMATED_SHARE",
             value=MAX_ESTIMATED_SHARE,
-            reason="the operators themselves have some of the time",
+            reason="the operators themselves take some of the time",
         ),
         CRITICAL_THRESHOLD,
     ),
-    source="PyTorch's tuning guide asks to switch the debugging interfaces off; no published tool looks.",
+    source="PyTorch's tuning guide recommends disabling debugging APIs; no published tool checks for them.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     judge=judge,
     needs_updates=False,

@@ -14,6 +14,7 @@ from ._read import (
     line_places,
     percent,
     phase_share,
+    times,
     total_share,
 )
 
@@ -37,7 +38,7 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning" if severity == "info" else severity,
-        evidence=f"`copy.deepcopy` is called {count:.3g} times an update{by} and takes {percent(share)} of the loop.",
+        evidence=f"`copy.deepcopy` is called {times(count)} per update{by} and takes {percent(share)} of the loop.",
         advice=_advice(library),
         where=where,
         library=library,
@@ -48,10 +49,10 @@ def judge(evidence: Evidence) -> Judgement:
 
 def _advice(library: str) -> str:
     if library:
-        return f"Have {library} copy less often, or only when a better result is to be kept."
+        return f"Make {library} copy less often, for example only to keep a better result."
     return (
         "Keep one copy and update it in place (`torch._foreach_lerp_`, or `torch.optim.swa_utils.AveragedModel` for an "
-        "average of the weights), or copy only when a better result is to be kept."
+        "average of the weights), or copy only to keep a better result."
     )
 
 
@@ -63,17 +64,17 @@ def _lines_of(evidence: Evidence) -> tuple[HotLine, ...]:
 
 RULE = Rule(
     id="deep_copy_per_step",
-    title="something large is deep-copied in every step",
-    looks_at="Traced calls of `copy.deepcopy` with their lines, and the share that was sampled on these lines.",
+    title="something large is deep-copied in every update",
+    looks_at="Traced calls of `copy.deepcopy` with their lines, and the share of samples on these lines.",
     thresholds=(
         Threshold(
             name="MIN_COPY_SHARE",
             value=MIN_COPY_SHARE,
-            reason="a copy in each step is never needed in full, so it is said earlier than other things",
+            reason="a full copy in every update is never needed, so the threshold is low",
         ),
         CRITICAL_THRESHOLD,
     ),
-    source="Averages of weights kept by deep copies are seen in public scripts; no published tool looks.",
+    source="Public scripts keep averages of weights with deep copies; no published tool checks for them.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
     judge=judge,
     examples=(
@@ -97,7 +98,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a copy that hardly ever happens",
+            name="a rare copy",
             evidence=healthy_cpu(
                 trace={"calls": (call("deepcopy", calls_per_update=0.01, seconds_per_update=0.0003),)}
             ),

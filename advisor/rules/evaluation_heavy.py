@@ -22,8 +22,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="critical" if share >= MANY_SHARE else "warning",
         evidence=f"Evaluation takes {percent(share)} of the loop's time.",
-        advice="Evaluate less often, on a fixed part of the validation set in between, with larger batches "
-        "(nothing is kept for backward), and under `torch.inference_mode()`.",
+        advice="Evaluate less often, or on part of the validation set; use larger batches (no activations are stored) "
+        "and `torch.inference_mode()`.",
         where=line_places(sorted((x for x in evidence.lines if x.phase == "evaluation"), key=lambda x: -x.share)),
         ceiling=Ceiling.from_share(share),
     )
@@ -32,17 +32,17 @@ def judge(evidence: Evidence) -> Judgement:
 RULE = Rule(
     id="evaluation_heavy",
     title="evaluation takes a large part of the loop",
-    looks_at="The wall time of forwards without gradients between updates, and at an epoch's end (charged to an "
-    "epoch of the script's own length).",
+    looks_at="The wall time of forward passes without gradients between updates and at the end of an epoch, relative "
+    "to an epoch of the script's own length.",
     thresholds=(
         Threshold(
             name="MIN_EVALUATION_SHARE",
             value=MIN_EVALUATION_SHARE,
-            reason="once an epoch over a fifth of the data takes about 7%; 20% is three times the ordinary",
+            reason="evaluating on a fifth of the data once per epoch takes about 7%; 20% is three times as much",
         ),
-        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="from here on it evaluates more than it trains"),
+        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="above it the script evaluates more than it trains"),
     ),
-    source="Published tools see outlier steps without naming the cause; here evaluation is a phase of its own.",
+    source="Published tools see outlier steps without naming the cause; here evaluation is a separate phase.",
     judge=judge,
     examples=(
         Example(

@@ -22,23 +22,23 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=0.0,
         severity="info",
-        evidence=f"{main.class_name} keeps one learning rate{rate}: no scheduler drives it, and it was not seen to "
+        evidence=f"{main.class_name} has a constant learning rate{rate}: there is no scheduler, and the rate did not "
         "change.",
-        advice="A rate that warms up and then falls (one cycle, or cosine) often reaches the same loss in fewer "
-        "epochs; it changes the training, so compare the losses.",
+        advice="A schedule with warm-up and decay (one-cycle or cosine) often reaches the same loss in fewer epochs. "
+        "It changes training, so compare the losses.",
     )
 
 
 RULE = Rule(
     id="fixed_learning_rate",
-    title="SGD with a fixed learning rate",
-    looks_at="The main optimizer's class and size, and whether a scheduler drives its rate or the rate was seen to "
-    "change.",
+    title="SGD with a constant learning rate",
+    looks_at="The main optimizer's class and size, whether it has a scheduler, and whether its learning rate changed.",
     thresholds=(
-        Threshold(name="CLASSES", value=CLASSES, reason="adaptive optimizers are often run at one rate on purpose"),
-        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models are trained quickly at any rate"),
+        Threshold(name="CLASSES", value=CLASSES, reason="adaptive optimizers often use a constant rate on purpose"),
+        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models train quickly at any rate"),
     ),
-    source="Smith and Topin, Super-Convergence (2018). About the updates needed, not the time of one: never a warning.",
+    source="Smith and Topin, Super-Convergence (2018). It concerns the number of updates, not the time of one, and is "
+    "never a warning.",
     url="https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",
     knobs=("lr_schedule", "learning_rate"),
     judge=judge,
@@ -52,7 +52,7 @@ RULE = Rule(
             fires=True,
         ),
         Example(
-            name="the same on an accelerator, rate not known",
+            name="the same on an accelerator, rate unknown",
             evidence=healthy_cuda(
                 workload={"optimizers": (optimizer(class_name="SGD", has_schedule=False, learning_rate=None),)}
             ),
@@ -69,7 +69,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="whether there is a schedule is not known",
+            name="unknown whether there is a schedule",
             evidence=healthy_cpu(workload={"optimizers": (optimizer(class_name="SGD", has_schedule=None),)}),
             fires=False,
         ),

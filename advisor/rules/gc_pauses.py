@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import CallSite, Ceiling, Evidence
 from ._base import CRITICAL_THRESHOLD, Example, Hit, Judgement, Rule, Threshold, Undecided, severity_of
 from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
-from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, total_share
+from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, times, total_share
 
 MIN_GC_SHARE = 0.05
 """Share from which it is reported: two or three lines remove it (`gc.freeze`, a call removed)."""
@@ -35,7 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 def _count_words(evidence: Evidence) -> str:
     count = evidence.system.gc_collections_per_update
-    return f", {count:.3g} collections an update" if count else ""
+    return f", with {count:.3g} {'collection' if f'{count:.3g}' == '1' else 'collections'} per update" if count else ""
 
 
 def _call_words(sites: tuple[CallSite, ...]) -> str:
@@ -43,29 +43,31 @@ def _call_words(sites: tuple[CallSite, ...]) -> str:
         return ""
     library = library_of_calls(sites)
     by = f" by {library}" if library else ""
-    return f"; `gc.collect()` is called {sum(site.calls_per_update for site in sites):.3g} times an update{by}"
+    return f"; `gc.collect()` is called {times(sum(site.calls_per_update for site in sites))} per update{by}"
 
 
 def _advice(sites: tuple[CallSite, ...]) -> str:
     if not sites:
         return (
-            "Call `gc.freeze()` once the data is loaded, hold many small records in arrays and not in lists of "
-            "objects, or collect at the end of an epoch (`gc.disable()` and `gc.collect()`)."
+            "Call `gc.freeze()` once the data is loaded, store records in arrays instead of lists of objects, or "
+            "collect only at the end of an epoch (`gc.disable()` and `gc.collect()`)."
         )
     library = library_of_calls(sites)
-    return f"Have {library} collect less often." if library else "Remove `gc.collect()` from the loop."
+    return f"Make {library} collect less often." if library else "Remove `gc.collect()` from the loop."
 
 
 RULE = Rule(
     id="gc_pauses",
     title="Python's garbage collector takes part of the loop",
-    looks_at="The time between the collector's own start and stop callbacks, traced calls of `gc.collect`, sampled "
+    looks_at="The time between the collector's start and stop callbacks, traced calls of `gc.collect`, and sampled "
     "lines.",
     thresholds=(
-        Threshold(name="MIN_GC_SHARE", value=MIN_GC_SHARE, reason="a line or two take it away, so it is said early"),
+        Threshold(
+            name="MIN_GC_SHARE", value=MIN_GC_SHARE, reason="a line or two of code remove it, so the threshold is low"
+        ),
         CRITICAL_THRESHOLD,
     ),
-    source="The idea of msprof-analyze (collections above 1 ms); here their share of the loop.",
+    source="Based on msprof-analyze (collections above 1 ms); here their share of the loop counts.",
     url="https://docs.python.org/3/library/gc.html",
     judge=judge,
     examples=(

@@ -32,9 +32,9 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity=severity_of(share),
         evidence=f"Forward and backward run under autocast to float16 on a CPU ({percent(share)} of the loop), whose "
-        "convolutions and products are made for float32 and bfloat16: in float16 many fall back to plain loops, in the "
-        "backward above all.",
-        advice="Use `torch.bfloat16` where the CPU has instructions for it, and no autocast otherwise: "
+        "kernels are optimized for float32 and bfloat16. In float16 many operators fall back to slow loops, "
+        "above all in the backward pass.",
+        advice="Use `torch.bfloat16` if the CPU has instructions for it, and no autocast otherwise: "
         '`dtype=torch.float16 if device.type == "cuda" else torch.bfloat16`.',
         ceiling=Ceiling.from_share(share * SAVES, high=share * (1 - 1 / SLOWDOWN)),
     )
@@ -49,10 +49,10 @@ _HALF = {"flags": {"autocast_dtype": "float16"}}
 RULE = Rule(
     id="half_on_cpu",
     title="float16 autocast on a CPU",
-    looks_at="The dtype of the autocast that forwards ran under, and the device.",
+    looks_at="The autocast dtype of the forward pass, and the device.",
     thresholds=(
-        Threshold(name="SLOWDOWN", value=SLOWDOWN, reason="measured; the ceiling's upper end goes no further"),
-        Threshold(name="SAVES", value=SAVES, reason="how much is lost hangs on the operators"),
+        Threshold(name="SLOWDOWN", value=SLOWDOWN, reason="measured; the upper end of the ceiling is limited to it"),
+        Threshold(name="SAVES", value=SAVES, reason="the loss depends on the operators"),
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),

@@ -13,7 +13,7 @@ TORCH_SHARE = 0.25
 """Share of the loop in lines that call torch: losses, clipping and averages of weights are the training itself, and
 take 10 to 20% of healthy updates on a CPU."""
 MIN_LINE_SHARE = 0.01
-"""Share below which a line is left out: at 100 samples a second it was seen once or twice."""
+"""Share below which a line is left out: at 100 samples per second it was seen once or twice."""
 NAMED_ELSEWHERE = ("deepcopy", "gc.collect", "empty_cache", "print")
 """Calls with their own rules."""
 
@@ -44,19 +44,19 @@ def _words(share: float, where: tuple[Place, ...], lines: tuple[HotLine, ...], l
     first = where[0]
     text = next((each.text for each in lines if (each.file, each.line) == (first.file, first.line)), "")
     named = f"`{text}`" if text else f"line {first.line} of {first.file}"
-    whose = f"what the script has {library} do" if library else "the script's own lines"
+    whose = f"calls of the script into {library}" if library else "the script's own lines"
     return (
-        f"{percent(share)} of the loop goes to {whose} between forward, backward and optimizer; {named} in "
+        f"{percent(share)} of the loop is spent in {whose} between forward, backward and optimizer; {named} in "
         f"{first.function} alone takes {percent(first.share or 0.0)}."
     )
 
 
 def _advice(library: str) -> str:
     if library:
-        return f"Have {library} do less of it, or do it less often: what it does beside the training can be set."
+        return f"Configure {library} to do less of this work, or to do it less often."
     return (
-        "Move the work out of the loop, do it on whole tensors and not element by element, do it less often, or move "
-        "the making of batches into a `DataLoader` with workers, where it runs beside the update."
+        "Move the work out of the loop, vectorize it, or do it less often. Move batch preparation into a `DataLoader` "
+        "with workers, where it overlaps with the update."
     )
 
 
@@ -85,32 +85,29 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
     share = phase_share(evidence, "other")
     if share < TORCH_SHARE or evidence.lines:
         return None
-    return Undecided(why=f"{percent(share)} of the loop lies between the phases, and no line was sampled there")
+    return Undecided(why=f"{percent(share)} of the loop is between the phases, and no line was sampled there")
 
 
 RULE = Rule(
     id="host_code",
-    title="the script's own lines between the phases take time",
-    looks_at="The lines sampled in the phase `other`, by what their time goes to; lines with a rule of their own "
-    "(deep copies, logging, checkpoints, garbage collection, reads of a script that makes its own batches) are "
-    "left to it.",
+    title="the script's own code between the phases takes time",
+    looks_at="The lines sampled in the phase `other`, by the kind of work. Lines that other rules cover are excluded: "
+    "deep copies, logging, checkpoints, garbage collection, and reads of a script that makes its own batches.",
     thresholds=(
-        Threshold(
-            name="PYTHON_SHARE", value=PYTHON_SHARE, reason="less is the ordinary keeping of books of a training loop"
-        ),
+        Threshold(name="PYTHON_SHARE", value=PYTHON_SHARE, reason="less is ordinary bookkeeping of a training loop"),
         Threshold(
             name="TORCH_SHARE",
             value=TORCH_SHARE,
-            reason="losses, clipping and averages of weights are the training itself: 10 to 20% of healthy updates "
-            "on a CPU",
+            reason="losses, clipping and averages of weights belong to training: 10 to 20% of healthy updates on a CPU",
         ),
         Threshold(
-            name="MIN_LINE_SHARE", value=MIN_LINE_SHARE, reason="at 100 samples a second it was seen once or twice"
+            name="MIN_LINE_SHARE", value=MIN_LINE_SHARE, reason="at 100 samples per second it was seen once or twice"
         ),
-        Threshold(name="NAMED_ELSEWHERE", value=NAMED_ELSEWHERE, reason="these calls have rules of their own"),
+        Threshold(name="NAMED_ELSEWHERE", value=NAMED_ELSEWHERE, reason="other rules cover these calls"),
         CRITICAL_THRESHOLD,
     ),
-    source="A sampling thread names lines, as py-spy and scalene do; here only those outside the phases count.",
+    source="A sampling thread attributes time to lines, as in py-spy and scalene; here only lines outside the phases "
+    "count.",
     judge=judge,
     examples=(
         Example(
@@ -138,7 +135,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a deep copy of the model: another rule's",
+            name="a deep copy of the model, which another rule reports",
             evidence=healthy_cpu(
                 phases={"other": 0.3},
                 lines=(line("python", 0.28, line=57),),
@@ -147,7 +144,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="waiting for the device's answer: another rule's",
+            name="waiting for the device, which another rule reports",
             evidence=healthy_cuda(phases={"other": 0.3}, lines=(line("sync", 0.28),)),
             fires=False,
         ),

@@ -40,8 +40,8 @@ def _library_words(found: Waiting, library: str) -> str:
     """Name the library if no line is the script's own: only the script's requests to it can be changed."""
     if not library:
         return ""
-    made_at = f" that is made at {PurePath(found.facts.where).name}" if found.facts.where else ""
-    return f"The lines named are {library}'s, at work for the loader{made_at}."
+    made_at = f" created at {PurePath(found.facts.where).name}" if found.facts.where else ""
+    return f"The lines below are in {library}, called by the loader{made_at}."
 
 
 def _core_words(found: Waiting) -> str:
@@ -50,24 +50,24 @@ def _core_words(found: Waiting) -> str:
         return ""
     cpus = found.evidence.hardware.cpu.usable_cpus
     return (
-        f"Training and loading share {cpus:g} CPUs: workers alone can give at most {found.overlapped_speedup:.2f} "
-        "times, cheaper data code more."
+        f"Training and loading share {cpus:g} CPUs: workers alone give a speed-up of at most "
+        f"{found.overlapped_speedup:.2f}; cheaper data code can give more."
     )
 
 
 def _advice(found: Waiting, library: str) -> str:
     if found.facts.num_workers == 0:
         return (
-            "Load in worker processes (`num_workers`), and do less for each sample: whole batches at once, or what "
-            "does not change between epochs done once and kept."
+            "Load in worker processes (`num_workers`), and do less work per sample: process whole batches, or cache "
+            "what does not change between epochs."
         )
     if library:
         return (
-            "Have less done for each sample (data stored as the model takes it, cheaper transforms, whole batches at "
-            "once), or add workers while CPUs are idle."
+            "Reduce the work per sample (store data in the model's format, use cheaper transforms, process whole "
+            "batches), or add workers while CPUs are idle."
         )
     return (
-        "Do less for each sample on the lines named (whole batches at once, results kept between epochs), or add "
+        "Do less work per sample on these lines (process whole batches, cache results between epochs), or add "
         "workers while CPUs are idle."
     )
 
@@ -75,11 +75,11 @@ def _advice(found: Waiting, library: str) -> str:
 RULE = Rule(
     id="input_bound",
     title="the loop waits for its data loader",
-    looks_at="The share of data_wait, the what-if no_data_wait, the loader's own times, the lines sampled in the "
-    "loader. Silent where reading, collating or a surplus of workers is the cause: those have rules of their own.",
+    looks_at="The share of data_wait, the what-if no_data_wait, the loader's times, and the lines sampled in the "
+    "loader. Other rules cover waits caused by reading, collating or too many workers.",
     thresholds=(WAIT_THRESHOLD, WARNING_THRESHOLD, CRITICAL_THRESHOLD),
-    source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn from 5 to 20% "
-    "of waiting.",
+    source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn at 5 to 20% of "
+    "waiting.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor", "persistent_workers", "cache_dataset", "pin_memory"),
     applies=has_train_loader,

@@ -37,9 +37,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=found.share,
         severity=found.severity,
         evidence=f"{found.words} {_blocked_words(found)}".strip(),
-        advice="Read less often and in larger pieces (pack the many files into few), copy the data to a local disk "
-        "or keep it in memory; more workers help even beyond the number of CPUs, since they wait and do not "
-        "compute.",
+        advice="Read larger pieces less often (pack many files into few), or keep the data on a local disk or in "
+        "memory. More workers than CPUs help, because they wait rather than compute.",
         where=line_places(loader_lines(evidence, ("io", "sleep")) or loader_lines(evidence)),
         ceiling=found.ceiling,
     )
@@ -51,7 +50,7 @@ def _blocked_words(found: Waiting) -> str:
         return "The loader's sampled lines are mostly reads."
     return (
         f"Fetching the samples of an update takes {duration(times.fetch_s)}, of which {duration(times.fetch_cpu_s)} "
-        "is CPU time: the rest is waiting for reads."
+        "is CPU time; the rest is waiting for reads."
     )
 
 
@@ -68,9 +67,9 @@ def _own_batches(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(share),
-        evidence=f"The script makes its own batches, and {percent(share)} of the loop's time goes to reading files "
-        "in them.",
-        advice="Read in larger pieces, keep what is read in memory, or read ahead in a `DataLoader` with workers.",
+        evidence=f"The script makes its own batches, and {percent(share)} of the loop's time is spent reading files "
+        "for them.",
+        advice="Read larger pieces, cache the data in memory, or prefetch in a `DataLoader` with workers.",
         where=line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
@@ -81,32 +80,30 @@ _SLOW_READS = {"fetch_s": 0.080, "fetch_cpu_s": 0.006, "collate_s": 0.002}
 RULE = Rule(
     id="input_io_bound",
     title="the data loader waits for a disk or a network",
-    looks_at="The share of data_wait, the what-if no_data_wait, the fetch's wall time against its CPU time, the "
-    "loader's sampled lines and the CPUs that the script's own processes keep busy; without a loader, the loop's "
-    "reading lines.",
+    looks_at="The share of data_wait, the what-if no_data_wait, wall and CPU time of fetching, the loader's sampled "
+    "lines, and the CPUs that the script keeps busy. Without a loader: the lines of the loop that read files.",
     thresholds=(
         WAIT_THRESHOLD,
         Threshold(
             name="BLOCKED_SHARE",
             value=BLOCKED_SHARE,
-            reason="with half of the fetch blocked, faster reads are the remedy that can give most",
+            reason="if half of the fetch is blocked, faster reads can gain most",
         ),
         Threshold(
             name="BLOCKED_LINES_SHARE",
             value=BLOCKED_LINES_SHARE,
-            reason="on busy CPUs a worker is blocked by its siblings too; then the sampled lines must show reads",
+            reason="on busy CPUs other workers block a worker too; then the sampled lines must show reads",
         ),
         Threshold(
             name="BUSY_SHARE",
             value=BUSY_SHARE,
-            reason="from here on a worker without CPU time may be waiting for a CPU; only the script's own "
-            "processes count",
+            reason="above it a worker without CPU time may be waiting for a CPU; only the script's own processes count",
         ),
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),
-    source="DS-Analyzer (VLDB 2021) tells fetch stalls from preparation stalls; here CPU time does, without extra "
-    "runs.",
+    source="DS-Analyzer (VLDB 2021) distinguishes fetch stalls from preparation stalls; here CPU time does so, "
+    "without extra runs.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor", "cache_dataset", "persistent_workers"),
     judge=judge,

@@ -23,8 +23,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity="warning" if severity == "info" else severity,
         evidence=f"Logging takes {percent(share)} of the loop's time.",
-        advice="Log every tenth or hundredth update, a number and not a tensor, through a buffered writer that is "
-        "not flushed each time; keep the values in a list in between.",
+        advice="Log only every tenth or hundredth update; log numbers instead of tensors, through a buffered writer "
+        "that is not flushed each time.",
         where=line_places(lines) or call_places(prints),
         ceiling=Ceiling.from_share(share),
     )
@@ -32,18 +32,18 @@ def judge(evidence: Evidence) -> Judgement:
 
 RULE = Rule(
     id="logging_heavy",
-    title="logging takes part of the loop",
-    looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, "
+    title="logging takes a large part of the loop",
+    looks_at="The wall time of prints, loggers, progress bars and experiment trackers, the lines sampled there, and "
     "traced prints.",
     thresholds=(
         Threshold(
             name="MIN_LOGGING_SHARE",
             value=MIN_LOGGING_SHARE,
-            reason="how often to log is free to choose, so it is said earlier than other things",
+            reason="the frequency is easy to change, so the threshold is low",
         ),
         CRITICAL_THRESHOLD,
     ),
-    source="Published tools see outlier steps without naming the cause; here logging is a phase of its own.",
+    source="Published tools see outlier steps without naming the cause; here logging is a separate phase.",
     judge=judge,
     examples=(
         Example(

@@ -21,7 +21,7 @@ def judge(evidence: Evidence) -> Judgement:
     if compute_share(evidence) < MIN_COMPUTE_SHARE or (overhead_fraction(evidence) or 0.0) > MAX_OVERHEAD:
         return None
     if fraction is None:
-        return Undecided(why="the peak of this accelerator, or the floating-point work of an update, is not known")
+        return Undecided(why="the peak of this accelerator or the FLOPs of an update are unknown")
     busy = evidence.system.accelerator_busy_fraction
     if fraction >= LOW_FRACTION or (busy is not None and busy < MIN_BUSY):
         return None
@@ -29,10 +29,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=compute_share(evidence),
         severity="info",
-        evidence=f"The accelerator computes at {percent(fraction)} of its peak{f' for {dtype}' if dtype else ''}"
-        + (", bound by its memory." if evidence.compute.roofline_bound == "memory" else "."),
+        evidence=f"The accelerator reaches {percent(fraction)} of its peak{f' for {dtype}' if dtype else ''}"
+        + (", limited by memory bandwidth." if evidence.compute.roofline_bound == "memory" else "."),
         advice="Larger micro-batches, dimensions that are multiples of 8 (64 on newer devices), fused attention "
-        "(`scaled_dot_product_attention`), half precision, and `torch.compile` bring it nearer.",
+        "(`scaled_dot_product_attention`), half precision, and `torch.compile` help.",
     )
 
 
@@ -40,12 +40,14 @@ _LOW = {"peak_fraction": 0.08}
 
 RULE = Rule(
     id="low_mfu",
-    title="the accelerator computes far below its peak",
-    looks_at="The share of the peak (model FLOPs over the device's rate for the dtype used), once the accelerator "
-    "is busy and forward and backward are most of the loop.",
+    title="the accelerator runs far below its peak",
+    looks_at="The fraction of the peak (model FLOPs over the device's rate for the dtype used), if the accelerator is "
+    "busy and forward and backward are most of the loop.",
     thresholds=(
-        Threshold(name="LOW_FRACTION", value=LOW_FRACTION, reason="good networks reach 0.2 (convolutions) to 0.6"),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="else what takes the rest is the finding"),
+        Threshold(name="LOW_FRACTION", value=LOW_FRACTION, reason="efficient networks reach 0.2 (convolutions) to 0.6"),
+        Threshold(
+            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise the rest of the loop is the finding"
+        ),
         Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="above it the finding is overhead_bound"),
         Threshold(name="MIN_BUSY", value=MIN_BUSY, reason="below it the accelerator waits for the host"),
     ),
@@ -68,7 +70,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="on a CPU", evidence=healthy_cpu(compute=_LOW), fires=False),
-        Example(name="peak not known", evidence=healthy_cuda(compute={"peak_fraction": None}), fires="abstains"),
+        Example(name="peak unknown", evidence=healthy_cuda(compute={"peak_fraction": None}), fires="abstains"),
         Example(name="three updates", evidence=few_updates(healthy_cuda(compute=_LOW)), fires="abstains"),
     ),
 )

@@ -8,9 +8,9 @@ from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, size
 
 MIN_GROWTH_BYTES = 2**20
-"""Growth over the updates seen: less can be the allocator's own steps."""
+"""Growth over the updates seen: less can be rounding of the allocator."""
 MAX_UPDATES_TO_FULL = 1_000_000
-"""Updates until the memory is full: slower growth does not end an ordinary run."""
+"""Updates until the memory is full: slower growth does not exhaust memory in an ordinary run."""
 PLENTY_UPDATES = 100_000
 """Updates beyond which it is a hint only: an allocator that is finding its size looks the same for a minute."""
 SOON_UPDATES = 5_000
@@ -20,7 +20,7 @@ SOON_UPDATES = 5_000
 def judge(evidence: Evidence) -> Judgement:
     creep = evidence.memory.creep_bytes_per_update
     if creep is None:
-        return Undecided(why="memory was not followed over enough updates to tell growth from noise")
+        return Undecided(why="memory was not sampled over enough updates to distinguish growth from noise")
     if not evidence.memory.creep_confirmed or creep * evidence.steps.updates < MIN_GROWTH_BYTES:
         return None
     left = _updates_left(evidence, creep)
@@ -31,8 +31,8 @@ def judge(evidence: Evidence) -> Judgement:
         severity=_severity(left),
         evidence=f"Memory grows by {size(creep)} with every update"
         + (f"; at this rate it is full after about {left:,.0f} more updates." if left is not None else "."),
-        advice="Something keeps what each update makes: most often a loss added up or stored with its graph (use "
-        "`loss.item()` or `loss.detach()`), outputs kept in a list, or a cache without a bound.",
+        advice="Something keeps objects from each update: most often a loss that is accumulated or stored with its "
+        "graph (use `loss.item()` or `loss.detach()`), a list of outputs, or an unbounded cache.",
     )
 
 
@@ -52,27 +52,29 @@ _GROWS = {"creep_bytes_per_update": 3_000_000.0, "creep_confirmed": True}
 RULE = Rule(
     id="memory_creep",
     title="memory grows with every update",
-    looks_at="The robust slope of the memory over the measured updates, and whether its interval lies above zero.",
+    looks_at="The robust slope of memory use over the measured updates, and whether its interval lies above zero.",
     thresholds=(
-        Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be the allocator's own steps"),
+        Threshold(name="MIN_GROWTH_BYTES", value=MIN_GROWTH_BYTES, reason="less can be rounding of the allocator"),
         Threshold(
-            name="MAX_UPDATES_TO_FULL", value=MAX_UPDATES_TO_FULL, reason="slower growth does not end an ordinary run"
+            name="MAX_UPDATES_TO_FULL",
+            value=MAX_UPDATES_TO_FULL,
+            reason="slower growth does not exhaust memory in an ordinary run",
         ),
         Threshold(
             name="PLENTY_UPDATES",
             value=PLENTY_UPDATES,
-            reason="an allocator that finds its size looks the same at first",
+            reason="an allocator that reaches its final size looks the same at first",
         ),
-        Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory that lasts no longer ends most runs"),
+        Threshold(name="SOON_UPDATES", value=SOON_UPDATES, reason="memory exhausted that soon ends most runs"),
     ),
-    source="TraceML confirms growth of 1 GiB, SageMaker Debugger of 5 points; a slope with an interval needs no "
-    "such jump.",
+    source="TraceML confirms growth of 1 GiB, SageMaker Debugger growth of 5 points; a slope with an interval needs "
+    "no such jump.",
     url="https://docs.pytorch.org/docs/stable/notes/faq.html",
     judge=judge,
     examples=(
-        Example(name="losses kept with their graphs, 3 MB an update", evidence=healthy_cpu(memory=_GROWS), fires=True),
+        Example(name="losses kept with their graphs, 3 MB per update", evidence=healthy_cpu(memory=_GROWS), fires=True),
         Example(
-            name="12 MiB an update on an accelerator",
+            name="12 MiB per update on an accelerator",
             evidence=healthy_cuda(memory={**_GROWS, "creep_bytes_per_update": 12 * 2.0**20}),
             fires=True,
         ),
@@ -82,7 +84,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a list of losses as numbers: 32 bytes an update",
+            name="a list of losses as numbers: 32 bytes per update",
             evidence=healthy_cpu(memory={**_GROWS, "creep_bytes_per_update": 32.0}),
             fires=False,
         ),

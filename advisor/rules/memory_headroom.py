@@ -10,9 +10,9 @@ from ._read import percent, size
 MAX_USED = 0.5
 """Fraction of the device's memory below which the batch can safely be doubled."""
 MIN_GAIN = 1.05
-"""Low end of the gain from twice the micro-batch: less could not be told from noise."""
+"""Low end of the gain from twice the micro-batch: less could not be distinguished from noise."""
 MAX_PEAK_FRACTION = 0.4
-"""Fraction of the peak, without the what-if: a device above it is well used whatever its memory."""
+"""Fraction of the peak, without the what-if: above it the device is well used, whatever its memory."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -20,20 +20,23 @@ def judge(evidence: Evidence) -> Judgement:
     if peak is None or not limit or peak > MAX_USED * limit:
         return None
     doubled = evidence.what_ifs.get("micro_batch_doubled")
-    said = f"The training uses {size(peak)} of the accelerator's {size(limit)} ({percent(peak / limit)})"
-    advice = "Try larger micro-batches (fewer of them where gradients are accumulated, so that the global batch stays)."
+    said = f"Training uses {size(peak)} of the accelerator's {size(limit)} ({percent(peak / limit)})"
+    advice = (
+        "Try larger micro-batches; with gradient accumulation use fewer of them, so that the global batch stays "
+        "the same."
+    )
     if doubled is None:
         fraction = evidence.compute.peak_fraction
         if fraction is None or fraction >= MAX_PEAK_FRACTION:
             return None
-        said += f", and its compute is at {percent(fraction)} of the peak; what larger batches give was not measured."
+        said += f", and reaches {percent(fraction)} of the peak; the gain of larger batches was not measured."
         return Hit(share=0.0, severity="info", evidence=said, advice=advice)
     if doubled.low < MIN_GAIN:
         return None
     return Hit(
         share=lost_share(doubled.speedup),
         severity="info",
-        evidence=f"{said}; twice the micro-batch gives {doubled.speedup:.2f} times the samples a second "
+        evidence=f"{said}; twice the micro-batch gives {doubled.speedup:.2f} times the samples per second "
         f"({doubled.low:.2f}–{doubled.high:.2f}).",
         advice=advice,
         ceiling=Ceiling.from_what_if(doubled),
@@ -47,15 +50,15 @@ RULE = Rule(
     title="most of the accelerator's memory is free",
     looks_at="The peak of the accelerator's memory against its size, and the what-if micro_batch_doubled.",
     thresholds=(
-        Threshold(name="MAX_USED", value=MAX_USED, reason="below it twice the batch fits without a second thought"),
-        Threshold(name="MIN_GAIN", value=MIN_GAIN, reason="less could not be told from noise"),
+        Threshold(name="MAX_USED", value=MAX_USED, reason="below it a doubled batch fits easily"),
+        Threshold(name="MIN_GAIN", value=MIN_GAIN, reason="less could not be distinguished from noise"),
         Threshold(
             name="MAX_PEAK_FRACTION",
             value=MAX_PEAK_FRACTION,
-            reason="a device above it is well used whatever its memory",
+            reason="above it the device is well used, whatever its memory",
         ),
     ),
-    source="DLProf suggested larger batches for free memory alone; here the doubled batch must have gained something.",
+    source="DLProf suggested larger batches because of free memory alone; here the doubled batch must be faster.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     knobs=("global_batch",),
     applies=lambda evidence: evidence.on_accelerator,

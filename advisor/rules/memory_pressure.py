@@ -20,22 +20,22 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=0.0,
         severity="critical" if peak >= FULL * limit else "warning",
-        evidence=f"At its peak the training uses {size(peak)} of {size(limit)} ({percent(peak / limit)}).",
-        advice="Make the micro-batch smaller and accumulate gradients, keep activations in bf16 or compute them "
-        "again in backward, or let fewer workers hold fewer batches.",
+        evidence=f"At its peak training uses {size(peak)} of {size(limit)} ({percent(peak / limit)}).",
+        advice="Use smaller micro-batches with gradient accumulation, store activations in bf16 or recompute them in "
+        "the backward pass, or use fewer workers that prefetch fewer batches.",
     )
 
 
 RULE = Rule(
     id="memory_pressure",
     title="memory is nearly full",
-    looks_at="The peak of the memory used (of the accelerator, or resident on a CPU) against its limit, a control "
-    "group's limit included.",
+    looks_at="The peak memory (of the accelerator, or resident on a CPU) relative to its limit, including that of a "
+    "control group.",
     thresholds=(
         Threshold(
-            name="NEARLY_FULL", value=NEARLY_FULL, reason="one longer batch or another program then ends the run"
+            name="NEARLY_FULL", value=NEARLY_FULL, reason="one longer batch or another program can then end the run"
         ),
-        Threshold(name="FULL", value=FULL, reason="the allocator begins to free and ask again, which costs time"),
+        Threshold(name="FULL", value=FULL, reason="the allocator starts to free and reallocate, which costs time"),
     ),
     source="The PyTorch profiler's TensorBoard plug-in warned at 90%, others at 90 to 92 and 97%.",
     url="https://docs.pytorch.org/docs/stable/notes/cuda.html",

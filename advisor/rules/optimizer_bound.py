@@ -56,7 +56,7 @@ def _advice(main: OptimizerFacts | None, evidence: Evidence) -> str:
         ways.append("pass `fused=True`: one pass over the memory replaces several")
     if any("Embedding" in name for found in evidence.workload.models for name in found.layers):
         ways.append("give a large embedding sparse gradients and an optimizer that updates only the rows used")
-    ways.append("step less often for the same samples (larger batches, or accumulation)")
+    ways.append("step less often for the same samples (larger batches or gradient accumulation)")
     return _sentence("; ".join(ways)) + "."
 
 
@@ -67,23 +67,22 @@ def _sentence(text: str) -> str:
 RULE = Rule(
     id="optimizer_bound",
     title="the optimizer's step takes a large part of the update",
-    looks_at="The share of the phase optimizer, the what-if no_optimizer, how the main optimizer goes over its "
-    "tensors.",
+    looks_at="The share of the optimizer phase, the what-if no_optimizer, and how the main optimizer iterates over "
+    "its tensors.",
     thresholds=(
         Threshold(
             name="MIN_OPTIMIZER_SHARE",
             value=MIN_OPTIMIZER_SHARE,
-            reason="Adam takes 10 to 20% of healthy updates with small batches, and a part of it must stay",
+            reason="Adam takes 10 to 20% of healthy updates with small batches, and some of it must remain",
         ),
-        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="from here on the optimizer is the main cost"),
+        Threshold(name="MANY_SHARE", value=MANY_SHARE, reason="above it the optimizer is the main cost"),
         Threshold(
             name="REACHABLE_PART",
             value=REACHABLE_PART,
-            reason="the step itself must stay; the low end counts on a fifth of it",
+            reason="the step itself must remain; the low end assumes a gain of a fifth of it",
         ),
     ),
-    source="The idea of torch's former profiler pattern for single-tensor optimizers; the what-if replaces its "
-    "pattern.",
+    source="Based on a former torch profiler pattern for single-tensor optimizers; the what-if replaces that pattern.",
     url="https://docs.pytorch.org/docs/stable/optim.html",
     knobs=("fused_optimizer", "optimizer", "global_batch"),
     applies=lambda evidence: bool(evidence.workload.optimizers),

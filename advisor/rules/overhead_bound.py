@@ -14,7 +14,7 @@ UNPROVEN_OVERHEAD = 0.5
 MUCH_OVERHEAD = 0.65
 """The same from which it is a warning without the what-if: the estimate of a call's cost may be a third too high."""
 MOST_OVERHEAD = 0.9
-"""Upper bound of the estimate: the operators compute something, too."""
+"""Upper bound of the estimate: the operators also compute."""
 TINY_KERNEL_S = 8e-6
 """Typical operators up to this are mostly their own call: those on a dozen rows take 4 to 6 µs by the CPU."""
 LONG_KERNEL_S = 30e-6
@@ -24,7 +24,7 @@ MIN_DOUBLED = 1.2
 MUCH_DOUBLED = 1.5
 """The same if two thirds of the update do not depend on the batch: a warning."""
 NEARLY_DOUBLED = 1.8
-"""The same if nearly nothing depends on the batch."""
+"""The same if almost nothing depends on the batch."""
 OPTIMIZER_SHARE = 0.35
 """Share of the optimizer above which the fixed cost is the optimizer's, which has its own rule."""
 MAX_EXTRAPOLATED = 16.0
@@ -44,7 +44,7 @@ def judge(evidence: Evidence) -> Judgement:
     if not _small(evidence, overhead, doubled):
         return None
     if flags.anomaly_detection or flags.profiler_on or (flags.launch_blocking and evidence.on_accelerator):
-        return Undecided(why="a debugging switch slows every operator down; judged once it is off (see debug_mode)")
+        return Undecided(why="a debugging feature slows every operator; disable it first (see debug_mode)")
     if doubled is None and (overhead or 0.0) < UNPROVEN_OVERHEAD:
         return None
     if doubled is not None and doubled.low < MIN_DOUBLED:
@@ -53,8 +53,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=overhead if overhead is not None else _fixed_part(doubled),
         severity=_severity(overhead, doubled),
         evidence=_words(evidence, doubled),
-        advice="Give each step more work: a larger micro-batch (with its learning rate), fewer and larger "
-        "operators in place of loops over time steps, parameters or samples, or `torch.compile`.",
+        advice="Give each step more work: a larger micro-batch (with an adjusted learning rate), fewer and larger "
+        "operators instead of loops over time steps, parameters or samples, or `torch.compile`.",
         ceiling=_ceiling(overhead, doubled),
     )
 
@@ -70,9 +70,9 @@ def _of_each_sample(evidence: Evidence, overhead: float | None) -> Judgement:
     return Hit(
         share=share,
         severity="warning",
-        evidence=f"{_words(evidence, None)} A larger batch does not help: it brings as many more of them, typically of "
-        f"{duration(trace.kernel_median_s)}.",
-        advice="Work on the whole batch at once in place of a loop over its samples (padding, segments, "
+        evidence=f"{_words(evidence, None)} A larger batch does not help: it adds proportionally more operators, "
+        f"typically {duration(trace.kernel_median_s)} long.",
+        advice="Process the whole batch at once instead of looping over its samples (padding, segments, "
         "`index_add_`, `torch.vmap`), or try `torch.compile`.",
         ceiling=Ceiling.from_share(share),
     )
@@ -116,11 +116,11 @@ def _words(evidence: Evidence, doubled: WhatIf | None) -> str:
     if count is not None:
         said.append(
             f"An update of {duration(evidence.steps.mean_s)} calls {count:,.0f} operators; at about "
-            f"{duration(CALL_COST_S)} for each call that is {percent(overhead_fraction(evidence) or 0.0)} of it."
+            f"{duration(CALL_COST_S)} per call that is {percent(overhead_fraction(evidence) or 0.0)} of it."
         )
     if doubled is not None:
         said.append(
-            f"Twice the micro-batch gives {doubled.speedup:.2f} times the samples a second "
+            f"Twice the micro-batch gives {doubled.speedup:.2f} times the samples per second "
             f"({doubled.low:.2f}–{doubled.high:.2f})."
         )
     return " ".join(said)
@@ -131,8 +131,8 @@ _TINY = {"steps": {"mean_s": 0.004}, "trace": {"torch_calls_per_update": 700.0, 
 RULE = Rule(
     id="overhead_bound",
     title="steps too small: calling operators takes longer than computing",
-    looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in "
-    "samples a second), the phases. Silent where the optimizer is the fixed cost.",
+    looks_at="The operators called in an update and their typical length, the what-if micro_batch_doubled (in samples "
+    "per second), and the phases. Silent if the optimizer is the fixed cost.",
     thresholds=(
         Threshold(
             name="CALL_COST_S",
@@ -140,37 +140,43 @@ RULE = Rule(
             reason="measured: a small MLP at a batch of 2, 346 operators in 1.74 ms",
         ),
         Threshold(
-            name="MIN_OVERHEAD", value=MIN_OVERHEAD, reason="a larger batch then gains what a verification can show"
+            name="MIN_OVERHEAD",
+            value=MIN_OVERHEAD,
+            reason="a larger batch then gains enough for a verification to show",
         ),
         Threshold(
             name="UNPROVEN_OVERHEAD",
             value=UNPROVEN_OVERHEAD,
-            reason="without the what-if: below it the operators' own work is as likely the cost",
+            reason="without the what-if: below it the work of the operators is as likely the cost",
         ),
-        Threshold(name="MOST_OVERHEAD", value=MOST_OVERHEAD, reason="the operators compute something, too"),
+        Threshold(name="MOST_OVERHEAD", value=MOST_OVERHEAD, reason="the operators also compute"),
         Threshold(
             name="MUCH_OVERHEAD",
             value=MUCH_OVERHEAD,
-            reason="without the what-if the estimate must hold if a third too high",
+            reason="without the what-if the estimate must hold even if it is a third too high",
         ),
         Threshold(
-            name="TINY_KERNEL_S", value=TINY_KERNEL_S, reason="operators on a dozen rows take 4 to 6 µs, by the CPU"
+            name="TINY_KERNEL_S",
+            value=TINY_KERNEL_S,
+            reason="operators on a dozen rows take 4 to 6 µs, depending on the CPU",
         ),
-        Threshold(name="LONG_KERNEL_S", value=LONG_KERNEL_S, reason="six times a call's cost: such operators dwarf it"),
+        Threshold(
+            name="LONG_KERNEL_S", value=LONG_KERNEL_S, reason="six times the cost of a call: such operators dwarf it"
+        ),
         Threshold(name="MIN_DOUBLED", value=MIN_DOUBLED, reason="a third of the update does not depend on the batch"),
         Threshold(
             name="MUCH_DOUBLED", value=MUCH_DOUBLED, reason="two thirds of the update do not depend on the batch"
         ),
-        Threshold(name="NEARLY_DOUBLED", value=NEARLY_DOUBLED, reason="nearly nothing depends on the batch"),
-        Threshold(name="OPTIMIZER_SHARE", value=OPTIMIZER_SHARE, reason="then the fixed cost is the optimizer's"),
+        Threshold(name="NEARLY_DOUBLED", value=NEARLY_DOUBLED, reason="almost nothing depends on the batch"),
+        Threshold(name="OPTIMIZER_SHARE", value=OPTIMIZER_SHARE, reason="then the optimizer is the fixed cost"),
         Threshold(
-            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere the loop waits for something else"
+            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise the loop waits for something else"
         ),
         Threshold(
-            name="SHORT_UPDATE_S", value=SHORT_UPDATE_S, reason="without a trace, only short updates are called small"
+            name="SHORT_UPDATE_S", value=SHORT_UPDATE_S, reason="without a trace, only short updates count as small"
         ),
         Threshold(
-            name="MAX_EXTRAPOLATED", value=MAX_EXTRAPOLATED, reason="a line through two batch sizes proves no more"
+            name="MAX_EXTRAPOLATED", value=MAX_EXTRAPOLATED, reason="a line through two batch sizes supports no more"
         ),
     ),
     source="Holistic Trace Analysis flags kernels shorter than their CPU call; the doubled batch measures it "

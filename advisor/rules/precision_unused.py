@@ -54,8 +54,9 @@ def judge(evidence: Evidence) -> Judgement:
         share=products,
         severity="warning" if saved >= SURE_SAVED else "info",
         evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on "
-        f"{_hardware(evidence, dtype, ratio)}; about {percent(products)} of the loop are products, which could gain.",
-        advice=f"Run the forward under `torch.autocast(..., dtype=torch.{dtype})`"
+        f"{_hardware(evidence, dtype, ratio)}; about {percent(products)} of the loop are matrix products, which could "
+        "gain.",
+        advice=f"Run the forward pass under `torch.autocast(..., dtype=torch.{dtype})`"
         + (" with a `GradScaler`" if dtype == "float16" else "")
         + "; the rounding differs, so compare the losses.",
         ceiling=_ceiling(evidence, saved, most, ratio),
@@ -105,8 +106,8 @@ def _hardware(evidence: Evidence, dtype: str, ratio: float | None) -> str:
     if evidence.on_accelerator:
         return f"an accelerator with tensor cores for {dtype}"
     return (
-        f"a CPU with instructions for {dtype}; how much faster they are here was not measured "
-        "(`advisor hardware --calibrate` does)"
+        f"a CPU with instructions for {dtype}; their speed here was not measured (`advisor hardware --calibrate` "
+        "measures it)"
     )
 
 
@@ -129,27 +130,39 @@ _RATE = {"achieved_flops_per_s": 900e9, "flops_per_update": 90_000_000_000}
 
 RULE = Rule(
     id="precision_unused",
-    title="full precision on hardware that can compute in half",
+    title="full precision on hardware that supports half precision",
     looks_at="The weights' dtype and autocast, the accelerator's compute capability or the CPU's instruction sets, "
-    "their peaks in full and in half precision where they are known, the share of forward and backward, the achieved "
-    "rate, operators called.",
+    "known peaks in full and half precision, the share of forward and backward, the achieved rate, and the "
+    "operators called.",
     thresholds=(
-        Threshold(name="BF16_CAPABILITY", value=BF16_CAPABILITY, reason="tensor cores take bf16 from here on"),
-        Threshold(name="FP16_CAPABILITY", value=FP16_CAPABILITY, reason="tensor cores take fp16 from here on"),
-        Threshold(name="BF16_INSTRUCTIONS", value=BF16_INSTRUCTIONS, reason="without them bf16 is emulated on a CPU"),
-        Threshold(name="HALF_SAVES", value=HALF_SAVES, reason="twice the rate; measured 1.8 times for a small network"),
+        Threshold(name="BF16_CAPABILITY", value=BF16_CAPABILITY, reason="tensor cores support bf16 from this version"),
+        Threshold(name="FP16_CAPABILITY", value=FP16_CAPABILITY, reason="tensor cores support fp16 from this version"),
+        Threshold(name="BF16_INSTRUCTIONS", value=BF16_INSTRUCTIONS, reason="without them a CPU emulates bf16"),
+        Threshold(
+            name="HALF_SAVES", value=HALF_SAVES, reason="twice the rate; 1.8 times was measured for a small network"
+        ),
         Threshold(
             name="CPU_FLOPS_PER_S", value=CPU_FLOPS_PER_S, reason="measured for one core with AVX-512 in float32"
         ),
         Threshold(
-            name="MOST_SAVED", value=MOST_SAVED, reason="the high end of the ceiling: networks are not products alone"
+            name="MOST_SAVED",
+            value=MOST_SAVED,
+            reason="the high end of the ceiling: a network is not only matrix products",
         ),
-        Threshold(name="MIN_RATIO", value=MIN_RATIO, reason="a peak in half below it has nothing to give"),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere products are not the cost"),
-        Threshold(name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="autocast adds calls where calls are the cost"),
-        Threshold(name="MIN_FLOPS", value=MIN_FLOPS, reason="an update with fewer has no large product in it"),
-        Threshold(name="MIN_SAVED", value=MIN_SAVED, reason="an estimate below it is not worth a change of rounding"),
-        Threshold(name="SURE_SAVED", value=SURE_SAVED, reason="worth it although the estimate may be twice too high"),
+        Threshold(name="MIN_RATIO", value=MIN_RATIO, reason="a lower peak in half precision gains nothing"),
+        Threshold(
+            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise matrix products are not the cost"
+        ),
+        Threshold(
+            name="MAX_OVERHEAD",
+            value=MAX_OVERHEAD,
+            reason="autocast adds calls, which does not help if calls are the cost",
+        ),
+        Threshold(name="MIN_FLOPS", value=MIN_FLOPS, reason="an update with fewer has no large matrix product"),
+        Threshold(
+            name="MIN_SAVED", value=MIN_SAVED, reason="a smaller estimated gain is not worth a change of rounding"
+        ),
+        Threshold(name="SURE_SAVED", value=SURE_SAVED, reason="worth it even if the estimate is twice too high"),
     ),
     source="The PyTorch profiler's TensorBoard plug-in and DLProf flag unused tensor cores; pytorch#45420 is why "
     "small operators are left out.",

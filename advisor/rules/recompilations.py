@@ -32,11 +32,11 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(share),
-        evidence=f"torch compiled code anew {times} times within {evidence.steps.updates} updates, which took "
-        f"{percent(share)} of the loop{f' ({reason})' if reason else ''}. At its recompile limit ({LIMIT} unless set "
-        "otherwise) it warns and runs the function uncompiled; with `fullgraph=True` it fails.",
-        advice="Batches whose sizes change need code for each: leave `dynamic=False` away, so that torch compiles once "
-        "more for all sizes, mark the dimension (`torch._dynamo.mark_dynamic`), or pad to a few lengths. "
+        evidence=f"torch recompiled code {times} times within {evidence.steps.updates} updates, which took "
+        f"{percent(share)} of the loop{f' ({reason})' if reason else ''}. At the recompile limit ({LIMIT} by default) "
+        "it warns and runs the function uncompiled; with `fullgraph=True` it fails.",
+        advice="Batches of varying size need code for each size: remove `dynamic=False`, so that torch compiles once "
+        "for all sizes, mark the dimension (`torch._dynamo.mark_dynamic`), or pad to a few lengths. "
         "`TORCH_LOGS=recompiles` names every cause.",
         ceiling=Ceiling.from_share(share),
     )
@@ -51,17 +51,15 @@ _EACH_LENGTH = {"recompiles": 5, "recompile_fraction": 0.9, "recompile_reason": 
 RULE = Rule(
     id="recompilations",
     title="torch.compile compiles again and again",
-    looks_at="How often torch compiled within the updates counted, how long that took, and the guard that failed last, "
-    "from dynamo's own books.",
+    looks_at="The number and duration of compilations within the counted updates, and the last guard that failed, as "
+    "recorded by Dynamo.",
     thresholds=(
         Threshold(
             name="MIN_RECOMPILES",
             value=MIN_RECOMPILES,
             reason="a shorter last batch and a dimension that becomes dynamic compile once each",
         ),
-        Threshold(
-            name="LIMIT", value=LIMIT, reason="the default of torch, from which on a function runs uncompiled for good"
-        ),
+        Threshold(name="LIMIT", value=LIMIT, reason="torch's default, at which a function runs uncompiled permanently"),
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),

@@ -20,17 +20,17 @@ def judge(evidence: Evidence) -> Judgement:
         share=0.0,
         severity="info",
         evidence=f"SGD updates {main.parameters:,} parameters without momentum.",
-        advice="`momentum=0.9` (`nesterov=True`), or an adaptive optimizer, often reaches the same loss in fewer "
-        "updates; it changes the training, so compare the losses.",
+        advice="`momentum=0.9` (`nesterov=True`) or an adaptive optimizer often reaches the same loss in fewer "
+        "updates. It changes training, so compare the losses.",
     )
 
 
 RULE = Rule(
     id="sgd_without_momentum",
     title="SGD without momentum",
-    looks_at="The main optimizer's class, its momentum and the parameters that it owns.",
+    looks_at="The main optimizer's class, momentum and number of parameters.",
     thresholds=(
-        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models are trained quickly without it"),
+        Threshold(name="MIN_PARAMETERS", value=MIN_PARAMETERS, reason="smaller models train quickly without it"),
     ),
     source="Sutskever et al., On the importance of initialization and momentum (2013). Never a warning: it is a "
     "choice.",

@@ -26,7 +26,7 @@ def judge(evidence: Evidence) -> Judgement:
     batch_bytes = sum(_tensor_bytes(shape) for shape in evidence.workload.batch_shapes)
     if not batch_bytes:
         small = shared <= SMALL_BYTES
-        why = f"shared memory is small ({size(shared)}), and the size of a batch is not known"
+        why = f"shared memory is small ({size(shared)}), and the size of a batch is unknown"
         return Undecided(why=why) if small else None
     ahead = loader.num_workers * (loader.prefetch_factor or 2)
     needed = batch_bytes * ahead
@@ -62,12 +62,16 @@ _IMAGES = {"batch_shapes": ("float32[64, 3, 224, 224]", "int64[64]")}
 RULE = Rule(
     id="shared_memory_small",
     title="shared memory cannot hold the batches of the workers",
-    looks_at="The size of /dev/shm, the bytes of a batch, workers times prefetched batches.",
+    looks_at="The size of /dev/shm, the size of a batch, and the number of batches prefetched by all workers.",
     thresholds=(
-        Threshold(name="MAX_USED", value=MAX_USED, reason="other loaders share it, and a full one kills the worker"),
-        Threshold(name="SMALL_BYTES", value=SMALL_BYTES, reason="Docker's default, where a batch's size is not known"),
+        Threshold(
+            name="MAX_USED", value=MAX_USED, reason="other loaders share it, and a worker that finds it full is killed"
+        ),
+        Threshold(
+            name="SMALL_BYTES", value=SMALL_BYTES, reason="Docker's default, used if the size of a batch is unknown"
+        ),
     ),
-    source="The README of PyTorch's image asks for a larger --shm-size; no published profiler checks.",
+    source="The README of PyTorch's image recommends a larger --shm-size; no published profiler checks it.",
     url="https://docs.pytorch.org/docs/stable/multiprocessing.html",
     knobs=("num_workers", "prefetch_factor"),
     applies=has_workers,
@@ -95,7 +99,7 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="64 MiB, and the size of a batch not known",
+            name="64 MiB, and the size of a batch unknown",
             evidence=healthy_cpu(hardware=_DOCKER, workload={"batch_shapes": ()}),
             fires="abstains",
         ),

@@ -22,10 +22,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=found.share,
         severity=found.severity,
-        evidence=f"{found.words} Collating takes {percent(fraction)} of the loader's own work "
-        f"({duration(found.times.collate_s or 0.0)} an update, in `{found.facts.collate}`).",
-        advice="Make each sample ready in the dataset, so that collating only stacks tensors of one shape; replace "
-        "loops over samples by one operation on the whole batch; or collate in worker processes (`num_workers`).",
+        evidence=f"{found.words} Collating takes {percent(fraction)} of the loader's work "
+        f"({duration(found.times.collate_s or 0.0)} per update, in `{found.facts.collate}`).",
+        advice="Prepare each sample in the dataset, so that collating only stacks tensors of one shape. Replace loops "
+        "over samples by operations on the whole batch, or collate in worker processes (`num_workers`).",
         where=line_places(own),
         ceiling=found.ceiling,
     )
@@ -35,20 +35,20 @@ _OWN = train_loader(num_workers=0, persistent_workers=False, collate="__main__.p
 
 RULE = Rule(
     id="slow_collate",
-    title="putting batches together takes most of the loader's time",
-    looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, its sampled "
+    title="collating batches takes most of the loader's time",
+    looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, and its sampled "
     "lines.",
     thresholds=(
         WAIT_THRESHOLD,
         Threshold(
             name="COLLATE_SHARE",
             value=COLLATE_SHARE,
-            reason="only where collate is at least half of the loader's work can no other remedy halve that work",
+            reason="if collating is half of the loader's work, no other remedy can halve that work",
         ),
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),
-    source="Workers report fetch and collate apart; no published tool splits them.",
+    source="Workers report fetch and collate times separately; no published tool separates them.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor"),
     applies=has_train_loader,

@@ -16,15 +16,16 @@ MUCH_SWAP_IN_BYTES_PER_S = 50e6
 def judge(evidence: Evidence) -> Judgement:
     rate = evidence.system.swap_in_bytes_per_s
     if rate is None:
-        return Undecided(why="there is swap in use, and how much is read back was not measured")
+        return Undecided(why="swap is in use, and the rate of reads from it was not measured")
     if rate < MIN_SWAP_IN_BYTES_PER_S:
         return None
     return Hit(
         share=0.0,
         severity="critical" if rate >= MUCH_SWAP_IN_BYTES_PER_S else "warning",
-        evidence=f"While the script trained, the machine read {size(rate)} a second back from its swap "
+        evidence=f"While the script trained, the machine read {size(rate)} per second from swap "
         f"({size(evidence.hardware.memory.swap_used_bytes)} in use); another program may be the cause.",
-        advice="Use less memory (fewer workers, smaller batches, a memory-mapped dataset), or end what else uses it.",
+        advice="Use less memory (fewer workers, smaller batches, a memory-mapped dataset), or stop other programs "
+        "that use it.",
     )
 
 
@@ -37,17 +38,16 @@ _USED = {"memory": {"swap_used_bytes": GIB}}
 
 RULE = Rule(
     id="swapping",
-    title="memory is read back from the swap",
-    looks_at="Bytes a second read from the swap while the loop ran (of the whole machine: the kernel counts no "
-    "other way).",
+    title="memory is read back from swap",
+    looks_at="Bytes per second read from swap during the loop, for the whole machine; the kernel counts no other way.",
     thresholds=(
         Threshold(
             name="MIN_SWAP_IN_BYTES_PER_S",
             value=MIN_SWAP_IN_BYTES_PER_S,
-            reason="pages that are missed, not only stored",
+            reason="pages that are needed, not only stored",
         ),
         Threshold(
-            name="MUCH_SWAP_IN_BYTES_PER_S", value=MUCH_SWAP_IN_BYTES_PER_S, reason="a good part of a disk's rate"
+            name="MUCH_SWAP_IN_BYTES_PER_S", value=MUCH_SWAP_IN_BYTES_PER_S, reason="a large part of a disk's rate"
         ),
     ),
     source="gpuprof warns from 1 MB/s of swap-in.",
@@ -58,12 +58,12 @@ RULE = Rule(
     needs_updates=False,
     examples=(
         Example(
-            name="5 MB a second read back",
+            name="5 MB per second read back",
             evidence=healthy_cpu(hardware=_USED, system={"swap_in_bytes_per_s": 5e6}),
             fires=True,
         ),
         Example(
-            name="120 MB a second, on an accelerator",
+            name="120 MB per second, on an accelerator",
             evidence=healthy_cuda(hardware=_USED, system={"swap_in_bytes_per_s": 120e6}),
             fires=True,
         ),

@@ -43,8 +43,8 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity=_severity(share, busy),
         evidence=_words(sites, waited, busy),
-        advice="Keep losses and metrics on the device and read them every so many updates (`loss.detach()` added "
-        "up, one `.item()` at the end); replace `if tensor:` by `torch.where`; make masks without `nonzero`.",
+        advice="Keep losses and metrics on the device and read them only occasionally (sum `loss.detach()`, and call "
+        "`.item()` once). Replace `if tensor:` by `torch.where`, and build masks without `nonzero`.",
         where=call_places(sites) or line_places(lines),
         ceiling=Ceiling.from_share(share),
     )
@@ -53,8 +53,8 @@ def judge(evidence: Evidence) -> Judgement:
 def _words(sites: tuple[CallSite, ...], waited: float, busy: float | None) -> str:
     count = sum(site.calls_per_update for site in sites)
     kinds = ", ".join(sorted({site.what for site in sites}))
-    idle = f"; it has nothing to do for {percent(clamp(1 - busy))} of the time" if busy is not None else ""
-    return f"{count:.3g} calls an update wait for the accelerator ({kinds}), {percent(waited)} of the loop{idle}."
+    idle = f"; it is idle {percent(clamp(1 - busy))} of the time" if busy is not None else ""
+    return f"{count:.3g} calls per update wait for the accelerator ({kinds}), {percent(waited)} of the loop{idle}."
 
 
 def _severity(share: float, busy: float | None) -> Severity:
@@ -68,18 +68,18 @@ def _syncs(**changes: object) -> dict[str, object]:
 
 RULE = Rule(
     id="sync_per_step",
-    title="the script waits for the accelerator in every step",
-    looks_at="Traced calls that need a value from the device, their time and lines, and how busy the accelerator "
-    "is: waiting for it costs only what it idles afterwards.",
+    title="the script synchronizes with the accelerator in every update",
+    looks_at="Traced calls that need a value from the device, their time and lines, and how busy the accelerator is: "
+    "waiting costs only the time that it idles afterwards.",
     thresholds=(
         Threshold(
-            name="MIN_CALLS", value=MIN_CALLS, reason="one in every second update is a habit; one in fifty is logging"
+            name="MIN_CALLS", value=MIN_CALLS, reason="one in every second update is a pattern; one in fifty is logging"
         ),
-        Threshold(name="BUSY_ENOUGH", value=BUSY_ENOUGH, reason="what is left to gain is less than WARNING_SHARE"),
+        Threshold(name="BUSY_ENOUGH", value=BUSY_ENOUGH, reason="the remaining gain is less than WARNING_SHARE"),
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),
-    source="torchtune#522 measured 40 to 50 ms a step lost to synchronisations; no published tool rules on them.",
+    source="torchtune#522 measured 40 to 50 ms per step lost to synchronization; no published tool checks for it.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     applies=lambda evidence: evidence.on_accelerator,
     judge=judge,
@@ -90,7 +90,7 @@ RULE = Rule(
             fires=True,
         ),
         Example(
-            name="four synchronisations an update, use of the accelerator not known",
+            name="four synchronizations per update, utilization of the accelerator unknown",
             evidence=healthy_cuda(
                 trace=_syncs(calls_per_update=4.0),
                 lines=(line("sync", 0.2, line=57),),

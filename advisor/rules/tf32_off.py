@@ -42,10 +42,9 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning",
-        evidence=f"Float32 without TF32 for {' and '.join(off)}; forward and backward are {percent(share)} of the "
-        "loop.",
-        advice='One line: `torch.set_float32_matmul_precision("high")`. Products round to 10 bits of mantissa '
-        "and are summed in float32.",
+        evidence=f"TF32 is off for {' and '.join(off)}; forward and backward take {percent(share)} of the loop.",
+        advice='Call `torch.set_float32_matmul_precision("high")`. Factors are rounded to 10 bits of mantissa; '
+        "sums stay in float32.",
         ceiling=Ceiling.from_share(share * TF32_SAVES, high=share * 0.8),
     )
 
@@ -59,17 +58,23 @@ _FULL = {"autocast_dtype": None, "matmul_precision": "highest"}
 
 RULE = Rule(
     id="tf32_off",
-    title="float32 products that could run as TF32",
-    looks_at="The switches for TF32 as they stood in the loop, the compute capability, the layers, autocast.",
+    title="float32 matrix products that could run in TF32",
+    looks_at="The TF32 settings during the loop, the compute capability, the layers, and autocast.",
     thresholds=(
-        Threshold(name="TF32_CAPABILITY", value=TF32_CAPABILITY, reason="tensor cores take TF32 from here on"),
-        Threshold(name="TF32_SAVES", value=TF32_SAVES, reason="only the products gain; the low end stays at no gain"),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="elsewhere products are not the cost"),
+        Threshold(name="TF32_CAPABILITY", value=TF32_CAPABILITY, reason="tensor cores support TF32 from this version"),
         Threshold(
-            name="MAX_OVERHEAD", value=MAX_OVERHEAD, reason="faster products change nothing where calls are the cost"
+            name="TF32_SAVES", value=TF32_SAVES, reason="only matrix products gain; the low end stays at no gain"
+        ),
+        Threshold(
+            name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="otherwise matrix products are not the cost"
+        ),
+        Threshold(
+            name="MAX_OVERHEAD",
+            value=MAX_OVERHEAD,
+            reason="faster matrix products change nothing if calls are the cost",
         ),
     ),
-    source="A pattern of torch's former profiler; the default has been off for matrix products since torch 1.12.",
+    source="A pattern of a former torch profiler; TF32 is off by default for matrix products since torch 1.12.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
     knobs=("precision",),
     applies=can_tf32,

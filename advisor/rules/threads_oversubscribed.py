@@ -28,8 +28,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=saved,
         severity="warning" if severity == "info" else severity,
-        evidence=f"torch computes with {threads} threads on {cpus:g} usable CPUs{_reason(evidence)}; forward, "
-        f"backward and optimizer are {percent(share)} of the loop.",
+        evidence=f"torch uses {threads} threads on {cpus:g} usable CPUs{_reason(evidence)}; forward, backward and "
+        f"optimizer take {percent(share)} of the loop.",
         advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads "
         "that share a CPU wait for each other at the end of every operator.",
         ceiling=Ceiling.from_share(saved, high=share * COLLAPSE),
@@ -49,22 +49,22 @@ def _reason(evidence: Evidence) -> str:
 
 RULE = Rule(
     id="threads_oversubscribed",
-    title="torch computes with more threads than there are CPUs",
-    looks_at="torch's threads against the CPUs that this rank may use: affinity, control group quota, ranks on the "
-    "machine.",
+    title="torch uses more threads than there are CPUs",
+    looks_at="torch's threads compared with the CPUs that this rank may use: affinity, control group quota, and ranks "
+    "on the machine.",
     thresholds=(
         Threshold(
             name="MIN_RATIO",
             value=MIN_RATIO,
-            reason="operators end when their last thread ends; a fraction above the CPUs is ordinary, half again "
-            "is not",
+            reason="an operator ends with its last thread; slightly more threads than CPUs are normal, half as many "
+            "again are not",
         ),
-        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only the operators suffer"),
+        Threshold(name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="only the operators slow down"),
         Threshold(name="COLLAPSE", value=COLLAPSE, reason="16 threads on two CPUs took 78 times as long as 2"),
         CRITICAL_THRESHOLD,
     ),
-    source="batpred#4771: torch takes affinity for the truth (12 CPUs) where the quota allows 4. No published tool "
-    "checks.",
+    source="batpred#4771: torch relies on the affinity (12 CPUs) although the quota allows 4. No published tool "
+    "checks this.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
     knobs=("threads",),
     applies=lambda evidence: not evidence.on_accelerator,

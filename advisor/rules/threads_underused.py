@@ -33,7 +33,7 @@ def judge(evidence: Evidence) -> Judgement:
     if _idle_cpus(evidence, threads) - others < MIN_IDLE_CPUS:
         return Undecided(
             why=f"other programs kept {others:.1f} of {evidence.hardware.cpu.usable_cpus:g} CPUs busy: threads that "
-            "fight for a CPU wait for each other at every operator"
+            "compete for a CPU wait for each other at every operator"
         )
     rate = evidence.compute.achieved_flops_per_s
     sure = overhead is not None or (rate is not None and rate >= SURE_FLOPS_PER_S * threads)
@@ -65,10 +65,9 @@ _ALONE = {"main_cpus": 1.0, "tree_cpus": 1.1}
 
 RULE = Rule(
     id="threads_underused",
-    title="torch computes with fewer threads than there are cores",
-    looks_at="torch's threads against the cores that this rank may use (affinity, quota, ranks on the machine), "
-    "the CPUs that the script's own processes keep busy, and whether the operators are large enough for more "
-    "threads.",
+    title="torch uses fewer threads than there are cores",
+    looks_at="torch's threads compared with the cores that this rank may use (affinity, quota, ranks on the machine), "
+    "the CPUs that the script's processes keep busy, and whether operators are large enough for more threads.",
     thresholds=(
         Threshold(
             name="MIN_COMPUTE_SHARE", value=MIN_COMPUTE_SHARE, reason="threads only speed up the operators themselves"
@@ -78,11 +77,11 @@ RULE = Rule(
         Threshold(
             name="SURE_FLOPS_PER_S",
             value=SURE_FLOPS_PER_S,
-            reason="for each thread; below it, without a trace, the operators may be too small to divide",
+            reason="per thread; below it, without a trace, the operators may be too small to divide",
         ),
         WARNING_THRESHOLD,
     ),
-    source="PyTorch's notes on CPU threading; launchers set OMP_NUM_THREADS=1 for every rank without being asked.",
+    source="PyTorch's notes on CPU threading; launchers set OMP_NUM_THREADS=1 for every rank by default.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
     knobs=("threads",),
     applies=lambda evidence: not evidence.on_accelerator,

@@ -23,10 +23,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity="warning" if severity == "info" else severity,
-        evidence=f"The accelerator's clock is held back ({', '.join(reasons)})"
-        + (f", {percent(lost)} below its best." if lost > 0 else "."),
-        advice="Better cooling for heat; a sufficient power supply for a power brake or a hardware slow-down; for "
-        "a lowered cap, the default limit (`nvidia-smi -q -d POWER` shows both).",
+        evidence=f"The accelerator's clock is reduced ({', '.join(reasons)})"
+        + (f", {percent(lost)} below its maximum." if lost > 0 else "."),
+        advice="Against heat, improve cooling; against a power brake or hardware slowdown, use a sufficient power "
+        "supply; for a lowered power cap, restore the default (`nvidia-smi -q -d POWER` shows both).",
         ceiling=Ceiling.from_share(share) if share > 0 else None,
     )
 
@@ -55,14 +55,15 @@ def _clock_lost(accelerator: Accelerator) -> float:
 
 RULE = Rule(
     id="throttled",
-    title="the accelerator's clock is held back",
-    looks_at="The reasons that the driver gives for a clock below its best, during the run and before it, clocks, "
-    "power caps.",
+    title="the accelerator's clock is reduced",
+    looks_at="The driver's reasons for a reduced clock before and during the run, the clocks, and the power caps.",
     thresholds=(
-        Threshold(name="HARMFUL_REASONS", value=HARMFUL_REASONS, reason="no healthy machine shows them for long"),
-        Threshold(name="LOWERED_CAP", value=LOWERED_CAP, reason="a cap at its default is ordinary at full load"),
+        Threshold(
+            name="HARMFUL_REASONS", value=HARMFUL_REASONS, reason="a healthy machine does not show them for long"
+        ),
+        Threshold(name="LOWERED_CAP", value=LOWERED_CAP, reason="reaching the default cap is normal at full load"),
     ),
-    source="NVML's clock event reasons; gpuprof guesses from 82 °C and a clock 15% low.",
+    source="NVML's clock event reasons; gpuprof infers it from 82 °C and a clock 15% low.",
     url="https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html",
     applies=lambda evidence: evidence.on_accelerator,
     judge=judge,

@@ -37,11 +37,11 @@ def judge(evidence: Evidence) -> Judgement:
         severity=severity_of(cost) if cost >= WARNING_SHARE else "info",
         evidence=f"{loader.num_workers} workers share {cpus_for_this_rank(evidence):g} usable CPUs; "
         + (
-            f"waiting for them, starting them and yielding CPUs to them costs {percent(cost)} of the loop."
+            f"waiting for them, starting them and sharing CPUs with them costs {percent(cost)} of the loop."
             if cost > 0
-            else "they cost memory and start-up, and no time in the loop was lost to them."
+            else "they cost memory and start-up, but no time in the loop."
         ),
-        advice=f"Use at most {sensible} workers; if they are still waited for, make the work for each sample cheaper.",
+        advice=f"Use at most {sensible} workers; if the loop still waits for them, reduce the work per sample.",
         ceiling=_ceiling(cost, measured),
     )
 
@@ -72,20 +72,20 @@ _STARVED = {"fetch_s": 0.5, "fetch_cpu_s": 0.12, "collate_s": 0.004, "workers": 
 RULE = Rule(
     id="too_many_workers",
     title="more loader workers than CPUs to run them",
-    looks_at="Workers against the CPUs that this rank may use (affinity and quota), the wait for data, the what-if "
-    "no_data_wait, the cost of restarts. Silent where workers wait for reads: there more of them than CPUs are "
-    "right.",
+    looks_at="Workers compared with the CPUs that this rank may use (affinity and quota), the wait for data, the "
+    "what-if no_data_wait, and the cost of restarts. Silent if workers wait for reads: then more workers "
+    "than CPUs are appropriate.",
     thresholds=(
         Threshold(
             name="TOO_MANY_RATIO",
             value=TOO_MANY_RATIO,
-            reason="up to two workers for each CPU are ordinary: a worker pauses while its queue is full",
+            reason="up to two workers per CPU are normal: a worker pauses while its queue is full",
         ),
         WARNING_THRESHOLD,
         CRITICAL_THRESHOLD,
     ),
-    source="SageMaker Debugger compares workers with cores (70–200%); torch itself only warns against the count of "
-    "CPUs, and knows no quota.",
+    source="SageMaker Debugger compares workers with cores (70–200%); torch only compares with the number of CPUs, "
+    "and ignores quotas.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "persistent_workers"),
     applies=has_surplus,

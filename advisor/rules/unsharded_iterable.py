@@ -20,7 +20,7 @@ def judge(evidence: Evidence) -> Judgement:
         if fraction >= EXPECTED_PART * unsharded:
             return _hit(loader, fraction)
     if len(known) < len(suspects):
-        return Undecided(why="whether the workers divide the iterable dataset's stream among them was not looked at")
+        return Undecided(why="whether the workers shard the iterable dataset was not checked")
     return None
 
 
@@ -37,9 +37,9 @@ def _hit(loader: LoaderFacts, fraction: float) -> Hit:
         severity="critical" if training else "warning",
         evidence=f"{percent(fraction)} of the samples that the {loader.num_workers} workers of "
         f"`{loader.dataset_class}` deliver were delivered by another worker too: an epoch "
-        f"{'trains on' if training else 'evaluates'} each sample several times, which looks fast and is not.",
-        advice="Let each worker take its own part: `torch.utils.data.get_worker_info()` in `__iter__` gives its "
-        "number and how many there are.",
+        f"{'trains on' if training else 'evaluates'} each sample several times, so the measured speed is misleading.",
+        advice="Let each worker read its own shard: in `__iter__`, `torch.utils.data.get_worker_info()` gives the "
+        "worker's id and the number of workers.",
         ceiling=Ceiling.from_share(fraction) if training else None,
     )
 
@@ -55,18 +55,18 @@ def _stream(**changes: object) -> dict[str, object]:
 
 RULE = Rule(
     id="unsharded_iterable",
-    title="workers of an iterable dataset all deliver the same samples",
+    title="all workers of an iterable dataset deliver the same samples",
     looks_at="Loaders of iterable datasets with two workers or more, and the share of samples that more than one "
     "delivered.",
     thresholds=(
         Threshold(
             name="EXPECTED_PART",
             value=EXPECTED_PART,
-            reason="of the repeats of an undivided stream, (workers − 1) / workers; data that repeat themselves "
-            "show fewer",
+            reason="of the repeats in an unsharded stream, (workers − 1) / workers; data with natural duplicates show "
+            "fewer",
         ),
     ),
-    source="The documentation of IterableDataset warns of it; tried: two workers deliver everything twice.",
+    source="The documentation of IterableDataset warns of it; in a test, two workers delivered everything twice.",
     url="https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset",
     applies=has_suspects,
     judge=judge,
@@ -93,6 +93,6 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="a single worker", evidence=healthy_cpu(workload=_stream(num_workers=1)), fires=False),
-        Example(name="nobody looked", evidence=healthy_cpu(workload=_stream()), fires="abstains"),
+        Example(name="not checked", evidence=healthy_cpu(workload=_stream()), fires="abstains"),
     ),
 )

@@ -21,16 +21,16 @@ def judge(evidence: Evidence) -> Judgement:
     loader = evidence.workload.train_loader
     share = restart_share(evidence)
     if share is None:
-        return Undecided(why="no epoch's end was seen, so the cost of starting the workers again is not known")
+        return Undecided(why="no end of an epoch was seen, so the cost of restarting the workers is unknown")
     if loader is None or share < MIN_RESTART_SHARE or surplus_workers(evidence) > 0:
         return None
     severity = severity_of(share)
     return Hit(
         share=share,
         severity="warning" if severity == "info" else severity,
-        evidence=f"Starting {loader.num_workers} workers again at every epoch's beginning takes {percent(share)} of "
+        evidence=f"Restarting {loader.num_workers} workers at the start of every epoch takes {percent(share)} of "
         f"the loop{_epoch_words(evidence)}.",
-        advice="Pass `persistent_workers=True` to the `DataLoader`, and make it once, not in every epoch.",
+        advice="Pass `persistent_workers=True` to the `DataLoader`, and create it once, not in every epoch.",
         # Persistent workers also prefetch while an epoch ends: the wait may go with the restart.
         ceiling=Ceiling.from_share(share, high=share + phase_share(evidence, "data_wait")),
     )
@@ -49,19 +49,19 @@ _SHORT = {"seconds_per_restart": 0.4, "updates_per_epoch": 16.0, "share": 0.2}
 
 RULE = Rule(
     id="worker_restart",
-    title="the loader's workers are started again at every epoch",
-    looks_at="What the ends of epochs cost at the loader (measured there, or at one epoch that was ended early for "
-    "the look), for epochs of the script's own length, and whether its workers persist. Where there are far too "
-    "many workers, too_many_workers speaks instead: most of the restart is theirs.",
+    title="the loader's workers are restarted in every epoch",
+    looks_at="The cost of an epoch's end in the loader (measured there, or in an epoch ended early for the "
+    "measurement), for epochs of the script's own length, and whether workers persist. If there are far too "
+    "many workers, too_many_workers reports instead, as they cause most of the restart.",
     thresholds=(
         Threshold(
             name="MIN_RESTART_SHARE",
             value=MIN_RESTART_SHARE,
-            reason="one argument takes it away at no risk, so it is worth saying earlier than other things",
+            reason="one argument removes it without risk, so the threshold is low",
         ),
         CRITICAL_THRESHOLD,
     ),
-    source="Lightning warns on spawned workers that do not persist, without measuring; here the restart is timed.",
+    source="Lightning warns about spawned workers that do not persist, without measuring; here the restart is timed.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("persistent_workers", "num_workers"),
     applies=has_fresh_workers,

@@ -63,9 +63,9 @@ class Blame:
                 return again
             kind, message = str(failure.kind), failure.message
         elif goodbye is not None and goodbye.reason not in ("finished", "crashed"):
-            kind, message = "refused", "advisor itself stumbled over it"
+            kind, message = "refused", "advisor failed on it"
         elif never_began or (not as_written and len(waiting) == sent):
-            kind, message = "exit", f"the script ended after {life.updates} updates, before anything was counted"
+            kind, message = "exit", f"the script ended after {life.updates} updates, before any was counted"
         else:
             return waiting
         charged = waiting if never_began else waiting[:1]
@@ -79,7 +79,7 @@ class Blame:
         if outcome.id != CHECK or doubted is None or doubted.failure is None:
             return
         if isinstance(outcome, wire.WindowDone) and len(outcome.wall_s) >= self._result.windows[CHECK].min_updates:
-            self._charge(doubted, doubted.failure, "after advisor had changed something; left alone it went on")
+            self._charge(doubted, doubted.failure, "after a change by advisor; unmodified it continued")
             self._result.unexplained = None
 
     def _after_failure(
@@ -89,7 +89,7 @@ class Blame:
         longer = next((note.text for note in life.notes if note.kind == wire.PROLONGED), None)
         if longer is not None:
             self._prolongs = False  # without it, the script has ended well
-            self._charge(life, failure, f"after {longer}, as advisor had asked")
+            self._charge(life, failure, f"after {longer}, as requested by advisor")
             return waiting
         ran = [name for name, number in self._result.life_of.items() if number == life.number]
         cut = _cut_by_crash([self._result.outcomes[name] for name in ran])

@@ -103,7 +103,7 @@ class ControllerChannel:
                     line = stream.readline(wire.MAX_LINE_BYTES + 1)
                     if not line.endswith(b"\n"):
                         if line:
-                            self._incoming.put(BadLine(reason=f"a line of {len(line)} bytes without an end"))
+                            self._incoming.put(BadLine(reason=f"an unterminated line of {len(line)} bytes"))
                         return
                     message = parse(line)
                     if rank is None:
@@ -119,7 +119,7 @@ class ControllerChannel:
 
     def _greet(self, message: Any, connection: socket.socket) -> int:
         if not isinstance(message, wire.Hello) or not secrets.compare_digest(message.token, self.token):
-            raise ValueError("a connection that did not show the token")
+            raise ValueError("a connection without the token")
         if message.version != wire.WIRE_VERSION:
             raise ValueError(f"an agent of wire version {message.version}; this is version {wire.WIRE_VERSION}")
         with self._lock:
@@ -134,7 +134,7 @@ def parse(line: bytes) -> Any:
     try:
         body = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"a line that is no JSON: {error}") from None
+        raise ValueError(f"a line that is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise ValueError(f"a message must be an object, got {type(body).__name__}")
     kind = wire.message_type(str(body.pop("type", None)))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from ..spelling import parameter
 from .isolation import scratch as scratch_folder
 
 GIT_S = 300.0
@@ -75,13 +76,13 @@ def checked_out(ref: str, *, cwd: Path, interpreter: str, scratch: Path) -> Iter
 def _commit(ref: str, cwd: Path) -> tuple[Path, str]:
     top = _git(cwd, "rev-parse", "--show-toplevel")
     if top.returncode != 0:
-        raise UsageError(f"--against {ref}: {cwd} is not in a git repository with a working tree ({_why(top)})")
+        raise UsageError(f"{parameter('ref', ref)}: {cwd} is not in a git repository with a working tree ({_why(top)})")
     repository = Path(os.fsdecode(top.stdout.removesuffix(b"\n")))
     found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if found.returncode != 0:
         shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
-        advice = "this clone is shallow, fetch more of its history" if shallow else "give a branch, a tag or a commit"
-        raise UsageError(f"--against {ref}: no such version in {repository}; {advice}")
+        advice = "this clone is shallow: fetch more of its history" if shallow else "give a branch, a tag or a commit"
+        raise UsageError(f"{parameter('ref', ref)}: no such version in {repository}; {advice}")
     return repository, found.stdout.decode().strip()
 
 
@@ -93,7 +94,7 @@ def _write_out(commit: str, repository: Path, tree: Path, index: Path) -> list[s
     ):
         done = _git(repository, *words, environment=own_index)
         if done.returncode != 0:
-            raise UsageError(f"--against: git could not write out {commit[:12]}: {_why(done)}")
+            raise UsageError(f"git could not write out {commit[:12]}: {_why(done)}")
     listed = _git(repository, "ls-files", "--stage", "-z", environment=own_index).stdout
     entries = [os.fsdecode(entry) for entry in listed.split(b"\0") if entry.startswith(b"160000 ")]
     return [_link_submodule(entry, repository, tree) for entry in entries]
@@ -111,7 +112,7 @@ def _link_submodule(entry: str, repository: Path, tree: Path) -> str:
     there.parent.mkdir(parents=True, exist_ok=True)
     there.symlink_to(here)
     same = _git(here, "rev-parse", "HEAD").stdout.decode().strip() == wanted
-    return f"submodule {name} is the working tree's" + ("" if same else f" (that version has {wanted[:12]})")
+    return f"submodule {name} is taken from the working tree" + ("" if same else f" (that version has {wanted[:12]})")
 
 
 def _link_untracked(repository: Path, tree: Path, scratch: Path) -> list[str]:
@@ -130,9 +131,9 @@ def _link_untracked(repository: Path, tree: Path, scratch: Path) -> list[str]:
         linked.append(name)
     notes = []
     if linked:
-        notes.append(f"not in git, so both versions use the working tree's: {_some(linked)}")
+        notes.append(f"not in git, so both versions use the working tree's files: {_some(linked)}")
     if left_out:
-        notes.append(f"not in git, so missing in the version before: {_some(left_out)}")
+        notes.append(f"not in git, so missing in the earlier version: {_some(left_out)}")
     return notes
 
 
@@ -152,7 +153,7 @@ def _python_path(repository: Path, tree: Path, interpreter: str) -> tuple[dict[s
         )
         paths, editable = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
-        return {}, [f"{interpreter} could not be asked where it imports from: packages may be the working tree's"]
+        return {}, [f"{interpreter} did not report its import path: packages may be those of the working tree"]
     urls = [Path(url.removeprefix("file://")) for url in editable]
     wanted = [*(path / "src" for path in urls), *urls, *(Path(path) for path in paths if path)]
     moved = list(dict.fromkeys(found for path in wanted if (found := _in_tree(path, repository, tree)) is not None))
@@ -161,7 +162,9 @@ def _python_path(repository: Path, tree: Path, interpreter: str) -> tuple[dict[s
     before = os.environ.get("PYTHONPATH", "")
     joined = os.pathsep.join([*map(str, moved), *([before] if before else [])])
     names = _some([str(path.relative_to(tree)) for path in moved])
-    return {"PYTHONPATH": joined}, [f"modules that Python finds in the working tree come from that version: {names}"]
+    return {"PYTHONPATH": joined}, [
+        f"modules that Python finds in the working tree are taken from that version: {names}"
+    ]
 
 
 def _in_tree(path: Path, repository: Path, tree: Path) -> Path | None:
@@ -189,7 +192,7 @@ def _git(folder: Path, *words: str, environment: Mapping[str, str] | None = None
             check=False,
         )
     except FileNotFoundError:
-        raise UsageError("--against needs git, which is not installed here") from None
+        raise UsageError(f"{parameter('ref')} needs git, which is not installed here") from None
     except subprocess.TimeoutExpired:
         raise UsageError(f"git {words[0]} did not end within {GIT_S:.0f} s in {folder}") from None
 

@@ -34,8 +34,8 @@ def tell(commands: Sequence[Command], progress: Progress) -> None:
     found = sorted({client for command in commands for client in clients_of(command)})
     if found:
         progress.note(
-            f"{commands[0].title} imports {', '.join(found)}: what it sends to other machines (uploads, databases, "
-            "paid interfaces) is not undone by the isolation"
+            f"{commands[0].title} imports {', '.join(found)}: isolation cannot undo what it sends to other machines "
+            "(uploads, databases, paid APIs)"
         )
 
 

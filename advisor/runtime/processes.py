@@ -158,7 +158,9 @@ class ScriptProcess:
             try:
                 part = self._control.recv(1 << 16)
             except TimeoutError:
-                raise IsolationError(f"the script's keeper did not answer within {START_S:.0f} s") from None
+                raise IsolationError(
+                    f"the process that starts the script did not answer within {START_S:.0f} s"
+                ) from None
             received += part
             *lines, received = received.split(b"\n")
             if any(self._note(ast.literal_eval(line.decode())) for line in lines):
@@ -166,7 +168,8 @@ class ScriptProcess:
                 return
             if not part:
                 raise IsolationError(
-                    f"the script's keeper ended before the script began: {self.stderr.tail(500).strip()}"
+                    "the process that starts the script ended before the script started: "
+                    f"{self.stderr.tail(500).strip()}"
                 )
 
     def _note(self, message: Mapping[str, Any]) -> bool:

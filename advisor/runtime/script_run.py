@@ -318,7 +318,7 @@ class ScriptRun:
         record = self.record
         if self._guard is not None and self._guard.tripped:
             assert self._limits.memory_bytes is not None
-            return self._failure("oom", f"used more than the {self._limits.memory_bytes / 2**30:.1f} GiB it may")
+            return self._failure("oom", f"exceeded the memory limit of {self._limits.memory_bytes / 2**30:.1f} GiB")
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"

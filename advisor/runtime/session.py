@@ -130,6 +130,10 @@ class Session:
         """Set the known length of an update; a script without progress for many times as long counts as hung."""
         self._update_s = update_s
 
+    def allow(self, seconds: float) -> None:
+        """Set the budget to so many seconds from now."""
+        self.loop_budget_s += seconds - self.left_s()
+
     def reserve(self, seconds: float) -> None:
         """Reserve so much of the budget for what comes after this session."""
         self.loop_budget_s -= seconds
@@ -246,7 +250,7 @@ class Session:
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Reported at once: isolation protects files, but does not undo network traffic.
             self.options.progress.note(
-                f"the script connects to {message.text}: what it sends there is not undone by the isolation"
+                f"the script connects to {message.text}: isolation cannot undo what it sends there"
             )
 
     def _last_report(self, life: ScriptRun) -> None:

@@ -17,6 +17,8 @@ VALUES_BESIDE_THE_BEST = 2
 class Proposal:
     config: Config
     reason: str
+    sampled: bool = False
+    """Suggested by a sampler, when the expert has nothing left to propose."""
 
 
 def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
@@ -40,7 +42,7 @@ def _usual(space: Space) -> Iterator[Proposal]:
     chosen = {knob.id: knob.values[0] for knob in space.knobs if knob.usual and knob.tier in KEEPS_TRAINING}
     config = space.meaningful(Config.of(chosen))
     if len(config.settings) > 1:
-        yield Proposal(config=config, reason="what is usual on an accelerator, together")
+        yield Proposal(config=config, reason="the usual settings on an accelerator, together")
 
 
 def _alone(space: Space) -> Iterator[Proposal]:
@@ -77,7 +79,7 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
         if knob.needs in best and best[knob.needs][1] and not knob.needed_is_on:
             value = knob.values[0]
             config = Config.of({**company[knob.needs].as_dict(), knob.id: value})
-            yield Proposal(config=config, reason=f"{knob.id} with what it needs: {knob.opened_by}")
+            yield Proposal(config=config, reason=f"{knob.id} with the knob it needs: {knob.opened_by}")
             gained = scores.get(config, 0.0)
             if gained > best[knob.needs][0]:
                 best[knob.id] = (gained, value)
@@ -85,7 +87,7 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     for names in (sorted(set(best) & kept), sorted(best)):
         if len(names) > 1:
             config = space.meaningful(Config.of({name: best[name][1] for name in names}))
-            yield Proposal(config=config, reason="what helped alone, together")
+            yield Proposal(config=config, reason="the helpful settings together")
 
 
 def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:

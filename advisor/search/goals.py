@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import UsageError
+from ..spelling import parameter
 from ..types import Objective, Ratio, TrialOutcome
 
 Name = Literal["throughput", "memory", "energy", "cost"]
@@ -19,8 +20,8 @@ TOLERANCE = 0.05
 UNITS: dict[str, str] = {
     "throughput": "samples/s",
     "memory": "bytes at the peak",
-    "energy": "joules a sample",
-    "cost": "price of a million samples",
+    "energy": "joules per sample",
+    "cost": "price per million samples",
 }
 SAMPLES = 1_000_000
 SECONDS_AN_HOUR = 3600.0
@@ -42,15 +43,17 @@ class Goal:
     def of(cls, name: str, *, price: float | None = None, tolerance: str | float | None = None) -> Goal:
         """Create a goal; raise UsageError for an unknown name and for an option that does not apply to it."""
         if name not in NAMES:
-            raise UsageError(f"no objective is called {name!r}: there are {', '.join(NAMES)}")
+            raise UsageError(f"unknown objective {name!r}: expected one of {', '.join(NAMES)}")
         if name == "cost" and price is None:
-            raise UsageError("--objective cost needs the price of the machine: --price PER_HOUR")
+            raise UsageError(
+                f"{parameter('objective', name)} needs {parameter('price')}, the price of the machine per hour"
+            )
         if name != "cost" and price is not None:
-            raise UsageError(f"--price means nothing to --objective {name}: it belongs to cost")
+            raise UsageError(_misplaced("price", price, "cost"))
         if name != "memory" and tolerance is not None:
-            raise UsageError(f"--tolerance means nothing to --objective {name}: it belongs to memory")
+            raise UsageError(_misplaced("tolerance", tolerance, "memory"))
         if price is not None and not (0 < price < math.inf):
-            raise UsageError(f"--price {price:g}: give what an hour of the machine costs, more than 0")
+            raise UsageError(f"invalid {parameter('price', price)}: expected the price of an hour, more than 0")
         kept = TOLERANCE if tolerance is None else fraction_of(tolerance)
         return cls(name=_NAMED[name], tolerance=kept, price_per_hour=price)
 
@@ -111,6 +114,10 @@ class Goal:
 _NAMED: dict[str, Name] = {"throughput": "throughput", "memory": "memory", "energy": "energy", "cost": "cost"}
 
 
+def _misplaced(name: str, value: object, objective: str) -> str:
+    return f"{parameter(name, value)} applies only to {parameter('objective', objective)}"
+
+
 def fraction_of(text: str | float) -> float:
     """Return 0.05 for "5%", "0.05" or 0.05; raise UsageError for anything that is not a fraction of a whole."""
     word = str(text).strip()
@@ -119,7 +126,7 @@ def fraction_of(text: str | float) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < 1:
-        raise UsageError(f"--tolerance {text}: give a part of the speed, such as 5%")
+        raise UsageError(f"invalid {parameter('tolerance', text)}: expected a fraction of the speed such as 5% or 0.05")
     return value
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BASELINE_TRIAL = Trial(
     number=0,
     config=Config(),
-    reason="as written",
+    reason="baseline",
     tier="exact",
     outcome=TrialOutcome(kind="measured"),
     ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
@@ -195,7 +195,7 @@ class Knowledge:
         if outcome.kind == "measured" and ratio is None:
             outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
         elif outcome.kind == "measured" and ratio is not None and stopped:
-            message = f"at most {ratio.high:.2f} times as fast after a short look: it cannot win any more"
+            message = f"at most {ratio.high:.2f} times as fast after a short trial: it can no longer win"
             outcome = replace(outcome, kind="stopped", message=message)
         trial = Trial(
             number=self.number,
@@ -243,9 +243,19 @@ class Knowledge:
         self._log.add(trial)
         self.trials.append(trial)
 
+    @property
+    def best_score(self) -> float:
+        """Score of the best trial so far; 1.0, the baseline's, if none is better."""
+        best = self._best()
+        return score_of(best) if best is not None else 1.0
+
+    def _best(self) -> Trial | None:
+        good = [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
+        return max(good, key=score_of, default=None)
+
     def _tell_best(self) -> None:
-        best = max((t for t in self.trials if t.config.settings and self._good(t)), key=score_of, default=None)
-        if best is not None and score_of(best) > 1.0:
+        best = self._best()
+        if best is not None:
             self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
 
     # --- the end --------------------------------------------------------------------------------------------------

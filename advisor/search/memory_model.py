@@ -68,7 +68,7 @@ class MemoryModel:
         """Return why it will not fit, with the figures; None if it may, or if nothing can be said."""
         size, kind = self.batch.micro_batch_of(config.as_dict()), _others(config)
         if size >= self._too_much.get(kind, math.inf):
-            return f"{self._too_much[kind]:g}{REFUSAL}ran out of memory already"
+            return f"{self._too_much[kind]:g}{REFUSAL}already ran out of memory"
         if size in self._points.get(kind, {}):
             return None
         predicted = self.predict(config)

@@ -41,7 +41,7 @@ def read(name: str) -> SearchSettings:
     folder = profiles_folder() / "search"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
-        raise UsageError(f"no preset is called {name!r}: there are {', '.join(known)}")
+        raise UsageError(f"unknown preset {name!r}: expected one of {', '.join(known)}")
     path = folder / f"{name}.toml"
     with path.open("rb") as file:
         values: dict[str, Any] = tomllib.load(file)["search"]

@@ -83,5 +83,5 @@ class Proposer:
             kept = Config.of({name: value for name, value in asked.settings if name not in self.closed})
             config = self._space.meaningful(kept)
             if self._take(config, taken):
-                return Proposal(config=config, reason="suggested by TPE from the trials so far")
+                return Proposal(config=config, reason="suggested by TPE from the trials so far", sampled=True)
         return None

@@ -117,7 +117,7 @@ def _notes(found: Standing | None, goal: Goal) -> tuple[str, ...]:
         return ()
     notes = []
     if not found.fresh:
-        notes.append("chosen by what the search saw of it: it ended before it could be measured again")
+        notes.append("chosen on its first measurement: the search ended before it could be measured again")
     if goal.name in ("memory", "energy"):
         notes.append(f"{found.score:.2f} times {WORDS[goal.name]}, at {found.ratio.speedup:.2f} times the speed")
     return tuple(notes)
@@ -131,7 +131,7 @@ def _alternative(
 
 
 def _of_training(config: Config, workload: Workload | None, known: Knowledge) -> str:
-    note = "the training takes another course, and its time to the same loss was not checked"
+    note = "training changes, and the time to the same loss was not checked"
     rate = rate_told(known.space.command_line, config)
     if rate is not None:
         return f"{note}; {rate}"

@@ -33,9 +33,9 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
         if isinstance(outcome, wire.WindowRefused):
             return TrialOutcome(kind=_KINDS.get(outcome.kind, "crash"), message=outcome.message)
     if not done:
-        return TrialOutcome(kind="stopped", message="the time was up before it was measured")
+        return TrialOutcome(kind="stopped", message="time ran out before it was measured")
     if any(_lost_its_loss(result, window) for window in done):
-        return TrialOutcome(kind="nan", message="the loss was no finite number any more")
+        return TrialOutcome(kind="nan", message="the loss was no longer finite")
     return TrialOutcome(
         kind="measured",
         samples_per_s=_samples_per_s(done),

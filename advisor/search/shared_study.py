@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import UsageError
+from ..spelling import parameter
 from ..types import Config, Trial
 from .goals import Goal
 from .space import Space
@@ -50,7 +51,7 @@ class SharedStudy:
         try:
             self._storage: Any = self._optuna.storages.get_storage(url)
         except Exception as error:
-            raise UsageError(f"--storage {self._shown} cannot be opened: {_first_line(error)}") from None
+            raise UsageError(f"cannot open {parameter('storage', self._shown)}: {_first_line(error)}") from None
 
     def open(self, space: Space, goal: Goal, identity: Sequence[Any]) -> None:
         """Open the study once the space is known, and withdraw claims of an earlier, killed process of this search."""
@@ -152,7 +153,7 @@ class SharedStudy:
             return work()
         except Exception as error:
             self._storage = None
-            self._note(f"the storage {self._shown} failed ({_first_line(error)}): the search goes on by itself")
+            self._note(f"the storage {self._shown} failed ({_first_line(error)}): the search continues on its own")
             return None
 
 
@@ -160,7 +161,10 @@ def check_url(url: str) -> None:
     """Raise UsageError for anything but a database that processes can share."""
     scheme = url.partition("://")[0].partition("+")[0]
     if "://" not in url or scheme not in SCHEMES:
-        raise UsageError(f"--storage {shown(url)}: give a URL of {', '.join(SCHEMES)}, such as sqlite:///study.db")
+        raise UsageError(
+            f"invalid {parameter('storage', shown(url))}: expected a URL with {', '.join(SCHEMES)}, as "
+            "in sqlite:///study.db"
+        )
 
 
 def shown(url: str) -> str:

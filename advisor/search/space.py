@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from .. import knobs, rules
 from ..errors import UsageError
+from ..spelling import parameter
 from ..target.script_options import Carried, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
 
@@ -33,10 +34,12 @@ class KnobSelection:
         known = [knob.id for knob in knobs.all_knobs()]
         for name in (*(only or ()), *without):
             if name not in known:
-                raise UsageError(f"no knob is called {name!r}: there are {', '.join(known)}")
+                raise UsageError(f"unknown knob {name!r}: expected one of {', '.join(known)}")
         for name in only or ():
             if name in without:
-                raise UsageError(f"{name} is asked for by --knobs and left out by --no-knob: say one of them")
+                raise UsageError(
+                    f"{name} is in both {parameter('knobs')} and {parameter('no_knobs')}: give one of them"
+                )
         return cls(
             only=None if only is None else tuple(dict.fromkeys(only)),
             without=tuple(dict.fromkeys(without)),
@@ -112,7 +115,7 @@ def open_space(
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
     reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
     for knob in knobs.all_knobs():
-        why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding points to it")
+        why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding suggests it")
         values = every[knob.id]
         carried = line.of(knob.id)
         if why is not None and values.why_closed is not None and carried is None and knob.id not in selection.without:
@@ -141,7 +144,7 @@ def open_space(
     ids = {knob.id for knob in opened}
     for alone in [one for one in opened if one.needs is not None and one.needs not in ids and not one.needed_is_on]:
         opened.remove(alone)
-        closed.append(Skipped(what=alone.id, why=f"it means nothing as long as {alone.needs} is off, as it is written"))
+        closed.append(Skipped(what=alone.id, why=f"it has no effect while {alone.needs} is off, as in the script"))
     order = list(reasons)
     return Space(
         knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
@@ -164,7 +167,7 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
     for knob in knobs.all_knobs():
         faster = next((other for other in knob.grows_with if other in reasons), None)
         if knob.id not in reasons and faster is not None:
-            grown[knob.id] = f"its part grows where {faster} makes the rest faster"
+            grown[knob.id] = f"its share grows if {faster} makes the rest faster"
     return grown
 
 
@@ -187,9 +190,9 @@ def _reasons_of_computing(
 
 def _unwanted(name: str, selection: KnobSelection) -> str | None:
     if name in selection.without:
-        return "left out by --no-knob"
+        return f"excluded by {parameter('no_knobs')}"
     if selection.only is not None and name not in selection.only:
-        return f"--knobs asks for {', '.join(selection.only)} only"
+        return f"not among {parameter('knobs')}: {', '.join(selection.only)}"
     return None
 
 
@@ -214,12 +217,12 @@ def _reasons(
     reasons: dict[str, str] = {}
     for finding in findings:
         for name in finding.knobs:
-            reasons.setdefault(name, f"{finding.rule} points to it")
+            reasons.setdefault(name, f"{finding.rule} suggests it")
     for abstention in abstained:
         for name in rules.get(abstention.rule).knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")
     for name in selection.also:
         reasons.setdefault(name, "usual in this domain")
     if selection.only is not None:
-        return {name: reasons.get(name, "asked for by --knobs") for name in selection.only}
+        return {name: reasons.get(name, f"requested with {parameter('knobs')}") for name in selection.only}
     return reasons

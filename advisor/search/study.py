@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .. import knobs
-from ..analysis.profile_plan import Pace, profile_plan
+from ..analysis.profile_plan import Pace, as_written, profile_plan
 from ..runtime.session import AS_WRITTEN, InScriptRun, Planner
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
 from ..wire import WindowRole
-from . import ablation
+from . import ablation, time_plan
 from .expert import Proposal
 from .goals import Goal
 from .knowledge import Knowledge, ProfileSummary
@@ -50,7 +51,8 @@ class Study:
     """The plan of a search, which a session carries out; its findings in `known` can be read at any time."""
 
     known: Knowledge
-    budget_s: float
+    budget_s: float | None
+    """The user's budget; None if the search takes what it needs to decide."""
     left_s: Callable[[], float]
     look: Callable[[], ProfileSummary | None]
     asked: Asked = field(default_factory=Asked)
@@ -59,6 +61,8 @@ class Study:
     reserve: Callable[[], float] = lambda: 0.0
     """Called once, after the script's first updates: takes the time for the work after the search from the budget, and
     returns it (seconds)."""
+    allow: Callable[[float], None] = lambda _trials_s: None
+    """Called once, before the trials, with the seconds that they need, if there is no budget."""
     _start_up_s: float = field(default=0.0, init=False)
     _dearer: list[float] = field(default_factory=list, init=False)
     """Actual over planned time of the windows of each trial so far."""
@@ -84,10 +88,17 @@ class Study:
         if self.resumes:
             self.reserve()
         self.known.prepare()
+        if self.budget_s is None:
+            self.allow(self._trials_s(pace))
         yield [base("search", in_fresh_process(pace) if self.resumes else pace)]
         self.known.saw_as_written()
+        idle = 0
         while (proposal := self._next(pace)) is not None:
+            best = self.known.best_score
             yield from self._try(proposal, pace)
+            idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
+            if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
+                break
         yield from self._final_windows(pace)
         yield from self._windows_by_knob(pace)
 
@@ -109,10 +120,17 @@ class Study:
             return workload()
 
         def left_s() -> float:
+            if self.budget_s is None:
+                return time_plan.profile_s(self._update_s()) - (time_plan.UNPLANNED_S - self.left_s())
             searching_s = self.budget_s - sum(reserved_s)
             return self.left_s() - searching_s * (1 - self._settings.profile_fraction)
 
-        yield from profile_plan(known, left_s)
+        yield from profile_plan(known, left_s, patient=self.budget_s is None)
+
+    def _update_s(self) -> float:
+        """Return the typical length of the baseline's updates as far as it is known."""
+        first = as_written(self._result.outcomes)
+        return statistics.median(first.wall_s) if first is not None else 0.0
 
     def _begin(self) -> Pace | None:
         """Open the space for the profile's findings; return the pace of the windows, None if nothing was measured."""
@@ -128,14 +146,28 @@ class Study:
 
     def _pace(self, update_s: float) -> Pace:
         """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
+        room_s = math.inf if self.budget_s is None else self.left_s() - self._starts_s
+        return paced(update_s, self._settings, room_s=room_s, windows=self._windows)
+
+    @property
+    def _windows(self) -> float:
+        """Expected number of windows of all trials, the finals and the ablation, each beside one of the baseline."""
         settings, count = self._settings, len(self.space.knobs)
-        started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
-        room_s = self.left_s() - 2 * started * self._start_up_s
         tries = TRIES_A_KNOB * count + 2  # two combinations: the knobs that keep the training, and all
         looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
         finals = settings.final_rounds * (settings.finalists + 1)
-        split = min(count, SETTINGS_OF_A_WINNER) + 0.5
-        return paced(update_s, settings, room_s=room_s, windows=2 * (looks + finals + split))
+        return 2 * (looks + finals + min(count, SETTINGS_OF_A_WINNER) + 0.5)
+
+    @property
+    def _starts_s(self) -> float:
+        """Expected seconds for starts of the script, for the settings that need their own."""
+        started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
+        return 2 * started * self._start_up_s
+
+    def _trials_s(self, pace: Pace) -> float:
+        """Return the expected seconds of everything between the profile and verification."""
+        set_up_s = sum(TRIES_A_KNOB * knobs.get(knob.id).set_up_s for knob in self.space.knobs)
+        return self._windows * pace.cost_s + self._starts_s + set_up_s
 
     # --- trials ---------------------------------------------------------------------------------------------------
 
@@ -170,7 +202,7 @@ class Study:
         """Return whether there is time; an own script run costs two starts, its own and the baseline's after it."""
         for name, _value in config.settings:
             if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
-                self.known.no_time_for(name, f"it takes {set_up_s:g} s and more to set, and there was less time left")
+                self.known.no_time_for(name, f"its set-up takes {set_up_s:g} s or more, and less time was left")
                 return False
         if self.known.setup(config) == AS_WRITTEN:
             return True
@@ -227,7 +259,7 @@ class Study:
         self.known.read_finals()
         winner = self.known.winner()
         if len(winner.settings) > 1:
-            self._progress.stage(f"taking the settings of {winner} away, one at a time")
+            self._progress.stage(f"removing the settings of {winner} one at a time")
             yield from ablation.windows(
                 winner,
                 pace,

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StorageError, UsageError
+from ..spelling import parameter
 from ..storage import run_store
 from ..types import Config, Ratio, Trial
 
@@ -58,12 +59,12 @@ def read(folder: Path) -> Past:
     found = run_store.read_records(path)
     asked = next((record["asked"] for record in found.records if isinstance(record.get("asked"), dict)), None)
     if asked is None:
-        why = "its first line is damaged" if found.damaged else "no search was begun there"
-        raise StorageError(f"{folder} cannot be gone on with: {why}. Begin anew without --resume")
+        why = "its first line is damaged" if found.damaged else "no search was started there"
+        raise StorageError(f"cannot resume {folder}: {why}; start a new search without {parameter('resume')}")
     if asked.get("version") != LOG_VERSION:
         raise StorageError(
-            f"{path} is of version {asked.get('version')!r}, this advisor reads {LOG_VERSION}: "
-            "begin anew without --resume"
+            f"{path} has version {asked.get('version')!r}, this advisor reads version {LOG_VERSION}: "
+            f"start a new search without {parameter('resume')}"
         )
     trials: dict[int, Trial] = {}
     damaged = len(found.damaged)
@@ -86,8 +87,8 @@ def check_alike(past: Past, asked: Mapping[str, Any], folder: Path) -> None:
     for name in (*wanted, *past.asked):
         if wanted.get(name) != past.asked.get(name):
             raise UsageError(
-                f"{folder} was begun with {name} {_brief(past.asked.get(name))}, not {_brief(wanted.get(name))}: "
-                "go on as it was begun, or begin anew without --resume"
+                f"{folder} was started with {name} {_brief(past.asked.get(name))}, not {_brief(wanted.get(name))}: "
+                f"resume it with the same options, or start a new search without {parameter('resume')}"
             )
 
 
@@ -103,7 +104,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UsageError(f"another process is searching in {folder}: wait for it, or begin anew") from None
+            raise UsageError(f"another process is searching in {folder}: wait for it, or start a new search") from None
         yield
 
 

@@ -84,7 +84,7 @@ def render(
         *_notes(found),
         *_verdict(found.verdict),
         *_alternatives(found),
-        "# Where this was found; on another machine, or after an upgrade, search again.",
+        "# Hardware and versions of the search; on another machine or after an upgrade, search again.",
         _block({"found": _found(found, advisor, created, versions, training)}),
     ]
     return "\n".join(lines)
@@ -94,20 +94,20 @@ def _how_to_train(found: Recommendation, begin: str) -> list[str]:
     if found.command.function:
         return [f"{begin} Before the function is called:", "#", '#     advisor.apply("advisor.yaml")']
     run = f"advisor run --config advisor.yaml {_comment(found.command.display)}"
-    return [f"{begin} The script itself is not edited: start it with", "#", f"#     {run}"]
+    return [f"{begin} Train with these settings; the script is not edited:", "#", f"#     {run}"]
 
 
 def _searched(only: Sequence[str] | None) -> list[str]:
     if only is None:
         return []
     names, were = ", ".join(map(_comment, only)), "was" if len(only) == 1 else "were"
-    told = f"Only {names} {were} searched, as asked by --knobs; what else may be faster is not known."
+    told = f"Only {names} {were} searched, as requested; other knobs may be faster still."
     return [f"# {line}" for line in textwrap.wrap(told, _WIDTH)]
 
 
 def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     if not found.config.settings:
-        return ["# Nothing was found that is clearly faster than the script as written.", "settings: {}"]
+        return ["# Nothing was found that is clearly faster than the unmodified script.", "settings: {}"]
     own = [(name, value) for name, value in found.config.settings if name not in found.carried]
     lines = ["settings:" if own else "settings: {}"]
     for name, value in own:
@@ -157,12 +157,12 @@ def _notes(found: Recommendation) -> list[str]:
 
 def _verdict(verdict: Verdict) -> list[str]:
     if not verdict.rounds:
-        comment = ["# No settings were run against the script as written in fresh processes."]
+        comment = ["# No settings were compared with the unmodified script in fresh processes."]
     elif verdict.status in ("unproven", "unverified"):
-        comment = [f"{_IN_WINDOWS} of one run, not yet against fresh runs of the script as written."]
+        comment = [f"{_IN_WINDOWS} of one run, not yet in fresh processes."]
     else:
         floor = f"; noise floor {verdict.floor:.1%}" if verdict.rounds >= FLOOR_PROCESSES else ""
-        comment = [f"{_IN_PROCESSES}, in turns with the script as written{floor}."]
+        comment = [f"{_IN_PROCESSES}, alternating with the unmodified script{floor}."]
     if verdict.quality_evidence:
         comment.append(f"{_QUALITY}{_comment(verdict.quality_evidence)}.")
     body = {
@@ -181,7 +181,7 @@ def _alternatives(found: Recommendation) -> list[str]:
         verdict = other.verdict
         lines += [
             f"# Faster still, {verdict.speedup:.2f} times ({verdict.low:.2f} to {verdict.high:.2f}), "
-            "but it changes the training:",
+            "but training changes:",
             *(f"#   {name}: {_scalar(value)}" for name, value in other.config.settings),
             f"# {_comment(other.note)}.",
             "",
@@ -255,12 +255,14 @@ def parse(text: str, path: Path) -> Document:
     """Parse `text`, the content of `path`; raise UsageError as `read` does."""
     body = _parsed(path, text)
     if not isinstance(body, dict):
-        raise UsageError(f"{path} is no configuration of advisor (it holds {_kind(body)}): make one with advisor tune")
+        raise UsageError(
+            f"{path} is not a settings file of advisor (it holds {_kind(body)}): create one with advisor tune"
+        )
     _check_version(path, body.get("version"))
     unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "verdict", "found")]
     if unknown:
         raise UsageError(
-            f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings go below settings:"
+            f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings belong below settings:"
         )
     return Document(
         config=_read_settings(path, body.get("settings")),
@@ -273,17 +275,17 @@ def parse(text: str, path: Path) -> Document:
 def _text(path: Path) -> str:
     try:
         if not path.is_file():
-            raise UsageError(f"there is no configuration {path}: make one with advisor tune, or give its path")
+            raise UsageError(f"there is no settings file {path}: create one with advisor tune, or give its path")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MOST_BYTES:
-        raise UsageError(f"{path} is larger than the {MOST_BYTES:,} bytes that are read: this is no configuration")
+        raise UsageError(f"{path} is larger than {MOST_BYTES:,} bytes: it is not a settings file")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8 (byte {error.start}): this is no configuration") from error
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}): it is not a settings file") from error
 
 
 def _parsed(path: Path, text: str) -> Any:
@@ -296,7 +298,7 @@ def _parsed(path: Path, text: str) -> Any:
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.events.AliasEvent):
-                raise yaml.YAMLError("aliases are not read")
+                raise yaml.YAMLError("aliases are not allowed")
             self.depth += 1
             if self.depth > MOST_DEPTH:
                 raise yaml.YAMLError(f"nested deeper than {MOST_DEPTH} levels")
@@ -320,20 +322,22 @@ def _parsed(path: Path, text: str) -> Any:
 
 def _check_version(path: Path, version: Any) -> None:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise UsageError(f"{path} is no configuration of advisor (version: {version!r}): make one with advisor tune")
+        raise UsageError(
+            f"{path} is not a settings file of advisor (version: {version!r}): create one with advisor tune"
+        )
     if version > VERSION:
-        raise UsageError(f"{path} is of format {version}, this advisor reads up to {VERSION}: upgrade advisor")
+        raise UsageError(f"{path} has format version {version}, this advisor reads up to {VERSION}: upgrade advisor")
 
 
 def _read_settings(path: Path, found: Any) -> Config:
     settings = _mapping(path, "settings", found)
     if len(settings) > MOST_SETTINGS:
-        raise UsageError(f"{path} has {len(settings)} settings: there are not that many knobs")
+        raise UsageError(f"{path} has {len(settings)} settings, more than there are knobs")
     for name, value in settings.items():
         if not isinstance(value, str | int | float | bool):
-            raise UsageError(f"{path}: {name} holds {_kind(value)}: a setting is one plain value")
+            raise UsageError(f"{path}: {name} holds {_kind(value)}: expected a single value")
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {name} is {value}: a setting is a finite number")
+            raise UsageError(f"{path}: {name} is {value}: expected a finite number")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
     return Config.of(settings)
@@ -343,15 +347,15 @@ def _read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
     """Read arguments, numbers and single words only: no search finds a path or words for a shell."""
     arguments = _mapping(path, "arguments", found)
     if len(arguments) > MOST_ARGUMENTS:
-        raise UsageError(f"{path} has {len(arguments)} arguments: no more than {MOST_ARGUMENTS} are taken")
+        raise UsageError(f"{path} has {len(arguments)} arguments: expected at most {MOST_ARGUMENTS}")
     for flag, value in arguments.items():
         if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
-            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is no option of a script, like --batch-size")
+            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {flag} is {value}: an argument is a finite number, or one word")
+            raise UsageError(f"{path}: {flag} is {value}: expected a finite number or one word")
         plain = isinstance(value, int | float) and not isinstance(value, bool)
         if not plain and not (isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)):
-            raise UsageError(f"{path}: {flag} holds {_kind(value)}: an argument is a number, or one plain word")
+            raise UsageError(f"{path}: {flag} holds {_kind(value)}: expected a number or one word")
     return arguments
 
 
@@ -359,7 +363,7 @@ def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{path}: {name} holds {_kind(value)}: names and values are expected")
+        raise UsageError(f"{path}: {name} holds {_kind(value)}: expected names and values")
     return value
 
 

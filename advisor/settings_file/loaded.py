@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import SettingsWarning, UsageError
+from ..spelling import parameter
 from ..types import Artifact, Config, SettingValue, TuneResult, Workload
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ class LoadedConfig:
         model, left = by_hand.apply(self.settings, model, optimizer)
         if (self.accumulation or 1) > 1:
             name = "micro_batch" if "micro_batch" in self.settings else "global_batch"
-            left[name] = f"step the optimizer after every {self.accumulation} backwards, or use advisor.apply()"
+            left[name] = f"step the optimizer after every {self.accumulation} backward passes, or use advisor.apply()"
         for flag, value in self.document.arguments.items():
-            left[flag] = f"an option of the script itself: give it {value}"
+            left[flag] = f"an option of the script: set it to {value}"
         if left:
             told = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
             warnings.warn(f"not applied: {told}", SettingsWarning, stacklevel=2)
@@ -176,7 +177,7 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
 
     found = config if isinstance(config, LoadedConfig) else load(config)
     if AGENT in sys.modules:
-        warnings.warn("not applied: advisor runs this script, with its own settings", SettingsWarning, stacklevel=2)
+        warnings.warn("not applied: advisor runs this script with its own settings", SettingsWarning, stacklevel=2)
         return
     settings = dict(found.settings)
     if _applied == settings:
@@ -184,7 +185,7 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     try:
         launch.install(settings, log=str(run_store.given_up_path()))
     except Refused as error:
-        raise UsageError(f"{error}: start a new process for others") from error
+        raise UsageError(f"{error}: start a new process for other settings") from error
     _applied = settings
 
 
@@ -244,12 +245,12 @@ def read_document(path: Path) -> Document:
     for name, value in document.config.settings:
         if name not in known:
             raise UsageError(
-                f"{path}: no knob is called {name!r}: there are {', '.join(known)}. "
-                "Remove it, or upgrade advisor if a newer one wrote it"
+                f"{path}: unknown knob {name!r}; remove it, or upgrade advisor if a newer version wrote it. Known "
+                f"knobs: {', '.join(known)}"
             )
         why = known[name].wrong(value)
         if why is not None:
-            raise UsageError(f"{path}: {name}: {why}. Correct it, or remove it")
+            raise UsageError(f"{path}: {name}: {why}; correct or remove it")
     return document
 
 
@@ -294,9 +295,11 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain."""
     target = Path(path)
     if target.is_dir():
-        raise UsageError(f"{target} is a folder: give the name of a file")
+        raise UsageError(f"{target} is a folder: give a file name")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already: overwrite it with -f, or choose another name with -o")
+        raise UsageError(
+            f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or choose another path"
+        )
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
     return target

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UsageError
+from ..spelling import parameter
 from ..types import Profile, TuneResult
 from . import documents, format_1
 
@@ -121,9 +122,9 @@ def new_run(root: Path, label: str) -> RunFolder:
                 return RunFolder(path=path)
     except OSError as error:
         raise StorageError(
-            f"cannot make a run folder in {root}: {_reason(error)}. Choose another with --runs DIR"
+            f"cannot create a run folder in {root}: {_reason(error)}; choose another with {parameter('runs')}"
         ) from error
-    raise StorageError(f"cannot make a run folder in {root}: {_NAMES_TRIED} names were all taken")
+    raise StorageError(f"cannot create a run folder in {root}: {_NAMES_TRIED} names are all taken")
 
 
 def list_runs(root: Path) -> tuple[RunFolder, ...]:
@@ -143,7 +144,8 @@ def latest_run(root: Path) -> RunFolder:
         if run.has_profile:
             return run
     raise UsageError(
-        f"no stored run in {root}: make one with `advisor profile SCRIPT`, or name the folder (--runs DIR)"
+        f"no stored run in {root}: create one with `advisor profile SCRIPT`, or name the folder with "
+        f"{parameter('runs')}"
     )
 
 
@@ -179,9 +181,11 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        raise StorageError(
-            f"cannot write in {folder}: {_reason(error)}. Free some space, or choose another folder with --runs DIR"
-        ) from error
+        raise StorageError(f"cannot write in {folder}: {_reason(error)}. {_other_folder()}") from error
+
+
+def _other_folder() -> str:
+    return f"Free some space, or choose another folder with {parameter('runs')}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -200,8 +204,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path} ({len(data):,} bytes): {_reason(error)}. What was there before is unchanged. "
-            f"Free some space, or choose another folder with --runs DIR"
+            f"cannot write {path} ({len(data):,} bytes): {_reason(error)}. The previous content is unchanged. "
+            + _other_folder()
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -258,8 +262,7 @@ def append_record(path: Path, record: Mapping[str, Any]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StorageError(
-            f"cannot add a record to {path}: {_reason(error)}. The records before it are unchanged. "
-            "Free some space, or choose another folder with --runs DIR"
+            f"cannot add a record to {path}: {_reason(error)}. The records before it are unchanged. " + _other_folder()
         ) from error
 
 

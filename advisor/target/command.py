@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
+from ..spelling import parameter
 from ..types import Command
 
 OLDEST_PYTHON = (3, 9)
@@ -20,7 +21,7 @@ INTERPRETER_ANSWERS_S = 60
 """Seconds for an interpreter's answer: a cold network disk takes a few; at a minute, a hundred starts are too many."""
 _LAUNCHERS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "srun")
 _NOT_PYTHON = {
-    ".ipynb": "a notebook: save it as a script (jupyter nbconvert --to script) and give that",
+    ".ipynb": "a notebook: convert it to a script (jupyter nbconvert --to script) and give that",
     ".sh": "a shell script: give the Python script that it starts, with the same arguments",
     ".bash": "a shell script: give the Python script that it starts, with the same arguments",
     ".yaml": "a configuration: give the Python script that reads it",
@@ -46,7 +47,7 @@ def build(
     exists.
     """
     if isinstance(args, str):
-        raise UsageError(f"args must be a list, as in {args.split()!r}, not one text {args!r}")
+        raise UsageError(f"invalid args {args!r}: expected a list, as in {args.split()!r}")
     folder = Path(cwd).absolute() if cwd is not None else _current_folder()
     if not folder.is_dir():
         raise UsageError(f"the working folder {folder} does not exist: give an existing one")
@@ -91,25 +92,26 @@ def find_interpreter(given: str | os.PathLike[str]) -> str:
     Raises `UsageError` if it is missing, not a Python, too old or without torch.
     """
     path = Path(given).expanduser()
+    named = parameter("python", str(given))
     if path.is_dir():
         path = path / "bin" / "python"
         if not path.exists():
-            raise UsageError(f"--python {given}: the folder holds no bin/python; give the interpreter itself")
+            raise UsageError(f"{named}: the folder has no bin/python; give the interpreter itself")
     found = shutil.which(str(path))
     if found is None:
-        reason = "is not executable" if path.exists() else "is not there"
-        raise UsageError(f"--python {given}: {reason}; give the path of a Python interpreter")
+        reason = "not executable" if path.exists() else "no such file"
+        raise UsageError(f"{named}: {reason}; give the path of a Python interpreter")
     found = str(Path(found).absolute())
-    version, has_torch = _ask(found, str(given))
+    version, has_torch = _ask(found, named)
     if version < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
-        raise UsageError(f"--python {given}: Python {version[0]}.{version[1]} is too old; {wanted} or newer is needed")
+        raise UsageError(f"{named}: Python {version[0]}.{version[1]} is too old; {wanted} or newer is required")
     if not has_torch:
-        raise UsageError(f"--python {given}: this Python has no torch; give the one that the training runs under")
+        raise UsageError(f"{named}: torch is not installed there; give the interpreter that runs the training")
     return found
 
 
-def _ask(interpreter: str, given: str) -> tuple[tuple[int, int], bool]:
+def _ask(interpreter: str, named: str) -> tuple[tuple[int, int], bool]:
     """Return the version, and whether torch is installed (importing it would cost seconds)."""
     question = (
         "import sys\n"
@@ -131,29 +133,31 @@ def _ask(interpreter: str, given: str) -> tuple[tuple[int, int], bool]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UsageError(f"--python {given}: did not answer within {INTERPRETER_ANSWERS_S} s") from None
+        raise UsageError(f"{named}: no answer within {INTERPRETER_ANSWERS_S} s") from None
     except OSError as error:
-        raise UsageError(f"--python {given}: cannot be started ({error.strerror})") from None
+        raise UsageError(f"{named}: cannot be started ({error.strerror})") from None
     words = answer.stdout.replace("(", " ").replace(")", " ").replace(",", " ").replace("'", " ").split()
     if len(words) != 4 or words[0] != "advisor":
-        raise UsageError(f"--python {given}: is not a Python interpreter (exit code {answer.returncode})")
+        raise UsageError(f"{named}: not a Python interpreter (exit code {answer.returncode})")
     return (int(words[1]), int(words[2])), words[3] == "1"
 
 
 def _check_text(words: Sequence[str]) -> None:
     for word in words:
         if "\0" in word:
-            raise UsageError(f"the argument {word!r} holds a NUL character: no process can be given one")
+            raise UsageError(f"the argument {word!r} contains a NUL character, which no process can be given")
 
 
 def _check_module_name(name: str) -> None:
     if not name:
-        raise UsageError("-m needs the name of a module")
+        raise UsageError(f"{parameter('module', True)} needs the name of a module")
     if name.endswith(".py"):
-        raise UsageError(f"-m {name}: this is a file; leave -m out, or give the module's name {name[:-3]!r}")
+        raise UsageError(
+            f"{name} is a file: leave out {parameter('module', True)}, or give the module's name {name[:-3]!r}"
+        )
     # Python requires no more than this: a part may contain a hyphen.
     if not all(name.split(".")) or "/" in name:
-        raise UsageError(f"-m {name}: is no module's name; write it with dots, as in package.module")
+        raise UsageError(f"invalid module name {name!r}: expected dots, as in package.module")
 
 
 def _check_script(target: str, folder: Path) -> None:
@@ -170,7 +174,7 @@ def _check_script(target: str, folder: Path) -> None:
                 raise UsageError(f"{target} is a folder without a __main__.py: give the script in it")
             return
         if not path.is_file():
-            raise UsageError(f"{target} is no regular file: the script is run more than once, save it to a file")
+            raise UsageError(f"{target} is not a regular file: the script runs more than once, so save it to a file")
         _check_content(target, path)
     except OSError as error:
         raise UsageError(f"{target} cannot be read: {error.strerror}") from None
@@ -194,9 +198,9 @@ def _check_content(target: str, path: Path) -> None:
 
 def _missing(target: str, folder: Path) -> str:
     if target.startswith("-"):
-        return f"unknown option {target}, or a script of that name that does not exist: options stand before the script"
+        return f"unknown option or missing script {target}: options of advisor go before the script"
     if target in _LAUNCHERS:
-        return f"there is no script {target!r}: leave the word {target} out and begin with the Python script"
+        return f"there is no script {target!r}: leave out {target} and start with the Python script"
     import difflib
 
     place = (folder / target).parent

@@ -30,7 +30,7 @@ Trainable = str | os.PathLike[str] | Callable[[], object]
 """Target to profile, tune or verify: the path of a script, a module's name, or a function that trains."""
 FOLDER = "functions"
 """Folder beside the runs. Scripts in it are named by their content, so that a search can resume."""
-_INSTEAD = "give a function of a module, a script or a notebook cell, that takes no arguments, or the path of a script"
+_INSTEAD = "give a function without arguments from a module, a script or a notebook cell, or the path of a script"
 _ABSOLUTE = '__import__("os").path.abspath(folder)'
 """Expression that leaves no name behind: the script's names are the notebook's."""
 _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
@@ -66,11 +66,14 @@ def command_for(
     """
     _refuse_inside()
     if not callable(training):
-        return commands.build(os.fspath(training), list(args), is_module=is_module, interpreter=interpreter)
+        return commands.build(os.fspath(training), args, is_module=is_module, interpreter=interpreter)
     name = _name_of(training)
     if args or is_module:
         given = "module=True" if is_module else f"args={list(args)!r}"
-        raise UsageError(f"{given} cannot be given with a function ({name}): it takes no arguments; call it in another")
+        raise UsageError(
+            f"{given} cannot be combined with a function ({name}), which takes no arguments: call it in "
+            "another function"
+        )
     written = _written(training, same_interpreter=interpreter is None)
     path = _kept(written, root)
     made = commands.build(str(path), written.args, interpreter=interpreter)
@@ -81,25 +84,27 @@ def _refuse_inside() -> None:
     """Refuse to run inside a script that advisor runs: each process of a search would start another search."""
     if AGENT in sys.modules:
         raise UsageError(
-            f"advisor is called by a script that advisor itself runs: put the call below {_GUARD} in a script of its "
-            "own, or in the one that holds the function"
+            f"advisor is called by a script that advisor itself runs: put the call below {_GUARD}, in a separate "
+            "script or in the script with the function"
         )
 
 
 def _name_of(training: Callable[..., object]) -> str:
     """Return the function's name; raise UsageError unless it is a plain one, found by name and without arguments."""
     if isinstance(training, functools.partial):
-        raise UsageError(f"a functools.partial cannot be called by a fresh process: write a function; {_INSTEAD}")
+        raise UsageError(f"a fresh process cannot call a functools.partial: {_INSTEAD}")
     if inspect.ismethod(training):
-        raise UsageError(f"{training.__qualname__} is bound to an object of this process: write a function; {_INSTEAD}")
+        raise UsageError(f"{training.__qualname__} is bound to an object of this process: {_INSTEAD}")
     if not inspect.isfunction(training):
         what = "a class" if isinstance(training, type) else f"an object of type {type(training).__name__}"
-        raise UsageError(f"{what} is no function that trains: {_INSTEAD}")
+        raise UsageError(f"{what} is not a function that trains: {_INSTEAD}")
     name = training.__qualname__
     if training.__name__ == "<lambda>":
-        raise UsageError(f"a lambda has no name that a fresh process could find it by: {_INSTEAD}")
+        raise UsageError(f"a lambda has no name by which a fresh process can find it: {_INSTEAD}")
     if "<locals>" in name:
-        raise UsageError(f"{name} is defined inside another function, whose variables no fresh process has: {_INSTEAD}")
+        raise UsageError(
+            f"{name} is defined inside another function, whose variables a fresh process lacks: {_INSTEAD}"
+        )
     if inspect.iscoroutinefunction(training) or inspect.isgeneratorfunction(training):
         raise UsageError(f"{name}() trains nothing when it is called (it is a coroutine or a generator): {_INSTEAD}")
     required = [
@@ -163,7 +168,9 @@ def _of_cells(training: Callable[..., object], same_interpreter: bool) -> _Writt
     name = training.__qualname__
     shell = _shell()
     if shell is None:
-        raise UsageError(f"{name}() has no file that could be run again (typed into a Python prompt?): {_INSTEAD}")
+        raise UsageError(
+            f"{name}() is not in a file that can be run again (was it typed at a Python prompt?): {_INSTEAD}"
+        )
     names: dict[str, Any] = shell.user_ns
     _check_same(training, names, "the notebook")
     found = notebook.needed(
@@ -194,7 +201,7 @@ def _check_same(training: Callable[..., object], names: dict[str, Any], where: s
     for part in rest:
         found = getattr(found, part, None)
     if found is not training:
-        raise UsageError(f"{training.__qualname__} of {where} is another object by now than the one given: {_INSTEAD}")
+        raise UsageError(f"{training.__qualname__} of {where} is no longer the object that was given: {_INSTEAD}")
 
 
 def _check_guarded(file: Path, name: str) -> None:
@@ -203,14 +210,14 @@ def _check_guarded(file: Path, name: str) -> None:
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
-        raise UsageError(f"{file} of {name}() cannot be read again: {error}") from None
+        raise UsageError(f"cannot read {file} of {name}() again: {error}") from None
     for node in tree.body:
         if line is not None and node.lineno <= line <= (node.end_lineno or node.lineno):
             tests = ast.walk(node.test) if isinstance(node, ast.If) else ()
             if "__name__" not in {one.id for one in tests if isinstance(one, ast.Name)}:
                 raise UsageError(
-                    f"{file.name}, line {line}: this call would be carried out again by every process that is started "
-                    f"for {name}(): put it below {_GUARD}"
+                    f"{file.name}, line {line}: every process started for {name}() would repeat this call: put it "
+                    f"below {_GUARD}"
                 )
 
 

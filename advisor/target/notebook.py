@@ -111,7 +111,7 @@ def _is_wanted(one: _Statement, wanted: set[str], function: str) -> bool:
         if made:
             raise UsageError(
                 f"{made[0]} comes from a magic in cell {one.cell}, line {one.line} ({_first_line(one.source)}): "
-                "no script can run that; write it as plain Python"
+                "a script cannot run it; write it as plain Python"
             )
         return False
     if made or _changed(one.node) & wanted:
@@ -178,8 +178,8 @@ def _check_found(name: str, missing: set[str], known: Collection[str]) -> None:
     lost = sorted(one for one in missing if one == MAGIC or (one in known and not _is_given(one)))
     if lost:
         raise UsageError(
-            f"{name}() uses {lost[0]}, which no statement of an executed cell defines (a magic, or IPython itself, "
-            "made it): write it as plain Python, or put the function into a module"
+            f"{name}() uses {lost[0]}, which no statement of an executed cell defines (a magic or IPython did): write "
+            "it as plain Python, or put the function into a module"
         )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from .. import knobs
 from ..errors import UsageError
 from ..knobs import global_batch
+from ..spelling import parameter
 from ..types import Argument, Command, Config, Hardware, Skipped, Workload
 from .command import with_arguments
 
@@ -60,7 +61,7 @@ class Option:
     """Value in the baseline; None if unknown."""
     typed: bool = False
     fixed: bool = False
-    """True if it cannot be added to the command line, only changed where it was typed."""
+    """True if it cannot be added to the command line, only changed where it was passed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,21 +118,25 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
     for word in words:
         match = _MAPPED.fullmatch(word)
         if match is None:
-            raise UsageError(f"--set {word}: write KNOB=FLAG, for example --set micro_batch=--my-batch")
+            raise UsageError(
+                f"invalid {parameter('mapped', word)}: expected KNOB=FLAG, for example micro_batch=--my-batch"
+            )
         if match[1] not in ROLES:
-            raise UsageError(f"--set {word}: {match[1]!r} is nothing that an option can stand for: {', '.join(ROLES)}")
+            raise UsageError(f"invalid {parameter('mapped', word)}: {match[1]!r} is not one of {', '.join(ROLES)}")
         if match[1] in found:
-            raise UsageError(f"--set {word}: {match[1]} was mapped to {found[match[1]][0]} already: give it once")
+            raise UsageError(
+                f"invalid {parameter('mapped', word)}: {match[1]} is already mapped to {found[match[1]][0]}"
+            )
         found[match[1]] = (match[2], float(match[3]) if match[3] else None)
     return found
 
 
 def options_told(options: Sequence[Option]) -> tuple[str, ...]:
     """Describe the options for a person, one line each."""
-    names = {MICRO_BATCH: "samples a batch", GLOBAL_BATCH: "samples an update", WORKERS: "loader workers"}
+    names = {MICRO_BATCH: "samples per batch", GLOBAL_BATCH: "samples per update", WORKERS: "loader workers"}
     lines = []
     for option in options:
-        origin = "as typed" if option.typed else "its default"
+        origin = "as passed" if option.typed else "its default"
         value = f" {option.value:g} ({origin})" if option.value is not None else ""
         lines.append(f"{option.flag}{value}: {names.get(option.role, option.role.replace('_', ' '))}")
     return tuple(lines)
@@ -219,11 +224,12 @@ class _Draft:
             return None
         why = None
         if option.value is None:
-            why = f"what {option.flag} is as written is not known: say it by --set {role}={option.flag}:VALUE"
+            given = parameter("mapped", f"{role}={option.flag}:VALUE")
+            why = f"the script's value of {option.flag} is unknown: give it with {given}"
         elif option.fixed and not option.typed:
-            why = f"{option.flag} stands before what a subcommand takes: type it, so that its place is known"
+            why = f"{option.flag} precedes a subcommand's options: pass it explicitly, so that its place is known"
         elif role != WORKERS and option.value < 1:
-            why = f"{option.flag} is {option.value:g} as written"
+            why = f"{option.flag} is {option.value:g} in the script"
         if why is not None:
             self.closed.append(Skipped(what=knob, why=why))
             return None
@@ -316,8 +322,10 @@ def _workers(draft: _Draft) -> None:
         return
     held, loader = draft.workload.facts.dataset_generators, draft.workload.train_loader
     if held and loader is not None and loader.num_workers < 2:
-        why = f"workers that {option.flag} starts would repeat the draws of {held[0]}; advisor seeds those it starts"
-        draft.closed.append(Skipped(what=WORKERS, why=f"{why} itself: leave out --set {WORKERS}"))
+        why = f"workers started through {option.flag} would repeat the random numbers of {held[0]}"
+        draft.closed.append(
+            Skipped(what=WORKERS, why=f"{why}; without {parameter('mapped')} advisor starts and seeds them")
+        )
         return
     cpus = max(1, round(draft.hardware.cpu.usable_cpus))
     wanted = [cpus, cpus - 1, cpus // 2, 1]
@@ -332,7 +340,7 @@ def _flags(*wanted: tuple[Option | None, int]) -> dict[str, ArgumentValue]:
 
 def _keep(draft: _Draft, knob: str, values: Mapping[int, dict[str, ArgumentValue]], tier: str, option: Option) -> None:
     assert tier in knobs.TIERS
-    said = "mapped by you" if option.role in draft.asked else f"{option.value:g} as written"
+    said = "as mapped" if option.role in draft.asked else f"{option.value:g} in the script"
     why = f"{option.flag} of the script ({said})"
     draft.carried.append(Carried(knob=knob, values=tuple(values), tier=tier, why=why, arguments=dict(values)))
 

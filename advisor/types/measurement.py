@@ -30,7 +30,7 @@ class Config:
         return dict(self.settings)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.settings) or "the script as written"
+        return ", ".join(f"{name}={value}" for name, value in self.settings) or "the unmodified script"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,27 +61,28 @@ def judge(tier: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
     if lost:
         return Parity(
             quality="failed",
-            evidence=f"the loss was NaN or infinite in {lost[0].not_finite} of {len(lost[0].values)} updates; "
-            "in none of the script as written",
+            evidence=f"the loss was NaN or infinite in {lost[0].not_finite} of {len(lost[0].values)} updates, and in "
+            "none of the baseline",
         )
     if tier == "training":
         return Parity(
             quality="not checked",
-            evidence="these settings change the training itself: its losses are not those of the script as written, "
-            "and the time to the same loss was not measured",
+            evidence="these settings change the training: its losses differ from the baseline's, and the time to the "
+            "same loss was not measured",
         )
     shared = [_shared(written, candidate) for written, candidate in pairs]
     if not shared or min(len(both) for both in shared) < LEAST_UPDATES:
-        return Parity(quality="not checked", evidence="the losses of the script could not be read")
+        return Parity(quality="not checked", evidence="the script's losses could not be read")
     equal = sum(one == two for both in shared for one, two in both)
     total = sum(len(both) for both in shared)
     if equal == total:
-        told = f"all {total} losses of {_pairs(len(pairs))} are those of the script as written, bit by bit"
+        told = f"all {total} losses of {_pairs(len(pairs))} are bitwise equal to the baseline's"
         return Parity(quality="passed", evidence=told, open=False)
     if len(shared) < LEAST_PAIRS:
         return Parity(
             quality="not checked",
-            evidence=f"{_pairs(len(shared))} measured: {LEAST_PAIRS} are needed to know what chance does to the losses",
+            evidence=f"{_pairs(len(shared))} measured: {LEAST_PAIRS} are needed to estimate how the losses vary by "
+            "chance",
             open=True,
         )
     return _in_band(tier, shared, total - equal, total)
@@ -115,25 +116,27 @@ class _Part:
 
     @property
     def told(self) -> str:
-        return f"mean loss {self.candidate:.4g} against {self.written:.4g} as written at the window's {self.name}"
+        return f"mean loss {self.candidate:.4g} against {self.written:.4g} of the baseline, at the window's {self.name}"
 
 
 def _in_band(tier: str, shared: Sequence[Sequence[tuple[float, float]]], unequal: int, total: int) -> Parity:
     parts = [_part(place, shared) for place in range(len(PARTS))]
     outside = [part for part in parts if part.outside]
     real = [part for part in outside if part.deviation > part.noise]
-    preface = f"{unequal} of {total} losses are not equal bit by bit; " if tier == "exact" else ""
-    seeds = f"{_pairs(len(shared))}, each with a seed of its own"
+    preface = f"{unequal} of {total} losses are not bitwise equal; " if tier == "exact" else ""
+    seeds = f"{_pairs(len(shared))}, each with its own seed"
     if real:
         worst = max(real, key=lambda part: part.deviation / part.band)
-        evidence = f"{worst.told}: {worst.deviation:.2g} apart, other seeds make {worst.band:.2g} ({seeds})"
+        evidence = f"{worst.told}: {worst.deviation:.2g} apart, other seeds differ by {worst.band:.2g} ({seeds})"
         return Parity(quality="failed", evidence=preface + evidence)
     worst = max(parts, key=lambda part: part.deviation / part.band)
     if outside:
-        evidence = f"{worst.told}: {worst.deviation:.2g} apart, more than the {worst.band:.2g} that other seeds make, "
-        evidence += f"but these processes differ too much among themselves to call it ({seeds})"
+        evidence = (
+            f"{worst.told}: {worst.deviation:.2g} apart, more than the {worst.band:.2g} by which other seeds differ, "
+        )
+        evidence += f"but these processes differ too much among themselves to judge it ({seeds})"
         return Parity(quality="not checked", evidence=preface + evidence, open=True)
-    evidence = f"{worst.told}: {worst.deviation:.2g} apart, other seeds make up to {worst.band:.2g} ({seeds})"
+    evidence = f"{worst.told}: {worst.deviation:.2g} apart, other seeds differ by up to {worst.band:.2g} ({seeds})"
     return Parity(quality="passed", evidence=preface + evidence)
 
 

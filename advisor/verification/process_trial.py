@@ -83,8 +83,8 @@ class Race:
             raise _failed(contender.name, life, done)
         if len(done.wall_s) < LEAST_UPDATES:
             raise NothingMeasuredError(
-                f"{contender.name} made {len(done.wall_s)} updates after warm-up, at least {LEAST_UPDATES} are needed: "
-                "let the script train longer"
+                f"{contender.name} made {len(done.wall_s)} updates after warm-up, and {LEAST_UPDATES} are needed: let "
+                "the script train longer"
             )
         self._first = self._first or done
         run = _counted(contender.side, done, summary.is_disturbed(life, self.usable_cpus))
@@ -125,7 +125,7 @@ class Race:
 
 
 def _network(place: str) -> str:
-    return f"the script connects to {place}: what it sends there is not undone by the isolation"
+    return f"the script connects to {place}: isolation cannot undo what it sends there"
 
 
 def _counted(side: Side, done: wire.WindowDone, disturbed: bool) -> VersionRun:

@@ -150,7 +150,7 @@ class Rounds:
         fitted = f"{done} of {self.planned} rounds fitted into {_time(self.budget_s)}"
         return Skipped(
             what=f"rounds {done + 1} to {self.planned}" if done + 1 < self.planned else f"round {self.planned}",
-            why=f"the time was up: {fitted}; about {_time(more_s)} more would be needed",
+            why=f"time ran out: {fitted}; about {_time(more_s)} more is needed",
         )
 
     @property

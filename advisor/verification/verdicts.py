@@ -20,7 +20,7 @@ def verdict_of(rounds: Rounds, parity: Parity) -> Verdict:
     """Return the rounds' verdict on the settings; without a whole round they are unverified."""
     ratio = rounds.ratio
     if ratio is None:
-        return unverified("no round of fresh processes came to its end")
+        return unverified("no round of fresh processes finished")
     known = ratio.low is not None and ratio.high is not None
     return Verdict(
         status=_status(rounds),
@@ -64,7 +64,7 @@ def unverified(why: str, *, broken: bool = False) -> Verdict:
 def outcome_of(processes: Sequence[Process]) -> TrialOutcome:
     """Return samples/s, peak memory and set-up cost over these processes."""
     if not processes:
-        return TrialOutcome(kind="stopped", message="no process of it was measured")
+        return TrialOutcome(kind="stopped", message="none of its processes was measured")
     runs: list[VersionRun] = [process.run for process in processes]
     samples = [run.samples for run in runs]
     known = [count for count in samples if count is not None]

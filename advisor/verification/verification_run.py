@@ -28,7 +28,7 @@ FEWEST = 2
 LEAST_COST_S = 0.1
 """Lower bound on a process' cost: no Python with torch starts and trains in less."""
 VERIFY_FOLDER = "verify"
-AS_WRITTEN = "the script as written"
+AS_WRITTEN = "the unmodified script"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +237,7 @@ class VerificationRun:
 
     def _candidate(self, runner: _Runner, place: int, number: int) -> Process | None:
         if place > self.places:
-            runner.left_out = TrialOutcome(kind="stopped", message="there was no time left to verify it")
+            runner.left_out = TrialOutcome(kind="stopped", message="no time was left to verify it")
             return None
         try:
             runner.processes[number] = self.run(runner.contender, seed=number)
@@ -276,8 +276,8 @@ def _told(runners: Sequence[_Runner]) -> Iterator[str]:
     for runner in runners:
         rounds, ratio = runner.rounds, runner.rounds.ratio
         if rounds.interrupted is not None:
-            yield "interrupted: this is what had been measured until then"
+            yield "interrupted: these are the results so far"
         if runner.left_out_rounds is not None:
             yield runner.left_out_rounds.why
         if ratio is not None and ratio.unit == "updates/s":
-            yield "samples could not be counted: updates a second are compared"
+            yield "samples could not be counted: updates per second are compared"

@@ -48,7 +48,7 @@ def _what_it_said(stderr: str) -> str:
     """Return the script's last line as advice; a script that does not know an option says so there, and ends."""
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     said = f" ({last[:LONGEST_LINE]})" if last else ""
-    return f"{said}; correct what stands below arguments: in the file, or remove it"
+    return f"{said}; correct the entries below arguments: in the file, or remove them"
 
 
 def _by_its_own_option(settings: Config, command: Command, workload: Workload | None) -> str:

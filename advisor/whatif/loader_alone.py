@@ -25,7 +25,7 @@ def _drain(controls: Controls, seconds: float, in_process: bool) -> dict[str, An
 
 WHAT_IF = WhatIf(
     id="loader_alone",
-    title="the loader alone, with no compute beside it",
+    title="the loader alone, without compute",
     applies=_applies,
     drain=_drain,
 )

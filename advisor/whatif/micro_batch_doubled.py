@@ -16,7 +16,7 @@ def _applies(workload: Workload) -> str | None:
     if loader is None:
         return "no DataLoader feeds the updates"
     if loader.batch_size is None:
-        return "the loader does not say its batch size"
+        return "the loader's batch size is unknown"
     if loader.length_samples is not None and loader.length_samples < 2 * loader.batch_size:
         return f"the dataset has {loader.length_samples} samples, fewer than two batches of {loader.batch_size}"
     return None

@@ -29,7 +29,7 @@ def _leave(controls: Controls) -> None:
 
 WHAT_IF = WhatIf(
     id="no_data_wait",
-    title="batches that are there at once",
+    title="batches without waiting",
     applies=_applies,
     enter=_enter,
     leave=_leave,

@@ -29,7 +29,7 @@ def _leave(controls: Controls) -> None:
 
 WHAT_IF = WhatIf(
     id="no_optimizer",
-    title="an update of the parameters that costs nothing",
+    title="an update of the parameters at no cost",
     applies=_applies,
     enter=_enter,
     leave=_leave,

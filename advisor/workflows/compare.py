@@ -14,6 +14,7 @@ from .. import __version__
 from ..durations import seconds_of
 from ..errors import InterruptedByUserError, UsageError
 from ..progress import SILENT, Progress
+from ..spelling import parameter
 from ..types import Command, VersionComparison
 from .shown import ShownComparison
 
@@ -75,9 +76,11 @@ def compare_against(
     from ..verification.rounds import run_rounds
 
     if rounds < 2:
-        raise UsageError(f"--rounds {rounds}: at least 2 are needed for an interval")
+        raise UsageError(f"invalid {parameter('rounds', rounds)}: an interval needs at least 2")
     if fail_below is not None and not 0 < fail_below < 10:
-        raise UsageError(f"--fail-below {fail_below:g}: give a ratio of speeds above 0 and below 10, such as 0.95")
+        raise UsageError(
+            f"invalid {parameter('fail_below', fail_below)}: expected a ratio between 0 and 10, such as 0.95"
+        )
     budget_s = seconds_of(budget, least_s=LEAST_BUDGET_S)
     wanted = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
     options = RunOptions(
@@ -99,7 +102,7 @@ def compare_against(
         tiers = protect_all([before, wanted], options)
         sides = {
             "before": Contender(
-                name="the version before",
+                name="the earlier version",
                 side="before",
                 command=before,
                 tier=tiers[0],
@@ -117,7 +120,7 @@ def compare_against(
     progress.close()
     if measured.interrupted is not None:
         raise InterruptedByUserError(
-            f"interrupted after {len(measured.pairs)} rounds; what had been measured is kept in {run.path}",
+            f"interrupted after {len(measured.pairs)} rounds; the results so far are kept in {run.path}",
             by=measured.interrupted,
             run_folder=str(run.path),
             found=found,
@@ -135,7 +138,7 @@ def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
     try:
         built = commands.build(target, wanted.args, is_module=wanted.is_module, cwd=cwd)
     except UsageError as error:
-        raise UsageError(f"--against {ref}: this version cannot run {wanted.target} ({error})") from None
+        raise UsageError(f"{parameter('ref', ref)}: that version cannot run {wanted.target} ({error})") from None
     return replace(built, interpreter=wanted.interpreter)
 
 
@@ -166,14 +169,14 @@ def _result(
 
 def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
     if measured.interrupted is not None:
-        yield "interrupted: this is what had been measured until then"
+        yield "interrupted: these are the results so far"
     if measured.left_out is not None and not measured.decided:
         yield measured.left_out.why
     if measured.ratio is not None and measured.ratio.unit == "updates/s":
         yield "samples could not be counted: updates are compared, so both versions must use the same batch size"
     for word in wanted.args:
         if f"{version.repository}{os.sep}" in word:
-            yield f"the argument {word} leads into the working tree, for both versions"
+            yield f"the argument {word} refers to the working tree, for both versions"
 
 
 def _store(found: VersionComparison, run: RunFolder) -> None:

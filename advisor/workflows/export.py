@@ -36,5 +36,5 @@ def export_to(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}; choose another folder with -o") from error
+        raise UsageError(f"cannot create {folder}: {error.strerror}; choose another folder") from error
     return list(zip(made, write_artifacts(made, folder, overwrite=overwrite), strict=True))

@@ -38,7 +38,7 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
     no time for stays unproven.
     """
     hoped = found if found.config.settings else _hoped(search_run, found)
-    finalists, budget_s = _finalists(search_run, hoped), search_run.rest_s + LATE * search_run.request.budget_s
+    finalists, budget_s = _finalists(search_run, hoped), search_run.rest_s + LATE * (search_run.request.budget_s or 0.0)
     if not search_run.request.verify or not finalists:
         return Proof(recommendation=found)
     if budget_s < LEAST_PROCESSES * search_run.process_s():

@@ -30,7 +30,7 @@ def run(
     from ..target import command as commands
 
     document = read_document(Path(config))
-    typed = commands.build(os.fspath(script), list(args), is_module=module, interpreter=python)
+    typed = commands.build(os.fspath(script), args, is_module=module, interpreter=python)
     wanted = commands.with_arguments(typed, document.arguments)
     told = no_longer_holds(document, python=wanted.interpreter)
     if told:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..progress import Progress
+from ..spelling import parameter
 from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class TuneRequest:
     """A checked request for a search, before anything is run."""
 
     command: Command
-    budget_s: float
+    budget_s: float | None
+    """Seconds from the first update on; None for as many as a decision takes."""
     preset: str
     settings: SearchSettings
     asked: Asked
@@ -116,6 +118,7 @@ class SearchRun:
                 asked=asked,
                 resumes=self.past is not None,
                 reserve=self._reserve,
+                allow=self._allow,
             )
         return self._study
 
@@ -184,12 +187,28 @@ class SearchRun:
 
     def _reserve(self) -> float:
         """Reserve time for verification: a number of pairs of fresh processes, each with its start and its window."""
-        if not self.request.verify:
+        if not self.request.verify or self.request.budget_s is None:
             return 0.0
         processes = 2 * self.request.settings.verify_rounds
         self.reserved_s = min(MOST_RESERVED * self.request.budget_s, processes * self.process_s())
         self.session.reserve(self.reserved_s)
         return self.reserved_s
+
+    def _allow(self, trials_s: float) -> None:
+        """Plan the time of the trials and of verification, since no budget limits them, and announce it."""
+        from ..search.time_plan import TimePlan
+        from ..verification.verification_run import ROUNDS
+
+        plan = TimePlan.of(
+            knobs=len(self.study.space.knobs),
+            trials_s=trials_s,
+            process_s=self.process_s(),
+            rounds=ROUNDS,
+            verify=self.request.verify,
+        )
+        self.session.allow(plan.search_s)
+        self.reserved_s = plan.verification_s
+        self.options.progress.note(str(plan))
 
     def process_s(self) -> float:
         """Return the approximate seconds of one verification process; 0 if the script's pace is not known."""
@@ -219,6 +238,7 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
     from ..runtime import Session
     from ..runtime.protection import protect
     from ..search import trial_log
+    from ..search.time_plan import UNPLANNED_S
     from ..storage import run_store
 
     loading = threading.Thread(target=_import_ahead, name="advisor-imports", daemon=True)
@@ -241,7 +261,7 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
             folder=run.path if past is None else _next_folder(run.path),
             tier=tier,
             options=options,
-            loop_budget_s=request.budget_s,
+            loop_budget_s=request.budget_s if request.budget_s is not None else UNPLANNED_S,
             most_lives=request.settings.most_lives,
             outlives_failures=True,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
@@ -282,7 +302,7 @@ def _counters(machine: Hardware) -> list[Counter]:
     devices = sorted({device.index for device in machine.accelerators if device.kind == "cuda"})
     found, why = energy.counters(devices)
     if not found:
-        raise UsageError(f"--objective energy cannot be measured here: {why}")
+        raise UsageError(f"{parameter('objective', 'energy')} cannot be measured here: {why}")
     return found
 
 

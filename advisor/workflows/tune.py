@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ..target.function import Trainable
     from .search_run import SearchRun
 
-BUDGET = "2m"
-
 
 class Tuned(Shown, TuneResult):
     """The result of a search, with its configuration ready for use; it shows its report in print and in notebooks."""
@@ -69,7 +67,7 @@ def tune(
     script: Trainable,
     args: Sequence[str] = (),
     *,
-    budget: str | float = BUDGET,
+    budget: str | float | None = None,
     preset: str = "quick",
     profile: str | None = None,
     knobs: Sequence[str] | None = None,
@@ -95,8 +93,9 @@ def tune(
 ) -> Tuned:
     """Profile a training script and search for better settings in windows of the same process, unmodified.
 
-    `budget` is the time from the first update on: seconds, or text like "90s", "10m", "1h". `preset` names a file of
-    `profiles/search`; it was called `profile` in 0.1. `knobs` are tried whatever the findings say, and no others;
+    `budget` is the time from the first update on: seconds, or text like "90s", "10m", "1h". Without it, the search
+    plans the time that a decision takes, announces it, and ends early if it finds nothing more. `preset` names a file
+    of `profiles/search`; it was called `profile` in 0.1. `knobs` are tried whatever the findings say, and no others;
     `no_knobs` are left alone.
 
     `objective` is `throughput`, `memory` (the smallest peak that loses at most `tolerance` of the speed, such as "5%"),
@@ -128,7 +127,7 @@ def tune(
         progress=progress,
     )
     command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
-    budget_s = seconds_of(budget)
+    budget_s = seconds_of(budget) if budget is not None else None
     preset = _preset(preset, profile)
     settings = search.read(preset)
     if storage is not None:
@@ -166,7 +165,7 @@ def tune(
 def _preset(preset: str, old_name: str | None) -> str:
     if old_name is None:
         return preset
-    warnings.warn("tune(profile=…) is called preset now", FutureWarning, stacklevel=3)
+    warnings.warn("tune(profile=…) is deprecated: use preset=", FutureWarning, stacklevel=3)
     return old_name
 
 
@@ -195,7 +194,7 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
 
 
 def _no_settings(failure: Failure) -> AdvisorError:
-    message = f"there are no settings, since nothing was searched: {failure.message}"
+    message = f"there are no settings, because nothing was searched: {failure.message}"
     if failure.kind == "no_steps":
         return NothingMeasuredError(message)
     return ScriptError(message, stderr_tail=failure.stderr_tail, kind=failure.kind)

@@ -13,6 +13,7 @@ from ..durations import seconds_of
 from ..errors import InterruptedByUserError, UsageError
 from ..progress import SILENT, Progress
 from ..settings_file.loaded import no_longer_holds, read_document
+from ..spelling import parameter
 from ..types import Recommendation
 from ..types.verification import VerifyResult
 from ..verification.verification_run import FEWEST, ROUNDS, Finalist, verify_configs
@@ -62,9 +63,9 @@ def verify(
 
     document = read_document(Path(config))
     if not document.config.settings and not document.arguments:
-        raise UsageError(f"{config} holds no settings: there is nothing to verify")
+        raise UsageError(f"{config} has no settings to verify")
     if rounds < FEWEST:
-        raise UsageError(f"--rounds {rounds}: at least {FEWEST} are needed for an interval")
+        raise UsageError(f"invalid {parameter('rounds', rounds)}: an interval needs at least {FEWEST}")
     budget_s = seconds_of(budget)
     options = RunOptions(
         isolation=isolation,
@@ -106,7 +107,7 @@ def verify(
         result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
     if found.interrupted is not None:
         raise InterruptedByUserError(
-            f"interrupted; whole rounds measured: {one.verdict.rounds}; what had been measured is kept in {run.path}",
+            f"interrupted after {one.verdict.rounds} complete rounds; the results so far are kept in {run.path}",
             by=found.interrupted,
             run_folder=str(run.path),
             found=result,
@@ -125,9 +126,9 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
     new = advisor_yaml.parse(text, path)
     if (new.config, new.arguments) != (verified.config, verified.arguments):
-        raise UsageError(f"{path} was changed meanwhile: its settings are not those that were verified")
+        raise UsageError(f"{path} has changed since: its settings are not those that were verified")
     if new.verdict.get("status") != verdict.status:
-        raise UsageError(f"{path}: the verdict cannot be put in place of the one there; remove that, and verify again")
+        raise UsageError(f"{path}: the verdict already in the file cannot be replaced; remove it and verify again")
     mode = path.stat().st_mode
     run_store.write_atomic(path, text.encode("utf-8"))
     path.chmod(mode)

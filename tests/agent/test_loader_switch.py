@@ -325,8 +325,8 @@ def _no_process() -> int:
     [
         ({"num_workers": 0, "prefetch_factor": 4}, "needs workers"),
         ({"num_workers": 0, "persistent_workers": True}, "needs workers"),
-        ({"num_workers": -1}, "no number of workers"),
-        ({"batch_size": 0}, "no number of samples"),
+        ({"num_workers": -1}, "not a number of workers"),
+        ({"batch_size": 0}, "not a number of samples"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(loop: Loop, settings: dict[str, Any], reason: str) -> None:
@@ -524,7 +524,7 @@ def test_an_epoch_that_we_begin_has_its_first_batches_as_set_too(
     assert found == [[4, 5], [6, 7], [0, 1], [2, 3], [4, 5], [6, 7]]
 
 
-@pytest.mark.parametrize(("settings", "told"), [({"split": 0}, "no number of samples"), ({"split": 2}, "iterable")])
+@pytest.mark.parametrize(("settings", "told"), [({"split": 0}, "not a number of samples"), ({"split": 2}, "iterable")])
 def test_parts_are_refused_where_they_cannot_be(loop: Loop, settings: dict[str, Any], told: str) -> None:
     loader = DataLoader(Stream() if "iterable" in told else Numbers(), batch_size=4)
     with pytest.raises(Refused, match=told):

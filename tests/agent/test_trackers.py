@@ -129,5 +129,5 @@ def test_nothing_is_uploaded_to_the_hub(project: Path) -> None:
     )
     ended = script(project, text)
     assert json.loads(ended.out) == ["me/model", "0" * 40, "0" * 40, "0" * 40]
-    assert ended.notes("tracker") == ["huggingface_hub: uploads to me/model are left out"]
+    assert ended.notes("tracker") == ["huggingface_hub: uploads to me/model are skipped"]
     assert ended.notes("network") == []

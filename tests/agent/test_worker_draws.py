@@ -360,19 +360,19 @@ def test_one_that_a_transform_draws_from_is_named(loop: Loop) -> None:
 
 
 def test_what_cannot_be_found_is_told_as_that(loop: Loop) -> None:
-    assert refusal(loop, Suspended()).startswith("something that was not found is drawn from when Suspended is read")
+    assert refusal(loop, Suspended()).startswith("an unidentified random state is used when Suspended is read")
 
 
 def test_a_generator_that_keeps_its_seed_is_named(loop: Loop) -> None:
     assert refusal(loop, One(Stubborn())) == (
-        f"One.rng ({__name__}.Stubborn) draws the same whatever its seed is: workers would repeat its draws"
+        f"One.rng ({__name__}.Stubborn) gives the same numbers for every seed: workers would repeat its random numbers"
     )
 
 
 def test_between_epochs_it_is_refused_at_once(loop: Loop) -> None:
     loader = DataLoader(One(Stubborn()), batch_size=4)
     loop.epoch(loader)
-    with pytest.raises(Refused, match="whatever its seed is"):
+    with pytest.raises(Refused, match="for every seed"):
         loop.hooks.switch(num_workers=2)
 
 
@@ -434,4 +434,4 @@ def test_the_profile_names_what_is_held(loop: Loop) -> None:
 def test_the_profile_says_why_workers_cannot_be(loop: Loop) -> None:
     loader = DataLoader(One(Stubborn()), batch_size=4)
     loop.epoch(loader)
-    assert "whatever its seed is" in loop.hooks.workload_facts()["generators_fault"]
+    assert "for every seed" in loop.hooks.workload_facts()["generators_fault"]

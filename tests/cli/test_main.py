@@ -88,7 +88,7 @@ def test_the_json_of_a_stored_search_is_its_contract(searched: run_store.RunFold
 def test_the_page_of_a_search_goes_into_the_runs_folder(searched: run_store.RunFolder) -> None:
     shown = advisor("report", str(searched.path), "--html")
     page = searched.path / "report.html"
-    assert "What was tried" in page.read_text()
+    assert "Trials" in page.read_text()
     assert str(page) in shown.stderr
 
 

@@ -12,7 +12,7 @@ import pytest
 from advisor.cli.misplaced_options import mistakable
 
 TIMEOUT_S = 60
-BEFORE = "advisor's own options stand before the script"
+BEFORE = "options of advisor go before the script"
 OWN = {"--dry-run", "--json", "--budget", "--help", "-o", "-m"}
 ARGPARSE = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('{}')\nparser.parse_args()\n"
 
@@ -45,24 +45,24 @@ def advisor(tmp_path: Path) -> Advisor:
 @pytest.mark.parametrize("command", ["tune", "profile"])
 def test_an_option_behind_the_script_is_told_in_a_line_before_the_start(command: str, advisor: Advisor) -> None:
     lines = advisor(command, "--isolation", "magic", "train.py", "--epochs", "3", "--json", "--budget=9m", "--json")
-    assert lines[0] == f"advisor: --json, --budget stand behind train.py and go to it; {BEFORE}"
+    assert lines[0] == f"advisor: --json, --budget follow train.py and will be passed to it; {BEFORE}"
     assert len(lines) == 2
 
 
 @pytest.mark.slow
 def test_it_is_told_for_a_module_and_for_compare_too(advisor: Advisor) -> None:
     assert advisor("tune", "--isolation", "magic", "-m", "train", "--dry-run")[0] == (
-        f"advisor: --dry-run stands behind train and goes to it; {BEFORE}"
+        f"advisor: --dry-run follows train and will be passed to it; {BEFORE}"
     )
     assert advisor("compare", "--against", "HEAD", "train.py", "--rounds", "3")[0] == (
-        f"advisor: --rounds stands behind train.py and goes to it; {BEFORE}"
+        f"advisor: --rounds follows train.py and will be passed to it; {BEFORE}"
     )
 
 
 @pytest.mark.parametrize("command", ["run", "verify"])
 def test_an_option_that_is_missing_and_stands_behind_the_script_is_told(command: str, advisor: Advisor) -> None:
     assert advisor(command, "train.py", "--config", "advisor.yaml")[0] == (
-        f"advisor: --config stands behind train.py and goes to it; {BEFORE}"
+        f"advisor: --config follows train.py and will be passed to it; {BEFORE}"
     )
 
 

@@ -127,7 +127,7 @@ def test_a_crash_before_enough_was_measured_is_a_failure_of_the_command(desk: De
 def test_the_scripts_own_traceback_is_shown_first(desk: Desk) -> None:
     done = desk.advisor("profile", "--runs", desk.runs, desk.script("import no_such_package\n"))
     shown = done.stdout.splitlines()
-    assert shown[0].startswith("What the script said last")
+    assert shown[0].startswith("Last output of the script")
     assert any(line.strip() == "import no_such_package" for line in shown[:8])
     assert "/advisor/" not in "".join(shown[:8])
 

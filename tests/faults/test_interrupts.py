@@ -69,7 +69,7 @@ def test_a_signal_in_the_loop_keeps_and_prints_what_was_measured(number: signal.
     wait_for(lambda: training_runs(desk))
     time.sleep(0.5)
     code, stdout, stderr = end_by(process, number)
-    assert (code, "interrupted: this is what had been measured until then" in " ".join(stdout.split())) == (
+    assert (code, "interrupted: these are the results so far" in " ".join(stdout.split())) == (
         EXIT[number],
         True,
     ), stderr

@@ -68,7 +68,7 @@ def test_a_zone_without_a_number_is_left_out(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0", "no number")
     found, why = energy.counters((), root=tmp_path)
     assert found == []
-    assert "holds no number" in why
+    assert "contains no number" in why
 
 
 def test_a_machine_without_counters_says_where_it_looked(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_problems_are_told_in_words() -> None:
 
 
 def test_a_healthy_machine_hears_so() -> None:
-    assert "Nothing is set up wrong" in shown(machine())
+    assert "No misconfiguration was found" in shown(machine())
 
 
 def test_brackets_in_names_are_no_markup() -> None:

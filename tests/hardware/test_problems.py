@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
+from snapshot import Snapshot
 
-from advisor.hardware import setup_problems
+from advisor.hardware import render, setup_problems
 from advisor.types.hardware import Accelerator, Hardware
 
 from .machines import CPU, DISK, GIB, H100, MEMORY, TORCH, TORCH_CPU, machine, with_h100
@@ -37,43 +40,45 @@ def torch(**changes: Any) -> Hardware:
     return machine(torch=replace(TORCH, **changes))
 
 
-@pytest.mark.parametrize(
-    ("hardware", "problem", "told"),
-    [
-        (machine(torch=TORCH_CPU), "cpu_only_build", "NVIDIA H100 80GB HBM3"),
-        (machine(torch=TORCH_CPU, accelerators=(TPU,)), "cpu_only_build", "TPU v5e"),
-        (
-            machine(torch=replace(TORCH, cuda="13.0", accelerator_available=False)),
-            "old_driver",
-            "runs CUDA up to 12.4",
-        ),
-        (torch(architectures=("sm_70", "sm_80")), "architecture_missing", "sm_90"),
-        # Code for 9.1 does not run on 9.0.
-        (torch(architectures=("sm_91",)), "architecture_missing", "sm_90"),
-        (torch(version="2.4.1"), "old_torch", "2.4.1"),
-        (machine(torch=None, torch_error="no torch"), "torch_missing", "no torch"),
-        (machine(without_driver=("NVIDIA 0x2330",)), "driver_missing", "NVIDIA 0x2330"),
-        (machine(accelerators=(), hidden_accelerators=4), "accelerators_hidden", "all 4"),
-        (memory(shared_memory_bytes=64 << 20), "shared_memory_small", "64 MiB"),
-        (memory(swap_used_bytes=20 * GIB), "swapping", "20.0 GiB"),
-        (
-            machine(cpu=replace(CPU, quota_cpus=4.0, usable_cpus=4.0)),
-            "quota_below_cores",
-            "4 CPUs' worth of time, but 128",
-        ),
-        (disk(free_bytes=GIB), "disk_nearly_full", "1.0 of 2000 GiB"),
-        (with_h100(event_reasons=("hw_thermal",), clock_sm_mhz=800), "throttled", "800 of 1980 MHz"),
-        (with_h100(power_limit_w=400.0), "power_limited", "400 W"),
-        (with_h100(pcie_width_now=4), "narrow_link", "4 of 16 lanes"),
-        (with_h100(pcie_generation_now=3), "narrow_link", "generation 3 instead of 5"),
-        (with_h100(other_processes=2), "device_shared", "2 other"),
-    ],
-)
-def test_a_problem_is_found_alone_and_told_with_its_value(hardware: Hardware, problem: str, told: str) -> None:
-    (found,) = setup_problems(hardware)
-    assert found.id == problem
-    assert told in found.message
-    assert found.advice
+BROKEN: dict[str, tuple[str, Hardware]] = {
+    "a CPU build": ("cpu_only_build", machine(torch=TORCH_CPU)),
+    "a CPU build beside a TPU": ("cpu_only_build", machine(torch=TORCH_CPU, accelerators=(TPU,))),
+    "an old driver": ("old_driver", machine(torch=replace(TORCH, cuda="13.0", accelerator_available=False))),
+    "no code for the device": ("architecture_missing", torch(architectures=("sm_70", "sm_80"))),
+    # Code for 9.1 does not run on 9.0.
+    "code for a later device": ("architecture_missing", torch(architectures=("sm_91",))),
+    "an old torch": ("old_torch", torch(version="2.4.1")),
+    "no torch": ("torch_missing", machine(torch=None, torch_error="no torch")),
+    "no driver": ("driver_missing", machine(without_driver=("NVIDIA 0x2330",))),
+    "hidden devices": ("accelerators_hidden", machine(accelerators=(), hidden_accelerators=4)),
+    "Docker's shared memory": ("shared_memory_small", memory(shared_memory_bytes=64 << 20)),
+    "swap": ("swapping", memory(swap_used_bytes=20 * GIB)),
+    "a quota": ("quota_below_cores", machine(cpu=replace(CPU, quota_cpus=4.0, usable_cpus=4.0))),
+    "a full disk": ("disk_nearly_full", disk(free_bytes=GIB)),
+    "heat": ("throttled", with_h100(event_reasons=("hw_thermal",), clock_sm_mhz=800)),
+    "a lowered cap": ("power_limited", with_h100(power_limit_w=400.0)),
+    "few lanes": ("narrow_link", with_h100(pcie_width_now=4)),
+    "an old slot": ("narrow_link", with_h100(pcie_generation_now=3)),
+    "other processes": ("device_shared", with_h100(other_processes=2)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_problem_is_found_alone(name: str) -> None:
+    problem, hardware = BROKEN[name]
+    assert ids(hardware) == [problem]
+
+
+def test_problems_are_told_with_their_values_and_what_to_do(snapshot: Snapshot) -> None:
+    told = [(name, *setup_problems(hardware)) for name, (_problem, hardware) in BROKEN.items()]
+    snapshot("hardware/problems", "\n".join(f"{name}\n  {one.message}\n  {one.advice}\n" for name, one in told))
+
+
+def test_a_machine_is_shown_with_its_problems(snapshot: Snapshot) -> None:
+    shown = with_h100(power_limit_w=400.0)
+    file = io.StringIO()
+    render(replace(shown, problems=setup_problems(shown)), Console(file=file, width=100))
+    snapshot("hardware/machine", file.getvalue())
 
 
 @pytest.mark.parametrize(

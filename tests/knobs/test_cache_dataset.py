@@ -36,7 +36,7 @@ def test_a_dataset_that_fits_into_half_of_the_free_memory_opens_it() -> None:
     ("changes", "reason"),
     [
         ({"iterable": True, "dataset_class": "Tar"}, "Tar is iterable"),
-        ({"dataset_class": "TensorDataset"}, "in memory already"),
+        ({"dataset_class": "TensorDataset"}, "already holds its samples"),
         ({"length_samples": 40_000_000}, "76.3 GiB, and 12.0 GiB may be taken"),
     ],
 )
@@ -54,7 +54,7 @@ def test_the_limit_of_a_container_counts() -> None:
 
 
 def test_workers_as_written_are_said_to_be_left_out() -> None:
-    assert "the 2 workers as written are not used then" in values(num_workers=2).why
+    assert "the script's 2 workers are then unused" in values(num_workers=2).why
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_more_than_half_of_the_free_memory_is_refused_and_all_numbers_are_said(t
     """
     told = says(tmp_path, CACHED, code)
     assert told.startswith("24 samples of ")
-    assert told.endswith("16 KiB may be taken of the 32 KiB that are free")
+    assert told.endswith("16 KiB may be taken of the 32 KiB available")
 
 
 def test_samples_that_are_larger_than_those_looked_at_are_not_all_kept(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_graph_breaks_are_counted_and_told_once(tmp_path: Path) -> None:
     """
     counts, remarks = says(tmp_path, code).splitlines()
     assert counts == "2 1 True"
-    assert remarks.count("broke off 1 times; the first reason: Call to `torch._dynamo.graph_break()`") == 1
+    assert remarks.count("of 1 graph break; the first reason: Call to `torch._dynamo.graph_break()`") == 1
 
 
 @pytest.mark.parametrize(

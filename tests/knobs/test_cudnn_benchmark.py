@@ -37,7 +37,7 @@ def test_a_training_on_the_cpu_closes_it() -> None:
     [
         ({"flags": {"cudnn_benchmark": True}}, "already"),
         ({"flags": {"deterministic": True}}, "deterministic"),
-        ({"fixed_shapes": False}, "shapes of the batches differ"),
+        ({"fixed_shapes": False}, "batch shapes vary"),
         ({"models": healthy_cuda().workload.models}, "no convolutions"),
     ],
 )

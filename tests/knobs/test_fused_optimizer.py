@@ -36,7 +36,7 @@ def test_a_step_in_one_call_can_become_one_kernel() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"fused": True, "foreach": False}, "AdamW is fused already"),
+        ({"fused": True, "foreach": False}, "AdamW is already fused"),
         ({"class_name": "Lion", "fused": None, "foreach": None}, "Lion has neither"),
         ({"class_name": "RMSprop", "fused": None, "foreach": True}, "RMSprop has no fused form"),
     ],

@@ -63,7 +63,7 @@ def test_no_more_workers_than_cpus() -> None:
 
 
 def test_an_iterable_dataset_closes_the_workers() -> None:
-    assert "deliver all of it again" in values("num_workers", with_loader(iterable=True)).why_closed
+    assert "deliver all of its samples" in values("num_workers", with_loader(iterable=True)).why_closed
 
 
 def test_generators_that_cannot_be_seeded_close_workers_that_the_script_does_not_have() -> None:

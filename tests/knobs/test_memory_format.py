@@ -28,7 +28,7 @@ def test_convolutions_in_the_default_format_open_it() -> None:
     ("model", "reason"),
     [
         (healthy_cpu().workload.models[0], "no 2-D convolutions"),
-        (conv_model(channels_last=True), "channels_last already"),
+        (conv_model(channels_last=True), "already in channels_last"),
         (conv_model(channels_last=None), "1 × 1"),
         (conv_model(compiled=True), "ResNet is compiled"),
         (conv_model(distributed=True), "ResNet is wrapped"),

@@ -144,7 +144,7 @@ def test_a_training_that_counts_its_batches_stays_as_it_is(tmp_path: Path) -> No
 
 def test_a_training_that_ends_by_its_count_of_rounds_is_told_that_it_was_shorter(tmp_path: Path) -> None:
     text = PLAIN.replace("rates.step()", "rates.step()\n            if rates.last_epoch == 9: return")
-    assert "in the midst of an epoch" in run(tmp_path, text, "micro_batch: 8").stderr
+    assert "in the middle of an epoch" in run(tmp_path, text, "micro_batch: 8").stderr
 
 
 def test_skipped_steps_are_said_at_the_end_of_a_training(tmp_path: Path) -> None:

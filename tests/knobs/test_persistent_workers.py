@@ -33,7 +33,7 @@ def test_workers_that_are_started_every_epoch_open_it() -> None:
 @pytest.mark.parametrize(
     ("loader", "reason"),
     [
-        ({"persistent_workers": True}, "2 workers stay"),
+        ({"persistent_workers": True}, "2 workers already persist"),
         ({"length_batches": None}, "no second epoch"),
     ],
 )

@@ -29,7 +29,7 @@ def test_a_device_that_batches_go_to_opens_it() -> None:
 
 
 def test_without_an_accelerator_it_is_closed() -> None:
-    assert values(healthy_cpu()).why_closed.startswith("the training runs on cpu")
+    assert values(healthy_cpu()).why_closed.startswith("training runs on cpu")
 
 
 def test_an_accelerator_that_the_training_does_not_use_is_told() -> None:
@@ -38,7 +38,7 @@ def test_an_accelerator_that_the_training_does_not_use_is_told() -> None:
 
 
 def test_pinned_already_closes_it() -> None:
-    assert "pinned already" in values(on_cuda(pin_memory=True)).why_closed
+    assert "already pinned" in values(on_cuda(pin_memory=True)).why_closed
 
 
 @pytest.mark.parametrize(("workers", "tier"), [(0, "exact"), (2, "resampled")])
@@ -59,4 +59,4 @@ def test_without_an_accelerator_the_script_is_left_alone_and_told_why(tmp_path: 
             told.append(str(refusal))
     print(train(look=look).same(wanted), told[-1])
     """
-    assert says(tmp_path, code) == "True pin_memory=True needs an accelerator, and torch sees none"
+    assert says(tmp_path, code) == "True pin_memory=True needs an accelerator, and torch finds none"

@@ -408,7 +408,7 @@ def test_a_gradient_of_the_input_gives_it_up_with_that_as_the_reason(tmp_path: P
     """
     told = says(tmp_path, code)
     assert told.splitlines()[:3] == ["True"] * 3
-    assert "no parameter, of shape [16, 8]" in told
+    assert "of shape [16, 8] that is not a parameter" in told
     assert told.endswith("False")
 
 
@@ -423,7 +423,7 @@ def test_gradients_that_are_spread_over_processes_give_it_up(tmp_path: Path) -> 
     print(given_up, precision.on)
     """
     told = says(tmp_path, code)
-    assert "each process holds a part" in told
+    assert "each process holds part" in told
     assert told.endswith("False")
 
 

@@ -32,7 +32,7 @@ def test_without_workers_as_written_it_needs_those_that_are_tried() -> None:
 
 
 def test_many_already_close_it() -> None:
-    assert "16 batches ahead already" in values(prefetch_factor=16).why_closed
+    assert "already prefetches 16 batches" in values(prefetch_factor=16).why_closed
 
 
 def test_no_more_than_an_epoch_has() -> None:

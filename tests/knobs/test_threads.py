@@ -73,7 +73,7 @@ def test_workers_leave_the_threads_alone_where_the_training_is_on_a_device() -> 
 
 
 def test_one_cpu_closes_it() -> None:
-    assert "1 CPU can be used" in values(machine(1, threads=1)).why_closed
+    assert "1 CPU is usable" in values(machine(1, threads=1)).why_closed
 
 
 def test_a_training_on_a_device_closes_it() -> None:

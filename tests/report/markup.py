@@ -44,6 +44,11 @@ class Page(html.parser.HTMLParser):
         return " ".join(" ".join(self.text).split())
 
     @property
+    def lines(self) -> str:
+        """The text, one element a line."""
+        return "\n".join(line for piece in self.text if (line := " ".join(piece.split())))
+
+    @property
     def wild_places(self) -> list[str]:
         """Attributes of drawings that are no places."""
         places = [

@@ -70,13 +70,13 @@ def failed(number: int, settings: Mapping[str, SettingValue], kind: Any, message
 
 
 TRIALS = (
-    measured(0, {}, 1.0, tier="exact", reason="as written"),
-    measured(1, {"num_workers": 4}, 2.05, tier="resampled", reason="num_workers alone: input_bound points to it"),
+    measured(0, {}, 1.0, tier="exact", reason="baseline"),
+    measured(1, {"num_workers": 4}, 2.05, tier="resampled", reason="num_workers alone: input_bound suggests it"),
     measured(2, {"precision": "bf16"}, 1.12, reason="precision alone: low_mfu could not judge", peak_bytes=1101 * MIB),
     failed(3, {"global_batch": 512}, "oom", "RuntimeError: can't allocate memory: 12.4 GiB", "training"),
     measured(4, {"num_workers": 8}, 1.88, tier="resampled", peak_bytes=1480 * MIB),
-    measured(5, WINNER, 2.38, reason="what helped alone, together", peak_bytes=1150 * MIB),
-    measured(6, LARGER, 3.05, tier="training", reason="what helped alone, together", peak_bytes=2210 * MIB),
+    measured(5, WINNER, 2.38, reason="the helpful settings together", peak_bytes=1150 * MIB),
+    measured(6, LARGER, 3.05, tier="training", reason="the helpful settings together", peak_bytes=2210 * MIB),
     failed(7, {"micro_batch": 48}, "crash", "RuntimeError: shape '[64, 512]' is invalid for input of size 24576"),
 )
 VERDICT = Verdict(
@@ -92,7 +92,7 @@ VERDICT = Verdict(
 SKIPPED = (
     Skipped(what="pin_memory", why="there is no accelerator to copy to"),
     Skipped(what="cudnn_benchmark", why="there is no CUDA device"),
-    Skipped(what="memory_format", why="no finding points to it"),
+    Skipped(what="memory_format", why="no finding suggests it"),
 )
 
 
@@ -112,8 +112,8 @@ def faster() -> TuneResult:
     profile = sample.input_bound()
     larger = replace(VERDICT, speedup=2.97, low=2.71, high=3.22, quality="not checked", quality_evidence="")
     note = (
-        "the training takes another course, and its time to the same loss was not checked; with k = 4 times the batch "
-        "the learning rate is multiplied by the square root of k (Adam and its kin)"
+        "training changes, and the time to the same loss was not checked; with k = 4 times the batch "
+        "the learning rate is multiplied by the square root of k (Adam and similar optimizers)"
     )
     found = replace(
         recommendation(profile, WINNER, VERDICT),
@@ -189,9 +189,11 @@ def dry_run() -> TuneResult:
             values=(2, 4, 8),
             tier="resampled",
             scope="live",
-            opened_by="input_bound points to it",
+            opened_by="input_bound suggests it",
         ),
-        KnobSpace(id="global_batch", values=(128,), tier="training", scope="launch", opened_by="asked for"),
+        KnobSpace(
+            id="global_batch", values=(128,), tier="training", scope="launch", opened_by="requested with --knobs"
+        ),
     )
     return replace(base, trials=base.trials[:1], recommendation=found, space=space, files=(), importances={})
 

@@ -35,7 +35,7 @@ def test_a_run_against_itself_shows_no_difference() -> None:
 
 
 def test_two_starts_are_never_more_than_a_rough_comparison() -> None:
-    assert "two starts" in compare_profiles(sample.healthy(), sample.healthy()).caveats[0]
+    assert "at different times" in compare_profiles(sample.healthy(), sample.healthy()).caveats[0]
 
 
 def test_other_hardware_is_a_caveat() -> None:

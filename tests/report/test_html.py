@@ -24,26 +24,6 @@ def test_every_shape_is_a_well_formed_page(shape: str) -> None:
     assert "Your script" in Page(as_page(sample.ALL[shape]())).words
 
 
-def test_the_page_says_what_the_terminal_says() -> None:
-    text = Page(as_page(sample.input_bound())).words
-    for piece in (
-        "Your script waits for data 62% of its time; fixing that can make it 2.4× as fast (measured, 2.2–2.6).",
-        "python train.py --epochs 3",
-        "542 samples/s",
-        "95% interval 531–553",
-        "waiting for data 62% 73.2 ms",
-        "train.py:17 in Photos.__getitem__",
-        ", from its share",
-        "advisor tune train.py --epochs 3",
-        "wandb was put offline",
-        "low_mfu: the peak of this CPU is not known",
-        "End of an epoch evaluation 310 ms, checkpoints 40.0 ms (the epoch was ended early for the look)",
-        "Loader fetch 66.0 ms, collate 6.00 ms an update, 0 workers; drained alone 72.0 ms",
-        "Memory parameters 45.0 MiB, gradients 45.0 MiB, optimizer state 90.0 MiB",
-    ):
-        assert piece in text
-
-
 def test_a_failure_shows_the_scripts_last_words() -> None:
     assert "ValueError: labels hold 11" in Page(as_page(sample.crashed())).words
 
@@ -166,5 +146,5 @@ def test_phases_stand_out_from_the_ground(scheme: int) -> None:
 def test_what_the_loader_could_deliver_is_a_fact_and_not_drawn_as_a_gain() -> None:
     alone = WhatIf(name="loader_alone", speedup=48.0, low=44.0, high=52.0, rounds=1)
     page = as_page(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
-    assert "alone it could deliver 48.0× (44.0–52.0) the batches" in page
+    assert "alone it could deliver 48.0× (44.0–52.0) as many batches" in page
     assert page.count("48.0×") == 1

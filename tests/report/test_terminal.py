@@ -57,8 +57,8 @@ def test_a_ceiling_of_nothing_promises_nothing() -> None:
 @pytest.mark.parametrize(
     ("rule", "library", "said"),
     [
-        ("deep_copy_per_step", "", "Your script copies its model over and over, 53% of its time."),
-        ("deep_copy_per_step", "peft", "Your script has peft copy something large over and over, 53% of its time."),
+        ("deep_copy_per_step", "", "Your script spends 53% of its time copying its model."),
+        ("deep_copy_per_step", "peft", "Your script spends 53% of its time on copies by peft."),
         ("host_code", "", "Your script spends 53% of its time in its own Python code between the phases."),
         ("host_code", "peft", "Your script spends 53% of its time in peft, between the phases."),
         ("gc_pauses", "peft", "Your script spends 53% of its time in Python's garbage collector."),
@@ -115,22 +115,6 @@ def test_a_script_that_waits_and_could_not_be_judged_is_not_called_healthy() -> 
     assert "could not judge" in verdict.sentence
 
 
-def test_every_finding_is_there_with_evidence_place_advice_and_knobs() -> None:
-    text = words_of(sample.input_bound())
-    for piece in (
-        "1. input_bound critical 62% of the time",
-        "fixing it gives 2.4× (measured, 2.2–2.6)",
-        "the loader alone takes 72 ms a batch",
-        "at train.py:17 in Photos.__getitem__ 55%",
-        "→ Give the loader workers",
-        "knobs: num_workers, prefetch_factor, cache_dataset",
-        "2. evaluation_heavy warning",
-        "about 1.22×, at most 1.54× (from its share of the time, not measured)",
-        "3. memory_headroom info",
-    ):
-        assert piece in text
-
-
 def test_each_phase_has_its_share_and_its_time() -> None:
     lines = [line.split() for line in printed(sample.input_bound()).splitlines()]
     assert any(line[:3] == ["waiting", "for", "data"] and line[-3:] == ["62%", "73.2", "ms"] for line in lines)
@@ -142,27 +126,13 @@ def test_bars_are_as_long_as_their_shares() -> None:
     assert bars == [9, 16, 2, 1]
 
 
-def test_circumstances_are_told() -> None:
-    text = words_of(sample.input_bound())
-    for piece in (
-        "hardware 8 usable of 128 CPUs (AMD EPYC 7763 64-Core Processor), 16.0 GiB, no accelerator, torch 2.13.0",
-        "isolation overlay: every write of the script went to a throw-away layer",
-        "measuring cost 0.4% of the time, at most 0.9%",
-        "wandb was put offline",
-        "Could not judge: low_mfu.",
-        "next advisor tune train.py --epochs 3",
-        "advisor report 20261121-101112-000001-train-0dd5ee --html",
-    ):
-        assert piece in text
-
-
 def test_the_scripts_own_last_words_come_before_the_verdict() -> None:
     text = printed(sample.crashed())
     assert 0 < text.index("ValueError: labels hold 11") < text.index("Your script raised ValueError")
 
 
 def test_a_failure_says_what_was_still_measured() -> None:
-    assert "what follows is from the 6 updates before" in words_of(sample.crashed())
+    assert "the results below are from the 6 updates before" in words_of(sample.crashed())
     assert "nothing was measured" in words_of(sample.hung())
 
 
@@ -204,7 +174,7 @@ def test_what_the_loader_could_deliver_is_no_gain_of_the_loop() -> None:
     alone = WhatIf(name="loader_alone", speedup=48.0, low=44.0, high=52.0, rounds=1)
     text = words_of(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
     assert "what if no waiting for data: 1.01× as fast (0.99–1.03) loader alone it could deliver 48.0×" in text
-    assert "48.0× (44.0–52.0) the batches that the loop takes in the same time" in text
+    assert "48.0× (44.0–52.0) as many batches as the loop uses" in text
 
 
 def test_a_run_kept_elsewhere_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,26 +36,6 @@ def test_every_shape_is_a_well_formed_page(shape: str) -> None:
     assert "How this was measured" in Page(tune_page(sample_tuning.ALL[shape]())).words
 
 
-def test_the_page_says_what_the_terminal_says() -> None:
-    text = Page(tune_page(sample_tuning.faster())).words
-    for piece in (
-        "With num_workers=4, precision=bf16 your script is 2.3× as fast (95% interval 2.2–2.4, 5 rounds",
-        "Throughput 1,250 samples/s as written 542",
-        "Peak memory 1.12 GiB as written 1.28 GiB −12%",
-        "Trials 8 2 without a result",
-        "Next: advisor run --config advisor.yaml train.py --epochs 3",
-        "keeps the training num_workers=4, precision=bf16 2.3× (2.2–2.4) quality passed",
-        "changes the training global_batch=256, num_workers=4, precision=bf16 3.0×",
-        "Effective batch unchanged, 64 samples an update",
-        "Quality passed: losses over 60 updates",
-        "about 1.22×, at most 1.54× – no setting is for it",
-        "3 global_batch=512 – – the training out of memory: RuntimeError: can't allocate memory: 12.4 GiB",
-        "pin_memory there is no accelerator to copy to",
-        "Wrote advisor.yaml",
-    ):
-        assert piece in text
-
-
 def test_a_failure_shows_the_scripts_last_words() -> None:
     assert "ValueError: labels hold 11" in Page(tune_page(sample_tuning.crashed())).words
 
@@ -175,7 +155,7 @@ def test_without_known_peaks_there_is_no_front() -> None:
 def test_one_setting_has_no_split() -> None:
     missing = by_knob.draw(sample_tuning.undecided())
     assert isinstance(missing, Missing)
-    assert "one setting" in missing.why
+    assert "single recommended setting" in missing.why
 
 
 def test_two_fragments_in_one_notebook_share_no_id() -> None:

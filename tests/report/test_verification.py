@@ -54,15 +54,15 @@ def test_the_verdict_comes_first_with_what_it_rests_on() -> None:
 
 
 def test_speed_and_memory_stand_side_by_side() -> None:
-    assert "as written 100 1.00 GiB with the settings 200 2.00 GiB +100% +100%" in printed(result())
+    assert "baseline 100 1.00 GiB settings 200 2.00 GiB +100% +100%" in printed(result())
 
 
 @pytest.mark.parametrize(
     ("quality", "said"),
     [
-        ("passed", "The training is still the same: all 150 losses"),
-        ("failed", "The training is not the same any more: all 150 losses"),
-        ("not checked", "Whether the training is still the same is not known: all 150 losses"),
+        ("passed", "Training is equivalent: all 150 losses"),
+        ("failed", "Training has changed: all 150 losses"),
+        ("not checked", "Whether training is equivalent is unknown: all 150 losses"),
     ],
 )
 def test_the_quality_is_told_with_its_evidence(quality: Any, said: str) -> None:
@@ -71,11 +71,11 @@ def test_the_quality_is_told_with_its_evidence(quality: Any, said: str) -> None:
 
 def test_what_is_undecided_says_what_would_decide() -> None:
     undecided = replace(FASTER, status="undecided", low=0.9, high=4.0, rounds_to_decide=17)
-    assert "About 17 rounds would decide it: --rounds 17" in printed(result(undecided))
+    assert "About 17 rounds would decide it: rounds=17" in printed(result(undecided))
 
 
 def test_what_no_rounds_decide_says_so() -> None:
-    assert "as good as equal" in printed(result(replace(FASTER, status="undecided", rounds_to_decide=None)))
+    assert "practically equal" in printed(result(replace(FASTER, status="undecided", rounds_to_decide=None)))
 
 
 def test_a_single_round_has_no_end_of_its_interval() -> None:
@@ -116,25 +116,25 @@ def test_what_is_undecided_has_its_interval_and_its_reason_but_no_estimate() -> 
     told = printed(result(TENFOLD))
     assert told.startswith(
         "Undecided: with num_workers=4 your script is 0.31 to more than 100 times as fast, which may be chance (95% "
-        "interval, 3 rounds of fresh processes, noise floor 2%; the script's own speed moved by a factor of 9.8 "
+        "interval, 3 rounds of fresh processes, noise floor 2%; the baseline's own speed varied by a factor of 9.8 "
         "between processes)."
     )
     assert "14.2" not in told
 
 
 def test_of_what_is_undecided_the_table_has_no_difference_in_speed() -> None:
-    assert "with the settings 200 2.00 GiB +100% " in printed(result(TENFOLD))
+    assert "settings 200 2.00 GiB +100% " in printed(result(TENFOLD))
 
 
 def test_what_scatters_too_much_is_not_called_equal() -> None:
-    assert "while nothing else uses the machine" in printed(result(TENFOLD))
+    assert "on an otherwise idle machine" in printed(result(TENFOLD))
 
 
 def test_of_fewer_than_three_rounds_no_floor_is_told() -> None:
     told = printed(result(replace(TENFOLD, rounds=2, own_spread=0.034)))
     assert "noise floor" not in told
-    assert "moved by 3.4% between" in told
-    assert "--rounds 3 or more" in told
+    assert "varied by 3.4% between" in told
+    assert "rounds=3 or more" in told
 
 
 def test_the_estimate_stays_where_machines_read_it() -> None:

@@ -52,7 +52,7 @@ def test_what_is_undecided_has_its_interval_and_its_reason_but_no_estimate() -> 
     text = told(comparison("undecided", ratio()))
     assert text.startswith(
         "Undecided: the working tree is 0.31 to more than 100 times as fast as main (0123456789ab), which may be "
-        "chance; the script's own speed moved by a factor of 10.0 between processes."
+        "chance; the baseline's own speed varied by a factor of 10.0 between processes."
     )
     assert "14.2" not in text
 

@@ -112,7 +112,7 @@ def test_a_script_that_bears_no_longer_epoch_is_run_again_without_and_is_not_bla
     assert found.profile.failure is None
     (told,) = found.result.ours.values()
     assert "ZeroDivisionError" in told
-    assert f"an epoch went on past its {BATCHES} batches, as advisor had asked" in told
+    assert f"an epoch continued past its {BATCHES} batches, as requested by advisor" in told
     assert told in found.profile.notes
 
 
@@ -146,7 +146,7 @@ def test_a_failure_after_a_change_is_not_the_scripts_where_it_runs_on_without(tm
     assert isinstance(found.window(CHECK), wire.WindowDone)
     assert found.profile.failure is None
     (told,) = found.result.ours.values()
-    assert "after advisor had changed something; left alone it went on" in told
+    assert "after a change by advisor; unmodified it continued" in told
 
 
 def test_what_breaks_in_a_changed_window_costs_that_window(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from advisor.rules._examples import evolve, healthy_cpu, train_loader
 from advisor.runtime.session import AS_WRITTEN, InScriptRun
 from advisor.runtime.session_result import SessionResult
 from advisor.search import Asked, Knowledge, ProfileSummary, SearchSettings, Study, read, recommend
+from advisor.search.time_plan import UNPLANNED_S
 from advisor.search.trial_log import TRIALS_FILE
 from advisor.types import Command, Diagnosis, Finding, Recommendation
 
@@ -59,7 +60,10 @@ class Machine:
         self.lives = [AS_WRITTEN]
         self.log = folder / TRIALS_FILE
         self.settings: SearchSettings = options.pop("settings", read("quick"))
-        self.left_s = budget_s = options.pop("budget_s", 120.0)
+        budget_s: float | None = options.pop("budget_s", 120.0)
+        self.left_s = UNPLANNED_S if budget_s is None else budget_s
+        self.trials_s: float | None = None
+        """Seconds that the search asked for, if it has no budget."""
         reserved_s = options.pop("reserved_s", 0.0)
         evidence = options.pop("evidence", EVIDENCE)
         diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
@@ -81,6 +85,7 @@ class Machine:
             budget_s=budget_s,
             left_s=lambda: self.left_s - self.now_s,
             reserve=lambda: self._reserve(reserved_s),
+            allow=self._allow,
             look=lambda: ProfileSummary(
                 hardware=evidence.hardware,
                 workload=evidence.workload,
@@ -99,6 +104,10 @@ class Machine:
     def _reserve(self, seconds: float) -> float:
         self.left_s -= seconds
         return seconds
+
+    def _allow(self, seconds: float) -> None:
+        self.trials_s = seconds
+        self.left_s = self.now_s + seconds
 
     def _carry_out(self) -> None:
         planner = self.study.plan(lambda: EVIDENCE.workload)

@@ -58,7 +58,7 @@ def test_an_option_with_a_usual_name_opens_its_knob_and_is_shown(tmp_path: Path)
     found = dry(tmp_path, "train.py", "--bs", "16")
     (knob,) = found["open"]
     assert (knob["id"], knob["scope"], knob["values"]) == ("global_batch", "launch", [32, 64, 128])
-    assert found["options"] == ["--bs 16 (as typed): samples a batch", "--lr 0.1 (its default): learning rate"]
+    assert found["options"] == ["--bs 16 (as passed): samples per batch", "--lr 0.1 (its default): learning rate"]
 
 
 def test_another_name_is_mapped_by_the_user(tmp_path: Path) -> None:

@@ -83,10 +83,10 @@ def test_the_result_tells_both_ends_in_the_objectives_unit(name: str, as_written
     ("name", "options", "word"),
     [
         ("speed", {}, "throughput, memory, energy, cost"),
-        ("cost", {}, "--price"),
+        ("cost", {}, "price="),
         ("cost", {"price": -1.0}, "-1"),
-        ("memory", {"price": 2.0}, "--price"),
-        ("throughput", {"tolerance": "5%"}, "--tolerance"),
+        ("memory", {"price": 2.0}, "price=2.0"),
+        ("throughput", {"tolerance": "5%"}, "tolerance=.5%."),
         ("memory", {"tolerance": "half"}, "half"),
         ("memory", {"tolerance": "120%"}, "120%"),
     ],

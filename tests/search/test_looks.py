@@ -63,7 +63,7 @@ def test_what_cannot_win_any_more_is_stopped_after_the_short_look(tmp_path: Path
     assert len(windows_of(machine, num_workers=3)) == 1
     stopped = next(trial for trial in machine.trials if trial.config == Config.of({"num_workers": 3}))
     assert stopped.outcome.kind == "stopped"
-    assert "cannot win" in stopped.outcome.message
+    assert "no longer win" in stopped.outcome.message
     assert stopped.ratio is not None
 
 

@@ -127,7 +127,7 @@ def test_it_is_not_begun_where_the_time_is_too_short_and_that_is_told(tmp_path: 
     machine = Machine(tmp_path, lambda _config: 1.0, budget_s=30.0, **options)
     assert not [config for config in machine.tried if config.get("compile")]
     (told,) = [skipped.why for skipped in machine.study.known.closed if skipped.what == "compile"]
-    assert told == "it takes 20 s and more to set, and there was less time left"
+    assert told == "its set-up takes 20 s or more, and less time was left"
 
 
 @pytest.mark.parametrize("cpus", [2.0, 4.0, 64.0])

@@ -25,7 +25,7 @@ def test_a_finding_opens_the_knobs_that_it_names() -> None:
 
 def test_what_no_finding_points_to_is_closed_and_told() -> None:
     space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
-    assert {one.what: one.why for one in space.closed}["precision"] == "no finding points to it"
+    assert {one.what: one.why for one in space.closed}["precision"] == "no finding suggests it"
 
 
 def test_a_knob_that_cannot_be_set_says_its_own_reason() -> None:

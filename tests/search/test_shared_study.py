@@ -133,7 +133,7 @@ def test_a_storage_that_fails_is_left_and_told_once(team: Team) -> None:
     one._storage.get_all_trials = broken
     assert (one.news(1), one.taken()) == ([], set())
     assert len(team.notes) == 1
-    assert "goes on by itself" in team.notes[0]
+    assert "continues on its own" in team.notes[0]
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_what_is_no_database_is_refused(url: str) -> None:
 
 def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/missing/study.db"
-    with pytest.raises(UsageError, match="cannot be opened"):
+    with pytest.raises(UsageError, match="cannot open"):
         SharedStudy(url, "one", print)
     assert shown("postgresql://me:secret@host/db") == "postgresql://…@host/db"
 

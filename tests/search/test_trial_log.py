@@ -84,7 +84,7 @@ def test_a_whole_line_that_is_no_trial_is_set_aside(folder: Path) -> None:
 
 
 def test_a_folder_without_a_search_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="no search was begun there"):
+    with pytest.raises(StorageError, match="no search was started there"):
         trial_log.read(tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_the_same_request_goes_on(folder: Path) -> None:
     ("name", "value"), [("script", "other.py"), ("arguments", []), ("tolerance", 0.1), ("knobs", ["precision"])]
 )
 def test_what_differs_is_named_with_both_values(folder: Path, name: str, value: Any) -> None:
-    with pytest.raises(UsageError, match=f"begun with {name} .*, not "):
+    with pytest.raises(UsageError, match=f"started with {name} .*, not "):
         trial_log.check_alike(trial_log.read(folder), {**ASKED, name: value}, folder)
 
 

@@ -102,7 +102,7 @@ def test_what_changes_the_training_stands_there_as_a_comment_only(tmp_path: Path
 def test_what_was_compared_with_nothing_is_not_said_to_be_measured() -> None:
     nothing = Verdict(status="no significant gain", speedup=1.0, low=1.0, high=1.0, rounds=0, floor=0.05)
     text = written({}, verdict=nothing)
-    assert "# No settings were run against the script as written in fresh processes." in text
+    assert "# No settings were compared with the unmodified script in fresh processes." in text
     assert "Measured" not in text
     assert "speedup" not in text
     assert "interval" not in text
@@ -133,34 +133,34 @@ BOMB = "version: 1\na: &a [1,1,1,1]\nb: &b [*a,*a,*a,*a]\nsettings: {num_workers
         ("settings: {num_workers: 2}", "version: None"),
         ("version: true\nsettings: {}", "version: True"),
         ("version: 99\nsettings: {}", "upgrade advisor"),
-        ("version: 1\nsettings: {warp_drive: 9}", "no knob is called 'warp_drive'"),
-        ("version: 1\nsettings: {num_workers: many}", "'many' is no whole number"),
-        ("version: 1\nsettings: {num_workers: -1}", "-1 is no whole number"),
-        ("version: 1\nsettings: {num_workers: true}", "True is no whole number"),
-        ("version: 1\nsettings: {num_workers: 100000000}", "is no whole number"),
-        ("version: 1\nsettings: {precision: .nan}", "is a finite number"),
+        ("version: 1\nsettings: {warp_drive: 9}", "unknown knob 'warp_drive'"),
+        ("version: 1\nsettings: {num_workers: many}", "'many' is not an integer"),
+        ("version: 1\nsettings: {num_workers: -1}", "-1 is not an integer"),
+        ("version: 1\nsettings: {num_workers: true}", "True is not an integer"),
+        ("version: 1\nsettings: {num_workers: 100000000}", "is not an integer"),
+        ("version: 1\nsettings: {precision: .nan}", "a finite number"),
         ("version: 1\nsettings: {precision: [bf16]}", "holds a list"),
         ("version: 1\nsettings: {precision: fp7}", "'fp7' is none of"),
-        ("version: 1\nsettings: [num_workers]", "names and values are expected"),
+        ("version: 1\nsettings: [num_workers]", "expected names and values"),
         ("version: 1\nsettings: {num_workers: 1, num_workers: 2}", "given twice"),
         ("version: 1\nnum_workers: 2", "unknown entries (num_workers)"),
         ("version: 1\nsettings: {precision: !!python/object/apply:os.system ['true']}", "cannot be read as YAML"),
         ("version: 1\nsettings: {num_workers: 2", "cannot be read as YAML"),
-        ("version: 1\narguments: {--data: ../other}", "one plain word"),
-        ("version: 1\narguments: {--data: ..}", "one plain word"),
-        ("version: 1\narguments: {--data: --more}", "one plain word"),
+        ("version: 1\narguments: {--data: ../other}", "or one word"),
+        ("version: 1\narguments: {--data: ..}", "or one word"),
+        ("version: 1\narguments: {--data: --more}", "or one word"),
         ("version: 1\narguments: {--batch-size: [64]}", "holds a list"),
-        ("version: 1\narguments: {--amp: true}", "an argument is a number"),
-        ("version: 1\narguments: {--lr: .inf}", "is a finite number"),
-        ("version: 1\narguments: {'--a b': 1}", "is no option of a script"),
-        ("version: 1\narguments: {'--a\\nb': 1}", "is no option of a script"),
-        ("version: 1\narguments: {'': 1}", "is no option of a script"),
-        ("version: 1\narguments: [--lr]", "names and values are expected"),
+        ("version: 1\narguments: {--amp: true}", "expected a number"),
+        ("version: 1\narguments: {--lr: .inf}", "a finite number"),
+        ("version: 1\narguments: {'--a b': 1}", "is not an option"),
+        ("version: 1\narguments: {'--a\\nb': 1}", "is not an option"),
+        ("version: 1\narguments: {'': 1}", "is not an option"),
+        ("version: 1\narguments: [--lr]", "expected names and values"),
         ("version: 1\narguments: {" + ", ".join(f"--a{n}: 1" for n in range(21)) + "}", "has 21 arguments"),
         (NESTED, "nested deeper than"),
-        (BOMB, "aliases are not read"),
+        (BOMB, "aliases are not allowed"),
         ("version: 1\n# " + "x" * 70_000, "larger than"),
-        (b"version: 1\nsettings: {precision: \xff}", "no text in UTF-8"),
+        (b"version: 1\nsettings: {precision: \xff}", "not UTF-8 text"),
     ],
 )
 def test_what_is_no_configuration_is_refused_with_its_reason(tmp_path: Path, text: str | bytes, told: str) -> None:
@@ -189,5 +189,5 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "advisor.yaml")
-    with pytest.raises(UsageError, match="there is no configuration"):
+    with pytest.raises(UsageError, match="there is no settings file"):
         loaded.load(tmp_path / "advisor.yaml")

@@ -42,11 +42,11 @@ def test_the_same_machine_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("settings", "there", "words"),
     [
-        ({"threads": 4}, {"usable_cpus": 64.0}, "found with 64 CPUs, here are 8: threads may"),
-        ({"compile": "default"}, {"cpu": "Other"}, "found on the CPU Other, here is Example 8-core: compile may"),
-        ({"cache_dataset": True}, {"ram_gib": 512.0}, "found with 512 GiB of memory, here are 32: cache_dataset may"),
-        ({"precision": "bf16"}, {"accelerators": ["H100"]}, "found with H100, here: none: precision may"),
-        ({"compile": "default"}, {"torch": "2.4.0"}, "found with torch 2.4, here is 2.13: compile may"),
+        ({"threads": 4}, {"usable_cpus": 64.0}, "found with 64 CPUs, here 8: threads may"),
+        ({"compile": "default"}, {"cpu": "Other"}, "found on the CPU Other, here Example 8-core: compile may"),
+        ({"cache_dataset": True}, {"ram_gib": 512.0}, "found with 512 GiB of memory, here 32: cache_dataset may"),
+        ({"precision": "bf16"}, {"accelerators": ["H100"]}, "found with H100, here none: precision may"),
+        ({"compile": "default"}, {"torch": "2.4.0"}, "found with torch 2.4, here 2.13: compile may"),
     ],
 )
 def test_a_difference_names_what_was_chosen_for_it(settings: dict[str, Any], there: dict[str, Any], words: str) -> None:
@@ -70,7 +70,7 @@ def test_what_it_has_nothing_to_do_with_still_holds(settings: dict[str, Any], th
 
 def test_another_accelerator_is_named() -> None:
     first = told({"micro_batch": 16}, here=ON_A100, device="cuda", accelerators=["Tesla V100"])[0]
-    assert first.startswith("found with Tesla V100, here: NVIDIA A100: micro_batch may")
+    assert first.startswith("found with Tesla V100, here NVIDIA A100: micro_batch may")
 
 
 def test_the_speed_up_was_measured_elsewhere() -> None:

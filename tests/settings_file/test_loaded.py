@@ -55,7 +55,7 @@ def _switches_as_they_were() -> Iterator[None]:
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "advisor.yaml").write_text("mine")
-    with pytest.raises(UsageError, match="-f"):
+    with pytest.raises(UsageError, match="overwrite=True"):
         LoadedConfig(settings={}, text="new").save(tmp_path / "advisor.yaml")
     assert (tmp_path / "advisor.yaml").read_text() == "mine"
 
@@ -75,7 +75,7 @@ def test_what_was_loaded_is_saved_as_it_was(tmp_path: Path) -> None:
 def test_of_several_files_none_is_written_where_one_is_there(tmp_path: Path) -> None:
     (tmp_path / "deepspeed.json").write_text("mine")
     artifacts = loaded(num_workers=2).export("accelerate", "deepspeed")
-    with pytest.raises(UsageError, match=r"deepspeed\.json is there already"):
+    with pytest.raises(UsageError, match=r"deepspeed\.json already exists"):
         configuration.write_artifacts(artifacts, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["deepspeed.json"]
 
@@ -244,10 +244,10 @@ def test_the_optimizer_steps_as_one_that_was_made_so(kind: Any, form: str) -> No
         ({"memory_format": "channels_last"}, "memory_format=channels_last: no model was given"),
         ({"compile": "default"}, "compile=default: no model was given"),
         ({"fused_optimizer": "fused"}, "fused_optimizer=fused: no optimizer was given"),
-        ({"cache_dataset": True}, "cache_dataset=True: keep the samples"),
+        ({"cache_dataset": True}, "cache_dataset=True: cache each sample"),
         ({"activation_checkpointing": True}, "activation_checkpointing=True: call the repeated blocks"),
         ({"precision": "fp16"}, "precision=fp16: scale the loss"),
-        ({"micro_batch": 4, "global_batch": 16}, "micro_batch=4: step the optimizer after every 4 backwards"),
+        ({"micro_batch": 4, "global_batch": 16}, "micro_batch=4: step the optimizer after every 4 backward passes"),
     ],
 )
 def test_what_is_not_applied_is_told_once_and_why(settings: dict[str, Any], told: str) -> None:
@@ -271,7 +271,7 @@ def test_an_optimizer_that_has_stepped_is_left_as_it_is() -> None:
     optimizer = torch.optim.AdamW([weight])
     weight.sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    with pytest.warns(SettingsWarning, match="AdamW has made steps already"):
+    with pytest.warns(SettingsWarning, match="AdamW has already taken steps"):
         loaded(fused_optimizer="fused").apply(optimizer=optimizer)
     assert not optimizer.param_groups[0]["fused"]
 
@@ -310,7 +310,7 @@ def test_the_torch_of_another_python_is_asked_for_there(tmp_path: Path) -> None:
     python.write_text("#!/bin/sh\necho 1.12.0\n")
     python.chmod(0o755)
     document = configuration.read_document(file(tmp_path, {"compile": "default"}, found=found_here()))
-    assert any("here is 1.12" in line for line in configuration.no_longer_holds(document, python=str(python)))
+    assert any("here 1.12" in line for line in configuration.no_longer_holds(document, python=str(python)))
 
 
 def test_a_python_that_does_not_answer_is_not_compared(tmp_path: Path) -> None:
@@ -447,7 +447,7 @@ def test_other_settings_in_the_same_process_are_refused(tmp_path: Path) -> None:
     other = "from advisor.api import LoadedConfig; advisor.apply(LoadedConfig(settings={'num_workers': 1}))"
     done = trained(tmp_path, f"{IN_ONE_LINE}; {other}")
     assert done.code == 1
-    assert "UsageError: settings were applied in this process already" in done.err
+    assert "UsageError: settings have already been applied in this process" in done.err
 
 
 @pytest.mark.slow
@@ -461,7 +461,7 @@ def test_under_advisor_run_the_settings_of_the_run_count(tmp_path: Path) -> None
 
 def test_options_of_the_script_itself_are_told(tmp_path: Path) -> None:
     config = advisor.load(file(tmp_path, {}, arguments={"--batch-size": 64}))
-    with pytest.warns(SettingsWarning, match="--batch-size: an option of the script itself: give it 64"):
+    with pytest.warns(SettingsWarning, match="--batch-size: an option of the script: set it to 64"):
         config.apply()
 
 
@@ -487,6 +487,6 @@ def test_what_cannot_be_applied_in_one_line_is_told_and_kept(tmp_path: Path) -> 
     holding = "data = Numbers(); data.file = open(__file__); loader = DataLoader(data,"
     done = trained(tmp_path, IN_ONE_LINE, TRAIN.replace("loader = DataLoader(Numbers(),", holding))
     assert done.code == 0
-    assert "advisor: num_workers stays as the script has it" in done.err
+    assert "advisor: num_workers keeps the script's value" in done.err
     kept = Path(os.environ["XDG_STATE_HOME"]) / "advisor" / "settings-given-up.jsonl"
     assert json.loads(kept.read_text().splitlines()[-1])["setting"] == "num_workers"

@@ -30,7 +30,7 @@ found:
   command: train.py
 """
 OLD = """
-# Measured in windows of one run, not yet against fresh runs of the script as written.
+# Measured in windows of one run, not yet in fresh processes.
 verdict:
   status: unverified
   interval:

@@ -121,7 +121,7 @@ def test_an_unknown_run_says_what_there_is(tmp_path: Path) -> None:
 
 def test_a_root_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="--runs DIR"):
+    with pytest.raises(StorageError, match="another with runs="):
         run_store.new_run(tmp_path / "file" / "runs", "train.py")
 
 

@@ -89,7 +89,7 @@ def test_a_missing_script_says_where_it_was_looked_for(project: Path) -> None:
 
 @pytest.mark.parametrize("word", ["python", "python3", "torchrun", "accelerate"])
 def test_a_launcher_in_the_scripts_place(project: Path, word: str) -> None:
-    assert f"leave the word {word} out" in refused(project, word)
+    assert f"leave out {word}" in refused(project, word)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_standard_input(project: Path) -> None:
 
 def test_a_pipe(project: Path) -> None:
     os.mkfifo(project / "pipe")
-    assert "no regular file" in refused(project, "pipe")
+    assert "not a regular file" in refused(project, "pipe")
 
 
 def test_an_unknown_option(project: Path) -> None:
-    assert "unknown option --budget" in refused(project, "--budget")
+    assert "unknown option or missing script --budget" in refused(project, "--budget")
 
 
 def test_a_link_to_nothing(project: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_unreadable_script(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "train.py", "a..b", ".a", "a/b"])
 def test_a_name_that_is_no_module(project: Path, name: str) -> None:
-    assert "-m" in refused(project, name, is_module=True)
+    assert "module" in refused(project, name, is_module=True)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def answering(folder: Path, answer: str) -> Path:
     [
         ("echo advisor 3 8 1", "Python 3.8 is too old; 3.9 or newer"),
         ("echo \"('advisor', 2, 7, 0)\"", "Python 2.7 is too old"),
-        ("echo advisor 3 12 0", "has no torch"),
-        ("echo hello", "is not a Python interpreter"),
+        ("echo advisor 3 12 0", "torch is not installed"),
+        ("echo hello", "not a Python interpreter"),
         ("exit 3", "exit code 3"),
     ],
 )
@@ -208,23 +208,23 @@ def test_an_interpreter_that_will_not_do(tmp_path: Path, answer: str, said: str)
 
 def test_an_interpreter_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "INTERPRETER_ANSWERS_S", 0.2)
-    with pytest.raises(UsageError, match="did not answer"):
+    with pytest.raises(UsageError, match="no answer within"):
         command.find_interpreter(answering(tmp_path, "exec sleep 20"))
 
 
 def test_an_interpreter_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="no such file"):
         command.find_interpreter(tmp_path / "python")
 
 
 def test_an_interpreter_that_may_not_be_run(tmp_path: Path) -> None:
     (tmp_path / "python").touch(mode=0o644)
-    with pytest.raises(UsageError, match="is not executable"):
+    with pytest.raises(UsageError, match="not executable"):
         command.find_interpreter(tmp_path / "python")
 
 
 def test_a_folder_without_an_interpreter(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no bin/python"):
+    with pytest.raises(UsageError, match="has no bin/python"):
         command.find_interpreter(tmp_path)
 
 
@@ -252,5 +252,5 @@ def test_an_option_is_written_as_its_kind_is(project: Path, flag: str, words: tu
 
 def test_one_text_is_no_list_of_arguments(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("")
-    with pytest.raises(UsageError, match=r"args must be a list, as in \['--epochs', '3'\]"):
+    with pytest.raises(UsageError, match=r"expected a list, as in \['--epochs', '3'\]"):
         command.build("train.py", "--epochs 3", cwd=tmp_path)

@@ -151,7 +151,7 @@ def test_it_is_found_in_a_package_begun_with_m(tmp_path: Path) -> None:
 def test_without_a_guard_it_is_refused_before_anything_is_started(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "learn.py").write_text(UNGUARDED)
     done = python(tmp_path, *words)
-    assert "learn.py, line 7: this call would be carried out again by every process" in done.stderr
+    assert "learn.py, line 7: every process started for train() would repeat this call" in done.stderr
     assert 'put it below if __name__ == "__main__":' in done.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -224,7 +224,7 @@ def test_a_cell_that_was_changed_and_not_run_does_not_count(tmp_path: Path) -> N
         "def train(): print(2)",
         f"{ASK}command_for(first, root=Path('runs'))",
     )
-    assert "train of the notebook is another object by now than the one given" in notebook(tmp_path, *cells).stderr
+    assert "train of the notebook is no longer the object that was given" in notebook(tmp_path, *cells).stderr
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_notebooks_function_is_profiled(tmp_path: Path) -> None:
 
 def test_a_prompt_without_a_notebook_is_refused(tmp_path: Path) -> None:
     done = python(tmp_path, "-c", f"{ASK}def train(): pass\ncommand_for(train, root=Path('runs'))")
-    assert "train() has no file that could be run again" in done.stderr
+    assert "train() is not in a file that can be run again" in done.stderr
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -289,13 +289,13 @@ def test_what_no_fresh_process_could_call_is_refused(
 
 @pytest.mark.parametrize("given", [{"args": ["--epochs", "3"]}, {"module": True}])
 def test_arguments_belong_to_scripts(learns: ModuleType, tmp_path: Path, given: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="cannot be given with a function"):
+    with pytest.raises(UsageError, match="cannot be combined with a function"):
         advisor.profile(learns.train, runs=tmp_path / "runs", **given)
 
 
 def test_a_function_that_was_replaced_is_refused(learns: ModuleType, tmp_path: Path) -> None:
     before, learns.train = learns.train, len
-    with pytest.raises(UsageError, match="is another object by now"):
+    with pytest.raises(UsageError, match="is no longer the object"):
         command_for(before, root=tmp_path / "runs")
 
 
@@ -313,7 +313,7 @@ def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: Modu
     assert 'advisor.apply("advisor.yaml")' in found.config.text
     (script,) = found.config.export("torchrun")
     assert script.content.splitlines()[-1].endswith(' train.py "$@"')
-    assert any("which script" in told.why for told in script.to_fill)
+    assert any("does not name its script" in told.why for told in script.to_fill)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_rate_may_be_a_whole_number() -> None:
 def test_what_was_found_is_told_with_its_origin() -> None:
     found = workload(option("--bs", value=8, typed=True), option("--lr", value=0.1), option("--epochs", value=3))
     assert script_options.options_told(find_options(found, command(), {})) == (
-        "--bs 8 (as typed): samples a batch",
+        "--bs 8 (as passed): samples per batch",
         "--lr 0.1 (its default): learning rate",
         "--epochs 3 (its default): epochs",
     )
@@ -105,12 +105,12 @@ def test_what_was_found_is_told_with_its_origin() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("micro_batch", "write KNOB=FLAG"),
-        ("micro_batch=", "write KNOB=FLAG"),
-        ("micro_batch=--a b", "write KNOB=FLAG"),
-        ("=--bs", "write KNOB=FLAG"),
-        ("micro_batch=--bs:many", "write KNOB=FLAG"),
-        ("warp=--bs", "'warp' is nothing that an option can stand for"),
+        ("micro_batch", "expected KNOB=FLAG"),
+        ("micro_batch=", "expected KNOB=FLAG"),
+        ("micro_batch=--a b", "expected KNOB=FLAG"),
+        ("=--bs", "expected KNOB=FLAG"),
+        ("micro_batch=--bs:many", "expected KNOB=FLAG"),
+        ("warp=--bs", "'warp' is not one of"),
     ],
 )
 def test_what_cannot_be_mapped_says_how_it_is_written(words: str, said: str) -> None:
@@ -119,7 +119,7 @@ def test_what_cannot_be_mapped_says_how_it_is_written(words: str, said: str) -> 
 
 
 def test_nothing_is_mapped_twice() -> None:
-    with pytest.raises(UsageError, match="mapped to --a already"):
+    with pytest.raises(UsageError, match="already mapped to --a"):
         parse_mapped(["micro_batch=--a", "micro_batch=--b"])
 
 
@@ -140,7 +140,7 @@ def test_its_value_can_be_said() -> None:
 
 def test_without_a_value_the_knob_is_closed_with_what_to_do() -> None:
     made = line(workload(), mapped=("micro_batch=--my-flag",))
-    assert [(entry.what, "--set micro_batch=--my-flag:VALUE" in entry.why) for entry in made.closed] == [
+    assert [(entry.what, "mapped='micro_batch=--my-flag:VALUE'" in entry.why) for entry in made.closed] == [
         ("micro_batch", True)
     ] * len(made.closed)
     assert made.carried == ()
@@ -227,7 +227,7 @@ def test_an_option_before_a_subcommand_is_set_only_where_it_was_typed() -> None:
     closed = line(workload(option("--bs", value=8, only_ahead=True)))
     opened = line(workload(option("--bs", value=8, only_ahead=True, typed=True)))
     assert (closed.of("global_batch"), opened.of("global_batch") is not None) == (None, True)
-    assert "stands before what a subcommand takes" in closed.closed[0].why
+    assert "precedes a subcommand's options" in closed.closed[0].why
 
 
 def test_the_rest_of_the_settings_is_for_the_agent() -> None:

@@ -93,7 +93,7 @@ def test_the_loaders_work_is_named_in_the_library_that_does_it(findings: dict[st
     finding = findings["input_bound"]
     first = finding.where[0]
     assert (Path(first.file).parent.name, first.function, first.library) == ("pictures", "__getitem__", "pictures")
-    assert "pictures's, at work for the loader that is made at train.py:" in finding.evidence
+    assert "in pictures, called by the loader created at train.py:" in finding.evidence
 
 
 def test_no_finding_names_the_step_or_a_place_twice(findings: dict[str, Finding]) -> None:

@@ -246,7 +246,7 @@ def test_a_submodule_is_the_working_trees_and_told(project: Path, scratch: Path,
     git(project, "commit", "-qm", "second")
     with version(project, scratch) as found:
         assert (found.tree / "vendored" / "lib.py").exists()
-        assert any(note.startswith("submodule vendored is the working tree's") for note in found.notes)
+        assert any(note.startswith("submodule vendored is taken from the working tree") for note in found.notes)
 
 
 def test_a_package_found_in_the_working_tree_comes_from_the_version(
@@ -335,7 +335,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(words: list[str], said: str, tmp_
 def test_a_version_without_the_script_is_told(project: Path, tmp_path: Path) -> None:
     (project / "new.py").write_text("")
     done = advisor("--runs", tmp_path / "runs", "--against", "HEAD", "new.py", cwd=project)
-    assert (done.returncode, "this version cannot run new.py" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "that version cannot run new.py" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def verdict(status: Any = "faster", speedup: float = 2.0, **changes: Any) -> Ver
     return replace(found, **{"quality": "passed", **changes})
 
 
-NO_TIME = TrialOutcome(kind="stopped", message="there was no time left to verify it")
+NO_TIME = TrialOutcome(kind="stopped", message="no time was left to verify it")
 
 
 @dataclass(kw_only=True)
@@ -168,7 +168,7 @@ def test_what_is_undecided_is_left_out_with_its_interval_and_no_estimate(proven:
     assert found.skipped[0].why == "undecided: 0.31 to 650 times as fast in 3 rounds of fresh processes"
 
 
-TIME_UP = (Skipped(what="rounds 3 to 10", why="the time was up: 2 of 10 rounds fitted into 68 s"),)
+TIME_UP = (Skipped(what="rounds 3 to 10", why="time ran out: 2 of 10 rounds fitted into 68 s"),)
 
 
 def test_a_gain_that_is_clear_in_windows_is_kept_where_the_time_ended_before_it_was_decided(proven: Any) -> None:
@@ -224,7 +224,7 @@ def test_who_wants_no_proof_gets_none(proven: Any) -> None:
 
 
 def test_a_script_that_fails_now_leaves_what_the_search_found(proven: Any) -> None:
-    found = proven({}, raises=ScriptError("the script as written failed: no more disk"))
+    found = proven({}, raises=ScriptError("the unmodified script failed: no more disk"))
     assert found.verdict == IN_WINDOWS
     assert "no more disk" in found.notes[0]
 

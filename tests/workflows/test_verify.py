@@ -121,7 +121,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
     return run
 
 
-WRITTEN, ONE, TWO = "the script as written", "threads=1", "threads=2"
+WRITTEN, ONE, TWO = "the unmodified script", "threads=1", "threads=2"
 Verified = Callable[..., Verification]
 
 
@@ -170,8 +170,8 @@ def test_settings_that_are_refused_are_out_but_break_nothing(verified: Verified)
 
 
 def test_a_script_that_fails_as_written_is_an_error(verified: Verified) -> None:
-    with pytest.raises(ScriptError, match="as written failed"):
-        verified(Machine({WRITTEN: ScriptError("the script as written failed"), TWO: 1.0}), FAST)
+    with pytest.raises(ScriptError, match="unmodified script failed"):
+        verified(Machine({WRITTEN: ScriptError("the unmodified script failed"), TWO: 1.0}), FAST)
 
 
 def test_too_few_updates_with_settings_are_a_failure_of_theirs(verified: Verified) -> None:
@@ -190,7 +190,7 @@ def test_the_budget_ends_the_rounds_and_is_told(verified: Verified) -> None:
     ticks = itertools.count(step=10)
     machine = Machine({WRITTEN: 1.0, TWO: 1.03}, noise=0.1)
     found = verified(machine, FAST, rounds=4, budget_s=60.0, clock=lambda: float(next(ticks)))
-    told = "the time was up: 2 of 4 rounds fitted into 60 s; about 50 s more would be needed"
+    told = "time ran out: 2 of 4 rounds fitted into 60 s; about 50 s more is needed"
     assert told in found.notes
     assert found.skipped == (Skipped(what="rounds 3 to 4", why=told),)
 
@@ -308,9 +308,9 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--config", "none.yaml"], "there is no configuration none.yaml"),
-        (["--config", "empty.yaml"], "nothing to verify"),
-        (["--config", "unknown.yaml"], "no knob is called 'warp'"),
+        (["--config", "none.yaml"], "there is no settings file none.yaml"),
+        (["--config", "empty.yaml"], "no settings to verify"),
+        (["--config", "unknown.yaml"], "unknown knob 'warp'"),
         (["--config", "advisor.yaml", "--rounds", "1"], "at least 2"),
         (["--config", "advisor.yaml", "--budget", "soon"], "invalid budget"),
     ],

@@ -149,7 +149,7 @@ class AgentChannel:
             except BlockingIOError:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0 or not self._writable.poll(left_s * 1000):
-                    raise TimeoutError(f"the controller has read nothing for {SEND_TIMEOUT_S:g} s") from None
+                    raise TimeoutError(f"the controller has not read for {SEND_TIMEOUT_S:g} s") from None
 
     def _receive(self) -> list[Order]:
         connection = self._connection
@@ -162,15 +162,15 @@ class AgentChannel:
         except OSError as error:
             return self._lost(str(error))
         if not data:
-            return self._lost("it has closed the connection")
+            return self._lost("it closed the connection")
         self._received += data
         *lines, rest = self._received.split(b"\n")
         self._received = bytearray(rest)
         try:
             return [decode_to_agent(bytes(line)) for line in lines]
         except (ValueError, TypeError, KeyError) as error:
-            self.note("agent_error", f"a message of the controller cannot be read: {error}")
-            return self._lost(f"its message cannot be read: {error}")
+            self.note("agent_error", f"unreadable message from the controller: {error}")
+            return self._lost(f"its message is unreadable: {error}")
 
     def _lost(self, why: str) -> list[Order]:
         if not self.closed:

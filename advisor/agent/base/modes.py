@@ -14,7 +14,7 @@ from .pass_through import passes_on_to_c
 Around = Callable[[Any, Any, Any], Any]
 """Function of an operator, its arguments and keyword arguments; must call it once and return its result."""
 
-COMPILED = "the script uses torch.compile, which gives a function up for good when it first runs while we look"
+COMPILED = "the script uses torch.compile, which would stop compiling a function that first runs under tracing"
 
 _mode_class: Any = None
 _before_ours: bool | None = None
@@ -28,7 +28,7 @@ def refusal(compiled: bool) -> str | None:
     if compiled:
         return COMPILED
     if any(not _is_ours(mode) for mode in _stack()):
-        return "the script watches its operators itself (a TorchDispatchMode is open)"
+        return "the script itself traces operators (a TorchDispatchMode is active)"
     cuda: Any = torch.cuda
     if cuda.is_initialized() and cuda.is_current_stream_capturing():
         return "the script is capturing a CUDA graph"

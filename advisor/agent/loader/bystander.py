@@ -77,7 +77,7 @@ def private_sampler(sampler: Any) -> Any:
     """
     if isinstance(sampler, GeneratorType) or hasattr(type(sampler), "__next__"):
         raise Refused(
-            f"{type(sampler).__name__} is its own iterator: a second reader would take indices from the script"
+            f"{type(sampler).__name__} is its own iterator: a second reader would consume the script's indices"
         )
     if is_generator(sampler):
         return copy.deepcopy(sampler)

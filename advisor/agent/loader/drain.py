@@ -68,7 +68,7 @@ class _Reading:
             if not steady and batches == self._ahead:
                 steady, steady_begin, steady_work, batches, samples = True, last, self._work(), 0, 0
         if not batches:
-            raise Refused(f"the loader gave no batch to measure within {seconds:.3g} s: allow it more time")
+            raise Refused(f"the loader produced no batch within {seconds:.3g} s: allow more time")
         spent = [now - then for now, then in zip(self._work(), steady_work)]
         seen = self._board.seen
         return {
@@ -158,6 +158,6 @@ def _refuse(loader: Any, workers: int) -> None:
     refuse_second_reader(loader)
     handle = open_handle(loader.dataset)
     if handle is not None and (is_iterable(loader) or bool(workers) != bool(loader.num_workers)):
-        raise Refused(f"{handle} is open: a second reader would move its place")
+        raise Refused(f"{handle} is open: a second reader would move its file position")
     if workers and not loader.num_workers:
         refuse_workers(loader)

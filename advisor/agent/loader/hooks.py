@@ -175,7 +175,7 @@ class LoaderHooks:
         """Return the micro batch of the training loader in the baseline. Raises Refused if there is none."""
         size = self.train.facts["batch_size"] if self.train is not None else None
         if size is None:
-            raise Refused("no DataLoader with a batch size feeds the training")
+            raise Refused("no DataLoader with a batch size feeds training")
         return int(size)
 
     def _current(self) -> tuple[Feed | None, Any]:
@@ -202,13 +202,13 @@ class LoaderHooks:
         """
         record = self.train
         if record is None:
-            raise Refused("no DataLoader feeds the training: there is nothing to set")
+            raise Refused("no DataLoader feeds training")
         feed, iterator = self._current()
         loader = feed.loader if feed is not None else record.loader()
         if feed is not None and feed.foreign:
-            raise Refused(f"{type(iterator).__module__}.{type(iterator).__qualname__} is no iterator of torch's own")
+            raise Refused(f"{type(iterator).__module__}.{type(iterator).__qualname__} is not an iterator of torch")
         if settings and loader is None:
-            raise Refused("the loader that fed the training is gone, and no other has been read since")
+            raise Refused("the loader that fed training is gone, and no other has been read since")
         if settings:
             refuse_settings(loader, settings)
             self._refuse_duplicates(record, loader, settings.get("num_workers", 0))
@@ -236,11 +236,11 @@ class LoaderHooks:
         fraction = record.duplicates_with[workers]
         name = record.facts["dataset_class"]
         if fraction is None:
-            raise Refused(f"it cannot be told whether {workers} workers would share {name} out or repeat it")
+            raise Refused(f"it is unknown whether {workers} workers would share {name} or each repeat it")
         if fraction > FEW_DUPLICATES:
             raise Refused(
-                f"{workers} workers repeat each other: {fraction:.0%} of the samples of {name} came twice; "
-                "share it out by torch.utils.data.get_worker_info()"
+                f"{workers} workers repeat each other: {fraction:.0%} of the samples of {name} came twice; shard it "
+                "with torch.utils.data.get_worker_info()"
             )
 
     def _refuse_repeats(self, record: LoaderRecord, loader: Any, settings: dict[str, Any]) -> None:
@@ -303,7 +303,7 @@ class LoaderHooks:
         """
         loader = self._loader_now()
         if loader is None:
-            return {"refused": "no DataLoader feeds the training: there is nothing to read"}
+            return {"refused": "no DataLoader feeds training"}
         try:
             with self.deliveries.own_work():
                 return drain(loader, self.deliveries.make_fetcher, seconds, max_batches, num_workers)

@@ -43,19 +43,19 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
     """Raise Refused if the loader cannot have these settings."""
     unknown = [name for name in settings if name not in SETTINGS]
     if unknown:
-        raise TypeError(f"unknown loader settings {unknown}: known are {list(SETTINGS)}")
+        raise TypeError(f"unknown loader settings {unknown}: expected some of {list(SETTINGS)}")
     refuse_foreign(loader)
     if settings.get("cache_dataset"):
         _refuse_caching(loader, settings)
     workers = settings.get("num_workers", 0 if settings.get("cache_dataset") else loader.num_workers)
     if workers < 0:
-        raise Refused(f"num_workers={workers} is no number of workers")
+        raise Refused(f"num_workers={workers} is not a number of workers")
     if not workers and settings.get("prefetch_factor"):
         raise Refused(f"prefetch_factor={settings['prefetch_factor']} needs workers, and num_workers is 0")
     if not workers and settings.get("persistent_workers"):
         raise Refused("persistent_workers=True needs workers, and num_workers is 0")
     if settings.get("prefetch_factor", 1) < 1:
-        raise Refused(f"prefetch_factor={settings['prefetch_factor']}: at least one batch must be fetched ahead")
+        raise Refused(f"prefetch_factor={settings['prefetch_factor']}: at least one batch must be prefetched")
     if settings.get("pin_memory") and not loader.pin_memory:
         _refuse_pinning()
     if workers and not loader.num_workers:
@@ -74,7 +74,7 @@ def refuse_foreign(loader: Any) -> None:
     from torch.utils.data import IterDataPipe, MapDataPipe
 
     if isinstance(loader.dataset, (IterDataPipe, MapDataPipe)):
-        raise Refused(f"{type(loader.dataset).__name__} is a data pipe: it keeps its own place and shards by itself")
+        raise Refused(f"{type(loader.dataset).__name__} is a data pipe, which keeps its own position and shards itself")
 
 
 def refuse_workers(loader: Any) -> None:
@@ -82,13 +82,13 @@ def refuse_workers(loader: Any) -> None:
     import multiprocessing
 
     if multiprocessing.current_process().daemon:
-        raise Refused("the script runs in a daemon process, which cannot start workers")
+        raise Refused("the script runs in a daemonic process, which cannot start workers")
     handle = open_handle(loader.dataset)
     if handle is not None:
-        raise Refused(f"{handle} is open: workers would share its place with each other; open it in each worker")
+        raise Refused(f"{handle} is open: workers would share its file position; open it in each worker")
     tensor = first_tensor(list(getattr(loader.dataset, "__dict__", {}).values()))
     if tensor is not None and tensor.device.type != "cpu":
-        raise Refused(f"the dataset holds tensors on {tensor.device}: forked workers cannot use them")
+        raise Refused(f"the dataset holds tensors on {tensor.device}, which forked workers cannot use")
 
 
 def _refuse_own_process(loader: Any) -> None:
@@ -100,10 +100,10 @@ def _refuse_own_process(loader: Any) -> None:
 
 def _refuse_caching(loader: object, settings: dict[str, Any]) -> None:
     if is_iterable(loader):
-        raise Refused("the dataset is iterable: its samples have no numbers to keep them by")
+        raise Refused("the dataset is iterable: its samples have no indices to cache them by")
     if settings.get("num_workers"):
         raise Refused(
-            f"samples are kept in the script's own process, and num_workers={settings['num_workers']} fetches in others"
+            f"samples are cached in the main process, and num_workers={settings['num_workers']} fetches in others"
         )
 
 
@@ -111,7 +111,7 @@ def refuse_second_reader(loader: Any) -> None:
     """Raise Refused if reading the dataset beside the script would take samples away from it."""
     if is_iterable(loader) and hasattr(type(loader.dataset), "__next__"):
         raise Refused(
-            f"{type(loader.dataset).__name__} is its own iterator: a second reader would take samples from the script"
+            f"{type(loader.dataset).__name__} is its own iterator: a second reader would consume the script's samples"
         )
 
 
@@ -141,26 +141,26 @@ def _refuse_pinning() -> None:
     import torch
 
     if not torch.cuda.is_available() and not (hasattr(torch, "accelerator") and torch.accelerator.is_available()):
-        raise Refused("pin_memory=True needs an accelerator, and torch sees none")
+        raise Refused("pin_memory=True needs an accelerator, and torch finds none")
 
 
 def _refuse_split(loader: object, size: object) -> None:
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise Refused(f"split={size!r} is no number of samples")
+        raise Refused(f"split={size!r} is not a number of samples")
     if batch_size_of(loader) is None:
-        raise Refused("the dataset makes its batches itself: they cannot be given out in parts")
+        raise Refused("the dataset makes its own batches, which cannot be split")
     if is_iterable(loader):
-        raise Refused("the dataset is iterable: how many samples its last batch has is not known before it is there")
+        raise Refused("the dataset is iterable: the size of its last batch is unknown until it arrives")
 
 
 def _refuse_batch_size(loader: Any, size: object) -> None:
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise Refused(f"batch_size={size!r} is no number of samples")
+        raise Refused(f"batch_size={size!r} is not a number of samples")
     if batch_size_of(loader) is None:
-        raise Refused("the dataset makes its batches itself: the loader has no batch size")
+        raise Refused("the dataset makes its own batches: the loader has no batch size")
     if is_iterable(loader):
         return
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     kind = type(sampler)
     if not any(kind.__module__.startswith(module) and kind.__name__ == name for module, name in PLAIN_BATCH_SAMPLERS):
-        raise Refused(f"{kind.__qualname__} chooses itself which samples go together in a batch")
+        raise Refused(f"{kind.__qualname__} itself chooses which samples form a batch")

@@ -166,13 +166,13 @@ def _begun(loader: Any, stream: object) -> SampleCache:
     size = max(bytes_of(sample) for sample in samples) + OVERHEAD_BYTES
     free = free_bytes()
     if free is None:
-        raise Refused("how much memory is free cannot be told here: the samples could fill it")
+        raise Refused("the amount of free memory is unknown, and the samples could fill it")
     room = int(MEMORY_FRACTION * free / _processes_here())
     count = length_of(dataset)
     if count is not None and count * size > room:
         raise Refused(
             f"{count} samples of {_told(size)} are {_told(count * size)}, and {_told(room)} may be taken of the "
-            f"{_told(free)} that are free"
+            f"{_told(free)} available"
         )
     plain = all(only_plain(sample) for sample in samples)
     return SampleCache(dataset, room, copies=not (plain and loader.collate_fn is default_collate))
@@ -181,7 +181,7 @@ def _begun(loader: Any, stream: object) -> SampleCache:
 def _read_twice(dataset: object, name: str, index: object) -> Any:
     """Return the sample; raise Refused with the reason if a second reading gives another sample."""
     if key_of(index) is None:
-        raise Refused(f"the samples of {name} are asked for by {type(index).__name__}, not by number")
+        raise Refused(f"the samples of {name} are indexed by {type(index).__name__}, not by number")
     try:
         states = RandomStates(dataset)
         (sample,) = _several(dataset, [index])
@@ -191,16 +191,16 @@ def _read_twice(dataset: object, name: str, index: object) -> Any:
     except Exception as error:
         raise Refused(f"sample {index} of {name} cannot be read: {type(error).__name__}: {error}") from error
     if drew:
-        raise Refused(f"{name} draws random numbers when it is read: kept samples would be the same in every epoch")
+        raise Refused(f"{name} draws random numbers when read: cached samples would be the same in every epoch")
     changed = stamp.changed()
     if changed is not None:
-        raise Refused(f"{name}.{changed} changes when the dataset is read: kept samples would leave it as it is")
+        raise Refused(f"{name}.{changed} changes when the dataset is read, and would not with cached samples")
     why = equal(sample, again)
     if why is not None:
-        raise Refused(f"sample {index} of {name} read twice: {why}")
+        raise Refused(f"sample {index} of {name} differs when read twice: {why}")
     why = copy_is_whole(Cloner().clone(sample), sample)
     if why is not None:
-        raise Refused(f"sample {index} of {name} cannot be kept: {why}")
+        raise Refused(f"sample {index} of {name} cannot be cached: {why}")
     return sample
 
 
@@ -212,7 +212,7 @@ def _some(loader: object, stream: object) -> list[Any]:
         if len(found) == PROBED_SAMPLES:
             break
     if not found:
-        raise Refused("the sampler has no sample left in this epoch to look at")
+        raise Refused("the sampler has no sample left to inspect in this epoch")
     return found
 
 

@@ -25,9 +25,9 @@ def equal(one: object, other: Any, depth: int = DEPTH) -> str | None:
         return None if same else f"a {name} differs"
     parts, others = _parts(one), _parts(other)
     if parts is None or others is None or depth == 0:
-        return f"a {name} in it cannot be compared"
+        return f"a {name} cannot be compared"
     if list(parts) != list(others):
-        return f"a {name} has other parts"
+        return f"a {name} has different elements"
     return next((why for key in parts if (why := equal(parts[key], others[key], depth - 1)) is not None), None)
 
 
@@ -36,9 +36,9 @@ def copy_is_whole(copied: object, sample: object, depth: int = DEPTH) -> str | N
     name = type(sample).__name__
     parts, copies = _parts(sample) or {}, _parts(copied) or {}
     if isinstance(sample, _tensor()) and (sample.requires_grad or sample.device.type != "cpu"):
-        return f"a {name} in it has a gradient" if sample.requires_grad else f"a {name} in it lies on {sample.device}"
+        return f"a {name} requires a gradient" if sample.requires_grad else f"a {name} is on {sample.device}"
     if copied is sample and not _cannot_change(sample):
-        return f"a {name} in it cannot be copied"
+        return f"a {name} cannot be copied"
     if isinstance(sample, _tensor()) or depth == 0:
         return None
     found = (copy_is_whole(copies[key], part, depth - 1) for key, part in parts.items() if key in copies)

@@ -104,16 +104,18 @@ def _fault(found: list[tuple[str, Any]], iterable: bool) -> str | None:
         return None
     if iterable:
         return (
-            f"{named([path for path, _ in found])} may decide which worker delivers what: with a seed of its own in "
-            "each they would not agree, and without it they repeat its draws"
+            f"{named([path for path, _ in found])} may decide which worker delivers what: with different seeds the "
+            "workers would disagree, and with equal ones they repeat each other"
         )
     if len(found) >= MOST_GENERATORS:
-        return f"the dataset holds {MOST_GENERATORS} random generators or more: workers would repeat their draws"
+        return (
+            f"the dataset holds {MOST_GENERATORS} random generators or more: workers would repeat their random numbers"
+        )
     for place, (path, generator) in enumerate(found):
         why = _why_not_reseeded(generator, place)
         if why is not None:
             kind = f"{type(generator).__module__}.{type(generator).__qualname__}"
-            return f"{path} ({kind}) {why}: workers would repeat its draws"
+            return f"{path} ({kind}) {why}: workers would repeat its random numbers"
     return None
 
 
@@ -124,7 +126,7 @@ def _why_not_reseeded(generator: object, place: int) -> str | None:
     """
     device = getattr(generator, "device", None)
     if device is not None and device.type != "cpu":
-        return f"draws on {device}, where forked workers cannot"
+        return f"draws on {device}, which forked workers cannot use"
     first_epoch, next_epoch = 1, 2
     seeds = [number_of(first_epoch, 0, place), number_of(first_epoch + 1, 0, place), number_of(next_epoch, 1, place)]
     try:
@@ -134,8 +136,8 @@ def _why_not_reseeded(generator: object, place: int) -> str | None:
             reseed(copied, seed)
             rows.append(_drawn(copied))
     except Exception as error:  # a class of the user's own may refuse in any way
-        return f"cannot have a seed of its own in each ({type(error).__name__}: {error})"
-    return None if len(set(rows)) == len(rows) else "draws the same whatever its seed is"
+        return f"cannot be seeded separately in each worker ({type(error).__name__}: {error})"
+    return None if len(set(rows)) == len(rows) else "gives the same numbers for every seed"
 
 
 def _drawn(generator: Any) -> tuple[Any, ...]:
@@ -168,10 +170,10 @@ def _hidden(loader: DataLoader[object], index: object, build: Callable[[Any], An
         return f"two workers cannot read {name}: {type(error).__name__}: {error}"
     if not alike:
         return None
-    where = f"{named(changed)} changes" if changed else "something that was not found is drawn from"
+    where = f"{named(changed)} changes" if changed else "an unidentified random state is used"
     return (
-        f"{where} when {name} is read, and workers get copies of it: two of them gave the same random samples. "
-        "Draw from a generator of NumPy, Python or torch that the dataset holds"
+        f"{where} when {name} is read, and workers get copies of it: two of them gave the same random samples. Use a "
+        "generator of NumPy, Python or torch that the dataset holds"
     )
 
 

@@ -122,7 +122,7 @@ class CompiledCalls:
         try:
             step()
         except Exception as error:
-            self.fault = f"what watches operators could not make way for compiled code: {error!r}"
+            self.fault = f"operator tracing could not be suspended for compiled code: {error!r}"
 
 
 def _is_running(wanted: object) -> bool:

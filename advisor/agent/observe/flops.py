@@ -38,7 +38,7 @@ class FlopCount:
         try:
             self._formulas = _formulas()
         except Exception as error:
-            self.why = f"torch has no formulas that we know how to use ({error!r})"
+            self.why = f"torch has no FLOP formulas that advisor can use ({error!r})"
             return False
         self._counts = {}
         self._updates_before = self._clock.updates
@@ -61,7 +61,7 @@ class FlopCount:
         modes.leave(mode)
         updates = self._clock.updates - self._updates_before
         if self.why is None and updates == 0:
-            self.why = "no update ended while counting"
+            self.why = "no update ended during counting"
         if self.why is not None:
             return None
         # Use the median update: one with an evaluation has more, which is not the training's.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-COMPILED = "the script uses torch.compile, which would compile anew under hooks on saved tensors"
+COMPILED = "the script uses torch.compile, which would recompile under hooks on saved tensors"
 
 
 def rss_bytes() -> int:
@@ -123,11 +123,11 @@ class Activations:
         if compiled:
             self.why = COMPILED
         elif top is None:
-            self.why = "this torch does not tell which hooks on saved tensors are set"
+            self.why = "this torch does not report which hooks on saved tensors are set"
         elif top(True) is not None:
-            self.why = "the script has hooks on saved tensors itself"
+            self.why = "the script sets its own hooks on saved tensors"
         elif not autograd._saved_tensors_hooks_is_enabled():
-            self.why = "hooks on saved tensors are switched off"
+            self.why = "hooks on saved tensors are disabled"
         else:
             self.why = None
         if self.why is not None:
@@ -194,7 +194,7 @@ class _Ledger:
             # Detach: a saved output would otherwise keep its own graph alive forever.
             kept = _Kept(tensor.detach(), self, None if _is_parameter(tensor) else key)
         except Exception as error:
-            self.failed = self.failed or f"a saved tensor could not be looked at: {error!r}"
+            self.failed = self.failed or f"a saved tensor could not be inspected: {error!r}"
             return tensor
         if kept.key is not None:
             entry = self._kept.setdefault(key, [0, size])

@@ -181,7 +181,7 @@ class ScriptAgent:
         """Report it once: a script that counts its batches may not cope with it."""
         if not self._prolonged:
             self._prolonged = True
-            self.channel.send(wire.Note(self.rank, wire.PROLONGED, f"an epoch went on past its {batches} batches"))
+            self.channel.send(wire.Note(self.rank, wire.PROLONGED, f"an epoch continued past its {batches} batches"))
 
     def window_reported(self, _window: wire.Window) -> None:
         if not self._facts_sent:

@@ -104,7 +104,9 @@ class Instruments:
 
     def _suspend(self) -> None:
         if self._controls.steps.by_hand():
-            raise Refused("the script updates by hand: without our hook on its backward no end of an update is seen")
+            raise Refused(
+                "the script updates its parameters by hand: only the hook on backward shows where an update ends"
+            )
         self._controls.roots.suspend()
         self._controls.steps.suspend()
         self._controls.loaders.suspend()

@@ -133,7 +133,7 @@ def _patch_hub(module: ModuleType, channel: AgentChannel) -> None:
         repo_id = kwargs.get("repo_id", repo_id)
         if repo_id not in told:
             told.add(repo_id)
-            channel.note("tracker", f"huggingface_hub: uploads to {repo_id} are left out")
+            channel.note("tracker", f"huggingface_hub: uploads to {repo_id} are skipped")
         commit = module.CommitInfo(
             commit_url=f"https://huggingface.co/{repo_id}/commit/{'0' * 40}",
             commit_message=str(kwargs.get("commit_message", "")),

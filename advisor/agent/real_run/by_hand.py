@@ -56,10 +56,10 @@ def _set_form(optimizer: Any, form: str) -> str:
     if form not in inspect.signature(type(optimizer).__init__).parameters:
         return f"{name} has no {form} form"
     if optimizer.state:
-        return f"{name} has made steps already: apply the settings before the first one"
+        return f"{name} has already taken steps: apply the settings before the first one"
     wrong = [group for group in optimizer.param_groups if group.get("differentiable")]
     if wrong and form == "fused":
-        return f"{name} is differentiable, which its fused form is not"
+        return f"{name} is differentiable, and its fused form is not"
     for group in optimizer.param_groups:
         group["fused"], group["foreach"] = form == "fused", form == "foreach"
     for key in ("fused", "foreach"):

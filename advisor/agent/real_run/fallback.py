@@ -159,7 +159,7 @@ class FallBack:
         for state in self._passing.values():
             state.put_back_buffers()
         for name in self._set():
-            self._give_up(name, "the loss was no number with it; that update was left out")
+            self._give_up(name, "the loss was not a finite number; that update was skipped")
 
     # --- a batch ----------------------------------------------------------------------------------------------------
 

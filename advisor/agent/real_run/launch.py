@@ -61,7 +61,7 @@ def install(config: Mapping[str, Any], log: str = "") -> Launch:
     """
     global _installed
     if _installed is not None:
-        raise Refused("settings were applied in this process already, and can be applied once")
+        raise Refused("settings have already been applied in this process, and can be applied only once")
     _installed = launch = Launch(config, RunLog(log))
     if config:
         imports.report_to(say)
@@ -105,20 +105,19 @@ class Launch:
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
             self._log.tell(
-                "settings", f"never applied, as no training was seen in the script's own process: {_words(never)}"
+                "settings", f"not applied, as no training was seen in the script's own process: {_words(never)}"
             )
         elif never and exit_code == 0:
-            self._log.tell("settings", f"never applied in {self._clock.updates} updates: {_words(never)}")
+            self._log.tell("settings", f"not applied in {self._clock.updates} updates: {_words(never)}")
         if self._torch_seen and self._precision.skipped_steps:
             self._log.say(
-                f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped, as a gradient had "
-                "overflown"
+                f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped because of "
+                "overflowing gradients"
             )
         if self._torch_seen and self._controls.accumulation.in_mid_epoch:
             self._log.say(
-                "the script has ended in the midst of an epoch: if it counts the rounds of its loop, it has trained "
-                "less than it would have, as micro_batch makes several rounds of an update "
-                f"({self._clock.updates} updates here)"
+                "the script ended in the middle of an epoch: if it counts loop iterations, it trained less than "
+                f"intended, as micro_batch makes several iterations of one update ({self._clock.updates} updates)"
             )
 
     def crashed(self, kind: type[BaseException], error: BaseException, _trace: object) -> None:
@@ -129,8 +128,9 @@ class Launch:
         what = "ran out of memory" if is_out_of_memory(error) else f"failed with {kind.__name__}"
         self._log.tell(
             "settings",
-            f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} came into "
-            "use, at a point where it could not go on without. If it runs alone, take them out of the configuration",
+            f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} took "
+            "effect, where it could not continue without them. If it works without them, remove them from the "
+            "configuration",
         )
 
     # --- set-up -------------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Launch:
         self._apply([name for name in self._wanted if name not in waiting])
         if self._clock.updates > SEARCH_UPDATES:
             for name in waiting:
-                self._give_up(name, "no call of a model that is trained was seen")
+                self._give_up(name, "no call of a trained model was seen")
 
     def _apply(self, names: list[str]) -> None:
         if not names:
@@ -370,7 +370,7 @@ class Launch:
         except Refused as refusal:
             why = f"{why} (and {refusal})"
         self._controls.compiling.beside(self._controls.settings)
-        self._log.tell(name, f"{name} stays as the script has it: {' '.join(why.split())}", value)
+        self._log.tell(name, f"{name} keeps the script's value: {' '.join(why.split())}", value)
 
     def _cannot_scale(self, why: str) -> None:
         self._give_up("precision", why)
@@ -381,7 +381,7 @@ class Launch:
             self._clock.exclude(functools.partial(dynamo.left_out, work))
         except Exception:
             self._wanted.clear()
-            self._log.say(f"settings are left out after a fault of advisor's own:\n{traceback.format_exc()}")
+            self._log.say(f"settings are not applied because of an error in advisor:\n{traceback.format_exc()}")
 
 
 def _parameters_of(optimizer: Any) -> set[int]:

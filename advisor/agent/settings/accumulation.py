@@ -119,17 +119,17 @@ class Accumulation:
     def _refuse(self, micro_steps: int) -> None:
         steps = self._steps
         if steps.closures_seen:
-            raise Refused("the optimizer is stepped with a closure: it runs forward and backward itself")
+            raise Refused("the optimizer is stepped with a closure, which runs forward and backward itself")
         stepping = [record for _optimizer, record, _main in steps.optimizers() if record.steps]
         if not stepping:
-            raise Refused("no optimizer was seen to step: where an update ends is not known")
+            raise Refused("no optimizer step was seen: the end of an update is unknown")
         if len(stepping) > 1:
-            raise Refused(f"{len(stepping)} optimizers take turns: which parts belong to whose step cannot be told")
+            raise Refused(f"{len(stepping)} optimizers alternate: it is unknown which parts belong to which step")
         if micro_steps != 1:
-            raise Refused(f"an update takes {micro_steps} backwards already, which the script itself counts")
+            raise Refused(f"an update already has {micro_steps} backward passes, which the script itself counts")
         record = self._loaders.train
         if record is not None and record.reader != self._clock.owner:
-            raise Refused("another thread reads the loader: which part is trained on cannot be told")
+            raise Refused("another thread reads the loader: it is unknown which part is trained on")
 
     @property
     def in_mid_epoch(self) -> bool:
@@ -150,8 +150,8 @@ class Accumulation:
     def _look_at_loop(self, frame: FrameType) -> None:
         if not reads_to_the_end(frame):
             self._trouble = (
-                "no for loop of the script reads the loader to its end: whoever counts its batches would stop "
-                "after as many parts, with less trained"
+                "no for loop reads the loader to its end: a script that counts batches would stop early, as it would "
+                "count parts"
             )
         self._recent = deque([WHOLE] * (1 + read_ahead(frame)), maxlen=1 + read_ahead(frame))
 
@@ -178,7 +178,7 @@ class Accumulation:
     def before_step(self, optimizer: Optimizer, has_closure: bool) -> bool:
         part = self._part
         if has_closure:
-            self._trouble = "the optimizer is stepped with a closure: it runs forward and backward itself"
+            self._trouble = "the optimizer is stepped with a closure, which runs forward and backward itself"
         self._compare_rates(optimizer, part)
         self._held = not part.last
         if part.last:
@@ -275,7 +275,7 @@ class Accumulation:
         try:
             loss, parts = float(whole), [(share, float(value)) for share, value in seen]
         except (RuntimeError, TypeError, ValueError):
-            self._trouble = "the loss is no single number: whether it is a mean over samples cannot be told"
+            self._trouble = "the loss is not a scalar: it is unknown whether it is a mean over samples"
             return
         mean, total = sum(share * value for share, value in parts), sum(value for _share, value in parts)
         size = max(abs(loss), abs(mean), sys.float_info.min)
@@ -288,9 +288,11 @@ class Accumulation:
         if difference <= allowed:
             return
         if abs(loss - total) / size <= 2 * allowed:
-            self._trouble = "the loss is a sum over the samples of a batch and no mean: its parts would count for more"
+            self._trouble = (
+                "the loss is a sum over the samples of a batch, not a mean: its parts would be weighted wrongly"
+            )
         else:
-            self._trouble = f"the loss of a batch is not the mean of those of its parts: it is {difference:.1%} off"
+            self._trouble = f"the loss of a batch differs from the mean loss of its parts by {difference:.1%}"
 
     def _draws(self) -> bool:
         """Return whether two forwards of the same samples differ: by dropout, or by statistics over the batch."""
@@ -308,7 +310,7 @@ class Accumulation:
         rates = [_identity(group.get("lr")) for group in optimizer.param_groups]
         if self._rates is not None and rates != self._rates:
             self._trouble = (
-                "the script sets the learning rate by hand in every round, which now is one of several parts"
+                "the script sets the learning rate by hand in every iteration, of which an update now has several"
             )
         self._rates = None if part.last else rates
 

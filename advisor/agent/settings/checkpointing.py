@@ -24,7 +24,7 @@ from .compiling import Compiling
 if TYPE_CHECKING:
     from torch import nn
 
-TOGETHER = "torch.compile passes over what stands before a block: it has a memory budget of its own"
+TOGETHER = "torch.compile ignores wrappers of a block: it has a memory budget of its own"
 LOOKS = 2
 """Calls with a trace after which the setting is given up; the very first call may set up lasting state."""
 _CLOSED = ("DataParallel", "OptimizedModule", "FullyShardedDataParallel")
@@ -82,12 +82,12 @@ class Checkpointing:
                 raise Refused(why_not)
         blocks = repeated_blocks(models)
         if blocks is None:
-            raise Refused("the model is not made of repeated blocks that could be run again one by one")
+            raise Refused("the model has no repeated blocks that could be recomputed one by one")
         inside = [inner for module in blocks.modules for inner in module.modules()]
         if any(inner._forward_hooks or inner._forward_pre_hooks for inner in inside):
-            raise Refused(f"{blocks.class_name} has hooks of the script's own, which would be called twice")
+            raise Refused(f"{blocks.class_name} has hooks of the script, which would be called twice")
         if any(getattr(inner, slots.SLOT, None) is not None for inner in inside):
-            raise Refused(f"calls within {blocks.class_name} are taken by something else")
+            raise Refused(f"calls inside {blocks.class_name} are intercepted by something else")
         return blocks
 
 
@@ -127,7 +127,7 @@ class _Block:
         self._looks_left = self._looks_left - 1 if why is not None else 0
         if why is not None and not self._looks_left:
             self._given_up = True
-            self._fail(f"a call of {type(module).__name__} cannot be run again: {why}")
+            self._fail(f"a call of {type(module).__name__} cannot be recomputed: {why}")
         return result
 
 
@@ -156,7 +156,7 @@ class _Trace:
             return f"it changes its attribute {changed[0]}"
         now = _generators()
         drawn = [name for name, state in self._generators.items() if now.get(name, state) != state]
-        return f"it draws from the generator of {drawn[0]}" if drawn else None
+        return f"it draws random numbers on {drawn[0]}" if drawn else None
 
 
 def _plain(module: nn.Module) -> dict[str, object]:
@@ -221,7 +221,7 @@ def _holds_cache(module: nn.Module, args: Any, kwargs: Any) -> str | None:
     named = [*(zip(_argument_names(module), args) if any(map(_is_cache, args)) else ()), *kwargs.items()]
     for name, value in named:
         if _is_cache(value) and (name not in _CACHES or value.get_seq_length()):
-            return f"it is given a cache ({type(value).__name__}), which a second run would fill twice"
+            return f"it receives a cache ({type(value).__name__}), which recomputation would fill twice"
     return None
 
 
@@ -247,9 +247,9 @@ def _why_closed(model: nn.Module) -> str | None:
     for inner in model.modules():
         name = type(inner).__name__
         if name in _CLOSED or name.startswith("FSDP") or slots.compiled_by_script(inner):
-            return f"the model holds {name}, whose calls are not ours to change"
+            return f"the model contains {name}, whose calls cannot be changed"
         if checkpointed_by_script(inner):
-            return f"the script checkpoints {name} itself"
+            return f"the script already checkpoints {name}"
     return None
 
 

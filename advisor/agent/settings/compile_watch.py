@@ -49,7 +49,7 @@ class CompileWatch:
             callback_handler.register_start_callback(self._begins)
             callback_handler.register_end_callback(self._ends)
         except (ImportError, AttributeError) as error:
-            raise Refused("this version of torch does not tell when it compiles, so its cost cannot be told") from error
+            raise Refused("this version of torch does not report when it compiles, so the cost is unknown") from error
         dynamo.hide()
         self._graphs, self._breaks = _counted()
         self.installed = True

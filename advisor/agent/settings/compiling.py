@@ -73,7 +73,7 @@ class Compiling:
         """Compile from the next forward on. Failures of the compiler show only at the first calls: see `broke`."""
         self.restore()
         if mode not in MODES:
-            raise Refused(f"compile={mode!r} is not known: there are {', '.join(MODES)}")
+            raise Refused(f"unknown compile={mode!r}: expected one of {', '.join(MODES)}")
         why_not = self.barred() or self._why_not()
         if why_not is not None:
             raise Refused(why_not)
@@ -123,8 +123,8 @@ class Compiling:
         self._remarked.add(self._mode)
         times, reason = sum(account.breaks.values()), _one_line(next(iter(account.breaks)))
         return (
-            f"with compile={self._mode} the model runs as {account.graphs} pieces of compiled code, as torch.compile "
-            f"broke off {times} times; the first reason: {reason}"
+            f"with compile={self._mode} the model runs as {account.graphs} compiled graphs, because of {times} graph "
+            f"break{'s' if times > 1 else ''}; the first reason: {reason}"
         )
 
     def set_up_s(self) -> float | None:
@@ -154,7 +154,7 @@ class Compiling:
             return "the script uses torch.compile itself"
         trained = [root for root in self._roots.called() if root.owned and root.training_calls]
         if not trained and self._clock.updates > SOUGHT_UPDATES:
-            return "no model that is trained is called as a module: there is nothing to compile"
+            return "no trained model is called as a module: there is nothing to compile"
         for root in trained:
             why_not = _why_closed(root.ref())
             if why_not is not None:
@@ -303,11 +303,11 @@ def _why_closed(module: Any) -> str | None:
     """Return why we cannot compile the calls of this root; None if we can."""
     name = type(module).__name__
     if name in CLOSED_WRAPPERS or name.startswith("FSDP") or type(module).__module__.startswith(_FABRIC):
-        return f"the model is wrapped in {name}, which stands between its call and what could be compiled"
+        return f"the model is wrapped in {name}, which intercepts its call"
     if not isinstance(getattr(type(module), "_call_impl", None), types.FunctionType):
-        return f"{name} is called in a way of its own"
+        return f"{name} overrides how it is called"
     if any(is_compiled(inner) for inner in module.modules()):
-        return f"the script compiles {name} itself"
+        return f"the script already compiles {name}"
     return None
 
 

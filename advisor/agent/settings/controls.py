@@ -85,7 +85,7 @@ class Controls:
         """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""
         parts = max(1, self.micro_steps) * _world_size()
         if global_batch % parts:
-            raise Refused(f"global_batch={global_batch} cannot be divided into {parts} micro-batches of one size")
+            raise Refused(f"global_batch={global_batch} cannot be divided into {parts} equal micro-batches")
         return global_batch // parts
 
     def set_config(self, wanted: dict[str, Any]) -> bool:

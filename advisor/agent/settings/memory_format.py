@@ -34,15 +34,15 @@ class MemoryFormat:
 
         self.restore()
         if name != "channels_last":
-            raise Refused(f"memory_format={name!r} is not known: there is channels_last")
+            raise Refused(f"unknown memory_format={name!r}: expected channels_last")
         weights = {id(weight): weight for weight in self._weights() if _is_plain(weight)}
         if not weights:
-            raise Refused("no 2-D convolution of the models that are trained has weights in the default format")
+            raise Refused("no 2-D convolution of the trained models has weights in the default format")
         shared = next((weight for weight in weights.values() if _is_part(weight)), None)
         if shared is not None:
             raise Refused(
-                f"a weight of shape {tuple(shared.shape)} is a part of a larger buffer, as sharding libraries keep "
-                "them: it cannot have a format of its own"
+                f"a weight of shape {tuple(shared.shape)} is part of a larger buffer, as in sharding libraries: it "
+                "cannot have its own format"
             )
         for weight in weights.values():
             self._set.append((weakref.ref(weight), tuple(weight.shape), tuple(weight.stride())))

@@ -37,7 +37,7 @@ class OptimizerForm:
         self.restore()
         optimizers = [(optimizer, main) for optimizer, _record, main in self._steps.optimizers()]
         if not optimizers:
-            raise Refused("no optimizer has stepped yet: there is none to set")
+            raise Refused("no optimizer has stepped yet")
         able = []
         for optimizer, main in optimizers:
             why = why_not(optimizer, form)
@@ -122,10 +122,10 @@ def why_not(optimizer: Optimizer, form: str) -> str | None:
     if not all(form in group for group in groups) or not _step_module(optimizer).startswith("torch.optim."):
         return f"{name} has no {form} form"
     if any(group.get("differentiable") for group in groups):
-        return f"{name} is differentiable: it has no {form} form then"
+        return f"{name} is differentiable, and then has no {form} form"
     if form == FOREACH:
         unfit = any(isinstance(group.get("lr"), torch.Tensor) and not group.get("capturable") for group in groups)
-        return f"the learning rate of {name} is a tensor: foreach takes a number" if unfit else None
+        return f"the learning rate of {name} is a tensor, and foreach needs a number" if unfit else None
     for group in groups:
         for parameter in group["params"]:
             why = _unfit_for_fused(parameter)
@@ -138,7 +138,7 @@ def _unfit_for_fused(parameter: Tensor) -> str | None:
     from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
     if not parameter.is_floating_point():
-        return f"a parameter is of {parameter.dtype}"
+        return f"a parameter is {parameter.dtype}"
     if parameter.device.type not in _get_fused_kernels_supported_devices():
         return f"there is no kernel for {parameter.device.type}"
     if parameter.grad is not None and parameter.grad.is_sparse:

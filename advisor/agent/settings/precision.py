@@ -48,12 +48,12 @@ class Precision:
             self._allow_tf32(torch)
             return
         if name not in DTYPES:
-            raise Refused(f"precision={name!r} is not known: there are {', '.join([*DTYPES, 'tf32'])}")
+            raise Refused(f"unknown precision={name!r}: expected one of {', '.join([*DTYPES, 'tf32'])}")
         if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
-            raise Refused("the script holds an autocast of its own open: it has chosen its precision")
+            raise Refused("the script has an active autocast: it has chosen its precision")
         if name == "fp16":
             if self._scaler is None:
-                raise Refused("fp16 needs its loss scaled, and nobody does that here")
+                raise Refused("fp16 needs loss scaling, which is missing here")
             self._scaler.start()
         self._dtype = getattr(torch, DTYPES[name])
         self._roots.around_forward = self._around
@@ -117,7 +117,7 @@ class Precision:
 
     def _allow_tf32(self, torch: ModuleType) -> None:
         if not torch.cuda.is_available():
-            raise Refused("tf32 is a format of CUDA devices, and torch sees none")
+            raise Refused("tf32 needs a CUDA device, and torch finds none")
         self._switches = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True

@@ -259,12 +259,14 @@ class Owners:
         """
         found = _leaves(tensors)
         if any(hasattr(leaf, mark) for leaf in found for mark in SHARDED):
-            return "each process holds a part of every gradient: an overflow is seen by one of them only"
+            return "each process holds part of every gradient, so that only one sees an overflow"
         leaves = [leaf for leaf in found if id(leaf) not in self._owner]
         modules = _parameters_of_modules() if leaves else set()
         for leaf in leaves:
             if id(leaf) not in modules:
-                return f"the script asks for the gradient of a tensor that is no parameter, of shape {list(leaf.shape)}"
+                return (
+                    f"the script computes the gradient of a tensor of shape {list(leaf.shape)} that is not a parameter"
+                )
             self._ownerless.append(leaf)
             self._owner[id(leaf)] = NOBODY
         return None

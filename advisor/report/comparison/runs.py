@@ -112,7 +112,7 @@ def _speed(before: Profile, after: Profile) -> tuple[float | None, float | None,
 
 def _caveats(before: Profile, after: Profile, unit: str | None) -> tuple[str, ...]:
     """Return all possible differences besides the user's change; the first always applies to stored runs."""
-    caveats = ["the runs are two starts at different times, not interleaved: take a few percent as chance"]
+    caveats = ["the two runs were made at different times, not alternately: a few percent may be chance"]
     caveats += _hardware_differences(before.hardware, after.hardware)
     if before.command.display != after.command.display:
         caveats.append(
@@ -127,10 +127,10 @@ def _caveats(before: Profile, after: Profile, unit: str | None) -> tuple[str, ..
         one_size, two_size = before.steps.samples_per_update, after.steps.samples_per_update
         if _differ(one_size, two_size):
             caveats.append(
-                f"the batch differs: {format.number(one_size)} and {format.number(two_size)} samples an update"
+                f"the batch differs: {format.number(one_size)} and {format.number(two_size)} samples per update"
             )
         if unit == "updates/s" and _differ(one_size, two_size):
-            caveats.append("samples were not counted in both, and updates of different size cannot be compared")
+            caveats.append("samples were not counted in both runs, and updates of different size cannot be compared")
         if before.steps.samples_from != after.steps.samples_from:
             sources = f"from {before.steps.samples_from} and from {after.steps.samples_from}"
             caveats.append(f"samples were counted differently: {sources}")
@@ -162,7 +162,7 @@ def _hardware_differences(one: Hardware, two: Hardware) -> list[str]:
 
 def _verdict(ratio: float | None, low: float | None, high: float | None, caveats: tuple[str, ...]) -> str:
     if ratio is None:
-        return "The speed cannot be compared: one of the runs measured no update."
+        return "Speeds cannot be compared: one of the runs measured no update."
     spread = 1 + STARTS_SPREAD
     certain_low, certain_high = (low or ratio) / spread, (high or ratio) * spread
     rough = "roughly " if len(caveats) > 1 or low is None else ""

@@ -39,8 +39,8 @@ def table_of(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(comparison.verdict, style="bold")]
     if comparison.low is not None and comparison.high is not None:
         span = format.interval(comparison.low, comparison.high)
-        parts.append(Text(f"From {comparison.unit}; the runs' own intervals give {span}.", style="dim"))
-    parts += [Text(f"Rough, since {caveat}.", style="yellow") for caveat in comparison.caveats]
+        parts.append(Text(f"Compared in {comparison.unit}; the intervals of the two runs give {span}.", style="dim"))
+    parts += [Text(f"Approximate: {caveat}.", style="yellow") for caveat in comparison.caveats]
     parts += [Text(), _numbers(comparison)]
     if comparison.findings:
         parts += [Text(), _findings(comparison.findings)]

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...spelling import parameter
 from ...types import TrialOutcome, Verdict, VerifyResult
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
@@ -21,9 +22,9 @@ from ..trial_format import change, setting
 NEARLY_EQUAL = 1.2
 """Upper over lower end of an interval: a wider one says nothing of how near the two are."""
 _QUALITY = {
-    "passed": "The training is still the same",
-    "failed": "The training is not the same any more",
-    "not checked": "Whether the training is still the same is not known",
+    "passed": "Training is equivalent",
+    "failed": "Training has changed",
+    "not checked": "Whether training is equivalent is unknown",
 }
 
 
@@ -65,16 +66,13 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
 def _what_would_decide(verdict: Verdict) -> str:
     rounds = verdict.rounds_to_decide
     if verdict.rounds < FLOOR_PROCESSES:
-        least = f"--rounds {FLOOR_PROCESSES}"
-        return (
-            f"Fewer than {FLOOR_PROCESSES} rounds decide only what leaves no doubt: {least} or more, with the budget "
-            "for them."
-        )
+        least = parameter("rounds", FLOOR_PROCESSES)
+        return f"Fewer than {FLOOR_PROCESSES} rounds decide only clear cases: use {least} or more, and a larger budget."
     if rounds is None and verdict.high < NEARLY_EQUAL * verdict.low:
-        return "No number of rounds that anyone would wait for decides it: the two are as good as equal."
+        return "No practical number of rounds would decide it: the two are practically equal."
     if rounds is None:
-        return "The processes differ too much for any number of rounds: run it while nothing else uses the machine."
-    return f"About {format.plural(rounds, 'round')} would decide it: --rounds {rounds}, with the budget for them."
+        return "The processes differ too much for any number of rounds: repeat it on an otherwise idle machine."
+    return f"About {format.plural(rounds, 'round')} would decide it: {parameter('rounds', rounds)} and a larger budget."
 
 
 def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:
@@ -82,7 +80,7 @@ def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, deci
     rows = table("", "samples/s", "peak memory", style="bold")
     for column in rows.columns[1:]:
         column.justify = "right"
-    for name, outcome in (("as written", written), ("with the settings", candidate)):
+    for name, outcome in (("baseline", written), ("settings", candidate)):
         if outcome is not None:
             rows.add_row(name, format.number(outcome.samples_per_s), format.size(outcome.peak_bytes))
     if written is not None and candidate is not None:

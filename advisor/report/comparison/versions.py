@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...spelling import parameter
 from ...types.comparison import FLOOR_PROCESSES, SpeedRatio, VersionComparison, own_spread
 from .. import format
 from ..json_contract import json_safe
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 COMMIT_DIGITS = 12
 _GATES = {
-    "passed": "passed: at least {threshold:g} of the speed before",
-    "failed": "FAILED: below {threshold:g} of the speed before, with the whole interval",
-    "undecided": "undecided: the interval holds {threshold:g}, so this is no failure and no proof",
+    "passed": "passed: at least {threshold:g} times the earlier speed",
+    "failed": "FAILED: the whole interval is below {threshold:g} times the earlier speed",
+    "undecided": "undecided: the interval contains {threshold:g}, so this is neither a failure nor a proof",
 }
 _STYLES = {
     "faster": "bold green",
@@ -80,7 +81,7 @@ def _parts(found: VersionComparison) -> Iterator[Text]:
     if found.ratio is not None:
         yield Text(_evidence(found, found.ratio), style="dim")
     if found.rounds_to_decide is not None:
-        advice = f"About {found.rounds_to_decide} rounds would decide: --rounds {found.rounds_to_decide}"
+        advice = f"About {found.rounds_to_decide} rounds would decide it: {parameter('rounds', found.rounds_to_decide)}"
         yield Text(advice, style="yellow")
     yield Text()
     isolation = f"{found.isolation}{': ' if found.changed_files else ''}{', '.join(found.changed_files)}"
@@ -90,10 +91,10 @@ def _parts(found: VersionComparison) -> Iterator[Text]:
 
 
 def _evidence(found: VersionComparison, ratio: SpeedRatio) -> str:
-    rounds = f"{format.plural(found.rounds, 'round')} of fresh processes, in turns"
+    rounds = f"{format.plural(found.rounds, 'round')} of fresh processes, alternately"
     if ratio.low is None or ratio.high is None or ratio.confidence is None:
-        return f"From {ratio.unit}; {rounds}: too few for an interval."
+        return f"Compared in {ratio.unit}; {rounds}: too few for an interval."
     between = span(ratio.low, ratio.high)
     own = sum(run.side == "before" for run in found.runs)
     floor = f", noise floor {ratio.floor:.1%}" if own >= FLOOR_PROCESSES else ""
-    return f"From {ratio.unit}: interval {between} at {ratio.confidence:.1%}{floor}; {rounds}."
+    return f"Compared in {ratio.unit}: interval {between} at {ratio.confidence:.1%}{floor}; {rounds}."

@@ -9,7 +9,7 @@ from ..trial_rows import gains
 from ._base import Drawn, Missing, Picture
 from ._rows import Ratio, ratios
 
-TITLE = "The gain, setting by setting"
+TITLE = "Gain of each setting"
 
 
 def draw(result: TuneResult) -> Drawn:
@@ -22,8 +22,8 @@ def draw(result: TuneResult) -> Drawn:
     return Picture(
         title=TITLE,
         svg=ratios(rows, title=TITLE, description=described, x_title="times as fast as without it"),
-        caption="Each taken from the recommended ones in turn, in windows side by side; 95% intervals. Together they "
-        f"give {format.times(verdict.speedup)}.",
+        caption="Each setting is removed from the recommended ones in turn, in adjacent windows; 95% intervals. "
+        f"Together they give {format.times(verdict.speedup)}.",
     )
 
 
@@ -31,4 +31,4 @@ def _why_not(result: TuneResult) -> str:
     settings = result.recommendation.config.settings
     if not settings:
         return "nothing is recommended"
-    return "one setting is recommended, and the gain is its" if len(settings) == 1 else "it was not measured"
+    return "the single recommended setting gives the whole gain" if len(settings) == 1 else "it was not measured"

@@ -9,20 +9,20 @@ from ..trial_rows import Predicted, predicted
 from ._base import Drawn, Missing, Picture
 from ._rows import Ratio, ratios
 
-TITLE = "Predicted and got"
+TITLE = "Predicted and achieved"
 _MOST_FINDINGS = 8
 
 
 def draw(result: TuneResult) -> Drawn:
     rows = [row for one in predicted(result)[:_MOST_FINDINGS] for row in _rows(one)]
     if not rows:
-        return Missing(title=TITLE, why="no finding promised a gain")
+        return Missing(title=TITLE, why="no finding predicted a gain")
     told = "; ".join(_told(one) for one in predicted(result))
     return Picture(
         title=TITLE,
         svg=ratios(rows, title=TITLE, description=told, row_height=30, x_title="times as fast"),
-        caption="Ring: the most that fixing the finding can give, as predicted by the profile. Dot: what the best "
-        "settings for it gave in the search; 95% intervals.",
+        caption="Ring: the ceiling of the finding, as predicted by the profile. Dot: the gain of the best settings "
+        "for it in the search. 95% intervals.",
     )
 
 

@@ -33,7 +33,7 @@ def draw(result: TuneResult) -> Drawn:
         y,
         x_words=lambda tick: f"{tick:,.0f}",
         y_words=lambda tick: f"{tick:g}×",
-        x_title="trials, in the order they ran",
+        x_title="trials in order of execution",
     )
     parts.append(chart.line(x.start, y.at(1.0), x.end, y.at(1.0), "limit"))
     parts.append(chart.path(_best(points, x, y), "curve best"))
@@ -110,12 +110,12 @@ def _description(result: TuneResult, points: Sequence[tuple[int, Trial]], failed
 
 
 def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed: int) -> str:
-    parts = ["Times as fast as the windows of the script as written beside it, with 95% intervals."]
+    parts = ["Speed relative to adjacent baseline windows, with 95% intervals."]
     if len(points) > _MOST_WHISKERS:
-        parts = ["Times as fast as the windows of the script as written beside it; intervals are in the table."]
-    parts.append("The line is the best so far that keeps the training.")
+        parts = ["Speed relative to adjacent baseline windows; intervals are in the table."]
+    parts.append("Line: the best so far that does not change training.")
     if any(changes_training(trial) for _, trial in points):
-        parts.append("Orange: changes the training.")
+        parts.append("Orange: changes training.")
     if any(trial.config == result.recommendation.config and trial.config.settings for _, trial in points):
         parts.append("Large and green: recommended.")
     if failed:

@@ -21,6 +21,6 @@ def draw(result: TuneResult) -> Drawn:
     return Picture(
         title=TITLE,
         svg=shares(found[:_MOST_KNOBS], title=TITLE, description=told),
-        caption="Share of the spread between the trials' speeds that each knob accounts for."
+        caption="Share of the variation between the trials' speeds that each knob explains."
         + (f" {format.plural(left, 'more knob')} not drawn." if left > 0 else ""),
     )

@@ -57,9 +57,9 @@ def draw(result: TuneResult) -> Drawn:
     left = len(best) - _MOST_TOLD
     return Picture(
         title=TITLE,
-        svg=chart.svg(parts, title=TITLE, description=f"Beaten by no other in both: {shown}."),
-        caption=f"The line joins the trials that no other beats in both; their numbers are those of the table. {shown}"
-        + (f"; and {left:,} more." if left > 0 else "."),
+        svg=chart.svg(parts, title=TITLE, description=f"Pareto front: {shown}."),
+        caption="Line: the Pareto front, the trials that no other beats in both. Numbers are those of the table. "
+        f"{shown}" + (f"; and {left:,} more." if left > 0 else "."),
     )
 
 

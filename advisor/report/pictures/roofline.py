@@ -37,7 +37,7 @@ class _Facts:
 
 def draw(profile: Profile) -> Drawn:
     compute = profile.compute
-    not_counted = Missing(title=TITLE, why="operations and memory traffic of an update were not counted")
+    not_counted = Missing(title=TITLE, why="FLOPs and memory traffic of an update were not counted")
     if compute is None:
         return not_counted
     intensity, achieved = _positive(compute.arithmetic_intensity), _positive(compute.achieved_flops_per_s)
@@ -46,7 +46,7 @@ def draw(profile: Profile) -> Drawn:
     peak, bandwidth = _positive(compute.peak_flops_per_s), _positive(_bandwidth(profile))
     if peak is None or bandwidth is None:
         return Missing(
-            title=TITLE, why="peaks of this hardware are not known; advisor hardware --calibrate measures them"
+            title=TITLE, why="peaks of this hardware are unknown; advisor hardware --calibrate measures them"
         )
     facts = _Facts(intensity=intensity, achieved=achieved, peak=peak, bandwidth=bandwidth)
     left, right = min(facts.ridge, intensity) / 8, max(facts.ridge, intensity) * 8
@@ -88,7 +88,7 @@ def _description(compute: Compute, facts: _Facts) -> str:
     bound = "arithmetic" if facts.allowed >= facts.peak else "memory bandwidth"
     source = "measured" if compute.peak_from == "measured" else "data sheet"
     return (
-        f"{format.rate(facts.achieved, 'FLOP/s')} at {format.number(facts.intensity)} FLOPs a byte: "
+        f"{format.rate(facts.achieved, 'FLOP/s')} at {format.number(facts.intensity)} FLOPs per byte: "
         f"{format.percent(facts.achieved / facts.allowed)} of what {bound} allows there "
         f"(peak of {compute.peak_dtype or 'unknown dtype'}, {source})."
     )

@@ -46,7 +46,7 @@ def draw(profile: Profile) -> Drawn:
         y,
         x_words=lambda tick: f"{tick:,.0f}",
         y_words=lambda tick: chart.short(format.duration(tick)),
-        x_title="updates, in the order they ran",
+        x_title="updates in order of execution",
     )
     spikes = 0
     most = max(20, 300 // len(placed))
@@ -105,11 +105,11 @@ def _description(profile: Profile, values: list[float]) -> str:
 
 
 def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: float) -> str:
-    parts = ["The dashed line is the mean of the updates counted; grey: left out as warm-up."]
+    parts = ["Dashed line: mean of the updates counted. Grey: dropped as warm-up."]
     if any(one.window.what_if for one in placed):
         parts.append("Shaded: what-if windows.")
     if any(len(one.wall) > max(20, 300 // len(placed)) for one in placed):
-        parts.append("Neighbours are drawn together: the line is their median, the band their span.")
+        parts.append("Neighbouring updates are grouped: the line is their median, the band their range.")
     if spikes:
         parts.append(f"{format.plural(spikes, 'spike')} beyond the axis (▲), the greatest {format.duration(greatest)}.")
     left_out = sum(1 for one in profile.windows if one.wall_s) - len(placed)

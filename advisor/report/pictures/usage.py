@@ -49,7 +49,7 @@ def draw(profile: Profile) -> Drawn:
     description = f"The script and its children kept {average:.0%} of {usable:g} usable CPUs busy on average"
     if device:
         share = sum(value for _, value in device) / len(device)
-        description += f"; some kernel ran on the accelerator {share:.0%} of the time, which says nothing of how well"
+        description += f"; a kernel ran on the accelerator {share:.0%} of the time, however efficiently"
     return Picture(
         title=TITLE, svg=chart.svg(parts, title=TITLE, description=description + "."), caption=description + "."
     )

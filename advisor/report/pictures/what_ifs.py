@@ -22,5 +22,5 @@ def draw(profile: Profile) -> Drawn:
     return Picture(
         title=TITLE,
         svg=ratios(rows, title=TITLE, description=told, x_title="times as fast"),
-        caption=f"Measured in windows next to windows of the script as written; 95% intervals. {notes}".strip(),
+        caption=f"Measured in windows adjacent to baseline windows; 95% intervals. {notes}".strip(),
     )

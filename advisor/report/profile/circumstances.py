@@ -24,12 +24,12 @@ def overhead_line(profile: Profile) -> str:
     """Describe the cost of measuring: 0.4% of each update (−0.2–0.9%), or why it is not known."""
     overhead = profile.overhead
     if overhead.fraction is None:
-        return "of measuring is not known: too few windows were run without hooks"
+        return "unknown: too few windows ran without hooks"
     fraction = max(0.0, overhead.fraction)
     span = "" if overhead.high is None else f", at most {format.percent(max(0.0, overhead.high))}"
     hooks = overhead.hooks_us_per_update
-    return f"measuring cost {format.percent(fraction)} of the time{span}" + (
-        "" if hooks is None else f" (hooks {format.number(hooks)} µs an update)"
+    return f"measuring took {format.percent(fraction)} of the time{span}" + (
+        "" if hooks is None else f" (hooks {format.number(hooks)} µs per update)"
     )
 
 
@@ -39,7 +39,7 @@ def epoch_end_line(profile: Profile) -> str | None:
     if not end.seen or not end.seconds:
         return None
     costs = ", ".join(f"{format.phase_name(name)} {format.duration(seconds)}" for name, seconds in end.seconds.items())
-    return costs + (" (the epoch was ended early for the look)" if end.forced else "")
+    return costs + (" (the epoch was ended early for the measurement)" if end.forced else "")
 
 
 def off_step_line(profile: Profile) -> str:
@@ -57,18 +57,18 @@ def memory_line(memory: MemoryUse) -> str | None:
         ("parameters", memory.parameters_bytes),
         ("gradients", memory.gradients_bytes),
         ("optimizer state", memory.optimizer_bytes),
-        ("activations kept for backward", memory.activations_bytes),
+        ("activations stored for backward", memory.activations_bytes),
     )
     known = [f"{name} {format.size(count)}" for name, count in parts if count is not None]
     if memory.creep_confirmed:
-        known.append(f"growing by {format.size(memory.creep_bytes_per_update)} an update")
+        known.append(f"growing by {format.size(memory.creep_bytes_per_update)} per update")
     return ", ".join(known) or None
 
 
 def loader_line(loader: LoaderTimes) -> str:
-    """Describe the loader: fetch 66.0 ms, collate 6.00 ms an update, 0 workers; drained alone 72.0 ms."""
+    """Describe the loader: fetch 66.0 ms, collate 6.00 ms an update, 0 workers; alone 72.0 ms."""
     parts = (("fetch", loader.fetch_s), ("collate", loader.collate_s), ("transfer", loader.transfer_s))
     known = [f"{name} {format.duration(seconds)}" for name, seconds in parts if seconds is not None]
-    alone = "" if loader.alone_s is None else f"; drained alone {format.duration(loader.alone_s)}"
-    of_update = f"{', '.join(known)} an update, " if known else ""
+    alone = "" if loader.alone_s is None else f"; alone {format.duration(loader.alone_s)}"
+    of_update = f"{', '.join(known)} per update, " if known else ""
     return f"{of_update}{format.plural(loader.workers, 'worker')}{alone}"

@@ -36,33 +36,33 @@ MOSTLY_WORK = 0.8
 _PHRASES = {
     "input_bound": "waits for data {share} of its time",
     "input_io_bound": "waits for its disk or network {share} of its time",
-    "slow_collate": "spends {share} of its time putting samples together into batches",
-    "worker_restart": "spends {share} of its time starting loader workers again",
+    "slow_collate": "spends {share} of its time collating samples into batches",
+    "worker_restart": "spends {share} of its time restarting loader workers",
     "too_many_workers": "runs more loader workers than it has CPUs for",
     "blocking_copy": "waits for copies to the device {share} of its time",
     "sync_per_step": "waits for the device in every update, {share} of its time",
     "overhead_bound": "spends {share} of its time in Python and launches: its steps are too small",
-    "precision_unused": "computes in full precision on hardware that can compute in half",
-    "tf32_off": "multiplies in full fp32 where the hardware has TF32",
+    "precision_unused": "computes in full precision on hardware that supports half precision",
+    "tf32_off": "multiplies in float32 although the hardware supports TF32",
     "threads_underused": "leaves usable CPUs idle",
     "threads_oversubscribed": "runs more threads than it has CPUs for",
     "optimizer_bound": "spends {share} of its time in the optimizer",
-    "memory_pressure": "is close to its limit of memory",
-    "memory_creep": "takes more memory with every update",
+    "memory_pressure": "is close to its memory limit",
+    "memory_creep": "uses more memory with every update",
     "evaluation_heavy": "spends {share} of its time in evaluation",
     "checkpoint_heavy": "spends {share} of its time writing checkpoints",
     "logging_heavy": "spends {share} of its time on logging",
-    "unsharded_iterable": "trains on the same samples several times: its dataset is not parted among the workers",
+    "unsharded_iterable": "trains on the same samples several times: its dataset is not sharded among the workers",
     "host_code": "spends {share} of its time in its own Python code between the phases",
-    "debug_mode": "runs with debugging left on",
-    "half_on_cpu": "computes in float16 on a CPU, whose kernels are made for float32 and bfloat16",
-    "recompilations": "compiles the same code anew, {share} of its time",
-    "deep_copy_per_step": "copies its model over and over, {share} of its time",
+    "debug_mode": "runs with debugging features enabled",
+    "half_on_cpu": "computes in float16 on a CPU, whose kernels are optimized for float32 and bfloat16",
+    "recompilations": "spends {share} of its time recompiling the same code",
+    "deep_copy_per_step": "spends {share} of its time copying its model",
     "accelerator_unused": "leaves the accelerator unused",
-    "cpu_only_build": "runs a PyTorch built for CPUs only on a machine with an accelerator",
-    "throttled": "runs on a device that is slowed down",
+    "cpu_only_build": "runs a CPU build of PyTorch on a machine with an accelerator",
+    "throttled": "runs on a throttled device",
     "shared_memory_small": "has too little shared memory for its loader workers",
-    "swapping": "is being swapped out",
+    "swapping": "runs while memory is read back from swap",
     "data_parallel": "uses DataParallel, which copies the model in every update",
     "gc_pauses": "spends {share} of its time in Python's garbage collector",
 }
@@ -70,14 +70,14 @@ _PHRASES = {
 _LIBRARY_PHRASES = {
     # The same if a library does all of it.
     "host_code": "spends {share} of its time in {library}, between the phases",
-    "deep_copy_per_step": "has {library} copy something large over and over, {share} of its time",
+    "deep_copy_per_step": "spends {share} of its time on copies by {library}",
 }
 
 _FAILURES = {
     "oom": "ran out of memory",
     "crash": "crashed",
-    "hang": "stood still",
-    "nan": "computed a loss that is not a number",
+    "hang": "hung",
+    "nan": "computed a non-finite loss",
     "no_steps": "trained nothing",
     "refused": "cannot be profiled",
     "exit": "ended early",
@@ -109,7 +109,7 @@ def verdict_of(profile: Profile) -> Verdict:
             sentence="Nothing was measured: no update was seen.",
             tone="failed",
             next_command=_command("profile", profile),
-            why_next="once the script trains",
+            why_next="measures again, once the script trains",
         )
     first = next((finding for finding in profile.findings if finding.severity != "info"), None)
     if first is None:
@@ -119,7 +119,7 @@ def verdict_of(profile: Profile) -> Verdict:
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
         next_command=_command("tune", profile) if first.knobs else f"advisor explain {format.one_line(first.rule)}",
-        why_next="tries the settings that can help, and proves the gain" if first.knobs else "says what this is about",
+        why_next="tries settings that can help, and verifies the gain" if first.knobs else "explains this rule",
     )
 
 
@@ -130,8 +130,8 @@ def little_data(profile: Profile) -> str | None:
         return None
     counted = format.plural(steps.updates, "update")
     if steps.updates < LITTLE_UPDATES:
-        return f"Only {counted} counted: take the numbers as rough."
-    return f"No steady state was found in {counted}: take the numbers as rough."
+        return f"Only {counted} counted: the numbers are rough."
+    return f"No steady state was found in {counted}: the numbers are rough."
 
 
 def _is_little(steps: Steps | None) -> bool:
@@ -143,13 +143,15 @@ def _failed(profile: Profile) -> Verdict:
     assert failure is not None
     measured = profile.steps.updates if profile.steps is not None else 0
     rest = (
-        f"what follows is from the {format.plural(measured, 'update')} before" if measured else "nothing was measured"
+        f"the results below are from the {format.plural(measured, 'update')} before"
+        if measured
+        else "nothing was measured"
     )
     return Verdict(
         sentence=f"Your script {what_failed(failure)}; {rest}.",
         tone="failed",
         next_command=_command("profile", profile),
-        why_next="again, once the script runs",
+        why_next="measures again, once the script runs",
     )
 
 
@@ -169,11 +171,11 @@ def _healthy(profile: Profile) -> Verdict:
     if scattered(profile):
         return _too_noisy(profile)
     return Verdict(
-        sentence=f"Your script is healthy: nothing avoidable was found, and {format.percent(work)} of each update is "
+        sentence=f"Your script is healthy: no avoidable cost was found, and {format.percent(work)} of each update is "
         "forward, backward and optimizer.",
         tone="good",
         next_command=_command("tune", profile),
-        why_next="looks for faster settings all the same",
+        why_next="searches for faster settings anyway",
     )
 
 
@@ -200,25 +202,25 @@ def _too_noisy(profile: Profile) -> Verdict:
         sentence=f"Too noisy to judge: {format.number(value)} {unit} may be anything from {low} to {high}.",
         tone="warning",
         next_command=_command("profile", profile),
-        why_next="again, once nothing else keeps the machine busy; while CPUs are shared, fewer threads may be faster",
+        why_next="measures again; run it on an idle machine, as with shared CPUs fewer threads may be faster",
     )
 
 
 def _too_little(profile: Profile) -> Verdict:
     assert profile.steps is not None
-    steady = "" if profile.steps.steady else " and they never became steady"
+    steady = "" if profile.steps.steady else " and never became steady"
     return Verdict(
         sentence=f"Too little was measured to judge: {format.plural(profile.steps.updates, 'update')} counted{steady}.",
         tone="warning",
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
-        why_next=_why_longer(profile, "measures longer; close what else keeps the machine busy"),
+        why_next=_why_longer(profile, "measures longer; stop other programs that keep the machine busy"),
     )
 
 
 def _why_longer(profile: Profile, why: str) -> str:
     """Return the reason to measure longer, which shows nothing if the script ended by itself."""
     ended = profile.lives and all(life.end == "finished" for life in profile.lives)
-    return "once the script trains for longer: it ended by itself" if ended else why
+    return "measures again; let the script train longer, as it ended by itself" if ended else why
 
 
 def _longer_budget(profile: Profile) -> str:
@@ -238,7 +240,7 @@ def _undecided(profile: Profile) -> Verdict:
     first = profile.abstained[0]
     others = f" (and {format.plural(len(profile.abstained) - 1, 'more rule')})" if len(profile.abstained) > 1 else ""
     return Verdict(
-        sentence=f"Nothing avoidable was shown, but {format.one_line(first.rule)}{others} could not judge: "
+        sentence=f"No avoidable cost was shown, but {format.one_line(first.rule)}{others} could not judge: "
         f"{format.one_line(first.why).rstrip('.')}.",
         tone="warning",
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
@@ -265,7 +267,7 @@ def _gain(ceiling: Ceiling | None) -> str:
     if ceiling.basis == "measured":
         span = format.interval(ceiling.low, ceiling.high)
         return f"; fixing that can make it {format.times(ceiling.speedup)} as fast (measured, {span})."
-    return f"; fixing that can make it {format.estimated(ceiling)} as fast (from its share of the time)."
+    return f"; fixing that can make it {format.estimated(ceiling)} as fast (estimated from its share of the time)."
 
 
 def _command(verb: str, profile: Profile) -> str:

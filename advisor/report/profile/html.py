@@ -104,7 +104,7 @@ def _figures(profile: Profile) -> list[dict[str, str]]:
         figure(
             "Throughput",
             f"{format.number(rate)} {unit}",
-            f"95% interval {span}" if span else "no interval: few updates",
+            f"95% interval {span}" if span else "no interval: too few updates",
         ),
     ]
     if memory is not None and memory.peak_bytes is not None:
@@ -112,9 +112,7 @@ def _figures(profile: Profile) -> list[dict[str, str]]:
         figures.append(figure("Peak memory", format.size(memory.peak_bytes), limit))
     if compute is not None and compute.achieved_flops_per_s is not None:
         share = compute.peak_fraction
-        detail = (
-            "peak not known" if share is None else f"{format.percent(share)} of the {compute.peak_dtype or ''} peak"
-        )
+        detail = "peak unknown" if share is None else f"{format.percent(share)} of the {compute.peak_dtype or ''} peak"
         figures.append(figure("Arithmetic", format.rate(compute.achieved_flops_per_s, "FLOP/s"), detail))
     return figures
 
@@ -152,7 +150,7 @@ def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
         if ceiling is None
         else f"measured, {format.interval(ceiling.low, ceiling.high)}"
         if ceiling.basis == "measured"
-        else f"at most {format.times(ceiling.high)}, from its share",
+        else f"at most {format.times(ceiling.high)}, estimated",
         "evidence": format.one_line(finding.evidence),
         "places": [
             {

@@ -52,7 +52,7 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
 def _speed(profile: Profile) -> Iterator[RenderableType]:
     steps = profile.steps
     assert steps is not None
-    parts = [f"{format.duration(steps.mean_s)} an update"]
+    parts = [f"{format.duration(steps.mean_s)} per update"]
     span = (
         "" if steps.low is None or steps.high is None else f" ({format.number(steps.low)}–{format.number(steps.high)})"
     )
@@ -93,7 +93,7 @@ def _phases(profile: Profile) -> RenderableType:
     beside = off_step_line(profile)
     if not beside:
         return rows
-    return Group(rows, Text(f"Beside the updates, of the whole loop: {beside}", style="dim"))
+    return Group(rows, Text(f"Outside updates, as a share of the loop: {beside}", style="dim"))
 
 
 def _bar(share: float) -> str:

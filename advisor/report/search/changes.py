@@ -11,10 +11,10 @@ from .. import format
 from ..trial_format import as_written, change, is_number, peaks, setting, tiers, trial_of
 
 _PRECISIONS = {
-    "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; the weights stay in float32",
-    "fp16": "most of the forward pass runs in fp16, with three decimal digits; the loss is scaled, and an update whose "
-    "gradients overflow is skipped",
-    "tf32": "matrix products take their factors in TF32, with three decimal digits, and add up in float32",
+    "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; weights stay in float32",
+    "fp16": "most of the forward pass runs in fp16, with three decimal digits; the loss is scaled, and an update with "
+    "overflowing gradients is skipped",
+    "tf32": "matrix products use factors in TF32, with three decimal digits, and sums in float32",
 }
 
 
@@ -58,14 +58,14 @@ def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
     wanted = settings.get("global_batch")
     if isinstance(wanted, int) and wanted != written:
         times = f" ({format.times(wanted / written)})" if written else ""
-        before = f", as written {written:,}" if written else ""
-        text = f"{wanted:,} samples an update{before}{times}"
-        text += "; the training takes another course, and the learning rate follows"
+        before = f", baseline {written:,}" if written else ""
+        text = f"{wanted:,} samples per update{before}{times}"
+        text += "; training changes, and the learning rate follows"
     else:
-        text = f"unchanged, {written:,} samples an update" if written else "unchanged"
+        text = f"unchanged, {written:,} samples per update" if written else "unchanged"
     parts = settings.get("micro_batch")
     if isinstance(parts, int):
-        text += f", computed in parts of {parts:,} whose gradients are added up"
+        text += f", computed in parts of {parts:,} with accumulated gradients"
     return Change(topic="Effective batch", text=text)
 
 
@@ -80,7 +80,7 @@ def _arguments(result: TuneResult) -> list[Change]:
 
 
 def _to_know(result: TuneResult) -> list[Change]:
-    return [Change(topic="To know", text=format.one_line(note).rstrip(".")) for note in result.recommendation.notes]
+    return [Change(topic="Note", text=format.one_line(note).rstrip(".")) for note in result.recommendation.notes]
 
 
 def notes(result: TuneResult) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _rounding(result: TuneResult, settings: dict[str, SettingValue]) -> list[Cha
     others = [name for name in settings if name != "precision" and known.get(name) == "numerics"]
     if others:
         names = ", ".join(setting(name, settings[name]) for name in others)
-        found.append(f"{names}: sums are formed in another order, so that losses differ in their last digits")
+        found.append(f"{names}: sums are computed in another order, so that losses differ in their last digits")
     if found:
         return [Change(topic="Rounding", text="; ".join(found))]
     if chosen is not None and chosen.tier in ("exact", "resampled"):
@@ -125,8 +125,8 @@ def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change
     names = [setting(name, value) for name, value in settings.items() if known.get(name) == "resampled"]
     if not names:
         return []
-    text = f"{', '.join(names)}: other draws, from the same distribution"
-    return [Change(topic="Random draws", text=text + _seeds(result, settings))]
+    text = f"{', '.join(names)}: different random numbers from the same distribution"
+    return [Change(topic="Randomness", text=text + _seeds(result, settings))]
 
 
 def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
@@ -134,8 +134,8 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     workload = result.profile.workload
     if "num_workers" in result.recommendation.carried:
         return (
-            "; the script starts these workers itself: if its dataset holds a random generator, a worker_init_fn has "
-            "to seed it in each, or all draw alike"
+            "; the script starts these workers itself: if its dataset holds a random generator, a worker_init_fn must "
+            "seed it in each, or all give the same numbers"
         )
     loader = workload.train_loader if workload is not None else None
     held = workload.facts.dataset_generators if workload is not None else None
@@ -146,14 +146,14 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     stay = bool(settings.get("persistent_workers", written.stay))
     if not isinstance(number, int) or not add_repeats(written, Workers(number, stay)):
         return ""
-    return f"; every worker begins each epoch with seeds of its own for {format.one_line(', '.join(held))}"
+    return f"; in each epoch every worker has its own seeds for {format.one_line(', '.join(held))}"
 
 
 def _memory(result: TuneResult) -> Change:
     before, after = peaks(result, result.recommendation.config)
     if before is None or after is None or not is_number(before, after):
         return Change(topic="Memory", text="its peak was not measured")
-    text = f"peak {format.size(after)}, as written {format.size(before)} ({change(before, after)})"
+    text = f"peak {format.size(after)}, baseline {format.size(before)} ({change(before, after)})"
     return Change(topic="Memory", text=text)
 
 
@@ -161,7 +161,7 @@ def _start_up(result: TuneResult, settings: dict[str, SettingValue]) -> list[Cha
     found = []
     workers = settings.get("num_workers")
     if isinstance(workers, int) and workers > 0:
-        when = "once" if settings.get("persistent_workers") else "at the begin of each epoch"
+        when = "once" if settings.get("persistent_workers") else "at the start of each epoch"
         processes = "1 worker process starts" if workers == 1 else f"{workers:,} worker processes start"
         found.append(f"{processes} {when}")
     pays = _break_even(result)
@@ -180,14 +180,14 @@ def _break_even(result: TuneResult) -> str | None:
     speedup = part.speedup if part is not None else found.verdict.speedup
     what = "compiling" if "compile" in found.config.as_dict() else "setting up"
     if not is_number(speedup) or speedup <= 1:
-        return f"{what} takes {format.duration(set_up_s)} once, and does not pay for it"
+        return f"{what} takes {format.duration(set_up_s)} once, and does not pay off"
     # In the baseline's time T these settings need T / speedup: set_up = T − T / speedup.
     paid_s = set_up_s * speedup / (speedup - 1)
     steps = result.profile.steps
     when = format.duration(paid_s)
     if steps is not None and is_number(steps.mean_s) and is_number(paid_s / steps.mean_s):
-        when = f"{format.plural(max(1, round(paid_s / steps.mean_s)), 'update')} ({when} as written)"
-    return f"{what} takes {format.duration(set_up_s)} once, and has paid for itself after {when}"
+        when = f"{format.plural(max(1, round(paid_s / steps.mean_s)), 'update')} ({when} of the baseline)"
+    return f"{what} takes {format.duration(set_up_s)} once, and pays off after {when}"
 
 
 def _set_up_s(result: TuneResult) -> float | None:

@@ -58,10 +58,10 @@ def _figures(result: TuneResult) -> list[dict[str, str]]:
     figures.append(_throughput(result, written.outcome.samples_per_s))
     before, after = peaks(result, found.config)
     if found.config.settings and after is not None:
-        detail = f"as written {format.size(before)} {change(before, after)}"
+        detail = f"baseline {format.size(before)} {change(before, after)}"
         figures.append(html.figure("Peak memory", format.size(after), detail))
     elif before is not None:
-        figures.append(html.figure("Peak memory", format.size(before), "as written"))
+        figures.append(html.figure("Peak memory", format.size(before), "baseline"))
     without = failed(result)
     detail = f"{without:,} without a result" if without else "all measured"
     return [*figures, html.figure("Trials", f"{len(result.trials):,}", detail)]
@@ -71,9 +71,9 @@ def _throughput(result: TuneResult, before: float | None) -> dict[str, str]:
     """Return the baseline's throughput times the ratio, as the search's own windows flatter the best of them."""
     found = result.recommendation
     if not found.config.settings or before is None or not is_number(before, found.verdict.speedup):
-        return html.figure("Throughput", f"{format.number(before)} samples/s", "as written")
+        return html.figure("Throughput", f"{format.number(before)} samples/s", "baseline")
     after = before * found.verdict.speedup
-    return html.figure("Throughput", f"{format.number(after)} samples/s", f"as written {format.number(before)}")
+    return html.figure("Throughput", f"{format.number(after)} samples/s", f"baseline {format.number(before)}")
 
 
 def _findings(result: TuneResult) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ def _findings(result: TuneResult) -> list[dict[str, Any]]:
 
 
 def _facts(result: TuneResult) -> list[tuple[str, str]]:
-    facts = [("Looked for", f"{result.objective.name}, in {format.one_line(result.objective.unit)}")]
+    facts = [("Objective", f"{result.objective.name}, in {format.one_line(result.objective.unit)}")]
     facts += [("Wrote", format.one_line(name)) for name in result.files]
     facts.append(("Hardware", hardware_line(result.profile.hardware)))
     return [*facts, *html.origin(result.profile), *(("Note", format.one_line(note)) for note in notes(result))]

@@ -16,7 +16,7 @@ from ..terminal import print_safely, table
 
 VERSION = 1
 """Version of the document that `tune --dry-run --json` prints."""
-SCOPES = {"live": "between two updates", "launch": "a start of its own"}
+SCOPES = {"live": "between two updates", "launch": "a new process"}
 
 
 def render_space(result: TuneResult, console: Console) -> None:
@@ -53,7 +53,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
         yield Text(f"Open: {format.plural(len(result.space), 'knob')}, {count:,} configurations", style="bold")
         yield _open(result)
     else:
-        yield Text("Nothing is open: a search would try nothing.", style="bold")
+        yield Text("No knob is open: a search would try nothing.", style="bold")
     if result.options:
         yield Text()
         yield Text("Options of the script", style="bold")

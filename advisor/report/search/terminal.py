@@ -95,12 +95,12 @@ def _gains(result: TuneResult) -> RenderableType | None:
     rows = grid("", "right", "fold")
     for one in found:
         rows.add_row(one.setting, format.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
-    parts: list[RenderableType] = [_under("The gain, setting by setting (all of them against all but this one)", rows)]
+    parts: list[RenderableType] = [_under("Gain of each setting (all of them compared with all but this one)", rows)]
     if not found:
         parts = []
     if weights:
         told = ", ".join(f"{name} {format.percent(share)}" for name, share in weights[:MOST_SKIPPED])
-        parts.append(Text(f"What the spread between the trials came from: {told}", style="dim"))
+        parts.append(Text(f"Variation between the trials explained by each knob: {told}", style="dim"))
     return Group(*parts)
 
 
@@ -123,7 +123,7 @@ def _predicted(result: TuneResult) -> RenderableType | None:
         if row.got is None:
             told += f" → {format.one_line(finding.advice)}"
         parts.append(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
-    return _under("What holds it back: the predicted ceiling, and what the search got", Group(*parts))
+    return _under("Findings: predicted ceiling and achieved gain", Group(*parts))
 
 
 def _space(result: TuneResult) -> RenderableType | None:
@@ -131,19 +131,19 @@ def _space(result: TuneResult) -> RenderableType | None:
     knobs = space(result)
     if not knobs or len(result.trials) > 1:
         return None
-    shown = table("knob", "values worth trying", "changes", "set", "open, since")
+    shown = table("knob", "values", "changes", "set", "reason")
     for knob in knobs:
         shown.add_row(knob.name, knob.values, knob.changes, knob.when, knob.opened_by)
-    return _under("What can be tried", shown)
+    return _under("Knobs to try", shown)
 
 
 def _trials(result: TuneResult) -> RenderableType | None:
     if len(result.trials) <= 1:
         return None
     rows, left = trial_rows(result)
-    heads = {"memory": "peak", "energy": "a sample"}
+    heads = {"memory": "peak", "energy": "per sample"}
     looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
-    trials = table("", "tried", "speed", "interval", *looked_for, "changes", "why, or what came of it")
+    trials = table("", "tried", "speed", "interval", *looked_for, "changes", "reason or outcome")
     for place, column in enumerate(trials.columns[:-2]):
         column.no_wrap = place != 1
         column.justify = "right" if place not in (1, 3) else "left"
@@ -153,7 +153,7 @@ def _trials(result: TuneResult) -> RenderableType | None:
         trials.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
     shown: list[RenderableType] = [trials]
     if left:
-        shown.append(Text(f"{left}; the page and --json have all", style="dim"))
+        shown.append(Text(f"{left}; the HTML page and JSON output list all", style="dim"))
     shown += [Text(line, style="dim") for line in (_history(result), _front(result)) if line]
     return _under(_tried(result), Group(*shown))
 
@@ -174,12 +174,12 @@ def _front(result: TuneResult) -> str:
         if one.ratio is not None
     ]
     more = f", and {len(told) - MOST_STEPS:,} more" if len(told) > MOST_STEPS else ""
-    return f"Beaten by no other in speed and memory both: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
+    return f"Pareto front of speed and memory: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
 
 
 def _tried(result: TuneResult) -> str:
     counted, without = format.plural(len(result.trials), "trial"), failed(result)
-    return f"{counted}, {without:,} of them without a result" if without else counted
+    return f"{counted}, {without:,} without a result" if without else counted
 
 
 def _circumstances(result: TuneResult) -> RenderableType:
@@ -188,7 +188,8 @@ def _circumstances(result: TuneResult) -> RenderableType:
     for what, why in shown:
         rows.add_row("not used", Text(f"{what}: {why}", style="dim"))
     if left:
-        rows.add_row("", Text(f"{format.plural(left, 'more reason')}: the page and --json have all", style="dim"))
+        more = f"{format.plural(left, 'more reason')}: the HTML page and JSON output list all"
+        rows.add_row("", Text(more, style="dim"))
     rows.add_row("hardware", Text(hardware_line(result.profile.hardware)))
     for note in notes(result):
         rows.add_row("note", Text(format.one_line(note), style="yellow"))

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
+from ...spelling import parameter
 from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
@@ -15,7 +16,7 @@ from ..profile.headline import function_call, what_failed
 from ..trial_format import is_number, moved, peaks, span, told
 
 CONFIG_FILE = "advisor.yaml"
-RUN_AS_WRITTEN = "the script as written is what to run"
+RUN_AS_WRITTEN = "keep the unmodified script"
 IN_WINDOWS = ("unproven", "unverified")
 """Statuses of a gain that was seen in windows of one run only; the second is the name of 0.1.0."""
 LESS_OF = ("memory", "energy")
@@ -54,12 +55,12 @@ def _of_speed(result: TuneResult) -> tuple[str, Tone]:
     found = result.recommendation
     verdict, settings = found.verdict, told(found.config) if found.config.settings else None
     if settings is None and verdict.status == "unverified":
-        return f"Not proven: {RUN_AS_WRITTEN}.", "warning"
+        return f"Not verified: {RUN_AS_WRITTEN}.", "warning"
     sentence, tone = sentence_of(verdict, settings)
     if verdict.quality != "failed":
         return sentence, tone
     rest = "" if settings else f"; {RUN_AS_WRITTEN}"
-    return f"{sentence.rstrip('.')}, but its losses are not those of the script as written{rest}.", "critical"
+    return f"{sentence.rstrip('.')}, but its losses differ from the baseline's{rest}.", "critical"
 
 
 Tone = Literal["good", "neutral", "warning", "critical", "failed"]
@@ -124,7 +125,7 @@ def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
         return f"Undecided: {_least_of(result)}.", "warning"
     if not ratios:
         if _tried(result):
-            return "Undecided: nothing could be compared with the script as written.", "warning"
+            return "Undecided: nothing could be compared with the baseline.", "warning"
         knobs = format.plural(len(result.space), "knob") if result.space else "no knob"
         return f"Undecided: nothing was tried; {knobs} {'are' if len(result.space) > 1 else 'is'} open.", "warning"
     best = max(ratios, key=lambda ratio: ratio.speedup)
@@ -170,7 +171,7 @@ def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
         return None
     less = f"{format.percent(after / before)} of the {objective.name}"
     speed = f"{_speed(found.verdict)} the speed ({_rests_on(found.verdict)})"
-    amounts = f"{_amount(objective, after)}, as written {_amount(objective, before)}"
+    amounts = f"{_amount(objective, after)}, baseline {_amount(objective, before)}"
     sentence = f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}"
     if found.verdict.status in IN_WINDOWS:
         return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
@@ -181,11 +182,13 @@ def _speed(verdict: Verdict) -> str:
     """Format the speed: 2.4×; if nothing is decided, the interval and no estimate."""
     if verdict.status != "undecided":
         return format.times(verdict.speedup)
-    return f"{span(verdict.low, verdict.high)} times" if is_number(verdict.low, verdict.high) else "an unknown part of"
+    return (
+        f"{span(verdict.low, verdict.high)} times" if is_number(verdict.low, verdict.high) else "an unknown fraction of"
+    )
 
 
 def _amount(objective: Objective, value: float) -> str:
-    """Format an amount: 31.0 GiB; 0.482 joules a sample."""
+    """Format an amount: 31.0 GiB; 0.482 joules per sample."""
     if objective.name == "memory":
         return format.size(value)
     return f"{format.number(value)} {format.one_line(objective.unit)}"
@@ -199,7 +202,7 @@ def _evidence(result: TuneResult) -> str:
     if verdict.quality_evidence and (verdict.quality == "failed" or verdict.status == "unverified"):
         return f"{_begin(format.one_line(verdict.quality_evidence).rstrip('.'))}."
     if verdict.rounds:
-        larger = " A search with a larger budget has room for them."
+        larger = " A search with a larger budget has time for them."
         return f"{what_decides(verdict)}{larger}" if verdict.status == "undecided" else ""
     return _what_it_takes(result) if verdict.status != "unverified" else ""
 
@@ -211,25 +214,27 @@ def what_decides(verdict: Verdict) -> str:
     if not is_number(verdict.low, verdict.high):
         return f"{_begin(decides)}."
     if verdict.low > 1 + verdict.floor:
-        few = f"{format.plural(verdict.rounds, 'round')} cannot tell how much the script's own processes differ"
-        return f"All of the interval is a gain, but {few}; {decides}."
+        few = f"{format.plural(verdict.rounds, 'round')} do not show how much processes of the script differ"
+        return f"The whole interval is a gain, but {few}; {decides}."
     if verdict.low > 1:
-        floor = f"some of it is no more than the script's own processes differ by ({format.percent(verdict.floor)})"
-        return f"All of the interval lies above 1, but {floor}; {decides}."
+        floor = (
+            f"part of it is within the differences between processes of the script ({format.percent(verdict.floor)})"
+        )
+        return f"The whole interval lies above 1, but {floor}; {decides}."
     if verdict.high < 1:
-        return f"None of the interval is a gain; {decides}."
-    return f"The interval holds both a gain and none; {decides}."
+        return f"No part of the interval is a gain; {decides}."
+    return f"The interval contains both a gain and a loss; {decides}."
 
 
 def _what_it_takes(result: TuneResult) -> str:
     """Describe the result of a search without a clear gain or a fresh process, and what would decide."""
     tried, ratios = _tried(result), _compared(result)
     if not tried and result.space:
-        return "The profile and the proof left no time for a trial: a larger budget does."
+        return "Profile and verification left no time for a trial: use a larger budget."
     if not tried:
         return (
-            "No finding points to a setting that can be changed. --knobs A,B tries settings all the same; --dry-run "
-            "shows which there are."
+            f"No finding suggests a setting that can be changed. {parameter('knobs')} tries knobs anyway; "
+            f"{parameter('dry_run', True)} lists them."
         )
     if not ratios:
         return f"{len(tried):,} tried, and none could be measured."
@@ -248,9 +253,9 @@ def _of_compared(result: TuneResult, ratios: list[Ratio]) -> str:
         return f"{most}; a larger budget also tries {', '.join(untried)}."
     best = max(ratios, key=lambda ratio: ratio.speedup)
     if best.high <= 1:
-        return "None of it is a gain; a larger budget tries more."
-    both = "That holds both a gain and none" if best.low <= 1 else "No fresh process has confirmed it"
-    return f"{both}; a larger budget has longer windows and room for a proof."
+        return "No part of it is a gain; a larger budget tries more."
+    both = "It contains both a gain and a loss" if best.low <= 1 else "No fresh process has confirmed it"
+    return f"{both}; a larger budget has longer windows and time for verification."
 
 
 def _next(result: TuneResult) -> tuple[Next, ...]:
@@ -273,13 +278,15 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
 
 
 def _finishes(verdict: Verdict) -> str:
-    return "decides it in fresh processes" if verdict.status == "undecided" else "finishes the proof in fresh processes"
+    return (
+        "decides it in fresh processes" if verdict.status == "undecided" else "finishes verification in fresh processes"
+    )
 
 
 def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
     """Return the next steps for a search that has decided nothing."""
     if not result.space and not _tried(result):
-        return (Next(command=f"advisor tune --dry-run {command}", why="shows which settings there are"),)
+        return (Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"),)
     return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
 
 
@@ -294,7 +301,7 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     found = result.recommendation
     command, verdict, name = found.command, found.verdict, format.one_line(config_file(result))
     function = format.one_line(command.function.partition("(")[0])
-    as_written = Next(command=f"{function}()", why="as it is written")
+    as_written = Next(command=f"{function}()", why="without settings")
     if not found.config.settings and verdict.status == "undecided":
         larger = function_call(command, f"tune --budget {_larger_budget(result)}")
         return Next(command=larger, why="has the time to decide"), as_written
@@ -304,7 +311,7 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     prove = Next(command=function_call(command, "verify", name), why=_finishes(verdict))
     train = Next(
         command=f"advisor.apply({json.dumps(name)})",
-        why=f"before {function}() is called: it trains with these settings",
+        why=f"call this before {function}() to train with these settings",
     )
     written = () if result.files else (save,)
     if verdict.status == "undecided":
@@ -313,7 +320,7 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
 
 
 def _as_written(launcher: str, command: str) -> Next:
-    return Next(command=f"{format.one_line(launcher)} {command}", why="the script as written")
+    return Next(command=f"{format.one_line(launcher)} {command}", why="runs the unmodified script")
 
 
 def config_file(result: TuneResult) -> str:
@@ -328,10 +335,10 @@ def _failed(result: TuneResult) -> TuneVerdict:
     again = format.one_line(f"advisor tune {command.display}")
     if command.function:
         again = function_call(command, "tune")
-    searched = "nothing was searched" if len(result.trials) <= 1 else "what was tried until then follows"
+    searched = "nothing was searched" if len(result.trials) <= 1 else "the trials so far are below"
     return TuneVerdict(
         sentence=f"Your script {what_failed(failure)}; {searched}.",
         tone="failed",
         evidence="",
-        next=(Next(command=again, why="again, once the script runs"),),
+        next=(Next(command=again, why="searches again, once the script runs"),),
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import IsolationError, UsageError
+from ...spelling import parameter
 from ...storage.run_store import disk_errors
 from . import scratch as scratch_folder
 from ._base import Tier, View
@@ -32,7 +33,7 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
     Raises IsolationError naming what was tried, and StorageError if `scratch` is not writable.
     """
     if requested not in NAMES:
-        raise UsageError(f"--isolation {requested!r} is not known; choose one of {', '.join(NAMES)}")
+        raise UsageError(f"unknown isolation {requested!r}: expected one of {', '.join(NAMES)}")
     project, scratch = project.resolve(), scratch.resolve()
     scratch_folder.sweep(scratch)
     failed: list[str] = []
@@ -42,7 +43,9 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
             return tier
         failed.append(f"{_label(tier)}: {reason}")
     unprotected = (
-        "" if requested in (Copy.name, Unprotected.name) else "; `--isolation copy` or `none` runs without protection"
+        ""
+        if requested in (Copy.name, Unprotected.name)
+        else f"; {parameter('isolation', 'copy')} or none runs without protection"
     )
     raise IsolationError(f"no isolation works here ({'; '.join(failed)}){unprotected}")
 
@@ -64,7 +67,7 @@ def _why_not(tier: Tier) -> str | None:
     if not tier.protects:
         return None  # nothing to prove: it does not promise to protect
     if sys.platform != "linux":
-        return f"needs Linux, this is {sys.platform}"
+        return f"needs Linux, and this is {sys.platform}"
     from .probe import try_out
 
     try:

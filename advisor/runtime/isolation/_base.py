@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import UsageError
+from ...spelling import parameter
 from . import scratch as scratch_folder
 
 
@@ -58,8 +59,8 @@ class Tier(ABC):
         for path in writable:
             if self.project.is_relative_to(path.resolve()):
                 raise UsageError(
-                    f"advisor's own folder {path} holds the project folder {self.project}, which could then change; "
-                    "choose another --runs"
+                    f"advisor's own folder {path} contains the project folder {self.project}, which could then change; "
+                    f"choose another folder with {parameter('runs')}"
                 )
         with scratch_folder.lent(self.scratch) as folder:
             yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...errors import IsolationError
+from ...spelling import parameter
 from . import keeper_view, manifest
 from ._base import Tier, View
 
@@ -27,12 +28,12 @@ class Landlock(Tier):
 
     name: ClassVar[str] = "landlock"
     protects: ClassVar[bool] = True
-    promise = "the script ran in a copy of the project folder, and the kernel refused every write elsewhere"
+    promise = "the script ran in a copy of the project folder, and the kernel denied all writes elsewhere"
 
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
         if (version := keeper_view.landlock_version()) < keeper_view.LANDLOCK_MINIMUM:
             raise IsolationError(
-                f"the kernel's Landlock is version {version}, {keeper_view.LANDLOCK_MINIMUM} is needed"
+                f"the kernel has version {version} of Landlock, and {keeper_view.LANDLOCK_MINIMUM} is required"
             )
         copy, temporary = folder / "project", folder / "tmp"
         copy_folder(self.project, copy, skip=(self.scratch, *writable), link_large=True)
@@ -106,8 +107,8 @@ def copy_folder(source: Path, target: Path, *, skip: tuple[Path, ...], link_larg
             total += _copy_entry(here / name, there / name, source, link_large)
             if total > COPY_LIMIT_BYTES:
                 raise IsolationError(
-                    f"{source} holds more than {COPY_LIMIT_BYTES >> 30} GiB: too much to copy; "
-                    "keep data outside the project folder, or choose another --isolation"
+                    f"{source} holds more than {COPY_LIMIT_BYTES >> 30} GiB, too much to copy: "
+                    f"keep data outside the project folder, or choose another {parameter('isolation')}"
                 )
         shutil.copystat(here, there)
         there.chmod(there.stat().st_mode | stat.S_IRWXU)

@@ -246,7 +246,7 @@ def restrict_writes(writable: Sequence[str]) -> None:
     """Restrict this process and its children, from here on, to writing below `writable`."""
     version = landlock_version()
     if version < LANDLOCK_MINIMUM:
-        raise OSError(38, f"Landlock version {version} is too old, {LANDLOCK_MINIMUM} is needed")
+        raise OSError(38, f"Landlock version {version} is too old: {LANDLOCK_MINIMUM} is required")
     handled = WRITE_FILE | REMOVE_AND_MAKE | REFER | TRUNCATE
     _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "giving up new privileges")
     attributes = struct.pack("Q", handled)

@@ -24,7 +24,7 @@ class Overlay(Tier):
 
     name: ClassVar[str] = "overlay"
     protects: ClassVar[bool] = True
-    promise = "the script ran in a copy-on-write view of the file system: none of your files could change"
+    promise = "the script ran in a copy-on-write view of the file system, and could change none of your files"
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ def get(name: str) -> Emitter:
     """Return the emitter with that id; raise UsageError naming the known ones if there is none."""
     known = {emitter.id: emitter for emitter in all_emitters()}
     if name not in known:
-        raise UsageError(f"nothing can be written for {name!r}: there are {', '.join(known)}")
+        raise UsageError(f"unknown target {name!r}: expected one of {', '.join(known)}")
     return known[name]
 
 

@@ -113,21 +113,21 @@ class Draft:
         if batch.parts is None and update is not None:
             self.need(
                 "batch size and accumulation",
-                f"an update takes {update} samples, and the file does not say of how many backwards",
+                f"an update has {update} samples; the number of backward passes is not in the file",
             )
         elif batch.parts is None and micro is not None:
-            self.need("gradient accumulation", f"samples an update ÷ ({micro} × processes); the file does not say")
+            self.need("gradient accumulation", f"samples per update ÷ ({micro} × processes); not in the file")
         return batch
 
     def artifact(self, content: str) -> Artifact:
         """Return the file, with everything that was not expressed."""
         for name, value in self._open.items():
-            self._left.append(Skipped(what=f"{name}={value}", why=f"not known to {self.emitter.id}.py"))
+            self._left.append(Skipped(what=f"{name}={value}", why=f"unknown to {self.emitter.id}.py"))
         if self._repeated is not None:
             self.need("worker_init_fn", _by_hand(self._repeated))
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
-                self.need(f"{flag}={value}", "an option of the script itself, for its command line")
+                self.need(f"{flag}={value}", "an option of the script, for its command line")
         return Artifact(
             target=self.emitter.id,
             file_name=self.emitter.file_name,
@@ -181,10 +181,10 @@ def repeated_draws(document: Document) -> tuple[str, ...] | None:
 
 
 def _by_hand(generators: tuple[str, ...]) -> str:
-    held = f"the dataset holds {', '.join(generators)}" if generators else "where the dataset holds random generators"
+    held = f"the dataset holds {', '.join(generators)}" if generators else "if the dataset holds random generators"
     return (
-        f"{held}: workers get copies that draw alike, and a worker_init_fn has to seed them by "
-        "torch.utils.data.get_worker_info().seed; advisor run, advisor.apply() and --to python do that"
+        f"{held}: workers get copies that give the same numbers; a worker_init_fn must seed them with "
+        "torch.utils.data.get_worker_info().seed, as advisor run, advisor.apply() and the python export do"
     )
 
 

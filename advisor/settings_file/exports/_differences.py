@@ -43,10 +43,10 @@ def _cpus(there: Mapping[str, Any], here: Mapping[str, Any], hosts: str, compute
     count = _number(there.get("usable_cpus"))
     told = []
     if count is not None and count != here["usable_cpus"] and hosts:
-        told.append(f"found with {count:g} CPUs, here are {here['usable_cpus']:g}: {hosts} may be too many or too few")
+        told.append(f"found with {count:g} CPUs, here {here['usable_cpus']:g}: {hosts} may be too many or too few")
     model = there.get("cpu")
     if isinstance(model, str) and model != here["cpu"] and compute:
-        told.append(f"found on the CPU {_word(model)}, here is {_word(here['cpu'])}: {compute} may be no faster here")
+        told.append(f"found on the CPU {_word(model)}, here {_word(here['cpu'])}: {compute} may be no faster here")
     return told
 
 
@@ -54,7 +54,7 @@ def _room(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list
     room = _number(there.get("ram_gib"))
     if room is None or here["ram_gib"] >= SAME_ROOM * room or not names:
         return []
-    return [f"found with {room:g} GiB of memory, here are {here['ram_gib']:g}: {names} may not fit"]
+    return [f"found with {room:g} GiB of memory, here {here['ram_gib']:g}: {names} may not fit"]
 
 
 def _devices(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list[str]:
@@ -63,7 +63,7 @@ def _devices(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> l
         return []
     before = ", ".join(_word(name) for name in devices) or "no accelerator"
     now = ", ".join(_word(name) for name in here["accelerators"]) or "none"
-    return [f"found with {before}, here: {now}: {names} may not fit, not work, or be slower than as written"]
+    return [f"found with {before}, here {now}: {names} may not fit, may not work, or may be slower than the baseline"]
 
 
 def _torch(document: Document, versions: Mapping[str, str], names: str) -> list[str]:
@@ -72,7 +72,10 @@ def _torch(document: Document, versions: Mapping[str, str], names: str) -> list[
     known = [match[0] for match in releases if match is not None]
     if len(known) < 2 or known[0] == known[1] or not names:
         return []
-    return [f"found with torch {known[0]}, here is {known[1]}: {names} may do otherwise, or no better than as written"]
+    return [
+        f"found with torch {known[0]}, here {known[1]}: {names} may behave differently, or be no faster than the "
+        "baseline"
+    ]
 
 
 def _speedup(document: Document) -> str:

@@ -34,18 +34,18 @@ def _content(draft: Draft) -> dict[str, Any]:
     for name in ("micro_batch", "global_batch"):
         draft.leave(
             name,
-            "the launcher knows no batches",
+            "the launcher does not set batch sizes",
             "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
-            + ("a backward takes {value} samples" if name == "micro_batch" else "an update takes {value} samples"),
+            + ("a backward pass has {value} samples" if name == "micro_batch" else "an update has {value} samples"),
         )
     if draft.has("threads"):
         draft.leave(
             "threads",
-            "an option of the launcher without a key, and it sets 1 where it is not given",
+            "an option of the launcher without a key; the default is 1",
             "accelerate launch --num_cpu_threads_per_process {value}",
         )
     else:
-        draft.need("--num_cpu_threads_per_process", "the launcher sets OMP_NUM_THREADS=1 where neither is given")
+        draft.need("--num_cpu_threads_per_process", "the launcher sets OMP_NUM_THREADS=1 if neither is given")
     draft.leave_rest()
     return content
 

@@ -17,7 +17,7 @@ def _emit(draft: Draft) -> str:
     content: dict[str, Any] = {**_batch(draft), **_precision(draft)}
     draft.leave(
         "fused_optimizer",
-        "the section optimizer needs the learning rate, which is the script's, and means optimizers of DeepSpeed's own",
+        "the section optimizer needs the script's learning rate, and selects DeepSpeed's own optimizers",
     )
     draft.leave(
         "compile",
@@ -25,7 +25,7 @@ def _emit(draft: Draft) -> str:
         "engine.compile(compile_kwargs={{'mode': '{value}'}})",
     )
     draft.leave(
-        "activation_checkpointing", "the section of that name only configures a function that the model has to call"
+        "activation_checkpointing", "the section of that name only configures a function that the model must call"
     )
     draft.leave_rest()
     return json.dumps(content, indent=2) + "\n"
@@ -36,7 +36,7 @@ def _batch(draft: Draft) -> dict[str, int]:
     known = draft.training
     if batch.update is None and batch.micro is None:
         if known.batch_size is None or known.samples_per_update is None:
-            draft.need("train_micro_batch_size_per_gpu", "DeepSpeed does not start without it, and no setting says it")
+            draft.need("train_micro_batch_size_per_gpu", "DeepSpeed requires it, and no setting gives it")
             return {}
         parts = known.samples_per_update // (known.batch_size * known.processes)
         return {"train_micro_batch_size_per_gpu": known.batch_size, "gradient_accumulation_steps": max(1, parts)}

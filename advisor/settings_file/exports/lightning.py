@@ -27,8 +27,8 @@ def _emit(draft: Draft) -> str:
     loader = draft.keywords({name: name for name in LOADER})
     if batch.micro is not None:
         loader["batch_size"] = batch.micro
-    draft.leave("compile", "the Trainer does not compile, the model is compiled before fit()")
-    draft.leave("fused_optimizer", "configure_optimizers() makes the optimizer")
+    draft.leave("compile", "the Trainer does not compile: compile the model before fit()")
+    draft.leave("fused_optimizer", "configure_optimizers() creates the optimizer")
     draft.leave_rest()
     head = (
         "# trainer: Trainer(**settings['trainer'], …), or the section of that name in a LightningCLI configuration;\n"

@@ -12,7 +12,7 @@ def _emit(draft: Draft) -> str:
     environment = _environment(draft)
     command = ["torchrun", "--standalone", "--nnodes=1", f"--nproc-per-node={processes}"]
     if not draft.document.found.get("command"):
-        draft.need("train.py", "the file does not say which script it was found for")
+        draft.need("train.py", "the file does not name its script")
     draft.leave_rest()
     lines = ["#!/bin/sh", f"# torchrun with the settings for {draft.command()}", *environment]
     return "\n".join([*lines, f'exec {shlex.join(command)} {draft.command()} "$@"', ""])
@@ -23,7 +23,7 @@ def _environment(draft: Draft) -> list[str]:
     if draft.has("threads"):
         lines.append(f"export OMP_NUM_THREADS={draft.take('threads')}")
     elif draft.training.processes > 1:
-        draft.need("OMP_NUM_THREADS", "torchrun sets 1 where it is not given and there are several processes")
+        draft.need("OMP_NUM_THREADS", "torchrun sets 1 by default with several processes")
     if draft.document.config.as_dict().get("precision") == "tf32":
         draft.take("precision")
         lines.append("export TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1  # tf32 for matrix products")

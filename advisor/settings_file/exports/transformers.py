@@ -45,7 +45,7 @@ def _optimizer(draft: Draft) -> dict[str, str]:
     if draft.document.config.as_dict().get("fused_optimizer") != "fused":
         return {}
     if kind != "AdamW":
-        draft.leave("fused_optimizer", f"optim knows AdamW fused only, the script's is {kind or 'not known'}")
+        draft.leave("fused_optimizer", f"optim knows only fused AdamW; the script's optimizer is {kind or 'unknown'}")
         return {}
     draft.take("fused_optimizer")
     return {"optim": "adamw_torch_fused"}

@@ -1,0 +1,59 @@
+"""Time that a search takes to decide, if the user has set no budget: planned once the profile is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import enough
+
+LEAST_PROFILE_S = 45.0
+"""Time of the profile for fast updates; slow ones get what a judgement on them needs."""
+MOST_PROFILE_S = 600.0
+MOST_SEARCH_S = 600.0
+MOST_VERIFICATION_S = 600.0
+"""Limits that keep a plan within half an hour; somebody who has more time says so with a budget."""
+UNPLANNED_S = MOST_PROFILE_S + MOST_SEARCH_S
+"""Time until the plan is made."""
+SURPLUS = 1.25
+"""Planned over estimated time of the trials: workers start, caches fill, and some windows are repeated."""
+IDLE_SUGGESTIONS = 4
+"""Suggestions of the sampler in a row without a better configuration, after which a search has little left to find."""
+USUAL_ROUNDS = 3
+"""Rounds of fresh processes that decide most gains, for the announced end; the plan has time for all of them."""
+
+
+def profile_s(update_s: float) -> float:
+    """Return the seconds for a profile of updates of this length."""
+    if update_s * enough.MIN_UPDATES_UNSTEADY <= enough.MIN_LONG_UNSTEADY_S:
+        return LEAST_PROFILE_S
+    return min(MOST_PROFILE_S, max(LEAST_PROFILE_S, enough.budget_s(update_s)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimePlan:
+    """Time for the trials, and for verification."""
+
+    knobs: int
+    search_s: float
+    verification_s: float
+    expected_s: float
+    """Likely duration of both together."""
+
+    @classmethod
+    def of(cls, *, knobs: int, trials_s: float, process_s: float, rounds: int, verify: bool) -> TimePlan:
+        """Plan for trials that are estimated at `trials_s`, and verification processes of `process_s` each."""
+        search_s = min(MOST_SEARCH_S, SURPLUS * trials_s)
+        verification_s = min(MOST_VERIFICATION_S, 2 * rounds * process_s) if verify else 0.0
+        return cls(
+            knobs=knobs,
+            search_s=search_s,
+            verification_s=verification_s,
+            expected_s=trials_s + min(verification_s, 2 * USUAL_ROUNDS * process_s),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.knobs} setting{'s' if self.knobs != 1 else ''} to try, about {_minutes(self.expected_s)} to go"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(1, round(seconds / 10)) * 10} s" if seconds < 120 else f"{round(seconds / 60)} min"

@@ -1,0 +1,67 @@
+"""A search without a budget takes what it needs, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.search import time_plan
+from advisor.search.time_plan import IDLE_SUGGESTIONS, TimePlan, profile_s
+
+from .machine import FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Machine
+from .test_search import nothing_helps, workers_help
+
+
+def folder(parent: Path, name: str) -> Path:
+    (parent / name).mkdir()
+    return parent / name
+
+
+@pytest.mark.parametrize(
+    ("update_s", "seconds"), [(0.001, 45.0), (0.2, 45.0), (1.0, 60.0), (3.0, 150.0), (10.0, 450.0), (100.0, 600.0)]
+)
+def test_the_profile_waits_for_enough_updates_of_any_length(update_s: float, seconds: float) -> None:
+    assert profile_s(update_s) == seconds
+
+
+def test_it_plans_before_its_first_trial_and_finds_what_a_large_budget_finds(tmp_path: Path) -> None:
+    found = (INPUT_BOUND, FULL_PRECISION, SMALL_STEPS)
+    planned = Machine(folder(tmp_path, "planned"), workers_help, *found, budget_s=None)
+    given = Machine(folder(tmp_path, "given"), workers_help, *found, budget_s=600.0)
+    assert planned.trials_s is not None
+    assert planned.recommended().config == given.recommended().config
+    assert planned.now_s < given.now_s
+
+
+def test_it_ends_once_suggestions_bring_nothing(tmp_path: Path) -> None:
+    found = (INPUT_BOUND, FULL_PRECISION, SMALL_STEPS)
+    planned = Machine(folder(tmp_path, "planned"), nothing_helps, *found, budget_s=None)
+    sampled = [trial for trial in planned.trials if "TPE" in trial.reason]
+    assert len(sampled) <= IDLE_SUGGESTIONS
+
+
+def test_a_search_with_a_budget_uses_it(tmp_path: Path) -> None:
+    given = Machine(folder(tmp_path, "given"), nothing_helps, INPUT_BOUND, FULL_PRECISION, SMALL_STEPS, budget_s=600.0)
+    sampled = [trial for trial in given.trials if "TPE" in trial.reason]
+    assert len(sampled) > IDLE_SUGGESTIONS
+    assert given.trials_s is None
+
+
+def test_more_settings_and_slower_starts_are_given_more_time(tmp_path: Path) -> None:
+    one = Machine(folder(tmp_path, "one"), nothing_helps, FULL_PRECISION, budget_s=None).trials_s
+    more = Machine(
+        folder(tmp_path, "more"), nothing_helps, INPUT_BOUND, FULL_PRECISION, SMALL_STEPS, budget_s=None
+    ).trials_s
+    assert one is not None
+    assert more is not None
+    assert one < more
+
+
+def test_a_plan_is_bounded_and_says_when_it_ends() -> None:
+    plan = TimePlan.of(knobs=3, trials_s=80.0, process_s=10.0, rounds=10, verify=True)
+    assert (plan.search_s, plan.verification_s) == (100.0, 200.0)
+    assert str(plan) == "3 settings to try, about 2 min to go"
+    endless = TimePlan.of(knobs=1, trials_s=1e5, process_s=1e4, rounds=10, verify=True)
+    assert (endless.search_s, endless.verification_s) == (time_plan.MOST_SEARCH_S, time_plan.MOST_VERIFICATION_S)
+    assert TimePlan.of(knobs=1, trials_s=80.0, process_s=10.0, rounds=10, verify=False).verification_s == 0.0
