@@ -38,4 +38,4 @@ def hardware(*, calibrate: bool = False, python: str | None = None) -> Hardware:
     """
     from . import hardware as machines
 
-    return machines.look(calibrate=calibrate, python=python)
+    return machines.inspect_machine(calibrate=calibrate, python=python)

@@ -15,8 +15,8 @@ class Workers(NamedTuple):
     stay: bool
 
 
-def add_repeats(written: Workers, wanted: Workers) -> bool:
+def add_repeats(original: Workers, wanted: Workers) -> bool:
     """Return whether the wanted workers repeat draws while the script's own do not: its own choice is left alone."""
-    doubled = wanted.number > 1 and written.number < 2
-    again = wanted.number > 0 and not wanted.stay and (not written.number or written.stay)
+    doubled = wanted.number > 1 and original.number < 2
+    again = wanted.number > 0 and not wanted.stay and (not original.number or original.stay)
     return doubled or again

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Union
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 PROLONGED = "prolonged"
 """Kind of the note sent when one of the script's epochs continues past its end."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -85,7 +85,6 @@ class LaunchSpec:
     config: dict[str, Setting] = field(default_factory=dict)
     """Settings applied from the start (launch knobs, or all in mode `run`)."""
     trackers_offline: bool = True
-    life: int = 0
     log: str = ""
     """File that records settings given up in mode `run`; empty records nothing."""
     seed: int | None = None

@@ -41,7 +41,26 @@ PRIVATE = (
 NOT_SHOWN = {"as written", "as written again", " anew"}
 """Names of windows and of a value, in stored runs; no text."""
 SHOWN_FILES = ("README.md", "CHANGELOG.md")
-GIVEN_UP = ("Hunt", "Bench", "bench", "Wishes", "wishes", "AS_IT_WAS", "InLife", "LifeRecord")
+GIVEN_UP = (
+    "Hunt",
+    "Bench",
+    "bench",
+    "Wishes",
+    "wishes",
+    "AS_IT_WAS",
+    "InLife",
+    "LifeRecord",
+    "life_of",
+    "most_lives",
+    "AS_WRITTEN",
+    "TIERS",
+    "tier_of",
+    "Race",
+    "Contender",
+    "contender",
+    "Carried",
+    "bystander",
+)
 """Names that the glossary has replaced."""
 
 

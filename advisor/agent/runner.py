@@ -45,7 +45,7 @@ class _Ending:
         self.exit_code: int | None = 0
         """Exit code; None once the agent was notified."""
 
-    def tell(self) -> None:
+    def report(self) -> None:
         # A forked child that ends like a script of its own has nothing to report.
         if self.exit_code is not None and os.getpid() == self._pid:
             code, self.exit_code = self.exit_code, None
@@ -69,7 +69,7 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
         _begin_real_training(spec_path)
     ending = _Ending(_prepared(spec, channel))
     # Registered first, so it runs last: after the script's own functions, and after its threads were joined.
-    atexit.register(ending.tell)
+    atexit.register(ending.report)
 
     namespace = _fresh_main(python_made)
     folder = _set_up_sys(spec, folder_first)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from .. import wire
-from ..runtime.isolation import Tier
+from ..runtime.isolation import Isolation
 from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
@@ -21,14 +21,14 @@ from ..types import (
     Failure,
     Hardware,
     IsolationUse,
-    Life,
     Profile,
     Rank,
+    ScriptRunSummary,
     TorchBuild,
     Workload,
 )
 from . import hot_lines, ratios, summary
-from .profile_plan import as_written
+from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
 """Consecutive non-finite losses, up to the end, from which a training does not recover."""
@@ -36,14 +36,14 @@ FEW_UPDATES = 20
 """Updates below which the report says how little it rests on."""
 
 
-def workload_of(life: ScriptRunRecord) -> Workload | None:
+def workload_of(script_run: ScriptRunRecord) -> Workload | None:
     """Return the parts of the script that the agent found; None if it had no time to look, or sent nonsense."""
-    if life.facts is None:
+    if script_run.facts is None:
         return None
     try:
-        return _workloads().validate_python(life.facts.workload)
+        return _workloads().validate_python(script_run.facts.workload)
     except ValidationError as error:
-        life.notes.append(wire.Note(0, "agent_error", f"unreadable facts: {error.errors()[0]}"))
+        script_run.notes.append(wire.Note(0, "agent_error", f"unreadable facts: {error.errors()[0]}"))
         return None
 
 
@@ -58,8 +58,8 @@ def _workloads() -> TypeAdapter[Workload]:
     return TypeAdapter(Workload)
 
 
-def torch_build(life: ScriptRunRecord) -> TorchBuild | None:
-    ready, hello = life.ready, life.hello
+def torch_build(script_run: ScriptRunRecord) -> TorchBuild | None:
+    ready, hello = script_run.ready, script_run.hello
     if ready is None or hello is None:
         return None
     return TorchBuild(
@@ -78,31 +78,31 @@ def assemble(
     version: str,
     command: Command,
     hardware: Hardware,
-    tier: Tier,
+    isolation: Isolation,
     result: SessionResult,
 ) -> Profile:
     """Assemble the profile without findings, which the rules add."""
-    first = as_written(result.outcomes)
-    life = result.lives[result.life_of[first.id]] if first is not None else result.lives[-1]
-    workload = workload_of(life)
+    first = first_baseline(result.outcomes)
+    script_run = result.script_runs[result.script_run_of[first.id]] if first is not None else result.script_runs[-1]
+    workload = workload_of(script_run)
     common: dict[str, Any] = {
         "advisor": version,
         "run_id": run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
-        "environment": _environment(life),
+        "environment": _environment(script_run),
         "hardware": hardware,
-        "isolation": IsolationUse(name=tier.name, promise=tier.promise, changed_files=result.changed_files),
+        "isolation": IsolationUse(name=isolation.name, promise=isolation.promise, changed_files=result.changed_files),
         "workload": workload,
-        "start_up_s": life.goodbye.first_update_s if life.goodbye else life.first_update_at_s,
-        "lives": tuple(_life(record) for record in result.lives),
-        "usage": tuple(point for record in result.lives for point in record.usage),
+        "start_up_s": script_run.goodbye.first_update_s if script_run.goodbye else script_run.first_update_at_s,
+        "script_runs": tuple(_script_run_summary(record) for record in result.script_runs),
+        "usage": tuple(point for record in result.script_runs for point in record.usage),
         "windows": summary.windows(result),
         "notes": _notes(result, first, hardware),
     }
     if first is None or workload is None:
         return Profile(**common, failure=_failure(result, bool(first)))
-    return Profile(**common, **_measured(result, first, life, hardware, workload), failure=_failure(result, True))
+    return Profile(**common, **_measured(result, first, script_run, hardware, workload), failure=_failure(result, True))
 
 
 def evidence_of(profile: Profile) -> Evidence | None:
@@ -115,7 +115,7 @@ def evidence_of(profile: Profile) -> Evidence | None:
 
 
 def _measured(
-    result: SessionResult, first: wire.WindowDone, life: ScriptRunRecord, hardware: Hardware, workload: Workload
+    result: SessionResult, first: wire.WindowDone, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload
 ) -> dict[str, Any]:
     counted = summary.Counted(first)
     ending = summary.epoch_end(counted, result, workload)
@@ -127,17 +127,17 @@ def _measured(
         "off_step": summary.off_step_with_epoch(counted, ending, workload),
         "epoch_end": ending,
         "loop_s": counted.loop_s,
-        "memory": summary.memory(result, life, hardware, workload),
+        "memory": summary.memory(result, script_run, hardware, workload),
         "compute": summary.compute(result, counted, hardware, workload),
         "loader": summary.loader_times(counted, result, workload),
         "restarts": summary.restarts(counted, ending, workload),
-        "system": summary.system(counted, life),
+        "system": summary.system(counted, script_run),
         "trace": summary.trace(result),
         "lines": hot_lines.lines(result, counted, workload, _source_line),
         "ranks": (
             Rank(
                 rank=first.rank,
-                pid=life.hello.pid if life.hello else 0,
+                pid=script_run.hello.pid if script_run.hello else 0,
                 device=workload.device,
                 mean_s=steps.mean_s,
                 data_wait_fraction=phases["data_wait"],
@@ -150,14 +150,16 @@ def _measured(
 
 def _failure(result: SessionResult, something: bool) -> Failure | None:
     """Return why the probe did not finish; a process that advisor itself broke is reported in the notes."""
-    life = result.lives[-1]
+    script_run = result.script_runs[-1]
     if not something:
-        return life.failure or (_interrupted(life) if result.interrupted is not None else _no_steps(life))
-    if life.failure is not None and life.number not in result.ours:
-        return life.failure
+        return script_run.failure or (
+            _interrupted(script_run) if result.interrupted is not None else _no_steps(script_run)
+        )
+    if script_run.failure is not None and script_run.number not in result.ours:
+        return script_run.failure
     if result.unexplained is not None:
         return result.unexplained
-    first = as_written(result.outcomes)
+    first = first_baseline(result.outcomes)
     return _not_a_number(first) if first is not None else None
 
 
@@ -176,26 +178,26 @@ def _not_a_number(first: wire.WindowDone) -> Failure | None:
     )
 
 
-def _interrupted(life: ScriptRunRecord) -> Failure:
-    message = f"the script was interrupted {life.elapsed_s:.0f} s after its start (updates: {life.updates})"
-    return Failure(kind="interrupted", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
+def _interrupted(script_run: ScriptRunRecord) -> Failure:
+    message = f"the script was interrupted {script_run.elapsed_s:.0f} s after its start (updates: {script_run.updates})"
+    return Failure(kind="interrupted", message=message, exit_code=script_run.exit_code, elapsed_s=script_run.elapsed_s)
 
 
-def _no_steps(life: ScriptRunRecord) -> Failure:
-    children = [note.text for note in life.notes if note.kind == "child_process"]
-    exit_code = life.exit_code if life.exit_code is not None else 0
-    if life.updates:
-        message = f"the script ended after {life.updates} updates (exit code {exit_code}): too few to measure"
+def _no_steps(script_run: ScriptRunRecord) -> Failure:
+    children = [note.text for note in script_run.notes if note.kind == "child_process"]
+    exit_code = script_run.exit_code if script_run.exit_code is not None else 0
+    if script_run.updates:
+        message = f"the script ended after {script_run.updates} updates (exit code {exit_code}): too few to measure"
     elif children:
         message = (
             f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. Point advisor "
             "at the script or function that they run"
         )
-    elif life.ready is None:
+    elif script_run.ready is None:
         message = f"the script ended with exit code {exit_code} and never imported torch"
     else:
         message = f"the script ended with exit code {exit_code} without a backward pass or an optimizer step"
-    return Failure(kind="no_steps", message=message, exit_code=life.exit_code, elapsed_s=life.elapsed_s)
+    return Failure(kind="no_steps", message=message, exit_code=script_run.exit_code, elapsed_s=script_run.elapsed_s)
 
 
 def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardware) -> tuple[str, ...]:
@@ -208,13 +210,13 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
         notes.append(f"only {counted} counted: small differences are invisible")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
-    others = summary.others_cpus(result.lives[-1])
-    if others is not None and summary.is_disturbed(result.lives[-1], hardware.cpu.usable_cpus):
+    others = summary.others_cpus(result.script_runs[-1])
+    if others is not None and summary.is_disturbed(result.script_runs[-1], hardware.cpu.usable_cpus):
         notes.append(
             f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy during the measurement: the "
             "figures scatter more than on an idle machine"
         )
-    for record in result.lives:
+    for record in result.script_runs:
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
@@ -226,9 +228,9 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
         if missing:
             notes.append(f"time ran out before {len(missing)} windows: {', '.join(missing[:4])}")
     notes += result.ours.values()
-    ended = sum(life.end == "finished" for life in result.lives)
-    if ended and len(result.lives) > 1:
-        notes.append(f"the script was started {len(result.lives)} times, as it ended before the measurement")
+    ended = sum(script_run.end == "finished" for script_run in result.script_runs)
+    if ended and len(result.script_runs) > 1:
+        notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
 
 
@@ -245,18 +247,18 @@ def _worded(note: wire.Note) -> str:
             return note.text
 
 
-def _environment(life: ScriptRunRecord) -> Mapping[str, str]:
+def _environment(script_run: ScriptRunRecord) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    if life.hello is not None:
-        found["python"] = life.hello.python
-        found["executable"] = life.hello.executable
-    if life.ready is not None:
-        found |= {"torch": life.ready.torch, **life.ready.packages}
+    if script_run.hello is not None:
+        found["python"] = script_run.hello.python
+        found["executable"] = script_run.hello.executable
+    if script_run.ready is not None:
+        found |= {"torch": script_run.ready.torch, **script_run.ready.packages}
     return found
 
 
-def _life(record: ScriptRunRecord) -> Life:
-    return Life(
+def _script_run_summary(record: ScriptRunRecord) -> ScriptRunSummary:
+    return ScriptRunSummary(
         number=record.number,
         started=record.started,
         start_up_s=record.goodbye.first_update_s if record.goodbye else record.first_update_at_s,

@@ -11,7 +11,7 @@ from .. import wire
 from ..runtime.session_result import SessionResult
 from ..types import HotLine, Workload
 from ..whatif import loader_alone
-from .profile_plan import as_written, measured
+from .profile_plan import first_baseline, measured
 from .summary import Counted, off_step, phases
 
 MOST_LINES = 40
@@ -23,7 +23,7 @@ def lines(result: SessionResult, counted: Counted, workload: Workload, read_line
     With an accelerator, the interpreter stands where it waits for the device (`loss.item()`) while the device works
     for another phase. The samples of a phase then share the time that the device spent on it.
     """
-    own = measured(result.outcomes, "lines") or as_written(result.outcomes)
+    own = measured(result.outcomes, "lines") or first_baseline(result.outcomes)
     inside = result.outcomes.get(f"{loader_alone.WHAT_IF.id} inside")
     found: list[HotLine] = []
     if own is not None:

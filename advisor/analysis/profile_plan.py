@@ -48,7 +48,7 @@ TRACED_UPDATES = 3
 TRACE_FACTOR = 3
 """Approximate slow-down of an update while its calls and operators are recorded."""
 DRAIN_S = 1.5
-LOOK_INSIDE_S = 1.0
+INSIDE_DRAIN_S = 1.0
 EPOCH_END_MAX_S = 4.0
 
 
@@ -89,7 +89,7 @@ def profile_plan(
         return
     if not steady(outcomes, FIRST) and left_s() >= max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):
         outcomes = yield [replace(first_window(budget_s), id=AGAIN, min_updates=MIN_UPDATES_UNSTEADY)]
-    known, first = workload(), as_written(outcomes)
+    known, first = workload(), first_baseline(outcomes)
     if known is None or first is None:
         return
     # The median: a burst of work in other programs must not make all following windows too short.
@@ -103,7 +103,7 @@ def profile_plan(
         rounds += 1
 
 
-def as_written(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:
+def first_baseline(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:
     """Return the window that represents the baseline: the second one if the first was not steady."""
     first, again = measured(outcomes, FIRST), measured(outcomes, AGAIN)
     if again is not None and (steady(outcomes, AGAIN) or first is None or len(again.wall_s) > len(first.wall_s)):
@@ -130,7 +130,7 @@ def _one_more_round(
     pace = Pace.for_update(statistics.median(last[-1].wall_s), left_s, 2 * len(safe) + 2)
     if (2 * len(safe) + 2) * pace.cost_s > left_s - pace.cost_s:
         return []
-    return [_base(f"base round {number}", pace), *_round(safe, number, pace)]
+    return [_baseline_window(f"base round {number}", pace), *_round(safe, number, pace)]
 
 
 def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
@@ -156,34 +156,34 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
     drains = [what_if for what_if in applicable if what_if.drain is not None]
     pairs = len(safe) + len(risky) + 1
     traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
-    fixed_s = (1 + traced * TRACE_FACTOR) * update_s + len(drains) * (DRAIN_S + LOOK_INSIDE_S)
+    fixed_s = (1 + traced * TRACE_FACTOR) * update_s + len(drains) * (DRAIN_S + INSIDE_DRAIN_S)
     fixed_s += 3 * update_s + EPOCH_END_MAX_S / 4
     pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
     rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
 
-    yield _base("base 0", pace)
+    yield _baseline_window("base 0", pace)
     yield wire.Window(
         id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
     )
     if update_s < SHORT_UPDATE_S:
         yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
-    yield _base("base 1", pace)
+    yield _baseline_window("base 1", pace)
     for number in range(rounds):
         yield from _round(safe, number, pace)
     for what_if in drains:
         yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
         yield wire.Window(
-            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=LOOK_INSIDE_S, sampler_hz=SAMPLER_HZ * 2
+            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=INSIDE_DRAIN_S, sampler_hz=SAMPLER_HZ * 2
         )
     if _may_see_epoch_end(workload):
         yield wire.Window(
             id="epoch end", kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=EPOCH_END_MAX_S
         )
-        yield _base("base after epoch", pace)
+        yield _baseline_window("base after epoch", pace)
     for number in range(min(2, rounds)):
         for what_if in risky:
             yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
-            yield _base(f"base {what_if.id} {number}", pace)
+            yield _baseline_window(f"base {what_if.id} {number}", pace)
 
 
 def _safe(workload: Workload) -> list[whatif.WhatIf]:
@@ -198,9 +198,9 @@ def _safe(workload: Workload) -> list[whatif.WhatIf]:
 def _round(safe: Sequence[whatif.WhatIf], number: int, pace: Pace) -> Iterator[wire.Window]:
     for what_if in safe:
         yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
-        yield _base(f"base {what_if.id} {number}", pace)
+        yield _baseline_window(f"base {what_if.id} {number}", pace)
     yield _window(f"bare {number}", WindowRole.BARE, pace, kind="bare")
-    yield _base(f"base bare {number}", pace)
+    yield _baseline_window(f"base bare {number}", pace)
 
 
 def _may_see_epoch_end(workload: Workload) -> bool:
@@ -208,7 +208,7 @@ def _may_see_epoch_end(workload: Workload) -> bool:
     return loader is not None and loader.length_batches is not None
 
 
-def _base(name: str, pace: Pace) -> wire.Window:
+def _baseline_window(name: str, pace: Pace) -> wire.Window:
     return _window(name, WindowRole.BASELINE, pace)
 
 

@@ -46,11 +46,11 @@ def overhead(result: SessionResult) -> Overhead:
     logs, errors = _log_ratios(
         result, lambda done: result.windows[done.id].role is WindowRole.BARE, rate=_log_median_rate
     )
-    bases = [done for done in windows if _is_baseline(done, result)]
-    if not logs or not bases:
+    baselines = [done for done in windows if _is_baseline(done, result)]
+    if not logs or not baselines:
         return Overhead(fraction=None)
     value, low, high = _interval(logs, errors)
-    update_s = sum(sum(done.wall_s) for done in bases) / sum(len(done.wall_s) for done in bases)
+    update_s = sum(sum(done.wall_s) for done in baselines) / sum(len(done.wall_s) for done in baselines)
     # A bare window is the faster one: its speed-up over its neighbours is the cost of the hooks.
     return Overhead(
         fraction=max(0.0, 1 - 1 / value),
@@ -65,7 +65,7 @@ def speedup(
     ids: Collection[str],
     epoch_samples: int | None,
     *,
-    across_lives: bool = False,
+    across_script_runs: bool = False,
     beside: WindowRole = WindowRole.BASELINE,
 ) -> Ratio | None:
     """Return the ratio of these windows' samples/s to their baseline neighbours' in the same script run.
@@ -73,14 +73,14 @@ def speedup(
     `beside` is the role of the windows to compare with.
 
     The cost of starting the loader's workers is charged once per epoch (`epoch_samples` long), if a window saw it.
-    `across_lives` is for settings that need their own script run: their neighbours are in the runs before and after.
+    `across_script_runs` is for settings that need their own script run: their neighbours are in those before and after.
     """
     logs, errors = _log_ratios(
         result,
         lambda done: done.id in ids,
         rate=_log_sample_rate,
         epoch_samples=epoch_samples,
-        across_lives=across_lives,
+        across_script_runs=across_script_runs,
         beside=beside,
     )
     if not logs:
@@ -102,15 +102,15 @@ def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
 def _drained(result: SessionResult, name: str) -> WhatIf | None:
     """Compare the loader's own pace with the loop's, both in samples (or batches) per second."""
     drained = result.outcomes.get(name)
-    bases = [done for done in _ordered(result) if _is_baseline(done, result)]
-    if not isinstance(drained, wire.WindowDone) or not bases:
+    baselines = [done for done in _ordered(result) if _is_baseline(done, result)]
+    if not isinstance(drained, wire.WindowDone) or not baselines:
         return None
     batches, seconds = drained.extra.get("batches"), drained.extra.get("seconds")
-    micro_steps = sum(sum(done.micro_steps) for done in bases) / sum(len(done.wall_s) for done in bases)
+    micro_steps = sum(sum(done.micro_steps) for done in baselines) / sum(len(done.wall_s) for done in baselines)
     if not batches or not seconds or not micro_steps:
         return None
     alone_s = seconds / batches * micro_steps
-    loop = stats.rate_interval([1.0] * sum(len(d.wall_s) for d in bases), [s for d in bases for s in d.wall_s])
+    loop = stats.rate_interval([1.0] * sum(len(d.wall_s) for d in baselines), [s for d in baselines for s in d.wall_s])
     return WhatIf(
         name=name,
         speedup=1 / (loop.value * alone_s),
@@ -124,16 +124,16 @@ def _drained(result: SessionResult, name: str) -> WhatIf | None:
 def _ordered(result: SessionResult) -> list[wire.WindowDone]:
     """Return the counted windows in the order they were run, one script run after the other."""
     done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone) and outcome.wall_s]
-    return sorted(done, key=lambda outcome: (result.life_of[outcome.id], outcome.start_s))
+    return sorted(done, key=lambda outcome: (result.script_run_of[outcome.id], outcome.start_s))
 
 
 def _is_baseline(done: wire.WindowDone, result: SessionResult) -> bool:
     return result.windows[done.id].role is WindowRole.BASELINE
 
 
-def _comparable(done: wire.WindowDone, result: SessionResult, life: int | None, beside: WindowRole) -> bool:
+def _comparable(done: wire.WindowDone, result: SessionResult, script_run: int | None, beside: WindowRole) -> bool:
     """Return True if the window is one to compare with, of that script run (None: any), and has enough updates."""
-    alike = life is None or result.life_of[done.id] == life
+    alike = script_run is None or result.script_run_of[done.id] == script_run
     return result.windows[done.id].role is beside and alike and len(done.wall_s) >= LEAST_UPDATES
 
 
@@ -143,31 +143,31 @@ def _log_ratios(
     *,
     rate: Rate,
     epoch_samples: int | None = None,
-    across_lives: bool = False,
+    across_script_runs: bool = False,
     beside: WindowRole = WindowRole.BASELINE,
 ) -> tuple[list[float], list[float]]:
     """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
 
-    The base windows are from the same script run, unless `across_lives` is set.
+    The base windows are from the same script run, unless `across_script_runs` is set.
     """
     windows = _ordered(result)
     logs, errors = [], []
     for position, done in enumerate(windows):
         if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
             continue
-        life = None if across_lives else result.life_of[done.id]
-        bases = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, life, beside)]
-        before = [base for at, base in bases if at < position][-NEIGHBOURS:]
-        after = [base for at, base in bases if at > position][:NEIGHBOURS]
+        script_run = None if across_script_runs else result.script_run_of[done.id]
+        baselines = [(at, other) for at, other in enumerate(windows) if _comparable(other, result, script_run, beside)]
+        before = [baseline for at, baseline in baselines if at < position][-NEIGHBOURS:]
+        after = [baseline for at, baseline in baselines if at > position][:NEIGHBOURS]
         neighbours = [*before, *after]
         if not neighbours:
             continue
         own, own_error = rate([done])
-        base, base_error = rate(neighbours)
+        baseline, base_error = rate(neighbours)
         if epoch_samples:
             own -= _log_with_restarts([done], epoch_samples)
-            base -= _log_with_restarts(neighbours, epoch_samples)
-        logs.append(own - base)
+            baseline -= _log_with_restarts(neighbours, epoch_samples)
+        logs.append(own - baseline)
         errors.append(math.hypot(own_error, base_error))
     return logs, errors
 

@@ -161,31 +161,33 @@ def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) 
     return merged
 
 
-def memory(result: SessionResult, life: ScriptRunRecord, hardware: Hardware, workload: Workload) -> MemoryUse:
-    told: Mapping[str, Any] = life.facts.memory if life.facts else {}
+def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload) -> MemoryUse:
+    facts: Mapping[str, Any] = script_run.facts.memory if script_run.facts else {}
     trace = result.outcomes.get("trace")
     traced: Mapping[str, Any] = trace.extra.get("memory", {}) if isinstance(trace, wire.WindowDone) else {}
     done = [outcome for outcome in result.outcomes.values() if isinstance(outcome, wire.WindowDone)]
-    written = [
+    baselines = [
         window
         for window in done
         if window.wall_s and result.windows[window.id].role in (WindowRole.PROFILE, WindowRole.BASELINE)
     ]
-    same_life = [window for window in written if result.life_of[window.id] == result.life_of[written[0].id]]
+    same_script_run = [
+        window for window in baselines if result.script_run_of[window.id] == result.script_run_of[baselines[0].id]
+    ]
     host_peak = max((point for window in done for point in window.rss_bytes), default=None)
-    if isinstance(told.get("host_peak_bytes"), int):
-        host_peak = max(host_peak or 0, told["host_peak_bytes"])
+    if isinstance(facts.get("host_peak_bytes"), int):
+        host_peak = max(host_peak or 0, facts["host_peak_bytes"])
     on_device = workload.device != "cpu" and bool(hardware.accelerators)
     peak = max((window.device_peak_bytes or 0 for window in done), default=0) if on_device else host_peak
     limit = hardware.accelerators[0].memory_bytes if on_device else hardware.memory_limit_bytes
-    slope, confirmed = _creep(sorted(same_life, key=lambda window: window.start_s), on_device)
+    slope, confirmed = _creep(sorted(same_script_run, key=lambda window: window.start_s), on_device)
     return MemoryUse(
         device=workload.device,
         peak_bytes=peak or None,
         limit_bytes=limit,
-        parameters_bytes=told.get("parameters_bytes"),
-        gradients_bytes=traced.get("gradients_bytes", told.get("gradients_bytes")),
-        optimizer_bytes=told.get("optimizer_bytes"),
+        parameters_bytes=facts.get("parameters_bytes"),
+        gradients_bytes=traced.get("gradients_bytes", facts.get("gradients_bytes")),
+        optimizer_bytes=facts.get("optimizer_bytes"),
         activations_bytes=traced.get("activations_bytes"),
         creep_bytes_per_update=slope,
         creep_confirmed=confirmed,
@@ -287,11 +289,11 @@ def trace(result: SessionResult) -> Trace | None:
         return None
 
 
-def system(counted: Counted, life: ScriptRunRecord) -> SystemUse:
+def system(counted: Counted, script_run: ScriptRunRecord) -> SystemUse:
     done = counted.done
     wall_s = sum(done.wall_s)
-    begin = life.elapsed_s if not life.usage else done.start_s
-    inside = [point for point in life.usage if begin <= point.at_s <= begin + wall_s]
+    begin = script_run.elapsed_s if not script_run.usage else done.start_s
+    inside = [point for point in script_run.usage if begin <= point.at_s <= begin + wall_s]
     return SystemUse(
         main_cpus=done.cpu_s / wall_s if wall_s else None,
         tree_cpus=statistics.fmean(point.tree_cpus for point in inside) if inside else None,
@@ -299,30 +301,32 @@ def system(counted: Counted, life: ScriptRunRecord) -> SystemUse:
         threads=max((point.threads for point in inside if point.threads is not None), default=None),
         gc_fraction=done.gc_s / wall_s if wall_s else None,
         gc_collections_per_update=done.gc_collections / len(done.wall_s) if done.wall_s else None,
-        accelerator_busy_fraction=life.devices.busy_fraction(begin, begin + wall_s) if life.devices else None,
-        accelerator_events=life.devices.events(begin, begin + wall_s) if life.devices else (),
-        swap_in_bytes_per_s=_system_rate(life, "swapped_in_bytes"),
-        loadavg_others=others_cpus(life),
+        accelerator_busy_fraction=script_run.devices.busy_fraction(begin, begin + wall_s)
+        if script_run.devices
+        else None,
+        accelerator_events=script_run.devices.events(begin, begin + wall_s) if script_run.devices else (),
+        swap_in_bytes_per_s=_system_rate(script_run, "swapped_in_bytes"),
+        loadavg_others=others_cpus(script_run),
     )
 
 
-def others_cpus(life: ScriptRunRecord) -> float | None:
+def others_cpus(script_run: ScriptRunRecord) -> float | None:
     """Return the CPUs that other programs, advisor included, kept busy while this script run was watched."""
-    busy = _system_rate(life, "busy_s")
-    return None if busy is None else max(0.0, busy - life.tree_cpu_s / life.watched_s)
+    busy = _system_rate(script_run, "busy_s")
+    return None if busy is None else max(0.0, busy - script_run.tree_cpu_s / script_run.watched_s)
 
 
-def is_disturbed(life: ScriptRunRecord, usable_cpus: float) -> bool:
+def is_disturbed(script_run: ScriptRunRecord, usable_cpus: float) -> bool:
     """Return True if other programs kept a good part of the CPUs busy meanwhile."""
-    others = others_cpus(life)
+    others = others_cpus(script_run)
     return others is not None and others > NOISY_CPUS_FRACTION * usable_cpus
 
 
-def _system_rate(life: ScriptRunRecord, name: str) -> float | None:
+def _system_rate(script_run: ScriptRunRecord, name: str) -> float | None:
     """Return a counter of the whole machine, per second of the script run."""
-    if life.system_begin is None or life.system_end is None or not life.watched_s:
+    if script_run.system_begin is None or script_run.system_end is None or not script_run.watched_s:
         return None
-    return float(getattr(life.system_end, name) - getattr(life.system_begin, name)) / life.watched_s
+    return float(getattr(script_run.system_end, name) - getattr(script_run.system_begin, name)) / script_run.watched_s
 
 
 def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
@@ -337,7 +341,7 @@ def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
             WindowSummary(
                 id=name,
                 role=planned.role,
-                life=result.life_of[name],
+                script_run=result.script_run_of[name],
                 kind=planned.kind,
                 config=Config.of(planned.config),
                 what_if=planned.what_if,
@@ -353,7 +357,7 @@ def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
                 device_bytes=tuple(outcome.device_bytes),
             )
         )
-    return tuple(sorted(summaries, key=lambda window: (window.life, window.start_s)))
+    return tuple(sorted(summaries, key=lambda window: (window.script_run, window.start_s)))
 
 
 def _per(total: float | None, updates: int) -> float | None:

@@ -31,25 +31,25 @@ def demo(
 
     with _demo_folder(keep) as folder, contextlib.chdir(folder):
         output = check_target("advisor.yaml", overwrite=False)
-        _tell(f"A typical training script: {folder / 'train.py'}")
-        _tell("It learns to read handwritten digits. advisor runs it unmodified, isolated from your files.")
-        _tell("It measures where the time goes and tries other settings in the same process. Then it verifies the")
-        _tell(f"best of them against the unmodified script in fresh processes (about {DEMO_BUDGET_S:.0f} s in all).")
-        _tell("")
+        _show(f"A typical training script: {folder / 'train.py'}")
+        _show("It learns to read handwritten digits. advisor runs it unmodified, isolated from your files.")
+        _show("It measures where the time goes and tries other settings in the same process. Then it verifies the")
+        _show(f"best of them against the unmodified script in fresh processes (about {DEMO_BUDGET_S:.0f} s in all).")
+        _show("")
         with live_progress() as progress:
             found = api.tune("train.py", budget=DEMO_BUDGET_S, runs=runs or folder / "runs", progress=progress)
         found = write_settings(found, output, force=False)
         show_search(found, False, None)
         if found.failure is not None:
             raise typer.Exit(exit_code_of_search(found))
-        _tell("")
-        _tell(f"Now the full training with these settings, for {DEMO_EPOCHS} epochs:")
-        _tell(f"$ advisor run --config advisor.yaml train.py --epochs {DEMO_EPOCHS}")
+        _show("")
+        _show(f"Now the full training with these settings, for {DEMO_EPOCHS} epochs:")
+        _show(f"$ advisor run --config advisor.yaml train.py --epochs {DEMO_EPOCHS}")
         code = api.run("advisor.yaml", "train.py", ["--epochs", str(DEMO_EPOCHS)])
-        _tell("")
+        _show("")
         if keep is None:
-            _tell("The temporary folder has been removed; --keep DIR keeps it.")
-        _tell("For your own script: advisor profile, advisor tune, advisor run.")
+            _show("The temporary folder has been removed; --keep DIR keeps it.")
+        _show("For your own script: advisor profile, advisor tune, advisor run.")
         raise typer.Exit(code)
 
 
@@ -67,6 +67,6 @@ def _demo_folder(keep: Path | None) -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
-def _tell(text: str) -> None:
+def _show(text: str) -> None:
     typer.echo(text)
     sys.stdout.flush()

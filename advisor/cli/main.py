@@ -47,7 +47,7 @@ app.command(cls=PlainUsageCommand)(explain.explain)
 def main() -> None:
     """Run the `advisor` command; every end has its exit code."""
     _signals.listen()
-    _tell_warnings()
+    _show_warnings()
     try:
         # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
         with spelled(as_option):
@@ -70,7 +70,7 @@ def main() -> None:
     sys.exit(int(code or 0))
 
 
-def _tell_warnings() -> None:
+def _show_warnings() -> None:
     """Print advisor's own warnings as one line, without the place in its code; others are shown as usual."""
     usual = warnings.showwarning
 

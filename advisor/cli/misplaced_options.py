@@ -32,7 +32,7 @@ class ScriptCommand(PlainUsageCommand):
         except Exception as error:
             missing: list[str] = getattr(getattr(error, "param", None), "opts", [])
             if any(_name(word) in missing for word in self._given):
-                _tell([missing[0]], ctx.params.get("script") or "the script")
+                _show_hint([missing[0]], ctx.params.get("script") or "the script")
             raise
 
     def invoke(self, ctx: Any) -> Any:
@@ -42,7 +42,7 @@ class ScriptCommand(PlainUsageCommand):
             own = {option for param in ctx.command.params for option in param.opts}
             hidden = mistakable(args, own, script, is_module=bool(ctx.params.get("module")))
             if hidden:
-                _tell(hidden, script)
+                _show_hint(hidden, script)
         return super().invoke(ctx)
 
     def script_of(self, ctx: Any) -> tuple[str | None, Sequence[str]]:
@@ -72,7 +72,7 @@ def mistakable(args: Sequence[str], own: set[str], script: str, *, is_module: bo
     return [name for name in dict.fromkeys(found) if not any(_knows(source, name) for source in sources)]
 
 
-def _tell(options: Sequence[str], script: str) -> None:
+def _show_hint(options: Sequence[str], script: str) -> None:
     verb = "follows" if len(options) == 1 else "follow"
     typer.echo(
         f"advisor: {', '.join(options)} {verb} {script} and will be passed to it; "

@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 
 from ..types import Hardware
-from ._look import cache_folder, look
+from ._inspect import cache_folder, inspect_machine
 from ._probe import probe
 from .calibrate import CalibrationError, calibrate, calibrated
 from .problems import setup_problems
@@ -22,7 +22,7 @@ __all__ = [
     "calibrate",
     "calibrated",
     "from_json",
-    "look",
+    "inspect_machine",
     "probe",
     "render",
     "setup_problems",
@@ -31,9 +31,9 @@ __all__ = [
 
 class _Hardware(ModuleType):
     def __call__(self, *, calibrate: bool = False, python: str | None = None) -> Hardware:
-        return look(calibrate=calibrate, python=python)
+        return inspect_machine(calibrate=calibrate, python=python)
 
-    __call__.__doc__ = look.__doc__
+    __call__.__doc__ = inspect_machine.__doc__
 
 
 sys.modules[__name__].__class__ = _Hardware

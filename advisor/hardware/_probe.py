@@ -52,11 +52,11 @@ def _accelerators(
     from_nvml: NvidiaDevices, on_bus: tuple[BusDevice, ...], answer: TorchAnswer
 ) -> tuple[Accelerator, ...]:
     """Merge the sources: NVML knows NVIDIA's devices best, torch other makers', and the bus fills in the rest."""
-    told = answer.accelerators
+    from_torch = answer.accelerators
     if from_nvml.accelerators or from_nvml.hidden:
-        told = tuple(item for item in told if item.kind != "cuda")
-    amd = () if any(item.kind == "rocm" for item in told) else _amd(on_bus)
-    return (*from_nvml.accelerators, *told, *amd, *tpu(on_bus))
+        from_torch = tuple(item for item in from_torch if item.kind != "cuda")
+    amd = () if any(item.kind == "rocm" for item in from_torch) else _amd(on_bus)
+    return (*from_nvml.accelerators, *from_torch, *amd, *tpu(on_bus))
 
 
 def _amd(on_bus: tuple[BusDevice, ...]) -> tuple[Accelerator, ...]:

@@ -143,7 +143,7 @@ class Meter:
     _known: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Take one reading; a counter that does not answer keeps its last value."""
         known: Mapping[str, float | None] = {counter.name: counter.joules() for counter in self.counters}
         self._known |= {name: joules for name, joules in known.items() if joules is not None}
@@ -169,7 +169,7 @@ class Meter:
         return less + (more - less) * (at_s - early) / (late - early)
 
     def __enter__(self) -> Meter:
-        self.look()
+        self.sample()
         self._thread = threading.Thread(target=self._watch, name="advisor-energy", daemon=True)
         self._thread.start()
         return self
@@ -181,4 +181,4 @@ class Meter:
 
     def _watch(self) -> None:
         while not self._end.wait(EVERY_S):
-            self.look()
+            self.sample()

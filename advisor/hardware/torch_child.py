@@ -73,15 +73,15 @@ def accelerators(torch: Any) -> list[dict[str, Any]]:
     found = []
     for index in range(count):
         properties: Any = module.get_device_properties(index) if hasattr(module, "get_device_properties") else None
-        told = "rocm" if here == "cuda" and torch.version.hip else here
+        device_kind = "rocm" if here == "cuda" and torch.version.hip else here
         found.append(
             {
-                "kind": told if told in KINDS or told == "rocm" else "other",
+                "kind": device_kind if device_kind in KINDS or device_kind == "rocm" else "other",
                 "index": index,
                 "name": getattr(properties, "name", here),
                 "memory_bytes": getattr(properties, "total_memory", None),
                 # On ROCm these two are AMD's architecture number, not to be taken for NVIDIA's.
-                "compute_capability": [properties.major, properties.minor] if told == "cuda" else None,
+                "compute_capability": [properties.major, properties.minor] if device_kind == "cuda" else None,
             }
         )
     return found

@@ -38,8 +38,8 @@ def tpu(
     devices: tuple[BusDevice, ...], *, environment: Mapping[str, str] | None = None, root: Path = Path("/")
 ) -> tuple[Accelerator, ...]:
     """Return one accelerator per chip; `devices` are those on the bus, `root` is the folder that holds /dev."""
-    told = (os.environ if environment is None else environment).get("TPU_ACCELERATOR_TYPE", "")
-    generation = NAMES_IN_ENVIRONMENT.get(re.split(r"[-_]", told.lower(), maxsplit=1)[0])
+    accelerator_type = (os.environ if environment is None else environment).get("TPU_ACCELERATOR_TYPE", "")
+    generation = NAMES_IN_ENVIRONMENT.get(re.split(r"[-_]", accelerator_type.lower(), maxsplit=1)[0])
     chips = [generation or PCI_GENERATIONS.get(d.device_id, "TPU") for d in devices if d.vendor == "Google"]
     if not chips and generation is not None:
         # In a container the bus may be hidden, but the device files are passed in. Older ones are

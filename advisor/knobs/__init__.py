@@ -8,9 +8,20 @@ from functools import lru_cache
 from typing import Any
 
 from ..discovery import entries
-from ._base import TIERS, Knob, PlainObjects, Unable, Values
+from ._base import EFFECTS, Knob, PlainObjects, Unable, Values
 
-__all__ = ["TIERS", "Knob", "PlainObjects", "Unable", "Values", "all_knobs", "explain", "get", "refusal", "samples_per"]
+__all__ = [
+    "EFFECTS",
+    "Knob",
+    "PlainObjects",
+    "Unable",
+    "Values",
+    "all_knobs",
+    "explain",
+    "get",
+    "refusal",
+    "samples_per",
+]
 
 _SCOPES = {
     "live": "set between two updates of a running script",

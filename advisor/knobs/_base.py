@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
     from ._controls import Controls
 
-TIERS = ("exact", "resampled", "numerics", "training")
+EFFECTS = ("exact", "resampled", "numerics", "training")
 """Effects a knob can have on the training, mildest first; see `advisor explain`."""
 
 
@@ -106,7 +106,7 @@ def truth(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Knob:
-    """One setting. `apply` and `restore` run in the script's process, between two updates; `values` and `tier` run in
+    """One setting. `apply` and `restore` run in the script's process, between two updates; `values` and `effect` run in
     the controller."""
 
     id: str
@@ -114,7 +114,7 @@ class Knob:
     scope: str
     """`live`, or `launch` if it needs a new process."""
     values: Callable[[Hardware, Workload], Values]
-    tier: Callable[[Hardware, Workload], str]
+    effect: Callable[[Hardware, Workload], str]
     apply: Callable[[Controls, Any], None]
     """Callable (controls, value); raises Refused with a reason if this script cannot take the value."""
     restore: Callable[[Controls], None]

@@ -28,7 +28,7 @@ class Loaders(Protocol):
     def adjust(self, by: str, **settings: Any) -> None:
         """Change settings of the training loader on behalf of the knob `by`; None gives one up."""
 
-    def written_batch_size(self) -> int: ...
+    def baseline_batch_size(self) -> int: ...
 
 
 class Controls(Protocol):

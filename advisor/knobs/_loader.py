@@ -20,7 +20,7 @@ _BYTES = {"float64": 8, "int64": 8, "complex64": 8, "float32": 4, "int32": 4, "f
 """Bytes per element; a dtype not listed here has one byte."""
 
 
-def workers_tier(_hardware: Hardware, workload: Workload) -> str:
+def workers_effect(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` only if no random number is drawn in workers, which have their own states; else `resampled`."""
     return "exact" if draws_nothing(workload) else "resampled"
 
@@ -33,7 +33,7 @@ def loader_knob(
     wrong: Callable[[Any], str | None],
     chosen_for: tuple[str, ...],
     changes: str,
-    tier: Callable[[Hardware, Workload], str] = workers_tier,
+    effect: Callable[[Hardware, Workload], str] = workers_effect,
     needs: str = "",
     usual_on_accelerator: bool = False,
     noticed: Callable[[Mapping[str, Any]], tuple[str, str]] | None = None,
@@ -45,7 +45,7 @@ def loader_knob(
         title=title,
         scope="live",
         values=values,
-        tier=tier,
+        effect=effect,
         apply=lambda controls, value: controls.loaders.adjust(keyword, **{keyword: value}),
         restore=lambda controls: controls.loaders.adjust(keyword, **{keyword: None}),
         wrong=wrong,
@@ -67,12 +67,12 @@ def loader_knob(
     )
 
 
-def workers_with(settings: Mapping[str, Any], written: Workers) -> Workers | None:
+def workers_with(settings: Mapping[str, Any], baseline: Workers) -> Workers | None:
     """Return the loader's workers with these settings; None if samples are kept in the script's own process."""
-    number = settings.get("num_workers", written.number)
+    number = settings.get("num_workers", baseline.number)
     if settings.get("cache_dataset") or not isinstance(number, int):
         return None
-    return Workers(number, bool(settings.get("persistent_workers", written.stay)))
+    return Workers(number, bool(settings.get("persistent_workers", baseline.stay)))
 
 
 def draws_nothing(workload: Workload) -> bool:

@@ -36,7 +36,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=(True,), why=f"the model has {blocks}")
 
 
-def _tier(_hardware: Hardware, workload: Workload) -> str:
+def _effect(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `numerics`. The second run repeats the first bit for bit if the same kernels are chosen for it.
     Blocks of transformers are called without the cache they would fill, which gives their products other strides."""
     fixed = workload.device == "cpu" or workload.flags.deterministic
@@ -79,7 +79,7 @@ KNOB = Knob(
     title="activations recomputed in the backward pass",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     wrong=_wrong,

@@ -28,12 +28,12 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=f"{loader.dataset_class} already holds its samples in memory")
     if workload.facts.dataset_draws:
         return Values(why_closed=f"{loader.dataset_class} draws random numbers when read: a sample differs each time")
-    need, room = _need_bytes(workload), _room_bytes(hardware)
-    if need is not None and need > room:
+    need, limit_bytes = _need_bytes(workload), _limit_bytes(hardware)
+    if need is not None and need > limit_bytes:
         return Values(
             why_closed=f"{loader.length_samples} samples, as passed to the model, take about {need / 2**30:.1f} GiB, "
             "and "
-            f"{room / 2**30:.1f} GiB may be taken: half of what is free"
+            f"{limit_bytes / 2**30:.1f} GiB may be taken: half of what is free"
         )
     size = f"about {need / 2**20:.0f} MiB" if need is not None else "of a size that is known once they are read"
     own = f"; the script's {loader.num_workers} workers are then unused" if loader.num_workers else ""
@@ -47,11 +47,11 @@ def _need_bytes(workload: Workload) -> float | None:
     return batch / loader.batch_size * loader.length_samples
 
 
-def _room_bytes(hardware: Hardware) -> float:
+def _limit_bytes(hardware: Hardware) -> float:
     return MEMORY_FRACTION * min(hardware.memory.available_bytes, hardware.memory_limit_bytes)
 
 
-def _tier(_hardware: Hardware, workload: Workload) -> str:
+def _effect(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `resampled`. A dataset that draws is refused; collating may draw otherwise than in workers."""
     loader = workload.train_loader
     without_workers = loader is not None and not loader.num_workers
@@ -96,7 +96,7 @@ KNOB = Knob(
     title="decoded samples cached in memory",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     wrong=truth,

@@ -62,7 +62,7 @@ def _closed(workload: Workload) -> str | None:
     return None
 
 
-def _tier(_hardware: Hardware, _workload: Workload) -> str:
+def _effect(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
@@ -92,7 +92,7 @@ KNOB = Knob(
     title="compilation of the model (torch.compile)",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     shortens_computing=True,

@@ -27,7 +27,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=(True,), why=f"{convolutions(workload, any_rank=True)} convolutions on batches of one shape")
 
 
-def _tier(_hardware: Hardware, _workload: Workload) -> str:
+def _effect(_hardware: Hardware, _workload: Workload) -> str:
     """Return `numerics`: another algorithm rounds differently, and the winner may differ from run to run."""
     return "numerics"
 
@@ -57,7 +57,7 @@ KNOB = Knob(
     title="autotuning of cuDNN's kernels",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     usual_on_accelerator=True,

@@ -31,7 +31,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=tuple(values), why=f"{name} updates {optimizer.tensors} tensors {now}")
 
 
-def _tier(_hardware: Hardware, workload: Workload) -> str:
+def _effect(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `numerics`: foreach equals the loop over tensors bit for bit; fused rounds differently."""
     optimizer = workload.main_optimizer
     return "exact" if optimizer is not None and optimizer.fused is None else "numerics"
@@ -81,7 +81,7 @@ KNOB = Knob(
     title="implementation of the optimizer step",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     grows_with=("precision", "compile"),  # the step took 13% of an update, and a third of what bf16 left of it
     apply=_apply,
     restore=_restore,

@@ -25,22 +25,22 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed="no DataLoader feeds the updates")
     if loader.batch_size is None:
         return Values(why_closed="the loader's batch size is unknown")
-    written = written_samples(workload)
-    assert written is not None
+    baseline = baseline_samples(workload)
+    assert baseline is not None
     samples = loader.length_samples
-    values = [written * factor for factor in FACTORS]
+    values = [baseline * factor for factor in FACTORS]
     if samples is not None:
         whole = samples * workload.world_size
         values = [value for value in values if value * LEAST_UPDATES_AN_EPOCH <= whole]
     if not values:
         return Values(
-            why_closed=f"the dataset has {samples} samples: with more than {written} in an update, an epoch has fewer "
+            why_closed=f"the dataset has {samples} samples: with more than {baseline} in an update, an epoch has fewer "
             f"than {LEAST_UPDATES_AN_EPOCH} updates"
         )
-    return Values(values=tuple(values), why=f"the script's updates have {written} samples")
+    return Values(values=tuple(values), why=f"the script's updates have {baseline} samples")
 
 
-def written_samples(workload: Workload) -> int | None:
+def baseline_samples(workload: Workload) -> int | None:
     """Return the samples per update of the baseline, over all ranks; None if no loader says."""
     loader = workload.train_loader
     if loader is None or loader.batch_size is None:
@@ -48,13 +48,13 @@ def written_samples(workload: Workload) -> int | None:
     return loader.batch_size * workload.facts.micro_steps * workload.world_size
 
 
-def _tier(_hardware: Hardware, _workload: Workload) -> str:
+def _effect(_hardware: Hardware, _workload: Workload) -> str:
     return "training"
 
 
 def _apply(controls: Controls, value: Any) -> None:
     size = controls.micro_batch_of(value)
-    growth = size / controls.loaders.written_batch_size()
+    growth = size / controls.loaders.baseline_batch_size()
     controls.loaders.adjust("global_batch", batch_size=size)
     controls.scale_rates(functools.partial(rate_factor, growth))
 
@@ -92,7 +92,7 @@ KNOB = Knob(
     title="samples per update",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 2**31),

@@ -36,7 +36,7 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=(CHANNELS_LAST,), why=f"{count} convolutions in the default format")
 
 
-def _tier(_hardware: Hardware, _workload: Workload) -> str:
+def _effect(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
@@ -62,7 +62,7 @@ KNOB = Knob(
     title="memory layout of convolution weights",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     usual_on_accelerator=True,

@@ -44,13 +44,13 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     loader = workload.train_loader
     assert loader is not None
     assert loader.batch_size is not None
-    written = loader.batch_size
-    values = tuple(written // parts for parts in PARTS if written % parts == 0)
+    baseline = loader.batch_size
+    values = tuple(baseline // parts for parts in PARTS if baseline % parts == 0)
     if not values:
-        return Values(why_closed=f"a batch of {written} cannot be halved")
+        return Values(why_closed=f"a batch of {baseline} cannot be halved")
     return Values(
         values=values,
-        why=f"{written} samples per backward pass in the script; each half stores half of the activations",
+        why=f"{baseline} samples per backward pass in the script; each half stores half of the activations",
     )
 
 
@@ -80,7 +80,7 @@ def _closed_by_updates(workload: Workload) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _tier(_hardware: Hardware, workload: Workload) -> str:
+def _effect(_hardware: Hardware, workload: Workload) -> str:
     layers = {name for model in workload.models for name in model.layers}
     return "training" if any("BatchNorm" in name for name in layers) else "numerics"
 
@@ -98,7 +98,7 @@ KNOB = Knob(
     title="samples per backward pass",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 2**31),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._base import Values, noticing, truth
-from ._loader import NO_LOADER, loader_knob, workers_tier
+from ._loader import NO_LOADER, loader_knob, workers_effect
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -26,17 +26,17 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     return Values(values=(True,), why=f"batches go to {workload.device} from pageable memory")
 
 
-def _tier(hardware: Hardware, workload: Workload) -> str:
+def _effect(hardware: Hardware, workload: Workload) -> str:
     """Return `exact`, or `resampled` if workers draw random numbers: switching restarts them. Batches are the same."""
     loader = workload.train_loader
-    return workers_tier(hardware, workload) if loader is not None and loader.num_workers else "exact"
+    return workers_effect(hardware, workload) if loader is not None and loader.num_workers else "exact"
 
 
 KNOB = loader_knob(
     "pin_memory",
     title="batches in page-locked memory",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     usual_on_accelerator=True,
     wrong=truth,
     chosen_for=("transfers",),

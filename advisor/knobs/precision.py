@@ -66,7 +66,7 @@ def _closed(workload: Workload) -> str | None:
     return None
 
 
-def _tier(_hardware: Hardware, _workload: Workload) -> str:
+def _effect(_hardware: Hardware, _workload: Workload) -> str:
     return "numerics"
 
 
@@ -122,7 +122,7 @@ KNOB = Knob(
     title="dtype of the forward pass",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     usual_on_accelerator=True,

@@ -21,29 +21,29 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     if loader is None:
         return Values(why_closed=NO_LOADER)
     workers = loader.num_workers or max(1, round(hardware.cpu.usable_cpus))
-    written = loader.prefetch_factor or 2
-    larger = [value for value in CANDIDATES if value > written]
+    baseline = loader.prefetch_factor or 2
+    larger = [value for value in CANDIDATES if value > baseline]
     if not larger:
-        return Values(why_closed=f"each worker already prefetches {written} batches")
+        return Values(why_closed=f"each worker already prefetches {baseline} batches")
     short = [value for value in larger if not _longer_than_epoch(loader, value * workers)]
     if not short:
         return Values(
             why_closed=f"an epoch has {loader.length_batches} batches, and {workers} workers with "
-            f"{written} ahead hold {written * workers} of them"
+            f"{baseline} ahead hold {baseline * workers} of them"
         )
-    room = _room_bytes(hardware)
+    limit_bytes = _limit_bytes(hardware)
     size = batch_bytes(workload) or 0
-    values = tuple(value for value in short if value * workers * size <= room)
+    values = tuple(value for value in short if value * workers * size <= limit_bytes)
     if not values:
         return Values(
             why_closed=f"{short[0]} batches ahead in each of {workers} workers are "
-            f"{short[0] * workers * size / 2**20:.0f} MiB, and they may take {room / 2**20:.0f} MiB"
+            f"{short[0] * workers * size / 2**20:.0f} MiB, and they may take {limit_bytes / 2**20:.0f} MiB"
         )
     if not loader.num_workers:
         return Values(values=values, why=f"{NO_WORKERS}: those that are tried may prefetch")
     return Values(
         values=values,
-        why=f"the script's {loader.num_workers} workers prefetch {written} batches each",
+        why=f"the script's {loader.num_workers} workers prefetch {baseline} batches each",
         needed_is_on=True,
     )
 
@@ -52,7 +52,7 @@ def _longer_than_epoch(loader: LoaderFacts, batches: int) -> bool:
     return loader.length_batches is not None and batches > loader.length_batches
 
 
-def _room_bytes(hardware: Hardware) -> float:
+def _limit_bytes(hardware: Hardware) -> float:
     memory = hardware.memory
     free = min(memory.available_bytes, hardware.memory_limit_bytes)
     shared = memory.shared_memory_free_bytes

@@ -34,7 +34,7 @@ def usable_threads(hardware: Hardware, workload: Workload) -> int:
     return max(1, math.floor(hardware.cpu.usable_cpus / workload.world_size))
 
 
-def _tier(_hardware: Hardware, _workload: Workload) -> str:
+def _effect(_hardware: Hardware, _workload: Workload) -> str:
     """Return `numerics`: sums are cut into as many parts as there are threads, so the rounding differs."""
     return "numerics"
 
@@ -64,7 +64,7 @@ KNOB = Knob(
     title="threads of torch's CPU operators",
     scope="live",
     values=_values,
-    tier=_tier,
+    effect=_effect,
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 4096),

@@ -46,9 +46,9 @@ class LiveProgress:
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            _TextOf(self._told_windows),
+            _TextOf(self._windows_left),
             TimeElapsedColumn(),
-            _TextOf(self._told_left),
+            _TextOf(self._time_left),
             TextColumn("{task.fields[best]}", markup=False, style="green"),
             console=self._console,
             transient=True,
@@ -103,18 +103,18 @@ class LiveProgress:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _told_windows(self) -> str:
+    def _windows_left(self) -> str:
         if self._windows is not None:
             return f"{self._done}/{self._windows}"
         return format.plural(self._done, "window") if self._done else ""
 
-    def _told_left(self) -> str:
+    def _time_left(self) -> str:
         if self._left_s is None or not self._measuring:
             return ""
         return f"{max(0.0, self._left_s()):.0f} s left"
 
     def _behind(self) -> str:
-        left = self._told_left()
+        left = self._time_left()
         return f"; {left}" if left else ""
 
     def _line(self, text: str) -> None:

@@ -8,28 +8,28 @@ from collections.abc import Mapping
 from ..types import Config, Ratio, SettingValue, Trial, TuneResult, Verdict
 from . import format
 
-AS_WRITTEN = "baseline"
+BASELINE_LABEL = "baseline"
 LONGEST_VALUE = 60
 """Most characters shown of one setting; no knob has a value that long."""
-TIER_WORDS = {
+EFFECT_DESCRIPTIONS = {
     "exact": "nothing",
     "resampled": "random numbers",
     "numerics": "rounding",
     "training": "training",
 }
-TIERS = tuple(TIER_WORDS)
+EFFECTS = tuple(EFFECT_DESCRIPTIONS)
 """Effects on training, the mildest first."""
 
 
 def setting(name: str, value: SettingValue) -> str:
     """Format a setting: num_workers=4."""
-    told = f"{format.one_line(name)}={format.one_line(str(value))}"
-    return told if len(told) <= LONGEST_VALUE else f"{told[:LONGEST_VALUE]}…"
+    text = f"{format.one_line(name)}={format.one_line(str(value))}"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
-def told(config: Config) -> str:
+def describe(config: Config) -> str:
     """Describe a configuration: num_workers=4, precision=bf16; "baseline" if nothing is set."""
-    return ", ".join(setting(name, value) for name, value in config.settings) or AS_WRITTEN
+    return ", ".join(setting(name, value) for name, value in config.settings) or BASELINE_LABEL
 
 
 GREATEST = 1e18
@@ -50,16 +50,16 @@ def gain(ratio: Ratio | Verdict) -> str:
     return f"{format.times(ratio.speedup)} ({format.interval(ratio.low, ratio.high)})"
 
 
-LEAST_TOLD, MOST_TOLD = 0.01, 100.0
+LEAST_SHOWN, MOST_SHOWN = 0.01, 100.0
 """Bounds beyond which an end of an interval says only that nothing is known there."""
 
 
 def span(low: float, high: float) -> str:
     """Format an interval: 0.97–1.4; less than 0.01 to more than 100 if it hardly bounds anything."""
-    if low >= LEAST_TOLD and high <= MOST_TOLD:
+    if low >= LEAST_SHOWN and high <= MOST_SHOWN:
         return format.interval(low, high)
-    begin = format.times(low)[:-1] if low >= LEAST_TOLD else f"less than {LEAST_TOLD:g}"
-    end = format.times(high)[:-1] if high <= MOST_TOLD else f"more than {MOST_TOLD:g}"
+    begin = format.times(low)[:-1] if low >= LEAST_SHOWN else f"less than {LEAST_SHOWN:g}"
+    end = format.times(high)[:-1] if high <= MOST_SHOWN else f"more than {MOST_SHOWN:g}"
     return f"{begin} to {end}"
 
 
@@ -83,10 +83,10 @@ def change(before: float | None, after: float | None) -> str:
 
 
 def changes_training(trial: Trial) -> bool:
-    return trial.tier == "training"
+    return trial.effect == "training"
 
 
-def as_written(result: TuneResult) -> Trial | None:
+def baseline_trial(result: TuneResult) -> Trial | None:
     """Return trial 0, the baseline."""
     return result.trials[0] if result.trials and not result.trials[0].config.settings else None
 
@@ -96,13 +96,13 @@ def trial_of(result: TuneResult, config: Config) -> Trial | None:
     return next((trial for trial in result.trials if trial.config == config and trial.outcome.kind == "measured"), None)
 
 
-def tiers(result: TuneResult) -> Mapping[str, str]:
+def effects(result: TuneResult) -> Mapping[str, str]:
     """Return knob → its effect on training here, as far as it was open or tried alone."""
-    tried = {trial.config.settings[0][0]: trial.tier for trial in result.trials if len(trial.config.settings) == 1}
-    return tried | {knob.id: knob.tier for knob in result.space}
+    tried = {trial.config.settings[0][0]: trial.effect for trial in result.trials if len(trial.config.settings) == 1}
+    return tried | {knob.id: knob.effect for knob in result.space}
 
 
 def peaks(result: TuneResult, config: Config) -> tuple[int | None, int | None]:
     """Return the peak bytes of the baseline and of a configuration."""
-    before, after = as_written(result), trial_of(result, config)
+    before, after = baseline_trial(result), trial_of(result, config)
     return before.outcome.peak_bytes if before else None, after.outcome.peak_bytes if after else None

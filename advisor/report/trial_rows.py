@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..types import Alternative, Finding, Ratio, Trial, TuneResult
 from . import format
-from .trial_format import TIER_WORDS, changes_training, gain, interval_of, is_number, setting, told
+from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain, interval_of, is_number, setting
 
 MOST_TRIALS = 12
 """Rows of a table that is read at a glance; omitted rows are counted."""
@@ -54,9 +54,9 @@ class TrialRow:
     interval: str
     memory: str
     changes: str
-    looked_for: str
+    objective: str
     """Value of the objective, if that is not speed."""
-    told: str
+    result: str
     """Reason for the trial, or its outcome."""
     measured: bool
 
@@ -96,14 +96,14 @@ def two_answers(result: TuneResult) -> tuple[Line, ...]:
         return ()
     kept = Line(
         what="same training",
-        settings=told(found.config),
+        settings=describe(found.config),
         speed=gain(found.verdict) if found.config.settings else format.times(1.0),
         note=f"quality {found.verdict.quality}" if found.config.settings else "",
     )
     changed = (
         Line(
             what="changed training",
-            settings=told(other.config),
+            settings=describe(other.config),
             speed=gain(other.verdict),
             note="; ".join(
                 text
@@ -164,18 +164,18 @@ def _row(trial: Trial, objective: str) -> TrialRow:
     came = f"{kind}: {message}" if message else kind
     return TrialRow(
         number=str(trial.number),
-        settings=told(trial.config),
+        settings=describe(trial.config),
         speed=format.times(trial.ratio.speedup) if trial.ratio is not None else format.NOTHING,
         interval=interval_of(trial.ratio),
         memory=format.size(trial.outcome.peak_bytes),
-        changes=TIER_WORDS.get(trial.tier, format.one_line(trial.tier)),
-        looked_for=_looked_for(trial, objective),
-        told=format.one_line(trial.reason) if trial.outcome.kind == "measured" else came,
+        changes=EFFECT_DESCRIPTIONS.get(trial.effect, format.one_line(trial.effect)),
+        objective=_objective_text(trial, objective),
+        result=format.one_line(trial.reason) if trial.outcome.kind == "measured" else came,
         measured=trial.ratio is not None,
     )
 
 
-def _looked_for(trial: Trial, objective: str) -> str:
+def _objective_text(trial: Trial, objective: str) -> str:
     if objective == "memory":
         return format.size(trial.outcome.peak_bytes)
     return f"{format.number(trial.outcome.joules_per_sample)} J" if objective == "energy" else ""
@@ -214,7 +214,7 @@ def predicted(result: TuneResult) -> tuple[Predicted, ...]:
 def _predicted(finding: Finding, result: TuneResult) -> Predicted:
     """Return the best trial whose settings are all for this finding, else those settings' part of the whole gain."""
     fit = [
-        (trial.ratio, told(trial.config))
+        (trial.ratio, describe(trial.config))
         for trial in result.trials
         if trial.ratio is not None
         and is_number(trial.ratio.speedup, trial.ratio.low, trial.ratio.high)
@@ -296,7 +296,7 @@ def space(result: TuneResult) -> tuple[OpenKnob, ...]:
         OpenKnob(
             name=format.one_line(knob.id),
             values=", ".join(format.one_line(str(value)) for value in knob.values),
-            changes=TIER_WORDS.get(knob.tier, format.one_line(knob.tier)),
+            changes=EFFECT_DESCRIPTIONS.get(knob.effect, format.one_line(knob.effect)),
             when="a new process each" if knob.scope == "launch" else "live",
             opened_by=format.one_line(knob.opened_by),
         )

@@ -73,11 +73,11 @@ def _python_kinds(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _lines(evidence: Evidence, kinds: tuple[str, ...]) -> tuple[HotLine, ...]:
-    elsewhere = {(site.file, site.line) for site in calls(evidence, NAMED_ELSEWHERE)}
+    covered = {(site.file, site.line) for site in calls(evidence, NAMED_ELSEWHERE)}
     return tuple(
         each
         for each in loop_lines(evidence, kinds, ("other",))
-        if each.share >= MIN_LINE_SHARE and (each.file, each.line) not in elsewhere
+        if each.share >= MIN_LINE_SHARE and (each.file, each.line) not in covered
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from .run_options import RunOptions
 from .script_run import ScriptRun, ScriptRunRecord
-from .session import AS_WRITTEN, InScriptRun, Session, Setup
+from .session import BASELINE_SETUP, InScriptRun, Session, Setup
 from .session_result import SessionResult
 
 __all__ = [
-    "AS_WRITTEN",
+    "BASELINE_SETUP",
     "InScriptRun",
     "RunOptions",
     "ScriptRun",

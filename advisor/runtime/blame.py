@@ -38,13 +38,13 @@ class Blame:
         """Return the window as it is sent: an epoch is prolonged only if the script alone ends too soon."""
         return replace(window, natural=window.natural or not self._prolongs)
 
-    def process_ended(self, life: ScriptRunRecord) -> None:
-        if life.end == "finished" and self._prolongs is None:
+    def process_ended(self, script_run: ScriptRunRecord) -> None:
+        if script_run.end == "finished" and self._prolongs is None:
             self._prolongs = True
 
-    def is_the_scripts(self, life: ScriptRunRecord) -> bool:
+    def is_the_scripts(self, script_run: ScriptRunRecord) -> bool:
         """Return True if the end of this process says something about the script itself."""
-        return life.number not in self._result.ours and life is not self._doubted
+        return script_run.number not in self._result.ours and script_run is not self._doubted
 
     @property
     def checked(self) -> bool:
@@ -52,25 +52,25 @@ class Blame:
         return self._doubted is not None
 
     def go_on(
-        self, life: ScriptRunRecord, waiting: list[wire.Window], *, sent: int, as_written: bool
+        self, script_run: ScriptRunRecord, waiting: list[wire.Window], *, sent: int, is_baseline: bool
     ) -> list[wire.Window]:
         """Return the windows for the next process; this one was given `sent`, of which `waiting` have no report."""
-        failure, goodbye = life.failure, life.goodbye
-        never_began = not as_written and not life.updates
+        failure, goodbye = script_run.failure, script_run.goodbye
+        never_began = not is_baseline and not script_run.updates
         if failure is not None:
-            again = self._after_failure(life, failure, waiting)
+            again = self._after_failure(script_run, failure, waiting)
             if again is not None:
                 return again
             kind, message = str(failure.kind), failure.message
         elif goodbye is not None and goodbye.reason not in ("finished", "crashed"):
             kind, message = "refused", "advisor failed on it"
-        elif never_began or (not as_written and len(waiting) == sent):
-            kind, message = "exit", f"the script ended after {life.updates} updates, before any was counted"
+        elif never_began or (not is_baseline and len(waiting) == sent):
+            kind, message = "exit", f"the script ended after {script_run.updates} updates, before any was counted"
         else:
             return waiting
         charged = waiting if never_began else waiting[:1]
         for window in charged:
-            self._result.refuse(window.id, life, kind, message)
+            self._result.refuse(window.id, script_run, kind, message)
         return _without_what_if(waiting[len(charged) :], charged[0].what_if if charged else None)
 
     def saw(self, outcome: Outcome) -> None:
@@ -83,32 +83,32 @@ class Blame:
             self._result.unexplained = None
 
     def _after_failure(
-        self, life: ScriptRunRecord, failure: Failure, waiting: list[wire.Window]
+        self, script_run: ScriptRunRecord, failure: Failure, waiting: list[wire.Window]
     ) -> list[wire.Window] | None:
         """Return the windows to continue with; None if the process died in the first window that waits."""
-        longer = next((note.text for note in life.notes if note.kind == wire.PROLONGED), None)
+        longer = next((note.text for note in script_run.notes if note.kind == wire.PROLONGED), None)
         if longer is not None:
             self._prolongs = False  # without it, the script has ended well
-            self._charge(life, failure, f"after {longer}, as requested by advisor")
+            self._charge(script_run, failure, f"after {longer}, as requested by advisor")
             return waiting
-        ran = [name for name, number in self._result.life_of.items() if number == life.number]
+        ran = [name for name, number in self._result.script_run_of.items() if number == script_run.number]
         cut = _cut_by_crash([self._result.outcomes[name] for name in ran])
         died_in = self._result.windows[cut] if cut is not None else next(iter(waiting), None)
         changed = _change_in(died_in) if died_in is not None else None
         if died_in is not None and changed is not None:
-            self._charge(life, failure, changed)
+            self._charge(script_run, failure, changed)
             if cut is None:
                 return None
-            self._result.refuse(cut, life, str(failure.kind), failure.message)
+            self._result.refuse(cut, script_run, str(failure.kind), failure.message)
             return _without_what_if(waiting, died_in.what_if)
         before = any(_change_in(self._result.windows[name]) for name in ran)
         if before and not self._outlives_failures and self._doubted is None:
-            self._doubted, self._result.unexplained = life, failure
-            return [_check(life), *(window for window in waiting if _change_in(window) is None)]
+            self._doubted, self._result.unexplained = script_run, failure
+            return [_check(script_run), *(window for window in waiting if _change_in(window) is None)]
         return None if cut is None else waiting
 
-    def _charge(self, life: ScriptRunRecord, failure: Failure, why: str) -> None:
-        self._result.ours[life.number] = f"{failure.message} {why}"
+    def _charge(self, script_run: ScriptRunRecord, failure: Failure, why: str) -> None:
+        self._result.ours[script_run.number] = f"{failure.message} {why}"
 
 
 def _change_in(window: wire.Window) -> str | None:
@@ -126,9 +126,9 @@ def _cut_by_crash(outcomes: Sequence[Outcome]) -> str | None:
     return cut[-1] if cut else None
 
 
-def _check(life: ScriptRunRecord) -> wire.Window:
+def _check(script_run: ScriptRunRecord) -> wire.Window:
     """Return a window of as many updates as the failed process made, and a few more, with nothing changed."""
-    count = life.updates + PAST_THE_FAILURE
+    count = script_run.updates + PAST_THE_FAILURE
     return wire.Window(id=CHECK, warm_up_updates=0, min_updates=count, max_updates=count, least_updates=count)
 
 

@@ -21,7 +21,7 @@ from .isolation import scratch as scratch_folder
 GIT_S = 300.0
 """Limit for a git command: it writes out a large project on a network disk in a minute or two."""
 INTERPRETER_S = 60.0
-NAMES_TOLD = 4
+NAMES_SHOWN = 4
 CODE = (".py", ".pyc", ".pyi")
 """Suffixes of code; if it is not in git, it belongs to the working tree's version, not to the other."""
 PYTHON_PATHS = """
@@ -118,13 +118,13 @@ def _link_submodule(entry: str, repository: Path, tree: Path) -> str:
 def _link_untracked(repository: Path, tree: Path, scratch: Path) -> list[str]:
     listed = _git(repository, "ls-files", "--others", "--directory", "-z").stdout
     linked: list[str] = []
-    left_out: list[str] = []
+    untracked: list[str] = []
     for name in (os.fsdecode(entry).rstrip("/") for entry in listed.split(b"\0") if entry):
         here, there = repository / name, tree / name
         if here.name == "__pycache__" or scratch.is_relative_to(here) or os.path.lexists(there):
             continue
         if here.suffix in CODE:
-            left_out.append(name)
+            untracked.append(name)
             continue
         there.parent.mkdir(parents=True, exist_ok=True)
         there.symlink_to(here)
@@ -132,8 +132,8 @@ def _link_untracked(repository: Path, tree: Path, scratch: Path) -> list[str]:
     notes = []
     if linked:
         notes.append(f"not in git, so both versions use the working tree's files: {_some(linked)}")
-    if left_out:
-        notes.append(f"not in git, so missing in the earlier version: {_some(left_out)}")
+    if untracked:
+        notes.append(f"not in git, so missing in the earlier version: {_some(untracked)}")
     return notes
 
 
@@ -203,5 +203,5 @@ def _why(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-    return ", ".join(names[:NAMES_TOLD]) + more
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -29,7 +29,7 @@ class DeviceWatch:
         self._at_s = -EVERY_S
         self.samples: list[DeviceSample] = []
 
-    def look(self, at_s: float) -> DeviceSample | None:
+    def sample(self, at_s: float) -> DeviceSample | None:
         """Return the newest sample, taking one if the last is older than a second; None if no device answers."""
         if at_s - self._at_s >= EVERY_S:
             self._at_s = at_s

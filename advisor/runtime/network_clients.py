@@ -26,7 +26,7 @@ CLIENTS = frozenset(
 """Packages that exist to reach another machine. Experiment trackers are left out: a probe sets them offline."""
 
 
-def tell(commands: Sequence[Command], progress: Progress) -> None:
+def warn(commands: Sequence[Command], progress: Progress) -> None:
     """Warn before the first start of what the isolation will not undo, unless no import reaches other machines.
 
     The commands are versions of one script; each import is named once.

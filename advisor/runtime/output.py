@@ -42,9 +42,9 @@ class CappedLog:
     def write(self, data: bytes) -> None:
         """Keep `data` as far as the limits allow; never raise for a full disk, since the script must go on."""
         with self._lock:
-            room = max(0, self._head_bytes - self.total_bytes)
+            free_bytes = max(0, self._head_bytes - self.total_bytes)
             self.total_bytes += len(data)
-            head, rest = data[:room], data[room:]
+            head, rest = data[:free_bytes], data[free_bytes:]
             if head:
                 self._store(head)
             self._tail += rest
@@ -66,9 +66,9 @@ class CappedLog:
             if self._file.closed:
                 return
             tail = bytes(self._tail[-self._tail_bytes :])
-            left_out = max(0, self.total_bytes - self._head_bytes) - len(tail)
-            if left_out:
-                self._store(f"\n[... {left_out} bytes of output left out here ...]\n".encode())
+            omitted_bytes = max(0, self.total_bytes - self._head_bytes) - len(tail)
+            if omitted_bytes:
+                self._store(f"\n[... {omitted_bytes} bytes of output left out here ...]\n".encode())
             self._store(tail)
             self._file.close()
 

@@ -8,22 +8,22 @@ from pathlib import Path
 from ..types import Command
 from . import isolation as isolations
 from . import network_clients
-from .isolation import Tier
+from .isolation import Isolation
 from .run_options import RunOptions
 
 
-def protect(command: Command, options: RunOptions) -> Tier:
+def protect(command: Command, options: RunOptions) -> Isolation:
     """Return the isolation tier for a script that is run in one version; see `protect_all`."""
     return protect_all([command], options)[0]
 
 
-def protect_all(commands: Sequence[Command], options: RunOptions) -> list[Tier]:
+def protect_all(commands: Sequence[Command], options: RunOptions) -> list[Isolation]:
     """Choose a tier of isolation for each version of a script, before any of them is started.
 
     Every command passes through here, so that each warns once, and in time, about what no tier undoes. Raises what
     `isolation.choose` raises.
     """
     scratch = options.root / "scratch"
-    tiers = [isolations.choose(options.isolation, project=Path(command.cwd), scratch=scratch) for command in commands]
-    network_clients.tell(commands, options.progress)
-    return tiers
+    chosen = [isolations.choose(options.isolation, project=Path(command.cwd), scratch=scratch) for command in commands]
+    network_clients.warn(commands, options.progress)
+    return chosen

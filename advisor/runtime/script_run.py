@@ -16,7 +16,7 @@ from .. import wire
 from ..types import Command, Failure, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
-from .isolation import Tier, View
+from .isolation import Isolation, View
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
 from .run_options import RunOptions
 from .usage import SystemUsage, system_usage
@@ -72,7 +72,7 @@ class ScriptRun:
         number: int,
         command: Command,
         folder: Path,
-        tier: Tier,
+        isolation: Isolation,
         options: RunOptions,
         config: Mapping[str, Any],
         environment: Mapping[str, str],
@@ -84,7 +84,7 @@ class ScriptRun:
         self.view: View | None = None
         self._command = command
         self._folder = folder
-        self._tier = tier
+        self._isolation = isolation
         self._limits = options.limits
         self._config = dict(config)
         self._trackers_offline = options.trackers_offline
@@ -103,7 +103,7 @@ class ScriptRun:
     def __enter__(self) -> ScriptRun:
         with ExitStack() as stack:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
-            self.view = stack.enter_context(self._tier.prepare(Path(self._command.cwd), writable=[self._folder]))
+            self.view = stack.enter_context(self._isolation.prepare(Path(self._command.cwd), writable=[self._folder]))
             spec = self._write_spec()
             argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
@@ -197,7 +197,6 @@ class ScriptRun:
             args=list(command.args),
             config=self._config,
             trackers_offline=self._trackers_offline,
-            life=self.record.number,
             seed=self._seed,
         )
         path = self._folder / f"life-{self.record.number}.json"
@@ -252,7 +251,7 @@ class ScriptRun:
         if cpus > IDLE_CPUS:
             self._busy_at_s = now
         at_s = now - self._begin_s
-        sample = self._devices.look(at_s) if self._devices is not None else None
+        sample = self._devices.sample(at_s) if self._devices is not None else None
         self.record.usage.append(
             UsagePoint(
                 at_s=at_s,

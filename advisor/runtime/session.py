@@ -15,7 +15,7 @@ from ..errors import INTERRUPTIONS
 from ..types import Command, Config
 from .blame import Blame
 from .device_watch import DeviceWatch
-from .isolation import Tier
+from .isolation import Isolation
 from .run_options import RunOptions
 from .script_run import ScriptRun
 from .session_result import Outcome, SessionResult
@@ -31,7 +31,7 @@ class Setup:
     """Arguments in place of the script's own, if it takes these settings by its arguments."""
 
 
-AS_WRITTEN = Setup()
+BASELINE_SETUP = Setup()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class InScriptRun:
     """Windows that need a script run with this setup; a script run with another setup is ended for them."""
 
     windows: list[wire.Window]
-    setup: Setup = AS_WRITTEN
+    setup: Setup = BASELINE_SETUP
     anew: bool = False
     """True to restart even a script run with this setup, because its training is of no more use."""
 
@@ -49,7 +49,7 @@ Planner = Generator[list[wire.Window] | InScriptRun, dict[str, Outcome], None]
 
 It is sent all outcomes so far, by window id.
 """
-MAX_LIVES = 4
+MAX_SCRIPT_RUNS = 4
 """Limit on script runs: a script that ends before its windows is restarted, but each start costs its start-up."""
 STOP_GRACE_S = 5.0
 """Seconds between asking the agent to stop and ending the process, since an update may have to end first.
@@ -69,10 +69,10 @@ class Session:
 
     command: Command
     folder: Path
-    tier: Tier
+    isolation: Isolation
     options: RunOptions
     loop_budget_s: float
-    most_lives: int = MAX_LIVES
+    max_script_runs: int = MAX_SCRIPT_RUNS
     watch_devices: bool = False
     outlives_failures: bool = False
     """A window that breaks the first script run costs that window, not the session."""
@@ -96,26 +96,26 @@ class Session:
         try:
             self._run(planner)
         except INTERRUPTIONS as interruption:
-            if not self.result.lives:
+            if not self.result.script_runs:
                 raise
             self.result.interrupted = interruption
         planner.close()
         return self.result
 
     def _run(self, planner: Planner) -> None:
-        waiting = _in_life(next(planner, None), AS_WRITTEN)
-        while waiting is not None and len(self.result.lives) < self.most_lives:
-            updates_before = sum(life.updates for life in self.result.lives)
+        waiting = _in_script_run(next(planner, None), BASELINE_SETUP)
+        while waiting is not None and len(self.result.script_runs) < self.max_script_runs:
+            updates_before = sum(script_run.updates for script_run in self.result.script_runs)
             outcomes_before = len(self.result.outcomes)
-            as_written = waiting.setup == AS_WRITTEN
-            waiting = self._one_life(planner, waiting)
-            life = self.result.lives[-1]
-            if self.result.deadline_hit or (life.updates == 0 and as_written):
+            is_baseline = waiting.setup == BASELINE_SETUP
+            waiting = self._one_script_run(planner, waiting)
+            script_run = self.result.script_runs[-1]
+            if self.result.deadline_hit or (script_run.updates == 0 and is_baseline):
                 break
-            if not self._blame.is_the_scripts(life):
+            if not self._blame.is_the_scripts(script_run):
                 continue
             fails_anyway = updates_before == 0 or self._blame.checked
-            if life.failure and fails_anyway and not self.outlives_failures:
+            if script_run.failure and fails_anyway and not self.outlives_failures:
                 break
             if len(self.result.outcomes) == outcomes_before:
                 break  # the next start would bring as little
@@ -140,14 +140,14 @@ class Session:
 
     # --- one script run ---------------------------------------------------------------------------------------------
 
-    def _one_life(self, planner: Planner, waiting: InScriptRun) -> InScriptRun | None:
+    def _one_script_run(self, planner: Planner, waiting: InScriptRun) -> InScriptRun | None:
         """Run windows until the plan or the script run ends; return the windows still to be run, or None."""
         setup = waiting.setup
-        life = ScriptRun(
-            number=len(self.result.lives),
+        script_run = ScriptRun(
+            number=len(self.result.script_runs),
             command=self.command if setup.args is None else replace(self.command, args=setup.args),
             folder=self.folder,
-            tier=self.tier,
+            isolation=self.isolation,
             options=self.options,
             config=setup.settings.as_dict() if setup.args is None else {},
             devices=DeviceWatch() if self.watch_devices else None,
@@ -156,21 +156,23 @@ class Session:
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
         try:
-            with life:
-                self.result.lives.append(life.record)
+            with script_run:
+                self.result.script_runs.append(script_run.record)
                 self.options.progress.stage(f"starting {self.command.title}")
                 try:
-                    self._talk(life, planner, talk)
+                    self._talk(script_run, planner, talk)
                 except INTERRUPTIONS:
-                    self._last_report(life)
+                    self._last_report(script_run)
                     raise
         finally:
-            self._keep_view(life)
-        self._blame.process_ended(life.record)
-        if self.result.deadline_hit and life.record.failure is None:
+            self._keep_view(script_run)
+        self._blame.process_ended(script_run.record)
+        if self.result.deadline_hit and script_run.record.failure is None:
             return None  # windows that had no time say nothing about their settings
         batch = talk.batch
-        rest = self._blame.go_on(life.record, batch.missing(), sent=len(batch.windows), as_written=setup == AS_WRITTEN)
+        rest = self._blame.go_on(
+            script_run.record, batch.missing(), sent=len(batch.windows), is_baseline=setup == BASELINE_SETUP
+        )
         if self.result.deadline_hit:
             return None
         if rest:
@@ -179,53 +181,53 @@ class Session:
             return None
         return talk.moving or _next_windows(planner, self.result.outcomes, setup)
 
-    def _talk(self, life: ScriptRun, planner: Planner, talk: _Talk) -> None:
+    def _talk(self, script_run: ScriptRun, planner: Planner, talk: _Talk) -> None:
         """Send windows and take their reports, until the script run has ended."""
-        for message in life.messages():
+        for message in script_run.messages():
             if isinstance(message, wire.Hello) and not talk.sent:
-                self._send(life, talk.batch.windows, talk.setup)
+                self._send(script_run, talk.batch.windows, talk.setup)
                 talk.sent = True
-            if life.record.updates and self._first_update_s is None:
+            if script_run.record.updates and self._first_update_s is None:
                 self._first_update_s = time.monotonic()
                 self.options.progress.stage("measuring", windows=len(talk.batch.windows))
-            self._take(message, life, talk)
+            self._take(message, script_run, talk)
             if talk.batch.complete and not talk.done and talk.moving is None:
-                self._go_on(life, planner, talk)
+                self._go_on(script_run, planner, talk)
             if not talk.done and talk.stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
                 self.result.deadline_hit = True
                 talk.stop_at_s = time.monotonic() + STOP_GRACE_S
-                life.stop()
+                script_run.stop()
             if talk.stop_at_s is not None and time.monotonic() > talk.stop_at_s:
-                life.end(0.0)
+                script_run.end(0.0)
                 return
 
-    def _patience_s(self, windows: Sequence[wire.Window], life: ScriptRun) -> float:
+    def _patience_s(self, windows: Sequence[wire.Window], script_run: ScriptRun) -> float:
         """Return how long a lack of progress is tolerated.
 
         A setting that hangs must not take the time of all the others; the first windows may take the usual time.
         """
         usual_s = self.options.limits.no_progress_s
         slow = any(knobs.get(name).set_up_s > 0 for window in windows for name in window.config)
-        if self._update_s is None or slow or not life.record.updates:
+        if self._update_s is None or slow or not script_run.record.updates:
             return usual_s
         return min(usual_s, max(LEAST_PATIENCE_S, PATIENCE_UPDATES * self._update_s))
 
-    def _go_on(self, life: ScriptRun, planner: Planner, talk: _Talk) -> None:
+    def _go_on(self, script_run: ScriptRun, planner: Planner, talk: _Talk) -> None:
         """Send the next windows to this script run or, once it has ended, to the next."""
         begin_s = time.monotonic()
         following = _next_windows(planner, self.result.outcomes, talk.setup)
         if following is None:
             talk.done = True
-            life.send_plan([], final=True)
+            script_run.send_plan([], final=True)
         elif following.anew or following.setup != talk.setup:
             talk.moving = following
-            life.send_plan([], final=True)
+            script_run.send_plan([], final=True)
         else:
             talk.batch = _Batch(following.windows)
-            self._send(life, following.windows, talk.setup)
+            self._send(script_run, following.windows, talk.setup)
         self.result.between_s.append(time.monotonic() - begin_s)
 
-    def _send(self, life: ScriptRun, windows: Sequence[wire.Window], setup: Setup) -> None:
+    def _send(self, script_run: ScriptRun, windows: Sequence[wire.Window], setup: Setup) -> None:
         given = dict(setup.settings.settings)
         switched = [
             replace(
@@ -234,14 +236,14 @@ class Session:
             )
             for window in windows
         ]
-        life.send_plan(switched, final=False)
-        life.wait_at_most(self._patience_s(windows, life))
+        script_run.send_plan(switched, final=False)
+        script_run.wait_at_most(self._patience_s(windows, script_run))
         self.result.windows.update({window.id: window for window in windows})
 
-    def _take(self, message: object, life: ScriptRun, talk: _Talk | None = None) -> None:
+    def _take(self, message: object, script_run: ScriptRun, talk: _Talk | None = None) -> None:
         if isinstance(message, wire.WindowDone | wire.WindowRefused):
             self.result.outcomes[message.id] = message
-            self.result.life_of[message.id] = life.record.number
+            self.result.script_run_of[message.id] = script_run.record.number
             self.result.arrived_s[message.id] = time.monotonic()
             if talk is not None:
                 talk.batch.take(message)
@@ -253,19 +255,19 @@ class Session:
                 f"the script connects to {message.text}: isolation cannot undo what it sends there"
             )
 
-    def _last_report(self, life: ScriptRun) -> None:
+    def _last_report(self, script_run: ScriptRun) -> None:
         """Take a last report after an interruption: the present window, as far as it came."""
-        life.stop()
-        for message in life.messages(time.monotonic() + LAST_REPORT_S):
-            self._take(message, life)
+        script_run.stop()
+        for message in script_run.messages(time.monotonic() + LAST_REPORT_S):
+            self._take(message, script_run)
 
-    def _keep_view(self, life: ScriptRun) -> None:
-        if life.view is not None:
+    def _keep_view(self, script_run: ScriptRun) -> None:
+        if script_run.view is not None:
             # Each script run saw its own changes: "created x" by the first is not "modified x" by the second.
             known = {words.partition(" ")[2] for words in self.result.changed_files}
-            new = tuple(words for words in life.view.changed_files if words.partition(" ")[2] not in known)
+            new = tuple(words for words in script_run.view.changed_files if words.partition(" ")[2] not in known)
             self.result.changed_files += new
-            self.result.view_notes = tuple(dict.fromkeys((*self.result.view_notes, *life.view.notes)))
+            self.result.view_notes = tuple(dict.fromkeys((*self.result.view_notes, *script_run.view.notes)))
 
 
 class _Batch:
@@ -301,10 +303,10 @@ class _Talk:
 
 def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InScriptRun | None:
     try:
-        return _in_life(planner.send(outcomes), setup)
+        return _in_script_run(planner.send(outcomes), setup)
     except StopIteration:
         return None
 
 
-def _in_life(windows: list[wire.Window] | InScriptRun | None, setup: Setup) -> InScriptRun | None:
+def _in_script_run(windows: list[wire.Window] | InScriptRun | None, setup: Setup) -> InScriptRun | None:
     return InScriptRun(windows=windows, setup=setup) if isinstance(windows, list) else windows

@@ -17,12 +17,12 @@ class SessionResult:
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     windows: dict[str, wire.Window] = field(default_factory=dict)
-    life_of: dict[str, int] = field(default_factory=dict)
+    script_run_of: dict[str, int] = field(default_factory=dict)
     arrived_s: dict[str, float] = field(default_factory=dict)
     """Arrival of each window's report by `time.monotonic`, a moment after its last update."""
     between_s: list[float] = field(default_factory=list)
     """Seconds that the planner took from the last report of a batch of windows to sending the next."""
-    lives: list[ScriptRunRecord] = field(default_factory=list)
+    script_runs: list[ScriptRunRecord] = field(default_factory=list)
     deadline_hit: bool = False
     interrupted: BaseException | None = None
     """Ctrl-C or SIGTERM; all measurements until then are kept."""
@@ -33,7 +33,7 @@ class SessionResult:
     unexplained: Failure | None = None
     """Failure of a process with changes, until the script has shown that it runs without them."""
 
-    def refuse(self, name: str, life: ScriptRunRecord, kind: str, message: str) -> None:
+    def refuse(self, name: str, script_run: ScriptRunRecord, kind: str, message: str) -> None:
         """Record that the process died in this window, or never reached it."""
         self.outcomes[name] = wire.WindowRefused(0, name, kind, message)
-        self.life_of[name] = life.number
+        self.script_run_of[name] = script_run.number

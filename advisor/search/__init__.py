@@ -1,27 +1,27 @@
 """The search for faster settings, in live windows of one session."""
 
-from ..target.script_options import options_told, parse_mapped
+from ..target.script_options import describe_options, parse_mapped
 from .goals import Goal
-from .knowledge import Knowledge, ProfileSummary, Standing
+from .knowledge import FinalResult, Knowledge, ProfileSummary
 from .preset import SearchSettings, read
 from .recommend import recommend
 from .space import KEEPS_TRAINING, KnobSelection, Space, as_diagnosed, open_space
-from .study import Asked, Study
+from .study import SearchRequest, Study
 
 __all__ = [
     "KEEPS_TRAINING",
-    "Asked",
+    "FinalResult",
     "Goal",
     "KnobSelection",
     "Knowledge",
     "ProfileSummary",
+    "SearchRequest",
     "SearchSettings",
     "Space",
-    "Standing",
     "Study",
     "as_diagnosed",
+    "describe_options",
     "open_space",
-    "options_told",
     "parse_mapped",
     "read",
     "recommend",

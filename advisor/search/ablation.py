@@ -10,7 +10,7 @@ from types import MappingProxyType
 from .. import knobs
 from ..analysis import ratios as window_ratios
 from ..analysis.profile_plan import Pace
-from ..runtime.session import AS_WRITTEN, InScriptRun, Planner, Setup
+from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Config, Ratio
 from ..wire import WindowRole
@@ -26,7 +26,7 @@ def windows(
     *,
     rounds: int = ROUNDS,
     left_s: Callable[[], float] = lambda: math.inf,
-    setup: Setup = AS_WRITTEN,
+    setup: Setup = BASELINE_SETUP,
     dependents: Mapping[str, Collection[str]] = NONE,
     window_s: float | None = None,
 ) -> Planner:
@@ -40,14 +40,14 @@ def windows(
     names = [name for name, _value in config.settings if knobs.get(name).scope == "live"]
     if len(config.settings) < 2 or not names:
         return
-    left_out = {name: frozenset({name, *dependents.get(name, ())}) for name in names}
+    removed = {name: frozenset({name, *dependents.get(name, ())}) for name in names}
     for number in range(rounds):
         if left_s() < (2 * len(names) + 1) * (window_s or pace.cost_s):
             return
         planned = [window(f"by knob all {number}", WindowRole.ABLATION, config, pace)]
         for name in names if number % 2 == 0 else names[::-1]:
             without = window(
-                f"by knob without {name} {number}", WindowRole.LEFT_OUT, _rest(config, left_out[name]), pace
+                f"by knob without {name} {number}", WindowRole.LEFT_OUT, _rest(config, removed[name]), pace
             )
             planned.append(replace(without, left_out=name))
             planned.append(window(f"by knob all {number} after {name}", WindowRole.ABLATION, config, pace))
@@ -65,5 +65,5 @@ def ratios(result: SessionResult, config: Config, *, epoch_samples: int | None =
     return found
 
 
-def _rest(config: Config, left_out: frozenset[str]) -> Config:
-    return Config.of({name: value for name, value in config.settings if name not in left_out})
+def _rest(config: Config, removed: frozenset[str]) -> Config:
+    return Config.of({name: value for name, value in config.settings if name not in removed})

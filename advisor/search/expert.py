@@ -39,7 +39,7 @@ def _usual(space: Space) -> Iterator[Proposal]:
 
     One limit of a script hides the next, so each setting alone may show nothing.
     """
-    chosen = {knob.id: knob.values[0] for knob in space.knobs if knob.usual and knob.tier in KEEPS_TRAINING}
+    chosen = {knob.id: knob.values[0] for knob in space.knobs if knob.usual and knob.effect in KEEPS_TRAINING}
     config = space.meaningful(Config.of(chosen))
     if len(config.settings) > 1:
         yield Proposal(config=config, reason="the usual settings on an accelerator, together")
@@ -83,7 +83,7 @@ def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
             gained = scores.get(config, 0.0)
             if gained > best[knob.needs][0]:
                 best[knob.id] = (gained, value)
-    kept = {knob.id for knob in space.knobs if knob.tier in KEEPS_TRAINING}
+    kept = {knob.id for knob in space.knobs if knob.effect in KEEPS_TRAINING}
     for names in (sorted(set(best) & kept), sorted(best)):
         if len(names) > 1:
             config = space.meaningful(Config.of({name: best[name][1] for name in names}))
@@ -95,7 +95,7 @@ def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
 
     Finally propose it without one of its settings, which may stand in another's way.
     """
-    kept = [t for t in trials if t.score is not None and t.score > 1.0 and t.tier in KEEPS_TRAINING]
+    kept = [t for t in trials if t.score is not None and t.score > 1.0 and t.effect in KEEPS_TRAINING]
     best = max(kept, key=lambda trial: trial.score or 0.0).config if kept else Config()
     for place in range(VALUES_BESIDE_THE_BEST):
         for knob in space.knobs:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from .. import knobs
 from ..types import Config, Ratio
-from .knowledge import Standing
+from .knowledge import FinalResult
 
 WITHIN = 0.02
 """Distance from the best as a fraction: two processes of one configuration differ by more."""
@@ -15,24 +15,24 @@ WITHIN = 0.02
 
 def cheapest(
     best: Config,
-    standings: Mapping[Config, Standing],
+    final_results: Mapping[Config, FinalResult],
     *,
     by_knob: Mapping[str, Ratio],
-    tier: Callable[[Config], str],
+    effect: Callable[[Config], str],
 ) -> Config | None:
     """Return the cheapest configuration within 2% of `best`: milder to the training, or with fewer settings.
 
     The candidates are the other finalists, and `best` without the settings whose removal alone costs nothing. Returns
     None if there is no such configuration.
     """
-    least = standings[best].score / (1 + WITHIN) if best in standings else math.inf
-    candidates = [config for config, found in standings.items() if found.score >= least]
+    least = final_results[best].score / (1 + WITHIN) if best in final_results else math.inf
+    candidates = [config for config, found in final_results.items() if found.score >= least]
     pruned = _pruned(best, by_knob)
     if pruned.settings:
         candidates.append(pruned)
 
     def cost(config: Config) -> tuple[int, int]:
-        return knobs.TIERS.index(tier(config)), len(config.settings)
+        return knobs.EFFECTS.index(effect(config)), len(config.settings)
 
     cheaper = [config for config in candidates if cost(config) < cost(best)]
     return min(cheaper, key=cost, default=None)

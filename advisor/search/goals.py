@@ -57,16 +57,16 @@ class Goal:
         kept = TOLERANCE if tolerance is None else fraction_of(tolerance)
         return cls(name=_NAMED[name], tolerance=kept, price_per_hour=price)
 
-    def score(self, ratio: Ratio | None, own: TrialOutcome, as_written: TrialOutcome) -> float | None:
+    def score(self, ratio: Ratio | None, own: TrialOutcome, baseline: TrialOutcome) -> float | None:
         """Return how many times better than the baseline it is; None if the needed value was not measured."""
         match self.name:
             case "throughput" | "cost":
                 # Settings do not change the price of an hour: a speed-up lowers the cost by the same factor.
                 return ratio.speedup if ratio is not None else None
             case "memory":
-                return _times_less(own.peak_bytes, as_written.peak_bytes)
+                return _times_less(own.peak_bytes, baseline.peak_bytes)
             case "energy":
-                return _times_less(own.joules_per_sample, as_written.joules_per_sample)
+                return _times_less(own.joules_per_sample, baseline.joules_per_sample)
 
     def too_slow(self, ratio: Ratio) -> float:
         """Return by how much (log) it breaks the bound on speed; 0 or less is within."""
@@ -102,13 +102,13 @@ class Goal:
                     return None
                 return self.price_per_hour / SECONDS_AN_HOUR / outcome.samples_per_s * SAMPLES
 
-    def told(self, as_written: TrialOutcome | None, score: float | None) -> Objective:
+    def objective(self, baseline: TrialOutcome | None, score: float | None) -> Objective:
         """Describe the objective for the result; `score` is that of the recommended configuration."""
-        value = self.value(as_written) if as_written is not None else None
+        value = self.value(baseline) if baseline is not None else None
         best = None
         if value is not None and score:
             best = value * score if self.name == "throughput" else value / score
-        return Objective(name=self.name, unit=UNITS[self.name], as_written=value, best=best)
+        return Objective(name=self.name, unit=UNITS[self.name], baseline=value, best=best)
 
 
 _NAMED: dict[str, Name] = {"throughput": "throughput", "memory": "memory", "energy": "energy", "cost": "cost"}
@@ -130,5 +130,5 @@ def fraction_of(text: str | float) -> float:
     return value
 
 
-def _times_less(own: float | None, as_written: float | None) -> float | None:
-    return as_written / own if own and as_written else None
+def _times_less(own: float | None, baseline: float | None) -> float | None:
+    return baseline / own if own and baseline else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import SILENT, Progress
-from ..runtime.session import AS_WRITTEN, Setup
+from ..runtime.session import BASELINE_SETUP, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
 from ..wire import WindowRole
@@ -28,7 +28,7 @@ BASELINE_TRIAL = Trial(
     number=0,
     config=Config(),
     reason="baseline",
-    tier="exact",
+    effect="exact",
     outcome=TrialOutcome(kind="measured"),
     ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
     score=1.0,
@@ -51,7 +51,7 @@ class ProfileSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class FinalResult:
     """Final result for a configuration."""
 
     ratio: Ratio
@@ -89,14 +89,14 @@ class Knowledge:
 
     # --- before ---------------------------------------------------------------------------------------------------
 
-    def open(self, seen: ProfileSummary, space: Space) -> bool:
+    def open(self, summary: ProfileSummary, space: Space) -> bool:
         """Set the space; return False if nothing was measured of the baseline."""
-        loader = seen.workload.train_loader
+        loader = summary.workload.train_loader
         self.space = space
         self._epoch_samples = loader.length_samples if loader is not None else None
-        self._memory = _memory_of(seen)
+        self._memory = _memory_of(summary)
         if not any(trial.number == 0 for trial in self.trials):
-            outcome = scoring.as_written(self.result, self.joules)
+            outcome = scoring.baseline_outcome(self.result, self.joules)
             if outcome is None:
                 return False
             self._keep(replace(BASELINE_TRIAL, outcome=outcome))
@@ -122,10 +122,10 @@ class Knowledge:
         proposer = self._proposer
         assert proposer is not None
         for trial in self.shared.news(self.number) if self.shared is not None else ():
-            self._keep(replace(trial, tier=self.space.tier(trial.config)))
+            self._keep(replace(trial, effect=self.space.effect(trial.config)))
             self._learn(proposer, trial)
         while len(self.trials) <= self.settings.most_trials:
-            proposal = proposer.ask(self.trials, self.shared.taken() if self.shared is not None else ())
+            proposal = proposer.ask(self.trials, self.shared.claimed_elsewhere() if self.shared is not None else ())
             if proposal is None:
                 return None
             refused = self._memory.refuses(proposal.config) if self._memory is not None else None
@@ -138,7 +138,7 @@ class Knowledge:
         """Return the setup that a script run needs for these settings."""
         launched = self.space.at_launch(config)
         if not launched.settings:
-            return AS_WRITTEN
+            return BASELINE_SETUP
         line, command = self.space.command_line, self.command
         by_argument = line.arguments(launched)
         args = line.command(command, launched).args if command is not None and by_argument else None
@@ -159,12 +159,12 @@ class Knowledge:
         return scoring.outcome_of(self.result, ids, self.joules)
 
     def ratio(self, config: Config, ids: Sequence[str]) -> Ratio | None:
-        across = self.setup(config) != AS_WRITTEN
-        return scoring.ratio_of(self.result, ids, self._epoch_samples, across_lives=across)
+        across = self.setup(config) != BASELINE_SETUP
+        return scoring.ratio_of(self.result, ids, self._epoch_samples, across_script_runs=across)
 
-    def saw_as_written(self) -> None:
+    def saw_baseline(self) -> None:
         """Use newly arrived windows of the baseline."""
-        self._memory_saw(Config(), scoring.as_written(self.result))
+        self._memory_saw(Config(), scoring.baseline_outcome(self.result))
 
     def prospect(self, config: Config, ids: Sequence[str]) -> Prospect:
         """Return the prospect of a configuration after a short trial, against the best of its kind.
@@ -174,8 +174,10 @@ class Knowledge:
         outcome, ratio = self.outcome(ids), self.ratio(config, ids)
         if outcome.kind != "measured" or ratio is None:
             return "lost"
-        keeps = self.space.tier(config) in KEEPS_TRAINING
-        others = [t for t in self.trials if t.config.settings and (t.tier in KEEPS_TRAINING) == keeps and self._good(t)]
+        keeps = self.space.effect(config) in KEEPS_TRAINING
+        others = [
+            t for t in self.trials if t.config.settings and (t.effect in KEEPS_TRAINING) == keeps and self._good(t)
+        ]
         best = max((score_of(trial) for trial in others), default=0.0)
         best_low = max((trial.ratio.low for trial in others if trial.ratio is not None), default=0.0)
         return self.goal.prospect(ratio, self._score(ratio, outcome), best=best, best_low=best_low)
@@ -201,7 +203,7 @@ class Knowledge:
             number=self.number,
             config=proposal.config,
             reason=proposal.reason,
-            tier=self.space.tier(proposal.config),
+            effect=self.space.effect(proposal.config),
             outcome=outcome,
             ratio=ratio,
             score=score,
@@ -211,7 +213,7 @@ class Knowledge:
         self._learn(self._proposer, trial, tried=tried)
         if self.shared is not None and tried:
             self.shared.tell(trial, trial.score)
-        self._tell_best()
+        self._report_best()
 
     @property
     def number(self) -> int:
@@ -232,8 +234,8 @@ class Knowledge:
             self._memory.saw(config, outcome.peak_bytes)
 
     def _score(self, ratio: Ratio | None, outcome: TrialOutcome) -> float | None:
-        as_written = scoring.as_written(self.result, self.joules)
-        return self.goal.score(ratio, outcome, as_written) if as_written is not None else None
+        baseline = scoring.baseline_outcome(self.result, self.joules)
+        return self.goal.score(ratio, outcome, baseline) if baseline is not None else None
 
     def _good(self, trial: Trial) -> bool:
         """Return whether it was measured, and stays within the speed that may be lost."""
@@ -253,7 +255,7 @@ class Knowledge:
         good = [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
         return max(good, key=score_of, default=None)
 
-    def _tell_best(self) -> None:
+    def _report_best(self) -> None:
         best = self._best()
         if best is not None:
             self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
@@ -264,8 +266,8 @@ class Knowledge:
         """Return the most promising that keep the training, and the best that changes it; none that cannot win."""
         good = [t for t in self.trials if t.config.settings and self._good(t) and score_of(t) > 1.0]
         ranked = sorted((t for t in good if t.outcome.kind == "measured"), key=score_of, reverse=True)
-        kept = [t.config for t in ranked if t.tier in KEEPS_TRAINING][: self.settings.finalists]
-        changed = [t.config for t in ranked if t.tier not in KEEPS_TRAINING][:1]
+        kept = [t.config for t in ranked if t.effect in KEEPS_TRAINING][: self.settings.finalists]
+        changed = [t.config for t in ranked if t.effect not in KEEPS_TRAINING][:1]
         return [*kept, *changed]
 
     def final_ids(self, config: Config) -> list[str]:
@@ -281,23 +283,23 @@ class Knowledge:
                 self.finals[config] = ratio
                 self._log.add_final(config, ratio)
 
-    def standings(self) -> dict[Config, Standing]:
+    def final_results(self) -> dict[Config, FinalResult]:
         """Return the finalists, the best first. One without fresh windows keeps its result from the search."""
-        found: dict[Config, Standing] = {}
+        found: dict[Config, FinalResult] = {}
         by_config = {trial.config: trial for trial in self.trials}
         for config in self.finalists():
             trial, ids = by_config[config], self.final_ids(config)
             if config in self.finals:
                 score = self._score(self.finals[config], self.outcome(ids))
                 if score is not None:
-                    found[config] = Standing(ratio=self.finals[config], score=score, fresh=True)
+                    found[config] = FinalResult(ratio=self.finals[config], score=score, fresh=True)
             elif trial.ratio is not None and trial.score is not None:
-                found[config] = Standing(ratio=trial.ratio, score=trial.score, fresh=False)
+                found[config] = FinalResult(ratio=trial.ratio, score=trial.score, fresh=False)
         return dict(sorted(found.items(), key=lambda entry: -entry[1].score))
 
     def winner(self) -> Config:
         """Return the best that keeps the training as it is; empty if nothing beats the baseline."""
-        kept = [config for config in self.standings() if self.space.tier(config) in KEEPS_TRAINING]
+        kept = [config for config in self.final_results() if self.space.effect(config) in KEEPS_TRAINING]
         return kept[0] if kept else Config()
 
     def by_knob(self, config: Config) -> Mapping[str, Ratio]:
@@ -326,22 +328,22 @@ def score_of(trial: Trial) -> float:
     return trial.score if trial.score is not None else 0.0
 
 
-def _memory_of(seen: ProfileSummary) -> MemoryModel | None:
+def _memory_of(summary: ProfileSummary) -> MemoryModel | None:
     """Return the memory model; None if the batch size or the amount of memory is not known."""
-    loader, hardware = seen.workload.train_loader, seen.hardware
+    loader, hardware = summary.workload.train_loader, summary.hardware
     if loader is None or loader.batch_size is None:
         return None
     batch = memory_model.Batch(
         micro_batch=loader.batch_size,
-        micro_steps=seen.workload.facts.micro_steps,
-        world_size=seen.workload.world_size,
+        micro_steps=summary.workload.facts.micro_steps,
+        world_size=summary.workload.world_size,
     )
-    if seen.workload.device == "cpu":
+    if summary.workload.device == "cpu":
         limit, where = min(hardware.memory_limit_bytes, hardware.memory.available_bytes), "that are free"
     elif hardware.accelerators and hardware.accelerators[0].memory_bytes:
         limit, where = hardware.accelerators[0].memory_bytes, "of device memory"
     else:
         return None
-    held = seen.activations_bytes
+    held = summary.activations_bytes
     a_sample = held / loader.batch_size if held else None
     return MemoryModel(batch=batch, limit_bytes=limit, where=where, bytes_a_sample=a_sample)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from .. import knobs
 from ..types import Config, SettingValue
 
-ROOM = 0.95
+USABLE_FRACTION = 0.95
 """Usable fraction of the limit: allocators need the rest, and a peak closer to the limit is not safe."""
 REFUSAL = " samples at a time "
 """Text in all refusals: they count against a size, not against a knob."""
@@ -72,7 +72,7 @@ class MemoryModel:
         if size in self._points.get(kind, {}):
             return None
         predicted = self.predict(config)
-        if predicted is None or predicted <= self.limit_bytes * ROOM:
+        if predicted is None or predicted <= self.limit_bytes * USABLE_FRACTION:
             return None
         return (
             f"{size:g}{REFUSAL}would need about {_gib(predicted)} of the {_gib(self.limit_bytes)} "
@@ -81,8 +81,8 @@ class MemoryModel:
 
     def predict(self, config: Config) -> float | None:
         """Return the peak in bytes; None while too little was seen."""
-        written = self._points.get(frozenset(), {})
-        line = self._line(written)
+        baseline = self._points.get(frozenset(), {})
+        line = self._line(baseline)
         if line is None:
             return None
         fixed, slope = line
@@ -99,13 +99,13 @@ class MemoryModel:
             factor, more = math.prod(part for part, _more in alone), sum(extra for _part, extra in alone)
         return fixed + slope * size * factor + more
 
-    def _line(self, written: Mapping[float, int]) -> tuple[float, float] | None:
+    def _line(self, baseline: Mapping[float, int]) -> tuple[float, float] | None:
         """Return the baseline's fixed bytes and bytes per sample."""
-        if len(written) >= LEAST_SIZES:
-            return _fitted(written)
-        if not written or self.bytes_a_sample is None:
+        if len(baseline) >= LEAST_SIZES:
+            return _fitted(baseline)
+        if not baseline or self.bytes_a_sample is None:
             return None
-        ((size, peak),) = written.items()
+        ((size, peak),) = baseline.items()
         return peak - self.bytes_a_sample * size, self.bytes_a_sample
 
     @staticmethod

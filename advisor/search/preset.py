@@ -20,7 +20,7 @@ class SearchSettings:
     """Long trial, for configurations that may still win."""
     least_updates: int
     most_trials: int
-    most_lives: int
+    max_script_runs: int
     """Most starts of the script: a setting that it cannot take costs one, one that needs its own start two."""
     final_rounds: int
     """Fresh windows for each finalist."""

@@ -12,7 +12,7 @@ from .goals import Goal
 from .space import Space
 from .tpe import Sampler
 
-ASKED_AGAIN = 20
+MOST_SUGGESTIONS = 20
 """Times that the sampler may repeat tried configurations before the search is over."""
 STRIKES = 2
 """Times that a knob may break the script before it is closed: once may have been the value's fault."""
@@ -32,15 +32,15 @@ class Proposer:
         self.closed: dict[str, str] = {}
         """Knob → reason why it is no longer tried."""
 
-    def ask(self, trials: Sequence[Trial], taken: Collection[Config] = ()) -> Proposal | None:
+    def ask(self, trials: Sequence[Trial], claimed: Collection[Config] = ()) -> Proposal | None:
         """Return the next configuration that was not tried yet; None if there is nothing left to try.
 
-        `taken` are the configurations that others are trying now.
+        `claimed` are the configurations that others are trying now.
         """
         for proposal in expert.tries(self._space, trials):
-            if self._take(proposal.config, taken):
+            if self._claim(proposal.config, claimed):
                 return proposal
-        return self._sampled(taken)
+        return self._sampled(claimed)
 
     def tell(self, trial: Trial, *, broke: bool = True) -> None:
         """Record a configuration's outcome, from which TPE learns. `broke`: a failure counts against the knobs, too."""
@@ -69,19 +69,19 @@ class Proposer:
                 often = Counter(failures).most_common(1)[0][0]
                 self.closed[name] = f"it broke the script {len(failures)} times ({often})"
 
-    def _take(self, config: Config, taken: Collection[Config]) -> bool:
-        if config in self._tried or config in taken or any(name in self.closed for name, _value in config.settings):
+    def _claim(self, config: Config, claimed: Collection[Config]) -> bool:
+        if config in self._tried or config in claimed or any(name in self.closed for name, _value in config.settings):
             return False
         self._tried.add(config)
         return True
 
-    def _sampled(self, taken: Collection[Config]) -> Proposal | None:
+    def _sampled(self, claimed: Collection[Config]) -> Proposal | None:
         if len(self._tried) >= self._space.size:
             return None
-        for _ in range(ASKED_AGAIN):
-            asked = self._sampler.suggest()
-            kept = Config.of({name: value for name, value in asked.settings if name not in self.closed})
+        for _ in range(MOST_SUGGESTIONS):
+            suggested = self._sampler.suggest()
+            kept = Config.of({name: value for name, value in suggested.settings if name not in self.closed})
             config = self._space.meaningful(kept)
-            if self._take(config, taken):
+            if self._claim(config, claimed):
                 return Proposal(config=config, reason="suggested by TPE from the trials so far", sampled=True)
         return None

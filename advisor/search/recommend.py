@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from ..knobs import global_batch
-from ..target.script_options import rate_told
+from ..target.script_options import describe_rate
 from ..types import Alternative, Command, Config, Finding, Hardware, Recommendation, Skipped, Verdict, Workload
 from .goals import Goal
-from .knowledge import WORDS, Knowledge, Standing
+from .knowledge import WORDS, FinalResult, Knowledge
 from .preset import SearchSettings
 from .space import KEEPS_TRAINING
 
@@ -32,9 +32,9 @@ def recommend(
 
     With `allow_training`, a configuration that changes the training is recommended if it is better.
     """
-    standings = known.standings()
-    kept = {config: found for config, found in standings.items() if known.space.tier(config) in KEEPS_TRAINING}
-    changed = {config: found for config, found in standings.items() if config not in kept}
+    final_results = known.final_results()
+    kept = {config: found for config, found in final_results.items() if known.space.effect(config) in KEEPS_TRAINING}
+    changed = {config: found for config, found in final_results.items() if config not in kept}
     config, found = _best(kept, known.goal, settings.floor)
     other, beyond = _best(changed, known.goal, settings.floor)
     if beyond is not None and found is not None and beyond.score <= found.score * (1 + settings.floor):
@@ -56,11 +56,11 @@ def recommend(
         skipped=(*known.closed, *_failed(known)),
         alternatives=alternatives,
         notes=(*notes, *_notes(found, known.goal)),
-        carried=known.space.command_line.arguments(config),
+        passed_as_arguments=known.space.command_line.arguments(config),
     )
 
 
-def _best(candidates: dict[Config, Standing], goal: Goal, floor: float) -> tuple[Config, Standing | None]:
+def _best(candidates: dict[Config, FinalResult], goal: Goal, floor: float) -> tuple[Config, FinalResult | None]:
     """Return the best candidate that is clearly a gain; without one, the baseline."""
     for config, found in candidates.items():
         if is_clear(found, goal, floor):
@@ -68,14 +68,14 @@ def _best(candidates: dict[Config, Standing], goal: Goal, floor: float) -> tuple
     return Config(), None
 
 
-def is_clear(found: Standing, goal: Goal, floor: float) -> bool:
+def is_clear(found: FinalResult, goal: Goal, floor: float) -> bool:
     """Return whether its windows leave no doubt of a gain: the whole interval lies above the floor."""
     if goal.name in ("throughput", "cost"):
         return found.ratio.low > 1 + floor
     return found.score >= 1 + floor and goal.admits(found.ratio)
 
 
-def _unproven(found: Standing, floor: float) -> Verdict:
+def _unproven(found: FinalResult, floor: float) -> Verdict:
     return Verdict(
         status="unproven",
         speedup=found.ratio.speedup,
@@ -91,9 +91,9 @@ def _no_clear_gain(known: Knowledge, floor: float, allow_training: bool) -> Verd
 
     Configurations that change the training say nothing about the settings that keep it.
     """
-    tiers = {knob.id: knob.tier for knob in known.space.knobs}
-    counts = [t for t in known.trials if t.config.settings and (allow_training or t.tier in KEEPS_TRAINING)]
-    untried = [name for name in known.untried() if allow_training or tiers[name] in KEEPS_TRAINING]
+    effects = {knob.id: knob.effect for knob in known.space.knobs}
+    counts = [t for t in known.trials if t.config.settings and (allow_training or t.effect in KEEPS_TRAINING)]
+    untried = [name for name in known.untried() if allow_training or effects[name] in KEEPS_TRAINING]
     tried = {trial.config: known.finals.get(trial.config, trial.ratio) for trial in counts}
     ratios = [ratio for ratio in tried.values() if ratio is not None]
     highest = max((ratio.high for ratio in ratios), default=math.inf)
@@ -112,7 +112,7 @@ def _no_clear_gain(known: Knowledge, floor: float, allow_training: bool) -> Verd
     )
 
 
-def _notes(found: Standing | None, goal: Goal) -> tuple[str, ...]:
+def _notes(found: FinalResult | None, goal: Goal) -> tuple[str, ...]:
     if found is None:
         return ()
     notes = []
@@ -124,7 +124,7 @@ def _notes(found: Standing | None, goal: Goal) -> tuple[str, ...]:
 
 
 def _alternative(
-    config: Config, found: Standing, floor: float, workload: Workload | None, known: Knowledge
+    config: Config, found: FinalResult, floor: float, workload: Workload | None, known: Knowledge
 ) -> Alternative:
     note = _of_training(config, workload, known)
     return Alternative(changes="training", config=config, verdict=_unproven(found, floor), note=note)
@@ -132,13 +132,13 @@ def _alternative(
 
 def _of_training(config: Config, workload: Workload | None, known: Knowledge) -> str:
     note = "training changes, and the time to the same loss was not checked"
-    rate = rate_told(known.space.command_line, config)
+    rate = describe_rate(known.space.command_line, config)
     if rate is not None:
         return f"{note}; {rate}"
-    written = global_batch.written_samples(workload) if workload is not None else None
+    baseline = global_batch.baseline_samples(workload) if workload is not None else None
     size = config.as_dict().get(BATCH_KNOB)
-    if workload is not None and written and isinstance(size, int):
-        note += f"; with k = {size / written:g} times the batch {global_batch.rate_rule(workload)}"
+    if workload is not None and baseline and isinstance(size, int):
+        note += f"; with k = {size / baseline:g} times the batch {global_batch.rate_rule(workload)}"
     return note
 
 

@@ -45,7 +45,7 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
     )
 
 
-def as_written(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:
+def baseline_outcome(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:
     """Return the outcome of all baseline windows together; None if none was run."""
     done = [window for window in _bases(result) if not _lost_its_loss(result, window)]
     if not done:
@@ -61,11 +61,11 @@ def as_written(result: SessionResult, joules: Joules | None = None) -> TrialOutc
 
 
 def ratio_of(
-    result: SessionResult, window_ids: Collection[str], epoch_samples: int | None, *, across_lives: bool = False
+    result: SessionResult, window_ids: Collection[str], epoch_samples: int | None, *, across_script_runs: bool = False
 ) -> Ratio | None:
     """Return the speed-up over the neighbouring baseline windows; None if none of them can be compared."""
     usable = {name for name in window_ids if _comparable(result, name)}
-    return ratios.speedup(result, usable, epoch_samples, across_lives=across_lives) if usable else None
+    return ratios.speedup(result, usable, epoch_samples, across_script_runs=across_script_runs) if usable else None
 
 
 def _samples_per_s(windows: Sequence[wire.WindowDone]) -> float | None:
@@ -109,8 +109,8 @@ def _lost_its_loss(result: SessionResult, window: wire.WindowDone) -> bool:
     A non-finite loss arrives as None, and so does one that is not a scalar: the baseline tells which.
     """
     before = [other for other in _bases(result) if other.losses]
-    told = bool(before) and all(_all_known(other.losses) for other in before[:3])
-    return told and not _all_known(window.losses)
+    were_finite = bool(before) and all(_all_known(other.losses) for other in before[:3])
+    return were_finite and not _all_known(window.losses)
 
 
 def _all_known(losses: Sequence[float | None]) -> bool:

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import UsageError
 from ..spelling import parameter
+from ..storage.documents import plain
 from ..types import Config, Trial
 from .goals import Goal
 from .space import Space
@@ -85,17 +86,17 @@ class SharedStudy:
                 continue
             self._seen.add(entry.number)
             trial = _read(entry.user_attrs.get(TRIAL))
-            if trial is not None and trial.config.settings and self._space.holds(trial.config):
+            if trial is not None and trial.config.settings and self._space.contains(trial.config):
                 where = "".join(char for char in str(entry.user_attrs.get(HOST))[:60] if char.isprintable())
                 reason = f"measured by another search, on {where}"
                 found.append(replace(trial, number=number + len(found), reason=reason))
         return found
 
-    def taken(self) -> set[Config]:
+    def claimed_elsewhere(self) -> set[Config]:
         """Return configurations that others are trying now."""
-        return self._guarded(self._taken) or set()
+        return self._guarded(self._claimed_elsewhere) or set()
 
-    def _taken(self) -> set[Config]:
+    def _claimed_elsewhere(self) -> set[Config]:
         now = datetime.now()  # local time without a zone, as Optuna writes it
         running = self._optuna.trial.TrialState.RUNNING
         return {
@@ -120,7 +121,7 @@ class SharedStudy:
 
     def _tell(self, trial: Trial, value: float | None) -> None:
         state = self._optuna.trial.TrialState
-        record = json.dumps(asdict(trial))
+        record = json.dumps(plain(trial))
         self._create(trial.config, state.FAIL if value is None else state.COMPLETE, value, record)
         if self._claim is not None:
             self._fail(self._claim)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from .. import knobs, rules
 from ..errors import UsageError
 from ..spelling import parameter
-from ..target.script_options import Carried, CommandLine
+from ..target.script_options import ArgumentKnob, CommandLine
 from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
 
 WORTH_COMPUTING = 0.2
@@ -54,13 +54,13 @@ class Space:
     command_line: CommandLine = field(default_factory=CommandLine)
     """Knobs that the script takes by its own options."""
 
-    def tier(self, config: Config) -> str:
+    def effect(self, config: Config) -> str:
         """Return the strongest effect among the settings; `exact` for the baseline."""
-        tiers = {knob.id: knob.tier for knob in self.knobs}
-        found = [tiers.get(name, knobs.TIERS[-1]) for name, _value in config.settings]
-        return max(found, key=knobs.TIERS.index, default="exact")
+        effects = {knob.id: knob.effect for knob in self.knobs}
+        found = [effects.get(name, knobs.EFFECTS[-1]) for name, _value in config.settings]
+        return max(found, key=knobs.EFFECTS.index, default="exact")
 
-    def holds(self, config: Config) -> bool:
+    def contains(self, config: Config) -> bool:
         """Return whether all its settings are among the values here."""
         values = {knob.id: knob.values for knob in self.knobs}
         return all(value in values.get(name, ()) for name, value in config.settings)
@@ -116,13 +116,18 @@ def open_space(
     for knob in knobs.all_knobs():
         why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding suggests it")
         values = every[knob.id]
-        carried = line.of(knob.id)
-        if why is not None and values.why_closed is not None and carried is None and knob.id not in selection.without:
+        by_argument = line.of(knob.id)
+        if (
+            why is not None
+            and values.why_closed is not None
+            and by_argument is None
+            and knob.id not in selection.without
+        ):
             why = values.why_closed  # An impossible setting is a better reason than one that nobody asked for
         if why is not None:
             closed.append(Skipped(what=knob.id, why=why))
-        elif carried is not None:
-            opened.append(_by_argument(carried, reasons[knob.id]))
+        elif by_argument is not None:
+            opened.append(_by_argument(by_argument, reasons[knob.id]))
         elif values.why_closed is not None:
             closed.append(Skipped(what=knob.id, why=_closed_by_options(knob.id, line) or values.why_closed))
         else:
@@ -130,7 +135,7 @@ def open_space(
                 KnobSpace(
                     id=knob.id,
                     values=values.values,
-                    tier=knob.tier(hardware, workload),
+                    effect=knob.effect(hardware, workload),
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
                     needs=knob.needs or None,
@@ -198,13 +203,13 @@ def _unwanted(name: str, selection: KnobSelection) -> str | None:
     return None
 
 
-def _by_argument(carried: Carried, opened_by: str) -> KnobSpace:
+def _by_argument(knob: ArgumentKnob, opened_by: str) -> KnobSpace:
     return KnobSpace(
-        id=carried.knob,
-        values=carried.values,
-        tier=carried.tier,
+        id=knob.knob,
+        values=knob.values,
+        effect=knob.effect,
         scope="launch",
-        opened_by=f"{opened_by}; by {carried.why}",
+        opened_by=f"{opened_by}; by {knob.why}",
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .. import knobs
-from ..analysis.profile_plan import Pace, as_written, profile_plan
-from ..runtime.session import AS_WRITTEN, InScriptRun, Planner
+from ..analysis.profile_plan import Pace, first_baseline, profile_plan
+from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
 from ..wire import WindowRole
@@ -18,23 +18,23 @@ from .expert import Proposal
 from .goals import Goal
 from .knowledge import Knowledge, ProfileSummary
 from .space import KnobSelection, Space, open_space
-from .windows import base, in_fresh_process, longer, paced, window
+from .windows import baseline_window, in_fresh_process, longer, paced, window
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
-LIVES_KEPT = 3
+SCRIPT_RUNS_KEPT = 3
 """Starts of the script that must be left for a trial in its own script run: that run, the one after it, and one more in
 case the script ends by itself meanwhile."""
 TRIES_A_KNOB = 3
 """Tries of a knob: alone, and two values more beside the best."""
-LOOKED_AT_AGAIN = 0.3
+LONG_TRIAL_FRACTION = 0.3
 """Fraction of the tries that a short trial leaves open."""
 SETTINGS_OF_A_WINNER = 3
 """Typical number of settings that gain; the last windows remove them one at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class SearchRequest:
     """The user's request for a search."""
 
     goal: Goal = field(default_factory=Goal)
@@ -54,8 +54,8 @@ class Study:
     budget_s: float | None
     """The user's budget; None if the search takes what it needs to decide."""
     left_s: Callable[[], float]
-    look: Callable[[], ProfileSummary | None]
-    asked: Asked = field(default_factory=Asked)
+    read_profile: Callable[[], ProfileSummary | None]
+    request: SearchRequest = field(default_factory=SearchRequest)
     resumes: bool = False
     """It resumes another search, whose profile is not run again."""
     reserve: Callable[[], float] = lambda: 0.0
@@ -83,15 +83,15 @@ class Study:
         if not self.resumes:
             yield from self._profile(workload)
         pace = self._begin()
-        if pace is None or self.asked.dry_run or not self.space.knobs:
+        if pace is None or self.request.dry_run or not self.space.knobs:
             return
         if self.resumes:
             self.reserve()
         self.known.prepare()
         if self.budget_s is None:
             self.allow(self._trials_s(pace))
-        yield [base("search", in_fresh_process(pace) if self.resumes else pace)]
-        self.known.saw_as_written()
+        yield [baseline_window("search", in_fresh_process(pace) if self.resumes else pace)]
+        self.known.saw_baseline()
         idle = 0
         while (proposal := self._next(pace)) is not None:
             best = self.known.best_score
@@ -129,34 +129,36 @@ class Study:
 
     def _update_s(self) -> float:
         """Return the typical length of the baseline's updates as far as it is known."""
-        first = as_written(self._result.outcomes)
+        first = first_baseline(self._result.outcomes)
         return statistics.median(first.wall_s) if first is not None else 0.0
 
     def _begin(self) -> Pace | None:
         """Open the space for the profile's findings; return the pace of the windows, None if nothing was measured."""
-        seen = self.look()
-        if seen is None:
+        summary = self.read_profile()
+        if summary is None:
             return None
-        asked, line = self.asked, None
-        if asked.command is not None:
-            line = command_line(seen.hardware, seen.workload, asked.command, asked.mapped)
-        space = open_space(seen.hardware, seen.workload, seen.diagnosis, asked.selection, line, seen.computing_fraction)
-        self._start_up_s = seen.start_up_s
-        return self._pace(seen.update_s) if self.known.open(seen, space) else None
+        request, line = self.request, None
+        if request.command is not None:
+            line = command_line(summary.hardware, summary.workload, request.command, request.mapped)
+        space = open_space(
+            summary.hardware, summary.workload, summary.diagnosis, request.selection, line, summary.computing_fraction
+        )
+        self._start_up_s = summary.start_up_s
+        return self._pace(summary.update_s) if self.known.open(summary, space) else None
 
     def _pace(self, update_s: float) -> Pace:
         """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
-        room_s = math.inf if self.budget_s is None else self.left_s() - self._starts_s
-        return paced(update_s, self._settings, room_s=room_s, windows=self._windows)
+        available_s = math.inf if self.budget_s is None else self.left_s() - self._starts_s
+        return paced(update_s, self._settings, available_s=available_s, windows=self._windows)
 
     @property
     def _windows(self) -> float:
         """Expected number of windows of all trials, the finals and the ablation, each beside one of the baseline."""
         settings, count = self._settings, len(self.space.knobs)
         tries = TRIES_A_KNOB * count + 2  # two combinations: the knobs that keep the training, and all
-        looks = tries * (1 + LOOKED_AT_AGAIN * settings.long_window_s / settings.window_s)
+        trial_count = tries * (1 + LONG_TRIAL_FRACTION * settings.long_window_s / settings.window_s)
         finals = settings.final_rounds * (settings.finalists + 1)
-        return 2 * (looks + finals + min(count, SETTINGS_OF_A_WINNER) + 0.5)
+        return 2 * (trial_count + finals + min(count, SETTINGS_OF_A_WINNER) + 0.5)
 
     @property
     def _starts_s(self) -> float:
@@ -204,19 +206,19 @@ class Study:
             if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
                 self.known.no_time_for(name, f"its set-up takes {set_up_s:g} s or more, and less time was left")
                 return False
-        if self.known.setup(config) == AS_WRITTEN:
+        if self.known.setup(config) == BASELINE_SETUP:
             return True
-        lives_left = self._settings.most_lives - len(self._result.lives)
-        return lives_left >= LIVES_KEPT and self._spare_s(pace) >= 2 * (self._start_up_s + pace.cost_s)
+        script_runs_left = self._settings.max_script_runs - len(self._result.script_runs)
+        return script_runs_left >= SCRIPT_RUNS_KEPT and self._spare_s(pace) >= 2 * (self._start_up_s + pace.cost_s)
 
     def _try(self, proposal: Proposal, pace: Pace) -> Planner:
         """Run a short trial, and a long one if it may still win."""
         known, config, name = self.known, proposal.config, f"trial {self.known.number}"
         setup, second, ids = known.setup(config), longer(pace, self._settings), [name]
         known.claim(config)
-        if setup == AS_WRITTEN:
+        if setup == BASELINE_SETUP:
             before_s = self.left_s()
-            yield [window(name, WindowRole.TRIAL, config, pace), base(name, pace)]
+            yield [window(name, WindowRole.TRIAL, config, pace), baseline_window(name, pace)]
             self._dearer.append((before_s - self.left_s()) / (2 * pace.cost_s))
         else:
             yield InScriptRun(windows=[window(name, WindowRole.TRIAL, config, in_fresh_process(pace))], setup=setup)
@@ -224,13 +226,13 @@ class Study:
         if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
             ids.append(f"{name} long")
             more = [window(ids[-1], WindowRole.TRIAL, config, second)]
-            yield more if setup != AS_WRITTEN else [*more, base(ids[-1], second)]
-        if setup != AS_WRITTEN:
-            yield InScriptRun(windows=[base(name, in_fresh_process(pace))])
+            yield more if setup != BASELINE_SETUP else [*more, baseline_window(ids[-1], second)]
+        if setup != BASELINE_SETUP:
+            yield InScriptRun(windows=[baseline_window(name, in_fresh_process(pace))])
         found = known.outcome(ids)
         known.record(proposal, found, ids=ids, stopped=prospect == "lost" and second is not None)
-        if found.kind == "nan" and setup == AS_WRITTEN:  # the weights are non-finite
-            yield InScriptRun(windows=[base(f"{name} anew", in_fresh_process(pace))], anew=True)
+        if found.kind == "nan" and setup == BASELINE_SETUP:  # the weights are non-finite
+            yield InScriptRun(windows=[baseline_window(f"{name} anew", in_fresh_process(pace))], anew=True)
 
     # --- finalists ------------------------------------------------------------------------------------------------
 
@@ -247,12 +249,12 @@ class Study:
 
     def _final_pair(self, name: str, config: Config, pace: Pace, number: int) -> Planner:
         setup = self.known.setup(config)
-        if setup == AS_WRITTEN:
-            yield [window(name, WindowRole.FINAL, config, pace), base(name, pace)]
+        if setup == BASELINE_SETUP:
+            yield [window(name, WindowRole.FINAL, config, pace), baseline_window(name, pace)]
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
             fresh = in_fresh_process(pace)
             yield InScriptRun(windows=[window(name, WindowRole.FINAL, config, fresh)], setup=setup)
-            yield InScriptRun(windows=[base(name, fresh)])
+            yield InScriptRun(windows=[baseline_window(name, fresh)])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
         """Yield the ablation windows of the winner."""

@@ -12,7 +12,7 @@ from ..types import Config, SettingValue, Trial
 from .goals import Goal
 from .space import Space
 
-AS_WRITTEN = "as written"
+BASELINE_VALUE = "as written"
 """Choice that leaves a knob alone."""
 SEED = 0
 """Seed of the sampler: a search repeated on the same measurements makes the same tries."""
@@ -42,7 +42,7 @@ class Sampler:
 
     def tell(self, trial: Trial) -> None:
         """Record a configuration's outcome; one with values outside the space teaches nothing and is ignored."""
-        if not self._space.holds(trial.config):
+        if not self._space.contains(trial.config):
             return
         with _quiet():
             self._study.add_trial(self._frozen(trial))
@@ -50,20 +50,20 @@ class Sampler:
     def suggest(self) -> Config:
         """Return the configuration that TPE would try next; it may have been tried already."""
         with _quiet():
-            asked = self._study.ask(self._distributions)
+            optuna_trial = self._study.ask(self._distributions)
             # Asked only for its parameters: its outcome is added as a separate trial, with the others.
-            self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
-        return Config.of({name: value for name, value in asked.params.items() if value != AS_WRITTEN})
+            self._study.tell(optuna_trial, state=self._optuna.trial.TrialState.FAIL)
+        return Config.of({name: value for name, value in optuna_trial.params.items() if value != BASELINE_VALUE})
 
     def importances(self, trials: Iterable[Trial]) -> Mapping[str, float]:
         """Return knob → its share of the spread between the measured trials (PED-ANOVA); empty for fewer than eight."""
-        told = [trial for trial in trials if trial.score is not None and self._space.holds(trial.config)]
-        if len(told) < LEAST_FOR_IMPORTANCES or len({trial.score for trial in told}) < 2:
+        measured = [trial for trial in trials if trial.score is not None and self._space.contains(trial.config)]
+        if len(measured) < LEAST_FOR_IMPORTANCES or len({trial.score for trial in measured}) < 2:
             return {}
         importance = self._optuna.importance
         with _quiet():
             study = self._optuna.create_study(direction="maximize")
-            study.add_trials([self._frozen(trial) for trial in told])
+            study.add_trials([self._frozen(trial) for trial in measured])
             found = importance.get_param_importances(study, evaluator=importance.PedAnovaImportanceEvaluator())
         return {name: float(share) for name, share in found.items() if math.isfinite(share)}
 
@@ -90,12 +90,12 @@ def imported() -> Any:
 
 def distributions(space: Space) -> dict[str, Any]:
     categorical = imported().distributions.CategoricalDistribution
-    return {knob.id: categorical((AS_WRITTEN, *knob.values)) for knob in space.knobs}
+    return {knob.id: categorical((BASELINE_VALUE, *knob.values)) for knob in space.knobs}
 
 
 def params_of(space: Space, config: Config) -> dict[str, SettingValue]:
     """Return a choice for every knob."""
-    return {knob.id: AS_WRITTEN for knob in space.knobs} | config.as_dict()
+    return {knob.id: BASELINE_VALUE for knob in space.knobs} | config.as_dict()
 
 
 @contextlib.contextmanager

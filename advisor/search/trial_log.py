@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StorageError, UsageError
 from ..spelling import parameter
-from ..storage import run_store
+from ..storage import documents, run_store
 from ..types import Config, Ratio, Trial
 
 TRIALS_FILE = "trials.jsonl"
@@ -29,7 +29,7 @@ LOG_VERSION = 1
 class Past:
     """Content of a log."""
 
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
     """The request: command, settings, options."""
     trials: tuple[Trial, ...]
     damaged: int
@@ -42,12 +42,12 @@ class TrialLog:
     def __init__(self, folder: Path) -> None:
         self.path = folder / TRIALS_FILE
 
-    def begin(self, asked: Mapping[str, Any]) -> None:
+    def begin(self, request: Mapping[str, Any]) -> None:
         """Write the request, so that a search that resumes can be held to it."""
-        run_store.append_record(self.path, {"asked": {"version": LOG_VERSION, **plain(asked)}})
+        run_store.append_record(self.path, {"asked": {"version": LOG_VERSION, **plain(request)}})
 
     def add(self, trial: Trial) -> None:
-        run_store.append_record(self.path, asdict(trial))
+        run_store.append_record(self.path, documents.plain(trial))
 
     def add_final(self, config: Config, ratio: Ratio) -> None:
         run_store.append_record(self.path, {"final": asdict(config), "ratio": asdict(ratio)})
@@ -57,13 +57,13 @@ def read(folder: Path) -> Past:
     """Read the log; raise StorageError if the folder holds no search log that this advisor can read."""
     path = folder / TRIALS_FILE
     found = run_store.read_records(path)
-    asked = next((record["asked"] for record in found.records if isinstance(record.get("asked"), dict)), None)
-    if asked is None:
+    request = next((record["asked"] for record in found.records if isinstance(record.get("asked"), dict)), None)
+    if request is None:
         why = "its first line is damaged" if found.damaged else "no search was started there"
         raise StorageError(f"cannot resume {folder}: {why}; start a new search without {parameter('resume')}")
-    if asked.get("version") != LOG_VERSION:
+    if request.get("version") != LOG_VERSION:
         raise StorageError(
-            f"{path} has version {asked.get('version')!r}, this advisor reads version {LOG_VERSION}: "
+            f"{path} has version {request.get('version')!r}, this advisor reads version {LOG_VERSION}: "
             f"start a new search without {parameter('resume')}"
         )
     trials: dict[int, Trial] = {}
@@ -78,16 +78,16 @@ def read(folder: Path) -> Past:
             damaged += 1
             continue
         trials[trial.number] = trial
-    return Past(asked=asked, trials=tuple(trials[number] for number in sorted(trials)), damaged=damaged)
+    return Past(request=request, trials=tuple(trials[number] for number in sorted(trials)), damaged=damaged)
 
 
-def check_alike(past: Past, asked: Mapping[str, Any], folder: Path) -> None:
+def check_alike(past: Past, request: Mapping[str, Any], folder: Path) -> None:
     """Raise UsageError with the first difference: a search resumes only with the options it was begun with."""
-    wanted = {"version": LOG_VERSION, **plain(asked)}
-    for name in (*wanted, *past.asked):
-        if wanted.get(name) != past.asked.get(name):
+    wanted = {"version": LOG_VERSION, **plain(request)}
+    for name in (*wanted, *past.request):
+        if wanted.get(name) != past.request.get(name):
             raise UsageError(
-                f"{folder} was started with {name} {_brief(past.asked.get(name))}, not {_brief(wanted.get(name))}: "
+                f"{folder} was started with {name} {_brief(past.request.get(name))}, not {_brief(wanted.get(name))}: "
                 f"resume it with the same options, or start a new search without {parameter('resume')}"
             )
 

@@ -19,10 +19,10 @@ FRESH_SETTLE = 10
 SLOW_FRESH_SETTLE = 4
 
 
-def paced(update_s: float, settings: SearchSettings, *, room_s: float, windows: float) -> Pace:
+def paced(update_s: float, settings: SearchSettings, *, available_s: float, windows: float) -> Pace:
     """Return windows of the desired length, or shorter ones so that as many fit."""
     settle = 3 if update_s < SLOW_UPDATE_S else 2
-    each_s = room_s / windows - settle * update_s
+    each_s = available_s / windows - settle * update_s
     window_s = min(settings.window_s, max(LEAST_WINDOW_S, each_s))
     count = max(settings.least_updates, math.ceil(0.5 * window_s / update_s))
     return Pace(update_s=update_s, window_s=window_s, settle=settle, count=count)
@@ -42,7 +42,7 @@ def in_fresh_process(pace: Pace) -> Pace:
     return replace(pace, settle=max(pace.settle, settle))
 
 
-def base(name: str, pace: Pace) -> wire.Window:
+def baseline_window(name: str, pace: Pace) -> wire.Window:
     """Return a baseline window; its neighbours are compared with it."""
     return window(f"base {name}", WindowRole.BASELINE, Config(), pace)
 

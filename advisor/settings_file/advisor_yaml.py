@@ -101,14 +101,14 @@ def _searched(only: Sequence[str] | None) -> list[str]:
     if only is None:
         return []
     names, were = ", ".join(map(_comment, only)), "was" if len(only) == 1 else "were"
-    told = f"Only {names} {were} searched, as requested; other knobs may be faster still."
-    return [f"# {line}" for line in textwrap.wrap(told, _WIDTH)]
+    comment = f"Only {names} {were} searched, as requested; other knobs may be faster still."
+    return [f"# {line}" for line in textwrap.wrap(comment, _WIDTH)]
 
 
 def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     if not found.config.settings:
         return ["# Nothing was found that is clearly faster than the unmodified script.", "settings: {}"]
-    own = [(name, value) for name, value in found.config.settings if name not in found.carried]
+    own = [(name, value) for name, value in found.config.settings if name not in found.passed_as_arguments]
     lines = ["settings:" if own else "settings: {}"]
     for name, value in own:
         lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
@@ -117,10 +117,10 @@ def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
 
 def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     """Return the lines for settings that the script takes on its own command line."""
-    if not found.carried:
+    if not found.passed_as_arguments:
         return []
     lines = ["# Options of the script itself: advisor run puts them on its command line.", "arguments:"]
-    for name, flags in found.carried.items():
+    for name, flags in found.passed_as_arguments.items():
         lines += [*_change(name, changes), *(f"  {_scalar(flag)}: {_scalar(value)}" for flag, value in flags.items())]
     return [*lines, ""]
 
@@ -206,7 +206,7 @@ def _found(
 
 def _options(found: Recommendation) -> dict[str, str]:
     """Return option of the script → knob it stands for, which its name alone does not reveal later."""
-    return {flag: knob for knob, flags in found.carried.items() for flag in flags}
+    return {flag: knob for knob, flags in found.passed_as_arguments.items() for flag in flags}
 
 
 def hardware_words(hardware: Hardware) -> dict[str, Any]:

@@ -137,8 +137,8 @@ class LoadedConfig:
         for flag, value in self.document.arguments.items():
             left[flag] = f"an option of the script: set it to {value}"
         if left:
-            told = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
-            warnings.warn(f"not applied: {told}", SettingsWarning, stacklevel=2)
+            reasons = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
+            warnings.warn(f"not applied: {reasons}", SettingsWarning, stacklevel=2)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -162,9 +162,9 @@ def load(path: str | os.PathLike[str]) -> LoadedConfig:
     were found on other hardware or with another torch, and says what no longer holds.
     """
     document = read_document(Path(path))
-    told = no_longer_holds(document)
-    if told:
-        warnings.warn(f"{path}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
+    differences = no_longer_holds(document)
+    if differences:
+        warnings.warn(f"{path}: {'; '.join(differences)}", SettingsWarning, stacklevel=2)
     return LoadedConfig(settings=document.config.as_dict(), text=Path(path).read_text(encoding="utf-8"))
 
 
@@ -273,7 +273,7 @@ def as_yaml(result: TuneResult) -> str:
 
 def _training(workload: Workload) -> dict[str, Any]:
     """Return what other tools need besides the settings: how the baseline trains."""
-    from ..knobs.global_batch import written_samples
+    from ..knobs.global_batch import baseline_samples
 
     loader, optimizer = workload.train_loader, workload.main_optimizer
     held = workload.facts.dataset_generators
@@ -283,7 +283,7 @@ def _training(workload: Workload) -> dict[str, Any]:
         "optimizer": optimizer.class_name if optimizer is not None else None,
         "processes": workload.world_size,
         "batch_size": loader.batch_size if loader is not None else None,
-        "samples_per_update": written_samples(workload),
+        "samples_per_update": baseline_samples(workload),
         "workers": loader.num_workers if loader is not None else None,
         "persistent_workers": True if loader is not None and loader.persistent_workers else None,
         "generators": list(held) if held is not None else None,

@@ -38,7 +38,7 @@ _GUARD = 'if __name__ == "__main__":'
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Written:
+class _Source:
     """Script that calls a function."""
 
     name: str
@@ -74,10 +74,10 @@ def command_for(
             f"{given} cannot be combined with a function ({name}), which takes no arguments: call it in "
             "another function"
         )
-    written = _written(training, same_interpreter=interpreter is None)
-    path = _kept(written, root)
-    made = commands.build(str(path), written.args, interpreter=interpreter)
-    return replace(made, function=f"{name}() of {written.of}", source=written.source)
+    function_source = _source(training, same_interpreter=interpreter is None)
+    path = _kept(function_source, root)
+    made = commands.build(str(path), function_source.args, interpreter=interpreter)
+    return replace(made, function=f"{name}() of {function_source.of}", source=function_source.source)
 
 
 def _refuse_inside() -> None:
@@ -117,7 +117,7 @@ def _name_of(training: Callable[..., object]) -> str:
     return name
 
 
-def _written(training: Callable[..., object], *, same_interpreter: bool) -> _Written:
+def _source(training: Callable[..., object], *, same_interpreter: bool) -> _Source:
     name, module = training.__qualname__, training.__module__
     owner = sys.modules.get(module)
     spec = getattr(owner, "__spec__", None)
@@ -138,10 +138,10 @@ def _written(training: Callable[..., object], *, same_interpreter: bool) -> _Wri
         f"module = importlib.import_module({module!r})",
         _call(f"module.{name}"),
     )
-    return _Written(name=f"{module}.{name}", text=body, body=body, of=module, source=str(source))
+    return _Source(name=f"{module}.{name}", text=body, body=body, of=module, source=str(source))
 
 
-def _of_file(training: Callable[..., object], file: Path, same_interpreter: bool) -> _Written:
+def _of_file(training: Callable[..., object], file: Path, same_interpreter: bool) -> _Source:
     """Write a script that loads the function's own script as a module, so that its guarded part does not run."""
     name = training.__qualname__
     _check_guarded(file, name)
@@ -161,10 +161,10 @@ def _of_file(training: Callable[..., object], file: Path, same_interpreter: bool
         _call(f"module.{name}"),
     )
     args = tuple(sys.argv[1:])  # the function sees the same arguments as here
-    return _Written(name=f"{module}.{name}", text=body, body=body, of=file.name, source=str(file.absolute()), args=args)
+    return _Source(name=f"{module}.{name}", text=body, body=body, of=file.name, source=str(file.absolute()), args=args)
 
 
-def _of_cells(training: Callable[..., object], same_interpreter: bool) -> _Written:
+def _of_cells(training: Callable[..., object], same_interpreter: bool) -> _Source:
     name = training.__qualname__
     shell = _shell()
     if shell is None:
@@ -179,7 +179,7 @@ def _of_cells(training: Callable[..., object], same_interpreter: bool) -> _Writt
     path, call = _path_lines(same_interpreter), _call(name)
     display = "display = print" if "display" in found.body else ""
     begin = _lines(found.future, path, display)
-    return _Written(
+    return _Source(
         name=name,
         text="\n".join((begin, found.text, "\n", call)),
         body=_lines(begin, found.body, call),
@@ -234,14 +234,14 @@ def _line_of_main(names: dict[str, Any]) -> int | None:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _kept(written: _Written, root: Path) -> Path:
-    digest = hashlib.sha256(written.body.encode("utf-8", "backslashreplace")).hexdigest()[:16]
-    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in written.name)[-80:]
+def _kept(function_source: _Source, root: Path) -> Path:
+    digest = hashlib.sha256(function_source.body.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in function_source.name)[-80:]
     folder = root / FOLDER / digest
     path = folder / f"{name}.py"
     with run_store.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        run_store.write_atomic(path, written.text.encode("utf-8", "backslashreplace"))
+        run_store.write_atomic(path, function_source.text.encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -122,8 +122,8 @@ def _is_wanted(one: _Statement, wanted: set[str], function: str) -> bool:
     outside = one.uses - one.binds
     touched = outside & wanted
     only_needed = all(used in wanted or hasattr(builtins, used) for used in outside)
-    left_out = function in one.uses or _only_shows(one.node) or _calls_advisor(one) or _trains(one)
-    return bool(touched) and only_needed and not left_out
+    skipped = function in one.uses or _only_shows(one.node) or _calls_advisor(one) or _trains(one)
+    return bool(touched) and only_needed and not skipped
 
 
 def _calls_advisor(one: _Statement) -> bool:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from .. import knobs
 from ..types import Argument, Command, Hardware, Workload
-from .script_options import ACCUMULATION, GLOBAL_BATCH, MICRO_BATCH, WORKERS, ArgumentValue, find_options, pieces_tier
+from .script_options import ACCUMULATION, GLOBAL_BATCH, MICRO_BATCH, WORKERS, ArgumentValue, find_options, pieces_effect
 
 PIECES = (MICRO_BATCH, ACCUMULATION)
 """Roles of options that leave an update unchanged only together."""
 
 
-def tier_of(
+def effect_of(
     arguments: Mapping[str, ArgumentValue],
     stand_for: Mapping[str, str],
     *,
@@ -28,12 +28,12 @@ def tier_of(
     """
     roles = {option.flag: option.role for option in find_options(workload, command, {})}
     given = [_Given.of(flag, value, workload, roles, stand_for) for flag, value in arguments.items()]
-    changed = [one for one in given if not one.as_written]
+    changed = [one for one in given if not one.is_baseline]
     found = [_alone(one, hardware, workload) for one in changed if one.role not in PIECES]
     pieces = [one for one in changed if one.role in PIECES]
     if pieces:
         found.append(_of_pieces(pieces, {one.role for one in given}, set(roles.values()), workload))
-    return max(found, key=knobs.TIERS.index, default=knobs.TIERS[0])
+    return max(found, key=knobs.EFFECTS.index, default=knobs.EFFECTS[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class _Given:
     role: str | None
     """Knob that it stands for; None if unknown."""
     value: ArgumentValue
-    written: float | None
+    baseline: float | None
     """Value in the baseline; None if it is unknown or not a number."""
 
     @classmethod
@@ -58,11 +58,11 @@ class _Given:
         entry = next((one for one in workload.arguments if flag in one.flags), None)
         flags = entry.flags if entry is not None else (flag,)
         role = next((roles[name] for name in flags if name in roles), None) or stand_for.get(flag)
-        return cls(role=role, value=value, written=_number(entry))
+        return cls(role=role, value=value, baseline=_number(entry))
 
     @property
-    def as_written(self) -> bool:
-        return self.written is not None and self.value == self.written
+    def is_baseline(self) -> bool:
+        return self.baseline is not None and self.value == self.baseline
 
 
 def _number(entry: Argument | None) -> float | None:
@@ -72,9 +72,9 @@ def _number(entry: Argument | None) -> float | None:
 
 def _alone(given: _Given, hardware: Hardware, workload: Workload) -> str:
     if given.role != WORKERS:
-        return knobs.TIERS[-1]
+        return knobs.EFFECTS[-1]
     # The workers of a loader that was not seen may draw its batches.
-    return "resampled" if workload.train_loader is None else knobs.get(WORKERS).tier(hardware, workload)
+    return "resampled" if workload.train_loader is None else knobs.get(WORKERS).effect(hardware, workload)
 
 
 def _of_pieces(pieces: list[_Given], given: set[str | None], roles: set[str], workload: Workload) -> str:
@@ -84,10 +84,10 @@ def _of_pieces(pieces: list[_Given], given: set[str | None], roles: set[str], wo
     has its own option for the size of an update, and that is left alone.
     """
     if GLOBAL_BATCH in roles and GLOBAL_BATCH not in given and all(one.role == MICRO_BATCH for one in pieces):
-        return pieces_tier(workload)
+        return pieces_effect(workload)
     before, after = 1.0, 1.0
     for one in pieces:
-        if not one.written or isinstance(one.value, str):
-            return knobs.TIERS[-1]
-        before, after = before * one.written, after * one.value
-    return pieces_tier(workload) if before == after else knobs.TIERS[-1]
+        if not one.baseline or isinstance(one.value, str):
+            return knobs.EFFECTS[-1]
+        before, after = before * one.baseline, after * one.value
+    return pieces_effect(workload) if before == after else knobs.EFFECTS[-1]

@@ -56,13 +56,13 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carried:
+class ArgumentKnob:
     """Knob whose value goes on the script's command line."""
 
     knob: str
     values: tuple[int, ...]
     """Values worth trying, the most promising first."""
-    tier: str
+    effect: str
     why: str
     arguments: Mapping[int, Mapping[str, ArgumentValue]]
     """Knob's value → flags with their values."""
@@ -73,19 +73,19 @@ class CommandLine:
     """Knobs that the script's command line can take, and those that it cannot, with the reason."""
 
     options: tuple[Option, ...] = ()
-    carried: tuple[Carried, ...] = ()
+    argument_knobs: tuple[ArgumentKnob, ...] = ()
     closed: tuple[Skipped, ...] = ()
 
-    def of(self, knob: str) -> Carried | None:
-        return next((found for found in self.carried if found.knob == knob), None)
+    def of(self, knob: str) -> ArgumentKnob | None:
+        return next((found for found in self.argument_knobs if found.knob == knob), None)
 
     def arguments(self, config: Config) -> dict[str, dict[str, ArgumentValue]]:
         """Return knob → flags with values, for the settings that go on the command line."""
         found = {}
         for name, value in config.settings:
-            carried = self.of(name)
-            if carried is not None and isinstance(value, int):
-                found[name] = dict(carried.arguments[value])
+            knob = self.of(name)
+            if knob is not None and isinstance(value, int):
+                found[name] = dict(knob.arguments[value])
         return found
 
     def live(self, config: Config) -> Config:
@@ -122,7 +122,7 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
     return found
 
 
-def options_told(options: Sequence[Option]) -> tuple[str, ...]:
+def describe_options(options: Sequence[Option]) -> tuple[str, ...]:
     """Describe the options for a person, one line each."""
     names = {MICRO_BATCH: "samples per batch", GLOBAL_BATCH: "samples per update", WORKERS: "loader workers"}
     lines = []
@@ -204,8 +204,8 @@ class _Draft:
     hardware: Hardware
     workload: Workload
     options: Mapping[str, Option]
-    asked: frozenset[str]
-    carried: list[Carried] = field(default_factory=list)
+    mapped: frozenset[str]
+    argument_knobs: list[ArgumentKnob] = field(default_factory=list)
     closed: list[Skipped] = field(default_factory=list)
 
     def usable(self, role: str, knob: str) -> Option | None:
@@ -236,14 +236,14 @@ def command_line(
         hardware=hardware,
         workload=workload,
         options={option.role: option for option in options},
-        asked=frozenset(mapped),
+        mapped=frozenset(mapped),
     )
     live = workload.train_loader
     if live is None or live.batch_size is None or {MICRO_BATCH, GLOBAL_BATCH} & set(mapped):
         _batches(draft)
     if live is None or WORKERS in mapped:
         _workers(draft)
-    return CommandLine(options=options, carried=tuple(draft.carried), closed=tuple(draft.closed))
+    return CommandLine(options=options, argument_knobs=tuple(draft.argument_knobs), closed=tuple(draft.closed))
 
 
 def _batches(draft: _Draft) -> None:
@@ -283,10 +283,10 @@ def _micro_batch(draft: _Draft, micro: Option, steps: Option | None) -> None:
         if batch % factor == 0:
             values[batch // factor] = _flags((micro, batch // factor), (steps, count * factor if count else 0))
     if values:
-        _keep(draft, MICRO_BATCH, values, pieces_tier(draft.workload), micro)
+        _keep(draft, MICRO_BATCH, values, pieces_effect(draft.workload), micro)
 
 
-def pieces_tier(workload: Workload) -> str:
+def pieces_effect(workload: Workload) -> str:
     """Return the effect on training of other pieces of the same update: batch norm sees one piece at a time."""
     norms = any(name.startswith(BATCH_NORMS) for model in workload.models for name in model.layers)
     return "training" if norms else "numerics"
@@ -329,14 +329,18 @@ def _flags(*wanted: tuple[Option | None, int]) -> dict[str, ArgumentValue]:
     return {option.flag: value for option, value in wanted if option is not None}
 
 
-def _keep(draft: _Draft, knob: str, values: Mapping[int, dict[str, ArgumentValue]], tier: str, option: Option) -> None:
-    assert tier in knobs.TIERS
-    said = "as mapped" if option.role in draft.asked else f"{option.value:g} in the script"
+def _keep(
+    draft: _Draft, knob: str, values: Mapping[int, dict[str, ArgumentValue]], effect: str, option: Option
+) -> None:
+    assert effect in knobs.EFFECTS
+    said = "as mapped" if option.role in draft.mapped else f"{option.value:g} in the script"
     why = f"{option.flag} of the script ({said})"
-    draft.carried.append(Carried(knob=knob, values=tuple(values), tier=tier, why=why, arguments=dict(values)))
+    draft.argument_knobs.append(
+        ArgumentKnob(knob=knob, values=tuple(values), effect=effect, why=why, arguments=dict(values))
+    )
 
 
-def rate_told(line: CommandLine, config: Config) -> str | None:
+def describe_rate(line: CommandLine, config: Config) -> str | None:
     """Describe how the learning rate changes with the batch under these settings; return None if it stays."""
     rate = next((option for option in line.options if option.role == RATE), None)
     flags = line.arguments(config).get(global_batch.KNOB.id, {})

@@ -220,7 +220,7 @@ class WindowSummary:
 
     id: str
     role: WindowRole
-    life: int
+    script_run: int = field(metadata={"alias": "life"})
     kind: str
     config: Config
     what_if: str | None
@@ -278,7 +278,7 @@ class Rank:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Life:
+class ScriptRunSummary:
     """One script run: a process of the script, from its start to its end."""
 
     number: int

@@ -14,12 +14,12 @@ from .measurement import (
     EpochEnd,
     Failure,
     HotLine,
-    Life,
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
     Overhead,
     Rank,
+    ScriptRunSummary,
     Steps,
     SystemUse,
     Trace,
@@ -76,7 +76,7 @@ class Profile:
     overhead: Overhead = field(default_factory=Overhead)
     windows: tuple[WindowSummary, ...] = ()
     usage: tuple[UsagePoint, ...] = ()
-    lives: tuple[Life, ...] = ()
+    script_runs: tuple[ScriptRunSummary, ...] = field(default=(), metadata={"alias": "lives"})
     notes: tuple[str, ...] = ()
     """Facts the reader must know: little data, trackers put offline, network connections, an end before the planned
     one."""
@@ -87,8 +87,8 @@ class Profile:
     """Folder where it is stored; empty in the stored document itself."""
 
     def __repr__(self) -> str:
-        told = [*self._failed(), *self._rate(), *self._judged()]
-        return f"<Profile of {named(self.command.display)}: {'; '.join(told)}>"
+        parts = [*self._failed(), *self._rate(), *self._judged()]
+        return f"<Profile of {named(self.command.display)}: {'; '.join(parts)}>"
 
     def _failed(self) -> list[str]:
         return [] if self.failure is None else [f"FAILED ({self.failure.kind}: {named(self.failure.message)})"]

@@ -48,7 +48,7 @@ class Trial:
     config: Config
     reason: str
     """Reason for trying it."""
-    tier: str
+    effect: str = field(metadata={"alias": "tier"})
     """Strongest effect among its settings: exact, resampled, numerics or training."""
     outcome: TrialOutcome
     ratio: Ratio | None = None
@@ -71,7 +71,7 @@ class KnobSpace:
     id: str
     values: tuple[SettingValue, ...]
     """Values worth trying, the most promising first; the script's own is not among them."""
-    tier: str
+    effect: str = field(metadata={"alias": "tier"})
     """Effect on training: exact, resampled, numerics or training."""
     scope: str
     """`live`, or `launch` if each value needs its own start."""
@@ -142,16 +142,18 @@ class Recommendation:
     by_knob: Mapping[str, Ratio] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
-    carried: Mapping[str, Mapping[str, SettingValue]] = field(default_factory=dict)
+    passed_as_arguments: Mapping[str, Mapping[str, SettingValue]] = field(
+        default_factory=dict, metadata={"alias": "carried"}
+    )
     """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
     notes: tuple[str, ...] = ()
     """Facts the user has to know about these settings, or actions they need."""
 
     def __repr__(self) -> str:
-        return f"<Recommendation for {named(self.command.display)}: {self.told}>"
+        return f"<Recommendation for {named(self.command.display)}: {self.summary}>"
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Describe settings and verdict in a few words; no ratio if none was measured or if it decides nothing."""
         verdict = self.verdict
         known = verdict.rounds > 0 and verdict.status != "undecided"
@@ -168,7 +170,7 @@ class Objective:
 
     name: Literal["throughput", "memory", "energy", "cost"] = "throughput"
     unit: str = "samples/s"
-    as_written: float | None = None
+    baseline: float | None = field(default=None, metadata={"alias": "as_written"})
     """Value of the baseline in this unit; None if it was not measured."""
     best: float | None = None
     """Value of the recommended configuration."""
@@ -200,7 +202,7 @@ class TuneResult:
     run_folder: str = ""
 
     def __repr__(self) -> str:
-        told = self.recommendation.told
+        summary = self.recommendation.summary
         if self.failure is not None:
-            told = f"FAILED ({self.failure.kind}: {named(self.failure.message)})"
-        return f"<Search for {named(self.profile.command.display)}: {told}; {counted(len(self.trials), 'trial')}>"
+            summary = f"FAILED ({self.failure.kind}: {named(self.failure.message)})"
+        return f"<Search for {named(self.profile.command.display)}: {summary}; {counted(len(self.trials), 'trial')}>"

@@ -15,7 +15,7 @@ class VerifiedConfig:
     """Result of fresh processes for one configuration."""
 
     config: Config
-    tier: str
+    effect: str = field(metadata={"alias": "tier"})
     """Effect on training: exact, resampled, numerics or training."""
     verdict: Verdict
     outcome: TrialOutcome
@@ -70,5 +70,6 @@ class VerifyResult:
     def __repr__(self) -> str:
         found = self.recommendation
         return (
-            f"<Verification of {named(found.command.display)}: {found.told}; {counted(found.verdict.rounds, 'round')}>"
+            f"<Verification of {named(found.command.display)}: {found.summary}; "
+            f"{counted(found.verdict.rounds, 'round')}>"
         )

@@ -55,29 +55,29 @@ class Parity:
     """True if more pairs may decide it."""
 
 
-def judge(tier: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
+def judge(effect: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
     """Judge settings with this effect on training by (baseline, with settings) pairs, each of one seed."""
-    lost = [candidate for written, candidate in pairs if candidate.not_finite and not written.not_finite]
+    lost = [candidate for baseline, candidate in pairs if candidate.not_finite and not baseline.not_finite]
     if lost:
         return Parity(
             quality="failed",
             evidence=f"the loss was NaN or infinite in {lost[0].not_finite} of {len(lost[0].values)} updates, and in "
             "none of the baseline",
         )
-    if tier == "training":
+    if effect == "training":
         return Parity(
             quality="not checked",
             evidence="these settings change the training: its losses differ from the baseline's, and the time to the "
             "same loss was not measured",
         )
-    shared = [_shared(written, candidate) for written, candidate in pairs]
+    shared = [_shared(baseline, candidate) for baseline, candidate in pairs]
     if not shared or min(len(both) for both in shared) < LEAST_UPDATES:
         return Parity(quality="not checked", evidence="the script's losses could not be read")
     equal = sum(one == two for both in shared for one, two in both)
     total = sum(len(both) for both in shared)
     if equal == total:
-        told = f"all {total} losses of {_pairs(len(pairs))} are bitwise equal to the baseline's"
-        return Parity(quality="passed", evidence=told, open=False)
+        evidence = f"all {total} losses of {_pairs(len(pairs))} are bitwise equal to the baseline's"
+        return Parity(quality="passed", evidence=evidence, open=False)
     if len(shared) < LEAST_PAIRS:
         return Parity(
             quality="not checked",
@@ -85,13 +85,13 @@ def judge(tier: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
             "chance",
             open=True,
         )
-    return _in_band(tier, shared, total - equal, total)
+    return _in_band(effect, shared, total - equal, total)
 
 
-def _shared(written: Losses, candidate: Losses) -> list[tuple[float, float]]:
+def _shared(baseline: Losses, candidate: Losses) -> list[tuple[float, float]]:
     """Return the losses of updates that both have counted."""
-    first = max(written.first, candidate.first)
-    both = zip(written.values[first - written.first :], candidate.values[first - candidate.first :], strict=False)
+    first = max(baseline.first, candidate.first)
+    both = zip(baseline.values[first - baseline.first :], candidate.values[first - candidate.first :], strict=False)
     return [(one, two) for one, two in both if one is not None and two is not None]
 
 
@@ -100,7 +100,7 @@ class _Part:
     """One part of the window: effect of the settings on its mean loss, and effect of seeds."""
 
     name: str
-    written: float
+    baseline: float
     candidate: float
     band: float
     noise: float
@@ -108,52 +108,54 @@ class _Part:
 
     @property
     def deviation(self) -> float:
-        return abs(self.candidate - self.written)
+        return abs(self.candidate - self.baseline)
 
     @property
     def outside(self) -> bool:
         return not self.deviation <= self.band
 
     @property
-    def told(self) -> str:
-        return f"mean loss {self.candidate:.4g} against {self.written:.4g} of the baseline, at the window's {self.name}"
+    def text(self) -> str:
+        return (
+            f"mean loss {self.candidate:.4g} against {self.baseline:.4g} of the baseline, at the window's {self.name}"
+        )
 
 
-def _in_band(tier: str, shared: Sequence[Sequence[tuple[float, float]]], unequal: int, total: int) -> Parity:
+def _in_band(effect: str, shared: Sequence[Sequence[tuple[float, float]]], unequal: int, total: int) -> Parity:
     parts = [_part(place, shared) for place in range(len(PARTS))]
     outside = [part for part in parts if part.outside]
     real = [part for part in outside if part.deviation > part.noise]
-    preface = f"{unequal} of {total} losses are not bitwise equal; " if tier == "exact" else ""
+    preface = f"{unequal} of {total} losses are not bitwise equal; " if effect == "exact" else ""
     seeds = f"{_pairs(len(shared))}, each with its own seed"
     if real:
         worst = max(real, key=lambda part: part.deviation / part.band)
-        evidence = f"{worst.told}: {worst.deviation:.2g} apart, other seeds differ by {worst.band:.2g} ({seeds})"
+        evidence = f"{worst.text}: {worst.deviation:.2g} apart, other seeds differ by {worst.band:.2g} ({seeds})"
         return Parity(quality="failed", evidence=preface + evidence)
     worst = max(parts, key=lambda part: part.deviation / part.band)
     if outside:
         evidence = (
-            f"{worst.told}: {worst.deviation:.2g} apart, more than the {worst.band:.2g} by which other seeds differ, "
+            f"{worst.text}: {worst.deviation:.2g} apart, more than the {worst.band:.2g} by which other seeds differ, "
         )
         evidence += f"but these processes differ too much among themselves to judge it ({seeds})"
         return Parity(quality="not checked", evidence=preface + evidence, open=True)
-    evidence = f"{worst.told}: {worst.deviation:.2g} apart, other seeds differ by up to {worst.band:.2g} ({seeds})"
+    evidence = f"{worst.text}: {worst.deviation:.2g} apart, other seeds differ by up to {worst.band:.2g} ({seeds})"
     return Parity(quality="passed", evidence=preface + evidence)
 
 
 def _part(place: int, shared: Sequence[Sequence[tuple[float, float]]]) -> _Part:
-    written, candidate = [], []
+    baseline, candidate = [], []
     for both in shared:
         begin, end = (round(edge * len(both) / len(PARTS)) for edge in (place, place + 1))
-        written.append(statistics.fmean(one for one, _two in both[begin:end]))
+        baseline.append(statistics.fmean(one for one, _two in both[begin:end]))
         candidate.append(statistics.fmean(two for _one, two in both[begin:end]))
-    differences = [two - one for one, two in zip(written, candidate, strict=True)]
+    differences = [two - one for one, two in zip(baseline, candidate, strict=True)]
     quantile = stats.student_t_quantile(1 - ERROR_RATE / 2 / len(PARTS), len(shared) - 1)
-    level = statistics.fmean(written)
+    level = statistics.fmean(baseline)
     return _Part(
         name=PARTS[place],
-        written=level,
+        baseline=level,
         candidate=statistics.fmean(candidate),
-        band=max(BAND * statistics.stdev(written), ROUNDING * abs(level), math.ulp(1.0)),
+        band=max(BAND * statistics.stdev(baseline), ROUNDING * abs(level), math.ulp(1.0)),
         noise=quantile * statistics.stdev(differences) / math.sqrt(len(shared)),
     )
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from .. import wire
 from ..analysis import summary
 from ..errors import NothingMeasuredError, ScriptError
-from ..runtime.isolation import Tier
+from ..runtime.isolation import Isolation
 from ..runtime.run_options import RunOptions
 from ..runtime.script_run import ScriptRunRecord
-from ..runtime.session import AS_WRITTEN, InScriptRun, Session, Setup
+from ..runtime.session import BASELINE_SETUP, InScriptRun, Session, Setup
 from ..runtime.session_result import SessionResult
 from ..storage import run_store
 from ..types import Command, Config
@@ -26,17 +26,17 @@ PROCESSES_FILE = "rounds.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class ScriptVersion:
     """One version of the script, and how it is run."""
 
     name: str
     """Name in messages: "the version before"."""
     side: Side
     command: Command
-    tier: Tier
+    isolation: Isolation
     environment: Mapping[str, str] = field(default_factory=dict)
     config: Config = field(default_factory=Config)
-    setup: Setup = AS_WRITTEN
+    setup: Setup = BASELINE_SETUP
     """Part of `config` that its process starts with; the rest is set after the first updates."""
     samples_per_update: int | None = None
     """Samples per update, if they differ from the others': fewer updates then cover as many samples."""
@@ -48,11 +48,11 @@ class Process:
 
     run: VersionRun
     window: wire.WindowDone
-    life: ScriptRunRecord
+    script_run: ScriptRunRecord
 
 
 @dataclass(kw_only=True)
-class Race:
+class ProcessTrials:
     """Runner of the processes; the first one decides which updates all of them count."""
 
     folder: Path
@@ -66,62 +66,67 @@ class Race:
     processes: int = field(default=0, init=False)
     _first: wire.WindowDone | None = field(default=None, init=False)
 
-    def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
+    def measure(self, version: ScriptVersion, *, seed: int | None = None) -> Process:
         """Run one fresh process.
 
-        Raises ScriptError if it fails and NothingMeasuredError if it trains too little; both name the contender.
+        Raises ScriptError if it fails and NothingMeasuredError if it trains too little; both name the version.
         An interruption is re-raised as it came.
         """
         self.processes += 1
-        result = self._run(contender, seed)
+        result = self._run(version, seed)
         self.changed_files += result.changed_files
-        self.notes += [_network(note.text) for life in result.lives for note in life.notes if note.kind == "network"]
+        self.notes += [
+            _network(note.text)
+            for script_run in result.script_runs
+            for note in script_run.notes
+            if note.kind == "network"
+        ]
         if result.interrupted is not None:
             raise result.interrupted
-        life, done = result.lives[-1], result.outcomes.get(WINDOW)
-        if not isinstance(done, wire.WindowDone) or life.failure is not None:
-            raise _failed(contender.name, life, done)
+        script_run, done = result.script_runs[-1], result.outcomes.get(WINDOW)
+        if not isinstance(done, wire.WindowDone) or script_run.failure is not None:
+            raise _failed(version.name, script_run, done)
         if len(done.wall_s) < LEAST_UPDATES:
             raise NothingMeasuredError(
-                f"{contender.name} made {len(done.wall_s)} updates after warm-up, and {LEAST_UPDATES} are needed: let "
+                f"{version.name} made {len(done.wall_s)} updates after warm-up, and {LEAST_UPDATES} are needed: let "
                 "the script train longer"
             )
         self._first = self._first or done
-        run = _counted(contender.side, done, summary.is_disturbed(life, self.usable_cpus))
-        self._keep(contender, run, seed)
-        return Process(run=run, window=done, life=life)
+        run = _counted(version.side, done, summary.is_disturbed(script_run, self.usable_cpus))
+        self._keep(version, run, seed)
+        return Process(run=run, window=done, script_run=script_run)
 
-    def _run(self, contender: Contender, seed: int | None) -> SessionResult:
-        folder = self.folder / f"{self.processes:02}-{contender.side}"
+    def _run(self, version: ScriptVersion, seed: int | None) -> SessionResult:
+        folder = self.folder / f"{self.processes:02}-{version.side}"
         folder.mkdir(mode=0o700)
         session = Session(
-            command=contender.command,
+            command=version.command,
             folder=folder,
-            tier=contender.tier,
+            isolation=version.isolation,
             options=self.options,
             loop_budget_s=math.inf,
-            most_lives=1,
-            environment=contender.environment,
+            max_script_runs=1,
+            environment=version.environment,
             seed=seed,
         )
-        window = first_window() if self._first is None else same_window(self._first, contender.samples_per_update)
-        window = replace(window, config=contender.config.as_dict())
-        plan = InScriptRun(windows=[begin_window(), window] if self.with_settings else [window], setup=contender.setup)
+        window = first_window() if self._first is None else same_window(self._first, version.samples_per_update)
+        window = replace(window, config=version.config.as_dict())
+        plan = InScriptRun(windows=[begin_window(), window] if self.with_settings else [window], setup=version.setup)
         return session.run(one_window(plan))
 
-    def _keep(self, contender: Contender, run: VersionRun, seed: int | None) -> None:
+    def _keep(self, version: ScriptVersion, run: VersionRun, seed: int | None) -> None:
         record: dict[str, object] = {
             "side": run.side,
             "updates": run.updates,
             "seconds": run.seconds,
             "samples": run.samples,
         }
-        if contender.config.settings:
-            record["config"] = contender.config.as_dict()
+        if version.config.settings:
+            record["config"] = version.config.as_dict()
         run_store.append_record(self.folder / PROCESSES_FILE, {**record, "seed": seed})
         unit = "updates" if run.samples is None else "samples"
         rate = run.rate(run.samples is not None)
-        self.options.progress.note(f"process {self.processes}, {contender.name}: {rate:.3g} {unit}/s")
+        self.options.progress.note(f"process {self.processes}, {version.name}: {rate:.3g} {unit}/s")
 
 
 def _network(place: str) -> str:
@@ -139,12 +144,12 @@ def _counted(side: Side, done: wire.WindowDone, disturbed: bool) -> VersionRun:
     )
 
 
-def _failed(name: str, life: ScriptRunRecord, outcome: object) -> ScriptError | NothingMeasuredError:
-    if life.failure is not None:
-        failure = life.failure
+def _failed(name: str, script_run: ScriptRunRecord, outcome: object) -> ScriptError | NothingMeasuredError:
+    if script_run.failure is not None:
+        failure = script_run.failure
         return ScriptError(f"{name} failed: {failure.message}", stderr_tail=failure.stderr_tail, kind=failure.kind)
     if isinstance(outcome, wire.WindowRefused):
         return ScriptError(f"{name} failed: {outcome.message}", kind=outcome.kind)
     return NothingMeasuredError(
-        f"{name} ended after {life.updates} updates (exit code {life.exit_code}): too few to measure"
+        f"{name} ended after {script_run.updates} updates (exit code {script_run.exit_code}): too few to measure"
     )

@@ -27,7 +27,7 @@ from ..types.comparison import (
     own_spread,
 )
 
-LOOKS = (3, 5, 10)
+INTERIM_ANALYSES = (3, 5, 10)
 """Pairs after which the interval is checked: six processes decide a clear difference."""
 ERROR_RATE = 0.05
 """Probability of a wrong decision over all checks: each spends its share (Bonferroni), the last the remainder."""
@@ -51,7 +51,7 @@ ALIKE = 0.4
 refuses what a spread of 30% shows by chance: one claim in sixty instead of one in ten."""
 MOST_HALF = 20.0
 """Cap on a logarithm: a floor of 500 million hides every gain, and its exponential stays finite."""
-MOST_ROUNDS_TOLD = 200
+MOST_ROUNDS_REPORTED = 200
 """Rounds beyond which nobody will wait: the versions are as good as equal."""
 WARM_UP_UPDATES = 10
 BEGIN_UPDATES = 3
@@ -131,7 +131,7 @@ class Rounds:
     budget_s: float = math.inf
     passed_s: float = 0.0
     """Seconds that the rounds took, if the budget ended them."""
-    out: bool = False
+    dropped_out: bool = False
     """True if `after` could not be measured and takes no further part."""
 
     @property
@@ -141,7 +141,7 @@ class Rounds:
         return [(one, two) if one.side == "before" else (two, one) for one, two in whole]
 
     @property
-    def left_out(self) -> Skipped | None:
+    def skipped_rounds(self) -> Skipped | None:
         """Return the planned rounds that did not fit into the time, and the time they would have needed."""
         done = len(self.pairs)
         if not self.out_of_time or not done or done >= self.planned:
@@ -188,8 +188,8 @@ class Rounds:
         # If the interval is clear of the bound, the floor hides the gain; it shrinks with the rounds, too.
         if ratio.low > 1 + LEAST_FLOOR and self.threshold is None:
             half, away = max(half, math.log1p(ratio.floor)), math.log(ratio.low)
-        needed = math.ceil(len(self.pairs) * (half / away) ** 2) if away > 0 else MOST_ROUNDS_TOLD + 1
-        return max(len(self.pairs) + 1, needed) if needed <= MOST_ROUNDS_TOLD else None
+        needed = math.ceil(len(self.pairs) * (half / away) ** 2) if away > 0 else MOST_ROUNDS_REPORTED + 1
+        return max(len(self.pairs) + 1, needed) if needed <= MOST_ROUNDS_REPORTED else None
 
 
 def run_rounds(
@@ -206,7 +206,7 @@ def run_rounds(
     the results so far.
     """
     found = Rounds(planned=rounds, threshold=threshold, gate=None if threshold is None else "undecided")
-    run_races(
+    run_comparisons(
         lambda place, _number: measure("after" if place else "before"),
         [found],
         rounds=rounds,
@@ -216,9 +216,9 @@ def run_rounds(
     return found
 
 
-def run_races(
+def run_comparisons(
     measure: Callable[[int, int], VersionRun | None],
-    races: Sequence[Rounds],
+    comparisons: Sequence[Rounds],
     *,
     rounds: int,
     budget_s: float,
@@ -227,37 +227,43 @@ def run_races(
 ) -> None:
     """Measure several candidates against one baseline, whose process in a round serves them all.
 
-    `measure(place, round)` runs one fresh process. Place 0 is the baseline, place n the candidate of `races[n - 1]`,
-    which drops out if None is returned. The measuring ends once every comparison is decided and `settled(place)` says
-    that nothing else is open, or when the time is up.
+    `measure(place, round)` runs one fresh process. Place 0 is the baseline, place n the candidate of
+    `comparisons[n - 1]`, which drops out if None is returned. The measuring ends once every comparison is decided and
+    `settled(place)` says that nothing else is open, or when the time is up.
     """
-    looks = [*(look for look in LOOKS if look < rounds), rounds]
+    analyses = [*(planned for planned in INTERIM_ANALYSES if planned < rounds), rounds]
     spent, begin_s = 0.0, clock()
     try:
         for number in range(rounds):
             began_s = clock()
-            places = [place for place, race in enumerate(races, 1) if not _closed(race, settled, place)]
-            _one_round(measure, races, places if number % 2 == 0 else places[::-1], number)
+            places = [
+                place for place, comparison in enumerate(comparisons, 1) if not _closed(comparison, settled, place)
+            ]
+            _one_round(measure, comparisons, places if number % 2 == 0 else places[::-1], number)
             passed_s, round_s = clock() - begin_s, clock() - began_s
             out_of_time = passed_s + round_s > budget_s and number + 1 < rounds
             if number + 1 == OVERWHELMING_ROUNDS and not out_of_time:
                 for place in places:
-                    look_for_overwhelming(races[place - 1])
-            if number + 1 in looks or out_of_time:
-                earlier = max((look for look in looks if look < number + 1), default=0)
+                    analyse_early(comparisons[place - 1])
+            if number + 1 in analyses or out_of_time:
+                earlier = max((planned for planned in analyses if planned < number + 1), default=0)
                 share = ERROR_RATE * (number + 1 - earlier) / rounds
                 for place in places:
-                    races[place - 1].out_of_time = out_of_time
-                    races[place - 1].budget_s, races[place - 1].passed_s = budget_s, passed_s
-                    look(races[place - 1], ERROR_RATE - spent if out_of_time or number + 1 == rounds else share)
+                    comparisons[place - 1].out_of_time = out_of_time
+                    comparisons[place - 1].budget_s, comparisons[place - 1].passed_s = budget_s, passed_s
+                    analyse(
+                        comparisons[place - 1], ERROR_RATE - spent if out_of_time or number + 1 == rounds else share
+                    )
                 spent += share
-            if out_of_time or all(_closed(race, settled, place) for place, race in enumerate(races, 1)):
+            if out_of_time or all(
+                _closed(comparison, settled, place) for place, comparison in enumerate(comparisons, 1)
+            ):
                 break
     except INTERRUPTIONS as interruption:
-        for race in races:
-            race.interrupted = interruption
-            if not race.decided:
-                look(race, ERROR_RATE - spent)
+        for comparison in comparisons:
+            comparison.interrupted = interruption
+            if not comparison.decided:
+                analyse(comparison, ERROR_RATE - spent)
 
 
 def _time(seconds: float) -> str:
@@ -265,25 +271,25 @@ def _time(seconds: float) -> str:
     return f"{max(1, math.ceil(seconds))} s" if seconds < MINUTES_S else f"{math.ceil(seconds / 60)} min"
 
 
-def _closed(race: Rounds, settled: Callable[[int], bool], place: int) -> bool:
-    return race.out or (race.decided and settled(place))
+def _closed(comparison: Rounds, settled: Callable[[int], bool], place: int) -> bool:
+    return comparison.dropped_out or (comparison.decided and settled(place))
 
 
 def _one_round(
-    measure: Callable[[int, int], VersionRun | None], races: Sequence[Rounds], places: Sequence[int], number: int
+    measure: Callable[[int, int], VersionRun | None], comparisons: Sequence[Rounds], places: Sequence[int], number: int
 ) -> None:
     """Run baseline and candidates once each, in reverse order every other time, so that drift affects both alike."""
     order = [0, *places] if number % 2 == 0 else [*places, 0]
     for place in order:
         run = measure(place, number)
-        for race in [races[other - 1] for other in places] if place == 0 else [races[place - 1]]:
+        for comparison in [comparisons[other - 1] for other in places] if place == 0 else [comparisons[place - 1]]:
             if run is None:
-                race.out = True
-            elif not race.out:
-                race.runs.append(run)
+                comparison.dropped_out = True
+            elif not comparison.dropped_out:
+                comparison.runs.append(run)
 
 
-def look(found: Rounds, error_rate: float) -> None:
+def analyse(found: Rounds, error_rate: float) -> None:
     """Judge by the existing pairs."""
     if not found.pairs:
         return
@@ -318,12 +324,12 @@ def _interval(pairs: Sequence[tuple[float, float]], confidence: float, *, undist
     return stats.ratio_interval(pairs, confidence=confidence, prior=PRIOR if assumed else None)
 
 
-def look_for_overwhelming(found: Rounds) -> None:
+def analyse_early(found: Rounds) -> None:
     """Judge by two pairs, but only if they leave no doubt; otherwise change nothing, as if they were not checked."""
     if len(found.pairs) != OVERWHELMING_ROUNDS or found.threshold is not None:
         return
     trial = replace(found)
-    look(trial, ERROR_RATE)
+    analyse(trial, ERROR_RATE)
     if trial.status in ("faster", "slower"):
         found.ratio, found.status = trial.ratio, trial.status
 

@@ -16,10 +16,10 @@ from . import verify_failures
 
 if TYPE_CHECKING:
     from ..runtime import RunOptions, ScriptRunRecord
-    from ..runtime.isolation import Tier
+    from ..runtime.isolation import Isolation
     from ..types import VersionRun
     from .parity import Parity
-    from .process_trial import Contender, Process
+    from .process_trial import Process, ScriptVersion
     from .rounds import Rounds
 
 ROUNDS = 10
@@ -28,7 +28,7 @@ FEWEST = 2
 LEAST_COST_S = 0.1
 """Lower bound on a process' cost: no Python with torch starts and trains in less."""
 VERIFY_FOLDER = "verify"
-AS_WRITTEN = "the unmodified script"
+BASELINE_LABEL = "the unmodified script"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +36,19 @@ class Finalist:
     """Configuration as it left the search; it no longer changes."""
 
     config: Config
-    tier: str | None = None
+    effect: str | None = None
     """Effect on training; None if it is to be derived from the script's parts."""
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself that carry some of its settings."""
-    carried: frozenset[str] = frozenset()
+    passed_as_arguments: frozenset[str] = frozenset()
     """Knobs that they stand for; the agent leaves these alone."""
     stand_for: Mapping[str, str] = field(default_factory=dict)
     """Option → knob, if the file says so; other options are known by name, or not at all."""
 
     @property
-    def told(self) -> list[tuple[str, SettingValue]]:
+    def shown_settings(self) -> list[tuple[str, SettingValue]]:
         """Return what identifies it to a person: its settings, and script options that carry none of them."""
-        return [*self.config.settings, *(() if self.carried else self.arguments.items())]
+        return [*self.config.settings, *(() if self.passed_as_arguments else self.arguments.items())]
 
 
 def verify_configs(
@@ -57,7 +57,7 @@ def verify_configs(
     *,
     hardware: Hardware,
     run_folder: Path,
-    tier: Tier,
+    isolation: Isolation,
     options: RunOptions,
     budget_s: float,
     rounds: int = ROUNDS,
@@ -72,27 +72,31 @@ def verify_configs(
     Raises ScriptError if the baseline fails, and NothingMeasuredError if it trains too little. Ctrl-C ends the rounds:
     the result then holds all measurements so far and has `interrupted` set.
     """
-    from .process_trial import Race
-    from .rounds import Rounds, run_races
+    from .process_trial import ProcessTrials
+    from .rounds import Rounds, run_comparisons
     from .verdicts import outcome_of
 
     begin_s = clock()
-    race = Race(
+    trials = ProcessTrials(
         folder=_new_folder(run_folder),
         options=options,
         with_settings=True,
         usable_cpus=hardware.cpu.usable_cpus,
     )
     runners = [
-        _Runner(one, contender_of(one, command, tier), Rounds(planned=rounds, threshold=None, gain_only=True))
+        _Runner(one, version_of(one, command, isolation), Rounds(planned=rounds, threshold=None, gain_only=True))
         for one in finalists
     ]
     options.progress.stage("verifying in fresh processes", windows=2 * min(rounds, FEWEST))
-    course = VerificationRun(
-        as_written=_as_written(command, tier), runners=runners, run=race.measure, hardware=hardware, budget_s=budget_s
+    verification = VerificationRun(
+        baseline=_baseline(command, isolation),
+        runners=runners,
+        run=trials.measure,
+        hardware=hardware,
+        budget_s=budget_s,
     )
-    run_races(
-        course.measure,
+    run_comparisons(
+        verification.measure,
         [runner.rounds for runner in runners],
         rounds=rounds,
         budget_s=budget_s,
@@ -100,13 +104,13 @@ def verify_configs(
         settled=lambda place: not runners[place - 1].parity().open,
     )
     return Verification(
-        baseline=outcome_of(list(course.written.values())),
+        baseline=outcome_of(list(verification.baseline_processes.values())),
         configs=tuple(runner.verified() for runner in runners),
-        processes=race.processes,
+        processes=trials.processes,
         seconds=clock() - begin_s,
-        changed_files=tuple(dict.fromkeys(race.changed_files)),
-        notes=tuple(dict.fromkeys((*race.notes, *_told(runners)))),
-        skipped=tuple(dict.fromkeys(found for runner in runners if (found := runner.left_out_rounds) is not None)),
+        changed_files=tuple(dict.fromkeys(trials.changed_files)),
+        notes=tuple(dict.fromkeys((*trials.notes, *_notes(runners)))),
+        skipped=tuple(dict.fromkeys(found for runner in runners if (found := runner.skipped_rounds) is not None)),
         interrupted=next((runner.rounds.interrupted for runner in runners if runner.rounds.interrupted), None),
     )
 
@@ -118,28 +122,28 @@ def winner(candidates: Sequence[VerifiedConfig]) -> VerifiedConfig | None:
     """
     from .rounds import LEAST_FLOOR
 
-    standing = [one for one in candidates if one.stands]
-    fastest = max((one.verdict.speedup for one in standing), default=0.0)
-    near = [one for one in standing if one.verdict.speedup * (1 + LEAST_FLOOR) >= fastest]
+    confirmed = [one for one in candidates if one.stands]
+    fastest = max((one.verdict.speedup for one in confirmed), default=0.0)
+    near = [one for one in confirmed if one.verdict.speedup * (1 + LEAST_FLOOR) >= fastest]
     return near[-1] if near else None
 
 
-def contender_of(finalist: Finalist, command: Command, tier: Tier) -> Contender:
+def version_of(finalist: Finalist, command: Command, isolation: Isolation) -> ScriptVersion:
     """Describe how the finalist's processes are started."""
     from .. import knobs
     from ..knobs import global_batch
     from ..runtime.session import Setup
     from ..target import command as commands
-    from .process_trial import Contender
+    from .process_trial import ScriptVersion
 
-    by_agent = {name: value for name, value in finalist.config.settings if name not in finalist.carried}
+    by_agent = {name: value for name, value in finalist.config.settings if name not in finalist.passed_as_arguments}
     at_launch = {name: value for name, value in by_agent.items() if knobs.get(name).scope == "launch"}
     batch = finalist.config.as_dict().get(global_batch.KNOB.id)
-    return Contender(
-        name=", ".join(f"{name}={value}" for name, value in finalist.told),
+    return ScriptVersion(
+        name=", ".join(f"{name}={value}" for name, value in finalist.shown_settings),
         side="after",
         command=commands.with_arguments(command, finalist.arguments),
-        tier=tier,
+        isolation=isolation,
         config=Config.of(by_agent),
         setup=Setup(settings=Config.of(at_launch)),
         samples_per_update=batch if isinstance(batch, int) else None,
@@ -155,10 +159,10 @@ def _new_folder(run_folder: Path) -> Path:
     return folder
 
 
-def _as_written(command: Command, tier: Tier) -> Contender:
-    from .process_trial import Contender
+def _baseline(command: Command, isolation: Isolation) -> ScriptVersion:
+    from .process_trial import ScriptVersion
 
-    return Contender(name=AS_WRITTEN, side="before", command=command, tier=tier)
+    return ScriptVersion(name=BASELINE_LABEL, side="before", command=command, isolation=isolation)
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -167,12 +171,12 @@ def _as_written(command: Command, tier: Tier) -> Contender:
 class _Runner:
     """Finalist, and the results of its processes."""
 
-    def __init__(self, finalist: Finalist, contender: Contender, rounds: Rounds) -> None:
+    def __init__(self, finalist: Finalist, version: ScriptVersion, rounds: Rounds) -> None:
         self.finalist = finalist
-        self.contender = contender
+        self.version = version
         self.rounds = rounds
-        self.tier = finalist.tier or "training"
-        self.left_out: TrialOutcome | None = None
+        self.effect = finalist.effect or "training"
+        self.failure: TrialOutcome | None = None
         self.processes: dict[int, Process] = {}
         self.pairs: dict[int, tuple[Process, Process]] = {}
         self._judged: tuple[int, Parity] | None = None
@@ -183,101 +187,100 @@ class _Runner:
 
         if self._judged is None or self._judged[0] != len(self.pairs):
             losses = [(Losses.of(one.window), Losses.of(two.window)) for one, two in self.pairs.values()]
-            self._judged = (len(self.pairs), judge(self.tier, losses))
+            self._judged = (len(self.pairs), judge(self.effect, losses))
         return self._judged[1]
 
     @property
-    def left_out_rounds(self) -> Skipped | None:
+    def skipped_rounds(self) -> Skipped | None:
         """Return the skipped rounds that might have answered what is still open."""
-        return self.rounds.left_out if not self.rounds.decided or self.parity().open else None
+        return self.rounds.skipped_rounds if not self.rounds.decided or self.parity().open else None
 
     def verified(self) -> VerifiedConfig:
         from .verdicts import outcome_of, unverified, verdict_of
 
-        if self.left_out is not None:
+        if self.failure is not None:
             verdict, outcome = (
-                unverified(self.left_out.message, broken=self.left_out.kind not in ("stopped", "refused")),
-                self.left_out,
+                unverified(self.failure.message, broken=self.failure.kind not in ("stopped", "refused")),
+                self.failure,
             )
         else:
             verdict, outcome = verdict_of(self.rounds, self.parity()), outcome_of(list(self.processes.values()))
-        return VerifiedConfig(config=self.finalist.config, tier=self.tier, verdict=verdict, outcome=outcome)
+        return VerifiedConfig(config=self.finalist.config, effect=self.effect, verdict=verdict, outcome=outcome)
 
 
 @dataclass(kw_only=True)
 class VerificationRun:
     """Runner that runs the process that is due, and keeps it with its round."""
 
-    as_written: Contender
+    baseline: ScriptVersion
     runners: Sequence[_Runner]
     run: Callable[..., Process]
     hardware: Hardware
     budget_s: float
-    written: dict[int, Process] = field(default_factory=dict)
+    baseline_processes: dict[int, Process] = field(default_factory=dict)
     places: int = 0
     """Number of finalists that there is time for."""
     workload: Workload | None = None
     """Workload of the baseline, once its first process has run."""
 
     def measure(self, place: int, number: int) -> VersionRun | None:
-        """Measure one process for `run_races`; place 0 is the baseline. Return None if a finalist drops out."""
+        """Measure one process for `run_comparisons`; place 0 is the baseline. Return None if a finalist drops out."""
         if place == 0:
-            process = self.written[number] = self.run(self.as_written, seed=number)
+            process = self.baseline_processes[number] = self.run(self.baseline, seed=number)
             if number == 0:
-                self._look_at(process.life)
+                self._learn_from(process.script_run)
         else:
             found = self._candidate(self.runners[place - 1], place, number)
             if found is None:
                 return None
             process = found
         for runner in self.runners:
-            if number in self.written and number in runner.processes:
-                runner.pairs[number] = (self.written[number], runner.processes[number])
+            if number in self.baseline_processes and number in runner.processes:
+                runner.pairs[number] = (self.baseline_processes[number], runner.processes[number])
         return process.run
 
     def _candidate(self, runner: _Runner, place: int, number: int) -> Process | None:
         if place > self.places:
-            runner.left_out = TrialOutcome(kind="stopped", message="no time was left to verify it")
+            runner.failure = TrialOutcome(kind="stopped", message="no time was left to verify it")
             return None
         try:
-            runner.processes[number] = self.run(runner.contender, seed=number)
+            runner.processes[number] = self.run(runner.version, seed=number)
         except (ScriptError, NothingMeasuredError) as error:
-            contender, arguments = runner.contender, runner.finalist.arguments
-            written = self.as_written.command
-            runner.left_out = verify_failures.of(
-                error, contender.config, arguments, command=written, workload=self.workload
+            version, arguments = runner.version, runner.finalist.arguments
+            runner.failure = verify_failures.of(
+                error, version.config, arguments, command=self.baseline.command, workload=self.workload
             )
             return None
         return runner.processes[number]
 
-    def _look_at(self, life: ScriptRunRecord) -> None:
+    def _learn_from(self, script_run: ScriptRunRecord) -> None:
         """Learn from the first process what one process costs and which parts the script has."""
         from ..analysis.assembly import workload_of
 
-        self.places = max(1, int(self.budget_s / (FEWEST * max(life.elapsed_s, LEAST_COST_S))) - 1)
-        self.workload = workload_of(life)
+        self.places = max(1, int(self.budget_s / (FEWEST * max(script_run.elapsed_s, LEAST_COST_S))) - 1)
+        self.workload = workload_of(script_run)
         for runner in self.runners:
-            if runner.finalist.tier is None and self.workload is not None:
-                runner.tier = _tier(runner.finalist, self.hardware, self.workload, self.as_written.command)
+            if runner.finalist.effect is None and self.workload is not None:
+                runner.effect = _effect(runner.finalist, self.hardware, self.workload, self.baseline.command)
 
 
-def _tier(finalist: Finalist, hardware: Hardware, workload: Workload, command: Command) -> str:
+def _effect(finalist: Finalist, hardware: Hardware, workload: Workload, command: Command) -> str:
     """Return the strongest effect on training among its settings and the script's own options."""
     from .. import knobs
-    from ..target.option_effects import tier_of
+    from ..target.option_effects import effect_of
 
-    given = tier_of(finalist.arguments, finalist.stand_for, hardware=hardware, workload=workload, command=command)
-    found = [knobs.get(name).tier(hardware, workload) for name, _value in finalist.config.settings]
-    return max([given, *found], key=knobs.TIERS.index)
+    given = effect_of(finalist.arguments, finalist.stand_for, hardware=hardware, workload=workload, command=command)
+    found = [knobs.get(name).effect(hardware, workload) for name, _value in finalist.config.settings]
+    return max([given, *found], key=knobs.EFFECTS.index)
 
 
-def _told(runners: Sequence[_Runner]) -> Iterator[str]:
+def _notes(runners: Sequence[_Runner]) -> Iterator[str]:
     """Yield what the user must know about how this was measured."""
     for runner in runners:
         rounds, ratio = runner.rounds, runner.rounds.ratio
         if rounds.interrupted is not None:
             yield "interrupted: these are the results so far"
-        if runner.left_out_rounds is not None:
-            yield runner.left_out_rounds.why
+        if runner.skipped_rounds is not None:
+            yield runner.skipped_rounds.why
         if ratio is not None and ratio.unit == "updates/s":
             yield "samples could not be counted: updates per second are compared"

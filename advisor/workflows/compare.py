@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..report.comparison.runs import Comparison
     from ..runtime.checkout import Checkout
     from ..storage.run_store import RunFolder
-    from ..verification.process_trial import Contender, Race
+    from ..verification.process_trial import ProcessTrials, ScriptVersion
     from ..verification.rounds import Rounds
 
 ROUNDS = 10
@@ -72,7 +72,7 @@ def compare_against(
     from ..runtime.protection import protect_all
     from ..storage import run_store
     from ..target import command as commands
-    from ..verification.process_trial import Contender, Race
+    from ..verification.process_trial import ProcessTrials, ScriptVersion
     from ..verification.rounds import run_rounds
 
     if rounds < 2:
@@ -99,23 +99,23 @@ def compare_against(
     ) as version:
         before = _in_version(wanted, version, ref)
         run = run_store.new_run(options.root, wanted.target)
-        tiers = protect_all([before, wanted], options)
+        protections = protect_all([before, wanted], options)
         sides = {
-            "before": Contender(
+            "before": ScriptVersion(
                 name="the earlier version",
                 side="before",
                 command=before,
-                tier=tiers[0],
+                isolation=protections[0],
                 environment=version.environment,
             ),
-            "after": Contender(name="the working tree", side="after", command=wanted, tier=tiers[1]),
+            "after": ScriptVersion(name="the working tree", side="after", command=wanted, isolation=protections[1]),
         }
-        race = Race(folder=run.path, options=options)
+        trials = ProcessTrials(folder=run.path, options=options)
         with run_store.disk_errors(run.path):
             measured = run_rounds(
-                lambda side: race.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
+                lambda side: trials.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
             )
-        found = _result(measured, race, run, sides["after"], version, ref)
+        found = _result(measured, trials, run, sides["after"], version, ref)
         _store(found, run)
     progress.close()
     if measured.interrupted is not None:
@@ -143,7 +143,7 @@ def _in_version(wanted: Command, version: Checkout, ref: str) -> Command:
 
 
 def _result(
-    measured: Rounds, race: Race, run: RunFolder, after: Contender, version: Checkout, ref: str
+    measured: Rounds, trials: ProcessTrials, run: RunFolder, after: ScriptVersion, version: Checkout, ref: str
 ) -> VersionComparison:
     wanted = after.command
     return ShownComparison(
@@ -160,18 +160,18 @@ def _result(
         threshold=measured.threshold,
         gate=measured.gate,
         rounds_to_decide=measured.rounds_to_decide,
-        isolation=after.tier.promise,
-        changed_files=tuple(dict.fromkeys(race.changed_files)),
+        isolation=after.isolation.promise,
+        changed_files=tuple(dict.fromkeys(trials.changed_files)),
         runs=tuple(measured.runs),
-        notes=tuple(dict.fromkeys((*_told(measured, wanted, version), *version.notes, *race.notes))),
+        notes=tuple(dict.fromkeys((*_notes(measured, wanted, version), *version.notes, *trials.notes))),
     )
 
 
-def _told(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
+def _notes(measured: Rounds, wanted: Command, version: Checkout) -> Iterator[str]:
     if measured.interrupted is not None:
         yield "interrupted: these are the results so far"
-    if measured.left_out is not None and not measured.decided:
-        yield measured.left_out.why
+    if measured.skipped_rounds is not None and not measured.decided:
+        yield measured.skipped_rounds.why
     if measured.ratio is not None and measured.ratio.unit == "updates/s":
         yield "samples could not be counted: updates are compared, so both versions must use the same batch size"
     for word in wanted.args:

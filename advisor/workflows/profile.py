@@ -18,7 +18,7 @@ from .shown import Shown
 
 if TYPE_CHECKING:
     from ..runtime import SessionResult
-    from ..runtime.isolation import Tier
+    from ..runtime.isolation import Isolation
     from ..storage.run_store import RunFolder
     from ..target.function import Trainable
 
@@ -88,26 +88,26 @@ def profile(
     run = run_store.new_run(options.root, wanted.target)
     with run_store.disk_errors(run.path):
         with _no_empty_folder(run.path):
-            tier = protect(wanted, options)
+            protection = protect(wanted, options)
             machine = probe(folder=Path(wanted.cwd))
 
         session = Session(
             command=wanted,
             folder=run.path,
-            tier=tier,
+            isolation=protection,
             options=options,
             loop_budget_s=budget_s,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
-        planner = plans.profile_plan(lambda: assembly.workload_of(session.result.lives[-1]), session.left_s)
+        planner = plans.profile_plan(lambda: assembly.workload_of(session.result.script_runs[-1]), session.left_s)
         progress.time_left(session.left_s)
         result = session.run(planner)
 
     try:
-        found = stored_profile(run, wanted, machine, tier, result, budget_s=budget_s)
+        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
     except INTERRUPTIONS as interruption:  # the measurements are kept all the same
         result.interrupted = interruption
-        found = stored_profile(run, wanted, machine, tier, result, budget_s=budget_s)
+        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
     progress.close()
     if result.interrupted is not None:
         raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
@@ -118,7 +118,7 @@ def stored_profile(
     run: RunFolder,
     command: Command,
     machine: Hardware,
-    tier: Tier,
+    protection: Isolation,
     result: SessionResult,
     *,
     budget_s: float | None = None,
@@ -132,7 +132,7 @@ def stored_profile(
         version=__version__,
         command=command,
         hardware=_as_the_script_sees_it(machine, result),
-        tier=tier,
+        isolation=protection,
         result=result,
     )
     diagnosis = _diagnose(found)
@@ -165,7 +165,7 @@ def _as_the_script_sees_it(machine: Hardware, result: Any) -> Hardware:
     from ..analysis import assembly
     from ..hardware import cache_folder, calibrated, setup_problems
 
-    build = next((found for life in result.lives if (found := assembly.torch_build(life))), None)
+    build = next((found for script_run in result.script_runs if (found := assembly.torch_build(script_run))), None)
     machine = calibrated(replace(machine, torch=build), cache_folder=cache_folder())
     return replace(machine, problems=setup_problems(machine))
 

@@ -49,17 +49,17 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
             finalists,
             hardware=search_run.found.hardware,
             run_folder=search_run.run.path,
-            tier=search_run.tier,
+            isolation=search_run.isolation,
             options=search_run.options,
             budget_s=budget_s,
         )
     except AdvisorError as error:
         return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))
     main = verification.of(hoped.config)
-    begun = hoped if main is not None and main.outcome.kind != "stopped" else found
-    proven = _proven(begun, verification, search_run.request.asked.goal)
-    carried = search_run.study.space.command_line.arguments(proven.config)
-    return Proof(recommendation=replace(proven, carried=carried), interrupted=verification.interrupted)
+    proposed = hoped if main is not None and main.outcome.kind != "stopped" else found
+    proven = _proven(proposed, verification, search_run.request.search.goal)
+    passed = search_run.study.space.command_line.arguments(proven.config)
+    return Proof(recommendation=replace(proven, passed_as_arguments=passed), interrupted=verification.interrupted)
 
 
 def _hoped(search_run: SearchRun, found: Recommendation) -> Recommendation:
@@ -70,10 +70,10 @@ def _hoped(search_run: SearchRun, found: Recommendation) -> Recommendation:
     from ..search import KEEPS_TRAINING
 
     known, floor = search_run.study.known, search_run.request.settings.floor
-    if search_run.request.asked.goal.name not in BY_SPEED:
+    if search_run.request.search.goal.name not in BY_SPEED:
         return found
-    for config, standing in known.standings().items():
-        if standing.score >= 1 + floor and known.space.tier(config) in KEEPS_TRAINING:
+    for config, final_result in known.final_results().items():
+        if final_result.score >= 1 + floor and known.space.effect(config) in KEEPS_TRAINING:
             return replace(found, config=config, by_knob=known.by_knob(config) if config == known.winner() else {})
     return found
 
@@ -85,17 +85,19 @@ def _finalists(search_run: SearchRun, found: Recommendation) -> list[Finalist]:
     known = search_run.study.known
     configs = [found.config] if found.config.settings else []
     configs += [other.config for other in found.alternatives]
-    if found.config.settings and search_run.request.asked.goal.name in BY_SPEED:
-        cheap = finalists.cheapest(found.config, known.standings(), by_knob=found.by_knob, tier=known.space.tier)
+    if found.config.settings and search_run.request.search.goal.name in BY_SPEED:
+        cheap = finalists.cheapest(
+            found.config, known.final_results(), by_knob=found.by_knob, effect=known.space.effect
+        )
         configs += [cheap] if cheap is not None else []
     return [_finalist(search_run, config) for config in dict.fromkeys(configs)]
 
 
 def _finalist(search_run: SearchRun, config: Config) -> Finalist:
     space = search_run.study.space
-    carried = space.command_line.arguments(config)
-    flags = {flag: value for arguments in carried.values() for flag, value in arguments.items()}
-    return Finalist(config=config, tier=space.tier(config), arguments=flags, carried=frozenset(carried))
+    passed = space.command_line.arguments(config)
+    flags = {flag: value for arguments in passed.values() for flag, value in arguments.items()}
+    return Finalist(config=config, effect=space.effect(config), arguments=flags, passed_as_arguments=frozenset(passed))
 
 
 def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Recommendation:
@@ -112,8 +114,8 @@ def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Re
         config, verdict = found.config, _still_unproven(found.verdict, first.verdict)
         found = _with_notes(found, _rounds_so_far(first.verdict))
     else:
-        out = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
-        config, verdict = (out.config, out.verdict) if out is not None else (Config(), first.verdict)
+        chosen = winner(candidates) if goal.name in BY_SPEED else _held(first, verification, goal)
+        config, verdict = (chosen.config, chosen.verdict) if chosen is not None else (Config(), first.verdict)
     kept, dropped = _alternatives(found, verification, verdict)
     left = () if first is None or config.settings else (Skipped(what=str(found.config), why=_why(first.verdict)),)
     return replace(
@@ -189,10 +191,10 @@ def _why(verdict: Verdict) -> str:
     between = f"{verdict.low:.3g} to {verdict.high:.3g}"
     # An undecided result has no estimate that anyone should quote.
     if verdict.status == "undecided":
-        told = f"{between} times as fast {rounds}" if math.isfinite(verdict.high) else rounds
+        speed = f"{between} times as fast {rounds}" if math.isfinite(verdict.high) else rounds
     else:
-        told = f"{verdict.speedup:.3g} times as fast {rounds} ({between})"
-    return f"{verdict.status}: {told}" if verdict.rounds else verdict.quality_evidence
+        speed = f"{verdict.speedup:.3g} times as fast {rounds} ({between})"
+    return f"{verdict.status}: {speed}" if verdict.rounds else verdict.quality_evidence
 
 
 def _with_notes(found: Recommendation, *notes: str) -> Recommendation:

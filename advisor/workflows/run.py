@@ -32,9 +32,9 @@ def run(
     document = read_document(Path(config))
     typed = commands.build(os.fspath(script), args, is_module=module, interpreter=python)
     wanted = commands.with_arguments(typed, document.arguments)
-    told = no_longer_holds(document, python=wanted.interpreter)
-    if told:
-        warnings.warn(f"{config}: {'; '.join(told)}", SettingsWarning, stacklevel=2)
+    found = no_longer_holds(document, python=wanted.interpreter)
+    if found:
+        warnings.warn(f"{config}: {'; '.join(found)}", SettingsWarning, stacklevel=2)
     if replace_process:
         training_launch.become(wanted, document.config)
     return training_launch.spawn(wanted, document.config)

@@ -18,8 +18,8 @@ from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendatio
 if TYPE_CHECKING:
     from ..hardware.energy import Counter, Meter
     from ..runtime import RunOptions, Session, SessionResult
-    from ..runtime.isolation import Tier
-    from ..search import Asked, ProfileSummary, SearchSettings, Study
+    from ..runtime.isolation import Isolation
+    from ..search import ProfileSummary, SearchRequest, SearchSettings, Study
     from ..search.shared_study import SharedStudy
     from ..storage.run_store import RunFolder
 
@@ -40,14 +40,14 @@ class TuneRequest:
     """Seconds from the first update on; None for as many as a decision takes."""
     preset: str
     settings: SearchSettings
-    asked: Asked
+    search: SearchRequest
     allow_training: bool = False
     verify: bool = True
     storage: str | None = None
 
     def as_kept(self) -> dict[str, Any]:
         """Return the options that a resumed search must share with the original one; its budget may differ."""
-        goal, selection, command = self.asked.goal, self.asked.selection, self.command
+        goal, selection, command = self.search.goal, self.search.selection, self.command
         return {
             "script": command.target,
             "module": command.is_module,
@@ -60,7 +60,7 @@ class TuneRequest:
             "tolerance": goal.tolerance,
             "knobs": None if selection.only is None else list(selection.only),
             "no_knobs": list(selection.without),
-            "mapped": {role: list(found) for role, found in self.asked.mapped.items()},
+            "mapped": {role: list(found) for role, found in self.search.mapped.items()},
         }
 
 
@@ -71,7 +71,7 @@ class SearchRun:
     request: TuneRequest
     options: RunOptions
     run: RunFolder
-    tier: Tier
+    isolation: Isolation
     machine: Hardware
     session: Session
     meter: Meter | None = None
@@ -87,10 +87,10 @@ class SearchRun:
         from ..analysis import assembly
 
         study, session = self.study, self.session
-        result = session.run(study.plan(lambda: assembly.workload_of(session.result.lives[-1])))
+        result = session.run(study.plan(lambda: assembly.workload_of(session.result.script_runs[-1])))
         study.conclude()
         if not self.profiles:
-            self._look()
+            self._read_profile()
         return result
 
     @property
@@ -98,13 +98,13 @@ class SearchRun:
         from .. import search
 
         if self._study is None:
-            asked = self.request.asked
+            request = self.request.search
             known = search.Knowledge(
                 result=self.session.result,
                 settings=self.request.settings,
-                goal=asked.goal,
+                goal=request.goal,
                 folder=self.run.path,
-                command=asked.command,
+                command=request.command,
                 past=self.past or (),
                 joules=self.meter.joules if self.meter is not None else None,
                 shared=self.shared,
@@ -114,8 +114,8 @@ class SearchRun:
                 known=known,
                 budget_s=self.request.budget_s,
                 left_s=self.session.left_s,
-                look=self._seen,
-                asked=asked,
+                read_profile=self._summary,
+                request=request,
                 resumes=self.past is not None,
                 reserve=self._reserve,
                 allow=self._allow,
@@ -135,7 +135,7 @@ class SearchRun:
         from .. import search
 
         found, known = self.found, self.study.known
-        if self.request.asked.dry_run:
+        if self.request.search.dry_run:
             nothing = Verdict(
                 status="undecided", speedup=1.0, low=0.0, high=math.inf, rounds=0, floor=self.request.settings.floor
             )
@@ -160,11 +160,11 @@ class SearchRun:
 
     # --- what the study asks for ------------------------------------------------------------------------------------
 
-    def _seen(self) -> ProfileSummary | None:
+    def _summary(self) -> ProfileSummary | None:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
 
-        found = self.profiles[-1] if self.past is not None and self.profiles else self._look()
+        found = self.profiles[-1] if self.past is not None and self.profiles else self._read_profile()
         if found.workload is None or found.steps is None:
             return None
         self.session.expect(found.steps.mean_s)
@@ -178,10 +178,10 @@ class SearchRun:
             computing_fraction=found.phases.get("forward", 0.0) + found.phases.get("backward", 0.0),
         )
 
-    def _look(self) -> Profile:
+    def _read_profile(self) -> Profile:
         from .profile import stored_profile
 
-        found = stored_profile(self.run, self.request.command, self.machine, self.tier, self.session.result)
+        found = stored_profile(self.run, self.request.command, self.machine, self.isolation, self.session.result)
         self.profiles.append(found)
         return found
 
@@ -212,15 +212,15 @@ class SearchRun:
 
     def process_s(self) -> float:
         """Return the approximate seconds of one verification process; 0 if the script's pace is not known."""
-        from ..analysis.profile_plan import as_written
+        from ..analysis.profile_plan import first_baseline
         from ..verification import rounds
 
-        first = as_written(self.session.result.outcomes)
+        first = first_baseline(self.session.result.outcomes)
         if self.past is not None and self.found.steps is not None:
             update_s, start_up_s = self.found.steps.mean_s, self.found.start_up_s or 0.0
         elif first is not None:
             update_s = sum(first.wall_s) / len(first.wall_s)
-            start_up_s = self.session.result.lives[-1].first_update_at_s or 0.0
+            start_up_s = self.session.result.script_runs[-1].first_update_at_s or 0.0
         else:
             return 0.0
         window_s = min(max(rounds.WINDOW_S, rounds.UPDATES * update_s), rounds.MOST_WINDOW_S)
@@ -245,8 +245,8 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
     command = request.command
     with contextlib.ExitStack() as stack:
         machine = machines.probe(folder=Path(command.cwd))
-        counters = _counters(machine) if request.asked.goal.name == "energy" else None
-        tier = protect(command, options)
+        counters = _counters(machine) if request.search.goal.name == "energy" else None
+        protection = protect(command, options)
         past = _past(request, run_store.find_run(resume, options.root)) if resume is not None else None
         run = past.run if past is not None else run_store.new_run(options.root, command.target)
         stack.enter_context(run_store.disk_errors(run.path))
@@ -259,10 +259,10 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
         session = Session(
             command=command,
             folder=run.path if past is None else _next_folder(run.path),
-            tier=tier,
+            isolation=protection,
             options=options,
             loop_budget_s=request.budget_s if request.budget_s is not None else UNPLANNED_S,
-            most_lives=request.settings.most_lives,
+            max_script_runs=request.settings.max_script_runs,
             outlives_failures=True,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
@@ -270,7 +270,7 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
             request=request,
             options=options,
             run=run,
-            tier=tier,
+            isolation=protection,
             machine=machine,
             session=session,
             meter=_meter(counters, stack),

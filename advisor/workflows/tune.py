@@ -34,7 +34,7 @@ class Tuned(Shown, TuneResult):
         if self.failure is not None:
             raise _no_settings(self.failure)
         found = self.recommendation
-        own = {name: value for name, value in found.config.settings if name not in found.carried}
+        own = {name: value for name, value in found.config.settings if name not in found.passed_as_arguments}
         return LoadedConfig(settings=own, text=as_yaml(self))
 
     @property
@@ -137,7 +137,7 @@ def tune(
         budget_s=budget_s,
         preset=preset,
         settings=settings,
-        asked=search.Asked(
+        search=search.SearchRequest(
             goal=search.Goal.of(objective, price=price, tolerance=tolerance),
             selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
             command=command,
@@ -170,23 +170,23 @@ def _preset(preset: str, old_name: str | None) -> str:
 
 
 def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
-    from ..search import options_told
+    from ..search import describe_options
 
     study, folder, found = search_run.study, str(search_run.run.path), search_run.found
     finals = study.known.finals
-    standing = study.known.standings().get(recommendation.config)
+    final_result = study.known.final_results().get(recommendation.config)
     return Tuned(
         profile=replace(found, run_folder=folder),
         trials=tuple(replace(trial, measured_again=finals.get(trial.config)) for trial in study.trials),
         recommendation=recommendation,
-        objective=study.known.goal.told(
-            study.trials[0].outcome if study.trials else None, standing.score if standing is not None else None
+        objective=study.known.goal.objective(
+            study.trials[0].outcome if study.trials else None, final_result.score if final_result is not None else None
         ),
         budget_s=search_run.request.budget_s,
         importances=study.known.importances(),
         space=study.space.knobs,
-        only=search_run.request.asked.selection.only,
-        options=options_told(study.space.command_line.options),
+        only=search_run.request.search.selection.only,
+        options=describe_options(study.space.command_line.options),
         between_windows_s=tuple(search_run.session.result.between_s),
         failure=found.failure if not study.trials else None,
         run_folder=folder,

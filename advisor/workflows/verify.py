@@ -85,7 +85,7 @@ def verify(
             [Finalist(config=document.config, arguments=document.arguments, stand_for=document.stand_for)],
             hardware=machine,
             run_folder=run.path,
-            tier=protect(wanted, options),
+            isolation=protect(wanted, options),
             options=options,
             budget_s=budget_s,
             rounds=rounds,

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def told(watch: ArgumentWatch) -> dict[str, dict[str, Any]]:
-    return {entry["name"]: entry for entry in watch.told()}
+    return {entry["name"]: entry for entry in watch.describe()}
 
 
 def test_numbers_switches_and_choices_are_told_with_their_defaults(watch: ArgumentWatch) -> None:
@@ -56,7 +56,7 @@ def test_numbers_switches_and_choices_are_told_with_their_defaults(watch: Argume
 
 def test_text_is_never_told(watch: ArgumentWatch) -> None:
     parser().parse_args()
-    assert "secret" not in str(watch.told())
+    assert "secret" not in str(watch.describe())
 
 
 def test_what_was_typed_is_the_value(watch: ArgumentWatch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_what_was_not_typed_is_not_said_to_be(watch: ArgumentWatch) -> None:
 
 def test_a_parser_of_other_words_is_not_the_command_line(watch: ArgumentWatch) -> None:
     parser().parse_args(["--batch-size", "8"])
-    assert watch.told() == []
+    assert watch.describe() == []
 
 
 def test_the_command_line_handed_over_by_hand_is_it(watch: ArgumentWatch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_nothing_is_left_on_argparse(watch: ArgumentWatch) -> None:
     watch.remove()
     assert argparse.ArgumentParser.parse_known_args.__module__ == "argparse"
     parser().parse_args()
-    assert watch.told() == []
+    assert watch.describe() == []
 
 
 SCRIPT = """

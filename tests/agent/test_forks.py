@@ -101,8 +101,8 @@ def test_a_worker_of_a_later_epoch_frees_nothing_of_the_device(tmp_path: Path, p
         """,
     )
     probed = probe(["train.py"], cwd=tmp_path, folder=tmp_path, wanted=windows())
-    (life,) = probed.result.lives
-    assert (life.failure, life.exit_code, life.updates) == (None, 0, 24)
+    (script_run,) = probed.result.script_runs
+    assert (script_run.failure, script_run.exit_code, script_run.updates) == (None, 0, 24)
     assert probed.first.device_peak_bytes == 1  # the stand-in was in use
 
 
@@ -126,8 +126,8 @@ def test_a_child_that_ends_as_a_script_does_frees_nothing_of_the_device(tmp_path
         """,
     )
     probed = probe(["train.py"], cwd=tmp_path, folder=tmp_path, wanted=windows())
-    (life,) = probed.result.lives
-    assert (life.exit_code, life.updates) == (0, 24)
+    (script_run,) = probed.result.script_runs
+    assert (script_run.exit_code, script_run.updates) == (0, 24)
 
 
 def test_training_in_a_forked_child_is_left_alone_in_a_probe(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_training_in_a_forked_child_is_left_alone_in_a_probe(tmp_path: Path) -> 
         """,
     )
     probed = probe(["train.py"], cwd=tmp_path, folder=tmp_path, wanted=windows())
-    (life,) = probed.result.lives
-    assert (life.exit_code, life.updates, probed.agent_errors) == (0, 0, [])
+    (script_run,) = probed.result.script_runs
+    assert (script_run.exit_code, script_run.updates, probed.agent_errors) == (0, 0, [])
     assert probed.profile.failure is not None
     assert "started others" in probed.profile.failure.message
 
@@ -236,8 +236,8 @@ def test_settings_reach_the_training_and_no_module_that_a_worker_calls(tmp_path:
 def test_updates_of_a_worker_are_not_counted_in_a_probe(tmp_path: Path) -> None:
     script(tmp_path, MODULES_IN_WORKERS)
     probed = probe(["train.py"], cwd=tmp_path, folder=tmp_path, wanted=windows())
-    (life,) = probed.result.lives
-    assert (life.failure, life.updates, probed.agent_errors) == (None, 24, [])
+    (script_run,) = probed.result.script_runs
+    assert (script_run.failure, script_run.updates, probed.agent_errors) == (None, 24, [])
 
 
 def test_settings_applied_from_inside_a_script_are_those_of_its_own_process(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ ON_THE_DEVICE = """
 def test_three_epochs_with_workers_on_a_real_device(tmp_path: Path, workers: str, start: str) -> None:
     script(tmp_path, ON_THE_DEVICE)
     probed = probe(["train.py"], [workers, start], cwd=tmp_path, folder=tmp_path, wanted=windows())
-    (life,) = probed.result.lives
-    assert (life.failure, life.exit_code, life.updates, probed.agent_errors) == (None, 0, 192, [])
+    (script_run,) = probed.result.script_runs
+    assert (script_run.failure, script_run.exit_code, script_run.updates, probed.agent_errors) == (None, 0, 192, [])
     done = run(tmp_path, "precision: bf16, fused_optimizer: fused", workers, start)
     assert (done.returncode, done.stdout, done.stderr) == (0, "torch.bfloat16\n", "")

@@ -121,8 +121,8 @@ def test_the_end_is_told_once() -> None:
     told = Told()
     ending = _Ending(told)
     ending.exit_code = 3
-    ending.tell()
-    ending.tell()
+    ending.report()
+    ending.report()
     assert told.codes == [3]
 
 
@@ -132,6 +132,6 @@ def test_the_end_of_a_forked_child_is_not_told() -> None:
     ending = _Ending(told)
     child = os.fork()
     if child == 0:
-        ending.tell()
+        ending.report()
         os._exit(len(told.codes))
     assert os.waitpid(child, 0)[1] == 0

@@ -66,13 +66,13 @@ class Loop:
             self.clock.end_update()
 
     def settle(self) -> None:
-        dynamo.left_out(self.tracing.settle)
+        dynamo.without_dynamo(self.tracing.settle)
 
     def start(self) -> None:
-        dynamo.left_out(self.tracing.start)
+        dynamo.without_dynamo(self.tracing.start)
 
     def stop(self) -> dict[str, Any]:
-        found: dict[str, Any] = dynamo.left_out(self.tracing.stop)
+        found: dict[str, Any] = dynamo.without_dynamo(self.tracing.stop)
         return found
 
 
@@ -339,7 +339,7 @@ def test_a_window_that_begins_and_ends_inside_a_compiled_call_changes_nothing_th
         if loop.clock.updates == 3:
             extra.update(loop.tracing.stop())
 
-    loop.clock.on_update = lambda _update: dynamo.left_out(look)
+    loop.clock.on_update = lambda _update: dynamo.without_dynamo(look)
 
     def training(tensor: torch.Tensor) -> torch.Tensor:
         for _ in range(4):

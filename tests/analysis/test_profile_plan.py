@@ -120,8 +120,8 @@ def test_a_first_window_that_was_not_steady_is_looked_at_again() -> None:
 def test_the_second_look_speaks_where_only_it_was_steady() -> None:
     unsteady = done(profile_plan.FIRST, [1.0] * 30 + [0.1] * 20)
     again = done(profile_plan.AGAIN, [0.1] * 40)
-    assert profile_plan.as_written({profile_plan.FIRST: unsteady, profile_plan.AGAIN: again}) is again
-    assert profile_plan.as_written({profile_plan.FIRST: unsteady}) is unsteady
+    assert profile_plan.first_baseline({profile_plan.FIRST: unsteady, profile_plan.AGAIN: again}) is again
+    assert profile_plan.first_baseline({profile_plan.FIRST: unsteady}) is unsteady
 
 
 @pytest.mark.parametrize(("update_s", "count"), [(0.001, 200), (0.05, 7), (0.5, 2)])

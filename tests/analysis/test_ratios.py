@@ -20,9 +20,9 @@ def steps(mean_s: float, count: int = 20, seed: int = 0) -> list[float]:
     return [mean_s * (1 + 0.02 * noise.uniform(-1, 1)) for _ in range(count)]
 
 
-def what_if(name: str, number: int, at: float, wall_s: list[float], life: int = 0):  # type: ignore[no-untyped-def]
+def what_if(name: str, number: int, at: float, wall_s: list[float], script_run: int = 0):  # type: ignore[no-untyped-def]
     window = wire.Window(id=f"{name} {number}", what_if=name)
-    return window, done(window.id, wall_s, start_s=at), life
+    return window, done(window.id, wall_s, start_s=at), script_run
 
 
 def speedups(*windows) -> dict[str, object]:  # type: ignore[no-untyped-def]
@@ -53,9 +53,9 @@ def test_a_machine_that_drifts_does_not_change_the_ratio() -> None:
 
 def test_windows_of_another_life_are_no_neighbours() -> None:
     found = speedups(
-        base("base 0", 0, steps(1.0), life=0),
-        what_if("no_data_wait", 0, 0, steps(0.05), life=1),
-        base("base 1", 1, steps(0.1), life=1),
+        base("base 0", 0, steps(1.0), script_run=0),
+        what_if("no_data_wait", 0, 0, steps(0.05), script_run=1),
+        base("base 1", 1, steps(0.1), script_run=1),
     )["no_data_wait"]
     assert found.speedup == pytest.approx(2.0, rel=0.03)
 
@@ -235,11 +235,11 @@ def test_a_window_shorter_than_an_epoch_is_charged_nothing() -> None:
 def test_a_life_of_its_own_is_compared_with_the_lives_around_it() -> None:
     trial = wire.Window(id="bigger", role=wire.WindowRole.TRIAL)
     found = result(
-        base("base before", 0, [2.0] * 8, life=0),
+        base("base before", 0, [2.0] * 8, script_run=0),
         (trial, done("bigger", [1.0] * 8), 1),
-        base("base after", 0, [2.0] * 8, life=2),
+        base("base after", 0, [2.0] * 8, script_run=2),
     )
     assert ratios.speedup(found, {"bigger"}, None) is None
-    across = ratios.speedup(found, {"bigger"}, None, across_lives=True)
+    across = ratios.speedup(found, {"bigger"}, None, across_script_runs=True)
     assert across is not None
     assert across.speedup == pytest.approx(2.0)

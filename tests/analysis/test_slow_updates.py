@@ -136,7 +136,7 @@ class Instruments:
 
 def profiled(updates_s: Iterable[float], budget_s: float, patch: pytest.MonkeyPatch) -> tuple[Script, Any]:
     script = Script(updates_s, budget_s, patch)
-    window = profile_plan.as_written(script.outcomes)
+    window = profile_plan.first_baseline(script.outcomes)
     assert window is not None
     counted = summary.Counted(window)
     evidence = evolve(

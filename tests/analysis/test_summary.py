@@ -23,7 +23,7 @@ HARDWARE = healthy_cpu().hardware
 RATE = Rate(value=1e9, basis="measured", source="a test")
 
 
-def life() -> ScriptRunRecord:
+def script_run() -> ScriptRunRecord:
     return ScriptRunRecord(number=0, started="2026-01-01T00:00:00+00:00")
 
 
@@ -86,7 +86,7 @@ def test_without_an_epoch_end_nothing_is_said_of_it() -> None:
 def test_memory_that_grows_with_every_update_is_confirmed() -> None:
     grows = replace(done(FIRST, [0.1] * 100), rss_bytes=[2**30 + step * 2**20 for step in range(100)])
     memory = summary.memory(
-        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), grows, 0)), life(), HARDWARE, WORKLOAD
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), grows, 0)), script_run(), HARDWARE, WORKLOAD
     )
     assert memory.creep_confirmed
     assert memory.creep_bytes_per_update == pytest.approx(2**20, rel=0.05)
@@ -96,13 +96,13 @@ def test_memory_that_only_rose_at_first_is_not() -> None:
     levels = [2**30 + min(step, 10) * 2**24 for step in range(100)]
     steady = replace(done(FIRST, [0.1] * 100), rss_bytes=levels)
     memory = summary.memory(
-        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), steady, 0)), life(), HARDWARE, WORKLOAD
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), steady, 0)), script_run(), HARDWARE, WORKLOAD
     )
     assert not memory.creep_confirmed
 
 
 def test_other_programs_are_what_the_machine_did_beside_the_script() -> None:
-    record = life()
+    record = script_run()
     record.system_begin = SystemUsage(swapped_in_bytes=0, busy_s=100)
     record.system_end = SystemUsage(swapped_in_bytes=0, busy_s=118)
     record.watched_s, record.tree_cpu_s = 10.0, 8.0
@@ -118,12 +118,12 @@ def test_flops_are_a_rate_over_the_mean_update() -> None:
 
 
 def test_processes_and_threads_are_the_most_within_the_window() -> None:
-    life = ScriptRunRecord(number=0, started="")
-    life.usage += [
+    script_run = ScriptRunRecord(number=0, started="")
+    script_run.usage += [
         UsagePoint(at_s=at_s, tree_cpus=1.0, rss_bytes=1, processes=processes, threads=threads)
         for at_s, processes, threads in ((0.5, 9, 90), (5.5, 1, 3), (6.0, 3, 7), (60.0, 9, 90))
     ]
-    found = summary.system(counted(done(FIRST, [0.1] * 20, start_s=5.0)), life)
+    found = summary.system(counted(done(FIRST, [0.1] * 20, start_s=5.0)), script_run)
     assert (found.processes, found.threads) == (3, 7)
 
 
@@ -179,7 +179,7 @@ def test_a_restart_is_a_share_of_an_epoch_of_the_scripts_own_length() -> None:
 
 def test_the_peak_on_a_cpu_is_the_most_the_host_held() -> None:
     window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5, 9, 7])
-    record = life()
+    record = script_run()
     record.facts = wire.Facts(rank=0, workload={}, memory={"parameters_bytes": 3, "host_peak_bytes": 11})
     found = summary.memory(
         result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), window, 0)), record, HARDWARE, WORKLOAD
@@ -192,7 +192,7 @@ def test_the_peak_on_an_accelerator_is_the_devices() -> None:
     window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5], device_peak_bytes=90, device_reserved_bytes=120)
     found = summary.memory(
         result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), window, 0)),
-        life(),
+        script_run(),
         evidence.hardware,
         evidence.workload,
     )
@@ -203,7 +203,7 @@ def test_the_peak_on_an_accelerator_is_the_devices() -> None:
 def test_memory_that_grows_a_little_is_not_confirmed() -> None:
     grows = replace(done(FIRST, [0.1] * 100), rss_bytes=[2**30 + step * 2**15 for step in range(100)])
     memory = summary.memory(
-        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), grows, 0)), life(), HARDWARE, WORKLOAD
+        result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), grows, 0)), script_run(), HARDWARE, WORKLOAD
     )
     assert not memory.creep_confirmed
     assert memory.creep_bytes_per_update == pytest.approx(2**15, rel=0.05)
@@ -234,7 +234,7 @@ def test_a_single_update_has_a_rate_and_no_interval() -> None:
 
 def test_the_training_processs_own_cpus_are_told() -> None:
     window = replace(done(FIRST, [0.1] * 20), cpu_s=3.0, gc_s=0.5, gc_collections=40)
-    found = summary.system(counted(window), life())
+    found = summary.system(counted(window), script_run())
     assert (found.main_cpus, found.gc_fraction, found.gc_collections_per_update) == pytest.approx((1.5, 0.25, 2.0))
 
 

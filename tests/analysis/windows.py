@@ -52,12 +52,14 @@ def done(
 def result(*windows: tuple[wire.Window, wire.WindowDone | wire.WindowRefused, int]) -> SessionResult:
     """Windows with their outcomes and the life they were run in, in the order they were run."""
     found = SessionResult()
-    for window, outcome, life in windows:
+    for window, outcome, script_run in windows:
         found.windows[window.id] = window
         found.outcomes[window.id] = outcome
-        found.life_of[window.id] = life
+        found.script_run_of[window.id] = script_run
     return found
 
 
-def base(name: str, at: float, wall_s: Sequence[float], life: int = 0) -> tuple[wire.Window, wire.WindowDone, int]:
-    return wire.Window(id=name, role=wire.WindowRole.BASELINE), done(name, wall_s, start_s=at), life
+def base(
+    name: str, at: float, wall_s: Sequence[float], script_run: int = 0
+) -> tuple[wire.Window, wire.WindowDone, int]:
+    return wire.Window(id=name, role=wire.WindowRole.BASELINE), done(name, wall_s, start_s=at), script_run

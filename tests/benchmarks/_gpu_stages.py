@@ -14,10 +14,10 @@ from typing import Any
 from _common import say
 from _gated import last_line
 from _gpu_plan import Costs, Plan, beside_s, groups, tune_budget
-from _gpu_table import AS_WRITTEN, HAND, PICK, SPEEDS, UNKNOWN, Board, HooksRow, Row
+from _gpu_table import BASELINE, HAND, PICK, SPEEDS, UNKNOWN, Board, HooksRow, Row
 from _gpu_tune import Decision, busy_fraction, tune
 from _gpu_workloads import FOLDER, HOOKS_GIB, UPDATE_S, WORKLOADS, Scale, Workload, environment
-from _side_by_side import TRACE, Contender, SideBySide
+from _side_by_side import TRACE, Candidate, SideBySide
 
 MOST_ROUNDS = 3
 LATE_S = 3.0
@@ -46,28 +46,28 @@ class Stages:
     sizes: list[dict[str, int]] = field(default_factory=list)
     _line_up: SideBySide | None = None
 
-    def as_written(self) -> None:
+    def baseline(self) -> None:
         """Count the scripts as they are, and trace how busy the device is."""
         planned = [*self.plan.workloads, *self.plan.only_as_written]
         for workload in WORKLOADS:
             if workload.lacks and workload.name in self.board.rows:
                 self._fill(workload, f"SKIPPED: {workload.lacks} is not installed")
         wanted = self._with_images([workload for workload in WORKLOADS if workload.name in planned])
-        contenders = [self._contender(workload, AS_WRITTEN) for workload in wanted]
-        traced = list(zip(contenders, wanted, strict=True))
+        candidates = [self._candidate(workload, BASELINE) for workload in wanted]
+        traced = list(zip(candidates, wanted, strict=True))
         if self.plan.hooks:
-            contenders.append(self._sizes())
-        for line_up in self._line_ups(contenders, LATEST * self.costs.start_s):
-            present = line_up.contenders
-            for contender in present:
-                self._turn(line_up, contender)
-            for contender, workload in traced:
-                if contender in present:
-                    self._trace(line_up, contender, self._row(workload))
+            candidates.append(self._sizes())
+        for line_up in self._line_ups(candidates, LATEST * self.costs.start_s):
+            present = line_up.candidates
+            for candidate in present:
+                self._turn(line_up, candidate)
+            for candidate, workload in traced:
+                if candidate in present:
+                    self._trace(line_up, candidate, self._row(workload))
 
     def searches(self) -> None:
         """Ask tune for each script that ran, in equal parts of what time the last part leaves."""
-        waiting = [workload for workload in self._planned() if self._row(workload).speeds.get(AS_WRITTEN)]
+        waiting = [workload for workload in self._planned() if self._row(workload).speeds.get(BASELINE)]
         reserved_s = beside_s(len(self.plan.workloads), self.costs, hooks=self.plan.hooks) + self.costs.slack_s
         for number, workload in enumerate(waiting):
             budget_s = tune_budget(self._left_s() - reserved_s, len(waiting) - number, self.costs)
@@ -89,18 +89,18 @@ class Stages:
 
     def side_by_side(self) -> None:
         """Count what an expert wrote and what tune chose, in turns, and what the hooks of `advisor run` add."""
-        contenders = list(itertools.chain.from_iterable(self._ways(workload) for workload in self._planned()))
+        candidates = list(itertools.chain.from_iterable(self._ways(workload) for workload in self._planned()))
         hooks = self._hooks() if self.sizes else []
-        contenders, hooks = self._fitting(contenders, hooks)
-        for line_up in self._line_ups([*contenders, *hooks], None):
+        candidates, hooks = self._fitting(candidates, hooks)
+        for line_up in self._line_ups([*candidates, *hooks], None):
             for number in range(MOST_ROUNDS):
-                present = line_up.contenders
+                present = line_up.candidates
                 stacks = [each for each in present if each in hooks]
                 order = [each for each in present if each not in hooks][:: -1 if number % 2 else 1]
                 if number and self._left_s() < sum(each.turn_s for each in (*order, *stacks)) + LATE_S:
                     break
-                for contender in (*order, *stacks, *(reversed(stacks) if not number else ())):
-                    self._turn(line_up, contender)
+                for candidate in (*order, *stacks, *(reversed(stacks) if not number else ())):
+                    self._turn(line_up, candidate)
 
     def end(self) -> None:
         """End what still runs."""
@@ -147,36 +147,36 @@ class Stages:
                 self._fill(workload, why)
         return [workload for workload in wanted if not workload.needs_images]
 
-    def _line_ups(self, contenders: Sequence[Contender], start_limit_s: float | None) -> Iterator[SideBySide]:
+    def _line_ups(self, candidates: Sequence[Candidate], start_limit_s: float | None) -> Iterator[SideBySide]:
         """Those that fit into the device's memory together, prepared; the turns of all have their time reserved."""
-        for positions in groups([each.memory_gib for each in contenders], self.memory_gib):
-            chosen = [contenders[position] for position in positions]
+        for positions in groups([each.memory_gib for each in candidates], self.memory_gib):
+            chosen = [candidates[position] for position in positions]
             self._line_up = SideBySide(chosen, folder=self.folder, env=self._env("side", len(chosen)))
-            reserved_s = sum(each.turn_s for each in contenders[positions[0] :]) + LATE_S
+            reserved_s = sum(each.turn_s for each in candidates[positions[0] :]) + LATE_S
             limit_s = max(0.0, self._left_s() - reserved_s)
             self._line_up.await_ready(time.monotonic() + min(limit_s, start_limit_s or limit_s))
             yield self._line_up
             self._line_up.end()
             self._line_up = None
 
-    def _turn(self, line_up: SideBySide, contender: Contender) -> None:
-        found = line_up.turn(contender, self.until_s - LATE_S)
+    def _turn(self, line_up: SideBySide, candidate: Candidate) -> None:
+        found = line_up.turn(candidate, self.until_s - LATE_S)
         if found is not None:
-            said = [line for line in line_up.stderr(contender).splitlines() if line.startswith("advisor:")]
-            contender.note({**found, "said": said})
+            said = [line for line in line_up.stderr(candidate).splitlines() if line.startswith("advisor:")]
+            candidate.note({**found, "said": said})
         self.board.write()
 
-    def _trace(self, line_up: SideBySide, contender: Contender, row: Row) -> None:
+    def _trace(self, line_up: SideBySide, candidate: Candidate, row: Row) -> None:
         if self._left_s() < self.costs.trace_s + LATE_S:
             return
-        found = line_up.turn(contender, self.until_s - LATE_S, TRACE)
+        found = line_up.turn(candidate, self.until_s - LATE_S, TRACE)
         if found is not None:
             row.cells["busy_traced"] = percent(found["busy_fraction"])
-        elif contender not in line_up.contenders:
+        elif candidate not in line_up.candidates:
             row.cells["busy_traced"] = "FAILED"
         self.board.write()
 
-    def _contender(self, workload: Workload, way: str, config: Path | None = None) -> Contender:
+    def _candidate(self, workload: Workload, way: str, config: Path | None = None) -> Candidate:
         row, (written_gib, hand_gib) = self._row(workload), workload.memory_gib
         words = [*self.scale.words(workload, self._images), *self.scale.timed(workload)]
         advised = [*ADVISED, str(config)] if config is not None else []
@@ -188,12 +188,12 @@ class Stages:
                 self.board.note(f"{workload.name}, {way}: {last_line(line)}")
 
         def failed(why: str) -> None:
-            if way == AS_WRITTEN and not row.speeds:
+            if way == BASELINE and not row.speeds:
                 self._fill(workload, why)
             elif not row.speeds.get(way):
                 row.cells[COLUMN_OF[way]] = why
 
-        return Contender(
+        return Candidate(
             title=f"{workload.name}, {way}",
             words=[sys.executable, *advised, *words, *(["--hand"] if way == HAND else [])],
             turn_s=self.costs.turn_s,
@@ -202,41 +202,41 @@ class Stages:
             failed=failed,
         )
 
-    def _ways(self, workload: Workload) -> list[Contender]:
+    def _ways(self, workload: Workload) -> list[Candidate]:
         """By hand, and with the settings where there are some; as written once more where there is much time."""
         decision = self.decisions.get(workload.name)
-        if not self._row(workload).speeds.get(AS_WRITTEN):
+        if not self._row(workload).speeds.get(BASELINE):
             return []
-        picked = [self._contender(workload, PICK, decision.file)] if decision and decision.file else []
-        return [*picked, self._contender(workload, HAND), self._contender(workload, AS_WRITTEN)]
+        picked = [self._candidate(workload, PICK, decision.file)] if decision and decision.file else []
+        return [*picked, self._candidate(workload, HAND), self._candidate(workload, BASELINE)]
 
-    def _fitting(self, contenders: list[Contender], hooks: list[Contender]) -> tuple[list[Contender], list[Contender]]:
+    def _fitting(self, candidates: list[Candidate], hooks: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
         """What there is time and memory for: as written goes first, then the hooks, then the last workloads."""
-        again = [each for each in contenders if "--hand" not in each.words and ADVISED[1] not in each.words]
-        both = self._seconds(contenders, hooks)
-        if both > self._left_s() or not self._fits_memory([*contenders, *hooks]):
-            contenders = [each for each in contenders if each not in again]
-        if self._seconds(contenders, hooks) > self._left_s():
+        again = [each for each in candidates if "--hand" not in each.words and ADVISED[1] not in each.words]
+        both = self._seconds(candidates, hooks)
+        if both > self._left_s() or not self._fits_memory([*candidates, *hooks]):
+            candidates = [each for each in candidates if each not in again]
+        if self._seconds(candidates, hooks) > self._left_s():
             hooks = []
-        while contenders and self._seconds(contenders, hooks) > self._left_s():
-            contenders.pop()
-        return contenders, hooks
+        while candidates and self._seconds(candidates, hooks) > self._left_s():
+            candidates.pop()
+        return candidates, hooks
 
-    def _fits_memory(self, contenders: Sequence[Contender]) -> bool:
-        return len(groups([each.memory_gib for each in contenders], self.memory_gib)) <= 1
+    def _fits_memory(self, candidates: Sequence[Candidate]) -> bool:
+        return len(groups([each.memory_gib for each in candidates], self.memory_gib)) <= 1
 
-    def _seconds(self, contenders: Sequence[Contender], hooks: Sequence[Contender]) -> float:
-        start_s = self.costs.compile_s if contenders else self.costs.start_s
-        starts = groups([each.memory_gib for each in (*contenders, *hooks)], self.memory_gib)
-        turns_s = sum(each.turn_s for each in contenders) + 2 * sum(each.turn_s for each in hooks)
+    def _seconds(self, candidates: Sequence[Candidate], hooks: Sequence[Candidate]) -> float:
+        start_s = self.costs.compile_s if candidates else self.costs.start_s
+        starts = groups([each.memory_gib for each in (*candidates, *hooks)], self.memory_gib)
+        turns_s = sum(each.turn_s for each in candidates) + 2 * sum(each.turn_s for each in hooks)
         return len(starts) * start_s + turns_s + LATE_S
 
-    def _sizes(self) -> Contender:
+    def _sizes(self) -> Candidate:
         def note(found: dict[str, Any]) -> None:
             self.sizes = found["sizes"]
             say(f"sizes of the stack: {self.sizes}")
 
-        return Contender(
+        return Candidate(
             title="sizes of the stack",
             words=[sys.executable, str(FOLDER / "stack_sizes.py"), "--wait", *map(str, UPDATE_S)],
             turn_s=self.costs.sizes_s,
@@ -249,7 +249,7 @@ class Stages:
         for row in self.board.hooks:
             row.failure = why
 
-    def _hooks(self) -> list[Contender]:
+    def _hooks(self) -> list[Candidate]:
         config = self.folder / "hooks.yaml"
         config.write_text(HOOKS_SETTINGS)
         found = []
@@ -260,7 +260,7 @@ class Stages:
             found.append(self._stack(row, row.run_s, [*ADVISED, str(config), *timed]))
         return found
 
-    def _stack(self, row: HooksRow, seconds: list[float], words: list[str]) -> Contender:
+    def _stack(self, row: HooksRow, seconds: list[float], words: list[str]) -> Candidate:
         def note(found: dict[str, Any]) -> None:
             if found["said"]:
                 row.failure = f"FAILED: {last_line(found['said'][-1])}"
@@ -270,7 +270,7 @@ class Stages:
         def failed(why: str) -> None:
             row.failure = why
 
-        return Contender(
+        return Candidate(
             title=f"stack of {row.title}", words=[sys.executable, *words], turn_s=self.costs.hooks_turn_s,
             memory_gib=HOOKS_GIB, note=note, failed=failed,
         )  # fmt: skip

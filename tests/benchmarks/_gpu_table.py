@@ -9,7 +9,7 @@ from pathlib import Path
 
 from _common import document, spread, table
 
-AS_WRITTEN = "as written"
+BASELINE = "as written"
 PICK = "tune's settings"
 HAND = "by hand"
 NO_TIME = "not measured (no time left)"
@@ -27,7 +27,7 @@ COLUMNS = {
     "over_written": "settings ÷ as written",
     "over_hand": "settings ÷ by hand",
 }
-SPEEDS = {"as_written": AS_WRITTEN, "pick": PICK, "hand": HAND}
+SPEEDS = {"as_written": BASELINE, "pick": PICK, "hand": HAND}
 LEGEND = (
     "Speeds are the scripts' own, between two synchronised ends, after their warm-up: median (lowest … highest) where"
     " they were counted more than once. The scripts as written were started side by side, and so were, after the"
@@ -55,17 +55,17 @@ class Row:
         if column in self.cells:
             return self.cells[column]
         if column == "pick" and self.picked_nothing:
-            return AS_WRITTEN
+            return BASELINE
         if column in SPEEDS and self.speeds.get(SPEEDS[column]):
             return spread(self.speeds[SPEEDS[column]], "{:.1f}")
         if column == "over_written":
-            return UNKNOWN if "pick" in self.cells else self._ratio(AS_WRITTEN)
+            return UNKNOWN if "pick" in self.cells else self._ratio(BASELINE)
         if column == "over_hand":
             return UNKNOWN if {"pick", "hand"} & set(self.cells) else self._ratio(HAND)
         return NO_TIME
 
     def _ratio(self, way: str) -> str:
-        pick = self.speeds.get(AS_WRITTEN if self.picked_nothing else PICK)
+        pick = self.speeds.get(BASELINE if self.picked_nothing else PICK)
         other = self.speeds.get(way)
         return f"{statistics.median(pick) / statistics.median(other):.2f}" if pick and other else NO_TIME
 

@@ -13,7 +13,7 @@ from advisor.runtime.session_result import SessionResult
 from advisor.target import command
 
 FOREVER_S = 3600.0
-MOST_LIVES = 20
+MAX_SCRIPT_RUNS = 20
 
 
 def run(
@@ -34,11 +34,11 @@ def run(
     session = Session(
         command=command.build(str(script), list(args), cwd=folder),
         folder=folder / "run",
-        tier=isolations.choose("none", project=folder, scratch=folder / "scratch"),
+        isolation=isolations.choose("none", project=folder, scratch=folder / "scratch"),
         options=RunOptions(start_limit_s=start_limit_s),
         loop_budget_s=budget_s,
         outlives_failures=outlives_failures,
-        most_lives=MOST_LIVES,
+        max_script_runs=MAX_SCRIPT_RUNS,
     )
     result = session.run(_all_of(windows))
     if result.interrupted is not None:

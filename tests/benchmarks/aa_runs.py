@@ -74,10 +74,10 @@ def verified(script: Path, folder: Path, arguments: Namespace) -> Run:
     begun = time.monotonic()
     found = verify_configs(
         wanted,
-        [Finalist(config=Config(), tier="exact")],
+        [Finalist(config=Config(), effect="exact")],
         hardware=hardware.probe(folder=folder),
         run_folder=folder,
-        tier=isolations.choose("auto", project=folder, scratch=folder.parent / "scratch"),
+        isolation=isolations.choose("auto", project=folder, scratch=folder.parent / "scratch"),
         options=RunOptions(),
         budget_s=BUDGET_S,
         rounds=arguments.rounds,

@@ -70,7 +70,7 @@ def run(stages: Stages, board: Board, begin_s: float) -> None:
     """Run the stages; whatever ends them, what they found is kept."""
     stoppable()
     try:
-        for stage in (stages.as_written, stages.searches, stages.side_by_side):
+        for stage in (stages.baseline, stages.searches, stages.side_by_side):
             stage()
     except INTERRUPTIONS:
         board.note(f"interrupted after {time.monotonic() - begin_s:.0f} s")

@@ -31,7 +31,7 @@ from advisor import wire
 from advisor.analysis import ratios
 from advisor.runtime import RunOptions
 from advisor.runtime.session_result import SessionResult
-from advisor.search import Asked, KnobSelection, read
+from advisor.search import KnobSelection, SearchRequest, read
 from advisor.search.space import Space
 from advisor.target import command
 from advisor.types import Config
@@ -166,7 +166,7 @@ def search(script: Path, folder: Path, budget_s: float) -> Found:
         budget_s=budget_s,
         preset="quick",
         settings=settings,
-        asked=Asked(selection=KnobSelection.of(SETS[script], (), settings.open), command=built),
+        request=SearchRequest(selection=KnobSelection.of(SETS[script], (), settings.open), command=built),
         verify=False,
     )
     with opened(order, RunOptions(isolation="none", runs=folder / "runs")) as search_run:
@@ -196,7 +196,7 @@ def with_settings(result: SessionResult) -> int:
 
 def combinations(space: Space) -> list[Config]:
     """All but the script as written; a knob that changes the training is left out, as it is recommended apart."""
-    kept = [knob for knob in space.knobs if knob.tier != "training" and knob.scope == "live"]
+    kept = [knob for knob in space.knobs if knob.effect != "training" and knob.scope == "live"]
     choices = [[None, *knob.values] for knob in kept]
     names = [knob.id for knob in kept]
     found = [

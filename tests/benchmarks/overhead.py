@@ -197,7 +197,7 @@ def run_with_agent(args: list[str], folder: Path, sampler_hz: float) -> list[flo
     out.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as run:
         result = _live.run(SCRIPT, [str(out), *args], [one_window(sampler_hz)], folder=Path(run), start_limit_s=LIMIT_S)
-    failure = result.lives[-1].failure
+    failure = result.script_runs[-1].failure
     if failure is not None:
         raise SystemExit(f"{SCRIPT.name}: {failure.message}\n{failure.stderr_tail}")
     return read(out)

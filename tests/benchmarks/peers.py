@@ -34,7 +34,7 @@ OWN_PYTHON = ("loadtune", "autotune")
 TOOLS = ("advisor", *OWN_PYTHON, "lightning", "optuna")
 SHOWN = {"autotune": "pytorch-autotune", "lightning": "Lightning's Tuner", "optuna": "Optuna, a process a trial"}
 PACKAGES = {"loadtune": "loadtune", "autotune": "pytorch-autotune", "lightning": "lightning", "optuna": "optuna"}
-AS_WRITTEN = "as written"
+BASELINE = "as written"
 NOT_TAKEN = (
     "micro_batch",
     "global_batch",
@@ -48,7 +48,7 @@ Pick = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Answer:
     """What a tool said, and how long it took."""
 
     tool: str
@@ -85,9 +85,9 @@ def main() -> None:
 
 
 def measure(name: str, arguments: Namespace) -> list[list[str]]:
-    answers = [Asked(tool=AS_WRITTEN, pick={})]
+    answers = [Answer(tool=BASELINE, pick={})]
     for tool in TOOLS:
-        answers.append(asked(tool, name, arguments))
+        answers.append(answer_of(tool, name, arguments))
         say(f"{name}: {tool} advises {answers[-1].pick}, {answers[-1].failure or ''} {answers[-1].seconds:.0f} s")
     speeds = timed(name, [answer.pick for answer in answers if answer.pick is not None], arguments)
     return [
@@ -102,15 +102,15 @@ def measure(name: str, arguments: Namespace) -> list[list[str]]:
     ]
 
 
-def asked(tool: str, name: str, arguments: Namespace) -> Asked:
+def answer_of(tool: str, name: str, arguments: Namespace) -> Answer:
     begin_s = time.perf_counter()
     try:
         pick = ours(name, arguments) if tool == "advisor" else ask(tool, name, arguments)
     except (AdvisorError, subprocess.TimeoutExpired, ValueError) as error:
         if isinstance(error, InterruptedByUserError):
             raise
-        return Asked(tool=tool, failure=one_line(error, 100), seconds=time.perf_counter() - begin_s)
-    return Asked(tool=tool, pick=pick, seconds=time.perf_counter() - begin_s)
+        return Answer(tool=tool, failure=one_line(error, 100), seconds=time.perf_counter() - begin_s)
+    return Answer(tool=tool, pick=pick, seconds=time.perf_counter() - begin_s)
 
 
 def ours(name: str, arguments: Namespace) -> Pick:
@@ -153,10 +153,10 @@ def key_of(pick: Pick) -> str:
     return json.dumps({name: value for name, value in sorted(pick.items()) if value not in (None, False)})
 
 
-def told(answer: Asked) -> str:
+def told(answer: Answer) -> str:
     if answer.pick is None:
         return answer.failure or "nothing"
-    return ", ".join(f"{name}={value}" for name, value in answer.pick.items()) or AS_WRITTEN
+    return ", ".join(f"{name}={value}" for name, value in answer.pick.items()) or BASELINE
 
 
 def timed(name: str, picks: Sequence[Pick], arguments: Namespace) -> dict[str, str]:

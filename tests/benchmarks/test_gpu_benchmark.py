@@ -19,10 +19,10 @@ import pytest
 from _gated import RESULT
 from _gpu_plan import DRY, H100, groups, plan, tune_budget
 from _gpu_stages import Stages
-from _gpu_table import AS_WRITTEN, HAND, NO_TIME, PICK, Board, Row
+from _gpu_table import BASELINE, HAND, NO_TIME, PICK, Board, Row
 from _gpu_tune import Decision
 from _gpu_workloads import WORKLOADS, Scale
-from _side_by_side import Contender, SideBySide
+from _side_by_side import Candidate, SideBySide
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,17 +84,17 @@ def test_overlapping_work_of_the_device_is_counted_once() -> None:
 
 
 def test_ratios_are_those_of_the_medians() -> None:
-    row = Row(title="", speeds={AS_WRITTEN: [10.0], PICK: [30.0, 20.0, 90.0], HAND: [40.0]})
+    row = Row(title="", speeds={BASELINE: [10.0], PICK: [30.0, 20.0, 90.0], HAND: [40.0]})
     assert (row.cell("over_written"), row.cell("over_hand")) == ("3.00", "0.75")
 
 
 def test_without_settings_the_pick_is_the_script_as_written() -> None:
-    row = Row(title="", speeds={AS_WRITTEN: [10.0], HAND: [40.0]}, picked_nothing=True)
-    assert [row.cell(column) for column in ("pick", "over_written", "over_hand")] == [AS_WRITTEN, "1.00", "0.25"]
+    row = Row(title="", speeds={BASELINE: [10.0], HAND: [40.0]}, picked_nothing=True)
+    assert [row.cell(column) for column in ("pick", "over_written", "over_hand")] == [BASELINE, "1.00", "0.25"]
 
 
 def test_what_is_not_known_says_that_there_was_no_time() -> None:
-    row = Row(title="", speeds={AS_WRITTEN: [10.0]})
+    row = Row(title="", speeds={BASELINE: [10.0]})
     assert [row.cell(column) for column in ("pick", "hand", "over_hand", "status")] == [NO_TIME] * 4
 
 
@@ -104,17 +104,17 @@ def test_an_earlier_table_stays_until_something_is_counted(tmp_path: Path) -> No
     board = Board(about={}, rows={"a": Row(title="a")}, hooks=[], file=file)
     board.note("nothing works")
     assert file.read_text() == "earlier"
-    board.rows["a"].speeds[AS_WRITTEN] = [1.0]
+    board.rows["a"].speeds[BASELINE] = [1.0]
     board.write()
     assert "nothing works" in file.read_text()
 
 
 def test_a_contender_that_fails_says_why_and_the_others_are_counted(tmp_path: Path) -> None:
     failures: dict[str, str] = {}
-    contenders = [_contender(name, text, failures) for name, text in (("breaks", BREAKS), ("waits", WAITS))]
-    line_up = SideBySide(contenders, folder=tmp_path, env=os.environ)
+    candidates = [_candidate(name, text, failures) for name, text in (("breaks", BREAKS), ("waits", WAITS))]
+    line_up = SideBySide(candidates, folder=tmp_path, env=os.environ)
     line_up.await_ready(time.monotonic() + 20)
-    found = [line_up.turn(contender, time.monotonic() + 20) for contender in contenders]
+    found = [line_up.turn(candidate, time.monotonic() + 20) for candidate in candidates]
     line_up.end()
     assert (found[0], found[1]["word"]) == (None, "time")
     assert failures == {"breaks": "FAILED: no such device"}
@@ -123,23 +123,23 @@ def test_a_contender_that_fails_says_why_and_the_others_are_counted(tmp_path: Pa
 @pytest.mark.slow
 def test_a_contender_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     failures: dict[str, str] = {}
-    line_up = SideBySide([_contender("sleeps", SLEEPS, failures)], folder=tmp_path, env=os.environ)
+    line_up = SideBySide([_candidate("sleeps", SLEEPS, failures)], folder=tmp_path, env=os.environ)
     line_up.await_ready(time.monotonic() + 0.5)
     line_up.end()
     assert failures == {"sleeps": "FAILED: was not ready in time"}
 
 
 def test_no_turn_begins_that_cannot_end_in_time(tmp_path: Path) -> None:
-    contender = _contender("waits", WAITS, {})
-    line_up = SideBySide([contender], folder=tmp_path, env=os.environ)
+    candidate = _candidate("waits", WAITS, {})
+    line_up = SideBySide([candidate], folder=tmp_path, env=os.environ)
     line_up.await_ready(time.monotonic() + 20)
-    assert line_up.turn(contender, time.monotonic() + 0.9 * contender.turn_s) is None
-    assert line_up.turn(contender, time.monotonic() + 20) is not None
+    assert line_up.turn(candidate, time.monotonic() + 0.9 * candidate.turn_s) is None
+    assert line_up.turn(candidate, time.monotonic() + 20) is not None
     line_up.end()
 
 
-def _contender(title: str, text: str, failures: dict[str, str]) -> Contender:
-    return Contender(
+def _candidate(title: str, text: str, failures: dict[str, str]) -> Candidate:
+    return Candidate(
         title=title,
         words=[sys.executable, "-c", text],
         turn_s=1.0,
@@ -209,7 +209,7 @@ def test_a_run_that_is_killed_leaves_the_table_it_had(tmp_path: Path) -> None:
 def test_settings_of_tune_are_counted_beside_what_an_expert_writes(tmp_path: Path) -> None:
     config = tmp_path / "advisor.yaml"
     config.write_text("version: 1\nsettings: {precision: bf16}\n")
-    board = Board(about={}, rows={"gpt2": Row(title="", speeds={AS_WRITTEN: [1.0]})}, hooks=[], file=None)
+    board = Board(about={}, rows={"gpt2": Row(title="", speeds={BASELINE: [1.0]})}, hooks=[], file=None)
     stages = Stages(
         folder=tmp_path, plan=plan(LIMIT_S, ["gpt2"], DRY, hooks=False), costs=DRY, board=board,
         scale=Scale(small=True), memory_gib=None, until_s=time.monotonic() + LIMIT_S, verify=True,
@@ -217,7 +217,7 @@ def test_settings_of_tune_are_counted_beside_what_an_expert_writes(tmp_path: Pat
                                     profile=None)},
     )  # fmt: skip
     stages.side_by_side()
-    assert set(board.rows["gpt2"].speeds) == {AS_WRITTEN, PICK, HAND}
+    assert set(board.rows["gpt2"].speeds) == {BASELINE, PICK, HAND}
     assert board.notes == []  # `advisor run` gave nothing up
 
 

@@ -160,9 +160,9 @@ os.wait()
 """
 
 
-@pytest.mark.parametrize("tier", ["landlock", "copy", "none"])
-def test_no_daemon_outlives_the_command_without_a_process_namespace(tier: str, desk: Desk) -> None:
-    done = desk.profile(desk.script(training(setup=DAEMON, updates=BRIEF)), options=["--isolation", tier])
+@pytest.mark.parametrize("isolation", ["landlock", "copy", "none"])
+def test_no_daemon_outlives_the_command_without_a_process_namespace(isolation: str, desk: Desk) -> None:
+    done = desk.profile(desk.script(training(setup=DAEMON, updates=BRIEF)), options=["--isolation", isolation])
     if done.code == 5:
         pytest.skip(done.last_line)
     assert (done.code, desk.left()) == (TOO_FEW, []), done.stderr

@@ -46,19 +46,19 @@ def lay_out(folder: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("tier", ["overlay", "landlock"])
-def test_project_home_and_temporary_files_are_byte_identical(tier: str, desk: Desk) -> None:
+@pytest.mark.parametrize("isolation", ["overlay", "landlock"])
+def test_project_home_and_temporary_files_are_byte_identical(isolation: str, desk: Desk) -> None:
     places = {"HOME": desk.folder / "home", "TMPDIR": desk.folder / "temporary"}
     name = desk.script(training(setup=MESS, updates=BRIEF))
     for folder in (desk.project, *places.values()):
         lay_out(folder)
     desk.environment |= {key: str(folder) for key, folder in places.items()}
     before = digests(desk.project, *places.values())
-    done = desk.profile(name, options=["--isolation", tier])
+    done = desk.profile(name, options=["--isolation", isolation])
     if done.code == 5:
         pytest.skip(done.last_line)
     # Under Landlock writing to the home is refused, and this script does not survive that; its files do.
-    assert done.code == TOO_FEW or tier == "landlock", done.stderr
+    assert done.code == TOO_FEW or isolation == "landlock", done.stderr
     assert digests(desk.project, *places.values()) == before
 
 
@@ -73,14 +73,14 @@ def test_the_repository_of_the_user_is_untouched(desk: Desk) -> None:
     assert digests(desk.project) == before
 
 
-@pytest.mark.parametrize("tier", ["none", "copy"])
-def test_an_unprotected_run_says_so_and_what_changed(tier: str, desk: Desk) -> None:
-    where = "." if tier == "none" else str(desk.project)  # in a copy only an absolute path leads back
+@pytest.mark.parametrize("isolation", ["none", "copy"])
+def test_an_unprotected_run_says_so_and_what_changed(isolation: str, desk: Desk) -> None:
+    where = "." if isolation == "none" else str(desk.project)  # in a copy only an absolute path leads back
     name = desk.script(
         training(setup=f"open('{where}/log.txt', 'a').write('x')\nopen('{where}/made', 'w').close()", updates=BRIEF)
     )
     (desk.project / "log.txt").write_text("first line")
-    done = desk.profile(name, options=["--isolation", tier])
+    done = desk.profile(name, options=["--isolation", isolation])
     isolation = done.json["isolation"]
     assert isolation["promise"].startswith("UNPROTECTED")
     assert isolation["changed_files"] == ["modified log.txt", "created made"], isolation

@@ -93,7 +93,7 @@ class Own:
     bs: int = 12
 sys.argv[1:] = ["--output_dir", "out", "--use_cpu", "--per_device_train_batch_size", "6", "--report_to", "none"]
 arguments, own = HfArgumentParser((TrainingArguments, Own)).parse_args_into_dataclasses()
-told = {entry["name"]: entry["value"] for entry in watch.told()}
+told = {entry["name"]: entry["value"] for entry in watch.describe()}
 print(told["per_device_train_batch_size"], told["gradient_accumulation_steps"], told["bs"], "seed_words" in told)
 """
 

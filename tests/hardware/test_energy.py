@@ -109,7 +109,7 @@ def metered(*readings: tuple[float, float | None]) -> energy.Meter:
     meter = energy.Meter(counters=[energy.Counter(name="one", read=lambda: next(values))], clock=clock)
     for at_s, _value in readings:
         clock.now_s = at_s
-        meter.look()
+        meter.sample()
     return meter
 
 

@@ -399,8 +399,8 @@ def test_it_is_exact_where_the_same_kernels_run_twice() -> None:
     cpu = evolve(healthy_cpu(), {"workload": {"flags": {"autocast_dtype": None}}})
     autocast = evolve(cpu, {"workload": {"flags": {"autocast_dtype": "bfloat16"}}})
     caches = evolve(cpu, {"workload": {"facts": {"packages": {"transformers": "5.23"}}}})
-    tiers = [knob.tier(found.hardware, found.workload) for found in (cpu, autocast, cuda, caches)]
-    assert tiers == ["exact", "numerics", "numerics", "numerics"]
+    effects = [knob.effect(found.hardware, found.workload) for found in (cpu, autocast, cuda, caches)]
+    assert effects == ["exact", "numerics", "numerics", "numerics"]
 
 
 def test_only_true_may_be_asked_for() -> None:

@@ -58,7 +58,7 @@ def test_workers_as_written_are_said_to_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "dataset", "collate", "tier"),
+    ("workers", "dataset", "collate", "effect"),
     [
         (0, False, False, "exact"),
         (0, False, True, "exact"),
@@ -69,11 +69,11 @@ def test_workers_as_written_are_said_to_be_left_out() -> None:
     ],
 )
 def test_the_tier_hangs_on_what_draws_and_where(
-    workers: int, dataset: bool | None, collate: bool | None, tier: str
+    workers: int, dataset: bool | None, collate: bool | None, effect: str
 ) -> None:
     facts = {"dataset_draws": dataset, "collate_draws": collate}
     found = evidence({"facts": facts}, num_workers=workers)
-    assert KNOB.tier(found.hardware, found.workload) == tier
+    assert KNOB.effect(found.hardware, found.workload) == effect
 
 
 # --- in a live loop ---------------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_samples_that_are_larger_than_those_looked_at_are_not_all_kept(tmp_path:
     kept = []
     def look(number):
         cache = loaders.deliveries.switch.caches._cache
-        kept.append((cache.kept_bytes, cache.room_bytes) if cache else (0, 0))
+        kept.append((cache.kept_bytes, cache.limit_bytes) if cache else (0, 0))
     def collate(samples):
         return torch.utils.data.default_collate([sample[:2] for sample in samples])
     train({1: {}, 2: CACHED}, make_loader=lambda: DataLoader(Growing(), batch_size=4, collate_fn=collate), look=look)

@@ -112,7 +112,7 @@ def test_there_and_back_twice_compiles_once(tmp_path: Path) -> None:
     def switch(number):
         window(3, 6)(number)
         window(9, 12)(number)
-    print(loop(20, switch) == wanted, len(graphs), compiling.told())
+    print(loop(20, switch) == wanted, len(graphs), compiling.describe())
     """
     assert says(tmp_path, code) == "True 1 {}"
 
@@ -168,7 +168,7 @@ def test_a_script_whose_shapes_change_for_ever_is_compiled_a_few_times(tmp_path:
     code = """
     hook()
     loop(40, window(1, 99), samples=lambda number: 2 + number)
-    print(len(graphs) <= 8, compiling.told()["calls_that_compiled"] <= 8)
+    print(len(graphs) <= 8, compiling.describe()["calls_that_compiled"] <= 8)
     """
     assert says(tmp_path, code) == "True True"
 
@@ -255,7 +255,7 @@ def test_graph_breaks_are_counted_and_told_once(tmp_path: Path) -> None:
     hook()
     told, remarks = {}, []
     def each(number, model):
-        told.update(compiling.told())
+        told.update(compiling.describe())
         remarks.append(compiling.remark())
     loop(8, window(3, 99), make=Broken, each=each)
     print(told["graphs"], told["graph_breaks"], told["seconds"] > 0)

@@ -52,7 +52,7 @@ def test_without_an_optimizer_it_is_closed() -> None:
 
 def test_only_a_class_without_a_fused_form_keeps_every_bit() -> None:
     found = [workload(fused=None, foreach=False), workload(fused=False, foreach=False)]
-    assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "numerics"]
+    assert [KNOB.effect(e.hardware, e.workload) for e in found] == ["exact", "numerics"]
 
 
 CLASSES = [

@@ -75,7 +75,7 @@ def test_generators_that_cannot_be_seeded_close_workers_that_the_script_does_not
 def test_workers_draw_other_numbers_unless_nothing_is_drawn() -> None:
     knob = knobs.get("num_workers")
     quiet = evolve(CPU, {"workload": {"facts": {"dataset_draws": False}}})
-    assert [knob.tier(e.hardware, e.workload) for e in (CPU, quiet)] == ["resampled", "exact"]
+    assert [knob.effect(e.hardware, e.workload) for e in (CPU, quiet)] == ["resampled", "exact"]
 
 
 def test_batches_are_multiples_of_the_samples_an_update() -> None:

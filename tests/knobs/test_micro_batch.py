@@ -230,7 +230,7 @@ def test_clipping_that_the_script_has_imported_by_name_is_held_too(tmp_path: Pat
 def test_dropout_and_parts_train(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 8})
-    controls.accumulation.looks = 2
+    controls.accumulation.checks = 2
     train(dropout=0.1, epochs=4, schedule="of epochs")
     print(clock.updates, controls.broken, controls.settings)
     """
@@ -341,7 +341,7 @@ def given_up(tmp_path: Path, code: str) -> str:
 def test_a_loss_that_is_a_sum_is_found_by_comparing(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 4})
-    controls.accumulation.looks = 2
+    controls.accumulation.checks = 2
     train(loss_of=lambda scores, target: torch.nn.functional.cross_entropy(scores, target, reduction="sum"))
     """
     assert "the loss is a sum" in given_up(tmp_path, code)
@@ -353,7 +353,7 @@ def test_a_loss_over_pairs_of_samples_is_found_by_comparing(tmp_path: Path) -> N
         return torch.nn.functional.cross_entropy(scores @ scores.T, torch.arange(len(scores)))
 
     hook(_1={"micro_batch": 4})
-    controls.accumulation.looks = 2
+    controls.accumulation.checks = 2
     train(loss_of=contrast)
     """
     assert "differs from the mean loss of its parts" in given_up(tmp_path, code)
@@ -363,7 +363,7 @@ def test_batch_norm_is_no_reason_to_call_a_mean_a_sum(tmp_path: Path) -> None:
     code = """
     torch.nn.LayerNorm = torch.nn.BatchNorm1d
     hook(_1={"micro_batch": 8})
-    controls.accumulation.looks = 2
+    controls.accumulation.checks = 2
     train()
     print(controls.broken, clock.updates)
     """
@@ -373,7 +373,7 @@ def test_batch_norm_is_no_reason_to_call_a_mean_a_sum(tmp_path: Path) -> None:
 def test_a_sum_is_found_behind_dropout_too(tmp_path: Path) -> None:
     code = """
     hook(_1={"micro_batch": 8})
-    controls.accumulation.looks = 2
+    controls.accumulation.checks = 2
     train(
         loss_of=lambda scores, target: torch.nn.functional.cross_entropy(scores, target, reduction="sum"), dropout=0.3
     )
@@ -385,7 +385,7 @@ def test_looking_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     code = """
     wanted = train()
     hook(_1={"micro_batch": 8})
-    controls.accumulation.looks = 2
+    controls.accumulation.checks = 2
     found = train()
     print(same(found, wanted), clock.updates, {update.samples for update in updates}, controls.broken)
     """
@@ -405,12 +405,12 @@ def test_a_look_moves_no_random_state_and_no_statistics(tmp_path: Path) -> None:
 
     torch.nn.LayerNorm, TensorDataset = torch.nn.BatchNorm1d, Drawing
     hook(_1={"micro_batch": 8})
-    controls.accumulation.looks = LOOKS
+    controls.accumulation.checks = CHECKS
     random.seed(0), numpy.random.seed(0)
     parameters, *_ = train(dropout=0.05)
     print([p.sum().item() for p in parameters], random.random(), controls.broken)
     """
-    assert says(tmp_path, code.replace("LOOKS", "2")) == says(tmp_path, code.replace("LOOKS", "0"))
+    assert says(tmp_path, code.replace("CHECKS", "2")) == says(tmp_path, code.replace("CHECKS", "0"))
 
 
 def test_a_rate_set_by_hand_every_round_is_found(tmp_path: Path) -> None:
@@ -519,4 +519,4 @@ def test_what_closes_it_is_said(changes: dict[str, Any], told: str) -> None:
 def test_batch_norm_makes_it_another_training() -> None:
     with_norm = evolve(ONE_LOADER, {"workload": {"models": (model(layers={"Conv2d": 2, "BatchNorm2d": 2}),)}})
     without = evolve(ONE_LOADER, {"workload": {"models": (model(layers={"Linear": 2, "LayerNorm": 2}),)}})
-    assert [KNOB.tier(e.hardware, e.workload) for e in (with_norm, without)] == ["training", "numerics"]
+    assert [KNOB.effect(e.hardware, e.workload) for e in (with_norm, without)] == ["training", "numerics"]

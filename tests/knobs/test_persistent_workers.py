@@ -53,7 +53,7 @@ def test_an_epoch_that_was_seen_to_begin_again_is_enough_where_no_length_is_said
 
 def test_the_tier_is_that_of_workers() -> None:
     found = [evidence({"dataset_draws": told}) for told in (False, True)]
-    assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
+    assert [KNOB.effect(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
 
 
 @pytest.mark.slow

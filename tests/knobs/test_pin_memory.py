@@ -41,10 +41,10 @@ def test_pinned_already_closes_it() -> None:
     assert "already pinned" in values(on_cuda(pin_memory=True)).why_closed
 
 
-@pytest.mark.parametrize(("workers", "tier"), [(0, "exact"), (2, "resampled")])
-def test_starting_workers_anew_draws_other_numbers(workers: int, tier: str) -> None:
+@pytest.mark.parametrize(("workers", "effect"), [(0, "exact"), (2, "resampled")])
+def test_starting_workers_anew_draws_other_numbers(workers: int, effect: str) -> None:
     found = on_cuda(pin_memory=False, num_workers=workers)
-    assert KNOB.tier(found.hardware, found.workload) == tier
+    assert KNOB.effect(found.hardware, found.workload) == effect
 
 
 def test_without_an_accelerator_the_script_is_left_alone_and_told_why(tmp_path: Path) -> None:

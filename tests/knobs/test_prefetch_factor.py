@@ -57,7 +57,7 @@ def test_memory_for_none_closes_it_and_both_numbers_are_said() -> None:
 
 def test_the_tier_is_that_of_workers() -> None:
     found = [evolve(healthy_cpu(), {"workload": {"facts": {"dataset_draws": told}}}) for told in (False, True)]
-    assert [KNOB.tier(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
+    assert [KNOB.effect(e.hardware, e.workload) for e in found] == ["exact", "resampled"]
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def test_a_training_on_a_device_closes_it() -> None:
 
 def test_rounding_changes() -> None:
     evidence = healthy_cpu()
-    assert KNOB.tier(evidence.hardware, evidence.workload) == "numerics"
+    assert KNOB.effect(evidence.hardware, evidence.workload) == "numerics"
 
 
 @pytest.mark.parametrize("value", [0, 2.0, True, "all"])

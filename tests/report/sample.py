@@ -22,7 +22,6 @@ from advisor.types import (
     Hardware,
     HotLine,
     IsolationUse,
-    Life,
     LoaderFacts,
     LoaderTimes,
     Memory,
@@ -34,6 +33,7 @@ from advisor.types import (
     Profile,
     Rank,
     Rate,
+    ScriptRunSummary,
     Steps,
     SystemUse,
     TorchBuild,
@@ -189,7 +189,7 @@ def window(
     return WindowSummary(
         id=f"w{number}",
         role=WindowRole.WHAT_IF if what_if else WindowRole.BASELINE,
-        life=1,
+        script_run=1,
         kind="what_if" if what_if else "baseline",
         config=Config(),
         what_if=what_if,
@@ -312,7 +312,9 @@ def healthy(*, updates: int = 120) -> Profile:
             )
             for index in range(60)
         ),
-        lives=(Life(number=1, started="2026-11-22T06:35:20Z", start_up_s=2.9, updates=220, end="stopped"),),
+        script_runs=(
+            ScriptRunSummary(number=1, started="2026-11-22T06:35:20Z", start_up_s=2.9, updates=220, end="stopped"),
+        ),
     )
 
 

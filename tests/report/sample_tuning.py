@@ -42,7 +42,7 @@ def measured(
     settings: Mapping[str, SettingValue],
     speedup: float,
     *,
-    tier: str = "numerics",
+    effect: str = "numerics",
     peak_bytes: int | None = 1312 * MIB,
     reason: str = "suggested by TPE from the trials so far",
     set_up_s: float | None = None,
@@ -51,7 +51,7 @@ def measured(
         number=number,
         config=Config.of(settings),
         reason=reason,
-        tier=tier,
+        effect=effect,
         outcome=TrialOutcome(
             kind="measured", samples_per_s=BASE_RATE * speedup, peak_bytes=peak_bytes, set_up_s=set_up_s
         ),
@@ -59,24 +59,26 @@ def measured(
     )
 
 
-def failed(number: int, settings: Mapping[str, SettingValue], kind: Any, message: str, tier: str = "numerics") -> Trial:
+def failed(
+    number: int, settings: Mapping[str, SettingValue], kind: Any, message: str, effect: str = "numerics"
+) -> Trial:
     return Trial(
         number=number,
         config=Config.of(settings),
         reason="suggested by TPE from the trials so far",
-        tier=tier,
+        effect=effect,
         outcome=TrialOutcome(kind=kind, message=message),
     )
 
 
 TRIALS = (
-    measured(0, {}, 1.0, tier="exact", reason="baseline"),
-    measured(1, {"num_workers": 4}, 2.05, tier="resampled", reason="num_workers alone: input_bound suggests it"),
+    measured(0, {}, 1.0, effect="exact", reason="baseline"),
+    measured(1, {"num_workers": 4}, 2.05, effect="resampled", reason="num_workers alone: input_bound suggests it"),
     measured(2, {"precision": "bf16"}, 1.12, reason="precision alone: low_mfu could not judge", peak_bytes=1101 * MIB),
     failed(3, {"global_batch": 512}, "oom", "RuntimeError: can't allocate memory: 12.4 GiB", "training"),
-    measured(4, {"num_workers": 8}, 1.88, tier="resampled", peak_bytes=1480 * MIB),
+    measured(4, {"num_workers": 8}, 1.88, effect="resampled", peak_bytes=1480 * MIB),
     measured(5, WINNER, 2.38, reason="the helpful settings together", peak_bytes=1150 * MIB),
-    measured(6, LARGER, 3.05, tier="training", reason="the helpful settings together", peak_bytes=2210 * MIB),
+    measured(6, LARGER, 3.05, effect="training", reason="the helpful settings together", peak_bytes=2210 * MIB),
     failed(7, {"micro_batch": 48}, "crash", "RuntimeError: shape '[64, 512]' is invalid for input of size 24576"),
 )
 VERDICT = Verdict(
@@ -187,12 +189,12 @@ def dry_run() -> TuneResult:
         KnobSpace(
             id="num_workers",
             values=(2, 4, 8),
-            tier="resampled",
+            effect="resampled",
             scope="live",
             opened_by="input_bound suggests it",
         ),
         KnobSpace(
-            id="global_batch", values=(128,), tier="training", scope="launch", opened_by="requested with --knobs"
+            id="global_batch", values=(128,), effect="training", scope="launch", opened_by="requested with --knobs"
         ),
     )
     return replace(base, trials=base.trials[:1], recommendation=found, space=space, files=(), importances={})
@@ -281,7 +283,7 @@ def for_memory() -> TuneResult:
     """The smallest peak was what was looked for."""
     base = on_device()
     settings: dict[str, SettingValue] = {"activation_checkpointing": True}
-    trials = (*base.trials, measured(4, settings, 0.97, tier="exact", peak_bytes=31 * GIB))
+    trials = (*base.trials, measured(4, settings, 0.97, effect="exact", peak_bytes=31 * GIB))
     verdict = replace(VERDICT, status="no significant gain", speedup=0.97, low=0.95, high=0.99)
     return replace(
         base,

@@ -40,14 +40,16 @@ def test_windows_that_were_run_again_overrule_what_a_look_had_promised() -> None
 def test_what_changes_the_training_says_nothing_of_what_keeps_it() -> None:
     base = sample_tuning.unclear()
     promising = Ratio(speedup=2.0, low=1.9, high=2.1, rounds=3)
-    other = replace(base.trials[-1], number=9, config=Config.of({"global_batch": 64}), tier="training", ratio=promising)
+    other = replace(
+        base.trials[-1], number=9, config=Config.of({"global_batch": 64}), effect="training", ratio=promising
+    )
     verdict, _, _ = words_of(base).partition(" next ")
     assert words_of(replace(base, trials=(*base.trials, other))).startswith(verdict.partition(". ")[0])
 
 
 def test_where_less_memory_is_looked_for_no_speed_is_promised() -> None:
     base = sample_tuning.unclear()
-    objective = Objective(name="memory", unit="bytes at the peak", as_written=1e9, best=None)
+    objective = Objective(name="memory", unit="bytes at the peak", baseline=1e9, best=None)
     trials = tuple(replace(trial, score=0.99 if trial.config.settings else 1.0) for trial in base.trials)
     said = words_of(replace(base, objective=objective, trials=trials))
     assert "the best of 2 compared takes 101% of the memory" in said
@@ -97,8 +99,8 @@ def test_generators_of_the_dataset_get_seeds_where_workers_would_repeat_their_dr
 
 def test_workers_that_the_script_starts_itself_are_left_to_it() -> None:
     base = with_loader(0)
-    carried = replace(base.recommendation, carried={"num_workers": {"--workers": 4}})
-    told = words_of(replace(base, recommendation=carried))
+    recommended = replace(base.recommendation, passed_as_arguments={"num_workers": {"--workers": 4}})
+    told = words_of(replace(base, recommendation=recommended))
     assert "a worker_init_fn must seed it in each" in told
     assert "its own seeds" not in told
 
@@ -166,14 +168,16 @@ def test_what_was_looked_for_stands_with_each_trial() -> None:
 
 
 def test_the_energy_of_the_recommended_settings_is_told_first() -> None:
-    energy = Objective(name="energy", unit="joules per sample", as_written=2.9, best=1.3)
+    energy = Objective(name="energy", unit="joules per sample", baseline=2.9, best=1.3)
     told = "your script takes 45% of the energy (1.30 joules per sample, baseline 2.90 joules per sample) at 2.3×"
     assert told in words_of(replace(sample_tuning.faster(), objective=energy))
 
 
 def test_options_that_the_script_takes_itself_are_shown() -> None:
     base = sample_tuning.faster()
-    found = replace(base.recommendation, carried={"num_workers": {"--workers": 4}}, notes=("mind the gap.",))
+    found = replace(
+        base.recommendation, passed_as_arguments={"num_workers": {"--workers": 4}}, notes=("mind the gap.",)
+    )
     text = words_of(replace(base, recommendation=found))
     assert "Arguments --workers 4 on the script's command line" in text
     assert "Note mind the gap" in text

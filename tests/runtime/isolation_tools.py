@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from advisor.errors import IsolationError
-from advisor.runtime.isolation import Tier, choose
+from advisor.runtime.isolation import Isolation, choose
 from advisor.runtime.processes import ScriptProcess, start
 
 WAIT_S = 60.0
-ALL_TIERS = ("overlay", "landlock", "copy", "none")
+ALL_ISOLATIONS = ("overlay", "landlock", "copy", "none")
 PROTECTING = ("overlay", "landlock")
 
 
@@ -35,7 +35,7 @@ def _unavailable(name: str) -> str:
     return ""
 
 
-def tier_for(name: str, project: Path, scratch: Path) -> Tier:
+def isolation_for(name: str, project: Path, scratch: Path) -> Isolation:
     """The tier, or a skip that says why it cannot be had here."""
     if reason := _unavailable(name):
         pytest.skip(reason)
@@ -43,19 +43,21 @@ def tier_for(name: str, project: Path, scratch: Path) -> Tier:
 
 
 @contextmanager
-def running(tier: Tier, code: str, logs: Path, *args: str, cwd: Path | None = None) -> Iterator[ScriptProcess]:
+def running(
+    isolation: Isolation, code: str, logs: Path, *args: str, cwd: Path | None = None
+) -> Iterator[ScriptProcess]:
     """`python -c code args` in a fresh view."""
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with (
-        tier.prepare(cwd or tier.project, writable=[logs]) as view,
+        isolation.prepare(cwd or isolation.project, writable=[logs]) as view,
         start([sys.executable, "-c", code, *args], cwd=view.cwd, env=env, logs=logs, view=view) as process,
     ):
         yield process
 
 
-def run(tier: Tier, code: str, logs: Path, *args: str, cwd: Path | None = None) -> tuple[int, str, str]:
+def run(isolation: Isolation, code: str, logs: Path, *args: str, cwd: Path | None = None) -> tuple[int, str, str]:
     """Return code, stdout and stderr."""
-    with running(tier, code, logs, *args, cwd=cwd) as process:
+    with running(isolation, code, logs, *args, cwd=cwd) as process:
         returncode = process.wait(WAIT_S)
     assert returncode is not None, "the script did not end"
     return returncode, (logs / "script.stdout").read_text(), (logs / "script.stderr").read_text()

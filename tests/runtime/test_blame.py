@@ -56,12 +56,12 @@ def probed(
     after: str,
     *args: str,
     wanted: list[wire.Window],
-    most_lives: int = 4,
+    max_script_runs: int = 4,
     evaluation_s: float = 0.02,
 ) -> Probed:
     text = textwrap.dedent(TRAIN).replace("AFTER", after).replace("EVALUATION_S", str(evaluation_s))
     (folder / "train.py").write_text(text)
-    return probe(["train.py"], args, cwd=folder, folder=folder, wanted=wanted, most_lives=most_lives)
+    return probe(["train.py"], args, cwd=folder, folder=folder, wanted=wanted, max_script_runs=max_script_runs)
 
 
 def counted(found: Probed, name: str) -> int:
@@ -73,7 +73,7 @@ def counted(found: Probed, name: str) -> int:
 def test_windows_go_on_through_the_scripts_own_next_epoch(tmp_path: Path) -> None:
     wanted = [measure(FIRST, 10), measure("base 0", 3 * BATCHES), measure("base 1", 3 * BATCHES)]
     found = probed(tmp_path, COUNTS_BATCHES, "100", wanted=wanted)
-    assert [life.end for life in found.result.lives] == ["plan done"]
+    assert [script_run.end for script_run in found.result.script_runs] == ["plan done"]
     assert [counted(found, window.id) for window in wanted] == [10, 3 * BATCHES, 3 * BATCHES]
     assert found.profile.failure is None
 
@@ -100,14 +100,14 @@ def test_no_what_if_makes_an_epoch_longer(tmp_path: Path, what_if: str) -> None:
 def test_a_script_that_ends_too_soon_is_prolonged_from_its_second_start_on(tmp_path: Path) -> None:
     wanted = [measure(FIRST, 10), measure("base 0", 10), measure("base 1", 20 * BATCHES)]
     found = probed(tmp_path, "pass", "1", wanted=wanted)
-    assert [life.end for life in found.result.lives] == ["finished", "plan done"]
+    assert [script_run.end for script_run in found.result.script_runs] == ["finished", "plan done"]
     assert counted(found, "base 1") == 20 * BATCHES
 
 
 def test_a_script_that_bears_no_longer_epoch_is_run_again_without_and_is_not_blamed(tmp_path: Path) -> None:
     wanted = [measure(FIRST, 10), *(measure(f"base {number}", 2 * BATCHES) for number in range(3))]
     found = probed(tmp_path, COUNTS_BATCHES, "2", wanted=wanted)
-    assert [life.end for life in found.result.lives] == ["finished", "crash", "finished"]
+    assert [script_run.end for script_run in found.result.script_runs] == ["finished", "crash", "finished"]
     assert counted(found, "base 2") == 2 * BATCHES - 1  # the whole of a start with epochs as they are, after its first
     assert found.profile.failure is None
     (told,) = found.result.ours.values()
@@ -123,7 +123,7 @@ def test_a_failure_of_the_scripts_own_is_its_own_although_something_was_changed_
         measure("base 0", 1000),
     ]
     found = probed(tmp_path, "if seen == 60: 1 / 0", "100", wanted=wanted)
-    assert [life.end for life in found.result.lives] == ["crash", "crash"]
+    assert [script_run.end for script_run in found.result.script_runs] == ["crash", "crash"]
     assert found.result.ours == {}
     assert found.profile.failure is not None
     assert "ZeroDivisionError" in found.profile.failure.message
@@ -142,7 +142,7 @@ def test_a_failure_after_a_change_is_not_the_scripts_where_it_runs_on_without(tm
         measure("base 1", 20),
     ]
     found = probed(tmp_path, notices, "100", wanted=wanted)
-    assert [life.end for life in found.result.lives] == ["crash", "plan done"]
+    assert [script_run.end for script_run in found.result.script_runs] == ["crash", "plan done"]
     assert isinstance(found.window(CHECK), wire.WindowDone)
     assert found.profile.failure is None
     (told,) = found.result.ours.values()

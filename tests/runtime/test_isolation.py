@@ -13,7 +13,7 @@ from advisor.errors import IsolationError, UsageError
 from advisor.runtime.isolation import choose, scratch
 from advisor.runtime.isolation.overlay import Overlay
 
-from .isolation_tools import PROTECTING, fingerprint, run, running, tier_for, wait_until
+from .isolation_tools import PROTECTING, fingerprint, isolation_for, run, running, wait_until
 
 STYLES = {
     "open": "open('kept.txt', 'w').write('new'); assert open('kept.txt').read() == 'new'",
@@ -85,9 +85,9 @@ def _outside(root: Path) -> dict[str, object]:
 def test_a_style_of_writing_works_in_the_view_and_changes_nothing_outside(name: str, style: str, root: Path) -> None:
     if style == "safetensors":
         pytest.importorskip("safetensors")
-    tier = tier_for(name, root / "project", root / "scratch")
+    isolation = isolation_for(name, root / "project", root / "scratch")
     before = _outside(root)
-    code, _, stderr = run(tier, STYLES[style], root / "logs")
+    code, _, stderr = run(isolation, STYLES[style], root / "logs")
     assert (code, stderr) == (0, "")
     assert _outside(root) == before
 
@@ -95,22 +95,22 @@ def test_a_style_of_writing_works_in_the_view_and_changes_nothing_outside(name: 
 @pytest.mark.parametrize("where", OUTSIDE)
 @pytest.mark.parametrize("name", PROTECTING)
 def test_writing_by_an_absolute_path_changes_nothing(name: str, where: str, root: Path) -> None:
-    tier = tier_for(name, root / "project", root / "scratch")
+    isolation = isolation_for(name, root / "project", root / "scratch")
     before = _outside(root)
     path = OUTSIDE[where].format(root=root)
-    code, _, stderr = run(tier, "import sys; open(sys.argv[1], 'w').write('spoilt')", root / "logs", path)
+    code, _, stderr = run(isolation, "import sys; open(sys.argv[1], 'w').write('spoilt')", root / "logs", path)
     assert code == (0 if name == "overlay" else 1), stderr
     assert _outside(root) == before
 
 
 @pytest.mark.parametrize("folder", ["~", "/tmp", "/var/tmp", "~/.cache"])
 def test_home_cache_and_temporary_folders_are_writable_in_the_overlay(folder: str, root: Path) -> None:
-    tier = tier_for("overlay", root / "project", root / "scratch")
+    isolation = isolation_for("overlay", root / "project", root / "scratch")
     path = Path(folder).expanduser() / f"advisor-test-{os.getpid()}"
     if not os.access(path.parent if path.parent.exists() else path.parent.parent, os.W_OK):
         pytest.skip(f"{folder} is not writable outside either")
     code, _, stderr = run(
-        tier,
+        isolation,
         "import os, sys; os.makedirs(os.path.dirname(sys.argv[1]), exist_ok=True); open(sys.argv[1], 'w').close()",
         root / "logs",
         str(path),
@@ -121,8 +121,8 @@ def test_home_cache_and_temporary_folders_are_writable_in_the_overlay(folder: st
 
 @pytest.mark.parametrize("name", PROTECTING)
 def test_what_is_written_to_an_own_folder_is_truly_written(name: str, root: Path) -> None:
-    tier = tier_for(name, root / "project", root / "scratch")
-    run(tier, "import sys; open(sys.argv[1] + '/real', 'w').write('yes')", root / "logs", str(root / "logs"))
+    isolation = isolation_for(name, root / "project", root / "scratch")
+    run(isolation, "import sys; open(sys.argv[1] + '/real', 'w').write('yes')", root / "logs", str(root / "logs"))
     assert (root / "logs" / "real").read_text() == "yes"
 
 
@@ -130,20 +130,20 @@ def test_what_is_written_to_an_own_folder_is_truly_written(name: str, root: Path
 def test_a_unix_socket_in_an_own_folder_can_be_reached(name: str, root: Path) -> None:
     import socket
 
-    tier = tier_for(name, root / "project", root / "scratch")
+    isolation = isolation_for(name, root / "project", root / "scratch")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(root / "logs" / "s"))
         server.listen()
         server.settimeout(20)
         code = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b'hello')"
-        with running(tier, code, root / "logs", str(root / "logs" / "s")):
+        with running(isolation, code, root / "logs", str(root / "logs" / "s")):
             connection, _ = server.accept()
             with connection:
                 assert connection.recv(5) == b"hello"
 
 
 def test_the_script_sees_itself_as_outside(root: Path) -> None:
-    tier = tier_for("overlay", root / "project", root / "scratch")
+    isolation = isolation_for("overlay", root / "project", root / "scratch")
     code = (
         "import os, sys, json; print(json.dumps([os.getuid(), os.getgid(), os.getcwd(), sys.argv, os.uname().nodename,"
         " os.statvfs('/dev/shm').f_blocks, os.stat('kept.txt').st_uid, os.environ.get('HOME'),"
@@ -156,13 +156,13 @@ def test_the_script_sees_itself_as_outside(root: Path) -> None:
     plain = subprocess.run(
         [sys.executable, "-c", code, *args], cwd=root / "project", capture_output=True, text=True, check=True
     )
-    _, inside, _ = run(tier, code, root / "logs", *args)
+    _, inside, _ = run(isolation, code, root / "logs", *args)
     assert json.loads(inside) == json.loads(plain.stdout)
 
 
 @pytest.mark.parametrize("name", PROTECTING)
 def test_loader_workers_and_semaphores_work(name: str, root: Path) -> None:
-    tier = tier_for(name, root / "project", root / "scratch")
+    isolation = isolation_for(name, root / "project", root / "scratch")
     code = """
 import multiprocessing as m, os
 from multiprocessing import shared_memory
@@ -181,48 +181,48 @@ if __name__ == "__main__":
     [w.join() for w in workers]
     block.close(); block.unlink()
 """
-    _, stdout, stderr = run(tier, code, root / "logs")
+    _, stdout, stderr = run(isolation, code, root / "logs")
     assert stdout == "[b'ok', b'ok']\n", stderr
 
 
 def test_shared_memory_is_private_in_the_overlay(root: Path) -> None:
-    tier = tier_for("overlay", root / "project", root / "scratch")
+    isolation = isolation_for("overlay", root / "project", root / "scratch")
     name = f"/dev/shm/advisor-test-{os.getpid()}"
-    run(tier, f"open({name!r}, 'w').close()", root / "logs")
+    run(isolation, f"open({name!r}, 'w').close()", root / "logs")
     assert not Path(name).exists()
 
 
 @pytest.mark.parametrize("name", PROTECTING)
 def test_devices_stay_usable(name: str, root: Path) -> None:
-    tier = tier_for(name, root / "project", root / "scratch")
+    isolation = isolation_for(name, root / "project", root / "scratch")
     code = "import pty; open('/dev/null', 'w').write('x'); open('/dev/urandom', 'rb').read(1); pty.openpty()"
-    assert run(tier, code, root / "logs")[0] == 0
+    assert run(isolation, code, root / "logs")[0] == 0
 
 
 def test_a_full_scratch_folder_is_the_scripts_error_and_leaves_the_files_alone(root: Path) -> None:
-    tier_for("overlay", root / "project", root / "scratch")
-    tier = Overlay(project=root / "project", scratch=root / "scratch", in_memory=True, memory_bytes=8 << 20)
+    isolation_for("overlay", root / "project", root / "scratch")
+    isolation = Overlay(project=root / "project", scratch=root / "scratch", in_memory=True, memory_bytes=8 << 20)
     before = _outside(root)
     code = "open('kept.txt', 'wb').write(bytes(32 << 20))"
-    returncode, _, stderr = run(tier, code, root / "logs")
+    returncode, _, stderr = run(isolation, code, root / "logs")
     assert returncode == 1
     assert "No space left on device" in stderr
     assert _outside(root) == before
 
 
 def test_changes_can_be_held_in_memory(root: Path) -> None:
-    tier_for("overlay", root / "project", root / "scratch")
-    tier = Overlay(project=root / "project", scratch=root / "scratch", in_memory=True)
+    isolation_for("overlay", root / "project", root / "scratch")
+    isolation = Overlay(project=root / "project", scratch=root / "scratch", in_memory=True)
     before = _outside(root)
-    assert run(tier, STYLES["shutil"], root / "logs")[0] == 0
+    assert run(isolation, STYLES["shutil"], root / "logs")[0] == 0
     assert _outside(root) == before
 
 
 def test_the_overlay_works_without_a_process_namespace(root: Path) -> None:
-    tier_for("overlay", root / "project", root / "scratch")
-    tier = Overlay(project=root / "project", scratch=root / "scratch", processes=False)
+    isolation_for("overlay", root / "project", root / "scratch")
+    isolation = Overlay(project=root / "project", scratch=root / "scratch", processes=False)
     before = _outside(root)
-    assert run(tier, STYLES["open"], root / "logs")[0] == 0
+    assert run(isolation, STYLES["open"], root / "logs")[0] == 0
     assert _outside(root) == before
 
 
@@ -230,15 +230,19 @@ def test_folder_names_with_option_characters_work(tmp_path: Path) -> None:
     project, logs = tmp_path / "a,b:c\\d e", tmp_path / "logs"
     project.mkdir()
     logs.mkdir()
-    tier = tier_for("overlay", project, project / "scratch")
-    assert run(tier, "open('x', 'w').close()", logs)[0] == 0
+    isolation = isolation_for("overlay", project, project / "scratch")
+    assert run(isolation, "open('x', 'w').close()", logs)[0] == 0
     assert not (project / "x").exists()
 
 
 @pytest.mark.parametrize("name", [*PROTECTING, "copy"])
 def test_the_scratch_folder_is_empty_afterwards(name: str, root: Path) -> None:
-    tier = tier_for(name, root / "project", root / "scratch")
-    run(tier, "import os; os.makedirs('deep/er'); open('deep/er/x', 'w').close(); os.chmod('deep', 0)", root / "logs")
+    isolation = isolation_for(name, root / "project", root / "scratch")
+    run(
+        isolation,
+        "import os; os.makedirs('deep/er'); open('deep/er/x', 'w').close(); os.chmod('deep', 0)",
+        root / "logs",
+    )
     assert list((root / "scratch").iterdir()) == []
 
 
@@ -287,13 +291,13 @@ except KeyboardInterrupt:
 )
 @pytest.mark.parametrize("name", ["copy", "none"])
 def test_unprotected_tiers_tell_what_changed(name: str, action: str, expected: tuple[str, ...], root: Path) -> None:
-    tier = choose(name, project=root / "project", scratch=root / "scratch")
+    isolation = choose(name, project=root / "project", scratch=root / "scratch")
     env = dict(os.environ)
     from advisor.runtime.processes import start
 
     code = action.format(p=root / "project")
     with (
-        tier.prepare(root / "project", writable=[root / "logs"]) as view,
+        isolation.prepare(root / "project", writable=[root / "logs"]) as view,
         start([sys.executable, "-c", code], cwd=view.cwd, env=env, logs=root / "logs", view=view) as process,
     ):
         assert process.wait(30) == 0
@@ -301,24 +305,24 @@ def test_unprotected_tiers_tell_what_changed(name: str, action: str, expected: t
 
 
 def test_relative_writes_stay_in_the_copy(root: Path) -> None:
-    tier = choose("copy", project=root / "project", scratch=root / "scratch")
+    isolation = choose("copy", project=root / "project", scratch=root / "scratch")
     before = _outside(root)
-    assert run(tier, STYLES["shutil"], root / "logs")[0] == 0
+    assert run(isolation, STYLES["shutil"], root / "logs")[0] == 0
     assert _outside(root) == before
 
 
 def test_automatic_choice_protects(root: Path) -> None:
     for name in PROTECTING:
-        tier_for(name, root / "project", root / "scratch")
+        isolation_for(name, root / "project", root / "scratch")
     assert choose("auto", project=root / "project", scratch=root / "scratch").name == "overlay"
 
 
 def test_an_own_folder_that_holds_the_project_is_refused(root: Path) -> None:
     """It would be truly writable, and the project with it."""
-    tier = tier_for("overlay", root / "project", root / "scratch")
+    isolation = isolation_for("overlay", root / "project", root / "scratch")
     with (
         pytest.raises(UsageError, match="contains the project folder"),
-        tier.prepare(root / "project", writable=[root]),
+        isolation.prepare(root / "project", writable=[root]),
     ):
         pass
 
@@ -343,7 +347,7 @@ def test_advisor_killed_leaves_no_process_and_no_mount(root: Path) -> None:
 
     from .isolation_tools import with_marker
 
-    tier_for("overlay", root / "project", root / "scratch")
+    isolation_for("overlay", root / "project", root / "scratch")
     marker = f"advisor-marker-{os.getpid()}"
     driver = f"""
 import sys; sys.path[:0] = {sys.path!r}

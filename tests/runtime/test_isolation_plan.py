@@ -10,7 +10,7 @@ import pytest
 from advisor.runtime.isolation.mounts import read_mounts
 from advisor.runtime.isolation.plan import plan
 
-from .isolation_tools import run, tier_for
+from .isolation_tools import isolation_for, run
 
 MACHINE = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -86,6 +86,6 @@ def test_a_project_inside_folders_of_somebody_else_can_be_written_to_in_the_view
     project.mkdir(parents=True)
     logs.mkdir()
     os.chown(tmp_path / "theirs", 54321, 54321)
-    tier = tier_for("overlay", project, tmp_path / "scratch")
-    assert run(tier, "open('made', 'w').close()", logs)[0] == 0
+    isolation = isolation_for("overlay", project, tmp_path / "scratch")
+    assert run(isolation, "open('made', 'w').close()", logs)[0] == 0
     assert list(project.iterdir()) == []

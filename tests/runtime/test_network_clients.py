@@ -61,9 +61,9 @@ def test_modules_that_import_each_other_end(tmp_path: Path) -> None:
 def test_it_is_said_before_the_start_and_only_where_there_is_something(tmp_path: Path) -> None:
     notes = Notes()
     (tmp_path / "train.py").write_text("import boto3\n")
-    network_clients.tell([command.build("train.py", [], cwd=tmp_path)], notes)
+    network_clients.warn([command.build("train.py", [], cwd=tmp_path)], notes)
     (tmp_path / "train.py").write_text("import torch\n")
-    network_clients.tell([command.build("train.py", [], cwd=tmp_path)], notes)
+    network_clients.warn([command.build("train.py", [], cwd=tmp_path)], notes)
     assert len(notes.said) == 1
     assert "train.py imports boto3" in notes.said[0]
 
@@ -74,7 +74,7 @@ def test_of_several_forms_of_a_script_it_is_said_once_for_all(tmp_path: Path) ->
         (tmp_path / name).mkdir()
         (tmp_path / name / "train.py").write_text(f"import {package}\n")
         commands.append(command.build("train.py", [], cwd=tmp_path / name))
-    network_clients.tell(commands, notes)
+    network_clients.warn(commands, notes)
     (said,) = notes.said
     assert "train.py imports boto3, redis" in said
 

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from advisor.errors import UsageError
-from advisor.runtime.isolation import Tier
+from advisor.runtime.isolation import Isolation
 from advisor.runtime.processes import MemoryGuard, exit_reason, start
 from advisor.runtime.usage import system_usage
 
-from .isolation_tools import ALL_TIERS, WAIT_S, run, running, tier_for, wait_until, with_marker
+from .isolation_tools import ALL_ISOLATIONS, WAIT_S, isolation_for, run, running, wait_until, with_marker
 
 EXITS = {
     "exit 0": "pass",
@@ -47,11 +47,11 @@ DAEMONS = textwrap.dedent("""
 """)
 
 
-@pytest.fixture(params=ALL_TIERS)
-def tier(request: pytest.FixtureRequest, tmp_path: Path) -> Tier:
+@pytest.fixture(params=ALL_ISOLATIONS)
+def isolation(request: pytest.FixtureRequest, tmp_path: Path) -> Isolation:
     for name in ("project", "logs"):
         (tmp_path / name).mkdir()
-    return tier_for(request.param, tmp_path / "project", tmp_path / "scratch")
+    return isolation_for(request.param, tmp_path / "project", tmp_path / "scratch")
 
 
 @pytest.fixture
@@ -61,37 +61,37 @@ def marker() -> str:
 
 
 @pytest.mark.parametrize("kind", EXITS)
-def test_an_end_is_the_same_as_in_a_plain_run(kind: str, tier: Tier, tmp_path: Path) -> None:
+def test_an_end_is_the_same_as_in_a_plain_run(kind: str, isolation: Isolation, tmp_path: Path) -> None:
     plain = subprocess.run([sys.executable, "-c", EXITS[kind]], capture_output=True, text=True, check=False)
-    returncode, _, stderr = run(tier, EXITS[kind], tmp_path / "logs")
+    returncode, _, stderr = run(isolation, EXITS[kind], tmp_path / "logs")
     assert (returncode, stderr) == (plain.returncode, plain.stderr)
 
 
 @pytest.mark.slow
-def test_daemons_do_not_outlive_the_script(tier: Tier, tmp_path: Path, marker: str) -> None:
+def test_daemons_do_not_outlive_the_script(isolation: Isolation, tmp_path: Path, marker: str) -> None:
     """They fork twice, have sessions of their own and ignore SIGTERM."""
     code = DAEMONS + "time.sleep(0.3)\n"
-    returncode, _, stderr = run(tier, code, tmp_path / "logs", marker)
+    returncode, _, stderr = run(isolation, code, tmp_path / "logs", marker)
     assert returncode == 0, stderr
     assert with_marker(marker) == []
 
 
-def test_ending_takes_daemons_along(tier: Tier, tmp_path: Path, marker: str) -> None:
+def test_ending_takes_daemons_along(isolation: Isolation, tmp_path: Path, marker: str) -> None:
     code = DAEMONS + "print('up', flush=True)\ntime.sleep(600)\n"
-    with running(tier, code, tmp_path / "logs", marker) as process:
+    with running(isolation, code, tmp_path / "logs", marker) as process:
         assert wait_until(lambda: process.stdout.total_bytes and len(with_marker(marker)) >= 9)
         assert process.end(0.2) == ()
         assert with_marker(marker) == []
 
 
-def test_the_script_may_end_itself_on_sigterm(tier: Tier, tmp_path: Path) -> None:
+def test_the_script_may_end_itself_on_sigterm(isolation: Isolation, tmp_path: Path) -> None:
     code = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
 print("up", flush=True)
 time.sleep(600)
 """
-    with running(tier, code, tmp_path / "logs") as process:
+    with running(isolation, code, tmp_path / "logs") as process:
         assert wait_until(lambda: process.stdout.total_bytes)
         process.end(20.0)
         assert process.poll() == 42
@@ -107,26 +107,28 @@ time.sleep(600)
     ],
     ids=["ignores SIGTERM", "stops itself", "stops its group", "spins"],
 )
-def test_a_script_that_does_not_want_to_end_is_ended(code: str, tier: Tier, tmp_path: Path, marker: str) -> None:
-    with running(tier, code, tmp_path / "logs", marker) as process:
+def test_a_script_that_does_not_want_to_end_is_ended(
+    code: str, isolation: Isolation, tmp_path: Path, marker: str
+) -> None:
+    with running(isolation, code, tmp_path / "logs", marker) as process:
         assert wait_until(lambda: process.stdout.total_bytes)
         assert process.end(0.1) == ()
         assert process.poll() in (-signal.SIGKILL, -signal.SIGTERM)
         assert with_marker(marker) == []
 
 
-def test_a_script_that_signals_its_own_group_ends_as_in_a_plain_run(tier: Tier, tmp_path: Path) -> None:
-    assert run(tier, "import os, signal; os.killpg(0, signal.SIGTERM)", tmp_path / "logs")[0] == -signal.SIGTERM
+def test_a_script_that_signals_its_own_group_ends_as_in_a_plain_run(isolation: Isolation, tmp_path: Path) -> None:
+    assert run(isolation, "import os, signal; os.killpg(0, signal.SIGTERM)", tmp_path / "logs")[0] == -signal.SIGTERM
 
 
-def test_a_script_that_ends_its_group_and_lives_on_is_not_ended_by_it(tier: Tier, tmp_path: Path) -> None:
+def test_a_script_that_ends_its_group_and_lives_on_is_not_ended_by_it(isolation: Isolation, tmp_path: Path) -> None:
     code = "import os, signal; signal.signal(15, signal.SIG_IGN); os.killpg(0, 15); raise SystemExit(5)"
-    assert run(tier, code, tmp_path / "logs")[0] == 5
+    assert run(isolation, code, tmp_path / "logs")[0] == 5
 
 
-def test_a_keeper_that_was_killed_leaves_nothing(tier: Tier, tmp_path: Path, marker: str) -> None:
+def test_a_keeper_that_was_killed_leaves_nothing(isolation: Isolation, tmp_path: Path, marker: str) -> None:
     code = DAEMONS + "print('up', flush=True)\ntime.sleep(600)\n"
-    with running(tier, code, tmp_path / "logs", marker) as process:
+    with running(isolation, code, tmp_path / "logs", marker) as process:
         assert wait_until(lambda: process.stdout.total_bytes and len(with_marker(marker)) >= 9)
         process.usage()  # what supervision asks for all the time; it is how the descendants are known
         os.kill(process.keeper_pid, signal.SIGKILL)
@@ -135,7 +137,7 @@ def test_a_keeper_that_was_killed_leaves_nothing(tier: Tier, tmp_path: Path, mar
 
 
 @pytest.mark.slow
-def test_advisor_killed_leaves_nothing(tier: Tier, tmp_path: Path, marker: str) -> None:
+def test_advisor_killed_leaves_nothing(isolation: Isolation, tmp_path: Path, marker: str) -> None:
     project, logs, scratch = tmp_path / "project", tmp_path / "logs", tmp_path / "scratch"
     code = DAEMONS + "print('up', flush=True)\ntime.sleep(600)\n"
     driver = f"""
@@ -143,7 +145,7 @@ import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
 from runtime.isolation_tools import running
 from advisor.runtime.isolation import choose
-tier = choose({tier.name!r}, project=Path({str(project)!r}), scratch=Path({str(scratch)!r}))
+tier = choose({isolation.name!r}, project=Path({str(project)!r}), scratch=Path({str(scratch)!r}))
 with running(tier, {code!r}, Path({str(logs)!r}), {marker!r}) as process:
     process.wait(600)
 """
@@ -157,29 +159,29 @@ with running(tier, {code!r}, Path({str(logs)!r}), {marker!r}) as process:
     assert wait_until(lambda: with_marker(marker) == [])
 
 
-def test_nothing_else_is_ended(tier: Tier, tmp_path: Path, marker: str) -> None:
+def test_nothing_else_is_ended(isolation: Isolation, tmp_path: Path, marker: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", marker]) as other:
-        run(tier, DAEMONS, tmp_path / "logs")
+        run(isolation, DAEMONS, tmp_path / "logs")
         assert other.poll() is None
         other.kill()
 
 
-def test_a_question_gets_the_end_of_its_input(tier: Tier, tmp_path: Path) -> None:
-    _, _, stderr = run(tier, "input('continue? ')", tmp_path / "logs")
+def test_a_question_gets_the_end_of_its_input(isolation: Isolation, tmp_path: Path) -> None:
+    _, _, stderr = run(isolation, "input('continue? ')", tmp_path / "logs")
     assert stderr.strip().endswith("EOFError: EOF when reading a line")
 
 
-def test_standard_input_is_a_terminal_of_the_usual_size(tier: Tier, tmp_path: Path) -> None:
-    assert run(tier, "import os; os.system('stty size')", tmp_path / "logs")[1] == "24 80\n"
+def test_standard_input_is_a_terminal_of_the_usual_size(isolation: Isolation, tmp_path: Path) -> None:
+    assert run(isolation, "import os; os.system('stty size')", tmp_path / "logs")[1] == "24 80\n"
 
 
-def test_a_script_that_writes_to_its_own_input_does_not_stand_still(tier: Tier, tmp_path: Path) -> None:
-    assert run(tier, "import os; os.write(0, b'x' * 100_000)", tmp_path / "logs")[0] == 0
+def test_a_script_that_writes_to_its_own_input_does_not_stand_still(isolation: Isolation, tmp_path: Path) -> None:
+    assert run(isolation, "import os; os.write(0, b'x' * 100_000)", tmp_path / "logs")[0] == 0
 
 
-def test_no_descriptor_of_ours_reaches_the_script(tier: Tier, tmp_path: Path) -> None:
+def test_no_descriptor_of_ours_reaches_the_script(isolation: Isolation, tmp_path: Path) -> None:
     _, stdout, _ = run(
-        tier, "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1])", tmp_path / "logs"
+        isolation, "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1])", tmp_path / "logs"
     )
     assert stdout == "[0, 1, 2]\n"
 
@@ -208,23 +210,23 @@ def test_the_environment_is_what_was_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_script_that_eats_memory_is_ended(tier: Tier, tmp_path: Path) -> None:
+def test_a_script_that_eats_memory_is_ended(isolation: Isolation, tmp_path: Path) -> None:
     code = "held = [bytearray(b'x') * (32 << 20) for _ in range(40) if not __import__('time').sleep(0.05)]"
-    with running(tier, code, tmp_path / "logs") as process, MemoryGuard(process, limit_bytes=200 << 20) as guard:
+    with running(isolation, code, tmp_path / "logs") as process, MemoryGuard(process, limit_bytes=200 << 20) as guard:
         process.wait(WAIT_S)
     assert guard.tripped
 
 
 @pytest.mark.slow
-def test_a_modest_script_is_left_alone(tier: Tier, tmp_path: Path) -> None:
-    with running(tier, "import time; time.sleep(0.5)", tmp_path / "logs") as process:
+def test_a_modest_script_is_left_alone(isolation: Isolation, tmp_path: Path) -> None:
+    with running(isolation, "import time; time.sleep(0.5)", tmp_path / "logs") as process:
         with MemoryGuard(process, limit_bytes=1 << 30) as guard:
             assert process.wait(WAIT_S) == 0
         assert not guard.tripped
 
 
 @pytest.mark.slow
-def test_usage_sums_over_the_tree(tier: Tier, tmp_path: Path) -> None:
+def test_usage_sums_over_the_tree(isolation: Isolation, tmp_path: Path) -> None:
     code = """
 import multiprocessing, time
 def work():
@@ -239,7 +241,7 @@ if __name__ == "__main__":
     [w.start() for w in workers]
     time.sleep(600)
 """
-    with running(tier, code, tmp_path / "logs") as process:
+    with running(isolation, code, tmp_path / "logs") as process:
         assert wait_until(lambda: process.stdout.total_bytes >= len("used\n") * 2)
         usage = process.usage()
     assert usage.processes == 3

@@ -38,7 +38,7 @@ def test_whether_trackers_are_offline_reaches_the_process(tmp_path: Path, offlin
     session = Session(
         command=commands.build(str(script), []),
         folder=folder,
-        tier=isolations.choose("none", project=tmp_path, scratch=tmp_path / "scratch"),
+        isolation=isolations.choose("none", project=tmp_path, scratch=tmp_path / "scratch"),
         options=RunOptions(trackers_offline=offline),
         loop_budget_s=10.0,
     )

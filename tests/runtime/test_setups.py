@@ -1,4 +1,4 @@
-"""Lives that are begun otherwise than the script was written: real processes, one after the other."""
+"""Script runs that are begun otherwise than the script was written: real processes, one after the other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor import wire
-from advisor.runtime import AS_WRITTEN, InScriptRun, RunOptions, Session, SessionResult, Setup
+from advisor.runtime import BASELINE_SETUP, InScriptRun, RunOptions, Session, SessionResult, Setup
 from advisor.runtime import isolation as isolations
 from advisor.runtime.session import Planner
 from advisor.target import command as commands
@@ -50,10 +50,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         session = Session(
             command=wanted,
             folder=folder,
-            tier=isolations.choose("auto", project=Path(wanted.cwd), scratch=tmp_path / "scratch"),
+            isolation=isolations.choose("auto", project=Path(wanted.cwd), scratch=tmp_path / "scratch"),
             options=RunOptions(),
             loop_budget_s=60.0,
-            most_lives=6,
+            max_script_runs=6,
             outlives_failures=True,
         )
         return session.run(planner)
@@ -71,12 +71,12 @@ def test_a_setting_by_argument_gets_a_life_of_its_own_between_lives_as_written(r
     def plan() -> Planner:
         yield [window("base before")]
         yield InScriptRun(windows=[window("bigger", micro_batch=16)], setup=BIGGER)
-        yield InScriptRun(windows=[window("base after")], setup=AS_WRITTEN)
+        yield InScriptRun(windows=[window("base after")], setup=BASELINE_SETUP)
 
     result = run(plan(), "8")
     assert [samples(result, name) for name in ("base before", "bigger", "base after")] == [8, 16, 8]
-    assert [result.life_of[name] for name in ("base before", "bigger", "base after")] == [0, 1, 2]
-    assert [life.end for life in result.lives] == ["plan done"] * 3
+    assert [result.script_run_of[name] for name in ("base before", "bigger", "base after")] == [0, 1, 2]
+    assert [script_run.end for script_run in result.script_runs] == ["plan done"] * 3
 
 
 def test_what_is_yielded_without_a_setup_stays_in_the_present_life(run) -> None:
@@ -85,14 +85,14 @@ def test_what_is_yielded_without_a_setup_stays_in_the_present_life(run) -> None:
         yield [window("second", micro_batch=16)]
 
     result = run(plan(), "8")
-    assert [result.life_of[name] for name in ("first", "second")] == [0, 0]
+    assert [result.script_run_of[name] for name in ("first", "second")] == [0, 0]
 
 
 def test_a_start_that_fails_is_charged_to_its_windows_and_the_next_life_goes_on(run) -> None:
     def plan() -> Planner:
         yield [window("base before")]
         yield InScriptRun(windows=[window("broken", micro_batch=999), window("too")], setup=BROKEN)
-        yield InScriptRun(windows=[window("base after")], setup=AS_WRITTEN)
+        yield InScriptRun(windows=[window("base after")], setup=BASELINE_SETUP)
 
     result = run(plan(), "8")
     assert [(type(result.outcomes[name]).__name__) for name in ("broken", "too", "base after")] == [
@@ -114,7 +114,7 @@ def test_a_life_that_ends_by_itself_is_begun_again_with_its_own_setup(run) -> No
 
     result = run(plan(), "8")
     assert samples(result, "settling") == 7
-    assert len(result.lives) == 2
+    assert len(result.script_runs) == 2
 
 
 def test_what_deciding_took_is_kept_for_every_batch_of_windows(run) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
-from advisor.runtime.session import AS_WRITTEN, InScriptRun
+from advisor.runtime.session import BASELINE_SETUP, InScriptRun
 from advisor.runtime.session_result import SessionResult
-from advisor.search import Asked, Knowledge, ProfileSummary, SearchSettings, Study, read, recommend
+from advisor.search import Knowledge, ProfileSummary, SearchRequest, SearchSettings, Study, read, recommend
 from advisor.search.time_plan import UNPLANNED_S
 from advisor.search.trial_log import TRIALS_FILE
 from advisor.types import Command, Diagnosis, Finding, Recommendation
@@ -57,7 +57,7 @@ class Machine:
         self.now_s = 0.0
         self.result = SessionResult()
         self.order: list[wire.Window] = []
-        self.lives = [AS_WRITTEN]
+        self.script_runs = [BASELINE_SETUP]
         self.log = folder / TRIALS_FILE
         self.settings: SearchSettings = options.pop("settings", read("quick"))
         budget_s: float | None = options.pop("budget_s", 120.0)
@@ -69,14 +69,14 @@ class Machine:
         diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
         memory = options.pop("activations_bytes", None)
         computing_fraction = options.pop("computing_fraction", None)
-        asked = options.pop("asked", None) or Asked(selection=selection(self.knobs))
+        request = options.pop("request", None) or SearchRequest(selection=selection(self.knobs))
         past = options.pop("past", None)
         known = Knowledge(
             result=self.result,
             settings=self.settings,
-            goal=asked.goal,
+            goal=request.goal,
             folder=folder,
-            command=asked.command,
+            command=request.command,
             past=past or (),
             **options,
         )
@@ -86,7 +86,7 @@ class Machine:
             left_s=lambda: self.left_s - self.now_s,
             reserve=lambda: self._reserve(reserved_s),
             allow=self._allow,
-            look=lambda: ProfileSummary(
+            read_profile=lambda: ProfileSummary(
                 hardware=evidence.hardware,
                 workload=evidence.workload,
                 diagnosis=diagnosis,
@@ -95,7 +95,7 @@ class Machine:
                 activations_bytes=memory,
                 computing_fraction=computing_fraction,
             ),
-            asked=asked,
+            request=request,
             resumes=past is not None,
         )
         self._carry_out()
@@ -114,8 +114,8 @@ class Machine:
         step = next(planner)
         while True:
             if isinstance(step, InScriptRun):
-                if step.anew or step.setup != self.lives[-1]:
-                    self.lives.append(step.setup)
+                if step.anew or step.setup != self.script_runs[-1]:
+                    self.script_runs.append(step.setup)
                     self.now_s += START_S
                 windows = step.windows
             else:
@@ -128,7 +128,7 @@ class Machine:
                     planner.close()
                     return
                 self.result.outcomes[window.id] = outcome
-                self.result.life_of[window.id] = len(self.lives) - 1
+                self.result.script_run_of[window.id] = len(self.script_runs) - 1
                 self.result.arrived_s[window.id] = self.now_s
             try:
                 step = planner.send(self.result.outcomes)

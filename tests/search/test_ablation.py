@@ -24,21 +24,21 @@ Refuses = Callable[[dict[str, Any]], bool]
 def carried_out(config: Config = WINNER, *, refuses: Refuses = lambda _config: False, **options: Any) -> SessionResult:
     """Every window takes as long as the gains of its settings say, on a machine that gets slower."""
     result, planner, now_s = SessionResult(), ablation.windows(config, PACE, **options), 0.0
-    asked = next(planner, None)
-    while asked is not None:
-        assert isinstance(asked, InScriptRun)
-        for window in asked.windows:
+    planned = next(planner, None)
+    while planned is not None:
+        assert isinstance(planned, InScriptRun)
+        for window in planned.windows:
             now_s += 1.0
-            result.windows[window.id], result.life_of[window.id] = window, 0
+            result.windows[window.id], result.script_run_of[window.id] = window, 0
             result.outcomes[window.id] = (
                 wire.WindowRefused(0, window.id, "refused", "needs workers")
                 if refuses(window.config)
                 else measured(window, now_s)
             )
         try:
-            asked = planner.send(result.outcomes)  # type: ignore[assignment]
+            planned = planner.send(result.outcomes)  # type: ignore[assignment]
         except StopIteration:
-            asked = None
+            planned = None
     return result
 
 
@@ -111,6 +111,6 @@ def test_a_round_is_as_long_as_windows_were_seen_to_be() -> None:
 
 def test_the_windows_are_run_in_a_life_like_the_winners() -> None:
     setup = Setup(settings=Config.of({"threads": 2}))
-    asked = next(ablation.windows(WINNER, PACE, setup=setup))
-    assert isinstance(asked, InScriptRun)
-    assert asked.setup == setup
+    planned = next(ablation.windows(WINNER, PACE, setup=setup))
+    assert isinstance(planned, InScriptRun)
+    assert planned.setup == setup

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from advisor.search.finalists import cheapest
-from advisor.search.knowledge import Standing
+from advisor.search.knowledge import FinalResult
 from advisor.types import Config, Ratio
 
 BEST = Config.of({"num_workers": 4, "pin_memory": True, "precision": "bf16"})
 WORKERS = Config.of({"num_workers": 4})
-TIERS = {"num_workers": "resampled", "pin_memory": "exact", "precision": "numerics"}
+EFFECTS = {"num_workers": "resampled", "pin_memory": "exact", "precision": "numerics"}
 
 
 def ratio(speedup: float) -> Ratio:
     return Ratio(speedup=speedup, low=speedup - 0.05, high=speedup + 0.05, rounds=3)
 
 
-def standing(score: float) -> Standing:
-    return Standing(ratio=ratio(score), score=score, fresh=True)
+def final_result(score: float) -> FinalResult:
+    return FinalResult(ratio=ratio(score), score=score, fresh=True)
 
 
-def tier(config: Config) -> str:
+def effect(config: Config) -> str:
     order = ("exact", "resampled", "numerics", "training")
-    return max((TIERS[name] for name, _value in config.settings), key=order.index, default="exact")
+    return max((EFFECTS[name] for name, _value in config.settings), key=order.index, default="exact")
 
 
-def chosen(standings: dict[Config, float], **gains: float) -> Config | None:
+def chosen(final_results: dict[Config, float], **gains: float) -> Config | None:
     return cheapest(
         BEST,
-        {config: standing(score) for config, score in standings.items()},
+        {config: final_result(score) for config, score in final_results.items()},
         by_knob={name: ratio(gain) for name, gain in gains.items()},
-        tier=tier,
+        effect=effect,
     )
 
 

@@ -8,7 +8,7 @@ from advisor.errors import UsageError
 from advisor.search import Goal
 from advisor.types import Ratio, TrialOutcome
 
-AS_WRITTEN = TrialOutcome(kind="measured", samples_per_s=100.0, peak_bytes=1000, joules_per_sample=2.0)
+BASELINE = TrialOutcome(kind="measured", samples_per_s=100.0, peak_bytes=1000, joules_per_sample=2.0)
 
 
 def ratio(speedup: float, half: float = 0.01) -> Ratio:
@@ -29,12 +29,12 @@ def outcome(**values: float) -> TrialOutcome:
     ],
 )
 def test_a_score_says_how_many_times_better(goal: Goal, own: TrialOutcome, score: float) -> None:
-    assert goal.score(ratio(1.5), own, AS_WRITTEN) == score
+    assert goal.score(ratio(1.5), own, BASELINE) == score
 
 
 @pytest.mark.parametrize("name", ["memory", "energy"])
 def test_what_was_not_measured_has_no_score(name: str) -> None:
-    assert Goal.of(name).score(ratio(1.5), outcome(), AS_WRITTEN) is None
+    assert Goal.of(name).score(ratio(1.5), outcome(), BASELINE) is None
 
 
 @pytest.mark.parametrize(("speedup", "admitted"), [(0.96, True), (0.94, False)])
@@ -72,11 +72,11 @@ def test_a_million_samples_cost_what_their_time_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "as_written", "best"), [("throughput", 100.0, 200.0), ("memory", 1000.0, 500.0), ("energy", 2.0, 1.0)]
+    ("name", "baseline", "best"), [("throughput", 100.0, 200.0), ("memory", 1000.0, 500.0), ("energy", 2.0, 1.0)]
 )
-def test_the_result_tells_both_ends_in_the_objectives_unit(name: str, as_written: float, best: float) -> None:
-    told = Goal.of(name).told(AS_WRITTEN, 2.0)
-    assert (told.as_written, told.best) == (as_written, best)
+def test_the_result_tells_both_ends_in_the_objectives_unit(name: str, baseline: float, best: float) -> None:
+    told = Goal.of(name).objective(BASELINE, 2.0)
+    assert (told.baseline, told.best) == (baseline, best)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader
-from advisor.search import Asked, KnobSelection, Space, as_diagnosed, open_space
+from advisor.search import KnobSelection, SearchRequest, Space, as_diagnosed, open_space
 from advisor.types import Diagnosis, Evidence
 
 from .machine import INPUT_BOUND, Machine, finding
@@ -75,10 +75,10 @@ def test_what_is_usual_on_an_accelerator_is_tried_together_first(tmp_path: Path)
     def speed(config: dict[str, Any]) -> float:
         return 3.0 if config.get("num_workers") and config.get("precision") else 1.0
 
-    asked = Asked(
+    request = SearchRequest(
         selection=KnobSelection(without=("compile", "prefetch_factor", "threads", "global_batch", "micro_batch"))
     )
-    machine = Machine(tmp_path, speed, INPUT_BOUND, evidence=on_device(), asked=asked, computing_fraction=0.6)
+    machine = Machine(tmp_path, speed, INPUT_BOUND, evidence=on_device(), request=request, computing_fraction=0.6)
     assert {"num_workers", "precision", "fused_optimizer"} <= set(machine.tried[1])
     best = machine.recommended().config.as_dict()
     assert {"num_workers", "precision"} <= set(best)
@@ -90,10 +90,10 @@ def test_on_a_cpu_nothing_is_tried_before_each_alone(tmp_path: Path) -> None:
 
 
 def test_what_was_never_tried_leaves_it_undecided(tmp_path: Path) -> None:
-    asked = Asked(
+    request = SearchRequest(
         selection=KnobSelection(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads"))
     )
-    options: dict[str, Any] = {"evidence": on_device(), "asked": asked, "computing_fraction": 0.6}
+    options: dict[str, Any] = {"evidence": on_device(), "request": request, "computing_fraction": 0.6}
     short = Machine(tmp_path, lambda _config: 1.0, budget_s=30.0, **options)
     assert (short.study.known.untried(), short.recommended().verdict.status) == (["compile"], "undecided")
 
@@ -104,10 +104,10 @@ def test_what_takes_minutes_to_set_is_tried_beside_the_best(tmp_path: Path) -> N
     def speed(config: dict[str, Any]) -> float:
         return (2.0 if config.get("precision") else 1.0) * (1.3 if config.get("compile") else 1.0)
 
-    asked = Asked(
+    request = SearchRequest(
         selection=KnobSelection(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads"))
     )
-    machine = Machine(tmp_path, speed, evidence=on_device(), asked=asked, budget_s=600.0, computing_fraction=0.6)
+    machine = Machine(tmp_path, speed, evidence=on_device(), request=request, budget_s=600.0, computing_fraction=0.6)
     tried = [config for config in machine.tried if config.get("compile")]
     assert tried[0].get("precision") == "bf16"
     best = machine.recommended().config.as_dict()
@@ -120,10 +120,10 @@ def on_cpus(cpus: float) -> Evidence:
 
 
 def test_it_is_not_begun_where_the_time_is_too_short_and_that_is_told(tmp_path: Path) -> None:
-    asked = Asked(
+    request = SearchRequest(
         selection=KnobSelection(without=("num_workers", "prefetch_factor", "pin_memory", "cudnn_benchmark", "threads"))
     )
-    options: dict[str, Any] = {"evidence": on_device(), "asked": asked, "computing_fraction": 0.6}
+    options: dict[str, Any] = {"evidence": on_device(), "request": request, "computing_fraction": 0.6}
     machine = Machine(tmp_path, lambda _config: 1.0, budget_s=30.0, **options)
     assert not [config for config in machine.tried if config.get("compile")]
     (told,) = [skipped.why for skipped in machine.study.known.closed if skipped.what == "compile"]

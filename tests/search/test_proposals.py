@@ -14,8 +14,8 @@ from advisor.search.tpe import Sampler
 from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
 
 
-def knob(name: str, *values: Any, tier: str = "exact") -> KnobSpace:
-    return KnobSpace(id=name, values=values, tier=tier, scope="live", opened_by="a finding points to it")
+def knob(name: str, *values: Any, effect: str = "exact") -> KnobSpace:
+    return KnobSpace(id=name, values=values, effect=effect, scope="live", opened_by="a finding points to it")
 
 
 SPACE = Space(knobs=(knob("a", 1, 2), knob("b", True), knob("c", "x", "y", "z")))
@@ -25,11 +25,11 @@ def trial(number: int, score: float | None, kind: Any = "measured", **settings: 
     ratio = Ratio(speedup=score, low=score - 0.01, high=score + 0.01, rounds=1) if score is not None else None
     outcome = TrialOutcome(kind=kind, message="" if kind == "measured" else "because")
     return Trial(
-        number=number, config=Config.of(settings), reason="", tier="exact", outcome=outcome, ratio=ratio, score=score
+        number=number, config=Config.of(settings), reason="", effect="exact", outcome=outcome, ratio=ratio, score=score
     )
 
 
-def asked(proposer: Proposer, *trials: Trial) -> list[dict[str, Any]]:
+def proposed(proposer: Proposer, *trials: Trial) -> list[dict[str, Any]]:
     """Everything that is proposed, one after the other, with nothing told."""
     found = []
     while (proposal := proposer.ask(trials)) is not None and len(found) < 50:
@@ -38,7 +38,7 @@ def asked(proposer: Proposer, *trials: Trial) -> list[dict[str, Any]]:
 
 
 def test_each_knob_is_tried_alone_first() -> None:
-    assert asked(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
+    assert proposed(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
 
 
 def test_then_what_helped_alone_together_then_the_best_with_one_change() -> None:
@@ -46,7 +46,7 @@ def test_then_what_helped_alone_together_then_the_best_with_one_change() -> None
     known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x")]
     for one in known:
         proposer.tell(one)
-    assert asked(proposer, *known)[:3] == [{"a": 1, "b": True}, {"a": 1, "c": "x"}, {"a": 2}]
+    assert proposed(proposer, *known)[:3] == [{"a": 1, "b": True}, {"a": 1, "c": "x"}, {"a": 2}]
 
 
 def test_changes_are_made_to_what_is_best_by_then() -> None:
@@ -55,15 +55,15 @@ def test_changes_are_made_to_what_is_best_by_then() -> None:
     for one in known:
         proposer.tell(one)
     changed = [{"a": 1, "b": True, "c": "x"}, {"a": 2, "b": True}, {"a": 1, "b": True, "c": "y"}]
-    assert asked(proposer, *known)[:3] == changed
+    assert proposed(proposer, *known)[:3] == changed
 
 
 def test_what_changes_the_training_is_no_best_to_start_from() -> None:
     proposer = Proposer(SPACE)
-    known = [trial(1, 1.3, a=1), replace(trial(2, 1.9, b=True), tier="training"), trial(3, 0.9, c="x")]
+    known = [trial(1, 1.3, a=1), replace(trial(2, 1.9, b=True), effect="training"), trial(3, 0.9, c="x")]
     for one in known:
         proposer.tell(one)
-    together = next(proposal for proposal in asked(proposer, *known) if len(proposal) > 1 and "c" in proposal)
+    together = next(proposal for proposal in proposed(proposer, *known) if len(proposal) > 1 and "c" in proposal)
     assert together == {"a": 1, "c": "x"}
 
 
@@ -72,12 +72,12 @@ def test_a_setting_may_stand_in_the_way_of_another() -> None:
     known = [trial(1, 0.9, a=1), trial(2, 1.1, a=1, b=1)]
     for one in known:
         proposer.tell(one)
-    assert {"b": 1} in asked(proposer, *known)
+    assert {"b": 1} in proposed(proposer, *known)
 
 
 LEANS = Space(
     knobs=(
-        KnobSpace(id="leans", values=(True,), tier="exact", scope="live", opened_by="a finding", needs="a"),
+        KnobSpace(id="leans", values=(True,), effect="exact", scope="live", opened_by="a finding", needs="a"),
         knob("a", 4, 0),
     )
 )
@@ -88,17 +88,17 @@ def test_what_needs_another_setting_is_tried_with_the_best_of_that() -> None:
     known = (trial(1, 1.5, a=4), trial(2, 0.5, a=0))
     for one in known:
         proposer.tell(one)
-    assert asked(proposer, *known) == [{"a": 4, "leans": True}]
+    assert proposed(proposer, *known) == [{"a": 4, "leans": True}]
 
 
 def test_what_needs_another_setting_is_never_tried_without() -> None:
-    assert all("leans" not in found or found.get("a") for found in asked(Proposer(LEANS)))
+    assert all("leans" not in found or found.get("a") for found in proposed(Proposer(LEANS)))
     assert LEANS.meaningful(Config.of({"a": 0, "leans": True})) == Config.of({"a": 0})
 
 
 def test_where_the_other_is_on_as_written_it_stands_alone_but_not_beside_its_off() -> None:
     space = Space(knobs=(replace(LEANS.knobs[0], needed_is_on=True), knob("a", 4, 0)))
-    found = asked(Proposer(space))
+    found = proposed(Proposer(space))
     assert found[:2] == [{"leans": True}, {"a": 4}]
     assert {"a": 0, "leans": True} not in found
     assert space.meaningful(Config.of({"a": 0, "leans": True})) == Config.of({"a": 0})
@@ -119,16 +119,18 @@ def test_it_stands_in_what_is_put_together_only_where_it_gained() -> None:
 
 SHARES = Space(
     knobs=(
-        KnobSpace(id="a", values=(2, 1), tier="exact", scope="live", opened_by="a finding", shares_cpus_with=("b", 1)),
+        KnobSpace(
+            id="a", values=(2, 1), effect="exact", scope="live", opened_by="a finding", shares_cpus_with=("b", 1)
+        ),
         knob("b", 2, 1),
         knob("c", True),
-        KnobSpace(id="leans", values=(True,), tier="exact", scope="live", opened_by="a finding", needs="a"),
+        KnobSpace(id="leans", values=(True,), effect="exact", scope="live", opened_by="a finding", needs="a"),
     )
 )
 
 
 def test_knobs_that_share_the_cpus_are_tried_together_whatever_each_gives_alone() -> None:
-    assert asked(Proposer(SHARES))[:4] == [{"a": 2}, {"b": 2}, {"c": True}, {"a": 2, "b": 1}]
+    assert proposed(Proposer(SHARES))[:4] == [{"a": 2}, {"b": 2}, {"c": True}, {"a": 2, "b": 1}]
 
 
 def test_such_a_pair_stands_together_with_what_helped_alone() -> None:
@@ -136,7 +138,7 @@ def test_such_a_pair_stands_together_with_what_helped_alone() -> None:
     known = [trial(1, 0.8, a=2), trial(2, 0.9, b=2), trial(3, 1.1, c=True), trial(4, 1.3, a=2, b=1)]
     for one in known:
         proposer.tell(one)
-    assert asked(proposer, *known)[:2] == [{"a": 2, "b": 1, "leans": True}, {"a": 2, "b": 1, "c": True}]
+    assert proposed(proposer, *known)[:2] == [{"a": 2, "b": 1, "leans": True}, {"a": 2, "b": 1, "c": True}]
 
 
 def test_a_pair_that_gains_less_than_one_of_it_alone_does_not() -> None:
@@ -144,17 +146,17 @@ def test_a_pair_that_gains_less_than_one_of_it_alone_does_not() -> None:
     known = [trial(1, 1.4, a=2), trial(2, 0.9, b=2), trial(3, 1.1, c=True), trial(4, 1.3, a=2, b=1)]
     for one in known:
         proposer.tell(one)
-    assert asked(proposer, *known)[:2] == [{"a": 2, "leans": True}, {"a": 2, "c": True}]
+    assert proposed(proposer, *known)[:2] == [{"a": 2, "leans": True}, {"a": 2, "c": True}]
 
 
 def test_where_the_other_knob_is_closed_there_is_no_pair() -> None:
-    assert asked(Proposer(Space(knobs=SHARES.knobs[:1]))) == [{"a": 2}, {"a": 1}]
+    assert proposed(Proposer(Space(knobs=SHARES.knobs[:1]))) == [{"a": 2}, {"a": 1}]
 
 
 def test_what_was_told_before_is_not_proposed() -> None:
     proposer = Proposer(SPACE)
     proposer.tell(trial(1, 1.2, a=1))
-    assert {"a": 1} not in asked(proposer)
+    assert {"a": 1} not in proposed(proposer)
 
 
 def test_what_others_are_trying_is_not_proposed() -> None:
@@ -164,7 +166,7 @@ def test_what_others_are_trying_is_not_proposed() -> None:
 
 
 def test_the_sampler_finds_the_rest_of_a_small_space() -> None:
-    assert len(asked(Proposer(Space(knobs=SPACE.knobs[:2])))) == 5
+    assert len(proposed(Proposer(Space(knobs=SPACE.knobs[:2])))) == 5
 
 
 @pytest.mark.parametrize("kind", ["crash", "hang", "nan", "refused"])
@@ -173,7 +175,7 @@ def test_a_knob_that_broke_the_script_twice_is_closed_with_the_reason(kind: str)
     for number, value in ((1, "x"), (2, "y")):
         proposer.tell(trial(number, None, kind, c=value))
     assert proposer.closed == {"c": f"it broke the script 2 times ({kind}: because)"}
-    assert not any("c" in config for config in asked(proposer))
+    assert not any("c" in config for config in proposed(proposer))
 
 
 def test_once_may_have_been_the_values_fault() -> None:

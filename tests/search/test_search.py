@@ -43,8 +43,8 @@ def test_a_rule_without_a_verdict_opens_its_knobs_too() -> None:
 def test_the_least_mild_setting_gives_the_tier() -> None:
     diagnosis = Diagnosis(findings=(INPUT_BOUND, FULL_PRECISION, SMALL_STEPS))
     space = open_space(EVIDENCE.hardware, EVIDENCE.workload, diagnosis)
-    tiers = [space.tier(Config.of(c)) for c in ({}, {"num_workers": 1}, {"num_workers": 1, "global_batch": 64})]
-    assert tiers == ["exact", "resampled", "training"]
+    effects = [space.effect(Config.of(c)) for c in ({}, {"num_workers": 1}, {"num_workers": 1, "global_batch": 64})]
+    assert effects == ["exact", "resampled", "training"]
 
 
 # --- what is tried ------------------------------------------------------------------------------------------------
@@ -124,9 +124,9 @@ def test_weights_that_a_trial_has_ruined_are_left_to_it(tmp_path: Path) -> None:
         def _outcome(self, window: wire.Window) -> Any:
             outcome = super()._outcome(window)
             self.ruined = getattr(self, "ruined", set()) | (
-                {len(self.lives)} if "precision" in window.config else set()
+                {len(self.script_runs)} if "precision" in window.config else set()
             )
-            if len(self.lives) in self.ruined:
+            if len(self.script_runs) in self.ruined:
                 outcome.losses[:] = [None] * len(outcome.losses)
             return outcome
 

@@ -17,7 +17,7 @@ from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
 
 from .machine import INPUT_BOUND, Machine, workers_help
 
-SPACE = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2), tier="exact", scope="live", opened_by=""),))
+SPACE = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2), effect="exact", scope="live", opened_by=""),))
 WHO = ["train.py", False, []]
 
 
@@ -28,7 +28,7 @@ def trial(number: int, score: float | None, **settings: Any) -> Trial:
         number=number,
         config=Config.of(settings),
         reason="x",
-        tier="exact",
+        effect="exact",
         outcome=TrialOutcome(kind=kind),
         ratio=ratio,
         score=score,
@@ -88,9 +88,9 @@ def test_what_one_is_trying_is_taken_for_the_others_until_it_is_told(team: Team)
     one, other = team.member("one"), team.member("other")
     config = Config.of({"num_workers": 2})
     one.claim(config)
-    assert (one.taken(), other.taken()) == (set(), {config})
+    assert (one.claimed_elsewhere(), other.claimed_elsewhere()) == (set(), {config})
     one.tell(trial(1, 1.5, num_workers=2), 1.5)
-    assert other.taken() == set()
+    assert other.claimed_elsewhere() == set()
 
 
 def test_the_claim_of_a_search_that_was_killed_ends_by_itself(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,18 +103,18 @@ def test_the_claim_of_a_search_that_was_killed_ends_by_itself(team: Team, monkey
             return datetime.now(tz) + CLAIM + timedelta(seconds=1)
 
     monkeypatch.setattr("advisor.search.shared_study.datetime", Later)
-    assert other.taken() == set()
+    assert other.claimed_elsewhere() == set()
 
 
 def test_a_search_that_goes_on_takes_its_own_claims_back(team: Team) -> None:
     team.member("one").claim(Config.of({"num_workers": 2}))
     other = team.member("other")
     team.member("one")
-    assert other.taken() == set()
+    assert other.claimed_elsewhere() == set()
 
 
 def test_another_space_or_another_goal_is_another_study(team: Team) -> None:
-    wider = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2, 3), tier="exact", scope="live", opened_by=""),))
+    wider = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2, 3), effect="exact", scope="live", opened_by=""),))
     names = {
         study_name(SPACE, Goal(), WHO),
         study_name(wider, Goal(), WHO),
@@ -131,7 +131,7 @@ def test_a_storage_that_fails_is_left_and_told_once(team: Team) -> None:
         raise OSError("the database is gone")
 
     one._storage.get_all_trials = broken
-    assert (one.news(1), one.taken()) == ([], set())
+    assert (one.news(1), one.claimed_elsewhere()) == ([], set())
     assert len(team.notes) == 1
     assert "continues on its own" in team.notes[0]
 
@@ -150,7 +150,7 @@ def test_values_that_are_not_in_the_space_are_not_taken_over(team: Team) -> None
     one._space = Space(knobs=SPACE.knobs)
     record = trial(1, 9.0, num_workers=2)
     one._tell(record, 9.0)
-    other._space = Space(knobs=(KnobSpace(id="num_workers", values=(1,), tier="exact", scope="live", opened_by=""),))
+    other._space = Space(knobs=(KnobSpace(id="num_workers", values=(1,), effect="exact", scope="live", opened_by=""),))
     assert other.news(1) == []
 
 

@@ -11,7 +11,7 @@ from advisor.errors import StorageError, UsageError
 from advisor.search import trial_log
 from advisor.types import Config, Ratio, Trial, TrialOutcome
 
-ASKED = {"script": "train.py", "arguments": ["--epochs", "3"], "tolerance": 0.05, "knobs": None}
+REQUEST = {"script": "train.py", "arguments": ["--epochs", "3"], "tolerance": 0.05, "knobs": None}
 
 
 def trial(number: int, **settings: Any) -> Trial:
@@ -19,7 +19,7 @@ def trial(number: int, **settings: Any) -> Trial:
         number=number,
         config=Config.of(settings),
         reason="an expert would",
-        tier="numerics",
+        effect="numerics",
         outcome=TrialOutcome(kind="measured", samples_per_s=12.5, peak_bytes=1000),
         ratio=Ratio(speedup=1.5, low=1.4, high=1.6, rounds=2),
         score=1.5,
@@ -32,7 +32,7 @@ TRIALS = (trial(0), trial(1, num_workers=2, pin_memory=True), trial(2, precision
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     written = trial_log.TrialLog(tmp_path)
-    written.begin(ASKED)
+    written.begin(REQUEST)
     for one in TRIALS:
         written.add(one)
     written.add_final(TRIALS[1].config, TRIALS[1].ratio)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def test_a_log_of_another_version_is_not_guessed_at(tmp_path: Path) -> None:
 
 
 def test_the_same_request_goes_on(folder: Path) -> None:
-    trial_log.check_alike(trial_log.read(folder), ASKED, folder)
+    trial_log.check_alike(trial_log.read(folder), REQUEST, folder)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_same_request_goes_on(folder: Path) -> None:
 )
 def test_what_differs_is_named_with_both_values(folder: Path, name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"started with {name} .*, not "):
-        trial_log.check_alike(trial_log.read(folder), {**ASKED, name: value}, folder)
+        trial_log.check_alike(trial_log.read(folder), {**REQUEST, name: value}, folder)
 
 
 def test_two_cannot_search_in_one_folder(tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ SETTINGS = search.SearchSettings(
     long_window_s=0.3,
     least_updates=4,
     most_trials=8,
-    most_lives=12,
+    max_script_runs=12,
     final_rounds=1,
     most_final_rounds=1,
     finalists=1,
     floor=0.05,
     verify_rounds=3,
 )
-PROFILE_S = {"FIRST_S": 0.5, "FIRST_MAX_S": 2.0, "DRAIN_S": 0.2, "LOOK_INSIDE_S": 0.2}
+PROFILE_S = {"FIRST_S": 0.5, "FIRST_MAX_S": 2.0, "DRAIN_S": 0.2, "INSIDE_DRAIN_S": 0.2}
 PROCESS_S = 0.5
 """That a fresh process of a verification is measured for."""
 COMMAND = (sys.executable, str(Path(__file__)))

@@ -50,13 +50,15 @@ def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_what_the_script_takes_itself_comes_back_as_its_arguments(tmp_path: Path) -> None:
-    text = written({"num_workers": 2, "global_batch": 64}, carried={"global_batch": {"--batch-size": 64, "--lr": 0.2}})
+    text = written(
+        {"num_workers": 2, "global_batch": 64}, passed_as_arguments={"global_batch": {"--batch-size": 64, "--lr": 0.2}}
+    )
     found = read(tmp_path, text)
     assert (found.config, found.arguments) == (Config.of({"num_workers": 2}), {"--batch-size": 64, "--lr": 0.2})
 
 
 def test_what_each_of_its_arguments_stands_for_is_kept(tmp_path: Path) -> None:
-    text = written({"num_workers": 2}, carried={"num_workers": {"--my-loaders": 2}})
+    text = written({"num_workers": 2}, passed_as_arguments={"num_workers": {"--my-loaders": 2}})
     assert read(tmp_path, text).stand_for == {"--my-loaders": "num_workers"}
     assert "options" not in read(tmp_path, written({"num_workers": 2})).found
 
@@ -68,7 +70,7 @@ def test_what_stands_for_nothing_is_none(tmp_path: Path, options: str) -> None:
 
 
 def test_a_file_of_arguments_alone_does_not_say_that_nothing_was_found(tmp_path: Path) -> None:
-    text = written({"global_batch": 64}, carried={"global_batch": {"--batch-size": 64}})
+    text = written({"global_batch": 64}, passed_as_arguments={"global_batch": {"--batch-size": 64}})
     assert (read(tmp_path, text).arguments, "Nothing was found" in text) == ({"--batch-size": 64}, False)
 
 

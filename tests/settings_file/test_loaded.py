@@ -133,20 +133,20 @@ def test_a_loader_gets_no_worker_init_fn_that_nobody_has_said_it_needs() -> None
     assert "worker_init_fn" not in LoadedConfig(settings={"num_workers": 4}).dataloader()
 
 
-AS_WRITTEN = {"batch_size": 32, "samples_per_update": 128, "processes": 2}
+BASELINE = {"batch_size": 32, "samples_per_update": 128, "processes": 2}
 """Two backwards of each process make an update."""
 
 
 @pytest.mark.parametrize(
     ("settings", "training", "batch_size", "accumulation"),
     [
-        ({}, AS_WRITTEN, None, None),
-        ({"micro_batch": 16}, AS_WRITTEN, 16, 4),
+        ({}, BASELINE, None, None),
+        ({"micro_batch": 16}, BASELINE, 16, 4),
         ({"micro_batch": 16}, {}, 16, None),
-        ({"micro_batch": 24}, AS_WRITTEN, 24, None),
-        ({"global_batch": 256}, AS_WRITTEN, 64, 2),
+        ({"micro_batch": 24}, BASELINE, 24, None),
+        ({"global_batch": 256}, BASELINE, 64, 2),
         ({"global_batch": 256}, {}, None, None),
-        ({"global_batch": 255}, AS_WRITTEN, None, None),
+        ({"global_batch": 255}, BASELINE, None, None),
         ({"global_batch": 64, "micro_batch": 16}, {}, 16, 4),
         ({"global_batch": 256}, {"batch_size": "32", "samples_per_update": -1, "processes": True}, None, None),
     ],
@@ -342,8 +342,8 @@ def test_what_any_search_found_is_read_back(tmp_path: Path, name: str) -> None:
 
 def test_the_configuration_of_a_search_leaves_the_scripts_own_options_to_its_text() -> None:
     found = sample_tuning.faster()
-    carried = replace(found.recommendation, carried={"num_workers": {"--workers": 4}})
-    config = Tuned(**{**vars(found), "recommendation": carried}).config
+    recommended = replace(found.recommendation, passed_as_arguments={"num_workers": {"--workers": 4}})
+    config = Tuned(**{**vars(found), "recommendation": recommended}).config
     assert config.settings == config.document.config.as_dict() == {"precision": "bf16"}
     assert config.document.arguments == {"--workers": 4}
 

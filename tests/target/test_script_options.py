@@ -92,7 +92,7 @@ def test_a_rate_may_be_a_whole_number() -> None:
 
 def test_what_was_found_is_told_with_its_origin() -> None:
     found = workload(option("--bs", value=8, typed=True), option("--lr", value=0.1), option("--epochs", value=3))
-    assert script_options.options_told(find_options(found, command(), {})) == (
+    assert script_options.describe_options(find_options(found, command(), {})) == (
         "--bs 8 (as passed): samples per batch",
         "--lr 0.1 (its default): learning rate",
         "--epochs 3 (its default): epochs",
@@ -143,7 +143,7 @@ def test_without_a_value_the_knob_is_closed_with_what_to_do() -> None:
     assert [(entry.what, "mapped='micro_batch=--my-flag:VALUE'" in entry.why) for entry in made.closed] == [
         ("micro_batch", True)
     ] * len(made.closed)
-    assert made.carried == ()
+    assert made.argument_knobs == ()
 
 
 def test_what_is_mapped_comes_before_what_a_name_suggests() -> None:
@@ -156,9 +156,9 @@ def test_what_is_mapped_comes_before_what_a_name_suggests() -> None:
 
 def test_a_batch_of_the_scripts_own_is_doubled_and_more() -> None:
     made = line(workload(option("--bs", value=12)))
-    carried = made.of("global_batch")
-    assert carried is not None
-    assert (carried.values, carried.tier) == ((24, 48, 96), "training")
+    knob = made.of("global_batch")
+    assert knob is not None
+    assert (knob.values, knob.effect) == ((24, 48, 96), "training")
 
 
 def test_the_global_batch_counts_what_accumulates() -> None:
@@ -174,16 +174,16 @@ def test_the_learning_rate_goes_with_the_batch(name: str, rate: float) -> None:
 
 def test_that_it_does_is_told() -> None:
     found = workload(option("--bs", value=12), option("--lr", value=0.1), optimizers=(optimizer(class_name="SGD"),))
-    assert script_options.rate_told(line(found), Config.of({"global_batch": 24})) == (
+    assert script_options.describe_rate(line(found), Config.of({"global_batch": 24})) == (
         "--lr goes from 0.1 to 0.2 with the batch"
     )
 
 
 def test_with_accumulation_the_pieces_change_and_the_update_stays() -> None:
     made = line(workload(option("--bs", value=8), option("--accumulation-steps", value=4), micro_steps=4))
-    carried = made.of("micro_batch")
-    assert carried is not None
-    assert dict(carried.arguments) == {
+    knob = made.of("micro_batch")
+    assert knob is not None
+    assert dict(knob.arguments) == {
         16: {"--bs": 16, "--accumulation-steps": 2},
         32: {"--bs": 32, "--accumulation-steps": 1},
         4: {"--bs": 4, "--accumulation-steps": 8},
@@ -197,17 +197,17 @@ def test_pieces_that_make_an_update_of_another_size_are_none() -> None:
     assert (made.of("micro_batch"), "4" in made.closed[0].why) == (None, True)
 
 
-@pytest.mark.parametrize(("net", "tier"), [(model(), "numerics"), (conv_model(), "training")])
-def test_smaller_pieces_change_the_training_where_a_batch_is_normalised(net: Any, tier: str) -> None:
+@pytest.mark.parametrize(("net", "effect"), [(model(), "numerics"), (conv_model(), "training")])
+def test_smaller_pieces_change_the_training_where_a_batch_is_normalised(net: Any, effect: str) -> None:
     found = workload(option("--bs", value=8), option("--accum-steps", value=2), micro_steps=2, models=(net,))
-    carried = line(found).of("micro_batch")
-    assert carried is not None
-    assert carried.tier == tier
+    knob = line(found).of("micro_batch")
+    assert knob is not None
+    assert knob.effect == effect
 
 
 def test_a_loader_of_torch_is_set_in_the_running_process() -> None:
     found = workload(option("--bs", value=8), option("--workers", value=2), loaders=(train_loader(),))
-    assert line(found).carried == ()
+    assert line(found).argument_knobs == ()
 
 
 def test_unless_the_user_maps_it() -> None:

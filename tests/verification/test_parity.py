@@ -37,9 +37,9 @@ def pairs(count: int, candidate: Callable[[int], Losses], start: int = 0) -> lis
     return [(losses(seed), candidate(seed)) for seed in range(start, start + count)]
 
 
-def judged(candidate: Callable[[int], Losses], *, rounds: int = 3, tier: str = "numerics") -> Counter[str]:
+def judged(candidate: Callable[[int], Losses], *, rounds: int = 3, effect: str = "numerics") -> Counter[str]:
     """How often what came out, over many verifications."""
-    found = [judge(tier, pairs(rounds, candidate, 1000 * number)) for number in range(TIMES)]
+    found = [judge(effect, pairs(rounds, candidate, 1000 * number)) for number in range(TIMES)]
     return Counter("open" if one.open else one.quality for one in found)
 
 
@@ -65,16 +65,16 @@ def test_a_model_that_learns_at_half_the_rate_fails() -> None:
 
 def test_other_draws_seldom_fail() -> None:
     """Loader workers draw their own augmentations: what is compared is not paired then."""
-    assert judged(lambda seed: losses(seed + 500), tier="resampled")["failed"] <= 0.05 * TIMES
+    assert judged(lambda seed: losses(seed + 500), effect="resampled")["failed"] <= 0.05 * TIMES
 
 
 @pytest.mark.slow
 def test_other_draws_pass_with_more_rounds() -> None:
-    assert judged(lambda seed: losses(seed + 500), rounds=10, tier="resampled")["passed"] >= 0.95 * TIMES
+    assert judged(lambda seed: losses(seed + 500), rounds=10, effect="resampled")["passed"] >= 0.95 * TIMES
 
 
 def test_other_draws_do_not_hide_a_model_that_does_not_learn() -> None:
-    assert judged(lambda seed: losses(seed + 500, rate=0.0), tier="resampled")["failed"] >= 0.95 * TIMES
+    assert judged(lambda seed: losses(seed + 500, rate=0.0), effect="resampled")["failed"] >= 0.95 * TIMES
 
 
 def test_equal_losses_are_told_bit_by_bit() -> None:
@@ -95,9 +95,9 @@ def test_losses_are_compared_update_by_update() -> None:
     assert found.evidence.startswith("all 120 losses")
 
 
-@pytest.mark.parametrize("tier", ["exact", "numerics", "training"])
-def test_a_loss_that_is_no_number_fails(tier: str) -> None:
-    found = judge(tier, [(losses(0), with_value(None, 1))])
+@pytest.mark.parametrize("effect", ["exact", "numerics", "training"])
+def test_a_loss_that_is_no_number_fails(effect: str) -> None:
+    found = judge(effect, [(losses(0), with_value(None, 1))])
     assert only(found) == ("failed", False)
     assert "NaN or infinite in 1 of 50 updates" in found.evidence
 

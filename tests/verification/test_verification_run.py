@@ -19,7 +19,7 @@ from advisor.types import Config, TrialOutcome, Verdict
 from advisor.types.comparison import VersionRun
 from advisor.types.verification import VerifiedConfig
 from advisor.verification.parity import Parity
-from advisor.verification.rounds import LEAST_FLOOR, LOOKS, Rounds, noise_floor, run_races
+from advisor.verification.rounds import INTERIM_ANALYSES, LEAST_FLOOR, Rounds, noise_floor, run_comparisons
 from advisor.verification.verdicts import verdict_of
 from advisor.verification.verification_run import winner
 
@@ -72,7 +72,7 @@ class Machine:
 def verified(seed: int, *speeds: float, rounds: int = ROUNDS, **noise: float) -> list[Verdict]:
     """The verdicts on finalists of these speeds."""
     machine = Machine(seed=seed, **noise)  # type: ignore[arg-type]
-    races = [Rounds(planned=rounds, threshold=None, gain_only=True) for _ in speeds]
+    comparisons = [Rounds(planned=rounds, threshold=None, gain_only=True) for _ in speeds]
 
     def measure(place: int, _number: int) -> VersionRun:
         wall_s = machine.process(speeds[place - 1] if place else 1.0)
@@ -84,8 +84,8 @@ def verified(seed: int, *speeds: float, rounds: int = ROUNDS, **noise: float) ->
             disturbed=machine.disturbed,
         )
 
-    run_races(measure, races, rounds=rounds, budget_s=math.inf)
-    return [verdict_of(race, PASSED) for race in races]
+    run_comparisons(measure, comparisons, rounds=rounds, budget_s=math.inf)
+    return [verdict_of(comparison, PASSED) for comparison in comparisons]
 
 
 def statuses(speed: float, *, rounds: int = ROUNDS, **noise: float) -> Counter[str]:
@@ -159,19 +159,19 @@ def test_two_rounds_decide_nothing_while_other_programs_come_and_go() -> None:
 
 def test_two_rounds_that_agree_by_chance_prove_no_small_gain() -> None:
     """Student's t-interval would be of no width; the assumed spread between processes is in this one."""
-    races = [Rounds(planned=3, threshold=None)]
+    comparisons = [Rounds(planned=3, threshold=None)]
     speeds = {(0, 0): 100, (1, 0): 141, (0, 1): 100, (1, 1): 141}
 
     def measure(place: int, number: int) -> VersionRun:
         side = "after" if place else "before"
         return VersionRun(side=side, updates=speeds[place, number], seconds=1.0, samples=None)  # type: ignore[arg-type]
 
-    run_races(measure, races, rounds=2, budget_s=math.inf)
-    ratio = races[0].ratio
+    run_comparisons(measure, comparisons, rounds=2, budget_s=math.inf)
+    ratio = comparisons[0].ratio
     assert ratio is not None
     assert ratio.low is not None
     assert ratio.high is not None
-    assert (races[0].status, ratio.low < 1.3, ratio.high > 1.5) == ("faster", True, True)
+    assert (comparisons[0].status, ratio.low < 1.3, ratio.high > 1.5) == ("faster", True, True)
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_of_two_finalists_that_change_nothing_seldom_one_comes_out() -> None:
     def comes_out(seed: int) -> bool:
         verdicts = verified(seed, 1.0, 1.0)
         configs = [
-            VerifiedConfig(config=Config.of({"threads": place}), tier="numerics", verdict=verdict, outcome=MEASURED)
+            VerifiedConfig(config=Config.of({"threads": place}), effect="numerics", verdict=verdict, outcome=MEASURED)
             for place, verdict in enumerate(verdicts)
         ]
         return winner(configs) is not None
@@ -223,7 +223,7 @@ def test_power(speed: float, between: float, least: float) -> None:
 
 def test_a_clear_gain_takes_six_processes_at_most() -> None:
     rounds = [verified(seed, 3.0)[0].rounds for seed in range(TIMES)]
-    assert sum(count <= LOOKS[0] for count in rounds) >= 0.99 * TIMES
+    assert sum(count <= INTERIM_ANALYSES[0] for count in rounds) >= 0.99 * TIMES
 
 
 def test_a_gain_below_what_counts_is_not_called_faster() -> None:

@@ -39,7 +39,12 @@ class Probed:
 
     @property
     def agent_errors(self) -> list[str]:
-        return [note.text for life in self.result.lives for note in life.notes if note.kind == "agent_error"]
+        return [
+            note.text
+            for script_run in self.result.script_runs
+            for note in script_run.notes
+            if note.kind == "agent_error"
+        ]
 
     def window(self, name: str) -> Outcome | None:
         return self.result.outcomes.get(name)
@@ -67,15 +72,20 @@ def probe(
     folder: Path,
     wanted: Sequence[wire.Window] | None = None,
     options: RunOptions = OPTIONS,
-    most_lives: int = 1,
+    max_script_runs: int = 1,
 ) -> Probed:
     """One life of `python start... args...` in `cwd`; its run is kept in `folder`."""
     is_module = start[0] == "-m"
     built = command.build(start[-1], list(args), is_module=is_module, interpreter=None, cwd=os.fspath(cwd))
     run = run_store.new_run(folder / "runs", built.target)
-    tier = isolation.choose("auto", project=cwd, scratch=folder / "scratch")
+    protection = isolation.choose("auto", project=cwd, scratch=folder / "scratch")
     session = Session(
-        command=built, folder=run.path, tier=tier, options=options, loop_budget_s=BUDGET_S, most_lives=most_lives
+        command=built,
+        folder=run.path,
+        isolation=protection,
+        options=options,
+        loop_budget_s=BUDGET_S,
+        max_script_runs=max_script_runs,
     )
     result = session.run(plan(wanted or windows()))
     profile = assembly.assemble(
@@ -83,7 +93,7 @@ def probe(
         version=__version__,
         command=built,
         hardware=probe_hardware(folder=cwd),
-        tier=tier,
+        isolation=protection,
         result=result,
     )
-    return Probed(profile=profile, result=result, workload=assembly.workload_of(result.lives[-1]))
+    return Probed(profile=profile, result=result, workload=assembly.workload_of(result.script_runs[-1]))

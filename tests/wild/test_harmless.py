@@ -72,8 +72,8 @@ def _plain(script: Path, *args: str) -> str:
 def _probed(script: Path, folder: Path, *args: str, wanted: list[wire.Window]) -> str:
     folder.mkdir()
     probed = probe([script.name], args, cwd=script.parent, folder=folder, wanted=wanted)
-    (life,) = probed.result.lives
-    assert (life.end, probed.agent_errors) == ("finished", []), probed.profile.failure
+    (script_run,) = probed.result.script_runs
+    assert (script_run.end, probed.agent_errors) == ("finished", []), probed.profile.failure
     (log,) = (folder / "runs").glob("*/life-0*stdout*")
     return log.read_text(encoding="utf-8")
 

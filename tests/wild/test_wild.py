@@ -41,7 +41,7 @@ def test_the_agent_stumbles_over_nothing(probes: Probes, name: str) -> None:
 @pytest.mark.parametrize("name", list(LABELS))
 def test_nothing_is_left_behind(probes: Probes, name: str) -> None:
     probed = probes.of(name)
-    left = [process for life in probed.result.lives for process in life.left_processes]
+    left = [process for script_run in probed.result.script_runs for process in script_run.left_processes]
     assert (left, probed.result.changed_files) == ([], ())
     assert not [path for path in LABELS[name].get("must_not_leave", ()) if (SCRIPTS / path).exists()]
 
@@ -95,14 +95,14 @@ def test_phases_are_all_seen_and_add_up(probes: Probes, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in PROFILED if not LABELS[name].get("endless")])
 def test_updates_of_a_script_that_runs_to_its_end(probes: Probes, name: str) -> None:
     probed = _measured(probes, name)
-    (life,) = probed.result.lives
-    if life.end != "finished":
-        pytest.skip(f"still running after {life.updates} updates when the last window ended")
+    (script_run,) = probed.result.script_runs
+    if script_run.end != "finished":
+        pytest.skip(f"still running after {script_run.updates} updates when the last window ended")
     discarded = 3 if LABELS[name].get("out_of_memory_caught") else 0
     first_few = 9 if not LABELS[name]["optimizers"] else 0  # backwards before it is known that there is no optimizer
     times = LABELS[name]["optimizers"] if name in ONE_AFTER_THE_OTHER else 1
     wanted = LABELS[name]["updates"]
-    assert wanted - first_few <= life.updates <= wanted * times + discarded
+    assert wanted - first_few <= script_run.updates <= wanted * times + discarded
 
 
 @pytest.mark.parametrize("name", [name for name in PROFILED if name not in ONE_AFTER_THE_OTHER])

@@ -20,7 +20,7 @@ from advisor.errors import ScriptError, Terminated, UsageError
 from advisor.runtime.checkout import Checkout, checked_out
 from advisor.storage.run_store import new_run, save_profile
 from advisor.types.comparison import Side, VersionRun
-from advisor.verification.rounds import LOOKS, Rounds, run_rounds, same_window
+from advisor.verification.rounds import INTERIM_ANALYSES, Rounds, run_rounds, same_window
 from advisor.wire import WindowDone
 
 COMMAND_S = 120
@@ -59,7 +59,7 @@ def test_processes_are_run_in_abba_order() -> None:
 
 def test_a_clear_difference_is_decided_at_the_first_look() -> None:
     found = raced(1.3)
-    assert (found.status, len(found.pairs)) == ("faster", LOOKS[0])
+    assert (found.status, len(found.pairs)) == ("faster", INTERIM_ANALYSES[0])
 
 
 def test_one_that_leaves_no_doubt_is_decided_by_two_rounds() -> None:

@@ -16,7 +16,7 @@ from search import thin
 
 from advisor.errors import ScriptError, Terminated
 from advisor.runtime import RunOptions
-from advisor.search import Goal, Standing
+from advisor.search import FinalResult, Goal
 from advisor.types import (
     Alternative,
     Command,
@@ -66,30 +66,30 @@ class Desk:
     raises: Exception | None = None
     interrupted: BaseException | None = None
     skipped: tuple[Skipped, ...] = ()
-    asked: list[Config] = field(default_factory=list)
+    verified_configs: list[Config] = field(default_factory=list)
     given_s: float = 0.0
 
     def prove(self, monkeypatch: pytest.MonkeyPatch) -> proving.Proof:
-        standings = {BEST: Standing(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
+        final_results = {BEST: FinalResult(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
         space = SimpleNamespace(
-            tier=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
+            effect=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
             command_line=SimpleNamespace(arguments=lambda _config: {}),
         )
         known = SimpleNamespace(
-            standings=lambda: standings, space=space, winner=lambda: BEST, by_knob=lambda _config: GAINS
+            final_results=lambda: final_results, space=space, winner=lambda: BEST, by_knob=lambda _config: GAINS
         )
         search_run = SimpleNamespace(
             request=SimpleNamespace(
                 verify=self.verify,
                 command=COMMAND,
                 budget_s=100.0,
-                asked=SimpleNamespace(goal=self.goal),
+                search=SimpleNamespace(goal=self.goal),
                 settings=SimpleNamespace(floor=0.05),
             ),
             study=SimpleNamespace(space=space, known=known),
             found=SimpleNamespace(hardware=hardware()),
             run=SimpleNamespace(path=self.folder),
-            tier=None,
+            isolation=None,
             rest_s=self.rest_s,
             process_s=lambda: 10.0,
             options=RunOptions(),
@@ -98,7 +98,7 @@ class Desk:
         return proving.prove(search_run, self.found)  # type: ignore[arg-type]
 
     def _verified(self, _command: Command, finalists: list[Finalist], *, budget_s: float, **_: Any) -> Verification:
-        self.asked, self.given_s = [one.config for one in finalists], budget_s
+        self.verified_configs, self.given_s = [one.config for one in finalists], budget_s
         if self.raises is not None:
             raise self.raises
         return Verification(
@@ -118,8 +118,8 @@ class Desk:
             found, outcome = verdict("unverified", 1.0, rounds=0, quality=broken, quality_evidence=said.message), said
         else:
             found, outcome = said, TrialOutcome(kind="measured", peak_bytes=self.peak_bytes)
-        assert finalist.tier is not None
-        return VerifiedConfig(config=finalist.config, tier=finalist.tier, verdict=found, outcome=outcome)
+        assert finalist.effect is not None
+        return VerifiedConfig(config=finalist.config, effect=finalist.effect, verdict=found, outcome=outcome)
 
 
 def recommendation(config: Config = BEST, **changes: Any) -> Recommendation:
@@ -309,7 +309,7 @@ def test_the_best_is_asked_for_first_and_the_cheapest_last(tmp_path: Path, monke
     said = dict.fromkeys((BEST, LARGE, CHEAP), verdict())
     desk = Desk(folder=tmp_path, found=recommendation(alternatives=(LARGER,)), said=said)
     desk.prove(monkeypatch)
-    assert desk.asked == [BEST, LARGE, CHEAP]
+    assert desk.verified_configs == [BEST, LARGE, CHEAP]
 
 
 @pytest.mark.slow

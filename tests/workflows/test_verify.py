@@ -25,9 +25,9 @@ from advisor.runtime.script_run import ScriptRunRecord
 from advisor.settings_file import advisor_yaml
 from advisor.types import Command, Config, Skipped, Verification
 from advisor.types.comparison import VersionRun
-from advisor.verification.process_trial import Contender, Process, Race
+from advisor.verification.process_trial import Process, ProcessTrials, ScriptVersion
 from advisor.verification.rounds import same_window
-from advisor.verification.verification_run import Finalist, contender_of, verify_configs, winner
+from advisor.verification.verification_run import Finalist, verify_configs, version_of, winner
 
 COMMAND_S = 240
 COMMAND = Command(target="train.py", is_module=False, args=("--epochs", "2"), cwd=".", interpreter=sys.executable)
@@ -56,15 +56,15 @@ settings:
 """
 
 
-def finalist(tier: str = "exact", **settings: Any) -> Finalist:
-    return Finalist(config=Config.of(settings), tier=tier)
+def finalist(effect: str = "exact", **settings: Any) -> Finalist:
+    return Finalist(config=Config.of(settings), effect=effect)
 
 
 CHEAP, FAST, HUGE = finalist(threads=1), finalist(threads=2), finalist("training", global_batch=64)
 
 
 class Machine:
-    """Stands for the processes: each contender has its speed, or what is raised in its place."""
+    """Stands for the processes: each version has its speed, or what is raised in its place."""
 
     def __init__(self, speeds: Mapping[str, float | Exception], *, noise: float = 0.005, process_s: float = 1.0):
         self.speeds = speeds
@@ -73,16 +73,16 @@ class Machine:
         self.order: list[tuple[str, int | None]] = []
         self.losses: dict[str, Losses] = {}
 
-    def measure(self, contender: Contender, *, seed: int | None = None) -> Process:
-        self.order.append((contender.name, seed))
-        speed = self.speeds[contender.name]
+    def measure(self, version: ScriptVersion, *, seed: int | None = None) -> Process:
+        self.order.append((version.name, seed))
+        speed = self.speeds[version.name]
         if isinstance(speed, BaseException):
             raise speed
         assert seed is not None
-        level = random.Random(f"{contender.name} {seed}").gauss(1.0, self.noise)
-        batch = contender.samples_per_update or 8
+        level = random.Random(f"{version.name} {seed}").gauss(1.0, self.noise)
+        batch = version.samples_per_update or 8
         count = 400 // batch
-        losses = self.losses.get(contender.name, lambda seed, update: 1.0 + seed / 10 - update / 100)
+        losses = self.losses.get(version.name, lambda seed, update: 1.0 + seed / 10 - update / 100)
         window = wire.WindowDone(
             rank=0,
             id="measured",
@@ -98,22 +98,22 @@ class Machine:
             rss_bytes=[1000],
             extra={"nan_losses": sum(losses(seed, update) is None for update in range(count))},
         )
-        run = VersionRun(side=contender.side, updates=count, seconds=sum(window.wall_s), samples=batch * count)
-        life = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
-        return Process(run=run, window=window, life=life)
+        run = VersionRun(side=version.side, updates=count, seconds=sum(window.wall_s), samples=batch * count)
+        script_run = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
+        return Process(run=run, window=window, script_run=script_run)
 
 
 @pytest.fixture
 def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Verification]:
     def run(machine: Machine, *finalists: Finalist, **options: Any) -> Verification:
-        monkeypatch.setattr(Race, "measure", lambda _race, contender, **seed: machine.measure(contender, **seed))
+        monkeypatch.setattr(ProcessTrials, "measure", lambda _trials, version, **seed: machine.measure(version, **seed))
         found: dict[str, Any] = {"budget_s": 1e9, **options}
         return verify_configs(
             COMMAND,
             finalists,
             hardware=probe(folder=tmp_path),
             run_folder=tmp_path,
-            tier=choose("none", project=tmp_path, scratch=tmp_path),
+            isolation=choose("none", project=tmp_path, scratch=tmp_path),
             options=RunOptions(),
             **found,
         )
@@ -151,7 +151,7 @@ def test_open_quality_takes_more_rounds_than_the_speed_needs(verified: Verified)
     machine = Machine({WRITTEN: 1.0, TWO: 3.0})
     machine.losses[WRITTEN] = lambda seed, _update: 1.0 + (0.02 if seed % 2 else -0.02)
     machine.losses[TWO] = lambda seed, _update: 1.0 + (0.3, -0.1, 0.2, 0.1)[seed % 4]
-    found = verified(machine, replace(FAST, tier="resampled"))
+    found = verified(machine, replace(FAST, effect="resampled"))
     assert found.configs[0].verdict.rounds > 3
 
 
@@ -211,10 +211,10 @@ def test_an_interruption_keeps_what_was_measured(verified: Verified) -> None:
     machine, calls = Machine({WRITTEN: 1.0, TWO: 1.3}), itertools.count(1)
     measure = machine.measure
 
-    def interrupted(contender: Contender, *, seed: int | None = None) -> Process:
+    def interrupted(version: ScriptVersion, *, seed: int | None = None) -> Process:
         if next(calls) == 6:
             raise Terminated
-        return measure(contender, seed=seed)
+        return measure(version, seed=seed)
 
     machine.measure = interrupted  # type: ignore[method-assign]
     found = verified(machine, FAST)
@@ -229,9 +229,9 @@ def test_a_larger_batch_is_compared_by_samples(verified: Verified) -> None:
 
 
 def test_a_larger_batch_counts_as_many_samples(tmp_path: Path) -> None:
-    tier = choose("none", project=tmp_path, scratch=tmp_path)
-    contender = Contender(name=WRITTEN, side="before", command=COMMAND, tier=tier, samples_per_update=4)
-    first = Machine({WRITTEN: 1.0}).measure(contender, seed=0).window
+    isolation = choose("none", project=tmp_path, scratch=tmp_path)
+    version = ScriptVersion(name=WRITTEN, side="before", command=COMMAND, isolation=isolation, samples_per_update=4)
+    first = Machine({WRITTEN: 1.0}).measure(version, seed=0).window
     window = same_window(first, 8)
     assert (window.min_updates, window.max_updates) == (50, 50)
 
@@ -244,12 +244,12 @@ def test_samples_a_second_and_memory_are_those_of_all_processes(verified: Verifi
 
 
 def test_settings_are_set_by_the_agent_but_for_those_that_go_on_the_command_line(tmp_path: Path) -> None:
-    carried = Finalist(
+    recommended = Finalist(
         config=Config.of({"global_batch": 64, "threads": 2}),
         arguments={"--batch-size": 64},
-        carried=frozenset({"global_batch"}),
+        passed_as_arguments=frozenset({"global_batch"}),
     )
-    found = contender_of(carried, COMMAND, choose("none", project=tmp_path, scratch=tmp_path))
+    found = version_of(recommended, COMMAND, choose("none", project=tmp_path, scratch=tmp_path))
     assert found.config == Config.of({"threads": 2})
     assert found.command.args == ("--epochs", "2", "--batch-size=64")
     assert found.samples_per_update == 64

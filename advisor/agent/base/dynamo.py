@@ -10,10 +10,10 @@ from .own_folder import PACKAGE
 
 _FOLDERS = ("agent", "knobs", "whatif")
 _put_aside: list[object] = []
-"""Dynamo callbacks that `left_out` removed from this thread while it works."""
+"""Dynamo callbacks that `without_dynamo` removed from this thread while it works."""
 
 
-def left_out(work: Callable[[], object]) -> object:
+def without_dynamo(work: Callable[[], object]) -> object:
     """Run our own work with dynamo disabled; inside a compiled step it would compile our calls, too."""
     frames: object = sys.modules.get("torch._dynamo.eval_frame")
     set_eval_frame = getattr(frames, "set_eval_frame", None)
@@ -29,7 +29,7 @@ def left_out(work: Callable[[], object]) -> object:
 
 
 def inside_compiled_call() -> bool:
-    """Return whether the code around the current `left_out` is being compiled, as in a compiled training step."""
+    """Return whether the code around the current `without_dynamo` is being compiled, as in a compiled training step."""
     return any(callback is not None for callback in _put_aside)
 
 

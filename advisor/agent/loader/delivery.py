@@ -49,7 +49,7 @@ class Deliveries:
         """True in forked children, and after the end: torch's methods then work unchanged."""
         self.suspended = False
         self.replaying = False
-        self.end_asked = False
+        self.end_requested = False
         self.hold_ends = False
         """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch."""
         self.late_refusal: str | None = None
@@ -115,8 +115,8 @@ class Deliveries:
         feed.given += 1
         if feed.record is not self.register.train or feed.foreign:
             return (*feed.next_batch(iterator, self.torch_next), None)
-        if (self.end_asked and not feed.first) or (feed.overruns and not self.hold_ends):
-            self.end_asked = False
+        if (self.end_requested and not feed.first) or (feed.overruns and not self.hold_ends):
+            self.end_requested = False
             self.switch.end(feed, iterator)
             raise StopIteration
         if feed.version != self.switch.version:

@@ -9,10 +9,10 @@ from typing import Any, Callable
 from ..base.pass_through import passes_on_to_c
 from ..base.refused import Refused
 from ..loop.samples import count_samples
-from .bystander import private_sampler, untouched_random_states
 from .duplicates import Duplicates
 from .feed import workers_of_tasks
 from .limits import open_handle, refuse_foreign, refuse_second_reader, refuse_workers
+from .random_states import preserved_random_states, private_sampler
 from .record import bare_copy, is_iterable
 from .times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, TOTALS, Board
 
@@ -32,7 +32,7 @@ def drain(loader: Any, build: Build, seconds: float, max_batches: int, num_worke
     workers = loader.num_workers if num_workers is None else num_workers
     _refuse(loader, workers)
     own = _own_loader(loader, workers)
-    with untouched_random_states(loader.dataset, loader.generator):
+    with preserved_random_states(loader.dataset, loader.generator):
         fetcher, board = build(own)
         try:
             return _Reading(fetcher, board, own).read(seconds, max_batches)
@@ -100,7 +100,7 @@ class _Reading:
         worker = sent_to.get(fetcher._rcvd_idx - 1) if sent_to else None
         if self._duplicates is not None and worker is not None and not self._duplicates.enough:
             self._duplicates.saw(worker, batch)
-        index = None if self._iterable else self._indices.taken()
+        index = None if self._iterable else self._indices.pop()
         count, _ = count_samples(batch, index, self._board.last_items if not self._workers else 0)
         return -1 if count is None else count
 
@@ -131,7 +131,7 @@ class _Round:
         self._given.append(index)
         return index
 
-    def taken(self) -> Any:
+    def pop(self) -> Any:
         """Remove and return the index of the oldest batch not taken yet."""
         return self._given.pop(0)
 

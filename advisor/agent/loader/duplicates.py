@@ -6,13 +6,13 @@ import sys
 from collections import abc
 from typing import Any
 
-LOOKED_AT = 1024
+COMPARED_SAMPLES = 1024
 """Samples to compare: enough to detect two unsharded workers, few enough to cost nothing."""
 
 COLUMNS = 32
 """Numbers compared per tensor of a sample, evenly spread: two samples that agree in all are the same."""
 
-TELLING = 0.5
+LEAST_DISTINCT = 0.5
 """Least share of a worker's samples that must differ from each other; below it, content cannot tell them apart."""
 
 
@@ -31,7 +31,7 @@ class Duplicates:
 
     @property
     def enough(self) -> bool:
-        return self._closed or self._total >= LOOKED_AT
+        return self._closed or self._total >= COMPARED_SAMPLES
 
     def new_epoch(self) -> None:
         """Begin an epoch, in which every sample comes again: keep a result of the last epoch, else restart."""
@@ -52,7 +52,7 @@ class Duplicates:
         """Share of the samples that another worker delivered too; None if unknown."""
         if len(self._distinct) < 2 or not self._total:
             return None
-        if sum(len(own) for own in self._distinct.values()) < TELLING * self._total:
+        if sum(len(own) for own in self._distinct.values()) < LEAST_DISTINCT * self._total:
             return None
         shared = sum(self._count_of[print_] for print_, workers in self._workers_of.items() if len(workers) > 1)
         return shared / self._total

@@ -33,7 +33,7 @@ SHARDING_PROBE_BATCHES = 6
 FEW_DUPLICATES = 0.02
 """Share of samples that may be the same by chance: real data hold some twice."""
 
-MOST_TOLD = 20
+MOST_NAMED = 20
 """Number of generators that a profile names."""
 
 
@@ -81,9 +81,9 @@ class LoaderHooks:
         """Return the callers that have something set now."""
         return [name for name, settings in self._set_by.items() if settings]
 
-    def look_at_whole(self, batches: int) -> None:
+    def check_whole(self, batches: int) -> None:
         """Deliver this number of batches as a whole before their parts, once batches are split."""
-        self.deliveries.switch.looks = batches
+        self.deliveries.switch.checks = batches
 
     def fill_caches(self, seconds: float) -> None:
         """Fill a sample cache ahead for `seconds` when it is set, for windows that should show later epochs."""
@@ -127,7 +127,7 @@ class LoaderHooks:
         if loader is None:
             return {}
         draws = self.deliveries.switch.draws
-        return {"dataset_generators": draws.held(loader)[:MOST_TOLD], "generators_fault": draws.fault(loader)}
+        return {"dataset_generators": draws.held(loader)[:MOST_NAMED], "generators_fault": draws.fault(loader)}
 
     @property
     def samples_from(self) -> str:
@@ -169,9 +169,9 @@ class LoaderHooks:
 
     def batch_size(self) -> int:
         """Return the present micro batch of the training loader. Raises Refused if there is none."""
-        return int(self._adjusted().get("batch_size") or self.written_batch_size())
+        return int(self._adjusted().get("batch_size") or self.baseline_batch_size())
 
-    def written_batch_size(self) -> int:
+    def baseline_batch_size(self) -> int:
         """Return the micro batch of the training loader in the baseline. Raises Refused if there is none."""
         size = self.train.facts["batch_size"] if self.train is not None else None
         if size is None:
@@ -312,7 +312,7 @@ class LoaderHooks:
 
     def end_epoch_now(self) -> None:
         """End the training loader at its next batch, or after its first one."""
-        self.deliveries.end_asked = True
+        self.deliveries.end_requested = True
 
     def replay(self, on: bool) -> None:
         """Make the training loader deliver clones of batches fetched before, from the next batch on (a what-if)."""

@@ -95,7 +95,7 @@ class LoaderRecord:
         self._folded = [0] * len(TOTALS)
         self._draws = {SAMPLE_DRAWS: 0, COLLATE_DRAWS: 0}
         self._blind = False
-        self._taken = [0] * (4 + len(TOTALS))
+        self._last_totals = [0] * (4 + len(TOTALS))
 
     @property
     def gone(self) -> bool:
@@ -123,12 +123,12 @@ class LoaderRecord:
 
     def draws(self) -> dict[str, bool]:
         """Return whether samples, and collating them, were seen to draw random numbers; unseen ones are left out."""
-        told = {}
+        answers = {}
         for name, cell in (("dataset_draws", SAMPLE_DRAWS), ("collate_draws", COLLATE_DRAWS)):
             found = max([self._draws[cell], *(board.largest(cell) for _, board in self._boards)])
             if found:
-                told[name] = found == DREW
-        return told
+                answers[name] = found == DREW
+        return answers
 
     def take_sums(self, workers: int | None, received_ns: int = 0) -> dict[str, Any]:
         """Return the fields of `wire.LoaderSums` since the last call.
@@ -137,8 +137,8 @@ class LoaderRecord:
         """
         work = self.work()
         totals = [self.batches, self.samples, self.restarts, self.restart_ns, *(work or [0] * len(TOTALS))]
-        batches, samples, restarts, restart_ns, *spent = (now - then for now, then in zip(totals, self._taken))
-        self._taken = totals
+        batches, samples, restarts, restart_ns, *spent = (now - then for now, then in zip(totals, self._last_totals))
+        self._last_totals = totals
         seen = work is not None and spent[FETCHES] > 0
         return {
             "batches": batches,

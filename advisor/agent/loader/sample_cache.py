@@ -14,8 +14,8 @@ from typing import Any, Callable
 
 from ..base.pass_through import passes_on, passes_on_to_c
 from ..base.refused import Refused
-from .bystander import RandomStates, untouched_random_states
 from .free_memory import free_bytes
+from .random_states import RandomStates, preserved_random_states
 from .record import length_of
 from .replay import Cloner
 from .sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
@@ -49,25 +49,25 @@ class SampleCaches:
         """Return the cache that replaces the loader's dataset. Raises Refused if its samples cannot be kept."""
         cache = self._cache
         if cache is None or cache.dataset is not loader.dataset:
-            cache = self._cache = _begun(loader, stream)
+            cache = self._cache = _new_cache(loader, stream)
         if self._fills:
             self._fills = False
-            with untouched_random_states(loader.dataset):
+            with preserved_random_states(loader.dataset):
                 cache.fill(_coming(loader, stream), time.perf_counter() + self.fill_s)
         return cache
 
     def rest(self) -> None:
         """Free the memory of a large cache, as the setting is no longer chosen."""
-        if self._cache is not None and self._cache.kept_bytes > KEPT_FRACTION * self._cache.room_bytes:
+        if self._cache is not None and self._cache.kept_bytes > KEPT_FRACTION * self._cache.limit_bytes:
             self._cache = None
 
 
 class SampleCache:
     """Dataset for torch's fetcher: `dataset[i]`, or `dataset.__getitems__` of several."""
 
-    def __init__(self, dataset: Any, room_bytes: int, copies: bool) -> None:
+    def __init__(self, dataset: Any, limit_bytes: int, copies: bool) -> None:
         self.dataset = dataset
-        self.room_bytes = room_bytes
+        self.limit_bytes = limit_bytes
         self.kept_bytes = 0
         self._copies = copies
         self._kept: dict[Any, Any] = {}
@@ -106,7 +106,7 @@ class SampleCache:
         """Read these samples, as many as time and room allow. Failures are left for the script to meet."""
         try:
             for index in indices:
-                if time.perf_counter() > deadline_s or self.kept_bytes >= self.room_bytes:
+                if time.perf_counter() > deadline_s or self.kept_bytes >= self.limit_bytes:
                     return
                 place = key_of(index)
                 if place not in self._kept:
@@ -122,7 +122,7 @@ class SampleCache:
         if place is None or place in self._kept or self._changes >= MOST_CHANGES:
             return
         size = bytes_of(sample) + OVERHEAD_BYTES
-        if self.kept_bytes + size <= self.room_bytes:
+        if self.kept_bytes + size <= self.limit_bytes:
             self._kept[place] = Cloner().clone(sample)
             self.kept_bytes += size
 
@@ -154,28 +154,28 @@ def key_of(index: Any) -> Any:
         return None
 
 
-def _begun(loader: Any, stream: object) -> SampleCache:
+def _new_cache(loader: Any, stream: object) -> SampleCache:
     """Return an empty cache after checking the dataset: read twice, and measured against the free memory."""
     from torch.utils.data import default_collate
 
     dataset = loader.dataset
     name = type(dataset).__name__
     indices = _some(loader, stream)
-    with untouched_random_states(dataset):
+    with preserved_random_states(dataset):
         samples = [_read_twice(dataset, name, index) for index in indices]
     size = max(bytes_of(sample) for sample in samples) + OVERHEAD_BYTES
     free = free_bytes()
     if free is None:
         raise Refused("the amount of free memory is unknown, and the samples could fill it")
-    room = int(MEMORY_FRACTION * free / _processes_here())
+    limit_bytes = int(MEMORY_FRACTION * free / _processes_here())
     count = length_of(dataset)
-    if count is not None and count * size > room:
+    if count is not None and count * size > limit_bytes:
         raise Refused(
-            f"{count} samples of {_told(size)} are {_told(count * size)}, and {_told(room)} may be taken of the "
-            f"{_told(free)} available"
+            f"{count} samples of {_format_bytes(size)} are {_format_bytes(count * size)}, "
+            f"and {_format_bytes(limit_bytes)} may be taken of the {_format_bytes(free)} available"
         )
     plain = all(only_plain(sample) for sample in samples)
-    return SampleCache(dataset, room, copies=not (plain and loader.collate_fn is default_collate))
+    return SampleCache(dataset, limit_bytes, copies=not (plain and loader.collate_fn is default_collate))
 
 
 def _read_twice(dataset: object, name: str, index: object) -> Any:
@@ -258,11 +258,11 @@ def _takes_all(loader: Any) -> bool:
 
 def _processes_here() -> int:
     """Return the number of processes of the same training on this machine: each keeps its own samples."""
-    told = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, int(told)) if told.isdigit() else 1
+    local_processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(local_processes)) if local_processes.isdigit() else 1
 
 
-def _told(size: float) -> str:
+def _format_bytes(size: float) -> str:
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.3g} {unit}"

@@ -16,15 +16,15 @@ from ..base.pass_through import passes_on_to_c
 class Part(list):  # type: ignore[type-arg]
     """Some indices of one batch. The iterator that fetches them gets a plain list: only the stream knows of parts."""
 
-    __slots__ = ("last", "look", "share")
+    __slots__ = ("is_check", "last", "share")
 
-    def __init__(self, indices: list[Any], share: float, last: bool, look: bool = False) -> None:
+    def __init__(self, indices: list[Any], share: float, last: bool, is_check: bool = False) -> None:
         super().__init__(indices)
         self.share = share
         """Share of the samples of the batch."""
         self.last = last
         """True for the part that completes the batch."""
-        self.look = look
+        self.is_check = is_check
         """True for the whole batch, delivered before its parts so that both can be compared."""
 
 
@@ -47,9 +47,9 @@ class IndexStream:
         self._parts: deque[Any] = deque()
         """Parts of the batch that is being delivered in parts; all other batches come after them."""
         self._split: int | None = None
-        self._looks = 0
+        self._checks = 0
         self._size: int | None = None
-        self._written_size: int | None = None
+        self._baseline_size: int | None = None
         self._drop_last = False
         self.drawn: deque[Any] = deque()
         """Elements given to the present consumer and not delivered yet, oldest first."""
@@ -77,9 +77,9 @@ class IndexStream:
         if not self._parts:
             batch = list(self._whole())
             parts = cut(batch, self._split or len(batch))
-            if self._looks and len(parts) > 1:
-                self._looks -= 1
-                parts.insert(0, Part(batch, 1.0, False, look=True))
+            if self._checks and len(parts) > 1:
+                self._checks -= 1
+                parts.insert(0, Part(batch, 1.0, False, is_check=True))
             self._parts.extend(parts)
         return self._parts.popleft()
 
@@ -128,14 +128,14 @@ class IndexStream:
             self._again.extendleft(reversed(self.drawn))
         self.drawn.clear()
 
-    def split(self, size: int | None, looks: int = 0) -> None:
+    def split(self, size: int | None, checks: int = 0) -> None:
         """Give out each batch in parts of at most `size` from now on; None is no parts.
 
         The first `looks` batches also come once as a whole before. The elements in flight must have been put back.
         """
-        self._split, self._looks = size, looks
+        self._split, self._checks = size, checks
 
-    def regroup(self, size: int | None, written_size: int, drop_last: bool) -> None:
+    def regroup(self, size: int | None, baseline_size: int, drop_last: bool) -> None:
         """Give out batches of `size` from now on; None returns to the sampler's once no broken batch is left.
 
         The elements in flight must have been put back. The last batch of an epoch may be short; it is left out if the
@@ -143,14 +143,14 @@ class IndexStream:
         """
         if size == self._size:
             return
-        self._written_size, self._drop_last, self._size = written_size, drop_last, size
+        self._baseline_size, self._drop_last, self._size = baseline_size, drop_last, size
         for batch in reversed(self._again):
             self._loose.extendleft(reversed(batch))
         self._again.clear()
 
     @passes_on_to_c
     def _regrouped(self) -> Any:
-        wanted = self._size or self._written_size or 1
+        wanted = self._size or self._baseline_size or 1
         while len(self._loose) < wanted:
             batch = next(self._source, None)
             if batch is None:
@@ -168,7 +168,7 @@ def _joined(indices: list[Any]) -> list[Any]:
     for index in indices:
         if type(index) is not Part:
             batches.append(index)
-        elif not index.look:
+        elif not index.is_check:
             if open_batch is None:
                 open_batch = []
                 batches.append(open_batch)

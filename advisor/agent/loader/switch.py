@@ -48,14 +48,14 @@ DEFAULT_PREFETCH_FACTOR = 2
 
 def plan_of(loader: DataLoader[object], wanted: dict[str, Any]) -> FetchPlan | None:
     """Return the plan for these settings; None if it equals the script's own."""
-    plan, written = _plan(loader, wanted), _plan(loader, {})
-    return None if plan == written else plan
+    plan, original = _plan(loader, wanted), _plan(loader, {})
+    return None if plan == original else plan
 
 
 def adds_repeats(loader: DataLoader[object], plan: FetchPlan) -> bool:
     """Return whether workers of this plan repeat draws of the dataset's generators while the script's own do not."""
-    written = Workers(loader.num_workers, bool(loader.persistent_workers))
-    return add_repeats(written, Workers(plan.num_workers, plan.persistent_workers))
+    original = Workers(loader.num_workers, bool(loader.persistent_workers))
+    return add_repeats(original, Workers(plan.num_workers, plan.persistent_workers))
 
 
 def _plan(loader: DataLoader[object], wanted: dict[str, Any]) -> FetchPlan:
@@ -79,7 +79,7 @@ class Switch:
         """Callable that builds torch's iterator of a loader, with its times on a board of its own."""
         self.wanted: dict[str, Any] = {}
         self.version = 0
-        self.looks = 0
+        self.checks = 0
         """Batches to deliver as a whole before their parts, once batches are split."""
         self.caches = SampleCaches()
         self.draws = WorkerDraws()
@@ -122,7 +122,7 @@ class Switch:
         old_size, old_inner = feed.size, feed.inner
         stream.put_back()
         _regroup(stream, feed, size)
-        stream.split(self.wanted.get("split"), self.looks)
+        stream.split(self.wanted.get("split"), self.checks)
         if same_fetcher:
             refill(feed.fetcher(iterator))
             return
@@ -339,10 +339,10 @@ def _has_accelerator() -> bool:
 
 
 def _regroup(stream: Any, feed: Feed, size: int | None) -> None:
-    written = feed.record.facts["batch_size"]
+    original = feed.record.facts["batch_size"]
     sampler = feed.loader.batch_sampler if feed.loader.batch_sampler is not None else feed.loader.sampler
     drop_last = bool(getattr(sampler, "drop_last", False))
-    stream.regroup(None if size == written else size, written or 1, drop_last)
+    stream.regroup(None if size == original else size, original or 1, drop_last)
 
 
 def _renew_fetcher(iterator: Any) -> None:

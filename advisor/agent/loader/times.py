@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.own_folder import AGENT
 from ..base.pass_through import passes_on, passes_on_to_c
-from .bystander import RandomStates
 from .cpu_wait import run_delay_ns
+from .random_states import RandomStates
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -163,16 +163,16 @@ class Draws:
         self._states = RandomStates(self._dataset)
 
     def sampled(self) -> None:
-        self._tell(SAMPLE_DRAWS)
+        self._mark(SAMPLE_DRAWS)
 
     def ended(self) -> bool:
         """End a fetch, successful or not; return whether it was the last one to check."""
-        self._tell(COLLATE_DRAWS)
+        self._mark(COLLATE_DRAWS)
         self._states = None
         self._left -= 1
         return not self._left
 
-    def _tell(self, cell: int) -> None:
+    def _mark(self, cell: int) -> None:
         if self._states is not None:
             place = self._first + cell
             self._cells[place] = max(self._cells[place], DREW if self._states.moved() else DREW_NOTHING)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ...worker_seeds import MOST_GENERATORS, WorkerSeeds, attributes, generators, number_of, reseed, walk
 from ..base.refused import Refused
-from .bystander import copied_generator, untouched_random_states
+from .random_states import copied_generator, preserved_random_states
 from .record import bare_copy, is_iterable
 from .sample_parts import PLAIN, equal
 
@@ -42,17 +42,17 @@ class WorkerDraws:
 
     def held(self, loader: DataLoader[object]) -> list[str]:
         """Return paths to the generators that the loader's dataset and collate function hold."""
-        self._look_at(loader)
+        self._inspect(loader)
         return self._held
 
     def fault(self, loader: DataLoader[object]) -> str | None:
         """Return why they cannot have seeds of their own in workers; None if they can, or if there are none."""
-        self._look_at(loader)
+        self._inspect(loader)
         return self._fault
 
     def init_fn(self, loader: DataLoader[object]) -> Any:
         """Return the `worker_init_fn` of workers started now. Raises Refused if they would repeat draws."""
-        self._look_at(loader)
+        self._inspect(loader)
         if self._fault is not None:
             raise Refused(self._fault)
         if not self._held:
@@ -74,7 +74,7 @@ class WorkerDraws:
         if self._why_read is not None:
             raise Refused(self._why_read)
 
-    def _look_at(self, loader: DataLoader[object]) -> None:
+    def _inspect(self, loader: DataLoader[object]) -> None:
         if self._dataset is not None and self._dataset() is loader.dataset:
             return
         found = generators(loader.dataset, loader.collate_fn)
@@ -183,7 +183,7 @@ def _read(loader: DataLoader[object], index: object) -> Any:
 
     create: Any = _DatasetKind.create_fetcher
     fetcher = create(loader._dataset_kind, loader.dataset, loader._auto_collation, loader.collate_fn, loader.drop_last)
-    with untouched_random_states(loader.dataset, loader.collate_fn):
+    with preserved_random_states(loader.dataset, loader.collate_fn):
         return fetcher.fetch(index)
 
 

@@ -231,10 +231,10 @@ class StepClock:
         """Close the update with all its phases after the main optimizer's step, hand it on, and begin the next.
 
         An exception that the script has caught may have left a phase open."""
-        update, begun = self._update, self._last
+        update, begin_ns = self._update, self._last
         update.end_ns = self._last = self._now()
         update.phases_ns = sums = self._sums
-        sums[self.stack[-1]] += update.end_ns - begun
+        sums[self.stack[-1]] += update.end_ns - begin_ns
         if len(self.stack) > 1:
             del self.stack[1:]
             if self.device is not None:

@@ -23,7 +23,7 @@ class _Target(NamedTuple):
     """Predicate on the arguments of a call that counts; None accepts all."""
 
 
-MAX_LOOKED_AT = 8
+MAX_INSPECTED = 8
 """Dictionary entries to check when distinguishing a training state from other data."""
 
 
@@ -36,8 +36,8 @@ def _is_training_state(args: tuple[object, ...]) -> bool:
         return True
     if not isinstance(value, dict):
         return False
-    inside = list(value.values())[:MAX_LOOKED_AT]
-    inside += [item for entry in inside if isinstance(entry, dict) for item in list(entry.values())[:MAX_LOOKED_AT]]
+    inside = list(value.values())[:MAX_INSPECTED]
+    inside += [item for entry in inside if isinstance(entry, dict) for item in list(entry.values())[:MAX_INSPECTED]]
     return any(isinstance(item, (torch.Tensor, torch.nn.Module)) for item in inside)
 
 

@@ -36,9 +36,9 @@ class RootSearch:
         changed = steps.adopted != self._adopted_seen or steps.main_changes != self._changes_seen
         blind = steps.blind_backwards >= BLIND_BACKWARDS and self._searches < MAX_SEARCHES
         if changed or self._tries or blind or not self._searches:
-            self._clock.exclude(functools.partial(dynamo.left_out, self._look))
+            self._clock.exclude(functools.partial(dynamo.without_dynamo, self._search))
 
-    def _look(self) -> None:
+    def _search(self) -> None:
         owned, main = self._steps.owned_parameters(), self._steps.main_parameters()
         wanted = not self._searches or (not self._tries and self._steps.blind_backwards >= BLIND_BACKWARDS)
         if self._steps.adopted != self._adopted_seen or self._steps.main_changes != self._changes_seen:

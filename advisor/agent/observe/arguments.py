@@ -38,7 +38,7 @@ class ArgumentWatch:
     def remove(self) -> None:
         self._patches.restore()
 
-    def told(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         """Return the fields of `types.Argument`, one entry per option, in the order of definition."""
         return list(self._found.values())
 

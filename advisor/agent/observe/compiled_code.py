@@ -25,7 +25,7 @@ class RecompileLog:
         self._failures, self._seconds = _failures(), _seconds()
         self._all: list[Recompiled] = []
 
-    def look(self, update: int) -> None:
+    def read(self, update: int) -> None:
         frames = _frames()
         if frames == self._frames:
             return

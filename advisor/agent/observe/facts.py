@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from torch.amp import GradScaler
     from torch.optim import Optimizer
 
-LOOK_AT_FIRST = 64
-LOOK_EVERY = 16
+INSPECTED_FIRST = 64
+INSPECT_EVERY = 16
 """Interval of inspected forwards after the first ones; it grows later. An inspection costs 5 to 40 µs."""
-STACKS_LOOKED_AT = 3
+STACKS_INSPECTED = 3
 MAX_SHAPES = 16
 
 _FRAMEWORK_FILES = (
@@ -55,9 +55,9 @@ class FactsCollector:
         self._rates: dict[int, tuple[float, ...]] = {}
         self._rate_changed: set[int] = set()
         self._forwards = 0
-        self.looking = True
+        self.inspecting = True
         """True if the last forward was inspected, and its backward is to be."""
-        self._next_look = 0
+        self._next_inspection = 0
         self._shapes: tuple[str, ...] = ()
         self._shapes_seen: set[tuple[Any, ...]] = set()
         self._device: str | None = None
@@ -88,13 +88,13 @@ class FactsCollector:
     def saw_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Inspect the arguments of a trained root's upcoming call; never raise."""
         self._forwards += 1
-        self.looking = self._forwards >= self._next_look
-        if not self.looking:
+        self.inspecting = self._forwards >= self._next_inspection
+        if not self.inspecting:
             return
-        if self._forwards >= LOOK_AT_FIRST:
-            self._next_look = self._forwards + max(LOOK_EVERY, self._forwards // LOOK_EVERY)
+        if self._forwards >= INSPECTED_FIRST:
+            self._next_inspection = self._forwards + max(INSPECT_EVERY, self._forwards // INSPECT_EVERY)
         try:
-            self._look(args, kwargs)
+            self._inspect(args, kwargs)
         except Exception:  # a user's own batch class may do anything when inspected
             return
 
@@ -103,7 +103,7 @@ class FactsCollector:
         if self._is_anomaly_enabled():
             self._anomaly = True
 
-    def _look(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         import torch
 
         tensors = _tensors((args, kwargs))
@@ -117,7 +117,7 @@ class FactsCollector:
             self._autocast = str(torch.get_autocast_dtype(device)).replace("torch.", "")
         self._anomaly = self._anomaly or torch.is_anomaly_enabled()
         self._profilers.update(profilers_on())
-        if self._forwards <= STACKS_LOOKED_AT and self._framework is None:
+        if self._forwards <= STACKS_INSPECTED and self._framework is None:
             self._framework = _framework_of(sys._getframe(1))
 
     def _noting_optimizer(self, original: Any) -> Any:
@@ -243,14 +243,14 @@ def _layers(module: nn.Module) -> Counter[str]:
 def _channels_last(parameters: list[Any]) -> bool | None:
     import torch
 
-    told = []
+    formats = []
     for parameter in parameters:
         if parameter.dim() == 4:
             last = parameter.is_contiguous(memory_format=torch.channels_last)
             # A 1 × 1 kernel is in both formats at once, so it shows nothing.
             if last != parameter.is_contiguous():
-                told.append(last)
-    return sum(told) * 2 > len(told) if told else None
+                formats.append(last)
+    return sum(formats) * 2 > len(formats) if formats else None
 
 
 def _fused_and_foreach(optimizer: Optimizer) -> tuple[bool | None, bool | None]:

@@ -54,18 +54,18 @@ class HostPeak:
 
     def __init__(self) -> None:
         self._largest = 0
-        self._begun = False
+        self._is_reset = False
 
     def begin(self) -> None:
         """Begin a counted window."""
         self._largest = self.largest()
-        self._begun = reset_peak_rss()
+        self._is_reset = reset_peak_rss()
 
     def take(self) -> int | None:
         """Return peak bytes since `begin`; None if the system keeps one peak for the whole process."""
         found = peak_rss_bytes()
         self._largest = max(self._largest, found)  # the kernel's own figure fluctuates by some pages
-        return found or None if self._begun else None
+        return found or None if self._is_reset else None
 
     def largest(self) -> int:
         """Return the peak bytes since the process began."""

@@ -130,7 +130,7 @@ class Tracer:
 
     @passes_on_to_c
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if self._left_out(sys._getframe(1)):
+        if self._is_skipped(sys._getframe(1)):
             return func(*args, **kwargs)
         self._operators += 1
         updates = self._clock.updates
@@ -149,7 +149,7 @@ class Tracer:
             self._durations_ns.append(time.perf_counter_ns() - begin_ns)
         return result
 
-    def _left_out(self, frame: FrameType | None) -> bool:
+    def _is_skipped(self, frame: FrameType | None) -> bool:
         """Return whether to skip an operator: the loader's, our own, or one in a forked process."""
         clock = self._clock
         return clock.phase in LOADING or clock.paused or clock.in_child or self._frames.is_own(frame)
@@ -252,13 +252,13 @@ class Tracer:
         if source.device == result.device:
             return None
         size = int(source.numel()) * int(source.element_size())
-        waits = "non_blocking" if _asks_non_blocking(args, kwargs) else "blocking"
+        waits = "non_blocking" if _is_non_blocking(args, kwargs) else "blocking"
         if source.device.type != "cpu":
             return f"to {result.device.type}, {waits}", size
         return f"{'pinned' if _pinned(source) else 'pageable'}, {waits}", size
 
 
-def _asks_non_blocking(args: Any, kwargs: Any) -> bool:
+def _is_non_blocking(args: Any, kwargs: Any) -> bool:
     """Read `non_blocking` of `to(device, dtype, non_blocking)` and the like: by name, or the first positional bool."""
     flags = [value for value in args[1:] if isinstance(value, bool)]
     return bool(kwargs.get("non_blocking", flags[0] if flags else False))

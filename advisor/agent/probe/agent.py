@@ -23,7 +23,7 @@ from ..loop.sample_count import SampleCounter
 from ..loop.steps import Steps
 from ..observe.arguments import ArgumentWatch
 from ..observe.memory import memory_in_use
-from ..settings.accumulation import LOOKS
+from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from .conductor import FIRST_UPDATES, Conductor, flush_streams
 from .instruments import Instruments
@@ -64,7 +64,7 @@ class ScriptAgent:
         self._first_update_s: float | None = None
         self._facts_sent = False
         self._prolonged = False
-        self._told = 0
+        self._parts_sent = 0
         self.clock = StepClock()
         forks.watch(self)
         self.arguments = ArgumentWatch()
@@ -148,19 +148,19 @@ class ScriptAgent:
 
     # --- between updates ----------------------------------------------------------------------------------------------
 
-    def look(self, update: Update) -> None:
+    def after_update(self, update: Update) -> None:
         """Look at the first updates, and then at the conductor's, outside all phases."""
         parts = self._parts
         assert parts is not None
         parts.controls.saw_update(update.micro_steps)
         if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
-            dynamo.left_out(functools.partial(self._early, parts, update))
+            dynamo.without_dynamo(functools.partial(self._early, parts, update))
 
     def _early(self, parts: _Parts, update: Update) -> None:
         if self._first_update_s is None:
             # The update itself is not startup; the time before its first batch is.
             self._first_update_s = time.perf_counter() - self.origin_s - parts.in_step_s(update)
-        if self.clock.updates in EARLY_FACTS_UPDATES and self._told < COMPLETE:
+        if self.clock.updates in EARLY_FACTS_UPDATES and self._parts_sent < COMPLETE:
             self.send_facts()
 
     def send_facts(self) -> None:
@@ -171,8 +171,8 @@ class ScriptAgent:
             facts = self._parts.facts(self.rank)
             # After the script's end, its model may be gone with the function that made it: keep the earlier facts.
             known = bool(facts.workload["models"]) + bool(facts.workload["optimizers"])
-            if known >= self._told:
-                self._told = known
+            if known >= self._parts_sent:
+                self._parts_sent = known
                 self.channel.send(facts)
         except Exception:
             self.channel.send(wire.Note(self.rank, "agent_error", traceback.format_exc()))
@@ -220,7 +220,7 @@ class _Parts:
         self.controls = Controls(
             clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
         )
-        self.controls.accumulation.looks = LOOKS
+        self.controls.accumulation.checks = CHECKED_BATCHES
         self.loaders.deliveries.on_late_refusal = self._loader_broke
         self.loaders.deliveries.on_prolonged = agent.epoch_prolonged
         self.loaders.fill_caches(CACHE_FILL_S)
@@ -242,7 +242,7 @@ class _Parts:
         self.conductor = Conductor(
             self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
-        self.conductor.before_look = agent.look
+        self.conductor.before_advance = agent.after_update
         clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
@@ -292,7 +292,7 @@ class _Parts:
             self._counter.micro_step()
         elif train.read_ahead:
             self.loaders.saw_micro_step()
-        if self._facts.looking:
+        if self._facts.inspecting:
             self._facts.saw_backward()
 
     def _open_device(self) -> None:
@@ -328,7 +328,7 @@ class _Parts:
             "micro_steps": max(1, self.controls.micro_steps),
             "closures": self.steps.closures_seen,
         }
-        workload["arguments"] = self._agent.arguments.told()
+        workload["arguments"] = self._agent.arguments.describe()
         memory: dict[str, Any] = dict(
             memory_in_use([model for model, _owned in models if model is not None], optimizers)
         )

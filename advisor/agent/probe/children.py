@@ -20,15 +20,15 @@ def watch(channel: AgentChannel) -> None:
 
 
 def _patch(base: Any, channel: AgentChannel) -> None:
-    told: set[str] = set()
+    noted: set[str] = set()
     start = base.start
 
     @passes_on
     @functools.wraps(start)
     def noticed_start(self: object) -> object:
         name = _work_of(self)
-        if name not in told and len(told) < MOST_NOTES and not name.startswith(_LOADER_WORKERS):
-            told.add(name)
+        if name not in noted and len(noted) < MOST_NOTES and not name.startswith(_LOADER_WORKERS):
+            noted.add(name)
             channel.note("child_process", f"{name} ({getattr(self, '_start_method', None) or 'fork'})")
         return start(self)
 

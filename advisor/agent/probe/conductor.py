@@ -67,7 +67,7 @@ class Conductor:
         self._compiled_s = 0.0
         self._recompiles = 0
         self.failed = False
-        self.before_look: Callable[[Update], None] = nothing
+        self.before_advance: Callable[[Update], None] = nothing
         """Callback that runs first at every update that is looked at; the others only add to the columns."""
 
     # --- the one entry --------------------------------------------------------------------------------------------
@@ -83,9 +83,9 @@ class Conductor:
             self._quiet_updates -= 1
             self._recorder.add(update)
             return
-        self.before_look(update)
+        self.before_advance(update)
         try:
-            dynamo.left_out(functools.partial(self._advance, update))
+            dynamo.without_dynamo(functools.partial(self._advance, update))
         except Exception as error:
             if _is_of_a_worker(error):
                 raise
@@ -292,7 +292,7 @@ class Conductor:
         watched["extra"] = {**watched["extra"], **extra}
         if skipped := self._controls.precision.skipped_steps - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
-        compiled = self._controls.compiling.told()
+        compiled = self._controls.compiling.describe()
         if compiled:
             watched["extra"]["compile"] = compiled
             remark = self._controls.compiling.remark()

@@ -23,22 +23,22 @@ def watch(channel: AgentChannel) -> None:
 
 
 def _patch(module: Any, channel: AgentChannel) -> None:
-    told: set[str] = set()
+    noted: set[str] = set()
     names: dict[str, str] = {}
     internet = (module.AF_INET, module.AF_INET6)
 
     own_ports: set[int] = set()
 
     def note(place: str) -> None:
-        if len(told) < MOST_NOTES and place not in told:
-            told.add(place)
+        if len(noted) < MOST_NOTES and place not in noted:
+            noted.add(place)
             channel.note("network", place)
 
-    def tell(address: Any) -> None:
+    def note_remote(address: Any) -> None:
         if _is_remote(address):
             note(f"{names.get(address[0], address[0])}:{address[1]}")
 
-    def tell_local(address: object) -> None:
+    def note_local(address: object) -> None:
         """Report a local service that answered (say, a database): its changes cannot be undone either."""
         if isinstance(address, tuple) and len(address) >= 2 and address[1] not in own_ports:
             note(f"{address[0]}:{address[1]}")
@@ -48,10 +48,10 @@ def _patch(module: Any, channel: AgentChannel) -> None:
         @functools.wraps(original)
         def connect(self: Any, address: object) -> object:
             if self.family in internet:
-                tell(address)
+                note_remote(address)
             result = original(self, address)
             if self.family in internet and not result and not _is_remote(address):
-                tell_local(address)
+                note_local(address)
             return result
 
         return connect
@@ -76,7 +76,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
         except module.gaierror:
             # No network, perhaps due to isolation: report the attempt anyway.
             if port:
-                tell((host, port))
+                note_remote((host, port))
             raise
         if isinstance(host, str) and len(names) < MOST_NAMES:
             names.update({entry[4][0]: host for entry in found})

@@ -32,7 +32,7 @@ class Recorder:
     def add(self, update: Update) -> None:
         self.updates.append(update)
         self.counted_ns += update.end_ns - update.begin_ns
-        self._recompiled.look(len(self.updates) - 1)
+        self._recompiled.read(len(self.updates) - 1)
         if update.end_ns - self._memory_at_ns >= MEMORY_EVERY_NS:
             self._memory_at_ns = update.end_ns
             self._rss.append(self._read_rss())

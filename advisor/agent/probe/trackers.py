@@ -122,7 +122,7 @@ def _mlflow_folder() -> str:
 
 def _patch_hub(module: ModuleType, channel: AgentChannel) -> None:
     """Answer uploads to the Hugging Face Hub locally; downloads and local caches work as usual."""
-    told: set[str] = set()
+    noted: set[str] = set()
 
     def create_repo(_self: object, repo_id: str, *_args: object, **kwargs: Any) -> object:
         name = repo_id if "/" in repo_id else f"local/{repo_id}"
@@ -131,8 +131,8 @@ def _patch_hub(module: ModuleType, channel: AgentChannel) -> None:
 
     def no_upload(_self: object, repo_id: str = "", *_args: object, **kwargs: Any) -> object:
         repo_id = kwargs.get("repo_id", repo_id)
-        if repo_id not in told:
-            told.add(repo_id)
+        if repo_id not in noted:
+            noted.add(repo_id)
             channel.note("tracker", f"huggingface_hub: uploads to {repo_id} are skipped")
         commit = module.CommitInfo(
             commit_url=f"https://huggingface.co/{repo_id}/commit/{'0' * 40}",

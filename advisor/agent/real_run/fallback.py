@@ -107,18 +107,18 @@ class FallBack:
         single = [(name,) for name in suspects]
         for names in [*single, tuple(suspects)] if len(suspects) > 1 else single:
             # One may have given itself up meanwhile.
-            taken = [name for name in names if name in self._controls.settings]
-            for name in taken:
+            tried = [name for name in names if name in self._controls.settings]
+            for name in tried:
                 knobs.get(name).restore(self._controls)
             state.put_back()
             try:
                 result = attempt()
             except Exception:
-                for name in taken:
+                for name in tried:
                     if name in self._controls.settings:
                         self._put_again(name)
                 continue
-            for name in taken:
+            for name in tried:
                 self._give_up(name, _one_line(error))
             return True, result
         return False, None

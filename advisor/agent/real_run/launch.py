@@ -84,7 +84,7 @@ class Launch:
         self._clock = StepClock()
         self._patches = Patches()
         self._optimizers: list[weakref.ref[Any]] = []
-        self._looks = 0
+        self._searches = 0
         self._models = 0
         self._given_up: dict[str, str] = {}
         self._applied_at = 0
@@ -107,11 +107,11 @@ class Launch:
             return
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
-            self._log.tell(
+            self._log.report(
                 "settings", f"not applied, as no training was seen in the script's own process: {_words(never)}"
             )
         elif never and exit_code == 0:
-            self._log.tell("settings", f"not applied in {self._clock.updates} updates: {_words(never)}")
+            self._log.report("settings", f"not applied in {self._clock.updates} updates: {_words(never)}")
         if self._torch_seen and self._precision.skipped_steps:
             self._log.say(
                 f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped because of "
@@ -129,7 +129,7 @@ class Launch:
         if not settings or self._settled or not isinstance(error, Exception):
             return
         what = "ran out of memory" if is_out_of_memory(error) else f"failed with {kind.__name__}"
-        self._log.tell(
+        self._log.report(
             "settings",
             f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} took "
             "effect, where it could not continue without them. If it works without them, remove them from the "
@@ -176,7 +176,7 @@ class Launch:
         if "torch.optim" not in sys.modules or _installed is not self:
             return
         self._optimizers = [weakref.ref(optimizer) for optimizer in all_optimizers()]
-        self._guarded(self._look)
+        self._guarded(self._search)
 
     def _seeking(self, original: Callable[..., None]) -> Callable[..., None]:
         """Wrap `Optimizer.__init__`: optimizers identify the model before its first forward."""
@@ -196,9 +196,9 @@ class Launch:
         if self._settled or self._clock.updates:
             self._begin_again(optimizer)
         if self._wanted:
-            self._look()
+            self._search()
 
-    def _look(self) -> None:
+    def _search(self) -> None:
         self._optimizers = [reference for reference in self._optimizers if reference() is not None]
         owned = {number for reference in self._optimizers for number in _parameters_of(reference())}
         if owned:
@@ -215,7 +215,7 @@ class Launch:
         if not renewed or self._models >= MOST_MODELS:
             return
         self._models += 1
-        self._looks = 0
+        self._searches = 0
         if self._settled:
             self._settled = False
             self._install_steps()
@@ -246,11 +246,11 @@ class Launch:
     def _before_step(self) -> None:
         if self._close is not None:
             self._close()
-        if self._looks < SEARCH_UPDATES and self._wanted and not self._roots.settled():
-            self._looks += 1
-            self._guarded(self._look_further)
+        if self._searches < SEARCH_UPDATES and self._wanted and not self._roots.settled():
+            self._searches += 1
+            self._guarded(self._search_further)
 
-    def _look_further(self) -> None:
+    def _search_further(self) -> None:
         owned = self._steps.owned_parameters()
         if not self._roots.descend(owned, owned):
             self._roots.seek(owned, owned)
@@ -359,7 +359,7 @@ class Launch:
         except Refused as refusal:
             why = f"{why} (and {refusal})"
         self._controls.compiling.beside(self._controls.settings)
-        self._log.tell(name, f"{name} keeps the script's value: {' '.join(why.split())}", value)
+        self._log.report(name, f"{name} keeps the script's value: {' '.join(why.split())}", value)
 
     def _cannot_scale(self, why: str) -> None:
         self._give_up(self._precision.setting, why)
@@ -367,7 +367,7 @@ class Launch:
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run our own work; report its faults, and continue the training."""
         try:
-            self._clock.exclude(functools.partial(dynamo.left_out, work))
+            self._clock.exclude(functools.partial(dynamo.without_dynamo, work))
         except Exception:
             self._wanted.clear()
             self._log.say(f"settings are not applied because of an error in advisor:\n{traceback.format_exc()}")

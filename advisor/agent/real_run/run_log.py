@@ -19,20 +19,20 @@ class RunLog:
         """Record messages in the file `path`, created with the first one; empty records nothing."""
         self._path = path
         self._rank = int(os.environ.get("RANK", "0") or 0)
-        self._told_where = False
+        self._path_shown = False
         self._closed = False
 
     def close(self) -> None:
         """Print and record nothing from now on."""
         self._closed = True
 
-    def tell(self, setting: str, text: str, value: object = None) -> None:
+    def report(self, setting: str, text: str, value: object = None) -> None:
         """Print and record a message."""
         if self._closed:
             return
         kept = self._keep(setting, text, value)
-        where = f" (kept in {self._path})" if kept and not self._told_where else ""
-        self._told_where = self._told_where or bool(where)
+        where = f" (kept in {self._path})" if kept and not self._path_shown else ""
+        self._path_shown = self._path_shown or bool(where)
         self.say(text + where)
 
     def say(self, text: str) -> None:

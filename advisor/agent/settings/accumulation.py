@@ -29,14 +29,14 @@ from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
 from .backward import Inner, scaled
 from .gradients import take_gradients
-from .passing import Untouched
+from .passing import Snapshot
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 PLACE = 1
 """Place outside loss scaling, whose gradients are unscaled again before they are accumulated."""
-LOOKS = 2
+CHECKED_BATCHES = 2
 """Batches that a probe checks as a whole: as many as every window takes to settle."""
 SAME = 5e-3
 """Difference between the losses of a batch and its parts that rounding explains, also in bf16 with its three digits."""
@@ -63,7 +63,7 @@ class Accumulation:
         self._broke = broke
         self._schedules = ScheduleHold()
         self._patches = Patches()
-        self.looks = 0
+        self.checks = 0
         """Batches that are first checked as a whole: a probe can afford that, a real training cannot."""
         self.on = False
         self._recent: deque[Part] = deque([WHOLE], maxlen=1)
@@ -73,7 +73,7 @@ class Accumulation:
         self._seen: list[tuple[float, Any]] = []
         self._whole_loss: Any = None
         self._differences: list[float] = []
-        self._untouched: Untouched | None = None
+        self._snapshot: Snapshot | None = None
         self._rates: list[object] | None = None
         self._frame_seen = False
         self._held = False
@@ -96,8 +96,8 @@ class Accumulation:
         self._trouble = self._rates = None
         self._kept, self._differences = [], []
         self._forget()
-        self._loaders.look_at_whole(self.looks)
-        self._untouched = Untouched(self._roots) if self.looks else None
+        self._loaders.check_whole(self.checks)
+        self._snapshot = Snapshot(self._roots) if self.checks else None
         self._loaders.deliveries.on_train_batch = self._delivered
         self._steps.intervene(PLACE, self)
         self._schedules.add(self._holds)
@@ -109,7 +109,7 @@ class Accumulation:
         if self.on:
             self.on = False
             self._loaders.deliveries.on_train_batch = None
-            self._loaders.look_at_whole(0)
+            self._loaders.check_whole(0)
             self._steps.intervene(PLACE, None)
             self._schedules.remove(self._holds)
             self._patches.restore()
@@ -142,12 +142,12 @@ class Accumulation:
         part = indices if type(indices) is Part else WHOLE
         if not self._frame_seen and part is not WHOLE:
             self._frame_seen = True
-            self._look_at_loop(sys._getframe(1))
+            self._inspect_loop(sys._getframe(1))
         self._recent.append(part)
-        if part.look:
+        if part.is_check:
             self._clock.add_samples(-len(part))  # its samples come again in parts
 
-    def _look_at_loop(self, frame: FrameType) -> None:
+    def _inspect_loop(self, frame: FrameType) -> None:
         if not reads_to_the_end(frame):
             self._trouble = (
                 "no for loop reads the loader to its end: a script that counts batches would stop early, as it would "
@@ -183,19 +183,19 @@ class Accumulation:
         self._held = not part.last
         if part.last:
             self._judge()
-            if self._untouched is not None:
-                more = self.looks - len(self._differences)
-                self._loaders.look_at_whole(more)
-                self._untouched = Untouched(self._roots) if more else None
+            if self._snapshot is not None:
+                more = self.checks - len(self._differences)
+                self._loaders.check_whole(more)
+                self._snapshot = Snapshot(self._roots) if more else None
             if self._trouble is not None:
                 self.restore()
                 self._broke(self._trouble)
             return False
         gradients = take_gradients(optimizer)
-        if not part.look:
+        if not part.is_check:
             self._kept += gradients
-        elif self._untouched is not None:
-            self._untouched.put_back()  # before the next fetch, which may draw too
+        elif self._snapshot is not None:
+            self._snapshot.put_back()  # before the next fetch, which may draw too
         return True
 
     def after_step(self, _optimizer: Optimizer) -> bool:
@@ -251,10 +251,10 @@ class Accumulation:
         if clock.micro_steps == self._micro_steps:
             return  # a second backward for the same forward
         self._micro_steps = clock.micro_steps
-        if part.look:
+        if part.is_check:
             self._whole_loss = clock.loss
             return
-        if self.looks:
+        if self.checks:
             self._seen.append((part.share, clock.loss))
         if part.share == 1.0:
             return
@@ -281,7 +281,7 @@ class Accumulation:
         size = max(abs(loss), abs(mean), sys.float_info.min)
         self._differences.append((loss - mean) / size)
         noisy = self._draws()
-        if noisy and len(self._differences) < self.looks:
+        if noisy and len(self._differences) < self.checks:
             return
         allowed = SAME_WITH_NOISE if noisy else SAME
         difference = abs(sum(self._differences)) / len(self._differences)

@@ -22,7 +22,7 @@ class Blocks:
     share: float
     """Share of the model's parameters outside of embeddings."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"{len(self.modules)} {self.class_name} with {self.share:.0%} of the parameters outside of embeddings"
 
 
@@ -68,16 +68,16 @@ def _weight(modules: Iterable[nn.Module]) -> int:
 
     embeddings = (torch.nn.Embedding, torch.nn.EmbeddingBag)
     seen: dict[int, int] = {}
-    left_out: set[int] = set()
+    excluded: set[int] = set()
     for module in modules:
         for inner in module.modules():
             for parameter in inner._parameters.values():
                 if parameter is None:
                     continue
                 if isinstance(inner, embeddings):
-                    left_out.add(id(parameter))
+                    excluded.add(id(parameter))
                 seen[id(parameter)] = numel(parameter)
-    return sum(count for key, count in seen.items() if key not in left_out)
+    return sum(count for key, count in seen.items() if key not in excluded)
 
 
 def numel(parameter: Tensor) -> int:

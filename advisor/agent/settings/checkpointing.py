@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 TOGETHER = "torch.compile ignores wrappers of a block: it has a memory budget of its own"
-LOOKS = 2
+CHECKED_CALLS = 2
 """Calls with a trace after which the setting is given up; the very first call may set up lasting state."""
 _CLOSED = ("DataParallel", "OptimizedModule", "FullyShardedDataParallel")
 _CACHES = ("past_key_values", "past_key_value", "layer_past")
@@ -96,7 +96,7 @@ class _Block:
 
     def __init__(self, fail: Callable[[str], None]) -> None:
         self._fail = fail
-        self._looks_left = LOOKS
+        self._checks_left = CHECKED_CALLS
         self._given_up = False
 
     @passes_on
@@ -106,8 +106,8 @@ class _Block:
 
         if not torch.is_grad_enabled():
             return original(*args, **kwargs)
-        if self._looks_left:
-            return self._look(module, original, args, kwargs)
+        if self._checks_left:
+            return self._check_call(module, original, args, kwargs)
         if self._given_up:
             return original(*args, **kwargs)
         args, kwargs = _without_cache(args, kwargs)
@@ -116,7 +116,7 @@ class _Block:
         )
 
     @passes_on
-    def _look(self, module: nn.Module, original: Callable[..., object], args: Any, kwargs: Any) -> object:
+    def _check_call(self, module: nn.Module, original: Callable[..., object], args: Any, kwargs: Any) -> object:
         """Run a first call as the script wrote it, and check whether it leaves a trace."""
         why = _holds_cache(module, args, kwargs)
         if why is None:
@@ -124,8 +124,8 @@ class _Block:
         before = _Trace(module)
         result = original(*args, **kwargs)
         why = why or before.left(module)
-        self._looks_left = self._looks_left - 1 if why is not None else 0
-        if why is not None and not self._looks_left:
+        self._checks_left = self._checks_left - 1 if why is not None else 0
+        if why is not None and not self._checks_left:
             self._given_up = True
             self._fail(f"a call of {type(module).__name__} cannot be recomputed: {why}")
         return result
@@ -257,7 +257,7 @@ def facts(models: list[nn.Module]) -> dict[str, object]:
     """Return the facts for the knob, fields of `types.ScriptFacts`."""
     blocks = repeated_blocks(models)
     own = any(checkpointed_by_script(inner) for model in models for inner in model.modules())
-    return {"checkpointing": own, "repeated_blocks": blocks.told() if blocks else None}
+    return {"checkpointing": own, "repeated_blocks": blocks.describe() if blocks else None}
 
 
 def checkpointed_by_script(module: nn.Module) -> bool:

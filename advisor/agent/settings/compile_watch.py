@@ -76,8 +76,8 @@ class CompileWatch:
         self.busy_since_s = time.perf_counter()
 
     def _ends(self, _args: object = None) -> None:
-        begun, self.busy_since_s = self.busy_since_s, None
-        spent = time.perf_counter() - begun if begun is not None else 0.0
+        began_s, self.busy_since_s = self.busy_since_s, None
+        spent = time.perf_counter() - began_s if began_s is not None else 0.0
         self.seconds += spent
         self.compiles += 1
         account = self.account

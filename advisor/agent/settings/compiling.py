@@ -100,7 +100,7 @@ class Compiling:
             self.watch.account = self.watch.accounts.setdefault(self._key, Account())
             self.watch.limit(len(self.watch.accounts))
 
-    def told(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return costs and results of compiling under the present settings; empty if nothing is compiled."""
         if self._mode is None:
             return {}

@@ -76,10 +76,10 @@ class Controls:
         """Return why the present settings cannot be kept, and take them all back; None if they can."""
         if not self.broken:
             return None
-        told = "; ".join(f"{name}={self.settings.get(name)}: {why}" for name, why in self.broken.items())
+        message = "; ".join(f"{name}={self.settings.get(name)}: {why}" for name, why in self.broken.items())
         self.broken = {}
         self.set_config({})
-        return told
+        return message
 
     def micro_batch_of(self, global_batch: int) -> int:
         """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""

@@ -15,7 +15,7 @@ def parameters_of(optimizer: Optimizer) -> list[Any]:
 
 def take_gradients(optimizer: Optimizer) -> list[tuple[object, object]]:
     """Remove and return the optimizer's (parameter, gradient) pairs; without gradients its step does nothing."""
-    taken = [(parameter, parameter.grad) for parameter in parameters_of(optimizer) if parameter.grad is not None]
-    for parameter, _gradient in taken:
+    gradients = [(parameter, parameter.grad) for parameter in parameters_of(optimizer) if parameter.grad is not None]
+    for parameter, _gradient in gradients:
         parameter.grad = None
-    return taken
+    return gradients

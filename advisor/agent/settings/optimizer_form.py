@@ -30,7 +30,7 @@ class OptimizerForm:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
-        self._set: list[_Written] = []
+        self._set: list[_ChangedForm] = []
 
     def set(self, form: str) -> None:
         """Set the form of all optimizers that can take it, from the next step on; Refused if the main one cannot."""
@@ -46,16 +46,16 @@ class OptimizerForm:
             elif main:
                 raise Refused(why)
         for optimizer in able:
-            self._set.append(_Written(optimizer, form))
+            self._set.append(_ChangedForm(optimizer, form))
 
     def restore(self) -> None:
         """Bring back the forms that the script chose."""
-        written, self._set = self._set, []
-        for one in written:
+        changed, self._set = self._set, []
+        for one in changed:
             one.put_back()
 
 
-class _Written:
+class _ChangedForm:
     """One optimizer in another form, with the script's own values."""
 
     def __init__(self, optimizer: Any, form: str) -> None:
@@ -72,7 +72,7 @@ class _Written:
         else:
             optimizer.__dict__.pop(SCALES_ITSELF, None)
         _place_steps(optimizer)
-        self._hook = optimizer.register_state_dict_post_hook(self._as_written)
+        self._hook = optimizer.register_state_dict_post_hook(self._script_state)
         # Pickling and copying ask the object itself first.
         optimizer.__dict__[GETSTATE] = self._pickled
 
@@ -82,8 +82,8 @@ class _Written:
             return
         self._hook.remove()
         optimizer.__dict__.pop(GETSTATE, None)
-        for group, written in zip(optimizer.param_groups, self._groups):
-            _put(group, written)
+        for group, original in zip(optimizer.param_groups, self._groups):
+            _put(group, original)
         _put(optimizer.__dict__, self._marks)
         _place_steps(optimizer)
 
@@ -96,15 +96,15 @@ class _Written:
             return state
         return self._without_form(state, id)
 
-    def _as_written(self, _optimizer: Optimizer, state: dict[str, Any]) -> dict[str, object]:
+    def _script_state(self, _optimizer: Optimizer, state: dict[str, Any]) -> dict[str, object]:
         """Return `state_dict()` as it would be without us: a checkpoint must not carry our form into another run."""
         return self._without_form(state, lambda number: number)
 
     def _without_form(self, state: dict[str, Any], key: Callable[[Any], Any]) -> dict[str, Any]:
         """Return the state with the script's own form; `key` identifies a parameter, in its groups as in its state."""
         groups = [dict(group) for group in state["param_groups"]]
-        for group, written in zip(groups, self._groups):
-            _put(group, written)
+        for group, original in zip(groups, self._groups):
+            _put(group, original)
         fused = {key(parameter) for group in groups for parameter in group["params"] if group.get(FUSED)}
         kept = state["state"].copy()  # keeps its type: torch's own is a defaultdict
         for parameter, entry in state["state"].items():

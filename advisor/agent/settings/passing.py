@@ -41,7 +41,7 @@ class PassingState:
                     buffer.copy_(before)
 
 
-class Untouched(PassingState):
+class Snapshot(PassingState):
     """The same of all models, on all devices, with the states of Python and NumPy: an extra forward leaves no trace."""
 
     def __init__(self, roots: Roots) -> None:

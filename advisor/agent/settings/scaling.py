@@ -50,7 +50,7 @@ class Scaler:
         self.skipped = 0
         """Steps skipped so far because a gradient overflowed."""
         self._good_steps = 0
-        self._looked = False
+        self._checked_owners = False
         self._found: dict[int, dict[object, Any]] = {}
         self._inverse: dict[object, Any] = {}
         self._overflow = False
@@ -66,7 +66,7 @@ class Scaler:
         """Start scaling. Raises Refused if the script's way to step does not allow it."""
         if self._steps.closures_seen:
             raise Refused(CLOSURE)
-        self._looked = self._last_was_skipped = False
+        self._checked_owners = self._last_was_skipped = False
         self._steps.intervene(PLACE, self)
         self._schedules.add(self._holds)
         self.on = True
@@ -92,8 +92,8 @@ class Scaler:
         if self._update_due:
             self._update_scale()
         self._owners.follow()
-        if not self._looked:
-            self._looked = True
+        if not self._checked_owners:
+            self._checked_owners = True
             stranger = self._owners.stranger(tensors if isinstance(tensors, (list, tuple)) else [tensors])
             if stranger is not None:
                 self._gave_up(stranger)

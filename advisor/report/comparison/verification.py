@@ -75,18 +75,18 @@ def _what_would_decide(verdict: Verdict) -> str:
     return f"About {format.plural(rounds, 'round')} would decide it: {parameter('rounds', rounds)} and a larger budget."
 
 
-def _table(written: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:
+def _table(baseline: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:
     """Return the table; if nothing is decided, the difference in speed is no estimate and is left out."""
     rows = table("", "samples/s", "peak memory", style="bold")
     for column in rows.columns[1:]:
         column.justify = "right"
-    for name, outcome in (("baseline", written), ("settings", candidate)):
+    for name, outcome in (("baseline", baseline), ("settings", candidate)):
         if outcome is not None:
             rows.add_row(name, format.number(outcome.samples_per_s), format.size(outcome.peak_bytes))
-    if written is not None and candidate is not None:
+    if baseline is not None and candidate is not None:
         rows.add_row(
             "",
-            change(written.samples_per_s, candidate.samples_per_s) if decided else "",
-            change(written.peak_bytes, candidate.peak_bytes),
+            change(baseline.samples_per_s, candidate.samples_per_s) if decided else "",
+            change(baseline.peak_bytes, candidate.peak_bytes),
         )
     return rows

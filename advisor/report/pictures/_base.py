@@ -175,9 +175,9 @@ def frame(
     return parts
 
 
-def short(told: str) -> str:
+def short(label: str) -> str:
     """Drop digits of a tick that say nothing: 50.0 ms is 50 ms, and 0 s is 0."""
-    return re.sub(r"^0 .*", "0", re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", told))
+    return re.sub(r"^0 .*", "0", re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", label))
 
 
 def finite(values: Sequence[float | None]) -> list[float]:

@@ -12,7 +12,7 @@ _TOP = 22
 _LETTER = 7.4
 """Width of a label's letter: no browser font is wider on average."""
 _NARROWEST, _WIDEST = 80, 196
-_VALUE_ROOM = 44
+_VALUE_WIDTH = 44
 """Room for the number behind an interval."""
 _BAR_HEIGHT = 30
 _MOST = 100.0
@@ -39,8 +39,8 @@ def ratios(rows: Sequence[Ratio], *, title: str, description: str, row_height: i
     bottom = _TOP + row_height * len(rows)
     low = min(0.9, *(row.low for row in rows))
     high = max(1.1, *(min(row.high, _MOST) for row in rows))
-    note_room = max((len(row.note) for row in rows), default=0) * _LETTER
-    x = linear(low, high, left, RIGHT - _VALUE_ROOM - note_room)
+    note_width = max((len(row.note) for row in rows), default=0) * _LETTER
+    x = linear(low, high, left, RIGHT - _VALUE_WIDTH - note_width)
     y = Axis(low=0, high=1, start=bottom, end=_TOP)
     parts = frame(x, y, x_words=lambda tick: f"{tick:g}×", y_words=str, x_title=x_title)
     parts.append(line(x.at(1.0), _TOP - 6, x.at(1.0), bottom, "limit"))
@@ -74,7 +74,7 @@ def shares(rows: Sequence[tuple[str, float]], *, title: str, description: str) -
     """Draw bars for names with shares between 0 and 1."""
     left = _left([name for name, _ in rows])
     bottom = _TOP + _BAR_HEIGHT * len(rows)
-    x = linear(0, max(0.1, *(share for _, share in rows)), left, RIGHT - _VALUE_ROOM)
+    x = linear(0, max(0.1, *(share for _, share in rows)), left, RIGHT - _VALUE_WIDTH)
     parts = [line(left, _TOP - 6, left, bottom, "axis")]
     for index, (name, share) in enumerate(rows):
         middle = _TOP + _BAR_HEIGHT * (index + 0.5)
@@ -91,5 +91,5 @@ def _left(names: Sequence[str]) -> float:
 
 
 def _cut(name: str, left: float) -> str:
-    room = int((left - 12) / _LETTER)
-    return name if len(name) <= room else f"{name[: room - 1]}…"
+    most_letters = int((left - 12) / _LETTER)
+    return name if len(name) <= most_letters else f"{name[: most_letters - 1]}…"

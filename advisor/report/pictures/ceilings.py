@@ -17,10 +17,10 @@ def draw(result: TuneResult) -> Drawn:
     rows = [row for one in predicted(result)[:_MOST_FINDINGS] for row in _rows(one)]
     if not rows:
         return Missing(title=TITLE, why="no finding predicted a gain")
-    told = "; ".join(_told(one) for one in predicted(result))
+    description = "; ".join(_describe(one) for one in predicted(result))
     return Picture(
         title=TITLE,
-        svg=ratios(rows, title=TITLE, description=told, row_height=30, x_title="times as fast"),
+        svg=ratios(rows, title=TITLE, description=description, row_height=30, x_title="times as fast"),
         caption="Ring: the ceiling of the finding, as predicted by the profile. Dot: the gain of the best settings "
         "for it in the search. 95% intervals.",
     )
@@ -48,6 +48,6 @@ def _rows(one: Predicted) -> list[Ratio]:
     return rows
 
 
-def _told(one: Predicted) -> str:
+def _describe(one: Predicted) -> str:
     got = f"got {gain(one.got)} with {one.by}" if one.got is not None else one.by
     return f"{format.one_line(one.finding.rule)} predicted {one.ceiling}, {got}"

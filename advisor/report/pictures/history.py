@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...types import Trial, TuneResult
 from .. import format
-from ..trial_format import changes_training, is_number, told
+from ..trial_format import changes_training, describe, is_number
 from ..trial_rows import KIND_WORDS, best_so_far
 from . import _base as chart
 from ._base import Drawn, Missing, Picture
@@ -68,8 +68,8 @@ def _y_axis(trials: Sequence[Trial], *, whiskers: bool, failed: bool) -> chart.A
         if ratio is not None:
             ends = (ratio.low, ratio.speedup, ratio.high) if whiskers else (ratio.speedup,)
             values += [min(value, _MOST) for value in ends if is_number(value)]
-    room = 0.12 * (max(values) - min(values)) if failed else 0.0
-    return chart.linear(max(0.0, min(values) - room), max(values), chart.BOTTOM, chart.TOP)
+    padding = 0.12 * (max(values) - min(values)) if failed else 0.0
+    return chart.linear(max(0.0, min(values) - padding), max(values), chart.BOTTOM, chart.TOP)
 
 
 def _best(points: Sequence[tuple[int, Trial]], x: chart.Axis, y: chart.Axis) -> list[tuple[float, float]]:
@@ -106,7 +106,7 @@ def _point(place: int, trial: Trial, result: TuneResult, x: chart.Axis, y: chart
 def _description(result: TuneResult, points: Sequence[tuple[int, Trial]], failed: int) -> str:
     best = max((trial for _, trial in points), key=lambda trial: _speed(trial) or 0.0)
     counted = f"{format.plural(len(result.trials), 'trial')}, {failed:,} without a result"
-    return f"{counted}; the fastest, {told(best.config)}, gave {format.times(_speed(best))}."
+    return f"{counted}; the fastest, {describe(best.config)}, gave {format.times(_speed(best))}."
 
 
 def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed: int) -> str:

@@ -16,11 +16,11 @@ def draw(result: TuneResult) -> Drawn:
     found = importances(result)
     if not found:
         return Missing(title=TITLE, why="too few trials were measured")
-    told = ", ".join(f"{name} {format.percent(share)}" for name, share in found)
+    description = ", ".join(f"{name} {format.percent(share)}" for name, share in found)
     left = len(found) - _MOST_KNOBS
     return Picture(
         title=TITLE,
-        svg=shares(found[:_MOST_KNOBS], title=TITLE, description=told),
+        svg=shares(found[:_MOST_KNOBS], title=TITLE, description=description),
         caption="Share of the variation between the trials' speeds that each knob explains."
         + (f" {format.plural(left, 'more knob')} not drawn." if left > 0 else ""),
     )

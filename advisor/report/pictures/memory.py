@@ -45,7 +45,7 @@ def draw(profile: Profile) -> Drawn:
             chart.text("limit", x.end, y.at(limit) - 5, anchor="end"),
         ]
     what = "Memory of the accelerator" if on_device else "Resident memory of the script and its children"
-    told = "" if limit is None else f"; the limit is {format.size(limit)}"
-    told += "" if near or limit is None else ", far above"
-    description = f"{what}: at most {format.size(highest)} in the samples{told}."
+    limit_note = "" if limit is None else f"; the limit is {format.size(limit)}"
+    limit_note += "" if near or limit is None else ", far above"
+    description = f"{what}: at most {format.size(highest)} in the samples{limit_note}."
     return Picture(title=TITLE, svg=chart.svg(parts, title=TITLE, description=description), caption=description)

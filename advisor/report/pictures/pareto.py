@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...types import Trial, TuneResult
 from .. import format
-from ..trial_format import changes_training, is_number, told
+from ..trial_format import changes_training, describe, is_number
 from ..trial_rows import front
 from . import _base as chart
 from ._base import Drawn, Missing, Picture
@@ -15,7 +15,7 @@ from ._base import Drawn, Missing, Picture
 TITLE = "Speed against peak memory"
 _MOST_DRAWN = 300
 _MOST = 100.0
-_MOST_TOLD = 4
+_MOST_DESCRIBED = 4
 _MANY = 100
 """Number of dots from which they are drawn smaller."""
 _APART = 16.0
@@ -35,8 +35,8 @@ def draw(result: TuneResult) -> Drawn:
         return Missing(title=TITLE, why="the peak memory of fewer than two trials is known")
     peaks = [one.peak for one in points]
     least, most = min(peaks), max(peaks)
-    room = 0.06 * (most - least) or 0.1 * most
-    x = chart.bytes_axis(max(0.0, least - room), most + room, chart.LEFT, chart.RIGHT - 10, about=3)
+    padding = 0.06 * (most - least) or 0.1 * most
+    x = chart.bytes_axis(max(0.0, least - padding), most + padding, chart.LEFT, chart.RIGHT - 10, about=3)
     speeds = [min(one.speed, _MOST) for one in points]
     y = chart.linear(min(1.0, *speeds), max(1.0, *speeds) + 0.04, chart.BOTTOM, chart.TOP)
     parts = chart.frame(
@@ -53,8 +53,8 @@ def draw(result: TuneResult) -> Drawn:
     for one in points:
         parts.append(chart.tag("circle", cx=x.at(one.peak), cy=y.at(one.speed), r=radius, class_=_class(one, result)))
     parts += _labels(best, x, y)
-    shown = "; ".join(_told(one) for one in best[:_MOST_TOLD])
-    left = len(best) - _MOST_TOLD
+    shown = "; ".join(_describe(one) for one in best[:_MOST_DESCRIBED])
+    left = len(best) - _MOST_DESCRIBED
     return Picture(
         title=TITLE,
         svg=chart.svg(parts, title=TITLE, description=f"Pareto front: {shown}."),
@@ -100,5 +100,5 @@ def _labels(best: Sequence[_Point], x: chart.Axis, y: chart.Axis) -> list[str]:
     return parts
 
 
-def _told(one: _Point) -> str:
-    return f"{one.trial.number}: {told(one.trial.config)}, {format.times(one.speed)} in {format.size(one.peak)}"
+def _describe(one: _Point) -> str:
+    return f"{one.trial.number}: {describe(one.trial.config)}, {format.times(one.speed)} in {format.size(one.peak)}"

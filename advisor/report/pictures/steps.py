@@ -112,7 +112,7 @@ def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: flo
         parts.append("Neighbouring updates are grouped: the line is their median, the band their range.")
     if spikes:
         parts.append(f"{format.plural(spikes, 'spike')} beyond the axis (▲), the greatest {format.duration(greatest)}.")
-    left_out = sum(1 for one in profile.windows if one.wall_s) - len(placed)
-    if left_out > 0:
-        parts.append(f"{format.plural(left_out, 'later window')} not drawn.")
+    not_drawn = sum(1 for one in profile.windows if one.wall_s) - len(placed)
+    if not_drawn > 0:
+        parts.append(f"{format.plural(not_drawn, 'later window')} not drawn.")
     return " ".join(parts)

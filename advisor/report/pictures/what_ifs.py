@@ -14,13 +14,13 @@ def draw(profile: Profile) -> Drawn:
     shown = [one for one in format.speed_ups(profile.what_ifs) if len(finite([one.speedup, one.low, one.high])) == 3]
     if not shown:
         return Missing(title=TITLE, why="no what-if was measured")
-    told = "; ".join(f"{format.what_if_name(one.name)}: {format.what_if_text(one)}" for one in shown)
+    description = "; ".join(f"{format.what_if_name(one.name)}: {format.what_if_text(one)}" for one in shown)
     notes = " ".join(
         f"{format.what_if_name(one.name).capitalize()}: {format.one_line(one.note)}." for one in shown if one.note
     )
     rows = [Ratio(name=format.what_if_name(one.name), value=one.speedup, low=one.low, high=one.high) for one in shown]
     return Picture(
         title=TITLE,
-        svg=ratios(rows, title=TITLE, description=told, x_title="times as fast"),
+        svg=ratios(rows, title=TITLE, description=description, x_title="times as fast"),
         caption=f"Measured in windows adjacent to baseline windows; 95% intervals. {notes}".strip(),
     )

@@ -116,8 +116,8 @@ def _failed(profile: Profile) -> Verdict:
 def what_failed(failure: Failure) -> str:
     """Describe a failure, as the words after "Your script"."""
     message = format.one_line(failure.message).rstrip(".")
-    told = message.removeprefix("the script ") if message.startswith("the script ") else None
-    return told or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
+    short = message.removeprefix("the script ") if message.startswith("the script ") else None
+    return short or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
 
 
 def _healthy(profile: Profile) -> Verdict:
@@ -177,7 +177,7 @@ def _too_little(profile: Profile) -> Verdict:
 
 def _why_longer(profile: Profile, why: str) -> str:
     """Return the reason to measure longer, which shows nothing if the script ended by itself."""
-    ended = profile.lives and all(life.end == "finished" for life in profile.lives)
+    ended = profile.script_runs and all(script_run.end == "finished" for script_run in profile.script_runs)
     return "measures again; let the script train longer, as it ended by itself" if ended else why
 
 

@@ -10,7 +10,7 @@ from ...knobs._loader import workers_with
 from ...repeated_draws import Workers, add_repeats
 from ...types import SettingValue, TuneResult
 from .. import format
-from ..trial_format import as_written, change, is_number, peaks, setting, tiers, trial_of
+from ..trial_format import baseline_trial, change, effects, is_number, peaks, setting, trial_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +51,15 @@ def _by_topic(found: list[Change]) -> tuple[Change, ...]:
 
 
 def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
-    written = _samples_as_written(result)
+    baseline = _baseline_samples(result)
     wanted = knobs.samples_per("update", settings)
-    if isinstance(wanted, int) and wanted != written:
-        times = f" ({format.times(wanted / written)})" if written else ""
-        before = f", baseline {written:,}" if written else ""
+    if isinstance(wanted, int) and wanted != baseline:
+        times = f" ({format.times(wanted / baseline)})" if baseline else ""
+        before = f", baseline {baseline:,}" if baseline else ""
         text = f"{wanted:,} samples per update{before}{times}"
         text += "; training changes, and the learning rate follows"
     else:
-        text = f"unchanged, {written:,} samples per update" if written else "unchanged"
+        text = f"unchanged, {baseline:,} samples per update" if baseline else "unchanged"
     parts = knobs.samples_per("backward", settings)
     if isinstance(parts, int):
         text += f", computed in parts of {parts:,} with accumulated gradients"
@@ -70,7 +70,7 @@ def _arguments(result: TuneResult) -> list[Change]:
     """Return settings that the script takes as its own options."""
     flags = [
         f"{format.one_line(flag)} {format.one_line(str(value))}"
-        for options in result.recommendation.carried.values()
+        for options in result.recommendation.passed_as_arguments.values()
         for flag, value in options.items()
     ]
     return [Change(topic="Arguments", text=f"{' '.join(flags)} on the script's command line")] if flags else []
@@ -86,7 +86,7 @@ def notes(result: TuneResult) -> tuple[str, ...]:
     return (*own, *result.profile.notes)
 
 
-def _samples_as_written(result: TuneResult) -> int | None:
+def _baseline_samples(result: TuneResult) -> int | None:
     steps = result.profile.steps
     if steps is not None and steps.samples_per_update is not None and is_number(steps.samples_per_update):
         return round(steps.samples_per_update)
@@ -98,7 +98,7 @@ def _rounding(result: TuneResult, settings: dict[str, SettingValue]) -> list[Cha
 
     Effects are known for knobs tried alone; the effect of the whole configuration stands in for the others.
     """
-    known = tiers(result)
+    known = effects(result)
     chosen = trial_of(result, result.recommendation.config)
     described = {knob.id: text for knob in knobs.all_knobs() if (text := knob.rounding.get(settings.get(knob.id)))}
     found = list(described.values())
@@ -108,15 +108,15 @@ def _rounding(result: TuneResult, settings: dict[str, SettingValue]) -> list[Cha
         found.append(f"{names}: sums are computed in another order, so that losses differ in their last digits")
     if found:
         return [Change(topic="Rounding", text="; ".join(found))]
-    if chosen is not None and chosen.tier in ("exact", "resampled"):
+    if chosen is not None and chosen.effect in ("exact", "resampled"):
         return [Change(topic="Rounding", text="unchanged: the same arithmetic in the same order")]
-    if chosen is not None and chosen.tier == "numerics":
+    if chosen is not None and chosen.effect == "numerics":
         return [Change(topic="Rounding", text="losses differ in their last digits")]
     return []
 
 
 def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:
-    known = tiers(result)
+    known = effects(result)
     names = [setting(name, value) for name, value in settings.items() if known.get(name) == "resampled"]
     if not names:
         return []
@@ -127,7 +127,7 @@ def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change
 def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     """Describe the seeds of generators that the dataset holds, if there are workers that the script does not have."""
     workload = result.profile.workload
-    if num_workers.KNOB.id in result.recommendation.carried:
+    if num_workers.KNOB.id in result.recommendation.passed_as_arguments:
         return (
             "; the script starts these workers itself: if its dataset holds a random generator, a worker_init_fn must "
             "seed it in each, or all give the same numbers"
@@ -136,9 +136,9 @@ def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     held = workload.facts.dataset_generators if workload is not None else None
     if loader is None or not held:
         return ""
-    written = Workers(loader.num_workers, bool(loader.persistent_workers))
-    wanted = workers_with(settings, written)
-    if wanted is None or not add_repeats(written, wanted):
+    baseline = Workers(loader.num_workers, bool(loader.persistent_workers))
+    wanted = workers_with(settings, baseline)
+    if wanted is None or not add_repeats(baseline, wanted):
         return ""
     return f"; in each epoch every worker has its own seeds for {format.one_line(', '.join(held))}"
 
@@ -182,6 +182,6 @@ def _set_up_s(result: TuneResult) -> float | None:
     chosen = trial_of(result, result.recommendation.config)
     if chosen is None or chosen.outcome.set_up_s is None:
         return None
-    before = as_written(result)
-    written = before.outcome.set_up_s if before is not None else None
-    return chosen.outcome.set_up_s - (written or 0.0)
+    before = baseline_trial(result)
+    baseline = before.outcome.set_up_s if before is not None else None
+    return chosen.outcome.set_up_s - (baseline or 0.0)

@@ -8,7 +8,7 @@ from ...types import TuneResult
 from .. import format, pictures
 from ..profile import html
 from ..profile.circumstances import hardware_line
-from ..trial_format import as_written, change, gain, is_number, peaks
+from ..trial_format import baseline_trial, change, gain, is_number, peaks
 from ..trial_rows import closed, failed, predicted, quality, space, trial_rows, two_answers
 from .changes import changes, notes
 from .verdict import verdict_of_tune
@@ -29,33 +29,34 @@ def tune_fragment(result: TuneResult) -> str:
 
 def _view(result: TuneResult) -> dict[str, Any]:
     """Return the contents of the template, in words."""
-    rows, left_out = trial_rows(result, _MOST_ROWS)
-    told = quality(result)
+    rows, omitted = trial_rows(result, _MOST_ROWS)
+    quality_text = quality(result)
     return {
         **html.common(result.profile, result.failure, [draw(result) for draw in pictures.TUNING]),
         "verdict": verdict_of_tune(result),
         "figures": _figures(result),
         "answers": two_answers(result),
-        "changes": [(one.topic, one.text) for one in changes(result)] + ([("Quality", told)] if told else []),
+        "changes": [(one.topic, one.text) for one in changes(result)]
+        + ([("Quality", quality_text)] if quality_text else []),
         "findings": _findings(result),
         "space": space(result),
         "trials": rows if len(result.trials) > 1 else (),
         "energy": result.objective.name == "energy",
-        "left_out": left_out,
+        "omitted": omitted,
         "closed": closed(result, None)[0],
         "facts": _facts(result),
     }
 
 
 def _figures(result: TuneResult) -> list[dict[str, str]]:
-    found, written = result.recommendation, as_written(result)
-    if written is None:
+    found, baseline = result.recommendation, baseline_trial(result)
+    if baseline is None:
         return []
     figures = []
     if found.config.settings:
         interval = f"95% interval {format.interval(found.verdict.low, found.verdict.high)}"
         figures.append(html.figure("Speed", format.times(found.verdict.speedup), interval))
-    figures.append(_throughput(result, written.outcome.samples_per_s))
+    figures.append(_throughput(result, baseline.outcome.samples_per_s))
     before, after = peaks(result, found.config)
     if found.config.settings and after is not None:
         detail = f"baseline {format.size(before)} {change(before, after)}"

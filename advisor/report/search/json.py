@@ -81,6 +81,6 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "number": trial.number,
         "config": trial.config.as_dict(),
         "reason": trial.reason,
-        "outcome": {**{name: getattr(trial.outcome, name) for name in _OUTCOME}, "tier": trial.tier},
+        "outcome": {**{name: getattr(trial.outcome, name) for name in _OUTCOME}, "tier": trial.effect},
         "ratio": trial.ratio,
     }

@@ -74,5 +74,5 @@ def _open(result: TuneResult) -> Table:
     for knob in result.space:
         values = ", ".join(format.one_line(str(value)) for value in knob.values)
         scope = SCOPES.get(knob.scope, knob.scope)
-        shown.add_row(knob.id, values, knob.tier, scope, Text(format.one_line(knob.opened_by), style="dim"))
+        shown.add_row(knob.id, values, knob.effect, scope, Text(format.one_line(knob.opened_by), style="dim"))
     return shown

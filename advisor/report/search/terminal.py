@@ -81,9 +81,9 @@ def _changes(result: TuneResult) -> RenderableType | None:
     rows = grid("", "fold")
     for change in found:
         rows.add_row(change.topic, change.text)
-    told = quality(result)
+    quality_text = quality(result)
     style = "bold red" if result.recommendation.verdict.quality == "failed" else ""
-    rows.add_row("Quality", Text(told, style=style))
+    rows.add_row("Quality", Text(quality_text, style=style))
     return _under("What changes for you", rows)
 
 
@@ -99,8 +99,8 @@ def _gains(result: TuneResult) -> RenderableType | None:
     if not found:
         parts = []
     if weights:
-        told = ", ".join(f"{name} {format.percent(share)}" for name, share in weights[:MOST_SKIPPED])
-        parts.append(Text(f"Variation between the trials explained by each knob: {told}", style="dim"))
+        shares = ", ".join(f"{name} {format.percent(share)}" for name, share in weights[:MOST_SKIPPED])
+        parts.append(Text(f"Variation between the trials explained by each knob: {shares}", style="dim"))
     return Group(*parts)
 
 
@@ -119,10 +119,10 @@ def _predicted(result: TuneResult) -> RenderableType | None:
                 (got, "bold" if row.got else ""),
             )
         )
-        told = format.one_line(finding.evidence)
+        text = format.one_line(finding.evidence)
         if row.got is None:
-            told += f" → {format.one_line(finding.advice)}"
-        parts.append(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
+            text += f" → {format.one_line(finding.advice)}"
+        parts.append(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
     return _under("Findings: predicted ceiling and achieved gain", Group(*parts))
 
 
@@ -142,15 +142,15 @@ def _trials(result: TuneResult) -> RenderableType | None:
         return None
     rows, left = trial_rows(result)
     heads = {"memory": "peak", "energy": "per sample"}
-    looked_for = [heads[result.objective.name]] if result.objective.name in heads else []
-    trials = table("", "tried", "speed", "interval", *looked_for, "changes", "reason or outcome")
+    objective_head = [heads[result.objective.name]] if result.objective.name in heads else []
+    trials = table("", "tried", "speed", "interval", *objective_head, "changes", "reason or outcome")
     for place, column in enumerate(trials.columns[:-2]):
         column.no_wrap = place != 1
         column.justify = "right" if place not in (1, 3) else "left"
     for row in rows:
-        cells = [row.number, row.settings, row.speed, row.interval, *([row.looked_for] if looked_for else [])]
-        told = Text(row.told, style="dim")
-        trials.add_row(*cells, row.changes, told, style="" if row.measured else "dim")
+        cells = [row.number, row.settings, row.speed, row.interval, *([row.objective] if objective_head else [])]
+        text = Text(row.result, style="dim")
+        trials.add_row(*cells, row.changes, text, style="" if row.measured else "dim")
     shown: list[RenderableType] = [trials]
     if left:
         shown.append(Text(f"{left}; the HTML page and JSON output list all", style="dim"))
@@ -161,20 +161,20 @@ def _trials(result: TuneResult) -> RenderableType | None:
 def _history(result: TuneResult) -> str:
     """Describe the best so far: 1.00× at trial 0, 2.0× at trial 1."""
     steps = best_so_far(result.trials)
-    told = [f"{format.times(step.ratio.speedup)} at trial {step.number}" for step in steps if step.ratio is not None]
-    return f"Best so far: {', '.join(told[-MOST_STEPS:])}" if len(told) > 1 else ""
+    text = [f"{format.times(step.ratio.speedup)} at trial {step.number}" for step in steps if step.ratio is not None]
+    return f"Best so far: {', '.join(text[-MOST_STEPS:])}" if len(text) > 1 else ""
 
 
 def _front(result: TuneResult) -> str:
     """Describe speed against memory: 1.12× in 1.08 GiB (trial 2), 2.4× in 1.12 GiB (trial 5)."""
     best = front(result.trials)
-    told = [
+    text = [
         f"{format.times(one.ratio.speedup)} in {format.size(one.outcome.peak_bytes)} (trial {one.number})"
         for one in best
         if one.ratio is not None
     ]
-    more = f", and {len(told) - MOST_STEPS:,} more" if len(told) > MOST_STEPS else ""
-    return f"Pareto front of speed and memory: {', '.join(told[:MOST_STEPS])}{more}" if told else ""
+    more = f", and {len(text) - MOST_STEPS:,} more" if len(text) > MOST_STEPS else ""
+    return f"Pareto front of speed and memory: {', '.join(text[:MOST_STEPS])}{more}" if text else ""
 
 
 def _tried(result: TuneResult) -> str:
@@ -201,8 +201,8 @@ def _circumstances(result: TuneResult) -> RenderableType:
 def _next(result: TuneResult, verdict: TuneVerdict) -> RenderableType:
     rows = grid("dim", "fold")
     for place, one in enumerate(verdict.next):
-        told = Text.assemble((one.command, "bold"), (f"  {one.why}", "dim"))
-        rows.add_row("next" if not place else "or", told)
+        text = Text.assemble((one.command, "bold"), (f"  {one.why}", "dim"))
+        rows.add_row("next" if not place else "or", text)
     rows.add_row("page", Text(page_command(result.profile)))
     return rows
 

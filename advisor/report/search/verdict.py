@@ -13,10 +13,10 @@ from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
 from ..profile.headline import function_call, what_failed
-from ..trial_format import is_number, moved, peaks, span, told
+from ..trial_format import describe, is_number, moved, peaks, span
 
 CONFIG_FILE = "advisor.yaml"
-RUN_AS_WRITTEN = "keep the unmodified script"
+RUN_BASELINE = "keep the unmodified script"
 IN_WINDOWS = ("unproven", "unverified")
 """Statuses of a gain that was seen in windows of one run only; the second is the name of 0.1.0."""
 LESS_OF = ("memory", "energy")
@@ -53,13 +53,13 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
 
 def _of_speed(result: TuneResult) -> tuple[str, Tone]:
     found = result.recommendation
-    verdict, settings = found.verdict, told(found.config) if found.config.settings else None
+    verdict, settings = found.verdict, describe(found.config) if found.config.settings else None
     if settings is None and verdict.status == "unverified":
-        return f"Not verified: {RUN_AS_WRITTEN}.", "warning"
+        return f"Not verified: {RUN_BASELINE}.", "warning"
     sentence, tone = sentence_of(verdict, settings)
     if verdict.quality != "failed":
         return sentence, tone
-    rest = "" if settings else f"; {RUN_AS_WRITTEN}"
+    rest = "" if settings else f"; {RUN_BASELINE}"
     return f"{sentence.rstrip('.')}, but its losses differ from the baseline's{rest}.", "critical"
 
 
@@ -74,7 +74,7 @@ def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
         case "faster":
             return f"{_begin(candidate)} is {times} as fast ({rests}).", "good"
         case "slower":
-            rest = "" if settings else f": {RUN_AS_WRITTEN}"
+            rest = "" if settings else f": {RUN_BASELINE}"
             return f"Slower: {candidate} is {times} as fast ({rests}){rest}.", "warning"
         case "undecided":
             return _undecided(verdict, candidate), "warning"
@@ -83,7 +83,7 @@ def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
             return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
         case _:
             best = f" (the best was {times} as fast, {rests})" if verdict.rounds > 0 else ""
-            return f"No significant gain: {RUN_AS_WRITTEN}{best}.", "neutral"
+            return f"No significant gain: {RUN_BASELINE}{best}.", "neutral"
 
 
 def _undecided(verdict: Verdict, candidate: str) -> str:
@@ -146,7 +146,7 @@ def _untried(result: TuneResult) -> list[str]:
 def _compared(result: TuneResult) -> list[Ratio]:
     """Return each configuration's final ratio; those that change the training count only if there are no others."""
     tried = [trial for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
-    kept = [trial for trial in tried if trial.tier != "training"] or tried
+    kept = [trial for trial in tried if trial.effect != "training"] or tried
     return [ratio for trial in kept if (ratio := trial.measured_again or trial.ratio) is not None]
 
 
@@ -162,7 +162,7 @@ def _least_of(result: TuneResult) -> str:
 def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
     """Return the sentence for an objective other than speed, which comes first."""
     found, objective = result.recommendation, result.objective
-    before, after = objective.as_written, objective.best
+    before, after = objective.baseline, objective.best
     if objective.name == "memory":
         before, after = peaks(result, found.config) if after is None else (before, after)
     if objective.name == "throughput" or not found.config.settings or before is None or after is None:
@@ -172,7 +172,7 @@ def _objective_sentence(result: TuneResult) -> tuple[str, Tone] | None:
     less = f"{format.percent(after / before)} of the {objective.name}"
     speed = f"{_speed(found.verdict)} the speed ({_rests_on(found.verdict)})"
     amounts = f"{_amount(objective, after)}, baseline {_amount(objective, before)}"
-    sentence = f"With {told(found.config)} your script takes {less} ({amounts}) at {speed}"
+    sentence = f"With {describe(found.config)} your script takes {less} ({amounts}) at {speed}"
     if found.verdict.status in IN_WINDOWS:
         return f"{sentence}; unproven: fresh processes have not decided yet.", "warning"
     return f"{sentence}.", "good"
@@ -264,9 +264,9 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
         return _next_of_function(result)
     command, verdict = format.one_line(found.command.display), found.verdict
     name = shlex.quote(format.one_line(config_file(result)))
-    as_written = _as_written(found.command.launcher, command)
+    baseline = _run_baseline(found.command.launcher, command)
     if not found.config.settings or verdict.quality == "failed":
-        return (*_search_on(result, command), as_written) if verdict.status == "undecided" else (as_written,)
+        return (*_search_on(result, command), baseline) if verdict.status == "undecided" else (baseline,)
     train = Next(
         command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
     )
@@ -301,12 +301,12 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     found = result.recommendation
     command, verdict, name = found.command, found.verdict, format.one_line(config_file(result))
     function = format.one_line(command.function.partition("(")[0])
-    as_written = Next(command=f"{function}()", why="without settings")
+    baseline = Next(command=f"{function}()", why="without settings")
     if not found.config.settings and verdict.status == "undecided":
         larger = function_call(command, f"tune --budget {_larger_budget(result)}")
-        return Next(command=larger, why="has the time to decide"), as_written
+        return Next(command=larger, why="has the time to decide"), baseline
     if not found.config.settings or verdict.quality == "failed":
-        return (as_written,)
+        return (baseline,)
     save = Next(command=f"result.config.save({json.dumps(name)})", why="keeps these settings")
     prove = Next(command=function_call(command, "verify", name), why=_finishes(verdict))
     train = Next(
@@ -319,7 +319,7 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     return (*written, prove, train) if verdict.status in IN_WINDOWS else (*written, train)
 
 
-def _as_written(launcher: str, command: str) -> Next:
+def _run_baseline(launcher: str, command: str) -> Next:
     return Next(command=f"{format.one_line(launcher)} {command}", why="runs the unmodified script")
 
 

@@ -16,17 +16,17 @@ from ...errors import IsolationError, UsageError
 from ...spelling import parameter
 from ...storage.run_store import disk_errors
 from . import scratch as scratch_folder
-from ._base import Tier, View
+from ._base import Isolation, View
 from .copied import Copy, Landlock, Unprotected
 from .overlay import Overlay
 
-__all__ = ["NAMES", "Tier", "View", "choose"]
+__all__ = ["NAMES", "Isolation", "View", "choose"]
 
 NAMES = ("auto", Overlay.name, Landlock.name, Copy.name, Unprotected.name)
 """Values of `--isolation`; `auto` never goes below the tiers that protect."""
 
 
-def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
+def choose(requested: str, *, project: Path, scratch: Path) -> Isolation:
     """Choose the requested tier, or the best that protects; each is tried out on this machine first.
 
     `scratch` is a folder of advisor's own, best on a disk with room for what the script writes.
@@ -37,11 +37,11 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
     project, scratch = project.resolve(), scratch.resolve()
     scratch_folder.sweep(scratch)
     failed: list[str] = []
-    for tier in _candidates(requested, project, scratch):
-        reason = _why_not(tier)
+    for isolation in _candidates(requested, project, scratch):
+        reason = _why_not(isolation)
         if reason is None:
-            return tier
-        failed.append(f"{_label(tier)}: {reason}")
+            return isolation
+        failed.append(f"{_label(isolation)}: {reason}")
     unprotected = (
         ""
         if requested in (Copy.name, Unprotected.name)
@@ -50,7 +50,7 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Tier:
     raise IsolationError(f"no isolation works here ({'; '.join(failed)}){unprotected}")
 
 
-def _candidates(requested: str, project: Path, scratch: Path) -> Iterator[Tier]:
+def _candidates(requested: str, project: Path, scratch: Path) -> Iterator[Isolation]:
     if requested in ("auto", Overlay.name):
         for processes in (True, False):
             for in_memory in (False, True):
@@ -63,24 +63,24 @@ def _candidates(requested: str, project: Path, scratch: Path) -> Iterator[Tier]:
         yield Unprotected(project=project, scratch=scratch)
 
 
-def _why_not(tier: Tier) -> str | None:
-    if not tier.protects:
+def _why_not(isolation: Isolation) -> str | None:
+    if not isolation.protects:
         return None  # nothing to prove: it does not promise to protect
     if sys.platform != "linux":
         return f"needs Linux, and this is {sys.platform}"
     from .probe import try_out
 
     try:
-        with disk_errors(tier.scratch):  # no tier is to blame for a full disk
-            try_out(tier)
+        with disk_errors(isolation.scratch):  # no tier is to blame for a full disk
+            try_out(isolation)
     except (IsolationError, OSError) as error:
         return str(error)
     return None
 
 
-def _label(tier: Tier) -> str:
-    if not isinstance(tier, Overlay):
-        return tier.name
-    return (
-        f"{tier.name}{' in memory' if tier.in_memory else ''}{'' if tier.processes else ' without a process namespace'}"
-    )
+def _label(isolation: Isolation) -> str:
+    if not isinstance(isolation, Overlay):
+        return isolation.name
+    place = " in memory" if isolation.in_memory else ""
+    processes = "" if isolation.processes else " without a process namespace"
+    return f"{isolation.name}{place}{processes}"

@@ -16,7 +16,7 @@ from . import scratch as scratch_folder
 
 @dataclass(kw_only=True)
 class View:
-    """File system as one script run will see it; made by `Tier.prepare`."""
+    """File system as one script run will see it; made by `Isolation.prepare`."""
 
     cwd: Path
     """Folder in which the script starts; the same path as outside unless the tier works on a copy."""
@@ -40,7 +40,7 @@ class View:
         return outside
 
 
-class Tier(ABC):
+class Isolation(ABC):
     """Kind of isolation for the user's files, proven to work here before it is used."""
 
     name: ClassVar[str]

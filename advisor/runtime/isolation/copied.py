@@ -13,7 +13,7 @@ from typing import ClassVar
 from ...errors import IsolationError
 from ...spelling import parameter
 from . import keeper_view, manifest
-from ._base import Tier, View
+from ._base import Isolation, View
 
 FICLONE = 0x40049409
 """Ioctl that shares the blocks of another file until one of them is written (btrfs, xfs)."""
@@ -23,7 +23,7 @@ COPY_LIMIT_BYTES = 4 << 30
 """Limit on a project folder: a larger one takes minutes to copy, for each script run again."""
 
 
-class Landlock(Tier):
+class Landlock(Isolation):
     """Tier in which the kernel refuses every write outside the copy, the scratch folder and devices."""
 
     name: ClassVar[str] = "landlock"
@@ -52,7 +52,7 @@ class Landlock(Tier):
         )
 
 
-class Copy(Tier):
+class Copy(Isolation):
     """Tier in which nothing stops writes to absolute paths; the folder is compared afterwards."""
 
     name: ClassVar[str] = "copy"
@@ -68,7 +68,7 @@ class Copy(Tier):
         yield from detect(view, self.project, skip=(self.scratch, *writable))
 
 
-class Unprotected(Tier):
+class Unprotected(Isolation):
     """Tier in which the script runs in place."""
 
     name: ClassVar[str] = "none"

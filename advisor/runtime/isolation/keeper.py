@@ -59,7 +59,7 @@ class Control:
             received += part
         return received
 
-    def tell(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         try:
             os.write(self.descriptor, repr(message).encode() + b"\n")
         except OSError:
@@ -107,10 +107,10 @@ def start_script(spec: Any, control: Control) -> int:
     os.close(reader)
     if trouble:
         number, _, text = trouble.decode("utf-8", "replace").partition(" ")
-        control.tell(failed="start", errno=int(number), message=text)
+        control.send(failed="start", errno=int(number), message=text)
         os.waitpid(child, 0)
         os._exit(127)
-    control.tell(started=child)
+    control.send(started=child)
     return child
 
 
@@ -144,7 +144,7 @@ def keep_namespace(spec: Any, control: Control) -> NoReturn:
     try:
         kernel().unshare(spec["view"])
     except OSError as error:
-        control.tell(failed="isolation", errno=error.errno, message=str(error))
+        control.send(failed="isolation", errno=error.errno, message=str(error))
         os._exit(126)
     reader, writer = os.pipe()
     first = os.fork()
@@ -168,7 +168,7 @@ def keep_namespace(spec: Any, control: Control) -> NoReturn:
             os.kill(first, signal.SIGKILL)  # takes the whole namespace with it
             break
     os.waitpid(first, 0)  # returns when the kernel has emptied the namespace
-    control.tell(ended=status)
+    control.send(ended=status)
     end_like(status)
 
 
@@ -181,9 +181,9 @@ def _process_one(spec: Any, control: Control, writer: int) -> NoReturn:
     try:
         notes = kernel().build(spec["view"])
     except OSError as error:
-        control.tell(failed="isolation", errno=error.errno, message=str(error))
+        control.send(failed="isolation", errno=error.errno, message=str(error))
         os._exit(126)
-    control.tell(notes=notes)
+    control.send(notes=notes)
     child = start_script(spec, control)
     signal.signal(signal.SIGTERM, lambda *_: _signal_group(child, signal.SIGTERM))
     while True:
@@ -209,9 +209,9 @@ def keep_tree(spec: Any, control: Control) -> NoReturn:
     if spec.get("view"):  # a view without a namespace of processes
         try:
             kernel().unshare(spec["view"])
-            control.tell(notes=kernel().build(spec["view"]))
+            control.send(notes=kernel().build(spec["view"]))
         except OSError as error:
-            control.tell(failed="isolation", errno=error.errno, message=str(error))
+            control.send(failed="isolation", errno=error.errno, message=str(error))
             os._exit(126)
     wake_reader, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
@@ -234,7 +234,7 @@ def keep_tree(spec: Any, control: Control) -> NoReturn:
             break
         status = _collect(child)
     end_tree(child)
-    control.tell(ended=status)
+    control.send(ended=status)
     end_like(status)
 
 

@@ -76,12 +76,12 @@ def build(view: Any) -> list[str]:
         mount("tmpfs", layers, "tmpfs", MS_NOSUID | MS_NODEV, f"size={view['memory_bytes']},mode=0755")
     notes: list[str] = []
     for number, step in enumerate(view["steps"]):
-        _carry_out(step, root, f"{layers}/{number}", view, notes)
+        _apply(step, root, f"{layers}/{number}", view, notes)
     _pivot(root)
     return notes
 
 
-def _carry_out(step: Any, root: str, layer: str, view: Any, notes: list[str]) -> None:
+def _apply(step: Any, root: str, layer: str, view: Any, notes: list[str]) -> None:
     kind, path = step["do"], step["path"]
     target = root + path.rstrip("/")
     if kind == "overlay":
@@ -110,7 +110,7 @@ def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
     upper, work = f"{layer}/upper", f"{layer}/work"
     os.makedirs(upper)
     os.makedirs(work)
-    _look_like(lower, upper)
+    _copy_attributes(lower, upper)
     for folder in step["copied"]:
         _copy_into_upper(lower, upper, folder)
     # Descriptors instead of paths: a comma or colon in a folder's name would end an option.
@@ -134,7 +134,7 @@ def _copy_into_upper(lower: str, upper: str, folder: str) -> None:
         path = f"{path}/{name}"
         if not os.path.isdir(path):
             os.mkdir(path)
-            _look_like(lower + path[len(upper) :], path)
+            _copy_attributes(lower + path[len(upper) :], path)
     _copy_tree(f"{lower}/{folder}", path)
     os.setxattr(path, "user.overlay.opaque", b"y")
 
@@ -150,7 +150,7 @@ def _copy_tree(source: str, target: str) -> None:
                 os.symlink(os.readlink(entry.path), there)
             elif entry.is_file():
                 _copy_file(entry.path, there)
-    _look_like(source, target)
+    _copy_attributes(source, target)
 
 
 def _copy_file(source: str, target: str) -> None:
@@ -177,7 +177,7 @@ def _mirror(source: str, target: str, layer: str) -> None:
             there = f"{copy}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
                 os.mkdir(there)
-                _look_like(entry.path, there)
+                _copy_attributes(entry.path, there)
             elif entry.is_symlink():
                 os.symlink(os.readlink(entry.path), there)
             elif entry.is_file() and entry.stat().st_size <= MIRRORED_BYTES and os.access(entry.path, os.R_OK):
@@ -185,14 +185,14 @@ def _mirror(source: str, target: str, layer: str) -> None:
             else:  # large, or a socket: the real file, read-only
                 os.close(os.open(there, os.O_CREAT | os.O_WRONLY))
                 bound.append(entry.name)
-    _look_like(source, copy)
+    _copy_attributes(source, copy)
     mount(copy, target, "", MS_BIND)
     for name in bound:
         mount(f"{source}/{name}", f"{target}/{name}", "", MS_BIND)
         _read_only(f"{target}/{name}", recursive=False)
 
 
-def _look_like(lower: str, upper: str) -> None:
+def _copy_attributes(lower: str, upper: str) -> None:
     """Give an upper folder the owner, mode and times of the lower one, since a merged folder shows the upper's."""
     seen = os.stat(lower)
     mode = stat.S_IMODE(seen.st_mode)

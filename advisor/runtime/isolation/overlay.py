@@ -10,7 +10,7 @@ from typing import ClassVar
 import psutil
 
 from . import mounts, plan
-from ._base import Tier, View
+from ._base import Isolation, View
 from .renamable import small_folders
 
 CAP_SYS_ADMIN = 21
@@ -19,7 +19,7 @@ MEMORY_SHARE = 4
 MEMORY_MOST_BYTES = 16 << 30
 
 
-class Overlay(Tier):
+class Overlay(Isolation):
     """Tier with the same paths and user; everything the script writes, deletes or renames stays in a scratch folder."""
 
     name: ClassVar[str] = "overlay"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import AdvisorError, IsolationError
 from ..processes import start
 from . import scratch as scratch_folder
-from ._base import Tier
+from ._base import Isolation
 
 PROBE_S = 20.0
 """Limit for a probe: it takes 60 ms, or seconds on a machine under heavy load."""
@@ -45,18 +45,18 @@ open("/dev/null", "w").close()
 """
 
 
-def try_out(tier: Tier) -> None:
+def try_out(isolation: Isolation) -> None:
     """Raise IsolationError with the reason if the tier does not keep its promise on this machine."""
-    with scratch_folder.lent(tier.scratch) as folder:
+    with scratch_folder.lent(isolation.scratch) as folder:
         outside = folder / "outside"
         _lay_out(outside)
-        _run(tier, outside, folder)
+        _run(isolation, outside, folder)
         if _state(outside) != {"kept": "as it was", "deleted": "", "folder/file": ""}:
             raise IsolationError("a file outside the view was changed")
 
 
-def _run(tier: Tier, outside: Path, logs: Path) -> None:
-    with tier.prepare(tier.project) as view:
+def _run(isolation: Isolation, outside: Path, logs: Path) -> None:
+    with isolation.prepare(isolation.project) as view:
         sample = _sample(view.cwd)
         command = [sys.executable, "-ISE", "-c", PROGRAM, str(outside), sample]
         try:

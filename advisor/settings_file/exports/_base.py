@@ -177,11 +177,11 @@ def repeated_draws(document: Document) -> tuple[str, ...] | None:
     The tuple is empty if the document does not say which generators exist. Return None if no draws are repeated.
     """
     known = training_of(document)
-    written = known.workers or Workers(0, False)
-    wanted = workers_with(document.config.as_dict(), written)
+    original = known.workers or Workers(0, False)
+    wanted = workers_with(document.config.as_dict(), original)
     if wanted is None or known.generators == ():
         return None
-    return (known.generators or ()) if add_repeats(written, wanted) else None
+    return (known.generators or ()) if add_repeats(original, wanted) else None
 
 
 def _by_hand(generators: tuple[str, ...]) -> str:
@@ -199,8 +199,8 @@ def batch_of(document: Document) -> Batch:
     if micro is None and update is None:
         return Batch(micro=None, parts=None, update=None)
     if micro is None:
-        as_written = _parts(known.samples_per_update, known.batch_size, known.processes)
-        micro = _parts(update, as_written, known.processes)
+        baseline_parts = _parts(known.samples_per_update, known.batch_size, known.processes)
+        micro = _parts(update, baseline_parts, known.processes)
     whole = update or known.samples_per_update
     parts = _parts(whole, micro, known.processes)
     return Batch(micro=micro, parts=parts, update=whole if parts is not None or update is not None else None)

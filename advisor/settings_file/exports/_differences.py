@@ -11,7 +11,7 @@ from ...types import Hardware
 from ..advisor_yaml import Document, hardware_words
 from ._base import training_of
 
-SAME_ROOM = 0.9
+SAME_MEMORY = 0.9
 """Share of the original memory that suffices: more than the difference was left free then."""
 LONGEST = 80
 MOST = 1e9
@@ -28,33 +28,33 @@ def differences(document: Document, hardware: Hardware, versions: Mapping[str, s
     settings = document.config.as_dict()
     there, here = _mapping(document.found.get("hardware")), hardware_words(hardware)
     on_cpu = training_of(document).device in (None, "cpu")
-    told = [
+    found = [
         *_cpus(there, here, _chosen_for(settings, "cpus"), _chosen_for(settings, "device") if on_cpu else ""),
-        *_room(there, here, _chosen_for(settings, "host memory")),
+        *_memory(there, here, _chosen_for(settings, "host memory")),
         *_devices(there, here, _chosen_for(settings, "device", "transfers")),
         *_torch(document, versions, _chosen_for(settings, "torch")),
     ]
-    if told:
-        told.append(_speedup(document))
-    return told
+    if found:
+        found.append(_speedup(document))
+    return found
 
 
 def _cpus(there: Mapping[str, Any], here: Mapping[str, Any], hosts: str, compute: str) -> list[str]:
     count = _number(there.get("usable_cpus"))
-    told = []
+    found = []
     if count is not None and count != here["usable_cpus"] and hosts:
-        told.append(f"found with {count:g} CPUs, here {here['usable_cpus']:g}: {hosts} may be too many or too few")
+        found.append(f"found with {count:g} CPUs, here {here['usable_cpus']:g}: {hosts} may be too many or too few")
     model = there.get("cpu")
     if isinstance(model, str) and model != here["cpu"] and compute:
-        told.append(f"found on the CPU {_word(model)}, here {_word(here['cpu'])}: {compute} may be no faster here")
-    return told
+        found.append(f"found on the CPU {_word(model)}, here {_word(here['cpu'])}: {compute} may be no faster here")
+    return found
 
 
-def _room(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list[str]:
-    room = _number(there.get("ram_gib"))
-    if room is None or here["ram_gib"] >= SAME_ROOM * room or not names:
+def _memory(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list[str]:
+    found_gib = _number(there.get("ram_gib"))
+    if found_gib is None or here["ram_gib"] >= SAME_MEMORY * found_gib or not names:
         return []
-    return [f"found with {room:g} GiB of memory, here {here['ram_gib']:g}: {names} may not fit"]
+    return [f"found with {found_gib:g} GiB of memory, here {here['ram_gib']:g}: {names} may not fit"]
 
 
 def _devices(there: Mapping[str, Any], here: Mapping[str, Any], names: str) -> list[str]:

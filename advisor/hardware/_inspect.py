@@ -13,7 +13,7 @@ from .calibrate import calibrate as measured
 from .problems import setup_problems
 
 
-def look(*, calibrate: bool = False, python: str | None = None) -> Hardware:
+def inspect_machine(*, calibrate: bool = False, python: str | None = None) -> Hardware:
     """Inspect this machine: what it has, what of it may be used, and what is set up wrong.
 
     `python` is the interpreter whose torch is inspected (default: this one), which takes as long as importing torch.

@@ -18,7 +18,7 @@ MOST_WATCHED = 50
 
 
 @contextlib.contextmanager
-def untouched_random_states(*owners: object) -> Iterator[None]:
+def preserved_random_states(*owners: object) -> Iterator[None]:
     """Undo all draws made inside: from the global states, and from generators that the owners hold."""
     import torch
 

@@ -1,4 +1,4 @@
-"""Two looks at a configuration, lives of its own, what would not fit, objectives; on a machine of known speeds."""
+"""Short and long trials, script runs of their own, what would not fit, objectives; on a machine of known speeds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from advisor import wire
 from advisor.rules._examples import evolve
-from advisor.runtime.session import AS_WRITTEN
-from advisor.search import Asked, Goal, read
+from advisor.runtime.session import BASELINE_SETUP
+from advisor.search import Goal, SearchRequest, read
 from advisor.search.memory_model import REFUSAL
-from advisor.target.script_options import Carried, CommandLine
+from advisor.target.script_options import ArgumentKnob, CommandLine
 from advisor.types import Config
 
 from .machine import (
@@ -176,29 +176,29 @@ class Started(Machine):
 
     def __init__(self, folder: Path, speed: Any, *found: Any, **options: Any) -> None:
         options.setdefault(
-            "asked", Asked(selection=selection(self.knobs), command=replace(COMMAND, args=("--lr", "1")))
+            "request", SearchRequest(selection=selection(self.knobs), command=replace(COMMAND, args=("--lr", "1")))
         )
         super().__init__(folder, speed, *found, **options)
 
 
 @pytest.fixture
 def by_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    carried = Carried(
+    by_argument = ArgumentKnob(
         knob="global_batch",
         values=(64, 128),
-        tier="training",
+        effect="training",
         why="--batch-size of the script (32 as written)",
         arguments={64: {"--batch-size": 64}, 128: {"--batch-size": 128}},
     )
-    monkeypatch.setattr("advisor.search.study.command_line", lambda *_: CommandLine(carried=(carried,)))
+    monkeypatch.setattr("advisor.search.study.command_line", lambda *_: CommandLine(argument_knobs=(by_argument,)))
 
 
 @pytest.mark.usefixtures("by_option")
 def test_a_setting_by_option_is_run_between_lives_as_written(tmp_path: Path) -> None:
     machine = Started(tmp_path, faster_in_large, SMALL_STEPS, budget_s=300.0)
-    assert machine.lives[0] == machine.lives[2] == AS_WRITTEN
-    assert machine.lives[1].args == ("--lr", "1", "--batch-size=64")
-    assert machine.lives[1].settings == Config.of({"global_batch": 64})
+    assert machine.script_runs[0] == machine.script_runs[2] == BASELINE_SETUP
+    assert machine.script_runs[1].args == ("--lr", "1", "--batch-size=64")
+    assert machine.script_runs[1].settings == Config.of({"global_batch": 64})
 
 
 @pytest.mark.usefixtures("by_option")
@@ -212,14 +212,14 @@ def test_it_is_compared_with_the_lives_around_it(tmp_path: Path) -> None:
 def test_a_life_of_its_own_is_not_begun_without_time_for_it(tmp_path: Path) -> None:
     machine = Started(tmp_path, faster_in_large, SMALL_STEPS, budget_s=25.0)
     assert machine.now_s <= 25.0 + START_S
-    assert machine.lives.count(AS_WRITTEN) <= 3
+    assert machine.script_runs.count(BASELINE_SETUP) <= 3
 
 
 @pytest.mark.usefixtures("by_option")
 def test_lives_are_not_used_up_before_the_end(tmp_path: Path) -> None:
-    settings = replace(read("quick"), most_lives=4)
+    settings = replace(read("quick"), max_script_runs=4)
     machine = Started(tmp_path, faster_in_large, SMALL_STEPS, budget_s=900.0, settings=settings)
-    machine.result.lives = [None] * len(machine.lives)  # type: ignore[list-item]
+    machine.result.script_runs = [None] * len(machine.script_runs)  # type: ignore[list-item]
     assert machine.study._affordable(Config.of({"global_batch": 64}), _pace()) is False
 
 
@@ -239,21 +239,21 @@ class Memory(Machine):
         return (2 if "num_workers" in config else 4) * GIB
 
 
-def objective(name: str, **options: Any) -> Asked:
-    return Asked(goal=Goal.of(name, **options), selection=selection(Machine.knobs))
+def objective(name: str, **options: Any) -> SearchRequest:
+    return SearchRequest(goal=Goal.of(name, **options), selection=selection(Machine.knobs))
 
 
 def test_the_smallest_peak_within_the_tolerance_is_recommended(tmp_path: Path) -> None:
     def speed(config: dict[str, Any]) -> float:
         return 0.97 if config.get("num_workers") == 3 else 0.5 if config.get("num_workers") else 1.0
 
-    found = Memory(tmp_path, speed, INPUT_BOUND, asked=objective("memory", tolerance="5%")).recommended()
+    found = Memory(tmp_path, speed, INPUT_BOUND, request=objective("memory", tolerance="5%")).recommended()
     assert found.config == Config.of({"num_workers": 3})
     assert found.notes == ("2.00 times less memory, at 0.97 times the speed",)
 
 
 def test_less_memory_at_too_low_a_speed_is_not(tmp_path: Path) -> None:
-    machine = Memory(tmp_path, lambda config: 0.5 if config else 1.0, INPUT_BOUND, asked=objective("memory"))
+    machine = Memory(tmp_path, lambda config: 0.5 if config else 1.0, INPUT_BOUND, request=objective("memory"))
     assert machine.recommended().config == Config()
 
 
@@ -277,7 +277,7 @@ def test_energy_is_what_the_meter_says_of_the_counted_updates(tmp_path: Path) ->
             holder.append(self)
             super()._carry_out()
 
-    machine = Held(tmp_path, nothing_helps, INPUT_BOUND, asked=objective("energy"), joules=joules)
+    machine = Held(tmp_path, nothing_helps, INPUT_BOUND, request=objective("energy"), joules=joules)
     assert machine.trials[1].score == pytest.approx(2.0, rel=0.01)
     assert machine.recommended().config.settings != ()
 
@@ -321,8 +321,8 @@ def test_a_search_cut_off_before_its_finals_recommends_what_it_saw_and_says_so(t
 
 
 def test_a_dry_run_opens_the_space_and_tries_nothing(tmp_path: Path) -> None:
-    asked = Asked(selection=selection(Machine.knobs), dry_run=True)
-    machine = Machine(tmp_path, workers_help, INPUT_BOUND, asked=asked)
+    request = SearchRequest(selection=selection(Machine.knobs), dry_run=True)
+    machine = Machine(tmp_path, workers_help, INPUT_BOUND, request=request)
     assert [knob.id for knob in machine.study.space.knobs] == ["num_workers"]
     assert all(not window.config for window in machine.order)
 
@@ -339,5 +339,5 @@ def test_what_comes_after_the_search_is_left_in_the_budget(tmp_path: Path) -> No
 def test_knobs_asked_for_are_tried_without_a_finding(tmp_path: Path, knob: str) -> None:
     from advisor.search import KnobSelection
 
-    machine = Machine(tmp_path, nothing_helps, finding("x"), asked=Asked(selection=KnobSelection.of([knob])))
+    machine = Machine(tmp_path, nothing_helps, finding("x"), request=SearchRequest(selection=KnobSelection.of([knob])))
     assert {name for config in machine.tried for name in config} == {knob}
