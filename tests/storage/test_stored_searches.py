@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report import sample_tuning
+from report import sample, sample_tuning
 
 from advisor import api
 from advisor.errors import StorageError
-from advisor.storage import run_store
+from advisor.search import trial_log
+from advisor.storage import documents, run_store
 from advisor.types import TuneResult
 
 
@@ -140,3 +141,21 @@ def test_a_loaded_search_shows_itself_in_a_notebook_and_has_its_settings_ready(t
     assert isinstance(found, TuneResult)
     assert "<h1>With num_workers=4" in found._repr_html_()
     assert found.config.settings == sample_tuning.WINNER
+
+
+def test_renamed_fields_keep_the_keys_of_0_1(tmp_path: Path) -> None:
+    document, profile = plain_document(tmp_path), documents.plain(sample.healthy())
+    assert {"tier", "effect"} & set(document["trials"][0]) == {"tier"}
+    assert {"tier", "effect"} & set(documents.plain(sample_tuning.dry_run().space[0])) == {"tier"}
+    assert {"carried", "passed_as_arguments"} & set(document["recommendation"]) == {"carried"}
+    assert {"as_written", "baseline"} & set(document["objective"]) == {"as_written"}
+    assert {"lives", "script_runs"} & set(profile) == {"lives"}
+    assert {"life", "script_run"} & set(profile["windows"][0]) == {"life"}
+
+
+def test_a_log_of_trials_keeps_the_key_of_0_1(tmp_path: Path) -> None:
+    trial = sample_tuning.faster().trials[1]
+    trial_log.TrialLog(tmp_path).begin({})
+    trial_log.TrialLog(tmp_path).add(trial)
+    assert '"tier"' in (tmp_path / trial_log.TRIALS_FILE).read_text()
+    assert trial_log.read(tmp_path).trials == (trial,)
