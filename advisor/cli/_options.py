@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypedDict
 import typer
 from typer.core import TyperCommand
 
+from ._choices import IsolationName
+
 PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 """Context settings that pass all words after the script to the script, even if they look like options."""
 
@@ -23,12 +25,8 @@ Python = Annotated[
     str | None, typer.Option("--python", metavar="PATH", help="Python interpreter of the script, with torch installed.")
 ]
 Isolation = Annotated[
-    str,
-    typer.Option(
-        "--isolation",
-        metavar="TIER",
-        help="Protection of your files: auto, overlay or landlock; copy and none do not protect them.",
-    ),
+    IsolationName,
+    typer.Option("--isolation", help="Protection of your files; copy and none do not protect them."),
 ]
 Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the stored runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -115,7 +113,7 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
 def _keywords(
     module: Module = False,
     python: Python = None,
-    isolation: Isolation = "auto",
+    isolation: Isolation = IsolationName.AUTO,
     runs: Runs = None,
     start_limit: StartLimit = None,
     no_progress_limit: NoProgressLimit = None,

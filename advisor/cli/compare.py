@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ExitCode, UsageError
+from ._choices import IsolationName
 from ._options import Isolation, Json, Module, NoProgressLimit, Python, Rounds, RoundsBudget, Runs, StartLimit, Trackers
 from ._output import early_ends_shown, live_progress, show
 from .misplaced_options import ScriptCommand
@@ -54,7 +55,7 @@ def compare(
     budget: RoundsBudget = "10m",
     module: Module = False,
     python: Python = None,
-    isolation: Isolation = "auto",
+    isolation: Isolation = IsolationName.AUTO,
     runs: Runs = None,
     start_limit: StartLimit = None,
     no_progress_limit: NoProgressLimit = None,

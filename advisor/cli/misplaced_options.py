@@ -30,7 +30,9 @@ class ScriptCommand(PlainUsageCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            missing: list[str] = getattr(getattr(error, "param", None), "opts", [])
+            # By name: typer ships its own copy of click. A value that is refused was given in the right place.
+            is_missing = type(error).__name__ == "MissingParameter"
+            missing: list[str] = getattr(getattr(error, "param", None), "opts", []) if is_missing else []
             if any(_name(word) in missing for word in self._given):
                 _show_hint([missing[0]], ctx.params.get("script") or "the script")
             raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
+from ._choices import Allowed, ObjectiveName, Preset
 from ._options import Args, Json, RunKeywords, Script
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
@@ -33,13 +33,8 @@ def tune(
         ),
     ] = None,
     preset: Annotated[
-        str,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="Length: quick, balanced or thorough; or domain: vision, language or tabular.",
-        ),
-    ] = "quick",
+        Preset, typer.Option("--preset", help="Thoroughness of the search, or domain of the script.")
+    ] = Preset.QUICK,
     profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", hidden=True)] = None,
     knobs: Annotated[
         str | None, typer.Option("--knobs", metavar="A,B", help="Try only these knobs, whatever the findings say.")
@@ -57,9 +52,8 @@ def tune(
         ),
     ] = None,
     objective: Annotated[
-        str,
-        typer.Option("--objective", metavar="NAME", help="Quantity to improve: throughput, memory, energy or cost."),
-    ] = "throughput",
+        ObjectiveName, typer.Option("--objective", help="Quantity to improve.")
+    ] = ObjectiveName.THROUGHPUT,
     price: Annotated[
         float | None,
         typer.Option("--price", metavar="PER_HOUR", help="Price of the machine per hour, for --objective cost."),
@@ -71,7 +65,7 @@ def tune(
         ),
     ] = None,
     allow: Annotated[
-        list[str] | None,
+        list[Allowed] | None,
         typer.Option(
             "--allow", metavar="training", help="Also recommend settings that change the training, if they are faster."
         ),
@@ -120,7 +114,7 @@ def tune(
                 objective=objective,
                 price=price,
                 tolerance=tolerance,
-                allow_training=_training_allowed(allow or []),
+                allow_training=bool(allow),
                 verify=not no_verify,
                 dry_run=dry_run,
                 resume=resume,
@@ -165,13 +159,6 @@ def _listed(text: str | None) -> list[str] | None:
     if not found:
         raise UsageError("--knobs names no knob: expected one or more, such as num_workers,precision")
     return found
-
-
-def _training_allowed(allowed: Sequence[str]) -> bool:
-    for word in allowed:
-        if word != "training":
-            raise UsageError(f"invalid --allow {word}: expected training")
-    return bool(allowed)
 
 
 def _targets(text: str | None, folder: Path | None, force: bool) -> list[str]:

@@ -1,0 +1,41 @@
+"""Values of the options that have a few fixed ones, for help texts and completion."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class IsolationName(StrEnum):
+    """Protections of the user's files, best first after `auto`."""
+
+    AUTO = "auto"
+    OVERLAY = "overlay"
+    LANDLOCK = "landlock"
+    COPY = "copy"
+    NONE = "none"
+
+
+class Preset(StrEnum):
+    """Files of `profiles/search`: three lengths, and three domains."""
+
+    QUICK = "quick"
+    BALANCED = "balanced"
+    THOROUGH = "thorough"
+    VISION = "vision"
+    LANGUAGE = "language"
+    TABULAR = "tabular"
+
+
+class ObjectiveName(StrEnum):
+    """Quantities that a search can improve."""
+
+    THROUGHPUT = "throughput"
+    MEMORY = "memory"
+    ENERGY = "energy"
+    COST = "cost"
+
+
+class Allowed(StrEnum):
+    """Effects that a search may take only if the user allows them."""
+
+    TRAINING = "training"
