@@ -1,3 +1,3 @@
 """The package version, for everything that is stored or shown."""
 
-__version__ = "0.1.1"
+__version__ = "0.2.0"
