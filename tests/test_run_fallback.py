@@ -103,7 +103,7 @@ def test_a_forward_without_memory_is_not_tried_again(tmp_path: Path) -> None:
     )
     done = run(tmp_path, text, "precision: bf16")
     assert (done.returncode, done.stdout.count("asked")) == (1, 1)
-    assert "the script ran out of memory 0 updates after precision=bf16 came into use" in done.stderr
+    assert "the script ran out of memory 0 updates after precision=bf16 took effect" in done.stderr
 
 
 # --- a loss -----------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_workers_that_die_are_charged_to_their_number(tmp_path: Path) -> None:
     # torch raises for a dead worker wherever the script is just then: it may be where nothing can be repeated.
     done = run(tmp_path, with_workers_that("import os; os._exit(3)", "True"), "num_workers: 2")
     assert (done.returncode == 0) == ("num_workers keeps the script's value" in done.stderr)
-    assert (done.returncode == 1) == ("after num_workers=2 came into use" in done.stderr)
+    assert (done.returncode == 1) == ("after num_workers=2 took effect" in done.stderr)
 
 
 def test_a_sample_that_cannot_be_made_at_all_is_the_scripts_error(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_failing_backward_ends_the_script_with_a_line_that_says_what_was_set(t
     done = run(tmp_path, text, "precision: bf16")
     assert done.returncode == 1
     assert "RuntimeError: no backward for bfloat16" in done.stderr
-    assert "failed with RuntimeError 0 updates after precision=bf16 came into use" in done.stderr
+    assert "failed with RuntimeError 0 updates after precision=bf16 took effect" in done.stderr
 
 
 def test_an_error_long_after_is_not_charged_to_the_settings(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_settings_from_elsewhere_are_told_on_stderr_once_when_they_are_run(confi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("emit", "told"), [("torchrun", "torchrun.sh is there already"), ("keras", "'keras'")])
+@pytest.mark.parametrize(("emit", "told"), [("torchrun", "torchrun.sh already exists"), ("keras", "'keras'")])
 def test_a_search_that_could_not_write_its_files_is_not_begun(tmp_path: Path, emit: str, told: str) -> None:
     (tmp_path / "torchrun.sh").write_text("mine")
     (tmp_path / "train.py").write_text("open('ran', 'w')\n")
