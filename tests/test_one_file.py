@@ -328,4 +328,4 @@ def test_a_value_that_the_knob_refuses_is_refused(site: Path, folder: Path) -> N
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert "short_pause: 101 is no whole number from 0 to 100" in done.stderr
+    assert "short_pause: 101 is not an integer from 0 to 100" in done.stderr

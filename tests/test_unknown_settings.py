@@ -60,10 +60,10 @@ ENTRIES: dict[str, Entry] = {
     "prepare": lambda _folder, settings: launch.prepare(_spec(settings)),
 }
 REFUSED = {
-    "unknown": ({"warp_drive": 9}, "warp_drive", "Remove it"),
-    "wrong": ({"num_workers": -1}, "num_workers: -1 is no whole number from 0 to 1024", "Correct it, or remove it"),
-    "of another type": ({"precision": 16}, "precision: 16 is none of bf16, fp16, tf32", "Correct it, or remove it"),
-    "beside a known one": ({"threads": 2, "warp_drive": 9}, "warp_drive", "Remove it"),
+    "unknown": ({"warp_drive": 9}, "warp_drive", "remove it, or upgrade advisor"),
+    "wrong": ({"num_workers": -1}, "num_workers: -1 is not an integer from 0 to 1024", "correct or remove it"),
+    "of another type": ({"precision": 16}, "precision: 16 is none of bf16, fp16, tf32", "correct or remove it"),
+    "beside a known one": ({"threads": 2, "warp_drive": 9}, "warp_drive", "remove it, or upgrade advisor"),
 }
 
 
@@ -121,5 +121,6 @@ def test_a_command_that_names_it_ends_at_once(tmp_path: Path, words: list[str]) 
         [sys.executable, "-m", "advisor", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
-    assert "no knob is called 'warp_drive': there are activation_checkpointing, " in " ".join(done.stderr.split())
+    assert "unknown knob 'warp_drive'" in done.stderr
+    assert "activation_checkpointing, cache_dataset, " in " ".join(done.stderr.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["advisor.yaml", "train.py"]

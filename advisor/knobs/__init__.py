@@ -57,12 +57,12 @@ def refusal(settings: Mapping[str, Any]) -> str | None:
     for name, value in settings.items():
         if name not in known:
             return (
-                f"no knob is called {name!r}: there are {', '.join(known)}. "
-                "Remove it, or upgrade advisor if a newer one wrote it"
+                f"unknown knob {name!r}; remove it, or upgrade advisor if a newer version wrote it. Known "
+                f"knobs: {', '.join(known)}"
             )
         why = known[name].wrong(value)
         if why is not None:
-            return f"{name}: {why}. Correct it, or remove it"
+            return f"{name}: {why}; correct or remove it"
     return None
 
 

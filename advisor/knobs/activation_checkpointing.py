@@ -91,7 +91,7 @@ KNOB = Knob(
     suspicion=3,
     noticed=noticing("Memory", "activations are recomputed in the backward pass instead of stored"),
     formats={
-        "deepspeed": unable("the section of that name only configures a function that the model has to call"),
+        "deepspeed": unable("the section of that name only configures a function that the model must call"),
         "python": _in_python,
         "transformers": key("activation_checkpointing"),
     },

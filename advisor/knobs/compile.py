@@ -111,7 +111,7 @@ KNOB = Knob(
             "the section compile is for DeepCompile, which was not measured",
             "engine.compile(compile_kwargs={{'mode': '{value}'}})",
         ),
-        "lightning": unable("the Trainer does not compile, the model is compiled before fit()"),
+        "lightning": unable("the Trainer does not compile: compile the model before fit()"),
         "python": lambda value, _training: {"prepare": [f"model = torch.compile(model, mode={value!r})"]},
         "transformers": lambda value, _training: {"torch_compile": True, "torch_compile_mode": value},
     },

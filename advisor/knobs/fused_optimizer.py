@@ -54,10 +54,10 @@ def _plain(objects: PlainObjects, form: Any) -> str | None:
     if form not in inspect.signature(type(optimizer).__init__).parameters:
         return f"{name} has no {form} form"
     if optimizer.state:
-        return f"{name} has made steps already: apply the settings before the first one"
+        return f"{name} has already taken steps: apply the settings before the first one"
     wrong = [group for group in optimizer.param_groups if group.get("differentiable")]
     if wrong and form == "fused":
-        return f"{name} is differentiable, which its fused form is not"
+        return f"{name} is differentiable, and its fused form is not"
     for group in optimizer.param_groups:
         group["fused"], group["foreach"] = form == "fused", form == "foreach"
     for key in ("fused", "foreach"):
@@ -72,7 +72,7 @@ def _in_transformers(value: Any, training: Any) -> Mapping[str, Any] | Unable:
     if value != "fused":
         return Unable()
     if training.optimizer != "AdamW":
-        return Unable(f"optim knows AdamW fused only, the script's is {training.optimizer or 'not known'}")
+        return Unable(f"optim knows only fused AdamW; the script's optimizer is {training.optimizer or 'unknown'}")
     return {"optim": "adamw_torch_fused"}
 
 
@@ -96,10 +96,9 @@ KNOB = Knob(
     plain=_plain,
     formats={
         "deepspeed": unable(
-            "the section optimizer needs the learning rate, which is the script's, and means optimizers of DeepSpeed's "
-            "own"
+            "the section optimizer needs the script's learning rate, and selects DeepSpeed's own optimizers"
         ),
-        "lightning": unable("configure_optimizers() makes the optimizer"),
+        "lightning": unable("configure_optimizers() creates the optimizer"),
         "python": lambda value, _training: {"optimizer": {value: True}},
         "transformers": _in_transformers,
     },

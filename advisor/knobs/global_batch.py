@@ -104,9 +104,9 @@ KNOB = Knob(
     option_names=("global_batch_size", "total_batch_size", "effective_batch_size", "gbs"),
     formats={
         "accelerate": unable(
-            "the launcher knows no batches",
+            "the launcher does not set batch sizes",
             "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
-            "an update takes {value} samples",
+            "an update has {value} samples",
         )
     },
     changes="Training changes: an epoch has fewer, larger updates, each with a larger learning rate.",

@@ -110,9 +110,9 @@ KNOB = Knob(
     option_names=OPTION_NAMES,
     formats={
         "accelerate": unable(
-            "the launcher knows no batches",
+            "the launcher does not set batch sizes",
             "the loader's batch_size and Accelerator(gradient_accumulation_steps=…) so that "
-            "a backward takes {value} samples",
+            "a backward pass has {value} samples",
         )
     },
     changes="An update processes its batch in parts. The loss that the loop prints is that of a part. The training "

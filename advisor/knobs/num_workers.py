@@ -55,7 +55,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 def _noticed(settings: Mapping[str, Any]) -> tuple[str, str]:
     number = settings["num_workers"]
     processes = "1 worker process starts" if number == 1 else f"{number:,} worker processes start"
-    return "Start-up", f"{processes} {'once' if settings.get('persistent_workers') else 'at the begin of each epoch'}"
+    return "Start-up", f"{processes} {'once' if settings.get('persistent_workers') else 'at the start of each epoch'}"
 
 
 KNOB = loader_knob(

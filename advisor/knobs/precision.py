@@ -134,10 +134,10 @@ KNOB = Knob(
     fails_in="forward",
     suspicion=1,
     rounding={
-        "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; the weights stay in float32",
+        "bf16": "most of the forward pass runs in bf16, with two to three decimal digits; weights stay in float32",
         "fp16": "most of the forward pass runs in fp16, with three decimal digits; the loss is scaled, and an update "
-        "whose gradients overflow is skipped",
-        "tf32": "matrix products take their factors in TF32, with three decimal digits, and add up in float32",
+        "with overflowing gradients is skipped",
+        "tf32": "matrix products use factors in TF32, with three decimal digits, and sums in float32",
     },
     autocast=DTYPES,
     plain=_plain,

@@ -73,7 +73,7 @@ KNOB = Knob(
     plain=_plain,
     formats={
         "accelerate": lambda value, _training: Unable(
-            "an option of the launcher without a key, and it sets 1 where it is not given",
+            "an option of the launcher without a key; the default is 1",
             "accelerate launch --num_cpu_threads_per_process {value}",
             {"environment": {"OMP_NUM_THREADS": value}},
         ),

@@ -133,7 +133,7 @@ class LoadedConfig:
             name = min(
                 (knob for knob in map(knobs.get, self.settings) if knob.samples_per), key=lambda knob: knob.samples_per
             ).id
-            left[name] = f"step the optimizer after every {self.accumulation} backwards, or use advisor.apply()"
+            left[name] = f"step the optimizer after every {self.accumulation} backward passes, or use advisor.apply()"
         for flag, value in self.document.arguments.items():
             left[flag] = f"an option of the script: set it to {value}"
         if left:

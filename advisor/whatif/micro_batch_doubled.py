@@ -32,7 +32,7 @@ def _leave(controls: Controls) -> None:
 
 WHAT_IF = WhatIf(
     id="micro_batch_doubled",
-    title="micro-batch doubled",
+    title="doubled micro-batch",
     applies=_applies,
     enter=_enter,
     leave=_leave,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from report import sample
 
-from advisor.report import verdict_of
+from advisor.report.profile.headline import verdict_of
 from advisor.storage import run_store
 from advisor.workflows.stored import load_profile
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base import forks, modes
 from ..base.slots import is_compiled
@@ -11,6 +11,9 @@ from .compiled_calls import CompiledCalls
 from .flops import FlopCount
 from .memory import Activations, memory_in_use
 from .trace import Tracer
+
+if TYPE_CHECKING:
+    pass
 
 
 class Tracing:
