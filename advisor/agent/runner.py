@@ -15,10 +15,10 @@ import sys
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
+from ..refused import Refused
 from ..wire import WIRE_VERSION, LaunchSpec
 from .base import child_signals, imports
 from .base.channel import AgentChannel
-from .base.refused import Refused
 from .base.tracebacks import crash_report, cut_chain, is_out_of_memory
 
 EXIT_AGENT_FAILED = 98

@@ -114,6 +114,8 @@ class Knob:
     scope: str
     """`live`, or `launch` if it needs a new process."""
     values: Callable[[Hardware, Workload], Values]
+    example: Any
+    """A value that most scripts can take, for tests and documentation."""
     effect: Callable[[Hardware, Workload], str]
     apply: Callable[[Controls, Any], None]
     """Callable (controls, value); raises Refused with a reason if this script cannot take the value."""
@@ -144,7 +146,7 @@ class Knob:
     by_hand_of: Mapping[Any, str] = field(default_factory=dict)
     """The same for single values."""
     chosen_for: tuple[str, ...] = ()
-    """What its value depends on: `cpus`, `host memory`, `device`, `transfers` to it, or the `torch` build."""
+    """What its value depends on: `cpus`, `host memory`, `device`, `transfers` to it, `torch` build; may be empty."""
     fails_in: str = ""
     """Place where a real training fails with a value that the script cannot take: `batch` or `forward`; or empty."""
     suspicion: int = 0

@@ -79,6 +79,7 @@ KNOB = Knob(
     title="activations recomputed in the backward pass",
     scope="live",
     values=_values,
+    example=True,
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -96,6 +96,7 @@ KNOB = Knob(
     title="decoded samples cached in memory",
     scope="live",
     values=_values,
+    example=True,
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -92,6 +92,7 @@ KNOB = Knob(
     title="compilation of the model (torch.compile)",
     scope="live",
     values=_values,
+    example="default",
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -57,6 +57,7 @@ KNOB = Knob(
     title="autotuning of cuDNN's kernels",
     scope="live",
     values=_values,
+    example=True,
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -81,6 +81,7 @@ KNOB = Knob(
     title="implementation of the optimizer step",
     scope="live",
     values=_values,
+    example="fused",
     effect=_effect,
     grows_with=("precision", "compile"),  # the step took 13% of an update, and a third of what bf16 left of it
     apply=_apply,

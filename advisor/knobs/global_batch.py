@@ -92,6 +92,7 @@ KNOB = Knob(
     title="samples per update",
     scope="live",
     values=_values,
+    example=8,
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -62,6 +62,7 @@ KNOB = Knob(
     title="memory layout of convolution weights",
     scope="live",
     values=_values,
+    example="channels_last",
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -98,6 +98,7 @@ KNOB = Knob(
     title="samples per backward pass",
     scope="live",
     values=_values,
+    example=2,
     effect=_effect,
     apply=_apply,
     restore=_restore,

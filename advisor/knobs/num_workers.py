@@ -62,6 +62,7 @@ KNOB = loader_knob(
     "num_workers",
     title="worker processes that fetch batches",
     values=_values,
+    example=1,
     usual_on_accelerator=True,
     wrong=whole_number(0, 1024),
     chosen_for=("cpus", "host memory"),

@@ -33,6 +33,7 @@ KNOB = loader_knob(
     "persistent_workers",
     title="workers persist between epochs",
     values=_values,
+    example=True,
     usual_on_accelerator=True,
     wrong=truth,
     needs="num_workers",

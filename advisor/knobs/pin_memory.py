@@ -36,6 +36,7 @@ KNOB = loader_knob(
     "pin_memory",
     title="batches in page-locked memory",
     values=_values,
+    example=True,
     effect=_effect,
     usual_on_accelerator=True,
     wrong=truth,

@@ -122,6 +122,7 @@ KNOB = Knob(
     title="dtype of the forward pass",
     scope="live",
     values=_values,
+    example="bf16",
     effect=_effect,
     apply=_apply,
     restore=_restore,

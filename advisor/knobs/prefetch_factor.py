@@ -63,6 +63,7 @@ KNOB = loader_knob(
     "prefetch_factor",
     title="batches that each worker prefetches",
     values=_values,
+    example=4,
     wrong=whole_number(1, 1024),
     needs="num_workers",
     chosen_for=("cpus", "host memory"),

@@ -64,6 +64,7 @@ KNOB = Knob(
     title="threads of torch's CPU operators",
     scope="live",
     values=_values,
+    example=2,
     effect=_effect,
     apply=_apply,
     restore=_restore,

@@ -153,7 +153,7 @@ def severity_of(share: float) -> Severity:
 def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
     """Return the measured ceiling if there is one, else that of the share.
 
-    `low` and `high` widen it to the range that fixes really reach.
+    `low` and `high` are speed-ups (not shares, as in `Ceiling.from_share`) that fixes really reach; they widen it.
     """
     base = Ceiling.from_share(clamp(share)) if what_if is None else Ceiling.from_what_if(what_if)
     lower = base.low if low is None else min(base.low, low)

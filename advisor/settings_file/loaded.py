@@ -181,8 +181,8 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     different settings in the same process, and for a file that `advisor.load` refuses.
     """
     global _applied
-    from ..agent.base.refused import Refused
     from ..agent.real_run import launch
+    from ..refused import Refused
     from ..storage import run_store
 
     found = config if isinstance(config, LoadedConfig) else load(config)

@@ -14,7 +14,7 @@ from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.loader.hooks import LoaderHooks
-from advisor.agent.base.refused import Refused
+from advisor.refused import Refused
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 

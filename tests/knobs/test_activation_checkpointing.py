@@ -23,7 +23,7 @@ from advisor.agent.settings.checkpointing import Checkpointing, facts
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.settings.compiling import Compiling
 from advisor.agent.settings.precision import Precision
-from advisor.agent.base.refused import Refused
+from advisor.refused import Refused
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 

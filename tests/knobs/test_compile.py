@@ -22,7 +22,7 @@ import copy, pickle, sys
 import torch
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.settings.compiling import Compiling
-from advisor.agent.base.refused import Refused
+from advisor.refused import Refused
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_set_and_restored import VALUES
 
 from advisor import knobs, rules
 from advisor.agent.real_run import by_hand
@@ -19,14 +18,13 @@ ALL = knobs.all_knobs()
 
 @pytest.mark.parametrize("knob", ALL, ids=lambda knob: knob.id)
 def test_a_knob_describes_itself(knob: Knob) -> None:
-    value = VALUES[knob.id]
+    value = knob.example
     assert knob.wrong(value) is None
     assert knob.title
     assert knob.changes.endswith(".")
     described = knob.described_by_hand(value)
     assert described
     assert "{" not in described
-    assert knob.chosen_for
     assert set(knob.chosen_for) <= REASONS
     assert knob.fails_in in ("", "batch", "forward")
     assert (knob.suspicion > 0) == (knob.fails_in == "forward")
@@ -54,7 +52,7 @@ def test_no_two_are_as_likely_to_be_at_fault() -> None:
 @pytest.mark.parametrize("emitter", exports.all_emitters(), ids=lambda emitter: emitter.id)
 @pytest.mark.parametrize("knob", ALL, ids=lambda knob: knob.id)
 def test_every_format_expresses_a_setting_or_lists_it(knob: Knob, emitter: exports.Emitter) -> None:
-    value = VALUES[knob.id]
+    value = knob.example
     (empty,) = exports.artifacts(Document(config=Config()), [emitter.id])
     (made,) = exports.artifacts(Document(config=Config.of({knob.id: value})), [emitter.id])
     listed = [item.what for item in made.not_expressed]
@@ -68,7 +66,7 @@ def test_plain_torch_ignores_no_setting_silently(knob: Knob, monkeypatch: pytest
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     model = torch.nn.Linear(2, 2)
     try:
-        _, left = by_hand.apply({knob.id: VALUES[knob.id]}, model, torch.optim.AdamW(model.parameters()))
+        _, left = by_hand.apply({knob.id: knob.example}, model, torch.optim.AdamW(model.parameters()))
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark

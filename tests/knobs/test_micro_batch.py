@@ -21,7 +21,7 @@ from advisor.agent.settings.controls import Controls
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.settings.precision import Precision
-from advisor.agent.base.refused import Refused
+from advisor.refused import Refused
 from advisor.agent.loop.roots import Roots
 from advisor.agent.settings.scaling import Scaler
 from advisor.agent.loop.schedulers import ScheduleHold

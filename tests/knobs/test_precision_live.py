@@ -129,7 +129,7 @@ def test_weights_cast_in_an_evaluation_are_not_those_that_are_trained(tmp_path: 
 @pytest.mark.parametrize("name", ["fp16", "fp7"])
 def test_a_precision_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
     code = f"""
-    from advisor.agent.base.refused import Refused
+    from advisor.refused import Refused
     try:
         precision.set({name!r})
     except Refused as refusal:

@@ -9,13 +9,13 @@ import pytest
 from agent.loader_kit import Loop, Numbers
 from torch.utils.data import DataLoader
 
-from advisor.agent.base.refused import Refused
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
+from advisor.refused import Refused
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_findings_of_examples_can_be_acted_on(rule: Rule) -> None:
             assert 0 <= finding.share <= 1
             assert finding.evidence.endswith(".")
             assert finding.advice.endswith(".")
-            assert finding.knobs == rule.knobs
+            assert finding.knobs == rule.helpful_knobs
 
 
 @pytest.mark.parametrize("evidence", [healthy_cpu(), healthy_cuda()], ids=["cpu", "cuda"])

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
+from ...refused import Refused
 from ..base.pass_through import passes_on
-from ..base.refused import Refused
 from ..loop.clock import DATA_WAIT, RESTART, StepClock
 from ..loop.samples import INDICES, LEADING_DIMENSION, count_samples
 from .feed import FEED, Feed

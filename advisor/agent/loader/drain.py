@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
+from ...refused import Refused
 from ..base.pass_through import passes_on_to_c
-from ..base.refused import Refused
 from ..loop.samples import count_samples
 from .duplicates import Duplicates
 from .feed import workers_of_tasks

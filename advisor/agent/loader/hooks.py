@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from ...refused import Refused
 from ..base import forks
 from ..base.patches import Patches
-from ..base.refused import Refused
 from ..loop.clock import StepClock
 from . import patch
 from .delivery import Deliveries

@@ -6,7 +6,7 @@ import io
 import sys
 from typing import Any
 
-from ..base.refused import Refused
+from ...refused import Refused
 from ..loop.samples import first_tensor
 from .record import batch_size_of, is_iterable
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any
 
+from ...refused import Refused
 from ...worker_seeds import generators, is_generator
-from ..base.refused import Refused
 
 MOST_WATCHED = 50
 """Most generators whose states are compared: further ones belong to single samples, and the first tell as much."""

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
+from ...refused import Refused
 from ..base.pass_through import passes_on, passes_on_to_c
-from ..base.refused import Refused
 from .free_memory import free_bytes
 from .random_states import RandomStates, preserved_random_states
 from .record import length_of

@@ -9,8 +9,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from ...refused import Refused
 from ...repeated_draws import Workers, add_repeats
-from ..base.refused import Refused
 from .feed import Feed
 from .record import bare_copy
 from .sample_cache import SampleCaches

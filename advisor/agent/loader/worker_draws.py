@@ -10,8 +10,8 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
+from ...refused import Refused
 from ...worker_seeds import MOST_GENERATORS, WorkerSeeds, attributes, generators, number_of, reseed, walk
-from ..base.refused import Refused
 from .random_states import copied_generator, preserved_random_states
 from .record import bare_copy, is_iterable
 from .sample_parts import PLAIN, equal

@@ -11,9 +11,9 @@ from collections import deque
 from typing import Any, Callable
 
 from ... import wire
+from ...refused import Refused
 from ..base import dynamo
 from ..base.nothing import nothing
-from ..base.refused import Refused
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls

@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable
 
 from ... import wire
-from ..base.refused import Refused
+from ...refused import Refused
 from ..observe.memory import HostPeak, rss_bytes
 from ..settings.controls import Controls
 from .recorder import Recorder

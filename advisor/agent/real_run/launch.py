@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ... import knobs, wire
+from ...refused import Refused
 from ..base import dynamo, forks, imports
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
-from ..base.refused import Refused
 from ..base.tracebacks import is_out_of_memory
 from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock, Update

@@ -17,9 +17,9 @@ from collections import deque
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
+from ...refused import Refused
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
-from ..base.refused import Refused
 from ..loader.loops import read_ahead, reads_to_the_end
 from ..loader.record import is_library
 from ..loader.stream import Part

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Callable
 
+from ...refused import Refused
 from ..base import slots
 from ..base.pass_through import passes_on
-from ..base.refused import Refused
 from ..loop.roots import Roots
 from .blocks import Blocks, repeated_blocks
 from .compiling import Compiling

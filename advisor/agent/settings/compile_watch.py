@@ -6,8 +6,8 @@ import sys
 import time
 from collections import Counter
 
+from ...refused import Refused
 from ..base import dynamo, modes
-from ..base.refused import Refused
 
 LONGEST_S = 900.0
 """Seconds after which a single compilation counts as hung; large models with tuned kernels take minutes."""

@@ -19,10 +19,10 @@ from contextlib import contextmanager, nullcontext
 from importlib import util
 from typing import Any, Callable
 
+from ...refused import Refused
 from ..base import modes
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
-from ..base.refused import Refused
 from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..loop.roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from ..base.refused import Refused
+from ...refused import Refused
 from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock
 from ..loop.device import Device

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..base.refused import Refused
+from ...refused import Refused
 from ..loop.roots import Roots
 from ..loop.steps import Steps
 

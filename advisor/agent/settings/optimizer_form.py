@@ -11,7 +11,7 @@ import inspect
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..base.refused import Refused
+from ...refused import Refused
 from ..loop.steps import Steps
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any, Callable
 
 from ...knobs.precision import DTYPES, KNOB
+from ...refused import Refused
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
-from ..base.refused import Refused
 from ..loop.roots import Root, Roots
 from .scaling import Scaler
 

@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
+from ...refused import Refused
 from ..base.pass_through import passes_on
-from ..base.refused import Refused
 from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps, all_optimizers
 from .backward import Inner, creates_graph, scaled

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler
 
-from advisor.agent.base.refused import Refused
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
+from advisor.refused import Refused
 
 from ..loader_kit import Loop, Numbers, Stream, flat, living_workers, numbers, random_states, shuffled
 

@@ -20,9 +20,9 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from advisor.agent.base.refused import Refused
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
+from advisor.refused import Refused
 
 from ..loader_kit import Loop, Numbers
 

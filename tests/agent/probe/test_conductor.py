@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from advisor import wire
-from advisor.agent.base.refused import Refused
 from advisor.agent.loop.clock import BACKWARD, StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
@@ -18,6 +17,7 @@ from advisor.agent.probe.conductor import Conductor
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
+from advisor.refused import Refused
 
 
 class Left(BaseException):

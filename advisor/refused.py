@@ -1,4 +1,4 @@
-"""Exception for an action that is impossible on this script; its text is shown to the user."""
+"""Exception for a setting or a what-if that is impossible on this script; its text is shown to the user."""
 
 from __future__ import annotations
 
