@@ -15,7 +15,8 @@ import advisor
 from advisor import wire
 from advisor.agent.real_run import launch
 from advisor.agent.runner import EXIT_AGENT_FAILED
-from advisor.errors import ExitCode, Refused, UsageError
+from advisor.errors import ExitCode, UsageError
+from advisor.refused import Refused
 from advisor.runtime import training_launch
 from advisor.settings_file import exports
 from advisor.settings_file.exports import Document
