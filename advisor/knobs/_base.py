@@ -81,6 +81,11 @@ def one_of(*values: str) -> Callable[[Any], str | None]:
     return lambda value: None if isinstance(value, str) and value in values else f"{value!r} is {several}"
 
 
+def always(effect: str) -> Callable[[Hardware, Workload], str]:
+    """Return the `Knob.effect` of a knob whose effect is the same on every script."""
+    return lambda _hardware, _workload: effect
+
+
 NO_MODEL = "no model was given"
 
 

@@ -13,7 +13,6 @@ from ._base import Knob, Values, key, noticing, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 
 def _wrong(value: Any) -> str | None:
@@ -44,14 +43,6 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
     return "exact" if fixed and plain else "numerics"
 
 
-def _apply(controls: Controls, _value: Any) -> None:
-    controls.checkpointing.set()
-
-
-def _restore(controls: Controls) -> None:
-    controls.checkpointing.restore()
-
-
 CHECKPOINTED = '''
 
 def checkpoint_blocks(model):
@@ -80,8 +71,8 @@ KNOB = Knob(
     scope="live",
     values=_values,
     effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    apply=lambda controls, _value: controls.checkpointing.set(),
+    restore=lambda controls: controls.checkpointing.restore(),
     wrong=_wrong,
     hooks=(),
     set_on=("model", "forward"),

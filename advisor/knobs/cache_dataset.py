@@ -10,7 +10,6 @@ from ._loader import NO_LOADER, batch_bytes, draws_nothing
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 MEMORY_FRACTION = 0.5
 """Fraction of the free memory that samples may take; the agent measures both again in the running process."""
@@ -59,14 +58,6 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
     return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
 
 
-def _apply(controls: Controls, value: Any) -> None:
-    controls.loaders.adjust("cache_dataset", cache_dataset=value or None)
-
-
-def _restore(controls: Controls) -> None:
-    controls.loaders.adjust("cache_dataset", cache_dataset=None)
-
-
 CACHED = '''
 
 class Cached(torch.utils.data.Dataset):
@@ -97,8 +88,8 @@ KNOB = Knob(
     scope="live",
     values=_values,
     effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    apply=lambda controls, value: controls.loaders.adjust("cache_dataset", cache_dataset=value or None),
+    restore=lambda controls: controls.loaders.adjust("cache_dataset", cache_dataset=None),
     wrong=truth,
     hooks=("loader", "model"),
     by_hand="cache each sample when the dataset first reads it",

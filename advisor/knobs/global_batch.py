@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, unable, whole_number
+from ._base import Knob, Values, always, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -46,10 +46,6 @@ def baseline_samples(workload: Workload) -> int | None:
     if loader is None or loader.batch_size is None:
         return None
     return loader.batch_size * workload.facts.micro_steps * workload.world_size
-
-
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    return "training"
 
 
 def _apply(controls: Controls, value: Any) -> None:
@@ -92,7 +88,7 @@ KNOB = Knob(
     title="samples per update",
     scope="live",
     values=_values,
-    effect=_effect,
+    effect=always("training"),
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 2**31),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, ModelFacts
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
+from ._examples import conv_model, healthy_cpu, healthy_cuda
 from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction, percent
 
 CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
@@ -95,6 +95,5 @@ RULE = Rule(
             evidence=healthy_cuda(workload=_CUDA_CONV, phases={"data_wait": 0.6}),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(workload=_CONV)), fires="abstains"),
     ),
 )

@@ -13,7 +13,7 @@ from ._base import (
     Rule,
     severity_of,
 )
-from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
+from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import (
     Waiting,
     has_train_loader,
@@ -144,6 +144,5 @@ RULE = Rule(
             evidence=healthy_cpu(workload={"loaders": ()}, lines=(line("io", 0.02),)),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"data_wait": 0.7})), fires="abstains"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Evidence, Severity
 from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._examples import GIB, few_updates, healthy_cpu, healthy_cuda
+from ._examples import GIB, healthy_cpu, healthy_cuda
 from ._read import limit_bytes, size
 
 MIN_GROWTH_BYTES = 2**20
@@ -77,7 +77,6 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="not followed", evidence=healthy_cpu(memory={"creep_bytes_per_update": None}), fires="abstains"),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(memory=_GROWS)), fires="abstains"),
         Example(
             name="growth with a terabyte to spare",
             evidence=healthy_cpu(

@@ -13,7 +13,7 @@ from ._base import (
     lost_share,
     severity_of,
 )
-from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader, what_if
+from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
 from ._input import Waiting, restart_share, surplus_workers, waiting, waiting_for
 from ._read import cpus_for_this_rank, percent
 
@@ -122,6 +122,5 @@ RULE = Rule(
             ),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(workload=_SIXTY_FOUR)), fires="abstains"),
     ),
 )
