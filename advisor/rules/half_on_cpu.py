@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    severity_of,
-)
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._read import compute_share, percent
 

@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence, Severity
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    Undecided,
-    clamp,
-    severity_of,
-)
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, clamp, severity_of
 from ._examples import call, healthy_cpu, healthy_cuda, line
 from ._read import call_places, call_share, calls, line_places, loop_lines, percent, total_share
 

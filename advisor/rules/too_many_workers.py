@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence, WhatIf
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    ceiling_of,
-    lost_share,
-    severity_of,
-)
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, lost_share, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
 from ._input import Waiting, restart_share, surplus_workers, waiting, waiting_for
 from ._read import cpus_for_this_rank, percent
