@@ -116,14 +116,14 @@ class Knob:
 
     id: str
     title: str
-    scope: str
-    """`live`, or `launch` if it needs a new process."""
     values: Callable[[Hardware, Workload], Values]
     effect: Callable[[Hardware, Workload], str]
     apply: Callable[[Controls, Any], None]
     """Callable (controls, value); raises Refused with a reason if this script cannot take the value."""
     restore: Callable[[Controls], None]
     """Callable (controls) that brings back the baseline; harmless if nothing, or only a part, was applied."""
+    scope: str = "live"
+    """`live`, or `launch` if it needs a new process."""
     wrong: Callable[[Any], str | None] = _nothing_wrong
     """Callable (value) that returns why this knob can never have the value, whatever its source; None if it can."""
     hooks: tuple[str, ...] = ("loader", "model", "steps")

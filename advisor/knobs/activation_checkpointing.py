@@ -68,7 +68,6 @@ def _in_python(_value: Any, _training: Any) -> Mapping[str, Any]:
 KNOB = Knob(
     id="activation_checkpointing",
     title="activations recomputed in the backward pass",
-    scope="live",
     values=_values,
     effect=_effect,
     apply=lambda controls, _value: controls.checkpointing.set(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, noticing, truth
-from ._loader import NO_LOADER, batch_bytes, draws_nothing
+from ._loader import NO_LOADER, draws_nothing
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -40,7 +40,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def _need_bytes(workload: Workload) -> float | None:
-    loader, batch = workload.train_loader, batch_bytes(workload)
+    loader, batch = workload.train_loader, workload.batch_bytes
     if loader is None or batch is None or not loader.batch_size or loader.length_samples is None:
         return None
     return batch / loader.batch_size * loader.length_samples
@@ -85,7 +85,6 @@ def _in_python(value: Any, _training: Any) -> Mapping[str, Any]:
 KNOB = Knob(
     id="cache_dataset",
     title="decoded samples cached in memory",
-    scope="live",
     values=_values,
     effect=_effect,
     apply=lambda controls, value: controls.loaders.adjust("cache_dataset", cache_dataset=value or None),

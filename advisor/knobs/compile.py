@@ -77,7 +77,6 @@ def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any]:
 KNOB = Knob(
     id="compile",
     title="compilation of the model (torch.compile)",
-    scope="live",
     values=_values,
     effect=always("numerics"),
     apply=lambda controls, value: controls.compiling.set(value),

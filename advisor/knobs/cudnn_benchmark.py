@@ -50,7 +50,6 @@ def _plain(_objects: PlainObjects, value: Any) -> None:
 KNOB = Knob(
     id="cudnn_benchmark",
     title="autotuning of cuDNN's kernels",
-    scope="live",
     values=_values,
     effect=always("numerics"),  # another algorithm rounds differently; the winner may differ from run to run
     apply=_apply,

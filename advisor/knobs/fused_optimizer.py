@@ -70,7 +70,6 @@ def _in_transformers(value: Any, training: Any) -> Mapping[str, Any] | Unable:
 KNOB = Knob(
     id="fused_optimizer",
     title="implementation of the optimizer step",
-    scope="live",
     values=_values,
     effect=_effect,
     grows_with=("precision", "compile"),  # the step took 13% of an update, and a third of what bf16 left of it

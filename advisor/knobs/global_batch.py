@@ -86,7 +86,6 @@ def rate_rule(workload: Workload) -> str:
 KNOB = Knob(
     id="global_batch",
     title="samples per update",
-    scope="live",
     values=_values,
     effect=always("training"),
     apply=_apply,

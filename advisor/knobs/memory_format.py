@@ -47,7 +47,6 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
 KNOB = Knob(
     id="memory_format",
     title="memory layout of convolution weights",
-    scope="live",
     values=_values,
     effect=always("numerics"),
     apply=lambda controls, value: controls.memory_format.set(value),

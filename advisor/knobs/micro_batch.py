@@ -87,7 +87,6 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
 KNOB = Knob(
     id="micro_batch",
     title="samples per backward pass",
-    scope="live",
     values=_values,
     effect=_effect,
     apply=lambda controls, value: controls.accumulation.set(value, controls.micro_steps),

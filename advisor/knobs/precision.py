@@ -107,7 +107,6 @@ def _in_torchrun(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
 KNOB = Knob(
     id="precision",
     title="dtype of the forward pass",
-    scope="live",
     values=_values,
     effect=always("numerics"),
     apply=lambda controls, value: controls.precision.set(value),

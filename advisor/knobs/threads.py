@@ -57,7 +57,6 @@ def _plain(_objects: PlainObjects, value: Any) -> None:
 KNOB = Knob(
     id="threads",
     title="threads of torch's CPU operators",
-    scope="live",
     values=_values,
     effect=always("numerics"),  # sums are cut into as many parts as there are threads, so the rounding differs
     apply=_apply,

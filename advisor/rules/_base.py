@@ -25,11 +25,11 @@ class BrokenRuleError(AdvisorError):
 class Hit:
     """Result of a rule that fires; `Rule.check` makes a `Finding` of it."""
 
-    share: float
-    """Share of the loop's wall time; clamped to [0, 1]."""
     severity: Severity
     evidence: str
     advice: str
+    share: float = 0.0
+    """Share of the loop's wall time; clamped to [0, 1]. It is 0 for a risk, which costs no time."""
     where: tuple[Place, ...] = ()
     ceiling: Ceiling | None = None
     library: str = ""

@@ -16,7 +16,6 @@ def judge(evidence: Evidence) -> Judgement:
     if build is None or not found or build.accelerator_available or build.cuda or build.rocm:
         return None
     return Hit(
-        share=0.0,
         severity="critical",
         evidence=f"{found[0].name} is available, but torch {build.version} was built for CPUs only.",
         advice="Install the torch build for this accelerator; the selector at the URL below gives the command.",

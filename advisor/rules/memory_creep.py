@@ -27,7 +27,6 @@ def judge(evidence: Evidence) -> Judgement:
     if left is not None and left > MAX_UPDATES_TO_FULL:
         return None
     return Hit(
-        share=0.0,
         severity=_severity(left),
         evidence=f"Memory grows by {size(creep)} with every update"
         + (f"; at this rate it is full after about {left:,.0f} more updates." if left is not None else "."),

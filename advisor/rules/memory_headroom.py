@@ -30,7 +30,7 @@ def judge(evidence: Evidence) -> Judgement:
         if fraction is None or fraction >= MAX_PEAK_FRACTION:
             return None
         said += f", and reaches {percent(fraction)} of the peak; the gain of larger batches was not measured."
-        return Hit(share=0.0, severity="info", evidence=said, advice=advice)
+        return Hit(severity="info", evidence=said, advice=advice)
     if doubled.low < MIN_GAIN:
         return None
     return Hit(

@@ -25,6 +25,8 @@ TIMES_LARGER = 2.5
 """Ratio of the next budget to the one that was too small: both hold the start and the profile, so trials get more."""
 LEAST_LARGER_MINUTES = 4
 
+Tone = Literal["good", "neutral", "warning", "critical", "failed"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
@@ -37,7 +39,7 @@ class TuneVerdict:
     """Summary for a reader of one sentence, and of the next step."""
 
     sentence: str
-    tone: Literal["good", "neutral", "warning", "critical", "failed"]
+    tone: Tone
     evidence: str
     """Basis of the verdict; for an undecided one, what would decide it."""
     next: tuple[Next, ...]
@@ -61,9 +63,6 @@ def _of_speed(result: TuneResult) -> tuple[str, Tone]:
         return sentence, tone
     rest = "" if settings else f"; {RUN_BASELINE}"
     return f"{sentence.rstrip('.')}, but its losses differ from the baseline's{rest}.", "critical"
-
-
-Tone = Literal["good", "neutral", "warning", "critical", "failed"]
 
 
 def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
