@@ -6,7 +6,6 @@ Evaluation is not compiled. Dropout draws the same random numbers, so that only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._base import NO_MODEL, Knob, PlainObjects, Values, always, one_of, unable
@@ -70,10 +69,6 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
     return None
 
 
-def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any]:
-    return {"dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": value}}
-
-
 KNOB = Knob(
     id="compile",
     title="compilation of the model (torch.compile)",
@@ -92,7 +87,7 @@ KNOB = Knob(
     plain=_plain,
     after_others=True,
     formats={
-        "accelerate": _in_accelerate,
+        "accelerate": lambda value, _training: {"dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": value}},
         "deepspeed": unable(
             "the section compile is for DeepCompile, which was not measured",
             "engine.compile(compile_kwargs={{'mode': '{value}'}})",

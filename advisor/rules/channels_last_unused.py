@@ -45,10 +45,6 @@ def _has_tensor_cores(evidence: Evidence) -> bool:
     return capability is not None and capability[0] >= TENSOR_CORE_CAPABILITY and half
 
 
-def has_plain_convolutions(evidence: Evidence) -> bool:
-    return any(_is_plain(model) for model in main_models(evidence))
-
-
 def _is_plain(model: ModelFacts) -> bool:
     convolutions = layer_count((model,), CONVOLUTIONS)
     others = layer_count((model,), OTHER_PRODUCTS)
@@ -74,7 +70,7 @@ RULE = Rule(
     source="PyTorch's tutorial on channels last.",
     url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
     knobs=("memory_format", "cudnn_benchmark"),
-    applies=has_plain_convolutions,
+    applies=lambda evidence: any(_is_plain(model) for model in main_models(evidence)),
     judge=judge,
     examples=(
         Example(name="a convolutional network on a CPU", evidence=healthy_cpu(workload=_CONV), fires=True),

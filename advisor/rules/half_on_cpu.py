@@ -30,10 +30,6 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
-def on_cpu(evidence: Evidence) -> bool:
-    return not evidence.on_accelerator and evidence.workload.flags.autocast_dtype == "float16"
-
-
 _HALF = {"flags": {"autocast_dtype": "float16"}}
 
 RULE = Rule(
@@ -44,7 +40,7 @@ RULE = Rule(
     thresholds=("SLOWDOWN", "SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="pytorch#118499, transformers#34692: half precision on a CPU is far slower than float32.",
     url="https://docs.pytorch.org/docs/stable/amp.html",
-    applies=on_cpu,
+    applies=lambda evidence: not evidence.on_accelerator and evidence.workload.flags.autocast_dtype == "float16",
     needs_updates=False,
     judge=judge,
     examples=(

@@ -263,7 +263,7 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
         return _next_of_function(result)
     command, verdict = format.one_line(found.command.display), found.verdict
     name = shlex.quote(format.one_line(config_file(result)))
-    baseline = _run_baseline(found.command.launcher, command)
+    baseline = Next(command=f"{format.one_line(found.command.launcher)} {command}", why="runs the unmodified script")
     if not found.config.settings or verdict.quality == "failed":
         return (*_search_on(result, command), baseline) if verdict.status == "undecided" else (baseline,)
     train = Next(
@@ -316,10 +316,6 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     if verdict.status == "undecided":
         return *written, prove
     return (*written, prove, train) if verdict.status in IN_WINDOWS else (*written, train)
-
-
-def _run_baseline(launcher: str, command: str) -> Next:
-    return Next(command=f"{format.one_line(launcher)} {command}", why="runs the unmodified script")
 
 
 def config_file(result: TuneResult) -> str:
