@@ -219,7 +219,7 @@ def test_a_graph_that_is_built_when_it_is_taken_back_still_has_its_gradients(tmp
     ("body", "why"),
     [
         ("self.calls = getattr(self, 'calls', 0) + 1", "its attribute calls"),
-        ("random.random()", "random numbers on random"),
+        ("random.random()", "it draws random numbers from random"),
         ("self.seen.add_(1)", "its buffer seen"),
     ],
 )

@@ -313,7 +313,7 @@ def test_inductor_trains_as_eager_does_within_rounding_dropout_and_draws_include
 def test_what_compiling_took_is_told_and_the_update_that_paid_is_not_counted(tmp_path: Path) -> None:
     code = """
     from advisor import wire
-    from tests.agent.test_conductor import Left, Loop
+    from tests.agent.probe.test_conductor import Left, Loop
 
     plan = [wire.Window(id=name, config=config, warm_up_updates=2, min_updates=6, max_updates=6, max_s=5.0)
             for name, config in (("base", {}), ("compiled", {"compile": "default"}))]

@@ -156,7 +156,7 @@ class _Trace:
             return f"it changes its attribute {changed[0]}"
         now = _generators()
         drawn = [name for name, state in self._generators.items() if now.get(name, state) != state]
-        return f"it draws random numbers on {drawn[0]}" if drawn else None
+        return f"it draws random numbers from {drawn[0]}" if drawn else None
 
 
 def _plain(module: nn.Module) -> dict[str, object]:

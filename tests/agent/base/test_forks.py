@@ -267,7 +267,7 @@ def test_settings_applied_from_inside_a_script_are_those_of_its_own_process(tmp_
         print(json.dumps([os.read(reading, 100).decode(), trained()]))
         """)
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = forked.run(tmp_path, "case.py", limit_s=LIMIT_S, environment=environment)
     assert json.loads(done.out) == ["torch.float32", "torch.bfloat16"]
     assert done.err == ""

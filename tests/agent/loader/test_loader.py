@@ -25,7 +25,7 @@ from advisor.agent.loop.clock import StepClock
 from advisor.types.workload import LoaderFacts
 from advisor.wire import LoaderSums
 
-from .loader_kit import Breaks, Loop, Numbers, Pieces, Stream, flat, living_workers, numbers, random_states, shuffled
+from ..loader_kit import Breaks, Loop, Numbers, Pieces, Stream, flat, living_workers, numbers, random_states, shuffled
 
 Point = namedtuple("Point", ["x", "y"])
 

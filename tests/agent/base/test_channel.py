@@ -275,7 +275,7 @@ print("went on")
 
 
 def test_a_probe_leaves_when_its_controller_has_gone(other: Other) -> None:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     with subprocess.Popen([sys.executable, "-c", LEAVING, other.path, root], stdout=-1, stderr=-1) as process:
         other.accept().close()
         out, err = process.communicate(timeout=LIMIT_S)

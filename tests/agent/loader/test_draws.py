@@ -15,7 +15,7 @@ from advisor.agent.loader import times
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
 
-from .loader_kit import Loop, Numbers
+from ..loader_kit import Loop, Numbers
 
 beside = np.random.default_rng(0)
 """As many scripts keep one: at the top of the file."""

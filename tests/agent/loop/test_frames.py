@@ -16,8 +16,8 @@ import torch
 from advisor.agent.base.pass_through import passes_on, passes_on_to_c
 from advisor.agent.loop.frames import Frames, Work
 
-from . import own_code
-from .own_code import AGENT
+from .. import own_code
+from ..own_code import AGENT
 
 MARKS = {"passes_on", "passes_on_to_c", "stands_for"}
 DOES_NOTHING = "def work(call): return call()"

@@ -17,8 +17,8 @@ from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.observe import sampler as sampling
 
-from . import own_code
-from .loader_kit import Breaks, Loop, Numbers, Stream, living_workers, numbers, random_states, shuffled
+from .. import own_code
+from ..loader_kit import Breaks, Loop, Numbers, Stream, living_workers, numbers, random_states, shuffled
 
 
 @pytest.fixture

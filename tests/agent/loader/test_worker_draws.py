@@ -24,7 +24,7 @@ from advisor.agent.base.refused import Refused
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
 
-from .loader_kit import Loop, Numbers
+from ..loader_kit import Loop, Numbers
 
 beside = np.random.default_rng(0)
 """At the top of the file, as many scripts keep one."""

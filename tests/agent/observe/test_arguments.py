@@ -13,7 +13,7 @@ from wild.probing import probe
 
 from advisor.agent.observe.arguments import ArgumentWatch
 
-from .launched import advised, plain
+from ..launched import advised, plain
 
 
 @pytest.fixture

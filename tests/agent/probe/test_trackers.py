@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .launched import Ended, advised
+from ..launched import Ended, advised
 
 MODE = """\
 import os

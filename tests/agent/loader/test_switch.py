@@ -17,7 +17,7 @@ from advisor.agent.base.refused import Refused
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
 
-from .loader_kit import Loop, Numbers, Stream, flat, living_workers, numbers, random_states, shuffled
+from ..loader_kit import Loop, Numbers, Stream, flat, living_workers, numbers, random_states, shuffled
 
 SETTINGS = [
     {"num_workers": 2},

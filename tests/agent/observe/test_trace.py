@@ -23,7 +23,7 @@ from advisor.agent.loop.clock import StepClock
 from advisor.agent.loop.steps import Steps
 from advisor.agent.observe.trace import Tracer
 
-from . import own_code
+from .. import own_code
 
 
 def traced(update: Callable[[], Any], updates: int = 2, compiled: bool = False) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from advisor.agent.loop.frames import BOOTSTRAP, LIBRARY, OWN, TORCH, USER, Fram
 from advisor.agent.observe.callee import kind_of_call
 from advisor.agent.observe.sampler import Sampler
 
-from . import own_code
+from .. import own_code
 
 NUMBERS = [[index] * 10 for index in range(2000)]
 
