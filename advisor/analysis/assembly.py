@@ -133,7 +133,7 @@ def _measured(
         "restarts": summary.restarts(counted, ending, workload),
         "system": summary.system(counted, script_run),
         "trace": summary.trace(result),
-        "lines": hot_lines.lines(result, counted, workload, _source_line),
+        "lines": hot_lines.lines(result, counted, workload, lambda file, line: linecache.getline(file, line).strip()),
         "ranks": (
             Rank(
                 rank=first.rank,
@@ -265,7 +265,3 @@ def _script_run_summary(record: ScriptRunRecord) -> ScriptRunSummary:
         updates=record.updates,
         end=record.end,
     )
-
-
-def _source_line(file: str, line: int) -> str:
-    return linecache.getline(file, line).strip()

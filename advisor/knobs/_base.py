@@ -81,6 +81,11 @@ def one_of(*values: str) -> Callable[[Any], str | None]:
     return lambda value: None if isinstance(value, str) and value in values else f"{value!r} is {several}"
 
 
+def always(effect: str) -> Callable[[Hardware, Workload], str]:
+    """Return the `Knob.effect` of a knob whose effect is the same on every script."""
+    return lambda _hardware, _workload: effect
+
+
 NO_MODEL = "no model was given"
 
 
@@ -111,8 +116,6 @@ class Knob:
 
     id: str
     title: str
-    scope: str
-    """`live`, or `launch` if it needs a new process."""
     values: Callable[[Hardware, Workload], Values]
     example: Any
     """A value that most scripts can take, for tests and documentation."""
@@ -121,6 +124,8 @@ class Knob:
     """Callable (controls, value); raises Refused with a reason if this script cannot take the value."""
     restore: Callable[[Controls], None]
     """Callable (controls) that brings back the baseline; harmless if nothing, or only a part, was applied."""
+    scope: str = "live"
+    """`live`, or `launch` if it needs a new process."""
     wrong: Callable[[Any], str | None] = _nothing_wrong
     """Callable (value) that returns why this knob can never have the value, whatever its source; None if it can."""
     hooks: tuple[str, ...] = ("loader", "model", "steps")

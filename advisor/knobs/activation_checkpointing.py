@@ -13,7 +13,6 @@ from ._base import Knob, Values, key, noticing, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 
 def _wrong(value: Any) -> str | None:
@@ -44,14 +43,6 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
     return "exact" if fixed and plain else "numerics"
 
 
-def _apply(controls: Controls, _value: Any) -> None:
-    controls.checkpointing.set()
-
-
-def _restore(controls: Controls) -> None:
-    controls.checkpointing.restore()
-
-
 CHECKPOINTED = '''
 
 def checkpoint_blocks(model):
@@ -77,12 +68,11 @@ def _in_python(_value: Any, _training: Any) -> Mapping[str, Any]:
 KNOB = Knob(
     id="activation_checkpointing",
     title="activations recomputed in the backward pass",
-    scope="live",
     values=_values,
     example=True,
     effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    apply=lambda controls, _value: controls.checkpointing.set(),
+    restore=lambda controls: controls.checkpointing.restore(),
     wrong=_wrong,
     hooks=(),
     set_on=("model", "forward"),

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, noticing, truth
-from ._loader import NO_LOADER, batch_bytes, draws_nothing
+from ._loader import NO_LOADER, draws_nothing
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 MEMORY_FRACTION = 0.5
 """Fraction of the free memory that samples may take; the agent measures both again in the running process."""
@@ -41,7 +40,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def _need_bytes(workload: Workload) -> float | None:
-    loader, batch = workload.train_loader, batch_bytes(workload)
+    loader, batch = workload.train_loader, workload.batch_bytes
     if loader is None or batch is None or not loader.batch_size or loader.length_samples is None:
         return None
     return batch / loader.batch_size * loader.length_samples
@@ -57,14 +56,6 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
     without_workers = loader is not None and not loader.num_workers
     known = workload.facts.dataset_draws is False
     return "exact" if draws_nothing(workload) or (known and without_workers) else "resampled"
-
-
-def _apply(controls: Controls, value: Any) -> None:
-    controls.loaders.adjust("cache_dataset", cache_dataset=value or None)
-
-
-def _restore(controls: Controls) -> None:
-    controls.loaders.adjust("cache_dataset", cache_dataset=None)
 
 
 CACHED = '''
@@ -94,12 +85,11 @@ def _in_python(value: Any, _training: Any) -> Mapping[str, Any]:
 KNOB = Knob(
     id="cache_dataset",
     title="decoded samples cached in memory",
-    scope="live",
     values=_values,
     example=True,
     effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    apply=lambda controls, value: controls.loaders.adjust("cache_dataset", cache_dataset=value or None),
+    restore=lambda controls: controls.loaders.adjust("cache_dataset", cache_dataset=None),
     wrong=truth,
     hooks=("loader", "model"),
     by_hand="cache each sample when the dataset first reads it",

@@ -6,14 +6,12 @@ Evaluation is not compiled. Dropout draws the same random numbers, so that only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import NO_MODEL, Knob, PlainObjects, Values, one_of, unable
+from ._base import NO_MODEL, Knob, PlainObjects, Values, always, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 TRITON_CAPABILITY = (7, 0)
@@ -62,18 +60,6 @@ def _closed(workload: Workload) -> str | None:
     return None
 
 
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    return "numerics"
-
-
-def _apply(controls: Controls, value: Any) -> None:
-    controls.compiling.set(value)
-
-
-def _restore(controls: Controls) -> None:
-    controls.compiling.restore()
-
-
 def _plain(objects: PlainObjects, value: Any) -> str | None:
     import torch
 
@@ -83,19 +69,14 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
     return None
 
 
-def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any]:
-    return {"dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": value}}
-
-
 KNOB = Knob(
     id="compile",
     title="compilation of the model (torch.compile)",
-    scope="live",
     values=_values,
     example="default",
-    effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    effect=always("numerics"),
+    apply=lambda controls, value: controls.compiling.set(value),
+    restore=lambda controls: controls.compiling.restore(),
     shortens_computing=True,
     set_up="compiling",
     set_up_s=20.0,  # a GPT-2 of 124M takes twice as long on an H100, a small model a third
@@ -107,7 +88,7 @@ KNOB = Knob(
     plain=_plain,
     after_others=True,
     formats={
-        "accelerate": _in_accelerate,
+        "accelerate": lambda value, _training: {"dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": value}},
         "deepspeed": unable(
             "the section compile is for DeepCompile, which was not measured",
             "engine.compile(compile_kwargs={{'mode': '{value}'}})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Values, key, noticing, truth
+from ._base import Knob, PlainObjects, Values, always, key, noticing, truth
 from ._layers import convolutions
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     if workload.fixed_shapes is False:
         return Values(why_closed="batch shapes vary: every new shape would be autotuned")
     return Values(values=(True,), why=f"{convolutions(workload, any_rank=True)} convolutions on batches of one shape")
-
-
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    """Return `numerics`: another algorithm rounds differently, and the winner may differ from run to run."""
-    return "numerics"
 
 
 def _apply(controls: Controls, value: Any) -> None:
@@ -55,10 +50,9 @@ def _plain(_objects: PlainObjects, value: Any) -> None:
 KNOB = Knob(
     id="cudnn_benchmark",
     title="autotuning of cuDNN's kernels",
-    scope="live",
     values=_values,
     example=True,
-    effect=_effect,
+    effect=always("numerics"),  # another algorithm rounds differently; the winner may differ from run to run
     apply=_apply,
     restore=_restore,
     usual_on_accelerator=True,

@@ -10,7 +10,6 @@ from ._base import Knob, PlainObjects, Unable, Values, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 FORMS = ("fused", "foreach")
 
@@ -35,14 +34,6 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
     """Return `exact` or `numerics`: foreach equals the loop over tensors bit for bit; fused rounds differently."""
     optimizer = workload.main_optimizer
     return "exact" if optimizer is not None and optimizer.fused is None else "numerics"
-
-
-def _apply(controls: Controls, value: Any) -> None:
-    controls.optimizer_form.set(value)
-
-
-def _restore(controls: Controls) -> None:
-    controls.optimizer_form.restore()
 
 
 def _plain(objects: PlainObjects, form: Any) -> str | None:
@@ -79,13 +70,12 @@ def _in_transformers(value: Any, training: Any) -> Mapping[str, Any] | Unable:
 KNOB = Knob(
     id="fused_optimizer",
     title="implementation of the optimizer step",
-    scope="live",
     values=_values,
     example="fused",
     effect=_effect,
     grows_with=("precision", "compile"),  # the step took 13% of an update, and a third of what bf16 left of it
-    apply=_apply,
-    restore=_restore,
+    apply=lambda controls, value: controls.optimizer_form.set(value),
+    restore=lambda controls: controls.optimizer_form.restore(),
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=one_of(*FORMS),

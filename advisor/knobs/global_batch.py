@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, unable, whole_number
+from ._base import Knob, Values, always, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -48,10 +48,6 @@ def baseline_samples(workload: Workload) -> int | None:
     return loader.batch_size * workload.facts.micro_steps * workload.world_size
 
 
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    return "training"
-
-
 def _apply(controls: Controls, value: Any) -> None:
     size = controls.micro_batch_of(value)
     growth = size / controls.loaders.baseline_batch_size()
@@ -90,10 +86,9 @@ def rate_rule(workload: Workload) -> str:
 KNOB = Knob(
     id="global_batch",
     title="samples per update",
-    scope="live",
     values=_values,
     example=8,
-    effect=_effect,
+    effect=always("training"),
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 2**31),

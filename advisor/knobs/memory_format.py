@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import NO_MODEL, Knob, PlainObjects, Values, one_of
+from ._base import NO_MODEL, Knob, PlainObjects, Values, always, one_of
 from ._layers import convolutions
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 CHANNELS_LAST = "channels_last"
 
@@ -36,18 +35,6 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=(CHANNELS_LAST,), why=f"{count} convolutions in the default format")
 
 
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    return "numerics"
-
-
-def _apply(controls: Controls, value: Any) -> None:
-    controls.memory_format.set(value)
-
-
-def _restore(controls: Controls) -> None:
-    controls.memory_format.restore()
-
-
 def _plain(objects: PlainObjects, value: Any) -> str | None:
     import torch
 
@@ -60,12 +47,11 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
 KNOB = Knob(
     id="memory_format",
     title="memory layout of convolution weights",
-    scope="live",
     values=_values,
     example="channels_last",
-    effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    effect=always("numerics"),
+    apply=lambda controls, value: controls.memory_format.set(value),
+    restore=lambda controls: controls.memory_format.restore(),
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=one_of(CHANNELS_LAST),

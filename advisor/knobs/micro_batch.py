@@ -15,13 +15,12 @@ step after the same number of larger ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._base import Knob, Values, unable, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 PARTS = (2, 4)
 """Parts to try, halves first: each halving halves what is kept for backward, and makes the device's work smaller."""
@@ -85,23 +84,14 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
     return "training" if any("BatchNorm" in name for name in layers) else "numerics"
 
 
-def _apply(controls: Controls, value: Any) -> None:
-    controls.accumulation.set(value, controls.micro_steps)
-
-
-def _restore(controls: Controls) -> None:
-    controls.accumulation.restore()
-
-
 KNOB = Knob(
     id="micro_batch",
     title="samples per backward pass",
-    scope="live",
     values=_values,
     example=2,
     effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    apply=lambda controls, value: controls.accumulation.set(value, controls.micro_steps),
+    restore=lambda controls: controls.accumulation.restore(),
     wrong=whole_number(1, 2**31),
     after_first_update=True,
     by_hand="DataLoader(…, batch_size={value})",

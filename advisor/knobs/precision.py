@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Unable, Values, one_of
+from ._base import Knob, PlainObjects, Unable, Values, always, one_of
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-    from ._controls import Controls
 
 BF16_CAPABILITY = (8, 0)
 """First compute capability whose tensor cores take bf16 and tf32."""
@@ -66,18 +65,6 @@ def _closed(workload: Workload) -> str | None:
     return None
 
 
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    return "numerics"
-
-
-def _apply(controls: Controls, value: Any) -> None:
-    controls.precision.set(value)
-
-
-def _restore(controls: Controls) -> None:
-    controls.precision.restore()
-
-
 def _plain(_objects: PlainObjects, value: Any) -> str | None:
     if value == "fp16":
         return "scale the loss with torch.amp.GradScaler, or use advisor.apply()"
@@ -120,12 +107,11 @@ def _in_torchrun(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
 KNOB = Knob(
     id="precision",
     title="dtype of the forward pass",
-    scope="live",
     values=_values,
     example="bf16",
-    effect=_effect,
-    apply=_apply,
-    restore=_restore,
+    effect=always("numerics"),
+    apply=lambda controls, value: controls.precision.set(value),
+    restore=lambda controls: controls.precision.restore(),
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=one_of(*NAMES),

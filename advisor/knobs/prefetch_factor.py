@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._base import Values, noticing, whole_number
-from ._loader import NO_LOADER, NO_WORKERS, batch_bytes, loader_knob
+from ._loader import NO_LOADER, NO_WORKERS, loader_knob
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
@@ -32,7 +32,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
             f"{baseline} ahead hold {baseline * workers} of them"
         )
     limit_bytes = _limit_bytes(hardware)
-    size = batch_bytes(workload) or 0
+    size = workload.batch_bytes or 0
     values = tuple(value for value in short if value * workers * size <= limit_bytes)
     if not values:
         return Values(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Unable, Values, key, whole_number
+from ._base import Knob, PlainObjects, Unable, Values, always, key, whole_number
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -34,11 +34,6 @@ def usable_threads(hardware: Hardware, workload: Workload) -> int:
     return max(1, math.floor(hardware.cpu.usable_cpus / workload.world_size))
 
 
-def _effect(_hardware: Hardware, _workload: Workload) -> str:
-    """Return `numerics`: sums are cut into as many parts as there are threads, so the rounding differs."""
-    return "numerics"
-
-
 def _apply(controls: Controls, value: Any) -> None:
     import torch
 
@@ -62,10 +57,9 @@ def _plain(_objects: PlainObjects, value: Any) -> None:
 KNOB = Knob(
     id="threads",
     title="threads of torch's CPU operators",
-    scope="live",
     values=_values,
     example=2,
-    effect=_effect,
+    effect=always("numerics"),  # sums are cut into as many parts as there are threads, so the rounding differs
     apply=_apply,
     restore=_restore,
     wrong=whole_number(1, 4096),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .. import enough, knobs
@@ -25,11 +25,11 @@ class BrokenRuleError(AdvisorError):
 class Hit:
     """Result of a rule that fires; `Rule.check` makes a `Finding` of it."""
 
-    share: float
-    """Share of the loop's wall time; clamped to [0, 1]."""
     severity: Severity
     evidence: str
     advice: str
+    share: float = 0.0
+    """Share of the loop's wall time; clamped to [0, 1]. It is 0 for a risk, which costs no time."""
     where: tuple[Place, ...] = ()
     ceiling: Ceiling | None = None
     library: str = ""
@@ -121,6 +121,14 @@ class Rule:
         )
 
     @property
+    def all_examples(self) -> tuple[Example, ...]:
+        """Its examples; where it needs updates, also the first one that fires, on too few of them."""
+        if not self.needs_updates:
+            return self.examples
+        firing = next(example.evidence for example in self.examples if example.fires is True)
+        return (*self.examples, Example(name="three updates", evidence=few_updates(firing), fires="abstains"))
+
+    @property
     def helpful_knobs(self) -> tuple[str, ...]:
         """Ids of all knobs that can help: those named here, then those that name this rule."""
         added = [knob.id for knob in knobs.all_knobs() if self.id in knob.opened_by and knob.id not in self.knobs]
@@ -133,6 +141,11 @@ class Rule:
         )
 
 
+def few_updates(evidence: Evidence) -> Evidence:
+    """Return the same evidence with three updates counted: too few to judge any share of time."""
+    return replace(evidence, steps=replace(evidence.steps, updates=3))
+
+
 def clamp(share: float) -> float:
     """Return the share limited to between 0 and 1."""
     return min(max(share, 0.0), 1.0)
@@ -143,11 +156,11 @@ def lost_share(speedup: float) -> float:
     return clamp(1 - 1 / speedup) if speedup > 1 else 0.0
 
 
-def severity_of(share: float) -> Severity:
+def severity_of(share: float, *, least: Severity = "info") -> Severity:
     """Return the severity of a finding from the share of the loop that could be saved."""
     if share >= CRITICAL_SHARE:
         return "critical"
-    return "warning" if share >= WARNING_SHARE else "info"
+    return "warning" if share >= WARNING_SHARE else least
 
 
 def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:

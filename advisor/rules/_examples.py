@@ -332,9 +332,3 @@ def healthy_cuda(**changes: Any) -> Evidence:
     """Return evidence of a transformer under bf16 autocast on one H100 with nothing to gain, with changes."""
     changed: Evidence = evolve(evolve(_CPU_EVIDENCE, _CUDA_CHANGES), changes)
     return changed
-
-
-def few_updates(evidence: Evidence) -> Evidence:
-    """Return the same evidence with three updates counted: too few to judge any share of time."""
-    changed: Evidence = evolve(evidence, {"steps": {"updates": 3}})
-    return changed

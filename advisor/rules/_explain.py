@@ -57,7 +57,7 @@ def explain(rule: Rule) -> str:
             "Knobs that can help",
             [", ".join(rule.helpful_knobs) or "none: the remedy is a change to the script or machine"],
         ),
-        _section("Examples", [_example(example) for example in rule.examples]),
+        _section("Examples", [_example(example) for example in rule.all_examples]),
     ]
     if rule.url is not None:
         parts.append(f"More: {rule.url}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import call, few_updates, healthy_cpu, healthy_cuda, train_loader
+from ._examples import call, healthy_cpu, healthy_cuda, train_loader
 from ._read import call_places, calls, percent, phase_share, size
 
 MIN_COPY_SHARE = 0.05
@@ -25,10 +25,9 @@ def judge(evidence: Evidence) -> Judgement:
         if evidence.trace is None:
             return Undecided(why=f"copies take {percent(share)} of the loop, but they were not traced")
         return None
-    severity = severity_of(share)
     return Hit(
         share=share,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share, least="warning"),
         evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}.",
         advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch is "
         "then copied while this one is computed. Copy compact dtypes (uint8 images) and convert them on the "
@@ -92,9 +91,6 @@ RULE = Rule(
             name="pinned, and not traced",
             evidence=healthy_cuda(phases={"host_to_device": 0.1}, trace=None),
             fires="abstains",
-        ),
-        Example(
-            name="three updates", evidence=few_updates(healthy_cuda(phases={"host_to_device": 0.2})), fires="abstains"
         ),
     ),
 )

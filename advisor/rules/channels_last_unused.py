@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, ModelFacts
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
+from ._examples import conv_model, healthy_cpu, healthy_cuda
 from ._read import compute_capability, compute_share, layer_count, main_models, overhead_fraction, percent
 
 CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
@@ -45,10 +45,6 @@ def _has_tensor_cores(evidence: Evidence) -> bool:
     return capability is not None and capability[0] >= TENSOR_CORE_CAPABILITY and half
 
 
-def has_plain_convolutions(evidence: Evidence) -> bool:
-    return any(_is_plain(model) for model in main_models(evidence))
-
-
 def _is_plain(model: ModelFacts) -> bool:
     convolutions = layer_count((model,), CONVOLUTIONS)
     others = layer_count((model,), OTHER_PRODUCTS)
@@ -74,7 +70,7 @@ RULE = Rule(
     source="PyTorch's tutorial on channels last.",
     url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
     knobs=("memory_format", "cudnn_benchmark"),
-    applies=has_plain_convolutions,
+    applies=lambda evidence: any(_is_plain(model) for model in main_models(evidence)),
     judge=judge,
     examples=(
         Example(name="a convolutional network on a CPU", evidence=healthy_cpu(workload=_CONV), fires=True),
@@ -95,6 +91,5 @@ RULE = Rule(
             evidence=healthy_cuda(workload=_CUDA_CONV, phases={"data_wait": 0.6}),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(workload=_CONV)), fires="abstains"),
     ),
 )

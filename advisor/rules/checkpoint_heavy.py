@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, severity_of
-from ._examples import few_updates, healthy_cpu, healthy_cuda, line
+from ._examples import healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, loop_lines, percent, total_share
 
 MIN_CHECKPOINT_SHARE = 0.05
@@ -17,10 +17,9 @@ def judge(evidence: Evidence) -> Judgement:
     share = max(beside_share(evidence, "checkpoint") or 0.0, total_share(lines))
     if share < MIN_CHECKPOINT_SHARE:
         return None
-    severity = severity_of(share)
     return Hit(
         share=share,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share, least="warning"),
         evidence=f"Writing checkpoints takes {percent(share)} of the loop's time.",
         advice="Write checkpoints less often (by time, not by updates), write only what resuming needs, or write a "
         "copy from a background thread.",
@@ -54,8 +53,5 @@ RULE = Rule(
         ),
         Example(name="0.2 s at the end of epochs of 50 s", evidence=healthy_cpu(), fires=False),
         Example(name="2% of the loop", evidence=healthy_cpu(off_step={"checkpoint": 0.02}), fires=False),
-        Example(
-            name="three updates", evidence=few_updates(healthy_cpu(off_step={"checkpoint": 0.5})), fires="abstains"
-        ),
     ),
 )

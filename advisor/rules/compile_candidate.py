@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._examples import few_updates, healthy_cpu, healthy_cuda, model
+from ._examples import healthy_cpu, healthy_cuda, model
 from ._read import compute_share, duration, main_models, overhead_fraction, percent, usable_cores
 
 MIN_COMPUTE_SHARE = 0.6
@@ -107,6 +107,5 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="not traced", evidence=healthy_cpu(compute=_SLOW_CPU, trace=None), fires="abstains"),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(compute=_SLOW_CPU)), fires="abstains"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Accelerator, Evidence
+from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
 from ._examples import gpu, healthy_cpu, healthy_cuda
 
@@ -12,19 +12,14 @@ NEEDS_A_BUILD = ("cuda", "rocm", "xpu")
 
 def judge(evidence: Evidence) -> Judgement:
     build = evidence.hardware.torch
-    found = _accelerators(evidence)
+    found = [each for each in evidence.hardware.accelerators if each.kind in NEEDS_A_BUILD]
     if build is None or not found or build.accelerator_available or build.cuda or build.rocm:
         return None
     return Hit(
-        share=0.0,
         severity="critical",
         evidence=f"{found[0].name} is available, but torch {build.version} was built for CPUs only.",
         advice="Install the torch build for this accelerator; the selector at the URL below gives the command.",
     )
-
-
-def _accelerators(evidence: Evidence) -> list[Accelerator]:
-    return [each for each in evidence.hardware.accelerators if each.kind in NEEDS_A_BUILD]
 
 
 RULE = Rule(

@@ -16,7 +16,6 @@ def judge(evidence: Evidence) -> Judgement:
     if not wrapped or devices < MIN_DEVICES:
         return None
     return Hit(
-        share=0.0,
         severity="warning",
         evidence=f"{wrapped[0].class_name} is wrapped in nn.DataParallel over {devices} accelerators: one process "
         "drives them all, copies the model to each in every update, and gathers the outputs on the first.",

@@ -29,10 +29,9 @@ def judge(evidence: Evidence) -> Judgement:
     profiling = loop_lines(evidence, ("profiler",)) if flags.profiler_on else ()
     if profiling:
         share = max(share or 0.0, total_share(profiling))
-    severity = severity_of(share or 0.0)
     return Hit(
         share=share or 0.0,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share or 0.0, least="warning"),
         evidence=f"Enabled in the training loop: {', '.join(on)}."
         + (f" This takes about {percent(share)} of the loop." if share is not None else ""),
         advice="Enable it only while debugging; run a profiler for a few steps, not for the whole run.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import Example, Hit, Judgement, Rule, severity_of
-from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._examples import call, healthy_cpu, healthy_cuda, line
 from ._read import (
     call_places,
     call_share,
@@ -34,10 +34,9 @@ def judge(evidence: Evidence) -> Judgement:
     where: tuple[Place, ...] = line_places(lines) or call_places(sites)
     library = library_of_lines(lines) if lines else library_of_calls(sites)
     by = f" by {library}" if library else ""
-    severity = severity_of(share)
     return Hit(
         share=share,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share, least="warning"),
         evidence=f"`copy.deepcopy` is called {times(count)} per update{by} and takes {percent(share)} of the loop.",
         advice=_advice(library),
         where=where,
@@ -98,11 +97,6 @@ RULE = Rule(
                 trace={"calls": (call("deepcopy", calls_per_update=0.01, seconds_per_update=0.0003),)}
             ),
             fires=False,
-        ),
-        Example(
-            name="three updates",
-            evidence=few_updates(healthy_cpu(trace={"calls": (call("deepcopy", seconds_per_update=0.05),)})),
-            fires="abstains",
         ),
     ),
 )

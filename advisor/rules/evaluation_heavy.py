@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import few_updates, healthy_cpu, healthy_cuda, line
+from ._examples import healthy_cpu, healthy_cuda, line
 from ._read import beside_share, line_places, percent
 
 MIN_EVALUATION_SHARE = 0.20
@@ -53,8 +53,5 @@ RULE = Rule(
         ),
         Example(name="1.5 s at the end of epochs of 50 s", evidence=healthy_cpu(), fires=False),
         Example(name="12% of the loop", evidence=healthy_cpu(off_step={"evaluation": 0.12}), fires=False),
-        Example(
-            name="three updates", evidence=few_updates(healthy_cpu(off_step={"evaluation": 0.6})), fires="abstains"
-        ),
     ),
 )

@@ -20,7 +20,6 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     rate = f" of {main.learning_rate:g}" if main.learning_rate is not None else ""
     return Hit(
-        share=0.0,
         severity="info",
         evidence=f"{main.class_name} has a constant learning rate{rate}: there is no scheduler, and the rate did not "
         "change.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._examples import call, healthy_cpu, healthy_cuda, line
 from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, times, total_share
 
 MIN_GC_SHARE = 0.05
@@ -20,10 +20,9 @@ def judge(evidence: Evidence) -> Judgement:
     if share < MIN_GC_SHARE:
         return None
     sites = calls(evidence, ("gc.collect",))
-    severity = severity_of(share)
     return Hit(
         share=share,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share, least="warning"),
         evidence=f"Python's garbage collector takes {percent(share)} of the loop{_count_words(evidence)}"
         f"{_call_words(sites)}.",
         advice=_advice(sites),
@@ -92,6 +91,5 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="not measured", evidence=healthy_cpu(system={"gc_fraction": None}, lines=()), fires="abstains"),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(system={"gc_fraction": 0.4})), fires="abstains"),
     ),
 )

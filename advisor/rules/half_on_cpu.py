@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    severity_of,
-)
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._read import compute_share, percent
 
@@ -37,10 +30,6 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
-def on_cpu(evidence: Evidence) -> bool:
-    return not evidence.on_accelerator and evidence.workload.flags.autocast_dtype == "float16"
-
-
 _HALF = {"flags": {"autocast_dtype": "float16"}}
 
 RULE = Rule(
@@ -51,7 +40,7 @@ RULE = Rule(
     thresholds=("SLOWDOWN", "SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="pytorch#118499, transformers#34692: half precision on a CPU is far slower than float32.",
     url="https://docs.pytorch.org/docs/stable/amp.html",
-    applies=on_cpu,
+    applies=lambda evidence: not evidence.on_accelerator and evidence.workload.flags.autocast_dtype == "float16",
     needs_updates=False,
     judge=judge,
     examples=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._examples import call, healthy_cpu, healthy_cuda, line
 from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, total_share
 
 PYTHON_SHARE = 0.10
@@ -142,9 +142,6 @@ RULE = Rule(
             name="30% between the phases and no line sampled",
             evidence=healthy_cpu(phases={"other": 0.3}, lines=()),
             fires="abstains",
-        ),
-        Example(
-            name="three updates", evidence=few_updates(healthy_cpu(lines=(line("python", 0.4),))), fires="abstains"
         ),
     ),
 )

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
+from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import Waiting, has_train_loader, waiting_for
 from ._read import duration, library_of_lines, line_places, loader_lines
 
@@ -120,6 +120,5 @@ RULE = Rule(
             evidence=healthy_cpu(phases={"data_wait": 0.3}, what_ifs=what_if("no_data_wait", 1.2, 0.9, 1.6)),
             fires="abstains",
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"data_wait": 0.6})), fires="abstains"),
     ),
 )

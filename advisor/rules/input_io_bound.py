@@ -5,20 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..types import Ceiling, Evidence, HotLine
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    severity_of,
-)
-from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import (
-    Waiting,
-    has_train_loader,
-    waiting_for,
-)
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
+from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
+from ._input import Waiting, has_train_loader, waiting_for
 from ._read import duration, line_places, loader_lines, loop_lines, percent, total_share
 
 
@@ -144,6 +133,5 @@ RULE = Rule(
             evidence=healthy_cpu(workload={"loaders": ()}, lines=(line("io", 0.02),)),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"data_wait": 0.7})), fires="abstains"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._examples import few_updates, healthy_cpu, healthy_cuda
+from ._examples import healthy_cpu, healthy_cuda
 from ._read import compute_share, overhead_fraction, percent
 
 LOW_FRACTION = 0.20
@@ -65,6 +65,5 @@ RULE = Rule(
         ),
         Example(name="on a CPU", evidence=healthy_cpu(compute=_LOW), fires=False),
         Example(name="peak unknown", evidence=healthy_cuda(compute={"peak_fraction": None}), fires="abstains"),
-        Example(name="three updates", evidence=few_updates(healthy_cuda(compute=_LOW)), fires="abstains"),
     ),
 )

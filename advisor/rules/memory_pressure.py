@@ -18,7 +18,6 @@ def judge(evidence: Evidence) -> Judgement:
     if peak is None or not limit or peak < NEARLY_FULL * limit:
         return None
     return Hit(
-        share=0.0,
         severity="critical" if peak >= FULL * limit else "warning",
         evidence=f"At its peak training uses {size(peak)} of {size(limit)} ({percent(peak / limit)}).",
         advice="Use smaller micro-batches with gradient accumulation, store activations in bf16 or recompute them in "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Evidence, OptimizerFacts
 from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Undecided, ceiling_of, lost_share
-from ._examples import few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
+from ._examples import healthy_cpu, healthy_cuda, optimizer, what_if
 from ._read import percent, phase_share
 
 MIN_OPTIMIZER_SHARE = 0.25
@@ -102,6 +102,5 @@ RULE = Rule(
             evidence=healthy_cpu(phases={"optimizer": 0.4}, what_ifs=what_if("no_optimizer", 1.1, 0.9, 1.4)),
             fires="abstains",
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(phases={"optimizer": 0.7})), fires="abstains"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, Severity, WhatIf
 from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._examples import few_updates, healthy_cpu, healthy_cuda, what_if
+from ._examples import healthy_cpu, healthy_cuda, what_if
 from ._read import CALL_COST_S, compute_share, duration, overhead_fraction, percent, phase_share
 
 MIN_OVERHEAD = 0.30
@@ -213,6 +213,5 @@ RULE = Rule(
             ),
             fires="abstains",
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(**_TINY)), fires="abstains"),
     ),
 )

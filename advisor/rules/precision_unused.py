@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..types import Ceiling, Evidence, Rate
 from ._base import Example, Hit, Judgement, Rule, clamp
-from ._examples import few_updates, gpu, healthy_cpu, healthy_cuda, model
+from ._examples import gpu, healthy_cpu, healthy_cuda, model
 from ._read import compute_capability, compute_share, in_single_precision, overhead_fraction, percent, usable_cores
 
 BF16_CAPABILITY = 8
@@ -197,6 +197,5 @@ RULE = Rule(
             evidence=healthy_cuda(workload=_FULL, steps={"mean_s": 0.010}),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cuda(workload=_FULL)), fires="abstains"),
     ),
 )

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    severity_of,
-)
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._read import percent
 
@@ -39,10 +32,6 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
-def compiles_anew(evidence: Evidence) -> bool:
-    return evidence.compute.recompiles is not None
-
-
 _EACH_LENGTH = {"recompiles": 5, "recompile_fraction": 0.9, "recompile_reason": "tensor 'ids' size mismatch at index 1"}
 
 RULE = Rule(
@@ -54,7 +43,7 @@ RULE = Rule(
     thresholds=("MIN_RECOMPILES", "LIMIT", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Reports of compiled loops that are slower than eager ones: pytorch#97783, #188150, #128071.",
     url="https://docs.pytorch.org/docs/stable/torch.compiler_troubleshooting.html",
-    applies=compiles_anew,
+    applies=lambda evidence: evidence.compute.recompiles is not None,
     needs_updates=False,
     judge=judge,
     examples=(

@@ -17,7 +17,6 @@ def judge(evidence: Evidence) -> Judgement:
     if main.parameters < MIN_PARAMETERS or len(evidence.workload.optimizers) > 1:
         return None
     return Hit(
-        share=0.0,
         severity="info",
         evidence=f"SGD updates {main.parameters:,} parameters without momentum.",
         advice="`momentum=0.9` (`nesterov=True`) or an adaptive optimizer often reaches the same loss in fewer "

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
-
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import healthy_cpu, healthy_cuda, train_loader
@@ -14,8 +11,6 @@ MAX_USED = 0.5
 """Fraction of the shared memory: other loaders and programs share it, and a full one kills the worker (bus error)."""
 SMALL_BYTES = 64 * 2**20
 """Docker's default size; a larger one is assumed to be enough if the batches' size is not known."""
-DTYPE_BITS = (("64", 8), ("32", 4), ("16", 2), ("8", 1))
-"""Bytes of an element by the dtype's name; a name without a number (bool) has one byte."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -23,7 +18,7 @@ def judge(evidence: Evidence) -> Judgement:
     shared = evidence.hardware.memory.shared_memory_bytes
     if loader is None or shared is None:
         return None
-    batch_bytes = sum(_tensor_bytes(shape) for shape in evidence.workload.batch_shapes)
+    batch_bytes = evidence.workload.batch_bytes
     if not batch_bytes:
         small = shared <= SMALL_BYTES
         why = f"shared memory is small ({size(shared)}), and the size of a batch is unknown"
@@ -33,22 +28,12 @@ def judge(evidence: Evidence) -> Judgement:
     if needed <= MAX_USED * shared:
         return None
     return Hit(
-        share=0.0,
         severity="critical" if needed > shared else "warning",
         evidence=f"/dev/shm holds {size(shared)}, and {loader.num_workers} workers prepare up to {ahead} batches of "
         f"{size(batch_bytes)} there ({size(needed)}): a worker that finds it full is killed.",
         advice="Give the container more (`docker run --shm-size=8g`, or `--ipc=host`), or prepare fewer batches "
         "(`num_workers`, `prefetch_factor`).",
     )
-
-
-def _tensor_bytes(shape: str) -> int:
-    """Return the bytes of one tensor written like "float32[64, 3, 32, 32]"; 0 for any other form."""
-    match = re.fullmatch(r"(?P<dtype>\w+)\[(?P<dims>[\d, ]*)\]", shape.strip())
-    if match is None:
-        return 0
-    width = next((count for bits, count in DTYPE_BITS if match["dtype"].endswith(bits)), 1)
-    return width * math.prod(int(dim) for dim in match["dims"].replace(" ", "").split(",") if dim)
 
 
 def has_workers(evidence: Evidence) -> bool:

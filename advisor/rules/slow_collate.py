@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import few_updates, healthy_cpu, healthy_cuda, line, train_loader, what_if
+from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import Waiting, collate_fraction, has_train_loader, waiting_for
 from ._read import duration, line_places, loader_lines, percent
 
@@ -77,11 +77,6 @@ RULE = Rule(
                 what_ifs=what_if("no_data_wait", 1.6),
             ),
             fires=False,
-        ),
-        Example(
-            name="three updates",
-            evidence=few_updates(healthy_cpu(phases={"data_wait": 0.5}, loader={"collate_s": 0.08})),
-            fires="abstains",
         ),
     ),
 )

@@ -20,7 +20,6 @@ def judge(evidence: Evidence) -> Judgement:
     if rate < MIN_SWAP_IN_BYTES_PER_S:
         return None
     return Hit(
-        share=0.0,
         severity="critical" if rate >= MUCH_SWAP_IN_BYTES_PER_S else "warning",
         evidence=f"While the script trained, the machine read {size(rate)} per second from swap "
         f"({size(evidence.hardware.memory.swap_used_bytes)} in use); another program may be the cause.",

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from ..types import CallSite, Ceiling, Evidence, Severity
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    Undecided,
-    clamp,
-    severity_of,
-)
-from ._examples import call, few_updates, healthy_cpu, healthy_cuda, line
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, clamp, severity_of
+from ._examples import call, healthy_cpu, healthy_cuda, line
 from ._read import call_places, call_share, calls, line_places, loop_lines, percent, total_share
 
 SYNCS = ("item", "cpu", "tolist", "numpy", "bool", "int", "float", "nonzero", "synchronize", "print")
@@ -101,6 +92,5 @@ RULE = Rule(
         ),
         Example(name="on a CPU there is nothing to wait for", evidence=healthy_cpu(trace=_syncs()), fires=False),
         Example(name="not traced", evidence=healthy_cuda(trace=None), fires="abstains"),
-        Example(name="three updates", evidence=few_updates(healthy_cuda(trace=_syncs())), fires="abstains"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import conv_model, few_updates, healthy_cpu, healthy_cuda
+from ._examples import conv_model, healthy_cpu, healthy_cuda
 from ._read import (
     compute_capability,
     compute_share,
@@ -87,6 +87,5 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="on a CPU", evidence=healthy_cpu(), fires=False),
-        Example(name="three updates", evidence=few_updates(healthy_cuda(workload={"flags": _FULL})), fires="abstains"),
     ),
 )

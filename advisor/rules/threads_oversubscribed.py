@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, severity_of
-from ._examples import few_updates, healthy_cpu, healthy_cuda
+from ._examples import healthy_cpu, healthy_cuda
 from ._read import cpus_for_this_rank, percent, phase_share
 
 MIN_RATIO = 1.5
@@ -24,10 +24,9 @@ def judge(evidence: Evidence) -> Judgement:
     if threads < MIN_RATIO * max(cpus, 1.0) or share < MIN_COMPUTE_SHARE:
         return None
     saved = share * (1 - max(cpus, 1.0) / threads)
-    severity = severity_of(saved)
     return Hit(
         share=saved,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(saved, least="warning"),
         evidence=f"torch uses {threads} threads on {cpus:g} usable CPUs{_reason(evidence)}; forward, backward and "
         f"optimizer take {percent(share)} of the loop.",
         advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads "
@@ -86,11 +85,6 @@ RULE = Rule(
             name="32 threads beside an accelerator",
             evidence=healthy_cuda(workload={"flags": {"num_threads": 32}}),
             fires=False,
-        ),
-        Example(
-            name="three updates",
-            evidence=few_updates(healthy_cpu(workload={"flags": {"num_threads": 32}})),
-            fires="abstains",
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import few_updates, healthy_cpu, healthy_cuda
+from ._examples import healthy_cpu, healthy_cuda
 from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, usable_cores
 
 MIN_COMPUTE_SHARE = 0.5
@@ -111,8 +111,5 @@ RULE = Rule(
             fires=False,
         ),
         Example(name="on an accelerator", evidence=healthy_cuda(workload=_ONE), fires=False),
-        Example(
-            name="three updates", evidence=few_updates(healthy_cpu(workload=_ONE, system=_ALONE)), fires="abstains"
-        ),
     ),
 )

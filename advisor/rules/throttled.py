@@ -20,10 +20,9 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     lost = max((_clock_lost(each) for each in evidence.hardware.accelerators), default=0.0)
     share = lost * phase_share(evidence, "forward", "backward", "optimizer")
-    severity = severity_of(share)
     return Hit(
         share=share,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share, least="warning"),
         evidence=f"The accelerator's clock is reduced ({', '.join(reasons)})"
         + (f", {percent(lost)} below its maximum." if lost > 0 else "."),
         advice="Against heat, improve cooling; against a power brake or hardware slowdown, use a sufficient power "

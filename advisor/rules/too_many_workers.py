@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, WhatIf
-from ._base import (
-    WARNING_SHARE,
-    Example,
-    Hit,
-    Judgement,
-    Rule,
-    ceiling_of,
-    lost_share,
-    severity_of,
-)
-from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader, what_if
+from ..types import Evidence, WhatIf
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, lost_share, severity_of
+from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
 from ._input import Waiting, restart_share, surplus_workers, waiting, waiting_for
 from ._read import cpus_for_this_rank, percent
-
-
-def has_surplus(evidence: Evidence) -> bool:
-    return surplus_workers(evidence) > 0
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -39,7 +26,7 @@ def judge(evidence: Evidence) -> Judgement:
             else "they cost memory and start-up, but no time in the loop."
         ),
         advice=f"Use at most {sensible} workers; if the loop still waits for them, reduce the work per sample.",
-        ceiling=_ceiling(cost, measured),
+        ceiling=ceiling_of(measured, cost, low=1.0),
     )
 
 
@@ -59,10 +46,6 @@ def _cost(evidence: Evidence) -> tuple[float, WhatIf | None]:
     return waited + restart, None
 
 
-def _ceiling(cost: float, measured: WhatIf | None) -> Ceiling:
-    return ceiling_of(measured, cost, low=1.0)
-
-
 _SIXTY_FOUR = {"loaders": (train_loader(num_workers=64, persistent_workers=False),)}
 _STARVED = {"fetch_s": 0.5, "fetch_cpu_s": 0.12, "collate_s": 0.004, "workers": 64}
 
@@ -78,7 +61,7 @@ RULE = Rule(
     "and ignores quotas.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "persistent_workers"),
-    applies=has_surplus,
+    applies=lambda evidence: surplus_workers(evidence) > 0,
     judge=judge,
     examples=(
         Example(
@@ -122,6 +105,5 @@ RULE = Rule(
             ),
             fires=False,
         ),
-        Example(name="three updates", evidence=few_updates(healthy_cpu(workload=_SIXTY_FOUR)), fires="abstains"),
     ),
 )

@@ -44,10 +44,6 @@ def _hit(loader: LoaderFacts, fraction: float) -> Hit:
     )
 
 
-def has_suspects(evidence: Evidence) -> bool:
-    return bool(_suspects(evidence))
-
-
 def _stream(**changes: object) -> dict[str, object]:
     facts = {"iterable": True, "length_batches": None, "num_workers": 4, **changes}
     return {"loaders": (train_loader(**facts),)}
@@ -62,7 +58,7 @@ RULE = Rule(
     thresholds=("EXPECTED_PART",),
     source="The documentation of IterableDataset warns of it; in a test, two workers delivered everything twice.",
     url="https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset",
-    applies=has_suspects,
+    applies=lambda evidence: bool(_suspects(evidence)),
     judge=judge,
     needs_updates=False,
     examples=(

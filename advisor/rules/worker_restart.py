@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import few_updates, healthy_cpu, healthy_cuda, train_loader
+from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._input import restart_share, surplus_workers
 from ._read import duration, percent, phase_share, updates_per_epoch
 
@@ -24,10 +24,9 @@ def judge(evidence: Evidence) -> Judgement:
         return Undecided(why="no end of an epoch was seen, so the cost of restarting the workers is unknown")
     if loader is None or share < MIN_RESTART_SHARE or surplus_workers(evidence) > 0:
         return None
-    severity = severity_of(share)
     return Hit(
         share=share,
-        severity="warning" if severity == "info" else severity,
+        severity=severity_of(share, least="warning"),
         evidence=f"Restarting {loader.num_workers} workers at the start of every epoch takes {percent(share)} of "
         f"the loop{_epoch_words(evidence)}.",
         advice="Pass `persistent_workers=True` to the `DataLoader`, and create it once, not in every epoch.",
@@ -86,9 +85,6 @@ RULE = Rule(
                 workload=_FRESH, restarts=None, epoch_end={"seen": False, "seconds": {"loader_restart": None}}
             ),
             fires="abstains",
-        ),
-        Example(
-            name="three updates", evidence=few_updates(healthy_cpu(workload=_FRESH, restarts=_SHORT)), fires="abstains"
         ),
     ),
 )

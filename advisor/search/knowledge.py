@@ -252,8 +252,10 @@ class Knowledge:
         return score_of(best) if best is not None else 1.0
 
     def _best(self) -> Trial | None:
-        good = [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
-        return max(good, key=score_of, default=None)
+        return max(self._better_than_baseline(), key=score_of, default=None)
+
+    def _better_than_baseline(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
 
     def _report_best(self) -> None:
         best = self._best()
@@ -264,8 +266,8 @@ class Knowledge:
 
     def finalists(self) -> list[Config]:
         """Return the most promising that keep the training, and the best that changes it; none that cannot win."""
-        good = [t for t in self.trials if t.config.settings and self._good(t) and score_of(t) > 1.0]
-        ranked = sorted((t for t in good if t.outcome.kind == "measured"), key=score_of, reverse=True)
+        measured = [trial for trial in self._better_than_baseline() if trial.outcome.kind == "measured"]
+        ranked = sorted(measured, key=score_of, reverse=True)
         kept = [t.config for t in ranked if t.effect in KEEPS_TRAINING][: self.settings.finalists]
         changed = [t.config for t in ranked if t.effect not in KEEPS_TRAINING][:1]
         return [*kept, *changed]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -174,6 +176,12 @@ class Workload:
     """The script's own options; empty if it does not use `argparse`."""
 
     @property
+    def batch_bytes(self) -> int | None:
+        """Bytes of one batch's tensors as the model got them; None if no shapes were seen."""
+        sizes = [_tensor_bytes(shape) for shape in self.batch_shapes]
+        return sum(sizes) if sizes else None
+
+    @property
     def train_loader(self) -> LoaderFacts | None:
         """Return the loader that feeds the updates; None if the script makes its own batches."""
         return next((loader for loader in self.loaders if loader.role == "train"), None)
@@ -181,3 +189,13 @@ class Workload:
     @property
     def main_optimizer(self) -> OptimizerFacts | None:
         return next((optimizer for optimizer in self.optimizers if optimizer.main), None)
+
+
+def _tensor_bytes(shape: str) -> int:
+    """Return the bytes of one tensor written like "float32[64, 3, 32, 32]"; 0 for any other form."""
+    match = re.fullmatch(r"(?P<dtype>\w+)\[(?P<dims>[\d, ]*)\]", shape.strip())
+    if match is None:
+        return 0
+    # A name without a number (bool) has one byte.
+    width = next((bits // 8 for bits in (64, 32, 16, 8) if match["dtype"].endswith(str(bits))), 1)
+    return width * math.prod(int(size) for size in re.findall(r"\d+", match["dims"]))

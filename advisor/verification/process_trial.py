@@ -76,7 +76,7 @@ class ProcessTrials:
         result = self._run(version, seed)
         self.changed_files += result.changed_files
         self.notes += [
-            _network(note.text)
+            f"the script connects to {note.text}: isolation cannot undo what it sends there"
             for script_run in result.script_runs
             for note in script_run.notes
             if note.kind == "network"
@@ -127,10 +127,6 @@ class ProcessTrials:
         unit = "updates" if run.samples is None else "samples"
         rate = run.rate(run.samples is not None)
         self.options.progress.note(f"process {self.processes}, {version.name}: {rate:.3g} {unit}/s")
-
-
-def _network(place: str) -> str:
-    return f"the script connects to {place}: isolation cannot undo what it sends there"
 
 
 def _counted(side: Side, done: wire.WindowDone, disturbed: bool) -> VersionRun:

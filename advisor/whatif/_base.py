@@ -48,3 +48,8 @@ class WhatIf:
     """True if the update holds more samples than usual: the speed-up is then one of samples, not of updates."""
     settle_updates: int = 3
     """Number of updates not counted after entering, and again after leaving."""
+
+
+def without_loader(workload: Workload) -> str | None:
+    """Return why a what-if of the loader cannot be tried; None if it can."""
+    return None if workload.train_loader else "no DataLoader feeds the updates"

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import WhatIf
+from ._base import WhatIf, without_loader
 
 if TYPE_CHECKING:
-    from ..types import Workload
     from ._base import Controls
 
 MAX_BATCHES = 10_000
 """Bound for tiny batches; time ends the short trial long before."""
-
-
-def _applies(workload: Workload) -> str | None:
-    return None if workload.train_loader else "no DataLoader feeds the updates"
 
 
 def _drain(controls: Controls, seconds: float, in_process: bool) -> dict[str, Any]:
@@ -26,6 +21,6 @@ def _drain(controls: Controls, seconds: float, in_process: bool) -> dict[str, An
 WHAT_IF = WhatIf(
     id="loader_alone",
     title="the loader alone",
-    applies=_applies,
+    applies=without_loader,
     drain=_drain,
 )

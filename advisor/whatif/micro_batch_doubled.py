@@ -8,7 +8,6 @@ from ._base import WhatIf
 
 if TYPE_CHECKING:
     from ..types import Workload
-    from ._base import Controls
 
 
 def _applies(workload: Workload) -> str | None:
@@ -22,20 +21,12 @@ def _applies(workload: Workload) -> str | None:
     return None
 
 
-def _enter(controls: Controls) -> None:
-    controls.loaders.adjust("micro_batch_doubled", batch_size=2 * controls.loaders.batch_size())
-
-
-def _leave(controls: Controls) -> None:
-    controls.loaders.adjust("micro_batch_doubled", batch_size=None)
-
-
 WHAT_IF = WhatIf(
     id="micro_batch_doubled",
     title="doubled micro-batch",
     applies=_applies,
-    enter=_enter,
-    leave=_leave,
+    enter=lambda controls: controls.loaders.adjust("micro_batch_doubled", batch_size=2 * controls.loaders.batch_size()),
+    leave=lambda controls: controls.loaders.adjust("micro_batch_doubled", batch_size=None),
     may_break=True,
     per_sample=True,
 )

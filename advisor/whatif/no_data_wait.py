@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ._base import WhatIf
-
-if TYPE_CHECKING:
-    from ..types import Workload
-    from ._base import Controls
-
+from ._base import WhatIf, without_loader
 
 REMEMBERED = 4
 """Number of real batches fetched before the first is seen again."""
 
 
-def _applies(workload: Workload) -> str | None:
-    return None if workload.train_loader else "no DataLoader feeds the updates"
-
-
-def _enter(controls: Controls) -> None:
-    controls.loaders.replay(True)
-
-
-def _leave(controls: Controls) -> None:
-    controls.loaders.replay(False)
-
-
 WHAT_IF = WhatIf(
     id="no_data_wait",
     title="no waiting for data",
-    applies=_applies,
-    enter=_enter,
-    leave=_leave,
+    applies=without_loader,
+    enter=lambda controls: controls.loaders.replay(True),
+    leave=lambda controls: controls.loaders.replay(False),
     settle_updates=REMEMBERED,
 )

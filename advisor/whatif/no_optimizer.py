@@ -8,7 +8,6 @@ from ._base import WhatIf
 
 if TYPE_CHECKING:
     from ..types import Workload
-    from ._base import Controls
 
 
 def _applies(workload: Workload) -> str | None:
@@ -19,18 +18,10 @@ def _applies(workload: Workload) -> str | None:
     return None
 
 
-def _enter(controls: Controls) -> None:
-    controls.steps.skip_updates(True)
-
-
-def _leave(controls: Controls) -> None:
-    controls.steps.skip_updates(False)
-
-
 WHAT_IF = WhatIf(
     id="no_optimizer",
     title="no optimizer",
     applies=_applies,
-    enter=_enter,
-    leave=_leave,
+    enter=lambda controls: controls.steps.skip_updates(True),
+    leave=lambda controls: controls.steps.skip_updates(False),
 )

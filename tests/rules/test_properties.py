@@ -15,7 +15,7 @@ from advisor.rules._examples import call, evolve, gpu, healthy_cpu, line, train_
 from advisor.rules._read import MAX_PLACES, call_places, line_places
 from advisor.types import OFF_STEP, PHASES, CallSite, Evidence, Finding, HotLine
 
-EXAMPLES = tuple(example.evidence for rule in all_rules() for example in rule.examples)
+EXAMPLES = tuple(example.evidence for rule in all_rules() for example in rule.all_examples)
 RATES = st.floats(min_value=0, max_value=1e18, allow_nan=False)
 SHARES = st.floats(min_value=0, max_value=1)
 

@@ -13,7 +13,7 @@ import pytest
 
 import advisor.rules
 from advisor.rules import BrokenRuleError, Rule, _base, _input, _read, all_rules, diagnose, explain, thresholds
-from advisor.rules._examples import evolve, few_updates, healthy_cpu, healthy_cuda, optimizer, what_if
+from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, what_if
 from advisor.types import Abstention, Evidence, Finding
 
 RULES = pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
@@ -78,20 +78,20 @@ def test_the_page_tells_thresholds_knobs_source_and_examples(rule: Rule) -> None
         assert " ".join(part.split()) in page
     for threshold in thresholds(rule):
         assert f"{threshold.name} = " in page
-    for example in rule.examples:
+    for example in rule.all_examples:
         assert example.name in page
 
 
 @RULES
 def test_a_rule_about_shares_abstains_on_three_updates(rule: Rule) -> None:
-    firing = next(example.evidence for example in rule.examples if example.fires is True)
-    outcome = rule.check(few_updates(firing))
+    firing = next(example.evidence for example in rule.all_examples if example.fires is True)
+    outcome = rule.check(_base.few_updates(firing))
     assert isinstance(outcome, Abstention if rule.needs_updates else Finding)
 
 
 @RULES
 def test_findings_of_examples_can_be_acted_on(rule: Rule) -> None:
-    for example in rule.examples:
+    for example in rule.all_examples:
         finding = rule.check(example.evidence)
         if isinstance(finding, Finding):
             assert 0 <= finding.share <= 1
@@ -112,7 +112,7 @@ def test_a_healthy_workload_leaves_no_rule_undecided(evidence: Evidence) -> None
 
 @RULES
 def test_examples_of_a_rule_that_stays_silent_are_no_trap_for_itself_in_diagnose(rule: Rule) -> None:
-    for example in rule.examples:
+    for example in rule.all_examples:
         found = diagnose(example.evidence)
         assert (rule.id in [finding.rule for finding in found.findings]) is (example.fires is True)
         assert (rule.id in [abstention.rule for abstention in found.abstained]) is (example.fires == "abstains")

@@ -17,7 +17,7 @@ from advisor.types import Abstention, Finding
 
 def told(rule: Rule) -> Iterator[str]:
     """The verdict of every example as a report has it."""
-    for example in rule.examples:
+    for example in rule.all_examples:
         judged = rule.check(example.evidence)
         if isinstance(judged, Finding):
             alone = replace(sample.healthy(), findings=(judged,))

@@ -5,6 +5,7 @@ Any other function of ours, and everything that it calls, counts as our work. `F
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, Callable, TypeVar
@@ -25,6 +26,17 @@ def passes_on_to_c(function: Function) -> Function:
     """Mark a wrapper around a function that may be written in C: the script's call then has no frame below it."""
     _to_c.update(_parts(function.__code__))
     return passes_on(function)
+
+
+def stands_for(original: Any, *, in_c: bool = False) -> Callable[[Function], Function]:
+    """Return the decorator of a wrapper with the name and the documentation of `original`, marked as one that passes on
+    its calls: to Python, or, with `in_c`, perhaps to C."""
+
+    def marked(wrapper: Function) -> Function:
+        functools.update_wrapper(wrapper, original)
+        return passes_on_to_c(wrapper) if in_c else passes_on(wrapper)
+
+    return marked
 
 
 def _parts(code: CodeType) -> Iterator[CodeType]:

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..base.pass_through import passes_on
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from .feed import FEED, Feed
 from .record import bare_copy
@@ -45,8 +45,7 @@ def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[
 
 
 def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def __next__(iterator: object) -> Any:  # noqa: N807
         feed = iterator.__dict__.get(FEED)
         if feed is None or hooks.inert:
@@ -61,8 +60,7 @@ def _next(hooks: Deliveries, original: Callable[[Any], Any]) -> Callable[[Any], 
 
 
 def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def __init__(loader: DataLoader[object], *args: object, **kwargs: object) -> None:  # noqa: N807
         if not hooks.inert:
             hooks.made(loader, sys._getframe(1))
@@ -76,8 +74,7 @@ def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[.
 
 
 def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def __init__(iterator: object, loader: DataLoader[object], *args: object, **kwargs: object) -> None:  # noqa: N807
         if hooks.inert or threading.get_ident() in hooks.busy:
             original(iterator, loader, *args, **kwargs)
@@ -92,8 +89,7 @@ def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable
 
 
 def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def __init__(iterator: Any, loader: DataLoader[object], *args: object, **kwargs: object) -> None:  # noqa: N807
         original(iterator, loader, *args, **kwargs)
         seed = loader.__dict__.get(BASE_SEED)
@@ -109,8 +105,7 @@ def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[...
 
 
 def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def _reset(iterator: object, *args: object, **kwargs: object) -> None:
         original(iterator, *args, **kwargs)
         if not hooks.inert:
@@ -120,8 +115,7 @@ def _base_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..
 
 
 def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def _reset(iterator: object, *args: object, **kwargs: object) -> None:
         reset = functools.partial(original, iterator, *args, **kwargs)
         feed = iterator.__dict__.get(FEED)
@@ -138,8 +132,7 @@ def _workers_reset(hooks: Deliveries, original: Callable[..., None]) -> Callable
 
 
 def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Callable[[Any], None]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def _shutdown_workers(iterator: object, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
         feed = iterator.__dict__.get(key)
         if feed is not None and feed.inner is not None:

@@ -78,13 +78,9 @@ class Cloner:
 
     def _clone_tensor(self, tensor: Tensor) -> Any:
         plain = tensor.detach()
-        if tensor.device.type == "cpu" and tensor.layout is _strided() and tensor.is_pinned():
+        if tensor.device.type == "cpu" and tensor.layout is sys.modules["torch"].strided and tensor.is_pinned():
             clone = plain.clone().pin_memory()
         else:
             clone = plain.clone()
         self.cloned_bytes += clone.numel() * clone.element_size()
         return clone.requires_grad_(True) if tensor.requires_grad else clone
-
-
-def _strided() -> Any:
-    return sys.modules["torch"].strided

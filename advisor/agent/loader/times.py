@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import mmap
 import os
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.own_folder import AGENT
-from ..base.pass_through import passes_on, passes_on_to_c
+from ..base.pass_through import passes_on_to_c, stands_for
 from .cpu_wait import run_delay_ns
 from .random_states import RandomStates
 
@@ -84,8 +83,7 @@ class FetchTimes:
         return board.cells, info.id * CELLS
 
     def fetcher_init(self, original: Callable[..., None]) -> Callable[..., None]:
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def __init__(fetcher: Any, *args: object, **kwargs: object) -> None:  # noqa: N807
             original(fetcher, *args, **kwargs)
             row = self.row(fetcher.dataset)
@@ -116,8 +114,7 @@ class FetchTimes:
         return Timed
 
     def fetch(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def fetch(fetcher: Any, index: object) -> Any:
             row = fetcher.__dict__.get("_advisor_row")
             if row is None or self.suspended:

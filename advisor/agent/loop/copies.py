@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Callable
 
-from ..base.pass_through import passes_on_to_c
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from .clock import HOST_TO_DEVICE, StepClock
 
@@ -26,7 +25,7 @@ class HostToDevice:
             return
         tensor = torch.Tensor
         self._patches.replace(tensor, "to", lambda original: self._phase(original, _leaves_by_to))
-        self._patches.replace(tensor, "cuda", lambda original: self._phase(original, _always))
+        self._patches.replace(tensor, "cuda", lambda original: self._phase(original, lambda _args, _kwargs: True))
         self._patches.replace(tensor, "copy_", lambda original: self._phase(original, None))
 
     def remove(self) -> None:
@@ -38,8 +37,7 @@ class HostToDevice:
         clock, patches = self._clock, self._patches
         compiling = torch.compiler.is_dynamo_compiling
 
-        @passes_on_to_c
-        @functools.wraps(original)
+        @stands_for(original, in_c=True)
         def call(self: Any, *args: Any, **kwargs: object) -> object:
             if not patches.on or compiling() or not clock.mine() or clock.phase == HOST_TO_DEVICE:
                 return original(self, *args, **kwargs)
@@ -57,10 +55,6 @@ class HostToDevice:
                 clock.pop()
 
         return call
-
-
-def _always(_args: object, _kwargs: object) -> bool:
-    return True
 
 
 def _is_on_host(source: object) -> bool:

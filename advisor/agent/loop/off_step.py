@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, NamedTuple
 
 from ..base import dynamo, imports
-from ..base.pass_through import passes_on_to_c
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from .clock import CHECKPOINT, LOGGING, StepClock
 
@@ -136,8 +136,7 @@ class OffStep:
     def _timed(self, original: Any, phase: int, wants: Callable[[tuple[Any, ...]], bool] | None) -> Any:
         clock = self._clock
 
-        @passes_on_to_c
-        @functools.wraps(original)
+        @stands_for(original, in_c=True)
         def call(*args: object, **kwargs: object) -> object:
             if not self.on or clock.paused or not clock.mine() or clock.phase in (CHECKPOINT, LOGGING):
                 return original(*args, **kwargs)

@@ -5,10 +5,9 @@ A probe takes updates from more epochs than the script would run, and `OneCycleL
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Callable
 
-from ..base.pass_through import passes_on
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 
 Holds = Callable[[Any], bool]
@@ -24,8 +23,7 @@ def hold_overruns(torch: Any) -> None:
 
 
 def _held(original: Callable[[object], object]) -> Callable[[object], object]:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def get_lr(scheduler: Any) -> object:
         if scheduler.last_epoch > scheduler.total_steps - 1:
             return [group["lr"] for group in scheduler.optimizer.param_groups]
@@ -54,8 +52,7 @@ class ScheduleHold:
             self._patches.restore()
 
     def _asking(self, original: Callable[..., object]) -> Callable[..., object]:
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def step(schedule: object, *args: object, **kwargs: object) -> object:
             # A schedule of schedules steps its inner ones, and each schedule steps once on creation.
             if self._inside or not self._holders or getattr(schedule, "_is_initial", False):

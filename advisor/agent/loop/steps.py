@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.nothing import nothing
-from ..base.pass_through import passes_on
+from ..base.pass_through import passes_on, stands_for
 from .clock import BACKWARD, OPTIMIZER, StepClock
 
 if TYPE_CHECKING:
@@ -172,8 +172,7 @@ class Steps:
     def _timed_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         clock, get_ident = self._clock, threading.get_ident
 
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def backward(tensors: Any, *args: object, **kwargs: object) -> Any:
             if get_ident() != clock.owner and (self._records or clock.updates or not clock.own()):
                 return original(tensors, *args, **kwargs)
@@ -208,8 +207,7 @@ class Steps:
     def _timed(self, original: Callable[..., Any], phase: int) -> Callable[..., Any]:
         clock, get_ident = self._clock, threading.get_ident
 
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def timed(subject: object, *args: object, **kwargs: object) -> Any:
             if get_ident() != clock.owner:
                 return original(subject, *args, **kwargs)

@@ -7,14 +7,13 @@ path.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import sys
 from types import ModuleType
 from typing import Any, Callable
 
 from ..base import imports
-from ..base.pass_through import passes_on
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 
 MOST_ARGUMENTS = 300
@@ -50,8 +49,7 @@ class ArgumentWatch:
     def _watched(self, original: Callable[..., Any]) -> Callable[..., object]:
         watch = self
 
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def parse_known_args(parser: object, *args: Any, **kwargs: Any) -> object:
             watch._depth += 1
             try:

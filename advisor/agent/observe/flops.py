@@ -145,25 +145,19 @@ def _rnn_layer(tensor: Tensor, input_weights: Any, hidden_weights: Any, *_args: 
     return 2 * int(steps) * int(input_weights.numel() + hidden_weights.numel())
 
 
-def _rnn_layer_backward(
-    tensor: Tensor, input_weights: object, hidden_weights: object, *_args: object, **_kwargs: object
-) -> int:
-    # `mkldnn_rnn_layer_backward` takes its input and its weights in the forward's order.
-    return 2 * _rnn_layer(tensor, input_weights, hidden_weights)
-
-
 def _cudnn_rnn(tensor: Tensor, weights: Any, *_args: object, **_kwargs: object) -> int:
     """Count all layers at once; its weight matrices are multiplied, its vectors only added."""
     steps = tensor.shape[0] * tensor.shape[1]
     return 2 * int(steps) * sum(int(weight.numel()) for weight in weights if weight.dim() > 1)
 
 
-def _cudnn_rnn_backward(tensor: Tensor, weights: object, *_args: object, **_kwargs: object) -> int:
-    return 2 * _cudnn_rnn(tensor, weights)
-
-
 def _dense_product(_bias: object, left: Tensor, right: Tensor, *_args: object, **_kwargs: object) -> int:
     return 2 * int(left.shape[0]) * int(left.shape[1]) * int(right.shape[-1])
+
+
+def _twice(forward: Callable[..., int]) -> Callable[..., int]:
+    """Return the formula of a backward that takes its input and its weights in the forward's order."""
+    return lambda *args, **kwargs: 2 * forward(*args, **kwargs)
 
 
 _OWN_FORMULAS: dict[str, Callable[..., object]] = {
@@ -172,9 +166,9 @@ _OWN_FORMULAS: dict[str, Callable[..., object]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
     "_scaled_dot_product_fused_attention_overrideable": _attention,
     "mkldnn_rnn_layer": _rnn_layer,
-    "mkldnn_rnn_layer_backward": _rnn_layer_backward,
+    "mkldnn_rnn_layer_backward": _twice(_rnn_layer),
     "_cudnn_rnn": _cudnn_rnn,
-    "_cudnn_rnn_backward": _cudnn_rnn_backward,
+    "_cudnn_rnn_backward": _twice(_cudnn_rnn),
 }
 
 

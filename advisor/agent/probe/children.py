@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.channel import AgentChannel
 from ..base.imports import when_imported
-from ..base.pass_through import passes_on
+from ..base.pass_through import stands_for
 
 MOST_NOTES = 10
 _LOADER_WORKERS = "torch.utils.data."
@@ -23,8 +23,7 @@ def _patch(base: Any, channel: AgentChannel) -> None:
     noted: set[str] = set()
     start = base.start
 
-    @passes_on
-    @functools.wraps(start)
+    @stands_for(start)
     def noticed_start(self: object) -> object:
         name = _work_of(self)
         if name not in noted and len(noted) < MOST_NOTES and not name.startswith(_LOADER_WORKERS):

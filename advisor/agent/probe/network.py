@@ -6,12 +6,11 @@ access: it made `copy.deepcopy` 1.8 times as slow.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ..base.channel import AgentChannel
 from ..base.imports import when_imported
-from ..base.pass_through import passes_on_to_c
+from ..base.pass_through import stands_for
 
 MOST_NOTES = 10
 MOST_NAMES = 1000
@@ -44,8 +43,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
             note(f"{address[0]}:{address[1]}")
 
     def connecting(original: Any) -> object:
-        @passes_on_to_c
-        @functools.wraps(original)
+        @stands_for(original, in_c=True)
         def connect(self: Any, address: object) -> object:
             if self.family in internet:
                 note_remote(address)
@@ -58,8 +56,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
 
     listening = module.socket.listen
 
-    @passes_on_to_c
-    @functools.wraps(listening)
+    @stands_for(listening, in_c=True)
     def listen(self: Any, *args: object) -> object:
         result = listening(self, *args)
         if self.family in internet:
@@ -68,8 +65,7 @@ def _patch(module: Any, channel: AgentChannel) -> None:
 
     look_up = module.getaddrinfo
 
-    @passes_on_to_c
-    @functools.wraps(look_up)
+    @stands_for(look_up, in_c=True)
     def getaddrinfo(host: object, port: object, *args: object, **kwargs: object) -> object:
         try:
             found = look_up(host, port, *args, **kwargs)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Callable
 
 from ..base import imports
-from ..base.pass_through import passes_on_to_c
+from ..base.pass_through import stands_for
 
 MOST = 2**32
 """Exclusive upper limit of NumPy's seeds."""
@@ -46,8 +46,7 @@ def _torch(number: int, torch: ModuleType) -> None:
 def _move(owner: object, name: str, number: int) -> None:
     original: Callable[..., object] = getattr(owner, name)
 
-    @passes_on_to_c
-    @functools.wraps(original)
+    @stands_for(original, in_c=True)
     def moved(*args: object, **kwargs: object) -> object:
         return original(
             *(_moved(value, number) for value in args[:1]),

@@ -7,14 +7,13 @@ TensorBoard is left alone: it only writes files.
 
 from __future__ import annotations
 
-import functools
 import os
 from types import ModuleType
 from typing import Any, Callable
 
 from ..base.channel import AgentChannel
 from ..base.imports import when_imported
-from ..base.pass_through import passes_on
+from ..base.pass_through import stands_for
 
 _ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # variable, value, user's values that are already offline
@@ -62,8 +61,7 @@ def put_offline(channel: AgentChannel) -> None:
 def _with_argument(original: Any, **forced: object) -> Any:
     """Wrap the function with arguments that override the caller's."""
 
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def call(*args: object, **kwargs: object) -> Any:
         return original(*args, **{**kwargs, **forced})
 
@@ -102,8 +100,7 @@ def _patch_comet(module: Any) -> None:
 def _patch_mlflow(module: Any) -> None:
     original = module.set_tracking_uri
 
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def set_tracking_uri(uri: object) -> Any:
         return original(uri if _is_local(str(uri)) else _mlflow_folder())
 
@@ -157,8 +154,7 @@ def _patch_hub(module: ModuleType, channel: AgentChannel) -> None:
 
 
 def _like(original: Any, replacement: Any) -> object:
-    @passes_on
-    @functools.wraps(original)
+    @stands_for(original)
     def call(*args: object, **kwargs: object) -> object:
         return replacement(*args, **kwargs)
 

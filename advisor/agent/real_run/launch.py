@@ -18,7 +18,7 @@ from typing import Any, Callable
 from ... import knobs, wire
 from ...refused import Refused
 from ..base import dynamo, forks, imports
-from ..base.pass_through import passes_on
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from ..base.tracebacks import is_out_of_memory
 from ..loader.hooks import LoaderHooks
@@ -181,8 +181,7 @@ class Launch:
     def _seeking(self, original: Callable[..., None]) -> Callable[..., None]:
         """Wrap `Optimizer.__init__`: optimizers identify the model before its first forward."""
 
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def __init__(optimizer: object, *args: object, **kwargs: object) -> None:  # noqa: N807
             original(optimizer, *args, **kwargs)
             if self._clock.in_child:

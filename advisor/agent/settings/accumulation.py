@@ -10,7 +10,6 @@ be checked: some batches are first delivered whole, and their loss is compared w
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
 from collections import deque
@@ -18,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
 from ...refused import Refused
-from ..base.pass_through import passes_on
+from ..base.pass_through import passes_on, stands_for
 from ..base.patches import Patches
 from ..loader.loops import read_ahead, reads_to_the_end
 from ..loader.record import is_library
@@ -227,8 +226,7 @@ class Accumulation:
         self._patches.replace_copies(original, replacement, lambda file: not is_library(file))
 
     def _clipping_by_norm(self, original: Callable[..., object]) -> Callable[..., object]:
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def clip(parameters: object, max_norm: object, *args: object, **kwargs: object) -> object:
             # Before the last part no norm is too large: the script gets the norm so far, and nothing is clipped.
             return original(parameters, max_norm if self._part.last or not self.on else math.inf, *args, **kwargs)
@@ -236,8 +234,7 @@ class Accumulation:
         return clip
 
     def _clipping_by_value(self, original: Callable[..., object]) -> Callable[..., object]:
-        @passes_on
-        @functools.wraps(original)
+        @stands_for(original)
         def clip(*args: object, **kwargs: object) -> object:
             return original(*args, **kwargs) if self._part.last or not self.on else None
 

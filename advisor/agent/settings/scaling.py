@@ -129,7 +129,9 @@ class Scaler:
         if unseen:  # created since, so nobody has unscaled its gradients
             self._unscale(owners[0], unseen)
         flags = [flag for owner in owners for flag in self._found.pop(owner, {}).values()]
-        overflow = any(bool(flag.item()) for flag in flags) or not all(_is_finite(gradient) for gradient in taken)
+        overflow = any(bool(flag.item()) for flag in flags) or not all(
+            gradient.isfinite().all().item() for gradient in taken
+        )
         self._overflow |= overflow
         self._steps_taken += 1
         self._last_was_skipped = overflow
@@ -274,10 +276,6 @@ class Owners:
 
 def _dense(gradient: Tensor) -> object:
     return gradient._values() if gradient.is_sparse else gradient
-
-
-def _is_finite(gradient: Tensor) -> bool:
-    return bool(gradient.isfinite().all().item())
 
 
 def _multiply(gradients: list[Tensor], factor: float) -> None:

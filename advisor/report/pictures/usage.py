@@ -43,7 +43,7 @@ def draw(profile: Profile) -> Drawn:
         legend.append(("device", "of the accelerator's time"))
     left = x.start
     for class_, name in legend:
-        parts += [_sample(left, class_), chart.text(name, left + 28, 15)]
+        parts += [chart.line(left, 11, left + 22, 11, f"curve {class_}"), chart.text(name, left + 28, 15)]
         left += 46 + 6.6 * len(name)
     average = sum(share for _, share in cpus) / len(cpus)
     description = f"The script and its children kept {average:.0%} of {usable:g} usable CPUs busy on average"
@@ -53,7 +53,3 @@ def draw(profile: Profile) -> Drawn:
     return Picture(
         title=TITLE, svg=chart.svg(parts, title=TITLE, description=description + "."), caption=description + "."
     )
-
-
-def _sample(left: float, class_: str) -> str:
-    return chart.line(left, 11, left + 22, 11, f"curve {class_}")

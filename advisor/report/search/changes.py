@@ -39,7 +39,8 @@ def changes(result: TuneResult) -> tuple[Change, ...]:
         *plain,
         *_start_up(result),
     ]
-    return _by_topic([*found, *_arguments(result), *_to_know(result)])
+    to_know = [Change(topic="Note", text=format.one_line(note).rstrip(".")) for note in result.recommendation.notes]
+    return _by_topic([*found, *_arguments(result), *to_know])
 
 
 def _by_topic(found: list[Change]) -> tuple[Change, ...]:
@@ -74,10 +75,6 @@ def _arguments(result: TuneResult) -> list[Change]:
         for flag, value in options.items()
     ]
     return [Change(topic="Arguments", text=f"{' '.join(flags)} on the script's command line")] if flags else []
-
-
-def _to_know(result: TuneResult) -> list[Change]:
-    return [Change(topic="Note", text=format.one_line(note).rstrip(".")) for note in result.recommendation.notes]
 
 
 def notes(result: TuneResult) -> tuple[str, ...]:

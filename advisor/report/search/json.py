@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...types import (
-    TUNE_VERSION,
-    Alternative,
-    Failure,
-    Objective,
-    Recommendation,
-    Trial,
-    TrialOutcome,
-    TuneResult,
-)
+from ...types import TUNE_VERSION, Alternative, Failure, Objective, Recommendation, Trial, TrialOutcome, TuneResult
 from ..json_contract import FAILURE, RATIO, chosen, command_json, finding_json, json_safe
 
 _VERDICT = ("status", "speedup", "low", "high", "rounds", "floor", "quality", "quality_evidence")

@@ -25,6 +25,8 @@ TIMES_LARGER = 2.5
 """Ratio of the next budget to the one that was too small: both hold the start and the profile, so trials get more."""
 LEAST_LARGER_MINUTES = 4
 
+Tone = Literal["good", "neutral", "warning", "critical", "failed"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
@@ -37,7 +39,7 @@ class TuneVerdict:
     """Summary for a reader of one sentence, and of the next step."""
 
     sentence: str
-    tone: Literal["good", "neutral", "warning", "critical", "failed"]
+    tone: Tone
     evidence: str
     """Basis of the verdict; for an undecided one, what would decide it."""
     next: tuple[Next, ...]
@@ -61,9 +63,6 @@ def _of_speed(result: TuneResult) -> tuple[str, Tone]:
         return sentence, tone
     rest = "" if settings else f"; {RUN_BASELINE}"
     return f"{sentence.rstrip('.')}, but its losses differ from the baseline's{rest}.", "critical"
-
-
-Tone = Literal["good", "neutral", "warning", "critical", "failed"]
 
 
 def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
@@ -264,7 +263,7 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
         return _next_of_function(result)
     command, verdict = format.one_line(found.command.display), found.verdict
     name = shlex.quote(format.one_line(config_file(result)))
-    baseline = _run_baseline(found.command.launcher, command)
+    baseline = Next(command=f"{format.one_line(found.command.launcher)} {command}", why="runs the unmodified script")
     if not found.config.settings or verdict.quality == "failed":
         return (*_search_on(result, command), baseline) if verdict.status == "undecided" else (baseline,)
     train = Next(
@@ -317,10 +316,6 @@ def _next_of_function(result: TuneResult) -> tuple[Next, ...]:
     if verdict.status == "undecided":
         return *written, prove
     return (*written, prove, train) if verdict.status in IN_WINDOWS else (*written, train)
-
-
-def _run_baseline(launcher: str, command: str) -> Next:
-    return Next(command=f"{format.one_line(launcher)} {command}", why="runs the unmodified script")
 
 
 def config_file(result: TuneResult) -> str:

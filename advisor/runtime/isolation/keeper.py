@@ -136,6 +136,11 @@ def kernel() -> ModuleType:
     return importlib.import_module("keeper_view")
 
 
+def _give_up(control: Control, error: OSError) -> NoReturn:
+    control.send(failed="isolation", errno=error.errno, message=str(error))
+    os._exit(126)
+
+
 # --- with a process namespace -------------------------------------------------------------------------------------
 
 
@@ -144,8 +149,7 @@ def keep_namespace(spec: Any, control: Control) -> NoReturn:
     try:
         kernel().unshare(spec["view"])
     except OSError as error:
-        control.send(failed="isolation", errno=error.errno, message=str(error))
-        os._exit(126)
+        _give_up(control, error)
     reader, writer = os.pipe()
     first = os.fork()
     if first == 0:
@@ -181,8 +185,7 @@ def _process_one(spec: Any, control: Control, writer: int) -> NoReturn:
     try:
         notes = kernel().build(spec["view"])
     except OSError as error:
-        control.send(failed="isolation", errno=error.errno, message=str(error))
-        os._exit(126)
+        _give_up(control, error)
     control.send(notes=notes)
     child = start_script(spec, control)
     signal.signal(signal.SIGTERM, lambda *_: _signal_group(child, signal.SIGTERM))
@@ -211,8 +214,7 @@ def keep_tree(spec: Any, control: Control) -> NoReturn:
             kernel().unshare(spec["view"])
             control.send(notes=kernel().build(spec["view"]))
         except OSError as error:
-            control.send(failed="isolation", errno=error.errno, message=str(error))
-            os._exit(126)
+            _give_up(control, error)
     wake_reader, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     os.set_blocking(wake_reader, False)

@@ -19,7 +19,7 @@ from advisor.agent.loop.frames import Frames, Work
 from .. import own_code
 from ..own_code import AGENT
 
-MARKS = {"passes_on", "passes_on_to_c"}
+MARKS = {"passes_on", "passes_on_to_c", "stands_for"}
 DOES_NOTHING = "def work(call): return call()"
 LIBRARY = """
 def work(call):
@@ -201,13 +201,21 @@ def own_calls(function: ast.FunctionDef) -> Iterator[ast.Call]:
         pending.extend(ast.iter_child_nodes(node))
 
 
+def marks(function: ast.FunctionDef) -> Iterator[str]:
+    """The names of its decorators, called or not."""
+    for mark in function.decorator_list:
+        name = mark.func if isinstance(mark, ast.Call) else mark
+        if isinstance(name, ast.Name):
+            yield name.id
+
+
 def test_whatever_calls_an_original_is_marked_as_a_wrapper() -> None:
     """What a library does inside would else be taken for ours, and lost."""
     unmarked = [
         f"{file.stem}.{function.name}:{function.lineno}"
-        for file in AGENT.glob("*.py")
+        for file in AGENT.rglob("*.py")
         for function in functions(file)
         if any(isinstance(call.func, ast.Name) and call.func.id == "original" for call in own_calls(function))
-        and not MARKS & {mark.id for mark in function.decorator_list if isinstance(mark, ast.Name)}
+        and not MARKS & set(marks(function))
     ]
     assert unmarked == []
