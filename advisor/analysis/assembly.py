@@ -117,7 +117,7 @@ def evidence_of(profile: Profile) -> Evidence | None:
 def _measured(
     result: SessionResult, first: wire.WindowDone, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload
 ) -> dict[str, Any]:
-    counted = summary.Counted(first)
+    counted = summary.Counted(first, summary.later_baselines(result))
     ending = summary.epoch_end(counted, result, workload)
     steps = summary.steps(counted)
     phases = summary.phases(counted)

@@ -42,15 +42,20 @@ CREEP_LEAST_BYTES = 16 * 2**20
 """Growth over the probe below which the allocator is only finding its size."""
 
 
+MOST_APART = 2.0
+"""Factor between the typical updates of two windows of the baseline, above which the loop has no steady state."""
+
+
 class Counted:
     """Baseline window without its warm-up; everything else reads from here."""
 
-    def __init__(self, done: wire.WindowDone) -> None:
+    def __init__(self, done: wire.WindowDone, others: Sequence[wire.WindowDone] = ()) -> None:
+        """Read the window; `others` are the later windows of the baseline, which must be of its level."""
         cut = stats.mser5(done.wall_s, minimum_cut=0)
         at = cut.cut if cut.steady else 0
         self.done = done
         self.cut = at
-        self.steady = cut.steady
+        self.steady = cut.steady and _same_level(done.wall_s[at:], others)
         self.wall_s = done.wall_s[at:]
         self.phases_s = {name: done.phases_s.get(name, [])[at:] for name in PHASES}
         self.off_step_s = {name: done.off_step_s.get(name, [])[at:] for name in OFF_STEP}
@@ -59,6 +64,16 @@ class Counted:
         self.updates = len(self.wall_s)
         self.loop_s = sum(self.wall_s)
         self.in_step_s = [sum(values) for values in zip(*self.phases_s.values(), strict=True)]
+
+
+def _same_level(wall_s: Sequence[float], others: Sequence[wire.WindowDone]) -> bool:
+    """Return whether the windows of the baseline, half of them at least, are within a factor of two of these updates.
+
+    A few long updates in a row, while other programs hold the CPUs, agree with each other as well as steady ones do.
+    """
+    levels = [statistics.median(other.wall_s) for other in others if other.wall_s]
+    ratio = statistics.median(levels) / statistics.median(wall_s) if levels and wall_s else 1.0
+    return 1 / MOST_APART <= ratio <= MOST_APART
 
 
 def steps(counted: Counted) -> Steps:
@@ -159,6 +174,16 @@ def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) 
     for name, seconds in ending.seconds.items():
         merged[name] = merged.get(name, 0.0) + seconds / whole_s
     return merged
+
+
+def later_baselines(result: SessionResult) -> list[wire.WindowDone]:
+    """Return the windows of the baseline beside those of the what-ifs, with their updates."""
+    roles = {name: window.role for name, window in result.windows.items()}
+    return [
+        outcome
+        for name, outcome in result.outcomes.items()
+        if roles.get(name) is WindowRole.BASELINE and isinstance(outcome, wire.WindowDone)
+    ]
 
 
 def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload) -> MemoryUse:

@@ -23,4 +23,4 @@ def explain(
     elif name in known:
         typer.echo(knobs.explain(known[name]))
     else:
-        typer.echo(rules.explain(rules.get(name)))
+        typer.echo(rules.explain(rules.get(name, also=known)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -67,14 +68,14 @@ def all_rules() -> tuple[Rule, ...]:
     return discover()
 
 
-def get(rule_id: str) -> Rule:
-    """Return the rule with this id; raise UsageError with similar names if there is none."""
+def get(rule_id: str, *, also: Iterable[str] = ()) -> Rule:
+    """Return the rule with this id; raise UsageError with similar names, of rules and of `also`, if there is none."""
     rules = {rule.id: rule for rule in all_rules()}
     if rule_id in rules:
         return rules[rule_id]
-    near = difflib.get_close_matches(rule_id, rules, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(rules)}"
-    raise UsageError(f"unknown rule {rule_id!r}: {hint}")
+    near = difflib.get_close_matches(rule_id, [*rules, *also], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join([*rules, *also])}"
+    raise UsageError(f"unknown rule{' or knob' if also else ''} {rule_id!r}: {hint}")
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

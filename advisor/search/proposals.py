@@ -67,7 +67,9 @@ class Proposer:
             failures.append(f"{trial.outcome.kind}: {trial.outcome.message}")
             if len(failures) >= STRIKES and name not in self.closed:
                 often = Counter(failures).most_common(1)[0][0]
-                self.closed[name] = f"it broke the script {len(failures)} times ({often})"
+                refused = all(failure.startswith("refused: ") for failure in failures)
+                verb = "was refused" if refused else "broke the script"
+                self.closed[name] = f"it {verb} {len(failures)} times ({often})"
 
     def _claim(self, config: Config, claimed: Collection[Config]) -> bool:
         if config in self._tried or config in claimed or any(name in self.closed for name, _value in config.settings):

@@ -65,7 +65,9 @@ class Sampler:
             study = self._optuna.create_study(direction="maximize")
             study.add_trials([self._frozen(trial) for trial in measured])
             found = importance.get_param_importances(study, evaluator=importance.PedAnovaImportanceEvaluator())
-        return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+        # A knob that no trial has measured explains nothing, whatever the estimator makes of its unset value.
+        turned = {name for trial in measured for name, _value in trial.config.settings}
+        return {name: float(share) for name, share in found.items() if math.isfinite(share) and name in turned}
 
     def _frozen(self, trial: Trial) -> Any:
         score = trial.score

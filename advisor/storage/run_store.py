@@ -152,6 +152,8 @@ def latest_run(root: Path) -> RunFolder:
 def find_run(name: str, root: Path) -> RunFolder:
     """Find the run for `name`: `latest`, a path (of the folder or its profile), or a unique part of a run's id.
 
+    The name of the profile's file may follow an id, too.
+
     Raises UsageError for a name that matches no run, or several.
     """
     if name == "latest":
@@ -161,6 +163,7 @@ def find_run(name: str, root: Path) -> RunFolder:
         return RunFolder(path=path.resolve().parent)
     if path.is_dir():
         return RunFolder(path=path.resolve())
+    name = name.removesuffix(f"/{PROFILE_FILE}")
     runs = list_runs(root)
     matches = [run for run in runs if run.run_id.startswith(name)] or [
         run for run in runs if name and name in run.run_id

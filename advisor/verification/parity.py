@@ -71,8 +71,11 @@ def judge(effect: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
             "same loss was not measured",
         )
     shared = [_shared(baseline, candidate) for baseline, candidate in pairs]
-    if not shared or min(len(both) for both in shared) < LEAST_UPDATES:
-        return Parity(quality="not checked", evidence="the script's losses could not be read")
+    fewest = min((len(both) for both in shared), default=0)
+    if fewest < LEAST_UPDATES:
+        read = any(loss is not None for baseline, _candidate in pairs for loss in baseline.values)
+        few = f"the losses of {fewest} updates can be compared, and {LEAST_UPDATES} are needed: updates are too slow"
+        return Parity(quality="not checked", evidence=few if read else "the script's losses could not be read")
     equal = sum(one == two for both in shared for one, two in both)
     total = sum(len(both) for both in shared)
     if equal == total:

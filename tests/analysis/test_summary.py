@@ -31,6 +31,15 @@ def counted(window: wire.WindowDone) -> summary.Counted:
     return summary.Counted(window)
 
 
+@pytest.mark.parametrize(
+    ("later_s", "steady"), [((1.0, 1.1), True), ((0.2, 1.0, 1.1), True), ((0.1, 0.3), False), ((3.0,), False)]
+)
+def test_windows_of_another_level_show_that_the_loop_has_none(later_s: tuple[float, ...], steady: bool) -> None:
+    """Updates of a second, six in a row while other programs ran: the next ones took a tenth of it."""
+    others = [done(f"base {number}", [update_s] * 4) for number, update_s in enumerate(later_s)]
+    assert summary.Counted(done(FIRST, [1.0] * 9), others).steady == steady
+
+
 def test_phases_add_up_to_one_and_leave_out_what_stands_beside() -> None:
     window = done(FIRST, [0.1] * 19 + [1.1], evaluation_s=[0.0] * 19 + [1.0])
     phases = summary.phases(counted(window))

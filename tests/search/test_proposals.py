@@ -169,12 +169,20 @@ def test_the_sampler_finds_the_rest_of_a_small_space() -> None:
     assert len(proposed(Proposer(Space(knobs=SPACE.knobs[:2])))) == 5
 
 
-@pytest.mark.parametrize("kind", ["crash", "hang", "nan", "refused"])
-def test_a_knob_that_broke_the_script_twice_is_closed_with_the_reason(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("crash", "broke the script"),
+        ("hang", "broke the script"),
+        ("nan", "broke the script"),
+        ("refused", "was refused"),
+    ],
+)
+def test_a_knob_that_broke_the_script_twice_is_closed_with_the_reason(kind: str, what: str) -> None:
     proposer = Proposer(SPACE)
     for number, value in ((1, "x"), (2, "y")):
         proposer.tell(trial(number, None, kind, c=value))
-    assert proposer.closed == {"c": f"it broke the script 2 times ({kind}: because)"}
+    assert proposer.closed == {"c": f"it {what} 2 times ({kind}: because)"}
     assert not any("c" in config for config in proposed(proposer))
 
 

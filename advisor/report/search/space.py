@@ -70,7 +70,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
 
 
 def _open(result: TuneResult) -> Table:
-    shown = table("knob", "values", "tier", "switched", "why", style="bold")
+    shown = table("knob", "values", "effect", "switched", "why", style="bold")
     for knob in result.space:
         values = ", ".join(format.one_line(str(value)) for value in knob.values)
         scope = SCOPES.get(knob.scope, knob.scope)

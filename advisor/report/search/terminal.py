@@ -147,6 +147,8 @@ def _trials(result: TuneResult) -> RenderableType | None:
     for place, column in enumerate(trials.columns[:-2]):
         column.no_wrap = place != 1
         column.justify = "right" if place not in (1, 3) else "left"
+    # Setting names are never broken; the results get what is left of the line.
+    trials.columns[1].min_width = max((len(word) for row in rows for word in row.settings.split()), default=0)
     for row in rows:
         cells = [row.number, row.settings, row.speed, row.interval, *([row.objective] if objective_head else [])]
         text = Text(row.result, style="dim")
