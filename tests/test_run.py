@@ -158,7 +158,7 @@ def test_a_forward_that_cannot_take_the_precision_runs_without_it(tmp_path: Path
         )
     )
     done = run(tmp_path, text, "precision: bf16")
-    assert "advisor: precision stays as the script has it: RuntimeError: float32 only" in done.stderr
+    assert "advisor: precision keeps the script's value: RuntimeError: float32 only" in done.stderr
     assert done.stdout == plain(tmp_path, text)
 
 

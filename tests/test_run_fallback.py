@@ -68,7 +68,7 @@ def test_what_a_failed_forward_has_left_behind_is_as_if_it_had_not_run(tmp_path:
     text = text.replace("    torch.save", "    print(model[1].running_mean.tolist())\n    torch.save")
     done = run(tmp_path, text, "precision: bf16")
     assert done.stdout == plain(tmp_path, text)
-    assert "precision stays as the script has it: RuntimeError: float32 only" in done.stderr
+    assert "precision keeps the script's value: RuntimeError: float32 only" in done.stderr
 
 
 def test_what_was_not_at_fault_stays(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_of_two_suspects_the_innocent_one_stays(tmp_path: Path) -> None:
     )
     done = run(tmp_path, text, "precision: bf16, memory_format: channels_last")
     assert {line.split()[2] for line in done.stdout.splitlines() if "[" in line} == {"torch.bfloat16"}
-    assert "memory_format stays as the script has it: RuntimeError: view size is not compatible" in done.stderr
+    assert "memory_format keeps the script's value: RuntimeError: view size is not compatible" in done.stderr
     assert done.stderr.count("advisor:") == 1
 
 

@@ -44,14 +44,14 @@ def advisor(tmp_path: Path) -> Advisor:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["tune", "profile"])
 def test_an_option_behind_the_script_is_told_in_a_line_before_the_start(command: str, advisor: Advisor) -> None:
-    lines = advisor(command, "--isolation", "magic", "train.py", "--epochs", "3", "--json", "--budget=9m", "--json")
+    lines = advisor(command, "--budget", "soon", "train.py", "--epochs", "3", "--json", "--budget=9m", "--json")
     assert lines[0] == f"advisor: --json, --budget follow train.py and will be passed to it; {BEFORE}"
     assert len(lines) == 2
 
 
 @pytest.mark.slow
 def test_it_is_told_for_a_module_and_for_compare_too(advisor: Advisor) -> None:
-    assert advisor("tune", "--isolation", "magic", "-m", "train", "--dry-run")[0] == (
+    assert advisor("tune", "--budget", "soon", "-m", "train", "--dry-run")[0] == (
         f"advisor: --dry-run follows train and will be passed to it; {BEFORE}"
     )
     assert advisor("compare", "--against", "HEAD", "train.py", "--rounds", "3")[0] == (
@@ -78,7 +78,7 @@ def test_an_option_that_is_missing_and_stands_behind_the_script_is_told(command:
     ],
 )
 def test_nothing_is_told_where_it_is_meant_or_no_matter(words: list[str], advisor: Advisor) -> None:
-    assert BEFORE not in " ".join(advisor("tune", "--isolation", "magic", *words))
+    assert BEFORE not in " ".join(advisor("tune", "--budget", "soon", *words))
 
 
 def told(folder: Path, *words: str, is_module: bool = False, script: str = "train.py") -> list[str]:

@@ -41,7 +41,7 @@ HOSTILE: dict[str, Callable[[bytes, Path], bytes]] = {
     "deep JSON in the header": lambda whole, canary: b"[" * 100_000 + b"\n{}",
     "another document": lambda whole, canary: b'{"hello": "world"}',
     "no text": lambda whole, canary: bytes(range(256)) * 40,
-    "a newer format": lambda whole, canary: whole.replace(b'"version": 1', b'"version": 99', 1),
+    "a newer format": lambda whole, canary: whole.replace(b'"version": 2', b'"version": 99', 1),
     "YAML with a call": lambda whole, canary: f"!!python/object/apply:os.mkdir ['{canary}']".encode(),
     "NaN and infinities": lambda whole, canary: whole.split(b"\n")[0] + b"\n" + json.dumps([float("nan")]).encode(),
 }

@@ -20,7 +20,7 @@ from .commands import ROOT, Desk
         (["profile", "."], "folder without a __main__.py"),
         (["profile", "python", "train.py"], "leave out python"),
         (["profile", "-m", "train.py"], "leave out -m"),
-        (["profile", "--isolation", "magic", "train.py"], "unknown isolation 'magic'"),
+        (["profile", "--isolation", "magic", "train.py"], "'magic' is not one of"),
         (["profile", "--python", "/none/python", "train.py"], "/none/python"),
         (["profile", "--budget", "0", "train.py"], "a budget of 0 s is too short: use 1 s or more"),
         (["profile", "--budget", "soon", "train.py"], "invalid budget 'soon'"),

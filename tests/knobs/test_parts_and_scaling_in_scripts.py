@@ -138,7 +138,7 @@ def test_a_training_that_counts_its_batches_stays_as_it_is(tmp_path: Path) -> No
         "def _all(rows):\n    for _ in range(6):\n        yield next(rows)\n\ndef main():",
     )
     done = run(tmp_path, text, "micro_batch: 8")
-    assert "micro_batch stays as the script has it" in done.stderr
+    assert "micro_batch keeps the script's value" in done.stderr
     assert "counts its batches" in done.stderr
 
 

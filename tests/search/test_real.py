@@ -129,7 +129,7 @@ def _tried(run: Path) -> int:
         ({"knobs": ["nope"]}, "nope"),
         ({"no_knobs": ["nope"]}, "nope"),
         ({"preset": "fast"}, "balanced"),
-        ({"objective": "cost"}, "--price"),
+        ({"objective": "cost"}, "needs price="),
         ({"objective": "speed"}, "throughput"),
         ({"storage": "study.db"}, "sqlite"),
         ({"budget": "soon"}, "budget"),

@@ -102,7 +102,7 @@ def test_kill_9_loses_no_finished_trial_and_none_is_run_again(tmp_path: Path) ->
     before = trial_log.read(run).trials
 
     other = tune(tmp_path, "--resume", run.name, "--objective", "memory")
-    assert (other.returncode, "begun with objective" in other.stderr) == (2, True), other.stderr
+    assert (other.returncode, "was started with objective" in other.stderr) == (2, True), other.stderr
 
     done = tune(tmp_path, "--resume", run.name, "--budget", "120s", "--json")
     assert done.returncode == 0, done.stderr

@@ -319,7 +319,7 @@ def test_options_may_follow_the_runs(two_runs: tuple[Path, Path], tmp_path: Path
         (["one", "two", "--fail-below", "0.9"], "--fail-below needs --against"),
         (["--against", "HEAD", "train.py"], "not in a git repository"),
         (["--against", "HEAD", "--rounds", "1", "train.py"], "at least 2"),
-        (["--against", "HEAD", "--fail-below", "95", "train.py"], "ratio of speeds"),
+        (["--against", "HEAD", "--fail-below", "95", "train.py"], "expected a ratio"),
         (["--against", "HEAD", "none.py"], "there is no script 'none.py'"),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_version_that_crashes_ends_with_its_traceback_and_exit_code_3(project:
     done = advisor("--runs", tmp_path / "runs", "--against", "HEAD", "train.py", cwd=project)
     assert done.returncode == 3
     assert "not finished" in done.stderr
-    assert "advisor: the version before failed" in done.stderr.splitlines()[-1]
+    assert "advisor: the earlier version failed" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
