@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("order_seed")
     if seed is None:
         # A file that takes minutes must not be the last: one worker would run it while the others have nothing to do.
-        files.sort(key=lambda tests: -sum(item.get_closest_marker("slow") is not None for item in tests))
+        files.sort(key=lambda tests: -sum(map(_expected_s, tests)))
     else:
         generator = random.Random(seed)
         for tests in files:
@@ -42,6 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for tests in files for item in tests]
     # pytest-xdist would deal out the files by their number of tests.
     config.option.loadscopereorder = False
+
+
+def _expected_s(item: pytest.Item) -> float:
+    """Return the seconds that a test takes, about: those of its mark `slow(seconds)`, or a few."""
+    mark = item.get_closest_marker("slow")
+    return 0.05 if mark is None else float(mark.args[0]) if mark.args else 5.0
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -191,4 +191,4 @@ def test_a_state_folder_that_cannot_be_written_ends_nothing(tmp_path: Path) -> N
     (tmp_path / "state").touch()
     text = with_model("torch.nn.Linear(8, 16)", "OnlyFloat32()", "torch.nn.Linear(16, 4)")
     done = run(tmp_path, text, "precision: bf16", env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")})
-    assert (done.returncode, "precision stays" in done.stderr, "kept in" in done.stderr) == (0, True, False)
+    assert (done.returncode, "precision keeps" in done.stderr, "kept in" in done.stderr) == (0, True, False)

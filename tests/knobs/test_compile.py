@@ -14,7 +14,7 @@ from advisor import knobs
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
 from advisor.types import Evidence
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(15)
 
 LIMIT_S = 240
 LOOP = """

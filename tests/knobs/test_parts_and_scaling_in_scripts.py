@@ -139,7 +139,7 @@ def test_a_training_that_counts_its_batches_stays_as_it_is(tmp_path: Path) -> No
     )
     done = run(tmp_path, text, "micro_batch: 8")
     assert "micro_batch keeps the script's value" in done.stderr
-    assert "counts its batches" in done.stderr
+    assert "a script that counts batches" in done.stderr
 
 
 def test_a_training_that_ends_by_its_count_of_rounds_is_told_that_it_was_shorter(tmp_path: Path) -> None:

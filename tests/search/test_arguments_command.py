@@ -12,7 +12,7 @@ import yaml
 
 from .thin import COMMAND
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(15)
 
 LIMIT_S = 300
 # Each update waits for as long whatever its batch, so that a larger batch is clearly faster on a busy machine, too.

@@ -16,7 +16,7 @@ from advisor.search import trial_log
 
 from .thin import COMMAND, make_thin
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(15)
 
 LIMIT_S = 240
 SCRIPT = """
