@@ -166,7 +166,7 @@ def search(script: Path, folder: Path, budget_s: float) -> Found:
         budget_s=budget_s,
         preset="quick",
         settings=settings,
-        request=SearchRequest(selection=KnobSelection.of(SETS[script], (), settings.open), command=built),
+        search=SearchRequest(selection=KnobSelection.of(SETS[script], (), settings.open), command=built),
         verify=False,
     )
     with opened(order, RunOptions(isolation="none", runs=folder / "runs")) as search_run:
