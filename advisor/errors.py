@@ -110,5 +110,13 @@ def interrupted(
     )
 
 
+def interrupted_rounds(
+    rounds: str, run_folder: os.PathLike[str], by: BaseException, found: Any
+) -> InterruptedByUserError:
+    """Return the error for an interrupted comparison; `rounds` counts those in words, `found` is the result so far."""
+    message = f"interrupted after {rounds}; the results so far are kept in {run_folder}"
+    return InterruptedByUserError(message, by=by, run_folder=os.fspath(run_folder), found=found)
+
+
 INTERRUPTIONS = (KeyboardInterrupt, Terminated)
 """Ways in which a user or a scheduler ends the work; not errors of the program."""

@@ -57,8 +57,8 @@ class SpeedRatio:
     """Confidence of this interval, less the part spent at earlier interim looks."""
     unit: SpeedUnit
     floor: float
-    """Differences below this count as noise: 2%, or the spread among the "before" processes, which is not known with
-    fewer than three."""
+    """Differences below this count as noise: 2%, or the standard error of the "before" processes, which is not known
+    with fewer than three."""
 
 
 @dataclass(frozen=True, kw_only=True)

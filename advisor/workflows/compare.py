@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..durations import seconds_of
-from ..errors import InterruptedByUserError, UsageError
+from ..errors import UsageError, interrupted_rounds
 from ..progress import SILENT, Progress
 from ..spelling import parameter
 from ..types import Command, VersionComparison
@@ -119,12 +119,8 @@ def compare_against(
         _store(found, run)
     progress.close()
     if measured.interrupted is not None:
-        raise InterruptedByUserError(
-            f"interrupted after {len(measured.pairs)} rounds; the results so far are kept in {run.path}",
-            by=measured.interrupted,
-            run_folder=str(run.path),
-            found=found,
-        ) from measured.interrupted
+        rounds_done = f"{len(measured.pairs)} rounds"
+        raise interrupted_rounds(rounds_done, run.path, measured.interrupted, found) from measured.interrupted
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..durations import seconds_of
-from ..errors import InterruptedByUserError, UsageError
+from ..errors import UsageError, interrupted_rounds
 from ..progress import SILENT, Progress
 from ..settings_file.loaded import no_longer_holds, read_document
 from ..spelling import parameter
@@ -106,12 +106,8 @@ def verify(
     if update and one.verdict.rounds:
         result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
     if found.interrupted is not None:
-        raise InterruptedByUserError(
-            f"interrupted after {one.verdict.rounds} complete rounds; the results so far are kept in {run.path}",
-            by=found.interrupted,
-            run_folder=str(run.path),
-            found=result,
-        ) from found.interrupted
+        rounds_done = f"{one.verdict.rounds} complete rounds"
+        raise interrupted_rounds(rounds_done, run.path, found.interrupted, result) from found.interrupted
     return result
 
 
