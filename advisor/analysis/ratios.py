@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from .. import stats, whatif, wire
 from ..runtime.session_result import SessionResult
-from ..types import Overhead, Ratio, WhatIf
+from ..types import Config, Overhead, Ratio, WhatIf
 from ..wire import WindowRole
 
 NEIGHBOURS = 1
@@ -22,6 +23,21 @@ MEDIAN_ERROR = 1.2533
 """Ratio of a median's standard error to a mean's: the square root of half pi."""
 T_QUANTILE_FEW = 2.6
 """Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Windows that others are compared with."""
+
+    role: WindowRole = WindowRole.BASELINE
+    config: Config | None = None
+    """Their configuration; None if the role says it."""
+
+    def holds(self, window: wire.Window) -> bool:
+        return window.role is self.role and (self.config is None or Config.of(window.config) == self.config)
+
+
+BASELINE = Beside()
 Rate = Callable[[Sequence[wire.WindowDone]], tuple[float, float]]
 """Function of windows to the logarithm of a rate over all of them, and its standard error."""
 
@@ -66,11 +82,11 @@ def speedup(
     epoch_samples: int | None,
     *,
     across_script_runs: bool = False,
-    beside: WindowRole = WindowRole.BASELINE,
+    beside: Beside = BASELINE,
 ) -> Ratio | None:
-    """Return the ratio of these windows' samples/s to their baseline neighbours' in the same script run.
+    """Return the ratio of these windows' samples/s to their neighbours' in the same script run.
 
-    `beside` is the role of the windows to compare with.
+    `beside` says which windows to compare with: the baseline's, unless it says otherwise.
 
     The cost of starting the loader's workers is charged once per epoch (`epoch_samples` long), if a window saw it.
     `across_script_runs` is for settings that need their own script run: their neighbours are in those before and after.
@@ -87,6 +103,14 @@ def speedup(
         return None
     value, low, high = _interval(logs, errors)
     return Ratio(speedup=value, low=low, high=high, rounds=len(logs))
+
+
+def chained(first: Ratio, then: Ratio) -> Ratio:
+    """Return the ratio of two steps one after the other; its interval holds the errors of both."""
+    value = math.log(first.speedup) + math.log(then.speedup)
+    below = math.hypot(*(math.log(one.speedup / one.low) for one in (first, then)))
+    above = math.hypot(*(math.log(one.high / one.speedup) for one in (first, then)))
+    return Ratio(speedup=math.exp(value), low=math.exp(value - below), high=math.exp(value + above), rounds=then.rounds)
 
 
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
@@ -131,10 +155,10 @@ def _is_baseline(done: wire.WindowDone, result: SessionResult) -> bool:
     return result.windows[done.id].role is WindowRole.BASELINE
 
 
-def _comparable(done: wire.WindowDone, result: SessionResult, script_run: int | None, beside: WindowRole) -> bool:
+def _comparable(done: wire.WindowDone, result: SessionResult, script_run: int | None, beside: Beside) -> bool:
     """Return True if the window is one to compare with, of that script run (None: any), and has enough updates."""
     alike = script_run is None or result.script_run_of[done.id] == script_run
-    return result.windows[done.id].role is beside and alike and len(done.wall_s) >= LEAST_UPDATES
+    return beside.holds(result.windows[done.id]) and alike and len(done.wall_s) >= LEAST_UPDATES
 
 
 def _log_ratios(
@@ -144,7 +168,7 @@ def _log_ratios(
     rate: Rate,
     epoch_samples: int | None = None,
     across_script_runs: bool = False,
-    beside: WindowRole = WindowRole.BASELINE,
+    beside: Beside = BASELINE,
 ) -> tuple[list[float], list[float]]:
     """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, Union
 
 if TYPE_CHECKING:
@@ -87,6 +87,17 @@ def always(effect: str) -> Callable[[Hardware, Workload], str]:
 
 
 NO_MODEL = "no model was given"
+
+
+def _as_it_is(workload: Workload, _value: Any) -> Workload:
+    return workload
+
+
+def with_flags(**names: Callable[[Any], Any]) -> Callable[[Workload, Any], Workload]:
+    """Return the `Knob.described` of a knob that shows in these flags, each by a callable of the value."""
+    return lambda workload, value: replace(
+        workload, flags=replace(workload.flags, **{name: shown(value) for name, shown in names.items()})
+    )
 
 
 def _nothing_wrong(_value: Any) -> str | None:
@@ -177,6 +188,9 @@ class Knob:
     """True if plain torch sets it after all others: the model that it makes hides the one they change."""
     formats: Mapping[str, Form] = field(default_factory=dict)
     """Format → form of the setting in it; a format that is missing has no place for it."""
+    described: Callable[[Workload, Any], Workload] = _as_it_is
+    """Callable (workload, value) that returns the workload as a script with this setting shows it: rules that judge the
+    best settings so far must not ask for what these hold."""
     opened_by: tuple[str, ...] = ()
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""

@@ -61,11 +61,19 @@ def baseline_outcome(result: SessionResult, joules: Joules | None = None) -> Tri
 
 
 def ratio_of(
-    result: SessionResult, window_ids: Collection[str], epoch_samples: int | None, *, across_script_runs: bool = False
+    result: SessionResult,
+    window_ids: Collection[str],
+    epoch_samples: int | None,
+    *,
+    across_script_runs: bool = False,
+    beside: ratios.Beside = ratios.BASELINE,
 ) -> Ratio | None:
-    """Return the speed-up over the neighbouring baseline windows; None if none of them can be compared."""
+    """Return the speed-up over the neighbouring windows of the baseline, or of what is `beside`; None if none of them
+    can be compared."""
     usable = {name for name in window_ids if _comparable(result, name)}
-    return ratios.speedup(result, usable, epoch_samples, across_script_runs=across_script_runs) if usable else None
+    if not usable:
+        return None
+    return ratios.speedup(result, usable, epoch_samples, across_script_runs=across_script_runs, beside=beside)
 
 
 def _samples_per_s(windows: Sequence[wire.WindowDone]) -> float | None:

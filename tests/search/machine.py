@@ -10,12 +10,13 @@ from typing import Any
 
 from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
+from advisor.runtime.script_run import ScriptRunRecord
 from advisor.runtime.session import BASELINE_SETUP, InScriptRun
 from advisor.runtime.session_result import SessionResult
 from advisor.search import Knowledge, ProfileSummary, SearchRequest, SearchSettings, Study, read, recommend
 from advisor.search.time_plan import UNPLANNED_S
 from advisor.search.trial_log import TRIALS_FILE
-from advisor.types import Command, Diagnosis, Finding, Recommendation
+from advisor.types import PHASES, Command, Diagnosis, Finding, Recommendation
 
 EVIDENCE = evolve(
     healthy_cpu(),
@@ -55,7 +56,7 @@ class Machine:
         """Standard deviation of a window's speed, in parts of it: what other programs and the clock do to a machine."""
         self.random = random.Random(options.pop("seed", 0))
         self.now_s = 0.0
-        self.result = SessionResult()
+        self.result = SessionResult(script_runs=[ScriptRunRecord(number=0, started="")])
         self.order: list[wire.Window] = []
         self.script_runs = [BASELINE_SETUP]
         self.log = folder / TRIALS_FILE
@@ -116,6 +117,7 @@ class Machine:
             if isinstance(step, InScriptRun):
                 if step.anew or step.setup != self.script_runs[-1]:
                     self.script_runs.append(step.setup)
+                    self.result.script_runs.append(ScriptRunRecord(number=len(self.script_runs) - 1, started=""))
                     self.now_s += START_S
                 windows = step.windows
             else:
@@ -152,7 +154,7 @@ class Machine:
             id=window.id,
             start_s=self.now_s,
             wall_s=wall_s,
-            phases_s={"forward": wall_s},
+            phases_s={name: [0.0] * count for name in PHASES} | {"forward": wall_s},
             off_step_s={"evaluation": [0.0] * count},
             micro_steps=[1] * count,
             samples=[int(batch)] * count,
