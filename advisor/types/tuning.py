@@ -13,6 +13,8 @@ from .hardware import Hardware
 from .measurement import Config, Failure, SettingValue
 from .profile import Profile
 
+MOST_DOUBT = 0.05
+"""Loss, as a fraction, that the interval of a gain may hold: windows of one script differ by as much."""
 TUNE_VERSION = 1
 """Version of the document that `advisor tune --json` prints and stores."""
 
@@ -66,6 +68,12 @@ class Trial:
     def is_conclusive(self) -> bool:
         """True if it was compared with the baseline, or failed by its own settings."""
         return self.ratio is not None or self.outcome.kind in ("oom", "crash", "hang", "nan")
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True if its windows leave open whether it gains or loses, by more than two windows of one script differ."""
+        measured = self.step or self.ratio
+        return measured is not None and measured.low < min(1.0, measured.speedup) - MOST_DOUBT
 
 
 @dataclass(frozen=True, kw_only=True)

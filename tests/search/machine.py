@@ -27,6 +27,8 @@ EVIDENCE = evolve(
 )
 UPDATE_S = 0.01
 START_S = 5.0
+TAKEN_AWAY = {"no_data_wait": "data_wait", "no_optimizer": "optimizer"}
+"""What-if → phase that it takes away."""
 COMMAND = Command(target="train.py", is_module=False, args=(), cwd="/", interpreter="/py")
 Answer = float | wire.WindowRefused | None
 """Speed of a configuration, or what happened instead; None ends the session, as its deadline does."""
@@ -138,7 +140,10 @@ class Machine:
                 return
 
     def _outcome(self, window: wire.Window) -> Any:
-        answer = self.speed(dict(window.config))
+        config = dict(window.config)
+        answer = self.speed(config)
+        if isinstance(answer, float) and window.what_if in TAKEN_AWAY:
+            answer /= 1 - self.phases(config).get(TAKEN_AWAY[window.what_if], 0.0)
         self.now_s += max(window.min_s, 0.1)
         if answer is None:
             return None
@@ -154,7 +159,7 @@ class Machine:
             id=window.id,
             start_s=self.now_s,
             wall_s=wall_s,
-            phases_s={name: [0.0] * count for name in PHASES} | {"forward": wall_s},
+            phases_s={name: [self.phases(config).get(name, 0.0) * wall for wall in wall_s] for name in PHASES},
             off_step_s={"evaluation": [0.0] * count},
             micro_steps=[1] * count,
             samples=[int(batch)] * count,
@@ -163,6 +168,10 @@ class Machine:
             dropped_updates=3,
             host_peak_bytes=self.peak(dict(window.config)),
         )
+
+    def phases(self, config: dict[str, Any]) -> dict[str, float]:
+        """Shares of an update with these settings."""
+        return {"forward": 1.0}
 
     def peak(self, config: dict[str, Any]) -> int | None:
         return None

@@ -210,6 +210,11 @@ def _headline(finding: Finding) -> str:
     return format.one_line(finding.headline).replace("{share}", format.percent(finding.share))
 
 
+def limiting(finding: Finding) -> str:
+    """Describe what the script spends its time on, as the words after "it": "waits for data 47% of its time"."""
+    return _headline(finding) if finding.headline else format.one_line(finding.evidence).rstrip(".")
+
+
 def _own_words(finding: Finding) -> str:
     evidence = format.one_line(finding.evidence).rstrip(".")
     return f"{evidence}{_gain(finding.ceiling)}" if evidence else f"{format.one_line(finding.rule)} was found."
