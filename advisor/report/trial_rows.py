@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ..types import Alternative, Config, Finding, Ratio, Trial, TuneResult
 from . import format
-from .profile.headline import limiting
 from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain, interval_of, is_number, setting
 
 MOST_TRIALS = 12
@@ -152,7 +151,7 @@ def _limiting(findings: Sequence[Finding]) -> str:
     first = next((finding for finding in findings if finding.severity != "info"), None)
     if first is None:
         return "nothing found that can be avoided"
-    return limiting(first)
+    return format.headline(first) or format.one_line(first.evidence).rstrip(".")
 
 
 def gains(result: TuneResult) -> tuple[Gain, ...]:
@@ -204,7 +203,9 @@ def _row(trial: Trial, objective: str) -> TrialRow:
         memory=format.size(trial.outcome.peak_bytes),
         changes=EFFECT_DESCRIPTIONS.get(trial.effect, format.one_line(trial.effect)),
         objective=_objective_text(trial, objective),
-        result=format.one_line(trial.reason) if trial.outcome.kind == "measured" else came,
+        result="; ".join(text for text in (format.one_line(trial.reason), message) if text)
+        if trial.outcome.kind == "measured"
+        else came,
         measured=trial.ratio is not None,
     )
 

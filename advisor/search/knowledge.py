@@ -11,13 +11,14 @@ from ..analysis.ratios import Beside, chained
 from ..progress import SILENT, Progress
 from ..runtime.session import BASELINE_SETUP, Setup
 from ..runtime.session_result import SessionResult
-from ..types import Command, Config, Diagnosis, Hardware, LimitStep, Ratio, Skipped, Trial, TrialOutcome, Workload
+from ..types import Command, Config, Diagnosis, LimitStep, Ratio, Skipped, Trial, TrialOutcome
 from ..wire import WindowRole
 from . import ablation, memory_model, scoring
 from .expert import Limit, Proposal
 from .goals import Goal, Prospect
 from .memory_model import MemoryModel
 from .preset import SearchSettings
+from .profile_summary import ProfileSummary
 from .proposals import Proposer
 from .space import KEEPS_TRAINING, Space
 from .steps import best_so_far
@@ -38,20 +39,6 @@ BASELINE_TRIAL = Trial(
 MUCH_FASTER = 1.15
 """Speed-up of the best so far from which other trials are compared with it."""
 WORDS = {"throughput": "as fast", "memory": "less memory", "energy": "less energy", "cost": "cheaper"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileSummary:
-    """Results of a profile that a search relies on."""
-
-    hardware: Hardware
-    workload: Workload
-    diagnosis: Diagnosis
-    update_s: float
-    start_up_s: float = 0.0
-    activations_bytes: int | None = None
-    computing_fraction: float | None = None
-    """Fraction of an update that forward and backward take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +88,7 @@ class Knowledge:
         loader = summary.workload.train_loader
         self.space = space
         self._epoch_samples = loader.length_samples if loader is not None else None
-        self._memory = _memory_of(summary)
+        self._memory = memory_model.of_profile(summary)
         if not any(trial.number == 0 for trial in self.trials):
             outcome = scoring.baseline_outcome(self.result, self.joules)
             if outcome is None:
@@ -387,24 +374,3 @@ class Knowledge:
 
 def score_of(trial: Trial) -> float:
     return trial.score if trial.score is not None else 0.0
-
-
-def _memory_of(summary: ProfileSummary) -> MemoryModel | None:
-    """Return the memory model; None if the batch size or the amount of memory is not known."""
-    loader, hardware = summary.workload.train_loader, summary.hardware
-    if loader is None or loader.batch_size is None:
-        return None
-    batch = memory_model.Batch(
-        micro_batch=loader.batch_size,
-        micro_steps=summary.workload.facts.micro_steps,
-        world_size=summary.workload.world_size,
-    )
-    if summary.workload.device == "cpu":
-        limit, where = min(hardware.memory_limit_bytes, hardware.memory.available_bytes), "that are free"
-    elif hardware.accelerators and hardware.accelerators[0].memory_bytes:
-        limit, where = hardware.accelerators[0].memory_bytes, "of device memory"
-    else:
-        return None
-    held = summary.activations_bytes
-    a_sample = held / loader.batch_size if held else None
-    return MemoryModel(batch=batch, limit_bytes=limit, where=where, bytes_a_sample=a_sample)

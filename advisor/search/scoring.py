@@ -38,11 +38,22 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
         return TrialOutcome(kind="nan", message="the loss was no longer finite")
     return TrialOutcome(
         kind="measured",
+        message=_too_short(done),
         samples_per_s=_samples_per_s(done),
         peak_bytes=max((peak_bytes(window) or 0 for window in done), default=0) or None,
         set_up_s=max((window.set_up_s for window in done if window.set_up_s is not None), default=None),
         joules_per_sample=_joules_per_sample(result, done, joules) if joules is not None else None,
     )
+
+
+def _too_short(windows: Sequence[wire.WindowDone]) -> str:
+    """Say how long a window would have to be, if the workers delivered in bursts and no window averaged them out."""
+    short = [window for window in windows if window.extra.get("needed_updates")]
+    if not short or len(short) < len(windows):
+        return ""
+    needed = max(int(window.extra["needed_updates"]) for window in short)
+    seconds = needed * sum(sum(window.wall_s) for window in short) / sum(len(window.wall_s) for window in short)
+    return f"its workers deliver in bursts: a window of about {seconds:.0f} s would average them out"
 
 
 def baseline_outcome(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:

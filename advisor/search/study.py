@@ -17,7 +17,8 @@ from ..wire import WindowRole
 from . import ablation, time_plan
 from .expert import Proposal
 from .goals import Goal
-from .knowledge import Knowledge, ProfileSummary
+from .knowledge import Knowledge
+from .profile_summary import ProfileSummary
 from .space import KnobSelection, Space, as_diagnosed, open_space, widened
 from .windows import baseline_window, in_fresh_process, longer, paced, window
 
