@@ -50,6 +50,8 @@ TRACE_FACTOR = 3
 DRAIN_S = 1.5
 INSIDE_DRAIN_S = 1.0
 EPOCH_END_MAX_S = 4.0
+AFTER_AN_EPOCH = 3
+"""Updates from the end of an epoch on, the first of which holds what the script does there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +207,12 @@ def _trace(update_s: float) -> wire.Window:
 
 def _epoch_end() -> wire.Window:
     return wire.Window(
-        id="epoch end", kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=EPOCH_END_MAX_S
+        id="epoch end",
+        kind="epoch_end",
+        warm_up_updates=0,
+        min_updates=AFTER_AN_EPOCH,
+        max_updates=AFTER_AN_EPOCH,
+        max_s=EPOCH_END_MAX_S,
     )
 
 

@@ -178,6 +178,8 @@ class Knob:
     """What the value counts the samples of: a `backward` or an `update`; or empty."""
     loader_keyword: str = ""
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
+    starts_the_loader: bool = False
+    """True if the start of an epoch costs the loader another time with it; its trials then see one."""
     option_names: tuple[str, ...] = ()
     """Names of options that set it in public training scripts, the most usual first; with underscores."""
     autocast: Mapping[Any, str] = field(default_factory=dict)

@@ -54,6 +54,7 @@ def loader_knob(
         noticed=noticed,
         needs=needs,
         loader_keyword=keyword,
+        starts_the_loader=True,
         option_names=option_names,
         formats={
             "lightning": key("dataloader", keyword),

@@ -17,5 +17,7 @@ class ProfileSummary:
     update_s: float
     start_up_s: float = 0.0
     activations_bytes: int | None = None
+    restart_fraction: float = 0.0
+    """Fraction of the loop that starts of the loader take, for epochs of the script's length."""
     computing_fraction: float | None = None
     """Fraction of an update that forward and backward take."""

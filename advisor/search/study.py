@@ -20,7 +20,7 @@ from .goals import Goal
 from .knowledge import Knowledge
 from .profile_summary import ProfileSummary
 from .space import KnobSelection, Space, as_diagnosed, open_space, widened
-from .windows import baseline_window, in_fresh_process, longer, paced, window
+from .windows import baseline_window, epoch_end_window, in_fresh_process, longer, paced, window
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
@@ -31,6 +31,8 @@ TRIES_A_KNOB = 3
 """Tries of a knob: alone, and two values more beside the best."""
 LONG_TRIAL_FRACTION = 0.3
 """Fraction of the tries that a short trial leaves open."""
+RESTARTS_MATTER = 0.02
+"""Fraction of the loop from which trials see a start of their loader: less is the floor of every comparison."""
 STEP = 1.15
 """Speed-up over what was diagnosed last, from which the best so far is diagnosed: less moves no bottleneck."""
 FOLLOW_UP_FRACTION = 0.25
@@ -248,13 +250,20 @@ class Study:
     def _trial_windows(self, name: str, config: Config, beside: Config, pace: Pace) -> Planner:
         """Yield a window of a configuration, and one of what it is compared with where the same process can run it."""
         setup = self.known.setup(config)
-        own = window(name, WindowRole.TRIAL, config, pace if setup == self._setup else in_fresh_process(pace))
+        own = [window(name, WindowRole.TRIAL, config, pace if setup == self._setup else in_fresh_process(pace))]
+        if self._restarts_matter(config):
+            own.append(epoch_end_window(name, config))
         if beside.settings:
-            yield self._in_script_run([own, window(f"best {name}", WindowRole.REFERENCE, beside, pace)], setup)
+            yield self._in_script_run([*own, window(f"best {name}", WindowRole.REFERENCE, beside, pace)], setup)
         elif setup == BASELINE_SETUP:
-            yield self._in_script_run([own, baseline_window(name, pace)])
+            yield self._in_script_run([*own, baseline_window(name, pace)])
         else:
-            yield self._in_script_run([own], setup)
+            yield self._in_script_run(own, setup)
+
+    def _restarts_matter(self, config: Config) -> bool:
+        """Return whether the starts of epochs cost a share worth having, and cost another one with these settings."""
+        share = self._summary.restart_fraction if self._summary is not None else 0.0
+        return share >= RESTARTS_MATTER and any(knobs.get(name).starts_the_loader for name, _value in config.settings)
 
     def _in_script_run(self, windows: list[wire.Window], setup: Setup = BASELINE_SETUP) -> InScriptRun:
         """Return windows for a script run with this setup, which is then the present one."""

@@ -73,6 +73,7 @@ class Machine:
         memory = options.pop("activations_bytes", None)
         computing_fraction = options.pop("computing_fraction", None)
         request = options.pop("request", None) or SearchRequest(selection=selection(self.knobs))
+        restart_fraction = options.pop("restart_fraction", 0.0)
         past = options.pop("past", None)
         known = Knowledge(
             result=self.result,
@@ -96,6 +97,7 @@ class Machine:
                 update_s=UPDATE_S,
                 start_up_s=START_S,
                 activations_bytes=memory,
+                restart_fraction=restart_fraction,
                 computing_fraction=computing_fraction,
             ),
             request=request,
