@@ -172,6 +172,8 @@ class Knob:
     what is measured. It is asked if the value is not false."""
     rounding: Mapping[Any, str] = field(default_factory=dict)
     """What single values do to the arithmetic; of others the report says that sums are formed in another order."""
+    excludes: tuple[str, ...] = ()
+    """Other knobs that it cannot be set beside, unless their value is 0 or false."""
     needs: str = ""
     """Another knob without which this one has no meaning."""
     samples_per: str = ""

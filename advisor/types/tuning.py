@@ -95,6 +95,8 @@ class KnobSpace:
     """True if the baseline has that knob on."""
     shares_cpus_with: tuple[str, SettingValue] | None = None
     """Another knob, and a value of it that leaves room for this one's first value; the two are tried together."""
+    excludes: tuple[str, ...] = ()
+    """Other knobs that it cannot be set beside, unless their value is 0 or false."""
     usual: bool = False
     """True if an expert sets it here without thinking: tried first, together with all others of the kind."""
     beside_the_best: bool = False
