@@ -45,6 +45,15 @@ ROUNDS = 3
 WINDOW_S = 0.7
 SHORTEST_WINDOW_S = 0.25
 TRACED_UPDATES = 3
+DEVICE_TRACE = "device"
+"""Window on the device's own clock."""
+DEVICE_TRACE_UPDATES = (3, 31)
+"""Fewest and most updates of it; the first only fills the device."""
+DEVICE_TRACE_S = 0.3
+"""Length of it, as far as its updates allow: some hundred samples of the lines."""
+DEVICE_TRACE_MAX_S = 20.0
+DEVICE_TRACE_COST_S = 3.0
+"""Approximate time that starting and reading torch's profiler takes, the loading of CUPTI included."""
 TRACE_FACTOR = 3
 """Approximate slow-down of an update while its calls and operators are recorded."""
 DRAIN_S = 1.5
@@ -158,10 +167,15 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
     traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
     fixed_s = (1 + traced * TRACE_FACTOR) * update_s + len(drains) * (DRAIN_S + INSIDE_DRAIN_S)
     fixed_s += 3 * update_s + EPOCH_END_MAX_S / 4
+    on_device = workload.device != "cpu"
+    if on_device:
+        fixed_s += DEVICE_TRACE_COST_S + 2 * DEVICE_TRACE_S
     pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
     rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
 
     yield _baseline_window("base 0", pace)
+    if on_device:
+        yield device_window(update_s)
     yield wire.Window(
         id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
     )
@@ -184,6 +198,21 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
         for what_if in risky:
             yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
             yield _baseline_window(f"base {what_if.id} {number}", pace)
+
+
+def device_window(update_s: float) -> wire.Window:
+    """Return the window on the device's own clock, for updates of this length."""
+    fewest, most = DEVICE_TRACE_UPDATES
+    updates = max(fewest, min(most, 1 + math.ceil(DEVICE_TRACE_S / update_s)))
+    return wire.Window(
+        id=DEVICE_TRACE,
+        kind="device_trace",
+        warm_up_updates=1,
+        min_updates=updates,
+        max_updates=updates,
+        least_updates=fewest,
+        max_s=DEVICE_TRACE_MAX_S,
+    )
 
 
 def _safe(workload: Workload) -> list[whatif.WhatIf]:

@@ -4,6 +4,7 @@ from ._installed import installed_name
 from .artifact import Artifact
 from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
+from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
@@ -62,6 +63,8 @@ __all__ = [
     "Compute",
     "Config",
     "Cpu",
+    "DeviceGap",
+    "DeviceUse",
     "Diagnosis",
     "Disk",
     "EpochEnd",
@@ -96,6 +99,7 @@ __all__ = [
     "Skipped",
     "SpeedRatio",
     "Steps",
+    "SyncSite",
     "SystemUse",
     "TorchBuild",
     "Trace",

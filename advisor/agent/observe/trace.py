@@ -67,6 +67,9 @@ class Tracer:
         self._pairs: list[tuple[Any, Any]] = []
         self._updates_before = self._clock.updates
         self._updates = 0
+        self.moments: list[tuple[int, int, str, tuple[str, int, str]]] = []
+        """Begin, end, name and place of every call that `start_calls` records."""
+        self._keeps_moments = False
         self.why_no_operators: str | None = None
         """Reason why operators were not counted; calls are recorded nevertheless."""
 
@@ -77,6 +80,12 @@ class Tracer:
         self.why_no_operators = modes.refusal(compiled)
         if self.why_no_operators is None:
             self._mode = modes.enter(self._around)
+
+    def start_calls(self) -> None:
+        """Begin to note when calls of tensor methods begin and end, and nothing else."""
+        self._reset()
+        self._keeps_moments = True
+        self._patch_methods()
 
     def step_aside(self) -> None:
         """Let compiled code run undisturbed. Operators are no longer counted; calls are, once it has ended."""
@@ -165,7 +174,7 @@ class Tracer:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    def _patch(self) -> None:
+    def _patch_methods(self) -> None:
         import torch
 
         patches = self._patches
@@ -174,6 +183,11 @@ class Tracer:
                 patches.replace(torch.Tensor, method, self._maker(what, self._read_detail))
         for method in MOVES:
             patches.replace(torch.Tensor, method, self._maker(method, self._move_detail))
+
+    def _patch(self) -> None:
+        import torch
+
+        self._patch_methods()
         functions = self._functions
         functions.replace(torch.cuda, "synchronize", self._maker("synchronize", _no_detail))
         functions.replace(torch.cuda, "empty_cache", self._maker("empty_cache", _no_detail))
@@ -206,11 +220,11 @@ class Tracer:
                 result = original(*args, **kwargs)
             finally:
                 self._inside = False
-            spent_ns = time.perf_counter_ns() - begin_ns
+            end_ns = time.perf_counter_ns()
             try:
                 described = describe(args, kwargs, result)
                 if described is not None:
-                    self._record(sys._getframe(1), what, spent_ns, *described)
+                    self._record(sys._getframe(1), what, begin_ns, end_ns, *described)
             except Exception as error:
                 self.why_no_operators = self.why_no_operators or f"recording {what} failed: {error!r}"
             return result
@@ -220,18 +234,22 @@ class Tracer:
         call.__module__ = getattr(original, "__module__", None) or "builtins"
         return call
 
-    def _record(self, frame: FrameType | None, what: str, spent_ns: int, detail: str, size: int) -> None:
+    def _record(self, frame: FrameType | None, what: str, begin_ns: int, end_ns: int, detail: str, size: int) -> None:
         if self._frames.is_own(frame):
             return
         at = self._frames.library_line(frame)
         if not at and self._made_by_torch(frame):
             return
         file, line, function = self._frames.line(frame)
+        if self._keeps_moments:
+            read = "cpu" if detail.startswith("to cpu") else what
+            self.moments.append((begin_ns, end_ns, read, (file, line, function)))
+            return
         detail = " ".join(part for part in (detail, at and f"in {at}") if part)
         key = (what, file, line, function, detail, self._frames.library(frame))
         site = self._sites.setdefault(key, [0, 0, 0])
         site[0] += 1
-        site[1] += spent_ns
+        site[1] += end_ns - begin_ns
         site[2] += size
 
     def _made_by_torch(self, frame: FrameType | None) -> bool:

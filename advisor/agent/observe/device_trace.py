@@ -1,0 +1,159 @@
+"""Window on the device's own clock: a few updates under torch's profiler, whose timings are not used for rates."""
+
+from __future__ import annotations
+
+import time
+from types import FrameType
+from typing import Any, Callable
+
+from ..base import forks
+from ..loop.clock import PHASE_NAMES, StepClock
+from ..loop.device import Device
+from .device_use import ADVISOR, Place, Read, Span, Timeline, device_use
+from .kineto import Kineto, UnavailableError
+from .sampler import Sampler
+from .trace import Tracer
+
+SAMPLER_HZ = 400.0
+"""Rate at which lines are seen: the window lasts some tenths of a second, and its timings are thrown away."""
+ANCHOR_NS = 200_000
+"""Time by which the profiler's clock may differ between its two ends; more means that the clocks do not match."""
+NO_CLOCK = "the profiler's clock could not be matched with the script's: idle time has no phases"
+
+
+class DeviceTrace:
+    """Observer of a `device_trace` window; `start` and `stop` at the ends of updates."""
+
+    def __init__(self, clock: StepClock, make_profiler: Callable[[str], Any] = Kineto) -> None:
+        self._clock = clock
+        self._make_profiler = make_profiler
+        self._tracer = Tracer(clock)
+        self._moments = _Moments(clock)
+        self._profiler: Any = None
+        self._log: _PhaseLog | None = None
+        self._why = ""
+        self._anchors: list[int] = []
+        self._cost_s = 0.0
+        forks.watch(self)
+
+    def start(self) -> None:
+        """Begin; if the device cannot be traced, the window runs without, and `stop` gives the reason."""
+        self._why, self._anchors, self._log = "", [], None
+        device = self._clock.device
+        if device is None:
+            self._why = "the script used no accelerator that advisor can read"
+            return
+        begin_s = time.perf_counter()
+        self._profiler = self._make_profiler(device.kind)
+        try:
+            device.synchronize()
+            self._profiler.start()
+            self._anchor(device)
+        except UnavailableError as error:
+            self._profiler, self._why = None, str(error)
+            return
+        self._cost_s = time.perf_counter() - begin_s
+        self._log = _PhaseLog(device)
+        self._clock.device = self._log
+        self._tracer.start_calls()
+        self._moments.start(SAMPLER_HZ)
+
+    def stop(self) -> dict[str, Any]:
+        """Return the window's `extra`: the figures as `device`, or the reason for none as `why_no_device`."""
+        log = self._log
+        if log is None or self._profiler is None:
+            return {"why_no_device": self._why}
+        self._moments.stop()
+        self._tracer.stop()
+        self._clock.device = log.device
+        begin_s = time.perf_counter()
+        try:
+            self._anchor(log.device)
+            spans, calls = self._profiler.stop()
+            timeline, note = self._timeline(log, spans, calls)
+            found = device_use(timeline)
+        except (UnavailableError, ValueError) as error:
+            return {"why_no_device": str(error)}
+        finally:
+            self._log = self._profiler = None
+        found["cost_s"] = self._cost_s + time.perf_counter() - begin_s
+        found["note"] = note
+        return {"device": found}
+
+    def forked(self) -> None:
+        """Leave the profiler to the parent."""
+        self._profiler = self._log = None
+
+    def _anchor(self, device: Device) -> None:
+        """Wait for the device at a known time: the wait's own event shows the difference of the clocks."""
+        self._anchors.append(time.perf_counter_ns())
+        device.synchronize()
+
+    def _timeline(self, log: _PhaseLog, spans: list[Span], calls: list[Span]) -> tuple[Timeline, str]:
+        """Move everything to the script's clock; without a match, only sums are known."""
+        syncs = [call for call in calls if call.kind == "sync"]
+        before = [sync.begin_ns - self._anchors[0] for sync in syncs[:1]]
+        after = [sync.begin_ns - self._anchors[-1] for sync in syncs[-1:]]
+        matched = bool(before and after) and abs(before[0] - after[0]) <= ANCHOR_NS
+        shift_ns = (before[0] + after[0]) // 2 if matched else time.time_ns() - time.perf_counter_ns()
+        device = [_moved(span, shift_ns) for span in spans]
+        own = [_moved(call, shift_ns) for call in calls]
+        if not matched:
+            inside = [call for call in own if self._anchors[0] <= call.begin_ns <= self._anchors[-1]]
+            matched = 10 * len(inside) >= 9 * len(own) > 0
+        return Timeline(
+            device=device,
+            calls=own,
+            ends_ns=log.ends_ns,
+            phases=log.phases if matched else [],
+            reads=[Read(*moment) for moment in self._tracer.moments] if matched else [],
+            samples=self._moments.taken if matched else [],
+        ), "" if matched else NO_CLOCK
+
+
+def _moved(span: Span, shift_ns: int) -> Span:
+    return span._replace(begin_ns=span.begin_ns - shift_ns, end_ns=span.end_ns - shift_ns)
+
+
+class _PhaseLog:
+    """Stand-in for the clock's device: notes when phases begin on the CPU, and puts no events on the stream."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.kind = device.kind
+        self.phases: list[tuple[int, str]] = [(time.perf_counter_ns(), ADVISOR)]
+        self.ends_ns: list[int] = []
+
+    def mark(self, phase: int) -> None:
+        self.phases.append((time.perf_counter_ns(), PHASE_NAMES[phase]))
+
+    def mark_evaluation(self, begins: bool, weak: bool) -> None:
+        """Ignore evaluations: phases go on inside them."""
+
+    def take_marks(self) -> None:
+        """Note the end of an update; advisor works until the next phase begins."""
+        now_ns = time.perf_counter_ns()
+        self.ends_ns.append(now_ns)
+        self.phases.append((now_ns, ADVISOR))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.device, name)
+
+
+class _Moments(Sampler):
+    """Sampler that keeps every sample with its time."""
+
+    def __init__(self, clock: StepClock) -> None:
+        super().__init__(clock)
+        self.taken: list[tuple[int, Place]] = []
+
+    def start(self, hz: float, in_loader: bool = False) -> None:
+        self.taken = []
+        super().start(hz, in_loader)
+
+    def sample(self, frame: FrameType | None) -> None:
+        """Keep this frame's line; waits in the loader keep it, too: the device may idle there."""
+        at_ns = time.perf_counter_ns()
+        key = self._read(frame) if frame is not None else None
+        if key is not None:
+            self.taken.append((at_ns, (key[0].co_filename, key[1], key[0].co_name)))

@@ -1,0 +1,103 @@
+"""Only layer that touches torch's profiler: the device's activities between a start and a stop.
+
+Kineto takes them from CUPTI (or its like). Operators of the CPU are not recorded: their callbacks would slow the
+launches down, and the idle time of a launch-bound training is what the trace is for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .device_use import SYNCHRONISING, Span
+
+_COPY = re.compile(r"Memcpy|Memset|^Copy(Host|Device)", re.IGNORECASE)
+_NCCL = re.compile(r"^(void )?(nccl|rccl)", re.IGNORECASE)
+_NOT_WORK = re.compile(r"^(Context|Stream|Event) (Sync|Wait)|^Activity Buffer|ProfilerStep")
+"""Events on the device's side that are no work of it."""
+
+
+class UnavailableError(Exception):
+    """The device's clock cannot be had; the text says why."""
+
+
+class Kineto:
+    """Recorder of one device's activities."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._on = False
+
+    def start(self) -> None:
+        """Begin to record; raise UnavailableError if that is not possible."""
+        import torch
+
+        autograd: Any = torch.autograd
+        wanted = getattr(autograd.ProfilerActivity, self._kind.upper(), None)
+        if wanted is None or wanted not in autograd._supported_activities():
+            raise UnavailableError(f"this torch cannot trace {self._kind} (built without CUPTI or its like)")
+        if autograd._profiler_enabled():
+            raise UnavailableError("the script's own profiler is running, and only one can")
+        try:
+            planned = autograd.profiler.profile(use_device=self._kind, use_cpu=False, use_kineto=True)
+            activities = planned.kineto_activities
+            autograd._prepare_profiler(planned.config(), activities)
+            autograd._enable_profiler(planned.config(), activities)
+        except Exception as error:
+            raise UnavailableError(f"torch's profiler could not be started: {error!r}") from error
+        self._on = True
+
+    def stop(self) -> tuple[list[Span], list[Span]]:
+        """End; return the work of the device, and the calls of the runtime, on the profiler's own clock.
+
+        Raise UnavailableError if there is none.
+        """
+        if not self._on:
+            raise UnavailableError("torch's profiler was not started")
+        self._on = False
+        import torch
+
+        autograd: Any = torch.autograd
+        try:
+            events = autograd._disable_profiler().events()
+        except Exception as error:
+            raise UnavailableError(f"torch's profiler failed: {error!r}") from error
+        return spans_of(events)
+
+
+def spans_of(events: Iterable[Any]) -> tuple[list[Span], list[Span]]:
+    """Return the device's spans and the runtime's calls of Kineto's events, each by their begin.
+
+    Of several devices, the one with most work counts. Raise UnavailableError without any work.
+    """
+    by_device: dict[int, list[Span]] = {}
+    calls: list[Span] = []
+    for event in events:
+        name = str(event.name())
+        begin_ns = int(event.start_ns())
+        end_ns = begin_ns + int(event.duration_ns())
+        number = int(event.correlation_id())
+        if "CPU" in str(event.device_type()):
+            calls.append(Span(name, "sync" if name in SYNCHRONISING else "call", begin_ns, end_ns, correlation=number))
+        elif not _NOT_WORK.search(name):
+            copies = _COPY.search(name) is not None
+            kind = "copy" if copies else "nccl" if _NCCL.search(name) else "kernel"
+            size = max(0, int(event.nbytes())) if copies else 0
+            span = Span(name, kind, begin_ns, end_ns, size, _pinned(name), int(event.device_resource_id()), number)
+            by_device.setdefault(int(event.device_index()), []).append(span)
+    if not by_device:
+        raise UnavailableError("no event of the device came back; another profiler may hold it (CUPTI serves one)")
+    most = max(by_device.values(), key=lambda spans: sum(span.end_ns - span.begin_ns for span in spans))
+    return sorted(most, key=_begin), sorted(calls, key=_begin)
+
+
+def _begin(span: Span) -> int:
+    return span.begin_ns
+
+
+def _pinned(name: str) -> bool | None:
+    """Read the host's memory off a copy's name: `Memcpy HtoD (Pageable -> Device)`."""
+    if "Pageable" in name:
+        return False
+    return True if "Pinned" in name else None
