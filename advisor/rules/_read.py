@@ -160,7 +160,7 @@ def overhead_fraction(evidence: Evidence) -> float | None:
     torch's operators, whatever they compute.
     """
     use = evidence.device_use
-    if use is not None and use.idle_s:
+    if use is not None:
         return use.idle_fraction("forward", "backward", "optimizer")
     calls = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
     if calls is None or evidence.steps.mean_s <= 0:

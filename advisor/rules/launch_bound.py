@@ -18,8 +18,6 @@ def judge(evidence: Evidence) -> Judgement:
     use = evidence.device_use
     if use is None:
         return Undecided(why=evidence.why_no_device_use or "the device was not traced")
-    if not use.idle_s:
-        return Undecided(why=use.note or "the device's idle time is not known by phase")
     flags = evidence.workload.flags
     idle = use.idle_fraction(*PHASES)
     if idle < MIN_IDLE:

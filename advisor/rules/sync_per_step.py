@@ -33,7 +33,7 @@ def judge(evidence: Evidence) -> Judgement:
     sites = calls(evidence, SYNCS)
     if tried is not None:
         return _measured(evidence, tried, sites)
-    if use is not None and use.idle_s:
+    if use is not None:
         return _by_device(evidence, use, sites)
     return _by_host(evidence, sites)
 
@@ -60,7 +60,8 @@ def _measured(evidence: Evidence, tried: WhatIf, sites: tuple[CallSite, ...]) ->
 def _by_device(evidence: Evidence, use: DeviceUse, sites: tuple[CallSite, ...]) -> Judgement:
     """Judge by the device's idle time after each wait, until the host has launched the next kernel."""
     whole = sum(use.idle_s.values())
-    share = clamp((1 - use.busy_fraction) * min(use.idle_after_reads_s / whole, 1.0) * step_share(evidence))
+    of_idle = min(use.idle_after_reads_s / whole, 1.0) if whole > 0 else 0.0
+    share = clamp((1 - use.busy_fraction) * of_idle * step_share(evidence))
     if share < MIN_SHARE:
         return None
     return _hit(

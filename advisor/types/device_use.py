@@ -1,9 +1,9 @@
-"""What the device's own clock showed in a few traced updates."""
+"""Figures of the device's own clock, from a few traced updates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class DeviceUse:
     nccl_s: float
     copy_s: float
     idle_s: Mapping[str, float]
-    """Idle time by the phase that the CPU was in; empty if the clocks could not be matched."""
+    """Idle time by the phase that the CPU was in."""
     gaps: tuple[DeviceGap, ...] = ()
     syncs: tuple[SyncSite, ...] = ()
     idle_after_reads_s: float = 0.0
@@ -70,8 +70,6 @@ class DeviceUse:
     to_host_pageable_bytes: int = 0
     cost_s: float = 0.0
     """Seconds that starting, stopping and reading the profiler took, besides the updates."""
-    note: str = field(default="")
-    """Remark on what could not be read; "" if everything was."""
 
     @property
     def busy_fraction(self) -> float:

@@ -18,7 +18,7 @@ SAMPLER_HZ = 400.0
 """Rate at which lines are seen: the window lasts some tenths of a second, and its timings are thrown away."""
 ANCHOR_NS = 200_000
 """Time by which the profiler's clock may differ between its two ends; more means that the clocks do not match."""
-NO_CLOCK = "the profiler's clock could not be matched with the script's: idle time has no phases"
+NO_CLOCK = "the profiler's clock could not be matched with the script's"
 
 
 class DeviceTrace:
@@ -70,14 +70,12 @@ class DeviceTrace:
         try:
             self._anchor(log.device)
             spans, calls = self._profiler.stop()
-            timeline, note = self._timeline(log, spans, calls)
-            found = device_use(timeline)
+            found = device_use(self._timeline(log, spans, calls))
         except (UnavailableError, ValueError) as error:
             return {"why_no_device": str(error)}
         finally:
             self._log = self._profiler = None
         found["cost_s"] = self._cost_s + time.perf_counter() - begin_s
-        found["note"] = note
         return {"device": found}
 
     def forked(self) -> None:
@@ -89,26 +87,27 @@ class DeviceTrace:
         self._anchors.append(time.perf_counter_ns())
         device.synchronize()
 
-    def _timeline(self, log: _PhaseLog, spans: list[Span], calls: list[Span]) -> tuple[Timeline, str]:
-        """Move everything to the script's clock; without a match, only sums are known."""
-        syncs = [call for call in calls if call.kind == "sync"]
-        before = [sync.begin_ns - self._anchors[0] for sync in syncs[:1]]
-        after = [sync.begin_ns - self._anchors[-1] for sync in syncs[-1:]]
-        matched = bool(before and after) and abs(before[0] - after[0]) <= ANCHOR_NS
-        shift_ns = (before[0] + after[0]) // 2 if matched else time.time_ns() - time.perf_counter_ns()
-        device = [_moved(span, shift_ns) for span in spans]
-        own = [_moved(call, shift_ns) for call in calls]
+    def _timeline(self, log: _PhaseLog, spans: list[Span], calls: list[Span]) -> Timeline:
+        """Move everything to the script's clock; raise UnavailableError if the clocks cannot be matched."""
+        syncs = [call.begin_ns for call in calls if call.kind == "sync"]
+        shift_ns, matched = 0, False
+        if syncs:
+            before_ns, after_ns = syncs[0] - self._anchors[0], syncs[-1] - self._anchors[-1]
+            shift_ns, matched = (before_ns + after_ns) // 2, abs(before_ns - after_ns) <= ANCHOR_NS
+        if not matched:  # Kineto gives the time of day, as far as it can
+            shift_ns = time.time_ns() - time.perf_counter_ns()
+            inside = [call for call in calls if self._anchors[0] <= call.begin_ns - shift_ns <= self._anchors[-1]]
+            matched = 10 * len(inside) >= 9 * len(calls) > 0
         if not matched:
-            inside = [call for call in own if self._anchors[0] <= call.begin_ns <= self._anchors[-1]]
-            matched = 10 * len(inside) >= 9 * len(own) > 0
+            raise UnavailableError(NO_CLOCK)
         return Timeline(
-            device=device,
-            calls=own,
+            device=[_moved(span, shift_ns) for span in spans],
+            calls=[_moved(call, shift_ns) for call in calls],
             ends_ns=log.ends_ns,
-            phases=log.phases if matched else [],
-            reads=[Read(*moment) for moment in self._tracer.moments] if matched else [],
-            samples=self._moments.taken if matched else [],
-        ), "" if matched else NO_CLOCK
+            phases=log.phases,
+            reads=[Read(*moment) for moment in self._tracer.moments],
+            samples=self._moments.taken,
+        )
 
 
 def _moved(span: Span, shift_ns: int) -> Span:

@@ -78,14 +78,14 @@ class Read(NamedTuple):
 
 @dataclass
 class Timeline:
-    """What was seen in the traced updates, on the clock of `perf_counter`."""
+    """Traced updates on the clock of `perf_counter`: work of the device, and the CPU at the same time."""
 
     device: list[Span]
     calls: list[Span]
     ends_ns: list[int]
     """End of every traced update."""
     phases: list[tuple[int, str]] = field(default_factory=list)
-    """Beginning and name of every phase, in order; empty if the two clocks could not be matched."""
+    """Beginning and name of every phase, in order."""
     reads: list[Read] = field(default_factory=list)
     samples: list[tuple[int, Place]] = field(default_factory=list)
     """Lines that a sampler saw."""
@@ -167,7 +167,7 @@ class _Phases:
         self._names = [name for _at, name in marks]
 
     def parts(self, begin_ns: int, end_ns: int) -> list[tuple[str, int]]:
-        """Return the phases within this span, with their nanoseconds; nothing if no phases are known."""
+        """Return the phases within this span, with their nanoseconds; nothing if no phase is known."""
         if not self._at:
             return []
         index = max(0, bisect.bisect_right(self._at, begin_ns) - 1)
@@ -246,13 +246,15 @@ def _syncs(timeline: Timeline, gaps: list[tuple[int, int]]) -> tuple[list[dict[s
     found: dict[tuple[str, Place], list[int]] = {}
     followed: dict[int, int] = {}
     for call in timeline.calls:
-        if call.kind != "sync" or not timeline.ends_ns[0] <= call.begin_ns <= timeline.ends_ns[-1]:
+        if call.kind != "sync":
             continue
         read = _read_at(reads, call.begin_ns)
         place = read.place if read is not None else _sampled(timeline, call)
         entry = found.setdefault((read.what if read is not None else call.name, place), [0, 0, 0])
-        entry[0] += 1
-        entry[1] += call.end_ns - call.begin_ns
+        if timeline.ends_ns[0] <= call.begin_ns <= timeline.ends_ns[-1]:
+            entry[0] += 1
+            entry[1] += call.end_ns - call.begin_ns
+        # The first update's wait, too: the idle time after it is the next update's.
         index = bisect.bisect_right(begins, call.end_ns) - 1
         if read is None or read.what in MOVES or index in followed:
             continue
@@ -260,7 +262,8 @@ def _syncs(timeline: Timeline, gaps: list[tuple[int, int]]) -> tuple[list[dict[s
             continue  # the device was busy when the call returned
         followed[index] = gaps[index][1] - gaps[index][0]
         entry[2] += followed[index]
-    ranked = sorted(found.items(), key=lambda item: -item[1][1])[:MAX_PLACES]
+    counted_sites = [item for item in found.items() if item[1][0]]
+    ranked = sorted(counted_sites, key=lambda item: -item[1][1])[:MAX_PLACES]
     return [
         {
             "what": what,

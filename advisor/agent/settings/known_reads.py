@@ -134,16 +134,40 @@ class KnownReads:
 
 
 def _is_total(filename: str, line: int) -> bool:
-    """Return whether the statement at this line adds to something, or only calls something."""
+    """Return whether the statement at this line only adds what it reads to something, or hands it to a call."""
     try:
         tree = ast.parse("".join(linecache.getlines(filename)))
     except (SyntaxError, ValueError):
         return False
-    inner = None
+    inner: ast.stmt | None = None
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
             inner = node if inner is None or node.lineno >= inner.lineno else inner
-    return isinstance(inner, (ast.AugAssign, ast.Expr))
+    if isinstance(inner, ast.AugAssign):
+        return _is_direct(inner.value)
+    if isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Call):
+        given = [*inner.value.args, *(keyword.value for keyword in inner.value.keywords)]
+        return all(_is_direct(value) for value in given)
+    return False
+
+
+def _is_direct(node: ast.expr) -> bool:
+    """Return whether every read in this expression is its value or a term of it, and no argument, index or slice."""
+    if _is_read(node):
+        return True
+    if isinstance(node, _TERMS):
+        return all(_is_direct(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+    return not any(_is_read(inner) for inner in ast.walk(node))
+
+
+_TERMS = (ast.BinOp, ast.UnaryOp, ast.Tuple, ast.List, ast.Dict, ast.JoinedStr, ast.FormattedValue)
+
+
+def _is_read(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return name in ("item", "int", "float", "bool")
 
 
 def _is_whole(tensor: Any) -> bool:

@@ -60,8 +60,6 @@ def device_line(profile: Profile) -> str | None:
         parts.append(
             "idle in " + ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in named)
         )
-    if use.note:
-        parts.append(format.one_line(use.note))
     return f"{'; '.join(parts)}. Tracing {format.plural(use.updates, 'update')} took {format.duration(use.cost_s)} more"
 
 

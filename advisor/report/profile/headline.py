@@ -152,7 +152,7 @@ def _busy_device(profile: Profile) -> Verdict:
 
 
 def _busy_cpus(profile: Profile) -> Verdict:
-    """Return the verdict if nothing was found on a CPU: healthy if its cores work, or if the reason for less is known."""
+    """Return the verdict if nothing was found on a CPU: healthy if its cores work, or if no setting uses more."""
     cpu, system = profile.hardware.cpu, profile.system
     busy = None if system is None else system.tree_cpus if system.tree_cpus is not None else system.main_cpus
     if busy is None or profile.workload is None:
