@@ -12,6 +12,8 @@ PHASES = ("forward", "backward", "optimizer")
 MIN_IDLE = 0.10
 """Fraction of the update in which the device idles there, from which it is reported: kernels that follow each other
 closely leave 1 to 5% between them."""
+MIN_LINE_SHARE = 0.01
+"""Fraction of the update below which a line is left out."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -47,7 +49,8 @@ def _words(use: DeviceUse, idle: float) -> str:
 
 def _places(use: DeviceUse) -> tuple[Place, ...]:
     """Return the lines during which the device idles there, the most expensive first."""
-    found = [gap for gap in use.gaps if gap.phase in PHASES and gap.file]
+    least_s = MIN_LINE_SHARE * use.traced_update_s
+    found = [gap for gap in use.gaps if gap.phase in PHASES and gap.file and gap.seconds_per_update >= least_s]
     return tuple(
         Place(
             file=gap.file,
@@ -70,7 +73,7 @@ RULE = Rule(
     headline="launches its kernels too slowly for the accelerator, which waits {share} of the time",
     looks_at="The device's own clock (Kineto): its idle time while the CPU is in forward, backward or optimizer, and "
     "the number and length of its kernels.",
-    thresholds=("MIN_IDLE", "CRITICAL_SHARE"),
+    thresholds=("MIN_IDLE", "MIN_LINE_SHARE", "CRITICAL_SHARE"),
     source="Holistic Trace Analysis calls it host wait between kernels; a ResNet-18 at 32 pixels on one H100 kept the "
     "device busy less than half of the time.",
     url="https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs",

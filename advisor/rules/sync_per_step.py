@@ -42,8 +42,10 @@ def _measured(evidence: Evidence, tried: WhatIf, sites: tuple[CallSite, ...]) ->
     """Judge by the loop without the waits."""
     share = lost_share(tried.speedup)
     if tried.low <= 1.0 or share < MIN_SHARE:
-        if lost_share(tried.high) < WARNING_SHARE:
-            return None
+        use = evidence.device_use
+        most = lost_share(tried.high) if use is None else min(lost_share(tried.high), 1 - use.busy_fraction)
+        if most < WARNING_SHARE:
+            return None  # a busy device leaves nothing to gain, however uncertain the what-if is
         return Undecided(
             why=f"without waiting for values of the device the loop ran {tried.low:.2f} to {tried.high:.2f} times as "
             "fast, which may be no gain; measure longer"
@@ -69,7 +71,7 @@ def _by_device(evidence: Evidence, use: DeviceUse, sites: tuple[CallSite, ...]) 
         share,
         f"{_count(evidence, sites)} The device then idles {percent(share)} of the loop, until the next kernels are "
         "launched.",
-        Ceiling.from_share(share),
+        Ceiling.from_share(share, high=max(share, 1 - use.busy_fraction)),
     )
 
 
@@ -202,10 +204,19 @@ RULE = Rule(
             ),
             fires=False,
         ),
+        Example(
+            name="a what-if that says little, and a device busy for 97%",
+            evidence=healthy_cuda(trace=_syncs(), what_ifs=what_if("no_sync", 1.05, 0.9, 1.2)),
+            fires=False,
+        ),
         Example(name="on a CPU there is nothing to wait for", evidence=healthy_cpu(trace=_syncs()), fires=False),
         Example(
             name="without the waits from 0.95 to 1.3 times as fast",
-            evidence=healthy_cuda(trace=_syncs(), what_ifs=what_if("no_sync", 1.1, 0.95, 1.3)),
+            evidence=healthy_cuda(
+                trace=_syncs(),
+                what_ifs=what_if("no_sync", 1.1, 0.95, 1.3),
+                device_use=device_use(busy_s=0.06, idle_s={"other": 0.04}),
+            ),
             fires="abstains",
         ),
         Example(name="not traced", evidence=healthy_cuda(trace=None, device_use=None), fires="abstains"),

@@ -34,7 +34,7 @@ class SyncSite:
     seconds_per_update: float
     """Wait; no loss as long as the device computes meanwhile."""
     idle_after_s: float
-    """Idle time of the device that the wait ends in; without the wait, no more than this can be gained."""
+    """Idle time of the device that the wait ends in, until the next kernel was launched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class DeviceUse:
     gaps: tuple[DeviceGap, ...] = ()
     syncs: tuple[SyncSite, ...] = ()
     idle_after_reads_s: float = 0.0
-    """Idle time after reads of the script: the most that removing them can give."""
+    """Idle time after reads of the script. Without them the host runs ahead, and later gaps may go as well."""
     to_device_bytes: int = 0
     to_device_pageable_bytes: int = 0
     to_host_bytes: int = 0

@@ -173,7 +173,7 @@ class Trace:
     """Torch operators dispatched in an update, forward to optimizer; None if the script uses compiled code or watches
     its operators itself."""
     kernel_median_s: float | None
-    """Typical length of one operator."""
+    """Typical length of one operator; None on an accelerator, where a launch is not the kernel (see `DeviceUse`)."""
     calls: tuple[CallSite, ...]
 
 

@@ -27,8 +27,8 @@ class DeviceTrace:
     def __init__(self, clock: StepClock, make_profiler: Callable[[str], Any] = Kineto) -> None:
         self._clock = clock
         self._make_profiler = make_profiler
-        self._tracer = Tracer(clock)
-        self._moments = _Moments(clock)
+        self._tracer: Tracer | None = None
+        self._moments: _Moments | None = None
         self._profiler: Any = None
         self._log: _PhaseLog | None = None
         self._why = ""
@@ -55,26 +55,36 @@ class DeviceTrace:
         self._cost_s = time.perf_counter() - begin_s
         self._log = _PhaseLog(device)
         self._clock.device = self._log
+        self._tracer, self._moments = Tracer(self._clock), _Moments(self._clock)
         self._tracer.start_calls()
         self._moments.start(SAMPLER_HZ)
 
     def stop(self) -> dict[str, Any]:
         """Return the window's `extra`: the figures as `device`, or the reason for none as `why_no_device`."""
-        log = self._log
-        if log is None or self._profiler is None:
+        log, tracer, moments = self._log, self._tracer, self._moments
+        if log is None or tracer is None or moments is None:
             return {"why_no_device": self._why}
-        self._moments.stop()
-        self._tracer.stop()
+        moments.stop()
+        tracer.stop()
         self._clock.device = log.device
         begin_s = time.perf_counter()
         try:
             self._anchor(log.device)
             spans, calls = self._profiler.stop()
-            found = device_use(self._timeline(log, spans, calls))
+            shift_ns = self._shift_ns(calls)
+            timeline = Timeline(
+                device=[_moved(span, shift_ns) for span in spans],
+                calls=[_moved(call, shift_ns) for call in calls],
+                ends_ns=log.ends_ns,
+                phases=log.phases,
+                reads=[Read(*moment) for moment in tracer.moments],
+                samples=moments.taken,
+            )
+            found = device_use(timeline)
         except (UnavailableError, ValueError) as error:
             return {"why_no_device": str(error)}
         finally:
-            self._log = self._profiler = None
+            self._log = self._profiler = self._tracer = self._moments = None
         found["cost_s"] = self._cost_s + time.perf_counter() - begin_s
         return {"device": found}
 
@@ -87,8 +97,8 @@ class DeviceTrace:
         self._anchors.append(time.perf_counter_ns())
         device.synchronize()
 
-    def _timeline(self, log: _PhaseLog, spans: list[Span], calls: list[Span]) -> Timeline:
-        """Move everything to the script's clock; raise UnavailableError if the clocks cannot be matched."""
+    def _shift_ns(self, calls: list[Span]) -> int:
+        """Return how far the profiler's clock is ahead of the script's; raise UnavailableError if that is not known."""
         syncs = [call.begin_ns for call in calls if call.kind == "sync"]
         shift_ns, matched = 0, False
         if syncs:
@@ -100,14 +110,7 @@ class DeviceTrace:
             matched = 10 * len(inside) >= 9 * len(calls) > 0
         if not matched:
             raise UnavailableError(NO_CLOCK)
-        return Timeline(
-            device=[_moved(span, shift_ns) for span in spans],
-            calls=[_moved(call, shift_ns) for call in calls],
-            ends_ns=log.ends_ns,
-            phases=log.phases,
-            reads=[Read(*moment) for moment in self._tracer.moments],
-            samples=self._moments.taken,
-        )
+        return shift_ns
 
 
 def _moved(span: Span, shift_ns: int) -> Span:

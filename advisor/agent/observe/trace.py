@@ -39,9 +39,6 @@ READS = {
 }
 MOVES = ("to", "cuda")
 MAX_DURATIONS = 20_000
-MAX_DEVICE_PAIRS = 512
-DEVICE_EVERY = 16
-"""Interval of operators put between two events on an accelerator, to time the operator itself, not its launch."""
 MAX_SITES = 200
 
 
@@ -60,11 +57,9 @@ class Tracer:
 
     def _reset(self) -> None:
         self._sites: dict[tuple[str, str, int, str, str, str], list[int]] = {}
-        self._operators = 0
         self._operators_of: dict[int, int] = {}
         """Operators by the number of updates that had ended: an evaluation in one update must not count for all."""
         self._durations_ns: list[int] = []
-        self._pairs: list[tuple[Any, Any]] = []
         self._updates_before = self._clock.updates
         self._updates = 0
         self.moments: list[tuple[int, int, str, tuple[str, int, str]]] = []
@@ -94,7 +89,6 @@ class Tracer:
             modes.leave(self._mode)
             self.why_no_operators = modes.COMPILED
             self._durations_ns.clear()
-            self._pairs.clear()
 
     def step_back(self) -> None:
         """Resume recording calls after compiled code has ended."""
@@ -141,17 +135,10 @@ class Tracer:
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self._is_skipped(sys._getframe(1)):
             return func(*args, **kwargs)
-        self._operators += 1
         updates = self._clock.updates
         self._operators_of[updates] = self._operators_of.get(updates, 0) + 1
-        if getattr(func, "is_view", False):
+        if getattr(func, "is_view", False) or self._clock.device is not None:
             return func(*args, **kwargs)
-        device = self._clock.device
-        if device is not None and self._operators % DEVICE_EVERY == 0 and len(self._pairs) < MAX_DEVICE_PAIRS:
-            begin = device.record()
-            result = func(*args, **kwargs)
-            self._pairs.append((begin, device.record()))
-            return result
         begin_ns = time.perf_counter_ns()
         result = func(*args, **kwargs)
         if len(self._durations_ns) < MAX_DURATIONS:
@@ -166,10 +153,6 @@ class Tracer:
     def _kernel_median_s(self) -> float | None:
         import statistics  # 3 ms of every start, if it stood at the top
 
-        device = self._clock.device
-        if device is not None and self._pairs:
-            device.synchronize()
-            return float(statistics.median(device.elapsed_s(begin, end) for begin, end in self._pairs))
         return statistics.median(self._durations_ns) / 1e9 if self._durations_ns else None
 
     # --- calls --------------------------------------------------------------------------------------------------------

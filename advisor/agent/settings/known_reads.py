@@ -36,7 +36,7 @@ class KnownReads:
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
         self._patches = Patches()
-        self._frames = Frames()
+        self._frames: Frames | None = None
         self._known: dict[tuple[_Place, int], Any] = {}
         self._seen: dict[_Place, int] = {}
         """Reads of each place in the present update."""
@@ -54,6 +54,7 @@ class KnownReads:
             return
         import torch
 
+        self._frames = self._frames or Frames()
         for method in (*NUMBERS, *COPIES):
             self._patches.replace(torch.Tensor, method, functools.partial(self._read, method))
         if not modes.compile_used():  # compiled code that calls print would be compiled again
@@ -108,7 +109,12 @@ class KnownReads:
         """Return the frame that wants the value; None if torch or advisor does. Formatting a tensor is its user's."""
         while frame is not None and frame.f_code.co_filename.endswith("_tensor.py"):
             frame = frame.f_back
-        if frame is None or self._frames.owner(frame.f_code.co_filename) == TORCH or self._frames.is_own(frame):
+        if (
+            frame is None
+            or self._frames is None
+            or self._frames.owner(frame.f_code.co_filename) == TORCH
+            or self._frames.is_own(frame)
+        ):
             return None
         return frame
 
