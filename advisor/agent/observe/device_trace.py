@@ -18,6 +18,10 @@ SAMPLER_HZ = 400.0
 """Rate at which lines are seen: the window lasts some tenths of a second, and its timings are thrown away."""
 ANCHOR_NS = 200_000
 """Time by which the profiler's clock may differ between its two ends; more means that the clocks do not match."""
+ANCHORS = 3
+"""Waits at each end of the trace among which ours is sought: the profiler may wait for the device itself."""
+INSIDE = 0.9
+"""Part of the calls that must lie within the window where only the time of day relates the clocks."""
 NO_CLOCK = "the profiler's clock could not be matched with the script's"
 
 
@@ -83,6 +87,8 @@ class DeviceTrace:
             found = device_use(timeline)
         except (UnavailableError, ValueError) as error:
             return {"why_no_device": str(error)}
+        except Exception as error:  # torch's own: the other windows are worth more than this one
+            return {"why_no_device": f"the device's trace could not be read: {error!r}"}
         finally:
             self._log = self._profiler = self._tracer = self._moments = None
         found["cost_s"] = self._cost_s + time.perf_counter() - begin_s
@@ -100,15 +106,18 @@ class DeviceTrace:
     def _shift_ns(self, calls: list[Span]) -> int:
         """Return how far the profiler's clock is ahead of the script's; raise UnavailableError if that is not known."""
         syncs = [call.begin_ns for call in calls if call.kind == "sync"]
-        shift_ns, matched = 0, False
-        if syncs:
-            before_ns, after_ns = syncs[0] - self._anchors[0], syncs[-1] - self._anchors[-1]
-            shift_ns, matched = (before_ns + after_ns) // 2, abs(before_ns - after_ns) <= ANCHOR_NS
-        if not matched:  # Kineto gives the time of day, as far as it can
-            shift_ns = time.time_ns() - time.perf_counter_ns()
-            inside = [call for call in calls if self._anchors[0] <= call.begin_ns - shift_ns <= self._anchors[-1]]
-            matched = 10 * len(inside) >= 9 * len(calls) > 0
-        if not matched:
+        pairs = [
+            (before_ns - self._anchors[0], after_ns - self._anchors[-1])
+            for before_ns in syncs[:ANCHORS]
+            for after_ns in syncs[-ANCHORS:]
+        ]
+        earlier_ns, later_ns = min(pairs, key=lambda pair: abs(pair[0] - pair[1]), default=(0, 2 * ANCHOR_NS))
+        if abs(earlier_ns - later_ns) <= ANCHOR_NS:
+            return (earlier_ns + later_ns) // 2
+        # Kineto gives the time of day, as far as it can.
+        shift_ns = time.time_ns() - time.perf_counter_ns()
+        inside = [call for call in calls if self._anchors[0] <= call.begin_ns - shift_ns <= self._anchors[-1]]
+        if not calls or len(inside) < INSIDE * len(calls):
             raise UnavailableError(NO_CLOCK)
         return shift_ns
 

@@ -202,7 +202,7 @@ def _idle_by_phase(gaps: list[tuple[int, int]], phases: _Phases) -> dict[str, in
 
 def _gap_places(timeline: Timeline, gaps: list[tuple[int, int]], phases: _Phases, counted: int) -> list[dict[str, Any]]:
     """Return the idle time by phase and line, the longest first."""
-    reads = sorted(timeline.reads)
+    reads = _Reads(timeline.reads)
     samples = sorted(timeline.samples)
     sampled_at = [at for at, _place in samples]
     found: dict[tuple[str, Place], list[int]] = defaultdict(list)
@@ -210,7 +210,7 @@ def _gap_places(timeline: Timeline, gaps: list[tuple[int, int]], phases: _Phases
         if end - begin < LEAST_GAP_NS:
             continue
         inside = samples[bisect.bisect_left(sampled_at, begin) : bisect.bisect_right(sampled_at, end)]
-        read = _read_at(reads, begin)
+        read = reads.at(begin)
         if read is not None and read.end_ns >= (begin + end) // 2:
             place = read.place
         elif inside:
@@ -233,15 +233,22 @@ def _gap_places(timeline: Timeline, gaps: list[tuple[int, int]], phases: _Phases
     ]
 
 
-def _read_at(reads: list[Read], at_ns: int) -> Read | None:
-    """Return the script's call that this moment lies in."""
-    index = bisect.bisect_right([read.begin_ns for read in reads], at_ns) - 1
-    return reads[index] if index >= 0 and reads[index].end_ns >= at_ns else None
+class _Reads:
+    """The script's calls, by time."""
+
+    def __init__(self, reads: list[Read]) -> None:
+        self._reads = sorted(reads)
+        self._begins = [read.begin_ns for read in self._reads]
+
+    def at(self, at_ns: int) -> Read | None:
+        """Return the call that this moment lies in."""
+        index = bisect.bisect_right(self._begins, at_ns) - 1
+        return self._reads[index] if index >= 0 and self._reads[index].end_ns >= at_ns else None
 
 
 def _syncs(timeline: Timeline, gaps: list[tuple[int, int]]) -> tuple[list[dict[str, Any]], int]:
     """Return the waiting calls by line, and the idle time that follows the script's reads."""
-    reads = sorted(timeline.reads)
+    reads = _Reads(timeline.reads)
     begins = [begin for begin, _end in gaps]
     counted = len(timeline.ends_ns) - 1
     found: dict[tuple[str, Place], list[int]] = {}
@@ -249,7 +256,7 @@ def _syncs(timeline: Timeline, gaps: list[tuple[int, int]]) -> tuple[list[dict[s
     for call in timeline.calls:
         if call.kind != "sync":
             continue
-        read = _read_at(reads, call.begin_ns)
+        read = reads.at(call.begin_ns)
         place = read.place if read is not None else _sampled(timeline, call)
         entry = found.setdefault((read.what if read is not None else call.name, place), [0, 0, 0])
         if timeline.ends_ns[0] <= call.begin_ns <= timeline.ends_ns[-1]:

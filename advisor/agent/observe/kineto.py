@@ -6,7 +6,10 @@ launches down, and the idle time of a launch-bound training is what the trace is
 
 from __future__ import annotations
 
+import gc
+import os
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,8 +17,13 @@ from .device_use import SYNCHRONISING, Span
 
 _COPY = re.compile(r"Memcpy|Memset|^Copy(Host|Device)", re.IGNORECASE)
 _NCCL = re.compile(r"^(void )?(nccl|rccl)", re.IGNORECASE)
+_VERSION = re.compile(r"(_ptsz)?(_v\d+)?$")
+"""Endings of the same call for other versions and streams."""
 _NOT_WORK = re.compile(r"^(Context|Stream|Event) (Sync|Wait)|^Activity Buffer|ProfilerStep")
 """Events on the device's side that are no work of it."""
+
+
+_KEEP_CUPTI = {"TEARDOWN_CUPTI": "0", "DISABLE_CUPTI_LAZY_REINIT": "1"}
 
 
 class UnavailableError(Exception):
@@ -28,6 +36,7 @@ class Kineto:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._on = False
+        self._set: list[str] = []
 
     def start(self) -> None:
         """Begin to record; raise UnavailableError if that is not possible."""
@@ -39,6 +48,7 @@ class Kineto:
             raise UnavailableError(f"this torch cannot trace {self._kind} (built without CUPTI or its like)")
         if autograd._profiler_enabled():
             raise UnavailableError("the script's own profiler is running, and only one can")
+        self._keep_cupti()
         try:
             planned = autograd.profiler.profile(use_device=self._kind, use_cpu=False, use_kineto=True)
             activities = planned.kineto_activities
@@ -63,7 +73,25 @@ class Kineto:
             events = autograd._disable_profiler().events()
         except Exception as error:
             raise UnavailableError(f"torch's profiler failed: {error!r}") from error
+        finally:
+            for name in self._set:
+                os.environ.pop(name, None)
         return spans_of(events)
+
+    def _keep_cupti(self) -> None:
+        """Let CUPTI stay loaded beside CUDA graphs, as torch.profiler does: they crash once it was torn down."""
+        self._set = [name for name in _KEEP_CUPTI if name not in os.environ] if _uses_graphs() else []
+        for name in self._set:
+            os.environ[name] = _KEEP_CUPTI[name]
+
+
+def _uses_graphs() -> bool:
+    """Return whether the script, or torch.compile for it, holds a CUDA graph."""
+    if "torch._inductor.cudagraph_trees" in sys.modules:
+        return True
+    graphs = sys.modules.get("torch.cuda.graphs")
+    kind = getattr(graphs, "CUDAGraph", None)
+    return isinstance(kind, type) and any(issubclass(type(found), kind) for found in gc.get_objects())
 
 
 def spans_of(events: Iterable[Any]) -> tuple[list[Span], list[Span]]:
@@ -74,7 +102,7 @@ def spans_of(events: Iterable[Any]) -> tuple[list[Span], list[Span]]:
     by_device: dict[int, list[Span]] = {}
     calls: list[Span] = []
     for event in events:
-        name = str(event.name())
+        name = _VERSION.sub("", str(event.name()))
         begin_ns = int(event.start_ns())
         end_ns = begin_ns + int(event.duration_ns())
         number = int(event.correlation_id())
@@ -84,7 +112,8 @@ def spans_of(events: Iterable[Any]) -> tuple[list[Span], list[Span]]:
             copies = _COPY.search(name) is not None
             kind = "copy" if copies else "nccl" if _NCCL.search(name) else "kernel"
             size = max(0, int(event.nbytes())) if copies else 0
-            span = Span(name, kind, begin_ns, end_ns, size, _pinned(name), int(event.device_resource_id()), number)
+            stream = int(event.device_resource_id()) if hasattr(event, "device_resource_id") else 0
+            span = Span(name, kind, begin_ns, end_ns, size, _pinned(name), stream, number)
             by_device.setdefault(int(event.device_index()), []).append(span)
     if not by_device:
         raise UnavailableError("no event of the device came back; another profiler may hold it (CUPTI serves one)")

@@ -181,6 +181,28 @@ def test_events_become_spans_of_the_device_with_most_work() -> None:
     ]
 
 
+def test_versions_of_a_call_are_one_call() -> None:
+    events = [Event("cudaStreamSynchronize_ptsz_v7000", "CPU", 5, 2), Event("kernel_v2x", "CUDA", 9, 2)]
+    device, calls = spans_of(events)
+    assert [(call.name, call.kind) for call in calls] == [("cudaStreamSynchronize", "sync")]
+    assert device[0].name == "kernel_v2x"
+
+
+def test_a_wait_of_the_profilers_own_does_not_confuse_the_clocks() -> None:
+    gpu = Gpu()
+    loop = Loop(gpu)
+    plain = gpu.stop
+
+    def stop() -> Any:
+        time.sleep(0.002)
+        gpu.synchronize()
+        return plain()
+
+    gpu.stop = stop  # type: ignore[method-assign]
+    found = loop.traced()["device"]
+    assert found["idle_s"]["data_wait"] > 3 * found["idle_s"].get("forward", 0.0)
+
+
 def test_a_torch_without_cupti_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one here")
