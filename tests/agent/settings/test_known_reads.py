@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import DATA_WAIT, StepClock
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
+from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.known_reads import KnownReads
+from advisor.agent.settings.precision import Precision
+from advisor.whatif.no_sync import WHAT_IF
 
 WAIT_S = 0.03
 
@@ -176,3 +182,34 @@ def test_a_shape_that_changes_is_read_again(loop: Loop) -> None:
 
     loop.run(update)
     assert loop.values == [1, 2, 3, 4]
+
+
+def test_the_what_if_leaves_the_training_as_it_is() -> None:
+    """No value that the script reads for its logs goes into its updates: the weights are bitwise equal."""
+
+    def trained(answered: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        clock = StepClock()
+        controls = Controls(clock, Roots(clock), Steps(clock), LoaderHooks(clock), Precision(Roots(clock)))
+        model = torch.nn.Linear(8, 2)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        if answered:
+            WHAT_IF.enter(controls)
+        total = 0.0
+        for _ in range(5):
+            loss = model(torch.randn(4, 8)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            total += loss.item()
+            clock.end_update()
+        if answered:
+            assert controls.reads.answered == 4
+            WHAT_IF.leave(controls)
+        return [parameter.detach().clone() for parameter in model.parameters()]
+
+    assert WHAT_IF.enter is not None
+    assert WHAT_IF.leave is not None
+    for plain, answered in zip(trained(False), trained(True), strict=True):
+        assert torch.equal(plain, answered)
