@@ -9,7 +9,7 @@ from .. import knobs, rules
 from ..errors import UsageError
 from ..spelling import parameter
 from ..target.script_options import ArgumentKnob, CommandLine
-from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
+from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, SettingValue, Skipped, Workload
 
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
@@ -78,6 +78,29 @@ class Space:
         }
         return Config.of({name: value for name, value in given.items() if name not in idle})
 
+    def added(self, base: Config, name: str, value: SettingValue) -> Config:
+        """Return the configuration with one setting more, and without those that cannot stand beside it."""
+        return self.meaningful(self._compatible(base.with_setting(name, value), name))
+
+    def possible(self, config: Config) -> Config:
+        """Return the configuration without settings that cannot stand beside each other, or mean nothing."""
+        for name, _value in config.settings:
+            config = self._compatible(config, name) if name in config.as_dict() else config
+        return self.meaningful(config)
+
+    def _compatible(self, config: Config, kept: str) -> Config:
+        """Drop the settings that exclude the kept one, and those that it excludes."""
+        excluded = {knob.id: knob.excludes for knob in self.knobs}
+        settings = config.as_dict()
+        return Config.of(
+            {
+                name: value
+                for name, value in settings.items()
+                if not (value and name in excluded.get(kept, ()))
+                and not (settings[kept] and kept in excluded.get(name, ()))
+            }
+        )
+
     @property
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """Knob → knobs that mean nothing without it."""
@@ -139,6 +162,7 @@ def open_space(
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
                     needs=knob.needs or None,
+                    excludes=knob.excludes,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
                     usual=knob.usual_on_accelerator and workload.device != "cpu",
@@ -153,6 +177,29 @@ def open_space(
     return Space(
         knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
     )
+
+
+def widened(
+    space: Space,
+    hardware: Hardware,
+    workload: Workload,
+    diagnosis: Diagnosis,
+    selection: KnobSelection,
+    *,
+    config: Config,
+    computing_fraction: float,
+) -> Space:
+    """Return the space with the knobs, too, that the diagnosis of this configuration opens."""
+    more = open_space(hardware, workload, diagnosis, selection, space.command_line, computing_fraction)
+    known = {knob.id for knob in space.knobs}
+    added = [
+        replace(knob, opened_by=f"{knob.opened_by}, with {config}", usual=False)
+        for knob in more.knobs
+        if knob.id not in known
+    ]
+    opened = {knob.id for knob in added}
+    closed = tuple(skipped for skipped in space.closed if skipped.what not in opened)
+    return replace(space, knobs=(*space.knobs, *added), closed=closed)
 
 
 def _reasons_of_sharing(values: Mapping[str, knobs.Values], reasons: Mapping[str, str]) -> Mapping[str, str]:
