@@ -23,7 +23,9 @@ _NOT_WORK = re.compile(r"^(Context|Stream|Event) (Sync|Wait)|^Activity Buffer|Pr
 """Events on the device's side that are no work of it."""
 
 
-_KEEP_CUPTI = {"TEARDOWN_CUPTI": "0", "DISABLE_CUPTI_LAZY_REINIT": "1"}
+GRAPHS_SAFE_FROM = (12, 6)
+"""CUDA version from which CUPTI can be unloaded beside CUDA graphs (pytorch#150957)."""
+_was_unloaded = False
 
 
 class UnavailableError(Exception):
@@ -48,13 +50,14 @@ class Kineto:
             raise UnavailableError(f"this torch cannot trace {self._kind} (built without CUPTI or its like)")
         if autograd._profiler_enabled():
             raise UnavailableError("the script's own profiler is running, and only one can")
-        self._keep_cupti()
+        self._prepare_cupti()
         try:
             planned = autograd.profiler.profile(use_device=self._kind, use_cpu=False, use_kineto=True)
             activities = planned.kineto_activities
             autograd._prepare_profiler(planned.config(), activities)
             autograd._enable_profiler(planned.config(), activities)
         except Exception as error:
+            self._restore_environment()
             raise UnavailableError(f"torch's profiler could not be started: {error!r}") from error
         self._on = True
 
@@ -74,15 +77,38 @@ class Kineto:
         except Exception as error:
             raise UnavailableError(f"torch's profiler failed: {error!r}") from error
         finally:
-            for name in self._set:
-                os.environ.pop(name, None)
+            self._restore_environment()
         return spans_of(events)
 
-    def _keep_cupti(self) -> None:
-        """Let CUPTI stay loaded beside CUDA graphs, as torch.profiler does: they crash once it was torn down."""
-        self._set = [name for name in _KEEP_CUPTI if name not in os.environ] if _uses_graphs() else []
+    def _prepare_cupti(self) -> None:
+        """Have CUPTI unloaded after the trace: loaded, it slows all later launches by 10 to 20% (pytorch#144455).
+
+        Before CUDA 12.6 that crashes beside CUDA graphs: there it stays loaded, as torch.profiler has it, or, once it
+        was unloaded, the device is not traced again.
+        """
+        global _was_unloaded
+        wanted = {"TEARDOWN_CUPTI": "1"}
+        if _version() < GRAPHS_SAFE_FROM and _uses_graphs():
+            if _was_unloaded:
+                raise UnavailableError("CUDA graphs before CUDA 12.6: a second trace may end the process")
+            wanted = {"TEARDOWN_CUPTI": "0", "DISABLE_CUPTI_LAZY_REINIT": "1"}
+        else:
+            _was_unloaded = True
+        self._set = [name for name in wanted if name not in os.environ]
+        os.environ.update({name: wanted[name] for name in self._set})
+
+    def _restore_environment(self) -> None:
         for name in self._set:
-            os.environ[name] = _KEEP_CUPTI[name]
+            os.environ.pop(name, None)
+        self._set = []
+
+
+def _version() -> tuple[int, ...]:
+    """Return torch's CUDA version; a high one for a torch of another kind."""
+    import torch
+
+    found = re.match(r"(\d+)\.(\d+)", str(torch.version.cuda or ""))
+    return tuple(map(int, found.groups())) if found is not None else (99,)
 
 
 def _uses_graphs() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, FORWARD, StepClock
 from advisor.agent.loop.device import Device
+from advisor.agent.observe import kineto
 from advisor.agent.observe.device_trace import NO_CLOCK, DeviceTrace
 from advisor.agent.observe.kineto import Kineto, UnavailableError, spans_of
 
@@ -207,6 +209,49 @@ def test_a_torch_without_cupti_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one here")
     with pytest.raises(UnavailableError, match="cannot trace cuda"):
+        Kineto("cuda").start()
+
+
+@pytest.fixture
+def _traceable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch that says it can trace CUDA; its profiler is that of the CPU."""
+    autograd: Any = torch.autograd
+    activities = {*autograd._supported_activities(), autograd.ProfilerActivity.CUDA}
+    monkeypatch.setattr(autograd, "_supported_activities", lambda: activities)
+    plain = autograd.profiler.profile
+    monkeypatch.setattr(autograd.profiler, "profile", lambda **_given: plain(use_kineto=True))
+    monkeypatch.setattr(kineto, "_was_unloaded", False)
+    monkeypatch.delenv("TEARDOWN_CUPTI", raising=False)
+
+
+@pytest.mark.usefixtures("_traceable")
+@pytest.mark.parametrize(
+    ("version", "graphs", "teardown"),
+    [("12.4", False, "1"), ("12.4", True, "0"), ("13.0", True, "1"), (None, False, "1")],
+)
+def test_cupti_is_unloaded_after_the_trace_unless_graphs_forbid_it(
+    version: str | None, graphs: bool, teardown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", version)
+    monkeypatch.setattr(kineto, "_uses_graphs", lambda: graphs)
+    profiler = Kineto("cuda")
+    profiler.start()
+    assert os.environ["TEARDOWN_CUPTI"] == teardown
+    with pytest.raises(UnavailableError, match="no event of the device"):
+        profiler.stop()
+    assert "TEARDOWN_CUPTI" not in os.environ
+
+
+@pytest.mark.usefixtures("_traceable")
+def test_graphs_captured_after_a_trace_forbid_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    monkeypatch.setattr(kineto, "_uses_graphs", lambda: False)
+    first = Kineto("cuda")
+    first.start()
+    with pytest.raises(UnavailableError):
+        first.stop()
+    monkeypatch.setattr(kineto, "_uses_graphs", lambda: True)
+    with pytest.raises(UnavailableError, match="second trace"):
         Kineto("cuda").start()
 
 
