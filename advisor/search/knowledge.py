@@ -295,6 +295,11 @@ class Knowledge:
         return best_so_far([trial for trial in self.trials if self._good(trial)])
 
     @property
+    def has_promise(self) -> bool:
+        """True if a configuration may gain more than counts, so that there is something to verify."""
+        return any(score_of(trial) >= 1 + self.settings.floor for trial in self._better_than_baseline())
+
+    @property
     def best_score(self) -> float:
         """Score of the best trial so far; 1.0, the baseline's, if none is better."""
         best = best_so_far(self._better_than_baseline(), "all")

@@ -13,6 +13,10 @@ from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace,
 
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
+TRIAL_S = 4.0
+"""Usual seconds of a trial beside its set-up: two windows, and what settles before them."""
+PROMISE_WITHOUT_FINDING = 0.05
+"""Gain expected of a knob that no finding points to."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Effects on training that leave the training what it is."""
 
@@ -123,11 +127,12 @@ def open_space(
     selection: KnobSelection | None = None,
     command_line: CommandLine | None = None,
     computing_fraction: float | None = None,
+    start_up_s: float = 0.0,
 ) -> Space:
-    """Open the knobs that a finding names, or that a rule without a verdict would name, in the order of the findings.
+    """Open the knobs that a finding names, or that a rule without a verdict would name.
 
-    `selection` may name the knobs instead. `computing_fraction` is the share of an update that forward and backward
-    take.
+    What promises most for a second of the search comes first. `selection` may name the knobs instead, in its order.
+    `computing_fraction` is the share of an update that forward and backward take.
     """
     selection, line = selection or KnobSelection(), command_line or CommandLine()
     opened, closed = [], []
@@ -173,10 +178,22 @@ def open_space(
     for alone in [one for one in opened if one.needs is not None and one.needs not in ids and not one.needed_is_on]:
         opened.remove(alone)
         closed.append(Skipped(what=alone.id, why=f"it has no effect while {alone.needs} is off, as in the script"))
-    order = list(reasons)
-    return Space(
-        knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
-    )
+    ordered = sorted(opened, key=lambda knob: list(reasons).index(knob.id))
+    if selection.only is None:
+        ordered.sort(key=lambda knob: -_promise(knob.id, diagnosis) / _cost_s(knob, start_up_s))
+    return Space(knobs=tuple(ordered), closed=tuple(closed), command_line=line)
+
+
+def _promise(name: str, diagnosis: Diagnosis) -> float:
+    """Return the gain expected of a knob, from the findings that point to it."""
+    promised = [rules.worth(finding) - 1 for finding in diagnosis.findings if name in finding.knobs]
+    return max([PROMISE_WITHOUT_FINDING, *promised])
+
+
+def _cost_s(knob: KnobSpace, start_up_s: float) -> float:
+    """Return about how long a trial of the knob takes."""
+    starts_s = 2 * start_up_s if knob.scope == "launch" else 0.0
+    return TRIAL_S + knobs.get(knob.id).set_up_s + starts_s
 
 
 def widened(

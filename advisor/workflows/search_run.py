@@ -118,6 +118,7 @@ class SearchRun:
                 request=request,
                 resumes=self.past is not None,
                 reserve=self._reserve,
+                release=self._release,
                 allow=self._allow,
             )
         return self._study
@@ -194,6 +195,18 @@ class SearchRun:
         self.reserved_s = min(MOST_RESERVED * self.request.budget_s, processes * self.process_s())
         self.session.reserve(self.reserved_s)
         return self.reserved_s
+
+    def _release(self) -> float:
+        """Give the search the time reserved for verification, but for the fewest processes that show a gain."""
+        from ..verification.verification_run import FEWEST
+
+        kept_s = min(self.reserved_s, 2 * FEWEST * self.process_s())
+        freed_s = self.reserved_s - kept_s
+        if self.request.budget_s is None or freed_s <= 0:
+            return 0.0
+        self.session.reserve(-freed_s)
+        self.reserved_s = kept_s
+        return freed_s
 
     def _allow(self, trials_s: float) -> None:
         """Plan the time of the trials and of verification, since no budget limits them, and announce it."""
