@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import Example, Hit, Judgement, Rule, Undecided, clamp, severity_of
 from ._examples import call, device_use, healthy_cpu, healthy_cuda, line
@@ -30,9 +32,12 @@ def judge(evidence: Evidence) -> Judgement:
     share = total_share(speaking)
     if evidence.device_use is not None:
         # On an accelerator the script's code costs only the time that the device idles meanwhile.
-        share = min(share, clamp(evidence.device_use.idle_fraction("other", "logging") * step_share(evidence)))
-        if share < PYTHON_SHARE:
+        idle = clamp(evidence.device_use.idle_fraction("other", "logging") * step_share(evidence))
+        if idle < PYTHON_SHARE:
             return None
+        if idle < share:
+            speaking = tuple(replace(each, share=each.share * idle / share) for each in speaking)
+            share = idle
     where, library = line_places(speaking), library_of_lines(speaking)
     return Hit(
         share=share,
