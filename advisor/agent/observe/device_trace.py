@@ -113,7 +113,7 @@ class DeviceTrace:
         ]
         earlier_ns, later_ns = min(pairs, key=lambda pair: abs(pair[0] - pair[1]), default=(0, 2 * ANCHOR_NS))
         if abs(earlier_ns - later_ns) <= ANCHOR_NS:
-            return (earlier_ns + later_ns) // 2
+            return min(earlier_ns, later_ns)  # both hold the call's own overhead
         # Kineto gives the time of day, as far as it can.
         shift_ns = time.time_ns() - time.perf_counter_ns()
         inside = [call for call in calls if self._anchors[0] <= call.begin_ns - shift_ns <= self._anchors[-1]]

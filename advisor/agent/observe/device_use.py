@@ -45,6 +45,9 @@ MAX_PLACES = 12
 DRAIN_NS = 20_000
 """Time within which a call returns after the device has drained."""
 
+CLOCKS_APART_NS = 20_000
+"""Time by which the two clocks may differ once they are matched."""
+
 Place = tuple[str, int, str]
 """File, line and function; ("", 0, "") if it is not known."""
 NOWHERE: Place = ("", 0, "")
@@ -238,12 +241,12 @@ class _Reads:
 
     def __init__(self, reads: list[Read]) -> None:
         self._reads = sorted(reads)
-        self._begins = [read.begin_ns for read in self._reads]
+        self._begins = [read.begin_ns - CLOCKS_APART_NS for read in self._reads]
 
     def at(self, at_ns: int) -> Read | None:
         """Return the call that this moment lies in."""
         index = bisect.bisect_right(self._begins, at_ns) - 1
-        return self._reads[index] if index >= 0 and self._reads[index].end_ns >= at_ns else None
+        return self._reads[index] if index >= 0 and self._reads[index].end_ns + CLOCKS_APART_NS >= at_ns else None
 
 
 def _syncs(timeline: Timeline, gaps: list[tuple[int, int]]) -> tuple[list[dict[str, Any]], int]:
