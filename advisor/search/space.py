@@ -9,7 +9,18 @@ from .. import knobs, rules
 from ..errors import UsageError
 from ..spelling import parameter
 from ..target.script_options import ArgumentKnob, CommandLine
-from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, SettingValue, Skipped, Workload
+from ..types import (
+    Abstention,
+    Config,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Hardware,
+    KnobSpace,
+    SettingValue,
+    Skipped,
+    Workload,
+)
 
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
@@ -239,12 +250,12 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
     return grown
 
 
-def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
+def as_diagnosed(workload: Workload, findings: Sequence[Finding], evidence: Evidence) -> Workload:
     """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
     establish = {rule.id: rule.establish for rule in rules.all_rules() if rule.establish is not None}
     facts = workload.facts
     for name in [finding.rule for finding in findings if finding.rule in establish]:
-        facts = establish[name](facts)
+        facts = establish[name](facts, evidence)
     return replace(workload, facts=facts)
 
 

@@ -308,7 +308,7 @@ class Study:
         space = widened(
             self.space,
             found.hardware,
-            as_diagnosed(found.workload, diagnosis.findings),
+            as_diagnosed(found.workload, diagnosis.findings, evidence),
             diagnosis,
             self.request.selection,
             config=best.config,

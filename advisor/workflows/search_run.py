@@ -164,14 +164,16 @@ class SearchRun:
     def _summary(self) -> ProfileSummary | None:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
+        from ..analysis import assembly
 
         found = self.profiles[-1] if self.past is not None and self.profiles else self._read_profile()
-        if found.workload is None or found.steps is None:
+        evidence = assembly.evidence_of(found)
+        if evidence is None or found.workload is None or found.steps is None:
             return None
         self.session.expect(found.steps.mean_s)
         return search.ProfileSummary(
             hardware=found.hardware,
-            workload=search.as_diagnosed(found.workload, found.findings),
+            workload=search.as_diagnosed(found.workload, found.findings, evidence),
             diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
             update_s=found.steps.mean_s,
             start_up_s=found.start_up_s or 0.0,
