@@ -116,6 +116,11 @@ def _count(evidence: Evidence, sites: tuple[CallSite, ...]) -> str:
 
 
 def _waited(evidence: Evidence, sites: tuple[CallSite, ...]) -> float:
+    """Return the share of the loop in waits: by the device's trace, or else as the traced calls took, which is more."""
+    use = evidence.device_use
+    seen = [site.seconds_per_update for site in use.syncs if site.what in SYNCS] if use is not None else []
+    if use is not None and seen and use.traced_update_s > 0:
+        return clamp(sum(seen) / use.traced_update_s * step_share(evidence))
     return max(total_share(loop_lines(evidence, ("sync",))), call_share(evidence, sites))
 
 
