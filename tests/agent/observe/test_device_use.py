@@ -73,12 +73,16 @@ def test_idle_time_belongs_to_the_phase_that_the_cpu_is_in() -> None:
 
 
 def test_work_of_an_update_counts_where_it_was_launched_however_late_it_runs() -> None:
-    """Kernels of 950 µs in updates of 1 ms that queue up: the device never idles."""
-    script = Script(updates=6)
-    script.kernel(300, 1000)
+    """Kernels of 1.5 ms in updates of 1 ms on the CPU queue up: the device never idles, and the last one runs late."""
+    script = Script(updates=6).kernel(300, 1500)
+    script.timeline.device = [
+        span._replace(begin_ns=(300 + 1500 * number) * US, end_ns=(1800 + 1500 * number) * US)
+        for number, span in enumerate(script.timeline.device)
+    ]
     use = script.use()
-    assert use.busy_s == pytest.approx(1e-3)
-    assert use.busy_fraction == 1.0
+    assert (use.updates, use.kernels_per_update) == (5, 1.0)
+    assert use.busy_s == pytest.approx(1.5e-3)
+    assert use.traced_update_s == pytest.approx(1.5e-3)
     assert use.idle_s == {}
 
 
