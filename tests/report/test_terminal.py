@@ -69,7 +69,7 @@ def test_a_device_that_was_not_traced_is_not_called_healthy() -> None:
     verdict = verdict_of(on_device(None, "another profiler holds it"))
     assert verdict.tone == "warning"
     assert "healthy" not in verdict.sentence
-    assert verdict.sentence.endswith("is not known: another profiler holds it.")
+    assert verdict.sentence.endswith("it is not known how busy the device is: another profiler holds it.")
     assert "device not traced: another profiler holds it" in words_of(on_device(None, "another profiler holds it"))
 
 
@@ -79,7 +79,7 @@ def test_a_device_that_was_not_traced_is_not_called_healthy() -> None:
         (7.5, 8, "good", "healthy: no avoidable cost was found, and 7.50 of 8 usable CPUs are busy."),
         (1.1, 8, "good", "1.10 of 8 usable CPUs are busy: torch has a thread for each core"),
         (1.1, 1, "warning", "but only 1.10 of 8 usable CPUs are busy, as torch computes with 1 thread"),
-        (None, 8, "warning", "but how busy the CPUs are, is not known"),
+        (None, 8, "warning", "but it is not known how busy the CPUs are"),
     ],
 )
 def test_a_cpu_is_healthy_if_its_cores_work_or_cannot(busy: float | None, threads: int, tone: str, said: str) -> None:

@@ -142,7 +142,7 @@ def _busy_device(profile: Profile) -> Verdict:
     use = profile.device_use
     if use is None:
         why = format.one_line(profile.why_no_device_use or "the device was not traced").rstrip(".")
-        return _nothing_found(profile, f"but how busy the device is, is not known: {why}", sure=False)
+        return _nothing_found(profile, f"but it is not known how busy the device is: {why}", sure=False)
     busy = format.percent(use.busy_fraction)
     if use.busy_fraction >= BUSY:
         return _nothing_found(profile, f"and the device is busy {busy} of each update", sure=True)
@@ -156,7 +156,7 @@ def _busy_cpus(profile: Profile) -> Verdict:
     cpu, system = profile.hardware.cpu, profile.system
     busy = None if system is None else system.tree_cpus if system.tree_cpus is not None else system.main_cpus
     if busy is None or profile.workload is None:
-        return _nothing_found(profile, "but how busy the CPUs are, is not known", sure=False)
+        return _nothing_found(profile, "but it is not known how busy the CPUs are", sure=False)
     cores = cpu.usable_cpus
     if cpu.cores_physical and cpu.cores_physical < cpu.cores_logical:
         cores *= cpu.cores_physical / cpu.cores_logical  # torch starts one thread for each core
