@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import signal
 import subprocess
 import tempfile
 import threading
@@ -34,6 +35,9 @@ class GatedProcess:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=env, text=True
             )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders, self._lines = self._process.stdin, self._process.stdout
         self._said: queue.Queue[str | None] = queue.Queue()
         self._waits = False
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -53,8 +57,8 @@ class GatedProcess:
         self.await_ready(until_s)
         self._waits = False
         try:
-            self._process.stdin.write(word + "\n")
-            self._process.stdin.flush()
+            self._orders.write(word + "\n")
+            self._orders.flush()
         except OSError:
             raise FailedError(self._why()) from None
         while True:
@@ -66,13 +70,14 @@ class GatedProcess:
     def ask_to_end(self) -> None:
         """Close its input: a script that waits ends then."""
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._orders.close()
 
     def end(self, until_s: float) -> None:
         """Wait until it is gone, and make it go where it is not by then."""
         self.ask_to_end()
-        for stop in (lambda: None, self._process.terminate, self._process.kill):
-            stop()
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                self._process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=max(0.1, until_s - time.monotonic()))
                 self._listener.join(timeout=LOOK_S)
@@ -100,7 +105,7 @@ class GatedProcess:
         return last_line(self.stderr) or f"ended with exit code {self._process.returncode}"
 
     def _listen(self) -> None:
-        with self._process.stdout as lines:
+        with self._lines as lines:
             for line in lines:
                 if line.startswith(RESULT) or line.strip() == READY:
                     self._said.put(line.strip())

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from _common import say
 from _gated import FailedError, GatedProcess, end_all
 
+Answer = TypeVar("Answer")
 TIME = "time"
 TRACE = "trace"
 GRACE_S = 25.0
@@ -60,7 +61,7 @@ class SideBySide:
     def end(self) -> None:
         end_all(self._processes)
 
-    def _try(self, candidate: Candidate, ask: Callable[[GatedProcess], Any]) -> Any:
+    def _try(self, candidate: Candidate, ask: Callable[[GatedProcess], Answer]) -> Answer | None:
         process = next(process for each, process in self._alive if each is candidate)
         try:
             return ask(process)

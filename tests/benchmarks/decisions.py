@@ -83,9 +83,7 @@ def main() -> None:
     wanted = [case for case in every if not arguments.words or any(word in case.name for word in arguments.words)]
     rows, interrupted = collect(wanted, measure, lambda case, why: Row(case=case, failure=why))
     keep = not arguments.no_result and (len(wanted) == len(every) or arguments.keep)
-    publish(
-        "decisions", "Decisions without options", before, parts(rows, interrupted, arguments, len(every)), keep=keep
-    )
+    publish("decisions", "Decisions without options", before, parts(rows, interrupted, len(every)), keep=keep)
 
 
 def measure(case: Case) -> Row:

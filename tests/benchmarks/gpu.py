@@ -94,8 +94,9 @@ def parse() -> argparse.Namespace:
 
 def file_of(arguments: argparse.Namespace, names: tuple[str, ...]) -> Path | None:
     """Choose where the table is kept: in results/ only where all was asked for."""
-    if arguments.output or arguments.no_result or arguments.dry_run or names != NAMES:
-        return arguments.output
+    output: Path | None = arguments.output
+    if output or arguments.no_result or arguments.dry_run or names != NAMES:
+        return output
     return RESULTS / "gpu.md"
 
 
