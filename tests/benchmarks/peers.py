@@ -1,12 +1,14 @@
 """What other tools advise for the same trainings, each pick timed by one neutral timer.
 
-    python tests/benchmarks/peers.py [--python PATH] [--seconds 45]
+    python tests/benchmarks/peers.py [--python PATH] [--train-doctor PATH] [--seconds 45]
     python tests/benchmarks/peers.py towers                those workloads whose name contains one of the words
 
-`--python` is an interpreter that has loadtune 0.3.0 and pytorch-autotune 2.0.0 beside the packages of this one; the
-others run in this one. Tools that need a wrapper get one (scripts/peers/ask.py). Picks are turned into the same plain
-script's settings, applied by hand in plain torch, and timed in fresh processes in turns; the first row of each workload
-is the script as written. Tools with the same pick share its processes. Ctrl-C keeps what there is.
+`--python` is an interpreter that has loadtune 0.3.0 and pytorch-autotune 2.0.0 beside the packages of this one, and
+`--train-doctor` the command of train-doctor 0.2.0, which needs none of them; the others run in this interpreter. Tools
+that are not installed are skipped, and their rows say so. Tools that need a wrapper get one (scripts/peers/ask.py).
+Picks are turned into the same plain script's settings, applied by hand in plain torch, and timed in fresh processes in
+turns; the first row of each workload is the script as written. Tools with the same pick share its processes. Ctrl-C
+keeps what there is.
 """
 
 from __future__ import annotations
@@ -17,32 +19,44 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _train_doctor
 from _common import SCRIPTS, collect, machine, one_line, options, publish, say, spread, table
 
 import advisor
+from advisor import knobs
 from advisor.errors import AdvisorError, InterruptedByUserError
 
 FOLDER = SCRIPTS / "peers"
 NAMES = ("images", "towers", "many_weights")
 OWN_PYTHON = ("loadtune", "autotune")
 """Installed beside the others, as they are no dependency of the tests."""
-TOOLS = ("advisor", *OWN_PYTHON, "lightning", "optuna")
+TRAIN_DOCTOR = "train-doctor"
+TOOLS = ("advisor", TRAIN_DOCTOR, *OWN_PYTHON, "lightning", "optuna")
 SHOWN = {"autotune": "pytorch-autotune", "lightning": "Lightning's Tuner", "optuna": "Optuna, a process a trial"}
-PACKAGES = {"loadtune": "loadtune", "autotune": "pytorch-autotune", "lightning": "lightning", "optuna": "optuna"}
+PACKAGES = {
+    TRAIN_DOCTOR: "train-doctor",
+    "loadtune": "loadtune",
+    "autotune": "pytorch-autotune",
+    "lightning": "lightning",
+    "optuna": "optuna",
+}
 BASELINE = "as written"
-NOT_TAKEN = (
-    "micro_batch",
-    "global_batch",
-    "cache_dataset",
-    "activation_checkpointing",
-    "cudnn_benchmark",
-    "pin_memory",
+TAKEN = (
+    "num_workers",
+    "persistent_workers",
+    "prefetch_factor",
+    "threads",
+    "precision",
+    "memory_format",
+    "fused_optimizer",
+    "compile",
 )
+"""Knobs whose settings the timer's script can take."""
 LIMIT_S = 420
 Pick = dict[str, Any]
 
@@ -60,7 +74,8 @@ class Answer:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("words", nargs="*", help="parts of names; the result is kept only where all are run")
-    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--python", default=sys.executable, metavar="PATH", help=f"of {', '.join(OWN_PYTHON)}")
+    parser.add_argument("--train-doctor", default=TRAIN_DOCTOR, metavar="PATH")
     parser.add_argument("--seconds", type=float, default=45.0, help="of search, where a tool takes a budget")
     parser.add_argument("--timed", type=float, default=2.0, help="seconds counted of a pick, after as long a warm-up")
     parser.add_argument("--rounds", type=int, default=3)
@@ -72,12 +87,11 @@ def main() -> None:
     )
     parts = [
         *([interrupted] if interrupted else []),
-        f"Budget {arguments.seconds:g} s where one can be given; advisor's goes for searching and verifying, without"
-        f" knobs that the timer's script cannot take ({', '.join(NOT_TAKEN)}). Speed: samples a second, counted for"
+        f"Budget {arguments.seconds:g} s where one can be given; advisor's goes for searching and verifying, with"
+        f" the knobs that the timer's script can take ({', '.join(TAKEN)}). Speed: samples a second, counted for"
         f" {arguments.timed:g} s after as long a warm-up, in fresh processes in turns, over the script as written of"
         f" the same round: median (lowest … highest) of {arguments.rounds} rounds.",
-        "A larger batch is another training: its speed says nothing of its loss. Versions:"
-        f" {versions(arguments.python)}.",
+        f"A larger batch is another training: its speed says nothing of its loss. Versions: {versions(arguments)}.",
         table(("workload", "tool", "took, s", "advises", "speed"), [row for rows in found for row in rows]),
     ]
     publish("peers", "What other tools advise", before, parts,
@@ -103,9 +117,18 @@ def measure(name: str, arguments: Namespace) -> list[list[str]]:
 
 
 def answer_of(tool: str, name: str, arguments: Namespace) -> Answer:
+    missing = lacking(tool, arguments)
+    if missing:
+        return Answer(tool=tool, failure=f"SKIPPED: {missing}")
     begin_s = time.perf_counter()
     try:
-        pick = ours(name, arguments) if tool == "advisor" else ask(tool, name, arguments)
+        match tool:
+            case "advisor":
+                pick = ours(name, arguments)
+            case "train-doctor":
+                pick = _train_doctor.pick(arguments.train_doctor, FOLDER / f"{name}.py")
+            case _:
+                pick = ask(tool, name, arguments)
     except (AdvisorError, subprocess.TimeoutExpired, ValueError) as error:
         if isinstance(error, InterruptedByUserError):
             raise
@@ -119,13 +142,18 @@ def ours(name: str, arguments: Namespace) -> Pick:
         found = advisor.tune(
             FOLDER / f"{name}.py",
             budget=arguments.seconds,
-            no_knobs=NOT_TAKEN,
+            no_knobs=[knob.id for knob in knobs.all_knobs() if knob.id not in TAKEN],
             runs=Path(folder),
             isolation="none",
         )
-    settings = found.recommendation.config.as_dict()
-    form = settings.pop("fused_optimizer", None)
-    return {**settings, **({str(form): True} if form is not None else {})}
+    return plain(found.recommendation.config.as_dict())
+
+
+def plain(settings: Mapping[str, Any]) -> Pick:
+    """Name settings of advisor as the timer's script takes them: a form of the optimizer is a name of its own."""
+    others = {name: value for name, value in settings.items() if name != "fused_optimizer"}
+    form = settings.get("fused_optimizer")
+    return {**others, **({str(form): True} if form is not None else {})}
 
 
 def ask(tool: str, name: str, arguments: Namespace) -> Pick:
@@ -138,14 +166,25 @@ def ask(tool: str, name: str, arguments: Namespace) -> Pick:
     return pick
 
 
-def versions(python: str) -> str:
+def versions(arguments: Namespace) -> str:
+    found = [(package, installed(tool, arguments)) for tool, package in PACKAGES.items()]
+    return ", ".join(f"{package} {version or 'not installed'}" for package, version in found)
+
+
+def lacking(tool: str, arguments: Namespace) -> str | None:
+    """Say which package a tool misses where it would run."""
+    package = PACKAGES.get(tool)
+    return None if package is None or installed(tool, arguments) else f"{package} is not installed"
+
+
+def installed(tool: str, arguments: Namespace) -> str | None:
+    """Return the version of a tool where it would run; None where it is not installed."""
+    if tool == TRAIN_DOCTOR:
+        return _train_doctor.version(arguments.train_doctor)
     code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
-    found = []
-    for tool, package in PACKAGES.items():
-        words = [python if tool in OWN_PYTHON else sys.executable, "-c", code, package]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        found.append(f"{package} {done.stdout.strip() or 'not installed'}")
-    return ", ".join(found)
+    words = [arguments.python if tool in OWN_PYTHON else sys.executable, "-c", code, PACKAGES[tool]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
 
 
 def key_of(pick: Pick) -> str:

@@ -7,6 +7,12 @@ import time
 import torch
 from torch.utils.data import DataLoader
 
+KNOWN = {
+    "batch_size", "num_workers", "persistent_workers", "prefetch_factor", "threads", "precision", "memory_format",
+    "fused", "foreach", "compile",
+}  # fmt: skip
+DTYPES = {None: None, "fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def loader_of(dataset, batch_size, settings):
     workers = settings.get("num_workers", 0)
@@ -23,6 +29,8 @@ def main(make_dataset, make_model, make_optimizer, loss_of, batch_size):
     parser.add_argument("--seconds", type=float, help="print samples a second after so many, warm-up left out")
     arguments = parser.parse_args()
     settings = arguments.settings
+    if unknown := sorted(set(settings) - KNOWN):
+        parser.error(f"settings that this script cannot take: {', '.join(unknown)}")
     torch.manual_seed(0)
     if settings.get("threads"):
         torch.set_num_threads(settings["threads"])
@@ -34,7 +42,7 @@ def main(make_dataset, make_model, make_optimizer, loss_of, batch_size):
     mode = settings.get("compile")  # True, or one of torch's own names
     call = torch.compile(model, mode=mode if isinstance(mode, str) else None) if mode else model
     loader = loader_of(make_dataset(), batch_size, settings)
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(settings.get("precision"))
+    dtype = DTYPES[settings.get("precision")]
     begun, samples, counted_from = time.perf_counter(), 0, None
     while True:
         for features, targets in loader:
