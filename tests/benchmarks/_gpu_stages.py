@@ -14,8 +14,8 @@ from typing import Any
 from _common import say
 from _gated import last_line
 from _gpu_plan import Costs, Plan, beside_s, groups, tune_budget
-from _gpu_table import BASELINE, HAND, PICK, SPEEDS, UNKNOWN, Board, HooksRow, Row
-from _gpu_tune import Decision, busy_fraction, tune
+from _gpu_table import BASELINE, COLUMNS, HAND, PICK, UNKNOWN, Board, HooksRow, Row
+from _gpu_tune import Decision, tune
 from _gpu_workloads import FOLDER, HOOKS_GIB, UPDATE_S, WORKLOADS, Scale, Workload, environment
 from _side_by_side import TRACE, Candidate, SideBySide
 
@@ -23,10 +23,10 @@ MOST_ROUNDS = 3
 LATE_S = 3.0
 """Before the end, for what is left to be ended and written."""
 LATEST = 2.5
-"""Times what a start should take, after which it counts as failed."""
+"""Times what tune takes beside its budget, after which it is stopped."""
 ADVISED = ("-m", "advisor", "run", "--config")
 HOOKS_SETTINGS = "version: 1\nsettings: {precision: bf16}\n"
-COLUMN_OF = {way: column for column, way in SPEEDS.items()}
+COLUMN_OF = {BASELINE: "as_written", PICK: "pick", HAND: "hand"}
 
 
 @dataclass(kw_only=True)
@@ -57,7 +57,7 @@ class Stages:
         traced = list(zip(candidates, wanted, strict=True))
         if self.plan.hooks:
             candidates.append(self._sizes())
-        for line_up in self._line_ups(candidates, LATEST * self.costs.start_s):
+        for line_up in self._line_ups(candidates, self.costs.start_limit_s):
             present = line_up.candidates
             for candidate in present:
                 self._turn(line_up, candidate)
@@ -125,8 +125,7 @@ class Stages:
 
     def _fill(self, workload: Workload, why: str) -> None:
         row = self._row(workload)
-        row.cells = {**dict.fromkeys(("busy_traced", "busy_ours", "isolation", "status", "settings", "took", "pick",
-                                      "hand"), UNKNOWN), "as_written": why}  # fmt: skip
+        row.cells = {**dict.fromkeys(COLUMNS, UNKNOWN), "as_written": why}
         self.board.write()
 
     def _with_images(self, wanted: list[Workload]) -> list[Workload]:
@@ -171,7 +170,7 @@ class Stages:
             return
         found = line_up.turn(candidate, self.until_s - LATE_S, TRACE)
         if found is not None:
-            row.cells["busy_traced"] = percent(found["busy_fraction"])
+            row.traced_busy_s, row.was_traced = found["busy_s"], True
         elif candidate not in line_up.candidates:
             row.cells["busy_traced"] = "FAILED"
         self.board.write()
@@ -183,6 +182,8 @@ class Stages:
 
         def note(found: dict[str, Any]) -> None:
             row.speeds.setdefault(way, []).append(found["samples_per_s"])
+            if way == BASELINE:
+                row.update_s.append(found["update_s"])
             say(f"{workload.name}, {way}: {found['samples_per_s']:.1f} samples/s")
             for line in found["said"] if len(row.speeds[way]) == 1 else ():
                 self.board.note(f"{workload.name}, {way}: {last_line(line)}")
@@ -280,13 +281,14 @@ def describe(decision: Decision, row: Row) -> None:
     """What tune decided, into the cells of its row."""
     profile = decision.profile
     row.cells["isolation"] = profile.isolation.name if profile is not None else UNKNOWN
-    row.cells["busy_ours"] = percent(busy_fraction(profile)) if profile is not None else UNKNOWN
+    use = profile.device_use if profile is not None else None
+    if use is not None:
+        row.busy_ours = use.busy_fraction
+    else:
+        why = profile.why_no_device_use if profile is not None else ""
+        row.cells["busy_ours"] = f"not traced: {last_line(why)}" if why else UNKNOWN
     row.cells["took"] = f"{decision.took_s:.0f}"
     row.cells["status"] = f"FAILED: {decision.failure}" if decision.failure else decision.status
     settings = ", ".join(f"{name}={value}" for name, value in sorted(decision.settings.items()))
     row.cells["settings"] = settings or "none"
     row.picked_nothing = decision.file is None
-
-
-def percent(fraction: float | None) -> str:
-    return UNKNOWN if fraction is None else f"{fraction:.1%}"

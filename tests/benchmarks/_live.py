@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from advisor import wire
@@ -19,15 +19,16 @@ MAX_SCRIPT_RUNS = 20
 def run(
     script: Path,
     args: Sequence[str],
-    windows: Sequence[wire.Window],
+    windows: Sequence[wire.Window] | Planner,
     *,
     folder: Path,
     start_limit_s: float = FOREVER_S,
     outlives_failures: bool = False,
     budget_s: float = FOREVER_S,
 ) -> SessionResult:
-    """What came of the windows. The script works in `folder`, which is made, and what the run leaves lies within.
+    """Run windows, given at once or planned as they come up; return what came of them.
 
+    The script works in `folder`, which is made, and what the run leaves lies within.
     `budget_s` from the first update on, the rest falls away. Ctrl-C and SIGTERM are raised.
     """
     (folder / "run").mkdir(parents=True)
@@ -40,7 +41,7 @@ def run(
         outlives_failures=outlives_failures,
         max_script_runs=MAX_SCRIPT_RUNS,
     )
-    result = session.run(_all_of(windows))
+    result = session.run(windows if isinstance(windows, Generator) else _all_of(windows))
     if result.interrupted is not None:
         raise result.interrupted
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,18 @@ SETTINGS: Mapping[str, Callable[[str], Any]] = {
 def pick(command: str, script: Path) -> dict[str, Any]:
     """Settings of the change that it calls proven; none where it proves nothing."""
     with tempfile.TemporaryDirectory(prefix="advisor-train-doctor-") as folder:
-        words = [command, "fix", "--json", "--no-card", "--quiet", "--out", folder, "--", sys.executable, script.name]
+        words = [
+            str(_found(command)),
+            "fix",
+            "--json",
+            "--no-card",
+            "--quiet",
+            "--out",
+            folder,
+            "--",
+            sys.executable,
+            script.name,
+        ]
         done = subprocess.run(words, cwd=script.parent, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     try:
         answer = json.loads(done.stdout)
@@ -53,8 +65,17 @@ def proven(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def version(command: str) -> str | None:
     """Return its version; None where there is no such command."""
+    path = _found(command)
+    if path is None:
+        return None
     try:
-        said = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60, check=True)
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return said.stdout.split()[-1]
+
+
+def _found(command: str) -> Path | None:
+    """Return where the command is, whatever folder it is run in."""
+    path = shutil.which(command)
+    return Path(path).absolute() if path else None

@@ -1,19 +1,22 @@
 """What trying one configuration costs: live windows against a process for every trial.
 
-    python tests/benchmarks/cost.py [--window 0.5] [--least]
+    python tests/benchmarks/cost.py [--window 0.25] [--least]
 
-Both ways try the same configurations of the same script, which takes five seconds to start, and count the same windows.
-The other way is what a hand-written Optuna study does: one process a trial. Neither is stopped early, and both begin
-with nothing running; whatever a way needs beside the windows (starts, baseline windows, settling) is in its time. The
+Both ways try the same configurations of the same script, which takes five seconds to start, and count windows of the
+same length: by default of the shortest that `advisor tune` uses. The one process has the windows of a search's short
+trials: beside each trial a window of the baseline, or of the best so far once that is much faster. The other way is
+what a hand-written Optuna study does: one process a trial. Neither is stopped early, and both begin with nothing
+running; whatever a way needs beside the counted windows (starts, windows to compare with, settling) is in its time. The
 one process is measured before and after the many. Ctrl-C keeps what there is.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import _live
@@ -21,8 +24,15 @@ import optuna
 from _common import SCRIPTS, collect, machine, options, publish, say, spread, table
 
 from advisor import wire
+from advisor.analysis.profile_plan import Pace
+from advisor.runtime.session import Planner
 from advisor.runtime.session_result import SessionResult
+from advisor.search import preset, windows
+from advisor.search.knowledge import MUCH_FASTER
+from advisor.search.windows import LEAST_WINDOW_S
+from advisor.types import Config
 from advisor.verification import rounds
+from advisor.wire import WindowRole
 
 SCRIPT = SCRIPTS / "slow_start.py"
 SPACE = {
@@ -34,6 +44,8 @@ SPACE = {
 LEAST = ("num_workers",)
 """The knobs of the smallest form."""
 START_UP_S = 5
+UPDATE_S = 0.02
+"""About what an update of the script takes: a search knows it from its profile."""
 Settings = dict[str, str | int | float | bool | None]
 
 
@@ -48,7 +60,7 @@ class Timed:
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--window", type=float, default=0.5, help="seconds counted of each configuration")
+    parser.add_argument("--window", type=float, default=LEAST_WINDOW_S, help="seconds counted of each configuration")
     parser.add_argument("--least", action="store_true", help=f"of {', '.join(LEAST)} only")
     arguments = parser.parse_args()
     if arguments.least:
@@ -70,8 +82,8 @@ def main() -> None:
     parts = [
         *([interrupted] if interrupted else []),
         f"{len(configurations())} configurations ({', '.join(SPACE)}) of a script that starts in {START_UP_S} s beside"
-        f" its imports, {arguments.window:g} s counted of each; in the one process a window as written beside each."
-        + ratio,
+        f" its imports, {arguments.window:g} s counted of each; in the one process a window of the"
+        " baseline or of the best so far beside each." + ratio,
         table(("way", "seconds a configuration", "configurations"), rows),
     ]
     publish("cost", "What trying a configuration costs", before, parts,
@@ -96,16 +108,25 @@ def timed(way: Way, window_s: float) -> Timed:
 
 
 def one_process(folder: Path, window_s: float) -> int:
-    """As `advisor tune` does it: a window as written between any two others."""
+    """Try them as `advisor tune` does: each in a short trial."""
     wanted = configurations()
-    windows = [_live.window("base 0", {}, window_s)]
-    for number, settings in enumerate(wanted):
-        windows += [
-            _live.window(f"trial {number}", settings, window_s),
-            _live.window(f"base {number + 1}", {}, window_s),
-        ]
-    check(run(folder, windows), [f"trial {number}" for number in range(len(wanted))])
+    check(_live.run(SCRIPT, [], trials(wanted, pace(window_s)), folder=folder), names(len(wanted)))
     return len(wanted)
+
+
+def trials(wanted: Sequence[Settings], pace: Pace) -> Planner:
+    """Yield the windows of short trials; what each is compared with stands behind it, and before the next."""
+    best, gain = Config(), 1.0
+    outcomes = yield [windows.baseline_window("search", pace)]
+    for name, settings in zip(names(len(wanted)), wanted, strict=True):
+        beside = windows.baseline_window(name, pace)
+        if gain >= MUCH_FASTER:
+            beside = windows.window(f"best {name}", WindowRole.REFERENCE, best, pace)
+        outcomes = yield [windows.window(name, WindowRole.TRIAL, Config.of(settings), pace), beside]
+        ratio = rate(outcomes[name]) / rate(outcomes[beside.id])
+        over_baseline = ratio * (gain if beside.role is WindowRole.REFERENCE else 1.0)
+        if over_baseline > gain:
+            best, gain = Config.of(settings), over_baseline
 
 
 def one_process_a_trial(folder: Path, window_s: float) -> int:
@@ -118,22 +139,36 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
         asked = {name: trial.suggest_categorical(name, choices) for name, choices in grid.items()}
         settings = {name: value for name, values in SPACE.items() for value in values if str(value) == asked[name]}
         chosen = {name: value for name, value in settings.items() if value is not None}
-        windows = [rounds.begin_window(), _live.window("trial", chosen, window_s)]
-        done = check(run(folder / str(trial.number), windows), ["trial"])[0]
+        own = windows.window("trial", WindowRole.TRIAL, Config.of(chosen), windows.in_fresh_process(pace(window_s)))
+        run = _live.run(SCRIPT, [], [rounds.begin_window(), own], folder=folder / str(trial.number))
+        done = check(run, ["trial"])[0]
         say(f"trial {trial.number}: {chosen}")
-        return sum(count or 0 for count in done.samples) / sum(done.wall_s)
+        return rate(done)
 
     study.optimize(objective, n_trials=len(configurations()))
     return len(study.trials)
 
 
-def run(folder: Path, windows: Sequence[wire.Window]) -> SessionResult:
-    return _live.run(SCRIPT, [], windows, folder=folder)
+def pace(window_s: float) -> Pace:
+    """Return the lengths of windows as a search has them."""
+    settings = replace(preset.read("quick"), window_s=window_s)
+    return windows.paced(UPDATE_S, settings, available_s=math.inf, windows=1)
 
 
-def check(result: SessionResult, names: Sequence[str]) -> list[wire.WindowDone]:
-    found = [result.outcomes.get(name) for name in names]
-    for name, outcome in zip(names, found, strict=True):
+def names(count: int) -> list[str]:
+    return [f"trial {number}" for number in range(count)]
+
+
+def rate(outcome: object) -> float:
+    """Return the samples/s of a measured window."""
+    if not isinstance(outcome, wire.WindowDone):
+        raise SystemExit(f"not measured: {outcome}")
+    return sum(count or 0 for count in outcome.samples) / sum(outcome.wall_s)
+
+
+def check(result: SessionResult, wanted: Sequence[str]) -> list[wire.WindowDone]:
+    found = [result.outcomes.get(name) for name in wanted]
+    for name, outcome in zip(wanted, found, strict=True):
         if not isinstance(outcome, wire.WindowDone):
             raise SystemExit(f"{name} was not measured: {outcome}")
     return [outcome for outcome in found if isinstance(outcome, wire.WindowDone)]

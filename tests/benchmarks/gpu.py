@@ -13,10 +13,12 @@ in the table at once; a run that is cut keeps what it has. No network is needed.
 from __future__ import annotations
 
 import argparse
+import signal
 import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from _common import RESULTS, machine, one_line, options, say, stoppable
 from _gpu_plan import DRY, H100, Plan, plan
@@ -24,10 +26,12 @@ from _gpu_stages import Stages
 from _gpu_table import Board, HooksRow, Row
 from _gpu_workloads import HOOKS, NAMES, UPDATE_S, WORKLOADS, Scale, chosen, device
 
-from advisor.errors import INTERRUPTIONS
+from advisor.errors import INTERRUPTIONS, Terminated
 
 DEFAULT_S = 530.0
 """With what it takes to begin and to end, nine minutes."""
+OVER_S = 2.0
+"""After which what still runs is ended, though each part has a limit of its own."""
 DRY_S = 240.0
 VERSIONS = ("torch", "torchvision", "transformers", "accelerate", "timm")
 
@@ -48,7 +52,7 @@ def main() -> None:
     board = Board(
         about={**machine(), **facts, "packages": versions()},
         rows={workload.name: Row(title=workload.title) for workload in wanted},
-        hooks=[HooksRow(title=f"{1e3 * wished_s:g} ms") for wished_s in UPDATE_S] if HOOKS in names else [],
+        hooks=[HooksRow(aimed_s=aimed_s) for aimed_s in UPDATE_S] if HOOKS in names else [],
         file=file_of(arguments, names),
     )
     tell(planned, seconds)
@@ -60,6 +64,8 @@ def main() -> None:
             memory_gib=None if arguments.dry_run else memory_gib, until_s=begin_s + seconds,
             verify=arguments.verify,
         )  # fmt: skip
+        signal.signal(signal.SIGALRM, ended)
+        signal.setitimer(signal.ITIMER_REAL, begin_s + seconds + OVER_S - time.monotonic())
         try:
             run(stages, board, begin_s)
         finally:
@@ -78,8 +84,14 @@ def run(stages: Stages, board: Board, begin_s: float) -> None:
         board.note(f"FAILED: {one_line(error)}")
         raise
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         stages.end()
     board.note(f"the whole took {time.monotonic() - begin_s:.0f} s")
+
+
+def ended(*_: Any) -> None:
+    """Leave what runs, as Ctrl-C does: the time is up."""
+    raise Terminated
 
 
 def parse() -> argparse.Namespace:

@@ -25,7 +25,7 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument("--seconds", type=float, default=0.0, help="counted, then the training ends; 0: it goes on")
     group.add_argument("--warm", type=int, default=10, help="updates before anything is counted")
     group.add_argument("--settle", type=float, default=1.0, help="seconds between a start and the counted ones")
-    group.add_argument("--trace", action="store_true", help="the device's share of busy time, by torch.profiler")
+    group.add_argument("--trace", action="store_true", help="busy time of the device in an update, by torch.profiler")
     group.add_argument("--wait", action="store_true", help="after the warm-up, count once for each line on stdin")
 
 
@@ -100,9 +100,9 @@ class Stopwatch:
         self._synchronize()
         wall_s = time.perf_counter() - self._since
         if self._job == "trace":
-            found = {"busy_fraction": self._busy_s() / wall_s if self._profiler is not None else None}
+            found = {"busy_s": self._busy_s() / self._updates if self._profiler is not None else None}
         else:
-            found = {"samples_per_s": self._samples / wall_s, "updates": self._updates}
+            found = {"samples_per_s": self._samples / wall_s, "update_s": wall_s / self._updates}
         print(RESULT + json.dumps(found), flush=True)
 
     def _busy_s(self) -> float:
