@@ -27,6 +27,8 @@ MOST_SETTINGS = 100
 MOST_ARGUMENTS = 20
 LONGEST_TEXT = 200
 LONGEST_WORD = 80
+CONSTANT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+"""Constant of the script (`BATCH_SIZE`), of a module or a class (`config.BATCH_SIZE`)."""
 FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
 """Option with two hyphens, one, or none (`batch_size=64`)."""
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -41,16 +43,19 @@ class Document:
     config: Config
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself, as given on its command line: flag → value."""
+    constants: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Constants of the script: name → value."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the settings: command, hardware, versions; verbatim, for people and for comparisons."""
     verdict: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stand_for(self) -> dict[str, str]:
-        """Return option of `arguments` → knob it stood for in the search, as far as the file says."""
+        """Return option of `arguments` or constant → knob it stood for in the search, as far as the file says."""
         options = self.found.get("options")
         known = options if isinstance(options, dict) else {}
-        return {flag: knob for flag in self.arguments if isinstance(knob := known.get(flag), str)}
+        own = (*self.arguments, *self.constants)
+        return {flag: knob for flag in own if isinstance(knob := known.get(flag), str)}
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -81,6 +86,7 @@ def render(
         *_settings(found, changes),
         "",
         *_arguments(found, changes),
+        *_constants(found, changes),
         *_notes(found),
         *_verdict(found.verdict),
         *_alternatives(found),
@@ -108,9 +114,8 @@ def _searched(only: Sequence[str] | None) -> list[str]:
 def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     if not found.config.settings:
         return ["# Nothing was found that is clearly faster than the unmodified script.", "settings: {}"]
-    own = [(name, value) for name, value in found.config.settings if name not in found.passed_as_arguments]
-    lines = ["settings:" if own else "settings: {}"]
-    for name, value in own:
+    lines = ["settings:" if found.by_agent else "settings: {}"]
+    for name, value in found.by_agent.items():
         lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
     return lines
 
@@ -122,6 +127,17 @@ def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     lines = ["# Options of the script itself: advisor run puts them on its command line.", "arguments:"]
     for name, flags in found.passed_as_arguments.items():
         lines += [*_change(name, changes), *(f"  {_scalar(flag)}: {_scalar(value)}" for flag, value in flags.items())]
+    return [*lines, ""]
+
+
+def _constants(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
+    """Return the lines for settings that the script has as constants."""
+    if not found.constants:
+        return []
+    lines = ["# Constants of the script: advisor run sets them before it runs; the file stays as it is.", "constants:"]
+    for name, values in found.constants.items():
+        change = [] if name in found.passed_as_arguments else _change(name, changes)
+        lines += [*change, *(f"  {_scalar(constant)}: {_scalar(value)}" for constant, value in values.items())]
     return [*lines, ""]
 
 
@@ -205,8 +221,9 @@ def _found(
 
 
 def _options(found: Recommendation) -> dict[str, str]:
-    """Return option of the script → knob it stands for, which its name alone does not reveal later."""
-    return {flag: knob for knob, flags in found.passed_as_arguments.items() for flag in flags}
+    """Return option or constant of the script → knob it stands for, which its name alone does not reveal later."""
+    own = (*found.passed_as_arguments.items(), *found.constants.items())
+    return {flag: knob for knob, flags in own for flag in flags}
 
 
 def hardware_words(hardware: Hardware) -> dict[str, Any]:
@@ -259,7 +276,7 @@ def parse(text: str, path: Path) -> Document:
             f"{path} is not a settings file of advisor (it holds {_kind(body)}): create one with advisor tune"
         )
     _check_version(path, body.get("version"))
-    unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "verdict", "found")]
+    unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "constants", "verdict", "found")]
     if unknown:
         raise UsageError(
             f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings belong below settings:"
@@ -267,6 +284,7 @@ def parse(text: str, path: Path) -> Document:
     return Document(
         config=_read_settings(path, body.get("settings")),
         arguments=_read_arguments(path, body.get("arguments")),
+        constants=_read_constants(path, body.get("constants")),
         found=_mapping(path, "found", body.get("found")),
         verdict=_mapping(path, "verdict", body.get("verdict")),
     )
@@ -360,12 +378,32 @@ def _read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
     for flag, value in arguments.items():
         if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
             raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {flag} is {value}: expected a finite number or one word")
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        if not plain and not (isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)):
-            raise UsageError(f"{path}: {flag} holds {_kind(value)}: expected a number or one word")
+        _check_word(path, flag, value)
+        if isinstance(value, bool):
+            raise UsageError(f"{path}: {flag} holds a bool: expected a number or one word")
     return arguments
+
+
+def _read_constants(path: Path, found: Any) -> dict[str, bool | int | float | str]:
+    """Read constants: their values become literals in the script, so that a path or a sentence has no place here."""
+    constants = _mapping(path, "constants", found)
+    if len(constants) > MOST_ARGUMENTS:
+        raise UsageError(f"{path} has {len(constants)} constants: expected at most {MOST_ARGUMENTS}")
+    for name, value in constants.items():
+        if len(name) > LONGEST_TEXT or not CONSTANT.fullmatch(name):
+            raise UsageError(f"{path}: {name[:LONGEST_TEXT]!r} is not the name of a constant such as BATCH_SIZE")
+        _check_word(path, name, value)
+    return constants
+
+
+def _check_word(path: Path, name: str, value: Any) -> None:
+    """Raise UsageError for a value that is neither a finite number nor a truth value nor one word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{path}: {name} is {value}: expected a finite number or one word")
+    if not isinstance(value, int | float) and not (
+        isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)
+    ):
+        raise UsageError(f"{path}: {name} holds {_kind(value)}: expected a number or one word")
 
 
 def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:

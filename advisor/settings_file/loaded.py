@@ -134,8 +134,7 @@ class LoadedConfig:
                 (knob for knob in map(knobs.get, self.settings) if knob.samples_per), key=lambda knob: knob.samples_per
             ).id
             left[name] = f"step the optimizer after every {self.accumulation} backward passes, or use advisor.apply()"
-        for flag, value in self.document.arguments.items():
-            left[flag] = f"an option of the script: set it to {value}"
+        left |= _of_the_script(self.document)
         if left:
             reasons = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
             warnings.warn(f"not applied: {reasons}", SettingsWarning, stacklevel=2)
@@ -176,6 +175,8 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     updates, stays as the script has it. This is reported on stderr and recorded in the user's state folder
     (`settings-given-up.jsonl`). `config` may be the path of a file.
 
+    Options and constants of the script that the file holds are for `advisor run`: a `SettingsWarning` lists them.
+
     In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it only warns, because the
     settings of that command count. Applying the same settings twice applies them once. Raises UsageError for
     different settings in the same process, and for a file that `advisor.load` refuses.
@@ -197,6 +198,18 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     except Refused as error:
         raise UsageError(f"{error}: start a new process for other settings") from error
     _applied = settings
+    left = _of_the_script(found.document)
+    if left:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left.items())
+        warnings.warn(f"not applied: {reasons}", SettingsWarning, stacklevel=2)
+
+
+def _of_the_script(document: Document) -> dict[str, str]:
+    """Return what only the script itself can set, with what to do."""
+    return {
+        **{flag: f"an option of the script: set it to {value}" for flag, value in document.arguments.items()},
+        **{name: f"a constant of the script: set it to {value!r}" for name, value in document.constants.items()},
+    }
 
 
 def no_longer_holds(document: Document, *, python: str | None = None) -> list[str]:

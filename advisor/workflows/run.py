@@ -28,13 +28,15 @@ def run(
     """
     from ..runtime import training_launch
     from ..target import command as commands
+    from ..target.option_roles import constants_by_module
 
     document = read_document(Path(config))
     typed = commands.build(os.fspath(script), args, is_module=module, interpreter=python)
     wanted = commands.with_arguments(typed, document.arguments)
+    constants = constants_by_module(document.constants, typed)
     found = no_longer_holds(document, python=wanted.interpreter)
     if found:
         warnings.warn(f"{config}: {'; '.join(found)}", SettingsWarning, stacklevel=2)
     if replace_process:
-        training_launch.become(wanted, document.config)
-    return training_launch.spawn(wanted, document.config)
+        training_launch.become(wanted, document.config, constants)
+    return training_launch.spawn(wanted, document.config, constants)

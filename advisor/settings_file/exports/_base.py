@@ -30,6 +30,8 @@ class Emitter:
     emit: Callable[[Draft], str]
     starts_script: bool = False
     """True if the file, or its use, holds the training command and thus the script's own options."""
+    sets_constants: bool = False
+    """True if the file holds the script's constants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,9 @@ class Draft:
             self.leave(name)
         if self._repeated is not None:
             self.need("worker_init_fn", _by_hand(self._repeated))
+        if not self.emitter.sets_constants:
+            for name, value in self.document.constants.items():
+                self.need(f"{name}={value}", "a constant of the script: change its line, or apply the export `patch`")
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script, for its command line")

@@ -1,0 +1,239 @@
+"""Constants in the text of a Python file: found, set in the parsed file before it runs, or edited in the text.
+
+A constant is a literal that is assigned once, in a line that certainly runs: `BATCH_SIZE = 64`, also below
+`if __name__ == "__main__":`, in the body of a class, or as an entry of a dictionary. Anything that could give the name
+another value later makes it unusable, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from ..refused import Refused
+from .bindings import FieldChanges, ModuleScope, changes_of_fields, names_read
+
+Plain = Union[bool, int, float, str]
+_BOM = b"\xef\xbb\xbf"
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+"""A line with its end, by Python's own rules: `splitlines` would also end one at a form feed."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A literal that can be set."""
+
+    name: str
+    """`BATCH_SIZE`; of a class or a dictionary `Config.batch_size`."""
+    value: Plain
+    line: int
+    node: ast.expr = field(repr=False, compare=False)
+    """Node of the literal."""
+
+    def check(self, value: Plain, file: str) -> None:
+        """Raise Refused if the constant, which stands in this file, cannot have the value."""
+        if _kind(self.value) is not _kind(value):
+            raise Refused(f"{self.name} is {self.value!r} in line {self.line} of {file}; {value!r} is of another type")
+
+
+@dataclass(frozen=True)
+class Unsettable:
+    """A name that looks like a constant and cannot be set."""
+
+    name: str
+    line: int
+    why: str
+    """Reason as a clause that follows the name: "is assigned in lines 3 and 9"."""
+
+
+Found = Mapping[str, Union[Constant, Unsettable]]
+
+
+def parse(source: bytes) -> ast.Module:
+    """Parse a file; raise Refused if it is not Python that this interpreter reads."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Refused(f"it cannot be parsed: {error}") from error
+
+
+def constants_of(tree: ast.Module, *, is_main: bool = True) -> Found:
+    """Find the constants of a file, and the names that look like one, with the reason why they cannot be set.
+
+    `is_main` is False for an imported module, where the block below `if __name__ == "__main__":` does not run.
+    """
+    scope, found = ModuleScope(tree), {}
+    straight = dict(_straight(tree, is_main))
+    changes = changes_of_fields(tree)
+    for name in scope.assigned:
+        statement = straight.get(name)
+        found[name] = _judged(name, statement, scope)
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and found[name].line == statement.lineno:
+            for key, value in _entries(statement.value):
+                found[f"{name}.{key}"] = _field(name, key, value, scope, changes)
+    for name, statement in straight.items():
+        if isinstance(statement, ast.ClassDef):
+            for key, value in _class_fields(statement):
+                found[f"{name}.{key}"] = _field(name, key, value, scope, changes)
+    return found
+
+
+def read_in(tree: ast.Module, name: str) -> bool:
+    """Return whether the file reads the name; nothing follows from setting one that it does not."""
+    return "." in name or name in names_read(tree)
+
+
+def with_constants(tree: ast.Module, values: Mapping[str, Plain], *, is_main: bool = True) -> ast.Module:
+    """Return the tree with these values; line numbers stay. Raise Refused if a constant cannot be set."""
+    chosen = {id(one.node): values[one.name] for one in _checked(tree, values, is_main=is_main)}
+
+    class Setter(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            if id(node) in chosen and isinstance(node, ast.expr):
+                return ast.copy_location(ast.Constant(chosen[id(node)]), node)
+            return self.generic_visit(node)
+
+    changed: ast.Module = Setter().visit(tree)
+    return changed
+
+
+def edited(source: bytes, values: Mapping[str, Plain], *, is_main: bool = True) -> tuple[list[str], list[str]]:
+    """Return the file's lines before and after, with their ends; only the literals differ.
+
+    Raise Refused if a constant cannot be set, or if the file is not UTF-8.
+    """
+    tree = parse(source)
+    encoding, _lines = tokenize.detect_encoding(io.BytesIO(source).readline)
+    if encoding not in ("utf-8", "utf-8-sig", "ascii"):
+        raise Refused(f"its encoding is {encoding}, and a patch is UTF-8")
+    before = _LINE.findall(source[len(_BOM) :].decode() if source.startswith(_BOM) else source.decode())
+    after = list(before)
+    nodes = [(one.node, values[one.name]) for one in _checked(tree, values, is_main=is_main)]
+    for node, value in sorted(nodes, key=lambda pair: (pair[0].lineno, pair[0].col_offset), reverse=True):
+        line = after[node.lineno - 1].encode()
+        if node.end_lineno != node.lineno or node.end_col_offset is None:
+            raise Refused(f"the literal in line {node.lineno} takes several lines")
+        after[node.lineno - 1] = (
+            line[: node.col_offset] + repr(value).encode() + line[node.end_col_offset :]
+        ).decode()
+    if source.startswith(_BOM) and before:
+        before[0], after[0] = "\ufeff" + before[0], "\ufeff" + after[0]
+    return before, after
+
+
+def _checked(tree: ast.Module, values: Mapping[str, Plain], *, is_main: bool) -> list[Constant]:
+    """Return the constants to set; raise Refused for one that is not there, not a literal, or of another type."""
+    found, chosen = constants_of(tree, is_main=is_main), []
+    for name, value in values.items():
+        one = found.get(name)
+        if one is None:
+            raise Refused(f"it has no constant {name}")
+        if isinstance(one, Unsettable):
+            raise Refused(f"{name} {one.why}")
+        chosen.append(one)
+    return chosen
+
+
+def _kind(value: Plain) -> type:
+    return str if isinstance(value, str) else bool if isinstance(value, bool) else float
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def _judged(name: str, statement: ast.stmt | None, scope: ModuleScope) -> Constant | Unsettable:
+    """Return the constant that the statement assigns to the name, or why it is none."""
+    lines = scope.assigned[name]
+    why = scope.why_open(name)
+    if why is None and not isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        why = f"is not assigned on its own in line {lines[0]}, or not always"
+    if why is None:
+        assert isinstance(statement, (ast.Assign, ast.AnnAssign))
+        return _constant(name, statement.value, statement.lineno)
+    return Unsettable(name, lines[0], why)
+
+
+def _field(owner: str, key: str, value: ast.expr, scope: ModuleScope, changes: FieldChanges) -> Constant | Unsettable:
+    why = scope.why_open(owner)
+    if why is not None:
+        return Unsettable(f"{owner}.{key}", value.lineno, f"cannot be set: {owner} {why}")
+    line = changes.line_of(owner, key)
+    if line is not None:
+        return Unsettable(f"{owner}.{key}", value.lineno, f"gets another value in line {line}")
+    return _constant(f"{owner}.{key}", value, value.lineno)
+
+
+def _constant(name: str, value: ast.expr | None, line: int) -> Constant | Unsettable:
+    try:
+        literal = ast.literal_eval(value) if value is not None else None
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        literal = None
+    # `literal_eval` also adds: 1 + 2j, and thus 1 + 2.
+    plain = isinstance(value, (ast.Constant, ast.UnaryOp)) and isinstance(literal, (bool, int, float, str))
+    if value is None or not plain:
+        return Unsettable(name, line, f"is not a plain literal in line {line}")
+    return Constant(name, literal, line, value)  # type: ignore[arg-type]  # `plain` has checked its type
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+
+def _straight(tree: ast.Module, is_main: bool) -> Iterator[tuple[str, ast.stmt]]:
+    """Yield name and statement for the assignments and classes that run exactly once, in order."""
+    for statement in tree.body:
+        inner = statement.body if is_main and _is_main_guard(statement) else [statement]
+        for one in inner:
+            if isinstance(one, ast.ClassDef):
+                yield one.name, one
+            name = _target(one)
+            if name is not None:
+                yield name, one
+
+
+def _is_main_guard(statement: ast.stmt) -> Any:
+    if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
+        return False
+    test = statement.test
+    sides = [test.left, *test.comparators]
+    names = [side.id for side in sides if isinstance(side, ast.Name)]
+    texts = [side.value for side in sides if isinstance(side, ast.Constant)]
+    return (names, texts, len(test.ops), type(test.ops[0])) == (["__name__"], ["__main__"], 1, ast.Eq)
+
+
+def _target(statement: ast.stmt) -> str | None:
+    """Return the one name that the statement assigns a value to; None for any other statement."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target: ast.expr = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        target = statement.target
+    else:
+        return None
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _class_fields(made: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    names = [_target(one) for one in made.body]
+    for name, one in zip(names, made.body):
+        value = getattr(one, "value", None)
+        if name is not None and names.count(name) == 1 and isinstance(value, ast.expr):
+            yield name, value
+
+
+def _entries(value: ast.expr | None) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the entries of a dictionary with plain names as keys: `{"batch_size": 64}` or `dict(batch_size=64)`."""
+    pairs: list[tuple[Any, ast.expr]] = []
+    if isinstance(value, ast.Dict):
+        pairs = [(key.value if isinstance(key, ast.Constant) else None, one) for key, one in zip(value.keys, value.values)]
+    elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
+        pairs = [(keyword.arg, keyword.value) for keyword in value.keywords]
+    keys = [key for key, _one in pairs]
+    if None in keys:  # `**others` may hold any of the names
+        return
+    for key, one in pairs:
+        if isinstance(key, str) and key.isidentifier() and keys.count(key) == 1:
+            yield key, one
