@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from .. import wire
 from ..errors import UsageError
-from ..storage import run_store
 from ..script_constants import ByModule
+from ..storage import run_store
 from ..types import Command, Config
 from .script_run import BOOTSTRAP
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_Scope = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 MOST_LINES = 3
 """Lines named in a reason."""
 
@@ -80,7 +79,7 @@ class ModuleScope(ast.NodeVisitor):
                 self._other(bound, node)
         super().generic_visit(node)
 
-    def _scope(self, node: _Scope) -> None:
+    def _scope(self, node: ast.AST) -> None:
         inner = list(ast.walk(node))
         declared = {name for one in inner if isinstance(one, ast.Global) for name in one.names}
         for one in inner:
@@ -143,9 +142,9 @@ def _call(node: ast.Call, found: FieldChanges) -> None:
             found.stored.setdefault(name.value, node.lineno)
         elif node.args and isinstance(node.args[0], ast.Name):
             found.whole.setdefault(node.args[0].id, node.lineno)
-    if isinstance(called, ast.Attribute) and called.attr in ("update", "setdefault", "pop", "clear"):
-        if isinstance(called.value, ast.Name):
-            found.whole.setdefault(called.value.id, node.lineno)
+    changes_owner = isinstance(called, ast.Attribute) and called.attr in ("update", "setdefault", "pop", "clear")
+    if changes_owner and isinstance(owner := getattr(called, "value", None), ast.Name):
+        found.whole.setdefault(owner.id, node.lineno)
     name_called = called.id if isinstance(called, ast.Name) else getattr(called, "attr", None)
     if name_called is None:
         return

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Union
+from pathlib import Path
 
 from ..refused import Refused
 from .bindings import FieldChanges, changes_of_fields
@@ -24,7 +23,7 @@ class SourceFile:
 
     module: str
     """Full name by which it is imported; "" is the script itself."""
-    path: str
+    path: Path
     source: bytes
     found: Found
 
@@ -37,14 +36,14 @@ class SourceFile:
         return f"{self.module}.{name}" if self.module else name
 
 
-def script_path(target: str, *, is_module: bool, cwd: str) -> str:
+def script_path(target: str, *, is_module: bool, cwd: str) -> Path:
     """Return the path of the script's file; raise Refused if it is not a file of Python text in reach."""
-    path = os.path.join(cwd, *target.split(".")) if is_module else os.path.join(cwd, target)
-    if os.path.isdir(path):
-        path = os.path.join(path, "__main__.py")
+    path = Path(cwd).joinpath(*target.split(".")) if is_module else Path(cwd) / target
+    if path.is_dir():
+        path /= "__main__.py"
     elif is_module:
-        path += ".py"
-    if not os.path.isfile(path):
+        path = path.with_name(f"{path.name}.py")
+    if not path.is_file():
         raise Refused(f"there is no file {path}")
     return path
 
@@ -56,11 +55,10 @@ def source_files(target: str, *, is_module: bool, cwd: str) -> tuple[SourceFile,
     tree = parse(source)
     found = {name: one for name, one in constants_of(tree).items() if read_in(tree, name)}
     script = SourceFile("", path, source, found)
-    root = cwd if is_module else os.path.dirname(os.path.realpath(path))
-    package = ""
-    if is_module:
-        package = target if os.path.basename(path) == "__main__.py" else target.rpartition(".")[0]
-    return (script, *_modules(tree, root, package))
+    if not is_module:
+        return (script, *_modules(tree, path.resolve().parent, ""))
+    package = target if path.name == "__main__.py" else target.rpartition(".")[0]
+    return (script, *_modules(tree, Path(cwd), package))
 
 
 def constants_by_name(files: tuple[SourceFile, ...]) -> dict[str, tuple[SourceFile, Constant | Unsettable]]:
@@ -83,11 +81,11 @@ def by_module(values: Mapping[str, Plain], target: str, *, is_module: bool, cwd:
     sorted_values: dict[str, dict[str, Plain]] = {}
     for name, value in values.items():
         if name not in known:
-            raise Refused(f"{os.path.basename(files[0].path)} has no constant {name} that it uses")
+            raise Refused(f"{files[0].path.name} has no constant {name} that it uses")
         file, one = known[name]
         if isinstance(one, Unsettable):
-            raise Refused(f"{name} of {os.path.basename(file.path)} {one.why}")
-        one.check(value, os.path.basename(file.path))
+            raise Refused(f"{name} of {file.path.name} {one.why}")
+        one.check(value, file.path.name)
         sorted_values.setdefault(file.module, {})[one.name] = value
     return sorted_values
 
@@ -97,18 +95,18 @@ def by_module(values: Mapping[str, Plain], target: str, *, is_module: bool, cwd:
 
 @dataclass
 class _Use:
-    """What a script takes from a module."""
+    """Names that a script takes from a module."""
 
     names: set[str]
     every: bool = False
 
 
-def _modules(script: ast.Module, root: str, package: str) -> Iterator[SourceFile]:
+def _modules(script: ast.Module, root: Path, package: str) -> Iterator[SourceFile]:
     changes = changes_of_fields(script)
     for module, use in _imported(script, package).items():
-        path = os.path.join(root, *module.split("."))
-        path = os.path.join(path, "__init__.py") if os.path.isdir(path) else f"{path}.py"
-        if not os.path.isfile(path):
+        path = root.joinpath(*module.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+        if not path.is_file():
             continue
         try:
             source = _read(path)
@@ -116,7 +114,7 @@ def _modules(script: ast.Module, root: str, package: str) -> Iterator[SourceFile
         except Refused:
             continue
         found = {
-            name: _unless_changed(one, changes, os.path.basename(path))
+            name: _unless_changed(one, changes, path.name)
             for name, one in constants_of(tree, is_main=False).items()
             if use.every or name.partition(".")[0] in use.names
         }
@@ -161,9 +159,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str | None:
     return ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
 
 
-def _unless_changed(
-    one: Union[Constant, Unsettable], changes: FieldChanges, file: str
-) -> Union[Constant, Unsettable]:
+def _unless_changed(one: Constant | Unsettable, changes: FieldChanges, file: str) -> Constant | Unsettable:
     owner, _, key = one.name.rpartition(".")
     line = changes.line_of(owner, key) if owner else changes.stored.get(key)
     if line is None or isinstance(one, Unsettable):
@@ -171,9 +167,9 @@ def _unless_changed(
     return Unsettable(one.name, one.line, f"gets another value in line {line} of the script that imports {file}")
 
 
-def _read(path: str) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             source = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None

@@ -18,7 +18,7 @@ from typing import Any, Union
 from ..refused import Refused
 from .bindings import FieldChanges, ModuleScope, changes_of_fields, names_read
 
-Plain = Union[bool, int, float, str]
+Plain = Union[bool, int, float, str]  # noqa: UP007 - Python 3.9
 _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 """A line with its end, by Python's own rules: `splitlines` would also end one at a form feed."""
@@ -51,7 +51,7 @@ class Unsettable:
     """Reason as a clause that follows the name: "is assigned in lines 3 and 9"."""
 
 
-Found = Mapping[str, Union[Constant, Unsettable]]
+Found = Mapping[str, Union[Constant, Unsettable]]  # noqa: UP007 - Python 3.9
 
 
 def parse(source: bytes) -> ast.Module:
@@ -118,9 +118,7 @@ def edited(source: bytes, values: Mapping[str, Plain], *, is_main: bool = True) 
         line = after[node.lineno - 1].encode()
         if node.end_lineno != node.lineno or node.end_col_offset is None:
             raise Refused(f"the literal in line {node.lineno} takes several lines")
-        after[node.lineno - 1] = (
-            line[: node.col_offset] + repr(value).encode() + line[node.end_col_offset :]
-        ).decode()
+        after[node.lineno - 1] = (line[: node.col_offset] + repr(value).encode() + line[node.end_col_offset :]).decode()
     if source.startswith(_BOM) and before:
         before[0], after[0] = "\ufeff" + before[0], "\ufeff" + after[0]
     return before, after
@@ -129,7 +127,7 @@ def edited(source: bytes, values: Mapping[str, Plain], *, is_main: bool = True) 
 def _checked(tree: ast.Module, values: Mapping[str, Plain], *, is_main: bool) -> list[Constant]:
     """Return the constants to set; raise Refused for one that is not there, not a literal, or of another type."""
     found, chosen = constants_of(tree, is_main=is_main), []
-    for name, value in values.items():
+    for name in values:
         one = found.get(name)
         if one is None:
             raise Refused(f"it has no constant {name}")
@@ -186,7 +184,8 @@ def _constant(name: str, value: ast.expr | None, line: int) -> Constant | Unsett
 def _straight(tree: ast.Module, is_main: bool) -> Iterator[tuple[str, ast.stmt]]:
     """Yield name and statement for the assignments and classes that run exactly once, in order."""
     for statement in tree.body:
-        inner = statement.body if is_main and _is_main_guard(statement) else [statement]
+        is_guard = isinstance(statement, ast.If) and _is_main_guard(statement.test)
+        inner = statement.body if is_main and isinstance(statement, ast.If) and is_guard else [statement]
         for one in inner:
             if isinstance(one, ast.ClassDef):
                 yield one.name, one
@@ -195,10 +194,9 @@ def _straight(tree: ast.Module, is_main: bool) -> Iterator[tuple[str, ast.stmt]]
                 yield name, one
 
 
-def _is_main_guard(statement: ast.stmt) -> Any:
-    if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
+def _is_main_guard(test: ast.expr) -> bool:
+    if not isinstance(test, ast.Compare):
         return False
-    test = statement.test
     sides = [test.left, *test.comparators]
     names = [side.id for side in sides if isinstance(side, ast.Name)]
     texts = [side.value for side in sides if isinstance(side, ast.Constant)]
@@ -217,8 +215,9 @@ def _target(statement: ast.stmt) -> str | None:
 
 
 def _class_fields(made: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
-    names = [_target(one) for one in made.body]
-    for name, one in zip(names, made.body):
+    named = [(_target(one), one) for one in made.body]
+    names = [name for name, _one in named]
+    for name, one in named:
         value = getattr(one, "value", None)
         if name is not None and names.count(name) == 1 and isinstance(value, ast.expr):
             yield name, value
@@ -228,7 +227,8 @@ def _entries(value: ast.expr | None) -> Iterator[tuple[str, ast.expr]]:
     """Yield the entries of a dictionary with plain names as keys: `{"batch_size": 64}` or `dict(batch_size=64)`."""
     pairs: list[tuple[Any, ast.expr]] = []
     if isinstance(value, ast.Dict):
-        pairs = [(key.value if isinstance(key, ast.Constant) else None, one) for key, one in zip(value.keys, value.values)]
+        names = [key.value if isinstance(key, ast.Constant) else None for key in value.keys]
+        pairs = list(zip(names, value.values))  # noqa: B905 - Python 3.9 has no strict=
     elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
         pairs = [(keyword.arg, keyword.value) for keyword in value.keywords]
     keys = [key for key, _one in pairs]

@@ -15,23 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
+from .script_values import LONGEST_TEXT, kind, mapping, read_arguments, read_constants
 
 VERSION = 1
 """Version of the format; this advisor reads all versions up to it."""
+ENTRIES = ("version", "settings", "arguments", "constants", "verdict", "found")
 MOST_BYTES = 64 * 1024
 """Limit on a file's size: advisor writes about two thousand bytes, and nobody edits in thirty times that."""
 MOST_DEPTH = 8
 MOST_SETTINGS = 100
-MOST_ARGUMENTS = 20
-LONGEST_TEXT = 200
-LONGEST_WORD = 80
-CONSTANT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-"""Constant of the script (`BATCH_SIZE`), of a module or a class (`config.BATCH_SIZE`)."""
-FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
-"""Option with two hyphens, one, or none (`batch_size=64`)."""
-WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _WIDTH = 100
 """Characters in one line of a comment."""
 
@@ -43,7 +38,7 @@ class Document:
     config: Config
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself, as given on its command line: flag → value."""
-    constants: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    constants: Mapping[str, Plain] = field(default_factory=dict)
     """Constants of the script: name → value."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the settings: command, hardware, versions; verbatim, for people and for comparisons."""
@@ -273,20 +268,20 @@ def parse(text: str, path: Path) -> Document:
     body = _parsed(path, text)
     if not isinstance(body, dict):
         raise UsageError(
-            f"{path} is not a settings file of advisor (it holds {_kind(body)}): create one with advisor tune"
+            f"{path} is not a settings file of advisor (it holds {kind(body)}): create one with advisor tune"
         )
     _check_version(path, body.get("version"))
-    unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "constants", "verdict", "found")]
+    unknown = [str(key) for key in body if key not in ENTRIES]
     if unknown:
         raise UsageError(
             f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings belong below settings:"
         )
     return Document(
         config=_read_settings(path, body.get("settings")),
-        arguments=_read_arguments(path, body.get("arguments")),
-        constants=_read_constants(path, body.get("constants")),
-        found=_mapping(path, "found", body.get("found")),
-        verdict=_mapping(path, "verdict", body.get("verdict")),
+        arguments=read_arguments(path, body.get("arguments")),
+        constants=read_constants(path, body.get("constants")),
+        found=mapping(path, "found", body.get("found")),
+        verdict=mapping(path, "verdict", body.get("verdict")),
     )
 
 
@@ -357,63 +352,14 @@ def _check_version(path: Path, version: Any) -> None:
 
 
 def _read_settings(path: Path, found: Any) -> Config:
-    settings = _mapping(path, "settings", found)
+    settings = mapping(path, "settings", found)
     if len(settings) > MOST_SETTINGS:
         raise UsageError(f"{path} has {len(settings)} settings, more than there are knobs")
     for name, value in settings.items():
         if not isinstance(value, str | int | float | bool):
-            raise UsageError(f"{path}: {name} holds {_kind(value)}: expected a single value")
+            raise UsageError(f"{path}: {name} holds {kind(value)}: expected a single value")
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{path}: {name} is {value}: expected a finite number")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
     return Config.of(settings)
-
-
-def _read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
-    """Read arguments, numbers and single words only: no search finds a path or words for a shell."""
-    arguments = _mapping(path, "arguments", found)
-    if len(arguments) > MOST_ARGUMENTS:
-        raise UsageError(f"{path} has {len(arguments)} arguments: expected at most {MOST_ARGUMENTS}")
-    for flag, value in arguments.items():
-        if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
-            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
-        _check_word(path, flag, value)
-        if isinstance(value, bool):
-            raise UsageError(f"{path}: {flag} holds a bool: expected a number or one word")
-    return arguments
-
-
-def _read_constants(path: Path, found: Any) -> dict[str, bool | int | float | str]:
-    """Read constants: their values become literals in the script, so that a path or a sentence has no place here."""
-    constants = _mapping(path, "constants", found)
-    if len(constants) > MOST_ARGUMENTS:
-        raise UsageError(f"{path} has {len(constants)} constants: expected at most {MOST_ARGUMENTS}")
-    for name, value in constants.items():
-        if len(name) > LONGEST_TEXT or not CONSTANT.fullmatch(name):
-            raise UsageError(f"{path}: {name[:LONGEST_TEXT]!r} is not the name of a constant such as BATCH_SIZE")
-        _check_word(path, name, value)
-    return constants
-
-
-def _check_word(path: Path, name: str, value: Any) -> None:
-    """Raise UsageError for a value that is neither a finite number nor a truth value nor one word."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{path}: {name} is {value}: expected a finite number or one word")
-    if not isinstance(value, int | float) and not (
-        isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)
-    ):
-        raise UsageError(f"{path}: {name} holds {_kind(value)}: expected a number or one word")
-
-
-def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{path}: {name} holds {_kind(value)}: expected names and values")
-    return value
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,8 +1,8 @@
 """Options and constants of a script that stand for knobs, recognised by their names and types.
 
-A constant is a literal in the script, such as `BATCH_SIZE = 64`, or in a module beside it that it imports by name. It is
-used where the script has no option of that meaning. The user maps an unknown name: `--set micro_batch=--my-flag`, or
-`--set micro_batch=MY_CONSTANT`.
+A constant is a literal in the script, such as `BATCH_SIZE = 64`, or in a module beside it that it imports by name. It
+is used where the script has no option of that meaning. The user maps an unknown name: `--set micro_batch=--my-flag`,
+or `--set micro_batch=MY_CONSTANT`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from .. import knobs, script_constants
 from ..errors import UsageError
@@ -236,7 +235,7 @@ def _constant_of(role: str, constants: _Constants) -> Option | None:
 def _constant_option(
     role: str, name: str, file: SourceFile, one: Constant | Unsettable, *, given: float | None = None
 ) -> Option:
-    path = Path(file.path).name
+    path = file.path.name
     where = f"line {one.line} of {path}"
     value = None if isinstance(one, Unsettable) else one.value
     option = Option(

@@ -160,8 +160,8 @@ def _batches(draft: _Draft) -> None:
     elif micro is not None:
         parts = max(1, draft.workload.facts.micro_steps) * draft.workload.world_size
         _global_batch(draft, micro, parts)
-    else:
-        draft.usable(MICRO_BATCH, GLOBAL_BATCH)  # for the reason
+    elif MICRO_BATCH in draft.options and draft.options[MICRO_BATCH].why_closed is not None:
+        draft.usable(MICRO_BATCH, GLOBAL_BATCH)
 
 
 def _pieces(draft: _Draft) -> Option | None:
@@ -238,8 +238,10 @@ def _keep(
     draft: _Draft, knob: str, values: Mapping[int, dict[str, ArgumentValue]], effect: str, option: Option
 ) -> None:
     assert effect in knobs.EFFECTS
-    said = "as mapped" if option.role in draft.mapped else f"{option.value:g} in {option.where or 'the script'}"
+    said = "as mapped" if option.role in draft.mapped else f"{option.value:g} in the script"
     why = f"{option.flag} of the script ({said})"
+    if option.place is not None:
+        why = f"{option.flag} = {option.value:g} in {option.where}"
     draft.argument_knobs.append(
         ArgumentKnob(knob=knob, values=tuple(values), effect=effect, why=why, arguments=dict(values))
     )

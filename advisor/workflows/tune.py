@@ -102,8 +102,8 @@ def tune(
 
     `resume` continues an interrupted run: `latest`, its id or its folder; finished trials are not run again. `storage`
     is the URL of a database through which several machines share one search. `mapped` gives the meaning of the script's
-    own options and constants: role → option or constant, and its value. The other parameters (including functions that train) and the errors are
-    those of `advisor.profile`.
+    own options and constants: role → option or constant, and its value. The other parameters (including functions that
+    train) and the errors are those of `advisor.profile`.
 
     Returns the trials and the recommendation; `result.config.save("advisor.yaml")` keeps it. A script that fails or
     trains nothing raises no error: `failure` says what happened, and `config` is refused.

@@ -6,13 +6,16 @@ import weakref
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
-from .record import LoaderRecord, signature_of, user_line
+from .record import TRAIN, UNUSED, LoaderRecord, signature_of, user_line
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 STALE_VOTES = 8
 """Training forwards without a read of the training loader after which another one has replaced it."""
+KEPT_FORWARDS = 16
+"""Training forwards without any read after which the script is known to have kept the batches of an ended iterator, as
+`list(loader)` does. More than the forwards that follow the last batch of an epoch in any training loop seen."""
 
 
 class Register:
@@ -26,6 +29,8 @@ class Register:
         self._read: list[LoaderRecord] = []
         """Records read since the last training forward, the latest last."""
         self._votes = 0
+        self._unread = 0
+        """Training forwards since the last read."""
 
     def made(self, loader: DataLoader[object], frame: FrameType) -> None:
         """Note that the script makes a loader."""
@@ -67,7 +72,11 @@ class Register:
         """Mark the data read so far as for training. One loader's samples count, so that they can be compared."""
         read = self._read
         if not read:
+            self._unread += 1
+            if self._unread >= KEPT_FORWARDS:
+                self._drop_kept()
             return
+        self._unread = 0
         self._votes += 1
         if len(read) == 1 and read[0] is self.train:  # the common case
             self.train.vote(train=True)
@@ -86,6 +95,16 @@ class Register:
             record.pending_samples = 0
         if self.train is None or self._votes - self.train.last_train_vote > STALE_VOTES:
             self.train = newest
+
+    def _drop_kept(self) -> None:
+        """Let no loader be the training's whose batches were all read before: its settings mean nothing any more."""
+        self._unread = 0
+        for record in self.records:
+            ended = record.iterator is None or record.iterator() is None
+            if record.role == TRAIN and ended and not record.read_ahead:
+                record.role = UNUSED
+                if record is self.train:
+                    self.train = None
 
     def saw_evaluation_forward(self) -> None:
         """Count the loader read last as one for evaluation."""
