@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 STALE_VOTES = 8
 """Training forwards without a read of the training loader after which another one has replaced it."""
+KEPT_BATCHES = 4
+"""Batches that an iterator has delivered between two training forwards, and then ended, if the script keeps them."""
 KEPT_FORWARDS = 16
 """Training forwards without any read after which the script is known to have kept the batches of an ended iterator, as
 `list(loader)` does. More than the forwards that follow the last batch of an epoch in any training loop seen."""
@@ -66,6 +68,8 @@ class Register:
         if not read or read[-1] is not record:
             if record in read:
                 read.remove(record)
+            else:
+                record.read_before = record.batches - 1
             read.append(record)
 
     def saw_training_forward(self, add_samples: Callable[[int], None]) -> None:
@@ -85,6 +89,9 @@ class Register:
             read.clear()
             return
         self._read = []
+        read = [record for record in read if not _is_kept(record)]
+        if not read:
+            return
         for record in read:
             record.vote(train=True)
             record.last_train_vote = self._votes
@@ -100,8 +107,7 @@ class Register:
         """Let no loader be the training's whose batches were all read before: its settings mean nothing any more."""
         self._unread = 0
         for record in self.records:
-            ended = record.iterator is None or record.iterator() is None
-            if record.role == TRAIN and ended and not record.read_ahead:
+            if record.role == TRAIN and _has_ended(record):
                 record.role = UNUSED
                 if record is self.train:
                     self.train = None
@@ -119,3 +125,13 @@ class Register:
     def _index(self) -> None:
         pairs = [(record.loader(), record) for record in self.records]
         self._by_id = {id(loader): record for loader, record in pairs if loader is not None}
+
+
+def _is_kept(record: LoaderRecord) -> bool:
+    """Return whether the script has read a whole epoch before the forward, as `list(loader)` does."""
+    return record.batches - record.read_before >= KEPT_BATCHES and _has_ended(record)
+
+
+def _has_ended(record: LoaderRecord) -> bool:
+    """Return whether no iterator is left to read from, and no batch that another thread has read ahead."""
+    return (record.iterator is None or record.iterator() is None) and not record.read_ahead
