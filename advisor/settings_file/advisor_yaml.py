@@ -43,6 +43,8 @@ class Document:
     found: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the settings: command, hardware, versions; verbatim, for people and for comparisons."""
     verdict: Mapping[str, Any] = field(default_factory=dict)
+    text: str = field(default="", repr=False, compare=False)
+    """Text of the file; empty for a document that was not read from one."""
 
     @property
     def stand_for(self) -> dict[str, str]:
@@ -89,6 +91,19 @@ def render(
         _block({"found": _found(found, advisor, created, versions, training)}),
     ]
     return "\n".join(lines)
+
+
+def plain_text(document: Document) -> str:
+    """Return the text of a file that says what the document says, without comments."""
+    content = {
+        "version": VERSION,
+        "settings": document.config.as_dict(),
+        "arguments": dict(document.arguments),
+        "constants": dict(document.constants),
+        "verdict": dict(document.verdict),
+        "found": dict(document.found),
+    }
+    return _block({name: value for name, value in content.items() if value or name == "settings"})
 
 
 def _how_to_train(found: Recommendation, begin: str) -> list[str]:
@@ -282,6 +297,7 @@ def parse(text: str, path: Path) -> Document:
         constants=read_constants(path, body.get("constants")),
         found=mapping(path, "found", body.get("found")),
         verdict=mapping(path, "verdict", body.get("verdict")),
+        text=text,
     )
 
 

@@ -9,12 +9,10 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import SettingsWarning, UsageError
 from ..spelling import parameter
 from ..types import Artifact, Config, SettingValue, TuneResult, Workload
@@ -145,7 +143,7 @@ class LoadedConfig:
         return write(path, self.text, overwrite=overwrite)
 
     def export(self, *targets: str) -> list[Artifact]:
-        """Export the settings for other tools: accelerate, deepspeed, lightning, python, torchrun, transformers.
+        """Export the settings: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers.
 
         Each artifact says what it could not express. Raises UsageError for an unknown target.
         """
@@ -250,11 +248,10 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, overwrite: b
 
 def write(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
     """Write a file for the user, completely or not at all."""
-    from ..storage.run_store import write_atomic
+    from ..storage.run_store import write_for_user
 
     target = check_target(path, overwrite=overwrite)
-    write_atomic(target, text.encode("utf-8", "backslashreplace"))
-    target.chmod(0o666 & ~_umask())
+    write_for_user(target, text.encode("utf-8", "backslashreplace"))
     return target
 
 
@@ -275,8 +272,8 @@ def as_yaml(result: TuneResult) -> str:
     workload = result.profile.workload
     return advisor_yaml.render(
         result.recommendation,
-        advisor=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        advisor=result.profile.advisor,
+        created=result.profile.created,
         versions=result.profile.environment,
         changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
         training=_training(workload) if workload is not None else {},
@@ -304,15 +301,16 @@ def _training(workload: Workload) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain."""
+def check_target(path: str | os.PathLike[str], *, overwrite: bool, other: str = "choose another path") -> Path:
+    """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain.
+
+    `other` says how to write somewhere else.
+    """
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{target} is a folder: give a file name")
     if target.exists() and not overwrite:
-        raise UsageError(
-            f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or choose another path"
-        )
+        raise UsageError(f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or {other}")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
     return target
@@ -320,9 +318,3 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 def _shown(name: str, settings: Mapping[str, SettingValue]) -> str:
     return f"{name}={settings[name]}" if name in settings else name
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

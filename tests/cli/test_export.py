@@ -62,7 +62,7 @@ def test_nothing_is_overwritten_unless_that_is_asked_for(config: Path) -> None:
 @pytest.mark.parametrize(
     ("targets", "told"),
     [
-        ("keras", "expected one of accelerate, deepspeed"),
+        ("keras", "expected one of accelerate, advisor, deepspeed"),
         (" , ", "--to names no target"),
         ("torchrun,keras", "'keras'"),
     ],

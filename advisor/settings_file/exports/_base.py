@@ -77,6 +77,11 @@ class Draft:
         """Return the setting's value and mark it as expressed; return None if it is not set."""
         return self._open.pop(name, None)
 
+    def take_all(self) -> None:
+        """Mark all settings as expressed, and the workers' seeds, which `advisor run` takes care of."""
+        self._open.clear()
+        self._repeated = None
+
     def express(self) -> dict[str, Any]:
         """Take the settings whose knobs have a form for this format, and return their forms merged."""
         content: dict[str, Any] = {}
