@@ -72,6 +72,7 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
     atexit.register(ending.report)
 
     constants.set_in_modules(spec.constants, _refuse, main=_names_of_main(spec))
+    constants.tell_of_started_processes(spec.constants, _warn)
     namespace = _fresh_main(python_made)
     folder = _set_up_sys(spec, folder_first)
     if folder is not None:

@@ -67,19 +67,15 @@ def constants_of(tree: ast.Module, *, is_main: bool = True) -> Found:
 
     `is_main` is False for an imported module, where the block below `if __name__ == "__main__":` does not run.
     """
-    scope, found = ModuleScope(tree), {}
+    scope, changes = ModuleScope(tree), changes_of_fields(tree)
     straight = dict(_straight(tree, is_main))
-    changes = changes_of_fields(tree)
-    for name in scope.assigned:
-        statement = straight.get(name)
-        found[name] = _judged(name, statement, scope)
-        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and found[name].line == statement.lineno:
-            for key, value in _entries(statement.value):
-                found[f"{name}.{key}"] = _field(name, key, value, scope, changes)
-    for name, statement in straight.items():
-        if isinstance(statement, ast.ClassDef):
-            for key, value in _class_fields(statement):
-                found[f"{name}.{key}"] = _field(name, key, value, scope, changes)
+    found: dict[str, Constant | Unsettable] = {}
+    for name, lines in scope.assigned.items():
+        found[name] = _judged(name, straight.get(name), lines[0], scope)
+    for owner, made in straight.items():
+        entries = _class_fields(made) if isinstance(made, ast.ClassDef) else _entries(made)
+        for key, value in entries:
+            found[f"{owner}.{key}"] = _field(owner, key, value, scope, changes)
     return found
 
 
@@ -144,16 +140,14 @@ def _kind(value: Plain) -> type:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _judged(name: str, statement: ast.stmt | None, scope: ModuleScope) -> Constant | Unsettable:
-    """Return the constant that the statement assigns to the name, or why it is none."""
-    lines = scope.assigned[name]
+def _judged(name: str, value: ast.AST | None, line: int, scope: ModuleScope) -> Constant | Unsettable:
+    """Return the constant with this value, or why the name is none."""
     why = scope.why_open(name)
-    if why is None and not isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        why = f"is not assigned on its own in line {lines[0]}, or not always"
-    if why is None:
-        assert isinstance(statement, (ast.Assign, ast.AnnAssign))
-        return _constant(name, statement.value, statement.lineno)
-    return Unsettable(name, lines[0], why)
+    if why is None and not isinstance(value, ast.expr):
+        why = f"is not assigned on its own in line {line}, or not always"
+    if why is not None or not isinstance(value, ast.expr):
+        return Unsettable(name, line, why or "is a class")
+    return _constant(name, value)
 
 
 def _field(owner: str, key: str, value: ast.expr, scope: ModuleScope, changes: FieldChanges) -> Constant | Unsettable:
@@ -163,35 +157,51 @@ def _field(owner: str, key: str, value: ast.expr, scope: ModuleScope, changes: F
     line = changes.line_of(owner, key)
     if line is not None:
         return Unsettable(f"{owner}.{key}", value.lineno, f"gets another value in line {line}")
-    return _constant(f"{owner}.{key}", value, value.lineno)
+    return _constant(f"{owner}.{key}", value)
 
 
-def _constant(name: str, value: ast.expr | None, line: int) -> Constant | Unsettable:
+def _constant(name: str, value: ast.expr) -> Constant | Unsettable:
     try:
-        literal = ast.literal_eval(value) if value is not None else None
+        literal = ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         literal = None
     # `literal_eval` also adds: 1 + 2j, and thus 1 + 2.
-    plain = isinstance(value, (ast.Constant, ast.UnaryOp)) and isinstance(literal, (bool, int, float, str))
-    if value is None or not plain:
-        return Unsettable(name, line, f"is not a plain literal in line {line}")
-    return Constant(name, literal, line, value)  # type: ignore[arg-type]  # `plain` has checked its type
+    if isinstance(value, (ast.Constant, ast.UnaryOp)) and isinstance(literal, (bool, int, float, str)):
+        return Constant(name, literal, value.lineno, value)
+    return Unsettable(name, value.lineno, f"is not a plain literal in line {value.lineno}")
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
 
 
-def _straight(tree: ast.Module, is_main: bool) -> Iterator[tuple[str, ast.stmt]]:
-    """Yield name and statement for the assignments and classes that run exactly once, in order."""
+def _straight(tree: ast.Module, is_main: bool) -> Iterator[tuple[str, ast.expr | ast.ClassDef]]:
+    """Yield name and value of the assignments, and the classes, that run exactly once, in order."""
     for statement in tree.body:
         is_guard = isinstance(statement, ast.If) and _is_main_guard(statement.test)
         inner = statement.body if is_main and isinstance(statement, ast.If) and is_guard else [statement]
         for one in inner:
             if isinstance(one, ast.ClassDef):
                 yield one.name, one
-            name = _target(one)
-            if name is not None:
-                yield name, one
+            yield from _assigned(one)
+
+
+def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names that a statement assigns, each with its own value: `a = 1`, `a: int = 1`, `a, b = 1, 2`."""
+    target = value = None
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value = statement.targets[0], statement.value
+    elif isinstance(statement, ast.AnnAssign):
+        target, value = statement.target, statement.value
+    if value is None:
+        return
+    pairs: list[tuple[Any, ast.expr]] = [(target, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        pairs = list(zip(target.elts, value.elts))  # noqa: B905 - Python 3.9 has no strict=
+        if any(isinstance(one, ast.Starred) for one in (*target.elts, *value.elts)):
+            return
+    for one, its_value in pairs:
+        if isinstance(one, ast.Name):
+            yield one.id, its_value
 
 
 def _is_main_guard(test: ast.expr) -> bool:
@@ -203,27 +213,13 @@ def _is_main_guard(test: ast.expr) -> bool:
     return (names, texts, len(test.ops), type(test.ops[0])) == (["__name__"], ["__main__"], 1, ast.Eq)
 
 
-def _target(statement: ast.stmt) -> str | None:
-    """Return the one name that the statement assigns a value to; None for any other statement."""
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target: ast.expr = statement.targets[0]
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        target = statement.target
-    else:
-        return None
-    return target.id if isinstance(target, ast.Name) else None
-
-
 def _class_fields(made: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
-    named = [(_target(one), one) for one in made.body]
-    names = [name for name, _one in named]
-    for name, one in named:
-        value = getattr(one, "value", None)
-        if name is not None and names.count(name) == 1 and isinstance(value, ast.expr):
-            yield name, value
+    pairs = [pair for one in made.body for pair in _assigned(one)]
+    names = [name for name, _value in pairs]
+    yield from (pair for pair in pairs if names.count(pair[0]) == 1)
 
 
-def _entries(value: ast.expr | None) -> Iterator[tuple[str, ast.expr]]:
+def _entries(value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
     """Yield the entries of a dictionary with plain names as keys: `{"batch_size": 64}` or `dict(batch_size=64)`."""
     pairs: list[tuple[Any, ast.expr]] = []
     if isinstance(value, ast.Dict):

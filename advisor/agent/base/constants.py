@@ -13,6 +13,8 @@ from typing import Any, Callable
 
 from ...refused import Refused
 from ...wire import Setting
+from .imports import when_imported
+from .pass_through import stands_for
 
 ByModule = Mapping[str, Mapping[str, Setting]]
 SCRIPT = ""
@@ -39,6 +41,28 @@ def set_in_modules(values: ByModule, refuse: Callable[[str], object], *, main: S
     modules.update({name: values[SCRIPT] for name in main if SCRIPT in values})
     if modules:
         sys.meta_path.insert(0, _Finder(modules, main, refuse))
+
+
+def tell_of_started_processes(values: ByModule, tell: Callable[[str], object]) -> None:
+    """Call `tell` once a process is started anew (`spawn`, `forkserver`): it imports the files as they stand."""
+    if not values:
+        return
+    names = ", ".join(name for constants in values.values() for name in constants)
+    told: list[bool] = []
+
+    def patch(spawn: Any) -> None:
+        original = spawn.get_preparation_data
+
+        @stands_for(original)
+        def get_preparation_data(*args: object, **kwargs: object) -> object:
+            if not told:
+                told.append(True)
+                tell(f"processes that are started by spawn or forkserver import the script with its own {names}")
+            return original(*args, **kwargs)
+
+        spawn.get_preparation_data = get_preparation_data
+
+    when_imported("multiprocessing.spawn", patch)
 
 
 class _Finder:
