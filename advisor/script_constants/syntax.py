@@ -68,11 +68,12 @@ def constants_of(tree: ast.Module, *, is_main: bool = True) -> Found:
     `is_main` is False for an imported module, where the block below `if __name__ == "__main__":` does not run.
     """
     scope, changes = ModuleScope(tree), changes_of_fields(tree)
-    straight = dict(_straight(tree, is_main))
+    straight = list(_straight(tree, is_main))
+    values = dict(straight)
     found: dict[str, Constant | Unsettable] = {}
     for name, lines in scope.assigned.items():
-        found[name] = _judged(name, straight.get(name), lines[0], scope)
-    for owner, made in straight.items():
+        found[name] = _judged(name, values.get(name), lines[0], scope)
+    for owner, made in straight:
         entries = _class_fields(made) if isinstance(made, ast.ClassDef) else _entries(made)
         for key, value in entries:
             found[f"{owner}.{key}"] = _field(owner, key, value, scope, changes)
