@@ -49,6 +49,8 @@ class Unsettable:
     line: int
     why: str
     """Reason as a clause that follows the name: "is assigned in lines 3 and 9"."""
+    is_computed: bool = False
+    """True if that is all: it has one value, which the file computes, perhaps from another constant."""
 
 
 Found = Mapping[str, Union[Constant, Unsettable]]  # noqa: UP007 - Python 3.9
@@ -169,7 +171,7 @@ def _constant(name: str, value: ast.expr) -> Constant | Unsettable:
     # `literal_eval` also adds: 1 + 2j, and thus 1 + 2.
     if isinstance(value, (ast.Constant, ast.UnaryOp)) and isinstance(literal, (bool, int, float, str)):
         return Constant(name, literal, value.lineno, value)
-    return Unsettable(name, value.lineno, f"is not a plain literal in line {value.lineno}")
+    return Unsettable(name, value.lineno, f"is not a plain literal in line {value.lineno}", is_computed=True)
 
 
 # --- statements -------------------------------------------------------------------------------------------------------

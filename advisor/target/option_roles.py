@@ -213,6 +213,7 @@ def _constants(command: Command) -> _Constants:
 def _constant_of(role: str, constants: _Constants) -> Option | None:
     """Return the constant with the most usual name for this role; of several, none can be used."""
     ranked: dict[int, list[Option]] = {}
+    computed: dict[int, list[Option]] = {}
     for name, (file, one) in constants.items():
         word = name.rpartition(".")[2].strip("_")
         rank = _rank_of_names(role, word.lower())
@@ -220,10 +221,13 @@ def _constant_of(role: str, constants: _Constants) -> Option | None:
         if rank is None or (isinstance(one, Unsettable) and not (word.isupper() or "_" in word)):
             continue
         if isinstance(one, Unsettable) or _can_be(role, one.value):
-            ranked.setdefault(rank, []).append(_constant_option(role, name, file, one))
-    if not ranked:
+            known = computed if isinstance(one, Unsettable) and one.is_computed else ranked
+            known.setdefault(rank, []).append(_constant_option(role, name, file, one))
+    if not ranked and not computed:
         return None
-    best = ranked[min(ranked)]
+    # `batch_size = config["batch_size"]` does not hide the constant that it reads.
+    rank = min({**ranked, **computed})
+    best = ranked.get(rank) or computed[rank]
     closed = next((option for option in best if option.why_closed is not None), None)
     if closed is None and len(best) > 1:
         names = " and ".join(option.flag for option in best)
