@@ -18,6 +18,7 @@ from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
 from .recorder import Recorder
+from .window_length import WindowLength, is_waiting
 
 IDLE_WAIT_S = 120.0
 """Seconds that the script waits for more windows before it gives up on the controller."""
@@ -53,7 +54,9 @@ class Conductor:
         self._paused = True
         self._window: wire.Window | None = None
         self._what_if: Any = None
+        self._length = WindowLength(controls)
         self._settling = 0
+        self._switched = False
         self._dropped = 0
         self._window_begin_s = 0.0
         self._count_begin_s = 0.0
@@ -110,11 +113,17 @@ class Conductor:
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
+            if self._switched:
+                self._queue_of_its_own(update)
             if self._settling <= 0 or self._spent_s() > window.max_s / 2:
                 self._begin_counting(window)
             return
+        if self._length.leaves_cache(window, self._recorder):
+            self._finish(window, None)
+            self._next_window()
+            return
         self._recorder.add(update)
-        if self._enough(window):
+        if self._length.enough(window, self._recorder, self._spent_s()):
             self._finish(window, None)
             self._next_window()
             return
@@ -122,6 +131,12 @@ class Conductor:
             self._polled_ns = update.end_ns
             self._read_messages(self._channel.poll())
         self._rest(window, update.end_ns)
+
+    def _queue_of_its_own(self, update: Update) -> None:
+        """After a switch, let the loader's new workers deliver what they began together, if the loop waits for them."""
+        self._switched = False
+        if is_waiting([update]):
+            self._settling = max(self._settling, self._in_flight_updates())
 
     def _rest(self, window: wire.Window, now_ns: int) -> None:
         """Set the time until which nothing can be due: until then, updates are only recorded."""
@@ -131,7 +146,7 @@ class Conductor:
         counted = len(recorder.updates)
         due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
         self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
-        if self._controls.clock.updates < FIRST_UPDATES:
+        if self._controls.clock.updates < FIRST_UPDATES or self._controls.loaders.is_caching:
             self._quiet_updates = 0
         self._quiet_until_ns = now_ns + min(
             POLL_EVERY_NS - (now_ns - self._polled_ns),
@@ -178,15 +193,6 @@ class Conductor:
         self._settling = max(1, window.warm_up_updates)
         self._instruments.finish(window)
         self._recorder = None
-
-    def _enough(self, window: wire.Window) -> bool:
-        assert self._recorder is not None
-        count = len(self._recorder.updates)
-        return (
-            count >= window.max_updates
-            or (count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9)
-            or (count >= window.least_updates and self._spent_s() >= window.max_s)
-        )
 
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
@@ -243,7 +249,8 @@ class Conductor:
             self._what_if.enter(controls)
             settle = max(settle, self._what_if.settle_updates)
             changed = True
-        if self._paused or changed:
+        self._switched = self._paused or changed
+        if self._switched:
             settle = max(settle, self._in_flight_updates())
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
@@ -269,6 +276,7 @@ class Conductor:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
         self._quiet_updates = 0
+        self._length.begin()
         self._skipped_before = self._controls.precision.skipped_steps
         self._count_begin_s = time.perf_counter() - self._origin_s
 
@@ -286,10 +294,13 @@ class Conductor:
 
     def _finish(self, window: wire.Window, cut_short: str | None) -> None:
         recorder, self._recorder = self._recorder, None
+        needed = self._length.needed_updates(recorder.updates) if recorder is not None else 0
         self._window = None
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
         watched["extra"] = {**watched["extra"], **extra}
+        if recorder is not None and len(recorder.updates) < needed:
+            watched["extra"]["needed_updates"] = needed
         if skipped := self._controls.precision.skipped_steps - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
         compiled = self._controls.compiling.describe()
