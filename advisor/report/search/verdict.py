@@ -267,7 +267,7 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
     if not found.config.settings or verdict.quality == "failed":
         return (*_search_on(result, command), baseline) if verdict.status == "undecided" else (baseline,)
     written = () if result.files else (Next(command=export_command(result.profile), why=f"writes {CONFIG_FILE}"),)
-    source = Next(command=f"advisor export {name} --to patch", why="writes the constants as a patch of the source")
+    source = Next(command=f"advisor export --to patch {name}", why="writes the constants as a patch of the source")
     after = (source,) if found.constants else ()
     train = Next(
         command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
