@@ -146,6 +146,25 @@ class Alternative:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingLength:
+    """Length of the training that the user will run."""
+
+    updates: float
+    epochs: float | None
+    """None if the updates of an epoch are not known."""
+    source: str
+    """Where it was found: an option, or a place in the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingGain:
+    """Gain over a whole training, with what is set up at its start and what helps only later."""
+
+    length: TrainingLength
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommendation:
     command: Command
     hardware: Hardware
@@ -162,6 +181,8 @@ class Recommendation:
     """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
     constants: Mapping[str, Mapping[str, SettingValue]] = field(default_factory=dict)
     """Knobs of `config` that the script has as constants: knob → its constants with their values."""
+    training: TrainingGain | None = None
+    """Gain over the whole training; None if its length is not known."""
     notes: tuple[str, ...] = ()
     """Facts the user has to know about these settings, or actions they need."""
 
@@ -200,7 +221,7 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitStep:
-    """What limits the best configuration of a search at one moment of it."""
+    """Limit of the best configuration, after one step of a search."""
 
     config: Config
     ratio: Ratio

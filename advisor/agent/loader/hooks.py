@@ -92,7 +92,7 @@ class LoaderHooks:
     @property
     def is_caching(self) -> bool:
         """True if samples are cached now."""
-        return bool(self.deliveries.switch.wanted.get("cache_dataset"))
+        return self.deliveries.switch.is_caching
 
     def take_read_anew(self) -> int:
         """Return the samples read since the last call although samples are cached: the cache did not hold them."""
