@@ -64,8 +64,6 @@ def main() -> None:
             memory_gib=None if arguments.dry_run else memory_gib, until_s=begin_s + seconds,
             verify=arguments.verify,
         )  # fmt: skip
-        signal.signal(signal.SIGALRM, ended)
-        signal.setitimer(signal.ITIMER_REAL, begin_s + seconds + OVER_S - time.monotonic())
         try:
             run(stages, board, begin_s)
         finally:
@@ -73,8 +71,10 @@ def main() -> None:
 
 
 def run(stages: Stages, board: Board, begin_s: float) -> None:
-    """Run the stages; whatever ends them, what they found is kept."""
+    """Run the stages; whatever ends them, the time at last, what they found is kept."""
     stoppable()
+    signal.signal(signal.SIGALRM, ended)
+    signal.setitimer(signal.ITIMER_REAL, max(OVER_S, stages.until_s + OVER_S - time.monotonic()))
     try:
         for stage in (stages.baseline, stages.searches, stages.side_by_side):
             stage()

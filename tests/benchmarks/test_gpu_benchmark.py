@@ -40,6 +40,22 @@ for line in sys.stdin:
 """
 BREAKS = "import sys; sys.exit('no such device')"
 SLEEPS = "import time; time.sleep(60)"
+HANGS = f"""\
+import sys, time
+sys.path.insert(0, {str(BENCHMARKS)!r})
+import gpu
+from _gpu_table import Board
+
+class Stages:
+    until_s, ended = time.monotonic(), False
+    def baseline(self): time.sleep(100)
+    searches = side_by_side = baseline
+    def end(self): self.ended = True
+
+stages, board = Stages(), Board(about={{}}, rows={{}}, hooks=[], file=None)
+gpu.run(stages, board, time.monotonic())
+print(f"{{board.notes[0]}}, ended {{stages.ended}}")
+"""
 
 
 @given(
@@ -239,6 +255,12 @@ def test_settings_of_tune_are_counted_beside_what_an_expert_writes(tmp_path: Pat
     stages.side_by_side()
     assert set(board.rows["gpt2"].speeds) == {BASELINE, PICK, HAND}
     assert board.notes == []  # `advisor run` gave nothing up
+
+
+@pytest.mark.slow
+def test_a_part_that_hangs_is_left_when_the_time_is_up(tmp_path: Path) -> None:
+    said = _run(["-c", HANGS], tmp_path)
+    assert re.fullmatch(r"interrupted after [23] s, ended True\n", said)
 
 
 def _benchmark(file: Path) -> list[str]:
