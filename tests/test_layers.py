@@ -32,6 +32,7 @@ LAYERS = (
         "refused",
         "repeated_draws",
         "spelling",
+        "standard_error",
         "stats",
         "types",
         "version",
@@ -57,7 +58,17 @@ ROOMS = {
 """The same inside a package; "" is its own modules. Those of `agent` are its entry, above all rooms."""
 OUTSIDE = {"demo", "profiles"}
 """Not part of the program: a script of a user, and data."""
-IN_THE_USERS_PROCESS = {"discovery", "refused", "wire", "repeated_draws", "worker_seeds", "agent", "knobs", "whatif"}
+IN_THE_USERS_PROCESS = {
+    "agent",
+    "discovery",
+    "knobs",
+    "refused",
+    "repeated_draws",
+    "standard_error",
+    "whatif",
+    "wire",
+    "worker_seeds",
+}
 LONGEST_MODULE_LINES = 400
 HEAVY = ("torch", "numpy", "optuna", "sklearn", "scipy", "pydantic", "rich", "jinja2", "yaml", "psutil", "pynvml")
 

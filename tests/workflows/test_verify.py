@@ -25,9 +25,10 @@ from advisor.runtime.script_run import ScriptRunRecord
 from advisor.settings_file import advisor_yaml
 from advisor.types import Command, Config, Skipped, Verification
 from advisor.types.comparison import VersionRun
-from advisor.verification.process_trial import Process, ProcessTrials, ScriptVersion
-from advisor.verification.rounds import same_window
+from advisor.verification.process import Process, ScriptVersion
+from advisor.verification.process_trial import ProcessTrials
 from advisor.verification.verification_run import Finalist, verify_configs, version_of, winner
+from advisor.verification.windows import same_window
 
 COMMAND_S = 240
 COMMAND = Command(target="train.py", is_module=False, args=("--epochs", "2"), cwd=".", interpreter=sys.executable)
@@ -100,7 +101,7 @@ class Machine:
         )
         run = VersionRun(side=version.side, updates=count, seconds=sum(window.wall_s), samples=batch * count)
         script_run = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
-        return Process(run=run, window=window, script_run=script_run)
+        return Process.of(run, window, script_run)
 
 
 @pytest.fixture

@@ -24,6 +24,10 @@ IDLE_WAIT_S = 120.0
 POLL_EVERY_NS = 50_000_000
 FIRST_UPDATES = 64
 """Updates that are looked at one by one, regardless of the window."""
+LONGEST_WARM_UP = 0.5
+"""Fraction of a window's `max_s` that its warm-up may take."""
+LONGEST_DRAIN = 2.0
+"""The same while updates still use batches that were fetched before the switch or during the pause."""
 MAX_RESTARTS = 2
 """Maximum restarts of one window because another optimizer became the main one; later changes are ignored."""
 MAX_RECOMPILES = 12
@@ -55,6 +59,7 @@ class Conductor:
         self._what_if: Any = None
         self._settling = 0
         self._dropped = 0
+        self._in_flight = 0
         self._window_begin_s = 0.0
         self._count_begin_s = 0.0
         self._skipped_before = 0
@@ -110,7 +115,7 @@ class Conductor:
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
-            if self._settling <= 0 or self._spent_s() > window.max_s / 2:
+            if self._settling <= 0 or self._settled_long_enough(window):
                 self._begin_counting(window)
             return
         self._recorder.add(update)
@@ -184,9 +189,18 @@ class Conductor:
         count = len(self._recorder.updates)
         return (
             count >= window.max_updates
-            or (count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9)
+            or (
+                count >= window.min_updates
+                and self._recorder.counted_ns >= window.min_s * 1e9
+                and self._recorder.is_precise(window.precision)
+            )
             or (count >= window.least_updates and self._spent_s() >= window.max_s)
         )
+
+    def _settled_long_enough(self, window: wire.Window) -> bool:
+        """Return True if the warm-up must end: its time is up, and batches fetched during the pause are used up."""
+        spent_s, fetched_before = self._spent_s(), self._dropped < self._in_flight
+        return spent_s > (LONGEST_DRAIN if fetched_before else LONGEST_WARM_UP) * window.max_s
 
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
@@ -243,8 +257,8 @@ class Conductor:
             self._what_if.enter(controls)
             settle = max(settle, self._what_if.settle_updates)
             changed = True
-        if self._paused or changed:
-            settle = max(settle, self._in_flight_updates())
+        self._in_flight = self._in_flight_updates() if self._paused or changed else 0
+        settle = max(settle, self._in_flight)
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
         self._paused = False
