@@ -100,7 +100,7 @@ class Session:
             pass
         return self.result
 
-    def moments(self, planner: Planner) -> Iterator[None]:
+    def moments(self, planner: Planner) -> Generator[None, None, None]:
         """Carry out the plan as `run` does, but yield several times a second, so that sessions can run side by side.
 
         Closing the iterator ends the script.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,9 +16,9 @@ class Pace:
 
     progress: Progress
     budget_s: float
-    clock: Callable[[], float]
     process_s: float | None = None
     """Expected seconds of a process; None if nothing is known of the script."""
+    clock: Callable[[], float] = time.monotonic
     _begin_s: float = field(init=False)
     _done: int = field(default=0, init=False)
     _planned: int = field(default=0, init=False)
@@ -29,6 +30,10 @@ class Pace:
     def plan(self, processes: int) -> None:
         """Set how many processes more there are at most."""
         self._planned = self._done + processes
+
+    def starts(self, processes: int) -> None:
+        """Announce processes that start together."""
+        self.progress.stage(f"verifying: starting {processes} processes together")
 
     def next(self) -> None:
         """Announce the next process."""

@@ -6,8 +6,9 @@ its loader fetched meanwhile are not counted. Processes that disturb each other 
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .. import wire
@@ -60,7 +61,7 @@ class _Started:
     version: ScriptVersion
     session: Session
     turn: _Turn
-    moments: Iterator[None] = field(init=False)
+    moments: Generator[None, None, None] = field(init=False)
     ended: bool = False
 
     def __post_init__(self) -> None:
@@ -86,10 +87,10 @@ class _Started:
             if self.session.result.interrupted is not None:
                 raise self.session.result.interrupted from None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End the process and all it started."""
         self.ended = True
-        self.moments.close()  # type: ignore[attr-defined]  # it is a generator
+        self.moments.close()
 
     def busy_cpus(self, since: int) -> list[float]:
         """Return the busy CPUs of its samples from this number on."""
@@ -122,14 +123,24 @@ class SideBySide:
         self._started: list[_Started] = []
         self._given_up = False
 
-    def start(self, versions: Sequence[ScriptVersion], *, seed: int | None) -> None:
-        """Start a round's processes together and wait until all have made their first updates.
+    def fit(self, versions: Sequence[ScriptVersion]) -> bool:
+        """Return True if these processes may run beside each other; `measure` otherwise runs each alone."""
+        if self._given_up or not 2 <= len(versions) <= MOST_TOGETHER:
+            return False
+        # Without views of their own, processes would write the same files at the same time.
+        if not all(version.isolation.protects for version in versions):
+            return False
+        needs = self._needs(versions)
+        if needs is None or any(one.ranks > 1 for one in needs):
+            return False  # ranks find each other by a port, and a second script run would use the same
+        why = misfit(needs, self._room(), has_devices=self._has_devices)
+        if why is not None:
+            self._give_up(why)
+        return why is None
 
-        Nothing is started where that does not fit or is not known to fit; `measure` then runs each alone.
-        """
+    def start(self, versions: Sequence[ScriptVersion], *, seed: int | None) -> None:
+        """Start a round's processes together and wait until all have made their first updates."""
         self.close()
-        if not self._fit(versions):
-            return
         for version in versions:
             setup = InScriptRun(windows=[begin_window()], setup=version.setup)
             session = self._trials.session(version, seed)
@@ -160,7 +171,7 @@ class SideBySide:
     def close(self) -> None:
         """End all processes that wait."""
         while self._started:
-            self._started.pop().end()
+            self._started.pop().close()
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -191,20 +202,6 @@ class SideBySide:
         )
         return [self._seen.get(version.name, unseen) for version in versions]
 
-    def _fit(self, versions: Sequence[ScriptVersion]) -> bool:
-        if self._given_up or not 2 <= len(versions) <= MOST_TOGETHER:
-            return False
-        # Without views of their own, processes would write the same files at the same time.
-        if not all(version.isolation.protects for version in versions):
-            return False
-        needs = self._needs(versions)
-        if needs is None or any(one.ranks > 1 for one in needs):
-            return False  # ranks find each other by a port, and a second script run would use the same
-        why = misfit(needs, self._room(), has_devices=self._has_devices)
-        if why is not None:
-            self._give_up(why)
-        return why is None
-
     def _await_starts(self) -> None:
         """Pump all sessions until each process waits or has ended; end what blocks or does not fit."""
         needs = self._needs([one.version for one in self._started]) or []
@@ -216,7 +213,7 @@ class SideBySide:
             late = time.monotonic() - begin_s > limit_s and any(one.turn.waits for one in self._started)
             starting = [one for one in self._started if one.starts]
             if starting and (late or self._room().host_bytes < LEAST_FREE_BYTES):
-                starting[-1].end()
+                starting[-1].close()
 
     def _all_rest(self) -> bool:
         """Wait until no process computes; return False if one goes on computing."""
@@ -234,9 +231,10 @@ class SideBySide:
     def _counted(self, started: _Started, seed: int | None) -> Process:
         before = [one.samples for one in self._started]
         started.turn.window = self._trials.window(started.version)
-        while not started.ended:
-            for one in (started, *self._started):
-                one.move()
+        with contextlib.closing(started):
+            while not started.ended:
+                for one in (started, *self._started):
+                    one.move()
         process = self._trials.taken(started.version, started.session.result, seed)
         if process.script_run is not None:
             self._learn(started.version, process.script_run)

@@ -133,7 +133,7 @@ def verify_configs(
         runners=runners,
         trials=trials,
         together=SideBySide(trials, known=expected.footprint, has_devices=has_devices),
-        pace=Pace(progress=options.progress, budget_s=budget_s, clock=clock, process_s=expected.process_s),
+        pace=Pace(progress=options.progress, budget_s=budget_s, process_s=expected.process_s),
         hardware=hardware,
         budget_s=budget_s,
         rounds=rounds,
@@ -294,9 +294,11 @@ class VerificationRun:
         """Size the window by the rounds so far, and start the processes of this one together if that is possible."""
         self._size_window()
         self.pace.plan(len(order) * (self.rounds - number))
-        self.pace.next()
         due = [place for place in order if place <= self.places or place == 0]
-        self.together.start([self._version(place) for place in due], seed=number)
+        versions = [self._version(place) for place in due]
+        if self.together.fit(versions):
+            self.pace.starts(len(versions))
+            self.together.start(versions, seed=number)
 
     def measure(self, place: int, number: int) -> VersionRun | None:
         """Measure one process for `run_comparisons`; place 0 is the baseline. Return None if a finalist drops out."""

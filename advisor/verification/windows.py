@@ -19,6 +19,8 @@ WINDOW_S = 2.0
 CLEAR_WINDOW_S = 1.0
 """Least seconds if the gain is clear."""
 CLEAR_GAIN = 1.5
+FAST_WINDOW_S = 0.25
+"""Least seconds in which the faster version makes these updates, too: its loader's workers deliver in bursts."""
 MOST_WINDOW_S = 7.0
 PRECISION = 0.2
 """Standard error of a window's mean, as a fraction of the logarithm of the gain to be decided. Its square adds 4% each
@@ -58,13 +60,17 @@ def first_window(gain: float | None = None) -> wire.Window:
 
 
 def least_s(gain: float) -> float:
-    """Return the least seconds of a window that helps to decide this gain."""
-    return CLEAR_WINDOW_S if abs(math.log(gain)) >= math.log(CLEAR_GAIN) else WINDOW_S
+    """Return the least seconds of the slower version's window that helps to decide this gain."""
+    times = math.exp(abs(math.log(gain)))
+    return min(MOST_WINDOW_S, max(CLEAR_WINDOW_S if times >= CLEAR_GAIN else WINDOW_S, times * FAST_WINDOW_S))
 
 
 def precision(gain: float) -> float:
-    """Return the relative standard error that a window's mean may have to decide this gain, up or down."""
-    return PRECISION * max(abs(math.log(gain)), math.log(LEAST_GAIN))
+    """Return the relative standard error that a window's mean may have to decide this gain, up or down.
+
+    That of a clear gain is enough for any larger one, whose size a reader wants to know, too.
+    """
+    return PRECISION * min(max(abs(math.log(gain)), math.log(LEAST_GAIN)), math.log(CLEAR_GAIN))
 
 
 def updates_needed(windows: Sequence[Sequence[float]], gain: float) -> int:

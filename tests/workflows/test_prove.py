@@ -16,6 +16,7 @@ from search import thin
 
 from advisor.errors import ScriptError, Terminated
 from advisor.runtime import RunOptions
+from advisor.runtime.script_run import ScriptRunRecord
 from advisor.search import FinalResult, Goal
 from advisor.types import (
     Alternative,
@@ -29,7 +30,7 @@ from advisor.types import (
     Verification,
     VerifiedConfig,
 )
-from advisor.verification.verification_run import Finalist
+from advisor.verification.verification_run import Expected, Finalist
 from advisor.workflows import prove as proving
 from workflows.test_verify import TRAINING
 
@@ -68,6 +69,8 @@ class Desk:
     skipped: tuple[Skipped, ...] = ()
     verified_configs: list[Config] = field(default_factory=list)
     given_s: float = 0.0
+    script_runs: list[ScriptRunRecord] = field(default_factory=list)
+    expected: Expected | None = None
 
     def prove(self, monkeypatch: pytest.MonkeyPatch) -> proving.Proof:
         final_results = {BEST: FinalResult(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
@@ -92,12 +95,16 @@ class Desk:
             isolation=None,
             rest_s=self.rest_s,
             process_s=lambda: 10.0,
+            session=SimpleNamespace(result=SimpleNamespace(script_runs=self.script_runs)),
             options=RunOptions(),
         )
         monkeypatch.setattr(proving, "verify_configs", self._verified)
         return proving.prove(search_run, self.found)  # type: ignore[arg-type]
 
-    def _verified(self, _command: Command, finalists: list[Finalist], *, budget_s: float, **_: Any) -> Verification:
+    def _verified(
+        self, _command: Command, finalists: list[Finalist], *, budget_s: float, expected: Expected, **_: Any
+    ) -> Verification:
+        self.expected = expected
         self.verified_configs, self.given_s = [one.config for one in finalists], budget_s
         if self.raises is not None:
             raise self.raises

@@ -76,6 +76,13 @@ class Machine:
 
     def measure(self, version: ScriptVersion, *, seed: int | None = None) -> Process:
         self.order.append((version.name, seed))
+        window = self.window(version, seed)
+        samples = sum(count or 0 for count in window.samples)
+        run = VersionRun(side=version.side, updates=len(window.wall_s), seconds=sum(window.wall_s), samples=samples)
+        script_run = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
+        return Process.of(run, window, script_run)
+
+    def window(self, version: ScriptVersion, seed: int | None) -> wire.WindowDone:
         speed = self.speeds[version.name]
         if isinstance(speed, BaseException):
             raise speed
@@ -84,7 +91,7 @@ class Machine:
         batch = version.samples_per_update or 8
         count = 400 // batch
         losses = self.losses.get(version.name, lambda seed, update: 1.0 + seed / 10 - update / 100)
-        window = wire.WindowDone(
+        return wire.WindowDone(
             rank=0,
             id="measured",
             start_s=0.0,
@@ -99,9 +106,6 @@ class Machine:
             rss_bytes=[1000],
             extra={"nan_losses": sum(losses(seed, update) is None for update in range(count))},
         )
-        run = VersionRun(side=version.side, updates=count, seconds=sum(window.wall_s), samples=batch * count)
-        script_run = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
-        return Process.of(run, window, script_run)
 
 
 @pytest.fixture
@@ -232,7 +236,7 @@ def test_a_larger_batch_is_compared_by_samples(verified: Verified) -> None:
 def test_a_larger_batch_counts_as_many_samples(tmp_path: Path) -> None:
     isolation = choose("none", project=tmp_path, scratch=tmp_path)
     version = ScriptVersion(name=WRITTEN, side="before", command=COMMAND, isolation=isolation, samples_per_update=4)
-    first = Machine({WRITTEN: 1.0}).measure(version, seed=0).window
+    first = Machine({WRITTEN: 1.0}).window(version, seed=0)
     window = same_window(first, 8)
     assert (window.min_updates, window.max_updates) == (50, 50)
 

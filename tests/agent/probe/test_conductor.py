@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
 from advisor.refused import Refused
+from advisor.standard_error import of_mean
 
 
 class Left(BaseException):
@@ -185,3 +187,42 @@ def test_a_fault_of_ours_is_told_and_ends_the_probe(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Instruments, "begin", lambda _self, _window: 1 / 0)
     loop.run(40)
     assert (loop.left, "ZeroDivisionError" in loop.channel.of(wire.Note)[0].text) == ("agent error", True)
+
+
+def test_a_window_that_asks_for_precision_goes_on_until_its_updates_are_precise() -> None:
+    loop = Loop(wire.Plan([_window("one", warm_up_updates=0, max_updates=400, precision=0.3)], final=True))
+
+    def slow_for_a_while(number: int) -> None:
+        time.sleep(0.02 if number % 4 == 0 and number < 40 else 0.001)
+
+    (done,) = loop.run(400, after=slow_for_a_while).channel.of(wire.WindowDone)
+    assert 4 < len(done.wall_s) < 400
+    assert of_mean(done.wall_s) <= 0.3
+
+
+def test_updates_that_are_precise_at_once_end_the_window_at_its_least() -> None:
+    loop = Loop(wire.Plan([_window("one", warm_up_updates=1, max_updates=400, precision=0.3)], final=True))
+    (done,) = loop.run(400, after=lambda _number: time.sleep(0.005)).channel.of(wire.WindowDone)
+    assert len(done.wall_s) == 4
+
+
+def test_time_alone_does_not_end_the_warm_up_while_batches_of_the_pause_are_left() -> None:
+    """A loader that filled its queue meanwhile would be counted as faster than it is."""
+    window = _window("one", warm_up_updates=2, max_s=0.02)
+    loop = Loop(wire.Plan([window], final=True))
+    loop.controls.loaders.in_flight = 6
+    (done,) = loop.run(40, after=lambda _number: time.sleep(0.003)).channel.of(wire.WindowDone)
+    assert done.dropped_updates == 6
+
+
+def test_nor_does_it_last_for_ever() -> None:
+    loop = Loop(wire.Plan([_window("one", warm_up_updates=2, max_s=0.02)], final=True))
+    loop.controls.loaders.in_flight = 1000
+    (done,) = loop.run(400, after=lambda _number: time.sleep(0.003)).channel.of(wire.WindowDone)
+    assert done.dropped_updates < 100
+
+
+def test_signs_of_life_keep_a_waiting_script_waiting() -> None:
+    alive = wire.Plan([], final=False)
+    loop = Loop(alive, alive, alive, wire.Plan([_window("one")], final=True)).run(40)
+    assert (loop.left, [done.id for done in loop.channel.of(wire.WindowDone)]) == ("plan done", ["one"])
