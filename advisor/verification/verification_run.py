@@ -91,7 +91,7 @@ def verify_configs(
     on both sides: the effect of other seeds on the losses is the yardstick for the effect of the settings.
 
     `earlier` run folders, the newest first, may hold rounds of the same versions. These count in `rounds`, and at least
-    two more are measured.
+    one more is measured.
 
     Raises ScriptError if the baseline fails, and NothingMeasuredError if it trains too little. Ctrl-C ends the rounds:
     the result then holds all measurements so far and has `interrupted` set.

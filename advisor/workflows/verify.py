@@ -52,7 +52,7 @@ def verify(
 
     Runs at most `rounds` pairs of processes within about `budget` (seconds, or text like "90s", "10m"), and ends early
     once the interval decides. Rounds that `tune` or `verify` measured before count, if script, command, settings and
-    machine are unchanged, and two more are measured at least; `fresh` ignores them. `update` writes the verdict into
+    machine are unchanged, and at least one more is measured; `fresh` ignores them. `update` writes the verdict into
     the file, whose other lines stay as they are. The other parameters are those of `advisor.profile`.
 
     Raises UsageError for a call or a file that cannot be used, ScriptError if the baseline fails, NothingMeasuredError

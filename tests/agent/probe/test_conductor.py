@@ -14,12 +14,14 @@ from advisor import wire
 from advisor.agent.loop.clock import BACKWARD, StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
+from advisor.agent.probe import conductor
 from advisor.agent.probe.conductor import Conductor
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
 from advisor.refused import Refused
 from advisor.standard_error import of_mean
+from advisor.verification.windows import first_window
 
 
 class Left(BaseException):
@@ -89,8 +91,8 @@ class Instruments:
 class Loop:
     """A loop of updates on a real clock."""
 
-    def __init__(self, *plans: wire.Plan | wire.Stop) -> None:
-        self.clock = StepClock()
+    def __init__(self, *plans: wire.Plan | wire.Stop, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.clock = StepClock(now)
         self.channel = Channel(*plans)
         self.instruments = Instruments()
         self.left: str | None = None
@@ -226,3 +228,16 @@ def test_signs_of_life_keep_a_waiting_script_waiting() -> None:
     alive = wire.Plan([], final=False)
     loop = Loop(alive, alive, alive, wire.Plan([_window("one")], final=True)).run(40)
     assert (loop.left, [done.id for done in loop.channel.of(wire.WindowDone)]) == ("plan done", ["one"])
+
+
+def test_updates_of_half_a_minute_are_counted_as_often_as_asked_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {"s": 0.0}
+    monkeypatch.setattr(conductor, "time", SimpleNamespace(perf_counter=lambda: now["s"]))
+    window = first_window(1.5)
+    loop = Loop(wire.Plan([window], final=True), now=lambda: round(now["s"] * 1e9))
+
+    def pass_time(_number: int) -> None:
+        now["s"] += 30.0
+
+    (done,) = loop.run(40, after=pass_time).channel.of(wire.WindowDone)
+    assert (done.dropped_updates, len(done.wall_s)) == (1, window.least_updates)
