@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 import time
 import traceback
 from collections import deque
@@ -12,11 +11,12 @@ from typing import Any, Callable
 
 from ... import wire
 from ...refused import Refused
-from ..base import dynamo
+from ..base import dynamo, tracebacks
 from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
+from . import bursts
 from .recorder import Recorder
 
 IDLE_WAIT_S = 120.0
@@ -58,6 +58,7 @@ class Conductor:
         self._window: wire.Window | None = None
         self._what_if: Any = None
         self._settling = 0
+        self._switched = False
         self._dropped = 0
         self._in_flight = 0
         self._window_begin_s = 0.0
@@ -92,7 +93,7 @@ class Conductor:
         try:
             dynamo.without_dynamo(functools.partial(self._advance, update))
         except Exception as error:
-            if _is_of_a_worker(error):
+            if tracebacks.is_of_a_worker(error):
                 raise
             self.failed = True
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
@@ -115,6 +116,8 @@ class Conductor:
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
+            if self._switched:
+                self._queue_of_its_own(update)
             if self._settling <= 0 or self._settled_long_enough(window):
                 self._begin_counting(window)
             return
@@ -127,6 +130,12 @@ class Conductor:
             self._polled_ns = update.end_ns
             self._read_messages(self._channel.poll())
         self._rest(window, update.end_ns)
+
+    def _queue_of_its_own(self, update: Update) -> None:
+        """After a switch, let the loader's new workers deliver what they began together, if the loop waits for them."""
+        self._switched = False
+        if bursts.is_waiting([update]):
+            self._settling = max(self._settling, self._in_flight_updates())
 
     def _rest(self, window: wire.Window, now_ns: int) -> None:
         """Set the time until which nothing can be due: until then, updates are only recorded."""
@@ -187,15 +196,16 @@ class Conductor:
     def _enough(self, window: wire.Window) -> bool:
         assert self._recorder is not None
         count = len(self._recorder.updates)
-        return (
-            count >= window.max_updates
-            or (
-                count >= window.min_updates
-                and self._recorder.counted_ns >= window.min_s * 1e9
-                and self._recorder.is_precise(window.precision)
-            )
-            or (count >= window.least_updates and self._spent_s() >= window.max_s)
-        )
+        if count >= window.max_updates or (count >= window.least_updates and self._spent_s() >= window.max_s):
+            return True
+        long = count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9
+        return long and count >= self._needed_updates() and self._recorder.is_precise(window.precision)
+
+    def _needed_updates(self) -> int:
+        """Return how many updates average out the bursts in which workers deliver."""
+        assert self._recorder is not None
+        workers = self._controls.loaders.fetching_workers()
+        return bursts.needed_updates(self._recorder.updates, workers, self._controls.micro_steps)
 
     def _settled_long_enough(self, window: wire.Window) -> bool:
         """Return True if the warm-up must end: its time is up, and batches fetched during the pause are used up."""
@@ -257,7 +267,8 @@ class Conductor:
             self._what_if.enter(controls)
             settle = max(settle, self._what_if.settle_updates)
             changed = True
-        self._in_flight = self._in_flight_updates() if self._paused or changed else 0
+        self._switched = self._paused or changed
+        self._in_flight = self._in_flight_updates() if self._switched else 0
         settle = max(settle, self._in_flight)
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
@@ -299,11 +310,14 @@ class Conductor:
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def _finish(self, window: wire.Window, cut_short: str | None) -> None:
+        needed = self._needed_updates() if self._recorder is not None else 0
         recorder, self._recorder = self._recorder, None
         self._window = None
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
         watched["extra"] = {**watched["extra"], **extra}
+        if recorder is not None and len(recorder.updates) < needed:
+            watched["extra"]["needed_updates"] = needed
         if skipped := self._controls.precision.skipped_steps - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
         compiled = self._controls.compiling.describe()
@@ -376,20 +390,3 @@ def _no_columns() -> dict[str, Any]:
         "samples": [],
         "losses": [],
     }
-
-
-def _is_of_a_worker(error: Exception) -> bool:
-    """Return whether torch's signal handler raised it because a worker just died: the script's error, not ours."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("signal_handling.py")
-
-
-def flush_streams() -> None:
-    """Flush the script's output, which would be lost if the process exits early."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue

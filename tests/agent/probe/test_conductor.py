@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from advisor import wire
-from advisor.agent.loop.clock import BACKWARD, StepClock
+from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.probe import conductor
@@ -52,12 +52,16 @@ class Channel:
 
 class Loaders:
     in_flight = 0
+    workers = 0
 
     def __init__(self) -> None:
         self.deliveries = SimpleNamespace(hold_ends=False)
 
     def in_flight_batches(self) -> int:
         return self.in_flight
+
+    def fetching_workers(self) -> int:
+        return self.workers
 
     def end_epoch_now(self) -> None: ...
 
@@ -138,6 +142,47 @@ def test_batches_fetched_during_a_pause_are_waited_for() -> None:
     assert loop.run(40).channel.of(wire.WindowDone)[0].dropped_updates == 7
 
 
+def waiting_for_data(loop: Loop, wait_s: float = 0.002) -> Callable[[int], None]:
+    """Wait for data in each update, most of its time."""
+
+    def wait(_number: int) -> None:
+        loop.clock.push(DATA_WAIT)
+        time.sleep(wait_s)
+        loop.clock.pop()
+
+    return wait
+
+
+def test_workers_that_are_waited_for_deliver_what_they_began_together_before_a_window_counts() -> None:
+    loop = Loop(wire.Plan([_window("one")], final=True))
+    loop.controls.loaders.in_flight = 8
+    loop.controls.loaders.workers = 4
+    (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert done.dropped_updates == 9  # the update of the switch, and then those in flight
+
+
+def test_a_window_is_long_enough_that_the_bursts_of_its_workers_average_out() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100)], final=True))
+    loop.controls.loaders.workers = 4
+    (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert (len(done.wall_s), done.extra) == (16, {})
+
+
+def test_workers_that_keep_up_need_no_longer_window() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100)], final=True))
+    loop.controls.loaders.workers = 4
+    (done,) = loop.run(60, lambda _number: time.sleep(0.001)).channel.of(wire.WindowDone)
+    assert len(done.wall_s) == 4
+
+
+def test_a_window_whose_time_ends_first_says_how_many_updates_it_needed() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100, max_s=0.02)], final=True))
+    loop.controls.loaders.workers = 40
+    (done,) = loop.run(100, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert len(done.wall_s) < 160
+    assert done.extra == {"needed_updates": 160}
+
+
 def test_a_refused_window_says_why_and_the_next_is_run() -> None:
     loop = Loop(wire.Plan([_window("one"), _window("two")], final=True))
     loop.instruments.refuses = True
@@ -191,21 +236,28 @@ def test_a_fault_of_ours_is_told_and_ends_the_probe(monkeypatch: pytest.MonkeyPa
     assert (loop.left, "ZeroDivisionError" in loop.channel.of(wire.Note)[0].text) == ("agent error", True)
 
 
+def precise_window(seconds: Callable[[int], float]) -> wire.WindowDone:
+    """Run a window that asks for a precision of 30%, over updates of these lengths."""
+    now = {"s": 0.0}
+    window = _window("one", warm_up_updates=0, max_updates=400, precision=0.3)
+    loop = Loop(wire.Plan([window], final=True), now=lambda: round(now["s"] * 1e9))
+
+    def pass_time(number: int) -> None:
+        now["s"] += seconds(number)
+
+    (done,) = loop.run(400, after=pass_time).channel.of(wire.WindowDone)
+    found: wire.WindowDone = done
+    return found
+
+
 def test_a_window_that_asks_for_precision_goes_on_until_its_updates_are_precise() -> None:
-    loop = Loop(wire.Plan([_window("one", warm_up_updates=0, max_updates=400, precision=0.3)], final=True))
-
-    def slow_for_a_while(number: int) -> None:
-        time.sleep(0.02 if number % 4 == 0 and number < 40 else 0.001)
-
-    (done,) = loop.run(400, after=slow_for_a_while).channel.of(wire.WindowDone)
+    done = precise_window(lambda number: 0.2 if number % 4 == 0 and number < 40 else 0.01)
     assert 4 < len(done.wall_s) < 400
     assert of_mean(done.wall_s) <= 0.3
 
 
 def test_updates_that_are_precise_at_once_end_the_window_at_its_least() -> None:
-    loop = Loop(wire.Plan([_window("one", warm_up_updates=1, max_updates=400, precision=0.3)], final=True))
-    (done,) = loop.run(400, after=lambda _number: time.sleep(0.005)).channel.of(wire.WindowDone)
-    assert len(done.wall_s) == 4
+    assert len(precise_window(lambda _number: 0.01).wall_s) == 4
 
 
 def test_time_alone_does_not_end_the_warm_up_while_batches_of_the_pause_are_left() -> None:
