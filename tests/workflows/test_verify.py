@@ -75,6 +75,8 @@ class Machine:
         self.noise = noise
         self.order: list[tuple[str, int | None]] = []
         self.losses: dict[str, Losses] = {}
+        self.updates: list[int | None] = []
+        """Updates that each process was to count; None for those of the first."""
 
     def measure(self, version: ScriptVersion, *, seed: int | None = None) -> Process:
         self.order.append((version.name, seed))
@@ -114,6 +116,7 @@ class Machine:
 def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Verification]:
     def run(machine: Machine, *finalists: Finalist, **options: Any) -> Verification:
         def measure(trials: ProcessTrials, version: ScriptVersion, *, seed: int | None = None) -> Process:
+            machine.updates.append(trials.updates)
             process = machine.measure(version, seed=seed)
             round_log.keep(trials.folder, version, process, seed, trials.digest_of(version))
             return process
@@ -214,6 +217,13 @@ def test_a_budget_of_less_than_one_start_is_told_and_a_round_is_measured(verifie
     assert [name for name, _seed in machine.order] == [WRITTEN, TWO]
     assert (found.configs[0].verdict.status, found.configs[0].verdict.rounds) == ("undecided", 1)
     assert found.skipped[0].why.startswith("time ran out: 1 of 10 rounds fitted into 5 s")
+
+
+def test_further_rounds_count_the_updates_that_the_measured_gain_needs(verified: Verified) -> None:
+    """Fifty updates of ten milliseconds took half a second: a threefold gain is measured for one."""
+    machine = Machine({WRITTEN: 1.0, TWO: 3.0}, noise=0.0)
+    verified(machine, replace(FAST, effect="training"))
+    assert machine.updates == [None, None, 100, 100]
 
 
 # --- rounds measured before -----------------------------------------------------------------------------------------
