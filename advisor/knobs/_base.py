@@ -180,6 +180,8 @@ class Knob:
     """What the value counts the samples of: a `backward` or an `update`; or empty."""
     loader_keyword: str = ""
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
+    from_second_epoch: bool = False
+    """True if it gives nothing in the first epoch: windows then show the later ones."""
     starts_the_loader: bool = False
     """True if the start of an epoch costs the loader another time with it; its trials then see one."""
     option_names: tuple[str, ...] = ()

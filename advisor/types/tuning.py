@@ -146,6 +146,25 @@ class Alternative:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingLength:
+    """Length of the training that the user will run."""
+
+    updates: float
+    epochs: float | None
+    """None if the updates of an epoch are not known."""
+    source: str
+    """Where it was found: an option, or a place in the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingGain:
+    """Gain over a whole training, with what is set up at its start and what helps only later."""
+
+    length: TrainingLength
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommendation:
     command: Command
     hardware: Hardware
@@ -160,6 +179,8 @@ class Recommendation:
         default_factory=dict, metadata={"alias": "carried"}
     )
     """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
+    training: TrainingGain | None = None
+    """Gain over the whole training; None if its length is not known."""
     notes: tuple[str, ...] = ()
     """Facts the user has to know about these settings, or actions they need."""
 

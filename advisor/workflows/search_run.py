@@ -41,6 +41,8 @@ class TuneRequest:
     preset: str
     settings: SearchSettings
     search: SearchRequest
+    updates: int | None = None
+    """Updates of the training that the user will run, if the user said so."""
     allow_training: bool = False
     verify: bool = True
     storage: str | None = None
@@ -60,6 +62,7 @@ class TuneRequest:
             "tolerance": goal.tolerance,
             "knobs": None if selection.only is None else list(selection.only),
             "no_knobs": list(selection.without),
+            "updates": self.updates,
             "mapped": {role: list(found) for role, found in self.search.mapped.items()},
         }
 
@@ -165,6 +168,8 @@ class SearchRun:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
         from ..analysis import assembly
+        from ..target.script_options import find_options
+        from ..target.training_length import training_length
 
         found = self.profiles[-1] if self.past is not None and self.profiles else self._read_profile()
         evidence = assembly.evidence_of(found)
@@ -176,6 +181,12 @@ class SearchRun:
             workload=search.as_diagnosed(found.workload, found.findings, evidence),
             diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
             update_s=found.steps.mean_s,
+            length=training_length(
+                found.workload,
+                self.request.command,
+                find_options(found.workload, self.request.command, self.request.search.mapped),
+                self.request.updates,
+            ),
             start_up_s=found.start_up_s or 0.0,
             activations_bytes=found.memory.activations_bytes if found.memory is not None else None,
             restart_fraction=found.restarts.share or 0.0 if found.restarts is not None else 0.0,

@@ -74,6 +74,7 @@ class Machine:
         computing_fraction = options.pop("computing_fraction", None)
         request = options.pop("request", None) or SearchRequest(selection=selection(self.knobs))
         restart_fraction = options.pop("restart_fraction", 0.0)
+        length = options.pop("length", None)
         past = options.pop("past", None)
         known = Knowledge(
             result=self.result,
@@ -99,6 +100,7 @@ class Machine:
                 start_up_s=START_S,
                 activations_bytes=memory,
                 restart_fraction=restart_fraction,
+                length=length,
                 computing_fraction=computing_fraction,
             ),
             request=request,
