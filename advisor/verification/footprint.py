@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..hardware.cgroup import limits
 from ..hardware.memory import memory
@@ -22,7 +22,8 @@ class Footprint:
     """Needs of one process of the script."""
 
     host_bytes: int
-    device_bytes: int = 0
+    device_bytes: int | None = None
+    """None if no device was watched."""
     start_s: float = 0.0
     """Seconds until its first update has ended."""
     ranks: int = 1
@@ -36,17 +37,22 @@ class Footprint:
             return None
         return cls(
             host_bytes=max(point.rss_bytes for one in runs for point in one.usage),
-            device_bytes=max(_device_bytes(one) for one in runs),
+            device_bytes=max((grown for one in runs if (grown := _device_bytes(one)) is not None), default=None),
             start_s=max(one.first_update_at_s or 0.0 for one in runs),
             ranks=max(one.hello.world_size if one.hello is not None else 1 for one in runs),
         )
 
+    def scaled(self, factor: float) -> Footprint:
+        """Return the footprint of a version that needs so many times the memory."""
+        device = None if self.device_bytes is None else round(factor * self.device_bytes)
+        return replace(self, host_bytes=round(factor * self.host_bytes), device_bytes=device)
 
-def _device_bytes(script_run: ScriptRunRecord) -> int:
+
+def _device_bytes(script_run: ScriptRunRecord) -> int | None:
     """Return by how much the use of the device grew while the script ran."""
     samples = script_run.devices.samples if script_run.devices is not None else []
     known = [sample.memory_bytes for sample in samples if sample.memory_bytes is not None]
-    return max(known) - min(known) if known else 0
+    return max(known) - min(known) if known else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +81,10 @@ def misfit(needs: Sequence[Footprint], room: Room, *, has_devices: bool) -> str 
         return f"they need {host / GIB:.1f} GiB of memory together, and {room.host_bytes / GIB:.1f} GiB are free"
     if not has_devices:
         return None
-    if room.device_bytes is None or not all(one.device_bytes for one in needs):
+    known = [one.device_bytes for one in needs if one.device_bytes is not None]
+    if room.device_bytes is None or len(known) < len(needs):
         return "the memory that they take on the device is not known"
-    device = sum(one.device_bytes for one in needs)
+    device = sum(known)
     if device > MARGIN * room.device_bytes:
         return f"they need {device / GIB:.1f} GiB of device memory, and {room.device_bytes / GIB:.1f} GiB are free"
     return None

@@ -181,11 +181,11 @@ class SideBySide:
             self._learn(version, process.script_run)
         return process
 
-    def _learn(self, version: ScriptVersion, script_run: ScriptRunRecord) -> None:
-        found, known = Footprint.of([script_run]), self._seen.get(version.name)
-        if found is not None and known is not None:
-            # Beside others, the growth of the device's memory is not that of one process.
-            found = replace(found, device_bytes=known.device_bytes, start_s=min(found.start_s, known.start_s))
+    def _learn(self, version: ScriptVersion, script_run: ScriptRunRecord, *, beside: bool = False) -> None:
+        """Keep what a process needed; beside others, the device's memory and the start-up are not its own."""
+        found, known = Footprint.of([script_run]), self._seen.get(version.name, self._known)
+        if found is not None and known is not None and beside:
+            found = replace(found, device_bytes=known.device_bytes, start_s=known.start_s)
         if found is not None:
             self._seen[version.name] = found
 
@@ -194,12 +194,7 @@ class SideBySide:
         known = [*self._seen.values(), *([self._known] if self._known is not None else [])]
         if not known:
             return None
-        unseen = self._known or Footprint(
-            host_bytes=round(UNSEEN * max(one.host_bytes for one in known)),
-            device_bytes=round(UNSEEN * max(one.device_bytes for one in known)),
-            start_s=max(one.start_s for one in known),
-            ranks=max(one.ranks for one in known),
-        )
+        unseen = self._known or max(known, key=lambda one: (one.ranks, one.host_bytes)).scaled(UNSEEN)
         return [self._seen.get(version.name, unseen) for version in versions]
 
     def _await_starts(self) -> None:
@@ -237,7 +232,7 @@ class SideBySide:
                     one.move()
         process = self._trials.taken(started.version, started.session.result, seed)
         if process.script_run is not None:
-            self._learn(started.version, process.script_run)
+            self._learn(started.version, process.script_run, beside=True)
         busy = [one.busy_cpus(since) for one, since in zip(self._started, before, strict=True)]
         if any(cpus and sum(cpus) / len(cpus) > RESTING_CPUS for cpus in busy):
             self._give_up("a process of the script computed while it waited")

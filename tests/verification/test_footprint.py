@@ -62,8 +62,21 @@ def test_of_processes_that_were_not_watched_nothing_is_known() -> None:
     assert Footprint.of([script_run()]) is None
 
 
-def needs(host_gib: float, device_gib: float = 0.0) -> Footprint:
-    return Footprint(host_bytes=round(host_gib * GIB), device_bytes=round(device_gib * GIB))
+def test_a_device_that_was_not_watched_is_not_one_that_was_not_used() -> None:
+    unwatched, unused = Footprint.of([script_run(1)]), Footprint.of([script_run(1, device_gib=(5, 5))])
+    assert unwatched is not None
+    assert unused is not None
+    assert (unwatched.device_bytes, unused.device_bytes) == (None, 0)
+
+
+def test_a_version_that_was_not_seen_may_need_more() -> None:
+    assert needs(4, 8).scaled(1.25) == needs(5, 10)
+    assert needs(4, None).scaled(1.25) == needs(5, None)
+
+
+def needs(host_gib: float, device_gib: float | None = None) -> Footprint:
+    device_bytes = None if device_gib is None else round(device_gib * GIB)
+    return Footprint(host_bytes=round(host_gib * GIB), device_bytes=device_bytes)
 
 
 def test_what_fits_fits_with_a_margin() -> None:
@@ -79,11 +92,12 @@ def test_what_fits_fits_with_a_margin() -> None:
     [
         (30.0, 80, None),
         (35.0, 80, "they need 70.0 GiB of device memory, and 80.0 GiB are free"),
-        (0.0, 80, "the memory that they take on the device is not known"),
+        (0.0, 80, None),
+        (None, 80, "the memory that they take on the device is not known"),
         (30.0, None, "the memory that they take on the device is not known"),
     ],
 )
-def test_so_must_the_device(device_gib: float, free_gib: int | None, said: str | None) -> None:
+def test_so_must_the_device(device_gib: float | None, free_gib: int | None, said: str | None) -> None:
     room = Room(host_bytes=100 * GIB, device_bytes=None if free_gib is None else free_gib * GIB)
     assert misfit([needs(1, device_gib)] * 2, room, has_devices=True) == said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -194,6 +194,19 @@ def test_processes_that_do_not_fit_into_the_memory_run_one_after_another_and_it_
     assert machine.notes == [
         "they need 2.0 GiB of memory together, and 2.0 GiB are free: processes are started one after another"
     ]
+
+
+def test_what_a_device_holds_of_both_is_not_charged_to_each(together: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both see its memory grow by what the two take together."""
+    known = Footprint(host_bytes=GIB, device_bytes=20 * GIB, start_s=2.0)
+    machine, _found = together(known)
+    trials: Any = machine
+    room = Room(host_bytes=16 * GIB, device_bytes=60 * GIB)
+    found = SideBySide(trials, known=known, has_devices=True, room=lambda: room)
+    seen = replace(known, device_bytes=40 * GIB)
+    monkeypatch.setattr(side_by_side.Footprint, "of", lambda _runs: seen)
+    run_round(found, A, B)
+    assert found.fit([B, A])
 
 
 def test_nor_do_those_without_a_view_of_their_own_or_with_several_ranks(together: Make) -> None:
