@@ -15,7 +15,6 @@ from typing import Any
 
 from ..runtime.project_modules import sources
 from ..settings_file.advisor_yaml import hardware_words
-from ..settings_file.loaded import torch_version
 from ..storage import run_store
 from ..types import Hardware
 from ..types.comparison import Side, VersionRun
@@ -40,8 +39,11 @@ class EarlierRounds:
         return len(self.baseline)
 
 
-def identity(version: ScriptVersion, hardware: Hardware) -> str | None:
-    """Return a digest of everything that a process' speed depends on; None for a function, which has no file."""
+def identity(version: ScriptVersion, hardware: Hardware, torch: str | None) -> str | None:
+    """Return a digest of everything that a process' speed depends on; None for a function, which has no file.
+
+    `torch` is the version that the script's interpreter would import.
+    """
     command = version.command
     if command.function:
         return None
@@ -50,7 +52,7 @@ def identity(version: ScriptVersion, hardware: Hardware) -> str | None:
     parts = {
         "texts": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
         "command": [command.target, command.is_module, *command.args, str(cwd), command.interpreter, command.launcher],
-        "torch": torch_version(command.interpreter),
+        "torch": torch,
         "settings": version.config.as_dict(),
         "hardware": hardware_words(hardware),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},

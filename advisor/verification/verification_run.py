@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import math
 import statistics
@@ -96,6 +95,7 @@ def verify_configs(
     Raises ScriptError if the baseline fails, and NothingMeasuredError if it trains too little. Ctrl-C ends the rounds:
     the result then holds all measurements so far and has `interrupted` set.
     """
+    from ..settings_file.loaded import torch_version
     from . import round_log
     from .pace import Pace
     from .process_trial import ProcessTrials
@@ -106,8 +106,9 @@ def verify_configs(
     begin_s = clock()
     baseline = _baseline(command, isolation)
     versions = [version_of(one, command, isolation) for one in finalists]
-    digest = functools.cache(lambda place: round_log.identity([baseline, *versions][place], hardware))
-    before = round_log.earlier(earlier, digest(0), [digest(place) for place in range(1, len(versions) + 1)])
+    torch = torch_version(command.interpreter)
+    digests = [round_log.identity(version, hardware, torch) for version in (baseline, *versions)]
+    before = round_log.earlier(earlier, digests[0], digests[1:])
     rounds = max(rounds, len(before) + FEWEST) if before else rounds
     has_devices = bool(hardware.accelerators)
     trials = ProcessTrials(
@@ -117,14 +118,10 @@ def verify_configs(
         usable_cpus=hardware.cpu.usable_cpus,
         watch_devices=has_devices,
         gain=expected.gain,
-        digest_of=lambda version: digest([baseline, *versions].index(version)),
+        digest_of=lambda version: digests[[baseline, *versions].index(version)],
     )
     runners = [
-        _Runner(
-            one,
-            version,
-            Rounds(planned=rounds, threshold=None, gain_only=True, earlier=len(before)),
-        )
+        _Runner(one, version, Rounds(planned=rounds, threshold=None, gain_only=True, earlier=len(before)))
         for one, version in zip(finalists, versions, strict=True)
     ]
     options.progress.stage("verifying in fresh processes", windows=2 * min(rounds, FEWEST))

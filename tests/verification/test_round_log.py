@@ -42,7 +42,7 @@ def process(version: ScriptVersion, seconds: float = 1.0) -> Process:
 
 
 def digest(version: ScriptVersion) -> str | None:
-    return round_log.identity(version, hardware())
+    return round_log.identity(version, hardware(), "2.6")
 
 
 def keep(folder: Path, versions: list[ScriptVersion], *seeds: int, seconds: float = 1.0) -> None:
@@ -120,7 +120,8 @@ def test_nor_do_those_of_other_arguments_settings_machines_or_threads(
     assert not len(earlier([tmp_path / "run"], [versions[0], version(project, threads=3)]))
     machine = hardware()
     other = replace(machine, cpu=replace(machine.cpu, usable_cpus=machine.cpu.usable_cpus + 1))
-    assert round_log.identity(versions[0], other) != digest(versions[0])
+    assert round_log.identity(versions[0], other, "2.6") != digest(versions[0])
+    assert round_log.identity(versions[0], machine, "2.7") != digest(versions[0])
     monkeypatch.setenv("OMP_NUM_THREADS", "13")
     assert not len(earlier([tmp_path / "run"], versions))
 
