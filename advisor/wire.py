@@ -68,6 +68,8 @@ class Window:
     """Counted seconds that suffice once `min_updates` are reached."""
     max_s: float = 10.0
     """Seconds, settling included, until the window ends once `least_updates` were counted."""
+    precision: float = 0.0
+    """Relative standard error of the mean update that is needed, too; 0 for any. `max_s` ends the window regardless."""
     sampler_hz: float = 0.0
     left_out: str | None = None
     """Knob that a window of role `left_out` does without."""
