@@ -130,6 +130,8 @@ class Knob:
     """Callable (value) that returns why this knob can never have the value, whatever its source; None if it can."""
     hooks: tuple[str, ...] = ("loader", "model", "steps")
     """Hooks of the agent that a real training needs as long as the knob is set."""
+    hooks_of: Mapping[Any, tuple[str, ...]] = field(default_factory=dict)
+    """The same for single values."""
     set_on: tuple[str, ...] = ()
     """Objects it is set on. `model`, `optimizer`: each such object, and again each later one; `forward`: its call."""
     grows_with: tuple[str, ...] = ()
@@ -181,6 +183,10 @@ class Knob:
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""
     """Consequences that the user will notice, in plain words: results, memory, start-up."""
+
+    def hooks_for(self, value: Any) -> tuple[str, ...]:
+        """Return the hooks that a real training needs as long as the knob has this value."""
+        return self.hooks_of.get(value, self.hooks)
 
     def described_by_hand(self, value: Any) -> str:
         """Return what a script does for itself to have this value."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
@@ -70,5 +72,6 @@ def test_plain_torch_ignores_no_setting_silently(knob: Knob, monkeypatch: pytest
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
+        gc.unfreeze()
     assert knob.id in left or knob.plain is not None or knob.loader_keyword or knob.samples_per
     assert knob.id not in left or left[knob.id]

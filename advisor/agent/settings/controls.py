@@ -15,6 +15,7 @@ from ..loop.steps import Steps
 from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .compiling import Compiling
+from .garbage_collection import GarbageCollection
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
@@ -48,6 +49,7 @@ class Controls:
     def __post_init__(self) -> None:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
+        self.garbage_collection = GarbageCollection(self.clock)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )
