@@ -24,6 +24,11 @@ class Accumulation(Restorable, Protocol):
         """Deliver parts of at most `size` samples; `micro_steps` made up an update until now."""
 
 
+class DeviceCopies(Protocol):
+    def switch(self, treatment: str, on: bool, by: str = "") -> None:
+        """Treat copies of the loader's batches in a way, `without_waiting` or `ahead`, on behalf of the knob `by`."""
+
+
 class Loaders(Protocol):
     def adjust(self, by: str, **settings: Any) -> None:
         """Change settings of the training loader on behalf of the knob `by`; None gives one up."""
@@ -46,6 +51,8 @@ class Controls(Protocol):
     def compiling(self) -> Form: ...
     @property
     def garbage_collection(self) -> Form: ...
+    @property
+    def device_copies(self) -> DeviceCopies: ...
     @property
     def checkpointing(self) -> Checkpointing: ...
     @property

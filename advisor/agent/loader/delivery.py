@@ -65,6 +65,8 @@ class Deliveries:
 
         They are a `stream.Part` for a part of a batch.
         """
+        self.on_batch: Callable[[Any, Any], None] | None = None
+        """Callable given each batch of the training loader, and torch's iterator that has fetched it."""
         self.on_failure: Callable[[Exception], bool] | None = None
         """Callable notified if a batch of the training loader cannot be fetched with its present settings.
 
@@ -80,7 +82,9 @@ class Deliveries:
             return self.torch_next(iterator)
         feed.record.reader = thread
         if self.suspended:
-            return self._supply(iterator, feed)[0]
+            batch = self._supply(iterator, feed)[0]
+            self._hand_on(batch, iterator, feed)
+            return batch
         record, clock = feed.record, self._clock
         mine = thread == clock.owner
         evaluates = mine and record.role == EVALUATION
@@ -94,6 +98,7 @@ class Deliveries:
         try:
             batch, index, samples = self._supply(iterator, feed)
             self._count(feed, batch, index, samples, mine)
+            self._hand_on(batch, iterator, feed)
             return batch
         finally:
             if mine:
@@ -137,6 +142,10 @@ class Deliveries:
         if feed.version != self.switch.version:
             self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=False)
         return (*self._next_or_next_epoch(iterator, feed), None)
+
+    def _hand_on(self, batch: object, iterator: object, feed: Feed) -> None:
+        if self.on_batch is not None and feed.record is self.register.train:
+            self.on_batch(batch, feed.fetcher(iterator))
 
     def _follow_late(self, feed: Feed, iterator: object) -> None:
         """Follow the switch late; settings that could not be tried when requested must not end the script."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ...refused import Refused
+from ..loader.device_copies import DeviceCopies
 from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock
 from ..loop.device import Device
@@ -50,6 +51,7 @@ class Controls:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
+        self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )
