@@ -11,7 +11,7 @@ import functools
 import threading
 import weakref
 from collections import abc
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Callable, NamedTuple
 
 from ...refused import Refused
@@ -155,21 +155,30 @@ class DeviceCopies:
     # --- at a delivery ------------------------------------------------------------------------------------------------
 
     def _delivers(self, batch: object, fetcher: Any) -> None:
+        """Prepare for the copies of a batch; a fault of ours gives the settings up and never reaches the script."""
+        try:
+            self._prepare(batch, fetcher)
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {error}", list(self._on))
+
+    def _prepare(self, batch: object, fetcher: Any) -> None:
         if self._rewritten():
-            for by in list(self._on.values()):
-                self._broke(by, REWRITTEN)
-            return
+            self._give_up(REWRITTEN, list(self._on))
         self._batches += 1
         if self._batches > TRIED_BATCHES:
             for treatment in [one for one in self._on if one not in self._treated]:
-                self._broke(self._on[treatment], UNUSED[treatment])
+                self._give_up(UNUSED[treatment], [treatment])
         if not self._on:
             return
-        self._delivered = {id(tensor): (weakref.ref(tensor), place) for place, tensor in enumerate(_tensors(batch))} | {
-            number: kept for number, kept in self._delivered.items() if kept[0]() is not None
-        }
+        present = {id(tensor): (weakref.ref(tensor), place) for place, tensor in enumerate(_tensors(batch))}
+        kept = {number: known for number, known in self._delivered.items() if known[0]() is not None}
+        self._delivered = {**kept, **present}
         if AHEAD in self._on:
-            self._copy_ahead(fetcher)
+            self._copy_ahead(fetcher, present)
+
+    def _give_up(self, why: str, treatments: list[str]) -> None:
+        for by in [self._on[treatment] for treatment in treatments if treatment in self._on]:
+            self._broke(by, why)
 
     def _rewritten(self) -> bool:
         read, self._read = self._read, []
@@ -179,9 +188,9 @@ class DeviceCopies:
                 return True
         return False
 
-    def _copy_ahead(self, fetcher: Any) -> None:
-        """Begin the copies of the next batch, if it has arrived; the present one's were handed over, or are dropped."""
-        self._copied = {}
+    def _copy_ahead(self, fetcher: Any, present: Collection[int]) -> None:
+        """Begin the copies of the next batch, if it has arrived, and drop those of batches before the present one."""
+        self._copied = {number: copied for number, copied in self._copied.items() if number in present}
         batch = _next_arrived(fetcher) if self._calls else None
         if batch is None or not self.backend.on_default_stream():
             return
