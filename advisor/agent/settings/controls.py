@@ -74,7 +74,7 @@ class Controls:
         if self.on_broken is not None:
             self.on_broken(name, why)
         else:
-            self.broken[name] = why
+            self.broken.setdefault(name, why)
 
     def take_broken(self) -> str | None:
         """Return why the present settings cannot be kept, and take them all back; None if they can."""
