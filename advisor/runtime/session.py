@@ -249,6 +249,8 @@ class Session:
                 talk.batch.take(message)
             self._blame.saw(message)
             self.options.progress.window_done()
+        elif isinstance(message, wire.Note) and message.kind == wire.REMARK:
+            self.options.progress.note(message.text)
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Reported at once: isolation protects files, but does not undo network traffic.
             self.options.progress.note(
