@@ -33,6 +33,8 @@ class WindowRole(str, Enum):
     BARE = "bare"
     WHAT_IF = "what_if"
     TRIAL = "trial"
+    REFERENCE = "reference"
+    """The best configuration so far, which trials beside it are compared with."""
     FINAL = "final"
     """Fresh window of a finalist."""
     ABLATION = "ablation"

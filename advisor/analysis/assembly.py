@@ -114,6 +114,18 @@ def evidence_of(profile: Profile) -> Evidence | None:
     return Evidence(**{**shared, "what_ifs": {what_if.name: what_if for what_if in profile.what_ifs}})
 
 
+def evidence_of_windows(result: SessionResult, hardware: Hardware, workload: Workload) -> Evidence | None:
+    """Return what the windows of a session show of one configuration; None if nothing was counted."""
+    first = first_baseline(result.outcomes)
+    if first is None:
+        return None
+    script_run = result.script_runs[result.script_run_of[first.id]]
+    found = _measured(result, first, script_run, hardware, workload)
+    shared = {field.name: found[field.name] for field in fields(Evidence) if field.name in found}
+    what_ifs = {what_if.name: what_if for what_if in found["what_ifs"]}
+    return Evidence(**{**shared, "hardware": hardware, "workload": workload, "what_ifs": what_ifs})
+
+
 def _measured(
     result: SessionResult, first: wire.WindowDone, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload
 ) -> dict[str, Any]:

@@ -50,6 +50,8 @@ TRACE_FACTOR = 3
 DRAIN_S = 1.5
 INSIDE_DRAIN_S = 1.0
 EPOCH_END_MAX_S = 4.0
+AFTER_AN_EPOCH = 3
+"""Updates from the end of an epoch on, the first of which holds what the script does there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +164,7 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
     rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
 
     yield _baseline_window("base 0", pace)
-    yield wire.Window(
-        id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
-    )
+    yield _trace(update_s)
     if update_s < SHORT_UPDATE_S:
         yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
     yield _baseline_window("base 1", pace)
@@ -176,14 +176,44 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
             id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=INSIDE_DRAIN_S, sampler_hz=SAMPLER_HZ * 2
         )
     if _may_see_epoch_end(workload):
-        yield wire.Window(
-            id="epoch end", kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=EPOCH_END_MAX_S
-        )
+        yield _epoch_end()
         yield _baseline_window("base after epoch", pace)
     for number in range(min(2, rounds)):
         for what_if in risky:
             yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
             yield _baseline_window(f"base {what_if.id} {number}", pace)
+
+
+def follow_up_windows(workload: Workload, pace: Pace, rounds: int) -> Iterator[wire.Window]:
+    """Yield the windows that follow the first in a short profile: those that no script breaks on."""
+    safe = _safe(workload)
+    yield _baseline_window("base 0", pace)
+    yield _trace(pace.update_s)
+    yield _baseline_window("base 1", pace)
+    for number in range(rounds):
+        for what_if in safe:
+            yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
+            yield _baseline_window(f"base {what_if.id} {number}", pace)
+    if _may_see_epoch_end(workload):
+        yield _epoch_end()
+
+
+def _trace(update_s: float) -> wire.Window:
+    traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
+    return wire.Window(
+        id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
+    )
+
+
+def _epoch_end() -> wire.Window:
+    return wire.Window(
+        id="epoch end",
+        kind="epoch_end",
+        warm_up_updates=0,
+        min_updates=AFTER_AN_EPOCH,
+        max_updates=AFTER_AN_EPOCH,
+        max_s=EPOCH_END_MAX_S,
+    )
 
 
 def _safe(workload: Workload) -> list[whatif.WhatIf]:

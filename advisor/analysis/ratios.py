@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
-from .. import stats, whatif, wire
+from .. import knobs, stats, whatif, wire
 from ..runtime.session_result import SessionResult
-from ..types import Overhead, Ratio, WhatIf
+from ..types import Config, Overhead, Ratio, WhatIf
 from ..wire import WindowRole
 
 NEIGHBOURS = 1
@@ -22,6 +23,21 @@ MEDIAN_ERROR = 1.2533
 """Ratio of a median's standard error to a mean's: the square root of half pi."""
 T_QUANTILE_FEW = 2.6
 """Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Windows that others are compared with."""
+
+    role: WindowRole = WindowRole.BASELINE
+    config: Config | None = None
+    """Their configuration; None if the role says it."""
+
+    def holds(self, window: wire.Window) -> bool:
+        return window.role is self.role and (self.config is None or Config.of(window.config) == self.config)
+
+
+BASELINE = Beside()
 Rate = Callable[[Sequence[wire.WindowDone]], tuple[float, float]]
 """Function of windows to the logarithm of a rate over all of them, and its standard error."""
 
@@ -66,13 +82,14 @@ def speedup(
     epoch_samples: int | None,
     *,
     across_script_runs: bool = False,
-    beside: WindowRole = WindowRole.BASELINE,
+    beside: Beside = BASELINE,
 ) -> Ratio | None:
-    """Return the ratio of these windows' samples/s to their baseline neighbours' in the same script run.
+    """Return the ratio of these windows' samples/s to their neighbours' in the same script run.
 
-    `beside` is the role of the windows to compare with.
+    `beside` says which windows to compare with: the baseline's, unless it says otherwise.
 
-    The cost of starting the loader's workers is charged once per epoch (`epoch_samples` long), if a window saw it.
+    The cost of starting the loader's workers is charged once per epoch (`epoch_samples` long), however many epochs the
+    windows saw: some window of each configuration's loader must have seen a start.
     `across_script_runs` is for settings that need their own script run: their neighbours are in those before and after.
     """
     logs, errors = _log_ratios(
@@ -87,6 +104,14 @@ def speedup(
         return None
     value, low, high = _interval(logs, errors)
     return Ratio(speedup=value, low=low, high=high, rounds=len(logs))
+
+
+def chained(first: Ratio, then: Ratio) -> Ratio:
+    """Return the ratio of two steps one after the other; its interval holds the errors of both."""
+    value = math.log(first.speedup) + math.log(then.speedup)
+    below = math.hypot(*(math.log(one.speedup / one.low) for one in (first, then)))
+    above = math.hypot(*(math.log(one.high / one.speedup) for one in (first, then)))
+    return Ratio(speedup=math.exp(value), low=math.exp(value - below), high=math.exp(value + above), rounds=then.rounds)
 
 
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
@@ -131,10 +156,10 @@ def _is_baseline(done: wire.WindowDone, result: SessionResult) -> bool:
     return result.windows[done.id].role is WindowRole.BASELINE
 
 
-def _comparable(done: wire.WindowDone, result: SessionResult, script_run: int | None, beside: WindowRole) -> bool:
+def _comparable(done: wire.WindowDone, result: SessionResult, script_run: int | None, beside: Beside) -> bool:
     """Return True if the window is one to compare with, of that script run (None: any), and has enough updates."""
     alike = script_run is None or result.script_run_of[done.id] == script_run
-    return result.windows[done.id].role is beside and alike and len(done.wall_s) >= LEAST_UPDATES
+    return beside.holds(result.windows[done.id]) and alike and len(done.wall_s) >= LEAST_UPDATES
 
 
 def _log_ratios(
@@ -144,7 +169,7 @@ def _log_ratios(
     rate: Rate,
     epoch_samples: int | None = None,
     across_script_runs: bool = False,
-    beside: WindowRole = WindowRole.BASELINE,
+    beside: Beside = BASELINE,
 ) -> tuple[list[float], list[float]]:
     """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
 
@@ -165,8 +190,10 @@ def _log_ratios(
         own, own_error = rate([done])
         baseline, base_error = rate(neighbours)
         if epoch_samples:
-            own -= _log_with_restarts([done], epoch_samples)
-            baseline -= _log_with_restarts(neighbours, epoch_samples)
+            own_s, other_s = (_restart_s(result, of) for of in (done, neighbours[0]))
+            if own_s is not None and other_s is not None:  # else neither is charged what may be the same for both
+                own -= _log_with_restarts([done], epoch_samples, own_s)
+                baseline -= _log_with_restarts(neighbours, epoch_samples, other_s)
         logs.append(own - baseline)
         errors.append(math.hypot(own_error, base_error))
     return logs, errors
@@ -198,15 +225,30 @@ def _log_median_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
     return -math.log(middle), MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
 
 
-def _log_with_restarts(windows: Sequence[wire.WindowDone], epoch_samples: int) -> float:
-    """Return the log of how much longer an epoch takes with its loader's start; 0 if no window was an epoch long."""
+def _log_with_restarts(windows: Sequence[wire.WindowDone], epoch_samples: int, restart_s: float) -> float:
+    """Return the log of how much longer an epoch takes with its loader's start; 0 if the samples are not known."""
     samples = sum(count or 0 for window in windows for count in window.samples)
-    restarts = sum(window.loader.restarts for window in windows if window.loader is not None)
-    if not restarts or samples < epoch_samples * len(windows):
+    if not samples:
         return 0.0
-    restart_s = sum(sum(window.off_step_s.get("loader_restart", ())) for window in windows) / restarts
     epoch_s = sum(sum(_in_step(window)) for window in windows) * epoch_samples / samples
     return math.log1p(restart_s / epoch_s)
+
+
+def _restart_s(result: SessionResult, done: wire.WindowDone) -> float | None:
+    """Return the typical seconds of a start of this window's loader, from all windows whose loader starts alike."""
+    wanted = _of_the_start(result.windows[done.id])
+    starts_s: list[float] = []
+    for name, outcome in result.outcomes.items():
+        if isinstance(outcome, wire.WindowDone) and _of_the_start(result.windows[name]) == wanted:
+            seen = [seconds for seconds in outcome.off_step_s.get("loader_restart", ()) if seconds > 0]
+            restarts = outcome.loader.restarts if outcome.loader is not None else 0
+            starts_s += seen or [0.0] * restarts
+    return statistics.median(starts_s) if starts_s else None
+
+
+def _of_the_start(window: wire.Window) -> Config:
+    """Return the settings on which the cost of a loader's start depends."""
+    return Config.of({name: value for name, value in window.config.items() if knobs.get(name).starts_the_loader})
 
 
 def _in_step(window: wire.WindowDone) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, Union
 
 if TYPE_CHECKING:
@@ -89,6 +89,17 @@ def always(effect: str) -> Callable[[Hardware, Workload], str]:
 NO_MODEL = "no model was given"
 
 
+def _as_it_is(workload: Workload, _value: Any) -> Workload:
+    return workload
+
+
+def with_flags(**names: Callable[[Any], Any]) -> Callable[[Workload, Any], Workload]:
+    """Return the `Knob.described` of a knob that shows in these flags, each by a callable of the value."""
+    return lambda workload, value: replace(
+        workload, flags=replace(workload.flags, **{name: shown(value) for name, shown in names.items()})
+    )
+
+
 def _nothing_wrong(_value: Any) -> str | None:
     return None
 
@@ -169,6 +180,8 @@ class Knob:
     """What the value counts the samples of: a `backward` or an `update`; or empty."""
     loader_keyword: str = ""
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
+    starts_the_loader: bool = False
+    """True if the start of an epoch costs the loader another time with it; its trials then see one."""
     option_names: tuple[str, ...] = ()
     """Names of options that set it in public training scripts, the most usual first; with underscores."""
     autocast: Mapping[Any, str] = field(default_factory=dict)
@@ -179,6 +192,9 @@ class Knob:
     """True if plain torch sets it after all others: the model that it makes hides the one they change."""
     formats: Mapping[str, Form] = field(default_factory=dict)
     """Format → form of the setting in it; a format that is missing has no place for it."""
+    described: Callable[[Workload, Any], Workload] = _as_it_is
+    """Callable (workload, value) that returns the workload as a script with this setting shows it: rules that judge the
+    best settings so far must not ask for what these hold."""
     opened_by: tuple[str, ...] = ()
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""

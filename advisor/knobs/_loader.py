@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..repeated_draws import Workers
@@ -55,6 +56,7 @@ def loader_knob(
         noticed=noticed,
         needs=needs,
         loader_keyword=keyword,
+        starts_the_loader=True,
         option_names=option_names,
         formats={
             "lightning": key("dataloader", keyword),
@@ -62,7 +64,16 @@ def loader_knob(
             "transformers": key(f"dataloader_{keyword}"),
         },
         changes=changes,
+        described=lambda workload, value: with_train_loader(workload, **{keyword: value}),
     )
+
+
+def with_train_loader(workload: Workload, **fields: Any) -> Workload:
+    """Return the workload with other fields of the loader that feeds the updates."""
+    loaders = tuple(
+        replace(loader, **fields) if loader is workload.train_loader else loader for loader in workload.loaders
+    )
+    return replace(workload, loaders=loaders)
 
 
 def workers_with(settings: Mapping[str, Any], baseline: Workers) -> Workers | None:

@@ -7,6 +7,7 @@ together with a larger batch. Random numbers stay the same, and running averages
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, key, noticing, unable
@@ -88,4 +89,5 @@ KNOB = Knob(
     },
     changes="Activations take less memory, and an update about a third more compute; this pays only with a larger "
     "batch.",
+    described=lambda workload, _value: replace(workload, facts=replace(workload.facts, checkpointing=True)),
 )

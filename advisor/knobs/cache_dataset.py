@@ -95,6 +95,7 @@ KNOB = Knob(
     by_hand="cache each sample when the dataset first reads it",
     chosen_for=("host memory",),
     fails_in="batch",
+    starts_the_loader=True,
     noticed=noticing("Memory", "decoded samples are cached in RAM"),
     formats={"python": _in_python},
     changes="The samples stay in memory. The first epoch still reads them: the gain begins with the second.",

@@ -6,6 +6,7 @@ Evaluation is not compiled. Dropout draws the same random numbers, so that only 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._base import NO_MODEL, Knob, PlainObjects, Unable, Values, always, one_of, unable
@@ -119,4 +120,5 @@ KNOB = Knob(
     changes="Compilation delays the first updates by seconds to minutes; losses may differ in their last digits.",
     hooks=("model",),
     set_on=("model", "forward"),
+    described=lambda workload, value: replace(workload, facts=replace(workload.facts, compiled_code=bool(value))),
 )

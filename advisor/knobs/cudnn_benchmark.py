@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Values, always, key, noticing, truth
+from ._base import Knob, PlainObjects, Values, always, key, noticing, truth, with_flags
 from ._layers import convolutions
 
 if TYPE_CHECKING:
@@ -69,4 +69,5 @@ KNOB = Knob(
     },
     changes="The first update of each shape takes longer; losses may differ in their last digits, and from run to run.",
     hooks=(),
+    described=with_flags(cudnn_benchmark=lambda value: value),
 )

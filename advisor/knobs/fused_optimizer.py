@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, PlainObjects, Unable, Values, one_of, unable
@@ -67,6 +68,14 @@ def _in_transformers(value: Any, training: Any) -> Mapping[str, Any] | Unable:
     return {"optim": "adamw_torch_fused"}
 
 
+def _described(workload: Workload, form: Any) -> Workload:
+    optimizers = tuple(
+        replace(one, fused=form == "fused", foreach=form == "foreach") if one.main else one
+        for one in workload.optimizers
+    )
+    return replace(workload, optimizers=optimizers)
+
+
 KNOB = Knob(
     id="fused_optimizer",
     title="implementation of the optimizer step",
@@ -96,4 +105,5 @@ KNOB = Knob(
     changes="With fused, losses differ in their last digits; with foreach they do not, and the step takes more memory.",
     hooks=(),
     set_on=("optimizer",),
+    described=_described,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._base import NO_MODEL, Knob, PlainObjects, Values, always, one_of
@@ -44,6 +45,11 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
     return None
 
 
+def _described(workload: Workload, _value: Any) -> Workload:
+    models = tuple(replace(model, channels_last=model.channels_last is not None) for model in workload.models)
+    return replace(workload, models=models)
+
+
 KNOB = Knob(
     id="memory_format",
     title="memory layout of convolution weights",
@@ -67,4 +73,5 @@ KNOB = Knob(
     changes="Losses may differ in their last digits; a forward that flattens with `view` needs `reshape`.",
     hooks=(),
     set_on=("model",),
+    described=_described,
 )

@@ -7,6 +7,7 @@ whose gradients overflow is skipped, as with `torch.amp.GradScaler`. Skipped ste
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, PlainObjects, Unable, Values, always, one_of
@@ -104,6 +105,13 @@ def _in_torchrun(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
     return {"environment": {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": 1}} if value == "tf32" else Unable()
 
 
+def _described(workload: Workload, value: Any) -> Workload:
+    flags = workload.flags
+    if value == "tf32":
+        return replace(workload, flags=replace(flags, matmul_precision="high", cudnn_tf32=True))
+    return replace(workload, flags=replace(flags, autocast_dtype=DTYPES[value]))
+
+
 KNOB = Knob(
     id="precision",
     title="dtype of the forward pass",
@@ -139,4 +147,5 @@ KNOB = Knob(
     changes="Losses differ in their last digits. Weights stay in float32, also in checkpoints. Activation memory is "
     "about halved (not with tf32).",
     set_on=("model", "forward"),
+    described=_described,
 )

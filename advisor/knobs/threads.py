@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Unable, Values, always, key, whole_number
+from ._base import Knob, PlainObjects, Unable, Values, always, key, whole_number, with_flags
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -77,4 +77,5 @@ KNOB = Knob(
     },
     changes="Losses may differ in their last digits.",
     hooks=(),
+    described=with_flags(num_threads=lambda value: value),
 )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from .. import whatif
-from ..types import Ceiling, Place, WhatIf, installed_name
+from ..types import Ceiling, Finding, Place, WhatIf, installed_name
 from ..whatif import loader_alone as loader
 
 NOTHING = "–"
@@ -122,6 +122,11 @@ def percent(fraction: float | None) -> str:
     if 0 < value < 0.1:
         return "< 0.1%"
     return f"{value:.1f}%" if 0 < abs(value) < 9.95 and round(value, 1) % 1 else f"{value:.0f}%"
+
+
+def headline(finding: Finding) -> str:
+    """Format what a script with this finding does, as the words after "Your script"; empty if the rule has none."""
+    return one_line(finding.headline).replace("{share}", percent(finding.share))
 
 
 def times(ratio: float | None) -> str:

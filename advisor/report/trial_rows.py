@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..types import Alternative, Finding, Ratio, Trial, TuneResult
+from ..types import Alternative, Config, Finding, Ratio, Trial, TuneResult
 from . import format
 from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain, interval_of, is_number, setting
 
@@ -88,6 +88,11 @@ class Gain:
     setting: str
     ratio: Ratio
 
+    @property
+    def doubt(self) -> str:
+        """Remark on a setting whose part in the gain the windows leave open; it is recommended for the others' sake."""
+        return "(its own gain is not shown)" if self.ratio.low <= 1 <= self.ratio.high else ""
+
 
 def two_answers(result: TuneResult) -> tuple[Line, ...]:
     """Return the best that keeps the training, and the best that also changes it; empty if they do not differ."""
@@ -119,6 +124,34 @@ def two_answers(result: TuneResult) -> tuple[Line, ...]:
 def _checked(other: Alternative) -> str:
     quality = other.verdict.quality
     return "" if quality == "not checked" else f"quality {quality}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitRow:
+    """What limits one configuration."""
+
+    speed: str
+    settings: str
+    limit: str
+
+
+def limits(result: TuneResult) -> tuple[LimitRow, ...]:
+    """Return what limited the script, and the best settings after each step forward; empty if no step was made."""
+    if not result.limits:
+        return ()
+    steps = [(1.0, describe(Config()), result.recommendation.findings)]
+    steps += [(step.ratio.speedup, describe(step.config), step.findings) for step in result.limits]
+    return tuple(
+        LimitRow(speed=format.times(speedup), settings=settings, limit=_limiting(findings))
+        for speedup, settings, findings in steps
+    )
+
+
+def _limiting(findings: Sequence[Finding]) -> str:
+    first = next((finding for finding in findings if finding.severity != "info"), None)
+    if first is None:
+        return "nothing found that can be avoided"
+    return format.headline(first) or format.one_line(first.evidence).rstrip(".")
 
 
 def gains(result: TuneResult) -> tuple[Gain, ...]:
@@ -170,7 +203,9 @@ def _row(trial: Trial, objective: str) -> TrialRow:
         memory=format.size(trial.outcome.peak_bytes),
         changes=EFFECT_DESCRIPTIONS.get(trial.effect, format.one_line(trial.effect)),
         objective=_objective_text(trial, objective),
-        result=format.one_line(trial.reason) if trial.outcome.kind == "measured" else came,
+        result="; ".join(text for text in (format.one_line(trial.reason), message) if text)
+        if trial.outcome.kind == "measured"
+        else came,
         measured=trial.ratio is not None,
     )
 
@@ -185,14 +220,16 @@ def best_so_far(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     """Return trials that keep the training and beat all before them when they ran."""
     found: list[Trial] = []
     for trial in trials:
-        if not changes_training(trial) and _speed(trial) > (_speed(found[-1]) if found else 0.0):
+        first = not found
+        if not changes_training(trial) and (first or (not trial.is_doubtful and _speed(trial) > _speed(found[-1]))):
             found.append(trial)
     return tuple(found)
 
 
 def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return trials that no other beats in both speed and memory, the smallest first."""
-    known = [(peak, trial) for trial in trials if _speed(trial) > 0 and (peak := trial.outcome.peak_bytes) is not None]
+    """Return trials that no other beats in both speed and memory, the smallest first, of those whose speed is clear."""
+    clear = [trial for trial in trials if _speed(trial) > 0 and not trial.is_doubtful]
+    known = [(peak, trial) for trial in clear if (peak := trial.outcome.peak_bytes) is not None]
     found: list[Trial] = []
     for _, trial in sorted(((peak, one) for peak, one in known if is_number(peak)), key=_smallest_first):
         if not found or _speed(trial) > _speed(found[-1]):

@@ -2,8 +2,9 @@
 
 from ..target.script_options import describe_options, parse_mapped
 from .goals import Goal
-from .knowledge import FinalResult, Knowledge, ProfileSummary
+from .knowledge import FinalResult, Knowledge
 from .preset import SearchSettings, read
+from .profile_summary import ProfileSummary
 from .recommend import recommend
 from .space import KEEPS_TRAINING, KnobSelection, Space, as_diagnosed, open_space
 from .study import SearchRequest, Study

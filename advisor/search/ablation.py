@@ -59,7 +59,7 @@ def ratios(result: SessionResult, config: Config, *, epoch_samples: int | None =
     found = {}
     for name, _value in config.settings:
         ids = {window.id for window in result.windows.values() if window.left_out == name}
-        ratio = window_ratios.speedup(result, ids, epoch_samples, beside=WindowRole.ABLATION)
+        ratio = window_ratios.speedup(result, ids, epoch_samples, beside=window_ratios.Beside(WindowRole.ABLATION))
         if ratio is not None:
             found[name] = Ratio(speedup=1 / ratio.speedup, low=1 / ratio.high, high=1 / ratio.low, rounds=ratio.rounds)
     return found

@@ -1,13 +1,14 @@
-"""Configurations that an expert would try, in order: the usual settings of an accelerator, together; each knob that a
-finding opens; the settings that helped, together; the best with one change."""
+"""Configurations that an expert would try, in order: the usual settings of an accelerator, together; the best so far
+with one knob more, those first that limit it now; knobs that help only together; the best with one change."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from ..types import Config, KnobSpace, SettingValue, Trial
 from .space import KEEPS_TRAINING, Space
+from .steps import A_STEP, best_so_far
 
 VALUES_BESIDE_THE_BEST = 2
 """Values tried of each knob; the rest is left to a sampler that has learnt from all of them."""
@@ -21,17 +22,49 @@ class Proposal:
     """Suggested by a sampler, when the expert has nothing left to propose."""
 
 
-def tries(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What limits the best configuration so far."""
+
+    config: Config
+    knobs: tuple[str, ...] = ()
+    """Knobs that may help against it, the most promising first."""
+    why: str = ""
+    """The finding, for the reason of a trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bases:
+    """Configurations that a knob is added to."""
+
+    kept: Config = field(default_factory=Config)
+    """The best that keeps the training."""
+    best: Config = field(default_factory=Config)
+    """The best of all: another knob that changes the training is tried beside it."""
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> _Bases:
+        kept, best = best_so_far(trials), best_so_far(trials, "all")
+        nothing = Config()
+        return cls(kept=kept.config if kept else nothing, best=best.config if best else nothing)
+
+    def of_knob(self, knob: KnobSpace) -> Config:
+        return self.kept if knob.effect in KEEPS_TRAINING else self.best
+
+
+def tries(space: Space, trials: Sequence[Trial], limit: Limit | None = None) -> Iterator[Proposal]:
     """Yield proposals based on the trials so far; some of them may have been tried already.
 
-    Combinations come before any second value: in a short search the gains of several knobs are worth more than
-    fine-tuning one. Second values are then tried where they would be used: beside the best so far.
+    Each knob is tried beside the best so far: one limit of a script hides the next. `limit` is what limits that best.
     """
+    bases = _Bases.of(trials)
     yield from _usual(space)
-    yield from _alone(space)
-    yield from _sharing(space)
-    yield from _combinations(space, trials)
-    yield from _changed(space, trials)
+    if limit is not None and limit.config == bases.kept:
+        yield from _against(limit, space, bases)
+    yield from _one_more(space, trials, bases)
+    yield from _gained(space, trials, bases)
+    yield from _together(space, bases)
+    yield from _changed(space, bases)
 
 
 def _usual(space: Space) -> Iterator[Proposal]:
@@ -45,80 +78,89 @@ def _usual(space: Space) -> Iterator[Proposal]:
         yield Proposal(config=config, reason="the usual settings on an accelerator, together")
 
 
-def _alone(space: Space) -> Iterator[Proposal]:
-    """Propose each knob by itself at its most promising value."""
+def _against(limit: Limit, space: Space, bases: _Bases) -> Iterator[Proposal]:
+    """Propose the knobs that help against what limits the best so far, whatever they gave beside an earlier best."""
+    held = {knob.id: knob for knob in space.knobs}
+    for knob in [held[name] for name in limit.knobs if name in held]:
+        if _is_possible(knob, bases.kept):
+            for value in knob.values[:VALUES_BESIDE_THE_BEST]:
+                config = space.meaningful(bases.of_knob(knob).with_setting(knob.id, value))
+                yield Proposal(config=config, reason=f"the best so far with {knob.id}={value}: {limit.why}")
+
+
+def _one_more(space: Space, trials: Sequence[Trial], bases: _Bases) -> Iterator[Proposal]:
+    """Propose each knob that was not judged yet, at its most promising value."""
+    judged = _judged(trials, bases)
     for knob in space.knobs:
-        if (knob.needs is None or knob.needed_is_on) and not knob.beside_the_best:
-            yield Proposal(config=Config.of({knob.id: knob.values[0]}), reason=_alone_because(knob))
+        base = bases.of_knob(knob)
+        waits = knob.beside_the_best and not base.settings
+        if knob.id not in judged and not waits and _is_possible(knob, base):
+            yield _with(knob, knob.values[0], base, space)
 
 
-def _sharing(space: Space) -> Iterator[Proposal]:
-    """Propose knobs that share the CPUs, together, whatever each of them gains alone."""
+def _gained(space: Space, trials: Sequence[Trial], bases: _Bases) -> Iterator[Proposal]:
+    """Propose the settings that gained beside another configuration, and that the best so far does not hold."""
+    scores = {Config(): 1.0, **{trial.config: trial.score for trial in trials if trial.score is not None}}
+    held = {knob.id: knob for knob in space.knobs}
+    for config, score in scores.items():
+        for name, value in config.settings:
+            before = scores.get(config.without(name))
+            knob = held.get(name)
+            if knob is None or before is None or score <= (1 + A_STEP) * before:
+                continue
+            base = bases.of_knob(knob)
+            if name not in base.as_dict():
+                yield _with(knob, value, base, space)
+
+
+def _together(space: Space, bases: _Bases) -> Iterator[Proposal]:
+    """Propose knobs that share the CPUs, and knobs with those that they need, whatever each of them gains alone."""
     held = {knob.id: knob.values for knob in space.knobs}
     for knob in space.knobs:
         other, value = knob.shares_cpus_with or ("", None)
         if value in held.get(other, ()):
-            config = Config.of({knob.id: knob.values[0], other: value})
-            yield Proposal(config=config, reason=f"{knob.id} and {other} share the CPUs: {knob.opened_by}")
-
-
-def _combinations(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
-    """Propose knobs with the best of what they need, then the best value of each knob together.
-
-    The combination of knobs that keep the training comes first, then that of all.
-    """
-    scores = {trial.config: trial.score for trial in trials if trial.score is not None}
-    best = _best_alone(trials)
-    company = {name: Config.of({name: value}) for name, (_score, value) in best.items()}
-    for pair in [proposal.config for proposal in _sharing(space)]:
-        gained = scores.get(pair, 0.0)
-        if gained > max([1.0, *(best[name][0] for name, _value in pair.settings if name in best)]):
-            for name, value in pair.settings:
-                best[name], company[name] = (gained, value), pair
+            config = bases.kept.with_setting(knob.id, knob.values[0]).with_setting(other, value)
+            yield Proposal(
+                config=space.meaningful(config), reason=f"{knob.id} and {other} share the CPUs: {knob.opened_by}"
+            )
     for knob in space.knobs:
-        if knob.needs in best and best[knob.needs][1] and not knob.needed_is_on:
-            value = knob.values[0]
-            config = Config.of({**company[knob.needs].as_dict(), knob.id: value})
-            yield Proposal(config=config, reason=f"{knob.id} with the knob it needs: {knob.opened_by}")
-            gained = scores.get(config, 0.0)
-            if gained > best[knob.needs][0]:
-                best[knob.id] = (gained, value)
-    kept = {knob.id for knob in space.knobs if knob.effect in KEEPS_TRAINING}
-    for names in (sorted(set(best) & kept), sorted(best)):
-        if len(names) > 1:
-            config = space.meaningful(Config.of({name: best[name][1] for name in names}))
-            yield Proposal(config=config, reason="the helpful settings together")
+        if knob.needs is not None and not _is_possible(knob, bases.kept):
+            needed = next((value for value in held.get(knob.needs, ()) if value), None)
+            if needed is not None:
+                config = bases.kept.with_setting(knob.needs, needed).with_setting(knob.id, knob.values[0])
+                yield Proposal(
+                    config=space.meaningful(config), reason=f"{knob.id} with the knob it needs: {knob.opened_by}"
+                )
 
 
-def _changed(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
+def _changed(space: Space, bases: _Bases) -> Iterator[Proposal]:
     """Propose the best that keeps the training with one knob at another value, the most promising values first.
 
     Finally propose it without one of its settings, which may stand in another's way.
     """
-    kept = [t for t in trials if t.score is not None and t.score > 1.0 and t.effect in KEEPS_TRAINING]
-    best = max(kept, key=lambda trial: trial.score or 0.0).config if kept else Config()
     for place in range(VALUES_BESIDE_THE_BEST):
         for knob in space.knobs:
-            if place < len(knob.values):
-                config = space.meaningful(Config.of({**best.as_dict(), knob.id: knob.values[place]}))
-                reason = f"the best so far with {knob.id}={knob.values[place]}: {knob.opened_by}"
-                yield Proposal(config=config, reason=reason if len(config.settings) > 1 else _alone_because(knob))
-    for name, _value in best.settings:
-        config = space.meaningful(Config.of({other: v for other, v in best.settings if other != name}))
-        yield Proposal(config=config, reason=f"the best so far without {name}")
+            if place < len(knob.values) and _is_possible(knob, bases.kept):
+                yield _with(knob, knob.values[place], bases.kept, space)
+    for name, _value in bases.kept.settings:
+        yield Proposal(config=space.meaningful(bases.kept.without(name)), reason=f"the best so far without {name}")
 
 
-def _alone_because(knob: KnobSpace) -> str:
-    return f"{knob.id} alone: {knob.opened_by}"
+def _with(knob: KnobSpace, value: SettingValue, base: Config, space: Space) -> Proposal:
+    config = space.meaningful(base.with_setting(knob.id, value))
+    beside = f"the best so far with {knob.id}={value}" if len(config.settings) > 1 else f"{knob.id} alone"
+    return Proposal(config=config, reason=f"{beside}: {knob.opened_by}")
 
 
-def _best_alone(trials: Sequence[Trial]) -> dict[str, tuple[float, SettingValue]]:
-    """Return knob → score and value of its best trial with nothing else set, without those that gained nothing."""
-    best: dict[str, tuple[float, SettingValue]] = {}
+def _is_possible(knob: KnobSpace, base: Config) -> bool:
+    """Return whether the knob means anything beside these settings."""
+    return knob.needs is None or bool(base.as_dict().get(knob.needs, knob.needed_is_on))
+
+
+def _judged(trials: Sequence[Trial], bases: _Bases) -> Collection[str]:
+    """Return knobs that the best so far holds, or that a trial differed by from another one or from the baseline."""
+    known = {Config(), *(trial.config for trial in trials)}
+    found = {name for name, _value in (*bases.kept.settings, *bases.best.settings)}
     for trial in trials:
-        if trial.score is None or len(trial.config.settings) != 1 or trial.score <= 1.0:
-            continue
-        ((name, value),) = trial.config.settings
-        if trial.score > best.get(name, (0.0, None))[0]:
-            best[name] = (trial.score, value)
-    return best
+        found.update(name for name, _value in trial.config.settings if trial.config.without(name) in known)
+    return found

@@ -7,18 +7,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..analysis.ratios import Beside, chained
 from ..progress import SILENT, Progress
 from ..runtime.session import BASELINE_SETUP, Setup
 from ..runtime.session_result import SessionResult
-from ..types import Command, Config, Diagnosis, Hardware, Ratio, Skipped, Trial, TrialOutcome, Workload
+from ..types import Command, Config, Diagnosis, LimitStep, Ratio, Skipped, Trial, TrialOutcome
 from ..wire import WindowRole
 from . import ablation, memory_model, scoring
-from .expert import Proposal
+from .expert import Limit, Proposal
 from .goals import Goal, Prospect
 from .memory_model import MemoryModel
 from .preset import SearchSettings
+from .profile_summary import ProfileSummary
 from .proposals import Proposer
 from .space import KEEPS_TRAINING, Space
+from .steps import best_so_far
 from .trial_log import TrialLog
 
 if TYPE_CHECKING:
@@ -33,21 +36,9 @@ BASELINE_TRIAL = Trial(
     ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
     score=1.0,
 )
+MUCH_FASTER = 1.15
+"""Speed-up of the best so far from which other trials are compared with it."""
 WORDS = {"throughput": "as fast", "memory": "less memory", "energy": "less energy", "cost": "cheaper"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileSummary:
-    """Results of a profile that a search relies on."""
-
-    hardware: Hardware
-    workload: Workload
-    diagnosis: Diagnosis
-    update_s: float
-    start_up_s: float = 0.0
-    activations_bytes: int | None = None
-    computing_fraction: float | None = None
-    """Fraction of an update that forward and backward take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +67,9 @@ class Knowledge:
     shared: SharedStudy | None = None
     progress: Progress = SILENT
     space: Space = field(default_factory=lambda: Space(knobs=()), init=False)
+    limit: Limit | None = field(default=None, init=False)
+    """What limits the best configuration so far, once that was diagnosed."""
+    limits: list[LimitStep] = field(default_factory=list, init=False)
     finals: dict[Config, Ratio] = field(default_factory=dict, init=False)
     """Results of fresh windows for the finalists."""
     _memory: MemoryModel | None = field(default=None, init=False)
@@ -94,7 +88,7 @@ class Knowledge:
         loader = summary.workload.train_loader
         self.space = space
         self._epoch_samples = loader.length_samples if loader is not None else None
-        self._memory = _memory_of(summary)
+        self._memory = memory_model.of_profile(summary)
         if not any(trial.number == 0 for trial in self.trials):
             outcome = scoring.baseline_outcome(self.result, self.joules)
             if outcome is None:
@@ -125,7 +119,8 @@ class Knowledge:
             self._keep(replace(trial, effect=self.space.effect(trial.config)))
             self._learn(proposer, trial)
         while len(self.trials) <= self.settings.most_trials:
-            proposal = proposer.ask(self.trials, self.shared.claimed_elsewhere() if self.shared is not None else ())
+            claimed = self.shared.claimed_elsewhere() if self.shared is not None else ()
+            proposal = proposer.ask(self.trials, claimed, limit=self.limit)
             if proposal is None:
                 return None
             refused = self._memory.refuses(proposal.config) if self._memory is not None else None
@@ -149,6 +144,21 @@ class Knowledge:
         if self.shared is not None:
             self.shared.claim(config)
 
+    def diagnosed(self, best: Trial, diagnosis: Diagnosis, space: Space) -> None:
+        """Record what limits the best so far; the knobs that may help come next, in the wider `space`."""
+        assert best.ratio is not None
+        findings = tuple(finding for finding in diagnosis.findings if finding.severity != "info")
+        known = {knob.id for knob in self.space.knobs}
+        opened = tuple(knob.id for knob in space.knobs if knob.id not in known)
+        self.limits.append(LimitStep(config=best.config, ratio=best.ratio, findings=findings, opened=opened))
+        helpful = dict.fromkeys(name for finding in findings for name in finding.knobs)
+        why = f"{findings[0].rule} limits it now" if findings else ""
+        self.limit = Limit(config=best.config, knobs=tuple(helpful), why=why)
+        if opened:
+            self.space = space
+            assert self._proposer is not None
+            self._proposer.open(space, self.trials)
+
     def no_time_for(self, name: str, why: str) -> None:
         """Note that a knob is skipped; this is reported if it was never tried."""
         self._no_time[name] = why
@@ -159,21 +169,47 @@ class Knowledge:
         return scoring.outcome_of(self.result, ids, self.joules)
 
     def ratio(self, config: Config, ids: Sequence[str]) -> Ratio | None:
+        """Return the ratio of these windows of a configuration to the baseline's."""
         across = self.setup(config) != BASELINE_SETUP
         return scoring.ratio_of(self.result, ids, self._epoch_samples, across_script_runs=across)
+
+    def step(self, config: Config, ids: Sequence[str], beside: Config) -> Ratio | None:
+        """Return the ratio of these windows to those `beside` them."""
+        if not beside.settings:
+            return self.ratio(config, ids)
+        reference = Beside(WindowRole.REFERENCE, beside)
+        return scoring.ratio_of(self.result, ids, self._epoch_samples, beside=reference)
+
+    def reference(self, config: Config) -> Config:
+        """Return what a trial's windows are compared with: the best so far if its updates are much shorter than the
+        baseline's, for the comparison is then tighter in the same time."""
+        best = self.best
+        if best is None or best.ratio is None or best.ratio.speedup < MUCH_FASTER or best.config == config:
+            return Config()
+        return best.config if self.setup(best.config) == self.setup(config) else Config()
+
+    def _to_baseline(self, step: Ratio | None, beside: Config) -> Ratio | None:
+        """Return the ratio to the baseline of what was measured beside another configuration."""
+        if step is None or not beside.settings:
+            return step
+        first = next((trial.ratio for trial in self.trials if trial.config == beside and trial.ratio), None)
+        return chained(first, step) if first is not None else None
 
     def saw_baseline(self) -> None:
         """Use newly arrived windows of the baseline."""
         self._memory_saw(Config(), scoring.baseline_outcome(self.result))
 
-    def prospect(self, config: Config, ids: Sequence[str]) -> Prospect:
+    def prospect(self, config: Config, ids: Sequence[str], beside: Config) -> Prospect:
         """Return the prospect of a configuration after a short trial, against the best of its kind.
 
         Configurations that change the training are not compared with those that keep it.
         """
-        outcome, ratio = self.outcome(ids), self.ratio(config, ids)
-        if outcome.kind != "measured" or ratio is None:
+        outcome, step = self.outcome(ids), self.step(config, ids, beside)
+        ratio = self._to_baseline(step, beside)
+        if outcome.kind != "measured" or ratio is None or step is None:
             return "lost"
+        if beside.settings and self.goal.name in ("throughput", "cost"):
+            return self.goal.prospect(step, step.speedup, best=1.0, best_low=1.0)
         keeps = self.space.effect(config) in KEEPS_TRAINING
         others = [
             t for t in self.trials if t.config.settings and (t.effect in KEEPS_TRAINING) == keeps and self._good(t)
@@ -188,11 +224,17 @@ class Knowledge:
         outcome: TrialOutcome,
         *,
         ids: Sequence[str] = (),
+        beside: Config | None = None,
         stopped: bool = False,
         tried: bool = True,
     ) -> None:
-        """Record the end of a trial. `stopped`: after the short trial; `tried` is False if it was refused unseen."""
-        ratio = self.ratio(proposal.config, ids) if outcome.kind == "measured" else None
+        """Record the end of a trial, measured `beside` another configuration or the baseline.
+
+        `stopped`: after the short trial; `tried` is False if it was refused unseen.
+        """
+        beside = beside or Config()
+        step = self.step(proposal.config, ids, beside) if outcome.kind == "measured" else None
+        ratio = self._to_baseline(step, beside)
         score = self._score(ratio, outcome) if ratio is not None else None
         if outcome.kind == "measured" and ratio is None:
             outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
@@ -207,6 +249,8 @@ class Knowledge:
             outcome=outcome,
             ratio=ratio,
             score=score,
+            beside=beside,
+            step=step if beside.settings else None,
         )
         self._keep(trial)
         assert self._proposer is not None
@@ -246,19 +290,21 @@ class Knowledge:
         self.trials.append(trial)
 
     @property
+    def best(self) -> Trial | None:
+        """Best trial so far that keeps the training, on which others build; None if none beat the baseline."""
+        return best_so_far([trial for trial in self.trials if self._good(trial)])
+
+    @property
     def best_score(self) -> float:
         """Score of the best trial so far; 1.0, the baseline's, if none is better."""
-        best = self._best()
+        best = best_so_far(self._better_than_baseline(), "all")
         return score_of(best) if best is not None else 1.0
-
-    def _best(self) -> Trial | None:
-        return max(self._better_than_baseline(), key=score_of, default=None)
 
     def _better_than_baseline(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
 
     def _report_best(self) -> None:
-        best = self._best()
+        best = best_so_far(self._better_than_baseline(), "all")
         if best is not None:
             self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
 
@@ -328,24 +374,3 @@ class Knowledge:
 
 def score_of(trial: Trial) -> float:
     return trial.score if trial.score is not None else 0.0
-
-
-def _memory_of(summary: ProfileSummary) -> MemoryModel | None:
-    """Return the memory model; None if the batch size or the amount of memory is not known."""
-    loader, hardware = summary.workload.train_loader, summary.hardware
-    if loader is None or loader.batch_size is None:
-        return None
-    batch = memory_model.Batch(
-        micro_batch=loader.batch_size,
-        micro_steps=summary.workload.facts.micro_steps,
-        world_size=summary.workload.world_size,
-    )
-    if summary.workload.device == "cpu":
-        limit, where = min(hardware.memory_limit_bytes, hardware.memory.available_bytes), "that are free"
-    elif hardware.accelerators and hardware.accelerators[0].memory_bytes:
-        limit, where = hardware.accelerators[0].memory_bytes, "of device memory"
-    else:
-        return None
-    held = summary.activations_bytes
-    a_sample = held / loader.batch_size if held else None
-    return MemoryModel(batch=batch, limit_bytes=limit, where=where, bytes_a_sample=a_sample)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from .. import knobs
 from ..types import Config, SettingValue
+from .profile_summary import ProfileSummary
 
 USABLE_FRACTION = 0.95
 """Usable fraction of the limit: allocators need the rest, and a peak closer to the limit is not safe."""
@@ -143,3 +144,24 @@ def _fitted(sizes: Mapping[float, int]) -> tuple[float, float]:
 
 def _gib(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.1f} MiB"
+
+
+def of_profile(summary: ProfileSummary) -> MemoryModel | None:
+    """Return the memory model; None if the batch size or the amount of memory is not known."""
+    loader, hardware = summary.workload.train_loader, summary.hardware
+    if loader is None or loader.batch_size is None:
+        return None
+    batch = Batch(
+        micro_batch=loader.batch_size,
+        micro_steps=summary.workload.facts.micro_steps,
+        world_size=summary.workload.world_size,
+    )
+    if summary.workload.device == "cpu":
+        limit, where = min(hardware.memory_limit_bytes, hardware.memory.available_bytes), "that are free"
+    elif hardware.accelerators and hardware.accelerators[0].memory_bytes:
+        limit, where = hardware.accelerators[0].memory_bytes, "of device memory"
+    else:
+        return None
+    held = summary.activations_bytes
+    a_sample = held / loader.batch_size if held else None
+    return MemoryModel(batch=batch, limit_bytes=limit, where=where, bytes_a_sample=a_sample)

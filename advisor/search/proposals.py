@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ..types import Config, Skipped, Trial
 from . import expert
-from .expert import Proposal
+from .expert import Limit, Proposal
 from .goals import Goal
 from .space import Space
 from .tpe import Sampler
@@ -25,22 +25,33 @@ class Proposer:
 
     def __init__(self, space: Space, goal: Goal | None = None) -> None:
         self._space = space
-        self._sampler = Sampler(space, goal or Goal())
+        self._goal = goal or Goal()
+        self._sampler = Sampler(space, self._goal)
         self._tried: set[Config] = {Config()}
         self._sound: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self.closed: dict[str, str] = {}
         """Knob → reason why it is no longer tried."""
 
-    def ask(self, trials: Sequence[Trial], claimed: Collection[Config] = ()) -> Proposal | None:
+    def ask(
+        self, trials: Sequence[Trial], claimed: Collection[Config] = (), limit: Limit | None = None
+    ) -> Proposal | None:
         """Return the next configuration that was not tried yet; None if there is nothing left to try.
 
-        `claimed` are the configurations that others are trying now.
+        `claimed` are the configurations that others are trying now; `limit` is what limits the best so far.
         """
-        for proposal in expert.tries(self._space, trials):
+        admitted = [trial for trial in trials if trial.ratio is None or self._goal.admits(trial.ratio)]
+        for proposal in expert.tries(self._space, admitted, limit):
             if self._claim(proposal.config, claimed):
                 return proposal
         return self._sampled(claimed)
+
+    def open(self, space: Space, trials: Sequence[Trial]) -> None:
+        """Go on in a larger space, with what is known from the trials."""
+        self._space = space
+        self._sampler = Sampler(space, self._goal)
+        for trial in trials:
+            self._sampler.tell(trial)
 
     def tell(self, trial: Trial, *, broke: bool = True) -> None:
         """Record a configuration's outcome, from which TPE learns. `broke`: a failure counts against the knobs, too."""

@@ -38,11 +38,22 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
         return TrialOutcome(kind="nan", message="the loss was no longer finite")
     return TrialOutcome(
         kind="measured",
+        message=_too_short(done),
         samples_per_s=_samples_per_s(done),
         peak_bytes=max((peak_bytes(window) or 0 for window in done), default=0) or None,
         set_up_s=max((window.set_up_s for window in done if window.set_up_s is not None), default=None),
         joules_per_sample=_joules_per_sample(result, done, joules) if joules is not None else None,
     )
+
+
+def _too_short(windows: Sequence[wire.WindowDone]) -> str:
+    """Say how long a window would have to be, if the workers delivered in bursts and no window averaged them out."""
+    short = [window for window in windows if window.extra.get("needed_updates")]
+    if not short or len(short) < len(windows):
+        return ""
+    needed = max(int(window.extra["needed_updates"]) for window in short)
+    seconds = needed * sum(sum(window.wall_s) for window in short) / sum(len(window.wall_s) for window in short)
+    return f"its workers deliver in bursts: a window of about {seconds:.0f} s would average them out"
 
 
 def baseline_outcome(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:
@@ -61,11 +72,19 @@ def baseline_outcome(result: SessionResult, joules: Joules | None = None) -> Tri
 
 
 def ratio_of(
-    result: SessionResult, window_ids: Collection[str], epoch_samples: int | None, *, across_script_runs: bool = False
+    result: SessionResult,
+    window_ids: Collection[str],
+    epoch_samples: int | None,
+    *,
+    across_script_runs: bool = False,
+    beside: ratios.Beside = ratios.BASELINE,
 ) -> Ratio | None:
-    """Return the speed-up over the neighbouring baseline windows; None if none of them can be compared."""
+    """Return the speed-up over the neighbouring windows of the baseline, or of what is `beside`; None if none of them
+    can be compared."""
     usable = {name for name in window_ids if _comparable(result, name)}
-    return ratios.speedup(result, usable, epoch_samples, across_script_runs=across_script_runs) if usable else None
+    if not usable:
+        return None
+    return ratios.speedup(result, usable, epoch_samples, across_script_runs=across_script_runs, beside=beside)
 
 
 def _samples_per_s(windows: Sequence[wire.WindowDone]) -> float | None:

@@ -112,11 +112,16 @@ class SharedStudy:
         return {(knob.id, value) for knob in self._space.knobs for value in knob.values}
 
     def claim(self, config: Config) -> None:
-        """Tell the others that this configuration is being tried here."""
+        """Tell the others that this configuration is being tried here, if it is one of the study's: a search may have
+        opened more knobs since."""
+        if not self._space.contains(config):
+            return
         self._claim = self._guarded(lambda: self._create(config, self._optuna.trial.TrialState.RUNNING))
 
     def tell(self, trial: Trial, value: float | None) -> None:
         """Share a trial's outcome; `value` is what the study maximizes, None if it gave nothing."""
+        if not self._space.contains(trial.config):
+            return
         self._guarded(lambda: self._tell(trial, value))
 
     def _tell(self, trial: Trial, value: float | None) -> None:

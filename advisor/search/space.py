@@ -155,6 +155,29 @@ def open_space(
     )
 
 
+def widened(
+    space: Space,
+    hardware: Hardware,
+    workload: Workload,
+    diagnosis: Diagnosis,
+    selection: KnobSelection,
+    *,
+    config: Config,
+    computing_fraction: float,
+) -> Space:
+    """Return the space with the knobs, too, that the diagnosis of this configuration opens."""
+    more = open_space(hardware, workload, diagnosis, selection, space.command_line, computing_fraction)
+    known = {knob.id for knob in space.knobs}
+    added = [
+        replace(knob, opened_by=f"{knob.opened_by}, with {config}", usual=False)
+        for knob in more.knobs
+        if knob.id not in known
+    ]
+    opened = {knob.id for knob in added}
+    closed = tuple(skipped for skipped in space.closed if skipped.what not in opened)
+    return replace(space, knobs=(*space.knobs, *added), closed=closed)
+
+
 def _reasons_of_sharing(values: Mapping[str, knobs.Values], reasons: Mapping[str, str]) -> Mapping[str, str]:
     """Return knobs that no finding points to, but whose CPUs an open one would take."""
     found = {}

@@ -7,18 +7,20 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .. import knobs
+from .. import knobs, rules, wire
+from ..analysis.follow_up import FollowUp
 from ..analysis.profile_plan import Pace, first_baseline, profile_plan
-from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner
+from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
 from ..wire import WindowRole
 from . import ablation, time_plan
 from .expert import Proposal
 from .goals import Goal
-from .knowledge import Knowledge, ProfileSummary
-from .space import KnobSelection, Space, open_space
-from .windows import baseline_window, in_fresh_process, longer, paced, window
+from .knowledge import Knowledge
+from .profile_summary import ProfileSummary
+from .space import KnobSelection, Space, as_diagnosed, open_space, widened
+from .windows import baseline_window, epoch_end_window, in_fresh_process, longer, paced, window
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
@@ -29,6 +31,12 @@ TRIES_A_KNOB = 3
 """Tries of a knob: alone, and two values more beside the best."""
 LONG_TRIAL_FRACTION = 0.3
 """Fraction of the tries that a short trial leaves open."""
+RESTARTS_MATTER = 0.02
+"""Fraction of the loop from which trials see a start of their loader: less is the floor of every comparison."""
+STEP = 1.15
+"""Speed-up over what was diagnosed last, from which the best so far is diagnosed: less moves no bottleneck."""
+FOLLOW_UP_FRACTION = 0.25
+"""Largest fraction of the spare time for the windows of one diagnosis."""
 SETTINGS_OF_A_WINNER = 3
 """Typical number of settings that gain; the last windows remove them one at a time."""
 
@@ -64,6 +72,11 @@ class Study:
     allow: Callable[[float], None] = lambda _trials_s: None
     """Called once, before the trials, with the seconds that they need, if there is no budget."""
     _start_up_s: float = field(default=0.0, init=False)
+    _summary: ProfileSummary | None = field(default=None, init=False)
+    _diagnosed: float = field(default=1.0, init=False)
+    """Speed-up of the configuration that was diagnosed last."""
+    _setup: Setup = field(default=BASELINE_SETUP, init=False)
+    """Setup of the present script run."""
     _dearer: list[float] = field(default_factory=list, init=False)
     """Actual over planned time of the windows of each trial so far."""
 
@@ -96,6 +109,7 @@ class Study:
         while (proposal := self._next(pace)) is not None:
             best = self.known.best_score
             yield from self._try(proposal, pace)
+            yield from self._diagnose_best(pace)
             idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
             if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
                 break
@@ -143,7 +157,7 @@ class Study:
         space = open_space(
             summary.hardware, summary.workload, summary.diagnosis, request.selection, line, summary.computing_fraction
         )
-        self._start_up_s = summary.start_up_s
+        self._summary, self._start_up_s = summary, summary.start_up_s
         return self._pace(summary.update_s) if self.known.open(summary, space) else None
 
     def _pace(self, update_s: float) -> Pace:
@@ -201,38 +215,92 @@ class Study:
         return pace.cost_s * max(1.0, statistics.median(self._dearer) if self._dearer else 1.0)
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
-        """Return whether there is time; an own script run costs two starts, its own and the baseline's after it."""
+        """Return whether there is time, and whether enough starts of the script are left."""
         for name, _value in config.settings:
             if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
                 self.known.no_time_for(name, f"its set-up takes {set_up_s:g} s or more, and less time was left")
                 return False
-        if self.known.setup(config) == BASELINE_SETUP:
+        starts = self._starts_for(config)
+        if not starts:
             return True
         script_runs_left = self._settings.max_script_runs - len(self._result.script_runs)
-        return script_runs_left >= SCRIPT_RUNS_KEPT and self._spare_s(pace) >= 2 * (self._start_up_s + pace.cost_s)
+        needed_s = starts * self._start_up_s + 2 * pace.cost_s
+        return script_runs_left >= SCRIPT_RUNS_KEPT and self._spare_s(pace) >= needed_s
 
     def _try(self, proposal: Proposal, pace: Pace) -> Planner:
         """Run a short trial, and a long one if it may still win."""
         known, config, name = self.known, proposal.config, f"trial {self.known.number}"
-        setup, second, ids = known.setup(config), longer(pace, self._settings), [name]
+        beside, second, ids = known.reference(config), longer(pace, self._settings), [name]
         known.claim(config)
-        if setup == BASELINE_SETUP:
-            before_s = self.left_s()
-            yield [window(name, WindowRole.TRIAL, config, pace), baseline_window(name, pace)]
+        before_s, in_place = self.left_s(), self._starts_for(config) == 0
+        yield from self._trial_windows(name, config, beside, pace)
+        if in_place:
             self._dearer.append((before_s - self.left_s()) / (2 * pace.cost_s))
-        else:
-            yield InScriptRun(windows=[window(name, WindowRole.TRIAL, config, in_fresh_process(pace))], setup=setup)
-        prospect = known.prospect(config, ids)
+        prospect = known.prospect(config, ids, beside)
         if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
             ids.append(f"{name} long")
-            more = [window(ids[-1], WindowRole.TRIAL, config, second)]
-            yield more if setup != BASELINE_SETUP else [*more, baseline_window(ids[-1], second)]
-        if setup != BASELINE_SETUP:
-            yield InScriptRun(windows=[baseline_window(name, in_fresh_process(pace))])
+            yield from self._trial_windows(ids[-1], config, beside, second)
+        if known.setup(config) != BASELINE_SETUP and not beside.settings:
+            yield self._in_script_run([baseline_window(name, in_fresh_process(pace))])
         found = known.outcome(ids)
-        known.record(proposal, found, ids=ids, stopped=prospect == "lost" and second is not None)
-        if found.kind == "nan" and setup == BASELINE_SETUP:  # the weights are non-finite
+        known.record(proposal, found, ids=ids, beside=beside, stopped=prospect == "lost" and second is not None)
+        if found.kind == "nan" and known.setup(config) == BASELINE_SETUP:  # the weights are non-finite
             yield InScriptRun(windows=[baseline_window(f"{name} anew", in_fresh_process(pace))], anew=True)
+
+    def _trial_windows(self, name: str, config: Config, beside: Config, pace: Pace) -> Planner:
+        """Yield a window of a configuration, and one of what it is compared with where the same process can run it."""
+        setup = self.known.setup(config)
+        own = [window(name, WindowRole.TRIAL, config, pace if setup == self._setup else in_fresh_process(pace))]
+        if self._restarts_matter(config):
+            own.append(epoch_end_window(name, config))
+        if beside.settings:
+            yield self._in_script_run([*own, window(f"best {name}", WindowRole.REFERENCE, beside, pace)], setup)
+        elif setup == BASELINE_SETUP:
+            yield self._in_script_run([*own, baseline_window(name, pace)])
+        else:
+            yield self._in_script_run(own, setup)
+
+    def _restarts_matter(self, config: Config) -> bool:
+        """Return whether the starts of epochs cost a share worth having, and cost another one with these settings."""
+        share = self._summary.restart_fraction if self._summary is not None else 0.0
+        return share >= RESTARTS_MATTER and any(knobs.get(name).starts_the_loader for name, _value in config.settings)
+
+    def _in_script_run(self, windows: list[wire.Window], setup: Setup = BASELINE_SETUP) -> InScriptRun:
+        """Return windows for a script run with this setup, which is then the present one."""
+        self._setup = setup
+        return InScriptRun(windows=windows, setup=setup)
+
+    def _starts_for(self, config: Config) -> int:
+        """Return the starts of the script for a trial: its own, and the baseline's after it if that is beside it."""
+        setup = self.known.setup(config)
+        away = setup != BASELINE_SETUP and not self.known.reference(config).settings
+        return int(setup != self._setup) + int(away)
+
+    def _diagnose_best(self, pace: Pace) -> Planner:
+        """After a step forward, profile the best so far: what limits it now says what is worth trying next."""
+        best, found = self.known.best, self._summary
+        if best is None or best.ratio is None or found is None or best.ratio.speedup < STEP * self._diagnosed:
+            return
+        follow_up = FollowUp.of(best.config, len(self.known.limits), found.workload, pace.update_s / best.ratio.speedup)
+        if follow_up.cost_s > FOLLOW_UP_FRACTION * self._spare_s(pace):
+            return
+        self._diagnosed = best.ratio.speedup
+        self._progress.stage(f"what limits {best.config}?", windows=len(follow_up.windows))
+        yield self._in_script_run(follow_up.sent, self.known.setup(best.config))
+        evidence = follow_up.evidence(self._result, found.hardware, found.workload)
+        if evidence is None:
+            return
+        diagnosis = rules.diagnose(evidence)
+        space = widened(
+            self.space,
+            found.hardware,
+            as_diagnosed(found.workload, diagnosis.findings),
+            diagnosis,
+            self.request.selection,
+            config=best.config,
+            computing_fraction=evidence.phases["forward"] + evidence.phases["backward"],
+        )
+        self.known.diagnosed(best, diagnosis, space)
 
     # --- finalists ------------------------------------------------------------------------------------------------
 
@@ -250,11 +318,11 @@ class Study:
     def _final_pair(self, name: str, config: Config, pace: Pace, number: int) -> Planner:
         setup = self.known.setup(config)
         if setup == BASELINE_SETUP:
-            yield [window(name, WindowRole.FINAL, config, pace), baseline_window(name, pace)]
+            yield self._in_script_run([window(name, WindowRole.FINAL, config, pace), baseline_window(name, pace)])
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
             fresh = in_fresh_process(pace)
-            yield InScriptRun(windows=[window(name, WindowRole.FINAL, config, fresh)], setup=setup)
-            yield InScriptRun(windows=[baseline_window(name, fresh)])
+            yield self._in_script_run([window(name, WindowRole.FINAL, config, fresh)], setup)
+            yield self._in_script_run([baseline_window(name, fresh)])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
         """Yield the ablation windows of the winner."""

@@ -29,6 +29,12 @@ class Config:
     def as_dict(self) -> dict[str, SettingValue]:
         return dict(self.settings)
 
+    def with_setting(self, name: str, value: SettingValue) -> Config:
+        return Config.of({**self.as_dict(), name: value})
+
+    def without(self, name: str) -> Config:
+        return Config(settings=tuple(setting for setting in self.settings if setting[0] != name))
+
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.settings) or "the unmodified script"
 

@@ -13,6 +13,8 @@ from .hardware import Hardware
 from .measurement import Config, Failure, SettingValue
 from .profile import Profile
 
+MOST_DOUBT = 0.05
+"""Loss, as a fraction, that the interval of a gain may hold: windows of one script differ by as much."""
 TUNE_VERSION = 1
 """Version of the document that `advisor tune --json` prints and stores."""
 
@@ -57,11 +59,21 @@ class Trial:
     """Ratio of the speed from windows run after it was chosen: the best of many trials is partly luck."""
     score: float | None = None
     """Factor by which it beats the baseline in the search's objective; None if that is not known."""
+    beside: Config = field(default_factory=Config)
+    """Configuration that its windows were compared with: the best so far, or the baseline."""
+    step: Ratio | None = None
+    """Ratio to that; `ratio` has it multiplied by the ratio of `beside`, and its interval holds the errors of both."""
 
     @property
     def is_conclusive(self) -> bool:
         """True if it was compared with the baseline, or failed by its own settings."""
         return self.ratio is not None or self.outcome.kind in ("oom", "crash", "hang", "nan")
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True if its windows leave open whether it gains or loses, by more than two windows of one script differ."""
+        measured = self.step or self.ratio
+        return measured is not None and measured.low < min(1.0, measured.speedup) - MOST_DOUBT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +189,19 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitStep:
+    """What limits the best configuration of a search at one moment of it."""
+
+    config: Config
+    ratio: Ratio
+    """Its ratio to the baseline, by the windows so far."""
+    findings: tuple[Finding, ...]
+    """What the rules say of it, the largest possible gain first; empty if they find nothing."""
+    opened: tuple[str, ...] = ()
+    """Knobs that this opened."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuneResult:
     version: int = TUNE_VERSION
     profile: Profile
@@ -190,6 +215,8 @@ class TuneResult:
     """Budget that it was given."""
     importances: Mapping[str, float] = field(default_factory=dict)
     """Knob → its share of the spread between the trials; empty if too few were measured."""
+    limits: tuple[LimitStep, ...] = ()
+    """What limited the best configuration after each step forward; the profile says what limits the baseline."""
     space: tuple[KnobSpace, ...] = ()
     """Knobs that could be tried; those that could not are in `recommendation.skipped`."""
     only: tuple[str, ...] | None = None

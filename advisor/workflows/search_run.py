@@ -175,6 +175,7 @@ class SearchRun:
             update_s=found.steps.mean_s,
             start_up_s=found.start_up_s or 0.0,
             activations_bytes=found.memory.activations_bytes if found.memory is not None else None,
+            restart_fraction=found.restarts.share or 0.0 if found.restarts is not None else 0.0,
             computing_fraction=found.phases.get("forward", 0.0) + found.phases.get("backward", 0.0),
         )
 

@@ -184,6 +184,7 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
         ),
         budget_s=search_run.request.budget_s,
         importances=study.known.importances(),
+        limits=tuple(study.known.limits),
         space=study.space.knobs,
         only=search_run.request.search.selection.only,
         options=describe_options(study.space.command_line.options),

@@ -213,8 +213,10 @@ def restarted(name: str, at: float, update_s: float, restart_s: float) -> tuple[
     found = done(name, [update_s + begin for begin in begins], start_s=at)
     found.off_step_s["loader_restart"] = begins
     sums = wire.LoaderSums(batches=20, samples=160, workers=2, restarts=2)
-    role = wire.WindowRole.BASELINE if name.startswith("base") else wire.WindowRole.TRIAL
-    return wire.Window(id=name, role=role), replace(found, loader=sums), 0
+    if name.startswith("base"):
+        return wire.Window(id=name, role=wire.WindowRole.BASELINE), replace(found, loader=sums), 0
+    trial = wire.Window(id=name, role=wire.WindowRole.TRIAL, config={"num_workers": 2})
+    return trial, replace(found, loader=sums), 0
 
 
 def test_starting_the_loader_is_charged_once_an_epoch() -> None:
@@ -225,9 +227,28 @@ def test_starting_the_loader_is_charged_once_an_epoch() -> None:
     assert found.speedup == pytest.approx(1.0)
 
 
-def test_a_window_shorter_than_an_epoch_is_charged_nothing() -> None:
+def test_a_start_is_charged_as_often_as_the_script_has_it_not_once_a_window() -> None:
     windows = (restarted("base 0", 0, 0.1, 0.0), restarted("trial 1", 1, 0.05, 0.5))
-    found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=161)
+    found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=800)
+    assert found is not None
+    # An epoch took 10 s, and takes 5 s and a start of 0.5 s now.
+    assert found.speedup == pytest.approx(10 / 5.5)
+
+
+def test_the_start_that_another_window_of_the_same_loader_saw_is_charged_too() -> None:
+    window, outcome, script_run = restarted("end", 2, 0.05, 0.5)
+    seen = (replace(window, config={"num_workers": 2, "threads": 1}), outcome, script_run)
+    trial = wire.Window(id="trial 1", role=wire.WindowRole.TRIAL, config={"num_workers": 2})
+    windows = (restarted("base 0", 0, 0.1, 0.0), (trial, done("trial 1", [0.05] * 20, start_s=1), 0), seen)
+    found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=80)
+    assert found is not None
+    assert found.speedup == pytest.approx(1.0)
+
+
+def test_a_start_that_nobody_saw_is_charged_to_neither_side() -> None:
+    trial = wire.Window(id="trial 1", role=wire.WindowRole.TRIAL, config={"num_workers": 2})
+    windows = (restarted("base 0", 0, 0.1, 0.5), (trial, done("trial 1", [0.05] * 20, start_s=1), 0))
+    found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=80)
     assert found is not None
     assert found.speedup == pytest.approx(2.0)
 

@@ -56,6 +56,7 @@ class Script:
         loaders = SimpleNamespace(
             deliveries=SimpleNamespace(hold_ends=False),
             in_flight_batches=lambda: 0,
+            fetching_workers=lambda: 0,
             together=contextlib.nullcontext,
             end_epoch_now=lambda: None,
         )

@@ -26,6 +26,7 @@ TOP = {
     "verdict": dict,
     "by_knob": dict,
     "findings": list,
+    "limits": list,
     "alternatives": list,
     "trials": list,
     "files": list,
@@ -61,6 +62,13 @@ def read(document: dict[str, Any]) -> dict[str, Any]:
     """As another program gets it."""
     back: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
     return back
+
+
+def test_the_document_says_what_limits_the_best_after_each_step() -> None:
+    first, then = read(tune_json(sample_tuning.faster()))["limits"]
+    assert (first["config"], first["opened"]) == ({"num_workers": 4}, ["precision"])
+    assert [finding["rule"] for finding in first["findings"]] == ["precision_unused"]
+    assert (then["config"], then["findings"]) == (sample_tuning.WINNER, [])
 
 
 @pytest.mark.parametrize("shape", sample_tuning.ALL)

@@ -10,12 +10,13 @@ from typing import Any
 
 from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
+from advisor.runtime.script_run import ScriptRunRecord
 from advisor.runtime.session import BASELINE_SETUP, InScriptRun
 from advisor.runtime.session_result import SessionResult
 from advisor.search import Knowledge, ProfileSummary, SearchRequest, SearchSettings, Study, read, recommend
 from advisor.search.time_plan import UNPLANNED_S
 from advisor.search.trial_log import TRIALS_FILE
-from advisor.types import Command, Diagnosis, Finding, Recommendation
+from advisor.types import PHASES, Command, Diagnosis, Finding, Recommendation
 
 EVIDENCE = evolve(
     healthy_cpu(),
@@ -26,6 +27,8 @@ EVIDENCE = evolve(
 )
 UPDATE_S = 0.01
 START_S = 5.0
+TAKEN_AWAY = {"no_data_wait": "data_wait", "no_optimizer": "optimizer"}
+"""What-if → phase that it takes away."""
 COMMAND = Command(target="train.py", is_module=False, args=(), cwd="/", interpreter="/py")
 Answer = float | wire.WindowRefused | None
 """Speed of a configuration, or what happened instead; None ends the session, as its deadline does."""
@@ -55,7 +58,7 @@ class Machine:
         """Standard deviation of a window's speed, in parts of it: what other programs and the clock do to a machine."""
         self.random = random.Random(options.pop("seed", 0))
         self.now_s = 0.0
-        self.result = SessionResult()
+        self.result = SessionResult(script_runs=[ScriptRunRecord(number=0, started="")])
         self.order: list[wire.Window] = []
         self.script_runs = [BASELINE_SETUP]
         self.log = folder / TRIALS_FILE
@@ -70,6 +73,7 @@ class Machine:
         memory = options.pop("activations_bytes", None)
         computing_fraction = options.pop("computing_fraction", None)
         request = options.pop("request", None) or SearchRequest(selection=selection(self.knobs))
+        restart_fraction = options.pop("restart_fraction", 0.0)
         past = options.pop("past", None)
         known = Knowledge(
             result=self.result,
@@ -93,6 +97,7 @@ class Machine:
                 update_s=UPDATE_S,
                 start_up_s=START_S,
                 activations_bytes=memory,
+                restart_fraction=restart_fraction,
                 computing_fraction=computing_fraction,
             ),
             request=request,
@@ -116,6 +121,7 @@ class Machine:
             if isinstance(step, InScriptRun):
                 if step.anew or step.setup != self.script_runs[-1]:
                     self.script_runs.append(step.setup)
+                    self.result.script_runs.append(ScriptRunRecord(number=len(self.script_runs) - 1, started=""))
                     self.now_s += START_S
                 windows = step.windows
             else:
@@ -136,7 +142,10 @@ class Machine:
                 return
 
     def _outcome(self, window: wire.Window) -> Any:
-        answer = self.speed(dict(window.config))
+        config = dict(window.config)
+        answer = self.speed(config)
+        if isinstance(answer, float) and window.what_if in TAKEN_AWAY:
+            answer /= 1 - self.phases(config).get(TAKEN_AWAY[window.what_if], 0.0)
         self.now_s += max(window.min_s, 0.1)
         if answer is None:
             return None
@@ -152,7 +161,7 @@ class Machine:
             id=window.id,
             start_s=self.now_s,
             wall_s=wall_s,
-            phases_s={"forward": wall_s},
+            phases_s={name: [self.phases(config).get(name, 0.0) * wall for wall in wall_s] for name in PHASES},
             off_step_s={"evaluation": [0.0] * count},
             micro_steps=[1] * count,
             samples=[int(batch)] * count,
@@ -161,6 +170,10 @@ class Machine:
             dropped_updates=3,
             host_peak_bytes=self.peak(dict(window.config)),
         )
+
+    def phases(self, config: dict[str, Any]) -> dict[str, float]:
+        """Shares of an update with these settings."""
+        return {"forward": 1.0}
 
     def peak(self, config: dict[str, Any]) -> int | None:
         return None

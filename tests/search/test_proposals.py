@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from advisor.search.expert import Limit
 from advisor.search.goals import Goal
 from advisor.search.proposals import Proposer
 from advisor.search.space import Space
@@ -41,7 +42,7 @@ def test_each_knob_is_tried_alone_first() -> None:
     assert proposed(Proposer(SPACE))[:5] == [{"a": 1}, {"b": True}, {"c": "x"}, {"a": 2}, {"c": "y"}]
 
 
-def test_then_what_helped_alone_together_then_the_best_with_one_change() -> None:
+def test_then_the_best_with_what_helped_alone_too_then_with_other_changes() -> None:
     proposer = Proposer(SPACE)
     known = [trial(1, 1.3, a=1), trial(2, 1.2, b=True), trial(3, 0.9, c="x")]
     for one in known:
@@ -228,6 +229,52 @@ def test_the_sampler_leaves_what_gave_nothing() -> None:
         sampler.tell(trial(b, 0.5 + b / 100, a=1, b=b))
     suggested = [sampler.suggest().as_dict().get("a") for _ in range(40)]
     assert suggested.count(1) > suggested.count(2)
+
+
+def test_a_knob_is_tried_beside_the_best_so_far() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.3, a=1)]
+    proposer.tell(known[0])
+    assert proposed(proposer, *known)[:2] == [{"a": 1, "b": True}, {"a": 1, "c": "x"}]
+
+
+def test_a_gain_that_may_be_a_loss_is_nothing_to_build_on() -> None:
+    proposer = Proposer(SPACE)
+    lucky = replace(trial(1, 7.8, a=1), ratio=Ratio(speedup=7.8, low=0.7, high=80.0, rounds=1))
+    proposer.tell(lucky)
+    assert proposed(proposer, lucky)[:2] == [{"b": True}, {"c": "x"}]
+
+
+def test_what_limits_the_best_comes_next_even_if_it_gave_nothing_before() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 0.9, c="x"), trial(2, 1.5, a=1)]
+    for one in known:
+        proposer.tell(one)
+    limit = Limit(config=Config.of({"a": 1}), knobs=("c",), why="slow_collate limits it now")
+    proposal = proposer.ask(known, limit=limit)
+    assert proposal is not None
+    assert (proposal.config, proposal.reason) == (
+        Config.of({"a": 1, "c": "x"}),
+        "the best so far with c=x: slow_collate limits it now",
+    )
+
+
+def test_a_limit_of_an_earlier_best_says_nothing_of_this_one() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.3, a=1), trial(2, 1.6, a=1, b=True)]
+    for one in known:
+        proposer.tell(one)
+    limit = Limit(config=Config.of({"a": 1}), knobs=("c",), why="slow_collate limits it now")
+    proposal = proposer.ask(known, limit=limit)
+    assert proposal is not None
+    assert proposal.reason == "the best so far with c=x: a finding points to it"
+
+
+def test_a_knob_without_what_it_needs_is_tried_with_it_though_that_gave_nothing_alone() -> None:
+    proposer = Proposer(LEANS)
+    known = [trial(1, 0.9, a=4)]
+    proposer.tell(known[0])
+    assert proposed(proposer, *known)[0] == {"a": 4, "leans": True}
 
 
 def test_importances_name_the_knob_that_mattered() -> None:

@@ -143,12 +143,16 @@ class LoaderHooks:
         return self.train.take_sums(feed.workers if feed is not None else None, received_ns)
 
     def in_flight_batches(self) -> int:
-        """Return the batches of the training loader that may have been fetched while the loop was paused."""
+        """Return the batches of the training loader that its workers may hold, finished or not."""
         feed, iterator = self._current()
         if feed is None:
             return 0
-        fetcher = feed.fetcher(iterator)
-        return int(getattr(fetcher, "_num_workers", 0)) * int(getattr(fetcher, "_prefetch_factor", None) or 0)
+        return self.fetching_workers() * int(getattr(feed.fetcher(iterator), "_prefetch_factor", None) or 0)
+
+    def fetching_workers(self) -> int:
+        """Return the number of workers that fetch for the training loader now."""
+        feed, iterator = self._current()
+        return int(getattr(feed.fetcher(iterator), "_num_workers", 0)) if feed is not None else 0
 
     def killed_workers(self, wait_s: float) -> list[str]:
         """Describe the worker processes that a signal has ended, one line each.

@@ -17,6 +17,7 @@ from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
+from . import bursts
 from .recorder import Recorder
 
 IDLE_WAIT_S = 120.0
@@ -54,6 +55,7 @@ class Conductor:
         self._window: wire.Window | None = None
         self._what_if: Any = None
         self._settling = 0
+        self._switched = False
         self._dropped = 0
         self._window_begin_s = 0.0
         self._count_begin_s = 0.0
@@ -110,6 +112,8 @@ class Conductor:
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
+            if self._switched:
+                self._queue_of_its_own(update)
             if self._settling <= 0 or self._spent_s() > window.max_s / 2:
                 self._begin_counting(window)
             return
@@ -122,6 +126,12 @@ class Conductor:
             self._polled_ns = update.end_ns
             self._read_messages(self._channel.poll())
         self._rest(window, update.end_ns)
+
+    def _queue_of_its_own(self, update: Update) -> None:
+        """After a switch, let the loader's new workers deliver what they began together, if the loop waits for them."""
+        self._switched = False
+        if bursts.is_waiting([update]):
+            self._settling = max(self._settling, self._in_flight_updates())
 
     def _rest(self, window: wire.Window, now_ns: int) -> None:
         """Set the time until which nothing can be due: until then, updates are only recorded."""
@@ -182,11 +192,16 @@ class Conductor:
     def _enough(self, window: wire.Window) -> bool:
         assert self._recorder is not None
         count = len(self._recorder.updates)
-        return (
-            count >= window.max_updates
-            or (count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9)
-            or (count >= window.least_updates and self._spent_s() >= window.max_s)
-        )
+        if count >= window.max_updates or (count >= window.least_updates and self._spent_s() >= window.max_s):
+            return True
+        long = count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9
+        return long and count >= self._needed_updates()
+
+    def _needed_updates(self) -> int:
+        """Return how many updates average out the bursts in which workers deliver."""
+        assert self._recorder is not None
+        workers = self._controls.loaders.fetching_workers()
+        return bursts.needed_updates(self._recorder.updates, workers, self._controls.micro_steps)
 
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
@@ -243,7 +258,8 @@ class Conductor:
             self._what_if.enter(controls)
             settle = max(settle, self._what_if.settle_updates)
             changed = True
-        if self._paused or changed:
+        self._switched = self._paused or changed
+        if self._switched:
             settle = max(settle, self._in_flight_updates())
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
@@ -285,11 +301,14 @@ class Conductor:
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def _finish(self, window: wire.Window, cut_short: str | None) -> None:
+        needed = self._needed_updates() if self._recorder is not None else 0
         recorder, self._recorder = self._recorder, None
         self._window = None
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
         watched["extra"] = {**watched["extra"], **extra}
+        if recorder is not None and len(recorder.updates) < needed:
+            watched["extra"]["needed_updates"] = needed
         if skipped := self._controls.precision.skipped_steps - self._skipped_before:
             watched["extra"]["skipped_steps"] = skipped
         compiled = self._controls.compiling.describe()

@@ -72,7 +72,7 @@ def verdict_of(profile: Profile) -> Verdict:
     first = next((finding for finding in profile.findings if finding.severity != "info"), None)
     if first is None:
         return _healthy(profile)
-    sentence = f"Your script {_headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
+    sentence = f"Your script {format.headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
     return Verdict(
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
@@ -204,10 +204,6 @@ def _undecided(profile: Profile) -> Verdict:
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
         why_next=_why_longer(profile, "measures longer"),
     )
-
-
-def _headline(finding: Finding) -> str:
-    return format.one_line(finding.headline).replace("{share}", format.percent(finding.share))
 
 
 def _own_words(finding: Finding) -> str:

@@ -9,7 +9,7 @@ from .. import format, pictures
 from ..profile import html
 from ..profile.circumstances import hardware_line
 from ..trial_format import baseline_trial, change, gain, is_number, peaks
-from ..trial_rows import closed, failed, predicted, quality, space, trial_rows, two_answers
+from ..trial_rows import closed, failed, limits, predicted, quality, space, trial_rows, two_answers
 from .changes import changes, notes
 from .verdict import verdict_of_tune
 
@@ -38,6 +38,7 @@ def _view(result: TuneResult) -> dict[str, Any]:
         "answers": two_answers(result),
         "changes": [(one.topic, one.text) for one in changes(result)]
         + ([("Quality", quality_text)] if quality_text else []),
+        "limits": limits(result),
         "findings": _findings(result),
         "space": space(result),
         "trials": rows if len(result.trials) > 1 else (),

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...types import TUNE_VERSION, Alternative, Failure, Objective, Recommendation, Trial, TrialOutcome, TuneResult
+from ...types import (
+    TUNE_VERSION,
+    Alternative,
+    Failure,
+    LimitStep,
+    Objective,
+    Recommendation,
+    Trial,
+    TrialOutcome,
+    TuneResult,
+)
 from ..json_contract import FAILURE, RATIO, chosen, command_json, finding_json, json_safe
 
 _VERDICT = ("status", "speedup", "low", "high", "rounds", "floor", "quality", "quality_evidence")
@@ -21,6 +31,7 @@ def tune_json(result: TuneResult) -> dict[str, Any]:
         baseline=result.trials[0].outcome if result.trials else None,
         objective=result.objective,
         trials=result.trials,
+        limits=result.limits,
         files=result.files,
         failure=result.failure,
     )
@@ -32,6 +43,7 @@ def recommendation_json(
     baseline: TrialOutcome | None = None,
     objective: Objective | None = None,
     trials: Sequence[Trial] = (),
+    limits: Sequence[LimitStep] = (),
     files: Sequence[str] = (),
     failure: Failure | None = None,
 ) -> dict[str, Any]:
@@ -46,6 +58,7 @@ def recommendation_json(
         "verdict": chosen(found.verdict, _VERDICT),
         "by_knob": {name: chosen(gain, RATIO) for name, gain in found.by_knob.items()},
         "findings": [finding_json(finding) for finding in found.findings],
+        "limits": [_limit(step) for step in limits],
         "alternatives": [_alternative(other) for other in found.alternatives],
         "trials": [_trial(trial) for trial in trials],
         "files": files,
@@ -63,6 +76,16 @@ def _alternative(other: Alternative) -> dict[str, Any]:
         "changes": other.changes,
         "config": other.config.as_dict(),
         "verdict": chosen(replace(other.verdict, quality_evidence="; ".join(known)), _VERDICT),
+    }
+
+
+def _limit(step: LimitStep) -> dict[str, Any]:
+    """Return what limited the best configuration at one moment; the profile says it of the baseline."""
+    return {
+        "config": step.config.as_dict(),
+        "ratio": chosen(step.ratio, RATIO),
+        "findings": [finding_json(finding) for finding in step.findings],
+        "opened": list(step.opened),
     }
 
 

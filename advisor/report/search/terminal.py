@@ -21,6 +21,7 @@ from ..trial_rows import (
     front,
     gains,
     importances,
+    limits,
     predicted,
     quality,
     space,
@@ -50,6 +51,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
     for part in (
         _answers(result),
         _changes(result),
+        _limits(result),
         _gains(result),
         _predicted(result),
         _space(result),
@@ -87,6 +89,16 @@ def _changes(result: TuneResult) -> RenderableType | None:
     return _under("What changes for you", rows)
 
 
+def _limits(result: TuneResult) -> RenderableType | None:
+    found = limits(result)
+    if not found:
+        return None
+    rows = grid("right", "fold", "fold")
+    for row in found:
+        rows.add_row(row.speed, Text(row.settings), Text(row.limit, style="dim"))
+    return _under("What limits it, after each step forward", rows)
+
+
 def _gains(result: TuneResult) -> RenderableType | None:
     found = gains(result)
     weights = importances(result)
@@ -94,7 +106,8 @@ def _gains(result: TuneResult) -> RenderableType | None:
         return None
     rows = grid("", "right", "fold")
     for one in found:
-        rows.add_row(one.setting, format.times(one.ratio.speedup), gain(one.ratio).partition(" ")[2])
+        shown = gain(one.ratio).partition(" ")[2]
+        rows.add_row(one.setting, format.times(one.ratio.speedup), f"{shown} {one.doubt}".strip())
     parts: list[RenderableType] = [_under("Gain of each setting (all of them compared with all but this one)", rows)]
     if not found:
         parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from advisor import wire
-from advisor.agent.loop.clock import BACKWARD, StepClock
+from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.probe.conductor import Conductor
@@ -48,12 +49,16 @@ class Channel:
 
 class Loaders:
     in_flight = 0
+    workers = 0
 
     def __init__(self) -> None:
         self.deliveries = SimpleNamespace(hold_ends=False)
 
     def in_flight_batches(self) -> int:
         return self.in_flight
+
+    def fetching_workers(self) -> int:
+        return self.workers
 
     def end_epoch_now(self) -> None: ...
 
@@ -132,6 +137,47 @@ def test_batches_fetched_during_a_pause_are_waited_for() -> None:
     loop = Loop(wire.Plan([_window("one")], final=True))
     loop.controls.loaders.in_flight = 7
     assert loop.run(40).channel.of(wire.WindowDone)[0].dropped_updates == 7
+
+
+def waiting_for_data(loop: Loop, wait_s: float = 0.002) -> Callable[[int], None]:
+    """Wait for data in each update, most of its time."""
+
+    def wait(_number: int) -> None:
+        loop.clock.push(DATA_WAIT)
+        time.sleep(wait_s)
+        loop.clock.pop()
+
+    return wait
+
+
+def test_workers_that_are_waited_for_deliver_what_they_began_together_before_a_window_counts() -> None:
+    loop = Loop(wire.Plan([_window("one")], final=True))
+    loop.controls.loaders.in_flight = 8
+    loop.controls.loaders.workers = 4
+    (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert done.dropped_updates == 9  # the update of the switch, and then those in flight
+
+
+def test_a_window_is_long_enough_that_the_bursts_of_its_workers_average_out() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100)], final=True))
+    loop.controls.loaders.workers = 4
+    (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert (len(done.wall_s), done.extra) == (16, {})
+
+
+def test_workers_that_keep_up_need_no_longer_window() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100)], final=True))
+    loop.controls.loaders.workers = 4
+    (done,) = loop.run(60, lambda _number: time.sleep(0.001)).channel.of(wire.WindowDone)
+    assert len(done.wall_s) == 4
+
+
+def test_a_window_whose_time_ends_first_says_how_many_updates_it_needed() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100, max_s=0.02)], final=True))
+    loop.controls.loaders.workers = 40
+    (done,) = loop.run(100, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert len(done.wall_s) < 160
+    assert done.extra == {"needed_updates": 160}
 
 
 def test_a_refused_window_says_why_and_the_next_is_run() -> None:

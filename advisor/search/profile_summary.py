@@ -1,0 +1,23 @@
+"""Results of a profile that a search relies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..types import Diagnosis, Hardware, Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileSummary:
+    """What a search takes over from the profile that it begins with."""
+
+    hardware: Hardware
+    workload: Workload
+    diagnosis: Diagnosis
+    update_s: float
+    start_up_s: float = 0.0
+    activations_bytes: int | None = None
+    restart_fraction: float = 0.0
+    """Fraction of the loop that starts of the loader take, for epochs of the script's length."""
+    computing_fraction: float | None = None
+    """Fraction of an update that forward and backward take."""
