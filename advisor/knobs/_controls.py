@@ -29,11 +29,18 @@ class DeviceCopies(Protocol):
         """Treat copies of the loader's batches in a way, `without_waiting` or `ahead`, on behalf of the knob `by`."""
 
 
+class Evaluation(Restorable, Protocol):
+    def set(self, size: int, by: str) -> None:
+        """Give evaluations batches of `size` samples on behalf of the knob `by`."""
+
+
 class Loaders(Protocol):
     def adjust(self, by: str, **settings: Any) -> None:
         """Change settings of the training loader on behalf of the knob `by`; None gives one up."""
 
     def baseline_batch_size(self) -> int: ...
+    @property
+    def evaluation(self) -> Evaluation: ...
 
 
 class Controls(Protocol):

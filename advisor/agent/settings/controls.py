@@ -51,6 +51,7 @@ class Controls:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
+        self.loaders.deliveries.evaluation.broke = self.broke
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
