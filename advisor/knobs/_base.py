@@ -195,6 +195,8 @@ class Knob:
     described: Callable[[Workload, Any], Workload] = _as_it_is
     """Callable (workload, value) that returns the workload as a script with this setting shows it: rules that judge the
     best settings so far must not ask for what these hold."""
+    environment: Callable[[Any, Mapping[str, str]], Mapping[str, str]] | None = None
+    """Callable (value, present environment) that returns the variables which a process must be started with."""
     opened_by: tuple[str, ...] = ()
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""

@@ -5,6 +5,7 @@ The plan is a generator: it yields windows and is sent their results, so that la
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,7 +152,7 @@ class Session:
             options=self.options,
             config=setup.settings.as_dict() if setup.args is None else {},
             devices=DeviceWatch() if self.watch_devices else None,
-            environment=self.environment,
+            environment={**self.environment, **knobs.environment(setup.settings.as_dict(), os.environ)},
             seed=self.seed,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
