@@ -45,6 +45,7 @@ ALLOWED = {
     ("agent/observe/callee.py", "gc"): "kind of a sampled line",
     ("agent/observe/facts.py", "data_parallel"): "field of a model's facts",
     ("agent/observe/switches.py", "cudnn_benchmark"): "field of the flags",
+    ("agent/observe/switches.py", "matmul_precision"): "field of the flags",
     ("agent/probe/conductor.py", "compile"): "entry of a window, and topic of a note",
     ("agent/settings/accumulation.py", "micro_batch"): CARRIED_OUT,
     ("agent/settings/compiling.py", "compile"): CARRIED_OUT,

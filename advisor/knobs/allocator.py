@@ -28,19 +28,23 @@ LIBRARIES = {
 }
 """Allocator → names of its library, the better one first; a version may follow."""
 FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/lib", "/lib64", "/opt/homebrew/lib")
-PRELOAD, SETTINGS = "LD_PRELOAD", "PYTORCH_CUDA_ALLOC_CONF"
+PRELOAD, SETTINGS, NEWER_SETTINGS = "LD_PRELOAD", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
-    if workload.device == "cuda":
-        if SEGMENTS in os.environ.get(SETTINGS, ""):
-            return Values(why_closed=f"{SETTINGS} already sets {SEGMENTS}")
-        return Values(values=(SEGMENTS,), why="blocks whose sizes change leave gaps in fixed segments")
-    if workload.device != "cpu":
+    if workload.device == "cpu":
+        return _of_cpu()
+    if workload.device != "cuda":
         return Values(why_closed=f"no other allocator is known for {workload.device}")
+    if SEGMENTS in os.environ.get(_settings_in(os.environ), ""):
+        return Values(why_closed=f"{_settings_in(os.environ)} already sets {SEGMENTS}")
+    return Values(values=(SEGMENTS,), why="blocks whose sizes change leave gaps in fixed segments")
+
+
+def _of_cpu() -> Values:
     if sys.platform != "linux":
         return Values(why_closed=f"allocators are preloaded on Linux only, and this is {sys.platform}")
-    if any(name.partition(".")[0] in os.environ.get(PRELOAD, "") for name in _all_names()):
+    if any(name.partition(".")[0] in os.environ.get(PRELOAD, "") for names in LIBRARIES.values() for name in names):
         return Values(why_closed=f"{PRELOAD} already names an allocator")
     found = tuple(name for name in LIBRARIES if library_of(name) is not None)
     if not found:
@@ -48,8 +52,9 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=found, why="the C library returns freed memory to the kernel, and faults its pages in again")
 
 
-def _all_names() -> tuple[str, ...]:
-    return tuple(name for names in LIBRARIES.values() for name in names)
+def _settings_in(present: Mapping[str, str]) -> str:
+    """Return the variable of torch's allocator: the newer one wins where it is set, and older versions ignore it."""
+    return NEWER_SETTINGS if NEWER_SETTINGS in present else SETTINGS
 
 
 @functools.cache
@@ -68,7 +73,8 @@ def library_of(allocator: str) -> str | None:
 
 def _environment(value: Any, present: Mapping[str, str]) -> Mapping[str, str]:
     if value == SEGMENTS:
-        return {SETTINGS: ",".join(filter(None, [present.get(SETTINGS), f"{SEGMENTS}:True"]))}
+        name = _settings_in(present)
+        return {name: ",".join(filter(None, [present.get(name), f"{SEGMENTS}:True"]))}
     library = library_of(value)
     return {PRELOAD: ":".join(filter(None, [library, present.get(PRELOAD)]))} if library is not None else {}
 
@@ -76,7 +82,7 @@ def _environment(value: Any, present: Mapping[str, str]) -> Mapping[str, str]:
 def _apply(_controls: Controls, value: Any) -> None:
     """Check that this process was started with it."""
     if value == SEGMENTS:
-        if f"{SEGMENTS}:True" not in os.environ.get(SETTINGS, ""):
+        if f"{SEGMENTS}:True" not in os.environ.get(_settings_in(os.environ), ""):
             raise Refused(f"the script must be started with {SETTINGS}={SEGMENTS}:True")
     elif not any(Path(path).name.startswith(LIBRARIES[value]) for path in _preloaded()):
         found = library_of(value)

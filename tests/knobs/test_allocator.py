@@ -95,11 +95,15 @@ def test_libraries_are_found_in_the_usual_folders(monkeypatch: pytest.MonkeyPatc
 
 
 def test_on_cuda_segments_may_grow_unless_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF", raising=False)
+    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
     assert values(healthy_cuda()).values == ("expandable_segments",)
     present = {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:128"}
     assert knobs.environment({"allocator": "expandable_segments"}, present) == {
         "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:128,expandable_segments:True"
+    }
+    assert knobs.environment({"allocator": "expandable_segments"}, {"PYTORCH_ALLOC_CONF": "backend:native"}) == {
+        "PYTORCH_ALLOC_CONF": "backend:native,expandable_segments:True"
     }
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     assert "already sets" in values(healthy_cuda()).why_closed
