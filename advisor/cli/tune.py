@@ -64,6 +64,15 @@ def tune(
             "--tolerance", metavar="FRACTION", help="Largest loss of speed for --objective memory, such as 5%."
         ),
     ] = None,
+    updates: Annotated[
+        int | None,
+        typer.Option(
+            "--updates",
+            metavar="N",
+            min=1,
+            help="Updates of the whole training, if its options and loops do not say. One-off costs are weighed by it.",
+        ),
+    ] = None,
     allow: Annotated[
         list[Allowed] | None,
         typer.Option(
@@ -114,6 +123,7 @@ def tune(
                 objective=objective,
                 price=price,
                 tolerance=tolerance,
+                updates=updates,
                 allow_training=bool(allow),
                 verify=not no_verify,
                 dry_run=dry_run,

@@ -174,12 +174,16 @@ class Knob:
     what is measured. It is asked if the value is not false."""
     rounding: Mapping[Any, str] = field(default_factory=dict)
     """What single values do to the arithmetic; of others the report says that sums are formed in another order."""
+    excludes: tuple[str, ...] = ()
+    """Other knobs that it cannot be set beside, unless their value is 0 or false."""
     needs: str = ""
     """Another knob without which this one has no meaning."""
     samples_per: str = ""
     """What the value counts the samples of: a `backward` or an `update`; or empty."""
     loader_keyword: str = ""
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
+    from_second_epoch: bool = False
+    """True if it gives nothing in the first epoch: windows then show the later ones."""
     starts_the_loader: bool = False
     """True if the start of an epoch costs the loader another time with it; its trials then see one."""
     option_names: tuple[str, ...] = ()

@@ -96,6 +96,9 @@ KNOB = Knob(
     chosen_for=("host memory",),
     fails_in="batch",
     starts_the_loader=True,
+    from_second_epoch=True,
+    # Samples are cached in the script's own process: workers would fetch in others.
+    excludes=("num_workers",),
     noticed=noticing("Memory", "decoded samples are cached in RAM"),
     formats={"python": _in_python},
     changes="The samples stay in memory. The first epoch still reads them: the gain begins with the second.",

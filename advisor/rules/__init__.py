@@ -25,6 +25,7 @@ __all__ = [
     "explain",
     "get",
     "thresholds",
+    "worth",
 ]
 
 WORTH_WITHOUT_CEILING = {"critical": 2.0, "warning": 1.1, "info": 1.0}
@@ -98,13 +99,13 @@ def _order(finding: Finding) -> tuple[bool, float, int, str]:
     """Return a sort key: findings to act on before those to know (`info`), within both the larger gain first."""
     return (
         finding.severity == "info",
-        -_worth(finding),
+        -worth(finding),
         _SEVERITY_ORDER[finding.severity],
         finding.rule,
     )
 
 
-def _worth(finding: Finding) -> float:
+def worth(finding: Finding) -> float:
     """Return the expected speed-up: midway between the ceiling and its low end, so an uncertain promise counts half."""
     if finding.ceiling is None:
         return WORTH_WITHOUT_CEILING[finding.severity]

@@ -86,8 +86,8 @@ class Rule:
     """Documentation of the remedy."""
     knobs: tuple[str, ...] = ()
     """Ids of the knobs that can help, besides those that name this rule themselves."""
-    establish: Callable[[ScriptFacts], ScriptFacts] | None = None
-    """Callable that adds what holds wherever the rule fires; knobs choose their values by these facts."""
+    establish: Callable[[ScriptFacts, Evidence], ScriptFacts] | None = None
+    """Callable (facts, evidence) that adds what holds where the rule fires; knobs choose their values by it."""
     applies: Callable[[Evidence], bool] = always
     """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True

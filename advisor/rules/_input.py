@@ -6,6 +6,7 @@ first, and `input_bound` is what is left. `worker_restart` is about the ends of 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,9 @@ BUSY_SHARE = 0.8
 for a CPU."""
 OVERLAP_EFFICIENCY = 0.5
 """Part of the perfect overlap's gain assumed at the low end: hand-over between processes takes some of it."""
+
+HEADROOM = 1.25
+"""Surplus of workers over those that just feed the loop: reads take now more, now less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +152,23 @@ def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:
     if times is not None and collate_fraction(times) >= COLLATE_SHARE:
         return "collate"
     return "loader"
+
+
+def feeding_workers(evidence: Evidence) -> int | None:
+    """Return how many workers must fetch at a time so that the loop no longer waits; None if fetching was not timed.
+
+    By Little's law, the fetches in progress are their rate times the duration of one. The rate is the pace of the
+    updates without the wait, or that of the CPUs if fetching needs more of them.
+    """
+    times, wait = evidence.loader, evidence.what_ifs.get("no_data_wait")
+    if times is None or not times.fetch_s or times.fetch_cpu_s is None:
+        return None
+    speedup = wait.speedup if wait is not None else 1 / max(1 - phase_share(evidence, "data_wait"), 0.001)
+    collate_s = times.collate_s or 0.0
+    update_s = max(
+        evidence.steps.mean_s / max(speedup, 1.0), (times.fetch_cpu_s + collate_s) / cpus_for_this_rank(evidence)
+    )
+    return math.ceil((times.fetch_s + collate_s) / update_s * HEADROOM)
 
 
 def collate_fraction(times: LoaderTimes) -> float:

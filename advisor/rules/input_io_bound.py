@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..types import Ceiling, Evidence, HotLine
+from ..types import Ceiling, Evidence, HotLine, ScriptFacts
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import Waiting, has_train_loader, waiting_for
-from ._read import duration, line_places, loader_lines, loop_lines, percent, total_share
+from ._input import Waiting, feeding_workers, has_train_loader, waiting_for
+from ._read import (
+    duration,
+    line_places,
+    loader_lines,
+    loop_lines,
+    percent,
+    total_share,
+)
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -59,13 +66,17 @@ def _own_batches(evidence: Evidence) -> Judgement:
     )
 
 
+def _establish(facts: ScriptFacts, evidence: Evidence) -> ScriptFacts:
+    return replace(facts, loader_waits=True, feeding_workers=feeding_workers(evidence))
+
+
 _SLOW_READS = {"fetch_s": 0.080, "fetch_cpu_s": 0.006, "collate_s": 0.002}
 
 RULE = Rule(
     id="input_io_bound",
     title="the data loader waits for a disk or a network",
     headline="waits for its disk or network {share} of its time",
-    establish=lambda facts: replace(facts, loader_waits=True),
+    establish=_establish,
     looks_at="The share of data_wait, the what-if no_data_wait, wall and CPU time of fetching, the loader's sampled "
     "lines, and the CPUs that the script keeps busy. Without a loader: the lines of the loop that read files.",
     thresholds=(

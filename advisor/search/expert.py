@@ -84,7 +84,7 @@ def _against(limit: Limit, space: Space, bases: _Bases) -> Iterator[Proposal]:
     for knob in [held[name] for name in limit.knobs if name in held]:
         if _is_possible(knob, bases.kept):
             for value in knob.values[:VALUES_BESIDE_THE_BEST]:
-                config = space.meaningful(bases.of_knob(knob).with_setting(knob.id, value))
+                config = space.added(bases.of_knob(knob), knob.id, value)
                 yield Proposal(config=config, reason=f"the best so far with {knob.id}={value}: {limit.why}")
 
 
@@ -119,18 +119,14 @@ def _together(space: Space, bases: _Bases) -> Iterator[Proposal]:
     for knob in space.knobs:
         other, value = knob.shares_cpus_with or ("", None)
         if value in held.get(other, ()):
-            config = bases.kept.with_setting(knob.id, knob.values[0]).with_setting(other, value)
-            yield Proposal(
-                config=space.meaningful(config), reason=f"{knob.id} and {other} share the CPUs: {knob.opened_by}"
-            )
+            config = space.added(space.added(bases.kept, knob.id, knob.values[0]), other, value)
+            yield Proposal(config=config, reason=f"{knob.id} and {other} share the CPUs: {knob.opened_by}")
     for knob in space.knobs:
         if knob.needs is not None and not _is_possible(knob, bases.kept):
             needed = next((value for value in held.get(knob.needs, ()) if value), None)
             if needed is not None:
-                config = bases.kept.with_setting(knob.needs, needed).with_setting(knob.id, knob.values[0])
-                yield Proposal(
-                    config=space.meaningful(config), reason=f"{knob.id} with the knob it needs: {knob.opened_by}"
-                )
+                config = space.added(space.added(bases.kept, knob.needs, needed), knob.id, knob.values[0])
+                yield Proposal(config=config, reason=f"{knob.id} with the knob it needs: {knob.opened_by}")
 
 
 def _changed(space: Space, bases: _Bases) -> Iterator[Proposal]:
@@ -147,7 +143,7 @@ def _changed(space: Space, bases: _Bases) -> Iterator[Proposal]:
 
 
 def _with(knob: KnobSpace, value: SettingValue, base: Config, space: Space) -> Proposal:
-    config = space.meaningful(base.with_setting(knob.id, value))
+    config = space.added(base, knob.id, value)
     beside = f"the best so far with {knob.id}={value}" if len(config.settings) > 1 else f"{knob.id} alone"
     return Proposal(config=config, reason=f"{beside}: {knob.opened_by}")
 

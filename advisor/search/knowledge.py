@@ -20,8 +20,10 @@ from .memory_model import MemoryModel
 from .preset import SearchSettings
 from .profile_summary import ProfileSummary
 from .proposals import Proposer
+from .scores import Scores
 from .space import KEEPS_TRAINING, Space
 from .steps import best_so_far
+from .training_gain import WholeTraining
 from .trial_log import TrialLog
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Knowledge:
 
     def __post_init__(self) -> None:
         self._log = TrialLog(self.folder)
+        self.scores = Scores(result=self.result, goal=self.goal, joules=self.joules)
         self.trials = list(self.past)
 
     # --- before ---------------------------------------------------------------------------------------------------
@@ -89,6 +92,8 @@ class Knowledge:
         self.space = space
         self._epoch_samples = loader.length_samples if loader is not None else None
         self._memory = memory_model.of_profile(summary)
+        if summary.length is not None:
+            self.scores.training = WholeTraining(length=summary.length, update_s=summary.update_s)
         if not any(trial.number == 0 for trial in self.trials):
             outcome = scoring.baseline_outcome(self.result, self.joules)
             if outcome is None:
@@ -215,8 +220,11 @@ class Knowledge:
             t for t in self.trials if t.config.settings and (t.effect in KEEPS_TRAINING) == keeps and self._good(t)
         ]
         best = max((score_of(trial) for trial in others), default=0.0)
-        best_low = max((trial.ratio.low for trial in others if trial.ratio is not None), default=0.0)
-        return self.goal.prospect(ratio, self._score(ratio, outcome), best=best, best_low=best_low)
+        lows = [self.scores.over_training(t.config, t.ratio, t.outcome).low for t in others if t.ratio is not None]
+        own = self.scores.over_training(config, ratio, outcome)
+        return self.goal.prospect(
+            own, self.scores.of(config, ratio, outcome), best=best, best_low=max(lows, default=0.0)
+        )
 
     def record(
         self,
@@ -235,7 +243,7 @@ class Knowledge:
         beside = beside or Config()
         step = self.step(proposal.config, ids, beside) if outcome.kind == "measured" else None
         ratio = self._to_baseline(step, beside)
-        score = self._score(ratio, outcome) if ratio is not None else None
+        score = self.scores.of(proposal.config, ratio, outcome) if ratio is not None else None
         if outcome.kind == "measured" and ratio is None:
             outcome = TrialOutcome(kind="stopped", message="too few updates to compare")
         elif outcome.kind == "measured" and ratio is not None and stopped:
@@ -277,10 +285,6 @@ class Knowledge:
         if self._memory is not None and outcome is not None:
             self._memory.saw(config, outcome.peak_bytes)
 
-    def _score(self, ratio: Ratio | None, outcome: TrialOutcome) -> float | None:
-        baseline = scoring.baseline_outcome(self.result, self.joules)
-        return self.goal.score(ratio, outcome, baseline) if baseline is not None else None
-
     def _good(self, trial: Trial) -> bool:
         """Return whether it was measured, and stays within the speed that may be lost."""
         return trial.score is not None and trial.ratio is not None and self.goal.admits(trial.ratio)
@@ -293,6 +297,11 @@ class Knowledge:
     def best(self) -> Trial | None:
         """Best trial so far that keeps the training, on which others build; None if none beat the baseline."""
         return best_so_far([trial for trial in self.trials if self._good(trial)])
+
+    @property
+    def has_promise(self) -> bool:
+        """True if a configuration may gain more than counts, so that there is something to verify."""
+        return any(score_of(trial) >= 1 + self.settings.floor for trial in self._better_than_baseline())
 
     @property
     def best_score(self) -> float:
@@ -338,7 +347,7 @@ class Knowledge:
         for config in self.finalists():
             trial, ids = by_config[config], self.final_ids(config)
             if config in self.finals:
-                score = self._score(self.finals[config], self.outcome(ids))
+                score = self.scores.of(config, self.finals[config], self.outcome(ids))
                 if score is not None:
                     found[config] = FinalResult(ratio=self.finals[config], score=score, fresh=True)
             elif trial.ratio is not None and trial.score is not None:

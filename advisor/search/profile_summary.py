@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..types import Diagnosis, Hardware, Workload
+from ..types import Diagnosis, Hardware, TrainingLength, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,8 @@ class ProfileSummary:
     update_s: float
     start_up_s: float = 0.0
     activations_bytes: int | None = None
+    length: TrainingLength | None = None
+    """Length of the training that the user will run; None if that is not known."""
     restart_fraction: float = 0.0
     """Fraction of the loop that starts of the loader take, for epochs of the script's length."""
     computing_fraction: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from ..types import Config, Skipped, Trial
+from ..types import Config, SettingValue, Skipped, Trial
 from . import expert
 from .expert import Limit, Proposal
 from .goals import Goal
@@ -30,6 +30,8 @@ class Proposer:
         self._tried: set[Config] = {Config()}
         self._sound: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
+        self._broken: list[frozenset[tuple[str, SettingValue]]] = []
+        """Settings that fail together, though each of them works with others: no larger set with them is tried."""
         self.closed: dict[str, str] = {}
         """Knob → reason why it is no longer tried."""
 
@@ -73,7 +75,10 @@ class Proposer:
 
     def _blame(self, trial: Trial, names: Sequence[str]) -> None:
         """Count a failure; among several settings only those that never worked are blamed."""
-        for name in [name for name in names if len(names) == 1 or name not in self._sound]:
+        suspects = [name for name in names if len(names) == 1 or name not in self._sound]
+        if not suspects:
+            self._broken.append(frozenset(trial.config.settings))
+        for name in suspects:
             failures = self._strikes.setdefault(name, [])
             failures.append(f"{trial.outcome.kind}: {trial.outcome.message}")
             if len(failures) >= STRIKES and name not in self.closed:
@@ -85,6 +90,8 @@ class Proposer:
     def _claim(self, config: Config, claimed: Collection[Config]) -> bool:
         if config in self._tried or config in claimed or any(name in self.closed for name, _value in config.settings):
             return False
+        if any(broken <= set(config.settings) for broken in self._broken):
+            return False
         self._tried.add(config)
         return True
 
@@ -94,7 +101,7 @@ class Proposer:
         for _ in range(MOST_SUGGESTIONS):
             suggested = self._sampler.suggest()
             kept = Config.of({name: value for name, value in suggested.settings if name not in self.closed})
-            config = self._space.meaningful(kept)
+            config = self._space.possible(kept)
             if self._claim(config, claimed):
                 return Proposal(config=config, reason="suggested by TPE from the trials so far", sampled=True)
         return None

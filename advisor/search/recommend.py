@@ -71,7 +71,7 @@ def _best(candidates: dict[Config, FinalResult], goal: Goal, floor: float) -> tu
 def is_clear(found: FinalResult, goal: Goal, floor: float) -> bool:
     """Return whether its windows leave no doubt of a gain: the whole interval lies above the floor."""
     if goal.name in ("throughput", "cost"):
-        return found.ratio.low > 1 + floor
+        return found.ratio.low > 1 + floor and found.score >= 1 + floor
     return found.score >= 1 + floor and goal.admits(found.ratio)
 
 

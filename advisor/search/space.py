@@ -9,10 +9,25 @@ from .. import knobs, rules
 from ..errors import UsageError
 from ..spelling import parameter
 from ..target.script_options import ArgumentKnob, CommandLine
-from ..types import Abstention, Config, Diagnosis, Finding, Hardware, KnobSpace, Skipped, Workload
+from ..types import (
+    Abstention,
+    Config,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Hardware,
+    KnobSpace,
+    SettingValue,
+    Skipped,
+    Workload,
+)
 
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
+TRIAL_S = 4.0
+"""Usual seconds of a trial beside its set-up: two windows, and what settles before them."""
+PROMISE_WITHOUT_FINDING = 0.05
+"""Gain expected of a knob that no finding points to."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Effects on training that leave the training what it is."""
 
@@ -78,6 +93,29 @@ class Space:
         }
         return Config.of({name: value for name, value in given.items() if name not in idle})
 
+    def added(self, base: Config, name: str, value: SettingValue) -> Config:
+        """Return the configuration with one setting more, and without those that cannot stand beside it."""
+        return self.meaningful(self._compatible(base.with_setting(name, value), name))
+
+    def possible(self, config: Config) -> Config:
+        """Return the configuration without settings that cannot stand beside each other, or mean nothing."""
+        for name, _value in config.settings:
+            config = self._compatible(config, name) if name in config.as_dict() else config
+        return self.meaningful(config)
+
+    def _compatible(self, config: Config, kept: str) -> Config:
+        """Drop the settings that exclude the kept one, and those that it excludes."""
+        excluded = {knob.id: knob.excludes for knob in self.knobs}
+        settings = config.as_dict()
+        return Config.of(
+            {
+                name: value
+                for name, value in settings.items()
+                if not (value and name in excluded.get(kept, ()))
+                and not (settings[kept] and kept in excluded.get(name, ()))
+            }
+        )
+
     @property
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """Knob → knobs that mean nothing without it."""
@@ -100,11 +138,12 @@ def open_space(
     selection: KnobSelection | None = None,
     command_line: CommandLine | None = None,
     computing_fraction: float | None = None,
+    start_up_s: float = 0.0,
 ) -> Space:
-    """Open the knobs that a finding names, or that a rule without a verdict would name, in the order of the findings.
+    """Open the knobs that a finding names, or that a rule without a verdict would name.
 
-    `selection` may name the knobs instead. `computing_fraction` is the share of an update that forward and backward
-    take.
+    What promises most for a second of the search comes first. `selection` may name the knobs instead, in its order.
+    `computing_fraction` is the share of an update that forward and backward take.
     """
     selection, line = selection or KnobSelection(), command_line or CommandLine()
     opened, closed = [], []
@@ -139,6 +178,7 @@ def open_space(
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
                     needs=knob.needs or None,
+                    excludes=knob.excludes,
                     needed_is_on=values.needed_is_on,
                     shares_cpus_with=values.shares_cpus_with,
                     usual=knob.usual_on_accelerator and workload.device != "cpu",
@@ -149,10 +189,22 @@ def open_space(
     for alone in [one for one in opened if one.needs is not None and one.needs not in ids and not one.needed_is_on]:
         opened.remove(alone)
         closed.append(Skipped(what=alone.id, why=f"it has no effect while {alone.needs} is off, as in the script"))
-    order = list(reasons)
-    return Space(
-        knobs=tuple(sorted(opened, key=lambda knob: order.index(knob.id))), closed=tuple(closed), command_line=line
-    )
+    ordered = sorted(opened, key=lambda knob: list(reasons).index(knob.id))
+    if selection.only is None:
+        ordered.sort(key=lambda knob: -_promise(knob.id, diagnosis) / _cost_s(knob, start_up_s))
+    return Space(knobs=tuple(ordered), closed=tuple(closed), command_line=line)
+
+
+def _promise(name: str, diagnosis: Diagnosis) -> float:
+    """Return the gain expected of a knob, from the findings that point to it."""
+    promised = [rules.worth(finding) - 1 for finding in diagnosis.findings if name in finding.knobs]
+    return max([PROMISE_WITHOUT_FINDING, *promised])
+
+
+def _cost_s(knob: KnobSpace, start_up_s: float) -> float:
+    """Return about how long a trial of the knob takes."""
+    starts_s = 2 * start_up_s if knob.scope == "launch" else 0.0
+    return TRIAL_S + knobs.get(knob.id).set_up_s + starts_s
 
 
 def widened(
@@ -198,12 +250,12 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
     return grown
 
 
-def as_diagnosed(workload: Workload, findings: Sequence[Finding]) -> Workload:
+def as_diagnosed(workload: Workload, findings: Sequence[Finding], evidence: Evidence) -> Workload:
     """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
     establish = {rule.id: rule.establish for rule in rules.all_rules() if rule.establish is not None}
     facts = workload.facts
     for name in [finding.rule for finding in findings if finding.rule in establish]:
-        facts = establish[name](facts)
+        facts = establish[name](facts, evidence)
     return replace(workload, facts=facts)
 
 

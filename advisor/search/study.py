@@ -69,6 +69,8 @@ class Study:
     reserve: Callable[[], float] = lambda: 0.0
     """Called once, after the script's first updates: takes the time for the work after the search from the budget, and
     returns it (seconds)."""
+    release: Callable[[], float] = lambda: 0.0
+    """Called if there is nothing to verify: gives back what the verification will not need (seconds)."""
     allow: Callable[[float], None] = lambda _trials_s: None
     """Called once, before the trials, with the seconds that they need, if there is no budget."""
     _start_up_s: float = field(default=0.0, init=False)
@@ -105,14 +107,9 @@ class Study:
             self.allow(self._trials_s(pace))
         yield [baseline_window("search", in_fresh_process(pace) if self.resumes else pace)]
         self.known.saw_baseline()
-        idle = 0
-        while (proposal := self._next(pace)) is not None:
-            best = self.known.best_score
-            yield from self._try(proposal, pace)
-            yield from self._diagnose_best(pace)
-            idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
-            if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
-                break
+        yield from self._trials(pace)
+        if not self.known.has_promise and self.release() > 0:  # there is nothing to verify: its time is worth trials
+            yield from self._trials(pace)
         yield from self._final_windows(pace)
         yield from self._windows_by_knob(pace)
 
@@ -155,7 +152,13 @@ class Study:
         if request.command is not None:
             line = command_line(summary.hardware, summary.workload, request.command, request.mapped)
         space = open_space(
-            summary.hardware, summary.workload, summary.diagnosis, request.selection, line, summary.computing_fraction
+            summary.hardware,
+            summary.workload,
+            summary.diagnosis,
+            request.selection,
+            line,
+            summary.computing_fraction,
+            summary.start_up_s,
         )
         self._summary, self._start_up_s = summary, summary.start_up_s
         return self._pace(summary.update_s) if self.known.open(summary, space) else None
@@ -186,6 +189,17 @@ class Study:
         return self._windows * pace.cost_s + self._starts_s + set_up_s
 
     # --- trials ---------------------------------------------------------------------------------------------------
+
+    def _trials(self, pace: Pace) -> Planner:
+        """Try configurations while there is time; without a budget, until the sampler finds nothing better."""
+        idle = 0
+        while (proposal := self._next(pace)) is not None:
+            best = self.known.best_score
+            yield from self._try(proposal, pace)
+            yield from self._diagnose_best(pace)
+            idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
+            if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
+                return
 
     def _next(self, pace: Pace) -> Proposal | None:
         """Return the next configuration to try, while there is time for it beside the finals."""
@@ -294,7 +308,7 @@ class Study:
         space = widened(
             self.space,
             found.hardware,
-            as_diagnosed(found.workload, diagnosis.findings),
+            as_diagnosed(found.workload, diagnosis.findings, evidence),
             diagnosis,
             self.request.selection,
             config=best.config,

@@ -95,6 +95,8 @@ class KnobSpace:
     """True if the baseline has that knob on."""
     shares_cpus_with: tuple[str, SettingValue] | None = None
     """Another knob, and a value of it that leaves room for this one's first value; the two are tried together."""
+    excludes: tuple[str, ...] = ()
+    """Other knobs that it cannot be set beside, unless their value is 0 or false."""
     usual: bool = False
     """True if an expert sets it here without thinking: tried first, together with all others of the kind."""
     beside_the_best: bool = False
@@ -144,6 +146,25 @@ class Alternative:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingLength:
+    """Length of the training that the user will run."""
+
+    updates: float
+    epochs: float | None
+    """None if the updates of an epoch are not known."""
+    source: str
+    """Where it was found: an option, or a place in the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingGain:
+    """Gain over a whole training, with what is set up at its start and what helps only later."""
+
+    length: TrainingLength
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommendation:
     command: Command
     hardware: Hardware
@@ -158,6 +179,8 @@ class Recommendation:
         default_factory=dict, metadata={"alias": "carried"}
     )
     """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
+    training: TrainingGain | None = None
+    """Gain over the whole training; None if its length is not known."""
     notes: tuple[str, ...] = ()
     """Facts the user has to know about these settings, or actions they need."""
 

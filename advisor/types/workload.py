@@ -153,6 +153,8 @@ class ScriptFacts:
     """Epochs of the train loader that began."""
     loader_waits: bool = False
     """The diagnosis is that the loader waits and does not compute."""
+    feeding_workers: int | None = None
+    """Workers that would then feed the loop, by the times measured; None if these are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

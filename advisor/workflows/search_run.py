@@ -41,6 +41,8 @@ class TuneRequest:
     preset: str
     settings: SearchSettings
     search: SearchRequest
+    updates: int | None = None
+    """Updates of the training that the user will run, if the user said so."""
     allow_training: bool = False
     verify: bool = True
     storage: str | None = None
@@ -60,6 +62,7 @@ class TuneRequest:
             "tolerance": goal.tolerance,
             "knobs": None if selection.only is None else list(selection.only),
             "no_knobs": list(selection.without),
+            "updates": self.updates,
             "mapped": {role: list(found) for role, found in self.search.mapped.items()},
         }
 
@@ -118,6 +121,7 @@ class SearchRun:
                 request=request,
                 resumes=self.past is not None,
                 reserve=self._reserve,
+                release=self._release,
                 allow=self._allow,
             )
         return self._study
@@ -163,16 +167,26 @@ class SearchRun:
     def _summary(self) -> ProfileSummary | None:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
+        from ..analysis import assembly
+        from ..target.script_options import find_options
+        from ..target.training_length import training_length
 
         found = self.profiles[-1] if self.past is not None and self.profiles else self._read_profile()
-        if found.workload is None or found.steps is None:
+        evidence = assembly.evidence_of(found)
+        if evidence is None or found.workload is None or found.steps is None:
             return None
         self.session.expect(found.steps.mean_s)
         return search.ProfileSummary(
             hardware=found.hardware,
-            workload=search.as_diagnosed(found.workload, found.findings),
+            workload=search.as_diagnosed(found.workload, found.findings, evidence),
             diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
             update_s=found.steps.mean_s,
+            length=training_length(
+                found.workload,
+                self.request.command,
+                find_options(found.workload, self.request.command, self.request.search.mapped),
+                self.request.updates,
+            ),
             start_up_s=found.start_up_s or 0.0,
             activations_bytes=found.memory.activations_bytes if found.memory is not None else None,
             restart_fraction=found.restarts.share or 0.0 if found.restarts is not None else 0.0,
@@ -194,6 +208,18 @@ class SearchRun:
         self.reserved_s = min(MOST_RESERVED * self.request.budget_s, processes * self.process_s())
         self.session.reserve(self.reserved_s)
         return self.reserved_s
+
+    def _release(self) -> float:
+        """Give the search the time reserved for verification, but for the fewest processes that show a gain."""
+        from ..verification.verification_run import FEWEST
+
+        kept_s = min(self.reserved_s, 2 * FEWEST * self.process_s())
+        freed_s = self.reserved_s - kept_s
+        if self.request.budget_s is None or freed_s <= 0:
+            return 0.0
+        self.session.reserve(-freed_s)
+        self.reserved_s = kept_s
+        return freed_s
 
     def _allow(self, trials_s: float) -> None:
         """Plan the time of the trials and of verification, since no budget limits them, and announce it."""

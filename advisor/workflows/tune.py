@@ -75,6 +75,7 @@ def tune(
     objective: str = "throughput",
     price: float | None = None,
     tolerance: str | float | None = None,
+    updates: int | None = None,
     allow_training: bool = False,
     verify: bool = True,
     dry_run: bool = False,
@@ -99,8 +100,10 @@ def tune(
     `no_knobs` are left alone.
 
     `objective` is `throughput`, `memory` (the smallest peak that loses at most `tolerance` of the speed, such as "5%"),
-    `energy`, or `cost` (with the `price` of an hour). With `allow_training`, a configuration that changes the training
-    is recommended if it is better. `dry_run` opens the space and tries nothing.
+    `energy`, or `cost` (with the `price` of an hour). Settings that cost their time at the start, or help only from the
+    second epoch on, are weighed by the length of the training: `updates`, or what the script's options and loops say.
+    With `allow_training`, a configuration that changes the training is recommended if it is better. `dry_run` opens the
+    space and tries nothing.
 
     `resume` continues an interrupted run: `latest`, its id or its folder; finished trials are not run again. `storage`
     is the URL of a database through which several machines share one search. `mapped` gives the meaning of the script's
@@ -144,6 +147,7 @@ def tune(
             mapped=mapped or {},
             dry_run=dry_run,
         ),
+        updates=updates,
         allow_training=allow_training,
         verify=verify and not dry_run,
         storage=storage,
@@ -175,6 +179,12 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
     study, folder, found = search_run.study, str(search_run.run.path), search_run.found
     finals = study.known.finals
     final_result = study.known.final_results().get(recommendation.config)
+    chosen = next((trial for trial in study.trials if trial.config == recommendation.config), None)
+    if chosen is not None and recommendation.config.settings:
+        gain = study.known.scores.training_gain(
+            recommendation.config, recommendation.verdict.speedup, chosen.outcome.set_up_s
+        )
+        recommendation = replace(recommendation, training=gain)
     return Tuned(
         profile=replace(found, run_folder=folder),
         trials=tuple(replace(trial, measured_again=finals.get(trial.config)) for trial in study.trials),

@@ -24,6 +24,7 @@ TOP = {
     "baseline": dict,
     "objective": dict,
     "verdict": dict,
+    "training": (dict, type(None)),
     "by_knob": dict,
     "findings": list,
     "limits": list,

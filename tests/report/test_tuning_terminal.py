@@ -10,7 +10,8 @@ from rich.console import Console
 
 from advisor.report.search.terminal import render_tune
 from advisor.rules._examples import evolve, train_loader
-from advisor.types import Config, Objective, Ratio, Skipped, TrialOutcome, TuneResult
+from advisor.spelling import parameter
+from advisor.types import Config, Objective, Ratio, Skipped, TrainingGain, TrainingLength, TrialOutcome, TuneResult
 
 from . import hostile, sample_tuning
 from .markup import NUMBERS
@@ -312,3 +313,27 @@ def test_a_short_value_cannot_either() -> None:
 @pytest.mark.parametrize("shape", sample_tuning.ALL)
 def test_wild_numbers_are_shown_not_stumbled_over(shape: str, numbers: str) -> None:
     assert "hardware" in printed(hostile.tuned_with_numbers(sample_tuning.ALL[shape](), NUMBERS[numbers]))
+
+
+def cached(training: TrainingGain | None) -> TuneResult:
+    base = sample_tuning.faster()
+    found = replace(base.recommendation, config=Config.of({"cache_dataset": True}), training=training, alternatives=())
+    return replace(base, recommendation=found)
+
+
+def test_what_helps_from_the_second_epoch_on_says_what_the_whole_training_gains() -> None:
+    length = TrainingLength(updates=2000, epochs=40, source="range(40) in train.py:12")
+    text = words_of(cached(TrainingGain(length=length, speedup=2.1)))
+    assert "Whole training 2.1× over 40 epochs (range(40) in train.py:12)" in text
+    assert "the gain begins with the second" in text
+
+
+def test_where_the_length_is_not_known_it_says_how_to_tell_it() -> None:
+    assert f"{parameter('updates')} says how long the training is" in words_of(cached(None))
+
+
+def test_a_gain_that_is_the_same_over_the_whole_training_is_told_once() -> None:
+    length = TrainingLength(updates=2000, epochs=40, source="as given")
+    base = sample_tuning.faster()
+    found = replace(base.recommendation, training=TrainingGain(length=length, speedup=2.31))
+    assert "Whole training" not in words_of(replace(base, recommendation=found))

@@ -57,7 +57,7 @@ class Machine:
         self.noise = options.pop("noise", 0.0)
         """Standard deviation of a window's speed, in parts of it: what other programs and the clock do to a machine."""
         self.random = random.Random(options.pop("seed", 0))
-        self.now_s = 0.0
+        self.now_s = self.reserved_s = 0.0
         self.result = SessionResult(script_runs=[ScriptRunRecord(number=0, started="")])
         self.order: list[wire.Window] = []
         self.script_runs = [BASELINE_SETUP]
@@ -74,6 +74,7 @@ class Machine:
         computing_fraction = options.pop("computing_fraction", None)
         request = options.pop("request", None) or SearchRequest(selection=selection(self.knobs))
         restart_fraction = options.pop("restart_fraction", 0.0)
+        length = options.pop("length", None)
         past = options.pop("past", None)
         known = Knowledge(
             result=self.result,
@@ -89,6 +90,7 @@ class Machine:
             budget_s=budget_s,
             left_s=lambda: self.left_s - self.now_s,
             reserve=lambda: self._reserve(reserved_s),
+            release=self._release,
             allow=self._allow,
             read_profile=lambda: ProfileSummary(
                 hardware=evidence.hardware,
@@ -98,6 +100,7 @@ class Machine:
                 start_up_s=START_S,
                 activations_bytes=memory,
                 restart_fraction=restart_fraction,
+                length=length,
                 computing_fraction=computing_fraction,
             ),
             request=request,
@@ -108,7 +111,13 @@ class Machine:
 
     def _reserve(self, seconds: float) -> float:
         self.left_s -= seconds
+        self.reserved_s = seconds
         return seconds
+
+    def _release(self) -> float:
+        freed_s, self.reserved_s = self.reserved_s / 2, self.reserved_s / 2
+        self.left_s += freed_s
+        return freed_s
 
     def _allow(self, seconds: float) -> None:
         self.trials_s = seconds

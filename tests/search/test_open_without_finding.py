@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader
+from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader, what_if
 from advisor.search import KnobSelection, SearchRequest, Space, as_diagnosed, open_space
-from advisor.types import Diagnosis, Evidence
+from advisor.types import Diagnosis, Evidence, KnobSpace
 
 from .machine import INPUT_BOUND, Machine, finding
 
+GIB = 2**30
 CONVOLUTIONAL = {"Conv2d": 50, "Linear": 1}
 
 
@@ -131,17 +132,41 @@ def test_it_is_not_begun_where_the_time_is_too_short_and_that_is_told(tmp_path: 
 
 
 @pytest.mark.parametrize("cpus", [2.0, 4.0, 64.0])
-def test_a_loader_that_waits_is_tried_with_sixteen_workers_on_any_machine(cpus: float) -> None:
-    evidence = on_cpus(cpus)
-    waits = finding("input_io_bound", "num_workers", "prefetch_factor")
-    diagnosed = evolve(evidence, {"workload": {"facts": as_diagnosed(evidence.workload, [waits]).facts}})
-    (workers,) = [knob for knob in opened(diagnosed, waits).knobs if knob.id == "num_workers"]
-    assert workers.values == (16, 8, 4, 2)
+def test_a_loader_that_waits_is_tried_with_as_many_workers_as_feed_the_loop_on_any_machine(cpus: float) -> None:
+    """An update of 100 ms waits 80 ms; fetching for it takes 600 ms, nearly all of them waiting."""
+    waiting = {
+        "steps": {"mean_s": 0.1},
+        "loader": {"fetch_s": 0.6, "fetch_cpu_s": 0.004, "collate_s": 0.0},
+        "what_ifs": what_if("no_data_wait", 5.0),
+    }
+    workers = workers_where_it_waits(evolve(on_cpus(cpus), waiting))
+    assert workers.values == (38, 48, 19, 9, 2)  # 0.6 / 0.02, and a quarter more; doubled, at most 48
     assert workers.shares_cpus_with is None
+
+
+def test_where_the_times_are_not_known_sixteen_are_tried_first() -> None:
+    unknown = {"loader": {"fetch_cpu_s": None}}
+    assert workers_where_it_waits(evolve(on_cpus(2.0), unknown)).values == (16, 32, 8, 4, 2)
+
+
+def test_no_more_workers_than_the_memory_holds_with_their_batches() -> None:
+    memory = {"available_bytes": 4 * GIB, "limit_bytes": 4 * GIB, "shared_memory_free_bytes": None}
+    batches = {"batch_shapes": ("float32[64, 1024, 512]",), "loaders": (train_loader(num_workers=0),)}
+    small = evolve(on_cpus(2.0), {"hardware": {"memory": memory}, "workload": batches, "loader": {"fetch_cpu_s": None}})
+    # A quarter of 4 GiB, and 64 MiB with two batches of 128 MiB in each.
+    assert max(workers_where_it_waits(small).values) == 3
+
+
+def workers_where_it_waits(evidence: Evidence) -> KnobSpace:
+    waits = finding("input_io_bound", "num_workers", "prefetch_factor")
+    facts = as_diagnosed(evidence.workload, [waits], evidence).facts
+    diagnosed = evolve(evidence, {"workload": {"facts": facts}})
+    (workers,) = [knob for knob in opened(diagnosed, waits).knobs if knob.id == "num_workers"]
+    return workers
 
 
 def test_one_that_computes_is_not() -> None:
     evidence = on_cpus(2.0)
-    assert as_diagnosed(evidence.workload, [INPUT_BOUND]) == evidence.workload
+    assert as_diagnosed(evidence.workload, [INPUT_BOUND], evidence) == evidence.workload
     (workers,) = [knob for knob in opened(evidence, INPUT_BOUND).knobs if knob.id == "num_workers"]
     assert max(workers.values) == 2

@@ -208,6 +208,27 @@ def test_of_several_settings_those_that_work_alone_are_not_to_blame() -> None:
     assert list(proposer.closed) == ["c"]
 
 
+def test_settings_that_fail_together_though_each_works_are_not_tried_in_a_larger_set() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.5, a=1), trial(2, 1.4, b=True), trial(3, None, "crash", a=1, b=True)]
+    for one in known:
+        proposer.tell(one)
+    assert proposer.closed == {}
+    assert not any(config.get("a") == 1 and config.get("b") for config in proposed(proposer, *known))
+
+
+CACHE = Space(knobs=(knob("workers", 2), replace(knob("cache", True), excludes=("workers",)), knob("c", "x")))
+
+
+def test_a_setting_takes_the_place_of_what_it_cannot_stand_beside() -> None:
+    proposer = Proposer(CACHE)
+    known = [trial(1, 1.5, workers=2, c="x")]
+    proposer.tell(known[0])
+    found = proposed(proposer, *known)
+    assert found[0] == {"cache": True, "c": "x"}
+    assert not any(config.get("cache") and config.get("workers") for config in found)
+
+
 def test_the_sampler_comes_back_to_what_was_good() -> None:
     space = Space(knobs=tuple(knob(name, *range(1, 6)) for name in "abc"))
     sampler = Sampler(space, Goal())

@@ -87,6 +87,15 @@ def test_it_keeps_to_its_budget(tmp_path: Path) -> None:
     assert machine.now_s <= 60.0 * 1.1
 
 
+@pytest.mark.parametrize(("speed", "most_s"), [(nothing_helps, 25.0), (workers_help, 15.0)])
+def test_time_reserved_for_a_verification_of_nothing_goes_to_more_trials(
+    tmp_path: Path, speed: Any, most_s: float
+) -> None:
+    """The machine gives back half of the 20 s that it reserves."""
+    machine = Machine(tmp_path, speed, INPUT_BOUND, FULL_PRECISION, SMALL_STEPS, budget_s=35.0, reserved_s=20.0)
+    assert most_s - 7.0 < machine.now_s <= most_s * 1.1
+
+
 def test_nothing_open_is_nothing_tried_but_the_script_as_written(tmp_path: Path) -> None:
     assert Machine(tmp_path, nothing_helps).tried == [{}]
 

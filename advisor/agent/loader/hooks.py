@@ -90,6 +90,15 @@ class LoaderHooks:
         """Fill a sample cache ahead for `seconds` when it is set, for windows that should show later epochs."""
         self.deliveries.switch.caches.fill_s = seconds
 
+    @property
+    def is_caching(self) -> bool:
+        """True if samples are cached now."""
+        return self.deliveries.switch.is_caching
+
+    def take_read_anew(self) -> int:
+        """Return the samples read since the last call although samples are cached: the cache did not hold them."""
+        return self.deliveries.switch.caches.take_read_anew()
+
     # --- roles ------------------------------------------------------------------------------------------------------
 
     @property

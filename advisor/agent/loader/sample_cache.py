@@ -27,6 +27,9 @@ KEPT_FRACTION = 0.125
 PROBED_SAMPLES = 3
 OVERHEAD_BYTES = 200
 """Extra bytes per kept sample: its dictionary entry, containers and tensor objects."""
+FILLED_BATCHES = 24
+"""Batches that are read ahead, however long that takes within MOST_FILL_S: a window settles and counts as many."""
+MOST_FILL_S = 20.0
 MOST_CHANGES = 3
 """Changes after which a dataset is no longer cached: it is not the same from epoch to epoch."""
 
@@ -53,8 +56,18 @@ class SampleCaches:
         if self._fills:
             self._fills = False
             with preserved_random_states(loader.dataset):
-                cache.fill(_coming(loader, stream), time.perf_counter() + self.fill_s)
+                samples = FILLED_BATCHES * (getattr(loader.batch_sampler, "batch_size", None) or 1)
+                now_s = time.perf_counter()
+                cache.fill(_coming(loader, stream), now_s + self.fill_s, samples, now_s + MOST_FILL_S)
         return cache
+
+    def take_read_anew(self) -> int:
+        """Return the samples that the cache did not hold since the last call."""
+        cache = self._cache
+        if cache is None:
+            return 0
+        count, cache.read_anew = cache.read_anew, 0
+        return count
 
     def rest(self) -> None:
         """Free the memory of a large cache, as the setting is no longer chosen."""
@@ -73,6 +86,8 @@ class SampleCache:
         self._kept: dict[Any, Any] = {}
         self._stamp = Stamp(dataset)
         self._changes = 0
+        self.read_anew = 0
+        """Samples that were asked for and not held."""
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -90,6 +105,7 @@ class SampleCache:
         self._forget_if_changed()
         places = [key_of(index) for index in indices]
         missing = [index for index, place in zip(indices, places) if place not in self._kept]
+        self.read_anew += len(missing)
         fresh = iter(read(missing) if missing else ())
         given = []
         for place, known in [(place, place in self._kept) for place in places]:
@@ -102,11 +118,15 @@ class SampleCache:
                 given.append(sample)
         return given
 
-    def fill(self, indices: Iterator[Any], deadline_s: float) -> None:
-        """Read these samples, as many as time and room allow. Failures are left for the script to meet."""
+    def fill(self, indices: Iterator[Any], deadline_s: float, least: int = 0, last_s: float = 0.0) -> None:
+        """Read these samples until the deadline, but at least so many, for which it may take until `last_s`.
+
+        Room ends it, too. Failures are left for the script to meet.
+        """
         try:
-            for index in indices:
-                if time.perf_counter() > deadline_s or self.kept_bytes >= self.limit_bytes:
+            for number, index in enumerate(indices):
+                until_s = last_s if number < least else deadline_s
+                if time.perf_counter() > until_s or self.kept_bytes >= self.limit_bytes:
                     return
                 place = key_of(index)
                 if place not in self._kept:

@@ -95,6 +95,10 @@ class Switch:
         self.wanted = dict(settings)
         self.version += 1
 
+    @property
+    def is_caching(self) -> bool:
+        return bool(self.wanted.get("cache_dataset"))
+
     def plan(self, loader: DataLoader[object]) -> FetchPlan | None:
         return plan_of(loader, self.wanted) if self.wanted else None
 

@@ -17,8 +17,8 @@ from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
-from . import bursts
 from .recorder import Recorder
+from .window_length import WindowLength, is_waiting
 
 IDLE_WAIT_S = 120.0
 """Seconds that the script waits for more windows before it gives up on the controller."""
@@ -54,6 +54,7 @@ class Conductor:
         self._paused = True
         self._window: wire.Window | None = None
         self._what_if: Any = None
+        self._length = WindowLength(controls)
         self._settling = 0
         self._switched = False
         self._dropped = 0
@@ -117,8 +118,12 @@ class Conductor:
             if self._settling <= 0 or self._spent_s() > window.max_s / 2:
                 self._begin_counting(window)
             return
+        if self._length.leaves_cache(window, self._recorder):
+            self._finish(window, None)
+            self._next_window()
+            return
         self._recorder.add(update)
-        if self._enough(window):
+        if self._length.enough(window, self._recorder, self._spent_s()):
             self._finish(window, None)
             self._next_window()
             return
@@ -130,7 +135,7 @@ class Conductor:
     def _queue_of_its_own(self, update: Update) -> None:
         """After a switch, let the loader's new workers deliver what they began together, if the loop waits for them."""
         self._switched = False
-        if bursts.is_waiting([update]):
+        if is_waiting([update]):
             self._settling = max(self._settling, self._in_flight_updates())
 
     def _rest(self, window: wire.Window, now_ns: int) -> None:
@@ -141,7 +146,7 @@ class Conductor:
         counted = len(recorder.updates)
         due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
         self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
-        if self._controls.clock.updates < FIRST_UPDATES:
+        if self._controls.clock.updates < FIRST_UPDATES or self._controls.loaders.is_caching:
             self._quiet_updates = 0
         self._quiet_until_ns = now_ns + min(
             POLL_EVERY_NS - (now_ns - self._polled_ns),
@@ -188,20 +193,6 @@ class Conductor:
         self._settling = max(1, window.warm_up_updates)
         self._instruments.finish(window)
         self._recorder = None
-
-    def _enough(self, window: wire.Window) -> bool:
-        assert self._recorder is not None
-        count = len(self._recorder.updates)
-        if count >= window.max_updates or (count >= window.least_updates and self._spent_s() >= window.max_s):
-            return True
-        long = count >= window.min_updates and self._recorder.counted_ns >= window.min_s * 1e9
-        return long and count >= self._needed_updates()
-
-    def _needed_updates(self) -> int:
-        """Return how many updates average out the bursts in which workers deliver."""
-        assert self._recorder is not None
-        workers = self._controls.loaders.fetching_workers()
-        return bursts.needed_updates(self._recorder.updates, workers, self._controls.micro_steps)
 
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
@@ -285,6 +276,7 @@ class Conductor:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
         self._quiet_updates = 0
+        self._length.begin()
         self._skipped_before = self._controls.precision.skipped_steps
         self._count_begin_s = time.perf_counter() - self._origin_s
 
@@ -301,8 +293,8 @@ class Conductor:
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def _finish(self, window: wire.Window, cut_short: str | None) -> None:
-        needed = self._needed_updates() if self._recorder is not None else 0
         recorder, self._recorder = self._recorder, None
+        needed = self._length.needed_updates(recorder.updates) if recorder is not None else 0
         self._window = None
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ... import knobs
 from ...knobs import num_workers
 from ...knobs._loader import workers_with
 from ...repeated_draws import Workers, add_repeats
+from ...spelling import parameter
 from ...types import SettingValue, TuneResult
 from .. import format
 from ..trial_format import baseline_trial, change, effects, is_number, peaks, setting, trial_of
+
+NOT_IN_THE_FIRST = "the first epoch is as fast as before: the gain begins with the second"
+SAME = 0.02
+"""Difference, as a fraction, below which the gain over the whole training is that of its updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,7 @@ def changes(result: TuneResult) -> tuple[Change, ...]:
         _memory(result),
         *plain,
         *_start_up(result),
+        *_whole_training(result),
     ]
     to_know = [Change(topic="Note", text=format.one_line(note).rstrip(".")) for note in result.recommendation.notes]
     return _by_topic([*found, *_arguments(result), *to_know])
@@ -146,6 +153,26 @@ def _memory(result: TuneResult) -> Change:
         return Change(topic="Memory", text="its peak was not measured")
     text = f"peak {format.size(after)}, baseline {format.size(before)} ({change(before, after)})"
     return Change(topic="Memory", text=text)
+
+
+def _whole_training(result: TuneResult) -> list[Change]:
+    """Return the gain over the whole training where it differs from that of its later updates, or cannot be told."""
+    found = result.recommendation
+    settings = found.config.as_dict()
+    later = any(knob.from_second_epoch and knob.id in settings for knob in knobs.all_knobs())
+    if found.training is None:
+        text = f"{NOT_IN_THE_FIRST}; {parameter('updates')} says how long the training is"
+        return [Change(topic="Whole training", text=text)] if later else []
+    whole, length = found.training.speedup, found.training.length
+    if not is_number(whole) or abs(math.log(whole / found.verdict.speedup)) < math.log1p(SAME):
+        return []
+    extent = (
+        format.plural(max(1, round(length.epochs)), "epoch")
+        if length.epochs is not None
+        else format.plural(max(1, round(length.updates)), "update")
+    )
+    text = f"{format.times(whole)} over {extent} ({format.one_line(length.source)})"
+    return [Change(topic="Whole training", text=f"{text}; {NOT_IN_THE_FIRST}" if later else text)]
 
 
 def _start_up(result: TuneResult) -> list[Change]:

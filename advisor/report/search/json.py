@@ -13,6 +13,7 @@ from ...types import (
     LimitStep,
     Objective,
     Recommendation,
+    TrainingGain,
     Trial,
     TrialOutcome,
     TuneResult,
@@ -56,6 +57,7 @@ def recommendation_json(
         "baseline": {name: getattr(baseline, name, None) for name in ("samples_per_s", "peak_bytes")},
         "objective": chosen(objective or Objective(), ("name", "unit")),
         "verdict": chosen(found.verdict, _VERDICT),
+        "training": _training(found.training),
         "by_knob": {name: chosen(gain, RATIO) for name, gain in found.by_knob.items()},
         "findings": [finding_json(finding) for finding in found.findings],
         "limits": [_limit(step) for step in limits],
@@ -77,6 +79,14 @@ def _alternative(other: Alternative) -> dict[str, Any]:
         "config": other.config.as_dict(),
         "verdict": chosen(replace(other.verdict, quality_evidence="; ".join(known)), _VERDICT),
     }
+
+
+def _training(gain: TrainingGain | None) -> dict[str, Any] | None:
+    """Return the gain over the whole training, with its length; None if that is not known."""
+    if gain is None:
+        return None
+    length = gain.length
+    return {"updates": length.updates, "epochs": length.epochs, "source": length.source, "speedup": gain.speedup}
 
 
 def _limit(step: LimitStep) -> dict[str, Any]:

@@ -50,6 +50,12 @@ class Channel:
 class Loaders:
     in_flight = 0
     workers = 0
+    is_caching = False
+    read_anew = 0
+
+    def take_read_anew(self) -> int:
+        count, self.read_anew = self.read_anew, 0
+        return count
 
     def __init__(self) -> None:
         self.deliveries = SimpleNamespace(hold_ends=False)
@@ -178,6 +184,28 @@ def test_a_window_whose_time_ends_first_says_how_many_updates_it_needed() -> Non
     (done,) = loop.run(100, waiting_for_data(loop)).channel.of(wire.WindowDone)
     assert len(done.wall_s) < 160
     assert done.extra == {"needed_updates": 160}
+
+
+def test_a_window_of_cached_samples_ends_where_one_is_read_anew() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100, min_updates=20)], final=True))
+    loop.controls.loaders.is_caching = True
+
+    def reads_anew(number: int) -> None:
+        loop.controls.loaders.read_anew = int(number >= 10)
+
+    (done,) = loop.run(60, reads_anew).channel.of(wire.WindowDone)
+    assert len(done.wall_s) == 8  # 11 ended from cached samples; the first, which entered the window, and two settled
+
+
+def test_a_window_whose_samples_are_all_read_anew_is_as_long_as_others() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=20)], final=True))
+    loop.controls.loaders.is_caching = True
+
+    def reads_anew(_number: int) -> None:
+        loop.controls.loaders.read_anew = 1
+
+    (done,) = loop.run(60, reads_anew).channel.of(wire.WindowDone)
+    assert len(done.wall_s) == 4
 
 
 def test_a_refused_window_says_why_and_the_next_is_run() -> None:

@@ -1,0 +1,63 @@
+"""Length of a window: what it must have counted before it says something of its configuration.
+
+Workers that start together deliver together, so a window beside them needs several of their rounds. Samples that are
+cached ahead show the later epochs of a training, so a window ends where the first sample of another kind comes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ... import wire
+from ..loop.clock import DATA_WAIT, Update
+from ..settings.controls import Controls
+from .recorder import Recorder
+
+WAITS = 0.1
+"""Share of waiting for data from which the workers' pace is the loop's."""
+BURSTS = 4
+"""Rounds of all workers that a window needs: one more or less of them at its end changes a rate by less than its own
+scatter."""
+
+
+def is_waiting(updates: Sequence[Update]) -> bool:
+    """Return whether these updates wait for data for a share worth having."""
+    whole_ns = sum(update.end_ns - update.begin_ns for update in updates)
+    return sum(update.phases_ns[DATA_WAIT] for update in updates) > WAITS * whole_ns
+
+
+class WindowLength:
+    """Judge of whether a window has counted enough."""
+
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+        self._all_cached = True
+        """No counted update has read a sample that was not cached."""
+
+    def begin(self) -> None:
+        """Begin to count: what was read before does not matter."""
+        self._controls.loaders.take_read_anew()
+        self._all_cached = True
+
+    def enough(self, window: wire.Window, recorder: Recorder, spent_s: float) -> bool:
+        count = len(recorder.updates)
+        if count >= window.max_updates or (count >= window.least_updates and spent_s >= window.max_s):
+            return True
+        long = count >= window.min_updates and recorder.counted_ns >= window.min_s * 1e9
+        return long and count >= self.needed_updates(recorder.updates)
+
+    def needed_updates(self, updates: Sequence[Update]) -> int:
+        """Return how many updates average the workers' bursts out; 0 if the loop does not wait for workers."""
+        workers = self._controls.loaders.fetching_workers()
+        if workers < 2 or not is_waiting(updates):
+            return 0
+        return math.ceil(BURSTS * workers / max(1, self._controls.micro_steps))
+
+    def leaves_cache(self, window: wire.Window, recorder: Recorder) -> bool:
+        """Return whether the update that has just ended is the first of the window to read a sample anew."""
+        if not self._controls.loaders.take_read_anew():
+            return False
+        leaves = self._all_cached and len(recorder.updates) >= window.least_updates
+        self._all_cached = False
+        return leaves
