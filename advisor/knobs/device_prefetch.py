@@ -1,6 +1,6 @@
 """Copy the next batch to the device while the current update runs, on a stream of its own.
 
-The script's own `batch.to(device)` then finds the copy there. It is made anew at that call if the batch has not
+The script's own `batch.to(device)` then finds the copy there. The copy is repeated at that call if the batch has not
 arrived in time, if the script has written to it, or if the call is another one than for the last batch.
 """
 

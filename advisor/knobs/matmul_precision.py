@@ -97,6 +97,7 @@ KNOB = Knob(
     formats={
         "python": lambda value, _training: {"set_up": [f"torch.set_float32_matmul_precision({value!r})"]},
     },
+    excludes=("precision",),  # it already shortens the factors of most products
     opened_by=("precision_unused", "tf32_off"),
     changes="Losses differ in their last digits. All tensors stay in float32.",
     hooks=(),
