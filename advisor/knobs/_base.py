@@ -184,6 +184,8 @@ class Knob:
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
     from_second_epoch: bool = False
     """True if it gives nothing in the first epoch: windows then show the later ones."""
+    shortens_evaluation: bool = False
+    """True if it changes the script's evaluation, which is beside the updates: windows at an epoch's end show it."""
     starts_the_loader: bool = False
     """True if the start of an epoch costs the loader another time with it; its trials then see one."""
     option_names: tuple[str, ...] = ()

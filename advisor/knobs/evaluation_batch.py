@@ -50,5 +50,6 @@ KNOB = Knob(
     changes="Averages over the batches of an evaluation may differ in their last digits, or with the size of the last "
     "batch; a script that multiplies by its loader's batch_size reports other figures.",
     hooks=("loader", "model"),
+    shortens_evaluation=True,
     opened_by=("evaluation_heavy",),
 )
