@@ -27,7 +27,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import hot_lines, ratios, summary
+from . import device_summary, hot_lines, ratios, summary
 from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
@@ -51,6 +51,7 @@ def ready() -> None:
     """Build the readers of an agent's facts, better before the first window ends than between two windows."""
     _workloads()
     summary.ready()
+    device_summary.ready()
 
 
 @functools.cache
@@ -133,6 +134,7 @@ def _measured(
     ending = summary.epoch_end(counted, result, workload)
     steps = summary.steps(counted)
     phases = summary.phases(counted)
+    on_device, why_not = device_summary.device_use(result, steps, workload)
     return {
         "steps": steps,
         "phases": phases,
@@ -145,6 +147,8 @@ def _measured(
         "restarts": summary.restarts(counted, ending, workload),
         "system": summary.system(counted, script_run),
         "trace": summary.trace(result),
+        "device_use": on_device,
+        "why_no_device_use": why_not,
         "lines": hot_lines.lines(result, counted, workload, lambda file, line: linecache.getline(file, line).strip()),
         "ranks": (
             Rank(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .. import stats, whatif, wire
@@ -45,6 +45,15 @@ ROUNDS = 3
 WINDOW_S = 0.7
 SHORTEST_WINDOW_S = 0.25
 TRACED_UPDATES = 3
+DEVICE_TRACE = "device"
+"""Window on the device's own clock."""
+DEVICE_TRACE_UPDATES = (3, 31)
+"""Fewest and most updates of it; the first only fills the device."""
+DEVICE_TRACE_S = 0.3
+"""Length of it, as far as its updates allow: some hundred samples of the lines."""
+DEVICE_TRACE_MAX_S = 20.0
+DEVICE_TRACE_COST_S = 3.0
+"""Approximate time that starting and reading torch's profiler takes, the loading of CUPTI included."""
 TRACE_FACTOR = 3
 """Approximate slow-down of an update while its calls and operators are recorded."""
 DRAIN_S = 1.5
@@ -96,7 +105,13 @@ def profile_plan(
         return
     # The median: a burst of work in other programs must not make all following windows too short.
     update_s = statistics.median(first.wall_s)
-    windows = list(_after_first(known, update_s, left_s()))
+    remaining_s = left_s()
+    windows = list(_traces(known, update_s, remaining_s))
+    calls: Collection[str] | None = None
+    if known.device != "cpu":
+        outcomes = yield windows
+        windows, calls, remaining_s = [], _traced_calls(outcomes), left_s()
+    windows += _what_ifs(known, update_s, remaining_s, calls)
     outcomes = yield windows
     rounds = sum(window.role is WindowRole.BARE for window in windows)
     while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
@@ -150,24 +165,30 @@ def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
     )
 
 
-def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
-    """Yield the most valuable windows first: when the budget ends, the rest is dropped."""
-    applicable = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
-    safe = _safe(workload)
-    risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
-    drains = [what_if for what_if in applicable if what_if.drain is not None]
-    pairs = len(safe) + len(risky) + 1
-    traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
-    fixed_s = (1 + traced * TRACE_FACTOR) * update_s + len(drains) * (DRAIN_S + INSIDE_DRAIN_S)
-    fixed_s += 3 * update_s + EPOCH_END_MAX_S / 4
-    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
-    rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
-
+def _traces(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
+    """Yield the windows that look closely, between two of the baseline."""
+    pace = _pace(workload, update_s, left_s)[0]
     yield _baseline_window("base 0", pace)
     yield _trace(update_s)
+    if workload.device != "cpu":
+        yield device_window(update_s)
     if update_s < SHORT_UPDATE_S:
         yield wire.Window(id="lines", min_s=2.0, min_updates=50, max_s=3.0, sampler_hz=SAMPLER_HZ)
     yield _baseline_window("base 1", pace)
+
+
+def _what_ifs(
+    workload: Workload, update_s: float, left_s: float, calls: Collection[str] | None
+) -> Iterator[wire.Window]:
+    """Yield the most valuable windows first: when the budget ends, the rest is dropped.
+
+    `calls` are the kinds of traced calls if the traces were run already; they decide which what-ifs can show anything.
+    """
+    applicable = [what_if for what_if in whatif.all_what_ifs() if _can_show(what_if, workload, calls)]
+    safe = _safe(workload)
+    risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
+    drains = [what_if for what_if in applicable if what_if.drain is not None]
+    pace, rounds = _pace(workload, update_s, left_s, traced=calls is not None)
     for number in range(rounds):
         yield from _round(safe, number, pace)
     for what_if in drains:
@@ -184,11 +205,44 @@ def _after_first(workload: Workload, update_s: float, left_s: float) -> Iterator
             yield _baseline_window(f"base {what_if.id} {number}", pace)
 
 
+def _pace(workload: Workload, update_s: float, left_s: float, *, traced: bool = False) -> tuple[Pace, int]:
+    """Return the length of windows and the rounds of what-ifs for the time that is left; `traced`: without traces."""
+    entered = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
+    drains = sum(what_if.drain is not None for what_if in entered)
+    pairs = len(entered) - drains + 1
+    fixed_s = drains * (DRAIN_S + INSIDE_DRAIN_S) + 3 * update_s + EPOCH_END_MAX_S / 4
+    if not traced:
+        fixed_s += (1 + _traced_updates(update_s) * TRACE_FACTOR) * update_s
+        fixed_s += DEVICE_TRACE_COST_S + 2 * DEVICE_TRACE_S if workload.device != "cpu" else 0.0
+    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
+    rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
+    return pace, rounds
+
+
+def _traced_updates(update_s: float) -> int:
+    return TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
+
+
+def _can_show(what_if: whatif.WhatIf, workload: Workload, calls: Collection[str] | None) -> bool:
+    if what_if.applies(workload) is not None:
+        return False
+    return what_if.worthwhile is None or (calls is not None and what_if.worthwhile(calls) is None)
+
+
+def _traced_calls(outcomes: dict[str, Outcome]) -> Collection[str]:
+    """Return the kinds of calls that the trace shows."""
+    trace = outcomes.get("trace")
+    found = trace.extra.get("trace", {}) if isinstance(trace, wire.WindowDone) else {}
+    return {str(call.get("what")) for call in found.get("calls", ())}
+
+
 def follow_up_windows(workload: Workload, pace: Pace, rounds: int) -> Iterator[wire.Window]:
     """Yield the windows that follow the first in a short profile: those that no script breaks on."""
     safe = _safe(workload)
     yield _baseline_window("base 0", pace)
     yield _trace(pace.update_s)
+    if workload.device != "cpu":
+        yield device_window(pace.update_s)
     yield _baseline_window("base 1", pace)
     for number in range(rounds):
         for what_if in safe:
@@ -199,7 +253,7 @@ def follow_up_windows(workload: Workload, pace: Pace, rounds: int) -> Iterator[w
 
 
 def _trace(update_s: float) -> wire.Window:
-    traced = TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
+    traced = _traced_updates(update_s)
     return wire.Window(
         id="trace", kind="trace", warm_up_updates=1, min_updates=traced, max_updates=traced, least_updates=1, max_s=6.0
     )
@@ -213,6 +267,21 @@ def _epoch_end() -> wire.Window:
         min_updates=AFTER_AN_EPOCH,
         max_updates=AFTER_AN_EPOCH,
         max_s=EPOCH_END_MAX_S,
+    )
+
+
+def device_window(update_s: float) -> wire.Window:
+    """Return the window on the device's own clock, for updates of this length."""
+    fewest, most = DEVICE_TRACE_UPDATES
+    updates = max(fewest, min(most, 1 + math.ceil(DEVICE_TRACE_S / update_s)))
+    return wire.Window(
+        id=DEVICE_TRACE,
+        kind="device_trace",
+        warm_up_updates=1,
+        min_updates=updates,
+        max_updates=updates,
+        least_updates=fewest,
+        max_s=DEVICE_TRACE_MAX_S,
     )
 
 

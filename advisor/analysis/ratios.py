@@ -21,6 +21,9 @@ QUARTILES_OF_SIGMA = 1.349
 """Distance between the quartiles of normal noise, in standard deviations."""
 MEDIAN_ERROR = 1.2533
 """Ratio of a median's standard error to a mean's: the square root of half pi."""
+WIDEST_OVERHEAD = 0.04
+"""Width of the overhead's interval, as a fraction of an update, above which only its upper end says anything: hooks
+cost up to 1%, and windows on a shared machine differ by more."""
 T_QUANTILE_FEW = 2.6
 """Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it."""
 
@@ -68,11 +71,13 @@ def overhead(result: SessionResult) -> Overhead:
     value, low, high = _interval(logs, errors)
     update_s = sum(sum(done.wall_s) for done in baselines) / sum(len(done.wall_s) for done in baselines)
     # A bare window is the faster one: its speed-up over its neighbours is the cost of the hooks.
+    fraction, least, most = (1 - 1 / ratio for ratio in (value, low, high))
+    known = most - least <= WIDEST_OVERHEAD
     return Overhead(
-        fraction=max(0.0, 1 - 1 / value),
-        low=1 - 1 / low,
-        high=1 - 1 / high,
-        hooks_us_per_update=max(0.0, (1 - 1 / value) * update_s * 1e6),
+        fraction=max(0.0, fraction) if known else None,
+        low=least,
+        high=most,
+        hooks_us_per_update=fraction * update_s * 1e6 if known and least > 0 else None,
     )
 
 

@@ -22,7 +22,6 @@ from ..types import (
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
-    Rate,
     Steps,
     SystemUse,
     Trace,
@@ -31,6 +30,7 @@ from ..types import (
 )
 from ..whatif import loader_alone
 from ..wire import WindowRole
+from . import peaks
 from .profile_plan import measured
 
 CREEP_LEAST_POINTS = 12
@@ -199,16 +199,16 @@ def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardwar
     same_script_run = [
         window for window in baselines if result.script_run_of[window.id] == result.script_run_of[baselines[0].id]
     ]
-    host_peak = max((point for window in done for point in window.rss_bytes), default=None)
-    if isinstance(facts.get("host_peak_bytes"), int):
-        host_peak = max(host_peak or 0, facts["host_peak_bytes"])
+    host_peak = _largest([point for window in baselines for point in (*window.rss_bytes, window.host_peak_bytes or 0)])
+    if host_peak is None and isinstance(facts.get("host_peak_bytes"), int):
+        host_peak = facts["host_peak_bytes"]
     on_device = workload.device != "cpu" and bool(hardware.accelerators)
-    peak = max((window.device_peak_bytes or 0 for window in done), default=0) if on_device else host_peak
+    peak = _largest([window.device_peak_bytes or 0 for window in baselines]) if on_device else host_peak
     limit = hardware.accelerators[0].memory_bytes if on_device else hardware.memory_limit_bytes
     slope, confirmed = _creep(sorted(same_script_run, key=lambda window: window.start_s), on_device)
     return MemoryUse(
         device=workload.device,
-        peak_bytes=peak or None,
+        peak_bytes=peak,
         limit_bytes=limit,
         parameters_bytes=facts.get("parameters_bytes"),
         gradients_bytes=traced.get("gradients_bytes", facts.get("gradients_bytes")),
@@ -217,8 +217,20 @@ def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardwar
         creep_bytes_per_update=slope,
         creep_confirmed=confirmed,
         host_peak_bytes=host_peak,
-        reserved_bytes=max((window.device_reserved_bytes or 0 for window in done), default=0) or None,
+        # An allocator keeps what a what-if made it reserve: only the first windows show the baseline's.
+        reserved_bytes=_largest(
+            [window.device_reserved_bytes or 0 for window in baselines if _is_before_what_ifs(window, result)]
+        ),
     )
+
+
+def _largest(values: Sequence[int]) -> int | None:
+    """Return the largest value; None if none is above zero."""
+    return max(values, default=0) or None
+
+
+def _is_before_what_ifs(window: wire.WindowDone, result: SessionResult) -> bool:
+    return result.windows[window.id].role is WindowRole.PROFILE
 
 
 def _creep(windows: Sequence[wire.WindowDone], on_device: bool) -> tuple[float | None, bool]:
@@ -247,12 +259,10 @@ def compute(result: SessionResult, counted: Counted, hardware: Hardware, workloa
     trace = result.outcomes.get("trace")
     extra: Mapping[str, Any] = trace.extra if isinstance(trace, wire.WindowDone) else {}
     flops, moved = extra.get("flops_per_update"), extra.get("bytes_per_update")
-    dtype = "bf16" if workload.flags.autocast_dtype == "bfloat16" else "fp32"
-    if workload.flags.autocast_dtype == "float16":
-        dtype = "fp16"
-    if dtype == "fp32" and workload.device != "cpu" and workload.flags.matmul_precision != "highest":
-        dtype = "tf32"
-    peak, bandwidth = _peaks(hardware, workload.device, dtype)
+    convolutions = extra.get("convolution_flops_per_update")
+    of_convolutions = convolutions / flops if flops and convolutions is not None else None
+    peak, dtype = peaks.peak_used(hardware, workload, of_convolutions)
+    bandwidth = peaks.bandwidth(hardware, workload.device)
     achieved = flops / statistics.fmean(counted.in_step_s) if flops else None
     intensity = flops / moved if flops and moved else None
     bound: Any = None
@@ -265,6 +275,7 @@ def compute(result: SessionResult, counted: Counted, hardware: Hardware, workloa
         peak_fraction=achieved / peak.value if achieved and peak else None,
         peak_from=peak.basis if peak else None,
         peak_dtype=dtype,
+        convolution_fraction=of_convolutions,
         bytes_per_update=moved,
         arithmetic_intensity=intensity,
         roofline_bound=bound,
@@ -283,15 +294,6 @@ def _recompiling(counted: Counted) -> dict[str, Any]:
         "recompile_fraction": min(1.0, float(seconds) / counted.loop_s),
         "recompile_reason": str(counted.done.extra.get("recompile_reason", "")),
     }
-
-
-def _peaks(hardware: Hardware, device: str, dtype: str) -> tuple[Rate | None, Rate | None]:
-    if device == "cpu":
-        return hardware.cpu_peak_flops.get(dtype), hardware.cpu_memory_bandwidth
-    if not hardware.accelerators:
-        return None, None
-    first = hardware.accelerators[0]
-    return first.peak_flops.get(dtype), first.memory_bandwidth
 
 
 def ready() -> None:

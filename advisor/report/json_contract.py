@@ -36,7 +36,7 @@ _MEMORY = (
 RATIO = ("speedup", "low", "high")
 FAILURE = ("kind", "message", "stderr_tail")
 _FINDING = ("rule", "severity", "share", "ceiling", "evidence", "where", "knobs", "advice")
-_COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_from")
+_COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_from", "peak_dtype")
 
 
 def profile_json(profile: Profile) -> dict[str, Any]:
@@ -52,6 +52,8 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "off_step": profile.off_step,
         "memory": chosen(profile.memory, _MEMORY),
         "compute": chosen(profile.compute, _COMPUTE),
+        "device_use": profile.device_use,
+        "why_no_device_use": profile.why_no_device_use,
         "ranks": profile.ranks,
         "what_ifs": [chosen(what_if, ("name", *RATIO)) for what_if in profile.what_ifs],
         "findings": [finding_json(finding) for finding in profile.findings],

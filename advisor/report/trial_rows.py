@@ -128,7 +128,7 @@ def _checked(other: Alternative) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitRow:
-    """What limits one configuration."""
+    """Limit of one configuration."""
 
     speed: str
     settings: str

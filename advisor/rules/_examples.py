@@ -11,6 +11,7 @@ from ..types import (
     CallSite,
     Compute,
     Cpu,
+    DeviceUse,
     EpochEnd,
     Evidence,
     Flags,
@@ -25,6 +26,7 @@ from ..types import (
     OptimizerFacts,
     Rate,
     Steps,
+    SyncSite,
     SystemUse,
     TorchBuild,
     Trace,
@@ -200,6 +202,38 @@ _HOST = Hardware(
     accelerators=(),
     torch=TorchBuild(version="2.13.0", python="3.12.3", cuda=None, rocm=None, cudnn=None, accelerator_available=False),
 )
+_DEVICE_USE = DeviceUse(
+    updates=4,
+    update_s=0.100,
+    traced_update_s=0.101,
+    busy_s=0.097,
+    kernels_per_update=2100.0,
+    kernel_median_s=30e-6,
+    tensor_core_s=0.070,
+    nccl_s=0.0,
+    copy_s=0.0006,
+    idle_s={"forward": 0.0015, "backward": 0.0008, "optimizer": 0.0004, "other": 0.0003},
+    cost_s=2.0,
+)
+
+
+def device_use(**changes: Any) -> DeviceUse:
+    """Return the device's figures of an update of 100 ms in which it works 97 ms, with changes."""
+    return replace(_DEVICE_USE, **changes)
+
+
+def sync_site(**changes: Any) -> SyncSite:
+    """Return a line that reads one value in every update."""
+    given: dict[str, Any] = {
+        "what": "item",
+        "file": "train.py",
+        "line": 57,
+        "function": "main",
+        "calls_per_update": 1.0,
+    }
+    return SyncSite(**{**given, "seconds_per_update": 0.03, "idle_after_s": 0.0, **changes})
+
+
 _FLAGS = Flags(
     num_threads=8,
     anomaly_detection=False,
@@ -316,6 +350,7 @@ _CUDA_CHANGES: dict[str, Any] = {
         "arithmetic_intensity": 400.0,
         "roofline_bound": "compute",
     },
+    "device_use": _DEVICE_USE,
     "trace": {"torch_calls_per_update": 2500.0, "kernel_median_s": 80e-6},
     "system": {"main_cpus": 1.0, "tree_cpus": 1.6, "accelerator_busy_fraction": 0.99},
     "what_ifs": {**what_if("no_data_wait", 1.005, 0.99, 1.02), **what_if("micro_batch_doubled", 1.02, 1.0, 1.04)},

@@ -104,6 +104,10 @@ class Waiting:
     def words(self) -> str:
         """Describe the wait and the measured ceiling, for the evidence."""
         said = f"The loop waits for data {percent(self.share)} of its time"
+        use = self.evidence.device_use
+        idle = use.idle_fraction("data_wait") if use is not None else 0.0
+        if idle >= MIN_WAIT_SHARE:
+            said += f", and the device idles {percent(idle)} of each update meanwhile"
         if self.what_if is None:
             return said + "."
         low, high = self.what_if.low, self.what_if.high

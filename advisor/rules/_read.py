@@ -145,8 +145,23 @@ def _as_one(group: list[Place]) -> Place:
     return replace(group[0], share=clamp(sum(shares)) if shares else None, library=library)
 
 
+def device_busy(evidence: Evidence) -> float | None:
+    """Return the fraction of the update in which the accelerator works: by its own clock, else by NVML, which counts a
+    moment with any kernel as busy; None if neither is known."""
+    if evidence.device_use is not None:
+        return evidence.device_use.busy_fraction
+    return evidence.system.accelerator_busy_fraction
+
+
 def overhead_fraction(evidence: Evidence) -> float | None:
-    """Return the share of an update spent calling torch's operators, whatever they compute; None without a trace."""
+    """Return the share of an update that faster operators cannot shorten; None without a trace.
+
+    On an accelerator it is the idle time between kernels, if the device was traced. Else it is the time for calling
+    torch's operators, whatever they compute.
+    """
+    use = evidence.device_use
+    if use is not None:
+        return use.idle_fraction("forward", "backward", "optimizer")
     calls = evidence.trace.torch_calls_per_update if evidence.trace is not None else None
     if calls is None or evidence.steps.mean_s <= 0:
         return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..types import CallSite, Ceiling, Evidence
+from ..types import CallSite, Ceiling, DeviceUse, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import call, healthy_cpu, healthy_cuda, train_loader
+from ._examples import call, device_use, healthy_cpu, healthy_cuda, train_loader
 from ._read import call_places, calls, percent, phase_share, size
 
 MIN_COPY_SHARE = 0.05
@@ -20,7 +20,10 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     slow = [site for site in calls(evidence, COPIES) if _is_slow(site)]
     loader = evidence.workload.train_loader
+    use = evidence.device_use
     pageable = loader is not None and not loader.pin_memory
+    if use is not None and use.to_device_bytes:
+        pageable = use.to_device_pageable_bytes > 0
     if not slow and not pageable:
         if evidence.trace is None:
             return Undecided(why=f"copies take {percent(share)} of the loop, but they were not traced")
@@ -28,7 +31,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(share, least="warning"),
-        evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}.",
+        evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}."
+        f"{_copied(use)}",
         advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch is "
         "then copied while this one is computed. Copy compact dtypes (uint8 images) and convert them on the "
         "device.",
@@ -50,12 +54,22 @@ def _how(slow: list[CallSite], pageable: bool) -> str:
     return " (from memory that is not pinned)" if pageable else ""
 
 
+def _copied(use: DeviceUse | None) -> str:
+    """Describe the copies that the device received."""
+    if use is None or not use.to_device_bytes:
+        return ""
+    return (
+        f" The device receives {size(use.to_device_bytes)} per update, {size(use.to_device_pageable_bytes)} of it from "
+        "pageable memory."
+    )
+
+
 RULE = Rule(
     id="blocking_copy",
     title="the accelerator waits for copies from the host",
     headline="waits for copies to the device {share} of its time",
     looks_at="The exposed time of copies to the accelerator (from stream events), the traced copies with their memory "
-    "and mode, and whether the loader pins its batches.",
+    "and mode, the bytes that the device received from pageable memory, and whether the loader pins its batches.",
     thresholds=("MIN_COPY_SHARE", "SLOW_DETAILS", "CRITICAL_SHARE"),
     source="Nsight Systems' expert rules on pageable and synchronous copies; TraceML warns from 10% of the step.",
     url="https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html",
@@ -75,6 +89,14 @@ RULE = Rule(
             name="no trace, and a loader that does not pin",
             evidence=healthy_cuda(
                 phases={"host_to_device": 0.1}, workload={"loaders": (train_loader(pin_memory=False),)}, trace=None
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a library's copies from pageable memory, beside a loader that pins",
+            evidence=healthy_cuda(
+                phases={"host_to_device": 0.1},
+                device_use=device_use(to_device_bytes=50_000_000, to_device_pageable_bytes=50_000_000),
             ),
             fires=True,
         ),

@@ -10,7 +10,7 @@ from ._read import compute_share, duration, main_models, overhead_fraction, perc
 MIN_COMPUTE_SHARE = 0.6
 """Share of the loop in forward and backward: only these are compiled."""
 MAX_OVERHEAD = 0.5
-"""Share of calling operators above which the finding is overhead_bound, which names compile among its knobs."""
+"""Share of calling operators above which the finding is overhead_bound or launch_bound; both name compile."""
 LOW_CPU_FLOPS_PER_S = 5e9
 """FLOP/s per core: products reach thirty times as much, so nearly all of such an update is something else."""
 LOW_PEAK_FRACTION = 0.35
@@ -34,12 +34,13 @@ def judge(evidence: Evidence) -> Judgement:
         return Undecided(why="the operators of an update were not traced")
     if overhead > MAX_OVERHEAD or calls < MIN_CALLS or not _mostly_elementwise(evidence):
         return None
-    kernel_s = evidence.trace.kernel_median_s
+    kernel_s = evidence.device_use.kernel_median_s if evidence.device_use else evidence.trace.kernel_median_s
     return Hit(
         share=share,
         severity="info",
         evidence=f"{calls:,.0f} operators per update"
-        + (f", typically {duration(kernel_s)} long" if kernel_s is not None else "")
+        + (f", kernels of typically {duration(kernel_s)}" if kernel_s is not None and evidence.device_use else "")
+        + (f", typically {duration(kernel_s)} long" if kernel_s is not None and not evidence.device_use else "")
         + f", and few of them matrix products: {percent(share)} of the loop mostly moves memory.",
         advice="Try `torch.compile(model)`: it fuses such operators. The first updates take longer, and so does every "
         "new shape.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..types import Ceiling, Evidence, HotLine, Place
-from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import call, healthy_cpu, healthy_cuda, line
-from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, total_share
+from ._base import Example, Hit, Judgement, Rule, Undecided, clamp, severity_of
+from ._examples import call, device_use, healthy_cpu, healthy_cuda, line
+from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, step_share, total_share
 
 PYTHON_SHARE = 0.10
 """Share of the loop in lines that run Python, copy or wait: less is ordinary bookkeeping."""
@@ -28,6 +30,14 @@ def judge(evidence: Evidence) -> Judgement:
     if not speaking:
         return _unnamed(evidence)
     share = total_share(speaking)
+    if evidence.device_use is not None:
+        # On an accelerator the script's code costs only the time that the device idles meanwhile.
+        idle = clamp(evidence.device_use.idle_fraction("other", "logging") * step_share(evidence))
+        if idle < PYTHON_SHARE:
+            return None
+        if idle < share:
+            speaking = tuple(replace(each, share=each.share * idle / share) for each in speaking)
+            share = idle
     where, library = line_places(speaking), library_of_lines(speaking)
     return Hit(
         share=share,
@@ -36,7 +46,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(library),
         library=library,
         where=where,
-        ceiling=Ceiling.from_share(share, high=phase_share(evidence, "other")),
+        ceiling=Ceiling.from_share(share, high=max(share, phase_share(evidence, "other"))),
     )
 
 
@@ -94,7 +104,8 @@ RULE = Rule(
     headline="spends {share} of its time in its own Python code between the phases",
     library_headline="spends {share} of its time in {library}, between the phases",
     looks_at="The lines sampled in the phase `other`, by the kind of work. Lines that other rules cover are excluded: "
-    "deep copies, logging, checkpoints, garbage collection, and reads of a script that makes its own batches.",
+    "deep copies, logging, checkpoints, garbage collection, and reads of a script that makes its own batches. On an "
+    "accelerator, only time in which it idles counts.",
     thresholds=("PYTHON_SHARE", "TORCH_SHARE", "MIN_LINE_SHARE", "NAMED_ELSEWHERE", "CRITICAL_SHARE"),
     source="A sampling thread attributes time to lines, as in py-spy and scalene; here only lines outside the phases "
     "count.",
@@ -114,8 +125,17 @@ RULE = Rule(
         ),
         Example(
             name="a sleep in the loop, on an accelerator",
-            evidence=healthy_cuda(phases={"other": 0.2}, lines=(line("sleep", 0.18),)),
+            evidence=healthy_cuda(
+                phases={"other": 0.2},
+                lines=(line("sleep", 0.18),),
+                device_use=device_use(busy_s=0.08, idle_s={"other": 0.019, "forward": 0.001}),
+            ),
             fires=True,
+        ),
+        Example(
+            name="the same while the device is busy with work of before",
+            evidence=healthy_cuda(phases={"other": 0.2}, lines=(line("sleep", 0.18),)),
+            fires=False,
         ),
         Example(
             name="loss and clipping, 15% in torch",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import healthy_cpu, healthy_cuda
-from ._read import compute_share, overhead_fraction, percent
+from ._read import compute_share, device_busy, overhead_fraction, percent
 
 LOW_FRACTION = 0.20
 """Fraction of the peak: good transformers reach 0.4 to 0.6, convolutional networks 0.2 to 0.3."""
@@ -23,15 +23,16 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     if fraction is None:
         return Undecided(why="the peak of this accelerator or the FLOPs of an update are unknown")
-    busy = evidence.system.accelerator_busy_fraction
+    busy = device_busy(evidence)
     if fraction >= LOW_FRACTION or (busy is not None and busy < MIN_BUSY):
         return None
     dtype = evidence.compute.peak_dtype
     return Hit(
         share=compute_share(evidence),
         severity="info",
-        evidence=f"The accelerator reaches {percent(fraction)} of its peak{f' for {dtype}' if dtype else ''}"
-        + (", limited by memory bandwidth." if evidence.compute.roofline_bound == "memory" else "."),
+        evidence=f"The training reaches {percent(fraction)} of the accelerator's peak{f' for {dtype}' if dtype else ''}"
+        + (", limited by memory bandwidth" if evidence.compute.roofline_bound == "memory" else "")
+        + " (FLOPs of products, convolutions and attention once; recomputation is not counted).",
         advice="Larger micro-batches, dimensions that are multiples of 8 (64 on newer devices), fused attention "
         "(`scaled_dot_product_attention`), half precision, and `torch.compile` help.",
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..types import Ceiling, Evidence, Rate
 from ._base import Example, Hit, Judgement, Rule, clamp
-from ._examples import gpu, healthy_cpu, healthy_cuda, model
+from ._examples import device_use, gpu, healthy_cpu, healthy_cuda, model
 from ._read import compute_capability, compute_share, in_single_precision, overhead_fraction, percent, usable_cores
 
 BF16_CAPABILITY = 8
@@ -29,6 +29,8 @@ MIN_COMPUTE_SHARE = 0.5
 """Share of the loop in forward and backward: elsewhere products are not the cost."""
 MAX_OVERHEAD = 0.3
 """Share of calling operators above which faster operators change nothing (autocast adds calls)."""
+MOSTLY = 0.5
+"""Fraction of the FLOPs in convolutions from which the present peak is theirs: TF32 by default."""
 MIN_FLOPS = 1e9
 """Fewest FLOPs of an update with a large product."""
 MIN_SAVED = 0.10
@@ -94,7 +96,8 @@ def _peak_ratio(evidence: Evidence, dtype: str) -> float | None:
     if evidence.on_accelerator:
         peaks = next((each.peak_flops for each in evidence.hardware.accelerators if each.kind == "cuda"), {})
         flags = evidence.workload.flags
-        full += ["tf32"] if flags.matmul_precision != "highest" else []
+        convolutions = flags.cudnn_tf32 and (evidence.compute.convolution_fraction or 0.0) > MOSTLY
+        full += ["tf32"] if flags.matmul_precision != "highest" or convolutions else []
     now = max((peaks[name].value for name in full if name in peaks), default=0.0)
     half = peaks.get({"bfloat16": "bf16", "float16": "fp16"}[dtype])
     return half.value / now if half is not None and now > 0 else None
@@ -147,6 +150,7 @@ RULE = Rule(
         "MIN_RATIO",
         "MIN_COMPUTE_SHARE",
         "MAX_OVERHEAD",
+        "MOSTLY",
         "MIN_FLOPS",
         "MIN_SAVED",
         "SURE_SAVED",
@@ -179,6 +183,15 @@ RULE = Rule(
             ),
             fires=False,
         ),
+        Example(
+            name="convolutions, which run in TF32 already, on a device that is no faster in bf16",
+            evidence=healthy_cuda(
+                workload=_FULL,
+                compute={"convolution_fraction": 0.95},
+                hardware={"accelerators": (gpu(peak_flops=_peaks(fp32=60e12, tf32=480e12, bf16=500e12)),)},
+            ),
+            fires=False,
+        ),
         Example(name="a CPU without bf16 instructions", evidence=healthy_cpu(compute=_RATE), fires=False),
         Example(
             name="products too small to fill a CPU that has them",
@@ -194,7 +207,9 @@ RULE = Rule(
         ),
         Example(
             name="launches are the cost",
-            evidence=healthy_cuda(workload=_FULL, steps={"mean_s": 0.010}),
+            evidence=healthy_cuda(
+                workload=_FULL, device_use=device_use(busy_s=0.04, idle_s={"forward": 0.03, "backward": 0.03})
+            ),
             fires=False,
         ),
     ),

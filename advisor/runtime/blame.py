@@ -16,6 +16,7 @@ PAST_THE_FAILURE = 3
 """Updates beyond the failed one that such a window waits for."""
 _BY_KIND = {
     "trace": "while its calls were recorded",
+    "device_trace": "while its device was traced",
     "bare": "while some of advisor's hooks were off",
     "epoch_end": "after an epoch was ended early",
 }

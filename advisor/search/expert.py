@@ -24,7 +24,7 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What limits the best configuration so far."""
+    """Limit of the best configuration so far."""
 
     config: Config
     knobs: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from ..types import Diagnosis, Hardware, TrainingLength, Workload
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileSummary:
-    """What a search takes over from the profile that it begins with."""
+    """Values that a search takes over from its profile."""
 
     hardware: Hardware
     workload: Workload

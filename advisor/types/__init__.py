@@ -4,6 +4,7 @@ from ._installed import installed_name
 from .artifact import Artifact
 from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
+from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
@@ -65,6 +66,8 @@ __all__ = [
     "Compute",
     "Config",
     "Cpu",
+    "DeviceGap",
+    "DeviceUse",
     "Diagnosis",
     "Disk",
     "EpochEnd",
@@ -100,6 +103,7 @@ __all__ = [
     "Skipped",
     "SpeedRatio",
     "Steps",
+    "SyncSite",
     "SystemUse",
     "TorchBuild",
     "Trace",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ._installed import installed_name
+from .device_use import DeviceUse
 from .hardware import Hardware
 from .measurement import (
     Compute,
@@ -47,6 +48,10 @@ class Evidence:
     compute: Compute
     trace: Trace | None
     system: SystemUse
+    device_use: DeviceUse | None = None
+    """The device's own clock; None on a CPU, and where it could not be read."""
+    why_no_device_use: str = ""
+    """Reason for none on an accelerator."""
 
     @property
     def on_accelerator(self) -> bool:

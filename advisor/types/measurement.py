@@ -104,7 +104,10 @@ class HotLine:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
-    """Memory in bytes: the device's on an accelerator, the process's resident memory on a CPU."""
+    """Memory in bytes: the device's on an accelerator, the process's resident memory on a CPU.
+
+    Peaks are those of the baseline's updates, without what-ifs and traces.
+    """
 
     device: str
     peak_bytes: int | None
@@ -125,12 +128,17 @@ class MemoryUse:
 @dataclass(frozen=True, kw_only=True)
 class Compute:
     flops_per_update: int | None
-    """FLOPs of matrix products, convolutions and attention; no elementwise operators."""
+    """FLOPs of matrix products, convolutions and attention, each once; no elementwise operators, no recomputation."""
     achieved_flops_per_s: float | None
     peak_flops_per_s: float | None
     peak_fraction: float | None
+    """Model FLOPs utilisation (MFU): `achieved_flops_per_s` over `peak_flops_per_s`."""
     peak_from: Literal["table", "measured"] | None
     peak_dtype: str | None = None
+    """Dtype that products really run in: float32 convolutions take TF32 unless that is off. "tf32 and fp32" is a peak
+    between both, by the FLOPs of each."""
+    convolution_fraction: float | None = None
+    """Fraction of the FLOPs in convolutions."""
     bytes_per_update: int | None = None
     """Lower bound of the memory traffic: operands read and written once."""
     arithmetic_intensity: float | None = None
@@ -171,7 +179,7 @@ class Trace:
     """Torch operators dispatched in an update, forward to optimizer; None if the script uses compiled code or watches
     its operators itself."""
     kernel_median_s: float | None
-    """Typical length of one operator."""
+    """Typical length of one operator; None on an accelerator, where a launch is not the kernel (see `DeviceUse`)."""
     calls: tuple[CallSite, ...]
 
 
@@ -302,10 +310,11 @@ class Overhead:
     """Cost of measuring itself."""
 
     fraction: float | None = None
-    """Hooked windows against neighbouring bare windows; None if too few were run."""
+    """Hooked windows against neighbouring bare windows; None if too few were run, or if they scatter too much."""
     low: float | None = None
     high: float | None = None
     hooks_us_per_update: float | None = None
+    """The same in microseconds; None unless the interval lies above zero."""
     sampler_hz: float = 0.0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ._named import counted, named
 from .command import Command
+from .device_use import DeviceUse
 from .diagnosis import Abstention, Finding
 from .hardware import Hardware
 from .measurement import (
@@ -68,6 +69,9 @@ class Profile:
     restarts: LoaderRestarts | None = None
     system: SystemUse | None = None
     trace: Trace | None = None
+    device_use: DeviceUse | None = None
+    why_no_device_use: str = ""
+    """Reason why an accelerator has no `device_use`; "" on a CPU."""
     lines: tuple[HotLine, ...] = ()
     ranks: tuple[Rank, ...] = ()
     what_ifs: tuple[WhatIf, ...] = ()

@@ -213,7 +213,7 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitStep:
-    """What limits the best configuration of a search at one moment of it."""
+    """Limit of the best configuration, after one step of a search."""
 
     config: Config
     ratio: Ratio

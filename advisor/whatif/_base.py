@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..types import Workload
 
 
@@ -20,6 +22,10 @@ class Steps(Protocol):
     def skip_updates(self, on: bool) -> None: ...
 
 
+class Reads(Protocol):
+    def answer(self, on: bool) -> None: ...
+
+
 class Controls(Protocol):
     """Handles for the running script; the agent's `settings.controls.Controls` is such an object."""
 
@@ -27,6 +33,8 @@ class Controls(Protocol):
     def loaders(self) -> Loaders: ...
     @property
     def steps(self) -> Steps: ...
+    @property
+    def reads(self) -> Reads: ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,9 @@ class WhatIf:
     """Name in reports: what is taken away, in words for a person."""
     applies: Callable[[Workload], str | None]
     """Callable that runs in the controller; returns None if the what-if can be tried, else the reason why not."""
+    worthwhile: Callable[[Collection[str]], str | None] | None = None
+    """Callable that runs in the controller once the script was traced, with the kinds of its calls (`CallSite.what`);
+    returns None if the what-if can show anything, else the reason why not. None if the trace does not matter."""
     enter: Callable[[Controls], None] | None = None
     leave: Callable[[Controls], None] | None = None
     drain: Callable[[Controls, float, bool], dict[str, Any]] | None = None

@@ -134,6 +134,27 @@ def test_without_bare_windows_the_overhead_is_not_known() -> None:
     assert ratios.overhead(result(base("base 0", 0, steps(0.1)))).fraction is None
 
 
+def test_windows_that_scatter_give_only_a_bound() -> None:
+    bare = wire.Window(id="bare 0", role=wire.WindowRole.BARE, kind="bare")
+    noisy = [0.1 * (1 + 0.4 * (number % 5)) for number in range(20)]
+    overhead = ratios.overhead(
+        result(base("base 0", 0, noisy), (bare, done(bare.id, noisy, start_s=3), 0), base("base 1", 6, noisy))
+    )
+    assert (overhead.fraction, overhead.hooks_us_per_update) == (None, None)
+    assert overhead.high is not None
+    assert overhead.high > 0.04
+
+
+def test_hooks_that_may_cost_nothing_are_not_told_in_microseconds() -> None:
+    bare = wire.Window(id="bare 0", role=wire.WindowRole.BARE, kind="bare")
+    steady = [0.1, 0.1005] * 10
+    overhead = ratios.overhead(
+        result(base("base 0", 0, steady), (bare, done(bare.id, steady, start_s=3), 0), base("base 1", 6, steady))
+    )
+    assert overhead.fraction == 0.0
+    assert overhead.hooks_us_per_update is None
+
+
 def test_hooks_are_also_told_in_microseconds_of_the_mean_update() -> None:
     bare = wire.Window(id="bare 0", role=wire.WindowRole.BARE, kind="bare")
     overhead = ratios.overhead(

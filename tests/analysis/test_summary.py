@@ -186,14 +186,36 @@ def test_a_restart_is_a_share_of_an_epoch_of_the_scripts_own_length() -> None:
     assert found.share == pytest.approx(0.5)
 
 
-def test_the_peak_on_a_cpu_is_the_most_the_host_held() -> None:
+def test_the_peak_on_a_cpu_is_the_most_the_host_held_in_the_baselines_updates() -> None:
     window = replace(done(FIRST, [0.1] * 50), rss_bytes=[5, 9, 7])
     record = script_run()
     record.facts = wire.Facts(rank=0, workload={}, memory={"parameters_bytes": 3, "host_peak_bytes": 11})
     found = summary.memory(
         result((wire.Window(id=FIRST, role=wire.WindowRole.PROFILE), window, 0)), record, HARDWARE, WORKLOAD
     )
-    assert (found.peak_bytes, found.host_peak_bytes, found.parameters_bytes) == (11, 11, 3)
+    assert (found.peak_bytes, found.host_peak_bytes, found.parameters_bytes) == (9, 9, 3)
+
+
+def test_what_ifs_do_not_raise_the_peak() -> None:
+    evidence = healthy_cuda()
+    windows = [
+        (FIRST, wire.WindowRole.PROFILE, 55, 60),
+        ("micro_batch_doubled 0", wire.WindowRole.WHAT_IF, 106, 110),
+        ("base 1", wire.WindowRole.BASELINE, 56, 110),
+        ("trace", wire.WindowRole.OBSERVATION, 70, 110),
+    ]
+    seen = result(
+        *(
+            (
+                wire.Window(id=name, role=role),
+                replace(done(name, [0.1] * 9, start_s=at), device_peak_bytes=peak, device_reserved_bytes=reserved),
+                0,
+            )
+            for at, (name, role, peak, reserved) in enumerate(windows)
+        )
+    )
+    found = summary.memory(seen, script_run(), evidence.hardware, evidence.workload)
+    assert (found.peak_bytes, found.reserved_bytes) == (56, 60)
 
 
 def test_the_peak_on_an_accelerator_is_the_devices() -> None:

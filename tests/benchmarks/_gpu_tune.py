@@ -62,7 +62,7 @@ def tune(
 
 def busy_fraction(profile: Profile) -> float | None:
     """Advisor's own figure for the share of time in which the device works."""
-    return profile.system.accelerator_busy_fraction if profile.system is not None else None
+    return profile.device_use.busy_fraction if profile.device_use is not None else None
 
 
 def _asked(command: Sequence[str], limit_s: float, folder: Path, env: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from advisor.types import (
     Compute,
     Config,
     Cpu,
+    DeviceUse,
     Disk,
     EpochEnd,
     Failure,
@@ -396,6 +397,26 @@ def input_bound(*, updates: int = 120) -> Profile:
     )
 
 
+def device_use() -> DeviceUse:
+    """The device's own clock, in an update of 211 ms."""
+    return DeviceUse(
+        updates=3,
+        update_s=0.211,
+        traced_update_s=0.213,
+        busy_s=0.2015,
+        kernels_per_update=1893.0,
+        kernel_median_s=41e-6,
+        tensor_core_s=0.03,
+        nccl_s=0.0,
+        copy_s=0.0007,
+        idle_s={"data_wait": 0.006, "other": 0.004, "forward": 0.0005},
+        idle_after_reads_s=0.004,
+        to_device_bytes=131_072,
+        to_device_pageable_bytes=131_072,
+        cost_s=2.31,
+    )
+
+
 def gpu_transformer() -> Profile:
     """A transformer on an H200, in full precision."""
     base = healthy()
@@ -430,6 +451,7 @@ def gpu_transformer() -> Profile:
             arithmetic_intensity=133.0,
             roofline_bound="compute",
         ),
+        device_use=device_use(),
         what_ifs=(),
         windows=(window(1, mean_s=0.211, updates=120, phases=GPU_PHASES),),
         findings=(

@@ -43,6 +43,7 @@ COMPUTE = {
     "achieved_flops_per_s": OPTIONAL,
     "peak_fraction": OPTIONAL,
     "peak_from": (str, type(None)),
+    "peak_dtype": (str, type(None)),
 }
 CEILING = {"speedup": NUMBER, "low": NUMBER, "high": NUMBER, "basis": str}
 PLACE = {"file": str, "line": int, "function": str, "share": OPTIONAL, "library": str}
@@ -67,6 +68,8 @@ TOP = {
     "off_step": dict,
     "memory": (dict, type(None)),
     "compute": (dict, type(None)),
+    "device_use": (dict, type(None)),
+    "why_no_device_use": str,
     "ranks": list,
     "what_ifs": list,
     "findings": list,

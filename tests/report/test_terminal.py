@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from advisor import rules
+from advisor.report.profile.circumstances import overhead_line
 from advisor.report.profile.headline import function_call, page_command, verdict_of
 from advisor.report.profile.terminal import render_profile
-from advisor.types import Abstention, Ceiling, Command, Profile, WhatIf
+from advisor.types import Abstention, Ceiling, Command, Overhead, Profile, WhatIf
 
 from . import hostile, sample
 from .markup import NUMBERS
@@ -41,6 +42,77 @@ def test_the_verdict_comes_first_and_names_share_and_measured_gain() -> None:
 
 def test_a_healthy_script_hears_so() -> None:
     assert words_of(sample.healthy()).startswith("Your script is healthy")
+
+
+def on_device(busy_s: float | None, why: str = "") -> Profile:
+    """A script on an accelerator with nothing to find."""
+    base = sample.gpu_transformer()
+    use = None if busy_s is None else replace(sample.device_use(), busy_s=busy_s)
+    return replace(base, findings=(), abstained=(), device_use=use, why_no_device_use=why)
+
+
+def test_a_busy_device_is_healthy() -> None:
+    verdict = verdict_of(on_device(0.2))
+    assert verdict.tone == "good"
+    assert "healthy" in verdict.sentence
+    assert "the device is busy 95% of each update" in verdict.sentence
+
+
+def test_a_device_that_idles_is_not_called_healthy() -> None:
+    verdict = verdict_of(on_device(0.1))
+    assert verdict.tone == "warning"
+    assert "healthy" not in verdict.sentence
+    assert "busy only 47% of each update, and idles most in waiting for data (30%)" in verdict.sentence
+
+
+def test_a_device_that_was_not_traced_is_not_called_healthy() -> None:
+    verdict = verdict_of(on_device(None, "another profiler holds it"))
+    assert verdict.tone == "warning"
+    assert "healthy" not in verdict.sentence
+    assert verdict.sentence.endswith("it is not known how busy the device is: another profiler holds it.")
+    assert "device not traced: another profiler holds it" in words_of(on_device(None, "another profiler holds it"))
+
+
+@pytest.mark.parametrize(
+    ("busy", "threads", "tone", "said"),
+    [
+        (7.5, 8, "good", "healthy: no avoidable cost was found, and 7.50 of 8 usable CPUs are busy."),
+        (1.1, 8, "good", "1.10 of 8 usable CPUs are busy: torch has a thread for each core"),
+        (1.1, 1, "warning", "but only 1.10 of 8 usable CPUs are busy, as torch computes with 1 thread"),
+        (None, 8, "warning", "but it is not known how busy the CPUs are"),
+    ],
+)
+def test_a_cpu_is_healthy_if_its_cores_work_or_cannot(busy: float | None, threads: int, tone: str, said: str) -> None:
+    base = sample.healthy()
+    assert base.workload is not None
+    assert base.system is not None
+    cores = replace(base.hardware, cpu=replace(base.hardware.cpu, cores_physical=128))
+    verdict = verdict_of(
+        replace(
+            base,
+            hardware=cores,
+            workload=replace(base.workload, flags=replace(base.workload.flags, num_threads=threads)),
+            system=replace(base.system, tree_cpus=busy, main_cpus=None),
+        )
+    )
+    assert verdict.tone == tone
+    assert said in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("overhead", "said"),
+    [
+        (Overhead(fraction=0.004, low=-0.002, high=0.009), "measuring took 0.4% of the time, at most 0.9%"),
+        (Overhead(low=-0.05, high=0.08), "measuring took at most 8% of the time"),
+        (Overhead(low=-0.4, high=0.81), "unknown: windows with and without hooks scatter by more than they differ"),
+        (Overhead(fraction=0.33, low=-0.4, high=0.81, hooks_us_per_update=136.0), "unknown: windows with and without"),
+        (Overhead(), "unknown: too few windows ran without hooks"),
+    ],
+)
+def test_the_cost_of_measuring_is_told_as_well_as_it_is_known(overhead: Overhead, said: str) -> None:
+    line = overhead_line(replace(sample.healthy(), overhead=overhead))
+    assert line.startswith(said)
+    assert "µs" not in line
 
 
 def test_a_ceiling_from_a_share_is_never_called_measured() -> None:

@@ -1,18 +1,23 @@
 """FLOPs of an update, and the minimum bytes that its operators must read and write.
 
 Matrix products, convolutions, attention and recurrent layers count, by torch's own formulas or by ours where torch has
-none. Elementwise operators do not.
+none. Elementwise operators do not. Each product counts once: what a checkpoint or attention's backward recomputes is
+left out, as in model FLOPs utilisation (PaLM's appendix B).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..base import modes
 from ..base.pass_through import passes_on_to_c
-from ..loop.clock import LOADING, StepClock
+from ..loop.clock import BACKWARD, LOADING, StepClock
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from torch import Tensor
 
 
@@ -23,8 +28,8 @@ class FlopCount:
         self._clock = clock
         self._mode: Any = None
         self._formulas: dict[Any, Callable[..., Any]] = {}
-        self._counts: dict[int, tuple[int, int]] = {}
-        """FLOPs and bytes by the number of updates that had ended."""
+        self._counts: dict[int, tuple[int, int, int]] = {}
+        """FLOPs, bytes, and FLOPs of convolutions by the number of updates that had ended."""
         self._updates_before = 0
         self.why: str | None = None
         """Reason for a missing count, after a `start` or `stop` without one."""
@@ -65,9 +70,9 @@ class FlopCount:
         if self.why is not None:
             return None
         # Use the median update: one with an evaluation has more, which is not the training's.
-        counts = [self._counts.get(self._updates_before + number, (0, 0)) for number in range(updates)]
-        flops, size = sorted(counts)[(updates - 1) // 2]
-        return {"flops": flops * updates, "bytes": size * updates}
+        counts = [self._counts.get(self._updates_before + number, (0, 0, 0)) for number in range(updates)]
+        flops, size, convolutions = sorted(counts)[(updates - 1) // 2]
+        return {"flops": flops * updates, "bytes": size * updates, "convolution_flops": convolutions * updates}
 
     @passes_on_to_c
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -80,17 +85,29 @@ class FlopCount:
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
-        if formula is not None and self.why is None:
+        if formula is not None and self.why is None and not self._recomputes():
             try:
                 flops = _sparse_product(args)
                 if flops is None:
                     flops = int(formula(*args, **kwargs, out_val=result))
                 size = sum(_tensor_bytes((args, kwargs, result), {}).values())
-                before = self._counts.get(self._clock.updates, (0, 0))
-                self._counts[self._clock.updates] = (before[0] + flops, before[1] + size)
+                before = self._counts.get(self._clock.updates, (0, 0, 0))
+                convolution = flops if "convolution" in str(packet) or "_conv" in str(packet) else 0
+                self._counts[self._clock.updates] = (before[0] + flops, before[1] + size, before[2] + convolution)
             except Exception as error:
                 self.why = f"counting {func} failed: {error!r}"
         return result
+
+    def _recomputes(self) -> bool:
+        """Return whether a checkpoint runs its forward again: in the backward, and with gradients on."""
+        import torch
+
+        if self._clock.phase != BACKWARD or not torch.is_grad_enabled():
+            return False
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and not frame.f_code.co_filename.endswith(_CHECKPOINT):
+            frame = frame.f_back
+        return frame is not None
 
     @passes_on_to_c
     def _decomposed(self, func: object, args: Any, kwargs: Any) -> Any:
@@ -101,6 +118,9 @@ class FlopCount:
             return NotImplemented
         with self._mode:
             return func.decompose(*args, **kwargs)
+
+
+_CHECKPOINT = os.path.join("torch", "utils", "checkpoint.py")
 
 
 def _sparse_product(args: Any) -> int | None:
@@ -120,11 +140,19 @@ def _formulas() -> dict[object, Callable[..., object]]:
     from torch.utils.flop_counter import flop_registry
 
     found = dict(flop_registry)
+    for packet, formula in flop_registry.items():
+        if "attention" in str(packet) and str(packet).endswith("_backward"):
+            found[packet] = _without_scores(formula)
     for name, formula in _OWN_FORMULAS.items():
         packet = getattr(torch.ops.aten, name, None)
         if packet is not None:
             found.setdefault(packet, formula)
     return found
+
+
+def _without_scores(formula: Callable[..., Any]) -> Callable[..., int]:
+    """Return the formula of attention's backward without its first product of five, the recomputed scores."""
+    return lambda *args, **kwargs: int(formula(*args, **kwargs)) * 4 // 5
 
 
 def _attention(query: Tensor, key: Tensor, value: Any, *_args: object, **_kwargs: object) -> int:
@@ -135,8 +163,8 @@ def _attention(query: Tensor, key: Tensor, value: Any, *_args: object, **_kwargs
 def _attention_backward(
     _grad: object, query: Tensor, key: Tensor, value: object, *_args: object, **_kwargs: object
 ) -> int:
-    # Recomputed scores, plus two products for each of the forward's two: 5 instead of 2.
-    return _attention(query, key, value) * 5 // 2
+    # Two products for each of the forward's two; the recomputed scores are left out.
+    return _attention(query, key, value) * 2
 
 
 def _rnn_layer(tensor: Tensor, input_weights: Any, hidden_weights: Any, *_args: object, **_kwargs: object) -> int:

@@ -39,9 +39,6 @@ READS = {
 }
 MOVES = ("to", "cuda")
 MAX_DURATIONS = 20_000
-MAX_DEVICE_PAIRS = 512
-DEVICE_EVERY = 16
-"""Interval of operators put between two events on an accelerator, to time the operator itself, not its launch."""
 MAX_SITES = 200
 
 
@@ -60,13 +57,14 @@ class Tracer:
 
     def _reset(self) -> None:
         self._sites: dict[tuple[str, str, int, str, str, str], list[int]] = {}
-        self._operators = 0
         self._operators_of: dict[int, int] = {}
         """Operators by the number of updates that had ended: an evaluation in one update must not count for all."""
         self._durations_ns: list[int] = []
-        self._pairs: list[tuple[Any, Any]] = []
         self._updates_before = self._clock.updates
         self._updates = 0
+        self.moments: list[tuple[int, int, str, tuple[str, int, str]]] = []
+        """Begin, end, name and place of every call that `start_calls` records."""
+        self._keeps_moments = False
         self.why_no_operators: str | None = None
         """Reason why operators were not counted; calls are recorded nevertheless."""
 
@@ -78,6 +76,12 @@ class Tracer:
         if self.why_no_operators is None:
             self._mode = modes.enter(self._around)
 
+    def start_calls(self) -> None:
+        """Begin to note when calls of tensor methods begin and end, and nothing else."""
+        self._reset()
+        self._keeps_moments = True
+        self._patch_methods()
+
     def step_aside(self) -> None:
         """Let compiled code run undisturbed. Operators are no longer counted; calls are, once it has ended."""
         self._functions.pause()
@@ -85,7 +89,6 @@ class Tracer:
             modes.leave(self._mode)
             self.why_no_operators = modes.COMPILED
             self._durations_ns.clear()
-            self._pairs.clear()
 
     def step_back(self) -> None:
         """Resume recording calls after compiled code has ended."""
@@ -132,17 +135,10 @@ class Tracer:
     def _around(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self._is_skipped(sys._getframe(1)):
             return func(*args, **kwargs)
-        self._operators += 1
         updates = self._clock.updates
         self._operators_of[updates] = self._operators_of.get(updates, 0) + 1
-        if getattr(func, "is_view", False):
+        if getattr(func, "is_view", False) or self._clock.device is not None:
             return func(*args, **kwargs)
-        device = self._clock.device
-        if device is not None and self._operators % DEVICE_EVERY == 0 and len(self._pairs) < MAX_DEVICE_PAIRS:
-            begin = device.record()
-            result = func(*args, **kwargs)
-            self._pairs.append((begin, device.record()))
-            return result
         begin_ns = time.perf_counter_ns()
         result = func(*args, **kwargs)
         if len(self._durations_ns) < MAX_DURATIONS:
@@ -157,15 +153,11 @@ class Tracer:
     def _kernel_median_s(self) -> float | None:
         import statistics  # 3 ms of every start, if it stood at the top
 
-        device = self._clock.device
-        if device is not None and self._pairs:
-            device.synchronize()
-            return float(statistics.median(device.elapsed_s(begin, end) for begin, end in self._pairs))
         return statistics.median(self._durations_ns) / 1e9 if self._durations_ns else None
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    def _patch(self) -> None:
+    def _patch_methods(self) -> None:
         import torch
 
         patches = self._patches
@@ -174,6 +166,11 @@ class Tracer:
                 patches.replace(torch.Tensor, method, self._maker(what, self._read_detail))
         for method in MOVES:
             patches.replace(torch.Tensor, method, self._maker(method, self._move_detail))
+
+    def _patch(self) -> None:
+        import torch
+
+        self._patch_methods()
         functions = self._functions
         functions.replace(torch.cuda, "synchronize", self._maker("synchronize", _no_detail))
         functions.replace(torch.cuda, "empty_cache", self._maker("empty_cache", _no_detail))
@@ -206,11 +203,11 @@ class Tracer:
                 result = original(*args, **kwargs)
             finally:
                 self._inside = False
-            spent_ns = time.perf_counter_ns() - begin_ns
+            end_ns = time.perf_counter_ns()
             try:
                 described = describe(args, kwargs, result)
                 if described is not None:
-                    self._record(sys._getframe(1), what, spent_ns, *described)
+                    self._record(sys._getframe(1), what, begin_ns, end_ns, *described)
             except Exception as error:
                 self.why_no_operators = self.why_no_operators or f"recording {what} failed: {error!r}"
             return result
@@ -220,18 +217,22 @@ class Tracer:
         call.__module__ = getattr(original, "__module__", None) or "builtins"
         return call
 
-    def _record(self, frame: FrameType | None, what: str, spent_ns: int, detail: str, size: int) -> None:
+    def _record(self, frame: FrameType | None, what: str, begin_ns: int, end_ns: int, detail: str, size: int) -> None:
         if self._frames.is_own(frame):
             return
         at = self._frames.library_line(frame)
         if not at and self._made_by_torch(frame):
             return
         file, line, function = self._frames.line(frame)
+        if self._keeps_moments:
+            read = "cpu" if detail.startswith("to cpu") else what
+            self.moments.append((begin_ns, end_ns, read, (file, line, function)))
+            return
         detail = " ".join(part for part in (detail, at and f"in {at}") if part)
         key = (what, file, line, function, detail, self._frames.library(frame))
         site = self._sites.setdefault(key, [0, 0, 0])
         site[0] += 1
-        site[1] += spent_ns
+        site[1] += end_ns - begin_ns
         site[2] += size
 
     def _made_by_torch(self, frame: FrameType | None) -> bool:

@@ -61,6 +61,7 @@ class Tracing:
         if counted is not None:
             extra["flops_per_update"] = counted["flops"] // updates
             extra["bytes_per_update"] = counted["bytes"] // updates
+            extra["convolution_flops_per_update"] = counted["convolution_flops"] // updates
         return extra
 
     def _models(self) -> list[Any]:

@@ -197,6 +197,7 @@ class _Parts:
         from ..loop.copies import HostToDevice
         from ..loop.off_step import OffStep
         from ..loop.schedulers import ScheduleHold, hold_overruns
+        from ..observe.device_trace import DeviceTrace
         from ..observe.facts import FactsCollector
         from ..observe.garbage import GarbageTimer
         from ..observe.sampler import Sampler
@@ -236,6 +237,7 @@ class _Parts:
             garbage=garbage,
             off_step=off_step,
             tracing=Tracing(self.controls),
+            device_trace=DeviceTrace(clock),
             counted_by_calls=lambda: self._counter.counted,
             on_report=agent.window_reported,
         )

@@ -22,6 +22,7 @@ class Instruments:
         garbage: Any,
         off_step: Any,
         tracing: Any,
+        device_trace: Any,
         counted_by_calls: Callable[[], bool],
         on_report: Callable[[wire.Window], None],
     ) -> None:
@@ -30,6 +31,7 @@ class Instruments:
         self._garbage = garbage
         self._off_step = off_step
         self._tracing = tracing
+        self._device_trace = device_trace
         self._counted_by_calls = counted_by_calls
         self.on_report = on_report
         """Callback that sends what the controller must know before it reads the report and plans on."""
@@ -55,6 +57,8 @@ class Instruments:
             self._controls.device.reset_peak()
         if window.kind == "trace":
             self._tracing.start()
+        elif window.kind == "device_trace":
+            self._device_trace.start()
         self._controls.loaders.take_sums()
         self._garbage.take()
         self._cpu_begin_s = time.process_time()
@@ -76,8 +80,13 @@ class Instruments:
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
             "host_peak_bytes": self.host_peak.take(),
-            "extra": self._tracing.stop() if window.kind == "trace" else {},
+            "extra": self._stop_trace(window),
         }
+
+    def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
+        if window.kind == "trace":
+            return dict(self._tracing.stop())
+        return dict(self._device_trace.stop()) if window.kind == "device_trace" else {}
 
     def finish_drain(self, window: wire.Window) -> dict[str, object]:
         hits, lines = self._stop_sampler(window)

@@ -17,6 +17,7 @@ from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .compiling import Compiling
 from .garbage_collection import GarbageCollection
+from .known_reads import KnownReads
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
@@ -53,6 +54,7 @@ class Controls:
         self.garbage_collection = GarbageCollection(self.clock)
         self.loaders.deliveries.evaluation.broke = self.broke
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
+        self.reads = KnownReads(self.clock)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )

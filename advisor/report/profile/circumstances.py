@@ -5,6 +5,11 @@ from __future__ import annotations
 from ...types import OFF_STEP, Hardware, LoaderTimes, MemoryUse, Profile
 from .. import format
 
+BOUND_WORTH_TELLING = 0.10
+"""Upper end of the overhead above which it says nothing: it is the noise of the machine."""
+LEAST_PART = 0.005
+"""Least share that is named."""
+
 
 def hardware_line(hardware: Hardware) -> str:
     """Describe the hardware: 8 usable of 128 CPUs (AMD EPYC 7763), 16.0 GiB, 1 × NVIDIA H200, torch 2.13.0."""
@@ -21,15 +26,51 @@ def hardware_line(hardware: Hardware) -> str:
 
 
 def overhead_line(profile: Profile) -> str:
-    """Describe the cost of measuring: 0.4% of each update (−0.2–0.9%), or why it is not known."""
+    """Describe the cost of measuring: 0.4% of the time, at most 0.9%; or its bound, or why it is not known."""
     overhead = profile.overhead
-    if overhead.fraction is None:
+    if overhead.high is None and overhead.fraction is None:
         return "unknown: too few windows ran without hooks"
-    fraction = max(0.0, overhead.fraction)
-    span = "" if overhead.high is None else f", at most {format.percent(max(0.0, overhead.high))}"
+    most = max(0.0, overhead.high) if overhead.high is not None else None
+    if overhead.fraction is None or (most is not None and most > BOUND_WORTH_TELLING):
+        if most is None or most > BOUND_WORTH_TELLING:
+            return "unknown: windows with and without hooks scatter by more than they differ"
+        return f"measuring took at most {format.percent(most)} of the time"
+    span = "" if most is None else f", at most {format.percent(most)}"
     hooks = overhead.hooks_us_per_update
-    return f"measuring took {format.percent(fraction)} of the time{span}" + (
-        "" if hooks is None else f" (hooks {format.number(hooks)} µs per update)"
+    return f"measuring took {format.percent(max(0.0, overhead.fraction))} of the time{span}" + (
+        "" if not hooks else f" (hooks {format.number(hooks)} µs per update)"
+    )
+
+
+def device_line(profile: Profile) -> str | None:
+    """Describe the device by its own clock: busy 43% of an update, 1,412 kernels …; None on a CPU."""
+    use = profile.device_use
+    if use is None:
+        return f"not traced: {format.one_line(profile.why_no_device_use)}" if profile.why_no_device_use else None
+    kernels = f"{use.kernels_per_update:,.0f} kernels"
+    if use.kernel_median_s is not None:
+        kernels += f", typically {format.duration(use.kernel_median_s)} long"
+    parts = [f"busy {format.percent(use.busy_fraction)} of an update ({kernels})"]
+    for name, seconds in (("tensor cores", use.tensor_core_s), ("NCCL", use.nccl_s), ("copies", use.copy_s)):
+        if use.busy_s > 0 and seconds / use.busy_s >= LEAST_PART:
+            parts.append(f"{name} {format.percent(min(1.0, seconds / use.busy_s))} of that")
+    idle = {name: share for name in use.idle_s if (share := use.idle_fraction(name)) >= LEAST_PART}
+    if idle:
+        named = sorted(idle.items(), key=lambda item: -item[1])
+        parts.append(
+            "idle in " + ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in named)
+        )
+    return f"{'; '.join(parts)}. Tracing {format.plural(use.updates, 'update')} took {format.duration(use.cost_s)} more"
+
+
+def mfu_line(profile: Profile) -> str | None:
+    """Describe the convention of the fraction of the peak; None if there is none."""
+    compute = profile.compute
+    if compute is None or compute.peak_fraction is None:
+        return None
+    return (
+        f"{format.percent(compute.peak_fraction)} of the {compute.peak_dtype or ''} peak: FLOPs of matrix products, "
+        "convolutions and attention once; recomputation is not counted"
     )
 
 

@@ -26,6 +26,8 @@ NARROW = 1.1
 NO_GAIN = 1.02
 """Ceiling below which there is no gain: 2% is the least noise floor of a comparison."""
 
+BUSY = 0.85
+"""Fraction of an update (of the usable cores) in which a healthy script's device (or its CPUs) works."""
 MANY = 5
 """Number of abstaining rules that little data explains."""
 MOSTLY_WORK = 0.8
@@ -128,10 +130,52 @@ def _healthy(profile: Profile) -> Verdict:
         return _undecided(profile)
     if scattered(profile):
         return _too_noisy(profile)
+    return _busy_device(profile) if _on_accelerator(profile) else _busy_cpus(profile)
+
+
+def _on_accelerator(profile: Profile) -> bool:
+    return profile.workload is not None and profile.workload.device != "cpu"
+
+
+def _busy_device(profile: Profile) -> Verdict:
+    """Return the verdict if nothing was found on an accelerator: healthy only if it works nearly all of the time."""
+    use = profile.device_use
+    if use is None:
+        why = format.one_line(profile.why_no_device_use or "the device was not traced").rstrip(".")
+        return _nothing_found(profile, f"but it is not known how busy the device is: {why}", sure=False)
+    busy = format.percent(use.busy_fraction)
+    if use.busy_fraction >= BUSY:
+        return _nothing_found(profile, f"and the device is busy {busy} of each update", sure=True)
+    idle = max(use.idle_s, key=lambda name: use.idle_s[name], default="")
+    where = f", and idles most in {format.phase_name(idle)} ({format.percent(use.idle_fraction(idle))})" if idle else ""
+    return _nothing_found(profile, f"but the device is busy only {busy} of each update{where}", sure=False)
+
+
+def _busy_cpus(profile: Profile) -> Verdict:
+    """Return the verdict if nothing was found on a CPU: healthy if its cores work, or if no setting uses more."""
+    cpu, system = profile.hardware.cpu, profile.system
+    busy = None if system is None else system.tree_cpus if system.tree_cpus is not None else system.main_cpus
+    if busy is None or profile.workload is None:
+        return _nothing_found(profile, "but it is not known how busy the CPUs are", sure=False)
+    cores = cpu.usable_cpus
+    if cpu.cores_physical and cpu.cores_physical < cpu.cores_logical:
+        cores *= cpu.cores_physical / cpu.cores_logical  # torch starts one thread for each core
+    ranks, threads = max(1, profile.workload.world_size), profile.workload.flags.num_threads
+    used = f"{format.number(min(busy, cpu.usable_cpus))} of {cpu.usable_cpus:g} usable CPUs"
+    if busy * ranks >= BUSY * cores:
+        return _nothing_found(profile, f"and {used} are busy", sure=True)
+    if threads * ranks < BUSY * cores:
+        of = format.plural(threads, "thread")
+        return _nothing_found(profile, f"but only {used} are busy, as torch computes with {of}", sure=False)
+    why = "torch has a thread for each core, and the operators do not use more"
+    return _nothing_found(profile, f"and {used} are busy: {why}", sure=True)
+
+
+def _nothing_found(profile: Profile, rest: str, *, sure: bool) -> Verdict:
+    begin = "Your script is healthy: no avoidable cost was found" if sure else "No avoidable cost was found"
     return Verdict(
-        sentence=f"Your script is healthy: no avoidable cost was found, and {format.percent(work)} of each update is "
-        "forward, backward and optimizer.",
-        tone="good",
+        sentence=f"{begin}, {rest}.",
+        tone="good" if sure else "warning",
         next_command=_command("tune", profile),
         why_next="searches for faster settings anyway",
     )

@@ -14,7 +14,16 @@ from markupsafe import Markup
 
 from ...types import PHASES, Failure, Finding, HotLine, Profile
 from .. import format, pictures
-from .circumstances import epoch_end_line, hardware_line, loader_line, memory_line, off_step_line, overhead_line
+from .circumstances import (
+    device_line,
+    epoch_end_line,
+    hardware_line,
+    loader_line,
+    memory_line,
+    mfu_line,
+    off_step_line,
+    overhead_line,
+)
 from .headline import little_data, verdict_of
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -197,6 +206,8 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         ("End of an epoch", epoch_end_line(profile)),
         ("Loader", None if profile.loader is None else loader_line(profile.loader)),
         ("Loader alone", format.loader_alone(profile.what_ifs)),
+        ("Device", device_line(profile)),
+        ("Utilisation", mfu_line(profile)),
         ("Memory", None if profile.memory is None else memory_line(profile.memory)),
     )
     facts += [(name, text) for name, text in optional if text]

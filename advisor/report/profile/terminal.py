@@ -11,7 +11,7 @@ from rich.text import Text
 from ...types import PHASES, Finding, Profile
 from .. import format
 from ..terminal import TONES, grid, print_safely, stderr_lines
-from .circumstances import hardware_line, off_step_line, overhead_line
+from .circumstances import device_line, hardware_line, mfu_line, off_step_line, overhead_line
 from .headline import Verdict, little_data, page_command, verdict_of
 
 BAR_CELLS = 30
@@ -132,6 +132,9 @@ def _circumstances(profile: Profile) -> RenderableType:
     loader = format.loader_alone(profile.what_ifs)
     if loader is not None:
         rows.add_row("loader", Text(loader))
+    for name, text in (("device", device_line(profile)), ("MFU", mfu_line(profile))):
+        if text is not None:
+            rows.add_row(name, Text(text))
     rows.add_row("hardware", Text(hardware_line(profile.hardware)))
     for problem in profile.hardware.problems:
         rows.add_row(

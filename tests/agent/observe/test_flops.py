@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 from advisor.agent.base import modes
-from advisor.agent.loop.clock import StepClock
+from advisor.agent.loop.clock import BACKWARD, FORWARD, StepClock
 from advisor.agent.observe.flops import FlopCount
 
 
@@ -68,7 +69,41 @@ def test_attention_on_a_cpu_is_counted() -> None:
     attention = torch.nn.functional.scaled_dot_product_attention
     found, _why = counted(lambda: attention(query, key, value).sum().backward())
     assert found is not None
-    assert found["flops"] == 7 * 2 * (2 * 3) * 5 * 5 * 8
+    assert found["flops"] == 6 * 2 * (2 * 3) * 5 * 5 * 8
+
+
+def test_convolutions_are_also_counted_alone() -> None:
+    convolution, layer = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4 * 36, 2)
+    found, _why = counted(lambda: layer(convolution(torch.ones(2, 3, 8, 8)).flatten(1)))
+    assert found is not None
+    assert found["convolution_flops"] == 2 * 2 * 4 * 36 * 27
+    assert found["flops"] == found["convolution_flops"] + 2 * 2 * 144 * 2
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_a_checkpoint_computes_again_does_not_count(reentrant: bool) -> None:
+    layer = torch.nn.Linear(16, 8, bias=False)
+    batch = torch.ones(4, 16, requires_grad=True)
+    plain = backward_counted(lambda: layer(batch))
+    again = backward_counted(lambda: checkpoint(layer, batch, use_reentrant=reentrant))
+    assert again == plain == 3 * 2 * 4 * 16 * 8
+
+
+def backward_counted(forward: Any) -> int:
+    """FLOPs of a forward and its backward, each in its phase."""
+    clock = StepClock()
+    count = FlopCount(clock)
+    assert count.start()
+    clock.push(FORWARD)
+    loss = forward().sum()
+    clock.pop()
+    clock.push(BACKWARD)
+    loss.backward()
+    clock.pop()
+    clock.end_update()
+    found = count.stop()
+    assert found is not None
+    return found["flops"]
 
 
 def test_a_recurrent_layer_is_counted() -> None:
@@ -93,7 +128,7 @@ def test_inference_mode_is_counted_by_its_parts() -> None:
 
 
 def test_an_update_without_a_product_has_none_and_that_is_told() -> None:
-    assert counted(lambda: torch.ones(3).sin()) == ({"flops": 0, "bytes": 0}, None)
+    assert counted(lambda: torch.ones(3).sin()) == ({"flops": 0, "bytes": 0, "convolution_flops": 0}, None)
 
 
 def test_a_compiled_model_is_refused_with_the_reason() -> None:

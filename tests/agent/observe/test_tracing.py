@@ -381,6 +381,7 @@ def test_a_trace_window_watches_from_its_settling_updates_on_and_leaves_nothing_
         garbage=None,
         off_step=None,
         tracing=loop.tracing,
+        device_trace=None,
         counted_by_calls=lambda: True,
         on_report=lambda _window: None,
     )
