@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Any, Union
 
 WIRE_VERSION = 2
+REMARK = "remark"
+"""Kind of a note that the user reads as it arrives."""
 PROLONGED = "prolonged"
 """Kind of the note sent when one of the script's epochs continues past its end."""
 MAX_LINE_BYTES = 64 * 1024 * 1024

@@ -5,6 +5,7 @@ The plan is a generator: it yields windows and is sent their results, so that la
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -173,7 +174,7 @@ class Session:
             config=setup.by_agent,
             constants=setup.constants,
             devices=DeviceWatch() if self.watch_devices else None,
-            environment=self.environment,
+            environment={**self.environment, **knobs.environment(setup.settings.as_dict(), os.environ)},
             seed=self.seed,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
@@ -288,6 +289,8 @@ class Session:
                 talk.batch.take(message)
             self._blame.saw(message)
             self.options.progress.window_done()
+        elif isinstance(message, wire.Note) and message.kind == wire.REMARK:
+            self.options.progress.note(message.text)
         elif isinstance(message, wire.Note) and message.kind == "network":
             # Reported at once: isolation protects files, but does not undo network traffic.
             self.options.progress.note(

@@ -317,7 +317,7 @@ class Conductor:
             watched["extra"]["compile"] = compiled
             remark = self._controls.compiling.remark()
             if remark is not None:
-                self._channel.send(wire.Note(self._rank, "compile", remark))
+                self._channel.send(wire.Note(self._rank, wire.REMARK, remark))
         self._leave_window(window)
         self._instruments.on_report(window)
         self._channel.send(
