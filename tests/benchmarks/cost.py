@@ -31,7 +31,7 @@ from advisor.search import preset, windows
 from advisor.search.knowledge import MUCH_FASTER
 from advisor.search.windows import LEAST_WINDOW_S
 from advisor.types import Config
-from advisor.verification import rounds
+from advisor.verification import windows as process_windows
 from advisor.wire import WindowRole
 
 SCRIPT = SCRIPTS / "slow_start.py"
@@ -140,7 +140,7 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
         settings = {name: value for name, values in SPACE.items() for value in values if str(value) == asked[name]}
         chosen = {name: value for name, value in settings.items() if value is not None}
         own = windows.window("trial", WindowRole.TRIAL, Config.of(chosen), windows.in_fresh_process(pace(window_s)))
-        run = _live.run(SCRIPT, [], [rounds.begin_window(), own], folder=folder / str(trial.number))
+        run = _live.run(SCRIPT, [], [process_windows.begin_window(), own], folder=folder / str(trial.number))
         done = check(run, ["trial"])[0]
         say(f"trial {trial.number}: {chosen}")
         return rate(done)
