@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
@@ -26,6 +27,8 @@ SCRIPTS = HERE / "scripts"
 RESULTS = HERE / "results"
 INTERRUPTED = "**Interrupted after"
 """How a part begins that says so; what was interrupted before it had anything leaves an earlier result alone."""
+APPLIED = re.compile(r"advisor: .*\.yaml: (settings|arguments|constants) ")
+"""How the line begins in which `advisor run` lists what it applies."""
 PACKAGES = ("advisor", "torch", "numpy", "pydantic", "rich", "typer")
 
 
@@ -105,6 +108,12 @@ def one_line(error: BaseException, most: int = 160) -> str:
     """What fits a cell of a table."""
     text = " ".join(str(error).split()).replace("|", "/") or type(error).__name__
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def complaints(stderr: str) -> list[str]:
+    """Return what `advisor run` said of settings that it gave up; it lists those that it applies, too."""
+    said = [line for line in stderr.splitlines() if line.startswith("advisor:")]
+    return [line for line in said if APPLIED.match(line) is None]
 
 
 def stoppable() -> None:

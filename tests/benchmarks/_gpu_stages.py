@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _common import say
+from _common import complaints, say
 from _gated import last_line
 from _gpu_plan import Costs, Plan, beside_s, groups, tune_budget
 from _gpu_table import BASELINE, COLUMNS, HAND, PICK, UNKNOWN, Board, HooksRow, Row
@@ -161,8 +161,7 @@ class Stages:
     def _turn(self, line_up: SideBySide, candidate: Candidate) -> None:
         found = line_up.turn(candidate, self.until_s - LATE_S)
         if found is not None:
-            said = [line for line in line_up.stderr(candidate).splitlines() if line.startswith("advisor:")]
-            candidate.note({**found, "said": said})
+            candidate.note({**found, "said": complaints(line_up.stderr(candidate))})
         self.board.write()
 
     def _trace(self, line_up: SideBySide, candidate: Candidate, row: Row) -> None:

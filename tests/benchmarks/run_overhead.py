@@ -17,7 +17,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-from _common import collect, machine, options, publish, say, spread, table
+from _common import collect, complaints, machine, options, publish, say, spread, table
 from overhead import LIMIT_S, SCRIPT, Case, calibrate, read, run_bare, shape
 
 PROMISE = 0.01
@@ -123,7 +123,7 @@ def run_advised(way: Way, args: list[str], folder: Path) -> list[float]:
         timeout=LIMIT_S,
         cwd=folder,
     )
-    if done.returncode or "advisor:" in done.stderr:
+    if done.returncode or complaints(done.stderr):
         raise SystemExit(f"{way.name}: exit code {done.returncode}\n{done.stderr}")
     return read(out)
 
