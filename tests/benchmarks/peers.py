@@ -52,6 +52,7 @@ TAKEN = (
     "prefetch_factor",
     "threads",
     "precision",
+    "matmul_precision",
     "memory_format",
     "fused_optimizer",
     "compile",

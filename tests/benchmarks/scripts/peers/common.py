@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 KNOWN = {
     "batch_size", "num_workers", "persistent_workers", "prefetch_factor", "threads", "precision", "memory_format",
-    "fused", "foreach", "compile",
+    "fused", "foreach", "compile", "matmul_precision",
 }  # fmt: skip
 DTYPES = {None: None, "fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,6 +34,8 @@ def main(make_dataset, make_model, make_optimizer, loss_of, batch_size):
     torch.manual_seed(0)
     if settings.get("threads"):
         torch.set_num_threads(settings["threads"])
+    if settings.get("matmul_precision"):
+        torch.set_float32_matmul_precision(settings["matmul_precision"])
     model = make_model()
     if settings.get("memory_format") == "channels_last":
         model = model.to(memory_format=torch.channels_last)
