@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Any, Union
 
 WIRE_VERSION = 2
+REMARK = "remark"
+"""Kind of a note that the user reads as it arrives."""
 PROLONGED = "prolonged"
 """Kind of the note sent when one of the script's epochs continues past its end."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -68,6 +70,8 @@ class Window:
     """Counted seconds that suffice once `min_updates` are reached."""
     max_s: float = 10.0
     """Seconds, settling included, until the window ends once `least_updates` were counted."""
+    precision: float = 0.0
+    """Relative standard error of the mean update that is needed, too; 0 for any. `max_s` ends the window regardless."""
     sampler_hz: float = 0.0
     left_out: str | None = None
     """Knob that a window of role `left_out` does without."""

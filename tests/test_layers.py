@@ -33,6 +33,7 @@ LAYERS = (
         "repeated_draws",
         "script_constants",
         "spelling",
+        "standard_error",
         "stats",
         "types",
         "version",
@@ -59,15 +60,16 @@ ROOMS = {
 OUTSIDE = {"demo", "profiles"}
 """Not part of the program: a script of a user, and data."""
 IN_THE_USERS_PROCESS = {
+    "agent",
     "discovery",
+    "knobs",
     "refused",
-    "wire",
     "repeated_draws",
     "script_constants",
-    "worker_seeds",
-    "agent",
-    "knobs",
+    "standard_error",
     "whatif",
+    "wire",
+    "worker_seeds",
 }
 LONGEST_MODULE_LINES = 400
 HEAVY = ("torch", "numpy", "optuna", "sklearn", "scipy", "pydantic", "rich", "jinja2", "yaml", "psutil", "pynvml")

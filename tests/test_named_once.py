@@ -42,8 +42,10 @@ ALLOWED = {
     ("agent/loader/switch.py", "pin_memory"): LOADER_KEYWORDS,
     ("agent/loader/switch.py", "persistent_workers"): LOADER_KEYWORDS,
     ("agent/loader/switch.py", "cache_dataset"): CARRIED_OUT,
+    ("agent/observe/callee.py", "gc"): "kind of a sampled line",
     ("agent/observe/facts.py", "data_parallel"): "field of a model's facts",
     ("agent/observe/switches.py", "cudnn_benchmark"): "field of the flags",
+    ("agent/observe/switches.py", "matmul_precision"): "field of the flags",
     ("agent/probe/conductor.py", "compile"): "entry of a window, and topic of a note",
     ("agent/settings/accumulation.py", "micro_batch"): CARRIED_OUT,
     ("agent/settings/compiling.py", "compile"): CARRIED_OUT,
@@ -56,6 +58,7 @@ ALLOWED = {
     ("hardware/problems.py", "shared_memory_small"): "id of a problem of the machine",
     ("hardware/problems.py", "swapping"): "id of a problem of the machine",
     ("hardware/problems.py", "throttled"): "id of a problem of the machine",
+    ("types/measurement.py", "gc"): "kind of a sampled line",
     ("settings_file/exports/_base.py", "persistent_workers"): "entry of a file: how the baseline trains",
     ("settings_file/loaded.py", "persistent_workers"): "entry of a file: how the baseline trains",
 }

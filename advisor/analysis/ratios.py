@@ -195,10 +195,9 @@ def _log_ratios(
         own, own_error = rate([done])
         baseline, base_error = rate(neighbours)
         if epoch_samples:
-            own_s, other_s = (_restart_s(result, of) for of in (done, neighbours[0]))
-            if own_s is not None and other_s is not None:  # else neither is charged what may be the same for both
-                own -= _log_with_restarts([done], epoch_samples, own_s)
-                baseline -= _log_with_restarts(neighbours, epoch_samples, other_s)
+            own_s, other_s = _beside_an_epoch_s(result, done, neighbours[0], epoch_samples)
+            own -= _log_with([done], epoch_samples, own_s)
+            baseline -= _log_with(neighbours, epoch_samples, other_s)
         logs.append(own - baseline)
         errors.append(math.hypot(own_error, base_error))
     return logs, errors
@@ -230,13 +229,25 @@ def _log_median_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
     return -math.log(middle), MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
 
 
-def _log_with_restarts(windows: Sequence[wire.WindowDone], epoch_samples: int, restart_s: float) -> float:
-    """Return the log of how much longer an epoch takes with its loader's start; 0 if the samples are not known."""
+def _log_with(windows: Sequence[wire.WindowDone], epoch_samples: int, beside_s: float) -> float:
+    """Return the log of how much longer an epoch takes with what is beside it; 0 if the samples are not known."""
     samples = sum(count or 0 for window in windows for count in window.samples)
     if not samples:
         return 0.0
     epoch_s = sum(sum(_in_step(window)) for window in windows) * epoch_samples / samples
-    return math.log1p(restart_s / epoch_s)
+    return math.log1p(beside_s / epoch_s)
+
+
+def _beside_an_epoch_s(
+    result: SessionResult, done: wire.WindowDone, other: wire.WindowDone, epoch_samples: int
+) -> tuple[float, float]:
+    """Return what an epoch of each window has beside its updates: the start of its loader, and an evaluation that the
+    settings change. What was not seen for both is charged to neither: it may be the same."""
+    found = [(_restart_s(result, done), _restart_s(result, other))]
+    if _of_the_evaluation(result.windows[done.id]) != _of_the_evaluation(result.windows[other.id]):
+        found.append((_evaluation_s(result, done, epoch_samples), _evaluation_s(result, other, epoch_samples)))
+    seen = [(own_s, other_s) for own_s, other_s in found if own_s is not None and other_s is not None]
+    return sum(own_s for own_s, _ in seen), sum(other_s for _, other_s in seen)
 
 
 def _restart_s(result: SessionResult, done: wire.WindowDone) -> float | None:
@@ -251,9 +262,37 @@ def _restart_s(result: SessionResult, done: wire.WindowDone) -> float | None:
     return statistics.median(starts_s) if starts_s else None
 
 
+def _evaluation_s(result: SessionResult, done: wire.WindowDone, epoch_samples: int) -> float | None:
+    """Return the seconds of evaluation for an epoch, from all windows that evaluate alike; None if none has seen any.
+
+    An epoch evaluates at its end, or every few updates.
+    """
+    wanted = _of_the_evaluation(result.windows[done.id])
+    at_ends_s: list[float] = []
+    inside_s, samples = 0.0, 0
+    for name, outcome in result.outcomes.items():
+        window = result.windows[name]
+        if not isinstance(outcome, wire.WindowDone) or _of_the_evaluation(window) != wanted:
+            continue
+        spent_s = outcome.off_step_s.get("evaluation", ())
+        if window.kind == "epoch_end":
+            at_ends_s.append(max(spent_s, default=0.0))
+        else:
+            inside_s += sum(spent_s)
+            samples += sum(count or 0 for count in outcome.samples)
+    if any(at_ends_s):
+        return statistics.median(at_ends_s)
+    return inside_s * epoch_samples / samples if inside_s and samples else None
+
+
 def _of_the_start(window: wire.Window) -> Config:
     """Return the settings on which the cost of a loader's start depends."""
     return Config.of({name: value for name, value in window.config.items() if knobs.get(name).starts_the_loader})
+
+
+def _of_the_evaluation(window: wire.Window) -> Config:
+    """Return the settings that change the evaluation itself."""
+    return Config.of({name: value for name, value in window.config.items() if knobs.get(name).shortens_evaluation})
 
 
 def _in_step(window: wire.WindowDone) -> list[float]:

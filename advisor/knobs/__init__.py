@@ -17,6 +17,7 @@ __all__ = [
     "Unable",
     "Values",
     "all_knobs",
+    "environment",
     "explain",
     "get",
     "refusal",
@@ -64,6 +65,15 @@ def refusal(settings: Mapping[str, Any]) -> str | None:
         if why is not None:
             return f"{name}: {why}; correct or remove it"
     return None
+
+
+def environment(settings: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables, beside or in place of the present ones, that a process with these settings starts with."""
+    found: dict[str, str] = {}
+    for knob in all_knobs():
+        if knob.environment is not None and knob.id in settings:
+            found.update(knob.environment(settings[knob.id], {**present, **found}))
+    return found
 
 
 def samples_per(what: str, settings: Mapping[str, Any]) -> Any:

@@ -141,6 +141,8 @@ class Knob:
     """Callable (value) that returns why this knob can never have the value, whatever its source; None if it can."""
     hooks: tuple[str, ...] = ("loader", "model", "steps")
     """Hooks of the agent that a real training needs as long as the knob is set."""
+    hooks_of: Mapping[Any, tuple[str, ...]] = field(default_factory=dict)
+    """The same for single values."""
     set_on: tuple[str, ...] = ()
     """Objects it is set on. `model`, `optimizer`: each such object, and again each later one; `forward`: its call."""
     grows_with: tuple[str, ...] = ()
@@ -182,6 +184,8 @@ class Knob:
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
     from_second_epoch: bool = False
     """True if it gives nothing in the first epoch: windows then show the later ones."""
+    shortens_evaluation: bool = False
+    """True if it changes the script's evaluation, which is beside the updates: windows at an epoch's end show it."""
     starts_the_loader: bool = False
     """True if the start of an epoch costs the loader another time with it; its trials then see one."""
     option_names: tuple[str, ...] = ()
@@ -197,10 +201,16 @@ class Knob:
     described: Callable[[Workload, Any], Workload] = _as_it_is
     """Callable (workload, value) that returns the workload as a script with this setting shows it: rules that judge the
     best settings so far must not ask for what these hold."""
+    environment: Callable[[Any, Mapping[str, str]], Mapping[str, str]] | None = None
+    """Callable (value, present environment) that returns the variables which a process must be started with."""
     opened_by: tuple[str, ...] = ()
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""
     """Consequences that the user will notice, in plain words: results, memory, start-up."""
+
+    def hooks_for(self, value: Any) -> tuple[str, ...]:
+        """Return the hooks that a real training needs as long as the knob has this value."""
+        return self.hooks_of.get(value, self.hooks)
 
     def described_by_hand(self, value: Any) -> str:
         """Return what a script does for itself to have this value."""

@@ -24,11 +24,23 @@ class Accumulation(Restorable, Protocol):
         """Deliver parts of at most `size` samples; `micro_steps` made up an update until now."""
 
 
+class DeviceCopies(Protocol):
+    def switch(self, treatment: str, on: bool, by: str = "") -> None:
+        """Treat copies of the loader's batches in a way, `without_waiting` or `ahead`, on behalf of the knob `by`."""
+
+
+class Evaluation(Restorable, Protocol):
+    def set(self, size: int, by: str) -> None:
+        """Give evaluations batches of `size` samples on behalf of the knob `by`."""
+
+
 class Loaders(Protocol):
     def adjust(self, by: str, **settings: Any) -> None:
         """Change settings of the training loader on behalf of the knob `by`; None gives one up."""
 
     def baseline_batch_size(self) -> int: ...
+    @property
+    def evaluation(self) -> Evaluation: ...
 
 
 class Controls(Protocol):
@@ -44,6 +56,10 @@ class Controls(Protocol):
     def optimizer_form(self) -> Form: ...
     @property
     def compiling(self) -> Form: ...
+    @property
+    def garbage_collection(self) -> Form: ...
+    @property
+    def device_copies(self) -> DeviceCopies: ...
     @property
     def checkpointing(self) -> Checkpointing: ...
     @property

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
 NO_LOADER = "no DataLoader feeds the updates"
+COPYING_DEVICE = "cuda"
+"""Device type to which copies from page-locked memory need not be waited for."""
 NO_WORKERS = "the script's loader has no workers (num_workers=0)"
 
 
@@ -86,3 +88,13 @@ def draws_nothing(workload: Workload) -> bool:
     """Return whether fetching a batch was seen to draw no random number, neither for its samples nor in collating."""
     facts = workload.facts
     return facts.dataset_draws is False and not facts.collate_draws
+
+
+def copied_batches(workload: Workload, why: str) -> Values:
+    """Return the values of a knob for copies of batches in page-locked memory: on, or why it is closed."""
+    loader = workload.train_loader
+    if loader is None:
+        return Values(why_closed=NO_LOADER)
+    if workload.device != COPYING_DEVICE:
+        return Values(why_closed=f"training runs on {workload.device}: no batch is copied to a CUDA device")
+    return Values(values=(True,), why=why, needed_is_on=loader.pin_memory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ._base import NO_MODEL, Knob, PlainObjects, Values, always, one_of, unable
+from ._base import NO_MODEL, Knob, PlainObjects, Unable, Values, always, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -61,13 +61,29 @@ def _closed(workload: Workload) -> str | None:
     return None
 
 
+def _wrong(value: Any) -> str | None:
+    return None if value is True else one_of(*MODES)(value)
+
+
+def mode_of(value: Any) -> Any:
+    """Return the mode; files that hold true mean the default one."""
+    return MODES[0] if value is True else value
+
+
 def _plain(objects: PlainObjects, value: Any) -> str | None:
     import torch
 
     if objects.model is None:
         return NO_MODEL
-    objects.model = torch.compile(objects.model, mode=value)
+    objects.model = torch.compile(objects.model, mode=mode_of(value))
     return None
+
+
+def _in_deepspeed(value: Any, _training: Any) -> Unable:
+    return Unable(
+        "the section compile is for DeepCompile, which was not measured",
+        f"engine.compile(compile_kwargs={{{{'mode': '{mode_of(value)}'}}}})",
+    )
 
 
 KNOB = Knob(
@@ -76,27 +92,30 @@ KNOB = Knob(
     values=_values,
     example="default",
     effect=always("numerics"),
-    apply=lambda controls, value: controls.compiling.set(value),
+    apply=lambda controls, value: controls.compiling.set(mode_of(value)),
     restore=lambda controls: controls.compiling.restore(),
     shortens_computing=True,
     set_up="compiling",
     set_up_s=20.0,  # a GPT-2 of 124M takes twice as long on an H100, a small model a third
-    wrong=one_of(*MODES),
+    wrong=_wrong,
     by_hand="model = torch.compile(model, mode={value!r})",
+    by_hand_of={True: "model = torch.compile(model)"},
     chosen_for=("device", "torch"),
     fails_in="forward",
     suspicion=6,
     plain=_plain,
     after_others=True,
     formats={
-        "accelerate": lambda value, _training: {"dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": value}},
-        "deepspeed": unable(
-            "the section compile is for DeepCompile, which was not measured",
-            "engine.compile(compile_kwargs={{'mode': '{value}'}})",
-        ),
+        "accelerate": lambda value, _training: {
+            "dynamo_config": {"dynamo_backend": "INDUCTOR", "dynamo_mode": mode_of(value)}
+        },
+        "deepspeed": _in_deepspeed,
         "lightning": unable("the Trainer does not compile: compile the model before fit()"),
-        "python": lambda value, _training: {"prepare": [f"model = torch.compile(model, mode={value!r})"]},
-        "transformers": lambda value, _training: {"torch_compile": True, "torch_compile_mode": value},
+        "python": lambda value, _training: {"prepare": [f"model = torch.compile(model, mode={mode_of(value)!r})"]},
+        "transformers": lambda value, _training: {
+            "torch_compile": True,
+            "torch_compile_mode": mode_of(value),
+        },
     },
     changes="Compilation delays the first updates by seconds to minutes; losses may differ in their last digits.",
     hooks=("model",),

@@ -142,6 +142,10 @@ class ScriptRun:
         self._limits = replace(self._limits, no_progress_s=no_progress_s)
         self._progress_at_s = time.monotonic()
 
+    def watch_from_now(self) -> None:
+        """Forget how busy the machine was until now."""
+        self.record.system_begin = None
+
     def stop(self) -> None:
         """Ask the agent to report what it has and to quit at the end of the next update."""
         self._channel.send(wire.Stop("deadline"))

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from .. import wire
+from .. import knobs, wire
 from ..errors import UsageError
 from ..script_constants import ByModule
 from ..storage import run_store
@@ -26,7 +26,7 @@ def become(command: Command, config: Config, constants: ByModule) -> NoReturn:
         stream.flush()
     os.chdir(command.cwd)
     try:
-        os.execv(argv[0], argv)
+        os.execve(argv[0], argv, _environment(config))
     except OSError as error:
         raise _cannot_start(command, error) from error
 
@@ -34,7 +34,8 @@ def become(command: Command, config: Config, constants: ByModule) -> NoReturn:
 def spawn(command: Command, config: Config, constants: ByModule) -> int:
     """Run the script as a child on our terminal, wait for its end, and return its exit code as a shell does."""
     try:
-        process = subprocess.Popen(_argv(command, config, constants), cwd=command.cwd)
+        argv = _argv(command, config, constants)
+        process = subprocess.Popen(argv, cwd=command.cwd, env=_environment(config))
     except OSError as error:
         raise _cannot_start(command, error) from error
     while True:
@@ -46,6 +47,10 @@ def spawn(command: Command, config: Config, constants: ByModule) -> int:
         except BaseException:
             process.terminate()
             raise
+
+
+def _environment(config: Config) -> dict[str, str]:
+    return {**os.environ, **knobs.environment(config.as_dict(), os.environ)}
 
 
 def _argv(command: Command, config: Config, constants: ByModule) -> list[str]:

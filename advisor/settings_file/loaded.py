@@ -217,12 +217,12 @@ def no_longer_holds(document: Document, *, python: str | None = None) -> list[st
 
     if not document.config.settings:
         return []
-    version = _torch_version(python)
+    version = torch_version(python)
     versions = {"torch": version} if version is not None else {}
     return exports.differences(document, hardware.probe(folder=Path.cwd()), versions)
 
 
-def _torch_version(python: str | None) -> str | None:
+def torch_version(python: str | None) -> str | None:
     """Return torch's version without the seconds that importing it takes; None if it cannot be determined."""
     loaded = sys.modules.get("torch")
     if python is None or os.path.realpath(python) == os.path.realpath(sys.executable):

@@ -28,8 +28,7 @@ def training_length(
         if option.place is None:  # a constant says less than the loop that reads it
             return _whole(workload, epochs=option.value, source=f"{option.flag} {option.value:g}")
     for kind, count, source in _in_source(command, workload):
-        known = {"epochs": count} if kind == "epochs" else {"updates": count}
-        found = _whole(workload, source=source, **known)
+        found = _whole(workload, source=source, **{kind: count})
         if found is not None:
             return found
     for option in of_epochs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import AdvisorError
 from ..types import Alternative, Config, Ratio, Recommendation, Skipped, Verdict
-from ..verification.verification_run import Finalist, verify_configs, winner
+from ..verification.verification_run import Expected, Finalist, verify_configs, winner
 
 if TYPE_CHECKING:
     from ..search import Goal
@@ -52,6 +52,8 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
             isolation=search_run.isolation,
             options=search_run.options,
             budget_s=budget_s,
+            expected=_expected(search_run, hoped),
+            earlier=[search_run.run.path],
         )
     except AdvisorError as error:
         return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))
@@ -62,6 +64,17 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
     passed, constants = line.arguments(proven.config), line.constants(proven.config)
     proven = replace(proven, passed_as_arguments=passed, constants=constants)
     return Proof(recommendation=proven, interrupted=verification.interrupted)
+
+
+def _expected(search_run: SearchRun, hoped: Recommendation) -> Expected:
+    """Return what the search knows of the script: its needs, and the least gain that its windows show."""
+    from ..verification.footprint import Footprint
+
+    return Expected(
+        gain=max(hoped.verdict.low, 1 + hoped.verdict.floor) if hoped.verdict.rounds else None,
+        process_s=search_run.process_s() or None,
+        footprint=Footprint.of(search_run.session.result.script_runs),
+    )
 
 
 def _hoped(search_run: SearchRun, found: Recommendation) -> Recommendation:

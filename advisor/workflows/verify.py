@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ..settings_file.loaded import no_longer_holds, read_document
 from ..spelling import parameter
 from ..types import Recommendation
 from ..types.verification import VerifyResult
-from ..verification.verification_run import FEWEST, ROUNDS, Finalist, verify_configs
+from ..verification.verification_run import FEWEST, ROUNDS, Expected, Finalist, verify_configs
 from .shown import ShownVerification
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ def verify(
     memory_limit_bytes: int | None = None,
     trackers_offline: bool = True,
     update: bool = False,
+    fresh: bool = False,
     progress: Progress = SILENT,
 ) -> VerifyResult:
     """Run a script with the settings of an `advisor.yaml` against the baseline, in fresh processes, in turns.
 
     Runs at most `rounds` pairs of processes within about `budget` (seconds, or text like "90s", "10m"), and ends early
-    once the interval decides. `update` writes the verdict into the file, whose other lines stay as they are. The other
-    parameters are those of `advisor.profile`.
+    once the interval decides. Rounds that `tune` or `verify` measured before count, if script, command, settings and
+    machine are unchanged, and at least one more is measured; `fresh` ignores them. `update` writes the verdict into
+    the file, whose other lines stay as they are. The other parameters are those of `advisor.profile`.
 
     Raises UsageError for a call or a file that cannot be used, ScriptError if the baseline fails, NothingMeasuredError
     if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
@@ -96,6 +99,8 @@ def verify(
             options=options,
             budget_s=budget_s,
             rounds=rounds,
+            expected=Expected(gain=_gain(document)),
+            earlier=() if fresh else [one.path for one in run_store.list_runs(options.root)],
         )
     progress.close()
     (one,) = found.configs
@@ -117,6 +122,13 @@ def verify(
         rounds_done = f"{one.verdict.rounds} complete rounds"
         raise interrupted_rounds(rounds_done, run.path, found.interrupted, result) from found.interrupted
     return result
+
+
+def _gain(document: Document) -> float | None:
+    """Return the least gain that the file's own verdict claims; None if it claims none."""
+    interval = document.verdict.get("interval")
+    low = interval[0] if isinstance(interval, list) and interval else None
+    return float(low) if isinstance(low, int | float) and math.isfinite(low) and low > 1 else None
 
 
 def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:

@@ -274,6 +274,53 @@ def test_a_start_that_nobody_saw_is_charged_to_neither_side() -> None:
     assert found.speedup == pytest.approx(2.0)
 
 
+def evaluated(name: str, at: float, seconds: float, **config: object) -> tuple[wire.Window, wire.WindowDone, int]:
+    """A window at the end of an epoch, with an evaluation before its first update."""
+    window = wire.Window(id=name, kind="epoch_end", config=dict(config))
+    return window, done(name, [0.1 + seconds, 0.1], start_s=at, evaluation_s=[seconds, 0.0]), 0
+
+
+def compared(config: dict[str, object], *seen: tuple[wire.Window, wire.WindowDone, int]) -> float:
+    """Speed-up of a configuration with updates as fast as the baseline's, in epochs of ten updates."""
+    windows = (
+        (wire.Window(id="base 0", role=wire.WindowRole.BASELINE), done("base 0", [0.1] * 20), 0),
+        (
+            wire.Window(id="trial 1", role=wire.WindowRole.TRIAL, config=config),
+            done("trial 1", [0.1] * 20, start_s=1),
+            0,
+        ),
+    )
+    found = ratios.speedup(result(*windows, *seen), {"trial 1"}, epoch_samples=80)
+    assert found is not None
+    return found.speedup
+
+
+def test_an_evaluation_that_the_settings_change_is_charged_once_an_epoch() -> None:
+    seen = evaluated("end", 2, 1.0), evaluated("end 1", 3, 0.25, evaluation_batch=64)
+    # An epoch took 1 s and an evaluation of 1 s, and takes 1 s and 0.25 s now.
+    assert compared({"evaluation_batch": 64}, *seen) == pytest.approx(2.0 / 1.25)
+
+
+def test_an_evaluation_every_few_updates_is_charged_by_its_share() -> None:
+    often = [0.3 if number % 5 == 0 else 0.0 for number in range(20)]
+    others = []
+    for name, shorter, config in (("bare 0", 1, {}), ("other 1", 3, {"evaluation_batch": 64})):
+        spent = [seconds / shorter for seconds in often]
+        outcome = done(name, [0.1 + seconds for seconds in spent], start_s=2, evaluation_s=spent)
+        others.append((wire.Window(id=name, config=config), outcome, 0))
+    # Four evaluations in forty updates seen of each: one in an epoch of 1 s, which took 0.3 s, and takes 0.1 s now.
+    assert compared({"evaluation_batch": 64}, *others) == pytest.approx(1.3 / 1.1)
+
+
+def test_an_evaluation_that_the_settings_leave_alone_is_not_charged() -> None:
+    seen = evaluated("end", 2, 1.0), evaluated("end 1", 3, 0.25, threads=1)
+    assert compared({"threads": 1}, *seen) == pytest.approx(1.0)
+
+
+def test_an_evaluation_that_only_one_of_them_has_shown_is_charged_to_neither() -> None:
+    assert compared({"evaluation_batch": 64}, evaluated("end", 2, 1.0)) == pytest.approx(1.0)
+
+
 def test_a_life_of_its_own_is_compared_with_the_lives_around_it() -> None:
     trial = wire.Window(id="bigger", role=wire.WindowRole.TRIAL)
     found = result(

@@ -8,15 +8,20 @@ from typing import Any
 
 import child
 import pytest
+import torch
 from real_training import alone, trained
 
 from advisor import knobs
+from advisor.agent.settings import compile_watch
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, model
-from advisor.types import Evidence
+from advisor.settings_file import exports
+from advisor.settings_file.advisor_yaml import Document
+from advisor.types import Config, Evidence
 
 pytestmark = pytest.mark.slow(15)
 
 LIMIT_S = 240
+FORMATS = ["accelerate", "deepspeed", "python", "transformers"]
 LOOP = """
 import copy, pickle, sys
 import torch
@@ -171,6 +176,31 @@ def test_a_script_whose_shapes_change_for_ever_is_compiled_a_few_times(tmp_path:
     print(len(graphs) <= 8, compiling.describe()["calls_that_compiled"] <= 8)
     """
     assert says(tmp_path, code) == "True True"
+
+
+def test_recompilations_are_counted_and_told_with_their_reason(tmp_path: Path) -> None:
+    code = """
+    hook()
+    remarks = []
+    loop(20, window(3, 99), samples=lambda number: 4 + number // 4, each=lambda *_: remarks.append(compiling.remark()))
+    said = compiling.describe()
+    print(said["recompiles"] >= 2, "size mismatch" in said["recompile_reason"], len([one for one in remarks if one]))
+    print(next(one for one in remarks if one))
+    """
+    facts, remark = says(tmp_path, code).splitlines()
+    assert facts == "True True 1"
+    assert remark.startswith("with compile=default the model was compiled 2 more times; the last reason: tensor")
+
+
+def test_a_last_batch_of_another_size_is_not_worth_a_word(tmp_path: Path) -> None:
+    code = """
+    hook()
+    remarks = []
+    loop(20, window(3, 99), samples=lambda number: 7 if number == 12 else 16,
+         each=lambda *_: remarks.append(compiling.remark()))
+    print(compiling.describe()["recompiles"], [one for one in remarks if one])
+    """
+    assert says(tmp_path, code) == "1 []"
 
 
 def test_a_compiler_that_fails_leaves_the_training_as_it_was_and_its_first_line_is_told(tmp_path: Path) -> None:
@@ -388,4 +418,32 @@ def test_a_wrapper_for_several_devices_closes_it() -> None:
 
 def test_only_modes_that_there_are_may_be_asked_for() -> None:
     wrong = knobs.get("compile").wrong
-    assert [wrong(value) is None for value in ("default", "fast", True)] == [True, False, False]
+    assert [wrong(value) is None for value in ("default", "fast", True, False)] == [True, False, True, False]
+
+
+def test_true_in_an_older_file_means_the_default_mode() -> None:
+    """Every format and a real training take it for `default`."""
+    by_true = exports.artifacts(Document(config=Config.of({"compile": True})), FORMATS)
+    by_name = exports.artifacts(Document(config=Config.of({"compile": "default"})), FORMATS)
+    assert [made.content for made in by_true] == [made.content for made in by_name]
+    assert all("'mode': 'default'" in made.not_expressed[0].why for made in by_true if made.target == "deepspeed")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_real_training_takes_true_for_the_default_mode(tmp_path: Path) -> None:
+    by_true, _, said = trained(tmp_path, "{compile: true}")
+    by_name, _, _ = trained(tmp_path, "{compile: default}")
+    assert said == ""
+    assert all(torch.equal(by_true["model"][name], by_name["model"][name]) for name in by_name["model"])
+
+
+def test_a_compilation_that_never_ends_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = compile_watch.CompileWatch()
+    monkeypatch.setattr(compile_watch.time, "perf_counter", lambda: now[0])
+    now = [100.0]
+    assert not watch.at_work()
+    watch._begins()
+    now[0] += compile_watch.LONGEST_S - 1
+    assert watch.at_work()
+    now[0] += 2
+    assert not watch.at_work()

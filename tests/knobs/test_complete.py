@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
@@ -64,11 +66,16 @@ def test_plain_torch_ignores_no_setting_silently(knob: Knob, monkeypatch: pytest
     """What is not applied to these objects is for the loader or for autocast, or is reported with what to do."""
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)  # loads all of dynamo into this process
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    products, matmul = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul
+    on_cpu = matmul.fp32_precision
     model = torch.nn.Linear(2, 2)
     try:
         _, left = by_hand.apply({knob.id: knob.example}, model, torch.optim.AdamW(model.parameters()))
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
+        torch.set_float32_matmul_precision(products)
+        matmul.fp32_precision = on_cpu
+        gc.unfreeze()
     assert knob.id in left or knob.plain is not None or knob.loader_keyword or knob.samples_per
     assert knob.id not in left or left[knob.id]

@@ -16,6 +16,9 @@ SNAPSHOT = """
 import gc, random, sys
 import torch.utils.data.dataloader as dataloaders
 
+gc.unfreeze()  # the server that this process was forked from has frozen its own
+gc.set_threshold(700, 10, 10)  # the tests' interpreters collect less often
+
 def shape_of(value):
     '''What can be compared: tensors by their bytes and layout, functions and objects by what they are.'''
     if isinstance(value, torch.Tensor):
@@ -44,6 +47,7 @@ def snapshot(model, optimizer, loader):
             torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark,
             torch.backends.cudnn.allow_tf32, torch.get_default_dtype(), torch.is_autocast_enabled('cpu'),
             torch.is_grad_enabled(), gc.isenabled(), gc.get_threshold(),
+            gc.get_freeze_count(),
         ),
         'random': (torch.get_rng_state().clone(), random.getstate()),
     }

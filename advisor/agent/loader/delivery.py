@@ -17,6 +17,7 @@ from ...refused import Refused
 from ..base.pass_through import passes_on
 from ..loop.clock import DATA_WAIT, RESTART, StepClock
 from ..loop.samples import INDICES, LEADING_DIMENSION, count_samples
+from .evaluation_batches import EvaluationBatches
 from .feed import FEED, Feed
 from .record import EVALUATION, LoaderRecord, bare_copy
 from .register import Register
@@ -42,6 +43,7 @@ class Deliveries:
         self.register = Register()
         self.times = FetchTimes()
         self.switch = Switch(self._inner_fetcher)
+        self.evaluation = EvaluationBatches(self.register)
         self.busy: set[int] = set()
         """Threads inside a loader, or doing our own work: their reads and builds meanwhile are not the loop's."""
         self.torch_next: Callable[[Any], Any] = next
@@ -65,6 +67,8 @@ class Deliveries:
 
         They are a `stream.Part` for a part of a batch.
         """
+        self.on_batch: Callable[[Any, Any], None] | None = None
+        """Callable given each batch of the training loader, and torch's iterator that has fetched it."""
         self.on_failure: Callable[[Exception], bool] | None = None
         """Callable notified if a batch of the training loader cannot be fetched with its present settings.
 
@@ -80,7 +84,9 @@ class Deliveries:
             return self.torch_next(iterator)
         feed.record.reader = thread
         if self.suspended:
-            return self._supply(iterator, feed)[0]
+            batch = self._supply(iterator, feed)[0]
+            self._hand_on(batch, iterator, feed)
+            return batch
         record, clock = feed.record, self._clock
         mine = thread == clock.owner
         evaluates = mine and record.role == EVALUATION
@@ -94,6 +100,7 @@ class Deliveries:
         try:
             batch, index, samples = self._supply(iterator, feed)
             self._count(feed, batch, index, samples, mine)
+            self._hand_on(batch, iterator, feed)
             return batch
         finally:
             if mine:
@@ -114,7 +121,9 @@ class Deliveries:
             raise StopIteration
         feed.given += 1
         if feed.record is not self.register.train or feed.foreign:
-            return (*feed.next_batch(iterator, self.torch_next), None)
+            return (*self._next_of_others(iterator, feed), None)
+        if self.evaluation.seen:
+            self.evaluation.training_continues(self._clock.updates)
         if (self.end_requested and not feed.first) or (feed.overruns and not self.hold_ends):
             self.end_requested = False
             self.switch.end(feed, iterator)
@@ -137,6 +146,21 @@ class Deliveries:
         if feed.version != self.switch.version:
             self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=False)
         return (*self._next_or_next_epoch(iterator, feed), None)
+
+    @passes_on
+    def _next_of_others(self, iterator: object, feed: Feed) -> tuple[Any, Any]:
+        """Return the next batch, and its index, of a loader that does not feed the training."""
+        try:
+            found = feed.next_batch(iterator, self.torch_next)
+        except StopIteration:
+            self.evaluation.ends(feed.record)
+            raise
+        self.evaluation.delivers(feed.record)
+        return found
+
+    def _hand_on(self, batch: object, iterator: object, feed: Feed) -> None:
+        if self.on_batch is not None and feed.record is self.register.train:
+            self.on_batch(batch, feed.fetcher(iterator))
 
     def _follow_late(self, feed: Feed, iterator: object) -> None:
         """Follow the switch late; settings that could not be tried when requested must not end the script."""
@@ -321,6 +345,7 @@ class Deliveries:
         feed = iterator.__dict__.get(FEED)
         if feed is not None and not feed.foreign:
             feed.stream = iterator._sampler_iter = IndexStream(iterator._sampler_iter, keeps=not feed.iterable)
+            self.evaluation.begins(feed)
 
     @staticmethod
     def _board_for(loader: DataLoader[object], watched: bool = False) -> Board:

@@ -18,6 +18,7 @@ from ..loop.clock import StepClock
 from . import patch
 from .delivery import Deliveries
 from .drain import drain
+from .evaluation_batches import EvaluationBatches
 from .feed import FEED, Feed
 from .limits import refuse_settings
 from .record import LoaderRecord
@@ -204,6 +205,11 @@ class LoaderHooks:
         if feed is not None:
             return feed.loader
         return self.train.loader() if self.train is not None else None
+
+    @property
+    def evaluation(self) -> EvaluationBatches:
+        """Batches of the loaders that evaluate."""
+        return self.deliveries.evaluation
 
     # --- changes ----------------------------------------------------------------------------------------------------
 

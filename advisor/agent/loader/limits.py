@@ -65,7 +65,7 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
     if is_iterable(loader) and workers != loader.num_workers:
         refuse_second_reader(loader)
     if settings.get("batch_size", batch_size_of(loader)) != batch_size_of(loader):
-        _refuse_batch_size(loader, settings["batch_size"])
+        refuse_batch_size(loader, settings["batch_size"])
     if "split" in settings:
         _refuse_split(loader, settings["split"])
 
@@ -153,7 +153,7 @@ def _refuse_split(loader: object, size: object) -> None:
         raise Refused("the dataset is iterable: the size of its last batch is unknown until it arrives")
 
 
-def _refuse_batch_size(loader: Any, size: object) -> None:
+def refuse_batch_size(loader: Any, size: object) -> None:
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise Refused(f"batch_size={size!r} is not a number of samples")
     if batch_size_of(loader) is None:

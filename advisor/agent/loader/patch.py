@@ -30,6 +30,7 @@ def install(hooks: Deliveries, patches: Patches, times: FetchTimes) -> Callable[
     base = dataloader._BaseDataLoaderIter
     workers = dataloader._MultiProcessingDataLoaderIter
     patches.replace(dataloader.DataLoader, "__init__", functools.partial(_loader_init, hooks))
+    patches.replace(dataloader.DataLoader, "__len__", functools.partial(_loader_len, hooks))
     patches.replace(base, "__init__", functools.partial(_base_init, hooks))
     patches.replace(base, "_reset", functools.partial(_base_reset, hooks))
     for kind in (dataloader._SingleProcessDataLoaderIter, workers):
@@ -71,6 +72,17 @@ def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[.
             raise
 
     return __init__
+
+
+def _loader_len(hooks: Deliveries, original: Callable[[Any], int]) -> Callable[[Any], int]:
+    @stands_for(original)
+    def __len__(loader: DataLoader[object]) -> int:  # noqa: N807
+        length = original(loader)
+        if hooks.inert or threading.get_ident() in hooks.busy:
+            return length
+        return hooks.evaluation.length(loader, length)
+
+    return __len__
 
 
 def _iterator_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[..., None]:

@@ -43,6 +43,11 @@ class Register:
 
         places[number] = (weakref.ref(loader, forget), user_line(frame))
 
+    def saw_made(self, loader: DataLoader[object]) -> bool:
+        """Return whether the script made this loader while it was watched."""
+        known = self._made_at.get(id(loader))
+        return known is not None and known[0]() is loader
+
     def find(self, loader: DataLoader[object]) -> LoaderRecord | None:
         """Return the record of a loader, or of the one it replaces: scripts may make a new loader every epoch."""
         record = self._by_id.get(id(loader))

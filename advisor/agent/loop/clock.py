@@ -95,6 +95,8 @@ class StepClock:
         """Recorder of an event at every boundary, set on an accelerator (see `device.py`)."""
         self.on_update: Callable[[Update], None] = nothing
         """Callback at the end of every update, outside all phases."""
+        self.between_updates: Callable[[], None] = nothing
+        """Callback after that: a setting's work, charged to the update that begins."""
         self.paused = False
         """True while advisor works on the training thread, charged to no update; readable from other threads."""
 
@@ -252,6 +254,7 @@ class StepClock:
         finally:
             self.paused = False
         self._begin_update()
+        self.between_updates()
 
     def _begin_update(self) -> None:
         self._sums = [0] * len(PHASE_NAMES)

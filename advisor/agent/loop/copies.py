@@ -24,7 +24,7 @@ class HostToDevice:
         if self._patches.on:
             return
         tensor = torch.Tensor
-        self._patches.replace(tensor, "to", lambda original: self._phase(original, _leaves_by_to))
+        self._patches.replace(tensor, "to", lambda original: self._phase(original, leaves_by_to))
         self._patches.replace(tensor, "cuda", lambda original: self._phase(original, lambda _args, _kwargs: True))
         self._patches.replace(tensor, "copy_", lambda original: self._phase(original, None))
 
@@ -62,7 +62,7 @@ def _is_on_host(source: object) -> bool:
     return device is not None and device.type == "cpu"
 
 
-def _leaves_by_to(args: Any, kwargs: Any) -> bool:
+def leaves_by_to(args: Any, kwargs: Any) -> bool:
     """Return whether `to(…)` of a tensor on the host copies it to an accelerator."""
     target = kwargs.get("device", kwargs.get("other", args[0] if args else None))
     if isinstance(target, str):

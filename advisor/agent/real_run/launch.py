@@ -274,7 +274,7 @@ class Launch:
         """Remove hooks that no setting needs, once the settings hold."""
         self._settling, self._settled = False, True
         self._fall_back.rest()
-        needed = {hook for name in self._controls.settings for hook in knobs.get(name).hooks}
+        needed = {hook for name, value in self._controls.settings.items() for hook in knobs.get(name).hooks_for(value)}
         if "steps" not in needed:
             self._steps.remove()
             self._counts_steps = False

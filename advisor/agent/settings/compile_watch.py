@@ -21,6 +21,10 @@ class Account:
         self.calls = 0
         self.graphs = 0
         self.breaks: Counter[str] = Counter()
+        self.recompiles = 0
+        """Compilations of a model that had compiled code, which did not fit."""
+        self.misfit = ""
+        """Reason, in torch's words, of the latest."""
         self.failure = ""
 
 
@@ -94,3 +98,10 @@ def _counted() -> tuple[int, Counter[str]]:
 
     breaks: Counter[str] = Counter({str(reason): count for reason, count in counters["graph_break"].items()})
     return int(counters["stats"]["unique_graphs"]), breaks
+
+
+def latest_misfit() -> str:
+    """Return why existing code did not fit the last time, in torch's words; "" if torch kept no reason."""
+    utils: object = sys.modules.get("torch._dynamo.utils")
+    failures = [reasons[-1] for reasons in getattr(utils, "guard_failures", {}).values() if reasons]
+    return str(failures[-1]).partition(": ")[2] if failures else ""

@@ -26,7 +26,7 @@ from ..base.pass_through import passes_on
 from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..loop.roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
-from .compile_watch import Account, CompileWatch
+from .compile_watch import Account, CompileWatch, latest_misfit
 from .passing import PassingState
 
 MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
@@ -40,6 +40,8 @@ SOUGHT_UPDATES = 2 * MAX_LEVELS
 SMALL_OUTPUT = 4096
 """Most elements of an output that is copied. CUDA graphs reuse the memory of their outputs at the next call, and losses
 are kept longer than that; larger outputs are used up within the update."""
+ORDINARY_RECOMPILES = 1
+"""Recompilations that say nothing of a script: an epoch's last batch may have another shape."""
 FIRST_LINE = 300
 """Characters kept of an error for a person to read."""
 
@@ -112,20 +114,21 @@ class Compiling:
             "graphs": account.graphs,
             "graph_breaks": sum(account.breaks.values()),
             "first_break": next(iter(account.breaks), ""),
+            "recompiles": account.recompiles,
+            "recompile_reason": _one_line(account.misfit),
             "failed": account.failure,
         }
 
     def remark(self) -> str | None:
         """Return a remark on the compiled code for a person, once per mode; None if there is nothing to say."""
         account = self.watch.account
-        if self._mode is None or not account.breaks or self._mode in self._remarked:
+        often = account.recompiles > ORDINARY_RECOMPILES
+        if self._mode is None or not (account.breaks or often) or self._mode in self._remarked:
             return None
         self._remarked.add(self._mode)
-        times, reason = sum(account.breaks.values()), _one_line(next(iter(account.breaks)))
-        return (
-            f"with compile={self._mode} the model runs as {account.graphs} compiled graphs, because of {times} graph "
-            f"break{'s' if times > 1 else ''}; the first reason: {reason}"
-        )
+        remarks = [_on_breaks(account)] if account.breaks else []
+        remarks += [_on_recompiles(account)] if often else []
+        return f"with compile={self._mode} the model " + ", and it ".join(remarks)
 
     def set_up_s(self) -> float | None:
         """Return the seconds of compiling once under the present settings; None if nothing is compiled.
@@ -247,6 +250,9 @@ class _Call:
         self._seen = self._owner.watch.compiles
         self._account.calls += 1
         self._shapes += 1
+        if self._shapes > 1:
+            self._account.recompiles += 1
+            self._account.misfit = latest_misfit() or self._account.misfit
         _unmark(self._root.ref())
         if self._shapes == STATIC_SHAPES:
             self._compiled = _compiled(self._root.ref(), self._mode, self._backend, dynamic=None)
@@ -315,6 +321,19 @@ def _nothing_compiled(module: Any, account: Account) -> str:
     reason = next(iter(account.breaks), "")
     why = f": {_one_line(reason)}" if reason else ""
     return f"torch.compile could compile nothing of {type(module).__name__}{why}"
+
+
+def _on_breaks(account: Account) -> str:
+    times, reason = sum(account.breaks.values()), _one_line(next(iter(account.breaks)))
+    return (
+        f"runs as {account.graphs} compiled graphs, because of {times} graph break{'s' if times > 1 else ''}; "
+        f"the first reason: {reason}"
+    )
+
+
+def _on_recompiles(account: Account) -> str:
+    why = f"; the last reason: {_one_line(account.misfit)}" if account.misfit else ""
+    return f"was compiled {account.recompiles} more times{why}"
 
 
 def _first_line(error: BaseException) -> str:

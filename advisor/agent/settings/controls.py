@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ...refused import Refused
+from ..loader.device_copies import DeviceCopies
 from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock
 from ..loop.device import Device
@@ -15,6 +16,7 @@ from ..loop.steps import Steps
 from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .compiling import Compiling
+from .garbage_collection import GarbageCollection
 from .known_reads import KnownReads
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
@@ -49,6 +51,9 @@ class Controls:
     def __post_init__(self) -> None:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
+        self.garbage_collection = GarbageCollection(self.clock)
+        self.loaders.deliveries.evaluation.broke = self.broke
+        self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
@@ -72,7 +77,7 @@ class Controls:
         if self.on_broken is not None:
             self.on_broken(name, why)
         else:
-            self.broken[name] = why
+            self.broken.setdefault(name, why)
 
     def take_broken(self) -> str | None:
         """Return why the present settings cannot be kept, and take them all back; None if they can."""
