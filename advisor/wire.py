@@ -89,6 +89,8 @@ class LaunchSpec:
     """`probe`: windows run under isolation; `run`: the real training, nothing is cut short."""
     config: dict[str, Setting] = field(default_factory=dict)
     """Settings applied from the start (launch knobs, or all in mode `run`)."""
+    constants: dict[str, dict[str, Setting]] = field(default_factory=dict)
+    """Constants set in the script before it runs: module ("" is the script) → name in it → value."""
     trackers_offline: bool = True
     log: str = ""
     """File that records settings given up in mode `run`; empty records nothing."""

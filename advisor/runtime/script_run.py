@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import wire
+from ..script_constants import ByModule
 from ..types import Command, Failure, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
@@ -75,6 +76,7 @@ class ScriptRun:
         isolation: Isolation,
         options: RunOptions,
         config: Mapping[str, Any],
+        constants: ByModule,
         environment: Mapping[str, str],
         devices: DeviceWatch | None,
         seed: int | None,
@@ -87,6 +89,7 @@ class ScriptRun:
         self._isolation = isolation
         self._limits = options.limits
         self._config = dict(config)
+        self._constants = constants
         self._trackers_offline = options.trackers_offline
         self._seed = seed
         self._devices = self.record.devices = devices
@@ -200,6 +203,7 @@ class ScriptRun:
             is_module=command.is_module,
             args=list(command.args),
             config=self._config,
+            constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
             seed=self._seed,
         )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from .. import knobs, wire
 from ..errors import INTERRUPTIONS
-from ..types import Command, Config
+from ..script_constants import ByModule
+from ..types import Command, Config, SettingValue
 from .blame import Blame
 from .device_watch import DeviceWatch
 from .isolation import Isolation
@@ -28,7 +29,16 @@ class Setup:
     settings: Config = field(default_factory=Config)
     """Settings for the whole script run; its windows name them too, and only the others are switched in it."""
     args: tuple[str, ...] | None = None
-    """Arguments in place of the script's own, if it takes these settings by its arguments."""
+    """Arguments in place of the script's own, if it takes some of these settings by its arguments."""
+    constants: ByModule = field(default_factory=dict)
+    """Constants of the script that are set before it runs."""
+    by_script: frozenset[str] = frozenset()
+    """Knobs that its arguments and constants stand for; the agent leaves these alone."""
+
+    @property
+    def by_agent(self) -> dict[str, SettingValue]:
+        """Return the settings that the agent applies."""
+        return {name: value for name, value in self.settings.settings if name not in self.by_script}
 
 
 BASELINE_SETUP = Setup()
@@ -160,7 +170,8 @@ class Session:
             folder=self.folder,
             isolation=self.isolation,
             options=self.options,
-            config=setup.settings.as_dict() if setup.args is None else {},
+            config=setup.by_agent,
+            constants=setup.constants,
             devices=DeviceWatch() if self.watch_devices else None,
             environment=self.environment,
             seed=self.seed,

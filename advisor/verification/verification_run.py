@@ -48,15 +48,18 @@ class Finalist:
     """Effect on training; None if it is to be derived from the script's parts."""
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself that carry some of its settings."""
+    constants: Mapping[str, int | float | str] = field(default_factory=dict)
+    """Constants of the script that carry some."""
     passed_as_arguments: frozenset[str] = frozenset()
-    """Knobs that they stand for; the agent leaves these alone."""
+    """Knobs that these two stand for; the agent leaves them alone."""
     stand_for: Mapping[str, str] = field(default_factory=dict)
     """Option → knob, if the file says so; other options are known by name, or not at all."""
 
     @property
     def shown_settings(self) -> list[tuple[str, SettingValue]]:
-        """Return what identifies it to a person: its settings, and script options that carry none of them."""
-        return [*self.config.settings, *(() if self.passed_as_arguments else self.arguments.items())]
+        """Return what identifies it to a person: its settings, and options and constants that carry none of them."""
+        own = () if self.passed_as_arguments else (*self.arguments.items(), *self.constants.items())
+        return [*self.config.settings, *own]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +181,7 @@ def version_of(finalist: Finalist, command: Command, isolation: Isolation) -> Sc
     from ..knobs import global_batch
     from ..runtime.session import Setup
     from ..target import command as commands
+    from ..target.option_roles import constants_by_module
     from .process import ScriptVersion
 
     by_agent = {name: value for name, value in finalist.config.settings if name not in finalist.passed_as_arguments}
@@ -189,7 +193,7 @@ def version_of(finalist: Finalist, command: Command, isolation: Isolation) -> Sc
         command=commands.with_arguments(command, finalist.arguments),
         isolation=isolation,
         config=Config.of(by_agent),
-        setup=Setup(settings=Config.of(at_launch)),
+        setup=Setup(settings=Config.of(at_launch), constants=constants_by_module(finalist.constants, command)),
         samples_per_update=batch if isinstance(batch, int) else None,
     )
 
@@ -368,7 +372,8 @@ def _effect(finalist: Finalist, hardware: Hardware, workload: Workload, command:
     from .. import knobs
     from ..target.option_effects import effect_of
 
-    given = effect_of(finalist.arguments, finalist.stand_for, hardware=hardware, workload=workload, command=command)
+    own = {**finalist.arguments, **finalist.constants}
+    given = effect_of(own, finalist.stand_for, hardware=hardware, workload=workload, command=command)
     found = [knobs.get(name).effect(hardware, workload) for name, _value in finalist.config.settings]
     return max([given, *found], key=knobs.EFFECTS.index)
 

@@ -60,8 +60,10 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
     main = verification.of(hoped.config)
     proposed = hoped if main is not None and main.outcome.kind != "stopped" else found
     proven = _proven(proposed, verification, search_run.request.search.goal)
-    passed = search_run.study.space.command_line.arguments(proven.config)
-    return Proof(recommendation=replace(proven, passed_as_arguments=passed), interrupted=verification.interrupted)
+    line = search_run.study.space.command_line
+    passed, constants = line.arguments(proven.config), line.constants(proven.config)
+    proven = replace(proven, passed_as_arguments=passed, constants=constants)
+    return Proof(recommendation=proven, interrupted=verification.interrupted)
 
 
 def _expected(search_run: SearchRun, hoped: Recommendation) -> Expected:
@@ -108,9 +110,14 @@ def _finalists(search_run: SearchRun, found: Recommendation) -> list[Finalist]:
 
 def _finalist(search_run: SearchRun, config: Config) -> Finalist:
     space = search_run.study.space
-    passed = space.command_line.arguments(config)
-    flags = {flag: value for arguments in passed.values() for flag, value in arguments.items()}
-    return Finalist(config=config, effect=space.effect(config), arguments=flags, passed_as_arguments=frozenset(passed))
+    passed, constants = space.command_line.arguments(config), space.command_line.constants(config)
+    return Finalist(
+        config=config,
+        effect=space.effect(config),
+        arguments={flag: value for arguments in passed.values() for flag, value in arguments.items()},
+        constants={name: value for values in constants.values() for name, value in values.items()},
+        passed_as_arguments=frozenset({*passed, *constants}),
+    )
 
 
 def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Recommendation:

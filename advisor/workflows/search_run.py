@@ -168,7 +168,7 @@ class SearchRun:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
         from ..analysis import assembly
-        from ..target.script_options import find_options
+        from ..target.option_roles import find_options
         from ..target.training_length import training_length
 
         found = self.profiles[-1] if self.past is not None and self.profiles else self._read_profile()

@@ -65,7 +65,7 @@ def verify(
     from ..target.function import command_for
 
     document = read_document(Path(config))
-    if not document.config.settings and not document.arguments:
+    if not document.config.settings and not document.arguments and not document.constants:
         raise UsageError(f"{config} has no settings to verify")
     if rounds < FEWEST:
         raise UsageError(f"invalid {parameter('rounds', rounds)}: an interval needs at least {FEWEST}")
@@ -85,7 +85,14 @@ def verify(
     with run_store.disk_errors(run.path):
         found = verify_configs(
             wanted,
-            [Finalist(config=document.config, arguments=document.arguments, stand_for=document.stand_for)],
+            [
+                Finalist(
+                    config=document.config,
+                    arguments=document.arguments,
+                    constants=document.constants,
+                    stand_for=document.stand_for,
+                )
+            ],
             hardware=machine,
             run_folder=run.path,
             isolation=protect(wanted, options),
@@ -104,6 +111,7 @@ def verify(
         baseline=found.baseline,
         outcome=one.outcome,
         arguments=document.arguments,
+        constants=document.constants,
         notes=(*no_longer_holds(document, python=wanted.interpreter), *found.notes),
         run_folder=str(run.path),
     )
@@ -133,7 +141,7 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
 
     text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
     new = advisor_yaml.parse(text, path)
-    if (new.config, new.arguments) != (verified.config, verified.arguments):
+    if _settings_of(new) != _settings_of(verified):
         raise UsageError(f"{path} has changed since: its settings are not those that were verified")
     if new.verdict.get("status") != verdict.status:
         raise UsageError(f"{path}: the verdict already in the file cannot be replaced; remove it and verify again")
@@ -141,6 +149,10 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     run_store.write_atomic(path, text.encode("utf-8"))
     path.chmod(mode)
     return path
+
+
+def _settings_of(document: Document) -> tuple[object, ...]:
+    return document.config, document.arguments, document.constants
 
 
 def _keep(result: VerifyResult, folder: Path) -> None:

@@ -76,7 +76,7 @@ class Desk:
         final_results = {BEST: FinalResult(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
         space = SimpleNamespace(
             effect=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
-            command_line=SimpleNamespace(arguments=lambda _config: {}),
+            command_line=SimpleNamespace(arguments=lambda _config: {}, constants=lambda _config: {}),
         )
         known = SimpleNamespace(
             final_results=lambda: final_results, space=space, winner=lambda: BEST, by_knob=lambda _config: GAINS
