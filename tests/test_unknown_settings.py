@@ -96,7 +96,7 @@ def test_the_process_of_a_script_refuses_it_before_its_first_line(
 ) -> None:
     settings, named, do = REFUSED[case]
     command = commands.build(str(_script(tmp_path)), [], is_module=False, interpreter=None)
-    code = training_launch.spawn(command, Config.of(settings))
+    code = training_launch.spawn(command, Config.of(settings), {})
     said = capfd.readouterr()
     assert (code, said.out) == (EXIT_AGENT_FAILED, "")
     assert named in said.err
