@@ -40,15 +40,15 @@ class TimePlan:
     """Likely duration of both together."""
 
     @classmethod
-    def of(cls, *, knobs: int, trials_s: float, process_s: float, rounds: int, verify: bool) -> TimePlan:
-        """Plan for trials that are estimated at `trials_s`, and verification processes of `process_s` each."""
+    def of(cls, *, knobs: int, trials_s: float, round_s: float, rounds: int, verify: bool) -> TimePlan:
+        """Plan for trials that are estimated at `trials_s`, and verification rounds of `round_s` each."""
         search_s = min(MOST_SEARCH_S, SURPLUS * trials_s)
-        verification_s = min(MOST_VERIFICATION_S, 2 * rounds * process_s) if verify else 0.0
+        verification_s = min(MOST_VERIFICATION_S, rounds * round_s) if verify else 0.0
         return cls(
             knobs=knobs,
             search_s=search_s,
             verification_s=verification_s,
-            expected_s=trials_s + min(verification_s, 2 * USUAL_ROUNDS * process_s),
+            expected_s=trials_s + min(verification_s, USUAL_ROUNDS * round_s),
         )
 
     def __str__(self) -> str:

@@ -41,7 +41,7 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
     finalists, budget_s = _finalists(search_run, hoped), search_run.rest_s + LATE * (search_run.request.budget_s or 0.0)
     if not search_run.request.verify or not finalists:
         return Proof(recommendation=found)
-    if budget_s < LEAST_PROCESSES * search_run.process_s():
+    if budget_s < LEAST_PROCESSES * search_run.verification_cost.process_s:
         return Proof(recommendation=_with_notes(found, "no time was left to verify it in fresh processes"))
     try:
         verification = verify_configs(
@@ -72,7 +72,7 @@ def _expected(search_run: SearchRun, hoped: Recommendation) -> Expected:
 
     return Expected(
         gain=max(hoped.verdict.low, 1 + hoped.verdict.floor) if hoped.verdict.rounds else None,
-        process_s=search_run.process_s() or None,
+        process_s=search_run.verification_cost.process_s or None,
         footprint=Footprint.of(search_run.session.result.script_runs),
     )
 
@@ -89,8 +89,22 @@ def _hoped(search_run: SearchRun, found: Recommendation) -> Recommendation:
         return found
     for config, final_result in known.final_results().items():
         if final_result.score >= 1 + floor and known.space.effect(config) in KEEPS_TRAINING:
-            return replace(found, config=config, by_knob=known.by_knob(config) if config == known.winner() else {})
+            by_knob = known.by_knob(config) if config == known.winner() else {}
+            return replace(
+                found, config=config, by_knob=by_knob, verdict=_of_windows(found.verdict, final_result.ratio)
+            )
     return found
+
+
+def _of_windows(verdict: Verdict, ratio: Ratio) -> Verdict:
+    """Return the verdict by windows that show no loss, though less than what counts may be in their interval.
+
+    A pair of fresh processes that agrees with them makes it a gain that more time would prove.
+    """
+    if ratio.low <= 1.0:
+        return verdict
+    low, high = ratio.low, ratio.high
+    return replace(verdict, status="unproven", speedup=ratio.speedup, low=low, high=high, rounds=ratio.rounds)
 
 
 def _finalists(search_run: SearchRun, found: Recommendation) -> list[Finalist]:
@@ -207,7 +221,7 @@ def _why(verdict: Verdict) -> str:
     """Return the reason why a finalist is not recommended."""
     if verdict.quality == "failed":
         return verdict.quality_evidence
-    rounds = f"in {verdict.rounds} rounds of fresh processes"
+    rounds = f"in {verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes"
     between = f"{verdict.low:.3g} to {verdict.high:.3g}"
     # An undecided result has no estimate that anyone should quote.
     if verdict.status == "undecided":

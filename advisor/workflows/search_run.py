@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from ..search import ProfileSummary, SearchRequest, SearchSettings, Study
     from ..search.shared_study import SharedStudy
     from ..storage.run_store import RunFolder
+    from .verification_cost import VerificationCost
 
 MOST_RESERVED = 0.5
 """Largest fraction of the budget reserved for verification: with less left, a search finds nothing to verify."""
-ENDED_S = 0.5
-"""Seconds to end a process and remove its isolated view."""
 IMPORTED_S = 30.0
 """Most seconds for loading the search's libraries, which happens during the script's own start."""
 
@@ -204,8 +203,8 @@ class SearchRun:
         """Reserve time for verification: a number of pairs of fresh processes, each with its start and its window."""
         if not self.request.verify or self.request.budget_s is None:
             return 0.0
-        processes = 2 * self.request.settings.verify_rounds
-        self.reserved_s = min(MOST_RESERVED * self.request.budget_s, processes * self.process_s())
+        rounds_s = self.request.settings.verify_rounds * self.verification_cost.round_s
+        self.reserved_s = min(MOST_RESERVED * self.request.budget_s, rounds_s)
         self.session.reserve(self.reserved_s)
         return self.reserved_s
 
@@ -213,7 +212,7 @@ class SearchRun:
         """Give the search the time reserved for verification, but for the fewest processes that show a gain."""
         from ..verification.verification_run import FEWEST
 
-        kept_s = min(self.reserved_s, 2 * FEWEST * self.process_s())
+        kept_s = min(self.reserved_s, FEWEST * self.verification_cost.round_s)
         freed_s = self.reserved_s - kept_s
         if self.request.budget_s is None or freed_s <= 0:
             return 0.0
@@ -229,7 +228,7 @@ class SearchRun:
         plan = TimePlan.of(
             knobs=len(self.study.space.knobs),
             trials_s=trials_s,
-            process_s=self.process_s(),
+            round_s=self.verification_cost.round_s,
             rounds=ROUNDS,
             verify=self.request.verify,
         )
@@ -237,21 +236,19 @@ class SearchRun:
         self.reserved_s = plan.verification_s
         self.options.progress.note(str(plan))
 
-    def process_s(self) -> float:
-        """Return the approximate seconds of one verification process; 0 if the script's pace is not known."""
+    @property
+    def verification_cost(self) -> VerificationCost:
         from ..analysis.profile_plan import first_baseline
-        from ..verification import windows
+        from .verification_cost import VerificationCost
 
+        update_s = start_up_s = 0.0
         first = first_baseline(self.session.result.outcomes)
         if self.past is not None and self.found.steps is not None:
             update_s, start_up_s = self.found.steps.mean_s, self.found.start_up_s or 0.0
         elif first is not None:
             update_s = sum(first.wall_s) / len(first.wall_s)
             start_up_s = self.session.result.script_runs[-1].first_update_at_s or 0.0
-        else:
-            return 0.0
-        window_s = min(max(windows.WINDOW_S, windows.UPDATES * update_s), windows.MOST_WINDOW_S)
-        return start_up_s + windows.WARM_UP_UPDATES * update_s + window_s + ENDED_S
+        return VerificationCost(update_s=update_s, start_up_s=start_up_s, side_by_side=self.isolation.protects)
 
 
 @contextlib.contextmanager

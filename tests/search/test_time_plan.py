@@ -59,9 +59,9 @@ def test_more_settings_and_slower_starts_are_given_more_time(tmp_path: Path) -> 
 
 
 def test_a_plan_is_bounded_and_says_when_it_ends() -> None:
-    plan = TimePlan.of(knobs=3, trials_s=80.0, process_s=10.0, rounds=10, verify=True)
+    plan = TimePlan.of(knobs=3, trials_s=80.0, round_s=20.0, rounds=10, verify=True)
     assert (plan.search_s, plan.verification_s) == (100.0, 200.0)
     assert str(plan) == "3 settings to try, about 2 min to go"
-    endless = TimePlan.of(knobs=1, trials_s=1e5, process_s=1e4, rounds=10, verify=True)
+    endless = TimePlan.of(knobs=1, trials_s=1e5, round_s=2e4, rounds=10, verify=True)
     assert (endless.search_s, endless.verification_s) == (time_plan.MOST_SEARCH_S, time_plan.MOST_VERIFICATION_S)
-    assert TimePlan.of(knobs=1, trials_s=80.0, process_s=10.0, rounds=10, verify=False).verification_s == 0.0
+    assert TimePlan.of(knobs=1, trials_s=80.0, round_s=20.0, rounds=10, verify=False).verification_s == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -63,6 +64,7 @@ class Desk:
     rest_s: float = 100.0
     score: float = 2.0
     """Of the best, in the search."""
+    in_windows: Ratio = GAINS["num_workers"]
     peak_bytes: int = 900
     raises: Exception | None = None
     interrupted: BaseException | None = None
@@ -73,7 +75,7 @@ class Desk:
     expected: Expected | None = None
 
     def prove(self, monkeypatch: pytest.MonkeyPatch) -> proving.Proof:
-        final_results = {BEST: FinalResult(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
+        final_results = {BEST: FinalResult(ratio=self.in_windows, score=self.score, fresh=True)}
         space = SimpleNamespace(
             effect=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
             command_line=SimpleNamespace(arguments=lambda _config: {}, constants=lambda _config: {}),
@@ -94,7 +96,7 @@ class Desk:
             run=SimpleNamespace(path=self.folder),
             isolation=None,
             rest_s=self.rest_s,
-            process_s=lambda: 10.0,
+            verification_cost=SimpleNamespace(process_s=10.0, round_s=15.0),
             session=SimpleNamespace(result=SimpleNamespace(script_runs=self.script_runs)),
             options=RunOptions(),
         )
@@ -184,6 +186,23 @@ def test_a_gain_that_is_clear_in_windows_is_kept_where_the_time_ended_before_it_
     kept = replace(IN_WINDOWS, quality="passed", quality_evidence="alike", rounds_to_decide=4)
     assert (found.config, found.verdict, found.by_knob) == (BEST, kept, GAINS)
     assert "2 rounds of fresh processes so far: 1.02 to 3.5 times as fast" in found.notes
+
+
+UNCLEAR = Verdict(status="undecided", speedup=1.0, low=0.9, high=4.0, rounds=0, floor=0.05)
+
+
+@pytest.mark.parametrize(("low", "status", "config"), [(1.02, "unproven", BEST), (0.97, "undecided", Config())])
+def test_a_gain_of_scattered_windows_that_a_pair_of_processes_confirms_is_kept(
+    proven: Any, low: float, status: str, config: Config
+) -> None:
+    one_round = verdict("undecided", 2.1, low=0.0, high=math.inf, rounds=1)
+    found = proven(
+        {BEST: one_round, CHEAP: one_round},
+        found=recommendation(Config(), verdict=UNCLEAR),
+        in_windows=Ratio(speedup=1.9, low=low, high=4.0, rounds=3),
+        skipped=TIME_UP,
+    )
+    assert (found.verdict.status, found.config) == (status, config)
 
 
 @pytest.mark.parametrize(
