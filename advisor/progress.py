@@ -44,4 +44,14 @@ class SilentProgress:
     def close(self) -> None: ...
 
 
+class NotesOnly(SilentProgress):
+    """A receiver that passes on notes alone, for parts of a work whose stages are announced by the whole."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+
 SILENT: Progress = SilentProgress()

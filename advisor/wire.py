@@ -70,6 +70,8 @@ class Window:
     """Counted seconds that suffice once `min_updates` are reached."""
     max_s: float = 10.0
     """Seconds, settling included, until the window ends once `least_updates` were counted."""
+    precision: float = 0.0
+    """Relative standard error of the mean update that is needed, too; 0 for any. `max_s` ends the window regardless."""
     sampler_hz: float = 0.0
     left_out: str | None = None
     """Knob that a window of role `left_out` does without."""
@@ -89,6 +91,8 @@ class LaunchSpec:
     """`probe`: windows run under isolation; `run`: the real training, nothing is cut short."""
     config: dict[str, Setting] = field(default_factory=dict)
     """Settings applied from the start (launch knobs, or all in mode `run`)."""
+    constants: dict[str, dict[str, Setting]] = field(default_factory=dict)
+    """Constants set in the script before it runs: module ("" is the script) → name in it → value."""
     trackers_offline: bool = True
     log: str = ""
     """File that records settings given up in mode `run`; empty records nothing."""

@@ -31,7 +31,9 @@ LAYERS = (
         "progress",
         "refused",
         "repeated_draws",
+        "script_constants",
         "spelling",
+        "standard_error",
         "stats",
         "types",
         "version",
@@ -57,7 +59,18 @@ ROOMS = {
 """The same inside a package; "" is its own modules. Those of `agent` are its entry, above all rooms."""
 OUTSIDE = {"demo", "profiles"}
 """Not part of the program: a script of a user, and data."""
-IN_THE_USERS_PROCESS = {"discovery", "refused", "wire", "repeated_draws", "worker_seeds", "agent", "knobs", "whatif"}
+IN_THE_USERS_PROCESS = {
+    "agent",
+    "discovery",
+    "knobs",
+    "refused",
+    "repeated_draws",
+    "script_constants",
+    "standard_error",
+    "whatif",
+    "wire",
+    "worker_seeds",
+}
 LONGEST_MODULE_LINES = 400
 HEAVY = ("torch", "numpy", "optuna", "sklearn", "scipy", "pydantic", "rich", "jinja2", "yaml", "psutil", "pynvml")
 

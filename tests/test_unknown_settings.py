@@ -96,7 +96,7 @@ def test_the_process_of_a_script_refuses_it_before_its_first_line(
 ) -> None:
     settings, named, do = REFUSED[case]
     command = commands.build(str(_script(tmp_path)), [], is_module=False, interpreter=None)
-    code = training_launch.spawn(command, Config.of(settings))
+    code = training_launch.spawn(command, Config.of(settings), {})
     said = capfd.readouterr()
     assert (code, said.out) == (EXIT_AGENT_FAILED, "")
     assert named in said.err
@@ -122,5 +122,5 @@ def test_a_command_that_names_it_ends_at_once(tmp_path: Path, words: list[str]) 
     )
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert "unknown knob 'warp_drive'" in done.stderr
-    assert "activation_checkpointing, cache_dataset, " in " ".join(done.stderr.split())
+    assert "activation_checkpointing, allocator, " in " ".join(done.stderr.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["advisor.yaml", "train.py"]

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol
 
 from ..refused import Refused
 from ..wire import WIRE_VERSION, LaunchSpec
-from .base import child_signals, imports
+from .base import child_signals, constants, imports
 from .base.channel import AgentChannel
 from .base.tracebacks import crash_report, cut_chain, is_out_of_memory
 
@@ -71,6 +71,8 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
     # Registered first, so it runs last: after the script's own functions, and after its threads were joined.
     atexit.register(ending.report)
 
+    constants.set_in_modules(spec.constants, _refuse, main=_names_of_main(spec))
+    constants.tell_of_started_processes(spec.constants, _warn)
     namespace = _fresh_main(python_made)
     folder = _set_up_sys(spec, folder_first)
     if folder is not None:
@@ -82,7 +84,7 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
             # Python itself calls this for -m, a folder or a zip file.
             runpy._run_module_as_main(spec.target if spec.is_module else "__main__", spec.is_module)  # type: ignore[attr-defined]
         else:
-            exec(_code_of(spec.target, namespace), namespace)
+            exec(_code_of(spec, namespace), namespace)
     except BaseException as error:
         with child_signals.held():
             _ended_with(error, ending, channel)
@@ -203,20 +205,33 @@ def _give_back_shadowed(folder: str, loaded_before: frozenset[str]) -> None:
         del sys.modules[name]
 
 
-def _code_of(target: str, namespace: dict[str, Any]) -> Any:
+def _names_of_main(spec: LaunchSpec) -> tuple[str, ...]:
+    """Return the names by which the import system looks for the script; none for a file, which is run directly."""
+    if spec.is_module:
+        return spec.target, f"{spec.target}.__main__"
+    return ("__main__",) if spec.constants and _holds_main(spec.target) else ()
+
+
+def _code_of(spec: LaunchSpec, namespace: dict[str, Any]) -> Any:
     """Return the script's code and set the names in `__main__` that record its origin."""
     import _frozen_importlib_external as external
 
-    path = os.path.join(os.getcwd(), target)
+    values = spec.constants.get(constants.SCRIPT)
+    path = os.path.join(os.getcwd(), spec.target)
     namespace["__file__"] = path
-    if target.endswith(".pyc"):
+    if spec.target.endswith(".pyc"):
         compiled = external.SourcelessFileLoader("__main__", path)
         namespace["__loader__"] = compiled
         return compiled.get_code("__main__")
     namespace["__loader__"] = external.SourceFileLoader("__main__", path)
     with open(path, "rb") as file:
         source = file.read()
-    return compile(source, path, "exec", dont_inherit=True)
+    if not values:
+        return compile(source, path, "exec", dont_inherit=True)
+    try:
+        return constants.compiled(source, path, values, is_main=True)
+    except Refused as error:
+        _refuse(str(error))
 
 
 def _ended_with(error: BaseException, ending: _Ending, channel: AgentChannel) -> None:

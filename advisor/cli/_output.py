@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
+import re
+import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from ..report.live import LiveProgress
 
 Found = TypeVar("Found")
+_PADDING = re.compile(r" +$", re.MULTILINE)
 
 
 def print_json(content: Any) -> None:
@@ -24,9 +29,33 @@ def print_json(content: Any) -> None:
 
 
 def console() -> Console:
+    """Return the console of stdout; a file or a pipe takes the widest lines, without padding at their ends."""
     from rich.console import Console
 
-    return Console()
+    from ..report.terminal import WIDEST
+
+    if sys.stdout.isatty():
+        return Console()
+    return Console(file=_Unpadded(sys.stdout), width=None if "COLUMNS" in os.environ else WIDEST)
+
+
+class _Unpadded(io.StringIO):
+    """Stream without the spaces that fill the last column of a table; rich writes whole lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(_PADDING.sub("", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
+        return self._stream.encoding
 
 
 def show(

@@ -49,10 +49,10 @@ def show_search(found: TuneResult, json_output: bool, html: Path | None) -> None
 
 
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:
-    from ..storage.run_store import write_atomic
+    from ..storage.run_store import write_for_user
 
     target = Path(run_folder) / "report.html" if wanted is RUN_FOLDER else wanted
-    write_atomic(target, page.encode())
+    write_for_user(target, page.encode())
     typer.echo(f"advisor: wrote {target}", err=True)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..discovery import ids
-from ._options import Json
+from ._options import Json, Runs
 from ._output import print_json
 
 if TYPE_CHECKING:
@@ -19,25 +19,36 @@ TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "expo
 
 
 def export(
-    config: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file written by advisor tune.")],
-    to: Annotated[
+    source: Annotated[
         str,
+        typer.Argument(
+            metavar="FILE|RUN",
+            help="Settings file written by advisor tune, or a stored search: latest, an id, a folder.",
+        ),
+    ],
+    to: Annotated[
+        str | None,
         typer.Option(
             "--to",
             metavar="TARGETS",
-            help=f"Comma-separated: {', '.join(TARGETS)}.",
+            help=f"Comma-separated: {', '.join(TARGETS)}. Default for a stored search: advisor.",
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the files; created if missing.")
     ] = Path(),
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    runs: Runs = None,
     json_output: Json = False,
 ) -> None:
-    """Export FILE to other tools. Settings that a tool cannot express are listed."""
+    """Export settings to files of other tools.
+
+    Settings that a tool cannot express are listed. A stored search is written to advisor.yaml unless --to names other
+    targets. The target patch changes the script's constants in its source.
+    """
     from ..workflows.export import export_to
 
-    written = export_to(config, split(to), output, overwrite=force)
+    written = export_to(source, split(to) if to is not None else [], output, overwrite=force, runs=runs)
     if json_output:
         print_json(_as_json(written))
         return

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from ..progress import SilentProgress
 from ._options import Args, ConfigFile, Module, Python, Script
+
+
+class _OneLine(SilentProgress):
+    """Progress of a command whose output is the script's own: notes only, on stderr."""
+
+    def note(self, text: str) -> None:
+        typer.echo(f"advisor: {text}", err=True)
 
 
 def run(
@@ -14,7 +22,11 @@ def run(
     module: Module = False,
     python: Python = None,
 ) -> None:
-    """Train with SCRIPT and the settings of FILE. Output and exit code are those of the script."""
+    """Train with SCRIPT and the settings of FILE.
+
+    Output and exit code are those of the script; a line on stderr lists the settings.
+    """
     from .. import api
 
-    raise typer.Exit(api.run(config, script, args or [], module=module, python=python, replace_process=True))
+    code = api.run(config, script, args or [], module=module, python=python, replace_process=True, progress=_OneLine())
+    raise typer.Exit(code)

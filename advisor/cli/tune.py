@@ -46,9 +46,9 @@ def tune(
         list[str] | None,
         typer.Option(
             "--set",
-            metavar="KNOB=FLAG[:VALUE]",
-            help="Option of SCRIPT that sets a knob, such as micro_batch=--rows; if advisor cannot see its value, "
-            "micro_batch=--rows:32.",
+            metavar="KNOB=NAME[:VALUE]",
+            help="Option or constant of SCRIPT that sets a knob, such as micro_batch=--rows or micro_batch=ROWS; if "
+            "advisor cannot see its value, micro_batch=--rows:32.",
         ),
     ] = None,
     objective: Annotated[
@@ -108,7 +108,7 @@ def tune(
 
     options = parse_mapped(mapped or ())
     if not dry_run:
-        check_target(output, overwrite=force)
+        check_target(output, overwrite=force, other="choose another file with --output")
     targets = _targets(emit, None if dry_run else output.parent, force)
     try:
         with live_progress() as progress:

@@ -22,6 +22,7 @@ def verify(
     json_output: Json = False,
     rounds: Rounds = 10,
     budget: RoundsBudget = "10m",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore rounds that were measured before.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Write the verdict to FILE.")] = False,
 ) -> None:
     """Compare the settings of FILE with the unmodified SCRIPT. The two run alternately, in fresh processes.
@@ -38,6 +39,7 @@ def verify(
             rounds=rounds,
             budget=budget,
             update=update,
+            fresh=fresh,
             progress=progress,
             **run,
         )

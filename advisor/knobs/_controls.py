@@ -29,18 +29,11 @@ class DeviceCopies(Protocol):
         """Treat copies of the loader's batches in a way, `without_waiting` or `ahead`, on behalf of the knob `by`."""
 
 
-class Evaluation(Restorable, Protocol):
-    def set(self, size: int, by: str) -> None:
-        """Give evaluations batches of `size` samples on behalf of the knob `by`."""
-
-
 class Loaders(Protocol):
     def adjust(self, by: str, **settings: Any) -> None:
         """Change settings of the training loader on behalf of the knob `by`; None gives one up."""
 
     def baseline_batch_size(self) -> int: ...
-    @property
-    def evaluation(self) -> Evaluation: ...
 
 
 class Controls(Protocol):
@@ -70,5 +63,6 @@ class Controls(Protocol):
     def saved(self) -> dict[str, Any]:
         """Knob id → state that the knob needs to restore the baseline."""
 
+    def evaluate_in_batches(self, size: int | None, by: str) -> None: ...
     def micro_batch_of(self, global_batch: int) -> int: ...
     def scale_rates(self, factor: Callable[[str, int], float] | None) -> None: ...

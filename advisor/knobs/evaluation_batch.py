@@ -40,8 +40,8 @@ KNOB = Knob(
     values=_values,
     example=32,
     effect=always("numerics"),  # of the evaluation's figures; the training itself is the same
-    apply=lambda controls, value: controls.loaders.evaluation.set(value, by="evaluation_batch"),
-    restore=lambda controls: controls.loaders.evaluation.restore(),
+    apply=lambda controls, value: controls.evaluate_in_batches(value, by="evaluation_batch"),
+    restore=lambda controls: controls.evaluate_in_batches(None, by="evaluation_batch"),
     wrong=whole_number(1, 2**20),
     by_hand="DataLoader(…, batch_size={value}) for the evaluation",
     chosen_for=("device", "host memory"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import wire
+from ..script_constants import ByModule
 from ..types import Command, Failure, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
@@ -75,6 +76,7 @@ class ScriptRun:
         isolation: Isolation,
         options: RunOptions,
         config: Mapping[str, Any],
+        constants: ByModule,
         environment: Mapping[str, str],
         devices: DeviceWatch | None,
         seed: int | None,
@@ -87,6 +89,7 @@ class ScriptRun:
         self._isolation = isolation
         self._limits = options.limits
         self._config = dict(config)
+        self._constants = constants
         self._trackers_offline = options.trackers_offline
         self._seed = seed
         self._devices = self.record.devices = devices
@@ -138,6 +141,10 @@ class ScriptRun:
         """Regard the script as hung, from now on, after this many seconds without progress."""
         self._limits = replace(self._limits, no_progress_s=no_progress_s)
         self._progress_at_s = time.monotonic()
+
+    def watch_from_now(self) -> None:
+        """Forget how busy the machine was until now."""
+        self.record.system_begin = None
 
     def stop(self) -> None:
         """Ask the agent to report what it has and to quit at the end of the next update."""
@@ -196,6 +203,7 @@ class ScriptRun:
             is_module=command.is_module,
             args=list(command.args),
             config=self._config,
+            constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
             seed=self._seed,
         )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import knobs, wire
 from ..errors import INTERRUPTIONS
-from ..types import Command, Config
+from ..script_constants import ByModule
+from ..types import Command, Config, SettingValue
 from .blame import Blame
 from .device_watch import DeviceWatch
 from .isolation import Isolation
@@ -29,7 +30,16 @@ class Setup:
     settings: Config = field(default_factory=Config)
     """Settings for the whole script run; its windows name them too, and only the others are switched in it."""
     args: tuple[str, ...] | None = None
-    """Arguments in place of the script's own, if it takes these settings by its arguments."""
+    """Arguments in place of the script's own, if it takes some of these settings by its arguments."""
+    constants: ByModule = field(default_factory=dict)
+    """Constants of the script that are set before it runs."""
+    by_script: frozenset[str] = frozenset()
+    """Knobs that its arguments and constants stand for; the agent leaves these alone."""
+
+    @property
+    def by_agent(self) -> dict[str, SettingValue]:
+        """Return the settings that the agent applies."""
+        return {name: value for name, value in self.settings.settings if name not in self.by_script}
 
 
 BASELINE_SETUP = Setup()
@@ -48,7 +58,8 @@ class InScriptRun:
 Planner = Generator[list[wire.Window] | InScriptRun, dict[str, Outcome], None]
 """Generator of windows, which run in the present kind of script run unless it names another.
 
-It is sent all outcomes so far, by window id.
+It is sent all outcomes so far, by window id. An empty list means that it has none yet: the script waits at the end of
+an update, and the generator is asked again a moment later.
 """
 MAX_SCRIPT_RUNS = 4
 """Limit on script runs: a script that ends before its windows is restarted, but each start costs its start-up."""
@@ -60,6 +71,8 @@ The budget never cuts the first window: a number of updates and the limit on han
 LEAST_PATIENCE_S = 30.0
 """Seconds always allowed without progress: a checkpoint, or restarting sixteen workers, may take as long."""
 PATIENCE_UPDATES = 200
+KEEP_ALIVE_S = 30.0
+"""Seconds between two signs of life to a script that waits; the agent would give up after two minutes of silence."""
 LAST_REPORT_S = 2.0
 """Seconds after Ctrl-C for the present update to end and be reported; the user is waiting."""
 
@@ -94,22 +107,30 @@ class Session:
         Ctrl-C and SIGTERM end the plan, too, and are stored in `result.interrupted`. Before the first script run they
         are re-raised as they came.
         """
+        for _moment in self.moments(planner):
+            pass
+        return self.result
+
+    def moments(self, planner: Planner) -> Generator[None, None, None]:
+        """Carry out the plan as `run` does, but yield several times a second, so that sessions can run side by side.
+
+        Closing the iterator ends the script.
+        """
         try:
-            self._run(planner)
+            yield from self._run(planner)
         except INTERRUPTIONS as interruption:
             if not self.result.script_runs:
                 raise
             self.result.interrupted = interruption
         planner.close()
-        return self.result
 
-    def _run(self, planner: Planner) -> None:
+    def _run(self, planner: Planner) -> Iterator[None]:
         waiting = _in_script_run(next(planner, None), BASELINE_SETUP)
         while waiting is not None and len(self.result.script_runs) < self.max_script_runs:
             updates_before = sum(script_run.updates for script_run in self.result.script_runs)
             outcomes_before = len(self.result.outcomes)
             is_baseline = waiting.setup == BASELINE_SETUP
-            waiting = self._one_script_run(planner, waiting)
+            waiting = yield from self._one_script_run(planner, waiting)
             script_run = self.result.script_runs[-1]
             if self.result.deadline_hit or (script_run.updates == 0 and is_baseline):
                 break
@@ -141,7 +162,7 @@ class Session:
 
     # --- one script run ---------------------------------------------------------------------------------------------
 
-    def _one_script_run(self, planner: Planner, waiting: InScriptRun) -> InScriptRun | None:
+    def _one_script_run(self, planner: Planner, waiting: InScriptRun) -> Generator[None, None, InScriptRun | None]:
         """Run windows until the plan or the script run ends; return the windows still to be run, or None."""
         setup = waiting.setup
         script_run = ScriptRun(
@@ -150,7 +171,8 @@ class Session:
             folder=self.folder,
             isolation=self.isolation,
             options=self.options,
-            config=setup.settings.as_dict() if setup.args is None else {},
+            config=setup.by_agent,
+            constants=setup.constants,
             devices=DeviceWatch() if self.watch_devices else None,
             environment={**self.environment, **knobs.environment(setup.settings.as_dict(), os.environ)},
             seed=self.seed,
@@ -161,7 +183,7 @@ class Session:
                 self.result.script_runs.append(script_run.record)
                 self.options.progress.stage(f"starting {self.command.title}")
                 try:
-                    self._talk(script_run, planner, talk)
+                    yield from self._talk(script_run, planner, talk)
                 except INTERRUPTIONS:
                     self._last_report(script_run)
                     raise
@@ -182,8 +204,8 @@ class Session:
             return None
         return talk.moving or _next_windows(planner, self.result.outcomes, setup)
 
-    def _talk(self, script_run: ScriptRun, planner: Planner, talk: _Talk) -> None:
-        """Send windows and take their reports, until the script run has ended."""
+    def _talk(self, script_run: ScriptRun, planner: Planner, talk: _Talk) -> Iterator[None]:
+        """Send windows and take their reports, until the script run has ended; yield after every message."""
         for message in script_run.messages():
             if isinstance(message, wire.Hello) and not talk.sent:
                 self._send(script_run, talk.batch.windows, talk.setup)
@@ -201,6 +223,7 @@ class Session:
             if talk.stop_at_s is not None and time.monotonic() > talk.stop_at_s:
                 script_run.end(0.0)
                 return
+            yield
 
     def _patience_s(self, windows: Sequence[wire.Window], script_run: ScriptRun) -> float:
         """Return how long a lack of progress is tolerated.
@@ -217,6 +240,12 @@ class Session:
         """Send the next windows to this script run or, once it has ended, to the next."""
         begin_s = time.monotonic()
         following = _next_windows(planner, self.result.outcomes, talk.setup)
+        if following is not None and not following.windows:
+            self._hold(script_run, talk)
+            return
+        if talk.held_at_s is not None:
+            script_run.watch_from_now()  # whatever ran beside it until now did not disturb its windows
+            talk.held_at_s = None
         if following is None:
             talk.done = True
             script_run.send_plan([], final=True)
@@ -227,6 +256,16 @@ class Session:
             talk.batch = _Batch(following.windows)
             self._send(script_run, following.windows, talk.setup)
         self.result.between_s.append(time.monotonic() - begin_s)
+
+    def _hold(self, script_run: ScriptRun, talk: _Talk) -> None:
+        """Let the script wait where it is; neither side takes that for a hang."""
+        now_s = time.monotonic()
+        script_run.wait_at_most(self.options.limits.no_progress_s)
+        if talk.held_at_s is None:
+            talk.held_at_s = now_s
+        elif now_s - talk.held_at_s >= KEEP_ALIVE_S:
+            talk.held_at_s = now_s
+            script_run.send_plan([], final=False)
 
     def _send(self, script_run: ScriptRun, windows: Sequence[wire.Window], setup: Setup) -> None:
         given = dict(setup.settings.settings)
@@ -302,6 +341,8 @@ class _Talk:
     """Windows that need another kind of script run than this one."""
     done: bool = False
     stop_at_s: float | None = None
+    held_at_s: float | None = None
+    """Time of the last sign of life to a script that waits for its next windows; None if it does not wait."""
 
 
 def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InScriptRun | None:

@@ -13,14 +13,15 @@ from typing import NoReturn
 
 from .. import knobs, wire
 from ..errors import UsageError
+from ..script_constants import ByModule
 from ..storage import run_store
 from ..types import Command, Config
 from .script_run import BOOTSTRAP
 
 
-def become(command: Command, config: Config) -> NoReturn:
+def become(command: Command, config: Config, constants: ByModule) -> NoReturn:
     """Replace this process with the script's: signals, terminal, exit code and process id are then the script's own."""
-    argv = _argv(command, config)
+    argv = _argv(command, config, constants)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.chdir(command.cwd)
@@ -30,10 +31,11 @@ def become(command: Command, config: Config) -> NoReturn:
         raise _cannot_start(command, error) from error
 
 
-def spawn(command: Command, config: Config) -> int:
+def spawn(command: Command, config: Config, constants: ByModule) -> int:
     """Run the script as a child on our terminal, wait for its end, and return its exit code as a shell does."""
     try:
-        process = subprocess.Popen(_argv(command, config), cwd=command.cwd, env=_environment(config))
+        argv = _argv(command, config, constants)
+        process = subprocess.Popen(argv, cwd=command.cwd, env=_environment(config))
     except OSError as error:
         raise _cannot_start(command, error) from error
     while True:
@@ -51,8 +53,8 @@ def _environment(config: Config) -> dict[str, str]:
     return {**os.environ, **knobs.environment(config.as_dict(), os.environ)}
 
 
-def _argv(command: Command, config: Config) -> list[str]:
-    if not config.settings:
+def _argv(command: Command, config: Config, constants: ByModule) -> list[str]:
+    if not config.settings and not constants:
         return [command.interpreter, *(["-m"] if command.is_module else []), command.target, *command.args]
     spec = wire.LaunchSpec(
         version=wire.WIRE_VERSION,
@@ -63,6 +65,7 @@ def _argv(command: Command, config: Config) -> list[str]:
         args=list(command.args),
         mode="run",
         config=config.as_dict(),
+        constants={module: dict(values) for module, values in constants.items()},
         trackers_offline=False,
         log=str(run_store.given_up_path()),
     )

@@ -1,6 +1,6 @@
 """The search for faster settings, in live windows of one session."""
 
-from ..target.script_options import describe_options, parse_mapped
+from ..target.option_roles import describe_options, parse_mapped
 from .goals import Goal
 from .knowledge import FinalResult, Knowledge
 from .preset import SearchSettings, read

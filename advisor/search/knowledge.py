@@ -140,9 +140,14 @@ class Knowledge:
         if not launched.settings:
             return BASELINE_SETUP
         line, command = self.space.command_line, self.command
-        by_argument = line.arguments(launched)
+        by_argument, by_constant = line.arguments(launched), line.constants(launched)
         args = line.command(command, launched).args if command is not None and by_argument else None
-        return Setup(settings=launched, args=args)
+        return Setup(
+            settings=launched,
+            args=args,
+            constants=line.by_module(launched),
+            by_script=frozenset({*by_argument, *by_constant}),
+        )
 
     def claim(self, config: Config) -> None:
         """Tell other searches that this configuration is being tried here."""

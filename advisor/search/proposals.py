@@ -31,7 +31,8 @@ class Proposer:
         self._sound: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self._broken: list[frozenset[tuple[str, SettingValue]]] = []
-        """Settings that fail together, though each of them works with others: no larger set with them is tried."""
+        """Settings that fail together, though each works with others, or that this script cannot take at all: no larger
+        set with them is tried."""
         self.closed: dict[str, str] = {}
         """Knob → reason why it is no longer tried."""
 
@@ -75,6 +76,9 @@ class Proposer:
 
     def _blame(self, trial: Trial, names: Sequence[str]) -> None:
         """Count a failure; among several settings only those that never worked are blamed."""
+        impossible = _refused_alone(trial)
+        if impossible is not None:
+            self._broken.append(frozenset([impossible]))
         suspects = [name for name in names if len(names) == 1 or name not in self._sound]
         if not suspects:
             self._broken.append(frozenset(trial.config.settings))
@@ -105,3 +109,13 @@ class Proposer:
             if self._claim(config, claimed):
                 return Proposal(config=config, reason="suggested by TPE from the trials so far", sampled=True)
         return None
+
+
+def _refused_alone(trial: Trial) -> tuple[str, SettingValue] | None:
+    """Return the setting that the script cannot take, whatever stands beside it; None if another has to do with it."""
+    message = trial.outcome.message
+    for name, value in trial.config.settings:
+        others = [other for other, _value in trial.config.settings if other != name]
+        if trial.outcome.kind == "refused" and message.startswith(f"{name}={value}: "):
+            return None if any(other in message for other in others) else (name, value)
+    return None

@@ -57,6 +57,7 @@ def recommend(
         alternatives=alternatives,
         notes=(*notes, *_notes(found, known.goal)),
         passed_as_arguments=known.space.command_line.arguments(config),
+        constants=known.space.command_line.constants(config),
     )
 
 

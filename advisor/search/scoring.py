@@ -10,7 +10,7 @@ from .. import wire
 from ..analysis import ratios
 from ..runtime.session_result import SessionResult
 from ..types import Ratio, TrialOutcome
-from ..verification.verdicts import peak_bytes
+from ..verification.process import peak_bytes
 
 OutcomeKind = Literal["oom", "crash", "hang", "nan", "refused", "stopped"]
 Joules = Callable[[float, float], float | None]

@@ -15,21 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
+from .script_values import LONGEST_TEXT, kind, mapping, read_arguments, read_constants
 
 VERSION = 1
 """Version of the format; this advisor reads all versions up to it."""
+ENTRIES = ("version", "settings", "arguments", "constants", "verdict", "found")
 MOST_BYTES = 64 * 1024
 """Limit on a file's size: advisor writes about two thousand bytes, and nobody edits in thirty times that."""
 MOST_DEPTH = 8
 MOST_SETTINGS = 100
-MOST_ARGUMENTS = 20
-LONGEST_TEXT = 200
-LONGEST_WORD = 80
-FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
-"""Option with two hyphens, one, or none (`batch_size=64`)."""
-WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _WIDTH = 100
 """Characters in one line of a comment."""
 
@@ -41,16 +38,21 @@ class Document:
     config: Config
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself, as given on its command line: flag → value."""
+    constants: Mapping[str, Plain] = field(default_factory=dict)
+    """Constants of the script: name → value."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the settings: command, hardware, versions; verbatim, for people and for comparisons."""
     verdict: Mapping[str, Any] = field(default_factory=dict)
+    text: str = field(default="", repr=False, compare=False)
+    """Text of the file; empty for a document that was not read from one."""
 
     @property
     def stand_for(self) -> dict[str, str]:
-        """Return option of `arguments` → knob it stood for in the search, as far as the file says."""
+        """Return option of `arguments` or constant → knob it stood for in the search, as far as the file says."""
         options = self.found.get("options")
         known = options if isinstance(options, dict) else {}
-        return {flag: knob for flag in self.arguments if isinstance(knob := known.get(flag), str)}
+        own = (*self.arguments, *self.constants)
+        return {flag: knob for flag in own if isinstance(knob := known.get(flag), str)}
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -81,6 +83,7 @@ def render(
         *_settings(found, changes),
         "",
         *_arguments(found, changes),
+        *_constants(found, changes),
         *_notes(found),
         *_verdict(found.verdict),
         *_alternatives(found),
@@ -88,6 +91,19 @@ def render(
         _block({"found": _found(found, advisor, created, versions, training)}),
     ]
     return "\n".join(lines)
+
+
+def plain_text(document: Document) -> str:
+    """Return the text of a file that says what the document says, without comments."""
+    content = {
+        "version": VERSION,
+        "settings": document.config.as_dict(),
+        "arguments": dict(document.arguments),
+        "constants": dict(document.constants),
+        "verdict": dict(document.verdict),
+        "found": dict(document.found),
+    }
+    return _block({name: value for name, value in content.items() if value or name == "settings"})
 
 
 def _how_to_train(found: Recommendation, begin: str) -> list[str]:
@@ -108,9 +124,8 @@ def _searched(only: Sequence[str] | None) -> list[str]:
 def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     if not found.config.settings:
         return ["# Nothing was found that is clearly faster than the unmodified script.", "settings: {}"]
-    own = [(name, value) for name, value in found.config.settings if name not in found.passed_as_arguments]
-    lines = ["settings:" if own else "settings: {}"]
-    for name, value in own:
+    lines = ["settings:" if found.by_agent else "settings: {}"]
+    for name, value in found.by_agent.items():
         lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
     return lines
 
@@ -122,6 +137,17 @@ def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     lines = ["# Options of the script itself: advisor run puts them on its command line.", "arguments:"]
     for name, flags in found.passed_as_arguments.items():
         lines += [*_change(name, changes), *(f"  {_scalar(flag)}: {_scalar(value)}" for flag, value in flags.items())]
+    return [*lines, ""]
+
+
+def _constants(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
+    """Return the lines for settings that the script has as constants."""
+    if not found.constants:
+        return []
+    lines = ["# Constants of the script: advisor run sets them before it runs; the file stays as it is.", "constants:"]
+    for name, values in found.constants.items():
+        change = [] if name in found.passed_as_arguments else _change(name, changes)
+        lines += [*change, *(f"  {_scalar(constant)}: {_scalar(value)}" for constant, value in values.items())]
     return [*lines, ""]
 
 
@@ -205,8 +231,9 @@ def _found(
 
 
 def _options(found: Recommendation) -> dict[str, str]:
-    """Return option of the script → knob it stands for, which its name alone does not reveal later."""
-    return {flag: knob for knob, flags in found.passed_as_arguments.items() for flag in flags}
+    """Return option or constant of the script → knob it stands for, which its name alone does not reveal later."""
+    own = (*found.passed_as_arguments.items(), *found.constants.items())
+    return {flag: knob for knob, flags in own for flag in flags}
 
 
 def hardware_words(hardware: Hardware) -> dict[str, Any]:
@@ -256,19 +283,21 @@ def parse(text: str, path: Path) -> Document:
     body = _parsed(path, text)
     if not isinstance(body, dict):
         raise UsageError(
-            f"{path} is not a settings file of advisor (it holds {_kind(body)}): create one with advisor tune"
+            f"{path} is not a settings file of advisor (it holds {kind(body)}): create one with advisor tune"
         )
     _check_version(path, body.get("version"))
-    unknown = [str(key) for key in body if key not in ("version", "settings", "arguments", "verdict", "found")]
+    unknown = [str(key) for key in body if key not in ENTRIES]
     if unknown:
         raise UsageError(
             f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings belong below settings:"
         )
     return Document(
         config=_read_settings(path, body.get("settings")),
-        arguments=_read_arguments(path, body.get("arguments")),
-        found=_mapping(path, "found", body.get("found")),
-        verdict=_mapping(path, "verdict", body.get("verdict")),
+        arguments=read_arguments(path, body.get("arguments")),
+        constants=read_constants(path, body.get("constants")),
+        found=mapping(path, "found", body.get("found")),
+        verdict=mapping(path, "verdict", body.get("verdict")),
+        text=text,
     )
 
 
@@ -339,43 +368,14 @@ def _check_version(path: Path, version: Any) -> None:
 
 
 def _read_settings(path: Path, found: Any) -> Config:
-    settings = _mapping(path, "settings", found)
+    settings = mapping(path, "settings", found)
     if len(settings) > MOST_SETTINGS:
         raise UsageError(f"{path} has {len(settings)} settings, more than there are knobs")
     for name, value in settings.items():
         if not isinstance(value, str | int | float | bool):
-            raise UsageError(f"{path}: {name} holds {_kind(value)}: expected a single value")
+            raise UsageError(f"{path}: {name} holds {kind(value)}: expected a single value")
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{path}: {name} is {value}: expected a finite number")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
     return Config.of(settings)
-
-
-def _read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
-    """Read arguments, numbers and single words only: no search finds a path or words for a shell."""
-    arguments = _mapping(path, "arguments", found)
-    if len(arguments) > MOST_ARGUMENTS:
-        raise UsageError(f"{path} has {len(arguments)} arguments: expected at most {MOST_ARGUMENTS}")
-    for flag, value in arguments.items():
-        if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
-            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {flag} is {value}: expected a finite number or one word")
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        if not plain and not (isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)):
-            raise UsageError(f"{path}: {flag} holds {_kind(value)}: expected a number or one word")
-    return arguments
-
-
-def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{path}: {name} holds {_kind(value)}: expected names and values")
-    return value
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
-    return names.get(type(value), f"a {type(value).__name__}")

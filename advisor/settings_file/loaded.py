@@ -9,12 +9,10 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import SettingsWarning, UsageError
 from ..spelling import parameter
 from ..types import Artifact, Config, SettingValue, TuneResult, Workload
@@ -134,8 +132,7 @@ class LoadedConfig:
                 (knob for knob in map(knobs.get, self.settings) if knob.samples_per), key=lambda knob: knob.samples_per
             ).id
             left[name] = f"step the optimizer after every {self.accumulation} backward passes, or use advisor.apply()"
-        for flag, value in self.document.arguments.items():
-            left[flag] = f"an option of the script: set it to {value}"
+        left |= _of_the_script(self.document)
         if left:
             reasons = "; ".join(f"{_shown(name, self.settings)}: {why}" for name, why in sorted(left.items()))
             warnings.warn(f"not applied: {reasons}", SettingsWarning, stacklevel=2)
@@ -146,7 +143,7 @@ class LoadedConfig:
         return write(path, self.text, overwrite=overwrite)
 
     def export(self, *targets: str) -> list[Artifact]:
-        """Export the settings for other tools: accelerate, deepspeed, lightning, python, torchrun, transformers.
+        """Export the settings: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers.
 
         Each artifact says what it could not express. Raises UsageError for an unknown target.
         """
@@ -176,6 +173,8 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     updates, stays as the script has it. This is reported on stderr and recorded in the user's state folder
     (`settings-given-up.jsonl`). `config` may be the path of a file.
 
+    Options and constants of the script that the file holds are for `advisor run`: a `SettingsWarning` lists them.
+
     In a script that advisor itself runs (`advisor run`, `profile`, `tune`, `verify`) it only warns, because the
     settings of that command count. Applying the same settings twice applies them once. Raises UsageError for
     different settings in the same process, and for a file that `advisor.load` refuses.
@@ -197,6 +196,18 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     except Refused as error:
         raise UsageError(f"{error}: start a new process for other settings") from error
     _applied = settings
+    left = _of_the_script(found.document)
+    if left:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left.items())
+        warnings.warn(f"not applied: {reasons}", SettingsWarning, stacklevel=2)
+
+
+def _of_the_script(document: Document) -> dict[str, str]:
+    """Return what only the script itself can set, with what to do."""
+    return {
+        **{flag: f"an option of the script: set it to {value}" for flag, value in document.arguments.items()},
+        **{name: f"a constant of the script: set it to {value!r}" for name, value in document.constants.items()},
+    }
 
 
 def no_longer_holds(document: Document, *, python: str | None = None) -> list[str]:
@@ -206,12 +217,12 @@ def no_longer_holds(document: Document, *, python: str | None = None) -> list[st
 
     if not document.config.settings:
         return []
-    version = _torch_version(python)
+    version = torch_version(python)
     versions = {"torch": version} if version is not None else {}
     return exports.differences(document, hardware.probe(folder=Path.cwd()), versions)
 
 
-def _torch_version(python: str | None) -> str | None:
+def torch_version(python: str | None) -> str | None:
     """Return torch's version without the seconds that importing it takes; None if it cannot be determined."""
     loaded = sys.modules.get("torch")
     if python is None or os.path.realpath(python) == os.path.realpath(sys.executable):
@@ -237,11 +248,10 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, overwrite: b
 
 def write(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
     """Write a file for the user, completely or not at all."""
-    from ..storage.run_store import write_atomic
+    from ..storage.run_store import write_for_user
 
     target = check_target(path, overwrite=overwrite)
-    write_atomic(target, text.encode("utf-8", "backslashreplace"))
-    target.chmod(0o666 & ~_umask())
+    write_for_user(target, text.encode("utf-8", "backslashreplace"))
     return target
 
 
@@ -262,8 +272,8 @@ def as_yaml(result: TuneResult) -> str:
     workload = result.profile.workload
     return advisor_yaml.render(
         result.recommendation,
-        advisor=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        advisor=result.profile.advisor,
+        created=result.profile.created,
         versions=result.profile.environment,
         changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
         training=_training(workload) if workload is not None else {},
@@ -291,15 +301,16 @@ def _training(workload: Workload) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain."""
+def check_target(path: str | os.PathLike[str], *, overwrite: bool, other: str = "choose another path") -> Path:
+    """Return the path to write a user's file to; raise UsageError early, before anything is measured in vain.
+
+    `other` says how to write somewhere else.
+    """
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{target} is a folder: give a file name")
     if target.exists() and not overwrite:
-        raise UsageError(
-            f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or choose another path"
-        )
+        raise UsageError(f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or {other}")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
     return target
@@ -307,9 +318,3 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 def _shown(name: str, settings: Mapping[str, SettingValue]) -> str:
     return f"{name}={settings[name]}" if name in settings else name
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

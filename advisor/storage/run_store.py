@@ -138,6 +138,17 @@ def list_runs(root: Path) -> tuple[RunFolder, ...]:
     return tuple(RunFolder(path=root / name) for name in names if _RUN_NAME.fullmatch(name))
 
 
+def latest_search(root: Path) -> RunFolder:
+    """Return the newest run that holds a search; raise UsageError if there is none."""
+    for run in list_runs(root):
+        if run.has_tune:
+            return run
+    named = parameter("runs")
+    raise UsageError(
+        f"no stored search in {root}: create one with `advisor tune SCRIPT`, or name the folder with {named}"
+    )
+
+
 def latest_run(root: Path) -> RunFolder:
     """Return the newest run that holds a profile; raise UsageError if there is none."""
     for run in list_runs(root):
@@ -213,6 +224,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_for_user(path: Path, data: bytes) -> None:
+    """Write a file of the user's as `write_atomic` does, readable by whoever the user's umask allows."""
+    write_atomic(path, data)
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def save_profile(profile: Profile, folder: RunFolder) -> Path:

@@ -1,4 +1,4 @@
-"""Effect of a script's options on its training, by the knobs that they stand for."""
+"""Effect of a script's options and constants on its training, by the knobs that they stand for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from .. import knobs
 from ..types import Argument, Command, Hardware, Workload
-from .script_options import ACCUMULATION, GLOBAL_BATCH, MICRO_BATCH, WORKERS, ArgumentValue, find_options, pieces_effect
+from .option_roles import ACCUMULATION, GLOBAL_BATCH, MICRO_BATCH, WORKERS, ArgumentValue, Option, find_options
+from .script_options import pieces_effect
 
 PIECES = (MICRO_BATCH, ACCUMULATION)
 """Roles of options that leave an update unchanged only together."""
@@ -23,11 +24,12 @@ def effect_of(
 ) -> str:
     """Return the strongest effect on training of these options: exact, resampled, numerics or training.
 
-    An option is known by its name, or by the knob that it stood for in the search (`stand_for`: option → knob). An
-    unknown option has an unknown effect, so it may change the training.
+    `arguments` may name constants, too. An option is known by its name, or by the knob that it stood for in the search
+    (`stand_for`: option → knob). An unknown option has an unknown effect, so it may change the training.
     """
-    roles = {option.flag: option.role for option in find_options(workload, command, {})}
-    given = [_Given.of(flag, value, workload, roles, stand_for) for flag, value in arguments.items()]
+    known = {option.flag: option for option in find_options(workload, command, {})}
+    roles = {flag: option.role for flag, option in known.items()}
+    given = [_Given.of(flag, value, workload, known, stand_for) for flag, value in arguments.items()]
     changed = [one for one in given if not one.is_baseline]
     found = [_alone(one, hardware, workload) for one in changed if one.role not in PIECES]
     pieces = [one for one in changed if one.role in PIECES]
@@ -52,13 +54,15 @@ class _Given:
         flag: str,
         value: ArgumentValue,
         workload: Workload,
-        roles: Mapping[str, str],
+        known: Mapping[str, Option],
         stand_for: Mapping[str, str],
     ) -> _Given:
         entry = next((one for one in workload.arguments if flag in one.flags), None)
         flags = entry.flags if entry is not None else (flag,)
-        role = next((roles[name] for name in flags if name in roles), None) or stand_for.get(flag)
-        return cls(role=role, value=value, baseline=_number(entry))
+        option = next((known[name] for name in flags if name in known), None)
+        role = option.role if option is not None else stand_for.get(flag)
+        is_constant = option is not None and option.place is not None
+        return cls(role=role, value=value, baseline=option.value if option and is_constant else _number(entry))
 
     @property
     def is_baseline(self) -> bool:

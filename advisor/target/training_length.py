@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..types import Command, TrainingLength, Workload
-from .script_options import EPOCHS, Option
+from .option_roles import EPOCHS, Option
 
 EPOCH_WORDS = ("num_train_epochs", "max_epochs", "num_epochs", "n_epochs", "epochs")
 UPDATE_WORDS = ("max_steps",)
@@ -23,14 +23,16 @@ def training_length(
     """Return how long the script trains; None if that is not known."""
     if asked_updates is not None:
         return _whole(workload, updates=asked_updates, source="as given")
-    for option in options:
-        if option.role == EPOCHS and option.value:
+    known = [option for option in options if option.role == EPOCHS and option.value and option.why_closed is None]
+    for option in known:
+        if option.place is None:  # a constant says less than the loop that reads it
             return _whole(workload, epochs=option.value, source=f"{option.flag} {option.value:g}")
     for kind, count, source in _in_source(command, workload):
-        known = {"epochs": count} if kind == "epochs" else {"updates": count}
-        found = _whole(workload, source=source, **known)
+        found = _whole(workload, source=source, **{kind: count})
         if found is not None:
             return found
+    for option in known:
+        return _whole(workload, epochs=option.value, source=f"{option.flag} = {option.value:g} in {option.where}")
     return None
 
 

@@ -179,6 +179,8 @@ class Recommendation:
         default_factory=dict, metadata={"alias": "carried"}
     )
     """Knobs of `config` that the script takes on its own command line: knob → its flags with their values."""
+    constants: Mapping[str, Mapping[str, SettingValue]] = field(default_factory=dict)
+    """Knobs of `config` that the script has as constants: knob → its constants with their values."""
     training: TrainingGain | None = None
     """Gain over the whole training; None if its length is not known."""
     notes: tuple[str, ...] = ()
@@ -186,6 +188,12 @@ class Recommendation:
 
     def __repr__(self) -> str:
         return f"<Recommendation for {named(self.command.display)}: {self.summary}>"
+
+    @property
+    def by_agent(self) -> dict[str, SettingValue]:
+        """Return the settings that the agent applies; the script takes the others by its options and constants."""
+        by_script = {*self.passed_as_arguments, *self.constants}
+        return {name: value for name, value in self.config.settings if name not in by_script}
 
     @property
     def summary(self) -> str:

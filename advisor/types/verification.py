@@ -61,6 +61,8 @@ class VerifyResult:
     """Outcome of the configuration."""
     arguments: Mapping[str, SettingValue] = field(default_factory=dict)
     """The script's own options that were verified with it: flag → value."""
+    constants: Mapping[str, SettingValue] = field(default_factory=dict)
+    """Constants of the script that were verified with it: name → value."""
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     """Files written for the user."""

@@ -125,7 +125,8 @@ class _Part:
 
 
 def _in_band(effect: str, shared: Sequence[Sequence[tuple[float, float]]], unequal: int, total: int) -> Parity:
-    parts = [_part(place, shared) for place in range(len(PARTS))]
+    fewest = min(len(both) for both in shared)  # rounds may count different numbers of updates
+    parts = [_part(place, [both[:fewest] for both in shared]) for place in range(len(PARTS))]
     outside = [part for part in parts if part.outside]
     real = [part for part in outside if part.deviation > part.noise]
     preface = f"{unequal} of {total} losses are not bitwise equal; " if effect == "exact" else ""

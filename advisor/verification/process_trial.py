@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import wire
 from ..analysis import summary
 from ..errors import NothingMeasuredError, ScriptError
-from ..runtime.isolation import Isolation
 from ..runtime.run_options import RunOptions
 from ..runtime.script_run import ScriptRunRecord
-from ..runtime.session import BASELINE_SETUP, InScriptRun, Session, Setup
+from ..runtime.session import InScriptRun, Session
 from ..runtime.session_result import SessionResult
-from ..storage import run_store
-from ..types import Command, Config
 from ..types.comparison import Side, VersionRun
-from .rounds import WINDOW, begin_window, first_window, one_window, same_window
+from . import round_log
+from .process import Process, ScriptVersion
+from .windows import WINDOW, begin_window, first_window, one_window, same_window
 
 LEAST_UPDATES = 5
 """Updates that a process must count; fewer say nothing about speed."""
-PROCESSES_FILE = "rounds.jsonl"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScriptVersion:
-    """One version of the script, and how it is run."""
-
-    name: str
-    """Name in messages: "the version before"."""
-    side: Side
-    command: Command
-    isolation: Isolation
-    environment: Mapping[str, str] = field(default_factory=dict)
-    config: Config = field(default_factory=Config)
-    setup: Setup = BASELINE_SETUP
-    """Part of `config` that its process starts with; the rest is set after the first updates."""
-    samples_per_update: int | None = None
-    """Samples per update, if they differ from the others': fewer updates then cover as many samples."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Process:
-    """Fresh process that ran to the end of its window."""
-
-    run: VersionRun
-    window: wire.WindowDone
-    script_run: ScriptRunRecord
 
 
 @dataclass(kw_only=True)
@@ -61,9 +33,17 @@ class ProcessTrials:
     """Some contenders have settings. These need a few baseline updates first, so all contenders begin with those."""
     usable_cpus: float = math.inf
     """A process is disturbed if other programs keep a good part of them busy."""
+    watch_devices: bool = False
+    gain: float | None = None
+    """Expected speed-up, by which the first process sizes the window; None if nothing is known."""
+    updates: int | None = None
+    """Updates that the next processes count, if not those of the first."""
+    digest_of: Callable[[ScriptVersion], str | None] = lambda _version: None
+    """Function that returns the digest under which later verifications find a version's processes."""
     notes: list[str] = field(default_factory=list, init=False)
     changed_files: list[str] = field(default_factory=list, init=False)
     processes: int = field(default=0, init=False)
+    _started: int = field(default=0, init=False)
     _first: wire.WindowDone | None = field(default=None, init=False)
 
     def measure(self, version: ScriptVersion, *, seed: int | None = None) -> Process:
@@ -72,8 +52,39 @@ class ProcessTrials:
         Raises ScriptError if it fails and NothingMeasuredError if it trains too little; both name the version.
         An interruption is re-raised as it came.
         """
-        self.processes += 1
-        result = self._run(version, seed)
+        windows = [self.window(version)]
+        if self.with_settings:
+            windows.insert(0, begin_window())
+        result = self.session(version, seed).run(one_window(InScriptRun(windows=windows, setup=version.setup)))
+        return self.taken(version, result, seed)
+
+    def session(self, version: ScriptVersion, seed: int | None) -> Session:
+        """Return a session for a fresh process of this version, in a folder of its own."""
+        self._started += 1
+        folder = self.folder / f"{self._started:02}-{version.side}"
+        folder.mkdir(mode=0o700)
+        return Session(
+            command=version.command,
+            folder=folder,
+            isolation=version.isolation,
+            options=self.options,
+            loop_budget_s=math.inf,
+            max_script_runs=1,
+            watch_devices=self.watch_devices,
+            environment=version.environment,
+            seed=seed,
+        )
+
+    def window(self, version: ScriptVersion) -> wire.Window:
+        """Return the window that a process of this version counts."""
+        if self._first is None:
+            window = first_window(self.gain)
+        else:
+            window = same_window(self._first, version.samples_per_update, updates=self.updates)
+        return replace(window, config=version.config.as_dict())
+
+    def taken(self, version: ScriptVersion, result: SessionResult, seed: int | None) -> Process:
+        """Take the result of an ended process; raises what `measure` raises."""
         self.changed_files += result.changed_files
         self.notes += [
             f"the script connects to {note.text}: isolation cannot undo what it sends there"
@@ -91,41 +102,17 @@ class ProcessTrials:
                 f"{version.name} made {len(done.wall_s)} updates after warm-up, and {LEAST_UPDATES} are needed: let "
                 "the script train longer"
             )
+        self.processes += 1
         self._first = self._first or done
         run = _counted(version.side, done, summary.is_disturbed(script_run, self.usable_cpus))
-        self._keep(version, run, seed)
-        return Process(run=run, window=done, script_run=script_run)
+        process = Process.of(run, done, script_run)
+        self._keep(version, process, seed)
+        return process
 
-    def _run(self, version: ScriptVersion, seed: int | None) -> SessionResult:
-        folder = self.folder / f"{self.processes:02}-{version.side}"
-        folder.mkdir(mode=0o700)
-        session = Session(
-            command=version.command,
-            folder=folder,
-            isolation=version.isolation,
-            options=self.options,
-            loop_budget_s=math.inf,
-            max_script_runs=1,
-            environment=version.environment,
-            seed=seed,
-        )
-        window = first_window() if self._first is None else same_window(self._first, version.samples_per_update)
-        window = replace(window, config=version.config.as_dict())
-        plan = InScriptRun(windows=[begin_window(), window] if self.with_settings else [window], setup=version.setup)
-        return session.run(one_window(plan))
-
-    def _keep(self, version: ScriptVersion, run: VersionRun, seed: int | None) -> None:
-        record: dict[str, object] = {
-            "side": run.side,
-            "updates": run.updates,
-            "seconds": run.seconds,
-            "samples": run.samples,
-        }
-        if version.config.settings:
-            record["config"] = version.config.as_dict()
-        run_store.append_record(self.folder / PROCESSES_FILE, {**record, "seed": seed})
-        unit = "updates" if run.samples is None else "samples"
-        rate = run.rate(run.samples is not None)
+    def _keep(self, version: ScriptVersion, process: Process, seed: int | None) -> None:
+        round_log.keep(self.folder, version, process, seed, self.digest_of(version))
+        by_samples = process.run.samples is not None
+        unit, rate = "samples" if by_samples else "updates", process.run.rate(by_samples)
         self.options.progress.note(f"process {self.processes}, {version.name}: {rate:.3g} {unit}/s")
 
 

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from .. import stats, wire
+from .. import stats
 from ..errors import INTERRUPTIONS
-from ..runtime.session import InScriptRun, Planner
 from ..types import Skipped
 from ..types.comparison import (
     FLOOR_PROCESSES,
@@ -53,65 +52,8 @@ MOST_HALF = 20.0
 """Cap on a logarithm: a floor of 500 million hides every gain, and its exponential stays finite."""
 MOST_ROUNDS_REPORTED = 200
 """Rounds beyond which nobody will wait: the versions are as good as equal."""
-WARM_UP_UPDATES = 10
-BEGIN_UPDATES = 3
-UPDATES = 50
-LEAST_UPDATES = 10
-"""Updates that suffice if each takes seconds."""
-WINDOW_S = 2.0
-MOST_WINDOW_S = 7.0
 MINUTES_S = 180.0
 """Duration from which times are reported in minutes."""
-SLOWEST = 10
-"""Multiple of the first process' time after which a version is cut off: the ratio is clear by then."""
-WINDOW = "measured"
-
-
-def first_window() -> wire.Window:
-    """Return the window of the first process; all others then count the same updates."""
-    return wire.Window(
-        id=WINDOW,
-        warm_up_updates=WARM_UP_UPDATES,
-        min_updates=UPDATES,
-        least_updates=LEAST_UPDATES,
-        min_s=WINDOW_S,
-        max_s=MOST_WINDOW_S,
-    )
-
-
-def begin_window() -> wire.Window:
-    """Return the window of a process' first, unchanged updates; after them the training's parts are known."""
-    return wire.Window(
-        id="begin",
-        warm_up_updates=1,
-        min_updates=BEGIN_UPDATES,
-        max_updates=BEGIN_UPDATES,
-        least_updates=BEGIN_UPDATES,
-    )
-
-
-def same_window(first: wire.WindowDone, samples_per_update: int | None = None) -> wire.Window:
-    """Return a window over the updates that `first` counted, with the same data and evaluations, for another process.
-
-    With its own `samples_per_update` it counts about as many samples.
-    """
-    count = len(first.wall_s)
-    samples = [number for number in first.samples if number is not None]
-    if samples_per_update and len(samples) == count:
-        count = max(LEAST_UPDATES, round(sum(samples) / samples_per_update))
-    return wire.Window(
-        id=WINDOW,
-        warm_up_updates=first.dropped_updates,
-        min_updates=count,
-        max_updates=count,
-        least_updates=min(count, LEAST_UPDATES),
-        max_s=SLOWEST * max(MOST_WINDOW_S, sum(first.wall_s)),
-    )
-
-
-def one_window(windows: InScriptRun) -> Planner:
-    """Yield the plan of one process."""
-    yield windows
 
 
 @dataclass(kw_only=True)
@@ -131,6 +73,8 @@ class Rounds:
     budget_s: float = math.inf
     passed_s: float = 0.0
     """Seconds that the rounds took, if the budget ended them."""
+    earlier: int = 0
+    """Rounds of earlier verifications, which took none of this time."""
     dropped_out: bool = False
     """True if `after` could not be measured and takes no further part."""
 
@@ -144,10 +88,10 @@ class Rounds:
     def skipped_rounds(self) -> Skipped | None:
         """Return the planned rounds that did not fit into the time, and the time they would have needed."""
         done = len(self.pairs)
-        if not self.out_of_time or not done or done >= self.planned:
+        if not self.out_of_time or done <= self.earlier or done >= self.planned:
             return None
-        more_s = (self.planned - done) * self.passed_s / done
-        fitted = f"{done} of {self.planned} rounds fitted into {_time(self.budget_s)}"
+        more_s = (self.planned - done) * self.passed_s / (done - self.earlier)
+        fitted = f"{done - self.earlier} of {self.planned - self.earlier} rounds fitted into {_time(self.budget_s)}"
         return Skipped(
             what=f"rounds {done + 1} to {self.planned}" if done + 1 < self.planned else f"round {self.planned}",
             why=f"time ran out: {fitted}; about {_time(more_s)} more is needed",
@@ -224,22 +168,31 @@ def run_comparisons(
     budget_s: float,
     clock: Callable[[], float] = time.monotonic,
     settled: Callable[[int], bool] = lambda _place: True,
+    begin: Callable[[Sequence[int], int], None] = lambda _order, _number: None,
+    earlier: int = 0,
 ) -> None:
     """Measure several candidates against one baseline, whose process in a round serves them all.
 
     `measure(place, round)` runs one fresh process. Place 0 is the baseline, place n the candidate of
     `comparisons[n - 1]`, which drops out if None is returned. The measuring ends once every comparison is decided and
-    `settled(place)` says that nothing else is open, or when the time is up.
+    `settled(place)` says that nothing else is open, or when the time is up. `begin(places, round)` is called before
+    each round, with the order of its processes.
+
+    `earlier` rounds are among the comparisons' runs already. They count in `rounds` and in the interim analyses, whose
+    share of the error rate is spent.
     """
     analyses = [*(planned for planned in INTERIM_ANALYSES if planned < rounds), rounds]
-    spent, begin_s = 0.0, clock()
+    spent = ERROR_RATE * max((planned for planned in analyses if planned <= earlier), default=0) / rounds
+    begin_s = clock()
     try:
-        for number in range(rounds):
+        for number in range(earlier, rounds):
             began_s = clock()
             places = [
                 place for place, comparison in enumerate(comparisons, 1) if not _closed(comparison, settled, place)
             ]
-            _one_round(measure, comparisons, places if number % 2 == 0 else places[::-1], number)
+            order = [0, *places] if number % 2 == 0 else [*places[::-1], 0]
+            begin(order, number)
+            _one_round(measure, comparisons, order, number)
             passed_s, round_s = clock() - begin_s, clock() - began_s
             out_of_time = passed_s + round_s > budget_s and number + 1 < rounds
             if number + 1 == OVERWHELMING_ROUNDS and not out_of_time:
@@ -276,13 +229,14 @@ def _closed(comparison: Rounds, settled: Callable[[int], bool], place: int) -> b
 
 
 def _one_round(
-    measure: Callable[[int, int], VersionRun | None], comparisons: Sequence[Rounds], places: Sequence[int], number: int
+    measure: Callable[[int, int], VersionRun | None], comparisons: Sequence[Rounds], order: Sequence[int], number: int
 ) -> None:
-    """Run baseline and candidates once each, in reverse order every other time, so that drift affects both alike."""
-    order = [0, *places] if number % 2 == 0 else [*places, 0]
+    """Run baseline and candidates once each; reversing the order every other time lets drift affect all alike."""
     for place in order:
         run = measure(place, number)
-        for comparison in [comparisons[other - 1] for other in places] if place == 0 else [comparisons[place - 1]]:
+        for comparison in (
+            [comparisons[other - 1] for other in order if other] if place == 0 else [comparisons[place - 1]]
+        ):
             if run is None:
                 comparison.dropped_out = True
             elif not comparison.dropped_out:

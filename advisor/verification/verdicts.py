@@ -7,10 +7,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-from .. import wire
 from ..types import TrialOutcome, Verdict, VersionRun
 from .parity import Parity
-from .process_trial import Process
+from .process import Process
 from .rounds import LEAST_FLOOR, Rounds
 
 Status = Literal["faster", "no significant gain", "slower", "undecided", "unverified"]
@@ -68,8 +67,8 @@ def outcome_of(processes: Sequence[Process]) -> TrialOutcome:
     runs: list[VersionRun] = [process.run for process in processes]
     samples = [run.samples for run in runs]
     known = [count for count in samples if count is not None]
-    peaks = [peak for process in processes if (peak := peak_bytes(process.window)) is not None]
-    set_up_s = [process.window.set_up_s for process in processes if process.window.set_up_s is not None]
+    peaks = [process.peak_bytes for process in processes if process.peak_bytes is not None]
+    set_up_s = [process.set_up_s for process in processes if process.set_up_s is not None]
     return TrialOutcome(
         kind="measured",
         samples_per_s=sum(known) / sum(run.seconds for run in runs) if len(known) == len(runs) else None,
@@ -77,8 +76,3 @@ def outcome_of(processes: Sequence[Process]) -> TrialOutcome:
         peak_bytes=statistics.median_low(peaks) if peaks else None,
         set_up_s=max(set_up_s, default=None),
     )
-
-
-def peak_bytes(window: wire.WindowDone) -> int | None:
-    """Return the accelerator's peak memory if the window used one, otherwise the process's."""
-    return window.device_peak_bytes or window.host_peak_bytes or max(window.rss_bytes, default=0) or None

@@ -53,13 +53,15 @@ def _what_it_said(stderr: str) -> str:
 
 def _by_its_own_option(settings: Config, command: Command, workload: Workload | None) -> str:
     """Name the script's own option, given at its start, for a setting that nothing takes while the script runs."""
-    from ..target.script_options import ROLES, find_options
+    from ..target.option_roles import ROLES, find_options
 
     options = find_options(workload, command, {}) if workload is not None else ()
-    flags = {option.role: option.flag for option in options}
+    known = {option.role: option for option in options if option.why_closed is None}
     for name, value in settings.settings:
-        if name in flags:
-            return f"; the script has an option for it: write {flags[name]}: {value} below arguments: in the file"
+        if name in known:
+            kind, place = ("option", "arguments") if known[name].place is None else ("constant", "constants")
+            said = f"write {known[name].flag}: {value} below {place}: in the file"
+            return f"; the script has {'an' if kind == 'option' else 'a'} {kind} for it: {said}"
     if any(name in ROLES for name, _value in settings.settings):
         return "; if the script has an option for it, write that below arguments: in the file, as in --my-option: 64"
     return ""

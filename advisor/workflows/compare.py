@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..report.comparison.runs import Comparison
     from ..runtime.checkout import Checkout
     from ..storage.run_store import RunFolder
-    from ..verification.process_trial import ProcessTrials, ScriptVersion
+    from ..verification.process import ScriptVersion
+    from ..verification.process_trial import ProcessTrials
     from ..verification.rounds import Rounds
 
 ROUNDS = 10
@@ -72,7 +73,8 @@ def compare_against(
     from ..runtime.protection import protect_all
     from ..storage import run_store
     from ..target import command as commands
-    from ..verification.process_trial import ProcessTrials, ScriptVersion
+    from ..verification.process import ScriptVersion
+    from ..verification.process_trial import ProcessTrials
     from ..verification.rounds import run_rounds
 
     if rounds < 2:

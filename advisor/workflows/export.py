@@ -1,40 +1,78 @@
-"""Export settings to other tools."""
+"""Export settings, of a file or of a stored run, to other tools."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..settings_file.exports import artifacts
 from ..settings_file.loaded import read_document, write_artifacts
-from ..types import Artifact
+from ..types import Artifact, TuneResult
+
+if TYPE_CHECKING:
+    from ..settings_file.exports import Document
+
+OWN_FORMAT = "advisor"
 
 
 def export(
     config: str | os.PathLike[str],
-    to: str | Sequence[str],
+    to: str | Sequence[str] = (),
     *,
     folder: str | os.PathLike[str] = ".",
     overwrite: bool = False,
+    runs: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
-    """Write the settings of an `advisor.yaml` into the files of other tools, and return their paths.
+    """Write settings into the files of other tools, and return their paths.
 
-    `to` names one target or several: accelerate, deepspeed, lightning, python, torchrun, transformers. Raises
-    UsageError for an unknown target, and for a file that already exists unless `overwrite` is set.
+    `config` is the path of an `advisor.yaml`, or a stored search: `latest`, its id or its folder. `to` names one target
+    or several: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers. By default a stored
+    search is written as `advisor.yaml`. `patch` changes the script's constants in its source.
+
+    Raises UsageError for an unknown target, for a run without settings, and for a file that already exists unless
+    `overwrite` is set.
     """
     targets = [to] if isinstance(to, str) else list(to)
-    return [file for _artifact, file in export_to(Path(config), targets, Path(folder), overwrite=overwrite)]
+    written = export_to(os.fspath(config), targets, Path(folder), overwrite=overwrite, runs=runs)
+    return [file for _artifact, file in written]
 
 
 def export_to(
-    config: Path, targets: Sequence[str], folder: Path, *, overwrite: bool = False
+    source: str,
+    targets: Sequence[str],
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    runs: str | os.PathLike[str] | None = None,
 ) -> list[tuple[Artifact, Path]]:
     """Write one file a target into the folder, which is made if missing; return each artifact with its path."""
-    made = artifacts(read_document(config), targets)
+    is_file = Path(source).is_file() or source.endswith((".yaml", ".yml"))
+    if is_file and not targets:
+        raise UsageError("no target is named: expected one or more, such as accelerate,torchrun")
+    document = read_document(Path(source)) if is_file else _of_run(source, runs)
+    made = artifacts(document, targets or [OWN_FORMAT])
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot create {folder}: {error.strerror}; choose another folder") from error
     return list(zip(made, write_artifacts(made, folder, overwrite=overwrite), strict=True))
+
+
+def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:
+    """Return the settings of a stored search; raise UsageError for a profile, and for a search that failed."""
+    from ..settings_file import advisor_yaml
+    from ..settings_file.loaded import as_yaml
+    from ..storage import run_store
+    from .stored import load_run
+
+    if name == "latest":
+        name = str(run_store.latest_search(run_store.runs_root(Path(runs) if runs is not None else None)).path)
+    found = load_run(name, runs=runs)
+    if not isinstance(found, TuneResult):
+        raise UsageError(f"the run {found.run_id} is a profile, which has no settings: find some with advisor tune")
+    if found.failure is not None:
+        raise UsageError(f"the run {found.profile.run_id} has no settings: {found.failure.message}")
+    return advisor_yaml.parse(as_yaml(found), Path(found.run_folder))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import AdvisorError
 from ..types import Alternative, Config, Ratio, Recommendation, Skipped, Verdict
-from ..verification.verification_run import Finalist, verify_configs, winner
+from ..verification.verification_run import Expected, Finalist, verify_configs, winner
 
 if TYPE_CHECKING:
     from ..search import Goal
@@ -52,14 +52,29 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
             isolation=search_run.isolation,
             options=search_run.options,
             budget_s=budget_s,
+            expected=_expected(search_run, hoped),
+            earlier=[search_run.run.path],
         )
     except AdvisorError as error:
         return Proof(recommendation=_with_notes(found, f"it could not be verified: {error}"))
     main = verification.of(hoped.config)
     proposed = hoped if main is not None and main.outcome.kind != "stopped" else found
     proven = _proven(proposed, verification, search_run.request.search.goal)
-    passed = search_run.study.space.command_line.arguments(proven.config)
-    return Proof(recommendation=replace(proven, passed_as_arguments=passed), interrupted=verification.interrupted)
+    line = search_run.study.space.command_line
+    passed, constants = line.arguments(proven.config), line.constants(proven.config)
+    proven = replace(proven, passed_as_arguments=passed, constants=constants)
+    return Proof(recommendation=proven, interrupted=verification.interrupted)
+
+
+def _expected(search_run: SearchRun, hoped: Recommendation) -> Expected:
+    """Return what the search knows of the script: its needs, and the least gain that its windows show."""
+    from ..verification.footprint import Footprint
+
+    return Expected(
+        gain=max(hoped.verdict.low, 1 + hoped.verdict.floor) if hoped.verdict.rounds else None,
+        process_s=search_run.process_s() or None,
+        footprint=Footprint.of(search_run.session.result.script_runs),
+    )
 
 
 def _hoped(search_run: SearchRun, found: Recommendation) -> Recommendation:
@@ -95,9 +110,14 @@ def _finalists(search_run: SearchRun, found: Recommendation) -> list[Finalist]:
 
 def _finalist(search_run: SearchRun, config: Config) -> Finalist:
     space = search_run.study.space
-    passed = space.command_line.arguments(config)
-    flags = {flag: value for arguments in passed.values() for flag, value in arguments.items()}
-    return Finalist(config=config, effect=space.effect(config), arguments=flags, passed_as_arguments=frozenset(passed))
+    passed, constants = space.command_line.arguments(config), space.command_line.constants(config)
+    return Finalist(
+        config=config,
+        effect=space.effect(config),
+        arguments={flag: value for arguments in passed.values() for flag, value in arguments.items()},
+        constants={name: value for values in constants.values() for name, value in values.items()},
+        passed_as_arguments=frozenset({*passed, *constants}),
+    )
 
 
 def _proven(found: Recommendation, verification: Verification, goal: Goal) -> Recommendation:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsWarning
+from ..progress import SILENT, Progress
 from ..settings_file.loaded import no_longer_holds, read_document
+
+if TYPE_CHECKING:
+    from ..settings_file.exports import Document
 
 
 def run(
@@ -19,22 +24,43 @@ def run(
     module: bool = False,
     python: str | None = None,
     replace_process: bool = False,
+    progress: Progress = SILENT,
 ) -> int:
     """Run the real training with the settings of an `advisor.yaml`; terminal, files and exit code are the script's own.
 
     Returns the script's exit code (128 + signal if one ended it). With `replace_process` this process becomes the
-    script's, and the call does not return. Raises UsageError if the script cannot be started. Warns (`SettingsWarning`)
-    if the settings were found on other hardware or with another torch.
+    script's, and the call does not return. A note to `progress` lists the settings before the script starts.
+
+    Raises UsageError if the script cannot be started, and if it no longer has a constant that the file sets. Warns
+    (`SettingsWarning`) if the settings were found on other hardware or with another torch.
     """
     from ..runtime import training_launch
     from ..target import command as commands
+    from ..target.option_roles import constants_by_module
 
     document = read_document(Path(config))
     typed = commands.build(os.fspath(script), args, is_module=module, interpreter=python)
     wanted = commands.with_arguments(typed, document.arguments)
+    constants = constants_by_module(document.constants, typed)
     found = no_longer_holds(document, python=wanted.interpreter)
     if found:
         warnings.warn(f"{config}: {'; '.join(found)}", SettingsWarning, stacklevel=2)
+    progress.note(_announced(document, Path(config)))
     if replace_process:
-        training_launch.become(wanted, document.config)
-    return training_launch.spawn(wanted, document.config)
+        training_launch.become(wanted, document.config, constants)
+    return training_launch.spawn(wanted, document.config, constants)
+
+
+def _announced(document: Document, path: Path) -> str:
+    """Describe in one line what the script is run with."""
+    kinds: dict[str, Mapping[str, object]] = {
+        "settings": document.config.as_dict(),
+        "arguments": document.arguments,
+        "constants": document.constants,
+    }
+    parts = [
+        f"{kind} {', '.join(f'{name}={value}' for name, value in values.items())}"
+        for kind, values in kinds.items()
+        if values
+    ]
+    return f"{path}: {'; '.join(parts) or 'no settings, the script runs unmodified'}"

@@ -168,7 +168,7 @@ class SearchRun:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
         from ..analysis import assembly
-        from ..target.script_options import find_options
+        from ..target.option_roles import find_options
         from ..target.training_length import training_length
 
         found = self.profiles[-1] if self.past is not None and self.profiles else self._read_profile()
@@ -240,7 +240,7 @@ class SearchRun:
     def process_s(self) -> float:
         """Return the approximate seconds of one verification process; 0 if the script's pace is not known."""
         from ..analysis.profile_plan import first_baseline
-        from ..verification import rounds
+        from ..verification import windows
 
         first = first_baseline(self.session.result.outcomes)
         if self.past is not None and self.found.steps is not None:
@@ -250,8 +250,8 @@ class SearchRun:
             start_up_s = self.session.result.script_runs[-1].first_update_at_s or 0.0
         else:
             return 0.0
-        window_s = min(max(rounds.WINDOW_S, rounds.UPDATES * update_s), rounds.MOST_WINDOW_S)
-        return start_up_s + rounds.WARM_UP_UPDATES * update_s + window_s + ENDED_S
+        window_s = min(max(windows.WINDOW_S, windows.UPDATES * update_s), windows.MOST_WINDOW_S)
+        return start_up_s + windows.WARM_UP_UPDATES * update_s + window_s + ENDED_S
 
 
 @contextlib.contextmanager

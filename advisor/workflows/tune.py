@@ -27,15 +27,13 @@ class Tuned(Shown, TuneResult):
 
     @property
     def config(self) -> LoadedConfig:
-        """Return the settings of `advisor.yaml`; options of the script's own command line are in its text only.
+        """Return the settings of `advisor.yaml`; options and constants of the script are in its text only.
 
         Raises ScriptError or NothingMeasuredError if `failure` is set: nothing was searched then.
         """
         if self.failure is not None:
             raise _no_settings(self.failure)
-        found = self.recommendation
-        own = {name: value for name, value in found.config.settings if name not in found.passed_as_arguments}
-        return LoadedConfig(settings=own, text=as_yaml(self))
+        return LoadedConfig(settings=self.recommendation.by_agent, text=as_yaml(self))
 
     @property
     def status(self) -> str:
@@ -107,8 +105,8 @@ def tune(
 
     `resume` continues an interrupted run: `latest`, its id or its folder; finished trials are not run again. `storage`
     is the URL of a database through which several machines share one search. `mapped` gives the meaning of the script's
-    own options: role → option and its value. The other parameters (including functions that train) and the errors are
-    those of `advisor.profile`.
+    own options and constants: role → option or constant, and its value. The other parameters (including functions that
+    train) and the errors are those of `advisor.profile`.
 
     Returns the trials and the recommendation; `result.config.save("advisor.yaml")` keeps it. A script that fails or
     trains nothing raises no error: `failure` says what happened, and `config` is refused.
@@ -117,6 +115,7 @@ def tune(
     from ..runtime import RunOptions
     from ..search import shared_study
     from ..target.function import command_for
+    from ..target.option_roles import check_mapped
     from .prove import prove
     from .search_run import TuneRequest, opened
 
@@ -130,6 +129,7 @@ def tune(
         progress=progress,
     )
     command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
+    check_mapped(mapped or {}, command)
     budget_s = seconds_of(budget) if budget is not None else None
     preset = _preset(preset, profile)
     settings = search.read(preset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ..settings_file.loaded import no_longer_holds, read_document
 from ..spelling import parameter
 from ..types import Recommendation
 from ..types.verification import VerifyResult
-from ..verification.verification_run import FEWEST, ROUNDS, Finalist, verify_configs
+from ..verification.verification_run import FEWEST, ROUNDS, Expected, Finalist, verify_configs
 from .shown import ShownVerification
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ def verify(
     memory_limit_bytes: int | None = None,
     trackers_offline: bool = True,
     update: bool = False,
+    fresh: bool = False,
     progress: Progress = SILENT,
 ) -> VerifyResult:
     """Run a script with the settings of an `advisor.yaml` against the baseline, in fresh processes, in turns.
 
     Runs at most `rounds` pairs of processes within about `budget` (seconds, or text like "90s", "10m"), and ends early
-    once the interval decides. `update` writes the verdict into the file, whose other lines stay as they are. The other
-    parameters are those of `advisor.profile`.
+    once the interval decides. Rounds that `tune` or `verify` measured before count, if script, command, settings and
+    machine are unchanged, and at least one more is measured; `fresh` ignores them. `update` writes the verdict into
+    the file, whose other lines stay as they are. The other parameters are those of `advisor.profile`.
 
     Raises UsageError for a call or a file that cannot be used, ScriptError if the baseline fails, NothingMeasuredError
     if it trains too little, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
@@ -62,7 +65,7 @@ def verify(
     from ..target.function import command_for
 
     document = read_document(Path(config))
-    if not document.config.settings and not document.arguments:
+    if not document.config.settings and not document.arguments and not document.constants:
         raise UsageError(f"{config} has no settings to verify")
     if rounds < FEWEST:
         raise UsageError(f"invalid {parameter('rounds', rounds)}: an interval needs at least {FEWEST}")
@@ -82,13 +85,22 @@ def verify(
     with run_store.disk_errors(run.path):
         found = verify_configs(
             wanted,
-            [Finalist(config=document.config, arguments=document.arguments, stand_for=document.stand_for)],
+            [
+                Finalist(
+                    config=document.config,
+                    arguments=document.arguments,
+                    constants=document.constants,
+                    stand_for=document.stand_for,
+                )
+            ],
             hardware=machine,
             run_folder=run.path,
             isolation=protect(wanted, options),
             options=options,
             budget_s=budget_s,
             rounds=rounds,
+            expected=Expected(gain=_gain(document)),
+            earlier=() if fresh else [one.path for one in run_store.list_runs(options.root)],
         )
     progress.close()
     (one,) = found.configs
@@ -99,6 +111,7 @@ def verify(
         baseline=found.baseline,
         outcome=one.outcome,
         arguments=document.arguments,
+        constants=document.constants,
         notes=(*no_longer_holds(document, python=wanted.interpreter), *found.notes),
         run_folder=str(run.path),
     )
@@ -111,6 +124,13 @@ def verify(
     return result
 
 
+def _gain(document: Document) -> float | None:
+    """Return the least gain that the file's own verdict claims; None if it claims none."""
+    interval = document.verdict.get("interval")
+    low = interval[0] if isinstance(interval, list) and interval else None
+    return float(low) if isinstance(low, int | float) and math.isfinite(low) and low > 1 else None
+
+
 def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     """Write the new verdict into the file, and return its path.
 
@@ -121,7 +141,7 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
 
     text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
     new = advisor_yaml.parse(text, path)
-    if (new.config, new.arguments) != (verified.config, verified.arguments):
+    if _settings_of(new) != _settings_of(verified):
         raise UsageError(f"{path} has changed since: its settings are not those that were verified")
     if new.verdict.get("status") != verdict.status:
         raise UsageError(f"{path}: the verdict already in the file cannot be replaced; remove it and verify again")
@@ -129,6 +149,10 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     run_store.write_atomic(path, text.encode("utf-8"))
     path.chmod(mode)
     return path
+
+
+def _settings_of(document: Document) -> tuple[object, ...]:
+    return document.config, document.arguments, document.constants
 
 
 def _keep(result: VerifyResult, folder: Path) -> None:

@@ -71,6 +71,7 @@ def advised(
     *args: str,
     is_module: bool = False,
     mode: str = "probe",
+    constants: dict[str, dict[str, Any]] | None = None,
     python: str = sys.executable,
     options: Sequence[str] = (),
     environment: dict[str, str] | None = None,
@@ -88,6 +89,7 @@ def advised(
             "is_module": is_module,
             "args": list(args),
             "mode": mode,
+            "constants": constants or {},
         }
         launch_file = beside / "launch.json"
         launch_file.write_text(json.dumps(spec), encoding="utf-8")

@@ -22,7 +22,7 @@ from _common import SCRIPTS, collect, machine, options, publish, say, spread, ta
 
 from advisor import wire
 from advisor.runtime.session_result import SessionResult
-from advisor.verification import rounds
+from advisor.verification import windows as process_windows
 
 SCRIPT = SCRIPTS / "slow_start.py"
 SPACE = {
@@ -118,7 +118,7 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
         asked = {name: trial.suggest_categorical(name, choices) for name, choices in grid.items()}
         settings = {name: value for name, values in SPACE.items() for value in values if str(value) == asked[name]}
         chosen = {name: value for name, value in settings.items() if value is not None}
-        windows = [rounds.begin_window(), _live.window("trial", chosen, window_s)]
+        windows = [process_windows.begin_window(), _live.window("trial", chosen, window_s)]
         done = check(run(folder / str(trial.number), windows), ["trial"])[0]
         say(f"trial {trial.number}: {chosen}")
         return sum(count or 0 for count in done.samples) / sum(done.wall_s)

@@ -5,11 +5,12 @@
 
 The rule is the real one (`run_rounds`); only the processes are simulated: each draws its speed from a normal
 distribution of logarithms, the machine slows down meanwhile (drift), and now and then another program holds it up
-(outliers). At most 5% of equal versions may be called faster.
+(outliers). At most 5% of equal versions may be called faster, also if a verification is continued again and again.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from _common import machine, options, publish, table
 
 from advisor.types.comparison import Side, VersionRun
-from advisor.verification.rounds import OVERWHELMING_ROUNDS, Rounds, run_rounds
+from advisor.verification.rounds import OVERWHELMING_ROUNDS, Rounds, run_comparisons, run_rounds
+from advisor.verification.verification_run import FEWEST
 
 SPREADS = (0.01, 0.03, 0.05, 0.10, 0.15)
 GAINS = (1.0, 1.05, 1.1, 1.3, 1.5, 2.0, 5.0)
@@ -30,6 +32,10 @@ DRIFT = 0.05
 OUTLIERS = (1.3, 1.5, 2.0)
 """How many times as long a process takes that another program held up."""
 OUTLIER_RATE = 0.05
+PIECES = (1, 2, 3)
+"""Rounds that the time of one verification is enough for."""
+CONTINUED_GAINS = (1.0, 1.1, 1.3)
+MOST_CONTINUED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +58,17 @@ def main() -> None:
     arguments = parser.parse_args()
     before = machine()
     header = ["disturbance", "spread", "true gain", "faster", "slower", "in two rounds", "mean rounds"]
+    header_of_continued = ["rounds each", "spread", "true gain", "faster", "slower", "mean rounds"]
     publish(
         "deciding",
         "Verdicts on simulated processes",
         before,
-        [table(header, list(rows(arguments.times)))],
+        [
+            table(header, list(rows(arguments.times))),
+            "Verifications that continue each other, each ended by its time, until one decides or there are "
+            f"{MOST_CONTINUED} rounds:",
+            table(header_of_continued, list(continued_rows(arguments.times))),
+        ],
         keep=not arguments.no_result,
     )
 
@@ -76,6 +88,50 @@ def rows(times: int) -> Iterator[Sequence[object]]:
                     f"{sum(len(one.pairs) <= OVERWHELMING_ROUNDS for one in faster) / times:.1%}",
                     f"{statistics.fmean(len(one.pairs) for one in found):.1f}",
                 )
+
+
+def continued_rows(times: int) -> Iterator[Sequence[object]]:
+    for piece in PIECES:
+        for spread in SPREADS:
+            for gain in CONTINUED_GAINS:
+                found = [continued(seed, gain, spread, piece) for seed in range(times)]
+                yield (
+                    piece,
+                    f"{spread:.0%}",
+                    f"{gain:g}",
+                    f"{sum(one.status == 'faster' for one in found) / times:.1%}",
+                    f"{sum(one.status == 'slower' for one in found) / times:.1%}",
+                    f"{statistics.fmean(len(one.pairs) for one in found):.1f}",
+                )
+
+
+def continued(seed: int, gain: float, spread: float, piece: int) -> Rounds:
+    """Return the last of several verifications, of `piece` rounds each, whose earlier rounds all count."""
+    chance, runs = random.Random(seed), list[VersionRun]()
+    while True:
+        earlier = len(runs) // 2
+        planned = max(ROUNDS, earlier + FEWEST) if earlier else ROUNDS
+        found = Rounds(planned=planned, threshold=None, gain_only=True, earlier=earlier, runs=runs)
+        started = itertools.count(1)
+        now = {"processes": 0}
+
+        def measure(place: int, _round: int) -> VersionRun:
+            now["processes"] = next(started)  # noqa: B023  # called in this iteration only
+            level = math.exp(chance.gauss(0.0, spread)) / (gain if place else 1.0)
+            side: Side = "after" if place else "before"
+            return VersionRun(side=side, updates=UPDATES, seconds=UPDATES * level, samples=UPDATES)
+
+        run_comparisons(
+            measure,
+            [found],
+            rounds=planned,
+            budget_s=2.0 * piece,
+            clock=lambda: float(now["processes"]),  # noqa: B023
+            earlier=earlier,
+        )
+        runs = found.runs
+        if found.decided or len(found.pairs) >= MOST_CONTINUED:
+            return found
 
 
 def verification(seed: int, gain: float, spread: float, disturbance: Disturbance) -> Rounds:

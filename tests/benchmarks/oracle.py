@@ -35,7 +35,7 @@ from advisor.search import KnobSelection, SearchRequest, read
 from advisor.search.space import Space
 from advisor.target import command
 from advisor.types import Config
-from advisor.verification import rounds
+from advisor.verification import windows as process_windows
 from advisor.workflows.search_run import TuneRequest, opened
 
 WORKLOADS = HERE.parent / "workloads"
@@ -250,8 +250,8 @@ def fresh(script: Path, recommended: Config, best: Config, folder: Path, count: 
 
 def rate(script: Path, config: Config, folder: Path) -> float:
     """Samples a second in a process of its own; updates where samples are not known."""
-    wanted = replace(rounds.first_window(), config=config.as_dict())
-    done = _live.run(script, [], [rounds.begin_window(), wanted], folder=folder).outcomes.get(wanted.id)
+    wanted = replace(process_windows.first_window(), config=config.as_dict())
+    done = _live.run(script, [], [process_windows.begin_window(), wanted], folder=folder).outcomes.get(wanted.id)
     if not isinstance(done, wire.WindowDone):
         raise SystemExit(f"{script.name} with {told(config)} in a fresh process: {done.message if done else 'ended'}")
     counts = done.samples if all(done.samples) else [1] * len(done.wall_s)

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from report import sample_tuning
+
+from advisor.storage import run_store
 
 LIMIT_S = 60
 
@@ -62,7 +65,7 @@ def test_nothing_is_overwritten_unless_that_is_asked_for(config: Path) -> None:
 @pytest.mark.parametrize(
     ("targets", "told"),
     [
-        ("keras", "expected one of accelerate, deepspeed"),
+        ("keras", "expected one of accelerate, advisor, deepspeed"),
         (" , ", "--to names no target"),
         ("torchrun,keras", "'keras'"),
     ],
@@ -109,3 +112,18 @@ def test_a_search_that_could_not_write_its_files_is_not_begun(tmp_path: Path, em
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert (done.returncode, told in done.stderr) == (2, True)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_stored_search_is_written_without_a_target(tmp_path: Path) -> None:
+    run = run_store.new_run(tmp_path / "runs", "train.py")
+    run_store.save_tune(sample_tuning.faster(), run)
+    argv = [sys.executable, "-m", "advisor", "export", "latest", "--runs", "runs"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "advisor.yaml: advisor run --config advisor.yaml train.py --epochs 3\n"
+
+
+def test_a_file_without_a_target_is_one_line(config: Path) -> None:
+    done = export(config)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no target is named" in done.stderr

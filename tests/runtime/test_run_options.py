@@ -12,7 +12,7 @@ from advisor.runtime import isolation as isolations
 from advisor.runtime.run_options import Limits
 from advisor.runtime.session import Planner
 from advisor.target import command as commands
-from advisor.verification.rounds import first_window
+from advisor.verification.windows import first_window
 
 
 def nothing_but_one_window() -> Planner:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from advisor import wire
-from advisor.runtime import BASELINE_SETUP, InScriptRun, RunOptions, Session, SessionResult, Setup
+from advisor.runtime import BASELINE_SETUP, InScriptRun, RunOptions, Session, SessionResult, Setup, session
 from advisor.runtime import isolation as isolations
 from advisor.runtime.session import Planner
 from advisor.target import command as commands
@@ -39,24 +40,31 @@ def window(name: str, **config: wire.Setting) -> wire.Window:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
-    def carry_out(planner: Planner, *args: str) -> SessionResult:
+    def session(*args: str, no_progress_limit_s: float | None = None) -> Session:
         script, folder = tmp_path / "train.py", tmp_path / "run"
         script.write_text(SCRIPT)
         folder.mkdir(mode=0o700)
         wanted = commands.build(str(script), list(args))
-        session = Session(
+        return Session(
             command=wanted,
             folder=folder,
             isolation=isolations.choose("auto", project=Path(wanted.cwd), scratch=tmp_path / "scratch"),
-            options=RunOptions(),
+            options=RunOptions(no_progress_limit_s=no_progress_limit_s),
             loop_budget_s=60.0,
             max_script_runs=6,
             outlives_failures=True,
         )
-        return session.run(planner)
+
+    return session
+
+
+@pytest.fixture
+def run(opened):
+    def carry_out(planner: Planner, *args: str) -> SessionResult:
+        return opened(*args).run(planner)
 
     return carry_out
 
@@ -125,3 +133,41 @@ def test_what_deciding_took_is_kept_for_every_batch_of_windows(run) -> None:
     result = run(plan(), "8")
     assert len(result.between_s) == 2  # the last of them decides that nothing follows
     assert set(result.arrived_s) == {"one", "two", "three"}
+
+
+def test_a_script_waits_at_the_end_of_an_update_until_its_plan_has_windows(
+    opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither side takes the wait for a hang, however long it is."""
+    monkeypatch.setattr(session, "KEEP_ALIVE_S", 0.2)
+    waits = []
+
+    def plan() -> Planner:
+        yield [window("before")]
+        begin_s = time.monotonic()
+        while time.monotonic() - begin_s < 4.0:
+            waits.append(time.monotonic())
+            yield []
+        yield [window("after")]
+
+    result = opened("8", no_progress_limit_s=3.0).run(plan())
+    assert [samples(result, name) for name in ("before", "after")] == [8, 8]
+    assert [script_run.end for script_run in result.script_runs] == ["plan done"]
+    assert 5 < len(waits) < 200, "asked again a few times a second, and not as fast as it goes"
+    assert result.script_runs[0].watched_s < 4.0, "what else ran during the wait disturbed none of its windows"
+
+
+def test_a_script_that_waits_ends_with_its_session(opened) -> None:
+    def plan() -> Planner:
+        yield [window("before")]
+        while True:
+            yield []
+
+    waiting = opened("8")
+    moments = waiting.moments(plan())
+    while not waiting.result.outcomes:
+        next(moments)
+    (record,) = waiting.result.script_runs
+    assert record.end == "running"
+    moments.close()
+    assert record.end == "stopped"

@@ -217,6 +217,17 @@ def test_settings_that_fail_together_though_each_works_are_not_tried_in_a_larger
     assert not any(config.get("a") == 1 and config.get("b") for config in proposed(proposer, *known))
 
 
+@pytest.mark.parametrize(
+    ("message", "again"), [("c=x: it compiles nothing", False), ("c=x: a=1 stands in its way", True)]
+)
+def test_a_setting_that_the_script_cannot_take_is_not_tried_beside_others(message: str, again: bool) -> None:
+    proposer = Proposer(SPACE)
+    refused = trial(1, None, "refused", a=1, c="x")
+    refused = replace(refused, outcome=replace(refused.outcome, message=message))
+    proposer.tell(refused)
+    assert any(config.get("c") == "x" for config in proposed(proposer, refused)) == again
+
+
 CACHE = Space(knobs=(knob("workers", 2), replace(knob("cache", True), excludes=("workers",)), knob("c", "x")))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from advisor import search
 from advisor.analysis import profile_plan
-from advisor.verification import rounds
+from advisor.verification import windows
 
 SETTINGS = search.SearchSettings(
     profile_fraction=0.02,
@@ -40,7 +40,8 @@ def make_thin(patch: Callable[[Any, str, Any], None]) -> None:
     """`patch` sets an attribute, like pytest's `monkeypatch.setattr`."""
     for name, seconds in PROFILE_S.items():
         patch(profile_plan, name, seconds)
-    patch(rounds, "WINDOW_S", PROCESS_S)
+    for name in ("WINDOW_S", "CLEAR_WINDOW_S"):
+        patch(windows, name, PROCESS_S)
     named = search.read
     patch(search, "read", lambda name: replace(SETTINGS, open=named(name).open))
 

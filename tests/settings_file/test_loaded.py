@@ -81,7 +81,7 @@ def test_of_several_files_none_is_written_where_one_is_there(tmp_path: Path) -> 
 
 
 def test_a_target_without_a_form_is_told_with_those_that_have_one() -> None:
-    with pytest.raises(UsageError, match=r"'keras'.*accelerate, deepspeed"):
+    with pytest.raises(UsageError, match=r"'keras'.*accelerate, advisor, deepspeed"):
         loaded().export("keras")
 
 

@@ -9,7 +9,8 @@ import pytest
 from advisor.errors import UsageError
 from advisor.rules._examples import conv_model, evolve, healthy_cpu, model, optimizer, train_loader
 from advisor.target import script_options
-from advisor.target.script_options import CommandLine, find_options, parse_mapped
+from advisor.target.option_roles import describe_options, find_options, parse_mapped
+from advisor.target.script_options import CommandLine
 from advisor.types import Argument, Command, Config, Workload
 
 OWN_BATCHES = evolve(healthy_cpu(), {"workload": {"loaders": (), "models": (model(),)}})
@@ -92,7 +93,7 @@ def test_a_rate_may_be_a_whole_number() -> None:
 
 def test_what_was_found_is_told_with_its_origin() -> None:
     found = workload(option("--bs", value=8, typed=True), option("--lr", value=0.1), option("--epochs", value=3))
-    assert script_options.describe_options(find_options(found, command(), {})) == (
+    assert describe_options(find_options(found, command(), {})) == (
         "--bs 8 (as passed): samples per batch",
         "--lr 0.1 (its default): learning rate",
         "--epochs 3 (its default): epochs",

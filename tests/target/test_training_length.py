@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
-from advisor.target.script_options import find_options
+from advisor.target.option_roles import find_options
 from advisor.target.training_length import training_length
 from advisor.types import Argument, Command, TrainingLength
 
@@ -76,3 +76,9 @@ def test_accumulated_batches_make_fewer_updates(tmp_path: Path) -> None:
 
 def test_epochs_of_an_unknown_length_say_nothing(tmp_path: Path) -> None:
     assert length(tmp_path, "for epoch in range(40):\n    pass\n", loaders=()) is None
+
+
+def test_a_constant_says_it_where_no_loop_does(tmp_path: Path) -> None:
+    found = length(tmp_path, "EPOCHS = 40\nwhile more(EPOCHS):\n    pass\n")
+    assert found is not None
+    assert (found.epochs, found.source) == (40, "EPOCHS = 40 in line 1 of train.py")

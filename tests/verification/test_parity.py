@@ -63,6 +63,31 @@ def test_a_model_that_learns_at_half_the_rate_fails() -> None:
     assert judged(lambda seed: rounded(seed, rate=RATE / 2))["failed"] >= 0.99 * TIMES
 
 
+@pytest.mark.parametrize("rate", [0.0, RATE / 2])
+def test_windows_of_ten_updates_are_enough_to_see_it(rate: float) -> None:
+    """A clear gain has short windows; they begin after ten updates of warm-up, in which losses have come apart."""
+    found = [
+        judge(
+            "numerics", [(losses(seed, updates=10), rounded(seed, updates=10, rate=rate)) for seed in range(at, at + 3)]
+        )
+        for at in range(0, 3 * TIMES, 3)
+    ]
+    assert sum(one.quality == "failed" for one in found) >= 0.99 * TIMES
+
+
+def test_rounds_of_different_lengths_are_judged_by_the_updates_that_all_have() -> None:
+    """Otherwise the fall of the loss within the longer window would pass for an effect of the seed."""
+    lengths = (50, 10, 10)
+    slow = [(losses(at, updates=count), rounded(at, updates=count, rate=0.0)) for at, count in enumerate(lengths)]
+    same = [(losses(at, updates=count), rounded(at, updates=count)) for at, count in enumerate(lengths)]
+    assert judge("numerics", same).quality == "passed"
+    assert judge("numerics", slow).evidence == judge("numerics", [(_cut(a), _cut(b)) for a, b in slow]).evidence
+
+
+def _cut(whole: Losses) -> Losses:
+    return replace(whole, values=whole.values[:10])
+
+
 def test_other_draws_seldom_fail() -> None:
     """Loader workers draw their own augmentations: what is compared is not paired then."""
     assert judged(lambda seed: losses(seed + 500), effect="resampled")["failed"] <= 0.05 * TIMES

@@ -153,6 +153,22 @@ def test_two_rounds_seldom_claim_what_is_not_there(between: float) -> None:
     assert found["faster"] + found["slower"] <= 0.01 * TIMES
 
 
+def test_rounds_measured_before_have_spent_their_share_of_the_error_rate() -> None:
+    """Five of ten rounds were analysed at three and at five: half of the 5% is left for the last analysis."""
+    runs = [VersionRun(side=side, updates=100, seconds=1.0 + 0.2 * (at % 3), samples=None)  # type: ignore[arg-type]
+            for at in range(5) for side in ("before", "after")]  # fmt: skip
+    chance = random.Random(5)
+    comparison = Rounds(planned=10, threshold=None, runs=runs, earlier=5)
+
+    def measure(place: int, _number: int) -> VersionRun:
+        seconds = math.exp(chance.gauss(0.0, 0.3))
+        return VersionRun(side="after" if place else "before", updates=100, seconds=seconds, samples=None)
+
+    run_comparisons(measure, [comparison], rounds=10, budget_s=math.inf, earlier=5)
+    assert comparison.ratio is not None
+    assert (len(comparison.pairs), comparison.ratio.confidence) == (10, pytest.approx(0.975))
+
+
 def test_two_rounds_decide_nothing_while_other_programs_come_and_go() -> None:
     assert statuses(5.0, rounds=2, between=0.001, within=0.001, held=0.999)["faster"] == 0
 

@@ -20,7 +20,8 @@ from advisor.errors import ScriptError, Terminated, UsageError
 from advisor.runtime.checkout import Checkout, checked_out
 from advisor.storage.run_store import new_run, save_profile
 from advisor.types.comparison import Side, VersionRun
-from advisor.verification.rounds import INTERIM_ANALYSES, Rounds, run_rounds, same_window
+from advisor.verification.rounds import INTERIM_ANALYSES, Rounds, run_rounds
+from advisor.verification.windows import same_window
 from advisor.wire import WindowDone
 
 COMMAND_S = 120

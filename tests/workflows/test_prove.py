@@ -16,6 +16,7 @@ from search import thin
 
 from advisor.errors import ScriptError, Terminated
 from advisor.runtime import RunOptions
+from advisor.runtime.script_run import ScriptRunRecord
 from advisor.search import FinalResult, Goal
 from advisor.types import (
     Alternative,
@@ -29,7 +30,7 @@ from advisor.types import (
     Verification,
     VerifiedConfig,
 )
-from advisor.verification.verification_run import Finalist
+from advisor.verification.verification_run import Expected, Finalist
 from advisor.workflows import prove as proving
 from workflows.test_verify import TRAINING
 
@@ -68,12 +69,14 @@ class Desk:
     skipped: tuple[Skipped, ...] = ()
     verified_configs: list[Config] = field(default_factory=list)
     given_s: float = 0.0
+    script_runs: list[ScriptRunRecord] = field(default_factory=list)
+    expected: Expected | None = None
 
     def prove(self, monkeypatch: pytest.MonkeyPatch) -> proving.Proof:
         final_results = {BEST: FinalResult(ratio=GAINS["num_workers"], score=self.score, fresh=True)}
         space = SimpleNamespace(
             effect=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
-            command_line=SimpleNamespace(arguments=lambda _config: {}),
+            command_line=SimpleNamespace(arguments=lambda _config: {}, constants=lambda _config: {}),
         )
         known = SimpleNamespace(
             final_results=lambda: final_results, space=space, winner=lambda: BEST, by_knob=lambda _config: GAINS
@@ -92,12 +95,16 @@ class Desk:
             isolation=None,
             rest_s=self.rest_s,
             process_s=lambda: 10.0,
+            session=SimpleNamespace(result=SimpleNamespace(script_runs=self.script_runs)),
             options=RunOptions(),
         )
         monkeypatch.setattr(proving, "verify_configs", self._verified)
         return proving.prove(search_run, self.found)  # type: ignore[arg-type]
 
-    def _verified(self, _command: Command, finalists: list[Finalist], *, budget_s: float, **_: Any) -> Verification:
+    def _verified(
+        self, _command: Command, finalists: list[Finalist], *, budget_s: float, expected: Expected, **_: Any
+    ) -> Verification:
+        self.expected = expected
         self.verified_configs, self.given_s = [one.config for one in finalists], budget_s
         if self.raises is not None:
             raise self.raises
@@ -305,6 +312,24 @@ def test_what_is_left_of_the_budget_is_for_the_processes(tmp_path: Path, monkeyp
     assert desk.given_s == pytest.approx(45.0)
 
 
+def test_windows_are_sized_by_the_least_gain_that_the_search_showed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(folder=tmp_path, found=recommendation(by_knob=GAINS), said={BEST: verdict()})
+    desk.prove(monkeypatch)
+    assert desk.expected == Expected(gain=1.8, process_s=10.0, footprint=None)
+
+
+def test_a_gain_that_windows_left_open_is_expected_to_be_the_least_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = recommendation(by_knob=GAINS, verdict=replace(IN_WINDOWS, low=0.8))
+    desk = Desk(folder=tmp_path, found=found, said={BEST: verdict()})
+    desk.prove(monkeypatch)
+    assert desk.expected is not None
+    assert desk.expected.gain == pytest.approx(1.05)
+
+
 def test_the_best_is_asked_for_first_and_the_cheapest_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = dict.fromkeys((BEST, LARGE, CHEAP), verdict())
     desk = Desk(folder=tmp_path, found=recommendation(alternatives=(LARGER,)), said=said)
@@ -330,3 +355,27 @@ def test_a_search_proves_what_it_found_in_fresh_processes(tmp_path: Path) -> Non
     assert len(kept.read_text().splitlines()) >= 2 * found["verdict"]["rounds"] > 0
     assert bool(found["config"]) == (found["verdict"]["status"] == "faster")
     assert found["verdict"]["quality"] == "passed"
+
+
+@pytest.mark.slow
+def test_verify_continues_the_rounds_of_the_search(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+
+    def advisor(*words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [*thin.COMMAND, *words, "--runs", "runs", "--json", "train.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    searched = advisor("tune", "--budget", "120s", "--knobs", "num_workers")
+    assert searched["verdict"]["status"] == "faster"
+    verified = advisor("verify", "--config", "advisor.yaml")
+    assert verified["config"] == searched["config"]
+    assert verified["verdict"]["rounds"] > searched["verdict"]["rounds"]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from advisor import wire
@@ -25,9 +26,11 @@ from advisor.runtime.script_run import ScriptRunRecord
 from advisor.settings_file import advisor_yaml
 from advisor.types import Command, Config, Skipped, Verification
 from advisor.types.comparison import VersionRun
-from advisor.verification.process_trial import Process, ProcessTrials, ScriptVersion
-from advisor.verification.rounds import same_window
+from advisor.verification import round_log
+from advisor.verification.process import Process, ScriptVersion
+from advisor.verification.process_trial import ProcessTrials
 from advisor.verification.verification_run import Finalist, verify_configs, version_of, winner
+from advisor.verification.windows import same_window
 
 COMMAND_S = 240
 COMMAND = Command(target="train.py", is_module=False, args=("--epochs", "2"), cwd=".", interpreter=sys.executable)
@@ -72,9 +75,18 @@ class Machine:
         self.noise = noise
         self.order: list[tuple[str, int | None]] = []
         self.losses: dict[str, Losses] = {}
+        self.updates: list[int | None] = []
+        """Updates that each process was to count; None for those of the first."""
 
     def measure(self, version: ScriptVersion, *, seed: int | None = None) -> Process:
         self.order.append((version.name, seed))
+        window = self.window(version, seed)
+        samples = sum(count or 0 for count in window.samples)
+        run = VersionRun(side=version.side, updates=len(window.wall_s), seconds=sum(window.wall_s), samples=samples)
+        script_run = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
+        return Process.of(run, window, script_run)
+
+    def window(self, version: ScriptVersion, seed: int | None) -> wire.WindowDone:
         speed = self.speeds[version.name]
         if isinstance(speed, BaseException):
             raise speed
@@ -83,7 +95,7 @@ class Machine:
         batch = version.samples_per_update or 8
         count = 400 // batch
         losses = self.losses.get(version.name, lambda seed, update: 1.0 + seed / 10 - update / 100)
-        window = wire.WindowDone(
+        return wire.WindowDone(
             rank=0,
             id="measured",
             start_s=0.0,
@@ -98,15 +110,18 @@ class Machine:
             rss_bytes=[1000],
             extra={"nan_losses": sum(losses(seed, update) is None for update in range(count))},
         )
-        run = VersionRun(side=version.side, updates=count, seconds=sum(window.wall_s), samples=batch * count)
-        script_run = ScriptRunRecord(number=0, started="", elapsed_s=self.process_s)
-        return Process(run=run, window=window, script_run=script_run)
 
 
 @pytest.fixture
 def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Verification]:
     def run(machine: Machine, *finalists: Finalist, **options: Any) -> Verification:
-        monkeypatch.setattr(ProcessTrials, "measure", lambda _trials, version, **seed: machine.measure(version, **seed))
+        def measure(trials: ProcessTrials, version: ScriptVersion, *, seed: int | None = None) -> Process:
+            machine.updates.append(trials.updates)
+            process = machine.measure(version, seed=seed)
+            round_log.keep(trials.folder, version, process, seed, trials.digest_of(version))
+            return process
+
+        monkeypatch.setattr(ProcessTrials, "measure", measure)
         found: dict[str, Any] = {"budget_s": 1e9, **options}
         return verify_configs(
             COMMAND,
@@ -195,6 +210,73 @@ def test_the_budget_ends_the_rounds_and_is_told(verified: Verified) -> None:
     assert found.skipped == (Skipped(what="rounds 3 to 4", why=told),)
 
 
+def test_a_budget_of_less_than_one_start_is_told_and_a_round_is_measured(verified: Verified) -> None:
+    ticks = itertools.count(step=10)
+    machine = Machine({WRITTEN: 1.0, TWO: 3.0})
+    found = verified(machine, FAST, budget_s=5.0, clock=lambda: float(next(ticks)))
+    assert [name for name, _seed in machine.order] == [WRITTEN, TWO]
+    assert (found.configs[0].verdict.status, found.configs[0].verdict.rounds) == ("undecided", 1)
+    assert found.skipped[0].why.startswith("time ran out: 1 of 10 rounds fitted into 5 s")
+
+
+def test_further_rounds_count_the_updates_that_the_measured_gain_needs(verified: Verified) -> None:
+    """Fifty updates of ten milliseconds took half a second: a threefold gain is measured for one."""
+    machine = Machine({WRITTEN: 1.0, TWO: 3.0}, noise=0.0)
+    verified(machine, replace(FAST, effect="training"))
+    assert machine.updates == [None, None, 100, 100]
+
+
+# --- rounds measured before -----------------------------------------------------------------------------------------
+
+
+def test_rounds_of_an_earlier_verification_count_and_are_continued(verified: Verified, tmp_path: Path) -> None:
+    ticks = itertools.count(step=10)
+    speeds = {WRITTEN: 1.0, TWO: 1.1}
+    first = verified(Machine(speeds, noise=0.03), FAST, budget_s=60.0, clock=lambda: float(next(ticks)))
+    assert (first.configs[0].verdict.status, first.configs[0].verdict.rounds) == ("undecided", 2)
+    machine = Machine(speeds, noise=0.03)
+    found = verified(machine, FAST, earlier=[tmp_path])
+    assert machine.order[:4] == [(WRITTEN, 2), (TWO, 2), (TWO, 3), (WRITTEN, 3)]
+    assert (found.configs[0].verdict.status, found.configs[0].verdict.rounds) == ("faster", 5)
+    assert found.notes[0] == "2 rounds measured before count: script, command, settings and machine are unchanged"
+
+
+def test_an_odd_number_of_them_is_continued_in_the_order_that_is_due(verified: Verified, tmp_path: Path) -> None:
+    ticks = itertools.count(step=10)
+    verified(Machine({WRITTEN: 1.0, TWO: 1.1}), FAST, budget_s=5.0, clock=lambda: float(next(ticks)))
+    machine = Machine({WRITTEN: 1.0, TWO: 1.1})
+    verified(machine, FAST, earlier=[tmp_path])
+    assert machine.order[:2] == [(TWO, 1), (WRITTEN, 1)]
+
+
+def test_a_comparison_that_used_up_its_rounds_gets_two_more(verified: Verified, tmp_path: Path) -> None:
+    equal = {WRITTEN: 1.0, TWO: 1.02}
+    assert verified(Machine(equal, noise=0.05), FAST).configs[0].verdict.rounds == 10
+    machine = Machine(equal, noise=0.05)
+    assert verified(machine, FAST, earlier=[tmp_path]).configs[0].verdict.rounds == 12
+    assert [seed for _name, seed in machine.order] == [10, 10, 11, 11]
+
+
+def test_other_settings_are_verified_from_the_beginning(verified: Verified, tmp_path: Path) -> None:
+    verified(Machine({WRITTEN: 1.0, TWO: 1.3}), FAST)
+    machine = Machine({WRITTEN: 1.0, ONE: 1.3})
+    verified(machine, CHEAP, earlier=[tmp_path])
+    assert machine.order[0] == (WRITTEN, 0)
+
+
+def test_losses_measured_before_are_judged_with_the_others(verified: Verified, tmp_path: Path) -> None:
+    ticks = itertools.count(step=10)
+    machine = Machine({WRITTEN: 1.0, TWO: 1.03}, noise=0.05)
+    machine.losses[TWO] = lambda seed, _update: 2.0 + seed / 10
+    verified(machine, FAST, budget_s=60.0, clock=lambda: float(next(ticks)))
+    found = verified(machine, FAST, earlier=[tmp_path], budget_s=5.0, clock=lambda: float(next(ticks)))
+    assert (found.configs[0].verdict.rounds, found.configs[0].verdict.quality) == (3, "failed")
+    assert found.skipped[0].why == "time ran out: 1 of 8 rounds fitted into 5 s; about 140 s more is needed"
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------
+
+
 def test_rounds_that_would_tell_nothing_more_are_not_asked_for(verified: Verified) -> None:
     ticks = itertools.count(step=10)
     found = verified(Machine({WRITTEN: 1.0, TWO: 3.0}), FAST, budget_s=80.0, clock=lambda: float(next(ticks)))
@@ -231,7 +313,7 @@ def test_a_larger_batch_is_compared_by_samples(verified: Verified) -> None:
 def test_a_larger_batch_counts_as_many_samples(tmp_path: Path) -> None:
     isolation = choose("none", project=tmp_path, scratch=tmp_path)
     version = ScriptVersion(name=WRITTEN, side="before", command=COMMAND, isolation=isolation, samples_per_update=4)
-    first = Machine({WRITTEN: 1.0}).measure(version, seed=0).window
+    first = Machine({WRITTEN: 1.0}).window(version, seed=0)
     window = same_window(first, 8)
     assert (window.min_updates, window.max_updates) == (50, 50)
 
@@ -372,6 +454,93 @@ def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(project: Path,
     assert (found["verdict"]["status"], found["verdict"]["rounds"]) == ("undecided", 1)
     assert (found["verdict"]["low"], found["verdict"]["high"]) == (0.0, None)
     assert not any((runs / "scratch").iterdir())
+
+
+SIDE_BY_SIDE = TRAINING.replace("optimizer.step()", "optimizer.step(); print(time.time(), flush=True)")
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_round_start_together_and_compute_one_after_another(project: Path, tmp_path: Path) -> None:
+    """In the first round, which shows what a process needs, they are alone."""
+    (project / "train.py").write_text(SIDE_BY_SIDE)
+    runs = tmp_path / "runs"
+    done = advisor("--config", "advisor.yaml", "--runs", runs, "--rounds", "2", "--json", "train.py", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"]["rounds"] == 2
+    assert "verifying: starting 2 processes together" in done.stderr
+    updates = {
+        path.parent.name: [float(line) for line in path.read_text().split()]
+        for path in runs.glob("*/verify/*/life-0.stdout")
+    }
+    first, second = updates["03-after"], updates["04-before"]
+    assert second[0] < first[-1], "the second process started only when the first had ended"
+    pause_begin, pause_end = max(itertools.pairwise(second), key=lambda pair: pair[1] - pair[0])
+    assert pause_begin < first[-1] <= pause_end, "it computed while the first was measured"
+    assert not any((runs / "scratch").iterdir())
+
+
+@pytest.mark.slow
+def test_a_script_that_cannot_run_twice_at_once_is_run_one_after_another(project: Path, tmp_path: Path) -> None:
+    taken = "import socket; port = socket.socket(); port.bind(('127.0.0.1', 45873)); port.listen()"
+    (project / "train.py").write_text(taken + TRAINING)
+    words = ("--config", "advisor.yaml", "--runs", tmp_path / "runs", "--rounds", "2", "--json")
+    done = advisor(*words, "train.py", cwd=project)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["verdict"]["rounds"], found["verdict"]["quality"]) == (2, "passed")
+    assert "Address already in use: processes are started one after another" in done.stderr
+
+
+@pytest.mark.slow
+def test_rounds_count_in_the_next_verification_unless_it_is_to_be_fresh(project: Path, tmp_path: Path) -> None:
+    words = ("--config", "advisor.yaml", "--runs", tmp_path / "runs", "--rounds", "2", "--json")
+    rounds = []
+    for more in ([], [], ["--fresh"]):
+        done = advisor(*words, *more, "train.py", cwd=project)
+        assert done.returncode == 0, done.stderr
+        rounds.append(json.loads(done.stdout)["verdict"]["rounds"])
+    assert rounds[0] == rounds[2] == 2
+    assert rounds[1] in (3, 4)
+
+
+@pytest.mark.slow
+def test_a_script_of_twenty_updates_is_verified(project: Path, tmp_path: Path) -> None:
+    (project / "train.py").write_text(TRAINING.replace("100_000", "20 * 8").replace("0.002", "0.01"))
+    words = ("--config", "advisor.yaml", "--runs", tmp_path / "runs", "--rounds", "2", "--json")
+    done = advisor(*words, "train.py", cwd=project)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdict"]["rounds"] == 2
+    assert found["verdict"]["speedup"] > 1.2
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_one_waits_ends_all(project: Path, tmp_path: Path) -> None:
+    (project / "train.py").write_text(SIDE_BY_SIDE)
+    runs = tmp_path / "runs"
+    words = ["--config", "advisor.yaml", "--runs", str(runs), "--json", "train.py"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "advisor", "verify", *words],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _wait_for(lambda: any((runs).glob("*/verify/04-before/life-0.stdout")))
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=COMMAND_S)
+    assert process.returncode == 130
+    assert json.loads(out)["verdict"]["rounds"] == 1
+    assert len(children) >= 2
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not any((runs / "scratch").iterdir())
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + COMMAND_S
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
 
 
 def _wait_for_processes(runs: Path, count: int) -> None:

@@ -120,3 +120,11 @@ def _is_machinery(traceback: Any, *, first: bool) -> bool:
     return filename.startswith("<frozen importlib") or (
         first and (filename == "<frozen runpy>" or filename.endswith(os.sep + "runpy.py"))
     )
+
+
+def is_of_a_worker(error: Exception) -> bool:
+    """Return whether torch's signal handler raised it because a worker just died: the script's error, not ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("signal_handling.py")

@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 from ...refused import Refused
 from ..base import forks
-from ..base.pass_through import stands_for
+from ..base.pass_through import passes_on_to_c, stands_for
 from ..base.patches import Patches
 from ..loop.clock import StepClock
 from ..loop.copies import leaves_by_to
@@ -221,6 +221,7 @@ class DeviceCopies:
 
         return call
 
+    @passes_on_to_c
     def _copy(self, original: Any, tensor: Any, place: int, call: _Call) -> Any:
         ahead: Any = self._copied.pop(id(tensor), None)
         if not self.backend.on_default_stream() or not self.backend.is_pinned(tensor):

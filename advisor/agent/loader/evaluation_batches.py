@@ -10,6 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
 from ...refused import Refused
+from ..base.nothing import nothing
 from .feed import Feed
 from .limits import refuse_batch_size
 from .record import EVALUATION, LoaderRecord, is_iterable
@@ -25,9 +26,7 @@ class EvaluationBatches:
     def __init__(self, register: Register) -> None:
         self._register = register
         self._size: int | None = None
-        self._by = ""
-        self.broke: Callable[[str, str], None] | None = None
-        """Callable (setting, reason) for a setting that an evaluation has shown to be impossible."""
+        self._broke: Callable[[str], None] = nothing
         self.seen: list[LoaderRecord] = []
         """Loaders beside the training's that were read since its last batch."""
         self._ended: set[int] = set()
@@ -41,8 +40,11 @@ class EvaluationBatches:
 
     # --- for the knob -------------------------------------------------------------------------------------------------
 
-    def set(self, size: int, by: str) -> None:
-        """Give evaluations batches of `size` from the next one on; Refused if it is known that none can have them."""
+    def set(self, size: int, broke: Callable[[str], None]) -> None:
+        """Give evaluations batches of `size` from the next one on; Refused if it is known that none can have them.
+
+        `broke` is called with the reason if an evaluation shows it later.
+        """
         self.restore()
         known = {number: fault for number, fault in self._faults.items() if self._is_smaller(number, size)}
         faults = [fault for fault in known.values() if fault is not None]
@@ -50,7 +52,7 @@ class EvaluationBatches:
             raise Refused(faults[0])
         if self._faults and not known:
             raise Refused(f"the evaluation's batches are not smaller than {size} samples")
-        self._size, self._by = size, by
+        self._size, self._broke = size, broke
         self._raised = {number for number, fault in known.items() if fault is None}
 
     def restore(self) -> None:
@@ -91,8 +93,8 @@ class EvaluationBatches:
                 self._raised.add(record.id)
             else:
                 self._raised.discard(record.id)
-                if not self._raised and self.broke is not None:
-                    self.broke(self._by, fault)
+                if not self._raised:
+                    self._broke(fault)
         self._asked_lately.clear()
 
     def _fault(self, record: LoaderRecord, loader: Any) -> str | None:

@@ -77,7 +77,11 @@ def _loader_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[.
 def _loader_len(hooks: Deliveries, original: Callable[[Any], int]) -> Callable[[Any], int]:
     @stands_for(original)
     def __len__(loader: DataLoader[object]) -> int:  # noqa: N807
-        length = original(loader)
+        try:
+            length = original(loader)
+        except BaseException as error:
+            drop_own_frames(error)
+            raise
         if hooks.inert or threading.get_ident() in hooks.busy:
             return length
         return hooks.evaluation.length(loader, length)

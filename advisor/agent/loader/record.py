@@ -84,6 +84,8 @@ class LoaderRecord:
         self.last_index: Any = None
         """Indices of the batch delivered last; None if they carry no information."""
         self.batches = 0
+        self.read_before = 0
+        """Batches delivered before the last training forward."""
         self.samples = 0
         self.restarts = 0
         self.restart_ns = 0

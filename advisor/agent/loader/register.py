@@ -6,13 +6,18 @@ import weakref
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
-from .record import LoaderRecord, signature_of, user_line
+from .record import TRAIN, UNUSED, LoaderRecord, signature_of, user_line
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 STALE_VOTES = 8
 """Training forwards without a read of the training loader after which another one has replaced it."""
+KEPT_BATCHES = 4
+"""Batches that an iterator has delivered between two training forwards, and then ended, if the script keeps them."""
+KEPT_FORWARDS = 16
+"""Training forwards without any read after which the script is known to have kept the batches of an ended iterator, as
+`list(loader)` does. More than the forwards that follow the last batch of an epoch in any training loop seen."""
 
 
 class Register:
@@ -26,6 +31,8 @@ class Register:
         self._read: list[LoaderRecord] = []
         """Records read since the last training forward, the latest last."""
         self._votes = 0
+        self._unread = 0
+        """Training forwards since the last read."""
 
     def made(self, loader: DataLoader[object], frame: FrameType) -> None:
         """Note that the script makes a loader."""
@@ -66,13 +73,19 @@ class Register:
         if not read or read[-1] is not record:
             if record in read:
                 read.remove(record)
+            else:
+                record.read_before = record.batches - 1
             read.append(record)
 
     def saw_training_forward(self, add_samples: Callable[[int], None]) -> None:
         """Mark the data read so far as for training. One loader's samples count, so that they can be compared."""
         read = self._read
         if not read:
+            self._unread += 1
+            if self._unread >= KEPT_FORWARDS:
+                self._drop_kept()
             return
+        self._unread = 0
         self._votes += 1
         if len(read) == 1 and read[0] is self.train:  # the common case
             self.train.vote(train=True)
@@ -81,6 +94,9 @@ class Register:
             read.clear()
             return
         self._read = []
+        read = [record for record in read if not _is_kept(record)]
+        if not read:
+            return
         for record in read:
             record.vote(train=True)
             record.last_train_vote = self._votes
@@ -91,6 +107,15 @@ class Register:
             record.pending_samples = 0
         if self.train is None or self._votes - self.train.last_train_vote > STALE_VOTES:
             self.train = newest
+
+    def _drop_kept(self) -> None:
+        """Let no loader be the training's whose batches were all read before: its settings mean nothing any more."""
+        self._unread = 0
+        for record in self.records:
+            if record.role == TRAIN and _has_ended(record):
+                record.role = UNUSED
+                if record is self.train:
+                    self.train = None
 
     def saw_evaluation_forward(self) -> None:
         """Count the loader read last as one for evaluation."""
@@ -105,3 +130,13 @@ class Register:
     def _index(self) -> None:
         pairs = [(record.loader(), record) for record in self.records]
         self._by_id = {id(loader): record for loader, record in pairs if loader is not None}
+
+
+def _is_kept(record: LoaderRecord) -> bool:
+    """Return whether the script has read a whole epoch before the forward, as `list(loader)` does."""
+    return record.batches - record.read_before >= KEPT_BATCHES and _has_ended(record)
+
+
+def _has_ended(record: LoaderRecord) -> bool:
+    """Return whether no iterator is left to read from, and no batch that another thread has read ahead."""
+    return (record.iterator is None or record.iterator() is None) and not record.read_ahead

@@ -25,7 +25,7 @@ from ..observe.arguments import ArgumentWatch
 from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
-from .conductor import FIRST_UPDATES, Conductor, flush_streams
+from .conductor import FIRST_UPDATES, Conductor
 from .instruments import Instruments
 
 BEAT_EVERY_S = 0.5
@@ -121,7 +121,7 @@ class ScriptAgent:
     def leave(self, reason: str) -> None:
         """End this process at once: no `except`, `finally` or atexit code runs on a half-trained model."""
         self._say_goodbye(reason, 0)
-        flush_streams()
+        _flush_streams()
         self.channel.flush(FLUSH_S)
         os._exit(0)
 
@@ -365,3 +365,12 @@ def _packages() -> dict[str, str]:
             continue
     found["implementation"] = sys.implementation.name
     return found
+
+
+def _flush_streams() -> None:
+    """Flush the script's output, which would be lost if the process exits early."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue

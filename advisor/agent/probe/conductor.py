@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 import time
 import traceback
 from collections import deque
@@ -12,7 +11,7 @@ from typing import Any, Callable
 
 from ... import wire
 from ...refused import Refused
-from ..base import dynamo
+from ..base import dynamo, tracebacks
 from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
@@ -25,6 +24,10 @@ IDLE_WAIT_S = 120.0
 POLL_EVERY_NS = 50_000_000
 FIRST_UPDATES = 64
 """Updates that are looked at one by one, regardless of the window."""
+LONGEST_WARM_UP = 0.5
+"""Fraction of a window's `max_s` that its warm-up may take."""
+LONGEST_DRAIN = 2.0
+"""The same while updates still use batches that were fetched before the switch or during the pause."""
 MAX_RESTARTS = 2
 """Maximum restarts of one window because another optimizer became the main one; later changes are ignored."""
 MAX_RECOMPILES = 12
@@ -58,6 +61,7 @@ class Conductor:
         self._settling = 0
         self._switched = False
         self._dropped = 0
+        self._in_flight = 0
         self._window_begin_s = 0.0
         self._count_begin_s = 0.0
         self._skipped_before = 0
@@ -90,7 +94,7 @@ class Conductor:
         try:
             dynamo.without_dynamo(functools.partial(self._advance, update))
         except Exception as error:
-            if _is_of_a_worker(error):
+            if tracebacks.is_of_a_worker(error):
                 raise
             self.failed = True
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
@@ -115,7 +119,7 @@ class Conductor:
             self._settling -= 1
             if self._switched:
                 self._queue_of_its_own(update)
-            if self._settling <= 0 or self._spent_s() > window.max_s / 2:
+            if self._settling <= 0 or self._settled_long_enough(window):
                 self._begin_counting(window)
             return
         if self._length.leaves_cache(window, self._recorder):
@@ -194,6 +198,11 @@ class Conductor:
         self._instruments.finish(window)
         self._recorder = None
 
+    def _settled_long_enough(self, window: wire.Window) -> bool:
+        """Return True if the warm-up must end: its time is up, and batches fetched during the pause are used up."""
+        spent_s, fetched_before = self._spent_s(), self._dropped < self._in_flight
+        return spent_s > (LONGEST_DRAIN if fetched_before else LONGEST_WARM_UP) * window.max_s
+
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
 
@@ -250,8 +259,8 @@ class Conductor:
             settle = max(settle, self._what_if.settle_updates)
             changed = True
         self._switched = self._paused or changed
-        if self._switched:
-            settle = max(settle, self._in_flight_updates())
+        self._in_flight = self._in_flight_updates() if self._switched else 0
+        settle = max(settle, self._in_flight)
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
         self._paused = False
@@ -373,20 +382,3 @@ def _no_columns() -> dict[str, Any]:
         "samples": [],
         "losses": [],
     }
-
-
-def _is_of_a_worker(error: Exception) -> bool:
-    """Return whether torch's signal handler raised it because a worker just died: the script's error, not ours."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("signal_handling.py")
-
-
-def flush_streams() -> None:
-    """Flush the script's output, which would be lost if the process exits early."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue

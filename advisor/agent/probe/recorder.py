@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...standard_error import of_mean
 from ..loop.clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
 from ..observe import compiled_code
 
@@ -40,6 +41,10 @@ class Recorder:
                 self._device_bytes.append(self._read_device())
         if self._device is not None:
             self._device.resolve_ready(self.updates)
+
+    def is_precise(self, precision: float) -> bool:
+        """Return True if the relative standard error of the mean update is this small; 0 asks for no precision."""
+        return not precision or of_mean([update.end_ns - update.begin_ns for update in self.updates]) <= precision
 
     def columns(self) -> tuple[dict[str, object], dict[str, object]]:
         """Return the columns of `wire.WindowDone`, and entries for its `extra`: recompiled code and non-finite losses.

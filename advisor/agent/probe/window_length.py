@@ -45,7 +45,7 @@ class WindowLength:
         if count >= window.max_updates or (count >= window.least_updates and spent_s >= window.max_s):
             return True
         long = count >= window.min_updates and recorder.counted_ns >= window.min_s * 1e9
-        return long and count >= self.needed_updates(recorder.updates)
+        return long and count >= self.needed_updates(recorder.updates) and recorder.is_precise(window.precision)
 
     def needed_updates(self, updates: Sequence[Update]) -> int:
         """Return how many updates average the workers' bursts out; 0 if the loop does not wait for workers."""

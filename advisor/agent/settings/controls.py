@@ -52,7 +52,6 @@ class Controls:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
-        self.loaders.deliveries.evaluation.broke = self.broke
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
         self.accumulation = Accumulation(
@@ -71,6 +70,13 @@ class Controls:
     def scale_rates(self, factor: Factor | None) -> None:
         """Multiply learning rates by this factor from the next step on; None leaves them as in the baseline."""
         self.steps.rates = LearningRates(factor) if factor is not None else None
+
+    def evaluate_in_batches(self, size: int | None, by: str) -> None:
+        """Give evaluations batches of `size` on behalf of the setting `by`; None restores the script's."""
+        if size is None:
+            self.loaders.evaluation.restore()
+        else:
+            self.loaders.evaluation.set(size, lambda why: self.broke(by, why))
 
     def broke(self, name: str, why: str) -> None:
         """Note that a setting has failed within an update; it must not raise into the script."""

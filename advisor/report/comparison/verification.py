@@ -43,7 +43,8 @@ def verify_json(result: VerifyResult) -> dict[str, Any]:
 def _parts(result: VerifyResult) -> Iterator[RenderableType]:
     found = result.recommendation
     verdict = found.verdict
-    settings = ", ".join(setting(name, value) for name, value in (*found.config.settings, *result.arguments.items()))
+    own = (*result.arguments.items(), *result.constants.items())
+    settings = ", ".join(setting(name, value) for name, value in (*found.config.settings, *own))
     if verdict.rounds == 0:
         yield Text(f"Not verified: {format.one_line(verdict.quality_evidence)}.", style=TONES["warning"])
     else:

@@ -292,7 +292,17 @@ def _literal(value: str) -> str:
 
 def page_command(profile: Profile) -> str:
     """Return the command that makes the page of this run; by its path if it is not kept in the usual place."""
+    return f"advisor report {_run_name(profile)} --html"
+
+
+def export_command(profile: Profile) -> str:
+    """Return the command that writes the settings of the search with this profile."""
+    return f"advisor export {_run_name(profile)}"
+
+
+def _run_name(profile: Profile) -> str:
+    """Return the name of the run on a command line."""
     name = format.one_line(profile.run_id) or "latest"
     if profile.run_folder and PurePath(profile.run_folder).parent != PurePath(runs_root()):
         name = format.one_line(profile.run_folder)
-    return f"advisor report {shlex.quote(name)} --html"
+    return shlex.quote(name)

@@ -75,13 +75,21 @@ def _batch(result: TuneResult, settings: dict[str, SettingValue]) -> Change:
 
 
 def _arguments(result: TuneResult) -> list[Change]:
-    """Return settings that the script takes as its own options."""
+    """Return settings that the script takes by its own options and constants."""
     flags = [
         f"{format.one_line(flag)} {format.one_line(str(value))}"
         for options in result.recommendation.passed_as_arguments.values()
         for flag, value in options.items()
     ]
-    return [Change(topic="Arguments", text=f"{' '.join(flags)} on the script's command line")] if flags else []
+    constants = [
+        f"{format.one_line(name)} = {format.one_line(repr(value))}"
+        for values in result.recommendation.constants.values()
+        for name, value in values.items()
+    ]
+    found = [Change(topic="Arguments", text=f"{' '.join(flags)} on the script's command line")] if flags else []
+    if constants:
+        found.append(Change(topic="Constants", text=f"{', '.join(constants)} in the script, which is not edited"))
+    return found
 
 
 def notes(result: TuneResult) -> tuple[str, ...]:
@@ -131,7 +139,7 @@ def _draws(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change
 def _seeds(result: TuneResult, settings: dict[str, SettingValue]) -> str:
     """Describe the seeds of generators that the dataset holds, if there are workers that the script does not have."""
     workload = result.profile.workload
-    if num_workers.KNOB.id in result.recommendation.passed_as_arguments:
+    if num_workers.KNOB.id in settings and num_workers.KNOB.id not in result.recommendation.by_agent:
         return (
             "; the script starts these workers itself: if its dataset holds a random generator, a worker_init_fn must "
             "seed it in each, or all give the same numbers"

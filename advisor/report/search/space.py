@@ -56,7 +56,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
         yield Text("No knob is open: a search would try nothing.", style="bold")
     if result.options:
         yield Text()
-        yield Text("Options of the script", style="bold")
+        yield Text("Options and constants of the script", style="bold")
         for line in result.options:
             yield Text(f"  {format.one_line(line)}")
     closed = result.recommendation.skipped

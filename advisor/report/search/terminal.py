@@ -156,16 +156,18 @@ def _trials(result: TuneResult) -> RenderableType | None:
     rows, left = trial_rows(result)
     heads = {"memory": "peak", "energy": "per sample"}
     objective_head = [heads[result.objective.name]] if result.objective.name in heads else []
-    trials = table("", "tried", "speed", "interval", *objective_head, "changes", "reason or outcome")
-    for place, column in enumerate(trials.columns[:-2]):
-        column.no_wrap = place != 1
-        column.justify = "right" if place not in (1, 3) else "left"
-    # Setting names are never broken; the results get what is left of the line.
-    trials.columns[1].min_width = max((len(word) for row in rows for word in row.settings.split()), default=0)
+    trials = table("", "speed", "interval", *objective_head, "changes", "tried")
+    for place, column in enumerate(trials.columns[:-1]):
+        column.no_wrap = True
+        column.justify = "left" if place == 2 else "right"
+    trials.columns[-2].justify = "left"
     for row in rows:
-        cells = [row.number, row.settings, row.speed, row.interval, *([row.objective] if objective_head else [])]
-        text = Text(row.result, style="dim")
-        trials.add_row(*cells, row.changes, text, style="" if row.measured else "dim")
+        cells = [row.number, row.speed, row.interval, *([row.objective] if objective_head else []), row.changes]
+        # Settings and reason share the last column: side by side, their long names do not fit a narrow terminal.
+        tried = Text(row.settings)
+        if row.result:
+            tried.append(f"\n{row.result}", style="dim")
+        trials.add_row(*cells, tried, style="" if row.measured else "dim")
     shown: list[RenderableType] = [trials]
     if left:
         shown.append(Text(f"{left}; the HTML page and JSON output list all", style="dim"))

@@ -12,7 +12,7 @@ from ...spelling import parameter
 from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
-from ..profile.headline import function_call, what_failed
+from ..profile.headline import export_command, function_call, what_failed
 from ..trial_format import describe, is_number, moved, peaks, span
 
 CONFIG_FILE = "advisor.yaml"
@@ -266,14 +266,17 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
     baseline = Next(command=f"{format.one_line(found.command.launcher)} {command}", why="runs the unmodified script")
     if not found.config.settings or verdict.quality == "failed":
         return (*_search_on(result, command), baseline) if verdict.status == "undecided" else (baseline,)
+    written = () if result.files else (Next(command=export_command(result.profile), why=f"writes {CONFIG_FILE}"),)
+    source = Next(command=f"advisor export --to patch {name}", why="writes the constants as a patch of the source")
+    after = (source,) if found.constants else ()
     train = Next(
         command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
     )
     rounds = f"--rounds {verdict.rounds_to_decide} " if verdict.rounds_to_decide else ""
     prove = Next(command=f"advisor verify --update --config {name} {rounds}{command}", why=_finishes(verdict))
     if verdict.status == "undecided":
-        return (prove,)
-    return (prove, train) if verdict.status in IN_WINDOWS else (train,)
+        return *written, prove
+    return (*written, prove, train, *after) if verdict.status in IN_WINDOWS else (*written, train, *after)
 
 
 def _finishes(verdict: Verdict) -> str:

@@ -30,6 +30,8 @@ class Emitter:
     emit: Callable[[Draft], str]
     starts_script: bool = False
     """True if the file, or its use, holds the training command and thus the script's own options."""
+    sets_constants: bool = False
+    """True if the file holds the script's constants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,11 @@ class Draft:
     def take(self, name: str) -> SettingValue | None:
         """Return the setting's value and mark it as expressed; return None if it is not set."""
         return self._open.pop(name, None)
+
+    def take_all(self) -> None:
+        """Mark all settings as expressed, and the workers' seeds, which `advisor run` takes care of."""
+        self._open.clear()
+        self._repeated = None
 
     def express(self) -> dict[str, Any]:
         """Take the settings whose knobs have a form for this format, and return their forms merged."""
@@ -130,6 +137,9 @@ class Draft:
             self.leave(name)
         if self._repeated is not None:
             self.need("worker_init_fn", _by_hand(self._repeated))
+        if not self.emitter.sets_constants:
+            for name, value in self.document.constants.items():
+                self.need(f"{name}={value}", "a constant of the script: change its line, or apply the export `patch`")
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script, for its command line")

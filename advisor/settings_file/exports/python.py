@@ -1,65 +1,17 @@
 """Module of plain torch that holds the settings, for scripts that must not depend on advisor.
 
-Its names are always the same, whatever was found. A script that uses them gets other settings from another file.
+It has a name for each thing that the settings change, and no others; its docstring shows where they go in a script.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from ... import worker_seeds
-from ._base import Batch, Draft, Emitter
-
-NOTHING = ["# nothing to do"]
-
-MODULE = '''\
-"""Settings for {command}
-in plain torch: nothing of advisor is needed.
-
-    import fast_settings as fast
-
-    fast.set_up()
-    loader = DataLoader(fast.keep(dataset), shuffle=True, **fast.LOADER)
-    model = fast.prepare(model)
-    optimizer = torch.optim.{optimizer}(model.parameters(), lr=..., **fast.OPTIMIZER)
-    for step, (inputs, targets) in enumerate(loader, start=1):
-        with fast.autocast(device):
-            loss = criterion(model(inputs), targets) / fast.ACCUMULATE
-        fast.SCALER.scale(loss).backward()
-        if step % fast.ACCUMULATE == 0:
-            fast.SCALER.step(optimizer)
-            fast.SCALER.update()
-            optimizer.zero_grad()
-"""
-
-{imports}
-
-LOADER = {loader!r}
-OPTIMIZER = {fused!r}
-ACCUMULATE = {accumulate}  # backwards that make an update
-SCALER = torch.amp.GradScaler({device!r}, enabled={scaled})  # where it is not enabled it does nothing
-
-
-def set_up():
-    """Once, before the model is made."""
-{set_up}
-
-
-def keep(dataset):
-    """The dataset for the loader."""
-    return {kept}
-
-
-def prepare(model):
-    """The model, on its device, before the first step."""
-{prepare}
-    return model
-
-
-def autocast(device):
-    """For forward and loss; leave it before backward()."""
-    return {autocast}
-'''
+from ._base import Draft, Emitter
 
 SEEDED = """
 
@@ -72,27 +24,120 @@ LOADER["worker_init_fn"] = WorkerSeeds()
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """Parts of the module; empty ones are left out."""
+
+    loader: dict[str, Any]
+    seeded: bool
+    keep: str
+    set_up: list[str]
+    prepare: list[str]
+    optimizer: dict[str, Any]
+    optimizer_class: str
+    accumulate: int
+    """Backward passes per update; 1 if the settings leave the script's number, or it is unknown."""
+    dtype: str
+    """Dtype of autocast, in torch's words."""
+    scaled: bool
+    device: str
+
+
 def _emit(draft: Draft) -> str:
     training, batch = draft.training, draft.batch()
     found = draft.express()
-    loader = found.get("loader", {}) | ({"batch_size": batch.micro} if batch.micro is not None else {})
-    seeded = draft.take_worker_seeds()
-    dtype = found.get("autocast")
-    text = MODULE.format(
-        command=_in_docstring(draft.command()),
-        optimizer=training.optimizer if (training.optimizer or "").isidentifier() else "AdamW",
-        imports=_imports(found.get("imports", []), plain=dtype is None, seeded=seeded),
-        loader=loader,
-        fused=found.get("optimizer", {}),
-        accumulate=_accumulate(draft, batch),
-        device=training.device if training.device in ("cpu", "cuda", "xpu", "mps") else "cuda",
+    parts = _Parts(
+        loader=found.get("loader", {}) | ({"batch_size": batch.micro} if batch.micro is not None else {}),
+        seeded=draft.take_worker_seeds(),
+        keep=found.get("keep", ""),
+        set_up=found.get("set_up", []),
+        prepare=found.get("prepare", []),
+        optimizer=found.get("optimizer", {}),
+        optimizer_class=name if (name := training.optimizer or "").isidentifier() else "AdamW",
+        accumulate=batch.parts or 1,
+        dtype=found.get("autocast") or "",
         scaled=found.get("scaled", False),
-        set_up=_block(found.get("set_up", NOTHING)),
-        kept=found.get("keep", "dataset"),
-        prepare=_block(found.get("prepare", NOTHING)),
-        autocast=f"torch.autocast(torch.device(device).type, dtype={dtype})" if dtype else "contextlib.nullcontext()",
+        device=training.device if training.device in ("cpu", "cuda", "xpu", "mps") else "cuda",
     )
-    return "".join([text, *found.get("code", []), _seeding() if seeded else ""])
+    values, functions = "\n".join(_values(parts)), "".join(f"\n\n{function}\n" for function in _functions(parts))
+    rest = "".join([functions, *found.get("code", []), _seeding() if parts.seeded else ""])
+    imports = _imports(found.get("imports", []), parts.seeded, uses_torch="torch." in values + rest)
+    head = [_docstring(draft.command(), parts), imports, values]
+    return "\n\n".join(part for part in head if part) + "\n" + rest
+
+
+def _docstring(command: str, parts: _Parts) -> str:
+    lines = [f'"""Settings for {_in_docstring(command)}', "in plain torch: nothing of advisor is needed."]
+    example = list(_example(parts))
+    if example:
+        lines += ["", "    import fast_settings as fast", "", *(f"    {line}" for line in example)]
+    else:
+        lines[1] = "There are none: the script runs as it is."
+    return "\n".join([*lines, '"""'])
+
+
+def _example(parts: _Parts) -> Iterator[str]:
+    """Yield the lines of a script that change."""
+    if parts.set_up:
+        yield "fast.set_up()"
+    if parts.loader or parts.seeded or parts.keep:
+        keywords = ", **fast.LOADER" if parts.loader or parts.seeded else ""
+        yield f"loader = DataLoader({'fast.keep(dataset)' if parts.keep else 'dataset'}, shuffle=True{keywords})"
+    if parts.prepare:
+        yield "model = fast.prepare(model)"
+    if parts.optimizer:
+        yield f"optimizer = torch.optim.{parts.optimizer_class}(model.parameters(), lr=..., **fast.OPTIMIZER)"
+    if parts.dtype or parts.scaled or parts.accumulate > 1:
+        yield from _loop(parts)
+
+
+def _loop(parts: _Parts) -> Iterator[str]:
+    several = parts.accumulate > 1
+    yield "for step, (inputs, targets) in enumerate(loader, start=1):" if several else "for inputs, targets in loader:"
+    indent = "    "
+    if parts.dtype:
+        yield f"{indent}with fast.autocast(device):"
+        indent += "    "
+    yield f"{indent}loss = criterion(model(inputs), targets){' / fast.ACCUMULATE' if several else ''}"
+    yield f"    {'fast.SCALER.scale(loss)' if parts.scaled else 'loss'}.backward()"
+    indent = "    "
+    if several:
+        yield f"{indent}if step % fast.ACCUMULATE == 0:"
+        indent += "    "
+    yield from (
+        [f"{indent}fast.SCALER.step(optimizer)", f"{indent}fast.SCALER.update()"]
+        if parts.scaled
+        else [f"{indent}optimizer.step()"]
+    )
+    yield f"{indent}optimizer.zero_grad()"
+
+
+def _values(parts: _Parts) -> Iterator[str]:
+    if parts.loader or parts.seeded:
+        yield f"LOADER = {parts.loader!r}"
+    if parts.optimizer:
+        yield f"OPTIMIZER = {parts.optimizer!r}"
+    if parts.accumulate > 1:
+        yield f"ACCUMULATE = {parts.accumulate}  # backward passes that make an update"
+    if parts.scaled:
+        yield f"SCALER = torch.amp.GradScaler({parts.device!r})"
+
+
+def _functions(parts: _Parts) -> Iterator[str]:
+    if parts.set_up:
+        yield _function("set_up()", "Call this once, before the model is made.", parts.set_up)
+    if parts.keep:
+        yield _function("keep(dataset)", "Return the dataset for the loader.", [f"return {parts.keep}"])
+    if parts.prepare:
+        text = "Return the model; call this with the model on its device, before the first step."
+        yield _function("prepare(model)", text, [*parts.prepare, "return model"])
+    if parts.dtype:
+        made = f"return torch.autocast(torch.device(device).type, dtype={parts.dtype})"
+        yield _function("autocast(device)", "Enter this for forward and loss; leave it before backward().", [made])
+
+
+def _function(head: str, text: str, lines: list[str]) -> str:
+    return "\n".join([f"def {head}:", f'    """{text}"""', *(f"    {line}" for line in lines)])
 
 
 def _seeding() -> str:
@@ -101,26 +146,15 @@ def _seeding() -> str:
     return SEEDED.format(source=source.strip())
 
 
-def _accumulate(draft: Draft, batch: Batch) -> int:
-    """Return the baseline's value if the settings say nothing; return 1, which the draft reports, if it is unknown."""
-    known = draft.training
-    if batch.parts is not None:
-        return batch.parts
-    if batch.micro is None and batch.update is None and known.batch_size and known.samples_per_update:
-        return max(1, known.samples_per_update // (known.batch_size * known.processes))
-    return 1
-
-
-def _imports(wanted: list[str], *, plain: bool, seeded: bool) -> str:
+def _imports(wanted: list[str], seeded: bool, *, uses_torch: bool) -> str:
     """Return the lines of imports: the standard library, then torch."""
     of_torch = [line for line in wanted if "torch" in line]
-    standard = sorted({*wanted, *(["import contextlib"] if plain else [])} - {*of_torch})
-    lines = [*(["from __future__ import annotations", ""] if seeded else []), *standard]
-    return "\n".join([*lines, *([""] if lines else []), "import torch", *of_torch])
-
-
-def _block(lines: list[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
+    groups = [
+        ["from __future__ import annotations"] if seeded else [],
+        sorted(set(wanted) - {*of_torch}),
+        ["import torch", *of_torch] if uses_torch else of_torch,
+    ]
+    return "\n\n".join("\n".join(group) for group in groups if group)
 
 
 def _in_docstring(text: str) -> str:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loader.register import KEPT_FORWARDS
 from advisor.agent.loader.replay import Cloner
 from advisor.agent.loop.clock import StepClock
 from advisor.types.workload import LoaderFacts
@@ -120,6 +121,40 @@ def test_a_loader_made_anew_every_epoch_is_one_loader(loop: Loop) -> None:
     for _ in range(3):
         loop.epoch(shuffled())
     assert len(loop.hooks.facts()) == 1
+
+
+def test_batches_that_the_script_keeps_are_of_no_loader(loop: Loop) -> None:
+    kept = list(DataLoader(Numbers(40), batch_size=4))
+    for _batch in kept:
+        loop.step()
+    assert ([fact["role"] for fact in loop.hooks.facts()], loop.hooks.train) == (["unused"], None)
+    assert sum(update.samples or 0 for update in loop.updates) == 0  # they are counted from the model's calls
+
+
+@pytest.mark.parametrize("how", ["one batch", "a few", "while training"])
+def test_batches_that_were_kept_are_known_after_a_while(loop: Loop, how: str) -> None:
+    loader = DataLoader(Numbers(8 if how == "a few" else 40), batch_size=4)
+    if how == "one batch":
+        next(iter(loader))
+    elif how == "a few":
+        list(loader)
+    else:
+        loop.epoch(loader)
+    loop.step()
+    assert loop.hooks.train is not None
+    for _ in range(KEPT_FORWARDS):
+        loop.step()
+    assert loop.hooks.train is None
+    loop.epoch(loader)
+    assert loop.hooks.train is not None
+
+
+def test_many_updates_of_one_batch_leave_its_loader_the_training_loader(loop: Loop) -> None:
+    batches = iter(DataLoader(Numbers(40), batch_size=4))
+    next(batches)
+    for _ in range(2 * KEPT_FORWARDS):
+        loop.step()
+    assert loop.hooks.train is not None
 
 
 def test_a_loader_that_was_read_for_nothing_has_no_role(loop: Loop) -> None:
@@ -424,6 +459,7 @@ import torch
 from torch.utils.data import DataLoader
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loader.register import KEPT_FORWARDS
 hooks = LoaderHooks(StepClock())
 hooks.install()
 loader = DataLoader(list(range(40)), batch_size=4, num_workers=1)

@@ -14,11 +14,14 @@ from advisor import wire
 from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
+from advisor.agent.probe import conductor
 from advisor.agent.probe.conductor import Conductor
 from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
 from advisor.refused import Refused
+from advisor.standard_error import of_mean
+from advisor.verification.windows import first_window
 
 
 class Left(BaseException):
@@ -98,8 +101,8 @@ class Instruments:
 class Loop:
     """A loop of updates on a real clock."""
 
-    def __init__(self, *plans: wire.Plan | wire.Stop) -> None:
-        self.clock = StepClock()
+    def __init__(self, *plans: wire.Plan | wire.Stop, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.clock = StepClock(now)
         self.channel = Channel(*plans)
         self.instruments = Instruments()
         self.left: str | None = None
@@ -259,3 +262,62 @@ def test_a_fault_of_ours_is_told_and_ends_the_probe(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Instruments, "begin", lambda _self, _window: 1 / 0)
     loop.run(40)
     assert (loop.left, "ZeroDivisionError" in loop.channel.of(wire.Note)[0].text) == ("agent error", True)
+
+
+def precise_window(seconds: Callable[[int], float]) -> wire.WindowDone:
+    """Run a window that asks for a precision of 30%, over updates of these lengths."""
+    now = {"s": 0.0}
+    window = _window("one", warm_up_updates=0, max_updates=400, precision=0.3)
+    loop = Loop(wire.Plan([window], final=True), now=lambda: round(now["s"] * 1e9))
+
+    def pass_time(number: int) -> None:
+        now["s"] += seconds(number)
+
+    (done,) = loop.run(400, after=pass_time).channel.of(wire.WindowDone)
+    found: wire.WindowDone = done
+    return found
+
+
+def test_a_window_that_asks_for_precision_goes_on_until_its_updates_are_precise() -> None:
+    done = precise_window(lambda number: 0.2 if number % 4 == 0 and number < 40 else 0.01)
+    assert 4 < len(done.wall_s) < 400
+    assert of_mean(done.wall_s) <= 0.3
+
+
+def test_updates_that_are_precise_at_once_end_the_window_at_its_least() -> None:
+    assert len(precise_window(lambda _number: 0.01).wall_s) == 4
+
+
+def test_time_alone_does_not_end_the_warm_up_while_batches_of_the_pause_are_left() -> None:
+    """A loader that filled its queue meanwhile would be counted as faster than it is."""
+    window = _window("one", warm_up_updates=2, max_s=0.02)
+    loop = Loop(wire.Plan([window], final=True))
+    loop.controls.loaders.in_flight = 6
+    (done,) = loop.run(40, after=lambda _number: time.sleep(0.003)).channel.of(wire.WindowDone)
+    assert done.dropped_updates == 6
+
+
+def test_nor_does_it_last_for_ever() -> None:
+    loop = Loop(wire.Plan([_window("one", warm_up_updates=2, max_s=0.02)], final=True))
+    loop.controls.loaders.in_flight = 1000
+    (done,) = loop.run(400, after=lambda _number: time.sleep(0.003)).channel.of(wire.WindowDone)
+    assert done.dropped_updates < 100
+
+
+def test_signs_of_life_keep_a_waiting_script_waiting() -> None:
+    alive = wire.Plan([], final=False)
+    loop = Loop(alive, alive, alive, wire.Plan([_window("one")], final=True)).run(40)
+    assert (loop.left, [done.id for done in loop.channel.of(wire.WindowDone)]) == ("plan done", ["one"])
+
+
+def test_updates_of_half_a_minute_are_counted_as_often_as_asked_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {"s": 0.0}
+    monkeypatch.setattr(conductor, "time", SimpleNamespace(perf_counter=lambda: now["s"]))
+    window = first_window(1.5)
+    loop = Loop(wire.Plan([window], final=True), now=lambda: round(now["s"] * 1e9))
+
+    def pass_time(_number: int) -> None:
+        now["s"] += 30.0
+
+    (done,) = loop.run(40, after=pass_time).channel.of(wire.WindowDone)
+    assert (done.dropped_updates, len(done.wall_s)) == (1, window.least_updates)

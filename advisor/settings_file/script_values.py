@@ -1,0 +1,71 @@
+"""Values of a settings file that the script itself takes: its options and its constants."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..script_constants import Plain
+
+MOST_ARGUMENTS = 20
+LONGEST_TEXT = 200
+LONGEST_WORD = 80
+FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
+"""Option with two hyphens, one, or none (`batch_size=64`)."""
+CONSTANT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+"""Constant of the script (`BATCH_SIZE`), of a module or a class (`config.BATCH_SIZE`)."""
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+def read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
+    """Read arguments, numbers and single words only: no search finds a path or words for a shell."""
+    arguments = mapping(path, "arguments", found)
+    if len(arguments) > MOST_ARGUMENTS:
+        raise UsageError(f"{path} has {len(arguments)} arguments: expected at most {MOST_ARGUMENTS}")
+    for flag, value in arguments.items():
+        if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
+            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
+        _check_word(path, flag, value)
+        if isinstance(value, bool):
+            raise UsageError(f"{path}: {flag} holds a bool: expected a number or one word")
+    return arguments
+
+
+def read_constants(path: Path, found: Any) -> dict[str, Plain]:
+    """Read constants: their values become literals in the script, so that a path or a sentence has no place here."""
+    constants = mapping(path, "constants", found)
+    if len(constants) > MOST_ARGUMENTS:
+        raise UsageError(f"{path} has {len(constants)} constants: expected at most {MOST_ARGUMENTS}")
+    for name, value in constants.items():
+        if len(name) > LONGEST_TEXT or not CONSTANT.fullmatch(name):
+            raise UsageError(f"{path}: {name[:LONGEST_TEXT]!r} is not the name of a constant such as BATCH_SIZE")
+        _check_word(path, name, value)
+    return constants
+
+
+def _check_word(path: Path, name: str, value: Any) -> None:
+    """Raise UsageError for a value that is neither a finite number nor a truth value nor one word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{path}: {name} is {value}: expected a finite number or one word")
+    if not isinstance(value, int | float) and not (
+        isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)
+    ):
+        raise UsageError(f"{path}: {name} holds {kind(value)}: expected a number or one word")
+
+
+def mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
+    """Return the entry `name` of the file as a mapping; raise UsageError if it is none."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{path}: {name} holds {kind(value)}: expected names and values")
+    return value
+
+
+def kind(value: Any) -> str:
+    """Describe the kind of a value for a person."""
+    names = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
+    return names.get(type(value), f"a {type(value).__name__}")
