@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 LIMIT_S = 120
 """Nothing here takes a tenth of it; the machine may be busy."""
+ANNOUNCED = "advisor: advisor.yaml: "
 TRAIN = """
 import sys
 import torch
@@ -63,7 +64,24 @@ def run(folder: Path, text: str, settings: str, *args: str, **options: Any) -> s
     (folder / "train.py").write_text(textwrap.dedent(text))
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
     argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", *args]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False, **options)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False, **options)
+    if done.stderr.startswith(ANNOUNCED):  # of each script that is run: see the test of that line
+        done.stderr = done.stderr.partition("\n")[2]
+    return done
+
+
+def test_one_line_on_stderr_says_what_is_applied(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("B = 1\nprint(B)\n")
+    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
+    said = {}
+    for text in ("settings: {threads: 2}\narguments: {--a: 3}\nconstants: {B: 4}", "settings: {}"):
+        (tmp_path / "advisor.yaml").write_text(f"version: 1\n{text}\n")
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        said[done.stdout] = done.stderr.splitlines()[0]
+    assert said == {
+        "4\n": f"{ANNOUNCED}settings threads=2; arguments --a=3; constants B=4",
+        "1\n": f"{ANNOUNCED}no settings, the script runs unmodified",
+    }
 
 
 def plain(folder: Path, text: str) -> str:

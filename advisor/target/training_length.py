@@ -23,15 +23,15 @@ def training_length(
     """Return how long the script trains; None if that is not known."""
     if asked_updates is not None:
         return _whole(workload, updates=asked_updates, source="as given")
-    known = [option for option in options if option.role == EPOCHS and option.value and option.why_closed is None]
-    for option in known:
+    of_epochs = [option for option in options if option.role == EPOCHS and option.value and option.why_closed is None]
+    for option in of_epochs:
         if option.place is None:  # a constant says less than the loop that reads it
             return _whole(workload, epochs=option.value, source=f"{option.flag} {option.value:g}")
     for kind, count, source in _in_source(command, workload):
         found = _whole(workload, source=source, **{kind: count})
         if found is not None:
             return found
-    for option in known:
+    for option in of_epochs:
         return _whole(workload, epochs=option.value, source=f"{option.flag} = {option.value:g} in {option.where}")
     return None
 

@@ -54,6 +54,7 @@ def identity(version: ScriptVersion, hardware: Hardware, torch: str | None) -> s
         "command": [command.target, command.is_module, *command.args, str(cwd), command.interpreter, command.launcher],
         "torch": torch,
         "settings": version.config.as_dict(),
+        "constants": {module: dict(values) for module, values in version.setup.constants.items()},
         "hardware": hardware_words(hardware),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from report.sample import hardware
 
+from advisor.runtime.session import Setup
 from advisor.types import Command, Config
 from advisor.types.comparison import VersionRun
 from advisor.verification import round_log
@@ -124,6 +125,12 @@ def test_nor_do_those_of_other_arguments_settings_machines_or_threads(
     assert round_log.identity(versions[0], machine, "2.7") != digest(versions[0])
     monkeypatch.setenv("OMP_NUM_THREADS", "13")
     assert not len(earlier([tmp_path / "run"], versions))
+
+
+def test_constants_of_the_script_are_settings_too(project: Path) -> None:
+    plain = version(project)
+    set_to = [replace(plain, setup=Setup(constants={"__main__": {"WORKERS": count}})) for count in (2, 4)]
+    assert len({digest(plain), *map(digest, set_to)}) == 3
 
 
 def test_a_function_has_no_file_to_compare(project: Path, tmp_path: Path) -> None:
