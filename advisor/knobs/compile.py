@@ -45,6 +45,9 @@ def _of_cuda(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=f"compute capability {version} is too old for Triton, which needs 7.0")
     if workload.fixed_shapes is False:
         return Values(values=MODES[:1], why="shapes change, and CUDA graphs and tuned kernels need fixed ones")
+    if workload.facts.launches_limit:
+        default, graphs, tuned = MODES
+        return Values(values=(graphs, default, tuned), why="CUDA graphs launch many kernels at once; shapes are fixed")
     return Values(values=MODES, why="shapes are fixed")
 
 

@@ -139,16 +139,20 @@ def limits(result: TuneResult) -> tuple[LimitRow, ...]:
     """Return what limited the script, and the best settings after each step forward; empty if no step was made."""
     if not result.limits:
         return ()
-    steps = [(1.0, describe(Config()), result.recommendation.findings)]
-    steps += [(step.ratio.speedup, describe(step.config), step.findings) for step in result.limits]
+    unsure = tuple(abstention.rule for abstention in result.profile.abstained)
+    steps = [(1.0, Config(), result.recommendation.findings, unsure)]
+    steps += [(step.ratio.speedup, step.config, step.findings, step.unsure) for step in result.limits]
     return tuple(
-        LimitRow(speed=format.times(speedup), settings=settings, limit=_limiting(findings))
-        for speedup, settings, findings in steps
+        LimitRow(speed=format.times(speedup), settings=describe(config), limit=_limiting(findings, rules))
+        for speedup, config, findings, rules in steps
     )
 
 
-def _limiting(findings: Sequence[Finding]) -> str:
+def _limiting(findings: Sequence[Finding], unsure: Sequence[str]) -> str:
     first = next((finding for finding in findings if finding.severity != "info"), None)
+    if first is None and unsure:
+        others = f" and {format.plural(len(unsure) - 1, 'other rule')}" if len(unsure) > 1 else ""
+        return f"not known: {format.one_line(unsure[0])}{others} could not judge"
     if first is None:
         return "nothing found that can be avoided"
     return format.headline(first) or format.one_line(first.evidence).rstrip(".")

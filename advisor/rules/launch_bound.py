@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..types import Ceiling, DeviceUse, Evidence, Place
 from ._base import Example, Hit, Judgement, Rule, Undecided, clamp, severity_of
 from ._examples import device_use, healthy_cpu, healthy_cuda
@@ -78,6 +80,7 @@ RULE = Rule(
     "device busy less than half of the time.",
     url="https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs",
     knobs=("compile", "global_batch", "fused_optimizer"),
+    establish=lambda facts, _evidence: replace(facts, launches_limit=True),
     applies=lambda evidence: evidence.on_accelerator,
     judge=judge,
     examples=(

@@ -160,7 +160,10 @@ class Knowledge:
         findings = tuple(finding for finding in diagnosis.findings if finding.severity != "info")
         known = {knob.id for knob in self.space.knobs}
         opened = tuple(knob.id for knob in space.knobs if knob.id not in known)
-        self.limits.append(LimitStep(config=best.config, ratio=best.ratio, findings=findings, opened=opened))
+        unsure = tuple(abstention.rule for abstention in diagnosis.abstained)
+        self.limits.append(
+            LimitStep(config=best.config, ratio=best.ratio, findings=findings, opened=opened, unsure=unsure)
+        )
         helpful = dict.fromkeys(name for finding in findings for name in finding.knobs)
         why = f"{findings[0].rule} limits it now" if findings else ""
         self.limit = Limit(config=best.config, knobs=tuple(helpful), why=why)

@@ -79,6 +79,8 @@ class Study:
     """Speed-up of the configuration that was diagnosed last."""
     _setup: Setup = field(default=BASELINE_SETUP, init=False)
     """Setup of the present script run."""
+    _evaluated: set[Config] = field(default_factory=set, init=False)
+    """Settings of the evaluation that an epoch's end has shown."""
     _dearer: list[float] = field(default_factory=list, init=False)
     """Actual over planned time of the windows of each trial so far."""
 
@@ -265,7 +267,7 @@ class Study:
         """Yield a window of a configuration, and one of what it is compared with where the same process can run it."""
         setup = self.known.setup(config)
         own = [window(name, WindowRole.TRIAL, config, pace if setup == self._setup else in_fresh_process(pace))]
-        if self._restarts_matter(config):
+        if self._restarts_matter(config) or self._evaluates_otherwise(config):
             own.append(epoch_end_window(name, config))
         if beside.settings:
             yield self._in_script_run([*own, window(f"best {name}", WindowRole.REFERENCE, beside, pace)], setup)
@@ -278,6 +280,13 @@ class Study:
         """Return whether the starts of epochs cost a share worth having, and cost another one with these settings."""
         share = self._summary.restart_fraction if self._summary is not None else 0.0
         return share >= RESTARTS_MATTER and any(knobs.get(name).starts_the_loader for name, _value in config.settings)
+
+    def _evaluates_otherwise(self, config: Config) -> bool:
+        """Return whether the evaluation with these settings is still to be seen, at the end of an epoch."""
+        changed = Config.of({name: value for name, value in config.settings if knobs.get(name).shortens_evaluation})
+        new = bool(changed.settings) and changed not in self._evaluated
+        self._evaluated.add(changed)
+        return new
 
     def _in_script_run(self, windows: list[wire.Window], setup: Setup = BASELINE_SETUP) -> InScriptRun:
         """Return windows for a script run with this setup, which is then the present one."""

@@ -230,6 +230,8 @@ class LimitStep:
     """What the rules say of it, the largest possible gain first; empty if they find nothing."""
     opened: tuple[str, ...] = ()
     """Knobs that this opened."""
+    unsure: tuple[str, ...] = ()
+    """Rules that could not judge it."""
 
 
 @dataclass(frozen=True, kw_only=True)

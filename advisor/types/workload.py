@@ -151,6 +151,8 @@ class ScriptFacts:
     """Reason why workers would repeat their draws."""
     loader_starts: int = 0
     """Epochs of the train loader that began."""
+    launches_limit: bool = False
+    """The diagnosis is that an accelerator waits for its kernels to be launched."""
     loader_waits: bool = False
     """The diagnosis is that the loader waits and does not compute."""
     feeding_workers: int | None = None

@@ -66,7 +66,14 @@ def trained(folder: Path, settings: str) -> tuple[dict[str, Any], bytes, str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return *_saved(folder), done.stderr
+    return *_saved(folder), beside_the_settings(done.stderr)
+
+
+def beside_the_settings(stderr: str) -> str:
+    """What `advisor run` says besides its first line, which lists the settings."""
+    first, _, rest = stderr.partition("\n")
+    assert first.startswith("advisor: advisor.yaml: settings "), stderr
+    return rest
 
 
 def _saved(folder: Path) -> tuple[dict[str, Any], bytes]:

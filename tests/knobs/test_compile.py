@@ -391,6 +391,11 @@ def test_on_cuda_there_are_three_where_shapes_are_fixed() -> None:
     assert values(CUDA).values == ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 
 
+def test_where_launches_limit_graphs_come_first() -> None:
+    limited = evolve(CUDA, {"workload": {"facts": {"launches_limit": True}}})
+    assert values(limited).values == ("reduce-overhead", "default", "max-autotune-no-cudagraphs")
+
+
 def test_graphs_and_tuning_are_not_for_shapes_that_change() -> None:
     assert values(evolve(CUDA, {"workload": {"fixed_shapes": False}})).values == ("default",)
 

@@ -62,7 +62,8 @@ class ScriptAgent:
         self.rank = int(os.environ.get("RANK", "0") or 0)
         self._ended = False
         self._first_update_s: float | None = None
-        self._facts_sent = False
+        self._facts_sent: list[str] | None = None
+        """Roles of the loaders in the facts of the latest window; None before the first window's end."""
         self._prolonged = False
         self._parts_sent = 0
         self.clock = StepClock()
@@ -184,8 +185,10 @@ class ScriptAgent:
             self.channel.send(wire.Note(self.rank, wire.PROLONGED, f"an epoch continued past its {batches} batches"))
 
     def window_reported(self, _window: wire.Window) -> None:
-        if not self._facts_sent:
-            self._facts_sent = True
+        assert self._parts is not None
+        roles = self._parts.loader_roles()
+        if self._facts_sent != roles:  # an evaluation's loader may be seen long after the first window
+            self._facts_sent = roles
             self.send_facts()
 
 
@@ -315,6 +318,9 @@ class _Parts:
         from ..loop.clock import FORWARD, OPTIMIZER
 
         return sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
+
+    def loader_roles(self) -> list[str]:
+        return [record.role for record in self._register.records]
 
     def facts(self, rank: int) -> wire.Facts:
         models = [(root.ref(), root.owned) for root in self.roots.called()]
