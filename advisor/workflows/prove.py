@@ -67,11 +67,17 @@ def prove(search_run: SearchRun, found: Recommendation) -> Proof:
 
 
 def _expected(search_run: SearchRun, hoped: Recommendation) -> Expected:
-    """Return what the search knows of the script: its needs, and the least gain that its windows show."""
+    """Return what the search knows of the script: its needs, and a cautious guess of the gain.
+
+    That is midway between the least gain that its windows show and the likeliest: long windows for the least of a wide
+    interval leave no time for a second round, which says more.
+    """
     from ..verification.footprint import Footprint
 
+    verdict = hoped.verdict
+    least = max(verdict.low, 1 + verdict.floor)
     return Expected(
-        gain=max(hoped.verdict.low, 1 + hoped.verdict.floor) if hoped.verdict.rounds else None,
+        gain=math.sqrt(least * max(verdict.speedup, least)) if verdict.rounds else None,
         process_s=search_run.verification_cost.process_s or None,
         footprint=Footprint.of(search_run.session.result.script_runs),
     )
