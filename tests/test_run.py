@@ -14,6 +14,7 @@ from typing import Any
 
 import forked
 import pytest
+from announced import without_announcement
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +66,7 @@ def run(folder: Path, text: str, settings: str, *args: str, **options: Any) -> s
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
     argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", *args]
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False, **options)
-    if done.stderr.startswith(ANNOUNCED):  # of each script that is run: see the test of that line
-        done.stderr = done.stderr.partition("\n")[2]
+    done.stderr = without_announcement(done.stderr)
     return done
 
 

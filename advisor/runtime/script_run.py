@@ -144,7 +144,8 @@ class ScriptRun:
 
     def watch_from_now(self) -> None:
         """Forget how busy the machine was until now."""
-        self.record.system_begin = None
+        self.record.system_begin = self.record.system_end = None
+        self.record.watched_s = self.record.tree_cpu_s = 0.0
 
     def stop(self) -> None:
         """Ask the agent to report what it has and to quit at the end of the next update."""

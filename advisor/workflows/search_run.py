@@ -209,10 +209,9 @@ class SearchRun:
         return self.reserved_s
 
     def _release(self) -> float:
-        """Give the search the time reserved for verification, but for the fewest processes that show a gain."""
-        from ..verification.verification_run import FEWEST
-
-        kept_s = min(self.reserved_s, FEWEST * self.verification_cost.round_s)
+        """Give the search the time reserved for verification, but for one round; all of it if nothing was tried yet."""
+        tried = any(trial.config.settings for trial in self.study.trials)
+        kept_s = min(self.reserved_s, self.verification_cost.round_s) if tried else 0.0
         freed_s = self.reserved_s - kept_s
         if self.request.budget_s is None or freed_s <= 0:
             return 0.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from announced import without_announcement
 
 LIMIT_S = 240
 pytestmark = pytest.mark.frameworks
@@ -121,7 +122,7 @@ def _with(folder: Path, settings: str) -> tuple[str, str]:
     argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
+    return done.stdout, without_announcement(done.stderr)
 
 
 @pytest.mark.parametrize("package", SCRIPTS)

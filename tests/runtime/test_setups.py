@@ -154,7 +154,8 @@ def test_a_script_waits_at_the_end_of_an_update_until_its_plan_has_windows(
     assert [samples(result, name) for name in ("before", "after")] == [8, 8]
     assert [script_run.end for script_run in result.script_runs] == ["plan done"]
     assert 5 < len(waits) < 200, "asked again a few times a second, and not as fast as it goes"
-    assert result.script_runs[0].watched_s < 4.0, "what else ran during the wait disturbed none of its windows"
+    (record,) = result.script_runs
+    assert record.watched_s < record.elapsed_s - 3.0, "what else ran during the wait disturbed none of its windows"
 
 
 def test_a_script_that_waits_ends_with_its_session(opened) -> None:
