@@ -13,7 +13,7 @@ from advisor.rules._examples import evolve, train_loader
 from advisor.spelling import parameter
 from advisor.types import Config, Objective, Ratio, Skipped, TrainingGain, TrainingLength, TrialOutcome, TuneResult
 
-from . import hostile, sample_tuning
+from . import hostile, sample, sample_tuning
 from .markup import NUMBERS
 
 
@@ -337,3 +337,11 @@ def test_a_gain_that_is_the_same_over_the_whole_training_is_told_once() -> None:
     base = sample_tuning.faster()
     found = replace(base.recommendation, training=TrainingGain(length=length, speedup=2.31))
     assert "Whole training" not in words_of(replace(base, recommendation=found))
+
+
+def test_a_healthy_script_without_an_open_knob_is_told_so() -> None:
+    base = replace(sample_tuning.nothing_tried(), profile=sample.healthy(), space=())
+    text = words_of(base)
+    assert text.startswith("Your script is healthy: no avoidable cost was found")
+    assert "no setting is worth a trial." in text
+    assert words_of(replace(base, profile=sample.input_bound())).startswith("Undecided: nothing was tried")

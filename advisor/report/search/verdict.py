@@ -12,7 +12,7 @@ from ...spelling import parameter
 from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
-from ..profile.headline import export_command, function_call, what_failed
+from ..profile.headline import export_command, function_call, verdict_of, what_failed
 from ..trial_format import describe, is_number, moved, peaks, span
 
 CONFIG_FILE = "advisor.yaml"
@@ -125,6 +125,9 @@ def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
     if not ratios:
         if _tried(result):
             return "Undecided: nothing could be compared with the baseline.", "warning"
+        profile = verdict_of(result.profile)
+        if not result.space and profile.tone == "good":
+            return f"{profile.sentence.rstrip('.')}; no setting is worth a trial.", "good"
         knobs = format.plural(len(result.space), "knob") if result.space else "no knob"
         return f"Undecided: nothing was tried; {knobs} {'are' if len(result.space) > 1 else 'is'} open.", "warning"
     best = max(ratios, key=lambda ratio: ratio.speedup)
