@@ -111,8 +111,14 @@ def profile_plan(
     if known.device != "cpu":
         outcomes = yield windows
         windows, calls, remaining_s = [], _traced_calls(outcomes), left_s()
-    windows += _what_ifs(known, update_s, remaining_s, calls)
+    pace, rounds = _pace(known, update_s, remaining_s, traced=calls is not None)
+    windows += [window for number in range(rounds) for window in _round(_safe(known), number, pace)]
     outcomes = yield windows
+    if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
+        return
+    rest = list(_what_ifs(known, pace, rounds, calls))
+    outcomes = yield rest
+    windows = [*windows, *rest]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
     while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
         outcomes = yield more
@@ -177,20 +183,15 @@ def _traces(workload: Workload, update_s: float, left_s: float) -> Iterator[wire
     yield _baseline_window("base 1", pace)
 
 
-def _what_ifs(
-    workload: Workload, update_s: float, left_s: float, calls: Collection[str] | None
-) -> Iterator[wire.Window]:
-    """Yield the most valuable windows first: when the budget ends, the rest is dropped.
+def _what_ifs(workload: Workload, pace: Pace, rounds: int, calls: Collection[str] | None) -> Iterator[wire.Window]:
+    """Yield the windows after those of the safe what-ifs, the most valuable first: when the budget ends, the rest is
+    dropped.
 
     `calls` are the kinds of traced calls if the traces were run already; they decide which what-ifs can show anything.
     """
     applicable = [what_if for what_if in whatif.all_what_ifs() if _can_show(what_if, workload, calls)]
-    safe = _safe(workload)
     risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
     drains = [what_if for what_if in applicable if what_if.drain is not None]
-    pace, rounds = _pace(workload, update_s, left_s, traced=calls is not None)
-    for number in range(rounds):
-        yield from _round(safe, number, pace)
     for what_if in drains:
         yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
         yield wire.Window(

@@ -17,7 +17,11 @@ def plan_after(update_s: float, left_s: float = 20.0, workload: Workload | None 
     known = workload or healthy_cpu().workload
     planner = profile_plan.profile_plan(lambda: known, lambda: left_s)
     (first,) = next(planner)
-    return planner.send({first.id: done(first.id, [update_s] * 20)})
+    outcomes = {first.id: done(first.id, [update_s] * 20)}
+    asked = planner.send(dict(outcomes))
+    outcomes |= {window.id: done(window.id, [update_s] * 20) for window in asked}
+    rest = planner.send(dict(outcomes))
+    return [*asked, *rest]
 
 
 def cost_s(windows: list[wire.Window], update_s: float) -> float:
@@ -94,20 +98,26 @@ def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
 
 def test_time_that_is_left_buys_more_rounds_until_there_are_enough() -> None:
     # So little time that the plan begins with one round, and then much more than was thought.
-    batches = talk(0.02, [30.0, 9.0, 60.0, 60.0, 60.0, 60.0])
+    batches = talk(0.02, [30.0, 9.0, 60.0, 60.0, 60.0, 60.0, 60.0])
     rounds = [window.id for batch in batches for window in batch if window.kind == "bare"]
     assert rounds == [f"bare {number}" for number in range(profile_plan.ROUNDS)]
-    assert batches[2][0].id == "base round 1"
+    assert batches[3][0].id == "base round 1"
 
 
 def test_a_round_that_does_not_fit_is_not_begun() -> None:
-    assert len(talk(0.02, [30.0, 9.0, 0.5])) == 2
+    assert len(talk(0.02, [30.0, 9.0, 5.0, 0.5])) == 3
 
 
 def test_a_round_of_another_look_fits_into_the_time() -> None:
     for left_s in (3.0, 6.0, 12.0):
-        batches = talk(0.1, [30.0, 9.0, left_s, 0.0])
-        assert sum(cost_s(batch, 0.1) for batch in batches[2:]) <= left_s
+        batches = talk(0.1, [30.0, 9.0, 5.0, left_s, 0.0])
+        assert sum(cost_s(batch, 0.1) for batch in batches[3:]) <= left_s
+
+
+def test_windows_that_took_longer_than_planned_leave_the_rest_of_the_time_to_the_search() -> None:
+    batches = talk(0.1, [30.0, 9.0, 0.0])
+    assert not {"drain", "epoch_end"} & {window.kind for batch in batches for window in batch}
+    assert any(window.what_if == "no_data_wait" for window in batches[-1])
 
 
 def test_a_first_window_that_was_not_steady_is_looked_at_again() -> None:
