@@ -13,6 +13,8 @@ from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain,
 
 MOST_TRIALS = 12
 """Rows of a table that is read at a glance; omitted rows are counted."""
+LEAST_SHOWN_STEP = 0.01
+"""Fraction by which a trial must beat the best before it to be named as a step: less looks the same in print."""
 MOST_FAILED = 4
 """Rows reserved for trials without a result, if there are more than fit."""
 KIND_WORDS = {
@@ -224,8 +226,8 @@ def best_so_far(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     """Return trials that keep the training and beat all before them when they ran."""
     found: list[Trial] = []
     for trial in trials:
-        first = not found
-        if not changes_training(trial) and (first or (not trial.is_doubtful and _speed(trial) > _speed(found[-1]))):
+        better = not found or (not trial.is_doubtful and _speed(trial) > (1 + LEAST_SHOWN_STEP) * _speed(found[-1]))
+        if not changes_training(trial) and better:
             found.append(trial)
     return tuple(found)
 

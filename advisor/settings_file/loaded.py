@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SettingsWarning, UsageError
+from ..errors import AdvisorError, SettingsWarning, UsageError
 from ..spelling import parameter
 from ..types import Artifact, Config, SettingValue, TuneResult, Workload
 
@@ -309,11 +309,20 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, other: str = 
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{target} is a folder: give a file name")
-    if target.exists() and not overwrite:
+    if target.exists() and not overwrite and not _holds_nothing(target):
         raise UsageError(f"{target} already exists: overwrite it with {parameter('overwrite', True)}, or {other}")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target} cannot be written: the folder {target.parent} is missing or read-only")
     return target
+
+
+def _holds_nothing(target: Path) -> bool:
+    """Return whether the file is one of ours without any setting, as a search writes it that found none."""
+    try:
+        found = read_document(target)
+    except AdvisorError:
+        return False
+    return not (found.config.settings or found.arguments or found.constants)
 
 
 def _shown(name: str, settings: Mapping[str, SettingValue]) -> str:

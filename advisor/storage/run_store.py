@@ -167,7 +167,7 @@ def find_run(name: str, root: Path) -> RunFolder:
 
     Raises UsageError for a name that matches no run, or several.
     """
-    if name == "latest":
+    if name.removesuffix(f"/{PROFILE_FILE}") == "latest":
         return latest_run(root)
     path = Path(name)
     if path.is_file():

@@ -157,7 +157,7 @@ def test_without_such_a_trial_the_part_of_the_whole_gain_counts() -> None:
 def test_trials_stand_in_order_with_why_or_what_came_of_it() -> None:
     text = words_of(sample_tuning.faster())
     assert "8 trials, 2 without a result" in text
-    places = [text.index(piece) for piece in ("0 1.00× nothing baseline", "1 2.0× 2.0–2.1", "5 2.4× 2.3–2.5")]
+    places = [text.index(piece) for piece in ("0 1.00× nothing baseline 1", "1 2.0× 2.0–2.1", "5 2.4× 2.3–2.5")]
     assert places == sorted(places)
     assert "3 – training global_batch=512 out of memory: RuntimeError: can't allocate memory: 12.4 GiB" in text
     assert "num_workers alone: input_bound suggests it" in text
@@ -244,7 +244,7 @@ def test_of_many_trials_the_best_stand_first_and_the_rest_is_counted() -> None:
     result = sample_tuning.long_search()
     text = words_of(result)
     best = max((one for one in result.trials if one.ratio), key=lambda one: one.ratio.speedup if one.ratio else 0)
-    assert f"0 1.00× nothing baseline baseline {best.number} " in text
+    assert f"0 1.00× nothing baseline {best.number} " in text
     assert "228 more: 198 measured, 6 crashed, 6 non-finite loss, 6 out of memory" in text
     assert len(printed(result, width=200).splitlines()) < 80
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from advisor.errors import SettingsWarning, UsageError
 from advisor.hardware import probe
 from advisor.settings_file import loaded as configuration
 from advisor.settings_file.exports import hardware_words
-from advisor.settings_file.loaded import LoadedConfig
+from advisor.settings_file.loaded import LoadedConfig, check_target
 from advisor.worker_seeds import WorkerSeeds
 from advisor.workflows.tune import Tuned
 
@@ -496,3 +497,11 @@ def test_what_cannot_be_applied_in_one_line_is_told_and_kept(tmp_path: Path) -> 
     assert "advisor: num_workers keeps the script's value" in done.err
     kept = Path(os.environ["XDG_STATE_HOME"]) / "advisor" / "settings-given-up.jsonl"
     assert json.loads(kept.read_text().splitlines()[-1])["setting"] == "num_workers"
+
+
+@pytest.mark.parametrize(("text", "blocks"), [("settings: {}", False), ("settings: {num_workers: 2}", True)])
+def test_a_file_without_any_setting_of_ours_is_no_loss(tmp_path: Path, text: str, blocks: bool) -> None:
+    target = tmp_path / "advisor.yaml"
+    target.write_text(f"version: 1\n{text}\n")
+    with pytest.raises(UsageError, match="already exists") if blocks else contextlib.nullcontext():
+        assert check_target(target, overwrite=False) == target

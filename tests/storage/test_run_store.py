@@ -95,6 +95,7 @@ def test_latest_is_the_newest_that_was_finished(tmp_path: Path) -> None:
     finished = saved(tmp_path)
     run_store.new_run(tmp_path, "train.py")
     assert run_store.find_run("latest", tmp_path) == finished
+    assert run_store.find_run("latest/profile.json", tmp_path) == finished
 
 
 def test_a_run_is_found_by_part_of_its_id_and_by_path(tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ def hardware_line(hardware: Hardware) -> str:
     return ", ".join(parts)
 
 
+LEAST_BOUND = 0.01
+"""Least bound that is told: "at most 0%" reads as a mistake."""
+
+
 def overhead_line(profile: Profile) -> str:
     """Describe the cost of measuring: 0.4% of the time, at most 0.9%; or its bound, or why it is not known."""
     overhead = profile.overhead
@@ -34,7 +38,7 @@ def overhead_line(profile: Profile) -> str:
     if overhead.fraction is None or (most is not None and most > BOUND_WORTH_TELLING):
         if most is None or most > BOUND_WORTH_TELLING:
             return "unknown: windows with and without hooks scatter by more than they differ"
-        return f"measuring took at most {format.percent(most)} of the time"
+        return f"measuring took at most {format.percent(max(most, LEAST_BOUND))} of the time"
     span = "" if most is None else f", at most {format.percent(most)}"
     hooks = overhead.hooks_us_per_update
     return f"measuring took {format.percent(max(0.0, overhead.fraction))} of the time{span}" + (

@@ -165,7 +165,7 @@ def _trials(result: TuneResult) -> RenderableType | None:
         cells = [row.number, row.speed, row.interval, *([row.objective] if objective_head else []), row.changes]
         # Settings and reason share the last column: side by side, their long names do not fit a narrow terminal.
         tried = Text(row.settings)
-        if row.result:
+        if row.result != row.settings:
             tried.append(f"\n{row.result}", style="dim")
         trials.add_row(*cells, tried, style="" if row.measured else "dim")
     shown: list[RenderableType] = [trials]
