@@ -255,10 +255,13 @@ def _restart_s(result: SessionResult, done: wire.WindowDone) -> float | None:
     wanted = _of_the_start(result.windows[done.id])
     starts_s: list[float] = []
     for name, outcome in result.outcomes.items():
-        if isinstance(outcome, wire.WindowDone) and _of_the_start(result.windows[name]) == wanted:
-            seen = [seconds for seconds in outcome.off_step_s.get("loader_restart", ()) if seconds > 0]
-            restarts = outcome.loader.restarts if outcome.loader is not None else 0
-            starts_s += seen or [0.0] * restarts
+        if not isinstance(outcome, wire.WindowDone):
+            continue
+        seen = [seconds for seconds in outcome.off_step_s.get("loader_restart", ()) if seconds > 0]
+        restarts = outcome.loader.restarts if outcome.loader is not None else 0
+        # Few windows see a start: only of those are the settings looked at, as this runs between two windows.
+        if (starts := seen or [0.0] * restarts) and _of_the_start(result.windows[name]) == wanted:
+            starts_s += starts
     return statistics.median(starts_s) if starts_s else None
 
 

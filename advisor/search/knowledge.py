@@ -314,14 +314,19 @@ class Knowledge:
     @property
     def best_score(self) -> float:
         """Score of the best trial so far; 1.0, the baseline's, if none is better."""
-        best = best_so_far(self._better_than_baseline(), "all")
+        best = self._best_of_all
         return score_of(best) if best is not None else 1.0
+
+    @property
+    def _best_of_all(self) -> Trial | None:
+        """Best trial so far, whatever it does to the training."""
+        return best_so_far(self._better_than_baseline(), "all")
 
     def _better_than_baseline(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.config.settings and self._good(trial) and score_of(trial) > 1.0]
 
     def _report_best(self) -> None:
-        best = best_so_far(self._better_than_baseline(), "all")
+        best = self._best_of_all
         if best is not None:
             self.progress.best(f"{score_of(best):.2f}× {WORDS[self.goal.name]} with {best.config}")
 

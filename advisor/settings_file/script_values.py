@@ -22,9 +22,7 @@ WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 def read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
     """Read arguments, numbers and single words only: no search finds a path or words for a shell."""
-    arguments = mapping(path, "arguments", found)
-    if len(arguments) > MOST_ARGUMENTS:
-        raise UsageError(f"{path} has {len(arguments)} arguments: expected at most {MOST_ARGUMENTS}")
+    arguments = _few(path, "arguments", found)
     for flag, value in arguments.items():
         if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
             raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
@@ -36,14 +34,20 @@ def read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
 
 def read_constants(path: Path, found: Any) -> dict[str, Plain]:
     """Read constants: their values become literals in the script, so that a path or a sentence has no place here."""
-    constants = mapping(path, "constants", found)
-    if len(constants) > MOST_ARGUMENTS:
-        raise UsageError(f"{path} has {len(constants)} constants: expected at most {MOST_ARGUMENTS}")
+    constants = _few(path, "constants", found)
     for name, value in constants.items():
         if len(name) > LONGEST_TEXT or not CONSTANT.fullmatch(name):
             raise UsageError(f"{path}: {name[:LONGEST_TEXT]!r} is not the name of a constant such as BATCH_SIZE")
         _check_word(path, name, value)
     return constants
+
+
+def _few(path: Path, name: str, found: Any) -> dict[str, Any]:
+    """Return the entry `name` of the file as a mapping; raise UsageError if it is none, or has too many values."""
+    values = mapping(path, name, found)
+    if len(values) > MOST_ARGUMENTS:
+        raise UsageError(f"{path} has {len(values)} {name}: expected at most {MOST_ARGUMENTS}")
+    return values
 
 
 def _check_word(path: Path, name: str, value: Any) -> None:

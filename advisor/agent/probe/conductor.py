@@ -122,12 +122,11 @@ class Conductor:
             if self._settling <= 0 or self._settled_long_enough(window):
                 self._begin_counting(window)
             return
-        if self._length.leaves_cache(window, self._recorder):
-            self._finish(window, None)
-            self._next_window()
-            return
-        self._recorder.add(update)
-        if self._length.enough(window, self._recorder, self._spent_s()):
+        over = self._length.leaves_cache(window, self._recorder)
+        if not over:
+            self._recorder.add(update)
+            over = self._length.enough(window, self._recorder, self._spent_s())
+        if over:
             self._finish(window, None)
             self._next_window()
             return
