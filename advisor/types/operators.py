@@ -23,6 +23,8 @@ class AttentionUse:
     calls_per_update: float
     seconds_per_update: float
     """Time in all operators that read or write a tensor of the scores' size, forward and backward."""
+    bytes_per_update: int = 0
+    """Bytes of the tensors of that size that these operators read and write."""
     score_bytes: int
     """Bytes of all score matrices of one call."""
     dropout: bool

@@ -57,12 +57,19 @@ class AttentionWatch:
         self._held: dict[int, _Held] = {}
         self._sites: dict[tuple[str, int, str, str, bool, _Key], _Site] = {}
         self._ns: dict[_Key, int] = {}
+        self._bytes: dict[_Key, int] = {}
 
     def saw(self, name: str, args: Any, result: Tensor, spent_ns: int, *, forward: bool, draws: bool) -> None:
         """Read one operator that has made `result`. `draws`: its values are random."""
         tensors = [value for value in args if hasattr(value, "untyped_storage")]
-        for key in {_key(tensor) for tensor in (*tensors, result) if tensor.dim() > 2}:
+        sizes: dict[_Key, int] = {}
+        for tensor in (*tensors, result):
+            if tensor.dim() > 2:
+                key = _key(tensor)
+                sizes[key] = sizes.get(key, 0) + int(tensor.numel()) * int(tensor.element_size())
+        for key, size in sizes.items():
             self._ns[key] = self._ns.get(key, 0) + spent_ns
+            self._bytes[key] = self._bytes.get(key, 0) + size
         held = self._next(name, args, tensors, result, draws) if forward else None
         storage = _storage(result)
         if held is not None:
@@ -134,6 +141,7 @@ class AttentionWatch:
                 "columns": site.columns,
                 "calls_per_update": site.calls / updates,
                 "seconds_per_update": self._ns.get(key, 0) / 1e9 / updates * site.calls / calls[key],
+                "bytes_per_update": int(self._bytes.get(key, 0) / updates * site.calls / calls[key]),
                 "score_bytes": site.score_bytes,
                 "dropout": site.dropout,
                 "weights_used": site.weights_used or any(ref() is not None for ref in site.weights),

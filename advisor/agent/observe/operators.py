@@ -38,7 +38,7 @@ class Operators:
         """Note an operator that has just run."""
         self.total_ns += spent_ns
         forward = self._clock.phase not in (BACKWARD, OPTIMIZER)
-        if not forward:
+        if self._clock.phase == BACKWARD:
             self.draws_before = False
         tensor = _first_tensor(result)
         if tensor is None:
@@ -47,7 +47,9 @@ class Operators:
             return
         name, draws = self._named(func)
         if not forward and not self._differentiates_twice:
-            self._differentiates_twice = self._clock.phase == BACKWARD and self._is_grad_enabled()
+            # `autograd.grad` makes its first gradient by `ones_like`, before it turns gradients off.
+            graph = self._clock.phase == BACKWARD and self._is_grad_enabled()
+            self._differentiates_twice = graph and name != "ones_like"
         self.draws_before = self.draws_before or (draws and forward)
         dtype = str(tensor.dtype).replace("torch.", "")
         self._ns_by_dtype[dtype] = self._ns_by_dtype.get(dtype, 0) + spent_ns
