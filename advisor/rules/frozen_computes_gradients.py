@@ -19,7 +19,7 @@ MIN_GAIN = 1.03
 def judge(evidence: Evidence) -> Judgement:
     found = _found(evidence)
     share = _share(evidence, found) if found is not None else 0.0
-    measured = evidence.what_ifs.get("unused_gradients")
+    measured = evidence.what_ifs.get("no_unused_gradients")
     if found is None or share < MIN_SHARE or (measured is not None and measured.high < MIN_GAIN):
         return None
     names = ", ".join(f"`{name}`" for name in found.names[:MAX_PLACES])
@@ -60,7 +60,7 @@ RULE = Rule(
     title="gradients that no optimizer uses",
     headline="computes gradients of parameters that no optimizer updates, which takes about {share} of its time",
     looks_at="Parameters that have gradients, belong to no optimizer that steps and kept their values in the traced "
-    "updates, the time of their modules' forward, and the what-if unused_gradients.",
+    "updates, the time of their modules' forward, and the what-if no_unused_gradients.",
     thresholds=("MIN_SHARE", "OWN_PART", "MIN_GAIN", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="PyTorch's notes on autograd: `requires_grad=False` is what saves the backward, and the optimizer's list of "
     "parameters is not.",
@@ -71,7 +71,7 @@ RULE = Rule(
     examples=(
         Example(
             name="an optimizer over the head alone, and a backbone that still requires gradients",
-            evidence=healthy_cpu(trace=_UNUSED, what_ifs=what_if("unused_gradients", 2.2)),
+            evidence=healthy_cpu(trace=_UNUSED, what_ifs=what_if("no_unused_gradients", 2.2)),
             fires=True,
         ),
         Example(name="the same on an accelerator, not measured", evidence=healthy_cuda(trace=_UNUSED), fires=True),
@@ -87,7 +87,7 @@ RULE = Rule(
         ),
         Example(
             name="without them the loop was no faster",
-            evidence=healthy_cpu(trace=_UNUSED, what_ifs=what_if("unused_gradients", 1.0, 0.98, 1.02)),
+            evidence=healthy_cpu(trace=_UNUSED, what_ifs=what_if("no_unused_gradients", 1.0, 0.98, 1.02)),
             fires=False,
         ),
         Example(name="every gradient is used", evidence=healthy_cpu(trace=operators()), fires=False),

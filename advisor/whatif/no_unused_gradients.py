@@ -19,7 +19,7 @@ def _applies(workload: Workload) -> str | None:
 
 
 WHAT_IF = WhatIf(
-    id="unused_gradients",
+    id="no_unused_gradients",
     title="no gradients that nobody uses",
     applies=_applies,
     enter=lambda controls: controls.untrained.stop_gradients(True),
