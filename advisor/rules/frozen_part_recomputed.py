@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, FrozenPart, Place
+from ..types import Ceiling, Evidence, FrozenPart, Place, WhatIf
+from ..types.diagnosis import REST_GAINS
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, clamp, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
 from ._operator_examples import frozen_part, operators
 from ._read import MAX_PLACES, compute_share, percent, phase_share
 
+LEAST_LEFT = 0.25
+"""Part of the measured rest that stays at least once features are loaded instead of inputs."""
 MIN_GAIN = 1.05
 """Measured speed-up without the part, below which it costs nothing."""
 
@@ -23,8 +26,6 @@ def judge(evidence: Evidence) -> Judgement:
     measured = evidence.what_ifs.get("frozen_features")
     if share < WARNING_SHARE or (measured is not None and measured.high < MIN_GAIN):
         return None
-    # The loader then reads features: what it costs now may go, too.
-    with_loader = clamp(share + phase_share(evidence, "data_wait", "host_to_device"))
     return Hit(
         share=share,
         severity=severity_of(share),
@@ -35,8 +36,17 @@ def judge(evidence: Evidence) -> Judgement:
             Place(file=part.file, line=part.line, function=part.function, share=_share(evidence, part))
             for part in _one_a_line(parts)
         ),
-        ceiling=ceiling_of(measured, share, high=Ceiling.from_share(share, high=with_loader).high),
+        ceiling=ceiling_of(measured, share, high=_high(evidence, measured, share)),
     )
+
+
+def _high(evidence: Evidence, measured: WhatIf | None, share: float) -> float:
+    """Return the most that stored features can give: what loading the inputs costs now goes as well."""
+    loading = phase_share(evidence, "data_wait", "host_to_device")
+    if measured is None:
+        return Ceiling.from_share(share, high=clamp(share + loading)).high
+    left = 1 / max(measured.high, 1.0)
+    return REST_GAINS / max(left - loading, left * LEAST_LEFT)
 
 
 def _parts(evidence: Evidence) -> tuple[FrozenPart, ...]:
@@ -89,7 +99,7 @@ RULE = Rule(
     looks_at="Modules whose calls passed no gradients on in the traced updates and whose parameters did not change, "
     "their share of the operators' time (on an accelerator: of the FLOPs), random draws of the dataset and before "
     "their call, and the what-if frozen_features.",
-    thresholds=("WARNING_SHARE", "MIN_GAIN", "CRITICAL_SHARE"),
+    thresholds=("WARNING_SHARE", "LEAST_LEFT", "MIN_GAIN", "CRITICAL_SHARE"),
     source="pytorch#120495; tutorials on transfer learning that keep the features of a frozen network.",
     url="https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html",
     needs_updates=False,

@@ -10,7 +10,7 @@ from ..base.pass_through import passes_on
 from ..loop.frames import Frames
 from ..loop.roots import CLOSED_WRAPPERS
 from ..settings.blocks import numel
-from ..settings.untrained import form_of, tensors_of, unused_parameters
+from ..settings.untrained import form_of, is_copy, tensors_of, unused_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -156,7 +156,9 @@ class PartWatch:
         trained = {form_of(part.module) for part in parts if part.with_gradient}
         plays = any(part.with_gradient and part.without_gradient for part in parts)
         constant = {part for part in parts if part.constant and part.first == _first_values(part.module)}
-        found = [part for part in constant if not part.parents & constant and form_of(part.module) not in trained]
+        found = [
+            part for part in constant if not part.parents & constant and not is_copy(part.name, part.module, trained)
+        ]
         for part in found:
             # A model that also runs without gradients while it trains makes its own data.
             part.draws_before = part.draws_before or (plays and self._controls.loaders.train is None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from ...refused import Refused
@@ -41,13 +41,11 @@ def frozen_parts(models: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
     Copies of trained modules are left out, such as averages and targets; all are if they own few of the parameters.
     """
     models = list(models)
+    found = [each for model in models for each in _largest(model, "", lambda inner: not _trains(inner))]
+    if not found:
+        return []
     trained = {form_of(inner) for model in models for inner in model.modules() if _trains(inner)}
-    found = [
-        (name, module)
-        for model in models
-        for name, module in _largest(model, "", lambda inner: not _trains(inner))
-        if form_of(module) not in trained
-    ]
+    found = [(name, module) for name, module in found if not is_copy(name, module, trained)]
     total = sum(numel(parameter) for model in models for parameter in model.parameters())
     frozen = sum(numel(parameter) for _name, module in found for parameter in module.parameters())
     return found if frozen >= LEAST_FRACTION * total else []
@@ -62,6 +60,12 @@ def unused_parameters(model: nn.Module, owned: set[int]) -> list[Tensor]:
         for parameter in model.parameters()
         if parameter.requires_grad and parameter.grad is not None and id(parameter) not in owned
     ]
+
+
+def is_copy(path: str, module: nn.Module, trained: Collection[tuple[object, ...]]) -> bool:
+    """Return whether it has the form of a trained module, as averages and targets have; the layers of a row are alike
+    without being copies."""
+    return not path.rpartition(".")[2].isdecimal() and form_of(module) in trained
 
 
 def form_of(module: nn.Module) -> tuple[object, ...]:

@@ -180,6 +180,13 @@ def test_a_copy_of_what_is_trained_is_no_frozen_part(loop: Make) -> None:
     assert part_facts([model], {1})["frozen_parts"] == []
 
 
+def test_frozen_layers_of_a_row_are_parts_though_trained_ones_are_alike(loop: Make) -> None:
+    model = nn.Sequential(*(nn.Linear(16, 16) for _ in range(3)))
+    model[:2].requires_grad_(False)
+    assert {part["name"] for part in loop(model).traced()["frozen_parts"]} == {"0", "1"}
+    assert part_facts([model], {1})["frozen_parts"] == ["0", "1"]
+
+
 def test_gradients_that_no_optimizer_uses_are_told(loop: Make) -> None:
     model = Classifier()
     unused = loop(model, model.head.parameters()).traced()["unused_gradients"]
