@@ -17,7 +17,8 @@ CPU for a network of large products: 2.1 times for the whole loop."""
 SAVES_MOST = 0.65
 """Upper bound of that part on a CPU, where twice as many numbers fit into its caches, too."""
 SAVES_MOST_ON_DEVICE = 0.97
-"""The same on an accelerator: all but those for data centres compute in float64 at 1/32 or 1/64 of the rate."""
+"""The same on an accelerator whose peaks are not known: all but those for data centres compute in float64 at 1/32 or
+1/64 of the rate."""
 MIN_SAVED = 0.05
 """Estimated saving below which it is not reported: a loss summed in float64 costs nothing."""
 MOSTLY = 0.5
@@ -36,7 +37,6 @@ def judge(evidence: Evidence) -> Judgement:
     if saved < MIN_SAVED:
         return None
     needed = _needed_for(evidence)
-    most = SAVES_MOST_ON_DEVICE if evidence.on_accelerator else SAVES_MOST
     return Hit(
         share=share,
         severity="info" if needed else severity_of(saved),
@@ -44,8 +44,18 @@ def judge(evidence: Evidence) -> Judgement:
         "numbers in a vector and twice the bytes of float32.",
         advice=_advice(evidence, needed),
         where=_places(evidence),
-        ceiling=Ceiling.from_share(saved, high=share * most),
+        ceiling=Ceiling.from_share(saved, high=share * _saves_most(evidence)),
     )
+
+
+def _saves_most(evidence: Evidence) -> float:
+    """Return the largest part of the time that may go, by the peaks of an accelerator if they are known."""
+    if not evidence.on_accelerator:
+        return SAVES_MOST
+    peaks = evidence.hardware.accelerators[0].peak_flops if evidence.hardware.accelerators else {}
+    if "fp64" not in peaks or "fp32" not in peaks or not peaks["fp32"].value:
+        return SAVES_MOST_ON_DEVICE
+    return max(SAVES_MOST, 1 - peaks["fp64"].value / peaks["fp32"].value)
 
 
 def _fraction(evidence: Evidence) -> float | None:

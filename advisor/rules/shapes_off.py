@@ -20,7 +20,7 @@ SAVES_MOST = 0.75
 """Upper bound of that part: the rate without alignment was a quarter in NVIDIA's figures."""
 MIN_SAVED = 0.03
 """Estimated saving below which it is not reported; the change is one number."""
-MOST_SIZES = 3
+_SIZES_NAMED = 3
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -32,7 +32,7 @@ def judge(evidence: Evidence) -> Judgement:
     saved = share * SAVES
     if saved < MIN_SAVED:
         return None
-    sizes = sorted(used.odd_flops, key=lambda size: -used.odd_flops[size])[:MOST_SIZES]
+    sizes = sorted(used.odd_flops, key=lambda size: -used.odd_flops[size])[:_SIZES_NAMED]
     first = int(sizes[0])
     rounded = -(-first // ROUNDED) * ROUNDED
     return Hit(
