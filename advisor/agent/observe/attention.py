@@ -6,6 +6,7 @@ Tensors are told apart by their storage: every result of an operator passes here
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PRODUCTS = {"bmm": 0, "baddbmm": 1}
 """Batched products, with the position of their first operand."""
 SOFTMAX = "_softmax"
+_DISPATCH = (os.path.join("torch", "_ops.py"), os.path.join("torch", "utils", "_python_dispatch.py"))
 _TORCHS_OWN = (os.path.join("torch", "nn", "functional.py"), "multi_head_attention_forward")
 """The function of `nn.MultiheadAttention`, which writes attention out where its weights are asked for."""
 
@@ -117,13 +119,14 @@ class AttentionWatch:
         return _Held("weights", result.numel(), by, site)
 
     def _caller(self) -> FrameType | None:
-        """Return the innermost frame that is not ours."""
-        import sys
-
+        """Return the innermost frame that is not ours, nor torch's own way to an operator that other modes watch."""
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and self._frames.owner(frame.f_code.co_filename) == OWN:
+        while frame is not None and self._leads_to_operator(frame.f_code.co_filename):
             frame = frame.f_back
         return frame
+
+    def _leads_to_operator(self, file: str) -> bool:
+        return self._frames.owner(file) == OWN or file.endswith(_DISPATCH)
 
     def report(self, updates: int) -> list[dict[str, Any]]:
         """Return the fields of `types.AttentionUse` for every line; call it at the end of an update."""

@@ -223,6 +223,24 @@ def test_no_module_is_watched_after_the_window(loop: Make) -> None:
     assert [module for module in inner if slots.SLOT in vars(module)] == []
 
 
+def test_attention_is_seen_below_the_counter_of_flops(loop: Make) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.enter = nn.Linear(16, 16)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            query = self.enter(tokens)
+            return (query @ query.transpose(-2, -1)).softmax(-1) @ query
+
+    made = loop(Attention())
+    tokens = torch.ones(2, 5, 16)
+    found = made.traced(lambda: made.update(tokens))
+    (site,) = found["attention"]
+    assert (site["function"], site["rows"], site["columns"]) == ("forward", 5, 5)
+    assert found["flops_by_dtype"].keys() == {"float32"}
+
+
 # --- what is known before anything was traced ----------------------------------------------------------------------
 
 
