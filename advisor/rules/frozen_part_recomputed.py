@@ -28,7 +28,7 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     return Hit(
         share=share,
-        severity=severity_of(share),
+        severity="warning" if any(part.varying for part in parts) else severity_of(share),
         evidence=f"{_names(parts)}, frozen, {'takes' if len(parts) == 1 else 'take'} {percent(share)} of the loop: for "
         "the same sample the output is the same in every epoch.",
         advice=_advice(evidence, parts),
@@ -72,17 +72,22 @@ def _one_a_line(parts: list[FrozenPart]) -> list[FrozenPart]:
 
 
 def _advice(evidence: Evidence, parts: list[FrozenPart]) -> str:
-    path = f"model.{parts[0].name}" if parts[0].name else "backbone"
+    path = f"model.{parts[-1].name}" if parts[-1].name else "backbone"
     text = (
         "Compute the output once before training and train the rest on it: "
         f"`with torch.no_grad(): features = torch.cat([{path}(x) for x, _ in loader])`, then batches of "
         "`TensorDataset(features, targets)`. "
     )
+    if len(parts) > 1:
+        text = (
+            f"Compute the output of the last of them (`{path}`) for each sample once, under `torch.no_grad()`, store "
+            "it and train the rest on it. "
+        )
     varying = sorted({kind for part in parts for kind in part.varying})
     if varying:
         text += (
-            f"First set it to evaluation (`{path}.eval()`): its {' and '.join(varying)} layers now vary the output, so "
-            "the training changes. "
+            f"{' and '.join(varying)} layers in it vary the output now: `.eval()` comes first, which changes the "
+            "training. "
         )
     if evidence.workload.facts.dataset_draws is None:
         text += "This holds only for data without random augmentation, which could not be checked here. "
@@ -114,6 +119,19 @@ RULE = Rule(
         Example(
             name="a frozen encoder on an accelerator, with batches made by hand",
             evidence=healthy_cuda(workload={"loaders": ()}, trace=_BACKBONE),
+            fires=True,
+        ),
+        Example(
+            name="frozen lower layers of an encoder with dropout",
+            evidence=healthy_cpu(
+                workload=_NO_DRAWS,
+                trace=operators(
+                    frozen_parts=tuple(
+                        frozen_part(name=f"encoder.layer.{number}", seconds_fraction=0.1, varying=("Dropout",))
+                        for number in range(4)
+                    )
+                ),
+            ),
             fires=True,
         ),
         Example(

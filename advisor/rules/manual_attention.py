@@ -50,7 +50,7 @@ def _could_be_fused(evidence: Evidence, site: AttentionUse) -> bool:
     """Return whether the fused kernel can take its place: it returns no weights, and on a CPU it drops none."""
     if min(site.rows, site.columns) < MIN_TOKENS or (site.dropout and not evidence.on_accelerator):
         return False
-    return site.asked_for_weights or not site.weights_used
+    return not site.weights_used
 
 
 def _share(evidence: Evidence, site: AttentionUse) -> float:
@@ -69,7 +69,7 @@ def _share(evidence: Evidence, site: AttentionUse) -> float:
 def _advice(site: AttentionUse) -> str:
     if site.asked_for_weights:
         return (
-            "Call the `nn.MultiheadAttention` with `need_weights=False` unless its weights are read: it then uses "
+            "Call the `nn.MultiheadAttention` with `need_weights=False`, as its weights are not read: it then uses "
             "`scaled_dot_product_attention`."
         )
     if site.library == "transformers":
@@ -109,7 +109,7 @@ RULE = Rule(
         ),
         Example(
             name="MultiheadAttention that also returns its weights, which nobody reads",
-            evidence=healthy_cpu(trace=operators(attention=(attention(asked_for_weights=True, weights_used=True),))),
+            evidence=healthy_cpu(trace=operators(attention=(attention(asked_for_weights=True),))),
             fires=True,
         ),
         Example(

@@ -43,7 +43,7 @@ class _Site:
 
 
 class _Held(NamedTuple):
-    """Contents of a storage: scores, attention weights (with their site), or random numbers."""
+    """Contents of a storage: scores, attention weights or their average (with their site), or random numbers."""
 
     what: str
     numel: int
@@ -94,13 +94,21 @@ class AttentionWatch:
             return _Held("random", numel, (0, 0)) if draws else None
         if name == SOFTMAX:
             return self._weights(args, result, held)
-        if held.numel != numel:
-            if held.site is not None:
-                held.site.weights_used = True
-            return None
+        if held.what == "average" or held.numel != numel:
+            return self._read_otherwise(held, result)
         if held.site is not None and (draws or any(found.what == "random" for found in known)):
             held.site.dropout = True
         return held
+
+    def _read_otherwise(self, held: _Held, result: Tensor) -> _Held | None:
+        """Note a reader of the weights that is not the second product; torch's own average may be thrown away."""
+        if held.site is None:
+            return None
+        if held.what == "weights" and _is_torchs_own(self._caller()):
+            held.site.weights.append(weakref.ref(result))
+            return _Held("average", result.numel(), held.by, held.site)
+        held.site.weights_used = True
+        return None
 
     def _weights(self, args: Any, result: Tensor, scores: _Held) -> _Held | None:
         frame = self._caller()

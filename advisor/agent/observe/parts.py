@@ -162,7 +162,7 @@ class PartWatch:
         for part in found:
             # A model that also runs without gradients while it trains makes its own data.
             part.draws_before = part.draws_before or (plays and self._controls.loaders.train is None)
-        return sorted(found, key=lambda part: -part.ns)
+        return found
 
     def _unused(self, parts: list[_Part], cost: Any) -> dict[str, Any] | None:
         owned = self._controls.steps.owned_parameters()

@@ -112,6 +112,10 @@ def test_multihead_attention_whose_weights_are_asked_for_is_named() -> None:
     (site,) = attention(forward)
     assert site["asked_for_weights"]
     assert site["function"] == "forward"
+    assert not site["weights_used"]
+    layer.zero_grad()
+    (read,) = attention(lambda: (layer(tokens, tokens, tokens)[1].sum(), None))
+    assert read["weights_used"]
     layer.zero_grad()
     assert attention(lambda: (layer(tokens, tokens, tokens, need_weights=False)[0], None)) == []
 
