@@ -77,6 +77,8 @@ class Rule:
     """Origin of the idea and its numbers."""
     judge: Callable[[Evidence], Judgement]
     examples: tuple[Example, ...]
+    formerly: tuple[str, ...] = ()
+    """Its ids in earlier versions, which stored profiles name."""
     headline: str = ""
     """Description of a script with this finding, as the words after "Your script"; `{share}` stands for its share of
     the time. The report uses the evidence if it is empty."""

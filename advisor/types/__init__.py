@@ -30,6 +30,7 @@ from .measurement import (
     WhatIf,
     WindowSummary,
 )
+from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .tuning import (
     TUNE_VERSION,
@@ -60,6 +61,7 @@ __all__ = [
     "Alternative",
     "Argument",
     "Artifact",
+    "AttentionUse",
     "CallSite",
     "Ceiling",
     "Command",
@@ -75,6 +77,7 @@ __all__ = [
     "Failure",
     "Finding",
     "Flags",
+    "FrozenPart",
     "Hardware",
     "HotLine",
     "IsolationUse",
@@ -87,6 +90,7 @@ __all__ = [
     "MemoryUse",
     "ModelFacts",
     "Objective",
+    "OperatorUse",
     "OptimizerFacts",
     "Overhead",
     "Place",
@@ -112,6 +116,7 @@ __all__ = [
     "Trial",
     "TrialOutcome",
     "TuneResult",
+    "UnusedGradients",
     "UsagePoint",
     "Verdict",
     "Verification",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..wire import WindowRole
+from .operators import OperatorUse
 
 PHASES = ("data_wait", "host_to_device", "forward", "backward", "optimizer", "other")
 """Phases of an update: exclusive, and they add up to it."""
@@ -181,6 +182,8 @@ class Trace:
     kernel_median_s: float | None
     """Typical length of one operator; None on an accelerator, where a launch is not the kernel (see `DeviceUse`)."""
     calls: tuple[CallSite, ...]
+    operators: OperatorUse | None = None
+    """None where operators could not be watched."""
 
 
 @dataclass(frozen=True, kw_only=True)

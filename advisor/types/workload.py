@@ -149,6 +149,12 @@ class ScriptFacts:
     """Paths to the random generators that the dataset holds."""
     generators_fault: str | None = None
     """Reason why workers would repeat their draws."""
+    frozen_parts: tuple[str, ...] = ()
+    """Parts of the called models that have parameters, none of which requires a gradient."""
+    unused_gradients: int = 0
+    """Elements of the parameters that get gradients and belong to no optimizer."""
+    float64_lines: tuple[str, ...] = ()
+    """Lines of the script's text that ask for float64, as `file:line`; empty unless a parameter is one."""
     loader_starts: int = 0
     """Epochs of the train loader that began."""
     launches_limit: bool = False

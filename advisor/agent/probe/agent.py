@@ -25,6 +25,7 @@ from ..observe.arguments import ArgumentWatch
 from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
+from ..settings.untrained import part_facts
 from .conductor import FIRST_UPDATES, Conductor
 from .instruments import Instruments
 
@@ -324,6 +325,7 @@ class _Parts:
 
     def facts(self, rank: int) -> wire.Facts:
         models = [(root.ref(), root.owned) for root in self.roots.called()]
+        called = [model for model, _owned in models if model is not None]
         optimizers = self.steps.optimizers()
         workload = self._facts.workload(
             models=[model for model, owned in models if owned and model is not None],
@@ -335,11 +337,10 @@ class _Parts:
             **self.loaders.workload_facts(),
             "micro_steps": max(1, self.controls.micro_steps),
             "closures": self.steps.closures_seen,
+            **part_facts(called, self.steps.owned_parameters()),
         }
         workload["arguments"] = self._agent.arguments.describe()
-        memory: dict[str, Any] = dict(
-            memory_in_use([model for model, _owned in models if model is not None], optimizers)
-        )
+        memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
 
