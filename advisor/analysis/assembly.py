@@ -28,6 +28,7 @@ from ..types import (
     Workload,
 )
 from . import device_summary, hot_lines, ratios, summary
+from .counted import Counted
 from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
@@ -130,7 +131,7 @@ def evidence_of_windows(result: SessionResult, hardware: Hardware, workload: Wor
 def _measured(
     result: SessionResult, first: wire.WindowDone, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload
 ) -> dict[str, Any]:
-    counted = summary.Counted(first, summary.later_baselines(result))
+    counted = Counted(first, summary.later_baselines(result))
     ending = summary.epoch_end(counted, result, workload)
     steps = summary.steps(counted)
     phases = summary.phases(counted)

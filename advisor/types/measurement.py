@@ -62,6 +62,9 @@ class Steps:
     samples_from: Literal["indices", "leading dimension", "not known"]
     steady: bool = True
     """False if the warm-up rule found no steady state."""
+    share_error: float | None = None
+    """Half the width of the 95% interval of the least certain share of the time (a phase, or a sampled line); None if a
+    single update was counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
