@@ -33,8 +33,6 @@ from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
 """Consecutive non-finite losses, up to the end, from which a training does not recover."""
-FEW_UPDATES = 20
-"""Updates below which the report says how little it rests on."""
 
 
 def workload_of(script_run: ScriptRunRecord) -> Workload | None:
@@ -222,13 +220,10 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
     notes: list[str] = []
     if result.interrupted is not None:
         notes.append("interrupted: these are the results so far")
-    if first is not None and len(first.wall_s) < FEW_UPDATES:
-        counted = "1 update was" if len(first.wall_s) == 1 else f"{len(first.wall_s)} updates were"
-        notes.append(f"only {counted} counted: small differences are invisible")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
     others = summary.others_cpus(result.script_runs[-1])
-    if others is not None and summary.is_disturbed(result.script_runs[-1], hardware.cpu.usable_cpus):
+    if others is not None and summary.is_disturbed(result.script_runs[-1], hardware.cpu):
         notes.append(
             f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy during the measurement: the "
             "figures scatter more than on an idle machine"

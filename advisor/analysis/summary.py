@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import stats, wire
+from .. import contention, stats, wire
 from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Compute,
     Config,
+    Cpu,
     EpochEnd,
     Hardware,
     LoaderRestarts,
@@ -33,8 +34,6 @@ from .counted import Counted
 from .profile_plan import measured
 
 CREEP_LEAST_POINTS = 12
-NOISY_CPUS_FRACTION = 0.3
-"""Share of the usable CPUs: if other programs keep more busy, windows are hard to compare."""
 CREEP_LATE_FRACTION = 0.5
 """Share of the whole slope that the second half must keep up."""
 CREEP_LEAST_BYTES = 16 * 2**20
@@ -300,6 +299,7 @@ def system(counted: Counted, script_run: ScriptRunRecord) -> SystemUse:
         accelerator_events=script_run.devices.events(begin, begin + wall_s) if script_run.devices else (),
         swap_in_bytes_per_s=_system_rate(script_run, "swapped_in_bytes"),
         loadavg_others=others_cpus(script_run),
+        other_programs=script_run.other_programs,
     )
 
 
@@ -309,10 +309,10 @@ def others_cpus(script_run: ScriptRunRecord) -> float | None:
     return None if busy is None else max(0.0, busy - script_run.tree_cpu_s / script_run.watched_s)
 
 
-def is_disturbed(script_run: ScriptRunRecord, usable_cpus: float) -> bool:
-    """Return True if other programs kept a good part of the CPUs busy meanwhile."""
-    others = others_cpus(script_run)
-    return others is not None and others > NOISY_CPUS_FRACTION * usable_cpus
+def is_disturbed(script_run: ScriptRunRecord, cpu: Cpu) -> bool:
+    """Return True if other programs took CPU time from this script run."""
+    own = script_run.tree_cpu_s / script_run.watched_s if script_run.watched_s else None
+    return contention.is_disturbed(others_cpus(script_run), own, usable_cpus=cpu.usable_cpus, cpus=cpu.affinity_count)
 
 
 def _system_rate(script_run: ScriptRunRecord, name: str) -> float | None:

@@ -41,6 +41,8 @@ class Undecided:
     """A rule that applies here but cannot judge."""
 
     why: str
+    most_share: float = 1.0
+    """Largest share of the loop's time that the cost may have; 1 if that is not known."""
 
 
 Judgement = Hit | Undecided | None
@@ -104,7 +106,7 @@ class Rule:
         if judgement is None:
             return None
         if isinstance(judgement, Undecided):
-            return Abstention(rule=self.id, why=judgement.why)
+            return Abstention(rule=self.id, why=judgement.why, most_share=clamp(judgement.most_share))
         return Finding(
             rule=self.id,
             severity=judgement.severity,

@@ -147,7 +147,7 @@ def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:
     found = waiting(evidence)
     if found is None or found.cause != cause:
         return None
-    return found if found.doubt is None else Undecided(why=found.doubt)
+    return found if found.doubt is None else Undecided(why=found.doubt, most_share=found.share)
 
 
 def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:

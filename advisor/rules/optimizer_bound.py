@@ -24,7 +24,8 @@ def judge(evidence: Evidence) -> Judgement:
     if without is not None and without.low <= 1 and not agrees(without, share, evidence):
         return Undecided(
             why=f"the optimizer takes {percent(share)} of the loop, but without it the loop ran {without.low:.2f} "
-            f"to {without.high:.2f} times as fast, which may be no gain"
+            f"to {without.high:.2f} times as fast, which may be no gain",
+            most_share=share,
         )
     gain = gain_of(without)
     lost = lost_share(gain.speedup) if gain is not None else share

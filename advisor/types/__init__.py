@@ -19,6 +19,7 @@ from .measurement import (
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
+    OtherProgram,
     Overhead,
     Rank,
     ScriptRunSummary,
@@ -48,7 +49,17 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
+from .workload import (
+    Argument,
+    CpuLimits,
+    Flags,
+    LimitSetter,
+    LoaderFacts,
+    ModelFacts,
+    OptimizerFacts,
+    ScriptFacts,
+    Workload,
+)
 
 __all__ = [
     "OFF_STEP",
@@ -66,6 +77,7 @@ __all__ = [
     "Compute",
     "Config",
     "Cpu",
+    "CpuLimits",
     "DeviceGap",
     "DeviceUse",
     "Diagnosis",
@@ -79,6 +91,7 @@ __all__ = [
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
@@ -88,6 +101,7 @@ __all__ = [
     "ModelFacts",
     "Objective",
     "OptimizerFacts",
+    "OtherProgram",
     "Overhead",
     "Place",
     "Profile",
