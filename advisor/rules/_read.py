@@ -109,11 +109,11 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     )
 
 
-def setter_places(setter: LimitSetter | None) -> tuple[Place, ...]:
-    """Return the place of the line that set a limit; empty if no line did."""
-    if setter is None or not setter.file:
-        return ()
-    return (Place(file=setter.file, line=setter.line, function=setter.function, library=setter.library),)
+def setter_places(setters: Iterable[LimitSetter]) -> tuple[Place, ...]:
+    """Return the places of the lines that set a limit, each once."""
+    return _merged(
+        Place(file=one.file, line=one.line, function=one.function, library=one.library) for one in setters if one.file
+    )
 
 
 def library_of_lines(lines: Iterable[HotLine]) -> str:

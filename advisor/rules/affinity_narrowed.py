@@ -25,15 +25,16 @@ def judge(evidence: Evidence) -> Judgement:
     saved = share * (1 - limits.allowed / available)
     if saved < WARNING_SHARE:
         return None
-    setter = limits.setter("affinity")
     narrowed_here = limits.allowed < limits.at_start
+    setters = limits.set_by("affinity") if narrowed_here else ()
+    setter = setters[-1] if setters else None
     return Hit(
         share=saved,
         severity=severity_of(saved) if narrowed_here else "info",
         evidence=f"The training process may run on {limits.allowed} of {available:g} CPUs, and keeps {busy:.1f} busy: "
         f"{_who(limits, setter)}.",
         advice=_advice(limits, setter),
-        where=setter_places(setter if narrowed_here else None),
+        where=setter_places(setters),
         ceiling=Ceiling.from_share(saved),
     )
 

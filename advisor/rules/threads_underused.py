@@ -47,7 +47,7 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, "
         f"and {percent(share)} of the loop is forward, backward and optimizer{_setter_words(evidence)}.",
         advice=_advice(evidence, cores),
-        where=setter_places(_setter(evidence)),
+        where=setter_places(_setters(evidence)),
         ceiling=Ceiling.from_share(saved),
     )
 
@@ -60,26 +60,27 @@ def _idle_cpus(evidence: Evidence, threads: int) -> float:
     return cpus_for_this_rank(evidence) - busy
 
 
-def _setter(evidence: Evidence) -> LimitSetter | None:
-    """Return the line that set as many threads as there are; None if no line of the script did."""
+def _setters(evidence: Evidence) -> tuple[LimitSetter, ...]:
+    """Return the lines that set as many threads as there are; empty if no line of the script did."""
     limits = evidence.workload.cpu_limits
     threads = str(evidence.workload.flags.num_threads)
-    return limits.setter(*THREAD_SETTERS, value=threads) if limits is not None else None
+    return limits.set_by(*THREAD_SETTERS, value=threads) if limits is not None else ()
 
 
 def _setter_words(evidence: Evidence) -> str:
-    setter, value = _setter(evidence), evidence.workload.flags.omp_num_threads
-    if setter is not None:
-        by = f"{setter.library} sets" if setter.library else "a line of the script sets"
-        return f" ({by} {setter.what} to {setter.value})"
+    setters, value = _setters(evidence), evidence.workload.flags.omp_num_threads
+    if setters:
+        by = setters[-1].library or "the script"
+        return f" ({by} sets {' and '.join(one.what for one in setters)} to {setters[-1].value})"
     return f" (OMP_NUM_THREADS is {value} in the environment)" if value else ""
 
 
 def _advice(evidence: Evidence, cores: int) -> str:
-    setter = _setter(evidence)
-    if setter is not None:
-        call = f"torch.set_num_threads({cores})" if setter.what == "torch.set_num_threads" else f"{setter.what}={cores}"
-        return f"Remove the line that sets it, or set `{call}` there; after `import torch`, only a call counts."
+    if _setters(evidence):
+        return (
+            f"Remove what sets it, or set {cores} there; variables count only before `import torch`, and "
+            f"`torch.set_num_threads({cores})` afterwards."
+        )
     if evidence.workload.flags.omp_num_threads:
         return f"Start the script without OMP_NUM_THREADS (shell profile, job template), or set it to {cores}."
     return f"Remove `torch.set_num_threads` (or `OMP_NUM_THREADS`), or set it to {cores}."

@@ -125,10 +125,9 @@ class CpuLimits:
     setters: tuple[LimitSetter, ...] = ()
     """Lines that set a limit since then, the last one of each kind."""
 
-    def setter(self, *whats: str, value: str | None = None) -> LimitSetter | None:
-        """Return the latest setter of one of these kinds (and of this value); None if there is none."""
-        found = [one for one in self.setters if one.what in whats and value in (None, one.value)]
-        return found[-1] if found else None
+    def set_by(self, *whats: str, value: str | None = None) -> tuple[LimitSetter, ...]:
+        """Return the setters of these kinds (and of this value), in their order."""
+        return tuple(one for one in self.setters if one.what in whats and value in (None, one.value))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from types import FrameType, ModuleType
 from typing import Any, Callable
 
@@ -17,6 +18,8 @@ from ..loop.frames import Frames
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables from which torch takes its threads, on import."""
+OWN_THREADS = "advisor"
+"""Beginning of the names of all threads of ours."""
 
 
 class CpuLimitWatch:
@@ -103,7 +106,7 @@ def allowed_cpus() -> set[int]:
         return set()
     found: set[int] = set(os.sched_getaffinity(0))
     try:
-        threads = os.listdir("/proc/self/task")
+        threads = set(os.listdir("/proc/self/task")) - _own_threads()
     except OSError:
         return found
     for thread in threads:
@@ -112,3 +115,8 @@ def allowed_cpus() -> set[int]:
         except OSError:
             continue  # it has ended
     return found
+
+
+def _own_threads() -> set[str]:
+    """Return the numbers of advisor's threads, which began before the script could limit anything."""
+    return {str(thread.native_id) for thread in threading.enumerate() if thread.name.startswith(OWN_THREADS)}

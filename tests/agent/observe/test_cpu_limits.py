@@ -103,6 +103,22 @@ def test_an_affinity_is_noted_and_threads_with_other_cpus_count_too(watch: CpuLi
     assert narrowed["at_start"] == bound["at_start"] == bound["allowed"] == len(before)
 
 
+@linux_only
+def test_threads_of_our_own_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    ours = threading.Thread(target=release.wait, name="advisor-beat")
+    ours.start()
+    try:
+        monkeypatch.setattr(os, "listdir", lambda _folder: [str(ours.native_id), "12345"])
+        asked: list[int] = []
+        monkeypatch.setattr(os, "sched_getaffinity", lambda number: asked.append(number) or {0})
+        assert allowed_cpus() == {0}
+    finally:
+        release.set()
+        ours.join()
+    assert asked == [0, 12345]
+
+
 def test_all_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.putenv
     found = CpuLimitWatch()
