@@ -14,13 +14,10 @@ MAX_OVERHEAD = 0.3
 
 
 def judge(evidence: Evidence) -> Judgement:
-    limits = evidence.workload.cpu_limits
-    if limits is None or not limits.allowed:
+    limits, busy = evidence.workload.cpu_limits, evidence.system.tree_cpus
+    if limits is None or busy is None or busy < FULL_SHARE * limits.allowed:
         return None
     available = _available(evidence, limits)
-    busy = evidence.system.tree_cpus
-    if limits.allowed >= available or busy is None or busy < FULL_SHARE * limits.allowed:
-        return None
     share = _cpu_share(evidence)
     saved = share * (1 - limits.allowed / available)
     if saved < WARNING_SHARE:
@@ -37,6 +34,11 @@ def judge(evidence: Evidence) -> Judgement:
         where=setter_places(setters),
         ceiling=Ceiling.from_share(saved),
     )
+
+
+def _is_narrowed(evidence: Evidence) -> bool:
+    limits = evidence.workload.cpu_limits
+    return limits is not None and 0 < limits.allowed < _available(evidence, limits)
 
 
 def _available(evidence: Evidence, limits: CpuLimits) -> float:
@@ -87,6 +89,7 @@ RULE = Rule(
     thresholds=("FULL_SHARE", "MAX_OVERHEAD", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="sched_setaffinity(2): children inherit the mask; libraries and OpenMP runtimes set it on import.",
     url="https://docs.python.org/3/library/os.html#os.sched_setaffinity",
+    applies=_is_narrowed,
     judge=judge,
     examples=(
         Example(
