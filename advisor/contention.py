@@ -4,8 +4,9 @@ from __future__ import annotations
 
 DISTURBING_FRACTION = 0.3
 """Fraction of the usable CPUs: if other programs keep more busy, windows are hard to compare."""
-FULL_FRACTION = 0.85
-"""Fraction of the CPUs, on which the script may run, above which a program waits for another one."""
+FULL_FRACTION = 0.75
+"""Fraction of the CPUs, on which the script may run, above which programs wait for each other at times. Beside a loop
+that never rests, a training with two threads on two CPUs kept 0.8 of them busy together with it."""
 
 
 def is_disturbed(others_cpus: float | None, own_cpus: float | None, *, usable_cpus: float, cpus: int) -> bool:

@@ -222,12 +222,6 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
         notes.append("interrupted: these are the results so far")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
-    others = summary.others_cpus(result.script_runs[-1])
-    if others is not None and summary.is_disturbed(result.script_runs[-1], hardware.cpu):
-        notes.append(
-            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy during the measurement: the "
-            "figures scatter more than on an idle machine"
-        )
     for record in result.script_runs:
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:

@@ -24,6 +24,8 @@ class Running:
     started: str
     """Ticks since boot: a number of a process is used again."""
     cpu_s: float
+    ended_children_s: float = 0.0
+    """CPU time of all children that have ended, over their whole life."""
 
 
 def running(proc: Path = Path("/proc")) -> dict[int, Running]:
@@ -42,7 +44,10 @@ def running(proc: Path = Path("/proc")) -> dict[int, Running]:
         except OSError:
             continue  # it has ended
         found[int(name)] = Running(
-            parent=int(fields[1]), started=fields[19], cpu_s=(int(fields[11]) + int(fields[12])) / tick
+            parent=int(fields[1]),
+            started=fields[19],
+            cpu_s=(int(fields[11]) + int(fields[12])) / tick,
+            ended_children_s=(int(fields[13]) + int(fields[14])) / tick,
         )
     return found
 
@@ -56,13 +61,23 @@ def busiest(
     ours = _descendants(os.getpid(), after)
     by_name: dict[str, float] = {}
     for pid, now in after.items():
-        then = before.get(pid)
-        used_s = now.cpu_s - (then.cpu_s if then is not None and then.started == now.started else 0.0)
+        used_s = _used_s(pid, now, before, after)
         if pid not in ours and used_s >= LEAST_CPUS * seconds:
             name = _name(proc / str(pid))
             by_name[name] = by_name.get(name, 0.0) + used_s / seconds
     most = sorted(by_name.items(), key=lambda item: -item[1])[:MOST_NAMED]
     return tuple(OtherProgram(name=name, cpus=cpus) for name, cpus in most)
+
+
+def _used_s(pid: int, now: Running, before: Mapping[int, Running], after: Mapping[int, Running]) -> float:
+    """Return the CPU time that a process, and its children that have ended, used between two moments."""
+    then = before.get(pid)
+    if then is None or then.started != now.started:
+        return now.cpu_s + now.ended_children_s
+    # A child that has ended brings all of its time; what it had used before the first moment does not count.
+    gone = [one for number, one in before.items() if one.parent == pid and number not in after]
+    earlier_s = sum(one.cpu_s + one.ended_children_s for one in gone)
+    return now.cpu_s - then.cpu_s + max(0.0, now.ended_children_s - then.ended_children_s - earlier_s)
 
 
 def _descendants(root: int, processes: Mapping[int, Running]) -> set[int]:
