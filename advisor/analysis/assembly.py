@@ -98,7 +98,7 @@ def assemble(
         "script_runs": tuple(_script_run_summary(record) for record in result.script_runs),
         "usage": tuple(point for record in result.script_runs for point in record.usage),
         "windows": summary.windows(result),
-        "notes": _notes(result, first, hardware),
+        "notes": _notes(result, first),
     }
     if first is None or workload is None:
         return Profile(**common, failure=_failure(result, bool(first)))
@@ -215,7 +215,7 @@ def _no_steps(script_run: ScriptRunRecord) -> Failure:
     return Failure(kind="no_steps", message=message, exit_code=script_run.exit_code, elapsed_s=script_run.elapsed_s)
 
 
-def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardware) -> tuple[str, ...]:
+def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, ...]:
     """Return everything that the reader must know, each note once."""
     notes: list[str] = []
     if result.interrupted is not None:
