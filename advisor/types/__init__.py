@@ -19,6 +19,7 @@ from .measurement import (
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
+    OtherProgram,
     Overhead,
     Rank,
     ScriptRunSummary,
@@ -49,7 +50,17 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
+from .workload import (
+    Argument,
+    CpuLimits,
+    Flags,
+    LimitSetter,
+    LoaderFacts,
+    ModelFacts,
+    OptimizerFacts,
+    ScriptFacts,
+    Workload,
+)
 
 __all__ = [
     "OFF_STEP",
@@ -68,6 +79,7 @@ __all__ = [
     "Compute",
     "Config",
     "Cpu",
+    "CpuLimits",
     "DeviceGap",
     "DeviceUse",
     "Diagnosis",
@@ -82,6 +94,7 @@ __all__ = [
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
@@ -92,6 +105,7 @@ __all__ = [
     "Objective",
     "OperatorUse",
     "OptimizerFacts",
+    "OtherProgram",
     "Overhead",
     "Place",
     "Profile",

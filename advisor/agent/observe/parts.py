@@ -212,7 +212,7 @@ def _varying(module: nn.Module) -> list[str]:
     found = []
     for inner in module.modules():
         kind = next((kind for kind in VARYING if type(inner).__name__.startswith(kind)), None)
-        if kind is not None and inner.training and getattr(inner, "p", 1) and kind not in found:
+        if kind is not None and inner.training and getattr(inner, "p", True) and kind not in found:
             found.append(kind)
     return found
 

@@ -22,6 +22,7 @@ from ..loop.roots import Root, Roots
 from ..loop.sample_count import SampleCounter
 from ..loop.steps import Steps
 from ..observe.arguments import ArgumentWatch
+from ..observe.cpu_limits import CpuLimitWatch
 from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
@@ -48,6 +49,7 @@ def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
     agent = ScriptAgent(spec, channel)
     if spec.mode == "probe":
         agent.arguments.install()
+        agent.cpu_limits.install()
     imports.when_imported("torch", agent.torch_imported)
     agent.start_beating()
     return agent
@@ -70,6 +72,7 @@ class ScriptAgent:
         self.clock = StepClock()
         forks.watch(self)
         self.arguments = ArgumentWatch()
+        self.cpu_limits = CpuLimitWatch()
         self._parts: _Parts | None = None
 
     # --- set-up -------------------------------------------------------------------------------------------------------
@@ -340,6 +343,7 @@ class _Parts:
             **part_facts(called, self.steps.owned_parameters()),
         }
         workload["arguments"] = self._agent.arguments.describe()
+        workload["cpu_limits"] = self._agent.cpu_limits.describe()
         memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
