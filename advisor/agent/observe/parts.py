@@ -66,11 +66,14 @@ class PartWatch:
         self._open: list[_Part] = []
         self._operators: Operators | None = None
 
+    def find(self) -> None:
+        """Look for the modules, and at their parameters, before operators are watched."""
+        self._parts = [_Part(name, module) for name, module in self._modules()]
+
     def start(self, operators: Operators) -> None:
         """Begin to watch; `operators` has the times."""
         self._operators = operators
         self._open = []
-        self._parts = [_Part(name, module) for name, module in self._modules()]
         for part in self._parts:
             part.slot = slots.put(part.module, self._runner(part))
 

@@ -9,7 +9,7 @@ from ...refused import Refused
 from ..base import slots
 from ..base.pass_through import passes_on
 from ..loop.clock import StepClock
-from ..loop.roots import CLOSED_WRAPPERS, Roots
+from ..loop.roots import CLOSED_WRAPPERS, Root, Roots
 from ..loop.steps import Steps
 from .blocks import numel
 
@@ -25,28 +25,29 @@ DEPTH = 5
 """Depth of nested arguments; a deeper tensor is not looked at."""
 
 
-def part_facts(models: Iterable[nn.Module], owned: set[int]) -> dict[str, Any]:
+def part_facts(roots: Iterable[Root], owned: set[int]) -> dict[str, Any]:
     """Return the facts of `types.ScriptFacts` on parts without training; `owned` are the optimizers' parameters."""
-    models = list(models)
+    roots = list(roots)
+    models = [model for root in roots if (model := root.ref()) is not None]
     unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
     return {
-        "frozen_parts": [name or type(module).__name__ for name, module in frozen_parts(models)][:MOST_NAMES],
+        "frozen_parts": [name or type(module).__name__ for name, module in frozen_parts(roots)][:MOST_NAMES],
         "unused_gradients": sum(numel(parameter) for parameter in unused.values()),
     }
 
 
-def frozen_parts(models: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
-    """Return the largest modules with parameters of which none requires a gradient, by path.
+def frozen_parts(roots: Iterable[Root]) -> list[tuple[str, nn.Module]]:
+    """Return the largest modules that get no gradients, by path: by their parameters, or since they never ran with any.
 
     Copies of trained modules are left out, such as averages and targets; all are if they own few of the parameters.
     """
-    models = list(models)
-    found = [each for model in models for each in _largest(model, "", lambda inner: not _trains(inner))]
+    models = [(model, root.training_calls > 0) for root in roots if (model := root.ref()) is not None]
+    found = [each for model, trains in models for each in _largest(model, "", _frozen if trains else _any)]
     if not found:
         return []
-    trained = {form_of(inner) for model in models for inner in model.modules() if _trains(inner)}
+    trained = {form_of(inner) for model, trains in models if trains for inner in model.modules() if not _frozen(inner)}
     found = [(name, module) for name, module in found if not is_copy(name, module, trained)]
-    total = sum(numel(parameter) for model in models for parameter in model.parameters())
+    total = sum(numel(parameter) for model, _trains in models for parameter in model.parameters())
     frozen = sum(numel(parameter) for _name, module in found for parameter in module.parameters())
     return found if frozen >= LEAST_FRACTION * total else []
 
@@ -86,8 +87,12 @@ def tensors_of(value: Any, most: int, depth: int = DEPTH) -> list[Any]:
     return []
 
 
-def _trains(module: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in module.parameters())
+def _frozen(module: nn.Module) -> bool:
+    return not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _any(_module: nn.Module) -> bool:
+    return True
 
 
 def _largest(module: nn.Module, path: str, holds: Callable[[nn.Module], bool]) -> Iterator[tuple[str, nn.Module]]:
@@ -120,7 +125,7 @@ class Untrained:
         self._slots, self._outputs = [], {}
         if not on:
             return
-        parts = [module for _name, module in frozen_parts(self._models()) if _may_be_skipped(module)]
+        parts = [module for _name, module in frozen_parts(self._roots.called()) if _may_be_skipped(module)]
         if not parts:
             raise Refused("the frozen parts of the model cannot be left out: hooks on them, or their class, forbid it")
         self._slots = [(module, slots.put(module, self._run)) for module in parts]
