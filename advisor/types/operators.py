@@ -1,4 +1,4 @@
-"""What the traced operators compute: dtypes, attention, sizes of products, and frozen parts of the model."""
+"""Figures of the traced operators: dtypes, attention, sizes of products, and frozen parts of the model."""
 
 from __future__ import annotations
 
