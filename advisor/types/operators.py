@@ -1,4 +1,4 @@
-"""What the traced operators compute: dtypes, attention, sizes of products, and frozen parts of the model."""
+"""Use of operators in a trace window: dtypes, attention, sizes of products, and frozen parts of the model."""
 
 from __future__ import annotations
 
