@@ -168,9 +168,8 @@ class PartWatch:
         return found
 
     def _unused(self, parts: list[_Part], cost: Any) -> dict[str, Any] | None:
-        owned = self._controls.steps.owned_parameters()
         models = [part.module for part in parts if not part.parents]
-        unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
+        unused = {id(each) for each in unused_parameters(models, self._controls.steps.owned_parameters())}
         if not unused:
             return None
         whole = {

@@ -29,10 +29,9 @@ def part_facts(roots: Iterable[Root], owned: set[int]) -> dict[str, Any]:
     """Return the facts of `types.ScriptFacts` on parts without training; `owned` are the optimizers' parameters."""
     roots = list(roots)
     models = [model for root in roots if (model := root.ref()) is not None]
-    unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
     return {
         "frozen_parts": [name or type(module).__name__ for name, module in frozen_parts(roots)][:MOST_NAMES],
-        "unused_gradients": sum(numel(parameter) for parameter in unused.values()),
+        "unused_gradients": sum(numel(parameter) for parameter in unused_parameters(models, owned)),
     }
 
 
@@ -52,14 +51,18 @@ def frozen_parts(roots: Iterable[Root]) -> list[tuple[str, nn.Module]]:
     return found if frozen >= LEAST_FRACTION * total else []
 
 
-def unused_parameters(model: nn.Module, owned: set[int]) -> list[Tensor]:
-    """Return the parameters that have gradients and belong to no optimizer; none if no optimizer is known."""
-    if not owned:
+def unused_parameters(models: Iterable[nn.Module], owned: set[int]) -> list[Tensor]:
+    """Return the parameters of these models that have gradients and belong to no optimizer.
+
+    There are none if no optimizer is known to own any of their parameters: some update copies of them.
+    """
+    parameters = {id(parameter): parameter for model in models for parameter in model.parameters()}
+    if not owned & parameters.keys():
         return []
     return [
         parameter
-        for parameter in model.parameters()
-        if parameter.requires_grad and parameter.grad is not None and id(parameter) not in owned
+        for number, parameter in parameters.items()
+        if parameter.requires_grad and parameter.grad is not None and number not in owned
     ]
 
 
@@ -136,8 +139,7 @@ class Untrained:
             parameter.requires_grad_(True)
         self._without = []
         if on:
-            owned = self._steps.owned_parameters()
-            self._without = [each for model in self._models() for each in unused_parameters(model, owned)]
+            self._without = unused_parameters(self._models(), self._steps.owned_parameters())
             for parameter in self._without:
                 parameter.requires_grad_(False)
 

@@ -261,6 +261,7 @@ def test_facts_name_frozen_parts_and_count_unused_gradients() -> None:
     backbone = sum(each.numel() for each in model.backbone.parameters())
     assert facts([model], head) == {"frozen_parts": [], "unused_gradients": backbone}
     assert facts([model], set())["unused_gradients"] == 0  # a script without an optimizer updates by hand
+    assert facts([model], {1})["unused_gradients"] == 0  # an optimizer of copies in another precision owns none of them
 
 
 def test_a_model_that_never_ran_with_gradients_is_frozen() -> None:
