@@ -132,36 +132,45 @@ class PartWatch:
             if self._open:
                 part.parents.add(self._open[-1])
             self._open.append(part)
-            before_ns, before_flops, drawn = operators.total_ns, self._flops.total, operators.draws_before
+            begin = operators.total_ns, self._flops.total, operators.draws_before
             try:
                 result = original(*args, **kwargs)
             finally:
                 self._open.pop()
-            part.ns += operators.total_ns - before_ns
-            part.flops += self._flops.total - before_flops
-            part.updates.add(clock.updates)
-            part.draws_before = part.draws_before or drawn
-            if any(tensor.requires_grad for tensor in tensors_of((args, kwargs), MOST_TENSORS)):
+            try:
+                self._note(part, operators, begin, (args, kwargs), result)
+            except Exception:  # a class of the user's may do anything when it is looked into
                 part.after_training += 1
-            if any(tensor.requires_grad for tensor in tensors_of(result, MOST_TENSORS)):
-                part.with_gradient += 1
-            else:
-                part.without_gradient += 1
-                operators.draws_before = drawn  # what a part without gradients draws is its own
-            if not part.line[0]:
-                part.line = self._frames.line(sys._getframe(1))
             return result
 
         return run
+
+    def _note(
+        self, part: _Part, operators: Operators, begin: tuple[int, int, bool], inputs: object, result: object
+    ) -> None:
+        """Add a call that has just ended; `begin` holds the sums from before it."""
+        before_ns, before_flops, drawn = begin
+        part.ns += operators.total_ns - before_ns
+        part.flops += self._flops.total - before_flops
+        part.updates.add(self._clock.updates)
+        part.draws_before = part.draws_before or drawn
+        if any(tensor.requires_grad for tensor in tensors_of(inputs, MOST_TENSORS)):
+            part.after_training += 1
+        if any(tensor.requires_grad for tensor in tensors_of(result, MOST_TENSORS)):
+            part.with_gradient += 1
+        else:
+            part.without_gradient += 1
+            operators.draws_before = drawn  # what a part without gradients draws is its own
+        if not part.line[0]:
+            part.line = self._frames.line(sys._getframe(2))
 
     def _frozen(self, parts: list[_Part]) -> list[_Part]:
         """Return the largest parts that never pass gradients on and are no copy of what is trained."""
         trained = {form_of(part.module) for part in parts if part.with_gradient}
         plays = any(part.with_gradient and part.without_gradient for part in parts)
         constant = {part for part in parts if part.constant and part.first == _first_values(part.module)}
-        found = [
-            part for part in constant if not part.parents & constant and not is_copy(part.name, part.module, trained)
-        ]
+        outer = [part for part in parts if part in constant and not part.parents & constant]
+        found = [part for part in outer if not is_copy(part.name, part.module, trained)]
         for part in found:
             # A model that also runs without gradients while it trains makes its own data.
             part.draws_before = part.draws_before or (plays and self._controls.loaders.train is None)

@@ -224,6 +224,32 @@ def test_parameters_that_the_script_changes_itself_are_used(loop: Make) -> None:
     assert made.traced(update)["unused_gradients"] is None
 
 
+def test_an_output_that_breaks_when_it_is_looked_into_breaks_nothing(loop: Make) -> None:
+    class Awkward(dict[str, Tensor]):
+        def values(self) -> Any:
+            raise RuntimeError("ask me nothing")
+
+    class WithAwkward(Classifier):
+        def forward(self, pictures: Tensor) -> Tensor:
+            return self.head(self.wrapped(pictures)["features"])
+
+        def __init__(self) -> None:
+            super().__init__()
+            outer = self
+
+            class Wrapped(nn.Module):
+                def __init__(self) -> None:
+                    super().__init__()
+                    self.backbone = outer.backbone.requires_grad_(False)
+
+                def forward(self, pictures: Tensor) -> Awkward:
+                    return Awkward(features=self.backbone(pictures))
+
+            self.wrapped = Wrapped()
+
+    assert [part["name"] for part in loop(WithAwkward()).traced()["frozen_parts"]] == ["backbone"]
+
+
 def test_no_module_is_watched_after_the_window(loop: Make) -> None:
     model = frozen()
     loop(model).traced()
