@@ -10,7 +10,7 @@ from ..base.pass_through import passes_on
 from ..loop.frames import Frames
 from ..loop.roots import CLOSED_WRAPPERS
 from ..settings.blocks import numel
-from ..settings.untrained import form_of, is_copy, tensors_of, unused_parameters
+from ..settings.untrained import MOST_TENSORS, form_of, is_copy, tensors_of, unused_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 MOST_MODULES = 400
 """Modules watched, the outermost first."""
-MOST_TENSORS = 64
-"""Tensors looked at in each container of arguments."""
 MOST_FIRST = 16
 """Parameters, and elements of each, that are compared to see whether a part changes: an average of weights changes all
 of them in every update."""

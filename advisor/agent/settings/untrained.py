@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LEAST_FRACTION = 0.05
 """Fraction of all parameters, below which frozen parts are tables of positions and the like, and no backbone."""
 MOST_NAMES = 64
+MOST_TENSORS = 64
+"""Tensors looked at in each container of arguments."""
 MOST_OUTPUTS = 8
 """Shapes of inputs whose outputs are kept."""
 DEPTH = 5
@@ -147,15 +150,18 @@ class Untrained:
     def _run(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if not self._clock.mine() or self._clock.in_evaluation_span:
             return original(*args, **kwargs)
-        inputs = tensors_of((args, kwargs), MOST_NAMES)
-        key = (id(module), *((tensor.dtype, tuple(tensor.shape)) for tensor in inputs))
-        known = self._outputs.get(key)
-        if known is not None:
-            return _copied(known)
+        try:
+            inputs = tensors_of((args, kwargs), MOST_TENSORS)
+            key = (id(module), *((tensor.dtype, tuple(tensor.shape)) for tensor in inputs))
+        except Exception:  # a class of the user's may do anything when it is looked into
+            return original(*args, **kwargs)
+        if key in self._outputs:
+            return _copied(self._outputs[key])
         result = original(*args, **kwargs)
-        needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_of(result, MOST_NAMES)))
-        if not needed and len(self._outputs) < MOST_OUTPUTS:
-            self._outputs[key] = _copied(result)
+        with contextlib.suppress(Exception):
+            needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_of(result, MOST_TENSORS)))
+            if not needed and len(self._outputs) < MOST_OUTPUTS:
+                self._outputs[key] = _copied(result)
         return result
 
     def _models(self) -> list[nn.Module]:
