@@ -116,7 +116,8 @@ def profile_plan(
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
         return
     rest = list(_what_ifs(known, pace, rounds, calls))
-    outcomes = yield rest
+    if rest:  # no windows at all would mean that they are still to be decided, and the script would be held
+        outcomes = yield rest
     windows = [*windows, *rest]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
     while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
