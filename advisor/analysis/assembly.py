@@ -27,7 +27,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, hot_lines, ratios, summary
+from . import device_summary, fixes, hot_lines, ratios, summary
 from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
@@ -160,6 +160,7 @@ def _measured(
             ),
         ),
         "what_ifs": ratios.what_ifs(result),
+        "fixes": fixes.measured(result, hardware, workload),
         "overhead": ratios.overhead(result),
     }
 
@@ -237,8 +238,9 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
         if record.left_processes:
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
     for name, outcome in result.outcomes.items():
-        if isinstance(outcome, wire.WindowRefused):
+        if isinstance(outcome, wire.WindowRefused) and result.windows[name].role is not wire.WindowRole.FIX:
             notes.append(f"{name} was not measured: {outcome.message}")
+    notes += fixes.refusals(result)
     if result.deadline_hit:
         missing = [name for name in result.windows if name not in result.outcomes]
         if missing:

@@ -32,6 +32,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads "
         "that share a CPU wait for each other at the end of every operator.",
         ceiling=Ceiling.from_share(saved, high=share * COLLAPSE),
+        fixed_by="threads",
     )
 
 

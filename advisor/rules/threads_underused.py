@@ -44,6 +44,7 @@ def judge(evidence: Evidence) -> Judgement:
         f"and {percent(share)} of the loop is forward, backward and optimizer{_environment_words(evidence)}.",
         advice=f"Remove `torch.set_num_threads` (or `OMP_NUM_THREADS`), or set it to {cores}.",
         ceiling=Ceiling.from_share(saved),
+        fixed_by="threads",
     )
 
 

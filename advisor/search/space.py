@@ -13,7 +13,6 @@ from ..types import (
     Abstention,
     Config,
     Diagnosis,
-    Evidence,
     Finding,
     Hardware,
     KnobSpace,
@@ -248,15 +247,6 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
         if knob.id not in reasons and faster is not None:
             grown[knob.id] = f"its share grows if {faster} makes the rest faster"
     return grown
-
-
-def as_diagnosed(workload: Workload, findings: Sequence[Finding], evidence: Evidence) -> Workload:
-    """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
-    establish = {rule.id: rule.establish for rule in rules.all_rules() if rule.establish is not None}
-    facts = workload.facts
-    for name in [finding.rule for finding in findings if finding.rule in establish]:
-        facts = establish[name](facts, evidence)
-    return replace(workload, facts=facts)
 
 
 def _reasons_of_computing(

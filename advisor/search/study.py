@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .. import knobs, rules, wire
+from ..analysis.fixes import as_diagnosed
 from ..analysis.follow_up import FollowUp
 from ..analysis.profile_plan import Pace, first_baseline, profile_plan
+from ..analysis.setting_windows import epoch_end_window, window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
@@ -19,8 +21,8 @@ from .expert import Proposal
 from .goals import Goal
 from .knowledge import Knowledge
 from .profile_summary import ProfileSummary
-from .space import KnobSelection, Space, as_diagnosed, open_space, widened
-from .windows import baseline_window, epoch_end_window, in_fresh_process, longer, paced, window
+from .space import KnobSelection, Space, open_space, widened
+from .windows import baseline_window, in_fresh_process, longer, paced
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""

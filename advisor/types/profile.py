@@ -10,6 +10,7 @@ from .command import Command
 from .device_use import DeviceUse
 from .diagnosis import Abstention, Finding
 from .hardware import Hardware
+from .measured_fix import MeasuredFix
 from .measurement import (
     Compute,
     EpochEnd,
@@ -75,6 +76,8 @@ class Profile:
     lines: tuple[HotLine, ...] = ()
     ranks: tuple[Rank, ...] = ()
     what_ifs: tuple[WhatIf, ...] = ()
+    fixes: tuple[MeasuredFix, ...] = ()
+    """Settings that were tried for a few windows."""
     findings: tuple[Finding, ...] = ()
     abstained: tuple[Abstention, ...] = ()
     overhead: Overhead = field(default_factory=Overhead)

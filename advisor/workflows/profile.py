@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..durations import seconds_of
 from ..errors import INTERRUPTIONS, interrupted
 from ..progress import SILENT, Progress
-from ..types import Command, Diagnosis, Hardware, Profile
+from ..types import Command, Diagnosis, Evidence, Hardware, Profile, Workload
 from ..version import __version__
 from .shown import Shown
 
 if TYPE_CHECKING:
-    from ..runtime import SessionResult
+    from ..runtime import Session, SessionResult
     from ..runtime.isolation import Isolation
+    from ..runtime.session import Planner
     from ..storage.run_store import RunFolder
     from ..target.function import Trainable
 
@@ -66,8 +67,6 @@ def profile(
     Raises UsageError for a call that cannot be carried out, IsolationError if the files cannot be protected as asked,
     StorageError if nothing can be kept, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
     """
-    from ..analysis import assembly
-    from ..analysis import profile_plan as plans
     from ..hardware import probe
     from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
@@ -99,9 +98,8 @@ def profile(
             loop_budget_s=budget_s,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
-        planner = plans.profile_plan(lambda: assembly.workload_of(session.result.script_runs[-1]), session.left_s)
         progress.time_left(session.left_s)
-        result = session.run(planner)
+        result = session.run(_plan(session, machine))
 
     try:
         found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
@@ -112,6 +110,40 @@ def profile(
     if result.interrupted is not None:
         raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
     return in_notebook(replace(found, run_folder=str(run.path)))
+
+
+def _plan(session: Session, machine: Hardware) -> Planner:
+    """Plan the windows of a profile, and those of settings that its findings name.
+
+    Some of the time is kept for these; at the end, they have what is left.
+    """
+    from ..analysis import assembly, fixes
+    from ..analysis.profile_plan import profile_plan
+
+    kept_s: list[float] = []
+
+    def known() -> Workload | None:
+        if not kept_s:
+            kept_s.append(fixes.reserved_s(session.loop_budget_s))
+        return assembly.workload_of(session.result.script_runs[-1])
+
+    def evidence() -> Evidence | None:
+        workload = known()
+        if workload is None:
+            return None
+        found = assembly.evidence_of_windows(session.result, _as_the_script_sees_it(machine, session.result), workload)
+        if found is not None:
+            session.expect(found.steps.mean_s)
+        return found
+
+    tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s)
+
+    def first_fixes() -> Planner:
+        later_s = session.left_s() - kept_s.pop()
+        yield from tried.plan(until_left_s=later_s)
+
+    yield from profile_plan(known, lambda: session.left_s() - sum(kept_s), fixes=first_fixes)
+    yield from tried.plan()
 
 
 def stored_profile(

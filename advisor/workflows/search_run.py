@@ -167,6 +167,7 @@ class SearchRun:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
         from ..analysis import assembly
+        from ..analysis.fixes import as_diagnosed
         from ..target.option_roles import find_options
         from ..target.training_length import training_length
 
@@ -177,7 +178,7 @@ class SearchRun:
         self.session.expect(found.steps.mean_s)
         return search.ProfileSummary(
             hardware=found.hardware,
-            workload=search.as_diagnosed(found.workload, found.findings, evidence),
+            workload=as_diagnosed(found.workload, found.findings, evidence),
             diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
             update_s=found.steps.mean_s,
             length=training_length(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from advisor.analysis.fixes import as_diagnosed
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader, what_if
-from advisor.search import KnobSelection, SearchRequest, Space, as_diagnosed, open_space
+from advisor.search import KnobSelection, SearchRequest, Space, open_space
 from advisor.types import Diagnosis, Evidence, KnobSpace
 
 from .machine import INPUT_BOUND, Machine, finding

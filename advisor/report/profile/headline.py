@@ -11,7 +11,7 @@ from typing import Literal
 
 from ... import enough
 from ...storage.run_store import runs_root
-from ...types import Ceiling, Command, Failure, Finding, Profile, Steps
+from ...types import Command, Failure, Finding, Profile, Steps
 from .. import format
 
 LITTLE_UPDATES = 30
@@ -74,7 +74,7 @@ def verdict_of(profile: Profile) -> Verdict:
     first = next((finding for finding in profile.findings if finding.severity != "info"), None)
     if first is None:
         return _healthy(profile)
-    sentence = f"Your script {format.headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
+    sentence = f"Your script {format.headline(first)}{_gain(first)}" if first.headline else _own_words(first)
     return Verdict(
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
@@ -252,16 +252,19 @@ def _undecided(profile: Profile) -> Verdict:
 
 def _own_words(finding: Finding) -> str:
     evidence = format.one_line(finding.evidence).rstrip(".")
-    return f"{evidence}{_gain(finding.ceiling)}" if evidence else f"{format.one_line(finding.rule)} was found."
+    return f"{evidence}{_gain(finding)}" if evidence else f"{format.one_line(finding.rule)} was found."
 
 
-def _gain(ceiling: Ceiling | None) -> str:
+def _gain(finding: Finding) -> str:
+    ceiling, fix = finding.ceiling, finding.fix
     if ceiling is None:
         return "."
     if not ceiling.speedup > NO_GAIN:
         return "; fixing that alone gains little."
+    span = format.interval(ceiling.low, ceiling.high)
+    if ceiling.basis == "measured fix" and fix is not None:
+        return f"; {format.one_line(fix.setting)} made it {format.times(fix.speedup)} as fast (measured, {span})."
     if ceiling.basis == "measured":
-        span = format.interval(ceiling.low, ceiling.high)
         return f"; fixing that can make it {format.times(ceiling.speedup)} as fast (measured, {span})."
     return f"; fixing that can make it {format.estimated(ceiling)} as fast (estimated from its share of the time)."
 
