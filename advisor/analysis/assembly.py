@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import wire
+from .. import whatif, wire
 from ..runtime.isolation import Isolation
 from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Command,
+    Config,
     Evidence,
     Failure,
     Hardware,
@@ -32,6 +33,12 @@ from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
 """Consecutive non-finite losses, up to the end, from which a training does not recover."""
+_PURPOSES = {
+    "trace": "the trace of calls",
+    "device_trace": "the trace of the device",
+    "bare": "a window without hooks",
+    "epoch_end": "the end of an epoch",
+}
 FEW_UPDATES = 20
 """Updates below which the report says how little it rests on."""
 
@@ -239,17 +246,27 @@ def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardw
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
     for name, outcome in result.outcomes.items():
         if isinstance(outcome, wire.WindowRefused) and result.windows[name].role is not wire.WindowRole.FIX:
-            notes.append(f"{name} was not measured: {outcome.message}")
+            notes.append(f"{_in_words(result.windows[name])} was not measured: {outcome.message}")
     notes += fixes.refusals(result)
     if result.deadline_hit:
         missing = [name for name in result.windows if name not in result.outcomes]
         if missing:
-            notes.append(f"time ran out before {len(missing)} windows: {', '.join(missing[:4])}")
+            planned = dict.fromkeys(_in_words(result.windows[name]) for name in missing)
+            notes.append(f"time ran out before {', '.join(planned)}")
     notes += result.ours.values()
     ended = sum(script_run.end == "finished" for script_run in result.script_runs)
     if ended and len(result.script_runs) > 1:
         notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
+
+
+def _in_words(window: wire.Window) -> str:
+    """Describe a window by its purpose: its id is for the program."""
+    if window.what_if is not None:
+        return f'the what-if "{whatif.get(window.what_if).title}"'
+    if window.config:
+        return f"a window with {Config.of(window.config)}"
+    return _PURPOSES.get(window.kind, "a window of the unmodified script")
 
 
 def _worded(note: wire.Note) -> str:

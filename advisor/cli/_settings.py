@@ -20,6 +20,6 @@ def write_settings(found: Tuned, output: Path, force: bool, targets: Sequence[st
         return found
     found.config.save(output, overwrite=force)
     exported = export_to(str(output), targets, output.parent, overwrite=force) if targets else []
-    found = replace(found, files=(str(output), *(str(file) for _artifact, file in exported)))
+    found = replace(found, files=(str(output), *(str(file) for _artifact, file in exported if file is not None)))
     keep(found)
     return found

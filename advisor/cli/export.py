@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..types import Artifact
 
 
+NOT_WRITTEN = "not written, as it can hold none of the settings"
 TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 
@@ -66,8 +67,8 @@ def split(targets: str) -> list[str]:
     return found
 
 
-def _show(artifact: Artifact, file: Path) -> None:
-    typer.echo(f"{file}: {artifact.usage}")
+def _show(artifact: Artifact, file: Path | None) -> None:
+    typer.echo(f"{file}: {artifact.usage}" if file is not None else f"{artifact.target}: {NOT_WRITTEN}")
     for title, items in (("not expressed", artifact.not_expressed), ("to be filled in", artifact.to_fill)):
         if items:
             typer.echo(f"  {title}:")
@@ -75,13 +76,13 @@ def _show(artifact: Artifact, file: Path) -> None:
             typer.echo(f"    {item.what}: {item.why}")
 
 
-def _as_json(written: list[tuple[Artifact, Path]]) -> dict[str, Any]:
+def _as_json(written: list[tuple[Artifact, Path | None]]) -> dict[str, Any]:
     return {
         "version": 1,
         "files": [
             {
                 "target": artifact.target,
-                "path": str(file),
+                "path": None if file is None else str(file),
                 "usage": artifact.usage,
                 "not_expressed": [{"what": item.what, "why": item.why} for item in artifact.not_expressed],
                 "to_fill": [{"what": item.what, "why": item.why} for item in artifact.to_fill],

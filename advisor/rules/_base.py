@@ -51,8 +51,6 @@ class Hit:
     """Knob that is the whole fix: if a setting of it was tried, its gain is the ceiling and decides the severity."""
     least_saved: float = WARNING_SHARE
     """Share of the loop that such a setting must save to be worth a warning."""
-    knobs: tuple[str, ...] = ()
-    """Knobs that can help, if they are not always those of the rule."""
     fix: MeasuredFix | None = None
     """The setting that was tried, if the rule itself has read it."""
 
@@ -136,7 +134,7 @@ class Rule:
             where=judgement.where,
             ceiling=judgement.ceiling,
             library=judgement.library,
-            knobs=judgement.knobs or self.helpful_knobs,
+            knobs=self.helpful_knobs,
             url=self.url,
             headline=self.headline_for(judgement.library),
             fix=judgement.fix,

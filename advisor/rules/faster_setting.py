@@ -26,7 +26,6 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=" ".join(in_words(fix) for fix in found),
         advice=_advice(best),
         ceiling=Ceiling.from_fix(best),
-        knobs=tuple(fix.knob for fix in found),
         fix=best,
     )
 
@@ -46,6 +45,7 @@ RULE = Rule(
     thresholds=("MIN_SAVED", "SURE_SAVED"),
     source="pytorch/examples' mnist: no share of its time predicted the gain of bf16 on a CPU that has instructions "
     "for it.",
+    knobs=tuple(knob.id for knob in knobs.all_knobs() if knob.tried_unprompted),
     judge=judge,
     examples=(
         Example(
@@ -72,7 +72,11 @@ RULE = Rule(
         ),
         Example(
             name="a setting that another finding names",
-            evidence=healthy_cpu(fixes=(measured_fix("threads", 1, 1.9, prompted=True),)),
+            evidence=healthy_cpu(
+                workload={"flags": {"num_threads": 1}},
+                system={"main_cpus": 1.0, "tree_cpus": 1.1},
+                fixes=(measured_fix("threads", 8, 1.9, prompted=True),),
+            ),
             fires=False,
         ),
         Example(name="nothing was tried", evidence=healthy_cpu(), fires=False),

@@ -32,7 +32,21 @@ class RunOptions:
     no_progress_limit_s: float | None = None
     memory_limit_bytes: int | None = None
     trackers_offline: bool = True
+    python: str | None = None
     progress: Progress = SILENT
+
+    def typed(self) -> tuple[str, ...]:
+        """Return the words of a command line that give these options, but for usual values."""
+        given: dict[str, object] = {
+            "--python": self.python,
+            "--isolation": None if self.isolation == "auto" else self.isolation,
+            "--runs": None if self.runs is None else os.fspath(self.runs),
+            "--start-limit": self.start_limit_s,
+            "--no-progress-limit": self.no_progress_limit_s,
+            "--memory-limit": None if self.memory_limit_bytes is None else self.memory_limit_bytes / 2**30,
+        }
+        words = [word for option, value in given.items() if value is not None for word in (option, _word(value))]
+        return (*words, *(() if self.trackers_offline else ("--trackers",)))
 
     @property
     def root(self) -> Path:
@@ -46,3 +60,7 @@ class RunOptions:
             no_progress_s=Limits.no_progress_s if self.no_progress_limit_s is None else self.no_progress_limit_s,
             memory_bytes=self.memory_limit_bytes,
         )
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

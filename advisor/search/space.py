@@ -161,7 +161,9 @@ def open_space(
             and by_argument is None
             and knob.id not in selection.without
         ):
-            why = values.why_closed  # An impossible setting is a better reason than one that nobody asked for
+            why = (
+                _closed_by_options(knob.id, line) or values.why_closed
+            )  # An impossible setting is a better reason than one that nobody asked for
         if why is not None:
             closed.append(Skipped(what=knob.id, why=why))
         elif by_argument is not None:
@@ -190,7 +192,9 @@ def open_space(
         closed.append(Skipped(what=alone.id, why=f"it has no effect while {alone.needs} is off, as in the script"))
     ordered = sorted(opened, key=lambda knob: list(reasons).index(knob.id))
     if selection.only is None:
-        ordered.sort(key=lambda knob: -_promise(knob.id, diagnosis) / _cost_s(knob, start_up_s))
+        ordered.sort(
+            key=lambda knob: (-_promise(knob.id, diagnosis) / _cost_s(knob, start_up_s), -_unsure(knob.id, diagnosis))
+        )
     return Space(knobs=tuple(ordered), closed=tuple(closed), command_line=line)
 
 
@@ -198,6 +202,11 @@ def _promise(name: str, diagnosis: Diagnosis) -> float:
     """Return the gain expected of a knob, from the findings that point to it."""
     promised = [rules.worth(finding) - 1 for finding in diagnosis.findings if name in finding.knobs]
     return max([PROMISE_WITHOUT_FINDING, *promised])
+
+
+def _unsure(name: str, diagnosis: Diagnosis) -> int:
+    """Return how many rules could not judge and name the knob: the more, the likelier it helps."""
+    return sum(name in rules.get(abstention.rule).helpful_knobs for abstention in diagnosis.abstained)
 
 
 def _cost_s(knob: KnobSpace, start_up_s: float) -> float:

@@ -90,6 +90,8 @@ class Profile:
     failure: Failure | None = None
     budget_s: float | None = None
     """Seconds from the first update on; None in a profile that is part of a search or was stored by 0.1.0."""
+    run_options: tuple[str, ...] = ()
+    """The user's options on how the script is run, as words of a command line: later commands need them again."""
     run_folder: str = field(default="")
     """Folder where it is stored; empty in the stored document itself."""
 

@@ -26,7 +26,7 @@ def export(
     overwrite: bool = False,
     runs: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
-    """Write settings into the files of other tools, and return their paths.
+    """Write settings into the files of other tools, and return the paths of those that can hold some.
 
     `config` is the path of an `advisor.yaml`, or a stored search: `latest`, its id or its folder. `to` names one target
     or several: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers. By default a stored
@@ -37,7 +37,7 @@ def export(
     """
     targets = [to] if isinstance(to, str) else list(to)
     written = export_to(os.fspath(config), targets, Path(folder), overwrite=overwrite, runs=runs)
-    return [file for _artifact, file in written]
+    return [file for _artifact, file in written if file is not None]
 
 
 def export_to(
@@ -47,8 +47,11 @@ def export_to(
     *,
     overwrite: bool = False,
     runs: str | os.PathLike[str] | None = None,
-) -> list[tuple[Artifact, Path]]:
-    """Write one file a target into the folder, which is made if missing; return each artifact with its path."""
+) -> list[tuple[Artifact, Path | None]]:
+    """Write one file a target into the folder, which is made if missing; return each artifact with its path.
+
+    An artifact that holds none of the settings is not written, and has no path.
+    """
     is_file = Path(source).is_file() or source.endswith((".yaml", ".yml"))
     if is_file and not targets:
         raise UsageError("no target is named: expected one or more, such as accelerate,torchrun")
@@ -58,7 +61,9 @@ def export_to(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot create {folder}: {error.strerror}; choose another folder") from error
-    return list(zip(made, write_artifacts(made, folder, overwrite=overwrite), strict=True))
+    kept = [artifact for artifact in made if not artifact.is_empty]
+    files = dict(zip((one.target for one in kept), write_artifacts(kept, folder, overwrite=overwrite), strict=True))
+    return [(artifact, files.get(artifact.target)) for artifact in made]
 
 
 def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:

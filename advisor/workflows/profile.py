@@ -81,6 +81,7 @@ def profile(
         no_progress_limit_s=no_progress_limit_s,
         memory_limit_bytes=memory_limit_bytes,
         trackers_offline=trackers_offline,
+        python=python,
         progress=progress,
     )
     wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
@@ -102,10 +103,10 @@ def profile(
         result = session.run(_plan(session, machine))
 
     try:
-        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
+        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s, run_options=options.typed())
     except INTERRUPTIONS as interruption:  # the measurements are kept all the same
         result.interrupted = interruption
-        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
+        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s, run_options=options.typed())
     progress.close()
     if result.interrupted is not None:
         raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
@@ -154,6 +155,7 @@ def stored_profile(
     result: SessionResult,
     *,
     budget_s: float | None = None,
+    run_options: tuple[str, ...] = (),
 ) -> Profile:
     """Assemble the profile with its findings, store it, and return it."""
     from ..analysis import assembly
@@ -168,7 +170,13 @@ def stored_profile(
         result=result,
     )
     diagnosis = _diagnose(found)
-    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained, budget_s=budget_s)
+    found = replace(
+        found,
+        findings=diagnosis.findings,
+        abstained=diagnosis.abstained,
+        budget_s=budget_s,
+        run_options=run_options,
+    )
     run_store.save_profile(found, run)
     return found
 

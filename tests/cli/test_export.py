@@ -127,3 +127,11 @@ def test_a_file_without_a_target_is_one_line(config: Path) -> None:
     done = export(config)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no target is named" in done.stderr
+
+
+def test_a_file_that_can_hold_none_of_the_settings_is_not_written(config: Path) -> None:
+    config.write_text("version: 1\nsettings: {num_workers: 2}\nfound: {command: train.py}\n")
+    done = export(config, "--to", "torchrun,lightning")
+    assert "torchrun: not written, as it can hold none of the settings" in done.stdout
+    assert not (config.parent / "torchrun.sh").exists()
+    assert len(list(config.parent.iterdir())) == 2

@@ -398,3 +398,9 @@ def test_verify_continues_the_rounds_of_the_search(tmp_path: Path) -> None:
     verified = advisor("verify", "--config", "advisor.yaml")
     assert verified["config"] == searched["config"]
     assert verified["verdict"]["rounds"] > searched["verdict"]["rounds"]
+
+
+def test_rounds_that_bound_nothing_are_described_in_words(proven: Any) -> None:
+    unsure = verdict("undecided", 1.9, low=0.16, high=13.7, rounds=2, rounds_to_decide=4, quality_evidence="alike")
+    notes = proven({BEST: unsure}, skipped=TIME_UP).notes
+    assert "2 rounds of fresh processes so far cannot bound the gain yet: the next command runs more" in notes

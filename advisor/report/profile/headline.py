@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
@@ -272,7 +273,12 @@ def _gain(finding: Finding) -> str:
 def _command(verb: str, profile: Profile) -> str:
     if profile.command.function:
         return function_call(profile.command, verb)
-    return format.one_line(f"advisor {verb} {profile.command.display}")
+    return format.one_line(f"advisor {verb} {options(profile.run_options)}{profile.command.display}")
+
+
+def options(words: Sequence[str]) -> str:
+    """Return options of the user as the part of a command line before the script."""
+    return f"{shlex.join(words)} " if words else ""
 
 
 def function_call(command: Command, verb: str, *before: str) -> str:

@@ -143,8 +143,13 @@ class Draft:
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script, for its command line")
+        settings = self.document.config.settings
+        carries = (self.emitter.sets_constants and self.document.constants) or (
+            self.emitter.starts_script and self.document.arguments
+        )
         return Artifact(
             target=self.emitter.id,
+            is_empty=bool(settings) and len(self._left) == len(settings) and not carries,
             file_name=self.emitter.file_name,
             content=content,
             usage=self.emitter.usage.format(command=self.command()),
