@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .. import knobs, rules, wire
+from ..progress import SILENT, Progress
 from ..runtime.session import Planner
 from ..runtime.session_result import SessionResult
 from ..types import Config, Diagnosis, Evidence, Finding, Hardware, MeasuredFix, Ratio, SettingValue, Workload
@@ -75,6 +76,7 @@ class Fixes:
     read: Callable[[], Evidence | None]
     """Returns what the profile's windows show so far."""
     left_s: Callable[[], float]
+    progress: Progress = SILENT
     _rounds: Counter[Config] = field(default_factory=Counter, init=False)
     """Windows of each setting so far."""
     _number: Iterator[int] = field(default_factory=itertools.count, init=False)
@@ -106,6 +108,7 @@ class Fixes:
         if candidate.ends_epoch:
             windows.append(epoch_end_window(name, config))
         self._rounds[config] += 1
+        self.progress.stage(f"trying {config}", windows=len(windows) + 1)
         outcomes = yield windows
         outcome = outcomes.get(name)
         # One that it cannot take is refused before an update; what another failure left behind is not its own state.

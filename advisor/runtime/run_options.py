@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..progress import SILENT, Progress
+from ..spelling import option_words
 from ..storage import run_store
 
 
@@ -37,16 +38,17 @@ class RunOptions:
 
     def typed(self) -> tuple[str, ...]:
         """Return the words of a command line that give these options, but for usual values."""
-        given: dict[str, object] = {
-            "--python": self.python,
-            "--isolation": None if self.isolation == "auto" else self.isolation,
-            "--runs": None if self.runs is None else os.fspath(self.runs),
-            "--start-limit": self.start_limit_s,
-            "--no-progress-limit": self.no_progress_limit_s,
-            "--memory-limit": None if self.memory_limit_bytes is None else self.memory_limit_bytes / 2**30,
-        }
-        words = [word for option, value in given.items() if value is not None for word in (option, _word(value))]
-        return (*words, *(() if self.trackers_offline else ("--trackers",)))
+        return option_words(
+            [
+                ("python", self.python),
+                ("isolation", None if self.isolation == RunOptions.isolation else self.isolation),
+                ("runs", None if self.runs is None else os.fspath(self.runs)),
+                ("start-limit", self.start_limit_s),
+                ("no-progress-limit", self.no_progress_limit_s),
+                ("memory-limit", None if self.memory_limit_bytes is None else self.memory_limit_bytes / 2**30),
+                ("trackers", not self.trackers_offline),
+            ]
+        )
 
     @property
     def root(self) -> Path:
@@ -60,7 +62,3 @@ class RunOptions:
             no_progress_s=Limits.no_progress_s if self.no_progress_limit_s is None else self.no_progress_limit_s,
             memory_bytes=self.memory_limit_bytes,
         )
-
-
-def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -57,7 +57,8 @@ def profile(
     `script` is a path, or a module's name with `module=True`; `args` is its `sys.argv[1:]`. It may also be a function
     that trains and needs no arguments, from a module, a script (which calls advisor below its guard) or a notebook. A
     fresh process calls the function, with what it needs of the module, the script, or the executed cells. `budget`
-    (seconds, or text like "90s", "2m") begins with the first update. The script runs in a copy-on-write view: see
+    (seconds, or text like "90s", "2m") begins with the first update; in part of it, settings that findings name are
+    tried for a few windows, none of which changes the training. The script runs in a copy-on-write view: see
     `isolation`.
 
     Returns the stored profile. As in `advisor.tune`, a script that fails or trains nothing raises no error, because the
@@ -137,7 +138,7 @@ def _plan(session: Session, machine: Hardware) -> Planner:
             session.expect(found.steps.mean_s)
         return found
 
-    tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s)
+    tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s, progress=session.options.progress)
 
     def first_fixes() -> Planner:
         later_s = session.left_s() - kept_s.pop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..spelling import option_words
 from ..types import Command
 
 if TYPE_CHECKING:
@@ -32,20 +33,21 @@ class TuneRequest:
     def typed(self) -> tuple[str, ...]:
         """Return the words of a command line that ask for this search, but for its budget and usual values."""
         goal, usual, selection = self.search.goal, type(self.search.goal)(), self.search.selection
-        given: list[tuple[str, object]] = [
-            ("--preset", self.preset if self.preset != USUAL_PRESET else None),
-            ("--knobs", ",".join(selection.only) if selection.only is not None else None),
-            *(("--no-knob", name) for name in selection.without),
-            *(("--set", _mapping(role, *found)) for role, found in self.search.mapped.items()),
-            ("--objective", goal.name if goal.name != usual.name else None),
-            ("--price", goal.price_per_hour),
-            ("--tolerance", goal.tolerance if goal.tolerance != usual.tolerance else None),
-            ("--updates", self.updates),
-            ("--storage", self.storage),
-        ]
-        flags = {"--allow training": self.allow_training, "--no-verify": not self.verify and not self.search.dry_run}
-        words = [word for option, value in given if value is not None for word in (option, str(value))]
-        return (*words, *(word for flag, is_set in flags.items() if is_set for word in flag.split()))
+        return option_words(
+            [
+                ("preset", self.preset if self.preset != USUAL_PRESET else None),
+                ("knobs", ",".join(selection.only) if selection.only is not None else None),
+                *(("no-knob", name) for name in selection.without),
+                *(("set", _mapping(role, *found)) for role, found in self.search.mapped.items()),
+                ("objective", goal.name if goal.name != usual.name else None),
+                ("price", goal.price_per_hour),
+                ("tolerance", goal.tolerance if goal.tolerance != usual.tolerance else None),
+                ("updates", self.updates),
+                ("storage", self.storage),
+                ("allow", "training" if self.allow_training else None),
+                ("no-verify", not self.verify and not self.search.dry_run),
+            ]
+        )
 
     def as_kept(self) -> dict[str, Any]:
         """Return the options that a resumed search must share with the original one; its budget may differ."""
