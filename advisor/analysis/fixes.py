@@ -21,7 +21,7 @@ from .losses import lost_its_loss
 from .profile_plan import EPOCH_END_MAX_S, Pace
 from .setting_windows import epoch_end_window, window
 
-TIME_FRACTION = 0.2
+TIME_FRACTION = 0.25
 """Fraction of a profile's budget that is left to them, besides what its other windows do not need."""
 MOST_RESERVED_S = 20.0
 """Limit on that time: more windows of five settings show nothing new."""
@@ -47,6 +47,11 @@ class Candidate:
     @property
     def config(self) -> Config:
         return Config.of({self.knob.id: self.value})
+
+    @property
+    def may_break(self) -> bool:
+        """Return whether the script's code may fail with it, which costs a start."""
+        return bool(self.knob.fails_in)
 
     def cost_s(self, pace: Pace) -> float:
         """Return about how many seconds a window and the baseline's beside it take."""
@@ -80,11 +85,16 @@ class Fixes:
     _rounds: Counter[Config] = field(default_factory=Counter, init=False)
     """Windows of each setting so far."""
     _number: Iterator[int] = field(default_factory=itertools.count, init=False)
+    postponed: bool = field(default=False, init=False)
+    """True if the last go had no time for some of them."""
     _broke: bool = field(default=False, init=False)
 
     def plan(self, *, until_left_s: float = 0.0) -> Planner:
-        """Plan windows of the settings, the most promising first, until so much time is left."""
-        evidence = self.read()
+        """Plan windows of the settings, the most promising first, until so much time is left.
+
+        Those that may break the script wait for the last go, if the time after this one is too short for a new start.
+        """
+        evidence, self.postponed = self.read(), False
         if evidence is None or self._broke:
             return
         waiting = [one for one in candidates(evidence, rules.diagnose(evidence)) if self._is_open(one, evidence)]
@@ -95,11 +105,18 @@ class Fixes:
         yield [_reference(f"before fix {next(self._number)}", pace)]
         while waiting and not self._broke:
             candidate = waiting.pop(0)
-            if self.left_s() - until_left_s < candidate.cost_s(pace):
+            waits = candidate.may_break and 0 < until_left_s < self._start_s
+            if waits or self.left_s() - until_left_s < candidate.cost_s(pace):
+                self.postponed = True
                 continue
             yield from self._try(candidate, pace)
             if self._is_open(candidate, evidence):
                 waiting.append(candidate)
+
+    @property
+    def _start_s(self) -> float:
+        """Seconds that a start of the script takes."""
+        return next((run.first_update_at_s or 0.0 for run in self.result.script_runs[::-1]), 0.0)
 
     def _try(self, candidate: Candidate, pace: Pace) -> Planner:
         config = candidate.config

@@ -122,15 +122,18 @@ def _plan(session: Session, machine: Hardware) -> Planner:
     from ..analysis import assembly, fixes
     from ..analysis.profile_plan import profile_plan
 
-    kept_s: list[float] = []
+    reserved_s = 0.0
 
-    def known() -> Workload | None:
-        if not kept_s:
-            kept_s.append(fixes.reserved_s(session.loop_budget_s))
+    def workload_seen() -> Workload | None:
         return assembly.workload_of(session.result.script_runs[-1])
 
+    def known() -> Workload | None:
+        nonlocal reserved_s
+        reserved_s = fixes.reserved_s(session.loop_budget_s)
+        return workload_seen()
+
     def evidence() -> Evidence | None:
-        workload = known()
+        workload = workload_seen()
         if workload is None:
             return None
         found = assembly.evidence_of_windows(session.result, _as_the_script_sees_it(machine, session.result), workload)
@@ -141,10 +144,12 @@ def _plan(session: Session, machine: Hardware) -> Planner:
     tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s, progress=session.options.progress)
 
     def first_fixes() -> Planner:
-        later_s = session.left_s() - kept_s.pop()
-        yield from tried.plan(until_left_s=later_s)
+        nonlocal reserved_s
+        before_s = session.left_s()
+        yield from tried.plan(until_left_s=before_s - reserved_s)
+        reserved_s = max(0.0, reserved_s - (before_s - session.left_s())) if tried.postponed else 0.0
 
-    yield from profile_plan(known, lambda: session.left_s() - sum(kept_s), fixes=first_fixes)
+    yield from profile_plan(known, lambda: session.left_s() - reserved_s, fixes=first_fixes)
     yield from tried.plan()
 
 

@@ -11,6 +11,7 @@ import pytest
 from advisor import knobs, rules, wire
 from advisor.analysis import fixes
 from advisor.rules._examples import healthy_cpu, healthy_cuda, optimizer, what_if
+from advisor.runtime.script_run import ScriptRunRecord
 from advisor.runtime.session_result import Outcome, SessionResult
 from advisor.types import Config, Evidence
 from advisor.wire import WindowRole
@@ -36,8 +37,10 @@ def tried(
     return result, list(result.windows.values())
 
 
-def carry_out(plan: fixes.Fixes, faster: dict[str, float], refused: dict[str, str]) -> None:
-    result, planner = plan.result, plan.plan()
+def carry_out(
+    plan: fixes.Fixes, faster: dict[str, float], refused: dict[str, str], *, until_left_s: float = 0.0
+) -> None:
+    result, planner = plan.result, plan.plan(until_left_s=until_left_s)
     asked = next(planner, None)
     while asked is not None:
         assert isinstance(asked, list)
@@ -165,3 +168,13 @@ def test_a_second_go_tries_what_the_first_had_no_time_for() -> None:
     both = settings(list(plan.result.windows.values()))
     assert len(first) == 1
     assert len(both) == len(set(both)) > 1
+
+
+def test_what_may_break_the_script_waits_until_a_start_of_it_costs_no_window() -> None:
+    result = SessionResult(script_runs=[ScriptRunRecord(number=0, started="", first_update_at_s=5.0)])
+    plan = fixes.Fixes(result=result, read=with_bf16, left_s=lambda: 60.0)
+    carry_out(plan, {}, {}, until_left_s=4.0)
+    assert plan.postponed
+    assert all(not knobs.get(name).fails_in for window in result.windows.values() for name in window.config)
+    carry_out(plan, {}, {})
+    assert "precision=bf16" in settings(list(result.windows.values()))

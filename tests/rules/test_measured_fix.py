@@ -115,7 +115,8 @@ def test_a_fused_form_is_the_fix_of_a_step_that_goes_tensor_by_tensor() -> None:
 def test_a_gain_that_no_finding_promised_is_a_finding() -> None:
     evidence = healthy_cpu(fixes=(measured_fix("precision", "bf16", 1.9),))
     one = finding("faster_setting", evidence)
-    assert (one.severity, one.knobs) == ("critical", ("precision",))
+    assert one.fix is not None
+    assert (one.severity, one.fix.setting) == ("critical", "precision=bf16")
 
 
 def test_a_small_gain_that_no_finding_promised_is_only_to_know() -> None:
