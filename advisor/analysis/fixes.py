@@ -188,7 +188,8 @@ def candidates(evidence: Evidence, diagnosis: Diagnosis) -> list[Candidate]:
         if finding.ceiling is not None  # others are of memory and risks, which no window's speed can show
     ]
     first = [names[0] for names in of_findings if names]
-    unprompted = [name for name, candidate in usable.items() if candidate.knob.tried_unprompted]
+    ranks = {name: candidate.knob.tried_unprompted for name, candidate in usable.items()}
+    unprompted = sorted((name for name, rank in ranks.items() if rank), key=lambda name: ranks[name])
     others = [name for names in of_findings for name in names[1:]]
     return [usable[name] for name in dict.fromkeys((*first, *unprompted, *others))]
 

@@ -152,9 +152,9 @@ class Knob:
     shortens_computing: bool = False
     """True if, on an accelerator, the knob is tried wherever forward and backward take a share worth having. The
     findings do not matter then: the current limit of a script hides the next one."""
-    tried_unprompted: bool = False
-    """True if a profile tries it for a moment even where no finding names it: its switch costs next to nothing, and
-    its gain is hard to predict."""
+    tried_unprompted: int = 0
+    """Rank among the knobs that a profile tries for a moment even where no finding names them, as their switch costs
+    next to nothing and their gain is hard to predict; 1 is the first, 0 is never tried so."""
     usual_on_accelerator: bool = False
     """True if an expert sets it on an accelerator without thinking. All such open knobs are first tried together."""
     set_up: str = ""

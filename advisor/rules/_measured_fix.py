@@ -9,8 +9,8 @@ from .. import knobs
 from ..types import Ceiling, Evidence, Finding, MeasuredFix, Severity
 from ._severity import WARNING_SHARE, lost_share, severity_of
 
-WIDEST = 1.5
-"""Upper over lower end of a fix's interval, above which it says no more than an estimate."""
+WIDEST = 2.0
+"""Upper over lower end of a fix's interval, above which it says nothing."""
 NO_GAIN = 1.02
 """Upper end of a fix's interval below which it gains nothing: 2% is the least noise floor of a comparison."""
 RAISING_SHARE = 0.20
@@ -33,10 +33,10 @@ def corrected(
     The knob `fixed_by` is the whole fix: its gain is then the finding's ceiling and severity, and if it gave nothing
     there is no finding. Any other setting only shows that at least so much can be gained.
     """
-    mine = [fix for fix in fixes if fix.knob in finding.knobs]
+    mine = [fix for fix in fixes if fix.knob in finding.knobs and fix.high <= WIDEST * fix.low]
     if finding.ceiling is None or not mine:
         return finding
-    whole = next((fix for fix in mine if fix.knob == fixed_by and fix.high <= WIDEST * fix.low), None)
+    whole = next((fix for fix in mine if fix.knob == fixed_by), None)
     if whole is not None and whole.high < NO_GAIN:
         return None
     fix = whole or max(mine, key=lambda one: one.expected)
