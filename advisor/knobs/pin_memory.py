@@ -14,14 +14,15 @@ PINNING_DEVICES = ("cuda", "xpu")
 """Device types whose copies gain from pinning; torch does not pin for the others."""
 
 
-def _values(_hardware: Hardware, workload: Workload) -> Values:
+def _values(hardware: Hardware, workload: Workload) -> Values:
     loader = workload.train_loader
-    if workload.device == "cpu":
+    if workload.device == "cpu" and not hardware.accelerators:
         return Values(why_closed=FOR_ACCELERATORS)
     if loader is None:
         return Values(why_closed=NO_LOADER)
     if workload.device not in PINNING_DEVICES:
-        return Values(why_closed=f"training runs on {workload.device}, to which torch pins no batch")
+        found = f"{len(hardware.accelerators)} in the machine" if hardware.accelerators else "the machine has none"
+        return Values(why_closed=f"training runs on {workload.device}: no batch goes to an accelerator ({found})")
     if loader.pin_memory:
         return Values(why_closed="batches are already pinned (pin_memory=True)")
     return Values(values=(True,), why=f"batches go to {workload.device} from pageable memory")

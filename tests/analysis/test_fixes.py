@@ -84,7 +84,7 @@ def test_a_fix_stands_between_windows_of_the_baseline() -> None:
 def test_the_first_knob_of_each_finding_is_tried_before_what_no_finding_names() -> None:
     evidence = with_bf16(workload={**FULL, "optimizers": (optimizer(fused=False, foreach=True),)})
     assert "precision_unused" in [finding.rule for finding in rules.diagnose(evidence).findings]
-    assert settings(tried(evidence)[1])[:2] == ["precision=bf16", "fused_optimizer=fused"]
+    assert settings(tried(evidence)[1])[:3] == ["precision=bf16", "threads=6", "fused_optimizer=fused"]
 
 
 def test_a_setting_that_gains_is_tried_again_and_its_gain_is_measured() -> None:
