@@ -13,6 +13,8 @@ from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain,
 
 MOST_TRIALS = 12
 """Rows of a table that is read at a glance; omitted rows are counted."""
+MORE = 1.1
+"""Factor by which a step must gain more than its limit's share to be explained: two windows differ by as much."""
 LEAST_SHOWN_STEP = 0.01
 """Fraction by which a trial must beat the best before it to be named as a step: less looks the same in print."""
 MOST_FAILED = 4
@@ -160,7 +162,7 @@ def _more_than_its_share(findings: Sequence[Finding], before: float, after: floa
     first = next((finding for finding in findings if finding.severity != "info"), None)
     if first is None or not 0 < first.share < 1 or not is_number(before, after):
         return ""
-    if after / before <= 1 / (1 - first.share):
+    if after / before <= MORE / (1 - first.share):
         return ""
     return "; the next step gained more than that share, as it made the rest of the update faster, too"
 

@@ -131,7 +131,8 @@ def test_a_file_without_a_target_is_one_line(config: Path) -> None:
 
 def test_a_file_that_can_hold_none_of_the_settings_is_not_written(config: Path) -> None:
     config.write_text("version: 1\nsettings: {num_workers: 2}\nfound: {command: train.py}\n")
-    done = export(config, "--to", "torchrun,lightning")
-    assert "torchrun: not written, as it can hold none of the settings" in done.stdout
-    assert not (config.parent / "torchrun.sh").exists()
-    assert len(list(config.parent.iterdir())) == 2
+    done = export(config, "--to", "deepspeed,lightning,torchrun")
+    assert "deepspeed: not written, as it can hold none of the settings" in done.stdout
+    assert "    num_workers=2: deepspeed has no key for it; DataLoader(" in done.stdout
+    assert not (config.parent / "deepspeed.json").exists()
+    assert len(list(config.parent.iterdir())) == 3

@@ -144,9 +144,8 @@ class Draft:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script, for its command line")
         settings = self.document.config.settings
-        carries = (self.emitter.sets_constants and self.document.constants) or (
-            self.emitter.starts_script and self.document.arguments
-        )
+        # A launcher starts the script at least; its settings are listed as not expressed.
+        carries = self.emitter.starts_script or (self.emitter.sets_constants and self.document.constants)
         return Artifact(
             target=self.emitter.id,
             is_empty=bool(settings) and len(self._left) == len(settings) and not carries,
