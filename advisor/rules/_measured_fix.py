@@ -10,9 +10,9 @@ from ..types import Ceiling, Evidence, Finding, MeasuredFix, Severity
 from ._severity import WARNING_SHARE, lost_share, severity_of
 
 WIDEST = 2.0
-"""Upper over lower end of a fix's interval, above which it says nothing."""
+"""Upper over lower end of a fix's interval, above which it says nothing unless all of it is a gain."""
 NO_GAIN = 1.02
-"""Upper end of a fix's interval below which it gains nothing: 2% is the least noise floor of a comparison."""
+"""Bound of a gain: 2% is the least noise floor of a comparison."""
 RAISING_SHARE = 0.20
 """Share of the loop that one setting must save to make a finding more severe than its rule says."""
 
@@ -33,7 +33,7 @@ def corrected(
     The knob `fixed_by` is the whole fix: its gain is then the finding's ceiling and severity, and if it gave nothing
     there is no finding. Any other setting only shows that at least so much can be gained.
     """
-    mine = [fix for fix in fixes if fix.knob in finding.knobs and fix.high <= WIDEST * fix.low]
+    mine = [fix for fix in fixes if fix.knob in finding.knobs and _says_something(fix)]
     if finding.ceiling is None or not mine:
         return finding
     whole = next((fix for fix in mine if fix.knob == fixed_by), None)
@@ -47,6 +47,10 @@ def corrected(
         return replace(found, ceiling=Ceiling.from_fix(whole), severity=severity, share=share)
     severity = max(finding.severity, severity_of_fix(fix, RAISING_SHARE), key=_ORDER.index)
     return replace(found, ceiling=_raised(finding.ceiling, fix), severity=severity)
+
+
+def _says_something(fix: MeasuredFix) -> bool:
+    return fix.low > NO_GAIN or fix.high <= WIDEST * fix.low
 
 
 def _raised(ceiling: Ceiling, fix: MeasuredFix) -> Ceiling:

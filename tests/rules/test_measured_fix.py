@@ -127,3 +127,9 @@ def test_a_small_gain_that_no_finding_promised_is_only_to_know() -> None:
 def test_no_gain_is_told_twice() -> None:
     evidence = one_thread(measured_fix("threads", 8, 2.4))
     assert found("faster_setting", evidence) is None
+
+
+def test_a_wide_interval_that_is_all_a_gain_is_told() -> None:
+    after = finding("threads_underused", one_thread(measured_fix("threads", 8, 6.7, 3.3, 13.7)))
+    assert after.ceiling is not None
+    assert (after.ceiling.basis, after.severity) == ("measured fix", "critical")
