@@ -59,9 +59,11 @@ class Candidate:
         return 2 * pace.cost_s + self.knob.set_up_s + ending_s
 
 
-def reserved_s(budget_s: float) -> float:
-    """Return the seconds of a profile's budget that are left to the settings."""
-    return min(MOST_RESERVED_S, TIME_FRACTION * budget_s)
+def reserved_s(budget_s: float, update_s: float) -> float:
+    """Return the seconds of a profile's budget that are left to the settings; none if updates are too long for one."""
+    seconds = min(MOST_RESERVED_S, TIME_FRACTION * budget_s)
+    one_s = 3 * Pace.for_update(update_s, seconds, 3).cost_s
+    return seconds if one_s <= seconds else 0.0
 
 
 def as_diagnosed(workload: Workload, findings: Sequence[Finding], evidence: Evidence) -> Workload:

@@ -204,9 +204,10 @@ def _promise(name: str, diagnosis: Diagnosis) -> float:
     return max([PROMISE_WITHOUT_FINDING, *promised])
 
 
-def _unsure(name: str, diagnosis: Diagnosis) -> int:
-    """Return how many rules could not judge and name the knob: the more, the likelier it helps."""
-    return sum(name in rules.get(abstention.rule).helpful_knobs for abstention in diagnosis.abstained)
+def _unsure(name: str, diagnosis: Diagnosis) -> float:
+    """Return the time, as shares of the loop, that rules without a verdict leave open which name the knob."""
+    open_questions = [one for one in diagnosis.abstained if name in rules.get(one.rule).helpful_knobs]
+    return sum(one.most_share for one in open_questions)
 
 
 def _cost_s(knob: KnobSpace, start_up_s: float) -> float:

@@ -20,6 +20,7 @@ from .measurement import (
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
+    OtherProgram,
     Overhead,
     Rank,
     ScriptRunSummary,
@@ -31,6 +32,7 @@ from .measurement import (
     WhatIf,
     WindowSummary,
 )
+from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .tuning import (
     TUNE_VERSION,
@@ -49,7 +51,17 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
+from .workload import (
+    Argument,
+    CpuLimits,
+    Flags,
+    LimitSetter,
+    LoaderFacts,
+    ModelFacts,
+    OptimizerFacts,
+    ScriptFacts,
+    Workload,
+)
 
 __all__ = [
     "OFF_STEP",
@@ -61,12 +73,14 @@ __all__ = [
     "Alternative",
     "Argument",
     "Artifact",
+    "AttentionUse",
     "CallSite",
     "Ceiling",
     "Command",
     "Compute",
     "Config",
     "Cpu",
+    "CpuLimits",
     "DeviceGap",
     "DeviceUse",
     "Diagnosis",
@@ -76,10 +90,12 @@ __all__ = [
     "Failure",
     "Finding",
     "Flags",
+    "FrozenPart",
     "Hardware",
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
@@ -89,7 +105,9 @@ __all__ = [
     "MemoryUse",
     "ModelFacts",
     "Objective",
+    "OperatorUse",
     "OptimizerFacts",
+    "OtherProgram",
     "Overhead",
     "Place",
     "Profile",
@@ -114,6 +132,7 @@ __all__ = [
     "Trial",
     "TrialOutcome",
     "TuneResult",
+    "UnusedGradients",
     "UsagePoint",
     "Verdict",
     "Verification",

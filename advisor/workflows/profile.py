@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ def _plan(session: Session, machine: Hardware) -> Planner:
     Some of the time is kept for these; at the end, they have what is left.
     """
     from ..analysis import assembly, fixes
-    from ..analysis.profile_plan import profile_plan
+    from ..analysis.profile_plan import first_baseline, profile_plan
 
     reserved_s = 0.0
 
@@ -129,7 +130,9 @@ def _plan(session: Session, machine: Hardware) -> Planner:
 
     def known() -> Workload | None:
         nonlocal reserved_s
-        reserved_s = fixes.reserved_s(session.loop_budget_s)
+        first = first_baseline(session.result.outcomes)
+        if first is not None:
+            reserved_s = fixes.reserved_s(session.loop_budget_s, statistics.median(first.wall_s))
         return workload_seen()
 
     def evidence() -> Evidence | None:

@@ -178,3 +178,8 @@ def test_what_may_break_the_script_waits_until_a_start_of_it_costs_no_window() -
     assert all(not knobs.get(name).fails_in for window in result.windows.values() for name in window.config)
     carry_out(plan, {}, {})
     assert "precision=bf16" in settings(list(result.windows.values()))
+
+
+@pytest.mark.parametrize(("update_s", "kept"), [(0.02, True), (0.4, True), (3.0, False)])
+def test_time_is_kept_for_settings_only_where_one_of_them_fits(update_s: float, kept: bool) -> None:
+    assert (fixes.reserved_s(26.0, update_s) > 0) is kept
