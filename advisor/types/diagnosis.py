@@ -106,9 +106,9 @@ class Ceiling:
     @classmethod
     def from_fix(cls, fix: MeasuredFix) -> Ceiling:
         """Return the ceiling of a fix that was measured in one process, as others will run with it."""
-        return cls(
-            speedup=fix.speedup, low=fix.low / PROCESSES_DIFFER, high=fix.high * PROCESSES_DIFFER, basis="measured fix"
-        )
+        low, high = fix.low / PROCESSES_DIFFER, fix.high * PROCESSES_DIFFER
+        speedup = max(1.0, fix.speedup)
+        return cls(speedup=speedup, low=max(1.0, low), high=max(speedup, high), basis="measured fix")
 
     @classmethod
     def from_share(cls, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:

@@ -8,7 +8,7 @@ import pytest
 
 from advisor import rules
 from advisor.rules._examples import call, healthy_cpu, measured_fix, optimizer, what_if
-from advisor.types import Evidence, Finding, MeasuredFix
+from advisor.types import Ceiling, Evidence, Finding, MeasuredFix
 
 ONE_THREAD: dict[str, Any] = {
     "workload": {"flags": {"num_threads": 1}},
@@ -133,3 +133,9 @@ def test_a_wide_interval_that_is_all_a_gain_is_told() -> None:
     after = finding("threads_underused", one_thread(measured_fix("threads", 8, 6.7, 3.3, 13.7)))
     assert after.ceiling is not None
     assert (after.ceiling.basis, after.severity) == ("measured fix", "critical")
+
+
+def test_the_ceiling_of_a_fix_is_at_least_no_gain() -> None:
+    ceiling = Ceiling.from_fix(measured_fix("threads", 8, 0.98, 0.9, 1.06))
+    assert (ceiling.speedup, ceiling.low) == (1.0, 1.0)
+    assert ceiling.high > 1.06
