@@ -182,7 +182,7 @@ def candidates(evidence: Evidence, diagnosis: Diagnosis) -> list[Candidate]:
     usable = {
         knob.id: candidate
         for knob in knobs.all_knobs()
-        if (candidate := _candidate(knob, evidence, workload)) is not None
+        if (candidate := candidate_of(knob, evidence, workload)) is not None
     }
     of_findings = [
         [name for name in finding.knobs if name in usable]
@@ -196,7 +196,7 @@ def candidates(evidence: Evidence, diagnosis: Diagnosis) -> list[Candidate]:
     return [usable[name] for name in dict.fromkeys((*first, *unprompted, *others))]
 
 
-def _candidate(knob: knobs.Knob, evidence: Evidence, workload: Workload) -> Candidate | None:
+def candidate_of(knob: knobs.Knob, evidence: Evidence, workload: Workload) -> Candidate | None:
     """Return the most promising value of a knob; None if it changes the training, needs a new process or more memory,
     or does nothing here."""
     if knob.scope != "live" or knob.samples_per:

@@ -10,7 +10,8 @@ import pytest
 
 from advisor import knobs, rules, wire
 from advisor.analysis import fixes
-from advisor.rules._examples import healthy_cpu, healthy_cuda, optimizer, what_if
+from advisor.knobs._base import always
+from advisor.rules._examples import healthy_cpu, optimizer
 from advisor.runtime.script_run import ScriptRunRecord
 from advisor.runtime.session_result import Outcome, SessionResult
 from advisor.types import Config, Evidence
@@ -97,17 +98,13 @@ def test_a_setting_that_gains_is_tried_again_and_its_gain_is_measured() -> None:
     assert all(other.speedup == pytest.approx(1.0) and other.rounds == 1 for other in others)
 
 
-def test_nothing_that_changes_the_training_is_tried() -> None:
-    evidence = healthy_cuda(what_ifs=what_if("micro_batch_doubled", 1.9), workload={"fixed_shapes": True})
-    names = {setting.partition("=")[0] for setting in settings(tried(evidence)[1])}
-    changed = {
-        knob.id
-        for knob in knobs.all_knobs()
-        if knob.effect(evidence.hardware, evidence.workload) == "training" or knob.scope == "launch"
-    }
-    assert changed
-    assert not names & changed
-    assert not names & {"micro_batch", "global_batch"}
+@pytest.mark.parametrize(
+    "change", [{"effect": always("training")}, {"scope": "launch"}, {"samples_per": "update"}, {"needs": "compile"}]
+)
+def test_nothing_is_tried_that_changes_the_training_or_needs_more_than_a_switch(change: dict[str, Any]) -> None:
+    evidence, knob = with_bf16(), knobs.get("precision")
+    assert fixes.candidate_of(knob, evidence, evidence.workload) is not None
+    assert fixes.candidate_of(replace(knob, **change), evidence, evidence.workload) is None
 
 
 def test_no_more_is_tried_than_there_is_time_for() -> None:
