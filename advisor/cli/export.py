@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..types import Artifact
 
 
-NOT_WRITTEN = "not written, as it can hold none of the settings"
+EMPTY = "holds none of the settings, for which the tool has no place"
 TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 
@@ -67,8 +67,8 @@ def split(targets: str) -> list[str]:
     return found
 
 
-def _show(artifact: Artifact, file: Path | None) -> None:
-    typer.echo(f"{file}: {artifact.usage}" if file is not None else f"{artifact.target}: {NOT_WRITTEN}")
+def _show(artifact: Artifact, file: Path) -> None:
+    typer.echo(f"{file}: {EMPTY if artifact.is_empty else artifact.usage}")
     for title, items in (("not expressed", artifact.not_expressed), ("to be filled in", artifact.to_fill)):
         if items:
             typer.echo(f"  {title}:")
@@ -76,13 +76,14 @@ def _show(artifact: Artifact, file: Path | None) -> None:
             typer.echo(f"    {item.what}: {item.why}")
 
 
-def _as_json(written: list[tuple[Artifact, Path | None]]) -> dict[str, Any]:
+def _as_json(written: list[tuple[Artifact, Path]]) -> dict[str, Any]:
     return {
         "version": 1,
         "files": [
             {
                 "target": artifact.target,
-                "path": None if file is None else str(file),
+                "path": str(file),
+                "holds_settings": not artifact.is_empty,
                 "usage": artifact.usage,
                 "not_expressed": [{"what": item.what, "why": item.why} for item in artifact.not_expressed],
                 "to_fill": [{"what": item.what, "why": item.why} for item in artifact.to_fill],

@@ -26,7 +26,7 @@ def export(
     overwrite: bool = False,
     runs: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
-    """Write settings into the files of other tools, and return the paths of those that can hold some.
+    """Write settings into the files of other tools, and return their paths.
 
     `config` is the path of an `advisor.yaml`, or a stored search: `latest`, its id or its folder. `to` names one target
     or several: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers. By default a stored
@@ -37,7 +37,7 @@ def export(
     """
     targets = [to] if isinstance(to, str) else list(to)
     written = export_to(os.fspath(config), targets, Path(folder), overwrite=overwrite, runs=runs)
-    return [file for _artifact, file in written if file is not None]
+    return [file for _artifact, file in written]
 
 
 def export_to(
@@ -47,10 +47,11 @@ def export_to(
     *,
     overwrite: bool = False,
     runs: str | os.PathLike[str] | None = None,
-) -> list[tuple[Artifact, Path | None]]:
+    skip_empty: bool = False,
+) -> list[tuple[Artifact, Path]]:
     """Write one file a target into the folder, which is made if missing; return each artifact with its path.
 
-    An artifact that holds none of the settings is not written, and has no path.
+    With `skip_empty`, files that would hold none of the settings are left out.
     """
     is_file = Path(source).is_file() or source.endswith((".yaml", ".yml"))
     if is_file and not targets:
@@ -61,9 +62,8 @@ def export_to(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot create {folder}: {error.strerror}; choose another folder") from error
-    kept = [artifact for artifact in made if not artifact.is_empty]
-    files = dict(zip((one.target for one in kept), write_artifacts(kept, folder, overwrite=overwrite), strict=True))
-    return [(artifact, files.get(artifact.target)) for artifact in made]
+    kept = [artifact for artifact in made if not (skip_empty and artifact.is_empty)]
+    return list(zip(kept, write_artifacts(kept, folder, overwrite=overwrite), strict=True))
 
 
 def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import advisor
+from advisor import api
 from advisor.types import Profile
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def test_workers_are_tried_where_the_loop_waits_for_its_data(tmp_path: Path) -> 
     assert first.fix is not None
     assert first.fix.setting in first.evidence
     assert found.what_ifs  # the settings took no window of these
-    assert advisor.load_profile(found.run_folder).fixes == found.fixes
+    assert api.load_profile(found.run_folder).fixes == found.fixes
 
 
 def test_a_setting_that_breaks_the_script_spoils_no_profile(tmp_path: Path) -> None:
