@@ -33,6 +33,7 @@ def judge(evidence: Evidence) -> Judgement:
         "that share a CPU wait for each other at the end of every operator.",
         where=setter_places(threads_set_by(evidence)),
         ceiling=Ceiling.from_share(saved, high=share * COLLAPSE),
+        fixed_by="threads",
     )
 
 

@@ -54,6 +54,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(evidence, cores),
         where=setter_places(threads_set_by(evidence)),
         ceiling=Ceiling.from_share(saved),
+        fixed_by="threads",
     )
 
 
