@@ -13,6 +13,7 @@ from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
 from ..wire import WindowRole
+from . import growth
 
 FIRST = "as written"
 """Window that steps, phases and lines are read from."""
@@ -56,9 +57,16 @@ DEVICE_TRACE_COST_S = 3.0
 """Approximate time that starting and reading torch's profiler takes, the loading of CUPTI included."""
 TRACE_FACTOR = 3
 """Approximate slow-down of an update while its calls and operators are recorded."""
+LATER = "later lines"
+"""Window in which lines are sampled once more if updates became longer."""
+LATER_S = 1.5
+EPOCH_ENDS = ("epoch end", "epoch end again")
+"""Windows in which an epoch ends early; the second if the first one has shown an evaluation."""
 DRAIN_S = 1.5
 INSIDE_DRAIN_S = 1.0
 EPOCH_END_MAX_S = 4.0
+ANOTHER_END_COSTS = 1.5
+"""Seconds for another epoch's end per second of the evaluation in the first."""
 AFTER_AN_EPOCH = 3
 """Updates from the end of an epoch on, the first of which holds what the script does there."""
 
@@ -117,7 +125,12 @@ def profile_plan(
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
         return
     rest = list(_what_ifs(known, pace, rounds, calls))
+    planned = {window.id: window for window in (opening, replace(opening, id=AGAIN), *windows)}
+    if growth.rises(growth.baselines({name: each for name, each in outcomes.items() if name in planned}, planned, {})):
+        rest = [_later_lines(update_s), *rest]
     outcomes = yield rest
+    if _evaluates_at_end(outcomes, left_s()):
+        outcomes = yield [_epoch_end(EPOCH_ENDS[1]), _baseline_window("base after another epoch", pace)]
     windows = [*windows, *rest]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
     while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
@@ -138,6 +151,13 @@ def steady(outcomes: dict[str, Outcome], name: str) -> bool:
     """Return True if the window of that name found a steady state; its warm-up is already removed."""
     window = measured(outcomes, name)
     return window is not None and stats.mser5(window.wall_s, minimum_cut=0).steady
+
+
+def _evaluates_at_end(outcomes: dict[str, Outcome], left_s: float) -> bool:
+    """Return whether the end of an epoch holds an evaluation that another look has time for."""
+    ended = measured(outcomes, EPOCH_ENDS[0])
+    spent_s = sum(ended.off_step_s.get("evaluation", ())) if ended is not None else 0.0
+    return 0 < ANOTHER_END_COSTS * spent_s < left_s
 
 
 def _one_more_round(
@@ -260,9 +280,21 @@ def _trace(update_s: float) -> wire.Window:
     )
 
 
-def _epoch_end() -> wire.Window:
+def _later_lines(update_s: float) -> wire.Window:
     return wire.Window(
-        id="epoch end",
+        id=LATER,
+        warm_up_updates=0,
+        min_updates=LEAST_UPDATES,
+        least_updates=2,
+        min_s=LATER_S,
+        max_s=LATER_S + LEAST_UPDATES * update_s,
+        sampler_hz=SAMPLER_HZ,
+    )
+
+
+def _epoch_end(name: str = EPOCH_ENDS[0]) -> wire.Window:
+    return wire.Window(
+        id=name,
         kind="epoch_end",
         warm_up_updates=0,
         min_updates=AFTER_AN_EPOCH,

@@ -6,6 +6,8 @@ from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
 from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
     OFF_STEP,
@@ -48,7 +50,17 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
+from .workload import (
+    Argument,
+    Flags,
+    GraphBreak,
+    LoaderFacts,
+    ModelFacts,
+    OptimizerFacts,
+    Recompiling,
+    ScriptFacts,
+    Workload,
+)
 
 __all__ = [
     "OFF_STEP",
@@ -71,10 +83,13 @@ __all__ = [
     "Diagnosis",
     "Disk",
     "EpochEnd",
+    "EvaluationUse",
     "Evidence",
     "Failure",
     "Finding",
     "Flags",
+    "GraphBreak",
+    "Growth",
     "Hardware",
     "HotLine",
     "IsolationUse",
@@ -95,6 +110,7 @@ __all__ = [
     "Rate",
     "Ratio",
     "Recommendation",
+    "Recompiling",
     "ScriptFacts",
     "ScriptRunSummary",
     "SettingValue",

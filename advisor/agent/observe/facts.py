@@ -16,6 +16,10 @@ from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
+from .compiled_breaks import breaks_seen
+from .compiled_code import CompileTotals
+from .environments import any_environment
+from .kept_outputs import KeptOutputs, trainer_metrics
 from .switches import profilers_on, switches
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.amp import GradScaler
     from torch.optim import Optimizer
+
+    from ..loop.roots import Root
 
 INSPECTED_FIRST = 64
 INSPECT_EVERY = 16
@@ -67,6 +73,8 @@ class FactsCollector:
         self._anomaly = False
         self._is_anomaly_enabled: Any = bool
         self._profilers: set[str] = set()
+        self._kept_outputs = KeptOutputs()
+        self.compiled = CompileTotals()
 
     def install(self) -> None:
         """Patch schedulers and loss scalers, to notice them when they are created and used."""
@@ -97,6 +105,11 @@ class FactsCollector:
             self._inspect(args, kwargs)
         except Exception:  # a user's own batch class may do anything when inspected
             return
+
+    def saw_evaluated(self, root: Root, output: object) -> None:
+        """Note the output of an evaluating call."""
+        if root.owned:
+            self._kept_outputs.saw(output)
 
     def saw_backward(self) -> None:
         """Check for anomaly detection, which is often on during the backward only."""
@@ -151,6 +164,7 @@ class FactsCollector:
     ) -> dict[str, Any]:
         """Return all fields of `types.Workload`. `optimizers`: (optimizer, record of its steps, whether it is main)."""
         modules = list(models)
+        metrics = trainer_metrics()
         device = self._device or _device_of(modules)
         return {
             "framework": self._framework or _framework_by_wrappers(modules) or _framework_by_state(),
@@ -174,6 +188,11 @@ class FactsCollector:
                 **compiling.facts(),
                 **checkpointing.facts(modules),
                 "compiled_code": modes.compiled_by_script(),
+                "compiled_breaks": breaks_seen(),
+                "recompiling": self.compiled.report(),
+                "evaluation_keeps_outputs": self._kept_outputs.keeps or metrics is not None,
+                "metrics_at": list(metrics) if metrics is not None and metrics[0] else None,
+                "environment": any_environment() if all(loader["role"] != "train" for loader in loaders) else False,
             },
         }
 
