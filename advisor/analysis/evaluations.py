@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from .. import stats, wire
 from ..runtime.session_result import SessionResult
 from ..types import EvaluationUse, Workload
+from .counted import Counted
 from .profile_plan import EPOCH_ENDS, measured
-from .summary import Counted, later_baselines
+from .summary import later_baselines
 
 ALONE = 0.3
 """Relative half-width of the interval where one evaluation was seen: the first allocates, and reads uncached data."""

@@ -12,9 +12,10 @@ from .. import wire
 from ..runtime.session_result import SessionResult
 from ..types import HotLine, Workload
 from ..whatif import loader_alone
+from .counted import Counted
 from .growth import risen_lines
 from .profile_plan import LATER, first_baseline, measured
-from .summary import Counted, off_step, phases
+from .summary import off_step, phases
 
 MOST_LINES = 40
 

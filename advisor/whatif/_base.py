@@ -26,6 +26,11 @@ class Reads(Protocol):
     def answer(self, on: bool) -> None: ...
 
 
+class Untrained(Protocol):
+    def hand_out(self, on: bool) -> None: ...
+    def stop_gradients(self, on: bool) -> None: ...
+
+
 class Controls(Protocol):
     """Handles for the running script; the agent's `settings.controls.Controls` is such an object."""
 
@@ -36,6 +41,8 @@ class Controls(Protocol):
     @property
     def reads(self) -> Reads: ...
     def run_eagerly(self, on: bool) -> None: ...
+    @property
+    def untrained(self) -> Untrained: ...
 
 
 @dataclass(frozen=True)

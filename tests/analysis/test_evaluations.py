@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from advisor import wire
+from advisor.analysis.counted import Counted
 from advisor.analysis.evaluations import ALONE, evaluation_use
 from advisor.analysis.profile_plan import EPOCH_ENDS, FIRST
-from advisor.analysis.summary import Counted
 from advisor.rules._examples import healthy_cpu
 from advisor.runtime.session_result import SessionResult
 from advisor.types import EvaluationUse
