@@ -36,9 +36,10 @@ class KeptOutputs:
         tensor = _largest(output)
         if tensor is None or tensor.numel() * tensor.element_size() < LEAST_BYTES:
             return
-        from torch.multiprocessing.reductions import StorageWeakRef
+        from torch.multiprocessing import reductions
 
-        self._recent.append(StorageWeakRef(tensor.untyped_storage()))
+        weak_reference: Any = reductions.StorageWeakRef
+        self._recent.append(weak_reference(tensor.untyped_storage()))
         if len(self._recent) > LATER_CALLS:
             self._checked += 1
             self._kept += not self._recent[0].expired()
