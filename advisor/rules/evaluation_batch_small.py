@@ -50,7 +50,7 @@ RULE = Rule(
     looks_at="The batch sizes of the loaders that train and evaluate, the time of an evaluation, and the forward's "
     "time per sample in the training.",
     thresholds=("MIN_SAVED_SHARE", "MIN_BATCH_RATIO", "WARNING_SHARE"),
-    source="Reports of validation that takes longer than training: locating-objects#46, hls-foundation-os#33.",
+    source="Validation that outlasts training: locating-objects#46, hls-foundation-os#33.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     judge=judge,
     examples=(

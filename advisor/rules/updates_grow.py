@@ -20,6 +20,8 @@ MIN_PHASE_SHARE = 0.5
 """Share of the rise in backward from which a kept graph is the cause."""
 MIN_LINE_SHARE = 0.3
 """Share of the rise from which a line is named."""
+LONGER = 2.0
+"""Length of a run, relative to the measurement, up to which the ceiling holds: the loss grows with it."""
 BUSY_SHARE = 0.3
 """Share of the CPUs used by other programs from which a rise without a cause may be theirs."""
 HOOK = "register_hook"
@@ -55,7 +57,7 @@ def judge(evidence: Evidence) -> Judgement:
         ceiling=Ceiling(
             speedup=rise,
             low=max(1.0, found.mean_s / found.start_s * found.low_s / found.slope_s),
-            high=rise * found.high_s / found.slope_s,
+            high=1 + LONGER * (rise - 1) * found.high_s / found.slope_s,
             basis="share",
         ),
     )
@@ -143,6 +145,7 @@ RULE = Rule(
         "MIN_HOOKS_LEFT",
         "MIN_PHASE_SHARE",
         "MIN_LINE_SHARE",
+        "LONGER",
         "BUSY_SHARE",
     ),
     source="Reports of loops that become slower until they seem to hang: lucent#45, bergson#55, peft#2761.",
