@@ -128,7 +128,7 @@ def profile_plan(
     if growth.rises(growth.baselines({name: each for name, each in outcomes.items() if name in planned}, planned, {})):
         rest = [_later_lines(update_s), *rest]
     outcomes = yield rest
-    if _evaluates_at_end(outcomes, left_s()):
+    if (spent_s := _evaluation_at_end_s(outcomes)) and ANOTHER_END_COSTS * spent_s < left_s():
         outcomes = yield [_epoch_end(EPOCH_ENDS[1]), _baseline_window("base after another epoch", pace)]
     windows = [*windows, *rest]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
@@ -152,11 +152,10 @@ def steady(outcomes: dict[str, Outcome], name: str) -> bool:
     return window is not None and Counted(window).steady
 
 
-def _evaluates_at_end(outcomes: dict[str, Outcome], left_s: float) -> bool:
-    """Return whether the end of an epoch holds an evaluation that another look has time for."""
+def _evaluation_at_end_s(outcomes: dict[str, Outcome]) -> float:
+    """Return the seconds of the evaluation at the end of an epoch; 0 if none was seen."""
     ended = measured(outcomes, EPOCH_ENDS[0])
-    spent_s = sum(ended.off_step_s.get("evaluation", ())) if ended is not None else 0.0
-    return 0 < ANOTHER_END_COSTS * spent_s < left_s
+    return sum(ended.off_step_s["evaluation"]) if ended is not None else 0.0
 
 
 def _one_more_round(
