@@ -63,7 +63,7 @@ RULE = Rule(
         ),
         Example(
             name="one evaluation in a window that might have held none",
-            evidence=healthy_cpu(evaluation=evaluation(seconds=2.0, share=0.25, low=0.0, high=0.5)),
+            evidence=healthy_cpu(evaluation=evaluation(seconds=2.0, share=0.25, low=0.0, high=0.5, count=1)),
             fires="abstains",
         ),
         Example(
