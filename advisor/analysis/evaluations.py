@@ -24,12 +24,11 @@ def evaluation_use(counted: Counted, result: SessionResult, workload: Workload) 
 
     Warm-up counts as well: an evaluation there looks like a part of it.
     """
-    columns = counted.done.off_step_s
-    first = [*zip(columns["evaluation"], columns["loader_restart"], strict=True)]
+    first = [*zip(_beside(counted.done, "evaluation"), _beside(counted.done, "loader_restart"), strict=True)]
     at_ends_s = [spent_s for spent_s, restart_s in first if spent_s > 0 and restart_s > 0]
     between = sum(spent_s > 0 for spent_s, restart_s in first if restart_s <= 0)
     forced = [window for name in EPOCH_ENDS if (window := measured(result.outcomes, name)) is not None]
-    at_ends_s += [sum(window.off_step_s["evaluation"]) for window in forced if any(window.off_step_s["evaluation"])]
+    at_ends_s += [spent_s for window in forced if (spent_s := sum(_beside(window, "evaluation"))) > 0]
     parts = _parts([counted.done, *forced])
     epoch_s = _epoch_s(counted, workload)
     if at_ends_s and not between and epoch_s is not None:
@@ -54,7 +53,7 @@ def _inside(windows: Sequence[wire.WindowDone], parts: dict[str, float]) -> Eval
 
     A window holds one evaluation more or less than its length tells.
     """
-    spent_s, wall_s = windows[0].off_step_s["evaluation"], windows[0].wall_s
+    spent_s, wall_s = _beside(windows[0], "evaluation"), windows[0].wall_s
     places = [index for index, seconds in enumerate(spent_s) if seconds > 0]
     if len(places) > 1:
         shares = [spent_s[end] / sum(wall_s[begin + 1 : end + 1]) for begin, end in itertools.pairwise(places)]
@@ -63,7 +62,7 @@ def _inside(windows: Sequence[wire.WindowDone], parts: dict[str, float]) -> Eval
         return EvaluationUse(
             count=len(places), seconds=sum(seen_s) / len(seen_s), share=share, low=low, high=min(high, 1.0), **parts
         )
-    seen_s = [seconds for done in windows for seconds in done.off_step_s["evaluation"] if seconds > 0]
+    seen_s = [seconds for done in windows for seconds in _beside(done, "evaluation") if seconds > 0]
     whole_s = math.fsum(wall for done in windows for wall in done.wall_s)
     if not seen_s or whole_s <= 0:
         return None
@@ -76,6 +75,11 @@ def _inside(windows: Sequence[wire.WindowDone], parts: dict[str, float]) -> Eval
         high=min(share * (count + 1) / count, 1.0),
         **parts,
     )
+
+
+def _beside(window: wire.WindowDone, name: str) -> list[float]:
+    """Return the seconds of this work beside each update; zeros if none was seen."""
+    return window.off_step_s.get(name) or [0.0] * len(window.wall_s)
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -129,7 +129,7 @@ def _before(window: wire.WindowDone) -> int:
 def _points(window: wire.WindowDone) -> list[_Point]:
     count = len(window.wall_s)
     elements = window.elements if len(window.elements) == count else [sum(window.elements[:1])] * count
-    inside = list(zip(*(window.phases_s[name] for name in PHASES), strict=True))
+    inside = list(zip(*(window.phases_s.get(name) or [0.0] * count for name in PHASES), strict=True))
     return [
         _Point(number=_before(window) + index, seconds=sum(phases_s), elements=size, phases_s=phases_s)
         for index, (phases_s, size) in enumerate(zip(inside, elements, strict=True))

@@ -155,7 +155,7 @@ def steady(outcomes: dict[str, Outcome], name: str) -> bool:
 def _evaluation_at_end_s(outcomes: dict[str, Outcome]) -> float:
     """Return the seconds of the evaluation at the end of an epoch; 0 if none was seen."""
     ended = measured(outcomes, EPOCH_ENDS[0])
-    return sum(ended.off_step_s["evaluation"]) if ended is not None else 0.0
+    return sum(ended.off_step_s.get("evaluation", ())) if ended is not None else 0.0
 
 
 def _one_more_round(
