@@ -19,8 +19,6 @@ from ..types import (
     Config,
     EpochEnd,
     Hardware,
-    LoaderRestarts,
-    LoaderTimes,
     MemoryUse,
     Steps,
     SystemUse,
@@ -28,7 +26,6 @@ from ..types import (
     WindowSummary,
     Workload,
 )
-from ..whatif import loader_alone
 from ..wire import WindowRole
 from . import peaks
 from .profile_plan import measured
@@ -109,30 +106,6 @@ def off_step(counted: Counted) -> dict[str, float]:
     return {name: share for name, share in shares.items() if share > 0}
 
 
-def loader_times(counted: Counted, result: SessionResult, workload: Workload) -> LoaderTimes | None:
-    sums = counted.done.loader
-    if workload.train_loader is None or sums is None:
-        return None
-    updates = len(counted.done.wall_s)
-    alone = result.outcomes.get(loader_alone.WHAT_IF.id)
-    alone_s = None
-    if isinstance(alone, wire.WindowDone) and alone.extra.get("batches"):
-        per_update = sum(counted.micro_steps) / counted.updates
-        alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * per_update
-    busy = None
-    if sums.fetch_cpu_s is not None and sums.workers and counted.done.wall_s:
-        busy = (sums.fetch_cpu_s + (sums.collate_s or 0.0)) / sum(counted.done.wall_s)
-    return LoaderTimes(
-        fetch_s=_per(sums.fetch_s, updates),
-        fetch_cpu_s=_per(sums.fetch_cpu_s, updates),
-        collate_s=_per(sums.collate_s, updates),
-        transfer_s=_per(sums.transfer_s, updates),
-        workers=sums.workers,
-        worker_cpus=busy,
-        alone_s=alone_s,
-    )
-
-
 def epoch_end(counted: Counted, result: SessionResult, workload: Workload) -> EpochEnd:
     """Return the cost of an epoch's end, from the baseline window or else from the epoch that was ended early."""
     sums = counted.done.loader
@@ -146,19 +119,6 @@ def epoch_end(counted: Counted, result: SessionResult, workload: Workload) -> Ep
         seen = {name: sum(values) for name, values in forced.off_step_s.items() if sum(values) > 0}
         return EpochEnd(seen=True, forced=True, seconds=seen)
     return EpochEnd(seen=False)
-
-
-def restarts(counted: Counted, ending: EpochEnd, workload: Workload) -> LoaderRestarts | None:
-    loader = workload.train_loader
-    if loader is None or not ending.seen or "loader_restart" not in ending.seconds:
-        return None
-    each_s = ending.seconds["loader_restart"]
-    per_update = sum(counted.micro_steps) / counted.updates or 1.0
-    epoch_updates = loader.length_batches / per_update if loader.length_batches else None
-    share = None
-    if epoch_updates:
-        share = each_s / (each_s + epoch_updates * statistics.fmean(counted.in_step_s))
-    return LoaderRestarts(seconds_per_restart=each_s, updates_per_epoch=epoch_updates, share=share)
 
 
 def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) -> dict[str, float]:
@@ -385,7 +345,3 @@ def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
             )
         )
     return tuple(sorted(summaries, key=lambda window: (window.script_run, window.start_s)))
-
-
-def _per(total: float | None, updates: int) -> float | None:
-    return None if total is None or not updates else total / updates

@@ -8,6 +8,7 @@ from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measurement import (
+    ABANDONED_FRACTION,
     OFF_STEP,
     PHASES,
     CallSite,
@@ -48,9 +49,20 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
+from .workload import (
+    Argument,
+    Flags,
+    LoaderFacts,
+    ModelFacts,
+    OptimizerFacts,
+    Padding,
+    ScriptFacts,
+    WorkerMemory,
+    Workload,
+)
 
 __all__ = [
+    "ABANDONED_FRACTION",
     "OFF_STEP",
     "PHASES",
     "PROFILE_VERSION",
@@ -89,6 +101,7 @@ __all__ = [
     "Objective",
     "OptimizerFacts",
     "Overhead",
+    "Padding",
     "Place",
     "Profile",
     "Rank",
@@ -121,6 +134,7 @@ __all__ = [
     "VersionRun",
     "WhatIf",
     "WindowSummary",
+    "WorkerMemory",
     "Workload",
     "installed_name",
 ]

@@ -16,6 +16,7 @@ from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
+from .padding import PaddingWatch
 from .switches import profilers_on, switches
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _PACKAGES = (
     "torch", "torchvision", "torchaudio", "numpy", "transformers", "accelerate", "lightning", "pytorch_lightning",
     "datasets", "tokenizers", "timm", "peft", "deepspeed", "diffusers", "sentence_transformers", "torch_geometric",
     "xformers", "flash_attn", "bitsandbytes", "apex", "webdataset", "ffcv", "kornia", "albumentations",
+    "gym", "gymnasium", "pettingzoo", "stable_baselines3", "tianshou",
 )  # fmt: skip
 
 
@@ -66,6 +68,7 @@ class FactsCollector:
         self._scaler = False
         self._anomaly = False
         self._is_anomaly_enabled: Any = bool
+        self._padding = PaddingWatch()
         self._profilers: set[str] = set()
 
     def install(self) -> None:
@@ -88,6 +91,8 @@ class FactsCollector:
     def saw_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Inspect the arguments of a trained root's upcoming call; never raise."""
         self._forwards += 1
+        if self._forwards >= self._padding.next:
+            self._padding.inspect(self._forwards, args, kwargs)
         self.inspecting = self._forwards >= self._next_inspection
         if not self.inspecting:
             return
@@ -166,6 +171,7 @@ class FactsCollector:
                 "grad_scaler": self._scaler,
             },
             "batch_shapes": list(self._shapes),
+            "padding": self._padding.report(),
             "fixed_shapes": len(self._shapes_seen) == 1 if self._shapes_seen else None,
             "world_size": _world_size(),
             "events": [],

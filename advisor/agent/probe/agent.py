@@ -336,6 +336,7 @@ class _Parts:
             "micro_steps": max(1, self.controls.micro_steps),
             "closures": self.steps.closures_seen,
         }
+        workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         memory: dict[str, Any] = dict(
             memory_in_use([model for model, _owned in models if model is not None], optimizers)
