@@ -10,6 +10,8 @@ from ._read import duration, loader_lines, size, step_share, total_share
 
 PLAIN_SAMPLERS = ("RandomSampler", "SequentialSampler")
 """Samplers of torch that need the dataset alone."""
+OF_BATCHES = "Batch"
+"""Part of the name of samplers that give whole batches themselves."""
 LEFT_AT_WORST = 3.0
 """Factor on the time of whole batches at the low end of the ceiling: they were timed in a row, with warm caches."""
 ALWAYS_LEFT = 0.05
@@ -97,6 +99,8 @@ def _whole_call(evidence: Evidence, dataset: str) -> str:
             "a method `__getitems__(self, indices)` of the dataset returns the whole batch, and "
             "`data_collator=lambda batch: batch` passes it on"
         )
+    if OF_BATCHES in facts.sampler_class:
+        return f"`DataLoader({dataset}, sampler=batch_sampler, batch_size=None)` with the present {facts.sampler_class}"
     sampler = f"{facts.sampler_class}({dataset})" if facts.sampler_class in PLAIN_SAMPLERS else "sampler"
     batches = f"BatchSampler({sampler}, {facts.batch_size or 'batch_size'}, drop_last={facts.drop_last})"
     return f"`DataLoader({dataset}, sampler={batches}, batch_size=None)`"
@@ -163,6 +167,7 @@ RULE = Rule(
     source="pytorch#10260 (a table read row by row: 1.39 s, whole batches: 0.09 s) and numpy#29081 (an archive's "
     "member is read at each `[]`); here both ways are timed on the script's own data.",
     url="https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching",
+    knobs=("num_workers", "persistent_workers", "cache_dataset"),
     applies=has_train_loader,
     judge=judge,
     examples=(

@@ -260,19 +260,29 @@ def facts_of(loader: Any) -> dict[str, Any]:
         "collate": f"{module}.{name}" if module else name,
         "length_batches": length_of(bare_copy(loader)),
         "length_samples": length_of(loader.dataset) if iterable else length_of(loader.sampler, loader.dataset),
-        "sampler_class": type(loader.sampler).__name__,
+        "sampler_class": type(_order_of(loader)).__name__,
         "sampler_where": _own_order(loader),
         "drop_last": bool(loader.drop_last),
     }
 
 
+def _order_of(loader: Any) -> Any:
+    """Return the object that draws the order of an epoch: the sampler behind torch's and accelerate's own batches, or
+    the script's batch sampler."""
+    drawing = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    while type(drawing).__module__.startswith(("torch.", "accelerate.")):
+        inner = getattr(drawing, "batch_sampler", None) or getattr(drawing, "sampler", None)
+        if inner is None:
+            break
+        drawing = inner
+    return drawing
+
+
 def _own_order(loader: Any) -> str | None:
     """Return `file:line` of the code that draws the order of an epoch, if it is the script's own."""
-    for drawing in (loader.sampler, loader.batch_sampler):
-        code = getattr(getattr(type(drawing), "__iter__", None), "__code__", None)
-        if code is not None and not is_library(code.co_filename):
-            return f"{code.co_filename}:{code.co_firstlineno}"
-    return None
+    code = getattr(getattr(type(_order_of(loader)), "__iter__", None), "__code__", None)
+    known = code is not None and not is_library(code.co_filename)
+    return f"{code.co_filename}:{code.co_firstlineno}" if known else None
 
 
 def is_iterable(loader: Any) -> bool:
