@@ -10,8 +10,8 @@ from .. import wire
 from ..runtime.session_result import SessionResult
 from ..types import ABANDONED_FRACTION, EpochEnd, LoaderRestarts, LoaderTimes, Workload
 from ..whatif import loader_alone
+from .counted import Counted
 from .profile_plan import measured
-from .summary import Counted
 
 SEVERAL_STARTS = 3
 """Iterators begun in a window from which it shows how many batches are taken from each: it cuts off two of them."""

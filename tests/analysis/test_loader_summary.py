@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from advisor import wire
+from advisor.analysis.counted import Counted
 from advisor.analysis.loader_summary import loader_times, restarts
 from advisor.analysis.profile_plan import FIRST
-from advisor.analysis.summary import Counted
 from advisor.rules._examples import healthy_cpu
 from advisor.types import EpochEnd
 

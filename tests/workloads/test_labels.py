@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-TOOLS = {"measure_fix", "test_labels"}
+TOOLS = {"measure_fix", "test_labels", "test_places"}
 LABELS = tomllib.loads((HERE / "labels.toml").read_text())
 WILD = tomllib.loads((HERE / "wild" / "labels.toml").read_text())
 FAILURES = {"oom", "crash", "hang", "nan", "no_steps", "refused", "exit", "disk_full"}

@@ -71,6 +71,8 @@ class LoaderRecord:
         """Thread that read it last."""
         self.signature = signature_of(loader, where)
         self.facts = facts_of(loader)
+        self.length_asked = False
+        """True if the script itself has asked for the number of batches."""
         self.role = UNUSED
         self.votes_train = 0
         self.votes_evaluation = 0
@@ -281,8 +283,9 @@ def _order_of(loader: Any) -> Any:
 def _own_order(loader: Any) -> str | None:
     """Return `file:line` of the code that draws the order of an epoch, if it is the script's own."""
     code = getattr(getattr(type(_order_of(loader)), "__iter__", None), "__code__", None)
-    known = code is not None and not is_library(code.co_filename)
-    return f"{code.co_filename}:{code.co_firstlineno}" if known else None
+    if code is None or is_library(code.co_filename):
+        return None
+    return f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def is_iterable(loader: Any) -> bool:
