@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import Example, Hit, Judgement, Rule, clamp, lost_share, severity_of
+from ._base import Example, Hit, Judgement, Rule, Undecided, clamp, lost_share, severity_of
 from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import Waiting, has_train_loader, loader_places, opens_again, table_bytes, waiting_for
+from ._input import Waiting, has_train_loader, loader_places, opens_again, table_bytes, waiting
 from ._read import duration, loader_lines, size, step_share, total_share
 
 PLAIN_SAMPLERS = ("RandomSampler", "SequentialSampler")
@@ -19,9 +19,11 @@ ALWAYS_LEFT = 0.05
 
 
 def judge(evidence: Evidence) -> Judgement:
-    found = waiting_for(evidence, "rows")
-    if not isinstance(found, Waiting):
-        return found
+    found = waiting(evidence)
+    if found is None or found.cause != "rows":
+        return None
+    if found.doubt is not None and not _is_serial(evidence, found):
+        return Undecided(why=found.doubt, most_share=found.share)
     again = opens_again(evidence)
     ceiling = _ceiling(found, _left(evidence, found, again))
     return Hit(
@@ -32,6 +34,11 @@ def judge(evidence: Evidence) -> Judgement:
         where=loader_places(found, ("io",) if again else None),
         ceiling=ceiling,
     )
+
+
+def _is_serial(evidence: Evidence, found: Waiting) -> bool:
+    """Return whether nothing else is done during the wait: reading less is then a gain, whatever few windows show."""
+    return found.facts.num_workers == 0 and not evidence.on_accelerator
 
 
 def _left(evidence: Evidence, found: Waiting, again: bool) -> float:
@@ -192,6 +199,16 @@ RULE = Rule(
                 lines=(line("io", 0.9, where="loader", phase="data_wait", function="__getitem__"),),
             ),
             fires=True,
+        ),
+        Example(
+            name="rows read between the updates of a CPU, on a machine too busy for the what-if",
+            evidence=healthy_cpu(**{**_WAITING, "what_ifs": what_if("no_data_wait", 2.4, 0.3, 20.0)}, loader=_ROWS),
+            fires=True,
+        ),
+        Example(
+            name="the same beside an accelerator, which may work meanwhile",
+            evidence=healthy_cuda(**{**_WAITING, "what_ifs": what_if("no_data_wait", 2.4, 0.3, 20.0)}, loader=_ROWS),
+            fires="abstains",
         ),
         Example(
             name="whole batches 1.9 times as fast",
