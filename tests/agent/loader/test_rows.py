@@ -172,6 +172,14 @@ def test_a_file_for_each_sample_is_not_opened_again(loop: Loop, tmp_path: Path) 
     assert "opened" not in drained(loop, Files(tmp_path))
 
 
+def test_a_file_opened_now_and_then_is_not_opened_for_every_sample(loop: Loop, tmp_path: Path) -> None:
+    class Seldom(Opening):
+        def __getitem__(self, index: Any) -> Any:
+            return super().__getitem__(index) if index % 10 == 0 else torch.ones(3)
+
+    assert "opened" not in drained(loop, Seldom(archive(tmp_path)))
+
+
 def test_open_is_pythons_own_afterwards(loop: Loop, tmp_path: Path) -> None:
     before = (open, sqlite3.connect, np.lib.npyio.NpzFile.__getitem__)
     drained(loop, Archived(archive(tmp_path)))

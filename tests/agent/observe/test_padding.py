@@ -83,6 +83,7 @@ def test_a_mask_without_padding_shows_that_there_is_none() -> None:
 SILENT: dict[str, Call] = {
     "text": lambda: ((torch.randint(0, 60, (16, 64)),), {}),
     "causal mask": lambda: ((torch.randint(0, 60, (64, 64)), torch.ones(64, 64, dtype=torch.bool).tril()), {}),
+    "causal attention mask": lambda: ((torch.rand(64, 64, 3),), {"attention_mask": torch.ones(64, 64).tril()}),
     "pixels": lambda: (((torch.rand(32, 784) * (torch.rand(32, 784) > 0.8) * 255).long(),), {}),
     "segments": lambda: ((torch.arange(40).ge(20).long().repeat(8, 1),), {}),
     "categories": lambda: ((torch.randint(0, 30, (64, 10)),), {}),
