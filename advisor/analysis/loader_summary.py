@@ -46,9 +46,9 @@ def loader_times(counted: Counted, result: SessionResult, workload: Workload) ->
 def restarts(counted: Counted, ending: EpochEnd, result: SessionResult, workload: Workload) -> LoaderRestarts | None:
     """Return the cost of an epoch's end at the loader, for epochs as long as the script's iterators are read."""
     loader = workload.train_loader
-    if loader is None or not ending.seen or "loader_restart" not in ending.seconds:
+    each_s = _start_s(counted, ending)
+    if loader is None or each_s is None:
         return None
-    each_s = ending.seconds["loader_restart"]
     per_update = sum(counted.micro_steps) / counted.updates or 1.0
     batches = _batches_per_start(counted.done.loader)
     ended = measured(result.outcomes, "epoch end") if ending.forced else counted.done
@@ -68,6 +68,15 @@ def restarts(counted: Counted, ending: EpochEnd, result: SessionResult, workload
         draw_s=min(sums.draw_s / max(sums.restarts, 1), each_s) if sums is not None else None,
         batches_per_start=batches,
     )
+
+
+def _start_s(counted: Counted, ending: EpochEnd) -> float | None:
+    """Return the seconds of a start: at the ends of epochs that were seen, or else inside the window, which begins
+    within an epoch."""
+    if ending.seen:
+        return ending.seconds.get("loader_restart")
+    inside = [seconds for seconds in counted.done.off_step_s.get("loader_restart", [])[1:] if seconds > 0]
+    return statistics.fmean(inside) if inside else None
 
 
 def _batches_per_start(sums: wire.LoaderSums | None) -> float | None:

@@ -175,9 +175,9 @@ class Waiting:
 
 
 def loader_places(found: Waiting, kinds: Collection[str] | None = None) -> tuple[Place, ...]:
-    """Return the lines of the loader's work; where none is the script's own, also the line that made the loader."""
+    """Return the lines of the loader's work; where most of it is not the script's own, also the line that made it."""
     places = line_places(line for line in loader_lines(found.evidence, kinds) if line.library != TORCHS_OWN)
-    if not all(place.in_library for place in places):
+    if places and not places[0].in_library:
         return places
     return (*places[: MAX_PLACES - 1], *made_at(found.facts))
 

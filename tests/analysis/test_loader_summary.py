@@ -77,3 +77,17 @@ def test_two_starts_show_no_length() -> None:
     found = restarts(Counted(window(restarts=2)), ending, result(), WORKLOAD)
     assert found is not None
     assert (found.batches_per_start, found.updates_per_epoch) == (None, 250.0)
+
+
+def test_a_single_start_inside_the_window_is_known_without_a_whole_epoch() -> None:
+    seen = window(restarts=1, draw_s=0.2)
+    seen.off_step_s["loader_restart"] = [0.0] * 30 + [0.25] + [0.0] * 19
+    found = restarts(Counted(seen), EpochEnd(), result(), WORKLOAD)
+    assert found is not None
+    assert (found.seconds_per_restart, found.draw_s, found.updates_per_epoch) == (0.25, 0.2, 250.0)
+
+
+def test_a_start_before_the_first_update_is_the_scripts_own_beginning() -> None:
+    seen = window(restarts=1)
+    seen.off_step_s["loader_restart"] = [0.25] + [0.0] * 49
+    assert restarts(Counted(seen), EpochEnd(), result(), WORKLOAD) is None
