@@ -116,7 +116,6 @@ RULE = Rule(
     source="pytorch-image-models#140 keeps one iterator over all epochs, since each start took seconds; here they are "
     "timed.",
     url="https://docs.pytorch.org/docs/stable/data.html#data-loading-order-and-sampler",
-    knobs=("persistent_workers",),
     applies=has_train_loader,
     judge=judge,
     examples=(

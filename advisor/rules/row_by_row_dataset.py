@@ -174,7 +174,6 @@ RULE = Rule(
     source="pytorch#10260 (a table read row by row: 1.39 s, whole batches: 0.09 s) and numpy#29081 (an archive's "
     "member is read at each `[]`); here both ways are timed on the script's own data.",
     url="https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching",
-    knobs=("num_workers", "persistent_workers", "cache_dataset"),
     applies=has_train_loader,
     judge=judge,
     examples=(

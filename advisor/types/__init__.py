@@ -7,6 +7,7 @@ from .comparison import SpeedRatio, VersionComparison, VersionRun
 from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
+from .measured_fix import MeasuredFix
 from .measurement import (
     ABANDONED_FRACTION,
     OFF_STEP,
@@ -103,6 +104,7 @@ __all__ = [
     "LoaderFacts",
     "LoaderRestarts",
     "LoaderTimes",
+    "MeasuredFix",
     "Memory",
     "MemoryUse",
     "ModelFacts",
