@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -158,6 +159,9 @@ def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardwar
         for window in done
         if window.wall_s and result.windows[window.id].role in (WindowRole.PROFILE, WindowRole.BASELINE)
     ]
+    # A setting that was tried may leave memory behind.
+    tried_s = [window.start_s for window in done if result.windows[window.id].role is WindowRole.FIX]
+    baselines = [window for window in baselines if window.start_s < min(tried_s, default=math.inf)] or baselines
     same_script_run = [
         window for window in baselines if result.script_run_of[window.id] == result.script_run_of[baselines[0].id]
     ]

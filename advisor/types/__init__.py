@@ -9,6 +9,7 @@ from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place,
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
+from .measured_fix import MeasuredFix
 from .measurement import (
     OFF_STEP,
     PHASES,
@@ -106,6 +107,7 @@ __all__ = [
     "LoaderFacts",
     "LoaderRestarts",
     "LoaderTimes",
+    "MeasuredFix",
     "Memory",
     "MemoryUse",
     "ModelFacts",

@@ -12,6 +12,7 @@ from .diagnosis import Abstention, Finding
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Hardware
+from .measured_fix import MeasuredFix
 from .measurement import (
     Compute,
     EpochEnd,
@@ -79,6 +80,8 @@ class Profile:
     lines: tuple[HotLine, ...] = ()
     ranks: tuple[Rank, ...] = ()
     what_ifs: tuple[WhatIf, ...] = ()
+    fixes: tuple[MeasuredFix, ...] = ()
+    """Settings that were tried for a few windows."""
     findings: tuple[Finding, ...] = ()
     abstained: tuple[Abstention, ...] = ()
     overhead: Overhead = field(default_factory=Overhead)
@@ -91,6 +94,8 @@ class Profile:
     failure: Failure | None = None
     budget_s: float | None = None
     """Seconds from the first update on; None in a profile that is part of a search or was stored by 0.1.0."""
+    run_options: tuple[str, ...] = ()
+    """The user's options on how the script is run, as words of a command line: later commands need them again."""
     run_folder: str = field(default="")
     """Folder where it is stored; empty in the stored document itself."""
 

@@ -347,7 +347,7 @@ class _Parts:
             "batches_per_update": self.controls.batches_per_update,
             "closures": self.steps.closures_seen,
             "retains_graph": self.steps.retains_graph,
-            **part_facts(called, self.steps.owned_parameters()),
+            **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()
