@@ -13,6 +13,8 @@ CALL_COST_S = 5e-6
 took 1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
 NEARLY_ALL = 0.9
 """Fraction of the lines' time from which they count as a library's own: a sampler meets a few callbacks."""
+THREAD_SETTERS = ("torch.set_num_threads", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Ways in which a line of the script sets torch's threads."""
 MAX_PLACES = 3
 """Lines named in a finding; nobody looks beyond the third."""
 
@@ -107,6 +109,13 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     return _merged(
         Place(file=site.file, line=site.line, function=site.function, library=site.library) for site in sites
     )
+
+
+def threads_set_by(evidence: Evidence) -> tuple[LimitSetter, ...]:
+    """Return the lines that set as many threads as torch has; empty if no line of the script did."""
+    limits = evidence.workload.cpu_limits
+    threads = str(evidence.workload.flags.num_threads)
+    return limits.set_by(*THREAD_SETTERS, value=threads) if limits is not None else ()
 
 
 def setter_places(setters: Iterable[LimitSetter]) -> tuple[Place, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from advisor import wire
@@ -67,11 +69,16 @@ def test_what_may_break_the_script_comes_last() -> None:
 
 
 def test_a_script_without_a_loader_gets_no_loader_what_ifs() -> None:
-    from dataclasses import replace
-
     workload = replace(healthy_cpu().workload, loaders=())
     asked = {window.what_if for window in plan_after(0.02, workload=workload)}
     assert asked == {None, "no_optimizer"}
+
+
+def test_a_script_that_no_later_window_suits_is_never_held() -> None:
+    known = replace(healthy_cpu().workload, loaders=(), optimizers=())
+    batches = talk(0.02, [60.0] * 9, known)
+    assert len(batches) > 1
+    assert all(batches)
 
 
 def test_nothing_is_asked_for_when_the_first_window_was_refused() -> None:
@@ -86,10 +93,11 @@ def test_window_ids_are_unique() -> None:
     assert len(ids) == len(set(ids))
 
 
-def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
+def talk(update_s: float, left_s: list[float], workload: Workload | None = None) -> list[list[wire.Window]]:
     """All batches of windows asked for, each answered at once; `left_s` is what each question of the time gives."""
     answers = iter(left_s)
-    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: next(answers))
+    known = workload or healthy_cpu().workload
+    planner = profile_plan.profile_plan(lambda: known, lambda: next(answers))
     asked, outcomes = [next(planner)], {}
     while True:
         for window in asked[-1]:

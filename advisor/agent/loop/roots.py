@@ -71,7 +71,8 @@ class Roots:
         self._grad_enabled: Callable[[], bool] = _never
         self.training_forwards = 0
         self.on_training: Callable[[Root, tuple[Any, ...], dict[str, Any]], None] = nothing
-        self.on_evaluation: Callable[[], None] = nothing
+        self.on_evaluation: Callable[[bool], None] = nothing
+        """Callable(weak) at a call without gradients in evaluation mode; weak if it may belong to an update."""
         self.around_forward: Callable[..., Any] | None = None
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
         self.instead: Callable[[Root, Callable[..., object]], Callable[..., object]] | None = None
@@ -187,7 +188,7 @@ class Roots:
                 if self.instead is not None:
                     original = self.instead(root, original)
             elif evaluating:
-                self.on_evaluation()
+                self.on_evaluation(not root.owned)
                 clock.evaluation_begins(weak=not root.owned)
             self._inside = True
             clock.push(FORWARD)

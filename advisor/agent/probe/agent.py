@@ -340,7 +340,7 @@ class _Parts:
             **self.loaders.workload_facts(),
             "micro_steps": max(1, self.controls.micro_steps),
             "closures": self.steps.closures_seen,
-            **part_facts(called, self.steps.owned_parameters()),
+            **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()

@@ -14,7 +14,7 @@ from ... import enough
 from ...storage.run_store import runs_root
 from ...types import Command, Failure, Finding, Profile, Steps
 from .. import format
-from .health import busy_machine, is_compiled, open_questions, unproven_gain
+from .health import busy_machine, only_compiled, open_questions, unproven_gain
 
 LITTLE_UPDATES = 30
 """Updates below which an interval of the rate says little; a default window holds more."""
@@ -165,7 +165,7 @@ def _doubt(profile: Profile) -> str | None:
         measured = hint.ceiling.basis != "share"
         gain = format.times(hint.ceiling.speedup) if measured else format.estimated(hint.ceiling)
         return f"{format.one_line(hint.rule)} may make it {gain} as fast"
-    if is_compiled(profile):
+    if only_compiled(profile):
         return "the compiled model was not compared with an uncompiled one"
     work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
     return f"only {format.percent(work)} of each update is the model's work" if work < MOSTLY_WORK else None
