@@ -1,6 +1,6 @@
 """Does the diagnosis name what was planted, and does it leave healthy scripts alone?
 
-    python tests/benchmarks/diagnosis.py                      every labelled script of tests/workloads
+    python tests/benchmarks/diagnosis.py                      every labelled script of tests/workloads and its reports/
     python tests/benchmarks/diagnosis.py gan tabular          those whose name contains one of the words
     python tests/benchmarks/diagnosis.py --fixes              and whether each fix gives what its ceiling says
     python tests/benchmarks/diagnosis.py --fresh ...          measure again what an earlier call has measured
@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import tomllib
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +37,8 @@ from advisor.storage import run_store
 from advisor.types import Diagnosis
 
 WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
+sys.path.insert(0, str(WORKLOADS))  # its modules stand beside the scripts, which are no package
+labelled = importlib.import_module("labelled")
 LOUD = ("warning", "critical")
 MOST_ABSTAINED = 12
 """Of about 35 rules, some have no place in any one script; where this many abstain, silence is no answer."""
@@ -126,10 +127,14 @@ class Kept:
 def main() -> None:
     arguments = parsed()
     before = machine()
-    labels = tomllib.loads((WORKLOADS / "labels.toml").read_text())
+    labels = labelled.labels_of(labelled.OWN, labelled.REPORTS)
     chosen = {name: label for name, label in labels.items() if is_wanted(name, arguments.words)}
     if not chosen:
-        raise SystemExit(f"no script is called like {' or '.join(arguments.words)}: see {WORKLOADS / 'labels.toml'}")
+        raise SystemExit(f"no script is called like {' or '.join(arguments.words)}: see labels.toml in {WORKLOADS}")
+    lacking = {name: packages for name, label in chosen.items() if (packages := labelled.missing_packages(label))}
+    for name, packages in lacking.items():
+        say(f"{name:28} left out: {' and '.join(packages)} not installed")
+        del chosen[name]
     fresh = list(chosen) if arguments.fresh else []
     profiles = Kept(arguments.work / "profiles.jsonl", fresh=fresh)
     fixes = Kept(arguments.work / "fixes.jsonl", fresh=fresh)
@@ -138,7 +143,7 @@ def main() -> None:
     verdicts: dict[str, str] = {}
     compared: list[Compared] = []
     for name, label in chosen.items():
-        again = judged_again(name, arguments.work) if arguments.judge_again else None
+        again = judged_again(name, label, arguments.work) if arguments.judge_again else None
         known = profiles.get(name) if again is None else kept(profiles, again)
         diagnosed = Diagnosed.from_json(known or kept(profiles, diagnose(name, label, arguments)))
         verdicts[name] = judge(diagnosed, label)
@@ -202,7 +207,7 @@ def diagnose(name: str, label: Mapping[str, Any], arguments: Namespace) -> Diagn
     with tempfile.TemporaryDirectory(prefix=f"advisor-{name}-") as project:
         words = [sys.executable, "-m", "advisor", "profile", "--json", "--runs", str(arguments.work / "runs")]
         done = subprocess.run(
-            [*words, str(WORKLOADS / f"{name}.py"), *label.get("args", [])],
+            [*words, str(label["path"]), *label["args"]],
             cwd=project,
             capture_output=True,
             text=True,
@@ -229,9 +234,9 @@ def from_document(name: str, document: Mapping[str, Any], *, exit_code: int) -> 
     )
 
 
-def judged_again(name: str, work: Path) -> Diagnosed | None:
+def judged_again(name: str, label: Mapping[str, Any], work: Path) -> Diagnosed | None:
     """The newest profile of the script with what the rules say of it now; None where there is none."""
-    runs = sorted((work / "runs").glob(f"*-{name}-*"))
+    runs = sorted((work / "runs").glob(f"*-{label['path'].stem}-*"))
     if not runs:
         return None
     profile = run_store.load_profile(runs[-1] / run_store.PROFILE_FILE)
@@ -283,7 +288,6 @@ def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str])
 
 
 def measure_fix(name: str, label: Mapping[str, Any], arguments: Namespace) -> Fixed:
-    sys.path.insert(0, str(WORKLOADS))  # it stands beside the scripts, which are no package
     compare = importlib.import_module("measure_fix").compare
     try:
         ratios, others = compare(name, label, label["fix"], arguments)

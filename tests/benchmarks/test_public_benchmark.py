@@ -1,0 +1,42 @@
+"""Which verdicts on a public script an expert would sign."""
+
+from __future__ import annotations
+
+import pytest
+from diagnosis import Diagnosed
+from public_scripts import signed
+
+LABEL = {"rule": "precision_unused", "also": ["channels_last_unused"], "never": ["memory_creep"]}
+
+
+def said(*findings: tuple[str, str], abstained: int = 0, failure: str | None = None) -> Diagnosed:
+    return Diagnosed(
+        name="script",
+        findings=tuple({"rule": rule, "severity": severity} for rule, severity in findings),
+        abstained={str(number): "too little was measured" for number in range(abstained)},
+        updates=100,
+        failure=failure,
+        exit_code=0,
+    )
+
+
+@pytest.mark.parametrize(("diagnosed", "answer"), [
+    (said(("precision_unused", "warning")), "yes"),
+    (said(("channels_last_unused", "critical"), ("host_code", "warning")), "yes"),
+    (said(("host_code", "critical"), ("precision_unused", "warning")), "partly: host_code first"),
+    (said(("host_code", "critical"), ("precision_unused", "info")), "no: host_code"),
+    (said(("precision_unused", "critical"), ("memory_creep", "warning")), "no: memory_creep"),
+    (said(("precision_unused", "critical"), ("memory_creep", "info")), "yes"),
+    (said(("precision_unused", "info")), "partly: precision_unused as a remark only"),
+    (said(), "no: nothing found"),
+    (said(abstained=20), "no: no answer"),
+    (said(failure="exit: the script ended"), "no: no verdict"),
+])  # fmt: skip
+def test_a_verdict_is_signed_where_its_first_warning_is_right_and_none_is_wrong(
+    diagnosed: Diagnosed, answer: str
+) -> None:
+    assert signed(diagnosed, LABEL) == answer
+
+
+def test_silence_is_signed_where_the_label_lets_it_pass() -> None:
+    assert signed(said(), {**LABEL, "quiet": True}) == "yes"
