@@ -39,6 +39,7 @@ from advisor.types import Diagnosis
 WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
 sys.path.insert(0, str(WORKLOADS))  # its modules stand beside the scripts, which are no package
 labelled = importlib.import_module("labelled")
+TITLES = {labelled.OWN: "Written for this benchmark", labelled.REPORTS: "From public reports"}
 LOUD = ("warning", "critical")
 MOST_ABSTAINED = 12
 """Of about 35 rules, some have no place in any one script; where this many abstain, silence is no answer."""
@@ -96,6 +97,8 @@ class Compared:
     """Of the ceiling's interval."""
     of_ceiling: float
     """Gain over the predicted ceiling."""
+    width: float
+    """Upper over lower end of the ceiling's interval."""
     above: bool = False
 
 
@@ -275,8 +278,19 @@ def diagnosis_row(diagnosed: Diagnosed, label: Mapping[str, Any], verdict: str) 
 
 
 def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
-    planted = [verdicts[name] for name, label in chosen.items() if not label.get("healthy")]
-    healthy = [verdicts[name] for name, label in chosen.items() if label.get("healthy")]
+    """Return a paragraph for each folder of scripts, and one for all where there are several."""
+    folders: dict[Path, list[str]] = {}
+    for name, label in chosen.items():
+        folders.setdefault(label["path"].parent, []).append(name)
+    parts = [(TITLES[folder], names) for folder, names in folders.items()]
+    if len(parts) > 1:
+        parts.insert(0, ("All", list(chosen)))
+    return "\n\n".join(f"{title}. {_counts(names, chosen, verdicts)}" for title, names in parts)
+
+
+def _counts(names: Sequence[str], labels: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
+    planted = [verdicts[name] for name in names if not labels[name].get("healthy")]
+    healthy = [verdicts[name] for name in names if labels[name].get("healthy")]
     exact, also = planted.count("right"), planted.count("right (also)")
     return (
         f"Planted: {exact + also} of {len(planted)} right ({exact} by the label's rule, {also} by one of `also`)."
@@ -311,10 +325,12 @@ def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tup
     of_ceiling = gain / ceiling["speedup"]
     row += [f"{ceiling['speedup']:.2f} ({ceiling['low']:.2f} … {ceiling['high']:.2f})", ceiling["basis"]]
     row += [f"{of_ceiling:.2f}", others]
+    width = ceiling["high"] / ceiling["low"]
     if ceiling["low"] <= gain <= ceiling["high"]:
-        return [*row, "inside"], Compared(inside=True, of_ceiling=of_ceiling)
+        return [*row, "inside"], Compared(inside=True, of_ceiling=of_ceiling, width=width)
     below = gain < ceiling["low"]
-    return [*row, "BELOW" if below else "ABOVE"], Compared(inside=False, of_ceiling=of_ceiling, above=not below)
+    compared = Compared(inside=False, of_ceiling=of_ceiling, width=width, above=not below)
+    return [*row, "BELOW" if below else "ABOVE"], compared
 
 
 def fixes_summary(rows: int, compared: Sequence[Compared]) -> str:
@@ -330,7 +346,8 @@ def fixes_summary(rows: int, compared: Sequence[Compared]) -> str:
     errors = [abs(part - 1) for part in parts]
     return (
         f"{text} Gain over ceiling: median {statistics.median(parts):.2f}, lowest {min(parts):.2f}, highest"
-        f" {max(parts):.2f}; the median error, whichever way, is {statistics.median(errors):.0%}."
+        f" {max(parts):.2f}; the median error, whichever way, is {statistics.median(errors):.0%}. The upper end of a"
+        f" ceiling's interval is {statistics.median(one.width for one in compared):.1f} times the lower (median)."
     )
 
 

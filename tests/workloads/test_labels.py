@@ -97,3 +97,13 @@ def test_a_wild_script_is_short(name: str) -> None:
     start = WILD[name].get("start", [f"{name}.py"])
     path = HERE / "wild" / (start[0] if start[0] != "-m" else f"{start[1]}/__main__.py")
     assert len(path.read_text().splitlines()) <= 60
+
+
+def test_a_name_is_labelled_in_one_folder_only(tmp_path: Path) -> None:
+    (tmp_path / "labels.toml").write_text("[one_thread]\n")
+    with pytest.raises(ValueError, match="one_thread is labelled in another folder"):
+        labelled.labels_of(labelled.OWN, tmp_path)
+
+
+def test_packages_that_are_not_installed_are_named() -> None:
+    assert labelled.missing_packages({"needs": ["torch", "no_such_package"]}) == ["no_such_package"]
