@@ -1,4 +1,7 @@
-"""The amount of measurement that supports a judgement, and the budget in which it fits."""
+"""The amount of measurement that supports a judgement, and the budget in which it fits.
+
+Silence needs a number of updates that are alike. A share that stands out needs only an interval that keeps it so.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ MIN_LONG_UPDATES = 5
 MIN_LONG_S = 5.0
 MIN_UPDATES_UNSTEADY = 30
 """Updates from which a mean is used without a steady state: loops whose batches differ in length never settle."""
+MIN_SHARE_UPDATES = 3
+"""Updates from which the interval of a share is believed: two that agree by chance have an interval of no width."""
 MIN_LONG_UPDATES_UNSTEADY = 10
 """The same where the updates together last MIN_LONG_UNSTEADY_S."""
 MIN_LONG_UNSTEADY_S = 15.0
@@ -34,6 +39,11 @@ def too_few_updates(updates: int, update_s: float, steady: bool) -> str | None:
             f"the time of an update had not settled after {updates} updates; without steady updates {needed} are needed"
         )
     return None
+
+
+def stands_out(share: float, share_error: float | None, updates: int, least: float) -> bool:
+    """Return whether the share of the time is at least `least` at the low end of its interval, however few updates."""
+    return updates >= MIN_SHARE_UPDATES and share_error is not None and share - share_error >= least
 
 
 def budget_s(update_s: float) -> float:

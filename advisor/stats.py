@@ -229,7 +229,7 @@ def rate_interval(amounts: Sequence[float], seconds: Sequence[float], *, confide
         raise ValueError(f"a rate's interval needs at least 2 updates that took time, got {len(seconds)}")
     rate = math.fsum(amounts) / math.fsum(seconds)
     residuals = [amount - rate * second for amount, second in zip(amounts, seconds, strict=True)]
-    batches = _batch_count(len(residuals))
+    batches = batch_count(len(residuals))
     edges = [round(index * len(residuals) / batches) for index in range(batches + 1)]
     sums = [math.fsum(residuals[start:end]) for start, end in itertools.pairwise(edges)]
     variance = math.fsum(value * value for value in sums) * batches / (batches - 1)
@@ -238,7 +238,12 @@ def rate_interval(amounts: Sequence[float], seconds: Sequence[float], *, confide
     return Interval(value=rate, low=max(0.0, rate - half), high=rate + half)
 
 
-def _batch_count(count: int) -> int:
+def widest_share_error(samples: float, *, confidence: float = 0.95) -> float:
+    """Return half the width of the normal interval of a share seen in so many samples, at most: that of one half."""
+    return statistics.NormalDist().inv_cdf(0.5 + confidence / 2) * 0.5 / math.sqrt(max(samples, 1.0))
+
+
+def batch_count(count: int) -> int:
     """Return about as many batches as each has values, at most twenty; short series are taken value by value."""
     if count < 2 * BATCH_SIZE:
         return count

@@ -24,6 +24,7 @@ LAYERS = (
     # "" is the package itself, which is imported with anything
     (
         "",
+        "contention",
         "discovery",
         "durations",
         "enough",

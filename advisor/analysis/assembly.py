@@ -28,12 +28,11 @@ from ..types import (
     Workload,
 )
 from . import device_summary, hot_lines, ratios, summary
+from .counted import Counted
 from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
 """Consecutive non-finite losses, up to the end, from which a training does not recover."""
-FEW_UPDATES = 20
-"""Updates below which the report says how little it rests on."""
 
 
 def workload_of(script_run: ScriptRunRecord) -> Workload | None:
@@ -99,7 +98,7 @@ def assemble(
         "script_runs": tuple(_script_run_summary(record) for record in result.script_runs),
         "usage": tuple(point for record in result.script_runs for point in record.usage),
         "windows": summary.windows(result),
-        "notes": _notes(result, first, hardware),
+        "notes": _notes(result, first),
     }
     if first is None or workload is None:
         return Profile(**common, failure=_failure(result, bool(first)))
@@ -130,7 +129,7 @@ def evidence_of_windows(result: SessionResult, hardware: Hardware, workload: Wor
 def _measured(
     result: SessionResult, first: wire.WindowDone, script_run: ScriptRunRecord, hardware: Hardware, workload: Workload
 ) -> dict[str, Any]:
-    counted = summary.Counted(first, summary.later_baselines(result))
+    counted = Counted(first, summary.later_baselines(result))
     ending = summary.epoch_end(counted, result, workload)
     steps = summary.steps(counted)
     phases = summary.phases(counted)
@@ -216,22 +215,13 @@ def _no_steps(script_run: ScriptRunRecord) -> Failure:
     return Failure(kind="no_steps", message=message, exit_code=script_run.exit_code, elapsed_s=script_run.elapsed_s)
 
 
-def _notes(result: SessionResult, first: wire.WindowDone | None, hardware: Hardware) -> tuple[str, ...]:
+def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, ...]:
     """Return everything that the reader must know, each note once."""
     notes: list[str] = []
     if result.interrupted is not None:
         notes.append("interrupted: these are the results so far")
-    if first is not None and len(first.wall_s) < FEW_UPDATES:
-        counted = "1 update was" if len(first.wall_s) == 1 else f"{len(first.wall_s)} updates were"
-        notes.append(f"only {counted} counted: small differences are invisible")
     if first is not None and first.cut_short:
         notes.append(f"the first window was cut short: {first.cut_short}")
-    others = summary.others_cpus(result.script_runs[-1])
-    if others is not None and summary.is_disturbed(result.script_runs[-1], hardware.cpu.usable_cpus):
-        notes.append(
-            f"other programs kept {others:.1f} of {hardware.cpu.usable_cpus:g} CPUs busy during the measurement: the "
-            "figures scatter more than on an idle machine"
-        )
     for record in result.script_runs:
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:

@@ -14,6 +14,7 @@ from ..runtime.session_result import SessionResult
 from ..types import Config, Evidence, Hardware, Workload
 from ..wire import WindowRole
 from . import assembly, profile_plan
+from .counted import SAMPLER_HZ
 from .profile_plan import Pace
 
 FIRST_S = 1.5
@@ -46,7 +47,7 @@ class FollowUp:
             least_updates=profile_plan.LEAST_UPDATES,
             min_s=FIRST_S,
             max_s=max(2 * FIRST_S, 2 * profile_plan.FIRST_UPDATES * update_s),
-            sampler_hz=profile_plan.SAMPLER_HZ,
+            sampler_hz=SAMPLER_HZ,
         )
         rest = profile_plan.follow_up_windows(workload, pace, ROUNDS)
         return cls(config=config, number=number, windows=(first, *rest), update_s=update_s)

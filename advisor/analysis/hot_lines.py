@@ -11,8 +11,9 @@ from .. import wire
 from ..runtime.session_result import SessionResult
 from ..types import HotLine, Workload
 from ..whatif import loader_alone
+from .counted import Counted
 from .profile_plan import first_baseline, measured
-from .summary import Counted, off_step, phases
+from .summary import off_step, phases
 
 MOST_LINES = 40
 

@@ -7,12 +7,13 @@ import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .. import stats, whatif, wire
+from .. import whatif, wire
 from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S, WARM_UP_UPDATES
 from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
 from ..wire import WindowRole
+from .counted import SAMPLER_HZ, Counted
 
 FIRST = "as written"
 """Window that steps, phases and lines are read from."""
@@ -35,8 +36,6 @@ It takes up to two thirds of them, and a search has better uses for the time.
 FIRST_UPDATES = 10
 LEAST_UPDATES = 5
 """Updates to wait for, however long each takes: fewer say nothing."""
-SAMPLER_HZ = 50.0
-"""Sampling rate, which costs about half a percent of a core."""
 SHORT_UPDATE_S = 0.002
 """Length below which a sample costs more than an update: the sampler then gets its own window."""
 SLOW_UPDATE_S = 0.15
@@ -135,9 +134,9 @@ def first_baseline(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:
 
 
 def steady(outcomes: dict[str, Outcome], name: str) -> bool:
-    """Return True if the window of that name found a steady state; its warm-up is already removed."""
+    """Return True if the window of that name found a steady state."""
     window = measured(outcomes, name)
-    return window is not None and stats.mser5(window.wall_s, minimum_cut=0).steady
+    return window is not None and Counted(window).steady
 
 
 def _one_more_round(
@@ -174,7 +173,8 @@ def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
 def _traces(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
     """Yield the windows that look closely, between two of the baseline."""
     pace = _pace(workload, update_s, left_s)[0]
-    yield _baseline_window("base 0", pace)
+    if update_s < SLOW_UPDATE_S:  # slow updates have no time for a window that no what-if stands beside
+        yield _baseline_window("base 0", pace)
     yield _trace(update_s)
     if workload.device != "cpu":
         yield device_window(update_s)

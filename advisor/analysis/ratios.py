@@ -25,7 +25,10 @@ WIDEST_OVERHEAD = 0.04
 """Width of the overhead's interval, as a fraction of an update, above which only its upper end says anything: hooks
 cost up to 1%, and windows on a shared machine differ by more."""
 T_QUANTILE_FEW = 2.6
-"""Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it."""
+"""Student's t at 97.5% for about five degrees of freedom: one or two rounds, each with its batches behind it. It is
+larger where the windows have fewer updates behind them."""
+T_OF_FIVE = stats.student_t_quantile(0.975, 4)
+"""Student's t of five values: it does not hide the scatter of two or three behind their own uncertainty."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,32 @@ class Beside:
 
 
 BASELINE = Beside()
-Rate = Callable[[Sequence[wire.WindowDone]], tuple[float, float]]
-"""Function of windows to the logarithm of a rate over all of them, and its standard error."""
+
+
+@dataclass(frozen=True)
+class LogRate:
+    """Logarithm of a rate over some windows."""
+
+    value: float
+    error: float
+    """Its standard error."""
+    degrees: int
+    """Degrees of freedom of that error."""
+
+
+@dataclass
+class Rounds:
+    """Log speed-ups of the rounds, one after the other."""
+
+    logs: list[float]
+    errors: list[float]
+    """Their standard errors by the scatter within windows."""
+    degrees: float = 0.0
+    """Degrees of freedom behind these errors, over all rounds."""
+
+
+Rate = Callable[[Sequence[wire.WindowDone]], LogRate]
+"""Function of windows to a rate over all of them."""
 
 
 def what_ifs(result: SessionResult) -> tuple[WhatIf, ...]:
@@ -62,13 +89,11 @@ def overhead(result: SessionResult) -> Overhead:
     stall.
     """
     windows = _ordered(result)
-    logs, errors = _log_ratios(
-        result, lambda done: result.windows[done.id].role is WindowRole.BARE, rate=_log_median_rate
-    )
+    rounds = _log_ratios(result, lambda done: result.windows[done.id].role is WindowRole.BARE, rate=_log_median_rate)
     baselines = [done for done in windows if _is_baseline(done, result)]
-    if not logs or not baselines:
+    if not rounds.logs or not baselines:
         return Overhead(fraction=None)
-    value, low, high = _interval(logs, errors)
+    value, low, high = _interval(rounds)
     update_s = sum(sum(done.wall_s) for done in baselines) / sum(len(done.wall_s) for done in baselines)
     # A bare window is the faster one: its speed-up over its neighbours is the cost of the hooks.
     fraction, least, most = (1 - 1 / ratio for ratio in (value, low, high))
@@ -97,7 +122,7 @@ def speedup(
     windows saw: some window of each configuration's loader must have seen a start.
     `across_script_runs` is for settings that need their own script run: their neighbours are in those before and after.
     """
-    logs, errors = _log_ratios(
+    rounds = _log_ratios(
         result,
         lambda done: done.id in ids,
         rate=_log_sample_rate,
@@ -105,10 +130,10 @@ def speedup(
         across_script_runs=across_script_runs,
         beside=beside,
     )
-    if not logs:
+    if not rounds.logs:
         return None
-    value, low, high = _interval(logs, errors)
-    return Ratio(speedup=value, low=low, high=high, rounds=len(logs))
+    value, low, high = _interval(rounds)
+    return Ratio(speedup=value, low=low, high=high, rounds=len(rounds.logs))
 
 
 def chained(first: Ratio, then: Ratio) -> Ratio:
@@ -122,11 +147,11 @@ def chained(first: Ratio, then: Ratio) -> Ratio:
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
     names = {window.id for window in result.windows.values() if window.what_if == what_if.id}
     rate = _log_sample_rate if what_if.per_sample else _log_update_rate
-    logs, errors = _log_ratios(result, lambda done: done.id in names, rate=rate)
-    if not logs:
+    rounds = _log_ratios(result, lambda done: done.id in names, rate=rate)
+    if not rounds.logs:
         return None
-    value, low, high = _interval(logs, errors)
-    return WhatIf(name=what_if.id, speedup=value, low=low, high=high, rounds=len(logs))
+    value, low, high = _interval(rounds)
+    return WhatIf(name=what_if.id, speedup=value, low=low, high=high, rounds=len(rounds.logs))
 
 
 def _drained(result: SessionResult, name: str) -> WhatIf | None:
@@ -175,13 +200,13 @@ def _log_ratios(
     epoch_samples: int | None = None,
     across_script_runs: bool = False,
     beside: Beside = BASELINE,
-) -> tuple[list[float], list[float]]:
+) -> Rounds:
     """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
 
     The base windows are from the same script run, unless `across_script_runs` is set.
     """
     windows = _ordered(result)
-    logs, errors = [], []
+    found = Rounds([], [])
     for position, done in enumerate(windows):
         if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
             continue
@@ -192,41 +217,56 @@ def _log_ratios(
         neighbours = [*before, *after]
         if not neighbours:
             continue
-        own, own_error = rate([done])
-        baseline, base_error = rate(neighbours)
+        own, baseline = rate([done]), rate(neighbours)
+        gain = own.value - baseline.value
         if epoch_samples:
             own_s, other_s = _beside_an_epoch_s(result, done, neighbours[0], epoch_samples)
-            own -= _log_with([done], epoch_samples, own_s)
-            baseline -= _log_with(neighbours, epoch_samples, other_s)
-        logs.append(own - baseline)
-        errors.append(math.hypot(own_error, base_error))
-    return logs, errors
+            gain += _log_with(neighbours, epoch_samples, other_s) - _log_with([done], epoch_samples, own_s)
+        found.logs.append(gain)
+        found.errors.append(math.hypot(own.error, baseline.error))
+        found.degrees += _joint_degrees(own, baseline)
+    return found
 
 
-def _log_sample_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+def _joint_degrees(one: LogRate, other: LogRate) -> float:
+    """Return the degrees of freedom of the difference of two rates (Welch 1947; Satterthwaite 1946)."""
+    variances = [one.error**2, other.error**2]
+    if not sum(variances) > 0:
+        return float(one.degrees + other.degrees)
+    parts = variances[0] ** 2 / one.degrees + variances[1] ** 2 / other.degrees
+    return sum(variances) ** 2 / parts
+
+
+def _log_sample_rate(windows: Sequence[wire.WindowDone]) -> LogRate:
     """Return the log of samples/s (updates/s if samples are unknown) over the windows, with its standard error."""
     if any(count is None for window in windows for count in window.samples):
         return _log_update_rate(windows)
     return _log_rate(windows, [float(count or 0) for window in windows for count in window.samples])
 
 
-def _log_update_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+def _log_update_rate(windows: Sequence[wire.WindowDone]) -> LogRate:
     return _log_rate(windows, [1.0 for window in windows for _wall in window.wall_s])
 
 
-def _log_rate(windows: Sequence[wire.WindowDone], amounts: Sequence[float]) -> tuple[float, float]:
+def _log_rate(windows: Sequence[wire.WindowDone], amounts: Sequence[float]) -> LogRate:
     """Return the log of a rate over the windows, with its standard error from batch means."""
     rate = stats.rate_interval(amounts, [wall for window in windows for wall in _in_step(window)])
     half = (rate.high - rate.low) / 2
-    return math.log(rate.value), half / rate.value / 2 if rate.value else 0.0
+    degrees = stats.batch_count(len(amounts)) - 1
+    error = half / rate.value / 2 if rate.value else 0.0
+    # The quantile by which few values widen `half` is applied to the rounds: here it counts as for five values at most.
+    return LogRate(
+        math.log(rate.value), error * min(1.0, T_OF_FIVE / stats.student_t_quantile(0.975, degrees)), degrees
+    )
 
 
-def _log_median_rate(windows: Sequence[wire.WindowDone]) -> tuple[float, float]:
+def _log_median_rate(windows: Sequence[wire.WindowDone]) -> LogRate:
     """Return the log rate of the median update; its standard error assumes normal noise with the same quartiles."""
     seconds = [wall for window in windows for wall in _in_step(window)]
     middle = statistics.median(seconds)
     spread = (stats.percentile(seconds, 75) - stats.percentile(seconds, 25)) / QUARTILES_OF_SIGMA
-    return -math.log(middle), MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
+    error = MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
+    return LogRate(-math.log(middle), error, len(seconds) - 1)
 
 
 def _log_with(windows: Sequence[wire.WindowDone], epoch_samples: int, beside_s: float) -> float:
@@ -304,17 +344,19 @@ def _in_step(window: wire.WindowDone) -> list[float]:
     return [max(wall - off, 1e-9) for wall, off in zip(window.wall_s, beside, strict=True)]
 
 
-def _interval(logs: Sequence[float], errors: Sequence[float]) -> tuple[float, float, float]:
+def _interval(rounds: Rounds) -> tuple[float, float, float]:
     """Return the speed-up with its interval by Student's t over the rounds.
 
     With fewer than three rounds, the spread within windows counts instead if it is larger.
     """
+    logs = rounds.logs
     mean = math.fsum(logs) / len(logs)
     between = math.fsum((value - mean) ** 2 for value in logs) / (len(logs) - 1) if len(logs) > 1 else 0.0
     if len(logs) >= ENOUGH_ROUNDS:
         # Batches that workers deliver in bursts scatter within a window, but not the window's overall rate.
         half = stats.student_t_quantile(0.975, len(logs) - 1) * math.sqrt(between / len(logs))
     else:
-        within = math.fsum(error * error for error in errors) / len(errors)
-        half = T_QUANTILE_FEW * math.sqrt(max(within, between) / len(logs))
+        within = math.fsum(error * error for error in rounds.errors) / len(logs)
+        quantile = max(T_QUANTILE_FEW, stats.student_t_quantile(0.975, max(1, math.floor(rounds.degrees))))
+        half = quantile * math.sqrt(max(within, between) / len(logs))
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)

@@ -9,14 +9,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import stats, wire
+from .. import contention, stats, wire
 from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
-    OFF_STEP,
-    PHASES,
     Compute,
     Config,
+    Cpu,
     EpochEnd,
     Hardware,
     LoaderRestarts,
@@ -31,49 +30,14 @@ from ..types import (
 from ..whatif import loader_alone
 from ..wire import WindowRole
 from . import peaks
+from .counted import Counted
 from .profile_plan import measured
 
 CREEP_LEAST_POINTS = 12
-NOISY_CPUS_FRACTION = 0.3
-"""Share of the usable CPUs: if other programs keep more busy, windows are hard to compare."""
 CREEP_LATE_FRACTION = 0.5
 """Share of the whole slope that the second half must keep up."""
 CREEP_LEAST_BYTES = 16 * 2**20
 """Growth over the probe below which the allocator is only finding its size."""
-
-
-MOST_APART = 2.0
-"""Factor between the typical updates of two windows of the baseline, above which the loop has no steady state."""
-
-
-class Counted:
-    """Baseline window without its warm-up; everything else reads from here."""
-
-    def __init__(self, done: wire.WindowDone, others: Sequence[wire.WindowDone] = ()) -> None:
-        """Read the window; `others` are the later windows of the baseline, which must be of its level."""
-        cut = stats.mser5(done.wall_s, minimum_cut=0)
-        at = cut.cut if cut.steady else 0
-        self.done = done
-        self.cut = at
-        self.steady = cut.steady and _same_level(done.wall_s[at:], others)
-        self.wall_s = done.wall_s[at:]
-        self.phases_s = {name: done.phases_s.get(name, [])[at:] for name in PHASES}
-        self.off_step_s = {name: done.off_step_s.get(name, [])[at:] for name in OFF_STEP}
-        self.micro_steps = done.micro_steps[at:]
-        self.samples = done.samples[at:]
-        self.updates = len(self.wall_s)
-        self.loop_s = sum(self.wall_s)
-        self.in_step_s = [sum(values) for values in zip(*self.phases_s.values(), strict=True)]
-
-
-def _same_level(wall_s: Sequence[float], others: Sequence[wire.WindowDone]) -> bool:
-    """Return whether the windows of the baseline, half of them at least, are within a factor of two of these updates.
-
-    A few long updates in a row, while other programs hold the CPUs, agree with each other as well as steady ones do.
-    """
-    levels = [statistics.median(other.wall_s) for other in others if other.wall_s]
-    ratio = statistics.median(levels) / statistics.median(wall_s) if levels and wall_s else 1.0
-    return 1 / MOST_APART <= ratio <= MOST_APART
 
 
 def steps(counted: Counted) -> Steps:
@@ -96,6 +60,7 @@ def steps(counted: Counted) -> Steps:
         samples_per_update=sum(known) / counted.updates if complete else None,
         samples_from=source,
         steady=counted.steady,
+        share_error=counted.share_error,
     )
 
 
@@ -334,6 +299,7 @@ def system(counted: Counted, script_run: ScriptRunRecord) -> SystemUse:
         accelerator_events=script_run.devices.events(begin, begin + wall_s) if script_run.devices else (),
         swap_in_bytes_per_s=_system_rate(script_run, "swapped_in_bytes"),
         loadavg_others=others_cpus(script_run),
+        other_programs=script_run.other_programs,
     )
 
 
@@ -343,10 +309,10 @@ def others_cpus(script_run: ScriptRunRecord) -> float | None:
     return None if busy is None else max(0.0, busy - script_run.tree_cpu_s / script_run.watched_s)
 
 
-def is_disturbed(script_run: ScriptRunRecord, usable_cpus: float) -> bool:
-    """Return True if other programs kept a good part of the CPUs busy meanwhile."""
-    others = others_cpus(script_run)
-    return others is not None and others > NOISY_CPUS_FRACTION * usable_cpus
+def is_disturbed(script_run: ScriptRunRecord, cpu: Cpu) -> bool:
+    """Return True if other programs took CPU time from this script run."""
+    own = script_run.tree_cpu_s / script_run.watched_s if script_run.watched_s else None
+    return contention.is_disturbed(others_cpus(script_run), own, usable_cpus=cpu.usable_cpus, cpus=cpu.affinity_count)
 
 
 def _system_rate(script_run: ScriptRunRecord, name: str) -> float | None:

@@ -58,6 +58,9 @@ ARM_PARTS: Mapping[tuple[str, str], str] = {
 }
 """(implementer, part) → name of server and Jetson cores, since Arm kernels give numbers instead of names."""
 
+CPUSETS = ("cpuset.cpus.effective", "cpuset/cpuset.effective_cpus", "cpuset/cpuset.cpus")
+"""Files of version 2 and of version 1, as a container sees its own group."""
+
 SYSCTL_TIMEOUT_S = 2.0
 
 
@@ -76,7 +79,18 @@ def cpu(*, quota_cpus: float | None, root: Path = Path("/")) -> Cpu:
         usable_cpus=float(affinity) if quota_cpus is None else min(float(affinity), quota_cpus),
         instruction_sets=_instruction_sets(info),
         numa_nodes=max(1, _numa_nodes(root)),
+        cpuset_count=_cpuset_count(root),
     )
+
+
+def _cpuset_count(root: Path) -> int | None:
+    """Return how many CPUs the control group allows: what is missing from these was taken by an affinity."""
+    for name in CPUSETS:
+        text = (read_text(root / "sys/fs/cgroup" / name) or "").strip()
+        if text:
+            ranges = [part.split("-") for part in text.split(",")]
+            return sum(int(part[-1]) - int(part[0]) + 1 for part in ranges)
+    return None
 
 
 def _first_processor(cpuinfo: str) -> dict[str, str]:

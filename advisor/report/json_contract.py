@@ -57,7 +57,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "ranks": profile.ranks,
         "what_ifs": [chosen(what_if, ("name", *RATIO)) for what_if in profile.what_ifs],
         "findings": [finding_json(finding) for finding in profile.findings],
-        "abstained": profile.abstained,
+        "abstained": [chosen(one, ("rule", "why")) for one in profile.abstained],
         "overhead_fraction": profile.overhead.fraction,
     }
     if profile.failure is not None:

@@ -70,10 +70,12 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def get(rule_id: str, *, also: Iterable[str] = ()) -> Rule:
-    """Return the rule with this id; raise UsageError with similar names, of rules and of `also`, if there is none."""
+    """Return the rule with this id, or once with it; raise UsageError with similar names, of rules and of `also`, if
+    there is none."""
     rules = {rule.id: rule for rule in all_rules()}
-    if rule_id in rules:
-        return rules[rule_id]
+    known = {**{former: rule for rule in rules.values() for former in rule.formerly}, **rules}
+    if rule_id in known:
+        return known[rule_id]
     near = difflib.get_close_matches(rule_id, [*rules, *also], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join([*rules, *also])}"
     raise UsageError(f"unknown rule{' or knob' if also else ''} {rule_id!r}: {hint}")

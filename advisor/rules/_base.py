@@ -41,6 +41,8 @@ class Undecided:
     """A rule that applies here but cannot judge."""
 
     why: str
+    most_share: float = 1.0
+    """Largest share of the loop's time that the cost may have; 1 if that is not known."""
 
 
 Judgement = Hit | Undecided | None
@@ -77,6 +79,8 @@ class Rule:
     """Origin of the idea and its numbers."""
     judge: Callable[[Evidence], Judgement]
     examples: tuple[Example, ...]
+    formerly: tuple[str, ...] = ()
+    """Its ids in earlier versions, which stored profiles name."""
     headline: str = ""
     """Description of a script with this finding, as the words after "Your script"; `{share}` stands for its share of
     the time. The report uses the evidence if it is empty."""
@@ -91,21 +95,20 @@ class Rule:
     applies: Callable[[Evidence], bool] = always
     """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True
-    """True if the rule judges shares of time, and so needs enough steady updates."""
+    """True if the rule judges shares of time, and so needs enough steady updates, unless the share stands out."""
 
     def check(self, evidence: Evidence) -> Finding | Abstention | None:
         """Judge this evidence; return None if the rule looked and found nothing."""
         if not self.applies(evidence):
             return None
-        steps = evidence.steps
-        why = enough.too_few_updates(steps.updates, steps.mean_s, steps.steady)
-        if self.needs_updates and why is not None:
-            return Abstention(rule=self.id, why=why)
         judgement = self.judge(evidence)
+        why = self._too_little(evidence, judgement)
+        if why is not None:
+            return Abstention(rule=self.id, why=why)
         if judgement is None:
             return None
         if isinstance(judgement, Undecided):
-            return Abstention(rule=self.id, why=judgement.why)
+            return Abstention(rule=self.id, why=judgement.why, most_share=clamp(judgement.most_share))
         return Finding(
             rule=self.id,
             severity=judgement.severity,
@@ -119,6 +122,14 @@ class Rule:
             url=self.url,
             headline=self.headline_for(judgement.library),
         )
+
+    def _too_little(self, evidence: Evidence, judgement: Judgement) -> str | None:
+        """Return why too little was measured for this judgement; None if it stands."""
+        steps = evidence.steps
+        why = enough.too_few_updates(steps.updates, steps.mean_s, steps.steady) if self.needs_updates else None
+        share = judgement.share if isinstance(judgement, Hit) else 0.0
+        sure = enough.stands_out(share, steps.share_error, steps.updates, least=WARNING_SHARE)
+        return None if sure else why
 
     @property
     def all_examples(self) -> tuple[Example, ...]:
@@ -161,6 +172,23 @@ def severity_of(share: float, *, least: Severity = "info") -> Severity:
     if share >= CRITICAL_SHARE:
         return "critical"
     return "warning" if share >= WARNING_SHARE else least
+
+
+def gain_of(what_if: WhatIf | None) -> WhatIf | None:
+    """Return the what-if if it shows a gain; None if its interval holds none."""
+    return what_if if what_if is not None and what_if.low > 1.0 else None
+
+
+def agrees(what_if: WhatIf, share: float, evidence: Evidence) -> bool:
+    """Return whether a what-if whose interval holds no gain still says the same as a share that stands out.
+
+    Windows of few long updates leave the interval wide open. The two agree if the likeliest value is at least what the
+    low end of the share promises.
+    """
+    steps = evidence.steps
+    if steps.share_error is None or not enough.stands_out(share, steps.share_error, steps.updates, WARNING_SHARE):
+        return False
+    return what_if.speedup >= 1 / (1 - min(share - steps.share_error, 0.999))
 
 
 def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:

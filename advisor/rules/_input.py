@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..types import Ceiling, Evidence, LoaderFacts, LoaderTimes, Severity, WhatIf
-from ._base import Undecided, ceiling_of, clamp, lost_share, severity_of
+from ._base import Undecided, agrees, ceiling_of, clamp, gain_of, lost_share, severity_of
 from ._read import beside_share, cpus_for_this_rank, loader_lines, percent, phase_share, total_share
 
 Cause = Literal["io", "workers", "collate", "loader"]
@@ -54,7 +54,7 @@ class Waiting:
     @property
     def doubt(self) -> str | None:
         """Reason why the wait cannot be called a loss; None if it can."""
-        if self.what_if is None or self.what_if.low > 1.0:
+        if self.what_if is None or self.what_if.low > 1.0 or agrees(self.what_if, self.share, self.evidence):
             return None
         return (
             f"the loop waits for data {percent(self.share)} of its time, but without the wait it ran "
@@ -65,7 +65,7 @@ class Waiting:
     def ceiling(self) -> Ceiling:
         """Return the ceiling, measured if possible; the low end is what two more workers could overlap on the CPUs."""
         reachable = 1 + (self.overlapped_speedup - 1) * OVERLAP_EFFICIENCY
-        return ceiling_of(self.what_if, self.share, low=reachable)
+        return ceiling_of(gain_of(self.what_if), self.share, low=reachable)
 
     @property
     def lost(self) -> float:
@@ -73,7 +73,8 @@ class Waiting:
 
         This is the part of the wait that overlap removes, or half of the wait by cheaper data code.
         """
-        whole = lost_share(self.what_if.speedup) if self.what_if is not None else self.share
+        gain = gain_of(self.what_if)
+        whole = lost_share(gain.speedup) if gain is not None else self.share
         return max(lost_share(min(self.overlapped_speedup, 1 / max(1 - whole, 0.001))), whole / 2)
 
     @property
@@ -110,6 +111,8 @@ class Waiting:
             said += f", and the device idles {percent(idle)} of each update meanwhile"
         if self.what_if is None:
             return said + "."
+        if self.what_if.low <= 1.0:
+            return f"{said}; windows with batches prepared in advance were too few to measure the gain."
         low, high = self.what_if.low, self.what_if.high
         speedup = self.what_if.speedup
         return f"{said}; with batches prepared in advance it ran {speedup:.2f} times as fast ({low:.2f}–{high:.2f})."
@@ -144,7 +147,7 @@ def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:
     found = waiting(evidence)
     if found is None or found.cause != cause:
         return None
-    return found if found.doubt is None else Undecided(why=found.doubt)
+    return found if found.doubt is None else Undecided(why=found.doubt, most_share=found.share)
 
 
 def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:

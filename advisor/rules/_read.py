@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from ..types import CallSite, Evidence, HotLine, ModelFacts, Place
+from ..types import CallSite, Evidence, HotLine, LimitSetter, ModelFacts, Place
 from ._base import clamp
 
 CALL_COST_S = 5e-6
@@ -109,6 +109,13 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     )
 
 
+def setter_places(setters: Iterable[LimitSetter]) -> tuple[Place, ...]:
+    """Return the places of the lines that set a limit, each once."""
+    return _merged(
+        Place(file=one.file, line=one.line, function=one.function, library=one.library) for one in setters if one.file
+    )
+
+
 def library_of_lines(lines: Iterable[HotLine]) -> str:
     """Return the installed package that does all the work of these lines; "" if some of it is the script's own."""
     return _sole_library((line.library, line.share) for line in lines)
@@ -169,8 +176,10 @@ def overhead_fraction(evidence: Evidence) -> float | None:
 
 
 def cpus_for_this_rank(evidence: Evidence) -> float:
-    """Return the usable CPUs, shared evenly among the ranks of the launch."""
-    return max(evidence.hardware.cpu.usable_cpus / max(evidence.workload.world_size, 1), 0.01)
+    """Return the CPUs that this rank may use: its share of the machine's, and no more than its affinity allows."""
+    share = evidence.hardware.cpu.usable_cpus / max(evidence.workload.world_size, 1)
+    limits = evidence.workload.cpu_limits
+    return max(share if limits is None or not limits.allowed else min(share, limits.allowed), 0.01)
 
 
 def usable_cores(evidence: Evidence) -> int:

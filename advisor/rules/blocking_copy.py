@@ -26,7 +26,9 @@ def judge(evidence: Evidence) -> Judgement:
         pageable = use.to_device_pageable_bytes > 0
     if not slow and not pageable:
         if evidence.trace is None:
-            return Undecided(why=f"copies take {percent(share)} of the loop, but they were not traced")
+            return Undecided(
+                why=f"copies take {percent(share)} of the loop, but they were not traced", most_share=share
+            )
         return None
     return Hit(
         share=share,

@@ -95,7 +95,9 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
     share = phase_share(evidence, "other")
     if share < TORCH_SHARE or evidence.lines:
         return None
-    return Undecided(why=f"{percent(share)} of the loop is between the phases, and no line was sampled there")
+    return Undecided(
+        why=f"{percent(share)} of the loop is between the phases, and no line was sampled there", most_share=share
+    )
 
 
 RULE = Rule(

@@ -20,7 +20,9 @@ SOON_UPDATES = 5_000
 def judge(evidence: Evidence) -> Judgement:
     creep = evidence.memory.creep_bytes_per_update
     if creep is None:
-        return Undecided(why="memory was not sampled over enough updates to distinguish growth from noise")
+        return Undecided(
+            why="memory was not sampled over enough updates to distinguish growth from noise", most_share=0.0
+        )
     if not evidence.memory.creep_confirmed or creep * evidence.steps.updates < MIN_GROWTH_BYTES:
         return None
     left = _updates_left(evidence, creep)

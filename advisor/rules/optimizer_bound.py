@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Evidence, OptimizerFacts
-from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Undecided, ceiling_of, lost_share
+from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Undecided, agrees, ceiling_of, gain_of, lost_share
 from ._examples import healthy_cpu, healthy_cuda, optimizer, what_if
 from ._read import percent, phase_share
 
@@ -21,18 +21,20 @@ def judge(evidence: Evidence) -> Judgement:
     if share < MIN_OPTIMIZER_SHARE:
         return None
     without = evidence.what_ifs.get("no_optimizer")
-    if without is not None and without.low <= 1:
+    if without is not None and without.low <= 1 and not agrees(without, share, evidence):
         return Undecided(
             why=f"the optimizer takes {percent(share)} of the loop, but without it the loop ran {without.low:.2f} "
-            f"to {without.high:.2f} times as fast, which may be no gain"
+            f"to {without.high:.2f} times as fast, which may be no gain",
+            most_share=share,
         )
-    lost = lost_share(without.speedup) if without is not None else share
+    gain = gain_of(without)
+    lost = lost_share(gain.speedup) if gain is not None else share
     return Hit(
         share=share,
         severity="critical" if lost >= MANY_SHARE else "warning" if lost >= CRITICAL_SHARE / 2 else "info",
         evidence=_words(evidence, share),
         advice=_advice(evidence.workload.main_optimizer, evidence),
-        ceiling=ceiling_of(without, share, low=1 / (1 - REACHABLE_PART * min(lost, 0.99))),
+        ceiling=ceiling_of(gain, share, low=1 / (1 - REACHABLE_PART * min(lost, 0.99))),
     )
 
 
@@ -42,7 +44,7 @@ def _words(evidence: Evidence, share: float) -> str:
     if main is not None:
         said += f" ({main.class_name}, {main.parameters:,} parameters in {main.tensors:,} tensors"
         said += ", tensor by tensor)" if main.foreach is False and not main.fused else ", fused)" if main.fused else ")"
-    without = evidence.what_ifs.get("no_optimizer")
+    without = gain_of(evidence.what_ifs.get("no_optimizer"))
     if without is not None:
         said += f"; without it the loop ran {without.speedup:.2f} times as fast ({without.low:.2f}–{without.high:.2f})"
     return said + "."

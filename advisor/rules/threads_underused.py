@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence
+from ..types import Ceiling, CpuLimits, Evidence, LimitSetter
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda
-from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, usable_cores
+from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, setter_places, usable_cores
 
 MIN_COMPUTE_SHARE = 0.5
 """Least share of the operators: threads speed up only them; with less, the loop does not wait for them."""
@@ -15,6 +15,9 @@ MAX_OVERHEAD = 0.3
 """Share of calling operators above which these are too small for more threads."""
 SURE_FLOPS_PER_S = 10e9
 """Rate per thread below which, without a trace, the operators may be too small for more threads."""
+
+THREAD_SETTERS = ("torch.set_num_threads", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Ways in which a line of the script limits torch's threads."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -33,7 +36,8 @@ def judge(evidence: Evidence) -> Judgement:
     if _idle_cpus(evidence, threads) - others < MIN_IDLE_CPUS:
         return Undecided(
             why=f"other programs kept {others:.1f} of {evidence.hardware.cpu.usable_cpus:g} CPUs busy: threads that "
-            "compete for a CPU wait for each other at every operator"
+            "compete for a CPU wait for each other at every operator",
+            most_share=saved,
         )
     rate = evidence.compute.achieved_flops_per_s
     sure = overhead is not None or (rate is not None and rate >= SURE_FLOPS_PER_S * threads)
@@ -41,8 +45,9 @@ def judge(evidence: Evidence) -> Judgement:
         share=saved,
         severity=severity_of(saved) if sure else "info",
         evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, "
-        f"and {percent(share)} of the loop is forward, backward and optimizer{_environment_words(evidence)}.",
-        advice=f"Remove `torch.set_num_threads` (or `OMP_NUM_THREADS`), or set it to {cores}.",
+        f"and {percent(share)} of the loop is forward, backward and optimizer{_setter_words(evidence)}.",
+        advice=_advice(evidence, cores),
+        where=setter_places(_setters(evidence)),
         ceiling=Ceiling.from_share(saved),
     )
 
@@ -55,9 +60,30 @@ def _idle_cpus(evidence: Evidence, threads: int) -> float:
     return cpus_for_this_rank(evidence) - busy
 
 
-def _environment_words(evidence: Evidence) -> str:
-    value = evidence.workload.flags.omp_num_threads
-    return f" (OMP_NUM_THREADS is {value})" if value else ""
+def _setters(evidence: Evidence) -> tuple[LimitSetter, ...]:
+    """Return the lines that set as many threads as there are; empty if no line of the script did."""
+    limits = evidence.workload.cpu_limits
+    threads = str(evidence.workload.flags.num_threads)
+    return limits.set_by(*THREAD_SETTERS, value=threads) if limits is not None else ()
+
+
+def _setter_words(evidence: Evidence) -> str:
+    setters, value = _setters(evidence), evidence.workload.flags.omp_num_threads
+    if setters:
+        by = setters[-1].library or "the script"
+        return f" ({by} sets {' and '.join(one.what for one in setters)} to {setters[-1].value})"
+    return f" (OMP_NUM_THREADS is {value} in the environment)" if value else ""
+
+
+def _advice(evidence: Evidence, cores: int) -> str:
+    if _setters(evidence):
+        return (
+            f"Remove what sets it, or set {cores} there; variables count only before `import torch`, and "
+            f"`torch.set_num_threads({cores})` afterwards."
+        )
+    if evidence.workload.flags.omp_num_threads:
+        return f"Start the script without OMP_NUM_THREADS (shell profile, job template), or set it to {cores}."
+    return f"Remove `torch.set_num_threads` (or `OMP_NUM_THREADS`), or set it to {cores}."
 
 
 _ONE = {"flags": {"num_threads": 1}}
@@ -85,6 +111,30 @@ RULE = Rule(
             name="one thread on eight cores, large products",
             evidence=healthy_cpu(workload=_ONE, system=_ALONE),
             fires=True,
+        ),
+        Example(
+            name="one thread of eight, by a variable that the script sets",
+            evidence=healthy_cpu(
+                workload={
+                    "flags": {"num_threads": 1, "omp_num_threads": "1"},
+                    "cpu_limits": CpuLimits(
+                        allowed=8,
+                        at_start=8,
+                        setters=(
+                            LimitSetter(
+                                what="OMP_NUM_THREADS", value="1", file="train.py", line=4, function="<module>"
+                            ),
+                        ),
+                    ),
+                },
+                system=_ALONE,
+            ),
+            fires=True,
+        ),
+        Example(
+            name="one thread, since the process may use one CPU only",
+            evidence=healthy_cpu(workload={**_ONE, "cpu_limits": CpuLimits(allowed=1, at_start=8)}, system=_ALONE),
+            fires=False,
         ),
         Example(
             name="two of eight, not traced, products at a high rate",

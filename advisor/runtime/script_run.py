@@ -14,10 +14,11 @@ from typing import Any
 
 from .. import wire
 from ..script_constants import ByModule
-from ..types import Command, Failure, UsagePoint
+from ..types import Command, Failure, OtherProgram, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
 from .isolation import Isolation, View
+from .other_programs import Running, busiest, running
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
 from .run_options import RunOptions
 from .usage import SystemUsage, system_usage
@@ -61,6 +62,8 @@ class ScriptRunRecord:
     tree_cpu_s: float = 0.0
     watched_s: float = 0.0
     """Seconds between `system_begin` and `system_end`."""
+    other_programs: tuple[OtherProgram, ...] = ()
+    """Those that kept the CPUs busy meanwhile."""
     devices: DeviceWatch | None = None
 
 
@@ -102,6 +105,7 @@ class ScriptRun:
         self._cpu_s = 0.0
         self._watch_begin_s = 0.0
         self._watch_begin_cpu_s = 0.0
+        self._others_begin: dict[int, Running] = {}
 
     def __enter__(self) -> ScriptRun:
         with ExitStack() as stack:
@@ -180,6 +184,7 @@ class ScriptRun:
         """End the process and all its descendants, if it still runs."""
         if self.record.end != "running":
             return
+        self._name_others()
         self.record.left_processes = self._process.end(grace_s)
         self.record.exit_code = self._process.poll()
         self.record.elapsed_s = time.monotonic() - self._begin_s
@@ -279,8 +284,12 @@ class ScriptRun:
         if record.system_begin is None:
             record.system_begin = record.system_end
             self._watch_begin_s, self._watch_begin_cpu_s = now, tree_cpu_s
+            self._others_begin = running()
         record.watched_s = now - self._watch_begin_s
         record.tree_cpu_s = tree_cpu_s - self._watch_begin_cpu_s
+
+    def _name_others(self) -> None:
+        self.record.other_programs = busiest(self._others_begin, running(), time.monotonic() - self._watch_begin_s)
 
     def _hang(self) -> str | None:
         now = time.monotonic()
@@ -312,6 +321,7 @@ class ScriptRun:
 
     def _conclude(self) -> None:
         record = self.record
+        self._name_others()
         record.left_processes = self._process.end(0.0)
         record.exit_code = self._process.poll()
         record.elapsed_s = time.monotonic() - self._begin_s

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 BUSY_FIELDS = (1, 2, 3, 6, 7)
-"""Fields in the first line of /proc/stat: user (includes guests), nice, system, interrupts."""
+"""Fields in the lines of /proc/stat: user (includes guests), nice, system, interrupts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,11 @@ class TreeUsage:
 
 @dataclass(frozen=True, kw_only=True)
 class SystemUsage:
-    """Counters of the whole machine since it started; only their differences matter."""
+    """Counters of the machine since it started; only their differences matter."""
 
     swapped_in_bytes: int
     busy_s: float
-    """CPU time of all programs, summed over CPUs."""
+    """CPU time of all programs, summed over the CPUs that this process may run on."""
 
 
 def tree_usage(root: int) -> TreeUsage:
@@ -41,14 +41,21 @@ def tree_usage(root: int) -> TreeUsage:
 def system_usage() -> SystemUsage | None:
     """Return the machine's counters; None if the system does not report them."""
     try:
-        first = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        cpus = _lines_of_usable_cpus(Path("/proc/stat").read_text())
         fields = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
     except (OSError, ValueError):
         return None
     return SystemUsage(
         swapped_in_bytes=int(fields.get("pswpin", 0)) * os.sysconf("SC_PAGE_SIZE"),
-        busy_s=sum(int(first[index]) for index in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK"),
+        busy_s=sum(int(cpu[index]) for cpu in cpus for index in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK"),
     )
+
+
+def _lines_of_usable_cpus(text: str) -> list[list[str]]:
+    """Return the fields of each CPU on which this process may run: what others do elsewhere disturbs nobody here."""
+    usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    lines = [line.split() for line in text.splitlines() if line.startswith("cpu")]
+    return [line for line in lines if line[0] in usable] or lines[:1]
 
 
 def _linux_usage(root: int) -> TreeUsage:

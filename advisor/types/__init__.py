@@ -19,6 +19,7 @@ from .measurement import (
     LoaderRestarts,
     LoaderTimes,
     MemoryUse,
+    OtherProgram,
     Overhead,
     Rank,
     ScriptRunSummary,
@@ -30,6 +31,7 @@ from .measurement import (
     WhatIf,
     WindowSummary,
 )
+from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .tuning import (
     TUNE_VERSION,
@@ -48,7 +50,17 @@ from .tuning import (
     Verdict,
 )
 from .verification import Verification, VerifiedConfig, VerifyResult
-from .workload import Argument, Flags, LoaderFacts, ModelFacts, OptimizerFacts, ScriptFacts, Workload
+from .workload import (
+    Argument,
+    CpuLimits,
+    Flags,
+    LimitSetter,
+    LoaderFacts,
+    ModelFacts,
+    OptimizerFacts,
+    ScriptFacts,
+    Workload,
+)
 
 __all__ = [
     "OFF_STEP",
@@ -60,12 +72,14 @@ __all__ = [
     "Alternative",
     "Argument",
     "Artifact",
+    "AttentionUse",
     "CallSite",
     "Ceiling",
     "Command",
     "Compute",
     "Config",
     "Cpu",
+    "CpuLimits",
     "DeviceGap",
     "DeviceUse",
     "Diagnosis",
@@ -75,10 +89,12 @@ __all__ = [
     "Failure",
     "Finding",
     "Flags",
+    "FrozenPart",
     "Hardware",
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
@@ -87,7 +103,9 @@ __all__ = [
     "MemoryUse",
     "ModelFacts",
     "Objective",
+    "OperatorUse",
     "OptimizerFacts",
+    "OtherProgram",
     "Overhead",
     "Place",
     "Profile",
@@ -112,6 +130,7 @@ __all__ = [
     "Trial",
     "TrialOutcome",
     "TuneResult",
+    "UnusedGradients",
     "UsagePoint",
     "Verdict",
     "Verification",

@@ -139,6 +139,8 @@ class Abstention:
 
     rule: str
     why: str
+    most_share: float = 1.0
+    """Largest share of the loop's time that its cost may have; 1 if that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

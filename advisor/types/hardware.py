@@ -32,6 +32,8 @@ class Cpu:
     """CPUs' worth of time that the cgroup allows; None without a quota."""
     usable_cpus: float
     """The smaller of affinity and quota."""
+    cpuset_count: int | None = None
+    """CPUs that the control group allows, whatever the affinity; None if it does not say."""
     instruction_sets: tuple[str, ...]
     """Instruction sets that matter to training, for example avx512f, avx512_bf16, amx_tile, neon, sve."""
     numa_nodes: int

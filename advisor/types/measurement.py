@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..wire import WindowRole
+from .operators import OperatorUse
 
 PHASES = ("data_wait", "host_to_device", "forward", "backward", "optimizer", "other")
 """Phases of an update: exclusive, and they add up to it."""
@@ -62,6 +63,9 @@ class Steps:
     samples_from: Literal["indices", "leading dimension", "not known"]
     steady: bool = True
     """False if the warm-up rule found no steady state."""
+    share_error: float | None = None
+    """Half the width of the 95% interval of the least certain share of the time (a phase, or a sampled line); None if a
+    single update was counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +185,18 @@ class Trace:
     kernel_median_s: float | None
     """Typical length of one operator; None on an accelerator, where a launch is not the kernel (see `DeviceUse`)."""
     calls: tuple[CallSite, ...]
+    operators: OperatorUse | None = None
+    """None where operators could not be watched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherProgram:
+    """A program that ran beside the script."""
+
+    name: str
+    """Its name, with the file that an interpreter runs."""
+    cpus: float
+    """CPUs that it kept busy, over all processes of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +217,8 @@ class SystemUse:
     swap_in_bytes_per_s: float | None = None
     loadavg_others: float | None = None
     """CPUs that other programs kept busy meanwhile: a reason for noise, never for a verdict."""
+    other_programs: tuple[OtherProgram, ...] = ()
+    """The busiest of them that could be seen; those outside a container cannot."""
 
 
 @dataclass(frozen=True, kw_only=True)

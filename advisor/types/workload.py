@@ -100,6 +100,37 @@ class Flags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitSetter:
+    """A line of the script that limits threads or CPUs, itself or through a library that it calls or imports."""
+
+    what: str
+    """OMP_NUM_THREADS, MKL_NUM_THREADS, torch.set_num_threads or affinity."""
+    value: str
+    """The value it set; for the affinity the number of CPUs."""
+    file: str
+    line: int
+    function: str
+    library: str = ""
+    """The installed package that does it; "" if the line does it itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuLimits:
+    """Limits of the training process, read in it."""
+
+    allowed: int
+    """CPUs on which some thread of the process may run."""
+    at_start: int
+    """The same before the script's first line."""
+    setters: tuple[LimitSetter, ...] = ()
+    """Lines that set a limit since then, the last one of each kind."""
+
+    def set_by(self, *whats: str, value: str | None = None) -> tuple[LimitSetter, ...]:
+        """Return the setters of these kinds (and of this value), in their order."""
+        return tuple(one for one in self.setters if one.what in whats and value in (None, one.value))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Argument:
     """An option of the script's own command line, as declared to `argparse`.
 
@@ -149,6 +180,12 @@ class ScriptFacts:
     """Paths to the random generators that the dataset holds."""
     generators_fault: str | None = None
     """Reason why workers would repeat their draws."""
+    frozen_parts: tuple[str, ...] = ()
+    """Parts of the called models that have parameters, none of which requires a gradient."""
+    unused_gradients: int = 0
+    """Elements of the parameters that get gradients and belong to no optimizer."""
+    float64_lines: tuple[str, ...] = ()
+    """Lines of the script's text that ask for float64, as `file:line`; empty unless a parameter is one."""
     loader_starts: int = 0
     """Epochs of the train loader that began."""
     launches_limit: bool = False
@@ -178,6 +215,8 @@ class Workload:
     facts: ScriptFacts = field(default_factory=ScriptFacts)
     arguments: tuple[Argument, ...] = ()
     """The script's own options; empty if it does not use `argparse`."""
+    cpu_limits: CpuLimits | None = None
+    """None in profiles of older versions."""
 
     @property
     def batch_bytes(self) -> int | None:

@@ -14,6 +14,7 @@ from ..runtime.run_options import RunOptions
 from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session import InScriptRun, Session
 from ..runtime.session_result import SessionResult
+from ..types import Cpu
 from ..types.comparison import Side, VersionRun
 from . import round_log
 from .process import Process, ScriptVersion
@@ -31,8 +32,8 @@ class ProcessTrials:
     options: RunOptions
     with_settings: bool = False
     """Some contenders have settings. These need a few baseline updates first, so all contenders begin with those."""
-    usable_cpus: float = math.inf
-    """A process is disturbed if other programs keep a good part of them busy."""
+    cpu: Cpu | None = None
+    """The machine's; a process is disturbed if other programs take its time. None if that is not checked."""
     watch_devices: bool = False
     gain: float | None = None
     """Expected speed-up, by which the first process sizes the window; None if nothing is known."""
@@ -104,7 +105,8 @@ class ProcessTrials:
             )
         self.processes += 1
         self._first = self._first or done
-        run = _counted(version.side, done, summary.is_disturbed(script_run, self.usable_cpus))
+        disturbed = self.cpu is not None and summary.is_disturbed(script_run, self.cpu)
+        run = _counted(version.side, done, disturbed)
         process = Process.of(run, done, script_run)
         self._keep(version, process, seed)
         return process

@@ -118,7 +118,7 @@ def verify_configs(
         folder=_new_folder(run_folder),
         options=replace(options, progress=NotesOnly(options.progress)),
         with_settings=True,
-        usable_cpus=hardware.cpu.usable_cpus,
+        cpu=hardware.cpu,
         watch_devices=has_devices,
         gain=expected.gain,
         digest_of=lambda version: digests[[baseline, *versions].index(version)],

@@ -26,6 +26,11 @@ class Reads(Protocol):
     def answer(self, on: bool) -> None: ...
 
 
+class Untrained(Protocol):
+    def hand_out(self, on: bool) -> None: ...
+    def stop_gradients(self, on: bool) -> None: ...
+
+
 class Controls(Protocol):
     """Handles for the running script; the agent's `settings.controls.Controls` is such an object."""
 
@@ -35,6 +40,8 @@ class Controls(Protocol):
     def steps(self) -> Steps: ...
     @property
     def reads(self) -> Reads: ...
+    @property
+    def untrained(self) -> Untrained: ...
 
 
 @dataclass(frozen=True)

@@ -171,9 +171,9 @@ def test_hooks_are_also_told_in_microseconds_of_the_mean_update() -> None:
 def test_a_median_rate_scatters_with_the_quartiles() -> None:
     # Of twenty values evenly spread the quartiles lie 0.00475 apart: 0.0035 of standard deviation.
     window = done("base 0", [0.1 + 0.0005 * number for number in range(20)])
-    log_rate, error = ratios._log_median_rate([window])
-    assert log_rate == pytest.approx(-math.log(0.10475))
-    assert error == pytest.approx(1.2533 * 0.00475 / 1.349 / 0.10475 / math.sqrt(20))
+    rate = ratios._log_median_rate([window])
+    assert rate.value == pytest.approx(-math.log(0.10475))
+    assert rate.error == pytest.approx(1.2533 * 0.00475 / 1.349 / 0.10475 / math.sqrt(20))
 
 
 def test_three_rounds_are_judged_by_students_t_between_them() -> None:

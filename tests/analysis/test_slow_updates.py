@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from report import sample
 
 from advisor import enough, wire
@@ -25,9 +28,13 @@ from advisor.agent.probe.recorder import Recorder
 from advisor.agent.settings.controls import Controls
 from advisor.agent.settings.precision import Precision
 from advisor.analysis import profile_plan, summary
+from advisor.analysis.counted import Counted
 from advisor.report.profile.headline import verdict_of
 from advisor.rules import diagnose
-from advisor.rules._examples import evolve, healthy_cpu, train_loader
+from advisor.rules._base import WARNING_SHARE
+from advisor.rules._examples import evolve, healthy_cpu, train_loader, what_if
+
+from .windows import done
 
 WAITING = 0.9
 """Of every update, for data."""
@@ -44,6 +51,7 @@ class Script:
     updates_s: Iterable[float]
     budget_s: float
     patch: pytest.MonkeyPatch
+    waiting: float = WAITING
     now_ns: int = 0
     outcomes: dict[str, Any] = field(default_factory=dict)
     first_update_ns: int | None = None
@@ -81,9 +89,9 @@ class Script:
 
     def train(self, clock: StepClock) -> None:
         for update_s in self.updates_s:
-            self.spend(clock, DATA_WAIT, WAITING * update_s)
-            self.spend(clock, FORWARD, (1 - WAITING) / 2 * update_s)
-            self.spend(clock, BACKWARD, (1 - WAITING) / 2 * update_s)
+            self.spend(clock, DATA_WAIT, self.waiting * update_s)
+            self.spend(clock, FORWARD, (1 - self.waiting) / 2 * update_s)
+            self.spend(clock, BACKWARD, (1 - self.waiting) / 2 * update_s)
             self.first_update_ns = self.first_update_ns or self.now_ns
             clock.end_update()
 
@@ -137,17 +145,19 @@ class Instruments:
         return "not known"
 
 
-def profiled(updates_s: Iterable[float], budget_s: float, patch: pytest.MonkeyPatch) -> tuple[Script, Any]:
-    script = Script(updates_s, budget_s, patch)
+def profiled(
+    updates_s: Iterable[float], budget_s: float, patch: pytest.MonkeyPatch, waiting: float = WAITING
+) -> tuple[Script, Any]:
+    script = Script(updates_s, budget_s, patch, waiting)
     window = profile_plan.first_baseline(script.outcomes)
     assert window is not None
-    counted = summary.Counted(window)
+    counted = Counted(window)
     evidence = evolve(
         healthy_cpu(),
         {
             "workload": {"loaders": (train_loader(num_workers=0),)},
             "steps": {"updates": counted.updates, "mean_s": sum(counted.wall_s) / counted.updates,
-                      "steady": counted.steady},
+                      "steady": counted.steady, "share_error": counted.share_error},
             "phases": summary.phases(counted),
             "what_ifs": {"no_data_wait": None},
             "loader": None,
@@ -163,6 +173,12 @@ def constant(update_s: float) -> Iterator[float]:
 def scattered(update_s: float) -> Iterator[float]:
     numbers = random.Random(1)
     return (update_s * numbers.choice([0.2, 0.6, 1.0, 2.2]) for _ in itertools.count())
+
+
+def spread(update_s: float, deviation: float, seed: int) -> Iterator[float]:
+    """Lengths whose logarithms are normal: long updates are further off than short ones."""
+    numbers = random.Random(seed)
+    return (update_s * math.exp(numbers.gauss(0.0, deviation)) for _ in itertools.count())
 
 
 def rules_that_spoke(evidence: Any) -> list[str]:
@@ -194,9 +210,61 @@ def test_the_budget_that_the_report_asks_for_is_enough(
     assert script.took_s <= budget_s
 
 
-def test_updates_that_scatter_are_not_judged_by_a_handful(monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=150, deadline=None)
+@given(
+    update_s=st.floats(min_value=0.002, max_value=30.0),
+    deviation=st.floats(min_value=0.0, max_value=0.6),
+    budget_s=st.floats(min_value=20.0, max_value=600.0),
+    waiting=st.floats(min_value=0.2, max_value=0.97),
+    seed=st.integers(min_value=0, max_value=99),
+)
+def test_what_the_phases_decide_is_said_however_long_and_uneven_updates_are(
+    update_s: float, deviation: float, budget_s: float, waiting: float, seed: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _script, evidence = profiled(spread(update_s, deviation, seed), budget_s, patch, waiting)
+        assert evidence.steps.share_error is not None
+        assert evidence.steps.share_error < waiting - WARNING_SHARE
+        assert "input_bound" in rules_that_spoke(evidence)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    update_s=st.floats(min_value=0.01, max_value=30.0),
+    deviation=st.floats(min_value=0.0, max_value=0.3),
+    gain=st.floats(min_value=0.5, max_value=3.0),
+    width=st.floats(min_value=1.0, max_value=4.0),
+)
+def test_what_a_what_if_decides_is_said_and_what_it_refutes_is_not(
+    update_s: float, deviation: float, gain: float, width: float
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        script, evidence = profiled(spread(update_s, deviation, 0), enough.USUAL_BUDGET_S, patch, 0.5)
+    tried = what_if("no_data_wait", gain, gain / width, gain * width)
+    said = "input_bound" in rules_that_spoke(evolve(evidence, {"what_ifs": tried}))
+    if gain / width > 1.0:
+        assert said
+    if gain * width < 1.0:
+        assert not said
+    assert script.outcomes
+
+
+def test_a_rule_without_a_share_of_its_own_is_not_judged_by_a_handful(monkeypatch: pytest.MonkeyPatch) -> None:
     _script, evidence = profiled(scattered(3.0), enough.USUAL_BUDGET_S, monkeypatch)
-    assert "input_bound" not in rules_that_spoke(evidence)
+    diagnosis = diagnose(evolve(evidence, {"phases": {"optimizer": 0.08}}))
+    assert "input_bound" in [finding.rule for finding in diagnosis.findings]
+    assert "optimizer_bound" in [one.rule for one in diagnosis.abstained]
+
+
+def test_a_share_is_not_said_where_a_few_updates_differ_in_it() -> None:
+    unlike = [done("as written", [1.0] * 5, evaluation_s=[0.0, 0.0, 0.9, 0.0, 0.0])]
+    error = Counted(unlike[0]).share_error
+    assert error is not None
+    evidence = evolve(healthy_cpu(off_step={"evaluation": 0.3}), {"steps": {"updates": 4, "share_error": error}})
+    assert error > 0.3
+    assert "evaluation_heavy" in [one.rule for one in diagnose(evidence).abstained]
+    sure = evolve(evidence, {"steps": {"share_error": 0.05}})
+    assert "evaluation_heavy" in rules_that_spoke(sure)
 
 
 @pytest.mark.parametrize(("update_s", "asked"), [(0.01, "60"), (0.95, "90"), (10.0, "8m")])

@@ -9,6 +9,7 @@ import pytest
 
 from advisor import wire
 from advisor.analysis import hot_lines, summary
+from advisor.analysis.counted import Counted
 from advisor.analysis.profile_plan import FIRST
 from advisor.rules._examples import healthy_cpu, healthy_cuda
 from advisor.runtime.script_run import ScriptRunRecord
@@ -27,8 +28,8 @@ def script_run() -> ScriptRunRecord:
     return ScriptRunRecord(number=0, started="2026-01-01T00:00:00+00:00")
 
 
-def counted(window: wire.WindowDone) -> summary.Counted:
-    return summary.Counted(window)
+def counted(window: wire.WindowDone) -> Counted:
+    return Counted(window)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def counted(window: wire.WindowDone) -> summary.Counted:
 def test_windows_of_another_level_show_that_the_loop_has_none(later_s: tuple[float, ...], steady: bool) -> None:
     """Updates of a second, six in a row while other programs ran: the next ones took a tenth of it."""
     others = [done(f"base {number}", [update_s] * 4) for number, update_s in enumerate(later_s)]
-    assert summary.Counted(done(FIRST, [1.0] * 9), others).steady == steady
+    assert Counted(done(FIRST, [1.0] * 9), others).steady == steady
 
 
 def test_phases_add_up_to_one_and_leave_out_what_stands_beside() -> None:

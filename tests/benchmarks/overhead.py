@@ -25,7 +25,7 @@ import _live
 from _common import SCRIPTS, machine, options, publish, say, spread, table
 
 from advisor import stats, wire
-from advisor.analysis.profile_plan import SAMPLER_HZ
+from advisor.analysis.counted import SAMPLER_HZ
 
 SCRIPT = SCRIPTS / "linear_stack.py"
 TOGGLED = SCRIPTS / "toggled_stack.py"

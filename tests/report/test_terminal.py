@@ -14,7 +14,7 @@ from advisor import rules
 from advisor.report.profile.circumstances import overhead_line
 from advisor.report.profile.headline import function_call, page_command, verdict_of
 from advisor.report.profile.terminal import render_profile
-from advisor.types import Abstention, Ceiling, Command, Overhead, Profile, WhatIf
+from advisor.types import Abstention, Ceiling, Command, EpochEnd, OtherProgram, Overhead, Profile, WhatIf
 
 from . import hostile, sample
 from .markup import NUMBERS
@@ -169,8 +169,9 @@ def test_an_unknown_rule_speaks_through_its_evidence() -> None:
 
 
 def test_a_script_with_hints_only_is_healthy() -> None:
-    base = sample.input_bound()
-    assert verdict_of(replace(base, findings=base.findings[2:], abstained=())).tone == "good"
+    hints = sample.input_bound().findings[2:]
+    assert hints
+    assert verdict_of(replace(sample.healthy(), findings=hints)).tone == "good"
 
 
 def test_with_too_little_data_a_script_is_not_called_healthy() -> None:
@@ -192,11 +193,97 @@ def test_a_rate_that_is_hardly_known_is_called_noisy_and_not_healthy(low: float,
 
 
 def test_a_script_that_waits_and_could_not_be_judged_is_not_called_healthy() -> None:
-    base = replace(sample.input_bound(), findings=())
-    assert base.abstained
-    verdict = verdict_of(base)
+    doubt = Abstention(rule="input_bound", why="without the wait it ran 0.9 to 3.0 times as fast", most_share=0.62)
+    verdict = verdict_of(replace(sample.input_bound(), findings=(), abstained=(doubt,)))
     assert verdict.tone == "warning"
     assert "could not judge" in verdict.sentence
+
+
+def test_an_update_that_is_not_the_models_work_is_not_called_healthy() -> None:
+    verdict = verdict_of(replace(sample.input_bound(), findings=(), abstained=()))
+    assert (verdict.tone, verdict.sentence) == (
+        "warning",
+        "No avoidable cost was found, but only 36% of each update is the model's work.",
+    )
+
+
+@pytest.mark.parametrize(("most_share", "healthy"), [(0.07, True), (0.09, False), (1.0, False)])
+def test_healthy_is_withheld_where_a_rule_abstained_that_could_matter(most_share: float, healthy: bool) -> None:
+    doubt = Abstention(rule="input_bound", why="too few windows", most_share=most_share)
+    verdict = verdict_of(replace(sample.healthy(), abstained=(doubt,)))
+    assert ("healthy" in verdict.sentence) is healthy
+    assert ("input_bound could not judge" in verdict.sentence) is not healthy
+
+
+def on_eight_cpus(profile: Profile) -> Profile:
+    return replace(profile, hardware=replace(profile.hardware, cpu=replace(profile.hardware.cpu, affinity_count=8)))
+
+
+@pytest.mark.parametrize(
+    ("others", "own", "busy"), [(0.1, 7.4, False), (2.3, 7.4, False), (2.5, 7.4, True), (4.0, 2.0, False)]
+)
+def test_the_headline_of_a_busy_machine_is_that_it_is_busy(others: float, own: float, busy: bool) -> None:
+    base = on_eight_cpus(sample.healthy())
+    assert base.system is not None
+    programs = (OtherProgram(name="python bake.py", cpus=others - 0.1),)
+    verdict = verdict_of(
+        replace(base, system=replace(base.system, tree_cpus=own, loadavg_others=others, other_programs=programs))
+    )
+    assert verdict.sentence.startswith("The machine is busy") is busy
+    assert ("healthy" in verdict.sentence) is not busy
+    if busy:
+        assert "other programs keep 2.50 of 8 CPUs busy (python bake.py 2.40)" in verdict.sentence
+
+
+def test_a_finding_beside_other_programs_says_so() -> None:
+    base = on_eight_cpus(sample.input_bound())
+    assert base.system is not None
+    system = replace(base.system, tree_cpus=7.4, loadavg_others=5.0)
+    sentence = verdict_of(replace(base, system=system)).sentence
+    assert sentence.startswith(
+        "The machine is busy: other programs keep 5.00 of 8 CPUs busy (most of them cannot be seen from here)."
+    )
+    assert "Measured beside them: Your script waits for data 62% of its time" in sentence
+
+
+def test_a_compiled_model_is_not_healthy_before_it_was_compared_with_an_uncompiled_one() -> None:
+    base = sample.healthy()
+    assert base.workload is not None
+    models = tuple(replace(model, compiled=True) for model in base.workload.models)
+    profile = replace(base, workload=replace(base.workload, models=models))
+    assert "healthy" not in verdict_of(profile).sentence
+    assert "the same model without compiling" in words_of(profile)
+
+
+@pytest.mark.parametrize(("speedup", "healthy"), [(1.05, True), (1.16, False)])
+def test_a_hint_that_may_gain_much_and_healthy_never_meet(speedup: float, healthy: bool) -> None:
+    hint = replace(
+        sample.input_bound().findings[0],
+        rule="precision_unused",
+        severity="info",
+        ceiling=Ceiling(speedup=speedup, low=1.0, high=1.5, basis="share"),
+    )
+    sentence = verdict_of(replace(sample.healthy(), findings=(hint,))).sentence
+    assert ("healthy" in sentence) is healthy
+    assert ("but precision_unused may make it about 1.16×" in sentence) is not healthy
+
+
+def test_a_healthy_script_is_told_what_was_and_was_not_looked_at() -> None:
+    words = words_of(replace(sample.healthy(), epoch_end=EpochEnd(seen=False)))
+    assert "Looked at: waiting for data, lines of Python, what-ifs, growth of memory." in words
+    assert "Not looked at: operators (compiled or not traced), end of an epoch (none was seen)." in words
+
+
+def test_phases_that_stand_out_are_said_where_the_rest_is_not_known() -> None:
+    base = sample.healthy()
+    assert base.steps is not None
+    few = tuple(Abstention(rule=f"rule_{number}", why="5 updates were counted") for number in range(6))
+    steps = replace(base.steps, updates=5, share_error=0.03)
+    sentence = verdict_of(replace(base, findings=(), abstained=few, steps=steps)).sentence
+    assert (
+        sentence
+        == "86% of each update is forward and backward; too little was measured to judge the rest: 5 updates counted."
+    )
 
 
 def test_each_phase_has_its_share_and_its_time() -> None:

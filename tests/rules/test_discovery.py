@@ -33,7 +33,12 @@ IDS = [
     "unsharded_iterable",
     "host_code",
     "debug_mode",
-    "half_on_cpu",
+    "slow_dtype",
+    "float64_used",
+    "frozen_part_recomputed",
+    "frozen_computes_gradients",
+    "manual_attention",
+    "shapes_off",
     "recompilations",
     "deep_copy_per_step",
     "accelerator_unused",
@@ -52,6 +57,10 @@ IDS = [
 @pytest.mark.parametrize("rule_id", IDS)
 def test_every_promised_rule_exists(rule_id: str) -> None:
     assert get(rule_id).id == rule_id
+
+
+def test_an_id_that_a_stored_profile_names_is_still_known() -> None:
+    assert get("half_on_cpu") is get("slow_dtype")
 
 
 def test_a_rule_is_found_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

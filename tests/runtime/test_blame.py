@@ -43,6 +43,8 @@ TRAIN = f"""
 """
 COUNTS_BATCHES = "1 / (len(loader) - place)"
 """As libraries do that tell how far an epoch has come: nothing is left to divide by past its end."""
+KNOWS_BATCHES = f"1 / ({BATCHES} - place)"
+"""The same with a constant: nobody sees that the script counts."""
 
 
 def measure(name: str, count: int, **settings: object) -> wire.Window:
@@ -106,7 +108,7 @@ def test_a_script_that_ends_too_soon_is_prolonged_from_its_second_start_on(tmp_p
 
 def test_a_script_that_bears_no_longer_epoch_is_run_again_without_and_is_not_blamed(tmp_path: Path) -> None:
     wanted = [measure(FIRST, 10), *(measure(f"base {number}", 2 * BATCHES) for number in range(3))]
-    found = probed(tmp_path, COUNTS_BATCHES, "2", wanted=wanted)
+    found = probed(tmp_path, KNOWS_BATCHES, "2", wanted=wanted)
     assert [script_run.end for script_run in found.result.script_runs] == ["finished", "crash", "finished"]
     assert counted(found, "base 2") == 2 * BATCHES - 1  # the whole of a start with epochs as they are, after its first
     assert found.profile.failure is None
@@ -114,6 +116,15 @@ def test_a_script_that_bears_no_longer_epoch_is_run_again_without_and_is_not_bla
     assert "ZeroDivisionError" in told
     assert f"an epoch continued past its {BATCHES} batches, as requested by advisor" in told
     assert told in found.profile.notes
+
+
+@pytest.mark.parametrize("what_if", [None, "no_data_wait"])
+def test_a_script_that_asks_for_its_number_of_batches_loses_no_start(tmp_path: Path, what_if: str | None) -> None:
+    wanted = [measure(FIRST, 10), measure("base 0", 2 * BATCHES), measure("base 1", 2 * BATCHES, what_if=what_if)]
+    found = probed(tmp_path, COUNTS_BATCHES, "2", wanted=wanted)
+    assert {script_run.end for script_run in found.result.script_runs} == {"finished"}
+    assert counted(found, "base 1") > BATCHES
+    assert (found.profile.failure, found.result.ours) == (None, {})
 
 
 def test_a_failure_of_the_scripts_own_is_its_own_although_something_was_changed_before(tmp_path: Path) -> None:

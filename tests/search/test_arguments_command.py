@@ -78,7 +78,7 @@ def test_what_cannot_be_mapped_is_told_before_anything_runs(tmp_path: Path, word
 def test_what_is_found_goes_on_the_command_line_of_the_real_training(tmp_path: Path) -> None:
     write(tmp_path, "bs")
     tuned = advisor(
-        tmp_path, "tune", "--json", "--no-verify", "--allow", "training", "--knobs", "global_batch", "--budget", "120s",
+        tmp_path, "tune", "--json", "--no-verify", "--allow", "training", "--knobs", "global_batch", "--budget", "40s",
         "train.py",
     )  # fmt: skip
     assert tuned.returncode == 0, tuned.stderr

@@ -63,7 +63,7 @@ def test_constants_are_found_set_kept_applied_and_exported(folder: Path, monkeyp
         "config.LR = 0.01 (line 1 of config.py): learning rate",
     ]
 
-    words = ["--no-verify", "--allow", "training", "--knobs", "global_batch", "--budget", "120s", "--json", script]
+    words = ["--no-verify", "--allow", "training", "--knobs", "global_batch", "--budget", "40s", "--json", script]
     trials = json.loads(advisor(folder, "tune", *words).stdout)["trials"]
     assert {trial["config"]["global_batch"] for trial in trials if trial["config"] and trial["ratio"]} >= {16}, trials
     written = yaml.safe_load((folder / "advisor.yaml").read_text())

@@ -157,7 +157,7 @@ def test_energy_is_measured_where_there_is_a_counter(script: Path, monkeypatch: 
 
     counter = Counter(name="a hundred watts", read=lambda: 100.0 * time.monotonic())
     monkeypatch.setattr("advisor.hardware.energy.counters", lambda _devices: ([counter], ""))
-    found = tune(script, objective="energy", knobs=["num_workers"])
+    found = tune(script, objective="energy", knobs=["num_workers"], budget=40)
     trial = next(trial for trial in found.trials if trial.ratio is not None and trial.config.settings)
     # At the same power what is faster by so much needs less by so much.
     assert trial.score == pytest.approx(trial.ratio.speedup, rel=0.5)

@@ -492,18 +492,6 @@ def test_a_script_that_cannot_run_twice_at_once_is_run_one_after_another(project
 
 
 @pytest.mark.slow
-def test_rounds_count_in_the_next_verification_unless_it_is_to_be_fresh(project: Path, tmp_path: Path) -> None:
-    words = ("--config", "advisor.yaml", "--runs", tmp_path / "runs", "--rounds", "2", "--json")
-    rounds = []
-    for more in ([], [], ["--fresh"]):
-        done = advisor(*words, *more, "train.py", cwd=project)
-        assert done.returncode == 0, done.stderr
-        rounds.append(json.loads(done.stdout)["verdict"]["rounds"])
-    assert rounds[0] == rounds[2] == 2
-    assert rounds[1] in (3, 4)
-
-
-@pytest.mark.slow
 def test_a_script_of_twenty_updates_is_verified(project: Path, tmp_path: Path) -> None:
     (project / "train.py").write_text(TRAINING.replace("100_000", "20 * 8").replace("0.002", "0.01"))
     words = ("--config", "advisor.yaml", "--runs", tmp_path / "runs", "--rounds", "2", "--json")

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the tools stand beside the scripts, which are no package
 labelled = importlib.import_module("labelled")
-TOOLS = {"labelled", "measure_fix", "test_labels"}
+TOOLS = {"labelled", "measure_fix", "test_labels", "test_places"}
 OWN = labelled.labels_of(labelled.OWN)
 REPORTS = labelled.labels_of(labelled.REPORTS)
 PUBLIC = labelled.labels_of(labelled.PUBLIC)

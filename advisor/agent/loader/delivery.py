@@ -53,7 +53,10 @@ class Deliveries:
         self.replaying = False
         self.end_requested = False
         self.hold_ends = False
-        """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch."""
+        """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch.
+
+        Not if the script has asked how many batches there are: it may count on them.
+        """
         self.late_refusal: str | None = None
         """Reason why settings were given up when they were due (the baseline has been back since); else None."""
         self.on_late_refusal: Callable[[str], None] | None = None
@@ -124,12 +127,15 @@ class Deliveries:
             return (*self._next_of_others(iterator, feed), None)
         if self.evaluation.seen:
             self.evaluation.training_continues(self._clock.updates)
-        if (self.end_requested and not feed.first) or (feed.overruns and not self.hold_ends):
+        overruns = feed.overruns
+        if (self.end_requested and not feed.first) or (overruns and not self._holds_end(feed)):
             self.end_requested = False
             self.switch.end(feed, iterator)
             raise StopIteration
         if feed.version != self.switch.version:
             self._restarting(feed, functools.partial(self._follow_late, feed, iterator), begins=feed.first)
+        if overruns and self.on_prolonged is not None:
+            self.on_prolonged(feed.given - 1)
         if self.replaying:
             return self._replayed(iterator, feed)
         try:
@@ -158,6 +164,9 @@ class Deliveries:
         self.evaluation.delivers(feed.record)
         return found
 
+    def _holds_end(self, feed: Feed) -> bool:
+        return self.hold_ends and not self.register.counts_batches(feed.record)
+
     def _hand_on(self, batch: object, iterator: object, feed: Feed) -> None:
         if self.on_batch is not None and feed.record is self.register.train:
             self.on_batch(batch, feed.fetcher(iterator))
@@ -178,7 +187,7 @@ class Deliveries:
         try:
             return feed.next_batch(iterator, self.torch_next)
         except StopIteration:
-            if not self.hold_ends:
+            if not self._holds_end(feed):
                 if self.on_train_batch is not None:
                     self.on_train_batch(None)
                 if feed.inner is not None:

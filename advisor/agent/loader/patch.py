@@ -84,6 +84,7 @@ def _loader_len(hooks: Deliveries, original: Callable[[Any], int]) -> Callable[[
             raise
         if hooks.inert or threading.get_ident() in hooks.busy:
             return length
+        hooks.register.length_asked(loader, sys._getframe(1))
         return hooks.evaluation.length(loader, length)
 
     return __len__

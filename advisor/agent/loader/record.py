@@ -69,6 +69,8 @@ class LoaderRecord:
         """Thread that read it last."""
         self.signature = signature_of(loader, where)
         self.facts = facts_of(loader)
+        self.length_asked = False
+        """True if the script itself has asked for the number of batches."""
         self.role = UNUSED
         self.votes_train = 0
         self.votes_evaluation = 0

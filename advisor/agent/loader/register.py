@@ -6,7 +6,7 @@ import weakref
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
-from .record import TRAIN, UNUSED, LoaderRecord, signature_of, user_line
+from .record import TRAIN, UNUSED, LoaderRecord, is_library, signature_of, user_line
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -28,6 +28,8 @@ class Register:
         self.train: LoaderRecord | None = None
         self._by_id: dict[int, LoaderRecord] = {}
         self._made_at: dict[int, tuple[weakref.ref[Any], str | None]] = {}
+        self._asked: dict[int, weakref.ref[Any]] = {}
+        """Loaders whose length the script itself has asked for."""
         self._read: list[LoaderRecord] = []
         """Records read since the last training forward, the latest last."""
         self._votes = 0
@@ -47,6 +49,27 @@ class Register:
         """Return whether the script made this loader while it was watched."""
         known = self._made_at.get(id(loader))
         return known is not None and known[0]() is loader
+
+    def length_asked(self, loader: DataLoader[object], frame: FrameType) -> None:
+        """Note that code of the script, not of a library, asks how many batches there are."""
+        number, asked = id(loader), self._asked
+        if number in asked or is_library(frame.f_code.co_filename):
+            return
+
+        def forget(_gone: object) -> None:
+            asked.pop(number, None)
+
+        asked[number] = weakref.ref(loader, forget)
+        record = self._by_id.get(number)
+        if record is not None and record.loader() is loader:
+            record.length_asked = True
+
+    def counts_batches(self, record: LoaderRecord) -> bool:
+        """Return whether the script may count on the length of this loader: in a schedule, a buffer, a division."""
+        loader = record.loader()
+        known = self._asked.get(id(loader)) if loader is not None else None
+        record.length_asked = record.length_asked or (known is not None and known() is loader)
+        return record.length_asked
 
     def find(self, loader: DataLoader[object]) -> LoaderRecord | None:
         """Return the record of a loader, or of the one it replaces: scripts may make a new loader every epoch."""

@@ -16,6 +16,8 @@ from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
+from ..settings.untrained import tensors_of
+from .float64_lines import float64_lines
 from .switches import profilers_on, switches
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ class FactsCollector:
     def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         import torch
 
-        tensors = _tensors((args, kwargs))
+        tensors = tensors_of((args, kwargs), MAX_SHAPES)
         self._shapes_seen.add(tuple((tensor.dtype, tuple(tensor.shape)) for tensor in tensors))
         if tensors:
             self._device = tensors[0].device.type
@@ -151,11 +153,12 @@ class FactsCollector:
     ) -> dict[str, Any]:
         """Return all fields of `types.Workload`. `optimizers`: (optimizer, record of its steps, whether it is main)."""
         modules = list(models)
+        described = [model_facts(module) for module in modules]
         device = self._device or _device_of(modules)
         return {
             "framework": self._framework or _framework_by_wrappers(modules) or _framework_by_state(),
             "device": device,
-            "models": [model_facts(module) for module in modules],
+            "models": described,
             "loaders": loaders,
             "optimizers": [self._optimizer_facts(*entry, updates) for entry in optimizers],
             "flags": {
@@ -174,6 +177,7 @@ class FactsCollector:
                 **compiling.facts(),
                 **checkpointing.facts(modules),
                 "compiled_code": modes.compiled_by_script(),
+                "float64_lines": float64_lines() if any("float64" in m["parameter_dtypes"] for m in described) else [],
             },
         }
 
@@ -210,7 +214,7 @@ class FactsCollector:
         return False if updates > 1 else None
 
 
-def model_facts(module: nn.Module) -> dict[str, object]:
+def model_facts(module: nn.Module) -> dict[str, Any]:
     """Return the fields of `types.ModelFacts`."""
     parameters = list(module.parameters())
     dtypes: Counter[str] = Counter()
@@ -326,19 +330,6 @@ def _device_of(modules: list[nn.Module]) -> str:
         for parameter in module.parameters():
             return str(parameter.device.type)
     return "cpu"
-
-
-def _tensors(value: Any, depth: int = 5) -> list[Any]:
-    """Return the tensors in nested arguments, in order."""
-    if hasattr(value, "dtype") and hasattr(value, "device"):
-        return [value]
-    if depth == 0:
-        return []
-    if isinstance(value, dict) or hasattr(value, "items"):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value[:MAX_SHAPES] for tensor in _tensors(item, depth - 1)]
-    return []
 
 
 def _shape(tensor: Tensor) -> str:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+HALF = ("float16", "bfloat16")
+HALF_MULTIPLE = 8
+"""Elements of 16 bits in the 16 bytes that tensor cores read at once."""
+
+
 class FlopCount:
     """FLOP counter; `start` and `stop` at the ends of updates."""
 
@@ -30,6 +35,10 @@ class FlopCount:
         self._formulas: dict[Any, Callable[..., Any]] = {}
         self._counts: dict[int, tuple[int, int, int]] = {}
         """FLOPs, bytes, and FLOPs of convolutions by the number of updates that had ended."""
+        self._by_dtype: dict[str, int] = {}
+        self._odd: dict[str, int] = {}
+        self.total = 0
+        """FLOPs since `start`, of evaluations too."""
         self._updates_before = 0
         self.why: str | None = None
         """Reason for a missing count, after a `start` or `stop` without one."""
@@ -45,7 +54,7 @@ class FlopCount:
         except Exception as error:
             self.why = f"torch has no FLOP formulas that advisor can use ({error!r})"
             return False
-        self._counts = {}
+        self._counts, self._by_dtype, self._odd, self.total = {}, {}, {}, 0
         self._updates_before = self._clock.updates
         self._mode = modes.enter(self._around)
         return True
@@ -94,9 +103,31 @@ class FlopCount:
                 before = self._counts.get(self._clock.updates, (0, 0, 0))
                 convolution = flops if "convolution" in str(packet) or "_conv" in str(packet) else 0
                 self._counts[self._clock.updates] = (before[0] + flops, before[1] + size, before[2] + convolution)
+                self.total += flops
+                self._sort(flops, args, result)
             except Exception as error:
                 self.why = f"counting {func} failed: {error!r}"
         return result
+
+    def _sort(self, flops: int, args: Any, result: Any) -> None:
+        """Add a product's FLOPs to its dtype's, and to those of an innermost size that tensor cores take badly."""
+        made = result[0] if isinstance(result, (list, tuple)) else result
+        dtype = str(made.dtype).replace("torch.", "")
+        self._by_dtype[dtype] = self._by_dtype.get(dtype, 0) + flops
+        if dtype not in HALF or made.dim() not in (2, 3):
+            return
+        innermost = {_innermost(value) for value in (*args, made) if hasattr(value, "stride") and value.dim() > 1}
+        odd = [size for size in innermost if size % HALF_MULTIPLE]
+        if odd:
+            name = str(max(odd))
+            self._odd[name] = self._odd.get(name, 0) + flops
+
+    def details(self, updates: int) -> dict[str, dict[str, int]]:
+        """Return the fields of `types.OperatorUse` that this counter knows."""
+        return {
+            "flops_by_dtype": {dtype: flops // updates for dtype, flops in self._by_dtype.items()},
+            "odd_flops": {size: flops // updates for size, flops in self._odd.items()},
+        }
 
     def _recomputes(self) -> bool:
         """Return whether a checkpoint runs its forward again: in the backward, and with gradients on."""
@@ -133,6 +164,12 @@ def _sparse_product(args: Any) -> int | None:
         return None
     columns = max((int(value.shape[-1]) for value in matrices if value.layout is torch.strided), default=1)
     return 2 * int(sparse._nnz()) * columns
+
+
+def _innermost(matrix: Tensor) -> int:
+    """Return the size of the dimension whose elements lie side by side."""
+    steps = list(matrix.stride())
+    return int(matrix.shape[steps.index(min(steps))])
 
 
 def _formulas() -> dict[object, Callable[..., object]]:

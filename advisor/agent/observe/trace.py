@@ -18,6 +18,7 @@ from ..base.pass_through import passes_on_to_c
 from ..base.patches import Patches
 from ..loop.clock import LOADING, StepClock
 from ..loop.frames import TORCH, USER, Frames
+from .operators import Operators
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,6 +66,7 @@ class Tracer:
         self.moments: list[tuple[int, int, str, tuple[str, int, str]]] = []
         """Begin, end, name and place of every call that `start_calls` records."""
         self._keeps_moments = False
+        self.operators = Operators(self._clock, self._frames)
         self.why_no_operators: str | None = None
         """Reason why operators were not counted; calls are recorded nevertheless."""
 
@@ -113,6 +115,7 @@ class Tracer:
             "updates": self._updates,
             "torch_calls_per_update": float(statistics.median(counts)) if self.why_no_operators is None else None,
             "kernel_median_s": self._kernel_median_s(),
+            "operators": self.operators.report(updates) if self.why_no_operators is None else None,
             "calls": [
                 {
                     "what": what,
@@ -137,12 +140,14 @@ class Tracer:
             return func(*args, **kwargs)
         updates = self._clock.updates
         self._operators_of[updates] = self._operators_of.get(updates, 0) + 1
-        if getattr(func, "is_view", False) or self._clock.device is not None:
+        if getattr(func, "is_view", False):
             return func(*args, **kwargs)
         begin_ns = time.perf_counter_ns()
         result = func(*args, **kwargs)
-        if len(self._durations_ns) < MAX_DURATIONS:
-            self._durations_ns.append(time.perf_counter_ns() - begin_ns)
+        spent_ns = time.perf_counter_ns() - begin_ns
+        if self._clock.device is None and len(self._durations_ns) < MAX_DURATIONS:
+            self._durations_ns.append(spent_ns)
+        self.operators.saw(func, args, result, spent_ns)
         return result
 
     def _is_skipped(self, frame: FrameType | None) -> bool:

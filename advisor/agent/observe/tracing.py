@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base import forks, modes
 from ..base.slots import is_compiled
@@ -10,10 +10,8 @@ from ..settings.controls import Controls
 from .compiled_calls import CompiledCalls
 from .flops import FlopCount
 from .memory import Activations, memory_in_use
+from .parts import PartWatch
 from .trace import Tracer
-
-if TYPE_CHECKING:
-    pass
 
 
 class Tracing:
@@ -24,6 +22,7 @@ class Tracing:
         self._activations = Activations()
         self._tracer = Tracer(controls.clock)
         self._flops = FlopCount(controls.clock)
+        self._parts = PartWatch(controls, self._flops)
         self._updates_before = 0
         self._calls = CompiledCalls(self._concerned, self._step_aside, self._tracer.step_back)
         forks.watch(self)
@@ -44,6 +43,8 @@ class Tracing:
         self._activations.start(compiled)
         self._tracer.start(compiled)
         self._flops.start(compiled)  # on top of the tracer, whose durations are then those of the operators alone
+        if self._tracer.why_no_operators is None:
+            self._parts.start(self._tracer.operators)
         if self._calls.inside:
             self._tracer.step_aside()
 
@@ -52,10 +53,13 @@ class Tracing:
         self._calls.stop()
         counted = self._flops.stop()
         self._tracer.stop()
+        updates = max(1, self._controls.clock.updates - self._updates_before)
+        parts = self._parts.stop(updates)
         activations = {"activations_bytes": self._activations.stop(), "why": self._activations.why}
         memory = {**memory_in_use(self._models(), self._controls.steps.optimizers()), **activations}
-        updates = max(1, self._controls.clock.updates - self._updates_before)
         extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
+        if extra["trace"]["operators"] is not None:
+            extra["trace"]["operators"] |= {**self._flops.details(updates), **parts}
         if why := self._calls.fault or self._tracer.why_no_operators:
             extra["why_no_operators"] = why
         if counted is not None:
@@ -82,6 +86,7 @@ class Tracing:
         return self._controls.clock.mine() or modes.open_here() or self._activations.open_here()
 
     def _step_aside(self) -> None:
+        self._parts.step_aside()
         self._flops.step_aside()
         self._tracer.step_aside()
         self._activations.step_aside()

@@ -22,9 +22,11 @@ from ..loop.roots import Root, Roots
 from ..loop.sample_count import SampleCounter
 from ..loop.steps import Steps
 from ..observe.arguments import ArgumentWatch
+from ..observe.cpu_limits import CpuLimitWatch
 from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
+from ..settings.untrained import part_facts
 from .conductor import FIRST_UPDATES, Conductor
 from .instruments import Instruments
 
@@ -47,6 +49,7 @@ def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
     agent = ScriptAgent(spec, channel)
     if spec.mode == "probe":
         agent.arguments.install()
+        agent.cpu_limits.install()
     imports.when_imported("torch", agent.torch_imported)
     agent.start_beating()
     return agent
@@ -69,6 +72,7 @@ class ScriptAgent:
         self.clock = StepClock()
         forks.watch(self)
         self.arguments = ArgumentWatch()
+        self.cpu_limits = CpuLimitWatch()
         self._parts: _Parts | None = None
 
     # --- set-up -------------------------------------------------------------------------------------------------------
@@ -324,6 +328,7 @@ class _Parts:
 
     def facts(self, rank: int) -> wire.Facts:
         models = [(root.ref(), root.owned) for root in self.roots.called()]
+        called = [model for model, _owned in models if model is not None]
         optimizers = self.steps.optimizers()
         workload = self._facts.workload(
             models=[model for model, owned in models if owned and model is not None],
@@ -335,11 +340,11 @@ class _Parts:
             **self.loaders.workload_facts(),
             "micro_steps": max(1, self.controls.micro_steps),
             "closures": self.steps.closures_seen,
+            **part_facts(called, self.steps.owned_parameters()),
         }
         workload["arguments"] = self._agent.arguments.describe()
-        memory: dict[str, Any] = dict(
-            memory_in_use([model for model, _owned in models if model is not None], optimizers)
-        )
+        workload["cpu_limits"] = self._agent.cpu_limits.describe()
+        memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
 

@@ -22,6 +22,7 @@ from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
 from .precision import Precision
+from .untrained import Untrained
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Controls:
         self.garbage_collection = GarbageCollection(self.clock)
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
+        self.untrained = Untrained(self.roots, self.steps, self.clock)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )

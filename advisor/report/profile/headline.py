@@ -13,6 +13,7 @@ from ... import enough
 from ...storage.run_store import runs_root
 from ...types import Ceiling, Command, Failure, Finding, Profile, Steps
 from .. import format
+from .health import busy_machine, is_compiled, open_questions, unproven_gain
 
 LITTLE_UPDATES = 30
 """Updates below which an interval of the rate says little; a default window holds more."""
@@ -28,10 +29,12 @@ NO_GAIN = 1.02
 
 BUSY = 0.85
 """Fraction of an update (of the usable cores) in which a healthy script's device (or its CPUs) works."""
+DOMINATES = 0.5
+"""Share of an update from which one kind of work is more than all others together."""
+MOSTLY_WORK = 0.8
+"""Share of forward, backward and optimizer in an update, below which something else may be the cost."""
 MANY = 5
 """Number of abstaining rules that little data explains."""
-MOSTLY_WORK = 0.8
-"""Share of forward, backward and optimizer in an update, below which an abstaining rule may have missed the rest."""
 
 _FAILURES = {
     "oom": "ran out of memory",
@@ -72,14 +75,32 @@ def verdict_of(profile: Profile) -> Verdict:
             why_next="measures again, once the script trains",
         )
     first = next((finding for finding in profile.findings if finding.severity != "info"), None)
+    busy = busy_machine(profile)
+    if busy is not None:
+        return _on_a_busy_machine(profile, busy, first)
     if first is None:
         return _healthy(profile)
-    sentence = f"Your script {format.headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
+    sentence = _finding_sentence(first)
     return Verdict(
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
         next_command=_command("tune", profile) if first.knobs else f"advisor explain {format.one_line(first.rule)}",
         why_next="tries settings that can help, and verifies the gain" if first.knobs else "explains this rule",
+    )
+
+
+def _finding_sentence(first: Finding) -> str:
+    return f"Your script {format.headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
+
+
+def _on_a_busy_machine(profile: Profile, busy: str, first: Finding | None) -> Verdict:
+    """Return the verdict beside programs that take the script's time: their part of it is not known."""
+    said = "No cost can be ruled out here" if first is None else f"Measured beside them: {_finding_sentence(first)}"
+    return Verdict(
+        sentence=f"The machine is busy: {busy}. {said.rstrip('.')}.",
+        tone="critical" if first is not None and first.severity == "critical" else "warning",
+        next_command=_command("profile", profile),
+        why_next="measures again, once these programs have ended",
     )
 
 
@@ -123,14 +144,30 @@ def what_failed(failure: Failure) -> str:
 
 
 def _healthy(profile: Profile) -> Verdict:
-    work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
+    """Return the verdict if nothing was found on a quiet machine: healthy only if nothing that matters is open."""
     if len(profile.abstained) >= MANY and _is_little(profile.steps):
         return _too_little(profile)
-    if profile.abstained and work < MOSTLY_WORK:
-        return _undecided(profile)
     if scattered(profile):
         return _too_noisy(profile)
+    if open_questions(profile):
+        return _undecided(profile)
+    doubt = _doubt(profile)
+    if doubt is not None:
+        return _nothing_found(profile, f"but {doubt}", sure=False)
     return _busy_device(profile) if _on_accelerator(profile) else _busy_cpus(profile)
+
+
+def _doubt(profile: Profile) -> str | None:
+    """Return what may still be gained, though no rule warns; None if nothing is known of it."""
+    hint = unproven_gain(profile)
+    if hint is not None and hint.ceiling is not None:
+        measured = hint.ceiling.basis == "measured"
+        gain = format.times(hint.ceiling.speedup) if measured else format.estimated(hint.ceiling)
+        return f"{format.one_line(hint.rule)} may make it {gain} as fast"
+    if is_compiled(profile):
+        return "the compiled model was not compared with an uncompiled one"
+    work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
+    return f"only {format.percent(work)} of each update is the model's work" if work < MOSTLY_WORK else None
 
 
 def _on_accelerator(profile: Profile) -> bool:
@@ -209,14 +246,32 @@ def _too_noisy(profile: Profile) -> Verdict:
 
 
 def _too_little(profile: Profile) -> Verdict:
-    assert profile.steps is not None
-    steady = "" if profile.steps.steady else " and never became steady"
+    steps = profile.steps
+    assert steps is not None
+    steady = "" if steps.steady else " and never became steady"
+    counted = f"{format.plural(steps.updates, 'update')} counted{steady}"
+    shown = _what_phases_show(profile)
+    begin = f"{shown}; too little was measured to judge the rest" if shown else "Too little was measured to judge"
     return Verdict(
-        sentence=f"Too little was measured to judge: {format.plural(profile.steps.updates, 'update')} counted{steady}.",
+        sentence=f"{begin}: {counted}.",
         tone="warning",
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
         why_next=_why_longer(profile, "measures longer; stop other programs that keep the machine busy"),
     )
+
+
+def _what_phases_show(profile: Profile) -> str | None:
+    """Name the work that takes most of each update, if its interval leaves no doubt; None if it does."""
+    steps = profile.steps
+    if steps is None or steps.share_error is None:
+        return None
+    compute = profile.phases.get("forward", 0.0) + profile.phases.get("backward", 0.0)
+    shares = {name: share for name, share in profile.phases.items() if name not in ("forward", "backward")}
+    named = {"forward and backward": compute, **{format.phase_name(name): share for name, share in shares.items()}}
+    most = max(named, key=lambda name: named[name])
+    if not enough.stands_out(named[most], steps.share_error, steps.updates, least=DOMINATES):
+        return None
+    return f"{format.percent(named[most])} of each update is {most}"
 
 
 def _why_longer(profile: Profile, why: str) -> str:
@@ -230,7 +285,8 @@ def _longer_budget(profile: Profile) -> str:
 
     It is larger than the one that was not enough.
     """
-    needed_s = enough.budget_s(profile.steps.mean_s if profile.steps is not None else 0.0)
+    update_s = profile.steps.mean_s if profile.steps is not None else 0.0
+    needed_s = enough.budget_s(update_s) if update_s < LONGEST_ADVISED_S else LONGEST_ADVISED_S
     seconds = max(needed_s, TIMES_LONGER * (profile.budget_s or 0.0))
     if not seconds < LONGEST_ADVISED_S:
         seconds = LONGEST_ADVISED_S
@@ -239,8 +295,9 @@ def _longer_budget(profile: Profile) -> str:
 
 def _undecided(profile: Profile) -> Verdict:
     """Return the verdict if nothing was found but some rules abstained: that is not the same as healthy."""
-    first = profile.abstained[0]
-    others = f" (and {format.plural(len(profile.abstained) - 1, 'more rule')})" if len(profile.abstained) > 1 else ""
+    open_ones = open_questions(profile)
+    first = max(open_ones, key=lambda one: one.most_share)
+    others = f" (and {format.plural(len(open_ones) - 1, 'more rule')})" if len(open_ones) > 1 else ""
     return Verdict(
         sentence=f"No avoidable cost was shown, but {format.one_line(first.rule)}{others} could not judge: "
         f"{format.one_line(first.why).rstrip('.')}.",

@@ -25,6 +25,7 @@ from .circumstances import (
     overhead_line,
 )
 from .headline import little_data, verdict_of
+from .health import looked_at
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _MOST_LINES = 12
@@ -72,6 +73,7 @@ def _view(profile: Profile) -> dict[str, Any]:
         **common(profile, profile.failure, drawn),
         "verdict": verdict_of(profile),
         "little": little_data(profile),
+        "looked": looked_at(profile),
         "figures": _figures(profile),
         "strip": Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),
         "phases": _phases(profile),

@@ -13,6 +13,7 @@ from .. import format
 from ..terminal import TONES, grid, print_safely, stderr_lines
 from .circumstances import device_line, hardware_line, mfu_line, off_step_line, overhead_line
 from .headline import Verdict, little_data, page_command, verdict_of
+from .health import looked_at
 
 BAR_CELLS = 30
 _SEVERITIES = {"info": "cyan", "warning": "yellow", "critical": "red"}
@@ -39,6 +40,10 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
     for number, finding in enumerate(profile.findings, start=1):
         yield Text()
         yield _finding(number, finding, profile.command.cwd)
+    looked = looked_at(profile)
+    if looked is not None and not any(finding.severity != "info" for finding in profile.findings):
+        yield Text()
+        yield Text(looked, style="dim")
     if profile.abstained:
         names = ", ".join(format.one_line(one.rule) for one in profile.abstained)
         yield Text()

@@ -12,6 +12,7 @@ from ...repeated_draws import Workers, add_repeats
 from ...spelling import parameter
 from ...types import SettingValue, TuneResult
 from .. import format
+from ..profile.health import busy_machine
 from ..trial_format import baseline_trial, change, effects, is_number, peaks, setting, trial_of
 
 NOT_IN_THE_FIRST = "the first epoch is as fast as before: the gain begins with the second"
@@ -95,7 +96,12 @@ def _arguments(result: TuneResult) -> list[Change]:
 def notes(result: TuneResult) -> tuple[str, ...]:
     """Return notes on the measurement; notes on the settings are shown with their changes, if there are any."""
     own = () if result.recommendation.config.settings else result.recommendation.notes
-    return (*own, *result.profile.notes)
+    busy = busy_machine(result.profile)
+    return (
+        *own,
+        *result.profile.notes,
+        *([] if busy is None else [f"the machine was busy during the profile: {busy}"]),
+    )
 
 
 def _baseline_samples(result: TuneResult) -> int | None:

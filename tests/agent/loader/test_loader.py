@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import pickle
 import subprocess
 import sys
@@ -533,6 +534,47 @@ def test_replayed_batches_go_on_where_epochs_are_prolonged(loop: Loop) -> None:
     loop.hooks.replay(True)
     assert len([next(iterator) for _ in range(50)]) == 50
     assert told[0] == 3
+
+
+def test_an_epoch_that_only_replayed_batches_prolong_is_told_too(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(160), batch_size=4))
+    told: list[int] = []
+    loop.hooks.deliveries.on_prolonged = told.append
+    next(iterator)
+    loop.step()
+    loop.hooks.deliveries.hold_ends = True
+    loop.hooks.replay(True)
+    for _ in range(39):
+        next(iterator)
+    assert told == []
+    next(iterator)
+    assert told == [40]
+
+
+@pytest.mark.parametrize("replays", [False, True])
+def test_an_epoch_ends_on_time_where_the_script_asked_for_its_length(loop: Loop, replays: bool) -> None:
+    loader = DataLoader(Numbers(12), batch_size=4)
+    loop.hooks.deliveries.hold_ends = True
+    wanted, lengths = len(loader), []
+    for _ in range(3):
+        count = 0
+        for _batch in itertools.islice(loader, 5 * wanted):
+            loop.step()
+            count += 1
+            loop.hooks.replay(replays)
+        lengths.append(count)
+    assert lengths == [wanted] * 3
+
+
+def test_a_library_that_asks_for_the_length_counts_on_nothing(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.agent.loader.register.is_library", lambda _file: True)
+    loader = DataLoader(Numbers(12), batch_size=4)
+    iterator = iter(loader)
+    next(iterator)
+    loop.step()
+    loop.hooks.deliveries.hold_ends = True
+    assert len(loader) == 3
+    assert len([next(iterator) for _ in range(20)]) == 20
 
 
 def test_clones_keep_their_containers() -> None:

@@ -204,3 +204,46 @@ def test_a_mode_of_the_user_is_a_reason_to_refuse() -> None:
         assert not count.start()
     assert count.why is not None
     assert "TorchDispatchMode" in count.why
+
+
+# --- by dtype and by size -------------------------------------------------------------------------------------------
+
+
+def details(update: Callable[[], Any]) -> dict[str, dict[str, int]]:
+    clock = StepClock()
+    count = FlopCount(clock)
+    assert count.start()
+    update()
+    clock.end_update()
+    count.stop()
+    return count.details(1)
+
+
+def test_products_are_told_by_their_dtype() -> None:
+    single, double = torch.ones(4, 16), torch.ones(4, 16, dtype=torch.float64)
+    found = details(lambda: (single @ single.T, double @ double.T, double @ double.T))
+    assert found["flops_by_dtype"] == {"float32": 2 * 4 * 16 * 4, "float64": 2 * 2 * 4 * 16 * 4}
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns", "dtype", "odd"),
+    [
+        (8, 16, 50, torch.bfloat16, {"50": 2 * 8 * 16 * 50}),
+        (8, 15, 48, torch.bfloat16, {"15": 2 * 8 * 15 * 48}),
+        (8, 16, 48, torch.bfloat16, {}),
+        (7, 16, 48, torch.bfloat16, {}),  # samples lie behind each other: their number is no size of a row
+        (8, 16, 50, torch.float32, {}),
+    ],
+)
+def test_rows_of_16_bit_products_that_are_no_multiple_of_8_are_told(
+    rows: int, inner: int, columns: int, dtype: torch.dtype, odd: dict[str, int]
+) -> None:
+    batch, weight = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)
+    assert details(lambda: batch @ weight)["odd_flops"] == odd
+
+
+def test_a_transposed_operand_is_read_along_its_own_rows() -> None:
+    batch, weight = torch.ones(8, 16, dtype=torch.bfloat16), torch.ones(50, 16, dtype=torch.bfloat16)
+    assert details(lambda: (batch @ weight.T)[:0])["odd_flops"] == {"50": 2 * 8 * 16 * 50}  # the result's rows
+    square = torch.ones(48, 8, dtype=torch.bfloat16)
+    assert details(lambda: square.T @ torch.ones(48, 16, dtype=torch.bfloat16))["odd_flops"] == {}

@@ -1,0 +1,237 @@
+"""Parts of a model that are not trained: their cost, and whether their output could be kept."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..base import slots
+from ..base.pass_through import passes_on
+from ..loop.frames import Frames
+from ..loop.roots import CLOSED_WRAPPERS
+from ..settings.blocks import numel
+from ..settings.untrained import form_of, is_copy, tensors_of, unused_parameters
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..settings.controls import Controls
+    from .flops import FlopCount
+    from .operators import Operators
+
+MOST_MODULES = 400
+"""Modules watched, the outermost first."""
+MOST_TENSORS = 64
+"""Tensors looked at in each container of arguments."""
+MOST_FIRST = 16
+"""Parameters, and elements of each, that are compared to see whether a part changes: an average of weights changes all
+of them in every update."""
+VARYING = ("Dropout", "BatchNorm")
+
+
+class _Part:
+    """One watched module and its calls."""
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name = name
+        self.module = module
+        self.slot: Any = None
+        self.updates: set[int] = set()
+        self.ns = 0
+        self.flops = 0
+        self.with_gradient = 0
+        """Calls whose output passes gradients on."""
+        self.without_gradient = 0
+        self.after_training = 0
+        """Calls with an input that passes gradients on."""
+        self.draws_before = False
+        self.parents: set[_Part] = set()
+        self.line: tuple[str, int, str] = ("", 0, "")
+        self.first = _first_values(module)
+
+    @property
+    def constant(self) -> bool:
+        return self.without_gradient > 0 and not self.with_gradient and not self.after_training
+
+
+class PartWatch:
+    """Observer of the modules' calls in a trace window; `start` and `stop` at the ends of updates."""
+
+    def __init__(self, controls: Controls, flops: FlopCount) -> None:
+        self._controls = controls
+        self._clock = controls.clock
+        self._flops = flops
+        self._frames = Frames()
+        self._parts: list[_Part] = []
+        self._open: list[_Part] = []
+        self._operators: Operators | None = None
+
+    def start(self, operators: Operators) -> None:
+        """Begin to watch; `operators` has the times."""
+        self._operators = operators
+        self._open = []
+        self._parts = [_Part(name, module) for name, module in self._modules()]
+        for part in self._parts:
+            part.slot = slots.put(part.module, self._runner(part))
+
+    def step_aside(self) -> None:
+        """Watch nothing any more."""
+        self._operators = None
+        for part in self._parts:
+            if part.slot is not None:
+                slots.take(part.module, part.slot)
+                part.slot = None
+
+    def stop(self, updates: int) -> dict[str, Any]:
+        """Return the fields of `types.OperatorUse` that this observer knows."""
+        operators = self._operators
+        self.step_aside()
+        parts, self._parts = self._parts, []
+        if operators is None or not operators.total_ns:
+            return {}
+        total = self._flops.total or None
+
+        def cost(found: list[_Part]) -> dict[str, Any]:
+            return {
+                "seconds_fraction": min(1.0, sum(part.ns for part in found) / operators.total_ns),
+                "flops_fraction": min(1.0, sum(part.flops for part in found) / total) if total else None,
+            }
+
+        frozen = [part for part in self._frozen(parts) if len(part.updates) >= updates]
+        return {
+            "frozen_parts": [{**_described(part), **cost([part])} for part in frozen],
+            "unused_gradients": self._unused(parts, cost),
+        }
+
+    def _modules(self) -> list[tuple[str, nn.Module]]:
+        """Return the modules with parameters of all called models, the outermost first."""
+        level = [("", model) for root in self._controls.roots.called() if (model := root.ref()) is not None]
+        found: list[tuple[str, nn.Module]] = []
+        while level and len(found) < MOST_MODULES:
+            level = [entry for entry in level if _is_watchable(entry[1])]
+            found += level
+            level = [
+                (f"{path}.{name}" if path else name, child)
+                for path, module in level
+                for name, child in module._modules.items()
+                if child is not None
+            ]
+        return list({id(module): (name, module) for name, module in reversed(found[:MOST_MODULES])}.values())[::-1]
+
+    def _runner(self, part: _Part) -> slots.Run:
+        clock = self._clock
+
+        @passes_on
+        def run(_module: nn.Module, original: Any, args: Any, kwargs: Any) -> object:
+            operators = self._operators
+            if operators is None or not clock.mine() or clock.in_evaluation_span:
+                return original(*args, **kwargs)
+            if self._open:
+                part.parents.add(self._open[-1])
+            self._open.append(part)
+            before_ns, before_flops, drawn = operators.total_ns, self._flops.total, operators.draws_before
+            try:
+                result = original(*args, **kwargs)
+            finally:
+                self._open.pop()
+            part.ns += operators.total_ns - before_ns
+            part.flops += self._flops.total - before_flops
+            part.updates.add(clock.updates)
+            part.draws_before = part.draws_before or drawn
+            if any(tensor.requires_grad for tensor in tensors_of((args, kwargs), MOST_TENSORS)):
+                part.after_training += 1
+            if any(tensor.requires_grad for tensor in tensors_of(result, MOST_TENSORS)):
+                part.with_gradient += 1
+            else:
+                part.without_gradient += 1
+                operators.draws_before = drawn  # what a part without gradients draws is its own
+            if not part.line[0]:
+                part.line = self._frames.line(sys._getframe(1))
+            return result
+
+        return run
+
+    def _frozen(self, parts: list[_Part]) -> list[_Part]:
+        """Return the largest parts that never pass gradients on and are no copy of what is trained."""
+        trained = {form_of(part.module) for part in parts if part.with_gradient}
+        plays = any(part.with_gradient and part.without_gradient for part in parts)
+        constant = {part for part in parts if part.constant and part.first == _first_values(part.module)}
+        found = [
+            part for part in constant if not part.parents & constant and not is_copy(part.name, part.module, trained)
+        ]
+        for part in found:
+            # A model that also runs without gradients while it trains makes its own data.
+            part.draws_before = part.draws_before or (plays and self._controls.loaders.train is None)
+        return found
+
+    def _unused(self, parts: list[_Part], cost: Any) -> dict[str, Any] | None:
+        owned = self._controls.steps.owned_parameters()
+        models = [part.module for part in parts if not part.parents]
+        unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
+        if not unused:
+            return None
+        whole = {
+            part
+            for part in parts
+            if part.with_gradient
+            and part.first == _first_values(part.module)
+            and all(id(each) in unused for each in part.module.parameters() if each.requires_grad)
+            and any(each.requires_grad for each in part.module.parameters())
+        }
+        found = sorted((part for part in whole if not part.parents & whole), key=lambda part: -part.ns)
+        if not found:
+            return None
+        file, line, function = found[0].line
+        own = {id(each): numel(each) for part in found for each in part.module.parameters() if id(each) in unused}
+        return {
+            "names": [part.name or type(part.module).__name__ for part in found],
+            "parameters": sum(own.values()),
+            "leading": not any(part.after_training for part in found),
+            **cost(found),
+            "file": file,
+            "line": line,
+            "function": function,
+        }
+
+
+def _described(part: _Part) -> dict[str, Any]:
+    file, line, function = part.line
+    return {
+        "name": part.name,
+        "class_name": type(part.module).__name__,
+        "file": file,
+        "line": line,
+        "function": function,
+        "draws_before": part.draws_before,
+        "varying": _varying(part.module),
+    }
+
+
+def _varying(module: nn.Module) -> list[str]:
+    """Return the kinds of layers in training mode whose output differs from call to call."""
+    found = []
+    for inner in module.modules():
+        kind = next((kind for kind in VARYING if type(inner).__name__.startswith(kind)), None)
+        if kind is not None and inner.training and getattr(inner, "p", True) and kind not in found:
+            found.append(kind)
+    return found
+
+
+def _is_watchable(module: nn.Module) -> bool:
+    """Return whether its calls can be seen: a class slot holds one observer only."""
+    if type(module).__name__ in (*CLOSED_WRAPPERS, "RecursiveScriptModule") or slots.compiled_by_script(module):
+        return False
+    if next(module.parameters(), None) is None or not hasattr(module, "_call_impl"):
+        return False
+    return slots.SLOT not in vars(type(module))
+
+
+def _first_values(module: nn.Module) -> list[list[float]]:
+    """Return the first values of some parameters; equal ones later mean that none was trained or averaged."""
+    found = []
+    for parameter in list(module.parameters())[:: max(1, len(list(module.parameters())) // MOST_FIRST)]:
+        try:
+            found.append(parameter.detach().flatten()[:MOST_FIRST].tolist())
+        except (RuntimeError, ValueError):  # a lazy layer's parameter, or one in shards
+            continue
+    return found

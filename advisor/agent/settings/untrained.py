@@ -1,0 +1,174 @@
+"""Parts of a model that no optimizer trains: found by their parameters, and without their cost for a few windows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Callable
+
+from ...refused import Refused
+from ..base import slots
+from ..base.pass_through import passes_on
+from ..loop.clock import StepClock
+from ..loop.roots import CLOSED_WRAPPERS, Roots
+from ..loop.steps import Steps
+from .blocks import numel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LEAST_FRACTION = 0.05
+"""Fraction of all parameters, below which frozen parts are tables of positions and the like, and no backbone."""
+MOST_NAMES = 64
+MOST_OUTPUTS = 8
+"""Shapes of inputs whose outputs are kept."""
+DEPTH = 5
+"""Depth of nested arguments; a deeper tensor is not looked at."""
+
+
+def part_facts(models: Iterable[nn.Module], owned: set[int]) -> dict[str, Any]:
+    """Return the facts of `types.ScriptFacts` on parts without training; `owned` are the optimizers' parameters."""
+    models = list(models)
+    unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
+    return {
+        "frozen_parts": [name or type(module).__name__ for name, module in frozen_parts(models)][:MOST_NAMES],
+        "unused_gradients": sum(numel(parameter) for parameter in unused.values()),
+    }
+
+
+def frozen_parts(models: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
+    """Return the largest modules with parameters of which none requires a gradient, by path.
+
+    Copies of trained modules are left out, such as averages and targets; all are if they own few of the parameters.
+    """
+    models = list(models)
+    found = [each for model in models for each in _largest(model, "", lambda inner: not _trains(inner))]
+    if not found:
+        return []
+    trained = {form_of(inner) for model in models for inner in model.modules() if _trains(inner)}
+    found = [(name, module) for name, module in found if not is_copy(name, module, trained)]
+    total = sum(numel(parameter) for model in models for parameter in model.parameters())
+    frozen = sum(numel(parameter) for _name, module in found for parameter in module.parameters())
+    return found if frozen >= LEAST_FRACTION * total else []
+
+
+def unused_parameters(model: nn.Module, owned: set[int]) -> list[Tensor]:
+    """Return the parameters that have gradients and belong to no optimizer; none if no optimizer is known."""
+    if not owned:
+        return []
+    return [
+        parameter
+        for parameter in model.parameters()
+        if parameter.requires_grad and parameter.grad is not None and id(parameter) not in owned
+    ]
+
+
+def is_copy(path: str, module: nn.Module, trained: Collection[tuple[object, ...]]) -> bool:
+    """Return whether it has the form of a trained module, as averages and targets have; the layers of a row are alike
+    without being copies."""
+    return not path.rpartition(".")[2].isdecimal() and form_of(module) in trained
+
+
+def form_of(module: nn.Module) -> tuple[object, ...]:
+    """Return a value that is equal for modules of one class with parameters of the same shapes."""
+    return type(module), tuple(tuple(parameter.shape) for parameter in module.parameters())
+
+
+def tensors_of(value: Any, most: int, depth: int = DEPTH) -> list[Any]:
+    """Return the tensors in nested arguments, in order; of each container only its first items."""
+    if hasattr(value, "dtype") and hasattr(value, "device"):
+        return [value]
+    if depth == 0:
+        return []
+    if isinstance(value, dict) or hasattr(value, "items"):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value[:most] for tensor in tensors_of(item, most, depth - 1)]
+    return []
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _largest(module: nn.Module, path: str, holds: Callable[[nn.Module], bool]) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the outermost modules with parameters for which this holds."""
+    if next(module.parameters(), None) is None:
+        return
+    if holds(module):
+        yield path, module
+        return
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _largest(child, f"{path}.{name}" if path else name, holds)
+
+
+class Untrained:
+    """Handles for what-ifs on the parts that are not trained."""
+
+    def __init__(self, roots: Roots, steps: Steps, clock: StepClock) -> None:
+        self._roots = roots
+        self._steps = steps
+        self._clock = clock
+        self._slots: list[tuple[nn.Module, slots.CallSlot]] = []
+        self._outputs: dict[object, Any] = {}
+        self._without: list[Tensor] = []
+
+    def hand_out(self, on: bool) -> None:
+        """Let frozen parts return their last output for inputs of the same shapes, or let them compute again."""
+        for module, slot in self._slots:
+            slots.take(module, slot)
+        self._slots, self._outputs = [], {}
+        if not on:
+            return
+        parts = [module for _name, module in frozen_parts(self._models()) if _may_be_skipped(module)]
+        if not parts:
+            raise Refused("the frozen parts of the model cannot be left out: hooks on them, or their class, forbid it")
+        self._slots = [(module, slots.put(module, self._run)) for module in parts]
+
+    def stop_gradients(self, on: bool) -> None:
+        """Compute no gradients for parameters that belong to no optimizer, or compute them again."""
+        for parameter in self._without:
+            parameter.requires_grad_(True)
+        self._without = []
+        if on:
+            owned = self._steps.owned_parameters()
+            self._without = [each for model in self._models() for each in unused_parameters(model, owned)]
+            for parameter in self._without:
+                parameter.requires_grad_(False)
+
+    @passes_on
+    def _run(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if not self._clock.mine() or self._clock.in_evaluation_span:
+            return original(*args, **kwargs)
+        inputs = tensors_of((args, kwargs), MOST_NAMES)
+        key = (id(module), *((tensor.dtype, tuple(tensor.shape)) for tensor in inputs))
+        known = self._outputs.get(key)
+        if known is not None:
+            return _copied(known)
+        result = original(*args, **kwargs)
+        needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_of(result, MOST_NAMES)))
+        if not needed and len(self._outputs) < MOST_OUTPUTS:
+            self._outputs[key] = _copied(result)
+        return result
+
+    def _models(self) -> list[nn.Module]:
+        return [model for root in self._roots.called() if (model := root.ref()) is not None]
+
+
+def _may_be_skipped(module: nn.Module) -> bool:
+    """Return whether its calls can be replaced, and nothing waits for what happens inside."""
+    if type(module).__name__ in (*CLOSED_WRAPPERS, "RecursiveScriptModule") or slots.compiled_by_script(module):
+        return False
+    hooked = any(inner._forward_hooks or inner._forward_pre_hooks for inner in module.modules())
+    return not hooked and slots.SLOT not in vars(type(module)) and hasattr(module, "_call_impl")
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of the tensors in plain containers, which the script may change in place."""
+    if hasattr(value, "clone") and hasattr(value, "dtype"):
+        return value.clone()
+    if type(value) in (list, tuple):
+        return type(value)(_copied(item) for item in value)
+    if type(value) is dict:
+        return {name: _copied(item) for name, item in value.items()}
+    return value

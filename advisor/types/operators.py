@@ -1,0 +1,96 @@
+"""Use of operators in a trace window: dtypes, attention, sizes of products, and frozen parts of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionUse:
+    """Attention written out as a product, a softmax and a product, from one line; in an update."""
+
+    file: str
+    line: int
+    function: str
+    library: str
+    """The installed package that the line calls or belongs to; "" if the line makes the calls itself."""
+    asked_for_weights: bool = False
+    """It is `nn.MultiheadAttention`, whose weights are asked for."""
+    rows: int
+    columns: int
+    """Queries and keys of one score matrix."""
+    calls_per_update: float
+    seconds_per_update: float
+    """Time in all operators that read or write a tensor of the scores' size, forward and backward."""
+    bytes_per_update: int = 0
+    """Bytes of the tensors of that size that these operators read and write."""
+    score_bytes: int
+    """Bytes of all score matrices of one call."""
+    dropout: bool
+    """Dropout is applied to the attention weights."""
+    weights_used: bool
+    """The weights are read by more than the second product, or kept beyond the update."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenPart:
+    """Module whose calls never pass gradients on, and whose parameters did not change meanwhile."""
+
+    name: str
+    """Path within the model, such as `backbone.layers`; "" for a model of its own."""
+    class_name: str
+    file: str
+    line: int
+    function: str
+    """Line that calls it."""
+    seconds_fraction: float
+    """Its share of the time in all operators of the update."""
+    flops_fraction: float | None
+    """Its share of the update's FLOPs; None if these were not counted."""
+    draws_before: bool
+    """Random numbers were drawn between the loader and its call: its input may be augmented."""
+    varying: tuple[str, ...] = ()
+    """Classes of its layers that are in training mode and compute something else each time: Dropout, BatchNorm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnusedGradients:
+    """Parameters that get gradients, belong to no optimizer and did not change meanwhile."""
+
+    names: tuple[str, ...]
+    """Paths of the largest modules that have no other parameters."""
+    parameters: int
+    """Elements."""
+    leading: bool
+    """True if nothing in front of them is trained: their whole backward is for nothing."""
+    seconds_fraction: float
+    """Share of their forward in the time of all operators of the update."""
+    flops_fraction: float | None
+    file: str = ""
+    line: int = 0
+    function: str = ""
+    """Line that calls them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorUse:
+    """Figures of the traced operators, per update."""
+
+    seconds_by_dtype: Mapping[str, float] = field(default_factory=dict)
+    """Time by dtype of the result, floating ones only; launches and not kernels on an accelerator."""
+    bytes_by_dtype: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the results."""
+    flops_by_dtype: Mapping[str, int] = field(default_factory=dict)
+    """FLOPs of the products by dtype of their result."""
+    odd_flops: Mapping[str, int] = field(default_factory=dict)
+    """FLOPs of 16-bit products with an innermost size that is no multiple of 8, by that size."""
+    seconds: float = 0.0
+    """Time in all operators."""
+    decomposes: bool = False
+    """A matrix is decomposed or a linear system solved."""
+    differentiates_twice: bool = False
+    """The backward builds a graph of its own; so does a checkpoint that computes again."""
+    attention: tuple[AttentionUse, ...] = ()
+    frozen_parts: tuple[FrozenPart, ...] = ()
+    unused_gradients: UnusedGradients | None = None

@@ -1,0 +1,309 @@
+"""Parts of a model that are not trained, in a traced update of a whole loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advisor.agent.base import dynamo, slots
+from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.steps import Steps
+from advisor.agent.observe.tracing import Tracing
+from advisor.agent.settings.controls import Controls
+from advisor.agent.settings.precision import Precision
+from advisor.agent.settings.untrained import part_facts
+
+PICTURES = torch.ones(8, 16)
+
+
+class Classifier(nn.Module):
+    """A backbone of two layers and a head."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(16, 32), nn.Dropout(dropout), nn.Linear(32, 8))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.backbone(pictures))
+
+
+class Loop:
+    """A script's loop with the hooks that find its models, and a trace window over its updates."""
+
+    def __init__(self, model: nn.Module, parameters: Any) -> None:
+        self.model = model
+        self.optimizer = torch.optim.SGD(parameters, lr=0.1)
+        self.clock = StepClock()
+        self.roots, self.steps = Roots(self.clock), Steps(self.clock)
+        self.controls = Controls(self.clock, self.roots, self.steps, LoaderHooks(self.clock), Precision(self.roots))
+        self.steps.install()
+        self.tracing = Tracing(self.controls)
+
+    def update(self, pictures: Tensor = PICTURES) -> Tensor:
+        self.optimizer.zero_grad()
+        loss = self.model(pictures).square().mean()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def begin(self) -> None:
+        """Let the hooks find the model, as they do at the first updates."""
+        self.update()
+        owned = self.steps.owned_parameters()
+        self.roots.seek(owned, owned)
+        self.update()
+
+    def traced(self, *updates: Callable[[], Any]) -> dict[str, Any]:
+        self.begin()
+        dynamo.without_dynamo(self.tracing.settle)
+        dynamo.without_dynamo(self.tracing.start)
+        for update in updates or (self.update, self.update):
+            update()
+        found: dict[str, Any] = dynamo.without_dynamo(self.tracing.stop)["trace"]["operators"]
+        return found
+
+
+@pytest.fixture
+def loop() -> Iterator[Callable[..., Loop]]:
+    made: list[Loop] = []
+
+    def make(model: nn.Module, parameters: Any = None) -> Loop:
+        made.append(Loop(model, list(model.parameters()) if parameters is None else parameters))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.steps.remove()
+        each.roots.suspend()
+
+
+def frozen(**options: Any) -> Classifier:
+    model = Classifier(**options)
+    model.backbone.requires_grad_(False)
+    return model
+
+
+Make = Callable[..., Loop]
+
+
+def test_a_frozen_backbone_is_one_part_with_its_share_and_its_line(loop: Make) -> None:
+    (part,) = loop(frozen()).traced()["frozen_parts"]
+    assert (part["name"], part["class_name"]) == ("backbone", "Sequential")
+    assert (part["function"], part["line"]) == ("forward", Classifier.forward.__code__.co_firstlineno + 1)
+    assert 0 < part["seconds_fraction"] < 1
+    backbone, head = 2 * 8 * (16 * 32 + 32 * 8), 2 * 8 * 8 * 2
+    # The head's backward has one product: nothing in front of it needs a gradient.
+    assert part["flops_fraction"] == pytest.approx(backbone / (backbone + 2 * head))
+    assert not part["draws_before"]
+    assert part["varying"] == []
+
+
+def test_a_model_that_is_trained_whole_has_no_frozen_part(loop: Make) -> None:
+    found = loop(Classifier()).traced()
+    assert found["frozen_parts"] == []
+    assert found["unused_gradients"] is None
+
+
+def test_a_part_that_runs_without_gradients_counts_like_a_frozen_one(loop: Make) -> None:
+    class Without(Classifier):
+        def forward(self, pictures: Tensor) -> Tensor:
+            with torch.no_grad():
+                features = self.backbone(pictures)
+            return self.head(features)
+
+    model = Without()
+    (part,) = loop(model, model.head.parameters()).traced()["frozen_parts"]
+    assert part["name"] == "backbone"
+
+
+def test_a_parts_own_dropout_is_told_as_what_varies(loop: Make) -> None:
+    (part,) = loop(frozen(dropout=0.5)).traced()["frozen_parts"]
+    assert not part["draws_before"]
+    assert part["varying"] == ["Dropout"]
+
+
+def test_noise_in_front_of_the_part_is_told(loop: Make) -> None:
+    made = loop(frozen())
+    (part,) = made.traced(lambda: made.update(PICTURES + torch.randn(8, 16)))["frozen_parts"]
+    assert part["draws_before"]
+
+
+def test_drawing_which_samples_to_take_is_no_noise(loop: Make) -> None:
+    made = loop(frozen())
+    (part,) = made.traced(lambda: made.update(PICTURES[torch.randperm(8)]))["frozen_parts"]
+    assert not part["draws_before"]
+
+
+def test_a_frozen_layer_behind_a_trained_one_is_no_part(loop: Make) -> None:
+    model = Classifier()
+    model.head.requires_grad_(False)
+    assert loop(model).traced()["frozen_parts"] == []
+
+
+def test_an_average_of_weights_is_no_frozen_part(loop: Make) -> None:
+    class WithTeacher(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.student, self.teacher = nn.Linear(16, 2), nn.Linear(16, 4).requires_grad_(False)
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            return self.student(pictures) + self.teacher(pictures)[:, :2]
+
+    model = WithTeacher()
+    made = loop(model)
+
+    def update() -> None:
+        made.update()
+        model.teacher.weight.data.mul_(0.9)
+
+    assert made.traced(update)["frozen_parts"] == []
+
+
+def test_a_copy_of_what_is_trained_is_no_frozen_part(loop: Make) -> None:
+    class WithTarget(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.online, self.target = nn.Linear(16, 2), nn.Linear(16, 2).requires_grad_(False)
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            return self.online(pictures) - self.target(pictures)
+
+    model = WithTarget()
+    assert loop(model).traced()["frozen_parts"] == []
+    assert part_facts([model], {1})["frozen_parts"] == []
+
+
+def test_frozen_layers_of_a_row_are_parts_though_trained_ones_are_alike(loop: Make) -> None:
+    model = nn.Sequential(*(nn.Linear(16, 16) for _ in range(3)))
+    model[:2].requires_grad_(False)
+    assert {part["name"] for part in loop(model).traced()["frozen_parts"]} == {"0", "1"}
+    assert part_facts([model], {1})["frozen_parts"] == ["0", "1"]
+
+
+def test_gradients_that_no_optimizer_uses_are_told(loop: Make) -> None:
+    model = Classifier()
+    unused = loop(model, model.head.parameters()).traced()["unused_gradients"]
+    assert unused["names"] == ["backbone"]
+    assert unused["parameters"] == sum(each.numel() for each in model.backbone.parameters())
+    assert unused["leading"]
+    assert unused["function"] == "forward"
+    assert 0 < unused["seconds_fraction"] < 1
+
+
+def test_a_layer_behind_a_trained_one_is_not_leading(loop: Make) -> None:
+    model = Classifier()
+    unused = loop(model, model.backbone.parameters()).traced()["unused_gradients"]
+    assert (unused["names"], unused["leading"]) == (["head"], False)
+
+
+def test_parameters_that_the_script_changes_itself_are_used(loop: Make) -> None:
+    model = Classifier()
+    made = loop(model, model.head.parameters())
+
+    def update() -> None:
+        made.update()
+        with torch.no_grad():
+            for parameter in model.backbone.parameters():
+                parameter.sub_(0.1 * parameter.grad)
+
+    assert made.traced(update)["unused_gradients"] is None
+
+
+def test_no_module_is_watched_after_the_window(loop: Make) -> None:
+    model = frozen()
+    loop(model).traced()
+    inner = [module for module in model.modules() if module is not model]
+    assert [module for module in inner if slots.SLOT in vars(module)] == []
+
+
+def test_attention_is_seen_below_the_counter_of_flops(loop: Make) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.enter = nn.Linear(16, 16)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            query = self.enter(tokens)
+            return (query @ query.transpose(-2, -1)).softmax(-1) @ query
+
+    made = loop(Attention())
+    tokens = torch.ones(2, 5, 16)
+    found = made.traced(lambda: made.update(tokens))
+    (site,) = found["attention"]
+    assert (site["function"], site["rows"], site["columns"]) == ("forward", 5, 5)
+    assert found["flops_by_dtype"].keys() == {"float32"}
+
+
+# --- what is known before anything was traced ----------------------------------------------------------------------
+
+
+def test_facts_name_frozen_parts_and_count_unused_gradients() -> None:
+    model = frozen()
+    assert part_facts([model], set())["frozen_parts"] == ["backbone"]
+    model = Classifier()
+    model(PICTURES).sum().backward()
+    head = {id(each) for each in model.head.parameters()}
+    backbone = sum(each.numel() for each in model.backbone.parameters())
+    assert part_facts([model], head) == {"frozen_parts": [], "unused_gradients": backbone}
+    assert part_facts([model], set())["unused_gradients"] == 0  # a script without an optimizer updates by hand
+
+
+def test_a_frozen_table_of_few_parameters_is_no_part() -> None:
+    model = Classifier()
+    model.head.requires_grad_(False)
+    assert part_facts([model], set())["frozen_parts"] == []
+
+
+# --- without their cost ---------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_part_hands_out_its_last_output_and_computes_again_afterwards(loop: Make) -> None:
+    model = frozen()
+    made = loop(model)
+    made.begin()
+    seen: list[int] = []
+    model.backbone[0].register_buffer("calls", torch.zeros(()))
+    watched = slots.put(model.backbone[0], lambda module, original, args, kwargs: _counted(seen, original, args))
+    made.controls.untrained.hand_out(True)
+    made.update()
+    made.update()
+    assert len(seen) == 1
+    made.controls.untrained.hand_out(False)
+    made.update()
+    assert len(seen) == 2
+    slots.take(model.backbone[0], watched)
+
+
+def _counted(seen: list[int], original: Callable[..., Any], args: Any) -> Any:
+    seen.append(1)
+    return original(*args)
+
+
+def test_an_output_that_the_script_changes_in_place_stays_as_it_was(loop: Make) -> None:
+    model = frozen()
+    made = loop(model)
+    made.begin()
+    made.controls.untrained.hand_out(True)
+    first = model.backbone(PICTURES)
+    model.backbone(PICTURES).zero_()
+    assert torch.equal(model.backbone(PICTURES), first)
+    made.controls.untrained.hand_out(False)
+
+
+def test_unused_gradients_are_left_out_and_computed_again_afterwards(loop: Make) -> None:
+    model = Classifier()
+    made = loop(model, model.head.parameters())
+    made.begin()
+    made.controls.untrained.stop_gradients(True)
+    assert not any(each.requires_grad for each in model.backbone.parameters())
+    assert all(each.requires_grad for each in model.head.parameters())
+    made.update()
+    made.controls.untrained.stop_gradients(False)
+    assert all(each.requires_grad for each in model.parameters())
