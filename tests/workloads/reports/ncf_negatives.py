@@ -5,10 +5,10 @@ import torch
 import torch.utils.data as data
 from torch import nn
 
-N_USERS, N_ITEMS, N_NEGATIVE = 4000, 3000, 4
+N_USERS, N_ITEMS, N_NEGATIVE = 2000, 1500, 4
 
 
-def interactions(n=120_000):
+def interactions(n=60_000):
     g = torch.Generator().manual_seed(6)
     users = torch.randint(0, N_USERS, (n,), generator=g)
     items = (torch.rand(n, generator=g) ** 2 * N_ITEMS).long()
@@ -36,11 +36,11 @@ class NCFData(data.Dataset):
 
 
 class NCF(nn.Module):
-    def __init__(self, factors=16):
+    def __init__(self, factors=8):
         super().__init__()
         self.user_gmf, self.item_gmf = nn.Embedding(N_USERS, factors), nn.Embedding(N_ITEMS, factors)
-        self.user_mlp, self.item_mlp = nn.Embedding(N_USERS, 32), nn.Embedding(N_ITEMS, 32)
-        self.mlp = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU())
+        self.user_mlp, self.item_mlp = nn.Embedding(N_USERS, 16), nn.Embedding(N_ITEMS, 16)
+        self.mlp = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU())
         self.predict = nn.Linear(factors + 16, 1)
 
     def forward(self, user, item):

@@ -10,7 +10,7 @@ def posts(n=3000):
     rng = random.Random(21)
     letters = "etaoinshrdlu"
     words = ["".join(rng.choices(letters, k=rng.randint(2, 11))) for _ in range(5000)]
-    return [(" ".join(rng.choices(words[400 * topic : 400 * topic + 1200], k=60)), topic) for topic in rng.choices(range(8), k=n)]
+    return [(" ".join(rng.choices(words[400 * topic : 400 * topic + 1200], k=240)), topic) for topic in rng.choices(range(8), k=n)]
 
 
 class Pieces:
