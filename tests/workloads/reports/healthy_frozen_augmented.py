@@ -1,4 +1,6 @@
 """Fine-tuning the upper half of a network; the frozen lower half sees other crops every time, so it has to run."""
+import random
+
 import torch
 from torch import nn
 
@@ -21,9 +23,9 @@ class Backbone(nn.Module):
 
 
 def crops(pictures, side=64):
-    top, left = torch.randint(0, pictures.shape[-1] - side, (2,)).tolist()
+    top, left = random.randrange(pictures.shape[-1] - side), random.randrange(pictures.shape[-1] - side)
     pictures = pictures[:, :, top : top + side, left : left + side]
-    return pictures.flip(-1) if torch.rand(()) < 0.5 else pictures
+    return pictures.flip(-1) if random.random() < 0.5 else pictures
 
 
 def run():
