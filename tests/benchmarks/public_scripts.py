@@ -6,7 +6,7 @@
 
 The scripts are rebuilt from what public ones do; their labels say what an expert would say first, what is right
 besides, and what would be wrong. A verdict is signed where the first warning is one of those, or where none is given
-and the label lets that pass. What is measured is kept at once in the folder of `--work`: a call that was interrupted
+and the label lets that pass; on a busy machine nothing is judged. What is measured is kept at once in the folder of `--work`: a call that was interrupted
 goes on.
 """
 
@@ -23,7 +23,9 @@ from _common import machine, options, publish, say, table
 from diagnosis import MOST_ABSTAINED, Diagnosed, Kept, diagnose, is_wanted, kept, labelled
 
 from advisor.report.profile.headline import verdict_of
+from advisor.report.profile.health import busy_machine
 from advisor.storage import run_store
+from advisor.types import Profile
 
 
 def main() -> None:
@@ -41,32 +43,27 @@ def main() -> None:
         if lacking := labelled.missing_packages(label):
             say(f"{name:28} left out: {' and '.join(lacking)} not installed")
             continue
-        known = profiles.get(name) or kept(profiles, diagnose(name, label, arguments))
-        diagnosed = Diagnosed.from_json(known)
-        answers.append(signed(diagnosed, label))
+        diagnosed = Diagnosed.from_json(profiles.get(name) or kept(profiles, diagnose(name, label, arguments)))
+        profile = newest_profile(name, arguments.work)
+        busy = profile is not None and busy_machine(profile) is not None
+        answers.append("undecided: the machine was busy" if busy else signed(diagnosed, label))
+        sentence = "–" if profile is None else verdict_of(profile).sentence.replace("|", "/")
         said = [f"{finding['rule']} ({finding['severity']})" for finding in diagnosed.findings]
-        rows.append(
-            [
-                name,
-                label["rebuilt_from"],
-                label["expert"],
-                headline(name, arguments.work),
-                ", ".join(said) or "–",
-                answers[-1],
-            ]
-        )
-        say(f"{name:28} {answers[-1]}: {rows[-1][3]}")
+        rows.append([name, label["rebuilt_from"], label["expert"], sentence, ", ".join(said) or "–", answers[-1]])
+        say(f"{name:28} {answers[-1]}: {sentence}")
     header = ("script", "rebuilt from", "an expert says", "advisor's headline", "findings (severity)", "signed")
-    right, partly = (sum(answer.startswith(word) for answer in answers) for word in ("yes", "partly"))
-    total = f"Signed: {right} of {len(answers)}, {partly} in part."
     whole = len(rows) == len(labels) and not arguments.no_result
-    publish(
-        "public_scripts",
-        "Public scripts, and whether an expert would sign",
-        before,
-        [total, table(header, rows)],
-        keep=whole,
+    title = "Public scripts, and whether an expert would sign"
+    publish("public_scripts", title, before, [total(answers), table(header, rows)], keep=whole)
+
+
+def total(answers: Sequence[str]) -> str:
+    """Return how many verdicts an expert would sign, of those that a quiet machine let judge."""
+    right, partly, undecided = (
+        sum(answer.startswith(word) for answer in answers) for word in ("yes", "partly", "undecided")
     )
+    text = f"Signed: {right} of {len(answers) - undecided}, {partly} in part."
+    return text if not undecided else f"{text} Not judged, since the machine was busy: {undecided}."
 
 
 def parsed() -> Namespace:
@@ -102,12 +99,10 @@ def _of_silence(diagnosed: Diagnosed, label: Mapping[str, Any], accepted: Sequen
     return f"partly: {remarks[0]} as a remark only" if remarks else "no: nothing found"
 
 
-def headline(name: str, work: Path) -> str:
-    """Return the sentence at the head of the script's newest report."""
+def newest_profile(name: str, work: Path) -> Profile | None:
+    """Return the script's newest stored profile; None if there is none."""
     runs = sorted((work / "runs").glob(f"*-{name}-*"))
-    if not runs:
-        return "–"
-    return verdict_of(run_store.load_profile(runs[-1] / run_store.PROFILE_FILE)).sentence.replace("|", "/")
+    return run_store.load_profile(runs[-1] / run_store.PROFILE_FILE) if runs else None
 
 
 if __name__ == "__main__":

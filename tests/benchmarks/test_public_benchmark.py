@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from diagnosis import Diagnosed
-from public_scripts import signed
+from public_scripts import signed, total
 
 LABEL = {"rule": "precision_unused", "also": ["channels_last_unused"], "never": ["memory_creep"]}
 
@@ -40,3 +40,8 @@ def test_a_verdict_is_signed_where_its_first_warning_is_right_and_none_is_wrong(
 
 def test_silence_is_signed_where_the_label_lets_it_pass() -> None:
     assert signed(said(), {**LABEL, "quiet": True}) == "yes"
+
+
+def test_what_met_a_busy_machine_is_not_counted() -> None:
+    answers = ["yes", "yes", "no: host_code", "partly: host_code first", "undecided: the machine was busy"]
+    assert total(answers) == "Signed: 2 of 4, 1 in part. Not judged, since the machine was busy: 1."
