@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 
 Spell = Callable[[str, object], str]
@@ -30,3 +30,16 @@ def spelled(spell: Spell) -> Iterator[None]:
         yield
     finally:
         _spell.reset(before)
+
+
+def option_words(given: Sequence[tuple[str, object]]) -> tuple[str, ...]:
+    """Return the words of a command line that give these options; one whose value is None is not given, and True stands
+    for a flag."""
+    words: list[str] = []
+    for name, value in given:
+        if value is None or value is False:
+            continue
+        words.append(f"--{name}")
+        if value is not True:
+            words.append(f"{value:g}" if isinstance(value, float) else str(value))
+    return tuple(words)

@@ -32,9 +32,11 @@ class WindowRole(str, Enum):
     """Baseline between other windows, which are compared with it."""
     BARE = "bare"
     WHAT_IF = "what_if"
+    FIX = "fix"
+    """Setting that a profile tries, for a finding or unprompted."""
     TRIAL = "trial"
     REFERENCE = "reference"
-    """The best configuration so far, which trials beside it are compared with."""
+    """The best configuration so far, or the baseline beside a fix, which windows beside it are compared with."""
     FINAL = "final"
     """Fresh window of a finalist."""
     ABLATION = "ablation"
@@ -222,6 +224,12 @@ class WindowDone:
     host_peak_bytes: int | None = None
     """Largest resident memory of this process during the counted window; None where the system keeps a single peak for
     the whole process."""
+    updates_before: int | None = None
+    """Updates of the script run before the first counted one."""
+    elements: list[int] = field(default_factory=list)
+    """Elements of the tensors that models were called with, per update; one number if all updates are alike."""
+    hooks: int | None = None
+    """Hooks on modules, parameters and optimizers when counting began."""
     gc_s: float = 0.0
     gc_collections: int = 0
     cpu_s: float = 0.0

@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import wire
+from .. import whatif, wire
 from ..runtime.isolation import Isolation
 from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Command,
+    Config,
     Evidence,
     Failure,
     Hardware,
@@ -27,12 +28,18 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, hot_lines, ratios, summary
+from . import device_summary, evaluations, fixes, growth, hot_lines, ratios, summary
 from .counted import Counted
 from .profile_plan import first_baseline
 
 NAN_UPDATES = 5
 """Consecutive non-finite losses, up to the end, from which a training does not recover."""
+_PURPOSES = {
+    "trace": "the trace of calls",
+    "device_trace": "the trace of the device",
+    "bare": "a window without hooks",
+    "epoch_end": "the end of an epoch",
+}
 
 
 def workload_of(script_run: ScriptRunRecord) -> Workload | None:
@@ -133,6 +140,7 @@ def _measured(
     ending = summary.epoch_end(counted, result, workload)
     steps = summary.steps(counted)
     phases = summary.phases(counted)
+    read_line = functools.cache(lambda file, line: linecache.getline(file, line).strip())
     on_device, why_not = device_summary.device_use(result, steps, workload)
     return {
         "steps": steps,
@@ -148,7 +156,11 @@ def _measured(
         "trace": summary.trace(result),
         "device_use": on_device,
         "why_no_device_use": why_not,
-        "lines": hot_lines.lines(result, counted, workload, lambda file, line: linecache.getline(file, line).strip()),
+        "lines": hot_lines.lines(result, counted, workload, read_line),
+        "evaluation": evaluations.evaluation_use(counted, result, workload),
+        "growth": growth.growth(
+            growth.baselines(result.outcomes, result.windows, result.script_run_of), hot_lines.risen(result, read_line)
+        ),
         "ranks": (
             Rank(
                 rank=first.rank,
@@ -159,6 +171,7 @@ def _measured(
             ),
         ),
         "what_ifs": ratios.what_ifs(result),
+        "fixes": fixes.measured(result, hardware, workload),
         "overhead": ratios.overhead(result),
     }
 
@@ -227,17 +240,28 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         if record.left_processes:
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
     for name, outcome in result.outcomes.items():
-        if isinstance(outcome, wire.WindowRefused):
-            notes.append(f"{name} was not measured: {outcome.message}")
+        if isinstance(outcome, wire.WindowRefused) and result.windows[name].role is not wire.WindowRole.FIX:
+            notes.append(f"{_in_words(result.windows[name])} was not measured: {outcome.message}")
+    notes += fixes.refusals(result)
     if result.deadline_hit:
         missing = [name for name in result.windows if name not in result.outcomes]
         if missing:
-            notes.append(f"time ran out before {len(missing)} windows: {', '.join(missing[:4])}")
+            planned = dict.fromkeys(_in_words(result.windows[name]) for name in missing)
+            notes.append(f"time ran out before {', '.join(planned)}")
     notes += result.ours.values()
     ended = sum(script_run.end == "finished" for script_run in result.script_runs)
     if ended and len(result.script_runs) > 1:
         notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
+
+
+def _in_words(window: wire.Window) -> str:
+    """Describe a window by its purpose: its id is for the program."""
+    if window.what_if is not None:
+        return f'the what-if "{whatif.get(window.what_if).title}"'
+    if window.config:
+        return f"a window with {Config.of(window.config)}"
+    return _PURPOSES.get(window.kind, "a window of the unmodified script")
 
 
 def _worded(note: wire.Note) -> str:

@@ -13,6 +13,7 @@ from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
 from ..wire import WindowRole
+from . import growth
 from .counted import SAMPLER_HZ, Counted
 
 FIRST = "as written"
@@ -55,9 +56,16 @@ DEVICE_TRACE_COST_S = 3.0
 """Approximate time that starting and reading torch's profiler takes, the loading of CUPTI included."""
 TRACE_FACTOR = 3
 """Approximate slow-down of an update while its calls and operators are recorded."""
+LATER = "later lines"
+"""Window in which lines are sampled once more if updates became longer."""
+LATER_S = 1.5
+EPOCH_ENDS = ("epoch end", "epoch end again")
+"""Windows in which an epoch ends early; the second if the first one has shown an evaluation."""
 DRAIN_S = 1.5
 INSIDE_DRAIN_S = 1.0
 EPOCH_END_MAX_S = 4.0
+ANOTHER_END_COSTS = 1.5
+"""Seconds for another epoch's end per second of the evaluation in the first."""
 AFTER_AN_EPOCH = 3
 """Updates from the end of an epoch on, the first of which holds what the script does there."""
 
@@ -85,12 +93,22 @@ class Pace:
         return max(self.window_s, self.count * self.update_s) + self.settle * self.update_s
 
 
+def _no_fixes() -> Planner:
+    """Plan no window."""
+    yield from ()
+
+
 def profile_plan(
-    workload: Callable[[], Workload | None], left_s: Callable[[], float], *, patient: bool = False
+    workload: Callable[[], Workload | None],
+    left_s: Callable[[], float],
+    *,
+    patient: bool = False,
+    fixes: Callable[[], Planner] = _no_fixes,
 ) -> Planner:
     """Plan the windows of a profile. `workload` is known once the first window was reported.
 
-    With `patient`, `left_s` grows with the length of an update, and the first window waits for enough of them.
+    With `patient`, `left_s` grows with the length of an update, and the first window waits for enough of them. `fixes`
+    plans what follows the windows of the loop itself.
     """
     budget_s = left_s()
     opening = first_window(budget_s)
@@ -115,9 +133,23 @@ def profile_plan(
     outcomes = yield windows
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
         return
-    rest = list(_what_ifs(known, pace, rounds, calls))
-    outcomes = yield rest
-    windows = [*windows, *rest]
+    sampled = {window.id: window for window in (opening, replace(opening, id=AGAIN), *windows)}
+    rest = list(_drains(known))
+    if growth.rises(growth.baselines({name: each for name, each in outcomes.items() if name in sampled}, sampled, {})):
+        rest = [_later_lines(update_s), *rest]
+    if rest:
+        outcomes = yield rest
+    yield from fixes()
+    ends = list(_epoch_end_windows(known, pace))
+    if ends and left_s() > 0:
+        outcomes = yield ends
+        windows = [*windows, *ends]
+        if (spent_s := _evaluation_at_end_s(outcomes)) and ANOTHER_END_COSTS * spent_s < left_s():
+            outcomes = yield [_epoch_end(EPOCH_ENDS[1]), _baseline_window("base after another epoch", pace)]
+    risky = list(_risky_what_ifs(known, pace, rounds, calls))
+    if risky and left_s() > 0:  # an evaluation at the epoch's end may have taken long
+        outcomes = yield risky
+        windows = [*windows, *risky]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
     while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
         outcomes = yield more
@@ -137,6 +169,12 @@ def steady(outcomes: dict[str, Outcome], name: str) -> bool:
     """Return True if the window of that name found a steady state."""
     window = measured(outcomes, name)
     return window is not None and Counted(window).steady
+
+
+def _evaluation_at_end_s(outcomes: dict[str, Outcome]) -> float:
+    """Return the seconds of the evaluation at the end of an epoch; 0 if none was seen."""
+    ended = measured(outcomes, EPOCH_ENDS[0])
+    return sum(ended.off_step_s.get("evaluation", ())) if ended is not None else 0.0
 
 
 def _one_more_round(
@@ -183,23 +221,29 @@ def _traces(workload: Workload, update_s: float, left_s: float) -> Iterator[wire
     yield _baseline_window("base 1", pace)
 
 
-def _what_ifs(workload: Workload, pace: Pace, rounds: int, calls: Collection[str] | None) -> Iterator[wire.Window]:
-    """Yield the windows after those of the safe what-ifs, the most valuable first: when the budget ends, the rest is
-    dropped.
+def _drains(workload: Workload) -> Iterator[wire.Window]:
+    for what_if in [one for one in whatif.all_what_ifs() if one.drain is not None and one.applies(workload) is None]:
+        yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
+        yield wire.Window(
+            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=INSIDE_DRAIN_S, sampler_hz=SAMPLER_HZ * 2
+        )
+
+
+def _epoch_end_windows(workload: Workload, pace: Pace) -> Iterator[wire.Window]:
+    if _may_see_epoch_end(workload):
+        yield _epoch_end()
+        yield _baseline_window("base after epoch", pace)
+
+
+def _risky_what_ifs(
+    workload: Workload, pace: Pace, rounds: int, calls: Collection[str] | None
+) -> Iterator[wire.Window]:
+    """Yield the windows of the what-ifs that may break the script: when the budget ends, they are dropped.
 
     `calls` are the kinds of traced calls if the traces were run already; they decide which what-ifs can show anything.
     """
     applicable = [what_if for what_if in whatif.all_what_ifs() if _can_show(what_if, workload, calls)]
     risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
-    drains = [what_if for what_if in applicable if what_if.drain is not None]
-    for what_if in drains:
-        yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
-        yield wire.Window(
-            id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=INSIDE_DRAIN_S, sampler_hz=SAMPLER_HZ * 2
-        )
-    if _may_see_epoch_end(workload):
-        yield _epoch_end()
-        yield _baseline_window("base after epoch", pace)
     for number in range(min(2, rounds)):
         for what_if in risky:
             yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
@@ -260,9 +304,21 @@ def _trace(update_s: float) -> wire.Window:
     )
 
 
-def _epoch_end() -> wire.Window:
+def _later_lines(update_s: float) -> wire.Window:
     return wire.Window(
-        id="epoch end",
+        id=LATER,
+        warm_up_updates=0,
+        min_updates=LEAST_UPDATES,
+        least_updates=2,
+        min_s=LATER_S,
+        max_s=LATER_S + LEAST_UPDATES * update_s,
+        sampler_hz=SAMPLER_HZ,
+    )
+
+
+def _epoch_end(name: str = EPOCH_ENDS[0]) -> wire.Window:
+    return wire.Window(
+        id=name,
         kind="epoch_end",
         warm_up_updates=0,
         min_updates=AFTER_AN_EPOCH,

@@ -19,7 +19,7 @@ def write_settings(found: Tuned, output: Path, force: bool, targets: Sequence[st
     if found.failure is not None:
         return found
     found.config.save(output, overwrite=force)
-    exported = export_to(str(output), targets, output.parent, overwrite=force) if targets else []
+    exported = export_to(str(output), targets, output.parent, overwrite=force, skip_empty=True) if targets else []
     found = replace(found, files=(str(output), *(str(file) for _artifact, file in exported)))
     keep(found)
     return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..types import Artifact
 
 
+EMPTY = "holds none of the settings, for which the tool has no place"
 TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 
@@ -67,7 +68,7 @@ def split(targets: str) -> list[str]:
 
 
 def _show(artifact: Artifact, file: Path) -> None:
-    typer.echo(f"{file}: {artifact.usage}")
+    typer.echo(f"{file}: {EMPTY if artifact.is_empty else artifact.usage}")
     for title, items in (("not expressed", artifact.not_expressed), ("to be filled in", artifact.to_fill)):
         if items:
             typer.echo(f"  {title}:")
@@ -82,6 +83,7 @@ def _as_json(written: list[tuple[Artifact, Path]]) -> dict[str, Any]:
             {
                 "target": artifact.target,
                 "path": str(file),
+                "holds_settings": not artifact.is_empty,
                 "usage": artifact.usage,
                 "not_expressed": [{"what": item.what, "why": item.why} for item in artifact.not_expressed],
                 "to_fill": [{"what": item.what, "why": item.why} for item in artifact.to_fill],

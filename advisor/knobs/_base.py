@@ -87,6 +87,8 @@ def always(effect: str) -> Callable[[Hardware, Workload], str]:
 
 
 NO_MODEL = "no model was given"
+FOR_ACCELERATORS = "training runs on cpu, and they are for accelerators"
+"""Reason why knobs are closed on a CPU: the same for all, so that a report gives it once."""
 
 
 def _as_it_is(workload: Workload, _value: Any) -> Workload:
@@ -150,6 +152,9 @@ class Knob:
     shortens_computing: bool = False
     """True if, on an accelerator, the knob is tried wherever forward and backward take a share worth having. The
     findings do not matter then: the current limit of a script hides the next one."""
+    tried_unprompted: int = 0
+    """Rank among the knobs that a profile tries for a moment even where no finding names them, as their switch costs
+    next to nothing and their gain is hard to predict; 1 is the first, 0 is never tried so."""
     usual_on_accelerator: bool = False
     """True if an expert sets it on an accelerator without thinking. All such open knobs are first tried together."""
     set_up: str = ""

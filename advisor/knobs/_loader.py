@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..repeated_draws import Workers
-from ._base import Knob, Values, key
+from ._base import FOR_ACCELERATORS, Knob, Values, key
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -93,6 +93,8 @@ def draws_nothing(workload: Workload) -> bool:
 def copied_batches(workload: Workload, why: str) -> Values:
     """Return the values of a knob for copies of batches in page-locked memory: on, or why it is closed."""
     loader = workload.train_loader
+    if workload.device == "cpu":
+        return Values(why_closed=FOR_ACCELERATORS)
     if loader is None:
         return Values(why_closed=NO_LOADER)
     if workload.device != COPYING_DEVICE:

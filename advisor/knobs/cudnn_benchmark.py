@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Values, always, key, noticing, truth, with_flags
+from ._base import FOR_ACCELERATORS, Knob, PlainObjects, Values, always, key, noticing, truth, with_flags
 from ._layers import convolutions
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def _values(_hardware: Hardware, workload: Workload) -> Values:
     flags = workload.flags
     if workload.device != "cuda":
-        return Values(why_closed=f"training runs on {workload.device}: cuDNN is for CUDA devices")
+        other = f"training runs on {workload.device}: cuDNN is for CUDA devices"
+        return Values(why_closed=FOR_ACCELERATORS if workload.device == "cpu" else other)
     if flags.cudnn_benchmark:
         return Values(why_closed="the script already sets torch.backends.cudnn.benchmark")
     if flags.deterministic:

@@ -85,6 +85,7 @@ KNOB = Knob(
     grows_with=("precision", "compile"),  # the step took 13% of an update, and a third of what bf16 left of it
     apply=lambda controls, value: controls.optimizer_form.set(value),
     restore=lambda controls: controls.optimizer_form.restore(),
+    tried_unprompted=3,
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=one_of(*FORMS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._base import Values, noticing, truth
+from ._base import FOR_ACCELERATORS, Values, noticing, truth
 from ._loader import NO_LOADER, loader_knob, workers_effect
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ PINNING_DEVICES = ("cuda", "xpu")
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
     loader = workload.train_loader
+    if workload.device == "cpu" and not hardware.accelerators:
+        return Values(why_closed=FOR_ACCELERATORS)
     if loader is None:
         return Values(why_closed=NO_LOADER)
     if workload.device not in PINNING_DEVICES:

@@ -120,6 +120,7 @@ KNOB = Knob(
     effect=always("numerics"),
     apply=lambda controls, value: controls.precision.set(value),
     restore=lambda controls: controls.precision.restore(),
+    tried_unprompted=1,
     usual_on_accelerator=True,
     shortens_computing=True,
     wrong=one_of(*NAMES),

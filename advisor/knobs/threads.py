@@ -62,6 +62,7 @@ KNOB = Knob(
     effect=always("numerics"),  # sums are cut into as many parts as there are threads, so the rounding differs
     apply=_apply,
     restore=_restore,
+    tried_unprompted=2,
     wrong=whole_number(1, 4096),
     by_hand="torch.set_num_threads({value}), or OMP_NUM_THREADS={value} in the environment",
     chosen_for=("cpus", "torch"),

@@ -146,9 +146,10 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def ceiling_text(ceiling: Ceiling) -> str:
-    """Describe a ceiling: 2.4× (measured, 2.2–2.6), or about 1.22×, at most 1.55× (from its share, not measured)."""
-    if ceiling.basis == "measured":
-        return f"{times(ceiling.speedup)} (measured, {interval(ceiling.low, ceiling.high)})"
+    """Describe a ceiling: 2.4× (measured, 2.2–2.6), 1.9× (measured fix, 1.8–2.0), or about 1.22×, at most 1.55× (from
+    its share, not measured)."""
+    if ceiling.basis != "share":
+        return f"{times(ceiling.speedup)} ({ceiling.basis}, {interval(ceiling.low, ceiling.high)})"
     return f"{estimated(ceiling)} (estimated from its share of the time)"
 
 

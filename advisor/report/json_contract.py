@@ -12,6 +12,7 @@ from typing import Any
 
 from ..types import PROFILE_VERSION, Command, Finding, Profile
 
+RATIO = ("speedup", "low", "high")
 _STEPS = (
     "updates",
     "warm_up",
@@ -33,9 +34,9 @@ _MEMORY = (
     "activations_bytes",
     "creep_bytes_per_update",
 )
-RATIO = ("speedup", "low", "high")
 FAILURE = ("kind", "message", "stderr_tail")
-_FINDING = ("rule", "severity", "share", "ceiling", "evidence", "where", "knobs", "advice")
+_FINDING = ("rule", "severity", "share", "ceiling", "fix", "evidence", "where", "knobs", "advice")
+_FIX = ("knob", "value", "effect", *RATIO, "rounds")
 _COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_from", "peak_dtype")
 
 
@@ -56,6 +57,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "why_no_device_use": profile.why_no_device_use,
         "ranks": profile.ranks,
         "what_ifs": [chosen(what_if, ("name", *RATIO)) for what_if in profile.what_ifs],
+        "fixes": [chosen(fix, _FIX) for fix in profile.fixes],
         "findings": [finding_json(finding) for finding in profile.findings],
         "abstained": [chosen(one, ("rule", "why")) for one in profile.abstained],
         "overhead_fraction": profile.overhead.fraction,
@@ -97,4 +99,4 @@ def command_json(command: Command) -> dict[str, Any]:
 
 def finding_json(finding: Finding) -> dict[str, Any]:
     """Return a finding as every command prints it."""
-    return {name: getattr(finding, name) for name in _FINDING}
+    return {**{name: getattr(finding, name) for name in _FINDING}, "fix": chosen(finding.fix, _FIX)}

@@ -13,6 +13,8 @@ from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain,
 
 MOST_TRIALS = 12
 """Rows of a table that is read at a glance; omitted rows are counted."""
+MORE = 1.1
+"""Factor by which a step must gain more than its limit's share to be explained: two windows differ by as much."""
 LEAST_SHOWN_STEP = 0.01
 """Fraction by which a trial must beat the best before it to be named as a step: less looks the same in print."""
 MOST_FAILED = 4
@@ -26,6 +28,9 @@ KIND_WORDS = {
     "stopped": "stopped",
 }
 
+
+IN_WINDOWS = ("unproven", "unverified")
+"""Statuses of a gain that was seen in windows of one run only; the second is the name of 0.1.0."""
 
 _STANDS = {
     "faster": "",
@@ -144,10 +149,22 @@ def limits(result: TuneResult) -> tuple[LimitRow, ...]:
     unsure = tuple(abstention.rule for abstention in result.profile.abstained)
     steps = [(1.0, Config(), result.recommendation.findings, unsure)]
     steps += [(step.ratio.speedup, step.config, step.findings, step.unsure) for step in result.limits]
-    return tuple(
-        LimitRow(speed=format.times(speedup), settings=describe(config), limit=_limiting(findings, rules))
-        for speedup, config, findings, rules in steps
-    )
+    rows = []
+    for place, (speedup, config, findings, rules) in enumerate(steps):
+        following = steps[place + 1][0] if place + 1 < len(steps) else speedup
+        limit = _limiting(findings, rules) + _more_than_its_share(findings, speedup, following)
+        rows.append(LimitRow(speed=format.times(speedup), settings=describe(config), limit=limit))
+    return tuple(rows)
+
+
+def _more_than_its_share(findings: Sequence[Finding], before: float, after: float) -> str:
+    """Explain a step that gained more than the share of the time that its limit was said to take."""
+    first = next((finding for finding in findings if finding.severity != "info"), None)
+    if first is None or not 0 < first.share < 1 or not is_number(before, after):
+        return ""
+    if after / before <= MORE / (1 - first.share):
+        return ""
+    return "; the next step gained more than that share, as it made the rest of the update faster, too"
 
 
 def _limiting(findings: Sequence[Finding], unsure: Sequence[str]) -> str:
@@ -187,6 +204,16 @@ def trial_rows(result: TuneResult, most: int | None = MOST_TRIALS) -> tuple[tupl
     left = Counter(_counted_as(one) for one in trials if id(one) not in numbers)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in left.most_common())
     return tuple(_row(trial, name) for trial in shown), f"{left.total():,} more: {counted}"
+
+
+def basis(result: TuneResult) -> str:
+    """Describe what the speeds of the trials were measured in, if the verdict rests on something else."""
+    own = "Speeds of the trials are those of their first windows, in one run of the script"
+    chosen = next((trial for trial in result.trials if trial.config == result.recommendation.config), None)
+    if result.recommendation.verdict.rounds and result.recommendation.verdict.status not in IN_WINDOWS:
+        return f"{own}; the verdict counts fresh processes."
+    again = chosen.measured_again if chosen is not None and chosen.config.settings else None
+    return f"{own}; the verdict counts windows that were run after the choice." if again is not None else f"{own}."
 
 
 def _counted_as(trial: Trial) -> str:

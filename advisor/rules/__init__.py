@@ -6,6 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..errors import UsageError
 from ..types import Abstention, Diagnosis, Evidence, Finding
 from ._base import BrokenRuleError, Example, Rule
 from ._explain import Threshold, explain, thresholds
+from ._measured_fix import with_unprompted
 
 __all__ = [
     "BrokenRuleError",
@@ -82,7 +84,16 @@ def get(rule_id: str, *, also: Iterable[str] = ()) -> Rule:
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """Return the verdicts of all rules on this evidence."""
+    """Return the verdicts of all rules on this evidence.
+
+    Settings that were tried are first left aside, which shows what they were tried for.
+    """
+    if not evidence.fixes:
+        return _judged(evidence)
+    return _judged(with_unprompted(evidence, _judged(replace(evidence, fixes=())).findings))
+
+
+def _judged(evidence: Evidence) -> Diagnosis:
     findings: list[Finding] = []
     abstained: list[Abstention] = []
     silent: list[str] = []

@@ -8,13 +8,26 @@ from typing import Literal
 
 from .. import enough, knobs
 from ..errors import AdvisorError
-from ..types import Abstention, Ceiling, Evidence, Finding, Place, ScriptFacts, Severity, WhatIf
+from ..types import Abstention, Ceiling, Evidence, Finding, MeasuredFix, Place, ScriptFacts, Severity, WhatIf
+from ._measured_fix import corrected
+from ._severity import CRITICAL_SHARE, WARNING_SHARE, lost_share, severity_of
 
-WARNING_SHARE = 0.08
-"""Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%. Two runs of one script
-differ by a few per cent, so a smaller gain could hardly be shown."""
-CRITICAL_SHARE = 0.30
-"""Share of the loop from which this should be fixed first: the loop could run 1.4 times as fast."""
+__all__ = [
+    "CRITICAL_SHARE",
+    "WARNING_SHARE",
+    "BrokenRuleError",
+    "Example",
+    "Hit",
+    "Judgement",
+    "Rule",
+    "Undecided",
+    "always",
+    "ceiling_of",
+    "clamp",
+    "few_updates",
+    "lost_share",
+    "severity_of",
+]
 
 
 class BrokenRuleError(AdvisorError):
@@ -34,6 +47,12 @@ class Hit:
     ceiling: Ceiling | None = None
     library: str = ""
     """The installed package that does all of the work; "" if some of it is the script's own."""
+    fixed_by: str = ""
+    """Knob that is the whole fix: if a setting of it was tried, its gain is the ceiling and decides the severity."""
+    least_saved: float = WARNING_SHARE
+    """Share of the loop that such a setting must save to be worth a warning."""
+    fix: MeasuredFix | None = None
+    """The setting that was tried, if the rule itself has read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +128,7 @@ class Rule:
             return None
         if isinstance(judgement, Undecided):
             return Abstention(rule=self.id, why=judgement.why, most_share=clamp(judgement.most_share))
-        return Finding(
+        finding = Finding(
             rule=self.id,
             severity=judgement.severity,
             share=clamp(judgement.share),
@@ -121,7 +140,11 @@ class Rule:
             knobs=self.helpful_knobs,
             url=self.url,
             headline=self.headline_for(judgement.library),
+            fix=judgement.fix,
         )
+        if finding.fix is not None:
+            return finding
+        return corrected(finding, evidence.fixes, fixed_by=judgement.fixed_by, least_saved=judgement.least_saved)
 
     def _too_little(self, evidence: Evidence, judgement: Judgement) -> str | None:
         """Return why too little was measured for this judgement; None if it stands."""
@@ -160,18 +183,6 @@ def few_updates(evidence: Evidence) -> Evidence:
 def clamp(share: float) -> float:
     """Return the share limited to between 0 and 1."""
     return min(max(share, 0.0), 1.0)
-
-
-def lost_share(speedup: float) -> float:
-    """Return the share of the time that a speed-up removes; 0 if there is no speed-up."""
-    return clamp(1 - 1 / speedup) if speedup > 1 else 0.0
-
-
-def severity_of(share: float, *, least: Severity = "info") -> Severity:
-    """Return the severity of a finding from the share of the loop that could be saved."""
-    if share >= CRITICAL_SHARE:
-        return "critical"
-    return "warning" if share >= WARNING_SHARE else least
 
 
 def gain_of(what_if: WhatIf | None) -> WhatIf | None:

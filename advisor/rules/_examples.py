@@ -20,11 +20,13 @@ from ..types import (
     LoaderFacts,
     LoaderRestarts,
     LoaderTimes,
+    MeasuredFix,
     Memory,
     MemoryUse,
     ModelFacts,
     OptimizerFacts,
     Rate,
+    SettingValue,
     Steps,
     SyncSite,
     SystemUse,
@@ -70,6 +72,28 @@ def what_if(name: str, speedup: float, low: float | None = None, high: float | N
     low = speedup * 0.95 if low is None else low
     high = speedup * 1.05 if high is None else high
     return {name: WhatIf(name=name, speedup=speedup, low=low, high=high, rounds=3)}
+
+
+def measured_fix(
+    knob: str,
+    value: SettingValue,
+    speedup: float,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    prompted: bool = False,
+) -> MeasuredFix:
+    """Return a setting that was tried, with an interval of ±5% by default."""
+    return MeasuredFix(
+        knob=knob,
+        value=value,
+        effect="numerics",
+        speedup=speedup,
+        low=speedup * 0.95 if low is None else low,
+        high=speedup * 1.05 if high is None else high,
+        rounds=2,
+        prompted=prompted,
+    )
 
 
 def line(kind: str, share: float, **changes: Any) -> HotLine:

@@ -35,6 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Use `model.to(memory_format=torch.channels_last)` for the model and the images. The gain depends on "
         "the network: measure it.",
         ceiling=Ceiling.from_share(share * FORMAT_SAVES, high=share * FORMAT_SAVES_AT_MOST),
+        fixed_by="memory_format",
     )
 
 

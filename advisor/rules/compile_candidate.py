@@ -45,6 +45,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Try `torch.compile(model)`: it fuses such operators. The first updates take longer, and so does every "
         "new shape.",
         ceiling=Ceiling.from_share(share * FUSED_SAVES, high=share * FUSED_SAVES_AT_MOST),
+        fixed_by="compile",
     )
 
 

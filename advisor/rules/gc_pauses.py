@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..types import CallSite, Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, healthy_cpu, healthy_cuda, line
+from ._measured_fix import gains
 from ._read import call_places, calls, library_of_calls, line_places, loop_lines, percent, times, total_share
 
 MIN_GC_SHARE = 0.05
@@ -28,6 +29,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(sites),
         where=call_places(sites) or line_places(lines),
         ceiling=Ceiling.from_share(share),
+        fixed_by="" if sites or not gains(evidence, "gc") else "gc",
         library=library_of_calls(sites),
     )
 

@@ -11,7 +11,9 @@ from ._read import MAX_PLACES, percent, phase_share, size
 MIN_TOKENS = 64
 """Queries and keys below which a score matrix stays in the caches."""
 SAVES = 0.5
-"""Part of the time in operators on the scores that the fused kernel saves; the products themselves stay."""
+"""Part of the time in operators on the scores that the fused kernel saves; the products themselves stay. Measured on a
+CPU, forward and backward of 32 causal heads: 0.54 at 64 tokens, 0.69 to 0.83 at 256 and 512; with dropout on the
+weights, for which a CPU has no fused kernel, 0.21."""
 SAVES_MOST = 0.85
 """Upper bound of that part."""
 MIN_SAVED = 0.05

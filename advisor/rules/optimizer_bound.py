@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..types import Evidence, OptimizerFacts
 from ._base import CRITICAL_SHARE, Example, Hit, Judgement, Rule, Undecided, agrees, ceiling_of, gain_of, lost_share
 from ._examples import healthy_cpu, healthy_cuda, optimizer, what_if
+from ._measured_fix import gains
 from ._read import percent, phase_share
 
 MIN_OPTIMIZER_SHARE = 0.25
@@ -35,7 +36,13 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=_words(evidence, share),
         advice=_advice(evidence.workload.main_optimizer, evidence),
         ceiling=ceiling_of(gain, share, low=1 / (1 - REACHABLE_PART * min(lost, 0.99))),
+        fixed_by="fused_optimizer" if _one_by_one(evidence) and gains(evidence, "fused_optimizer") else "",
     )
+
+
+def _one_by_one(evidence: Evidence) -> bool:
+    main = evidence.workload.main_optimizer
+    return main is not None and main.foreach is False and not main.fused
 
 
 def _words(evidence: Evidence, share: float) -> str:

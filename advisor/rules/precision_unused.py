@@ -60,6 +60,8 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"Forward and backward run in float32 ({percent(compute_share(evidence))} of the loop) on "
         f"{_hardware(evidence, dtype, ratio)}; about {percent(products)} of the loop are matrix products, which could "
         "gain.",
+        fixed_by="precision",
+        least_saved=SURE_SAVED,
         advice=f"Run the forward pass under `torch.autocast(..., dtype=torch.{dtype})`"
         + (" with a `GradScaler`" if dtype == "float16" else "")
         + "; the rounding differs, so compare the losses.",

@@ -49,6 +49,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice='Call `torch.set_float32_matmul_precision("high")`. Factors are rounded to 10 bits of mantissa; '
         "sums stay in float32.",
         ceiling=Ceiling.from_share(share * TF32_SAVES, high=share * 0.8),
+        fixed_by="matmul_precision",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence
+from ..types import Ceiling, CpuLimits, Evidence, LimitSetter
 from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
-from ._read import cpus_for_this_rank, percent, phase_share
+from ._read import cpus_for_this_rank, percent, phase_share, setter_places, threads_set_by
 
 MIN_RATIO = 1.5
 """Threads for each usable CPU: threads that meet at every operator wait for the one that has no CPU; up to two
@@ -31,12 +31,17 @@ def judge(evidence: Evidence) -> Judgement:
         f"optimizer take {percent(share)} of the loop.",
         advice=f"Set `torch.set_num_threads({max(int(cpus), 1)})` or OMP_NUM_THREADS={max(int(cpus), 1)}: threads "
         "that share a CPU wait for each other at the end of every operator.",
+        where=setter_places(threads_set_by(evidence)),
         ceiling=Ceiling.from_share(saved, high=share * COLLAPSE),
+        fixed_by="threads",
     )
 
 
 def _reason(evidence: Evidence) -> str:
     cpu, flags = evidence.hardware.cpu, evidence.workload.flags
+    setters = threads_set_by(evidence)
+    if setters:
+        return f" ({setters[-1].library or 'the script'} sets {' and '.join(one.what for one in setters)})"
     if flags.omp_num_threads:
         return f" (OMP_NUM_THREADS is {flags.omp_num_threads})"
     if cpu.quota_cpus is not None and cpu.quota_cpus < cpu.affinity_count:
@@ -63,6 +68,24 @@ RULE = Rule(
         Example(
             name="32 threads on eight CPUs",
             evidence=healthy_cpu(workload={"flags": {"num_threads": 32}}),
+            fires=True,
+        ),
+        Example(
+            name="a line of the script sets 32 threads",
+            evidence=healthy_cpu(
+                workload={
+                    "flags": {"num_threads": 32},
+                    "cpu_limits": CpuLimits(
+                        allowed=8,
+                        at_start=8,
+                        setters=(
+                            LimitSetter(
+                                what="torch.set_num_threads", value="32", file="train.py", line=6, function="main"
+                            ),
+                        ),
+                    ),
+                }
+            ),
             fires=True,
         ),
         Example(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from ..types import Ceiling, CpuLimits, Evidence, LimitSetter
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda
-from ._read import cpus_for_this_rank, overhead_fraction, percent, phase_share, setter_places, usable_cores
+from ._read import (
+    cpus_for_this_rank,
+    overhead_fraction,
+    percent,
+    phase_share,
+    setter_places,
+    threads_set_by,
+    usable_cores,
+)
 
 MIN_COMPUTE_SHARE = 0.5
 """Least share of the operators: threads speed up only them; with less, the loop does not wait for them."""
@@ -15,9 +23,6 @@ MAX_OVERHEAD = 0.3
 """Share of calling operators above which these are too small for more threads."""
 SURE_FLOPS_PER_S = 10e9
 """Rate per thread below which, without a trace, the operators may be too small for more threads."""
-
-THREAD_SETTERS = ("torch.set_num_threads", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Ways in which a line of the script limits torch's threads."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -47,8 +52,9 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, "
         f"and {percent(share)} of the loop is forward, backward and optimizer{_setter_words(evidence)}.",
         advice=_advice(evidence, cores),
-        where=setter_places(_setters(evidence)),
+        where=setter_places(threads_set_by(evidence)),
         ceiling=Ceiling.from_share(saved),
+        fixed_by="threads",
     )
 
 
@@ -60,15 +66,8 @@ def _idle_cpus(evidence: Evidence, threads: int) -> float:
     return cpus_for_this_rank(evidence) - busy
 
 
-def _setters(evidence: Evidence) -> tuple[LimitSetter, ...]:
-    """Return the lines that set as many threads as there are; empty if no line of the script did."""
-    limits = evidence.workload.cpu_limits
-    threads = str(evidence.workload.flags.num_threads)
-    return limits.set_by(*THREAD_SETTERS, value=threads) if limits is not None else ()
-
-
 def _setter_words(evidence: Evidence) -> str:
-    setters, value = _setters(evidence), evidence.workload.flags.omp_num_threads
+    setters, value = threads_set_by(evidence), evidence.workload.flags.omp_num_threads
     if setters:
         by = setters[-1].library or "the script"
         return f" ({by} sets {' and '.join(one.what for one in setters)} to {setters[-1].value})"
@@ -76,7 +75,7 @@ def _setter_words(evidence: Evidence) -> str:
 
 
 def _advice(evidence: Evidence, cores: int) -> str:
-    if _setters(evidence):
+    if threads_set_by(evidence):
         return (
             f"Remove what sets it, or set {cores} there; variables count only before `import torch`, and "
             f"`torch.set_num_threads({cores})` afterwards."

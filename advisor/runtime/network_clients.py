@@ -40,8 +40,14 @@ def warn(commands: Sequence[Command], progress: Progress) -> None:
 
 
 def clients_of(command: Command) -> tuple[str, ...]:
-    """Return the packages of `CLIENTS` that the script or a module beside it imports, in alphabetical order."""
+    """Return the packages of `CLIENTS` that the script or a module beside it imports, in alphabetical order.
+
+    A module of the project that has such a name stands before the package.
+    """
     script = command.source or command.target
-    read = project_modules.sources(script, is_module=command.is_module, cwd=Path(command.cwd))
+    cwd = Path(command.cwd)
+    read = project_modules.sources(script, is_module=command.is_module, cwd=cwd)
     named = {parent for _source, names in read for name in names for parent in project_modules.parents(name)}
-    return tuple(sorted(named & CLIENTS))
+    root = project_modules.root_of(script, is_module=command.is_module, cwd=cwd)
+    own = {name for name in named if project_modules.is_own(name.partition(".")[0], root)}
+    return tuple(sorted((named - own) & CLIENTS))

@@ -74,8 +74,9 @@ def _used_s(pid: int, now: Running, before: Mapping[int, Running], after: Mappin
     then = before.get(pid)
     if then is None or then.started != now.started:
         return now.cpu_s + now.ended_children_s
-    # A child that has ended brings all of its time; what it had used before the first moment does not count.
-    gone = [one for number, one in before.items() if one.parent == pid and number not in after]
+    # A child that has ended brings all of its time, and that of its own children; what they had used before the first
+    # moment does not count.
+    gone = [before[number] for number in _descendants(pid, before) if number != pid and number not in after]
     earlier_s = sum(one.cpu_s + one.ended_children_s for one in gone)
     return now.cpu_s - then.cpu_s + max(0.0, now.ended_children_s - then.ended_children_s - earlier_s)
 
@@ -100,6 +101,6 @@ def _name(folder: Path) -> str:
     rest = words[1:]
     if "-m" in rest[:-1]:
         return f"{name} -m {rest[rest.index('-m') + 1]}"
-    file = next((word for word in rest if not word.startswith("-")), None)
+    file = next((word for word in rest if not word.startswith("-") and not word.isdecimal()), None)
     # A program given as text (`python -c`) may hold anything.
     return name if file is None or "-c" in rest else f"{name} {PurePath(file).name}"

@@ -16,8 +16,7 @@ def sources(target: str, *, is_module: bool, cwd: Path) -> Iterator[tuple[str, l
 
     Imports are dotted names as seen from the project's folder; a file that cannot be parsed has none.
     """
-    script = cwd / target
-    root = cwd if is_module else script.parent
+    script, root = cwd / target, root_of(target, is_module=is_module, cwd=cwd)
     waiting = _files(root, target) if is_module else [script]
     seen: set[Path] = set()
     while waiting and len(seen) < MOST_FILES:
@@ -35,6 +34,16 @@ def sources(target: str, *, is_module: bool, cwd: Path) -> Iterator[tuple[str, l
         names = list(_imports(source, package))
         yield source, names
         waiting += [beside for name in names for part in parents(name) for beside in _files(root, part)]
+
+
+def root_of(target: str, *, is_module: bool, cwd: Path) -> Path:
+    """Return the folder that Python looks for the project's modules in first."""
+    return cwd if is_module else (cwd / target).parent
+
+
+def is_own(module: str, root: Path) -> bool:
+    """Return whether a module of this name is the project's own."""
+    return bool(_files(root, module))
 
 
 def parents(name: str) -> Iterator[str]:

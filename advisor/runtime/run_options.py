@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..progress import SILENT, Progress
+from ..spelling import option_words
 from ..storage import run_store
 
 
@@ -32,7 +33,22 @@ class RunOptions:
     no_progress_limit_s: float | None = None
     memory_limit_bytes: int | None = None
     trackers_offline: bool = True
+    python: str | None = None
     progress: Progress = SILENT
+
+    def typed(self) -> tuple[str, ...]:
+        """Return the words of a command line that give these options, but for usual values."""
+        return option_words(
+            [
+                ("python", self.python),
+                ("isolation", None if self.isolation == RunOptions.isolation else self.isolation),
+                ("runs", None if self.runs is None else os.fspath(self.runs)),
+                ("start-limit", self.start_limit_s),
+                ("no-progress-limit", self.no_progress_limit_s),
+                ("memory-limit", None if self.memory_limit_bytes is None else self.memory_limit_bytes / 2**30),
+                ("trackers", not self.trackers_offline),
+            ]
+        )
 
     @property
     def root(self) -> Path:

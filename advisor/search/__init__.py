@@ -6,7 +6,7 @@ from .knowledge import FinalResult, Knowledge
 from .preset import SearchSettings, read
 from .profile_summary import ProfileSummary
 from .recommend import recommend
-from .space import KEEPS_TRAINING, KnobSelection, Space, as_diagnosed, open_space
+from .space import KEEPS_TRAINING, KnobSelection, Space, open_space
 from .study import SearchRequest, Study
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "SearchSettings",
     "Space",
     "Study",
-    "as_diagnosed",
     "describe_options",
     "open_space",
     "parse_mapped",

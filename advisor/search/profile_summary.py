@@ -16,6 +16,8 @@ class ProfileSummary:
     diagnosis: Diagnosis
     update_s: float
     start_up_s: float = 0.0
+    samples_per_backward: float | None = None
+    """None if samples could not be counted."""
     activations_bytes: int | None = None
     length: TrainingLength | None = None
     """Length of the training that the user will run; None if that is not known."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from .. import wire
 from ..analysis import ratios
+from ..analysis.losses import baseline_windows, lost_its_loss
 from ..runtime.session_result import SessionResult
 from ..types import Ratio, TrialOutcome
 from ..verification.process import peak_bytes
@@ -34,7 +35,7 @@ def outcome_of(result: SessionResult, window_ids: Sequence[str], joules: Joules 
             return TrialOutcome(kind=_KINDS.get(outcome.kind, "crash"), message=outcome.message)
     if not done:
         return TrialOutcome(kind="stopped", message="time ran out before it was measured")
-    if any(_lost_its_loss(result, window) for window in done):
+    if any(lost_its_loss(result, window) for window in done):
         return TrialOutcome(kind="nan", message="the loss was no longer finite")
     return TrialOutcome(
         kind="measured",
@@ -58,7 +59,7 @@ def _too_short(windows: Sequence[wire.WindowDone]) -> str:
 
 def baseline_outcome(result: SessionResult, joules: Joules | None = None) -> TrialOutcome | None:
     """Return the outcome of all baseline windows together; None if none was run."""
-    done = [window for window in _bases(result) if not _lost_its_loss(result, window)]
+    done = [window for window in baseline_windows(result) if not lost_its_loss(result, window)]
     if not done:
         return None
     peaks = [peak for window in done if (peak := peak_bytes(window)) is not None]
@@ -107,30 +108,6 @@ def _joules_per_sample(result: SessionResult, windows: Sequence[wire.WindowDone]
     return used / samples if samples and used > 0 else None
 
 
-def _bases(result: SessionResult) -> list[wire.WindowDone]:
-    return [
-        outcome
-        for name, outcome in result.outcomes.items()
-        if result.windows[name].role is wire.WindowRole.BASELINE
-        and isinstance(outcome, wire.WindowDone)
-        and outcome.wall_s
-    ]
-
-
 def _comparable(result: SessionResult, name: str) -> bool:
     found = result.outcomes.get(name)
-    return isinstance(found, wire.WindowDone) and len(found.wall_s) > 1 and not _lost_its_loss(result, found)
-
-
-def _lost_its_loss(result: SessionResult, window: wire.WindowDone) -> bool:
-    """Return whether the loss became non-finite.
-
-    A non-finite loss arrives as None, and so does one that is not a scalar: the baseline tells which.
-    """
-    before = [other for other in _bases(result) if other.losses]
-    were_finite = bool(before) and all(_all_known(other.losses) for other in before[:3])
-    return were_finite and not _all_known(window.losses)
-
-
-def _all_known(losses: Sequence[float | None]) -> bool:
-    return all(loss is not None for loss in losses)
+    return isinstance(found, wire.WindowDone) and len(found.wall_s) > 1 and not lost_its_loss(result, found)

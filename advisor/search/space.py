@@ -13,7 +13,6 @@ from ..types import (
     Abstention,
     Config,
     Diagnosis,
-    Evidence,
     Finding,
     Hardware,
     KnobSpace,
@@ -162,7 +161,9 @@ def open_space(
             and by_argument is None
             and knob.id not in selection.without
         ):
-            why = values.why_closed  # An impossible setting is a better reason than one that nobody asked for
+            why = (
+                _closed_by_options(knob.id, line) or values.why_closed
+            )  # An impossible setting is a better reason than one that nobody asked for
         if why is not None:
             closed.append(Skipped(what=knob.id, why=why))
         elif by_argument is not None:
@@ -191,7 +192,9 @@ def open_space(
         closed.append(Skipped(what=alone.id, why=f"it has no effect while {alone.needs} is off, as in the script"))
     ordered = sorted(opened, key=lambda knob: list(reasons).index(knob.id))
     if selection.only is None:
-        ordered.sort(key=lambda knob: -_promise(knob.id, diagnosis) / _cost_s(knob, start_up_s))
+        ordered.sort(
+            key=lambda knob: (-_promise(knob.id, diagnosis) / _cost_s(knob, start_up_s), -_unsure(knob.id, diagnosis))
+        )
     return Space(knobs=tuple(ordered), closed=tuple(closed), command_line=line)
 
 
@@ -199,6 +202,12 @@ def _promise(name: str, diagnosis: Diagnosis) -> float:
     """Return the gain expected of a knob, from the findings that point to it."""
     promised = [rules.worth(finding) - 1 for finding in diagnosis.findings if name in finding.knobs]
     return max([PROMISE_WITHOUT_FINDING, *promised])
+
+
+def _unsure(name: str, diagnosis: Diagnosis) -> float:
+    """Return the time, as shares of the loop, that rules without a verdict leave open which name the knob."""
+    open_questions = [one for one in diagnosis.abstained if name in rules.get(one.rule).helpful_knobs]
+    return sum(one.most_share for one in open_questions)
 
 
 def _cost_s(knob: KnobSpace, start_up_s: float) -> float:
@@ -248,15 +257,6 @@ def _reasons_of_growing(reasons: Mapping[str, str]) -> Mapping[str, str]:
         if knob.id not in reasons and faster is not None:
             grown[knob.id] = f"its share grows if {faster} makes the rest faster"
     return grown
-
-
-def as_diagnosed(workload: Workload, findings: Sequence[Finding], evidence: Evidence) -> Workload:
-    """Return the workload with the diagnosis's additions, which knobs need to choose values worth trying."""
-    establish = {rule.id: rule.establish for rule in rules.all_rules() if rule.establish is not None}
-    facts = workload.facts
-    for name in [finding.rule for finding in findings if finding.rule in establish]:
-        facts = establish[name](facts, evidence)
-    return replace(workload, facts=facts)
 
 
 def _reasons_of_computing(

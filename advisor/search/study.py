@@ -8,19 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .. import knobs, rules, wire
+from ..analysis.fixes import as_diagnosed
 from ..analysis.follow_up import FollowUp
 from ..analysis.profile_plan import Pace, first_baseline, profile_plan
+from ..analysis.setting_windows import epoch_end_window, window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..target.script_options import command_line
 from ..types import Command, Config, Trial, Workload
 from ..wire import WindowRole
-from . import ablation, time_plan
+from . import ablation, ending, time_plan
 from .expert import Proposal
 from .goals import Goal
 from .knowledge import Knowledge
 from .profile_summary import ProfileSummary
-from .space import KnobSelection, Space, as_diagnosed, open_space, widened
-from .windows import baseline_window, epoch_end_window, in_fresh_process, longer, paced, window
+from .space import KnobSelection, Space, open_space, widened
+from .windows import baseline_window, in_fresh_process, longer, paced
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
@@ -81,6 +83,10 @@ class Study:
     """Setup of the present script run."""
     _evaluated: set[Config] = field(default_factory=set, init=False)
     """Settings of the evaluation that an epoch's end has shown."""
+    ended: str = field(default="", init=False)
+    """Why nothing more was tried, with the time that was left."""
+    _unaffordable: list[Config] = field(default_factory=list, init=False)
+    """Proposals that there was no time for, or no start of the script."""
     _dearer: list[float] = field(default_factory=list, init=False)
     """Actual over planned time of the windows of each trial so far."""
 
@@ -119,6 +125,8 @@ class Study:
         """Read the fresh windows, as many as the time allowed; called once the session has ended."""
         if not self.trials:
             self._begin()  # the time ended within the profile: its results are reported all the same
+        if not self.ended and self.space.knobs and not self.request.dry_run:
+            self.ended = ending.cut_short(self._result, self._settings.max_script_runs, self.left_s())
         self.known.read_finals()
 
     # --- before ---------------------------------------------------------------------------------------------------
@@ -152,7 +160,9 @@ class Study:
             return None
         request, line = self.request, None
         if request.command is not None:
-            line = command_line(summary.hardware, summary.workload, request.command, request.mapped)
+            line = command_line(
+                summary.hardware, summary.workload, request.command, request.mapped, summary.samples_per_backward
+            )
         space = open_space(
             summary.hardware,
             summary.workload,
@@ -201,6 +211,7 @@ class Study:
             yield from self._diagnose_best(pace)
             idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
             if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
+                self.ended = f"{idle} suggestions in a row found nothing better"
                 return
 
     def _next(self, pace: Pace) -> Proposal | None:
@@ -208,11 +219,14 @@ class Study:
         while self._spare_s(pace) >= 2 * self._window_s(pace):
             proposal = self.known.propose()
             if proposal is None:
+                self.ended = ending.nothing_left(self._unaffordable, self.left_s())
                 return None
             if self._affordable(proposal.config, pace):
                 left = f"{max(0.0, self.left_s()):.0f} s left"
                 self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left}", windows=2)
                 return proposal
+            self._unaffordable.append(proposal.config)
+        self.ended = ending.no_time(self.left_s(), 2 * self._window_s(pace))
         return None
 
     def _spare_s(self, pace: Pace) -> float:

@@ -96,6 +96,9 @@ class CommandLine:
         return with_arguments(command, flags)
 
 
+USUAL_BATCH_OPTION = "batch_size"
+"""Name of the option in most scripts."""
+
 # --- knobs ----------------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +108,8 @@ class _Draft:
     workload: Workload
     options: Mapping[str, Option]
     mapped: frozenset[str]
+    samples: int | None = None
+    """Samples of a backward pass, as seen."""
     argument_knobs: list[ArgumentKnob] = field(default_factory=list)
     closed: list[Skipped] = field(default_factory=list)
 
@@ -115,9 +120,9 @@ class _Draft:
             return None
         why = option.why_closed
         if why is not None:
-            pass
+            why += self.mapping(role, option.flag) if option.place is not None else ""
         elif option.value is None:
-            given = parameter("mapped", f"{role}={option.flag}:VALUE")
+            given = parameter("mapped", f"{role}={option.flag}:{self.number(role)}")
             why = f"the script's value of {option.flag} is unknown: give it with {given}"
         elif option.fixed and not option.typed:
             why = f"{option.flag} precedes a subcommand's options: pass it explicitly, so that its place is known"
@@ -128,18 +133,34 @@ class _Draft:
             return None
         return option
 
+    def number(self, role: str) -> str:
+        """Return the value of the script's option for a role, as far as it was seen."""
+        return str(self.samples) if role == MICRO_BATCH and self.samples is not None else "VALUE"
+
+    def mapping(self, role: str, name: str) -> str:
+        """Return how the user says that an option of this name has the role; empty if its value was not seen."""
+        number, flag = self.number(role), f"--{name.rpartition('.')[2]}"
+        if number == "VALUE":
+            return ""
+        return f"; if an option such as {flag} sets it, say so with {parameter('mapped', f'{role}={flag}:{number}')}"
+
 
 def command_line(
-    hardware: Hardware, workload: Workload, command: Command, mapped: Mapping[str, tuple[str, float | None]]
+    hardware: Hardware,
+    workload: Workload,
+    command: Command,
+    mapped: Mapping[str, tuple[str, float | None]],
+    samples: float | None = None,
 ) -> CommandLine:
     """Return the knobs for the script's own options and constants: those that a running process cannot set, and the
-    user's mapped."""
+    user's mapped. `samples` were seen in a backward pass."""
     options = find_options(workload, command, mapped)
     draft = _Draft(
         hardware=hardware,
         workload=workload,
         options={option.role: option for option in options},
         mapped=frozenset(mapped),
+        samples=int(samples) if samples is not None and samples == int(samples) else None,
     )
     live = workload.train_loader
     if live is None or live.batch_size is None or {MICRO_BATCH, GLOBAL_BATCH} & set(mapped):
@@ -150,6 +171,9 @@ def command_line(
 
 
 def _batches(draft: _Draft) -> None:
+    if MICRO_BATCH not in draft.options and (how := draft.mapping(MICRO_BATCH, USUAL_BATCH_OPTION)):
+        why = f"no DataLoader feeds the updates, and no option or constant for their size was found{how}"
+        draft.closed += [Skipped(what=name, why=why) for name in (MICRO_BATCH, GLOBAL_BATCH)]
     micro = draft.usable(MICRO_BATCH, MICRO_BATCH)
     steps = _pieces(draft)
     whole = draft.usable(GLOBAL_BATCH, GLOBAL_BATCH)
@@ -158,7 +182,7 @@ def _batches(draft: _Draft) -> None:
     if whole is not None:
         _global_batch(draft, whole, 1)
     elif micro is not None:
-        parts = max(1, draft.workload.facts.micro_steps) * draft.workload.world_size
+        parts = draft.workload.batches_per_update * draft.workload.world_size
         _global_batch(draft, micro, parts)
     elif MICRO_BATCH in draft.options and draft.options[MICRO_BATCH].why_closed is not None:
         draft.usable(MICRO_BATCH, GLOBAL_BATCH)

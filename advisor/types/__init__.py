@@ -6,7 +6,10 @@ from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
 from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
+from .measured_fix import MeasuredFix
 from .measurement import (
     OFF_STEP,
     PHASES,
@@ -54,10 +57,12 @@ from .workload import (
     Argument,
     CpuLimits,
     Flags,
+    GraphBreak,
     LimitSetter,
     LoaderFacts,
     ModelFacts,
     OptimizerFacts,
+    Recompiling,
     ScriptFacts,
     Workload,
 )
@@ -85,11 +90,14 @@ __all__ = [
     "Diagnosis",
     "Disk",
     "EpochEnd",
+    "EvaluationUse",
     "Evidence",
     "Failure",
     "Finding",
     "Flags",
     "FrozenPart",
+    "GraphBreak",
+    "Growth",
     "Hardware",
     "HotLine",
     "IsolationUse",
@@ -99,6 +107,7 @@ __all__ = [
     "LoaderFacts",
     "LoaderRestarts",
     "LoaderTimes",
+    "MeasuredFix",
     "Memory",
     "MemoryUse",
     "ModelFacts",
@@ -113,6 +122,7 @@ __all__ = [
     "Rate",
     "Ratio",
     "Recommendation",
+    "Recompiling",
     "ScriptFacts",
     "ScriptRunSummary",
     "SettingValue",

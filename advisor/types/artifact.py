@@ -19,5 +19,7 @@ class Artifact:
     """Instructions for using the file, on one line."""
     not_expressed: tuple[Skipped, ...] = ()
     """Settings that the format cannot express, each with what to do instead."""
+    is_empty: bool = False
+    """True if it holds none of the settings, although there are some."""
     to_fill: tuple[Skipped, ...] = ()
     """Values that the tool needs and the settings do not contain."""

@@ -8,7 +8,10 @@ from typing import Literal
 
 from ._installed import installed_name
 from .device_use import DeviceUse
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Hardware
+from .measured_fix import MeasuredFix
 from .measurement import (
     Compute,
     EpochEnd,
@@ -48,10 +51,16 @@ class Evidence:
     compute: Compute
     trace: Trace | None
     system: SystemUse
+    evaluation: EvaluationUse | None = None
+    """None if no evaluation was seen."""
+    growth: Growth | None = None
+    """Trend of an update's time; None if too few updates with batches of like size were seen."""
     device_use: DeviceUse | None = None
     """The device's own clock; None on a CPU, and where it could not be read."""
     why_no_device_use: str = ""
     """Reason for none on an accelerator."""
+    fixes: tuple[MeasuredFix, ...] = ()
+    """Settings that were tried for a few windows."""
 
     @property
     def on_accelerator(self) -> bool:
@@ -78,6 +87,12 @@ class Place:
 SHARE_ERROR = 0.01
 """Fraction of the loop by which a measured share may be wrong: cost of reading a clock, uncertain end of a line's
 time."""
+PROCESSES_DIFFER = 1.05
+"""Factor between the speeds of two processes of one script on one machine, which windows of one process do not show."""
+MOST_SHARE = 1 - 2 * SHARE_ERROR
+"""Largest share that an estimate follows from: of what is left, half may be the error alone."""
+LARGEST_SHARE = 1 - SHARE_ERROR / 2
+"""Largest share that the upper end follows from: beyond it, the error is all that is left."""
 REST_GAINS = 1.25
 """Factor by which the rest of the loop may speed up once what was in its way is gone (shared caches, memory, CPUs). On
 labelled scripts it was 1.2; two processes of one script differ by up to a tenth."""
@@ -90,12 +105,20 @@ class Ceiling:
     speedup: float
     low: float
     high: float
-    basis: Literal["measured", "share"]
-    """`measured`: by a what-if; `share`: 1 / (1 − share of the time)."""
+    basis: Literal["measured", "measured fix", "share"]
+    """`measured`: by a what-if, which takes the cost away; `measured fix`: by a setting that was tried; `share`:
+    1 / (1 − share of the time)."""
 
     @classmethod
     def from_what_if(cls, what_if: WhatIf) -> Ceiling:
         return cls(speedup=what_if.speedup, low=what_if.low, high=what_if.high, basis="measured")
+
+    @classmethod
+    def from_fix(cls, fix: MeasuredFix) -> Ceiling:
+        """Return the ceiling of a fix that was measured in one process, as others will run with it."""
+        low, high = fix.low / PROCESSES_DIFFER, fix.high * PROCESSES_DIFFER
+        speedup = max(1.0, fix.speedup)
+        return cls(speedup=speedup, low=max(1.0, low), high=max(speedup, high), basis="measured fix")
 
     @classmethod
     def from_share(cls, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:
@@ -106,9 +129,9 @@ class Ceiling:
         """
         largest = max(share, high if high is not None else share) + SHARE_ERROR
         return cls(
-            speedup=1 / (1 - min(share, 0.999)),
-            low=1.0 if low is None else 1 / (1 - min(low, 0.999)),
-            high=min(REST_GAINS / (1 - min(largest, 0.999)), 1000.0),
+            speedup=1 / (1 - min(share, MOST_SHARE)),
+            low=1.0 if low is None else 1 / (1 - min(low, MOST_SHARE)),
+            high=REST_GAINS / (1 - min(largest, LARGEST_SHARE)),
             basis="share",
         )
 
@@ -131,6 +154,8 @@ class Finding:
     """The installed package that does all of the work; "" if some of it is the script's own."""
     headline: str = ""
     """Description of the script, as the words after "Your script"; `{share}` stands for the share."""
+    fix: MeasuredFix | None = None
+    """The best of its knobs' settings, as far as they were tried; None if none was."""
 
 
 @dataclass(frozen=True, kw_only=True)

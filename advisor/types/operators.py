@@ -1,4 +1,4 @@
-"""Use of operators in a trace window: dtypes, attention, sizes of products, and frozen parts of the model."""
+"""Figures of the traced operators: dtypes, attention, sizes of products, and frozen parts of the model."""
 
 from __future__ import annotations
 

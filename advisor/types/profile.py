@@ -9,7 +9,10 @@ from ._named import counted, named
 from .command import Command
 from .device_use import DeviceUse
 from .diagnosis import Abstention, Finding
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Hardware
+from .measured_fix import MeasuredFix
 from .measurement import (
     Compute,
     EpochEnd,
@@ -69,12 +72,16 @@ class Profile:
     restarts: LoaderRestarts | None = None
     system: SystemUse | None = None
     trace: Trace | None = None
+    evaluation: EvaluationUse | None = None
+    growth: Growth | None = None
     device_use: DeviceUse | None = None
     why_no_device_use: str = ""
     """Reason why an accelerator has no `device_use`; "" on a CPU."""
     lines: tuple[HotLine, ...] = ()
     ranks: tuple[Rank, ...] = ()
     what_ifs: tuple[WhatIf, ...] = ()
+    fixes: tuple[MeasuredFix, ...] = ()
+    """Settings that were tried for a few windows."""
     findings: tuple[Finding, ...] = ()
     abstained: tuple[Abstention, ...] = ()
     overhead: Overhead = field(default_factory=Overhead)
@@ -87,6 +94,8 @@ class Profile:
     failure: Failure | None = None
     budget_s: float | None = None
     """Seconds from the first update on; None in a profile that is part of a search or was stored by 0.1.0."""
+    run_options: tuple[str, ...] = ()
+    """The user's options on how the script is run, as words of a command line: later commands need them again."""
     run_folder: str = field(default="")
     """Folder where it is stored; empty in the stored document itself."""
 

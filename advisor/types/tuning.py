@@ -256,6 +256,10 @@ class TuneResult:
     """The only knobs that the user asked for; None if the findings decided."""
     options: tuple[str, ...] = ()
     """The script's own options with a known meaning, with their values, in words."""
+    search_options: tuple[str, ...] = ()
+    """The user's options of the search but for its budget, as words of a command line."""
+    ended: str = ""
+    """Why the search tried no more, with the time that was left; empty in searches of 0.2 and before."""
     between_windows_s: tuple[float, ...] = ()
     """Time from the end of windows to sending the next ones, each time: the cost of deciding."""
     failure: Failure | None = None

@@ -40,6 +40,7 @@ class Controls(Protocol):
     def steps(self) -> Steps: ...
     @property
     def reads(self) -> Reads: ...
+    def run_eagerly(self, on: bool) -> None: ...
     @property
     def untrained(self) -> Untrained: ...
 
@@ -64,6 +65,8 @@ class WhatIf:
     """True if the script's code may fail under it, which costs a script run: such what-ifs are run last."""
     per_sample: bool = False
     """True if the update holds more samples than usual: the speed-up is then one of samples, not of updates."""
+    eager: bool = False
+    """True if code that the script compiles runs uncompiled under it."""
     settle_updates: int = 3
     """Number of updates not counted after entering, and again after leaving."""
 

@@ -47,8 +47,12 @@ def export_to(
     *,
     overwrite: bool = False,
     runs: str | os.PathLike[str] | None = None,
+    skip_empty: bool = False,
 ) -> list[tuple[Artifact, Path]]:
-    """Write one file a target into the folder, which is made if missing; return each artifact with its path."""
+    """Write one file a target into the folder, which is made if missing; return each artifact with its path.
+
+    With `skip_empty`, files that would hold none of the settings are left out.
+    """
     is_file = Path(source).is_file() or source.endswith((".yaml", ".yml"))
     if is_file and not targets:
         raise UsageError("no target is named: expected one or more, such as accelerate,torchrun")
@@ -58,7 +62,8 @@ def export_to(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot create {folder}: {error.strerror}; choose another folder") from error
-    return list(zip(made, write_artifacts(made, folder, overwrite=overwrite), strict=True))
+    kept = [artifact for artifact in made if not (skip_empty and artifact.is_empty)]
+    return list(zip(kept, write_artifacts(kept, folder, overwrite=overwrite), strict=True))
 
 
 def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:

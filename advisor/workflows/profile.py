@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from ..durations import seconds_of
 from ..errors import INTERRUPTIONS, interrupted
 from ..progress import SILENT, Progress
-from ..types import Command, Diagnosis, Hardware, Profile
+from ..types import Command, Diagnosis, Evidence, Hardware, Profile, Workload
 from ..version import __version__
 from .shown import Shown
 
 if TYPE_CHECKING:
-    from ..runtime import SessionResult
+    from ..runtime import Session, SessionResult
     from ..runtime.isolation import Isolation
+    from ..runtime.session import Planner
     from ..storage.run_store import RunFolder
     from ..target.function import Trainable
 
@@ -56,7 +58,8 @@ def profile(
     `script` is a path, or a module's name with `module=True`; `args` is its `sys.argv[1:]`. It may also be a function
     that trains and needs no arguments, from a module, a script (which calls advisor below its guard) or a notebook. A
     fresh process calls the function, with what it needs of the module, the script, or the executed cells. `budget`
-    (seconds, or text like "90s", "2m") begins with the first update. The script runs in a copy-on-write view: see
+    (seconds, or text like "90s", "2m") begins with the first update; in part of it, settings that findings name are
+    tried for a few windows, none of which changes the training. The script runs in a copy-on-write view: see
     `isolation`.
 
     Returns the stored profile. As in `advisor.tune`, a script that fails or trains nothing raises no error, because the
@@ -66,8 +69,6 @@ def profile(
     Raises UsageError for a call that cannot be carried out, IsolationError if the files cannot be protected as asked,
     StorageError if nothing can be kept, and InterruptedByUserError after Ctrl-C (the measurements so far are kept).
     """
-    from ..analysis import assembly
-    from ..analysis import profile_plan as plans
     from ..hardware import probe
     from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
@@ -82,6 +83,7 @@ def profile(
         no_progress_limit_s=no_progress_limit_s,
         memory_limit_bytes=memory_limit_bytes,
         trackers_offline=trackers_offline,
+        python=python,
         progress=progress,
     )
     wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
@@ -99,19 +101,59 @@ def profile(
             loop_budget_s=budget_s,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
-        planner = plans.profile_plan(lambda: assembly.workload_of(session.result.script_runs[-1]), session.left_s)
         progress.time_left(session.left_s)
-        result = session.run(planner)
+        result = session.run(_plan(session, machine))
 
     try:
-        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
+        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s, run_options=options.typed())
     except INTERRUPTIONS as interruption:  # the measurements are kept all the same
         result.interrupted = interruption
-        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s)
+        found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s, run_options=options.typed())
     progress.close()
     if result.interrupted is not None:
         raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
     return in_notebook(replace(found, run_folder=str(run.path)))
+
+
+def _plan(session: Session, machine: Hardware) -> Planner:
+    """Plan the windows of a profile, and those of settings that its findings name.
+
+    Some of the time is kept for these; at the end, they have what is left.
+    """
+    from ..analysis import assembly, fixes
+    from ..analysis.profile_plan import first_baseline, profile_plan
+
+    reserved_s = 0.0
+
+    def workload_seen() -> Workload | None:
+        return assembly.workload_of(session.result.script_runs[-1])
+
+    def known() -> Workload | None:
+        nonlocal reserved_s
+        first = first_baseline(session.result.outcomes)
+        if first is not None:
+            reserved_s = fixes.reserved_s(session.loop_budget_s, statistics.median(first.wall_s))
+        return workload_seen()
+
+    def evidence() -> Evidence | None:
+        workload = workload_seen()
+        if workload is None:
+            return None
+        found = assembly.evidence_of_windows(session.result, _as_the_script_sees_it(machine, session.result), workload)
+        if found is not None:
+            session.expect(found.steps.mean_s)
+        return found
+
+    tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s, progress=session.options.progress)
+
+    def first_fixes() -> Planner:
+        nonlocal reserved_s
+        before_s = session.left_s()
+        yield from tried.plan(until_left_s=before_s - reserved_s)
+        reserved_s = max(0.0, reserved_s - (before_s - session.left_s())) if tried.postponed else 0.0
+
+    yield from profile_plan(known, lambda: session.left_s() - reserved_s, fixes=first_fixes)
+    yield from tried.plan()
 
 
 def stored_profile(
@@ -122,6 +164,7 @@ def stored_profile(
     result: SessionResult,
     *,
     budget_s: float | None = None,
+    run_options: tuple[str, ...] = (),
 ) -> Profile:
     """Assemble the profile with its findings, store it, and return it."""
     from ..analysis import assembly
@@ -136,7 +179,13 @@ def stored_profile(
         result=result,
     )
     diagnosis = _diagnose(found)
-    found = replace(found, findings=diagnosis.findings, abstained=diagnosis.abstained, budget_s=budget_s)
+    found = replace(
+        found,
+        findings=diagnosis.findings,
+        abstained=diagnosis.abstained,
+        budget_s=budget_s,
+        run_options=run_options,
+    )
     run_store.save_profile(found, run)
     return found
 

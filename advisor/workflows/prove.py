@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LEAST_PROCESSES = 2
 """One of each side; a single pair has no interval yet, but shows whether the settings work."""
+MOST_SPREAD = 4.0
+"""Upper over lower end of an interval that bounds a gain; of two rounds, it often spans a factor of ten and more."""
 BY_SPEED = ("throughput", "cost")
 """Objectives that a faster configuration serves best."""
 LATE = 0.05
@@ -190,9 +192,9 @@ def _still_unproven(in_windows: Verdict, in_processes: Verdict) -> Verdict:
 
 def _rounds_so_far(verdict: Verdict) -> str:
     rounds = f"{verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes so far"
-    if math.isfinite(verdict.high):
-        return f"{rounds}: {verdict.low:.3g} to {verdict.high:.3g} times as fast"
-    return f"{rounds}: {verdict.speedup:.3g} times as fast"
+    if not verdict.high <= MOST_SPREAD * verdict.low:
+        return f"{rounds} cannot bound the gain yet: the next command runs more"
+    return f"{rounds}: {verdict.low:.3g} to {verdict.high:.3g} times as fast"
 
 
 def _held(one: VerifiedConfig, verification: Verification, goal: Goal) -> VerifiedConfig | None:

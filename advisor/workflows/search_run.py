@@ -8,62 +8,27 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..progress import Progress
 from ..spelling import parameter
-from ..types import Command, Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
+from ..types import Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
 
 if TYPE_CHECKING:
     from ..hardware.energy import Counter, Meter
     from ..runtime import RunOptions, Session, SessionResult
     from ..runtime.isolation import Isolation
-    from ..search import ProfileSummary, SearchRequest, SearchSettings, Study
+    from ..search import ProfileSummary, Study
     from ..search.shared_study import SharedStudy
     from ..storage.run_store import RunFolder
+    from .tune_request import TuneRequest
     from .verification_cost import VerificationCost
 
 MOST_RESERVED = 0.5
 """Largest fraction of the budget reserved for verification: with less left, a search finds nothing to verify."""
 IMPORTED_S = 30.0
 """Most seconds for loading the search's libraries, which happens during the script's own start."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneRequest:
-    """A checked request for a search, before anything is run."""
-
-    command: Command
-    budget_s: float | None
-    """Seconds from the first update on; None for as many as a decision takes."""
-    preset: str
-    settings: SearchSettings
-    search: SearchRequest
-    updates: int | None = None
-    """Updates of the training that the user will run, if the user said so."""
-    allow_training: bool = False
-    verify: bool = True
-    storage: str | None = None
-
-    def as_kept(self) -> dict[str, Any]:
-        """Return the options that a resumed search must share with the original one; its budget may differ."""
-        goal, selection, command = self.search.goal, self.search.selection, self.command
-        return {
-            "script": command.target,
-            "module": command.is_module,
-            "arguments": list(command.args),
-            "folder": command.cwd,
-            "interpreter": command.interpreter,
-            "profile": self.preset,  # the name of 0.1, by which a resumed run is compared
-            "objective": goal.name,
-            "price": goal.price_per_hour,
-            "tolerance": goal.tolerance,
-            "knobs": None if selection.only is None else list(selection.only),
-            "no_knobs": list(selection.without),
-            "updates": self.updates,
-            "mapped": {role: list(found) for role, found in self.search.mapped.items()},
-        }
 
 
 @dataclass(kw_only=True)
@@ -167,6 +132,7 @@ class SearchRun:
         """Return the profile's summary once its windows are in; the search space depends on it."""
         from .. import search
         from ..analysis import assembly
+        from ..analysis.fixes import as_diagnosed
         from ..target.option_roles import find_options
         from ..target.training_length import training_length
 
@@ -177,7 +143,7 @@ class SearchRun:
         self.session.expect(found.steps.mean_s)
         return search.ProfileSummary(
             hardware=found.hardware,
-            workload=search.as_diagnosed(found.workload, found.findings, evidence),
+            workload=as_diagnosed(found.workload, found.findings, evidence),
             diagnosis=Diagnosis(findings=found.findings, abstained=found.abstained),
             update_s=found.steps.mean_s,
             length=training_length(
@@ -187,6 +153,9 @@ class SearchRun:
                 self.request.updates,
             ),
             start_up_s=found.start_up_s or 0.0,
+            samples_per_backward=None
+            if found.steps.samples_per_update is None
+            else found.steps.samples_per_update / max(found.steps.micro_steps_per_update, 1.0),
             activations_bytes=found.memory.activations_bytes if found.memory is not None else None,
             restart_fraction=found.restarts.share or 0.0 if found.restarts is not None else 0.0,
             computing_fraction=found.phases.get("forward", 0.0) + found.phases.get("backward", 0.0),
@@ -195,7 +164,14 @@ class SearchRun:
     def _read_profile(self) -> Profile:
         from .profile import stored_profile
 
-        found = stored_profile(self.run, self.request.command, self.machine, self.isolation, self.session.result)
+        found = stored_profile(
+            self.run,
+            self.request.command,
+            self.machine,
+            self.isolation,
+            self.session.result,
+            run_options=self.options.typed(),
+        )
         self.profiles.append(found)
         return found
 

@@ -16,6 +16,7 @@ from ..progress import SILENT, Progress
 from ..settings_file.loaded import LoadedConfig, as_yaml
 from ..types import Failure, Recommendation, SettingValue, TuneResult
 from .shown import Shown
+from .tune_request import USUAL_PRESET
 
 if TYPE_CHECKING:
     from ..target.function import Trainable
@@ -66,7 +67,7 @@ def tune(
     args: Sequence[str] = (),
     *,
     budget: str | float | None = None,
-    preset: str = "quick",
+    preset: str = USUAL_PRESET,
     profile: str | None = None,
     knobs: Sequence[str] | None = None,
     no_knobs: Sequence[str] = (),
@@ -117,7 +118,8 @@ def tune(
     from ..target.function import command_for
     from ..target.option_roles import check_mapped
     from .prove import prove
-    from .search_run import TuneRequest, opened
+    from .search_run import opened
+    from .tune_request import TuneRequest
 
     options = RunOptions(
         isolation=isolation,
@@ -126,6 +128,7 @@ def tune(
         no_progress_limit_s=no_progress_limit_s,
         memory_limit_bytes=memory_limit_bytes,
         trackers_offline=trackers_offline,
+        python=python,
         progress=progress,
     )
     command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
@@ -198,6 +201,8 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
         space=study.space.knobs,
         only=search_run.request.search.selection.only,
         options=describe_options(study.space.command_line.options),
+        search_options=search_run.request.typed(),
+        ended=study.ended,
         between_windows_s=tuple(search_run.session.result.between_s),
         failure=found.failure if not study.trials else None,
         run_folder=folder,

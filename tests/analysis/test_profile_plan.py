@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from advisor import wire
 from advisor.analysis import profile_plan
 from advisor.rules._examples import healthy_cpu
+from advisor.runtime.session import Planner
 from advisor.types import Workload
 
 from .windows import done
 
 
 def plan_after(update_s: float, left_s: float = 20.0, workload: Workload | None = None) -> list[wire.Window]:
-    """The windows asked for once the first was reported."""
+    """The windows asked for once the first was reported, without further rounds of the same."""
     known = workload or healthy_cpu().workload
     planner = profile_plan.profile_plan(lambda: known, lambda: left_s)
-    (first,) = next(planner)
-    outcomes = {first.id: done(first.id, [update_s] * 20)}
-    asked = planner.send(dict(outcomes))
-    outcomes |= {window.id: done(window.id, [update_s] * 20) for window in asked}
-    rest = planner.send(dict(outcomes))
-    return [*asked, *rest]
+    batch, asked, outcomes = next(planner), [], {}
+    while not batch[0].id.startswith("base round"):
+        asked += batch
+        outcomes |= {window.id: done(window.id, [update_s] * 20) for window in batch}
+        try:
+            batch = planner.send(dict(outcomes))
+        except StopIteration:
+            break
+    return asked[1:]
 
 
 def cost_s(windows: list[wire.Window], update_s: float) -> float:
@@ -63,11 +69,16 @@ def test_what_may_break_the_script_comes_last() -> None:
 
 
 def test_a_script_without_a_loader_gets_no_loader_what_ifs() -> None:
-    from dataclasses import replace
-
     workload = replace(healthy_cpu().workload, loaders=())
     asked = {window.what_if for window in plan_after(0.02, workload=workload)}
     assert asked == {None, "no_optimizer"}
+
+
+def test_a_script_that_no_later_window_suits_is_never_held() -> None:
+    known = replace(healthy_cpu().workload, loaders=(), optimizers=())
+    batches = talk(0.02, [60.0] * 9, known)
+    assert len(batches) > 1
+    assert all(batches)
 
 
 def test_nothing_is_asked_for_when_the_first_window_was_refused() -> None:
@@ -82,10 +93,11 @@ def test_window_ids_are_unique() -> None:
     assert len(ids) == len(set(ids))
 
 
-def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
+def talk(update_s: float, left_s: list[float], workload: Workload | None = None) -> list[list[wire.Window]]:
     """All batches of windows asked for, each answered at once; `left_s` is what each question of the time gives."""
     answers = iter(left_s)
-    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: next(answers))
+    known = workload or healthy_cpu().workload
+    planner = profile_plan.profile_plan(lambda: known, lambda: next(answers))
     asked, outcomes = [next(planner)], {}
     while True:
         for window in asked[-1]:
@@ -98,20 +110,20 @@ def talk(update_s: float, left_s: list[float]) -> list[list[wire.Window]]:
 
 def test_time_that_is_left_buys_more_rounds_until_there_are_enough() -> None:
     # So little time that the plan begins with one round, and then much more than was thought.
-    batches = talk(0.02, [30.0, 9.0, 60.0, 60.0, 60.0, 60.0, 60.0])
+    batches = talk(0.02, [30.0, 9.0, *[60.0] * 6])
     rounds = [window.id for batch in batches for window in batch if window.kind == "bare"]
     assert rounds == [f"bare {number}" for number in range(profile_plan.ROUNDS)]
-    assert batches[3][0].id == "base round 1"
+    assert batches[5][0].id == "base round 1"
 
 
 def test_a_round_that_does_not_fit_is_not_begun() -> None:
-    assert len(talk(0.02, [30.0, 9.0, 5.0, 0.5])) == 3
+    assert len(talk(0.02, [30.0, 9.0, 5.0, 5.0, 5.0, 0.5])) == 5
 
 
 def test_a_round_of_another_look_fits_into_the_time() -> None:
     for left_s in (3.0, 6.0, 12.0):
-        batches = talk(0.1, [30.0, 9.0, 5.0, left_s, 0.0])
-        assert sum(cost_s(batch, 0.1) for batch in batches[3:]) <= left_s
+        batches = talk(0.1, [30.0, 9.0, 5.0, 5.0, 5.0, left_s, 0.0])
+        assert sum(cost_s(batch, 0.1) for batch in batches[5:]) <= left_s
 
 
 def test_windows_that_took_longer_than_planned_leave_the_rest_of_the_time_to_the_search() -> None:
@@ -157,3 +169,61 @@ def test_slow_updates_are_traced_once() -> None:
 def test_short_updates_are_sampled_in_a_window_of_their_own() -> None:
     assert any(window.id == "lines" and window.sampler_hz > 0 for window in plan_after(0.001))
     assert not any(window.id == "lines" for window in plan_after(0.1))
+
+
+def test_an_end_of_an_epoch_that_took_long_leaves_out_what_may_break_the_script() -> None:
+    batches = talk(0.02, [30.0, 9.0, 5.0, 5.0, 0.0, 0.0])
+    assert batches[-1][0].kind == "epoch_end"
+    assert not any(window.what_if == "micro_batch_doubled" for batch in batches for window in batch)
+
+
+def test_settings_are_tried_before_an_epoch_is_ended() -> None:
+    def fixes() -> Planner:
+        yield [wire.Window(id="tried")]
+
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: 20.0, fixes=fixes)
+    names, batch, outcomes = [], next(planner), {}
+    while not any(window.kind == "epoch_end" for window in batch):
+        names += [window.id for window in batch]
+        outcomes |= {window.id: done(window.id, [0.02] * 20) for window in batch}
+        batch = planner.send(dict(outcomes))
+    assert names[-2:] == ["loader_alone inside", "tried"]
+
+
+def after_the_what_ifs(evaluation_s: float, left_s: float) -> list[wire.Window]:
+    """What is asked for next once an epoch's end has held an evaluation of this length."""
+    left = [30.0]
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: left[0])
+    outcomes: dict[str, wire.WindowDone | wire.WindowRefused] = {}
+    asked = next(planner)
+    while not any(window.kind == "epoch_end" for window in asked):
+        outcomes.update({window.id: done(window.id, [0.02] * 20) for window in asked})
+        asked = planner.send(dict(outcomes))
+    for window in asked:
+        spent_s = evaluation_s if window.kind == "epoch_end" else 0.0
+        outcomes[window.id] = done(window.id, [0.02 + spent_s, 0.02, 0.02], evaluation_s=[spent_s, 0.0, 0.0])
+    left[0] = left_s
+    return planner.send(dict(outcomes))
+
+
+def test_an_evaluation_at_an_epochs_end_is_seen_twice_if_there_is_time() -> None:
+    assert [window.kind for window in after_the_what_ifs(1.0, 5.0)] == ["epoch_end", "measure"]
+
+
+@pytest.mark.parametrize(("evaluation_s", "left_s"), [(4.0, 5.0), (0.0, 5.0)])
+def test_one_that_is_too_long_or_none_is_not(evaluation_s: float, left_s: float) -> None:
+    try:
+        asked = after_the_what_ifs(evaluation_s, left_s)
+    except StopIteration:
+        asked = []
+    assert "epoch_end" not in [window.kind for window in asked]
+
+
+def test_lines_are_sampled_again_where_updates_become_longer() -> None:
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: 12.0)
+    (first,) = next(planner)
+    rising = [0.02 + 0.0002 * index for index in range(80)]
+    outcomes = {first.id: replace(done(first.id, rising), updates_before=3)}
+    asked = planner.send(dict(outcomes))
+    outcomes.update({window.id: replace(done(window.id, [0.05] * 5), updates_before=200) for window in asked})
+    assert planner.send(dict(outcomes))[0].id == profile_plan.LATER

@@ -25,6 +25,7 @@ from _common import SCRIPTS, collect, machine, options, publish, say, spread, ta
 
 from advisor import wire
 from advisor.analysis.profile_plan import Pace
+from advisor.analysis.setting_windows import window
 from advisor.runtime.session import Planner
 from advisor.runtime.session_result import SessionResult
 from advisor.search import preset, windows
@@ -121,8 +122,8 @@ def trials(wanted: Sequence[Settings], pace: Pace) -> Planner:
     for name, settings in zip(names(len(wanted)), wanted, strict=True):
         beside = windows.baseline_window(name, pace)
         if gain >= MUCH_FASTER:
-            beside = windows.window(f"best {name}", WindowRole.REFERENCE, best, pace)
-        outcomes = yield [windows.window(name, WindowRole.TRIAL, Config.of(settings), pace), beside]
+            beside = window(f"best {name}", WindowRole.REFERENCE, best, pace)
+        outcomes = yield [window(name, WindowRole.TRIAL, Config.of(settings), pace), beside]
         ratio = rate(outcomes[name]) / rate(outcomes[beside.id])
         over_baseline = ratio * (gain if beside.role is WindowRole.REFERENCE else 1.0)
         if over_baseline > gain:
@@ -139,7 +140,7 @@ def one_process_a_trial(folder: Path, window_s: float) -> int:
         asked = {name: trial.suggest_categorical(name, choices) for name, choices in grid.items()}
         settings = {name: value for name, values in SPACE.items() for value in values if str(value) == asked[name]}
         chosen = {name: value for name, value in settings.items() if value is not None}
-        own = windows.window("trial", WindowRole.TRIAL, Config.of(chosen), windows.in_fresh_process(pace(window_s)))
+        own = window("trial", WindowRole.TRIAL, Config.of(chosen), windows.in_fresh_process(pace(window_s)))
         run = _live.run(SCRIPT, [], [process_windows.begin_window(), own], folder=folder / str(trial.number))
         done = check(run, ["trial"])[0]
         say(f"trial {trial.number}: {chosen}")

@@ -36,7 +36,8 @@ from advisor.search.space import Space
 from advisor.target import command
 from advisor.types import Config
 from advisor.verification import windows as process_windows
-from advisor.workflows.search_run import TuneRequest, opened
+from advisor.workflows.search_run import opened
+from advisor.workflows.tune_request import TuneRequest
 
 WORKLOADS = HERE.parent / "workloads"
 DEMO = Path(advisor.__file__).parent / "demo" / "train.py"

@@ -11,6 +11,7 @@ import pytest
 from report import sample_tuning
 
 from advisor.storage import run_store
+from advisor.workflows.export import export_to
 
 LIMIT_S = 60
 
@@ -127,3 +128,18 @@ def test_a_file_without_a_target_is_one_line(config: Path) -> None:
     done = export(config)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no target is named" in done.stderr
+
+
+def test_a_file_that_holds_none_of_the_settings_says_so(config: Path) -> None:
+    config.write_text("version: 1\nsettings: {num_workers: 2}\nfound: {command: train.py}\n")
+    done = export(config, "--to", "deepspeed,lightning")
+    assert "deepspeed.json: holds none of the settings, for which the tool has no place" in done.stdout
+    assert "    num_workers=2: deepspeed has no key for it; DataLoader(" in done.stdout
+    assert "lightning.yaml: holds none" not in done.stdout
+
+
+def test_a_search_leaves_out_files_that_would_hold_none_of_its_settings(config: Path) -> None:
+    config.write_text("version: 1\nsettings: {num_workers: 2}\nfound: {command: train.py}\n")
+    written = export_to(str(config), ["deepspeed", "lightning"], config.parent, skip_empty=True)
+    assert [file.name for _artifact, file in written] == ["lightning.yaml"]
+    assert not (config.parent / "deepspeed.json").exists()

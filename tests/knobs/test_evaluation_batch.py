@@ -17,7 +17,7 @@ from advisor.types import Evidence
 
 KNOB = knobs.get("evaluation_batch")
 EVALUATED = """
-def roles():
+def roles(weak):
     loaders.saw_evaluation_forward()
 
 def evaluated(at=None, workers=0, length=None, some=None, drop_last=False, renewed=False, iterable=False):

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 from advisor import rules
+from advisor.analysis import assembly
 from advisor.types import (
     Abstention,
     Accelerator,
@@ -25,6 +26,7 @@ from advisor.types import (
     IsolationUse,
     LoaderFacts,
     LoaderTimes,
+    MeasuredFix,
     Memory,
     MemoryUse,
     ModelFacts,
@@ -559,6 +561,19 @@ def little_data() -> Profile:
     )
 
 
+def tried_settings() -> Profile:
+    """A script that no share of its time accuses, and that a setting makes faster all the same."""
+    found = healthy()
+    fixes = (
+        MeasuredFix(knob="precision", value="bf16", effect="numerics", speedup=1.92, low=1.81, high=2.04, rounds=2),
+        MeasuredFix(knob="threads", value=8, effect="numerics", speedup=0.81, low=0.74, high=0.88, rounds=1),
+    )
+    evidence = assembly.evidence_of(replace(found, fixes=fixes))
+    assert evidence is not None
+    diagnosis = rules.diagnose(evidence)
+    return replace(found, fixes=fixes, findings=diagnosis.findings, run_options=("--runs", "kept runs"))
+
+
 ALL = {
     "healthy": healthy,
     "input_bound": input_bound,
@@ -567,4 +582,5 @@ ALL = {
     "nothing_measured": nothing_measured,
     "hung": hung,
     "little_data": little_data,
+    "tried_settings": tried_settings,
 }

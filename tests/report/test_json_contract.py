@@ -46,12 +46,22 @@ COMPUTE = {
     "peak_dtype": (str, type(None)),
 }
 CEILING = {"speedup": NUMBER, "low": NUMBER, "high": NUMBER, "basis": str}
+FIX = {
+    "knob": str,
+    "value": (str, *NUMBER, bool),
+    "effect": str,
+    "speedup": NUMBER,
+    "low": NUMBER,
+    "high": NUMBER,
+    "rounds": int,
+}
 PLACE = {"file": str, "line": int, "function": str, "share": OPTIONAL, "library": str}
 FINDING = {
     "rule": str,
     "severity": str,
     "share": NUMBER,
     "ceiling": (dict, type(None)),
+    "fix": (dict, type(None)),
     "evidence": str,
     "where": list,
     "knobs": list,
@@ -72,6 +82,7 @@ TOP = {
     "why_no_device_use": str,
     "ranks": list,
     "what_ifs": list,
+    "fixes": list,
     "findings": list,
     "abstained": list,
     "overhead_fraction": OPTIONAL,
@@ -99,6 +110,8 @@ def test_the_document_has_the_keys_and_types_of_the_contract(shape: str) -> None
             holds(finding["ceiling"], CEILING)
         for place in finding["where"]:
             holds(place, PLACE)
+    for fix in [*document["fixes"], *(one["fix"] for one in document["findings"] if one["fix"] is not None)]:
+        holds(fix, FIX)
     for what_if in document["what_ifs"]:
         holds(what_if, {"name": str, "speedup": NUMBER, "low": NUMBER, "high": NUMBER})
     for abstention in document["abstained"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from advisor import rules
+from advisor import rules, whatif
 from advisor.report.profile.circumstances import overhead_line
 from advisor.report.profile.headline import function_call, page_command, verdict_of
 from advisor.report.profile.terminal import render_profile
@@ -253,6 +253,16 @@ def test_a_compiled_model_is_not_healthy_before_it_was_compared_with_an_uncompil
     profile = replace(base, workload=replace(base.workload, models=models))
     assert "healthy" not in verdict_of(profile).sentence
     assert "the same model without compiling" in words_of(profile)
+
+
+def test_a_compiled_model_that_ran_uncompiled_too_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = sample.healthy()
+    assert base.workload is not None
+    models = tuple(replace(model, compiled=True) for model in base.workload.models)
+    profile = replace(base, workload=replace(base.workload, models=models))
+    tried = [replace(one, eager=one.id == "no_data_wait") for one in whatif.all_what_ifs()]
+    monkeypatch.setattr(whatif, "all_what_ifs", lambda: tried)
+    assert "healthy" in verdict_of(profile).sentence
 
 
 @pytest.mark.parametrize(("speedup", "healthy"), [(1.05, True), (1.16, False)])

@@ -130,3 +130,13 @@ def test_every_command_says_it_once_before_its_first_start(
     assert "train.py imports boto3" in told.said[0]
     assert len(told.said) > 1
     assert sum("imports boto3" in text for text in told.said) == 1
+
+
+def test_a_module_of_the_project_is_no_client_whatever_its_name(tmp_path: Path) -> None:
+    script = "import datasets\nfrom datasets import Photos\n"
+    assert clients(tmp_path, train=script, datasets="class Photos: ...\n") == ()
+    assert clients(tmp_path, train=script, datasets="import requests\n") == ("requests",)
+
+
+def test_a_package_that_the_project_does_not_have_is_a_client(tmp_path: Path) -> None:
+    assert clients(tmp_path, train="from datasets import load_dataset\n") == ("datasets",)

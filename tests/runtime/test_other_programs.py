@@ -70,7 +70,7 @@ def test_a_number_that_was_used_again_counts_from_its_start(tmp_path: Path) -> N
 
 def test_children_that_have_ended_count_for_their_parent_from_the_first_moment_on(tmp_path: Path) -> None:
     folder = proc(tmp_path, p7="make")
-    before = {**table((7, 1, 1.0)), **table((8, 7, 600.0))}
+    before = table((7, 1, 1.0), (8, 7, 500.0), (9, 8, 100.0))
     after = {7: Running(parent=1, started="5", cpu_s=1.0, ended_children_s=620.0)}
     assert busiest(before, after, 10.0, folder) == (OtherProgram(name="make", cpus=2.0),)
 

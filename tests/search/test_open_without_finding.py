@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from advisor.analysis.fixes import as_diagnosed
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader, what_if
-from advisor.search import KnobSelection, SearchRequest, Space, as_diagnosed, open_space
-from advisor.types import Diagnosis, Evidence, KnobSpace
+from advisor.search import KnobSelection, SearchRequest, Space, open_space
+from advisor.types import Abstention, Diagnosis, Evidence, KnobSpace
 
 from .machine import INPUT_BOUND, Machine, finding
 
@@ -170,3 +171,14 @@ def test_one_that_computes_is_not() -> None:
     assert as_diagnosed(evidence.workload, [INPUT_BOUND], evidence) == evidence.workload
     (workers,) = [knob for knob in opened(evidence, INPUT_BOUND).knobs if knob.id == "num_workers"]
     assert max(workers.values) == 2
+
+
+def test_of_rules_that_could_not_judge_the_knob_that_most_of_them_name_comes_first() -> None:
+    evidence = on_cpus(4.0)
+    evaluating = replace(evidence.workload.loaders[0], role="evaluation", batch_size=8)
+    workload = replace(evidence.workload, loaders=(*evidence.workload.loaders, evaluating))
+    unsure = [
+        Abstention(rule=rule, why="too few updates") for rule in ("evaluation_heavy", "input_bound", "slow_collate")
+    ]
+    space = open_space(evidence.hardware, workload, Diagnosis(findings=(), abstained=tuple(unsure)))
+    assert names(space)[0] == "num_workers"

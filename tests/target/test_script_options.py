@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,3 +237,25 @@ def test_the_rest_of_the_settings_is_for_the_agent() -> None:
     config = Config.of({"global_batch": 16, "precision": "bf16"})
     assert made.live(config) == Config.of({"precision": "bf16"})
     assert made.command(command("--bs", "8", "--x"), config).args == ("--bs", "16", "--x")
+
+
+# --- what a loop without a loader is told -----------------------------------------------------------------------------
+
+
+def test_a_loop_without_a_loader_is_told_how_to_name_its_batch() -> None:
+    made = script_options.command_line(OWN_BATCHES.hardware, workload(), command(), {}, 12.0)
+    assert [one.what for one in made.closed] == ["micro_batch", "global_batch"]
+    assert all("mapped='micro_batch=--batch_size:12'" in one.why for one in made.closed)
+
+
+def test_a_constant_that_other_code_may_set_is_named_with_its_option(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("batch_size = 8\nexec(open('c.py').read())\nprint(batch_size)\n")
+    typed = Command(target="train.py", is_module=False, args=(), cwd=str(tmp_path), interpreter="/py")
+    made = script_options.command_line(OWN_BATCHES.hardware, workload(), typed, {}, 12.0)
+    assert "may be set again" in made.closed[0].why
+    assert "mapped='micro_batch=--batch_size:12'" in made.closed[0].why
+
+
+def test_a_batch_that_was_not_seen_is_not_made_up() -> None:
+    assert script_options.command_line(OWN_BATCHES.hardware, workload(), command(), {}, None).closed == ()
+    assert script_options.command_line(OWN_BATCHES.hardware, workload(), command(), {}, 31.4).closed == ()

@@ -387,3 +387,9 @@ def test_a_search_proves_in_fresh_processes_and_verify_continues_its_rounds(tmp_
     assert verified["verdict"]["quality"] == "passed"
     anew = advisor("verify", "--config", "advisor.yaml", "--fresh", "--rounds", "2")
     assert anew["verdict"]["rounds"] == 2
+
+
+def test_rounds_that_bound_nothing_are_described_in_words(proven: Any) -> None:
+    unsure = verdict("undecided", 1.9, low=0.16, high=13.7, rounds=2, rounds_to_decide=4, quality_evidence="alike")
+    notes = proven({BEST: unsure}, skipped=TIME_UP).notes
+    assert "2 rounds of fresh processes so far cannot bound the gain yet: the next command runs more" in notes

@@ -115,9 +115,9 @@ class LoaderHooks:
         if self.train is not None and self.train.read_ahead:
             self._clock.add_samples(self.train.read_ahead.popleft())
 
-    def saw_evaluation_forward(self) -> None:
+    def saw_evaluation_forward(self, weak: bool = False) -> None:
         """Note that a forward without training has begun: the loader read last is for evaluation."""
-        self.register.saw_evaluation_forward()
+        self.register.saw_evaluation_forward(weak)
 
     # --- reports ----------------------------------------------------------------------------------------------------
 

@@ -225,6 +225,7 @@ def facts_of(loader: Any) -> dict[str, Any]:
         "collate": f"{module}.{name}" if module else name,
         "length_batches": length_of(bare_copy(loader)),
         "length_samples": length_of(loader.dataset) if iterable else length_of(loader.sampler, loader.dataset),
+        "dataset_samples": length_of(loader.dataset),
     }
 
 

@@ -32,6 +32,8 @@ class Register:
         """Loaders whose length the script itself has asked for."""
         self._read: list[LoaderRecord] = []
         """Records read since the last training forward, the latest last."""
+        self._undecided: LoaderRecord | None = None
+        """Record whose latest batch only an untrained model has seen: an evaluation's, unless it then trains."""
         self._votes = 0
         self._unread = 0
         """Training forwards since the last read."""
@@ -92,6 +94,8 @@ class Register:
 
     def delivered(self, record: LoaderRecord) -> None:
         """Note that a batch of this loader has reached the script."""
+        if self._undecided is not None:
+            self._settle_undecided()
         read = self._read
         if not read or read[-1] is not record:
             if record in read:
@@ -102,6 +106,7 @@ class Register:
 
     def saw_training_forward(self, add_samples: Callable[[int], None]) -> None:
         """Mark the data read so far as for training. One loader's samples count, so that they can be compared."""
+        self._undecided = None
         read = self._read
         if not read:
             self._unread += 1
@@ -140,12 +145,26 @@ class Register:
                 if record is self.train:
                     self.train = None
 
-    def saw_evaluation_forward(self) -> None:
-        """Count the loader read last as one for evaluation."""
-        if self._read:
-            record = self._read.pop()
-            record.pending_samples = 0
-            record.vote(train=False)
+    def saw_evaluation_forward(self, weak: bool = False) -> None:
+        """Count the loader read last as one for evaluation.
+
+        `weak`: the model is not trained, such as a frozen part or a teacher. A training forward may follow on the same
+        batch, so the next read decides.
+        """
+        if weak and self._read:
+            self._undecided = self._read[-1]
+        elif self._read:
+            self._evaluated(self._read.pop())
+
+    def _settle_undecided(self) -> None:
+        record, self._undecided = self._undecided, None
+        if record is not None and record in self._read:
+            self._read.remove(record)
+            self._evaluated(record)
+
+    def _evaluated(self, record: LoaderRecord) -> None:
+        record.pending_samples = 0
+        record.vote(train=False)
 
     def _where(self, loader: DataLoader[object]) -> str | None:
         return self._made_at.get(id(loader), (None, None))[1]

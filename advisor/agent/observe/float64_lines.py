@@ -16,6 +16,7 @@ _DEFAULT = rf"set_default_dtype\(\s*{_FLOAT64}|set_default_tensor_type\(.*Double
 """Calls that change every later tensor."""
 _ASKS = re.compile(
     rf"(?P<default>{_DEFAULT})|\.double\(\)|\.to\([^)]*{_FLOAT64}|dtype\s*=\s*{_FLOAT64}|\.type\([^)]*DoubleTensor"
+    r"|precision\s*=\s*[\"']?64"
 )
 
 

@@ -10,7 +10,7 @@ from ..base.pass_through import passes_on
 from ..loop.frames import Frames
 from ..loop.roots import CLOSED_WRAPPERS
 from ..settings.blocks import numel
-from ..settings.untrained import form_of, is_copy, tensors_of, unused_parameters
+from ..settings.untrained import MOST_TENSORS, form_of, is_copy, tensors_of, unused_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 MOST_MODULES = 400
 """Modules watched, the outermost first."""
-MOST_TENSORS = 64
-"""Tensors looked at in each container of arguments."""
 MOST_FIRST = 16
 """Parameters, and elements of each, that are compared to see whether a part changes: an average of weights changes all
 of them in every update."""
@@ -66,11 +64,14 @@ class PartWatch:
         self._open: list[_Part] = []
         self._operators: Operators | None = None
 
+    def find(self) -> None:
+        """Look for the modules, and at their parameters, before operators are watched."""
+        self._parts = [_Part(name, module) for name, module in self._modules()]
+
     def start(self, operators: Operators) -> None:
         """Begin to watch; `operators` has the times."""
         self._operators = operators
         self._open = []
-        self._parts = [_Part(name, module) for name, module in self._modules()]
         for part in self._parts:
             part.slot = slots.put(part.module, self._runner(part))
 
@@ -129,45 +130,53 @@ class PartWatch:
             if self._open:
                 part.parents.add(self._open[-1])
             self._open.append(part)
-            before_ns, before_flops, drawn = operators.total_ns, self._flops.total, operators.draws_before
+            begin = operators.total_ns, self._flops.total, operators.draws_before
             try:
                 result = original(*args, **kwargs)
             finally:
                 self._open.pop()
-            part.ns += operators.total_ns - before_ns
-            part.flops += self._flops.total - before_flops
-            part.updates.add(clock.updates)
-            part.draws_before = part.draws_before or drawn
-            if any(tensor.requires_grad for tensor in tensors_of((args, kwargs), MOST_TENSORS)):
+            try:
+                self._note(part, operators, begin, (args, kwargs), result)
+            except Exception:  # a class of the user's may do anything when it is looked into
                 part.after_training += 1
-            if any(tensor.requires_grad for tensor in tensors_of(result, MOST_TENSORS)):
-                part.with_gradient += 1
-            else:
-                part.without_gradient += 1
-                operators.draws_before = drawn  # what a part without gradients draws is its own
-            if not part.line[0]:
-                part.line = self._frames.line(sys._getframe(1))
             return result
 
         return run
+
+    def _note(
+        self, part: _Part, operators: Operators, begin: tuple[int, int, bool], inputs: object, result: object
+    ) -> None:
+        """Add a call that has just ended; `begin` holds the sums from before it."""
+        before_ns, before_flops, drawn = begin
+        part.ns += operators.total_ns - before_ns
+        part.flops += self._flops.total - before_flops
+        part.updates.add(self._clock.updates)
+        part.draws_before = part.draws_before or drawn
+        if any(tensor.requires_grad for tensor in tensors_of(inputs, MOST_TENSORS)):
+            part.after_training += 1
+        if any(tensor.requires_grad for tensor in tensors_of(result, MOST_TENSORS)):
+            part.with_gradient += 1
+        else:
+            part.without_gradient += 1
+            operators.draws_before = drawn  # what a part without gradients draws is its own
+        if not part.line[0]:
+            part.line = self._frames.line(sys._getframe(2))
 
     def _frozen(self, parts: list[_Part]) -> list[_Part]:
         """Return the largest parts that never pass gradients on and are no copy of what is trained."""
         trained = {form_of(part.module) for part in parts if part.with_gradient}
         plays = any(part.with_gradient and part.without_gradient for part in parts)
         constant = {part for part in parts if part.constant and part.first == _first_values(part.module)}
-        found = [
-            part for part in constant if not part.parents & constant and not is_copy(part.name, part.module, trained)
-        ]
+        outer = [part for part in parts if part in constant and not part.parents & constant]
+        found = [part for part in outer if not is_copy(part.name, part.module, trained)]
         for part in found:
             # A model that also runs without gradients while it trains makes its own data.
             part.draws_before = part.draws_before or (plays and self._controls.loaders.train is None)
         return found
 
     def _unused(self, parts: list[_Part], cost: Any) -> dict[str, Any] | None:
-        owned = self._controls.steps.owned_parameters()
         models = [part.module for part in parts if not part.parents]
-        unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
+        unused = {id(each) for each in unused_parameters(models, self._controls.steps.owned_parameters())}
         if not unused:
             return None
         whole = {

@@ -40,6 +40,8 @@ class Tracing:
     def start(self) -> None:
         compiled = self._compiled()
         self._updates_before = self._controls.clock.updates
+        if not compiled:
+            self._parts.find()
         self._activations.start(compiled)
         self._tracer.start(compiled)
         self._flops.start(compiled)  # on top of the tracer, whose durations are then those of the operators alone

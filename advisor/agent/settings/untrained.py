@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -9,7 +10,7 @@ from ...refused import Refused
 from ..base import slots
 from ..base.pass_through import passes_on
 from ..loop.clock import StepClock
-from ..loop.roots import CLOSED_WRAPPERS, Roots
+from ..loop.roots import CLOSED_WRAPPERS, Root, Roots
 from ..loop.steps import Steps
 from .blocks import numel
 
@@ -19,46 +20,52 @@ if TYPE_CHECKING:
 LEAST_FRACTION = 0.05
 """Fraction of all parameters, below which frozen parts are tables of positions and the like, and no backbone."""
 MOST_NAMES = 64
+MOST_TENSORS = 64
+"""Tensors looked at in each container of arguments."""
 MOST_OUTPUTS = 8
 """Shapes of inputs whose outputs are kept."""
 DEPTH = 5
 """Depth of nested arguments; a deeper tensor is not looked at."""
 
 
-def part_facts(models: Iterable[nn.Module], owned: set[int]) -> dict[str, Any]:
+def part_facts(roots: Iterable[Root], owned: set[int]) -> dict[str, Any]:
     """Return the facts of `types.ScriptFacts` on parts without training; `owned` are the optimizers' parameters."""
-    models = list(models)
-    unused = {id(each): each for model in models for each in unused_parameters(model, owned)}
+    roots = list(roots)
+    models = [model for root in roots if (model := root.ref()) is not None]
     return {
-        "frozen_parts": [name or type(module).__name__ for name, module in frozen_parts(models)][:MOST_NAMES],
-        "unused_gradients": sum(numel(parameter) for parameter in unused.values()),
+        "frozen_parts": [name or type(module).__name__ for name, module in frozen_parts(roots)][:MOST_NAMES],
+        "unused_gradients": sum(numel(parameter) for parameter in unused_parameters(models, owned)),
     }
 
 
-def frozen_parts(models: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
-    """Return the largest modules with parameters of which none requires a gradient, by path.
+def frozen_parts(roots: Iterable[Root]) -> list[tuple[str, nn.Module]]:
+    """Return the largest modules that get no gradients, by path: by their parameters, or since they never ran with any.
 
     Copies of trained modules are left out, such as averages and targets; all are if they own few of the parameters.
     """
-    models = list(models)
-    found = [each for model in models for each in _largest(model, "", lambda inner: not _trains(inner))]
+    models = [(model, root.training_calls > 0) for root in roots if (model := root.ref()) is not None]
+    found = [each for model, trains in models for each in _largest(model, "", _frozen if trains else _any)]
     if not found:
         return []
-    trained = {form_of(inner) for model in models for inner in model.modules() if _trains(inner)}
+    trained = {form_of(inner) for model, trains in models if trains for inner in model.modules() if not _frozen(inner)}
     found = [(name, module) for name, module in found if not is_copy(name, module, trained)]
-    total = sum(numel(parameter) for model in models for parameter in model.parameters())
+    total = sum(numel(parameter) for model, _trains in models for parameter in model.parameters())
     frozen = sum(numel(parameter) for _name, module in found for parameter in module.parameters())
     return found if frozen >= LEAST_FRACTION * total else []
 
 
-def unused_parameters(model: nn.Module, owned: set[int]) -> list[Tensor]:
-    """Return the parameters that have gradients and belong to no optimizer; none if no optimizer is known."""
-    if not owned:
+def unused_parameters(models: Iterable[nn.Module], owned: set[int]) -> list[Tensor]:
+    """Return the parameters of these models that have gradients and belong to no optimizer.
+
+    There are none if no optimizer is known to own any of their parameters: some update copies of them.
+    """
+    parameters = {id(parameter): parameter for model in models for parameter in model.parameters()}
+    if not owned & parameters.keys():
         return []
     return [
         parameter
-        for parameter in model.parameters()
-        if parameter.requires_grad and parameter.grad is not None and id(parameter) not in owned
+        for number, parameter in parameters.items()
+        if parameter.requires_grad and parameter.grad is not None and number not in owned
     ]
 
 
@@ -86,8 +93,12 @@ def tensors_of(value: Any, most: int, depth: int = DEPTH) -> list[Any]:
     return []
 
 
-def _trains(module: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in module.parameters())
+def _frozen(module: nn.Module) -> bool:
+    return not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _any(_module: nn.Module) -> bool:
+    return True
 
 
 def _largest(module: nn.Module, path: str, holds: Callable[[nn.Module], bool]) -> Iterator[tuple[str, nn.Module]]:
@@ -120,7 +131,7 @@ class Untrained:
         self._slots, self._outputs = [], {}
         if not on:
             return
-        parts = [module for _name, module in frozen_parts(self._models()) if _may_be_skipped(module)]
+        parts = [module for _name, module in frozen_parts(self._roots.called()) if _may_be_skipped(module)]
         if not parts:
             raise Refused("the frozen parts of the model cannot be left out: hooks on them, or their class, forbid it")
         self._slots = [(module, slots.put(module, self._run)) for module in parts]
@@ -131,8 +142,7 @@ class Untrained:
             parameter.requires_grad_(True)
         self._without = []
         if on:
-            owned = self._steps.owned_parameters()
-            self._without = [each for model in self._models() for each in unused_parameters(model, owned)]
+            self._without = unused_parameters(self._models(), self._steps.owned_parameters())
             for parameter in self._without:
                 parameter.requires_grad_(False)
 
@@ -140,15 +150,18 @@ class Untrained:
     def _run(self, module: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if not self._clock.mine() or self._clock.in_evaluation_span:
             return original(*args, **kwargs)
-        inputs = tensors_of((args, kwargs), MOST_NAMES)
-        key = (id(module), *((tensor.dtype, tuple(tensor.shape)) for tensor in inputs))
-        known = self._outputs.get(key)
-        if known is not None:
-            return _copied(known)
+        try:
+            inputs = tensors_of((args, kwargs), MOST_TENSORS)
+            key = (id(module), *((tensor.dtype, tuple(tensor.shape)) for tensor in inputs))
+        except Exception:  # a class of the user's may do anything when it is looked into
+            return original(*args, **kwargs)
+        if key in self._outputs:
+            return _copied(self._outputs[key])
         result = original(*args, **kwargs)
-        needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_of(result, MOST_NAMES)))
-        if not needed and len(self._outputs) < MOST_OUTPUTS:
-            self._outputs[key] = _copied(result)
+        with contextlib.suppress(Exception):
+            needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_of(result, MOST_TENSORS)))
+            if not needed and len(self._outputs) < MOST_OUTPUTS:
+                self._outputs[key] = _copied(result)
         return result
 
     def _models(self) -> list[nn.Module]:

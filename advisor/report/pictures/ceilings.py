@@ -30,7 +30,7 @@ def _rows(one: Predicted) -> list[Ratio]:
     name = format.one_line(one.finding.rule)
     ceiling, rows = one.finding.ceiling, []
     if ceiling is not None and is_number(ceiling.speedup, ceiling.low, ceiling.high):
-        known = ceiling.basis == "measured"
+        known = ceiling.basis != "share"
         rows.append(
             Ratio(
                 name=name,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 from ... import enough
 from ...storage.run_store import runs_root
-from ...types import Ceiling, Command, Failure, Finding, Profile, Steps
+from ...types import Command, Failure, Finding, Profile, Steps
 from .. import format
-from .health import busy_machine, is_compiled, open_questions, unproven_gain
+from .health import busy_machine, only_compiled, open_questions, unproven_gain
 
 LITTLE_UPDATES = 30
 """Updates below which an interval of the rate says little; a default window holds more."""
@@ -90,7 +91,7 @@ def verdict_of(profile: Profile) -> Verdict:
 
 
 def _finding_sentence(first: Finding) -> str:
-    return f"Your script {format.headline(first)}{_gain(first.ceiling)}" if first.headline else _own_words(first)
+    return f"Your script {format.headline(first)}{_gain(first)}" if first.headline else _own_words(first)
 
 
 def _on_a_busy_machine(profile: Profile, busy: str, first: Finding | None) -> Verdict:
@@ -161,10 +162,10 @@ def _doubt(profile: Profile) -> str | None:
     """Return what may still be gained, though no rule warns; None if nothing is known of it."""
     hint = unproven_gain(profile)
     if hint is not None and hint.ceiling is not None:
-        measured = hint.ceiling.basis == "measured"
+        measured = hint.ceiling.basis != "share"
         gain = format.times(hint.ceiling.speedup) if measured else format.estimated(hint.ceiling)
         return f"{format.one_line(hint.rule)} may make it {gain} as fast"
-    if is_compiled(profile):
+    if only_compiled(profile):
         return "the compiled model was not compared with an uncompiled one"
     work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
     return f"only {format.percent(work)} of each update is the model's work" if work < MOSTLY_WORK else None
@@ -309,16 +310,19 @@ def _undecided(profile: Profile) -> Verdict:
 
 def _own_words(finding: Finding) -> str:
     evidence = format.one_line(finding.evidence).rstrip(".")
-    return f"{evidence}{_gain(finding.ceiling)}" if evidence else f"{format.one_line(finding.rule)} was found."
+    return f"{evidence}{_gain(finding)}" if evidence else f"{format.one_line(finding.rule)} was found."
 
 
-def _gain(ceiling: Ceiling | None) -> str:
+def _gain(finding: Finding) -> str:
+    ceiling, fix = finding.ceiling, finding.fix
     if ceiling is None:
         return "."
     if not ceiling.speedup > NO_GAIN:
         return "; fixing that alone gains little."
+    span = format.interval(ceiling.low, ceiling.high)
+    if ceiling.basis == "measured fix" and fix is not None:
+        return f"; {format.one_line(fix.setting)} made it {format.times(fix.speedup)} as fast (measured, {span})."
     if ceiling.basis == "measured":
-        span = format.interval(ceiling.low, ceiling.high)
         return f"; fixing that can make it {format.times(ceiling.speedup)} as fast (measured, {span})."
     return f"; fixing that can make it {format.estimated(ceiling)} as fast (estimated from its share of the time)."
 
@@ -326,7 +330,12 @@ def _gain(ceiling: Ceiling | None) -> str:
 def _command(verb: str, profile: Profile) -> str:
     if profile.command.function:
         return function_call(profile.command, verb)
-    return format.one_line(f"advisor {verb} {profile.command.display}")
+    return format.one_line(f"advisor {verb} {options(profile.run_options)}{profile.command.display}")
+
+
+def options(words: Sequence[str]) -> str:
+    """Return options of the user as the part of a command line before the script."""
+    return f"{shlex.join(words)} " if words else ""
 
 
 def function_call(command: Command, verb: str, *before: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ... import contention
+from ... import contention, whatif
 from ...types import Abstention, Finding, Profile
 from .. import format
 
@@ -39,10 +39,12 @@ def unproven_gain(profile: Profile) -> Finding | None:
     return max(hints, key=lambda one: one.ceiling.speedup if one.ceiling is not None else 1.0, default=None)
 
 
-def is_compiled(profile: Profile) -> bool:
-    """Return whether the script compiles a model that it trains."""
+def only_compiled(profile: Profile) -> bool:
+    """Return whether the script compiles a model that it trains, and no window ran it uncompiled."""
     models = profile.workload.models if profile.workload is not None else ()
-    return any(model.compiled and model.trainable_parameters > 0 for model in models)
+    compared = {what_if.id for what_if in whatif.all_what_ifs() if what_if.eager}
+    compiled = any(model.compiled and model.trainable_parameters > 0 for model in models)
+    return compiled and not any(what_if.name in compared for what_if in profile.what_ifs)
 
 
 def looked_at(profile: Profile) -> str | None:
@@ -73,7 +75,7 @@ def _parts(profile: Profile) -> list[tuple[str, str | None]]:
     ]
     if on_device:
         parts.append(("the device's own clock", None if profile.device_use is not None else "not traced"))
-    if is_compiled(profile):
+    if only_compiled(profile):
         parts.append(("the same model without compiling", ""))
     return parts
 

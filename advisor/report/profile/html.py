@@ -159,8 +159,8 @@ def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
         "gain": "" if ceiling is None else format.times(ceiling.speedup),
         "basis": ""
         if ceiling is None
-        else f"measured, {format.interval(ceiling.low, ceiling.high)}"
-        if ceiling.basis == "measured"
+        else f"{ceiling.basis}, {format.interval(ceiling.low, ceiling.high)}"
+        if ceiling.basis != "share"
         else f"at most {format.times(ceiling.high)}, estimated",
         "evidence": format.one_line(finding.evidence),
         "places": [

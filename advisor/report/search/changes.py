@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ... import knobs
-from ...knobs import num_workers
+from ...knobs import global_batch, num_workers
 from ...knobs._loader import workers_with
 from ...repeated_draws import Workers, add_repeats
 from ...spelling import parameter
@@ -16,6 +16,8 @@ from ..profile.health import busy_machine
 from ..trial_format import baseline_trial, change, effects, is_number, peaks, setting, trial_of
 
 NOT_IN_THE_FIRST = "the first epoch is as fast as before: the gain begins with the second"
+SHORT_LAST = 0.2
+"""Fraction of a batch by which a short last one of each epoch may lower the mean; less has another reason."""
 SAME = 0.02
 """Difference, as a fraction, below which the gain over the whole training is that of its updates."""
 
@@ -105,10 +107,13 @@ def notes(result: TuneResult) -> tuple[str, ...]:
 
 
 def _baseline_samples(result: TuneResult) -> int | None:
-    steps = result.profile.steps
-    if steps is not None and steps.samples_per_update is not None and is_number(steps.samples_per_update):
-        return round(steps.samples_per_update)
-    return None
+    """Return the samples of a whole update: the mean also counts the last of an epoch, which may be short."""
+    steps, workload = result.profile.steps, result.profile.workload
+    if steps is None or steps.samples_per_update is None or not is_number(steps.samples_per_update):
+        return None
+    seen = round(steps.samples_per_update)
+    whole = global_batch.baseline_samples(workload) if workload is not None else None
+    return whole if whole is not None and (1 - SHORT_LAST) * whole <= seen < whole else seen
 
 
 def _rounding(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:

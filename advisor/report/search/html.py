@@ -9,7 +9,7 @@ from .. import format, pictures
 from ..profile import html
 from ..profile.circumstances import hardware_line
 from ..trial_format import baseline_trial, change, gain, is_number, peaks
-from ..trial_rows import closed, failed, limits, predicted, quality, space, trial_rows, two_answers
+from ..trial_rows import basis, closed, failed, limits, predicted, quality, space, trial_rows, two_answers
 from .changes import changes, notes
 from .verdict import verdict_of_tune
 
@@ -42,6 +42,7 @@ def _view(result: TuneResult) -> dict[str, Any]:
         "findings": _findings(result),
         "space": space(result),
         "trials": rows if len(result.trials) > 1 else (),
+        "basis": basis(result),
         "energy": result.objective.name == "energy",
         "omitted": omitted,
         "closed": closed(result, None)[0],
@@ -83,6 +84,7 @@ def _findings(result: TuneResult) -> list[dict[str, Any]]:
         {
             "rule": format.one_line(row.finding.rule),
             "evidence": format.one_line(row.finding.evidence),
+            "places": [format.place_text(place, result.profile.command.cwd) for place in row.finding.where],
             "advice": "" if row.got is not None else format.one_line(row.finding.advice),
             "ceiling": row.ceiling,
             "got": format.NOTHING if row.got is None else gain(row.got),

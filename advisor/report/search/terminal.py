@@ -15,6 +15,7 @@ from ..profile.headline import page_command
 from ..terminal import TONES, grid, print_safely, stderr_lines, table
 from ..trial_format import gain
 from ..trial_rows import (
+    basis,
     best_so_far,
     closed,
     failed,
@@ -133,6 +134,9 @@ def _predicted(result: TuneResult) -> RenderableType | None:
             )
         )
         text = format.one_line(finding.evidence)
+        if finding.where:
+            places = ", ".join(format.place_text(place, result.profile.command.cwd) for place in finding.where)
+            text += f" At {places}."
         if row.got is None:
             text += f" → {format.one_line(finding.advice)}"
         parts.append(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
@@ -172,7 +176,8 @@ def _trials(result: TuneResult) -> RenderableType | None:
     if left:
         shown.append(Text(f"{left}; the HTML page and JSON output list all", style="dim"))
     shown += [Text(line, style="dim") for line in (_history(result), _front(result)) if line]
-    return _under(_tried(result), Group(*shown))
+    title = Text.assemble((f"{_tried(result)}. ", "bold"), (basis(result), "dim"))
+    return Group(title, Padding(Group(*shown), (0, 0, 0, 2)))
 
 
 def _history(result: TuneResult) -> str:
@@ -211,7 +216,8 @@ def _circumstances(result: TuneResult) -> RenderableType:
     for note in notes(result):
         rows.add_row("note", Text(format.one_line(note), style="yellow"))
     for name in result.files:
-        rows.add_row("wrote", Text(format.one_line(name)))
+        empty = "" if result.recommendation.config.settings else "  without settings, as none is recommended"
+        rows.add_row("wrote", Text.assemble(format.one_line(name), (empty, "dim")))
     return rows
 
 

@@ -12,13 +12,14 @@ from ...spelling import parameter
 from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
-from ..profile.headline import export_command, function_call, verdict_of, what_failed
+from ..profile.headline import export_command, function_call, options, verdict_of, what_failed
 from ..trial_format import describe, is_number, moved, peaks, span
+from ..trial_rows import IN_WINDOWS
 
 CONFIG_FILE = "advisor.yaml"
+PYTHON = "--python"
+"""Option on how a script is run that a real training needs, too."""
 RUN_BASELINE = "keep the unmodified script"
-IN_WINDOWS = ("unproven", "unverified")
-"""Statuses of a gain that was seen in windows of one run only; the second is the name of 0.1.0."""
 LESS_OF = ("memory", "energy")
 """Objectives of which less is better, whatever happens to the speed."""
 TIMES_LARGER = 2.5
@@ -232,7 +233,8 @@ def _what_it_takes(result: TuneResult) -> str:
     """Describe the result of a search without a clear gain or a fresh process, and what would decide."""
     tried, ratios = _tried(result), _compared(result)
     if not tried and result.space:
-        return "Profile and verification left no time for a trial: use a larger budget."
+        why = format.one_line(result.ended).rstrip(".")
+        return f"No trial was begun: {why}." if why else "No trial was begun."
     if not tried:
         return (
             f"No finding suggests a setting that can be changed. {parameter('knobs')} tries knobs anyway; "
@@ -265,6 +267,7 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
     if found.command.function:
         return _next_of_function(result)
     command, verdict = format.one_line(found.command.display), found.verdict
+    run, python = _run_options(result)
     name = shlex.quote(format.one_line(config_file(result)))
     baseline = Next(command=f"{format.one_line(found.command.launcher)} {command}", why="runs the unmodified script")
     if not found.config.settings or verdict.quality == "failed":
@@ -273,10 +276,11 @@ def _next(result: TuneResult) -> tuple[Next, ...]:
     source = Next(command=f"advisor export --to patch {name}", why="writes the constants as a patch of the source")
     after = (source,) if found.constants else ()
     train = Next(
-        command=f"advisor run --config {name} {command}", why="trains with these settings; the script is not edited"
+        command=f"advisor run --config {name} {python}{command}",
+        why="trains with these settings; the script is not edited",
     )
     rounds = f"--rounds {verdict.rounds_to_decide} " if verdict.rounds_to_decide else ""
-    prove = Next(command=f"advisor verify --update --config {name} {rounds}{command}", why=_finishes(verdict))
+    prove = Next(command=f"advisor verify --update --config {name} {rounds}{run}{command}", why=_finishes(verdict))
     if verdict.status == "undecided":
         return *written, prove
     return (*written, prove, train, *after) if verdict.status in IN_WINDOWS else (*written, train, *after)
@@ -290,9 +294,18 @@ def _finishes(verdict: Verdict) -> str:
 
 def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
     """Return the next steps for a search that has decided nothing."""
+    given = format.one_line(options((*result.search_options, *result.profile.run_options)))
+    command = f"{given} {command}" if given else command
     if not result.space and not _tried(result):
         return (Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"),)
     return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
+
+
+def _run_options(result: TuneResult) -> tuple[str, str]:
+    """Return the user's options on how the script is run, and of them those that `advisor run` takes, too."""
+    words = result.profile.run_options
+    python = words[words.index(PYTHON) :][:2] if PYTHON in words else ()
+    return format.one_line(options(words)) + " " * bool(words), format.one_line(options(python)) + " " * bool(python)
 
 
 def _larger_budget(result: TuneResult) -> str:
@@ -333,7 +346,8 @@ def _failed(result: TuneResult) -> TuneVerdict:
     failure = result.failure
     assert failure is not None
     command = result.recommendation.command
-    again = format.one_line(f"advisor tune {command.display}")
+    given = options((*result.search_options, *result.profile.run_options))
+    again = format.one_line(f"advisor tune {given}{command.display}")
     if command.function:
         again = function_call(command, "tune")
     searched = "nothing was searched" if len(result.trials) <= 1 else "the trials so far are below"

@@ -143,8 +143,12 @@ class Draft:
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script, for its command line")
+        settings = self.document.config.settings
+        # A launcher starts the script at least; its settings are listed as not expressed.
+        carries = self.emitter.starts_script or (self.emitter.sets_constants and self.document.constants)
         return Artifact(
             target=self.emitter.id,
+            is_empty=bool(settings) and len(self._left) == len(settings) and not carries,
             file_name=self.emitter.file_name,
             content=content,
             usage=self.emitter.usage.format(command=self.command()),

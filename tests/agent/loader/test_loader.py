@@ -110,6 +110,26 @@ def test_roles_come_from_the_forwards_that_follow(loop: Loop) -> None:
     assert [fact["role"] for fact in loop.hooks.facts()] == ["train", "evaluation"]
 
 
+def test_a_batch_that_an_untrained_model_sees_first_is_the_trainings(loop: Loop) -> None:
+    """A frozen part, or a teacher, that runs without gradients before the forward of what is trained."""
+    for _ in shuffled():
+        loop.hooks.saw_evaluation_forward(weak=True)
+        loop.step()
+    assert [fact["role"] for fact in loop.hooks.facts()] == ["train"]
+    assert loop.hooks.train is not None
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_batches_that_only_an_untrained_model_sees_are_an_evaluations(loop: Loop, batches: int) -> None:
+    """An average of the weights is what many scripts evaluate."""
+    training, evaluation = shuffled(), DataLoader(Numbers(4 * batches), batch_size=4)
+    for _ in training:
+        loop.step()
+        for _ in evaluation:
+            loop.hooks.saw_evaluation_forward(weak=True)
+    assert [fact["role"] for fact in loop.hooks.facts()] == ["train", "evaluation"]
+
+
 def test_the_loader_of_a_later_stage_takes_over(loop: Loop) -> None:
     first, second = shuffled(), DataLoader(Numbers(60), batch_size=4)
     loop.epoch(first)

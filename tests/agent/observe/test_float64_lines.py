@@ -40,6 +40,7 @@ def write(tmp_path: Path) -> Iterator[Write]:
         "self.net = nn.Linear(4, 4, dtype=torch.float64)",
         "x = x.type(torch.DoubleTensor)",
         "torch.set_default_tensor_type(torch.DoubleTensor)",
+        "trainer = L.Trainer(precision='64-true', max_epochs=3)",
     ],
 )
 def test_the_line_is_found(write: Write, line: str) -> None:

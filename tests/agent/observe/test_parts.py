@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from advisor.agent.base import dynamo, slots
 from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loop.clock import StepClock
-from advisor.agent.loop.roots import Roots
+from advisor.agent.loop.roots import Root, Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.observe.tracing import Tracing
 from advisor.agent.settings.controls import Controls
@@ -88,6 +88,14 @@ def frozen(**options: Any) -> Classifier:
     model = Classifier(**options)
     model.backbone.requires_grad_(False)
     return model
+
+
+def facts(models: list[nn.Module], owned: set[int], calls: int = 1) -> dict[str, Any]:
+    """Return what is known of models that ran `calls` times with gradients."""
+    roots = [Root(model, 0) for model in models]
+    for root in roots:
+        root.training_calls = calls
+    return part_facts(roots, owned)
 
 
 Make = Callable[..., Loop]
@@ -177,14 +185,14 @@ def test_a_copy_of_what_is_trained_is_no_frozen_part(loop: Make) -> None:
 
     model = WithTarget()
     assert loop(model).traced()["frozen_parts"] == []
-    assert part_facts([model], {1})["frozen_parts"] == []
+    assert facts([model], {1})["frozen_parts"] == []
 
 
 def test_frozen_layers_of_a_row_are_parts_though_trained_ones_are_alike(loop: Make) -> None:
     model = nn.Sequential(*(nn.Linear(16, 16) for _ in range(3)))
     model[:2].requires_grad_(False)
     assert {part["name"] for part in loop(model).traced()["frozen_parts"]} == {"0", "1"}
-    assert part_facts([model], {1})["frozen_parts"] == ["0", "1"]
+    assert facts([model], {1})["frozen_parts"] == ["0", "1"]
 
 
 def test_gradients_that_no_optimizer_uses_are_told(loop: Make) -> None:
@@ -214,6 +222,32 @@ def test_parameters_that_the_script_changes_itself_are_used(loop: Make) -> None:
                 parameter.sub_(0.1 * parameter.grad)
 
     assert made.traced(update)["unused_gradients"] is None
+
+
+def test_an_output_that_breaks_when_it_is_looked_into_breaks_nothing(loop: Make) -> None:
+    class Awkward(dict[str, Tensor]):
+        def values(self) -> Any:
+            raise RuntimeError("ask me nothing")
+
+    class WithAwkward(Classifier):
+        def forward(self, pictures: Tensor) -> Tensor:
+            return self.head(self.wrapped(pictures)["features"])
+
+        def __init__(self) -> None:
+            super().__init__()
+            outer = self
+
+            class Wrapped(nn.Module):
+                def __init__(self) -> None:
+                    super().__init__()
+                    self.backbone = outer.backbone.requires_grad_(False)
+
+                def forward(self, pictures: Tensor) -> Awkward:
+                    return Awkward(features=self.backbone(pictures))
+
+            self.wrapped = Wrapped()
+
+    assert [part["name"] for part in loop(WithAwkward()).traced()["frozen_parts"]] == ["backbone"]
 
 
 def test_no_module_is_watched_after_the_window(loop: Make) -> None:
@@ -246,19 +280,25 @@ def test_attention_is_seen_below_the_counter_of_flops(loop: Make) -> None:
 
 def test_facts_name_frozen_parts_and_count_unused_gradients() -> None:
     model = frozen()
-    assert part_facts([model], set())["frozen_parts"] == ["backbone"]
+    assert facts([model], set())["frozen_parts"] == ["backbone"]
     model = Classifier()
     model(PICTURES).sum().backward()
     head = {id(each) for each in model.head.parameters()}
     backbone = sum(each.numel() for each in model.backbone.parameters())
-    assert part_facts([model], head) == {"frozen_parts": [], "unused_gradients": backbone}
-    assert part_facts([model], set())["unused_gradients"] == 0  # a script without an optimizer updates by hand
+    assert facts([model], head) == {"frozen_parts": [], "unused_gradients": backbone}
+    assert facts([model], set())["unused_gradients"] == 0  # a script without an optimizer updates by hand
+    assert facts([model], {1})["unused_gradients"] == 0  # an optimizer of copies in another precision owns none of them
+
+
+def test_a_model_that_never_ran_with_gradients_is_frozen() -> None:
+    model = nn.Linear(16, 8)
+    assert facts([model], set(), calls=0)["frozen_parts"] == ["Linear"]
 
 
 def test_a_frozen_table_of_few_parameters_is_no_part() -> None:
     model = Classifier()
     model.head.requires_grad_(False)
-    assert part_facts([model], set())["frozen_parts"] == []
+    assert facts([model], set())["frozen_parts"] == []
 
 
 # --- without their cost ---------------------------------------------------------------------------------------------

@@ -1,0 +1,35 @@
+"""Reasons why a search tries no more, in words, with the time that was left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..runtime.session_result import SessionResult
+from ..types import Config
+
+
+def no_time(left_s: float, trial_s: float) -> str:
+    """Describe a search that has no time for another trial, which takes `trial_s`."""
+    return f"{_left(left_s)}: a trial takes about {trial_s:.0f} s, and the rest is for measuring the best again"
+
+
+def nothing_left(unaffordable: Sequence[Config], left_s: float) -> str:
+    """Describe a search that has nothing more to try, but what it cannot afford."""
+    if not unaffordable:
+        return f"nothing that is worth a trial was left to try; {_left(left_s)}"
+    several = f"{len(unaffordable)} configurations need" if len(unaffordable) > 1 else f"{unaffordable[0]} needs"
+    return f"{several} more time or more starts of the script than there were; {_left(left_s)}"
+
+
+def cut_short(result: SessionResult, most_script_runs: int, left_s: float) -> str:
+    """Describe a search whose session ended before its plan did."""
+    failure = result.script_runs[-1].failure if result.script_runs else None
+    if failure is not None and not result.deadline_hit:
+        return f"the script did not go on: {failure.message}; {_left(left_s)}"
+    if len(result.script_runs) >= most_script_runs:
+        return f"the script was started {len(result.script_runs)} times, as it ended each time; {_left(left_s)}"
+    return f"the time ended before a trial did; {_left(left_s)}"
+
+
+def _left(left_s: float) -> str:
+    return f"{max(0.0, left_s):.0f} s were left"

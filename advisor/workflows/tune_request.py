@@ -1,0 +1,73 @@
+"""A checked request for a search, and its options as a user types them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..spelling import option_words
+from ..types import Command
+
+if TYPE_CHECKING:
+    from ..search import SearchRequest, SearchSettings
+
+USUAL_PRESET = "quick"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRequest:
+    """A checked request for a search, before anything is run."""
+
+    command: Command
+    budget_s: float | None
+    """Seconds from the first update on; None for as many as a decision takes."""
+    preset: str
+    settings: SearchSettings
+    search: SearchRequest
+    updates: int | None = None
+    """Updates of the training that the user will run, if the user said so."""
+    allow_training: bool = False
+    verify: bool = True
+    storage: str | None = None
+
+    def typed(self) -> tuple[str, ...]:
+        """Return the words of a command line that ask for this search, but for its budget and usual values."""
+        goal, usual, selection = self.search.goal, type(self.search.goal)(), self.search.selection
+        return option_words(
+            [
+                ("preset", self.preset if self.preset != USUAL_PRESET else None),
+                ("knobs", ",".join(selection.only) if selection.only is not None else None),
+                *(("no-knob", name) for name in selection.without),
+                *(("set", _mapping(role, *found)) for role, found in self.search.mapped.items()),
+                ("objective", goal.name if goal.name != usual.name else None),
+                ("price", goal.price_per_hour),
+                ("tolerance", goal.tolerance if goal.tolerance != usual.tolerance else None),
+                ("updates", self.updates),
+                ("storage", self.storage),
+                ("allow", "training" if self.allow_training else None),
+                ("no-verify", not self.verify and not self.search.dry_run),
+            ]
+        )
+
+    def as_kept(self) -> dict[str, Any]:
+        """Return the options that a resumed search must share with the original one; its budget may differ."""
+        goal, selection, command = self.search.goal, self.search.selection, self.command
+        return {
+            "script": command.target,
+            "module": command.is_module,
+            "arguments": list(command.args),
+            "folder": command.cwd,
+            "interpreter": command.interpreter,
+            "profile": self.preset,  # the name of 0.1, by which a resumed run is compared
+            "objective": goal.name,
+            "price": goal.price_per_hour,
+            "tolerance": goal.tolerance,
+            "knobs": None if selection.only is None else list(selection.only),
+            "no_knobs": list(selection.without),
+            "updates": self.updates,
+            "mapped": {role: list(found) for role, found in self.search.mapped.items()},
+        }
+
+
+def _mapping(role: str, name: str, value: float | None) -> str:
+    return f"{role}={name}" if value is None else f"{role}={name}:{value:g}"

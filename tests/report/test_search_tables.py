@@ -1,0 +1,54 @@
+"""What the tables of a search say of their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor.report.search.changes import changes
+from advisor.report.search.verdict import verdict_of_tune
+from advisor.report.trial_rows import basis, limits
+from advisor.types import Finding, TuneResult
+
+from . import sample_tuning
+
+
+def test_the_table_says_where_its_speeds_and_the_verdict_come_from() -> None:
+    assert basis(sample_tuning.faster()).endswith("the verdict counts fresh processes.")
+    assert "fresh processes" not in basis(sample_tuning.unproven())
+
+
+def with_limit(share: float, gained: float) -> TuneResult:
+    found = sample_tuning.faster()
+    first = Finding(
+        rule="input_bound", severity="warning", share=share, evidence=".", advice=".", headline="waits {share}"
+    )
+    (step, *_others) = found.limits
+    return replace(
+        found,
+        recommendation=replace(found.recommendation, findings=(first,)),
+        limits=(replace(step, ratio=sample_tuning.ratio(gained)),),
+    )
+
+
+def test_a_step_that_gained_more_than_the_share_of_its_limit_is_explained() -> None:
+    assert "gained more than that share" in limits(with_limit(0.17, 2.9))[0].limit
+    assert limits(with_limit(0.77, 2.9))[0].limit == "waits 77%"
+
+
+def test_a_search_that_tried_nothing_says_why() -> None:
+    found = replace(sample_tuning.no_time_to_try(), ended="31 s were left: a trial takes about 40 s")
+    assert verdict_of_tune(found).evidence == "No trial was begun: 31 s were left: a trial takes about 40 s."
+    assert verdict_of_tune(sample_tuning.no_time_to_try()).evidence == "No trial was begun."
+
+
+def batch(samples_per_update: float) -> str:
+    found = sample_tuning.faster()
+    steps = found.profile.steps
+    assert steps is not None
+    found = replace(found, profile=replace(found.profile, steps=replace(steps, samples_per_update=samples_per_update)))
+    return next(change.text for change in changes(found) if change.topic == "Effective batch")
+
+
+def test_a_short_last_batch_does_not_make_the_batch_smaller() -> None:
+    assert batch(64.0) == batch(62.4) == "unchanged, 64 samples per update"
+    assert batch(40.0) == "unchanged, 40 samples per update"
