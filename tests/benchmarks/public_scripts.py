@@ -6,8 +6,8 @@
 
 The scripts are rebuilt from what public ones do; their labels say what an expert would say first, what is right
 besides, and what would be wrong. A verdict is signed where the first warning is one of those, or where none is given
-and the label lets that pass; on a busy machine nothing is judged. What is measured is kept at once in the folder of `--work`: a call that was interrupted
-goes on.
+and the label lets that pass; on a busy machine nothing is judged. What is measured is kept at once in the folder of
+`--work`: a call that was interrupted goes on.
 """
 
 from __future__ import annotations
