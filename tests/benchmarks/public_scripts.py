@@ -47,7 +47,7 @@ def main() -> None:
         profile = newest_profile(name, arguments.work)
         busy = profile is not None and busy_machine(profile) is not None
         answers.append("undecided: the machine was busy" if busy else signed(diagnosed, label))
-        sentence = "–" if profile is None else verdict_of(profile).sentence.replace("|", "/")
+        sentence = _cell(diagnosed.failure or "–") if profile is None else _cell(verdict_of(profile).sentence)
         said = [f"{finding['rule']} ({finding['severity']})" for finding in diagnosed.findings]
         rows.append([name, label["rebuilt_from"], label["expert"], sentence, ", ".join(said) or "–", answers[-1]])
         say(f"{name:28} {answers[-1]}: {sentence}")
@@ -100,9 +100,14 @@ def _of_silence(diagnosed: Diagnosed, label: Mapping[str, Any], accepted: Sequen
 
 
 def newest_profile(name: str, work: Path) -> Profile | None:
-    """Return the script's newest stored profile; None if there is none."""
+    """Return the profile of the script's newest run; None if that left none."""
     runs = sorted((work / "runs").glob(f"*-{name}-*"))
-    return run_store.load_profile(runs[-1] / run_store.PROFILE_FILE) if runs else None
+    file = runs[-1] / run_store.PROFILE_FILE if runs else None
+    return run_store.load_profile(file) if file is not None and file.exists() else None
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "/")[-300:]
 
 
 if __name__ == "__main__":

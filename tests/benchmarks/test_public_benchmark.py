@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from diagnosis import Diagnosed
-from public_scripts import signed, total
+from public_scripts import newest_profile, signed, total
 
 LABEL = {"rule": "precision_unused", "also": ["channels_last_unused"], "never": ["memory_creep"]}
 
@@ -45,3 +47,9 @@ def test_silence_is_signed_where_the_label_lets_it_pass() -> None:
 def test_what_met_a_busy_machine_is_not_counted() -> None:
     answers = ["yes", "yes", "no: host_code", "partly: host_code first", "undecided: the machine was busy"]
     assert total(answers) == "Signed: 2 of 4, 1 in part. Not judged, since the machine was busy: 1."
+
+
+def test_a_run_that_left_no_profile_has_none(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "20260101-000000-000000-script-abcdef").mkdir(parents=True)
+    assert newest_profile("script", tmp_path) is None
+    assert newest_profile("other", tmp_path) is None
