@@ -243,7 +243,7 @@ def test_a_finding_beside_other_programs_says_so() -> None:
     assert sentence.startswith(
         "The machine is busy: other programs keep 5.00 of 8 CPUs busy (most of them cannot be seen from here)."
     )
-    assert "Measured beside them: Your script waits for data 62% of its time" in sentence
+    assert "Measured beside them, your script waits for data 62% of its time" in sentence
 
 
 def test_a_compiled_model_is_not_healthy_before_it_was_compared_with_an_uncompiled_one() -> None:
