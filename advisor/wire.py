@@ -226,6 +226,12 @@ class WindowDone:
     host_peak_bytes: int | None = None
     """Largest resident memory of this process during the counted window; None where the system keeps a single peak for
     the whole process."""
+    updates_before: int | None = None
+    """Updates of the script run before the first counted one."""
+    elements: list[int] = field(default_factory=list)
+    """Elements of the tensors that models were called with, per update; one number if all updates are alike."""
+    hooks: int | None = None
+    """Hooks on modules, parameters and optimizers when counting began."""
     gc_s: float = 0.0
     gc_collections: int = 0
     cpu_s: float = 0.0

@@ -49,6 +49,7 @@ ALLOWED = {
     ("agent/probe/conductor.py", "compile"): "entry of a window, and topic of a note",
     ("agent/settings/accumulation.py", "micro_batch"): CARRIED_OUT,
     ("agent/settings/compiling.py", "compile"): CARRIED_OUT,
+    ("agent/settings/compiling.py", "graph_breaks"): "entry of a window",
     ("agent/settings/controls.py", "activation_checkpointing"): CARRIED_OUT,
     ("agent/settings/controls.py", "compile"): CARRIED_OUT,
     ("agent/settings/controls.py", "micro_batch"): CARRIED_OUT,

@@ -28,7 +28,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, fixes, hot_lines, loader_summary, ratios, summary
+from . import device_summary, evaluations, fixes, growth, hot_lines, loader_summary, ratios, summary
 from .counted import Counted
 from .profile_plan import first_baseline
 
@@ -140,6 +140,7 @@ def _measured(
     ending = summary.epoch_end(counted, result, workload)
     steps = summary.steps(counted)
     phases = summary.phases(counted)
+    read_line = functools.cache(lambda file, line: linecache.getline(file, line).strip())
     on_device, why_not = device_summary.device_use(result, steps, workload)
     return {
         "steps": steps,
@@ -155,7 +156,11 @@ def _measured(
         "trace": summary.trace(result),
         "device_use": on_device,
         "why_no_device_use": why_not,
-        "lines": hot_lines.lines(result, counted, workload, lambda file, line: linecache.getline(file, line).strip()),
+        "lines": hot_lines.lines(result, counted, workload, read_line),
+        "evaluation": evaluations.evaluation_use(counted, result, workload),
+        "growth": growth.growth(
+            growth.baselines(result.outcomes, result.windows, result.script_run_of), hot_lines.risen(result, read_line)
+        ),
         "ranks": (
             Rank(
                 rank=first.rank,

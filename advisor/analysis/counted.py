@@ -33,6 +33,9 @@ class Counted:
         self.micro_steps = done.micro_steps[at:]
         self.samples = done.samples[at:]
         self.updates = len(self.wall_s)
+        sums = done.loader
+        self.batches_per_update = sums.batches / len(done.wall_s) if sums is not None and sums.batches else None
+        """Batches delivered for an update: a backward may have none of its own, or several."""
         self.loop_s = sum(self.wall_s)
         self.in_step_s = [sum(values) for values in zip(*self.phases_s.values(), strict=True)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,8 @@ from ..runtime.session_result import SessionResult
 from ..types import HotLine, Workload
 from ..whatif import loader_alone
 from .counted import Counted
-from .profile_plan import first_baseline, measured
+from .growth import risen_lines
+from .profile_plan import LATER, first_baseline, measured
 from .summary import off_step, phases
 
 MOST_LINES = 40
@@ -33,6 +35,15 @@ def lines(result: SessionResult, counted: Counted, workload: Workload, read_line
     if isinstance(inside, wire.WindowDone):
         found += _hot(inside.lines, inside.hits, "loader", read_line)
     return tuple(sorted(found, key=lambda line: -line.share)[:MOST_LINES])
+
+
+def risen(result: SessionResult, read_line: Any) -> tuple[HotLine, ...]:
+    """Return the lines whose time rose until they were sampled once more; empty if that was not done."""
+    early, late = first_baseline(result.outcomes), measured(result.outcomes, LATER)
+    if early is None or late is None:
+        return ()
+    before, after = (_hot(done.lines, done.hits, "loop", read_line) for done in (early, late))
+    return risen_lines(before, statistics.fmean(early.wall_s), after, statistics.fmean(late.wall_s))
 
 
 def _hot(sampled: Sequence[wire.SampledLine], hits: int, where: Any, read_line: Any) -> list[HotLine]:

@@ -12,6 +12,7 @@ from ..types import ABANDONED_FRACTION, EpochEnd, LoaderRestarts, LoaderTimes, W
 from ..whatif import loader_alone
 from .counted import Counted
 from .profile_plan import measured
+from .summary import batches_of
 
 SEVERAL_STARTS = 3
 """Iterators begun in a window from which it shows how many batches are taken from each: it cuts off two of them."""
@@ -24,7 +25,7 @@ def loader_times(counted: Counted, result: SessionResult, workload: Workload) ->
     updates = len(counted.done.wall_s)
     alone = result.outcomes.get(loader_alone.WHAT_IF.id)
     inside = result.outcomes.get(f"{loader_alone.WHAT_IF.id} inside")
-    per_update = sum(counted.micro_steps) / counted.updates
+    per_update = batches_of(counted)
     alone_s = None
     if isinstance(alone, wire.WindowDone) and alone.extra.get("batches"):
         alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * per_update
@@ -49,7 +50,7 @@ def restarts(counted: Counted, ending: EpochEnd, result: SessionResult, workload
     each_s = _start_s(counted, ending)
     if loader is None or each_s is None:
         return None
-    per_update = sum(counted.micro_steps) / counted.updates or 1.0
+    per_update = batches_of(counted)
     batches = _batches_per_start(counted.done.loader)
     ended = measured(result.outcomes, "epoch end") if ending.forced else counted.done
     sums = ended.loader if ended is not None else None

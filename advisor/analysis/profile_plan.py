@@ -13,6 +13,7 @@ from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
 from ..wire import WindowRole
+from . import growth
 from .counted import SAMPLER_HZ, Counted
 
 FIRST = "as written"
@@ -55,9 +56,16 @@ DEVICE_TRACE_COST_S = 3.0
 """Approximate time that starting and reading torch's profiler takes, the loading of CUPTI included."""
 TRACE_FACTOR = 3
 """Approximate slow-down of an update while its calls and operators are recorded."""
+LATER = "later lines"
+"""Window in which lines are sampled once more if updates became longer."""
+LATER_S = 1.5
+EPOCH_ENDS = ("epoch end", "epoch end again")
+"""Windows in which an epoch ends early; the second if the first one has shown an evaluation."""
 DRAIN_S = 1.5
 INSIDE_DRAIN_S = 1.0
 EPOCH_END_MAX_S = 4.0
+ANOTHER_END_COSTS = 1.5
+"""Seconds for another epoch's end per second of the evaluation in the first."""
 AFTER_AN_EPOCH = 3
 """Updates from the end of an epoch on, the first of which holds what the script does there."""
 
@@ -125,14 +133,23 @@ def profile_plan(
     outcomes = yield windows
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
         return
-    drains = list(_drains(known))
-    if drains:
-        yield drains
+    sampled = {window.id: window for window in (opening, replace(opening, id=AGAIN), *windows)}
+    rest = list(_drains(known))
+    if growth.rises(growth.baselines({name: each for name, each in outcomes.items() if name in sampled}, sampled, {})):
+        rest = [_later_lines(update_s), *rest]
+    if rest:
+        outcomes = yield rest
     yield from fixes()
-    for rest in (list(_epoch_end_windows(known, pace)), list(_risky_what_ifs(known, pace, rounds, calls))):
-        if rest and left_s() > 0:  # an evaluation at the epoch's end may have taken long
-            outcomes = yield rest
-            windows = [*windows, *rest]
+    ends = list(_epoch_end_windows(known, pace))
+    if ends and left_s() > 0:
+        outcomes = yield ends
+        windows = [*windows, *ends]
+        if (spent_s := _evaluation_at_end_s(outcomes)) and ANOTHER_END_COSTS * spent_s < left_s():
+            outcomes = yield [_epoch_end(EPOCH_ENDS[1]), _baseline_window("base after another epoch", pace)]
+    risky = list(_risky_what_ifs(known, pace, rounds, calls))
+    if risky and left_s() > 0:  # an evaluation at the epoch's end may have taken long
+        outcomes = yield risky
+        windows = [*windows, *risky]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
     while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
         outcomes = yield more
@@ -152,6 +169,12 @@ def steady(outcomes: dict[str, Outcome], name: str) -> bool:
     """Return True if the window of that name found a steady state."""
     window = measured(outcomes, name)
     return window is not None and Counted(window).steady
+
+
+def _evaluation_at_end_s(outcomes: dict[str, Outcome]) -> float:
+    """Return the seconds of the evaluation at the end of an epoch; 0 if none was seen."""
+    ended = measured(outcomes, EPOCH_ENDS[0])
+    return sum(ended.off_step_s.get("evaluation", ())) if ended is not None else 0.0
 
 
 def _one_more_round(
@@ -281,9 +304,21 @@ def _trace(update_s: float) -> wire.Window:
     )
 
 
-def _epoch_end() -> wire.Window:
+def _later_lines(update_s: float) -> wire.Window:
     return wire.Window(
-        id="epoch end",
+        id=LATER,
+        warm_up_updates=0,
+        min_updates=LEAST_UPDATES,
+        least_updates=2,
+        min_s=LATER_S,
+        max_s=LATER_S + LEAST_UPDATES * update_s,
+        sampler_hz=SAMPLER_HZ,
+    )
+
+
+def _epoch_end(name: str = EPOCH_ENDS[0]) -> wire.Window:
+    return wire.Window(
+        id=name,
         kind="epoch_end",
         warm_up_updates=0,
         min_updates=AFTER_AN_EPOCH,

@@ -161,10 +161,12 @@ def _drained(result: SessionResult, name: str) -> WhatIf | None:
     if not isinstance(drained, wire.WindowDone) or not baselines:
         return None
     batches, seconds = drained.extra.get("batches"), drained.extra.get("seconds")
-    micro_steps = sum(sum(done.micro_steps) for done in baselines) / sum(len(done.wall_s) for done in baselines)
-    if not batches or not seconds or not micro_steps:
+    updates = sum(len(done.wall_s) for done in baselines)
+    delivered = sum(done.loader.batches for done in baselines if done.loader is not None)
+    per_update = (delivered or sum(sum(done.micro_steps) for done in baselines)) / updates
+    if not batches or not seconds or not per_update:
         return None
-    alone_s = seconds / batches * micro_steps
+    alone_s = seconds / batches * per_update
     loop = stats.rate_interval([1.0] * sum(len(d.wall_s) for d in baselines), [s for d in baselines for s in d.wall_s])
     return WhatIf(
         name=name,

@@ -27,15 +27,14 @@ from ..types import (
     Workload,
 )
 from ..wire import WindowRole
-from . import peaks
+from . import creep, peaks
 from .counted import Counted
 from .profile_plan import measured
 
-CREEP_LEAST_POINTS = 12
-CREEP_LATE_FRACTION = 0.5
-"""Share of the whole slope that the second half must keep up."""
-CREEP_LEAST_BYTES = 16 * 2**20
-"""Growth over the probe below which the allocator is only finding its size."""
+
+def batches_of(counted: Counted) -> float:
+    """Return the batches of an update; the backwards if no loader delivered any."""
+    return counted.batches_per_update or sum(counted.micro_steps) / counted.updates or 1.0
 
 
 def steps(counted: Counted) -> Steps:
@@ -48,6 +47,7 @@ def steps(counted: Counted) -> Steps:
         updates=counted.updates,
         warm_up=counted.done.dropped_updates + counted.cut,
         micro_steps_per_update=sum(counted.micro_steps) / counted.updates,
+        batches_per_update=counted.batches_per_update,
         mean_s=statistics.fmean(counted.in_step_s),
         median_s=statistics.median(counted.in_step_s),
         p99_s=stats.percentile(counted.in_step_s, 99),
@@ -93,8 +93,7 @@ def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) 
     loader = workload.train_loader
     if not ending.forced or loader is None or not loader.length_batches:
         return seen
-    per_update = sum(counted.micro_steps) / counted.updates or 1.0
-    epoch_s = loader.length_batches / per_update * (counted.loop_s / counted.updates)
+    epoch_s = loader.length_batches / batches_of(counted) * (counted.loop_s / counted.updates)
     whole_s = epoch_s + sum(ending.seconds.values())
     merged = {name: share * epoch_s / whole_s for name, share in seen.items()}
     for name, seconds in ending.seconds.items():
@@ -134,7 +133,7 @@ def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardwar
     on_device = workload.device != "cpu" and bool(hardware.accelerators)
     peak = _largest([window.device_peak_bytes or 0 for window in baselines]) if on_device else host_peak
     limit = hardware.accelerators[0].memory_bytes if on_device else hardware.memory_limit_bytes
-    slope, confirmed = _creep(sorted(same_script_run, key=lambda window: window.start_s), on_device)
+    found = creep.creep(sorted(same_script_run, key=lambda window: window.start_s), on_device)
     return MemoryUse(
         device=workload.device,
         peak_bytes=peak,
@@ -143,8 +142,9 @@ def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardwar
         gradients_bytes=traced.get("gradients_bytes", facts.get("gradients_bytes")),
         optimizer_bytes=facts.get("optimizer_bytes"),
         activations_bytes=traced.get("activations_bytes"),
-        creep_bytes_per_update=slope,
-        creep_confirmed=confirmed,
+        creep_bytes_per_update=found.slope.value if found is not None else None,
+        creep_interval=(found.slope.low, found.slope.high) if found is not None else None,
+        creep_confirmed=found is not None and found.confirmed,
         host_peak_bytes=host_peak,
         # An allocator keeps what a what-if made it reserve: only the first windows show the baseline's.
         reserved_bytes=_largest(
@@ -160,28 +160,6 @@ def _largest(values: Sequence[int]) -> int | None:
 
 def _is_before_what_ifs(window: wire.WindowDone, result: SessionResult) -> bool:
     return result.windows[window.id].role is WindowRole.PROFILE
-
-
-def _creep(windows: Sequence[wire.WindowDone], on_device: bool) -> tuple[float | None, bool]:
-    """Return the bytes per update by which memory grows over baseline windows, and whether growth is sure to continue.
-
-    The slope is robust. An allocator that finds its size grows too, but ever less: the second half must grow like the
-    first.
-    """
-    points: list[tuple[float, float]] = []
-    for window in windows:
-        values = window.device_bytes if on_device else window.rss_bytes
-        every_s = sum(window.wall_s) / len(values) if values else 0.0
-        points += [(window.start_s + every_s * index, float(value)) for index, value in enumerate(values)]
-    points = points[len(points) // 4 :]
-    if len(points) < CREEP_LEAST_POINTS:
-        return None, False
-    late = points[len(points) // 2 :]
-    slope, late_slope = (stats.theil_sen([x for x, _y in some], [y for _x, y in some]) for some in (points, late))
-    grown = slope.value * (points[-1][0] - points[0][0])
-    goes_on = late_slope.low > 0 and late_slope.value >= CREEP_LATE_FRACTION * slope.value
-    update_s = statistics.median(wall for window in windows for wall in window.wall_s)
-    return slope.value * update_s, slope.low > 0 and grown >= CREEP_LEAST_BYTES and goes_on
 
 
 def compute(result: SessionResult, counted: Counted, hardware: Hardware, workload: Workload) -> Compute:

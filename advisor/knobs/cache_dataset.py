@@ -9,7 +9,7 @@ from ._base import Knob, Values, noticing, truth
 from ._loader import NO_LOADER, draws_nothing
 
 if TYPE_CHECKING:
-    from ..types import Hardware, Workload
+    from ..types import Hardware, LoaderFacts, Workload
 
 MEMORY_FRACTION = 0.5
 """Fraction of the free memory that samples may take; the agent measures both again in the running process."""
@@ -30,7 +30,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     need, limit_bytes = _need_bytes(workload), _limit_bytes(hardware)
     if need is not None and need > limit_bytes:
         return Values(
-            why_closed=f"{loader.length_samples} samples, as passed to the model, take about {need / 2**30:.1f} GiB, "
+            why_closed=f"{_cached_samples(loader)} samples, as passed to the model, take about {need / 2**30:.1f} GiB, "
             "and "
             f"{limit_bytes / 2**30:.1f} GiB may be taken: half of what is free"
         )
@@ -41,9 +41,16 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 def _need_bytes(workload: Workload) -> float | None:
     loader, batch = workload.train_loader, workload.batch_bytes
-    if loader is None or batch is None or not loader.batch_size or loader.length_samples is None:
+    if loader is None or batch is None or not loader.batch_size:
         return None
-    return batch / loader.batch_size * loader.length_samples
+    samples = _cached_samples(loader)
+    return batch / loader.batch_size * samples if samples is not None else None
+
+
+def _cached_samples(loader: LoaderFacts) -> int | None:
+    """Return the different samples that an epoch can draw; None if neither dataset nor sampler says."""
+    known = [count for count in (loader.dataset_samples, loader.length_samples) if count is not None]
+    return min(known, default=None)
 
 
 def _limit_bytes(hardware: Hardware) -> float:

@@ -51,5 +51,5 @@ KNOB = Knob(
     "batch; a script that multiplies by its loader's batch_size reports other figures.",
     hooks=("loader", "model"),
     shortens_evaluation=True,
-    opened_by=("evaluation_heavy",),
+    opened_by=("evaluation_batch_small", "evaluation_heavy"),
 )

@@ -45,7 +45,7 @@ def baseline_samples(workload: Workload) -> int | None:
     loader = workload.train_loader
     if loader is None or loader.batch_size is None:
         return None
-    return loader.batch_size * workload.facts.micro_steps * workload.world_size
+    return loader.batch_size * workload.batches_per_update * workload.world_size
 
 
 def _apply(controls: Controls, value: Any) -> None:

@@ -11,6 +11,22 @@ from ._base import clamp
 CALL_COST_S = 5e-6
 """Time that Python, dispatch and autograd take for one torch operator, whatever its size: 346 operators of a small MLP
 took 1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
+MIN_HOOKS_PER_UPDATE = 0.5
+"""Hooks left behind by an update from which they pile up: epochs may add a few."""
+METRIC_LIBRARIES = (
+    "sklearn",
+    "torchmetrics",
+    "torcheval",
+    "ignite",
+    "evaluate",
+    "seqeval",
+    "sacrebleu",
+    "rouge_score",
+    "nltk",
+    "jiwer",
+    "pycocotools",
+)
+"""Packages that a training script calls for its metrics; those that also train (transformers, lightning) are none."""
 NEARLY_ALL = 0.9
 """Fraction of the lines' time from which they count as a library's own: a sampler meets a few callbacks."""
 THREAD_SETTERS = ("torch.set_num_threads", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -40,7 +56,8 @@ def updates_per_epoch(evidence: Evidence) -> float | None:
     loader = evidence.workload.train_loader
     if loader is None or not loader.length_batches:
         return None
-    return loader.length_batches / max(evidence.steps.micro_steps_per_update, 1.0)
+    steps = evidence.steps
+    return loader.length_batches / (steps.batches_per_update or max(steps.micro_steps_per_update, 1.0))
 
 
 def beside_share(evidence: Evidence, name: str) -> float | None:
@@ -233,6 +250,12 @@ def compute_capability(evidence: Evidence) -> tuple[int, int] | None:
         return None
     found = (each.compute_capability for each in evidence.hardware.accelerators if each.kind == "cuda")
     return next(found, None)
+
+
+def hooks_per_update(evidence: Evidence) -> float:
+    """Return the hooks that each update leaves behind; 0 if they do not pile up."""
+    left = evidence.growth.hooks_per_update if evidence.growth is not None else None
+    return left if left is not None and left >= MIN_HOOKS_PER_UPDATE else 0.0
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,17 @@ from dataclasses import replace
 from ..types import Ceiling, Evidence, HotLine, Place
 from ._base import Example, Hit, Judgement, Rule, Undecided, clamp, severity_of
 from ._examples import call, device_use, healthy_cpu, healthy_cuda, line
-from ._read import calls, library_of_lines, line_places, loop_lines, percent, phase_share, step_share, total_share
+from ._read import (
+    METRIC_LIBRARIES,
+    calls,
+    library_of_lines,
+    line_places,
+    loop_lines,
+    percent,
+    phase_share,
+    step_share,
+    total_share,
+)
 
 PYTHON_SHARE = 0.10
 """Share of the loop in lines that run Python, copy or wait: less is ordinary bookkeeping."""
@@ -100,7 +110,9 @@ def _lines(evidence: Evidence, kinds: tuple[str, ...]) -> tuple[HotLine, ...]:
     return tuple(
         each
         for each in loop_lines(evidence, kinds, ("other",))
-        if each.share >= MIN_LINE_SHARE and (each.file, each.line) not in covered
+        if each.share >= MIN_LINE_SHARE
+        and (each.file, each.line) not in covered
+        and each.library not in METRIC_LIBRARIES
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..types import Evidence, Severity
 from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import GIB, healthy_cpu, healthy_cuda
-from ._read import limit_bytes, size
+from ._read import hooks_per_update, limit_bytes, size
+from ._trend_examples import growth
 
 MIN_GROWTH_BYTES = 2**20
 """Growth over the updates seen: less can be rounding of the allocator."""
@@ -28,13 +29,21 @@ def judge(evidence: Evidence) -> Judgement:
     left = _updates_left(evidence, creep)
     if left is not None and left > MAX_UPDATES_TO_FULL:
         return None
+    hooks = hooks_per_update(evidence) > 0
     return Hit(
-        severity=_severity(left),
-        evidence=f"Memory grows by {size(creep)} with every update"
+        severity="info" if hooks and _severity(left) == "warning" else _severity(left),
+        evidence=f"Memory grows by {size(creep)}{_interval(evidence)} with every update"
         + (f"; at this rate it is full after about {left:,.0f} more updates." if left is not None else "."),
-        advice="Something keeps objects from each update: most often a loss that is accumulated or stored with its "
+        advice="The hooks that each update leaves behind (see `updates_grow`) stay, with what they refer to."
+        if hooks
+        else "Something keeps objects from each update: most often a loss that is accumulated or stored with its "
         "graph (use `loss.item()` or `loss.detach()`), a list of outputs, or an unbounded cache.",
     )
+
+
+def _interval(evidence: Evidence) -> str:
+    ends = evidence.memory.creep_interval
+    return f" ({size(ends[0])}–{size(ends[1])})" if ends is not None else ""
 
 
 def _severity(left: float | None) -> Severity:
@@ -48,13 +57,18 @@ def _updates_left(evidence: Evidence, creep: float) -> float | None:
     return None if limit is None or peak is None or creep <= 0 else max(limit - peak, 0) / creep
 
 
-_GROWS = {"creep_bytes_per_update": 3_000_000.0, "creep_confirmed": True}
+_GROWS = {
+    "creep_bytes_per_update": 3_000_000.0,
+    "creep_interval": (2_900_000.0, 3_100_000.0),
+    "creep_confirmed": True,
+}
 
 RULE = Rule(
     id="memory_creep",
     title="memory grows with every update",
     headline="uses more memory with every update",
-    looks_at="The robust slope of memory use over the measured updates, and whether its interval lies above zero.",
+    looks_at="The robust slope of memory use since one of the largest batches was seen, whether its interval lies "
+    "above zero, and whether memory rises as evenly as a leak does.",
     thresholds=("MIN_GROWTH_BYTES", "MAX_UPDATES_TO_FULL", "PLENTY_UPDATES", "SOON_UPDATES"),
     source="TraceML confirms growth of 1 GiB, SageMaker Debugger growth of 5 points; a slope with an interval needs "
     "no such jump.",
@@ -65,6 +79,14 @@ RULE = Rule(
         Example(
             name="12 MiB per update on an accelerator",
             evidence=healthy_cuda(memory={**_GROWS, "creep_bytes_per_update": 12 * 2.0**20}),
+            fires=True,
+        ),
+        Example(
+            name="hooks that pile up, each with what it refers to",
+            evidence=healthy_cpu(
+                memory={**_GROWS, "creep_bytes_per_update": 300_000.0},
+                growth=growth(rise=2.0, hooks=(16, 5_216), hooks_per_update=4.0),
+            ),
             fires=True,
         ),
         Example(

@@ -103,7 +103,7 @@ def _severity(overhead: float | None, doubled: WhatIf | None) -> Severity:
 
 def _ceiling(overhead: float | None, doubled: WhatIf | None) -> Ceiling:
     if doubled is None:
-        return Ceiling.from_share(overhead or 0.0)
+        return Ceiling.from_share(min(overhead or 0.0, MOST_OVERHEAD))
     limit = 1 / max(1 - _fixed_part(doubled), 1 / MAX_EXTRAPOLATED)
     return Ceiling(
         speedup=doubled.speedup,

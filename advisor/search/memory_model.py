@@ -153,7 +153,7 @@ def of_profile(summary: ProfileSummary) -> MemoryModel | None:
         return None
     batch = Batch(
         micro_batch=loader.batch_size,
-        micro_steps=summary.workload.facts.micro_steps,
+        micro_steps=summary.workload.batches_per_update,
         world_size=summary.workload.world_size,
     )
     if summary.workload.device == "cpu":

@@ -182,7 +182,7 @@ def _batches(draft: _Draft) -> None:
     if whole is not None:
         _global_batch(draft, whole, 1)
     elif micro is not None:
-        parts = max(1, draft.workload.facts.micro_steps) * draft.workload.world_size
+        parts = draft.workload.batches_per_update * draft.workload.world_size
         _global_batch(draft, micro, parts)
     elif MICRO_BATCH in draft.options and draft.options[MICRO_BATCH].why_closed is not None:
         draft.usable(MICRO_BATCH, GLOBAL_BATCH)

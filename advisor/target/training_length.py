@@ -41,7 +41,7 @@ def epoch_updates(workload: Workload) -> float | None:
     loader = workload.train_loader
     if loader is None or not loader.length_batches:
         return None
-    return loader.length_batches / max(1, workload.facts.micro_steps)
+    return loader.length_batches / (workload.facts.batches_per_update or max(1, workload.facts.micro_steps))
 
 
 def _whole(

@@ -6,6 +6,8 @@ from .command import Command
 from .comparison import SpeedRatio, VersionComparison, VersionRun
 from .device_use import DeviceGap, DeviceUse, SyncSite
 from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place, Severity
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measured_fix import MeasuredFix
 from .measurement import (
@@ -56,11 +58,13 @@ from .workload import (
     Argument,
     CpuLimits,
     Flags,
+    GraphBreak,
     LimitSetter,
     LoaderFacts,
     ModelFacts,
     OptimizerFacts,
     Padding,
+    Recompiling,
     ScriptFacts,
     WorkerMemory,
     Workload,
@@ -90,11 +94,14 @@ __all__ = [
     "Diagnosis",
     "Disk",
     "EpochEnd",
+    "EvaluationUse",
     "Evidence",
     "Failure",
     "Finding",
     "Flags",
     "FrozenPart",
+    "GraphBreak",
+    "Growth",
     "Hardware",
     "HotLine",
     "IsolationUse",
@@ -120,6 +127,7 @@ __all__ = [
     "Rate",
     "Ratio",
     "Recommendation",
+    "Recompiling",
     "ScriptFacts",
     "ScriptRunSummary",
     "SettingValue",

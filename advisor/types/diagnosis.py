@@ -8,6 +8,8 @@ from typing import Literal
 
 from ._installed import installed_name
 from .device_use import DeviceUse
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Hardware
 from .measured_fix import MeasuredFix
 from .measurement import (
@@ -49,6 +51,10 @@ class Evidence:
     compute: Compute
     trace: Trace | None
     system: SystemUse
+    evaluation: EvaluationUse | None = None
+    """None if no evaluation was seen."""
+    growth: Growth | None = None
+    """Trend of an update's time; None if too few updates with batches of like size were seen."""
     device_use: DeviceUse | None = None
     """The device's own clock; None on a CPU, and where it could not be read."""
     why_no_device_use: str = ""
@@ -83,6 +89,10 @@ SHARE_ERROR = 0.01
 time."""
 PROCESSES_DIFFER = 1.05
 """Factor between the speeds of two processes of one script on one machine, which windows of one process do not show."""
+MOST_SHARE = 1 - 2 * SHARE_ERROR
+"""Largest share that an estimate follows from: of what is left, half may be the error alone."""
+LARGEST_SHARE = 1 - SHARE_ERROR / 2
+"""Largest share that the upper end follows from: beyond it, the error is all that is left."""
 REST_GAINS = 1.25
 """Factor by which the rest of the loop may speed up once what was in its way is gone (shared caches, memory, CPUs). On
 labelled scripts it was 1.2; two processes of one script differ by up to a tenth."""
@@ -119,9 +129,9 @@ class Ceiling:
         """
         largest = max(share, high if high is not None else share) + SHARE_ERROR
         return cls(
-            speedup=1 / (1 - min(share, 0.999)),
-            low=1.0 if low is None else 1 / (1 - min(low, 0.999)),
-            high=min(REST_GAINS / (1 - min(largest, 0.999)), 1000.0),
+            speedup=1 / (1 - min(share, MOST_SHARE)),
+            low=1.0 if low is None else 1 / (1 - min(low, MOST_SHARE)),
+            high=REST_GAINS / (1 - min(largest, LARGEST_SHARE)),
             basis="share",
         )
 

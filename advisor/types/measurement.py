@@ -61,6 +61,8 @@ class Steps:
     updates_per_s: float
     samples_per_update: float | None
     samples_from: Literal["indices", "leading dimension", "not known"]
+    batches_per_update: float | None = None
+    """Batches that the train loader delivered for an update; None without a loader, and in profiles of 0.2 or older."""
     steady: bool = True
     """False if the warm-up rule found no steady state."""
     share_error: float | None = None
@@ -135,6 +137,8 @@ class MemoryUse:
     """Activations kept for backward, measured in one update."""
     creep_bytes_per_update: float | None
     """Robust slope over the updates seen; None if too few were seen."""
+    creep_interval: tuple[float, float] | None = None
+    """95% interval of the slope."""
     creep_confirmed: bool = False
     """True if the slope's interval lies above zero by more than the allocator's own steps."""
     host_peak_bytes: int | None = None

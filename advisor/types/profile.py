@@ -9,6 +9,8 @@ from ._named import counted, named
 from .command import Command
 from .device_use import DeviceUse
 from .diagnosis import Abstention, Finding
+from .evaluation_use import EvaluationUse
+from .growth import Growth
 from .hardware import Hardware
 from .measured_fix import MeasuredFix
 from .measurement import (
@@ -70,6 +72,8 @@ class Profile:
     restarts: LoaderRestarts | None = None
     system: SystemUse | None = None
     trace: Trace | None = None
+    evaluation: EvaluationUse | None = None
+    growth: Growth | None = None
     device_use: DeviceUse | None = None
     why_no_device_use: str = ""
     """Reason why an accelerator has no `device_use`; "" on a CPU."""

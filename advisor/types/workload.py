@@ -32,8 +32,11 @@ class LoaderFacts:
     length_batches: int | None
     """Batches per epoch; None if the loader does not say."""
     length_samples: int | None
+    """Samples that an epoch draws, by the sampler."""
     where: str | None = None
     """`file:line` that created it."""
+    dataset_samples: int | None = None
+    """Samples that there are: a sampler may draw each several times, or only some of them."""
     duplicates_fraction: float | None = None
     """Share of delivered samples that another worker delivered too; None if it was not checked."""
     sampler_class: str = ""
@@ -158,6 +161,31 @@ class Argument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GraphBreak:
+    """Place at which code that torch compiles goes back to Python."""
+
+    reason: str
+    """First line of torch's own words."""
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recompiling:
+    """Compilations of the script's own from the end of its first update on."""
+
+    times: int
+    """Guards of one function that failed, of the function with the most."""
+    seconds: float
+    """Time in the compiler."""
+    elapsed_s: float
+    """Time in which that was."""
+    reason: str
+    """Reason for the last of them, in torch's words."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScriptFacts:
     """Further facts that settings depend on; None where they could not be seen."""
 
@@ -165,10 +193,24 @@ class ScriptFacts:
     """Imported package → version."""
     micro_steps: int = 1
     """Backwards of an update."""
+    batches_per_update: float | None = None
+    """Batches that the train loader delivers for an update; None without a loader."""
     closures: bool = False
     """The optimizer is stepped with a closure, which runs the forward pass itself."""
+    evaluation_keeps_outputs: bool = False
+    """Evaluations keep the model's whole outputs until their end."""
+    metrics_at: tuple[str, int, str] | None = None
+    """File, line and name of the function that a library's Trainer keeps them for."""
+    environment: bool = False
+    """An object with the methods `reset` and `step` is used, and no loader: rollouts, most likely."""
+    retains_graph: bool = False
+    """Backward keeps its graph (`retain_graph=True`)."""
     compiled_code: bool = False
     """The script uses torch.compile itself."""
+    recompiling: Recompiling | None = None
+    """None if it was not seen to recompile anything."""
+    compiled_breaks: tuple[GraphBreak, ...] = ()
+    """Places that split what it compiles, each once."""
     checkpointing: bool = False
     """The script checkpoints activations itself."""
     repeated_blocks: str | None = None
@@ -271,6 +313,11 @@ class Workload:
     def train_loader(self) -> LoaderFacts | None:
         """Return the loader that feeds the updates; None if the script makes its own batches."""
         return next((loader for loader in self.loaders if loader.role == "train"), None)
+
+    @property
+    def batches_per_update(self) -> int:
+        """Return the loader's batches that make up an update: a backward may have none of its own, or several."""
+        return max(1, round(self.facts.batches_per_update or self.facts.micro_steps))
 
     @property
     def main_optimizer(self) -> OptimizerFacts | None:

@@ -188,3 +188,42 @@ def test_settings_are_tried_before_an_epoch_is_ended() -> None:
         outcomes |= {window.id: done(window.id, [0.02] * 20) for window in batch}
         batch = planner.send(dict(outcomes))
     assert names[-2:] == ["loader_alone inside", "tried"]
+
+
+def after_the_what_ifs(evaluation_s: float, left_s: float) -> list[wire.Window]:
+    """What is asked for next once an epoch's end has held an evaluation of this length."""
+    left = [30.0]
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: left[0])
+    outcomes: dict[str, wire.WindowDone | wire.WindowRefused] = {}
+    asked = next(planner)
+    while not any(window.kind == "epoch_end" for window in asked):
+        outcomes.update({window.id: done(window.id, [0.02] * 20) for window in asked})
+        asked = planner.send(dict(outcomes))
+    for window in asked:
+        spent_s = evaluation_s if window.kind == "epoch_end" else 0.0
+        outcomes[window.id] = done(window.id, [0.02 + spent_s, 0.02, 0.02], evaluation_s=[spent_s, 0.0, 0.0])
+    left[0] = left_s
+    return planner.send(dict(outcomes))
+
+
+def test_an_evaluation_at_an_epochs_end_is_seen_twice_if_there_is_time() -> None:
+    assert [window.kind for window in after_the_what_ifs(1.0, 5.0)] == ["epoch_end", "measure"]
+
+
+@pytest.mark.parametrize(("evaluation_s", "left_s"), [(4.0, 5.0), (0.0, 5.0)])
+def test_one_that_is_too_long_or_none_is_not(evaluation_s: float, left_s: float) -> None:
+    try:
+        asked = after_the_what_ifs(evaluation_s, left_s)
+    except StopIteration:
+        asked = []
+    assert "epoch_end" not in [window.kind for window in asked]
+
+
+def test_lines_are_sampled_again_where_updates_become_longer() -> None:
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: 12.0)
+    (first,) = next(planner)
+    rising = [0.02 + 0.0002 * index for index in range(80)]
+    outcomes = {first.id: replace(done(first.id, rising), updates_before=3)}
+    asked = planner.send(dict(outcomes))
+    outcomes.update({window.id: replace(done(window.id, [0.05] * 5), updates_before=200) for window in asked})
+    assert planner.send(dict(outcomes))[0].id == profile_plan.LATER

@@ -44,6 +44,10 @@ def test_what_closes_it_is_said(changes: dict[str, Any], reason: str) -> None:
     assert reason in values(**changes).why_closed
 
 
+def test_a_sampler_that_draws_each_sample_often_needs_no_larger_cache() -> None:
+    assert values(length_samples=10**10, dataset_samples=32_000).values == (True,)
+
+
 def test_random_augmentation_closes_it() -> None:
     assert "Images draws random numbers" in values({"facts": {"dataset_draws": True}}).why_closed
 

@@ -17,7 +17,8 @@ def test_a_share_is_the_estimate_and_the_rest_may_gain_beyond_it() -> None:
 
 def test_near_all_of_the_loop_a_percent_decides_and_nothing_is_endless() -> None:
     assert Ceiling.from_share(0.985).high == pytest.approx(1.25 / 0.005)
-    assert Ceiling.from_share(1.0).high == 1000.0
+    whole = Ceiling.from_share(1.0)
+    assert (whole.speedup, whole.high) == (pytest.approx(50.0), pytest.approx(250.0))
 
 
 @pytest.mark.parametrize("high", [0.1, 0.3])

@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 import advisor.rules
-from advisor.rules import BrokenRuleError, Rule, _base, _input, _read, all_rules, diagnose, explain, thresholds
+from advisor.rules import (
+    BrokenRuleError,
+    Rule,
+    _base,
+    _evaluation,
+    _input,
+    _read,
+    all_rules,
+    diagnose,
+    explain,
+    thresholds,
+)
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, what_if
 from advisor.types import Abstention, Evidence, Finding
 
@@ -25,7 +36,7 @@ FREE_NUMBERS = {0, 1, 2, -1}
 def test_thresholds_are_the_constants_that_they_name(rule: Rule) -> None:
     module = importlib.import_module(f"advisor.rules.{rule.id}")
     for threshold in thresholds(rule):
-        owners = [home for home in (module, _base, _input, _read) if hasattr(home, threshold.name)]
+        owners = [home for home in (module, _base, _evaluation, _input, _read) if hasattr(home, threshold.name)]
         assert owners, f"{threshold.name} is no constant"
         assert getattr(owners[0], threshold.name) == threshold.value
 

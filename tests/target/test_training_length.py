@@ -74,6 +74,12 @@ def test_accumulated_batches_make_fewer_updates(tmp_path: Path) -> None:
     assert found.updates == 400
 
 
+def test_three_backwards_of_each_batch_make_no_fewer_updates(tmp_path: Path) -> None:
+    found = length(tmp_path, "for epoch in range(40):\n    pass\n", facts={"micro_steps": 3, "batches_per_update": 1.0})
+    assert found is not None
+    assert found.updates == 40 * EPOCH
+
+
 def test_epochs_of_an_unknown_length_say_nothing(tmp_path: Path) -> None:
     assert length(tmp_path, "for epoch in range(40):\n    pass\n", loaders=()) is None
 

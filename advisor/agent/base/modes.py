@@ -58,6 +58,11 @@ def compiled_by_us() -> None:
         _before_ours = compiled_code_ran()
 
 
+def compiling_by_us() -> bool:
+    """Return whether we compile for the script, or did."""
+    return _before_ours is not None
+
+
 def compiled_by_script() -> bool:
     """Return whether the script itself has compiled anything."""
     return compiled_code_ran() if _before_ours is None else _before_ours

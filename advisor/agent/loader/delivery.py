@@ -97,6 +97,9 @@ class Deliveries:
         self.busy.add(thread)
         if evaluates:
             clock.evaluation_begins()
+            clock.read_for_evaluation()
+        elif mine and clock.awaits_training and record is self.register.train:
+            clock.training_continues()
         if mine:
             if self.before_batch is not None:
                 self.before_batch()

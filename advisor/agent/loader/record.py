@@ -265,6 +265,7 @@ def facts_of(loader: Any) -> dict[str, Any]:
         "sampler_class": type(_order_of(loader)).__name__,
         "sampler_where": _own_order(loader),
         "drop_last": bool(loader.drop_last),
+        "dataset_samples": length_of(loader.dataset),
     }
 
 

@@ -37,7 +37,9 @@ class Update:
 
     __slots__ = (
         "begin_ns",
+        "elements",
         "end_ns",
+        "evaluation_batches",
         "evaluation_ns",
         "loss",
         "marks",
@@ -53,7 +55,11 @@ class Update:
         self.phases_ns: list[int] = []
         self.evaluation_ns: list[int] | None = None
         self.weak_evaluation_ns: list[int] | None = None
+        self.evaluation_batches = 0
+        """Batches of loaders that evaluate."""
         self.micro_steps = 0
+        self.elements = 0
+        """Elements of the first tensor of every call of a model, evaluations left out."""
         self.samples: int | None = None
         self.loss: object = None
         self.marks: list[Any] | None = None
@@ -84,6 +90,8 @@ class StepClock:
         self._update = Update(self._last)
         self._span_begin: list[int] | None = None
         self._span_end: list[int] | None = None
+        self.awaits_training = False
+        """True from the end of an evaluating call until the training continues."""
         self._weak_begin: list[int] | None = None
         self._weak_end: list[int] | None = None
         self.events = 0
@@ -199,8 +207,21 @@ class StepClock:
         else:
             self._span_end = self._settled()
             self.evaluations_ended += 1
+            self.awaits_training = True
         if self.device is not None:
             self.device.mark_evaluation(begins=False, weak=weak)
+
+    def training_continues(self) -> None:
+        """Charge what the script did since the last evaluating call to the evaluation: its metrics, for example."""
+        self.awaits_training = False
+        self._span_end = self._settled()
+        self.evaluations_ended += 1
+        if self.device is not None:
+            self.device.mark_evaluation(begins=False, weak=False)
+
+    def read_for_evaluation(self) -> None:
+        """Record a batch of a loader that evaluates."""
+        self._update.evaluation_batches += 1
 
     @property
     def in_evaluation_span(self) -> bool:
@@ -225,6 +246,9 @@ class StepClock:
     def micro_steps(self) -> int:
         """Micro-steps of the current update so far."""
         return self._update.micro_steps
+
+    def add_elements(self, count: int) -> None:
+        self._update.elements += count
 
     def add_samples(self, count: int) -> None:
         self._update.samples = (self._update.samples or 0) + count
@@ -259,6 +283,7 @@ class StepClock:
     def _begin_update(self) -> None:
         self._sums = [0] * len(PHASE_NAMES)
         self._span_begin = self._span_end = self._weak_begin = self._weak_end = None
+        self.awaits_training = False
         self._last = self._now()
         self._update = Update(self._last)
         if self.device is not None:

@@ -17,6 +17,7 @@ from ..base import slots
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import FORWARD, StepClock
+from .samples import elements
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +74,7 @@ class Roots:
         self.on_training: Callable[[Root, tuple[Any, ...], dict[str, Any]], None] = nothing
         self.on_evaluation: Callable[[bool], None] = nothing
         """Callable(weak) at a call without gradients in evaluation mode; weak if it may belong to an update."""
+        self.on_evaluated: Callable[[Root, object], None] = nothing
         self.around_forward: Callable[..., Any] | None = None
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
         self.instead: Callable[[Root, Callable[..., object]], Callable[..., object]] | None = None
@@ -87,6 +89,11 @@ class Roots:
         """Return the roots called so far: owned ones first, then by the number of training calls."""
         seen = [root for root in self._roots.values() if root.calls and root.ref() is not None]
         return sorted(seen, key=lambda root: (-root.owned, -root.training_calls))
+
+    def found(self) -> list[nn.Module]:
+        """Return all modules without a parent that are alive, and those that were searched below them."""
+        modules = [root.ref() for root in self._roots.values()]
+        return [module for module in modules if module is not None]
 
     def settled(self) -> bool:
         """Return whether a trained model was seen at work.
@@ -182,6 +189,8 @@ class Roots:
             training = grad_enabled()
             evaluating = not training and not module.training
             if training:
+                if root.owned and clock.awaits_training:
+                    clock.training_continues()
                 root.training_calls += 1
                 self.training_forwards += 1
                 self.on_training(root, args, kwargs)
@@ -190,6 +199,8 @@ class Roots:
             elif evaluating:
                 self.on_evaluation(not root.owned)
                 clock.evaluation_begins(weak=not root.owned)
+            if not evaluating:
+                clock.add_elements(elements(args, kwargs))
             self._inside = True
             clock.push(FORWARD)
             around, guard = self.around_forward, self.guard
@@ -198,7 +209,10 @@ class Roots:
                     return guard(root, functools.partial(self._as_set, root, training, written, args, kwargs))
                 if around is not None:
                     return around(root, training, original, args, kwargs)
-                return original(*args, **kwargs)
+                output = original(*args, **kwargs)
+                if evaluating:
+                    self.on_evaluated(root, output)
+                return output
             finally:
                 clock.pop()
                 self._inside = False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 from .clock import OPTIMIZER, StepClock
 from .roots import Root
+from .samples import leading_dimension
 
 
 class SampleCounter:
@@ -54,17 +54,3 @@ class SampleCounter:
             largest, self._in_closure = max(0, largest - self._in_closure), max(largest, self._in_closure)
         if largest:
             self._clock.add_samples(largest)
-
-
-def leading_dimension(args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[int | None, Any]:
-    """Return the size of the first dimension of a call's first tensor, and that tensor."""
-    for value in (*args, *kwargs.values()):
-        inner = value
-        if isinstance(inner, dict):
-            inner = next(iter(inner.values()), None)
-        elif isinstance(inner, (list, tuple)) and inner:
-            inner = inner[0]
-        shape = getattr(inner, "shape", None)
-        if shape is not None and len(shape) and hasattr(inner, "storage_offset"):
-            return int(shape[0]), inner
-    return None, None

@@ -1,4 +1,4 @@
-"""Number of samples in a batch."""
+"""Sizes of batches: their samples and elements."""
 
 from __future__ import annotations
 
@@ -40,3 +40,23 @@ def first_tensor(value: object) -> Any:
             if found is not None:
                 return found
     return None
+
+
+def leading_dimension(args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[int | None, Any]:
+    """Return the size of the first dimension of a call's first tensor, and that tensor."""
+    for value in (*args, *kwargs.values()):
+        inner = value
+        if isinstance(inner, dict):
+            inner = next(iter(inner.values()), None)
+        elif isinstance(inner, (list, tuple)) and inner:
+            inner = inner[0]
+        shape = getattr(inner, "shape", None)
+        if shape is not None and len(shape) and hasattr(inner, "storage_offset"):
+            return int(shape[0]), inner
+    return None, None
+
+
+def elements(args: tuple[object, ...], kwargs: dict[str, object]) -> int:
+    """Return the elements of a call's first tensor; 0 if it has none."""
+    tensor = leading_dimension(args, kwargs)[1]
+    return int(tensor.numel()) if tensor is not None else 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on, stands_for
-from .clock import BACKWARD, OPTIMIZER, StepClock
+from .clock import BACKWARD, OPTIMIZER, OTHER, StepClock
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -69,6 +69,8 @@ class Steps:
         self.on_micro_step: Callable[[], None] = nothing
         """Callback at the start of a backward that counts as a micro-step."""
         self.closures_seen = False
+        self.retains_graph = False
+        """True if the last backward that counts as a micro-step kept its graph."""
         self.blind_backwards = 0
         """Consecutive backwards without a call of a known model."""
         self.adopted = 0
@@ -188,6 +190,7 @@ class Steps:
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
                 clock.micro_step(_noted(loss))
                 self.forward_seen = False
+                self.retains_graph = bool(args[1] if len(args) > 1 else kwargs.get("retain_graph"))
                 self.on_micro_step()
             clock.push(BACKWARD)
             around = self._around
@@ -225,10 +228,11 @@ class Steps:
 
     # --- optimizer ----------------------------------------------------------------------------------------------------
 
-    def _before_step(self, optimizer: object, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: object, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """Begin a step; return its arguments with another closure, if it has one."""
         clock = self._clock
         if threading.get_ident() != clock.owner and (self._records or not clock.own()):
-            return
+            return None
         record = self._records.get(id(optimizer))
         if record is None or record.ref() is not optimizer:
             record = self._adopt(optimizer)
@@ -246,6 +250,26 @@ class Steps:
             self.rates.before_step(optimizer)
         record.depth = clock.depth
         clock.push(OPTIMIZER)
+        if not has_closure:
+            return None
+        if len(args) > 1:
+            return (args[0], self._timed_closure(args[1]), *args[2:]), kwargs
+        return args, {**kwargs, "closure": self._timed_closure(kwargs["closure"])}
+
+    def _timed_closure(self, closure: Callable[[], object]) -> Callable[[], object]:
+        """Return a closure whose work is the script's own: only what the optimizer adds to it is the optimizer's."""
+        clock = self._clock
+
+        @stands_for(closure)
+        def timed() -> object:
+            depth = clock.depth
+            clock.push(OTHER)
+            try:
+                return closure()
+            finally:
+                clock.pop_to(depth)
+
+        return timed
 
     def _after_step(self, optimizer: object, _args: object, _kwargs: object) -> None:
         clock = self._clock
@@ -322,7 +346,7 @@ class Steps:
         def step(closure: Callable[[], object] | None = None, *_args: object, **_kwargs: object) -> object:
             self._records[id(optimizer)].depth = self._clock.depth
             self._clock.push(OPTIMIZER)
-            result = closure() if closure is not None else None
+            result = self._timed_closure(closure)() if closure is not None else None
             self._after_step(optimizer, (), {})
             return result
 

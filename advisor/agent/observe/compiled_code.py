@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import NamedTuple
+
+from ..base import modes
 
 LONGEST_REASON = 160
 
@@ -38,6 +41,29 @@ class RecompileLog:
         if not any(each.times for each in self._all):
             return {}
         return {"recompiled": [list(each) for each in self._all], "recompile_reason": _latest_reason()}
+
+
+class CompileTotals:
+    """Compilations since the first update ended: a script that compiles in every update has no window to read."""
+
+    def __init__(self) -> None:
+        self._begin_s: float | None = None
+        self._seconds = 0.0
+
+    def first_update_ended(self) -> None:
+        self._begin_s, self._seconds = time.perf_counter(), _seconds()
+
+    def report(self) -> dict[str, object] | None:
+        """Return the fields of `types.Recompiling`; None if nothing was recompiled, or if we compile ourselves."""
+        times = max((len(reasons) for reasons in getattr(_utils(), "guard_failures", {}).values()), default=0)
+        if self._begin_s is None or not times or modes.compiling_by_us():
+            return None
+        return {
+            "times": times,
+            "seconds": _seconds() - self._seconds,
+            "elapsed_s": time.perf_counter() - self._begin_s,
+            "reason": _latest_reason(),
+        }
 
 
 def _utils() -> object:

@@ -17,7 +17,11 @@ from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
 from ..settings.untrained import tensors_of
+from .compiled_breaks import breaks_seen
+from .compiled_code import CompileTotals
+from .environments import any_environment
 from .float64_lines import float64_lines
+from .kept_outputs import KeptOutputs, trainer_metrics
 from .padding import PaddingWatch
 from .switches import profilers_on, switches
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.amp import GradScaler
     from torch.optim import Optimizer
+
+    from ..loop.roots import Root
 
 INSPECTED_FIRST = 64
 INSPECT_EVERY = 16
@@ -72,6 +78,8 @@ class FactsCollector:
         self._is_anomaly_enabled: Any = bool
         self._padding = PaddingWatch()
         self._profilers: set[str] = set()
+        self._kept_outputs = KeptOutputs()
+        self.compiled = CompileTotals()
 
     def install(self) -> None:
         """Patch schedulers and loss scalers, to notice them when they are created and used."""
@@ -104,6 +112,11 @@ class FactsCollector:
             self._inspect(args, kwargs)
         except Exception:  # a user's own batch class may do anything when inspected
             return
+
+    def saw_evaluated(self, root: Root, output: object) -> None:
+        """Note the output of an evaluating call."""
+        if root.owned:
+            self._kept_outputs.saw(output)
 
     def saw_backward(self) -> None:
         """Check for anomaly detection, which is often on during the backward only."""
@@ -158,6 +171,7 @@ class FactsCollector:
     ) -> dict[str, Any]:
         """Return all fields of `types.Workload`. `optimizers`: (optimizer, record of its steps, whether it is main)."""
         modules = list(models)
+        metrics = trainer_metrics()
         described = [model_facts(module) for module in modules]
         device = self._device or _device_of(modules)
         return {
@@ -183,6 +197,11 @@ class FactsCollector:
                 **compiling.facts(),
                 **checkpointing.facts(modules),
                 "compiled_code": modes.compiled_by_script(),
+                "compiled_breaks": breaks_seen(),
+                "recompiling": self.compiled.report(),
+                "evaluation_keeps_outputs": self._kept_outputs.keeps or metrics is not None,
+                "metrics_at": list(metrics) if metrics is not None and metrics[0] else None,
+                "environment": any_environment() if all(loader["role"] != "train" for loader in loaders) else False,
                 "float64_lines": float64_lines() if any("float64" in m["parameter_dtypes"] for m in described) else [],
             },
         }

@@ -39,6 +39,8 @@ READS = {
     "nonzero": "nonzero",
 }
 MOVES = ("to", "cuda")
+REGISTRATIONS = ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook")
+"""Methods of a module, all reported as `register_hook`."""
 MAX_DURATIONS = 20_000
 MAX_SITES = 200
 
@@ -179,6 +181,9 @@ class Tracer:
         functions = self._functions
         functions.replace(torch.cuda, "synchronize", self._maker("synchronize", _no_detail))
         functions.replace(torch.cuda, "empty_cache", self._maker("empty_cache", _no_detail))
+        for name in REGISTRATIONS:
+            functions.replace(torch.nn.Module, name, self._maker("register_hook", _no_detail))
+        functions.replace(torch.Tensor, "register_hook", self._maker("register_hook", _no_detail))
         for owner, name, what in (
             (copy, "deepcopy", "deepcopy"),
             (gc, "collect", "gc.collect"),

@@ -165,6 +165,7 @@ class ScriptAgent:
         if self._first_update_s is None:
             # The update itself is not startup; the time before its first batch is.
             self._first_update_s = time.perf_counter() - self.origin_s - parts.in_step_s(update)
+            parts.first_update_ended()
         if self.clock.updates in EARLY_FACTS_UPDATES and self._parts_sent < COMPLETE:
             self.send_facts()
 
@@ -255,6 +256,7 @@ class _Parts:
         clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
+        self.roots.on_evaluated = self._facts.saw_evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
         self.steps.install()
@@ -323,6 +325,9 @@ class _Parts:
 
         return sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
 
+    def first_update_ended(self) -> None:
+        self._facts.compiled.first_update_ended()
+
     def loader_roles(self) -> list[str]:
         return [record.role for record in self._register.records]
 
@@ -339,7 +344,9 @@ class _Parts:
         workload["facts"] |= {
             **self.loaders.workload_facts(),
             "micro_steps": max(1, self.controls.micro_steps),
+            "batches_per_update": self.controls.batches_per_update,
             "closures": self.steps.closures_seen,
+            "retains_graph": self.steps.retains_graph,
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
         workload["worker_memory"] = self.loaders.worker_memory()

@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from ... import wire
 from ...refused import Refused
+from ..observe.hook_count import count_hooks
 from ..observe.memory import HostPeak, rss_bytes
 from ..settings.controls import Controls
 from .recorder import Recorder
@@ -36,6 +37,8 @@ class Instruments:
         self.on_report = on_report
         """Callback that sends what the controller must know before it reads the report and plans on."""
         self._cpu_begin_s = 0.0
+        self._updates_before = 0
+        self._hooks: int | None = None
         self.host_peak = HostPeak()
 
     def recorder(self) -> Recorder:
@@ -60,6 +63,8 @@ class Instruments:
         elif window.kind == "device_trace":
             self._device_trace.start()
         self._controls.loaders.read_worker_memory()
+        self._updates_before = self._controls.clock.updates
+        self._hooks = self._count_hooks(window)
         self._controls.loaders.take_sums()
         self._garbage.take()
         self._cpu_begin_s = time.process_time()
@@ -74,6 +79,8 @@ class Instruments:
         device = self._controls.device
         return {
             "cpu_s": cpu_s,
+            "updates_before": self._updates_before,
+            "hooks": self._hooks,
             "gc_s": gc_s,
             "gc_collections": collections,
             "hits": hits,
@@ -105,6 +112,15 @@ class Instruments:
         if self._controls.loaders.train is None:
             return "leading dimension" if self._counted_by_calls() else "not known"
         return found
+
+    def _count_hooks(self, window: wire.Window) -> int | None:
+        """Return the script's hooks; None in windows with observers of our own."""
+        if window.kind != "measure":
+            return None
+        try:
+            return count_hooks(self._controls.roots.found(), [each[0] for each in self._controls.steps.optimizers()])
+        except Exception:  # a user's own module may do anything when it is asked for its parts
+            return None
 
     def _stop_sampler(self, window: wire.Window) -> tuple[int, list[wire.SampledLine]]:
         if window.sampler_hz <= 0:

@@ -12,6 +12,8 @@ from ..observe import compiled_code
 WEAK_MAJORITY = 0.5
 """Share of updates from which a model that no optimizer owns is a teacher if evaluated, and part of the update. Below
 it, the model is an evaluation beside the update."""
+FEW_UPDATES = 5
+"""Updates below which an evaluation in most of them shows nothing of the others."""
 MAX_MEMORY_POINTS = 200
 MEMORY_EVERY_NS = 20_000_000
 
@@ -56,6 +58,7 @@ class Recorder:
             self._device.resolve_ready(self.updates)
         weak = sum(update.weak_evaluation_ns is not None for update in self.updates)
         weak_is_evaluation = weak < WEAK_MAJORITY * len(self.updates)
+        own_is_evaluation = not self._evaluates_in_most_updates()
         phases: dict[str, list[float]] = {name: [] for name in PHASE_NAMES[:IN_STEP]}
         off_step: dict[str, list[float]] = {
             "evaluation": [],
@@ -63,28 +66,43 @@ class Recorder:
             "logging": [],
             "loader_restart": [],
         }
+        evaluation_ns = [0] * len(PHASE_NAMES)
         for update in self.updates:
-            spans = [update.evaluation_ns]
+            spans = [update.evaluation_ns if own_is_evaluation else None]
             if weak_is_evaluation:
                 spans.append(update.weak_evaluation_ns)
             inside = _longest(spans)
             for index in range(IN_STEP):
                 phases[PHASE_NAMES[index]].append((update.phases_ns[index] - inside[index]) / 1e9)
             off_step["evaluation"].append((sum(inside[:IN_STEP]) + inside[RESTART]) / 1e9)
+            evaluation_ns = [spent + more for spent, more in zip(evaluation_ns, inside)]
             off_step["checkpoint"].append(update.phases_ns[CHECKPOINT] / 1e9)
             off_step["logging"].append(update.phases_ns[LOGGING] / 1e9)
             off_step["loader_restart"].append((update.phases_ns[RESTART] - inside[RESTART]) / 1e9)
+        extra: dict[str, object] = {}
+        if any(evaluation_ns):
+            extra["evaluation_phases_s"] = {PHASE_NAMES[index]: evaluation_ns[index] / 1e9 for index in range(IN_STEP)}
         losses = _read_losses([update.loss for update in self.updates])
         return {
             "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in self.updates],
             "phases_s": phases,
             "off_step_s": off_step,
             "micro_steps": [update.micro_steps for update in self.updates],
+            "elements": _once_if_alike([update.elements for update in self.updates]),
             "samples": [update.samples for update in self.updates],
             "losses": losses,
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
-        }, {**_non_finite(losses), **self._recompiled.report()}
+        }, {**extra, **_non_finite(losses), **self._recompiled.report()}
+
+    def _evaluates_in_most_updates(self) -> bool:
+        """Return whether most updates run their own model without gradients and read no loader for it: rollouts, and
+        labels that the model gives itself, are parts of the update."""
+        if len(self.updates) < FEW_UPDATES:
+            return False
+        inside = [update for update in self.updates if update.evaluation_ns is not None]
+        reads = any(update.evaluation_batches for update in inside)
+        return len(inside) > WEAK_MAJORITY * len(self.updates) and not reads
 
 
 def _non_finite(losses: list[float | None]) -> dict[str, int]:
@@ -99,6 +117,10 @@ def _longest(spans: list[list[int] | None]) -> list[int]:
     """Return the span that contains the others: weak and strong evaluation overlap if one model teaches the other."""
     known = [span for span in spans if span is not None]
     return max(known, key=sum) if known else [0] * len(PHASE_NAMES)
+
+
+def _once_if_alike(values: list[int]) -> list[int]:
+    return values if len(set(values)) > 1 else values[:1]
 
 
 def _thin(values: list[int]) -> list[int]:

@@ -15,6 +15,7 @@ from ..loop.roots import Roots
 from ..loop.steps import Steps
 from .accumulation import Accumulation
 from .checkpointing import Checkpointing
+from .compiler_stance import CompilerStance
 from .compiling import Compiling
 from .garbage_collection import GarbageCollection
 from .known_reads import KnownReads
@@ -37,6 +38,8 @@ class Controls:
     device: Device | None = None
     micro_steps: int = 0
     """Backwards of the last update as the script counts them; 0 before the first update."""
+    _batches: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    """Updates and train batches until now, then those of them in which no batch came in parts."""
     settings: dict[str, object] = field(default_factory=dict)
     """Present differences from the baseline."""
     memory_format: MemoryFormat = field(init=False)
@@ -59,15 +62,27 @@ class Controls:
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )
+        self.stance = CompilerStance()
         self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
         self.checkpointing = Checkpointing(
             self.roots, self.compiling, lambda why: self.broke("activation_checkpointing", why)
         )
 
     def saw_update(self, micro_steps: int) -> None:
-        """Note the end of an update; parts of a batch do not count as the script's micro-steps."""
+        """Note the end of an update; parts of a batch do not count as the script's micro-steps or batches."""
+        train = self.loaders.train
+        before, now = self._batches, (self.clock.updates, train.batches if train is not None else 0)
+        whole = not self.accumulation.on and now[1] > before[1] > 0
+        passed = [new - old if whole else 0 for new, old in zip(now, before)]
+        self._batches = [*now, *(old + more for old, more in zip(before[2:], passed))]
         if not self.accumulation.on:
             self.micro_steps = micro_steps
+
+    @property
+    def batches_per_update(self) -> float | None:
+        """Batches that the training's loader delivers for an update; None without a loader, or if none was counted."""
+        updates, batches = self._batches[2:]
+        return batches / updates if updates else None
 
     def scale_rates(self, factor: Factor | None) -> None:
         """Multiply learning rates by this factor from the next step on; None leaves them as in the baseline."""
@@ -79,6 +94,10 @@ class Controls:
             self.loaders.evaluation.restore()
         else:
             self.loaders.evaluation.set(size, lambda why: self.broke(by, why))
+
+    def run_eagerly(self, on: bool) -> None:
+        """Run what the script has compiled as plain Python while on."""
+        self.stance.force_eager(on)
 
     def broke(self, name: str, why: str) -> None:
         """Note that a setting has failed within an update; it must not raise into the script."""
@@ -98,7 +117,7 @@ class Controls:
 
     def micro_batch_of(self, global_batch: int) -> int:
         """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""
-        parts = max(1, self.micro_steps) * _world_size()
+        parts = max(1, round(self.batches_per_update or self.micro_steps)) * _world_size()
         if global_batch % parts:
             raise Refused(f"global_batch={global_batch} cannot be divided into {parts} equal micro-batches")
         return global_batch // parts

@@ -149,6 +149,23 @@ def test_an_evaluation_holds_its_part_of_each_phase() -> None:
     assert update.beside_ns == 30 + 4 + 6
 
 
+def test_metrics_after_the_last_evaluated_batch_are_part_of_the_evaluation() -> None:
+    turned = Turned()
+    turned.clock.evaluation_begins()
+    turned.phase(FORWARD, 30)
+    turned.clock.evaluation_ends()
+    turned.passes(25)
+    assert turned.clock.awaits_training
+    turned.clock.training_continues()
+    turned.phase(DATA_WAIT, 5)
+    turned.passes(3)
+    turned.update()
+    (update,) = turned.ended
+    assert update.evaluation_ns is not None
+    assert (sum(update.evaluation_ns), update.evaluation_ns[OTHER], update.phases_ns[OTHER]) == (55, 25, 28)
+    assert not turned.clock.awaits_training
+
+
 def test_time_while_updates_are_handed_on_belongs_to_none() -> None:
     turned = Turned()
     turned.clock.on_update = lambda _update: turned.passes(500)

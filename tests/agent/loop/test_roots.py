@@ -60,6 +60,39 @@ def test_the_time_of_a_call_is_forward() -> None:
     assert updates[0].phases_ns[FORWARD] > 0
 
 
+def test_elements_of_calls_are_added_up_and_those_of_evaluations_left_out() -> None:
+    clock = StepClock()
+    roots, model, updates = Roots(clock), nn.Linear(3, 2), []
+    clock.on_update = updates.append
+    _seek(roots, model)
+    for rows in (4, 2):
+        model(torch.ones(rows, 3))
+    model.eval()
+    with torch.no_grad():
+        model(torch.ones(50, 3))
+    clock.end_update()
+    roots.suspend()
+    assert updates[0].elements == 18
+
+
+def test_what_follows_an_evaluation_is_its_own_until_the_model_is_trained_again() -> None:
+    ticks = iter(range(0, 10_000, 10))
+    clock = StepClock(lambda: next(ticks))
+    roots, model, updates = Roots(clock), nn.Linear(3, 2), []
+    clock.on_update = updates.append
+    _seek(roots, model)
+    model.eval()
+    with torch.no_grad():
+        model(torch.ones(1, 3))
+    assert clock.awaits_training
+    model.train()
+    model(torch.ones(1, 3))
+    assert not clock.awaits_training
+    clock.end_update()
+    roots.suspend()
+    assert updates[0].evaluation_ns is not None
+
+
 def test_below_a_module_that_is_not_called_its_children_are_tried(roots: Roots) -> None:
     model = Outer()
     _seek(roots, model)

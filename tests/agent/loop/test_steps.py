@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from advisor.agent.loop.clock import BACKWARD, OPTIMIZER, StepClock, Update
+from advisor.agent.loop.clock import BACKWARD, OPTIMIZER, OTHER, StepClock, Update
 from advisor.agent.loop.steps import BACKWARDS_WITHOUT_OPTIMIZER, STEPS_OF_OTHERS, Steps
 
 
@@ -124,6 +125,31 @@ def test_a_closure_is_forward_and_backward_inside_the_step(watched: tuple[Steps,
     assert (steps.closures_seen, len(updates), updates[0].micro_steps >= 1) == (True, 1, True)
     assert updates[0].phases_ns[BACKWARD] > 0
     assert updates[0].phases_ns[OPTIMIZER] > 0
+
+
+def test_the_scripts_own_code_in_a_closure_is_not_the_optimizers(watched: tuple[Steps, list[Update]]) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters())
+
+    def closure() -> torch.Tensor:
+        time.sleep(0.05)
+        loss = _loss(model)
+        loss.backward()
+        return loss
+
+    for step in (lambda: optimizer.step(closure), lambda: optimizer.step(closure=closure)):
+        step()
+        phases_ns = watched[1][-1].phases_ns
+        assert (phases_ns[OTHER] >= 50e6, phases_ns[OPTIMIZER] < 25e6) == (True, True)
+
+
+def test_a_closure_that_raises_leaves_no_phase_open(watched: tuple[Steps, list[Update]]) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters())
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step(lambda: 1 / 0)
+    _trained(1, model, optimizer)
+    assert watched[0]._clock.depth == 1
 
 
 def test_a_backward_that_raises_leaves_no_phase_open(watched: tuple[Steps, list[Update]]) -> None:

@@ -48,6 +48,32 @@ def test_a_model_evaluated_now_and_then_is_evaluation() -> None:
     assert [seconds > 0 for seconds in evaluation] == [False, False, True, False]
 
 
+def test_rollouts_of_the_own_model_in_every_update_are_part_of_it() -> None:
+    updates = [_update() for _ in range(6)]
+    for update in updates:
+        update.evaluation_ns = [1_000_000] * len(PHASE_NAMES)
+    assert sum(_recorded(*updates)[0]["off_step_s"]["evaluation"]) == 0
+    updates[0].evaluation_batches = 2
+    assert all(seconds > 0 for seconds in _recorded(*updates)[0]["off_step_s"]["evaluation"])
+
+
+def test_an_evaluation_is_split_into_its_phases() -> None:
+    updates = [_update() for _ in range(6)]
+    updates[1].evaluation_ns = [1_000_000 * place for place in range(len(PHASE_NAMES))]
+    split = _recorded(*updates)[1]["evaluation_phases_s"]
+    assert isinstance(split, dict)
+    assert (split["forward"], split["data_wait"]) == (0.002, 0.0)
+
+
+def test_batches_of_one_size_are_told_once_and_others_each() -> None:
+    updates = [_update() for _ in range(3)]
+    for update, size in zip(updates, (7, 7, 7), strict=True):
+        update.elements = size
+    assert _recorded(*updates)[0]["elements"] == [7]
+    updates[2].elements = 9
+    assert _recorded(*updates)[0]["elements"] == [7, 7, 9]
+
+
 def test_losses_that_are_no_numbers_are_counted_apart_from_unknown_ones() -> None:
     losses = [1.0, math.nan, 2.0, None, math.inf, math.nan]
     assert _recorded(*[_update(loss=loss) for loss in losses])[1] == {"nan_losses": 3, "nan_losses_at_end": 2}
