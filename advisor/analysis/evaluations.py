@@ -24,16 +24,20 @@ def evaluation_use(counted: Counted, result: SessionResult, workload: Workload) 
 
     Warm-up counts as well: an evaluation there looks like a part of it.
     """
-    first = [*zip(_beside(counted.done, "evaluation"), _beside(counted.done, "loader_restart"), strict=True)]
-    at_ends_s = [spent_s for spent_s, restart_s in first if spent_s > 0 and restart_s > 0]
-    between = sum(spent_s > 0 for spent_s, restart_s in first if restart_s <= 0)
+    baselines = [counted.done, *later_baselines(result)]
+    seen = [
+        pair
+        for done in baselines
+        for pair in zip(_beside(done, "evaluation"), _beside(done, "loader_restart"), strict=True)
+        if pair[0] > 0
+    ]
     forced = [window for name in EPOCH_ENDS if (window := measured(result.outcomes, name)) is not None]
+    at_ends_s = [spent_s for spent_s, restart_s in seen if restart_s > 0]
     at_ends_s += [spent_s for window in forced if (spent_s := sum(_beside(window, "evaluation"))) > 0]
-    parts = _parts([counted.done, *forced])
-    epoch_s = _epoch_s(counted, workload)
-    if at_ends_s and not between and epoch_s is not None:
+    parts, epoch_s = _parts([*baselines, *forced]), _epoch_s(counted, workload)
+    if at_ends_s and all(restart_s > 0 for _spent_s, restart_s in seen) and epoch_s is not None:
         return _at_ends(at_ends_s, epoch_s, parts)
-    return _inside([counted.done, *later_baselines(result)], parts)
+    return _inside(baselines, parts)
 
 
 def _at_ends(durations_s: Sequence[float], epoch_s: float, parts: dict[str, float]) -> EvaluationUse:
@@ -98,8 +102,7 @@ def _epoch_s(counted: Counted, workload: Workload) -> float | None:
     loader = workload.train_loader
     if loader is None or not loader.length_batches:
         return None
-    per_update = counted.batches_per_update or sum(counted.micro_steps) / counted.updates or 1.0
-    epoch_s: float = loader.length_batches / per_update * (sum(counted.in_step_s) / counted.updates)
+    epoch_s: float = loader.length_batches / counted.batches * (sum(counted.in_step_s) / counted.updates)
     return epoch_s
 
 

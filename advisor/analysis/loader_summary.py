@@ -12,7 +12,6 @@ from ..types import ABANDONED_FRACTION, EpochEnd, LoaderRestarts, LoaderTimes, W
 from ..whatif import loader_alone
 from .counted import Counted
 from .profile_plan import measured
-from .summary import batches_of
 
 SEVERAL_STARTS = 3
 """Iterators begun in a window from which it shows how many batches are taken from each: it cuts off two of them."""
@@ -25,10 +24,9 @@ def loader_times(counted: Counted, result: SessionResult, workload: Workload) ->
     updates = len(counted.done.wall_s)
     alone = result.outcomes.get(loader_alone.WHAT_IF.id)
     inside = result.outcomes.get(f"{loader_alone.WHAT_IF.id} inside")
-    per_update = batches_of(counted)
     alone_s = None
     if isinstance(alone, wire.WindowDone) and alone.extra.get("batches"):
-        alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * per_update
+        alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * counted.batches
     busy = None
     if sums.fetch_cpu_s is not None and sums.workers and counted.done.wall_s:
         busy = (sums.fetch_cpu_s + (sums.collate_s or 0.0)) / sum(counted.done.wall_s)
@@ -40,7 +38,7 @@ def loader_times(counted: Counted, result: SessionResult, workload: Workload) ->
         workers=sums.workers,
         worker_cpus=busy,
         alone_s=alone_s,
-        **(_rows(inside.extra, per_update) if isinstance(inside, wire.WindowDone) else {}),
+        **(_rows(inside.extra, counted.batches) if isinstance(inside, wire.WindowDone) else {}),
     )
 
 
@@ -50,15 +48,14 @@ def restarts(counted: Counted, ending: EpochEnd, result: SessionResult, workload
     each_s = _start_s(counted, ending)
     if loader is None or each_s is None:
         return None
-    per_update = batches_of(counted)
     batches = _batches_per_start(counted.done.loader)
     ended = measured(result.outcomes, "epoch end") if ending.forced else counted.done
     sums = ended.loader if ended is not None else None
     in_epoch = loader.length_batches
     if batches is not None and (in_epoch is None or batches <= ABANDONED_FRACTION * in_epoch):
-        epoch_updates: float | None = batches / per_update
+        epoch_updates: float | None = batches / counted.batches
     else:
-        epoch_updates = in_epoch / per_update if in_epoch else None
+        epoch_updates = in_epoch / counted.batches if in_epoch else None
     share = None
     if epoch_updates:
         share = each_s / (each_s + epoch_updates * statistics.fmean(counted.in_step_s))

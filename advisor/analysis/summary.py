@@ -32,11 +32,6 @@ from .counted import Counted
 from .profile_plan import measured
 
 
-def batches_of(counted: Counted) -> float:
-    """Return the batches of an update; the backwards if no loader delivered any."""
-    return counted.batches_per_update or sum(counted.micro_steps) / counted.updates or 1.0
-
-
 def steps(counted: Counted) -> Steps:
     known = [count for count in counted.samples if count is not None]
     complete = len(known) == counted.updates and counted.done.samples_from != "not known" and sum(known) > 0
@@ -93,7 +88,7 @@ def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) 
     loader = workload.train_loader
     if not ending.forced or loader is None or not loader.length_batches:
         return seen
-    epoch_s = loader.length_batches / batches_of(counted) * (counted.loop_s / counted.updates)
+    epoch_s = loader.length_batches / counted.batches * (counted.loop_s / counted.updates)
     whole_s = epoch_s + sum(ending.seconds.values())
     merged = {name: share * epoch_s / whole_s for name, share in seen.items()}
     for name, seconds in ending.seconds.items():

@@ -50,8 +50,8 @@ def test_two_ends_that_agree_have_a_narrower_one() -> None:
 
 
 def test_evaluations_inside_are_counted_by_whole_cycles() -> None:
-    """Two in a window that ends right after the second: by the window's length it would be 20% more."""
-    evaluation_s = ([0.0] * 9 + [1.0]) * 2
+    """Two in a window that begins right before the first: by the window's length it would be a quarter more."""
+    evaluation_s = [0.0, 1.0] + [0.0] * 9 + [1.0]
     found = use(done(FIRST, [0.1 + spent for spent in evaluation_s], evaluation_s=evaluation_s))
     assert found is not None
     assert found.share == pytest.approx(0.5)

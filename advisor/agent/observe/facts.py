@@ -116,7 +116,7 @@ class FactsCollector:
     def saw_evaluated(self, root: Root, output: object) -> None:
         """Note the output of an evaluating call."""
         if root.owned:
-            self._kept_outputs.saw(output)
+            self._kept_outputs.saw(output, self._clock.updates)
 
     def saw_backward(self) -> None:
         """Check for anomaly detection, which is often on during the backward only."""

@@ -22,11 +22,18 @@ class KeptOutputs:
 
     def __init__(self) -> None:
         self._recent: deque[Any] = deque(maxlen=LATER_CALLS + 1)
+        self._updates = 0
         self._checked = 0
         self._kept = 0
 
-    def saw(self, output: object) -> None:
-        """Note the output of an evaluating call, and check an earlier one; never raise."""
+    def saw(self, output: object, updates: int) -> None:
+        """Note the output of an evaluating call, and check an earlier one; never raise.
+
+        `updates` is the number of updates so far: outputs of an earlier evaluation may be gone, and are not checked.
+        """
+        if updates != self._updates:
+            self._updates = updates
+            self._recent.clear()
         try:
             self._saw(output)
         except Exception:  # a user's own output class may do anything when it is looked at

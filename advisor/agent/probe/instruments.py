@@ -62,9 +62,9 @@ class Instruments:
             self._tracing.start()
         elif window.kind == "device_trace":
             self._device_trace.start()
-        self._controls.loaders.read_worker_memory()
         self._updates_before = self._controls.clock.updates
         self._hooks = self._count_hooks(window)
+        self._controls.loaders.read_worker_memory()
         self._controls.loaders.take_sums()
         self._garbage.take()
         self._cpu_begin_s = time.process_time()
