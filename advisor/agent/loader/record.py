@@ -52,6 +52,9 @@ LOADER_ATTRIBUTES = (
 )
 """Attributes that `DataLoader.__init__` sets in any version of torch; a copy holds these and none of the user's."""
 
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+"""Folders of installed packages, which need not be this environment's own: one may lie on another's path."""
+
 MOST_READ_AHEAD = 4096
 """Most batches counted that another thread has read and the training has not used."""
 
@@ -316,7 +319,9 @@ def length_of(*candidates: Any) -> int | None:
 
 def is_library(file: str) -> bool:
     """Return whether a code object's file belongs to Python, to an installed package, or to us."""
-    return file.startswith("<frozen") or file.startswith(_library_folders())
+    if file.startswith("<frozen") or file.startswith(_library_folders()):
+        return True
+    return any(f"{os.sep}{folder}{os.sep}" in file for folder in PACKAGE_FOLDERS)
 
 
 def user_line(frame: FrameType | None) -> str | None:

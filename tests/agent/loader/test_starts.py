@@ -10,6 +10,7 @@ import pytest
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from advisor.agent.loader.hooks import LoaderHooks
+from advisor.agent.loader.record import is_library
 from advisor.agent.loop.clock import DATA_WAIT, RESTART, StepClock
 
 from ..loader_kit import Loop, Numbers
@@ -85,3 +86,8 @@ def test_a_batch_sampler_of_the_scripts_own_draws_the_order(loop: Loop) -> None:
     loop.epoch(DataLoader(Numbers(40), batch_sampler=Buckets()))
     loop.epoch(DataLoader(Numbers(40), batch_sampler=BatchSampler(Slow(), 4, drop_last=False)))
     assert [facts["sampler_class"] for facts in loop.hooks.facts()] == ["Buckets", "Slow"]
+
+
+def test_an_installed_package_is_a_library_wherever_it_lies() -> None:
+    assert is_library("/another/environment/lib/python3.12/site-packages/lightning/fabric/utilities/data.py")
+    assert not is_library(__file__)
