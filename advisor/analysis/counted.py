@@ -41,6 +41,10 @@ class Counted:
         self.loop_s = sum(self.wall_s)
         self.in_step_s = [sum(values) for values in zip(*self.phases_s.values(), strict=True)]
 
+    def fraction(self, phase: str) -> float:
+        """Return the fraction of the loop's time that this phase takes."""
+        return sum(self.phases_s[phase]) / self.loop_s if self.loop_s > 0 else 0.0
+
     @property
     def share_error(self) -> float | None:
         """Half the width of the 95% interval of the least certain share of the loop's time; None for a single update.

@@ -28,7 +28,7 @@ def evaluation_use(counted: Counted, result: SessionResult, workload: Workload) 
     seen = [
         pair
         for done in baselines
-        for pair in zip(_beside(done, "evaluation"), _beside(done, "loader_restart"), strict=True)
+        for pair in zip(_beside(done, "evaluation"), _restarts(done), strict=True)
         if pair[0] > 0
     ]
     forced = [window for name in EPOCH_ENDS if (window := measured(result.outcomes, name)) is not None]
@@ -84,6 +84,16 @@ def _inside(windows: Sequence[wire.WindowDone], parts: dict[str, float]) -> Eval
 def _beside(window: wire.WindowDone, name: str) -> list[float]:
     """Return the seconds of this work beside each update; zeros if none was seen."""
     return window.off_step_s.get(name) or [0.0] * len(window.wall_s)
+
+
+def _restarts(window: wire.WindowDone) -> list[float]:
+    """Return the seconds in which the train loader began anew beside each update.
+
+    The clock counts every loader's beginning, that of an evaluation as well.
+    """
+    if window.loader is not None and not window.loader.restarts:
+        return [0.0] * len(window.wall_s)
+    return _beside(window, "loader_restart")
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:

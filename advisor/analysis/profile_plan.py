@@ -63,6 +63,9 @@ EPOCH_ENDS = ("epoch end", "epoch end again")
 """Windows in which an epoch ends early; the second if the first one has shown an evaluation."""
 DRAIN_S = 1.5
 INSIDE_DRAIN_S = 1.0
+MOSTLY_WAITS = 0.5
+"""Fraction of the loop's time that waits for data, from which the loader is looked into first: nothing else matters as
+much, and slow updates may leave no time later."""
 EPOCH_END_MAX_S = 4.0
 ANOTHER_END_COSTS = 1.5
 """Seconds for another epoch's end per second of the evaluation in the first."""
@@ -128,17 +131,20 @@ def profile_plan(
     if known.device != "cpu":
         outcomes = yield windows
         windows, calls, remaining_s = [], _traced_calls(outcomes), left_s()
+    drains = list(_drains(known))
+    if drains and Counted(first).fraction("data_wait") >= MOSTLY_WAITS:
+        yield drains
+        drains = []
     pace, rounds = _pace(known, update_s, remaining_s, traced=calls is not None)
     windows += [window for number in range(rounds) for window in _round(_safe(known), number, pace)]
     outcomes = yield windows
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
         return
     sampled = {window.id: window for window in (opening, replace(opening, id=AGAIN), *windows)}
-    rest = list(_drains(known))
     if growth.rises(growth.baselines({name: each for name, each in outcomes.items() if name in sampled}, sampled, {})):
-        rest = [_later_lines(update_s), *rest]
-    if rest:
-        outcomes = yield rest
+        drains = [_later_lines(update_s), *drains]
+    if drains:
+        outcomes = yield drains
     yield from fixes()
     ends = list(_epoch_end_windows(known, pace))
     if ends and left_s() > 0:

@@ -68,6 +68,23 @@ def test_one_evaluation_inside_may_as_well_be_none_or_two() -> None:
     assert (found.low, found.high) == (0.0, pytest.approx(1 / 2))
 
 
+def evaluated_once(restarts: int) -> wire.WindowDone:
+    """An evaluation of a second in a second of updates; a loader begins anew beside it."""
+    evaluation_s = [0.0] * 9 + [1.0]
+    window = done(FIRST, [0.1 + spent for spent in evaluation_s], evaluation_s=evaluation_s)
+    beside = {**window.off_step_s, "loader_restart": [0.0] * 9 + [0.001]}
+    sums = wire.LoaderSums(batches=10, samples=80, workers=0, restarts=restarts)
+    return replace(window, off_step_s=beside, loader=sums)
+
+
+def test_an_evaluation_is_at_an_epochs_end_only_if_the_train_loader_begins_anew() -> None:
+    at_end, inside = use(evaluated_once(1)), use(evaluated_once(0))
+    assert at_end is not None
+    assert inside is not None
+    assert at_end.share == pytest.approx(1 / (1 + EPOCH_S))
+    assert inside.share == pytest.approx(1 / 2)
+
+
 def test_what_an_evaluation_consists_of_is_split() -> None:
     window, forced, number = end(EPOCH_ENDS[0], 10.0)
     parts = {"forward": 4.0, "data_wait": 1.0, "other": 5.0}

@@ -190,6 +190,16 @@ def test_settings_are_tried_before_an_epoch_is_ended() -> None:
     assert names[-2:] == ["loader_alone inside", "tried"]
 
 
+@pytest.mark.parametrize(("waits", "looked_into"), [(0.6, "first"), (0.4, "later")])
+def test_a_loader_that_takes_most_of_the_time_is_looked_into_first(waits: float, looked_into: str) -> None:
+    planner = profile_plan.profile_plan(lambda: healthy_cpu().workload, lambda: 20.0)
+    (first,) = next(planner)
+    window = done(first.id, [0.02] * 20)
+    phases_s = {**window.phases_s, "data_wait": [waits * 0.02] * 20}
+    asked = planner.send({first.id: replace(window, phases_s=phases_s)})
+    assert ("first" if asked[0].kind == "drain" else "later") == looked_into
+
+
 def after_the_what_ifs(evaluation_s: float, left_s: float) -> list[wire.Window]:
     """What is asked for next once an epoch's end has held an evaluation of this length."""
     left = [30.0]
