@@ -219,7 +219,8 @@ def _log_ratios(
         neighbours = [*before, *after]
         if not neighbours:
             continue
-        own, baseline = rate([done]), rate(neighbours)
+        in_one_unit, neighbours = _in_one_unit(rate, done, neighbours)
+        own, baseline = in_one_unit([done]), in_one_unit(neighbours)
         gain = own.value - baseline.value
         if epoch_samples:
             own_s, other_s = _beside_an_epoch_s(result, done, neighbours[0], epoch_samples)
@@ -228,6 +229,23 @@ def _log_ratios(
         found.errors.append(math.hypot(own.error, baseline.error))
         found.degrees += _joint_degrees(own, baseline)
     return found
+
+
+def _in_one_unit(
+    rate: Rate, done: wire.WindowDone, neighbours: list[wire.WindowDone]
+) -> tuple[Rate, list[wire.WindowDone]]:
+    """Return a rate that a window and those beside it share, and those of them that have it.
+
+    A window whose samples could not be counted has a rate of updates only, which is no match for one of samples.
+    """
+    counted = [other for other in neighbours if _counts_samples(other)]
+    if rate is not _log_sample_rate or (_counts_samples(done) and counted == neighbours):
+        return rate, neighbours
+    return (rate, counted) if _counts_samples(done) and counted else (_log_update_rate, neighbours)
+
+
+def _counts_samples(window: wire.WindowDone) -> bool:
+    return all(count is not None for count in window.samples)
 
 
 def _joint_degrees(one: LogRate, other: LogRate) -> float:
@@ -240,9 +258,7 @@ def _joint_degrees(one: LogRate, other: LogRate) -> float:
 
 
 def _log_sample_rate(windows: Sequence[wire.WindowDone]) -> LogRate:
-    """Return the log of samples/s (updates/s if samples are unknown) over the windows, with its standard error."""
-    if any(count is None for window in windows for count in window.samples):
-        return _log_update_rate(windows)
+    """Return the log of samples/s over the windows, whose samples are known, with its standard error."""
     return _log_rate(windows, [float(count or 0) for window in windows for count in window.samples])
 
 

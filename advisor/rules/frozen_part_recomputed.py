@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, FrozenPart, Place, WhatIf
+from ..types import Ceiling, Evidence, FrozenPart, Place, Severity, WhatIf
 from ..types.diagnosis import REST_GAINS
-from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, clamp, severity_of
+from ._base import CRITICAL_SHARE, WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, clamp, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
 from ._operator_examples import frozen_part, operators
 from ._read import MAX_PLACES, compute_share, percent, phase_share
@@ -28,7 +28,7 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     return Hit(
         share=share,
-        severity="warning" if any(part.varying for part in parts) else severity_of(share),
+        severity=_severity(evidence, parts, share, measured),
         evidence=f"{_names(parts)}, frozen, {'takes' if len(parts) == 1 else 'take'} {percent(share)} of the loop: for "
         "the same sample the output is the same in every epoch.",
         advice=_advice(evidence, parts),
@@ -38,6 +38,14 @@ def judge(evidence: Evidence) -> Judgement:
         ),
         ceiling=ceiling_of(measured, share, high=_high(evidence, measured, share)),
     )
+
+
+def _severity(evidence: Evidence, parts: list[FrozenPart], share: float, measured: WhatIf | None) -> Severity:
+    """Return the severity: of what was measured for sure, and less where data may be augmented."""
+    unknown = evidence.workload.facts.dataset_draws is None
+    if (measured is not None and measured.low < 1) or (unknown and share < CRITICAL_SHARE):
+        return "info"
+    return "warning" if unknown or any(part.varying for part in parts) else severity_of(share)
 
 
 def _high(evidence: Evidence, measured: WhatIf | None, share: float) -> float:

@@ -77,6 +77,20 @@ def test_doubled_micro_batches_are_compared_by_samples() -> None:
     assert found["micro_batch_doubled"].speedup == pytest.approx(2 / 1.1, rel=0.03)
 
 
+@pytest.mark.parametrize("unknown", ["the setting's", "one beside it", "both beside it"])
+def test_a_window_without_samples_is_not_compared_with_samples(unknown: str) -> None:
+    """At the end of a stream's epoch a window cannot count them: 8 samples are no 8 times the speed."""
+    tried = wire.Window(id="tried", role=wire.WindowRole.TRIAL)
+    found = result(
+        base("before", 0.0, [0.1] * 10, samples=None if unknown == "both beside it" else 8),
+        (tried, done("tried", [0.05] * 10, start_s=1.0, samples=None if unknown == "the setting's" else 8), 0),
+        base("after", 2.0, [0.1] * 10, samples=8 if unknown == "the setting's" else None),
+    )
+    ratio = ratios.speedup(found, {"tried"}, None)
+    assert ratio is not None
+    assert ratio.speedup == pytest.approx(2.0)
+
+
 def test_scatter_between_rounds_widens_the_interval() -> None:
     def spread(second_s: float) -> float:
         found = speedups(

@@ -60,6 +60,10 @@ def result(*windows: tuple[wire.Window, wire.WindowDone | wire.WindowRefused, in
 
 
 def base(
-    name: str, at: float, wall_s: Sequence[float], script_run: int = 0
+    name: str, at: float, wall_s: Sequence[float], script_run: int = 0, *, samples: int | None = 8
 ) -> tuple[wire.Window, wire.WindowDone, int]:
-    return wire.Window(id=name, role=wire.WindowRole.BASELINE), done(name, wall_s, start_s=at), script_run
+    return (
+        wire.Window(id=name, role=wire.WindowRole.BASELINE),
+        done(name, wall_s, start_s=at, samples=samples),
+        script_run,
+    )

@@ -66,7 +66,21 @@ def finding(rule: str, evidence: Evidence) -> Finding:
             "info",
         ),
         ("precision_unused", FP32, {}, "warning"),
-        ("precision_unused", BF16_CPU, {"compute": {"achieved_flops_per_s": 900e9}}, "warning"),
+        ("precision_unused", BF16_CPU, {"compute": {"achieved_flops_per_s": 900e9}}, "info"),
+        (
+            "precision_unused",
+            BF16_CPU,
+            {
+                "compute": {"achieved_flops_per_s": 900e9},
+                "hardware": {
+                    "cpu_peak_flops": {
+                        name: Rate(value=value, basis="measured", source="")
+                        for name, value in (("fp32", 1e12), ("bf16", 4e12))
+                    }
+                },
+            },
+            "warning",
+        ),
         ("precision_unused", BF16_CPU, {"compute": {"achieved_flops_per_s": 350e9}}, "info"),
         ("channels_last_unused", CONV, {}, "warning"),
         ("channels_last_unused", CONV, {"workload": {"flags": {"autocast_dtype": None}}}, "info"),
