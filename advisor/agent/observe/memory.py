@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
+
+from ..base.patches import Patches
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 COMPILED = "the script uses torch.compile, which would recompile under hooks on saved tensors"
+DISABLED = "the script's code allows no hooks on saved tensors, as torch.func does not"
 
 
 def rss_bytes() -> int:
@@ -110,6 +113,7 @@ class Activations:
     def __init__(self) -> None:
         self._hooks: Any = None
         self._ledger = _Ledger()
+        self._patches = Patches()
         self.why: str | None = None
         """Reason for a missing number, after a `start` or `stop` without one."""
 
@@ -135,7 +139,18 @@ class Activations:
         self._ledger = _Ledger()
         self._hooks = (self._ledger.pack, self._ledger.unpack)
         autograd._push_saved_tensors_default_hooks(*self._hooks)
+        self._patches.replace(autograd, "_saved_tensors_hooks_disable", self._disabling)
         return True
+
+    def _disabling(self, original: Callable[[str], None]) -> Callable[[str], None]:
+        """Return what disables hooks on saved tensors, without ours: it raises RuntimeError if any are set."""
+
+        def disable(message: str) -> None:
+            if self._patches.on:
+                self.step_aside(DISABLED)
+            original(message)
+
+        return disable
 
     def open_here(self) -> bool:
         """Return whether our hooks are the active ones on this thread; backward threads share the training thread's."""
@@ -147,17 +162,18 @@ class Activations:
         top = autograd._top_saved_tensors_default_hooks(True)
         return top is not None and top[0] == self._hooks[0]
 
-    def step_aside(self) -> None:
-        """Let compiled code run undisturbed; the updates since `start` then have no number."""
+    def step_aside(self, why: str = COMPILED) -> None:
+        """Let code that bears no hooks run undisturbed; the updates since `start` then have no number."""
         if self._hooks is not None:
             self._take_out(self._hooks)
-            self._ledger.failed = COMPILED
+            self._ledger.failed = why
 
     def stop(self) -> int | None:
         """Return the peak bytes; None if nothing was kept or watching failed."""
         if self._hooks is None:
             return None
         hooks, self._hooks = self._hooks, None
+        self._patches.restore()
         self._take_out(hooks)
         self.why = self._ledger.failed
         return self._ledger.peak_bytes or None if self.why is None else None

@@ -10,7 +10,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from advisor.agent.observe import memory
-from advisor.agent.observe.memory import Activations, memory_in_use
+from advisor.agent.observe.memory import DISABLED, Activations, memory_in_use
 
 FLOAT = 4
 
@@ -171,6 +171,19 @@ def test_hooks_of_the_user_are_a_reason_to_refuse() -> None:
 
 def test_a_compiled_model_is_refused() -> None:
     assert not Activations().start(compiled=True)
+
+
+def test_gradients_by_torch_func_are_left_alone() -> None:
+    """They refuse hooks on saved tensors, whoever set them."""
+    original = torch._C._autograd._saved_tensors_hooks_disable
+    watched = Activations()
+    assert watched.start()
+    x = torch.ones(3)
+    gradient = torch.func.grad(lambda value: (value**2).sum())(x)
+    assert torch.equal(gradient, 2 * x)
+    assert watched.stop() is None
+    assert watched.why == DISABLED
+    assert torch._C._autograd._saved_tensors_hooks_disable is original
 
 
 def test_hooks_are_restored_exactly() -> None:
