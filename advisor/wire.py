@@ -191,6 +191,8 @@ class LoaderSums:
     transfer_s: float | None = None
     restarts: int = 0
     restart_s: float = 0.0
+    draw_s: float = 0.0
+    """The part of it in which the sampler drew the first indices of an epoch."""
     duplicates_fraction: float | None = None
 
 

@@ -28,7 +28,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, evaluations, fixes, growth, hot_lines, ratios, summary
+from . import device_summary, evaluations, fixes, growth, hot_lines, loader_summary, ratios, summary
 from .counted import Counted
 from .profile_plan import first_baseline
 
@@ -150,8 +150,8 @@ def _measured(
         "loop_s": counted.loop_s,
         "memory": summary.memory(result, script_run, hardware, workload),
         "compute": summary.compute(result, counted, hardware, workload),
-        "loader": summary.loader_times(counted, result, workload),
-        "restarts": summary.restarts(counted, ending, workload),
+        "loader": loader_summary.loader_times(counted, result, workload),
+        "restarts": loader_summary.restarts(counted, ending, result, workload),
         "system": summary.system(counted, script_run),
         "trace": summary.trace(result),
         "device_use": on_device,

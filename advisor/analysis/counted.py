@@ -36,6 +36,8 @@ class Counted:
         sums = done.loader
         self.batches_per_update = sums.batches / len(done.wall_s) if sums is not None and sums.batches else None
         """Batches delivered for an update: a backward may have none of its own, or several."""
+        self.batches = self.batches_per_update or sum(self.micro_steps) / self.updates or 1.0
+        """The same, by the backwards of an update where no loader delivered any."""
         self.loop_s = sum(self.wall_s)
         self.in_step_s = [sum(values) for values in zip(*self.phases_s.values(), strict=True)]
 

@@ -102,8 +102,7 @@ def _epoch_s(counted: Counted, workload: Workload) -> float | None:
     loader = workload.train_loader
     if loader is None or not loader.length_batches:
         return None
-    per_update = counted.batches_per_update or sum(counted.micro_steps) / counted.updates or 1.0
-    epoch_s: float = loader.length_batches / per_update * (sum(counted.in_step_s) / counted.updates)
+    epoch_s: float = loader.length_batches / counted.batches * (sum(counted.in_step_s) / counted.updates)
     return epoch_s
 
 

@@ -19,8 +19,6 @@ from ..types import (
     Cpu,
     EpochEnd,
     Hardware,
-    LoaderRestarts,
-    LoaderTimes,
     MemoryUse,
     Steps,
     SystemUse,
@@ -28,16 +26,10 @@ from ..types import (
     WindowSummary,
     Workload,
 )
-from ..whatif import loader_alone
 from ..wire import WindowRole
 from . import creep, peaks
 from .counted import Counted
 from .profile_plan import measured
-
-
-def _batches(counted: Counted) -> float:
-    """Return the batches of an update; the backwards if no loader delivered any."""
-    return counted.batches_per_update or sum(counted.micro_steps) / counted.updates or 1.0
 
 
 def steps(counted: Counted) -> Steps:
@@ -75,29 +67,6 @@ def off_step(counted: Counted) -> dict[str, float]:
     return {name: share for name, share in shares.items() if share > 0}
 
 
-def loader_times(counted: Counted, result: SessionResult, workload: Workload) -> LoaderTimes | None:
-    sums = counted.done.loader
-    if workload.train_loader is None or sums is None:
-        return None
-    updates = len(counted.done.wall_s)
-    alone = result.outcomes.get(loader_alone.WHAT_IF.id)
-    alone_s = None
-    if isinstance(alone, wire.WindowDone) and alone.extra.get("batches"):
-        alone_s = float(alone.extra["seconds"]) / float(alone.extra["batches"]) * _batches(counted)
-    busy = None
-    if sums.fetch_cpu_s is not None and sums.workers and counted.done.wall_s:
-        busy = (sums.fetch_cpu_s + (sums.collate_s or 0.0)) / sum(counted.done.wall_s)
-    return LoaderTimes(
-        fetch_s=_per(sums.fetch_s, updates),
-        fetch_cpu_s=_per(sums.fetch_cpu_s, updates),
-        collate_s=_per(sums.collate_s, updates),
-        transfer_s=_per(sums.transfer_s, updates),
-        workers=sums.workers,
-        worker_cpus=busy,
-        alone_s=alone_s,
-    )
-
-
 def epoch_end(counted: Counted, result: SessionResult, workload: Workload) -> EpochEnd:
     """Return the cost of an epoch's end, from the baseline window or else from the epoch that was ended early."""
     sums = counted.done.loader
@@ -113,25 +82,13 @@ def epoch_end(counted: Counted, result: SessionResult, workload: Workload) -> Ep
     return EpochEnd(seen=False)
 
 
-def restarts(counted: Counted, ending: EpochEnd, workload: Workload) -> LoaderRestarts | None:
-    loader = workload.train_loader
-    if loader is None or not ending.seen or "loader_restart" not in ending.seconds:
-        return None
-    each_s = ending.seconds["loader_restart"]
-    epoch_updates = loader.length_batches / _batches(counted) if loader.length_batches else None
-    share = None
-    if epoch_updates:
-        share = each_s / (each_s + epoch_updates * statistics.fmean(counted.in_step_s))
-    return LoaderRestarts(seconds_per_restart=each_s, updates_per_epoch=epoch_updates, share=share)
-
-
 def off_step_with_epoch(counted: Counted, ending: EpochEnd, workload: Workload) -> dict[str, float]:
     """Return the shares of the loop's wall time; a forced epoch's end, if none was seen, is charged to whole epochs."""
     seen = off_step(counted)
     loader = workload.train_loader
     if not ending.forced or loader is None or not loader.length_batches:
         return seen
-    epoch_s = loader.length_batches / _batches(counted) * (counted.loop_s / counted.updates)
+    epoch_s = loader.length_batches / counted.batches * (counted.loop_s / counted.updates)
     whole_s = epoch_s + sum(ending.seconds.values())
     merged = {name: share * epoch_s / whole_s for name, share in seen.items()}
     for name, seconds in ending.seconds.items():
@@ -331,7 +288,3 @@ def windows(result: SessionResult) -> tuple[WindowSummary, ...]:
             )
         )
     return tuple(sorted(summaries, key=lambda window: (window.script_run, window.start_s)))
-
-
-def _per(total: float | None, updates: int) -> float | None:
-    return None if total is None or not updates else total / updates

@@ -1,20 +1,31 @@
 """What the loop waits for when it waits for data: one cause, so that one rule speaks.
 
-`slow_collate`, `input_io_bound`, `too_many_workers` and `input_bound` share this verdict: the specific causes are tried
-first, and `input_bound` is what is left. `worker_restart` is about the ends of epochs, which are no part of the update.
+`row_by_row_dataset`, `slow_collate`, `input_io_bound`, `too_many_workers` and `input_bound` share this verdict: the
+specific causes are tried first, and `input_bound` is what is left. `worker_restart` is about the ends of epochs, which
+are no part of the update.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from ..types import Ceiling, Evidence, LoaderFacts, LoaderTimes, Severity, WhatIf
+from ..types import ABANDONED_FRACTION, Ceiling, Evidence, LoaderFacts, LoaderTimes, Place, Severity, WhatIf
 from ._base import Undecided, agrees, ceiling_of, clamp, gain_of, lost_share, severity_of
-from ._read import beside_share, cpus_for_this_rank, loader_lines, percent, phase_share, total_share
+from ._read import (
+    MAX_PLACES,
+    beside_share,
+    cpus_for_this_rank,
+    line_places,
+    loader_lines,
+    percent,
+    phase_share,
+    total_share,
+)
 
-Cause = Literal["io", "workers", "collate", "loader"]
+Cause = Literal["rows", "io", "workers", "collate", "loader"]
 
 MIN_WAIT_SHARE = 0.05
 """Share of waiting below which it is ignored: every tool with such a rule begins at 5% or above, and below it an update
@@ -32,8 +43,32 @@ its queue is full."""
 BUSY_SHARE = 0.8
 """Share of the usable CPUs kept busy by the script's own processes, from which a worker without CPU time may be waiting
 for a CPU."""
+TORCHS_OWN = "torch"
+"""Library of lines in torch's own datasets and collate functions, which nobody can change."""
+LEAST_OVERLAP = 1.1
+"""Speed-up by overlap on the CPUs from which workers are advised: their hand-over takes some of it."""
+SEND_S = 0.5e-3
+"""Time to send a batch from a worker: packing, a queue, shared memory (0.3 to 1 ms with a few tensors, torch 2.13)."""
+SEND_BYTES_PER_S = 2e9
+"""Speed of the copies into shared memory."""
+SEND_RATIO = 2.0
+"""Ratio of making batches to sending them from which workers are advised: with less, they take over little work."""
 OVERLAP_EFFICIENCY = 0.5
 """Part of the perfect overlap's gain assumed at the low end: hand-over between processes takes some of it."""
+
+LEAST_FASTER = 2.0
+"""Ratio of reading sample by sample to reading whole batches from which that is the cause: no other remedy of the
+loader's work can then give more on one CPU."""
+EXPLAINED_WAIT = 0.4
+"""Share of the wait, in a loop without workers, that reading sample by sample must explain: a busy machine slows one of
+the two, and the other cause of a wait would stay."""
+LONGEST_ROW_S = 100e-6
+"""Time of a sample up to which it is read, not computed: Python and torch take some 5 to 50 µs to index a row, convert
+it and stack it. Parsing or decoding takes longer, and is cheaper only if it is done once."""
+TABLE_FRACTION = 0.1
+"""Fraction of the memory that a table of all samples may take to be advised."""
+OPENED_LINES_SHARE = 0.5
+"""Share of the loader's sampled lines that must be reads where a file is opened again for every sample."""
 
 HEADROOM = 1.25
 """Surplus of workers over those that just feed the loop: reads take now more, now less."""
@@ -88,6 +123,23 @@ class Waiting:
         return max(1.0, 1 / bound_s)
 
     @property
+    def why_no_workers(self) -> str:
+        """Return the sentence that says why more workers cannot help here; "" if they can."""
+        facts, times = self.facts, self.times
+        if abandons_iterators(self.evidence):
+            return "Workers would be started, or begin again, for each of the iterators that are given up early."
+        if facts.num_workers == 0 and times is not None and times.rows_s is not None and times.sample_bytes is not None:
+            samples = self.evidence.steps.samples_per_update or 0.0
+            send_s = (
+                SEND_S * self.evidence.steps.micro_steps_per_update + samples * times.sample_bytes / SEND_BYTES_PER_S
+            )
+            if times.rows_s < SEND_RATIO * send_s:
+                return "Worker processes would take about as long to send the batches as to make them."
+        if self.overlapped_speedup < LEAST_OVERLAP:
+            return "The update keeps the CPUs busy: worker processes would take their time from it."
+        return ""
+
+    @property
     def _fetch_cpu_fraction(self) -> float:
         if self.times is None or not self.times.fetch_s or self.times.fetch_cpu_s is None:
             return 1.0
@@ -122,6 +174,25 @@ class Waiting:
         return severity_of(self.lost)
 
 
+def loader_places(found: Waiting, kinds: Collection[str] | None = None) -> tuple[Place, ...]:
+    """Return the lines of the loader's work; where most of it is not the script's own, also the line that made it."""
+    places = line_places(line for line in loader_lines(found.evidence, kinds) if line.library != TORCHS_OWN)
+    if places and not places[0].in_library:
+        return places
+    return (*places[: MAX_PLACES - 1], *made_at(found.facts))
+
+
+def made_at(facts: LoaderFacts) -> tuple[Place, ...]:
+    """Return the line of the script that made the loader; empty if it is not known."""
+    return place_at(facts.where)
+
+
+def place_at(where: str | None, function: str = "") -> tuple[Place, ...]:
+    """Return the place that `file:line` names; empty if there is none."""
+    file, _, number = (where or "").rpartition(":")
+    return (Place(file=file, line=int(number), function=function),) if file and number.isdigit() else ()
+
+
 def has_train_loader(evidence: Evidence) -> bool:
     return evidence.workload.train_loader is not None
 
@@ -152,6 +223,8 @@ def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:
 
 def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:
     times = evidence.loader
+    if reads_rows(evidence) or opens_again(evidence):
+        return "rows"
     if _blocked(evidence, facts, times):
         return "io"
     if surplus_workers(evidence) > 0:
@@ -159,6 +232,40 @@ def _cause(evidence: Evidence, facts: LoaderFacts) -> Cause:
     if times is not None and collate_fraction(times) >= COLLATE_SHARE:
         return "collate"
     return "loader"
+
+
+def reads_rows(evidence: Evidence) -> bool:
+    """Return whether whole batches were read much faster than sample by sample, and the samples are only read."""
+    times, facts = evidence.loader, evidence.workload.train_loader
+    if facts is None or times is None or not times.rows_s or times.whole_s is None or times.rows_read is None:
+        return False
+    wait_s = evidence.phases.get("data_wait", 0.0) * evidence.steps.mean_s
+    if times.rows_s < LEAST_FASTER * times.whole_s or (
+        not facts.num_workers and times.rows_s < EXPLAINED_WAIT * wait_s
+    ):
+        return False
+    samples = evidence.steps.samples_per_update
+    if times.rows_read == "whole":
+        return True
+    if evidence.workload.facts.dataset_draws is not False or not samples or times.rows_s / samples > LONGEST_ROW_S:
+        return False
+    table = table_bytes(evidence)
+    return table is not None and table <= TABLE_FRACTION * evidence.hardware.memory_limit_bytes
+
+
+def table_bytes(evidence: Evidence) -> float | None:
+    """Return the bytes of all samples of the training's loader together; None if they are not known."""
+    facts, times = evidence.workload.train_loader, evidence.loader
+    if facts is None or times is None or facts.length_samples is None or times.sample_bytes is None:
+        return None
+    return facts.length_samples * times.sample_bytes
+
+
+def opens_again(evidence: Evidence) -> bool:
+    """Return whether a file, or a member of an archive, is opened again for every sample, and that takes the time."""
+    if evidence.loader is None or not evidence.loader.opened:
+        return False
+    return total_share(loader_lines(evidence, ("io",))) >= OPENED_LINES_SHARE
 
 
 def feeding_workers(evidence: Evidence) -> int | None:
@@ -211,6 +318,22 @@ def surplus_workers(evidence: Evidence) -> float:
     if facts is None or facts.num_workers <= TOO_MANY_RATIO * cpus:
         return 0.0
     return clamp(1 - cpus / facts.num_workers)
+
+
+def abandons_iterators(evidence: Evidence) -> bool:
+    """Return whether the script takes a few batches of each iterator, and begins another."""
+    restarts, facts = evidence.restarts, evidence.workload.train_loader
+    if restarts is None or restarts.batches_per_start is None or facts is None or not facts.length_batches:
+        return False
+    return restarts.batches_per_start <= ABANDONED_FRACTION * facts.length_batches
+
+
+def draw_share(evidence: Evidence) -> float:
+    """Return the share of the loop in which the sampler draws the first indices of epochs; 0 if it was not seen."""
+    restarts, share = evidence.restarts, restart_share(evidence)
+    if restarts is None or share is None or not restarts.draw_s or not restarts.seconds_per_restart:
+        return 0.0
+    return clamp(share * restarts.draw_s / restarts.seconds_per_restart)
 
 
 def restart_share(evidence: Evidence) -> float | None:

@@ -30,6 +30,10 @@ NAMED_ELSEWHERE = ("deepcopy", "gc.collect", "empty_cache", "print")
 """Calls with their own rules."""
 
 
+RL_PACKAGES = frozenset({"gym", "gymnasium", "pettingzoo", "stable_baselines3", "tianshou"})
+"""Packages of environments that the model acts in: its data come from its own outputs."""
+
+
 def judge(evidence: Evidence) -> Judgement:
     python = _lines(evidence, _python_kinds(evidence))
     torch = _lines(evidence, ("torch",))
@@ -53,7 +57,7 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity=severity_of(share),
         evidence=_words(share, where, speaking, library),
-        advice=_advice(library),
+        advice=_advice(evidence, library),
         library=library,
         where=where,
         ceiling=Ceiling.from_share(share, high=max(share, phase_share(evidence, "other"))),
@@ -71,13 +75,22 @@ def _words(share: float, where: tuple[Place, ...], lines: tuple[HotLine, ...], l
     )
 
 
-def _advice(library: str) -> str:
+def _advice(evidence: Evidence, library: str) -> str:
     if library:
         return f"Configure {library} to do less of this work, or to do it less often."
-    return (
-        "Move the work out of the loop, vectorize it, or do it less often. Move batch preparation into a `DataLoader` "
-        "with workers, where it overlaps with the update."
-    )
+    return f"Move the work out of the loop, vectorize it, or do it less often.{_prefetching(evidence)}"
+
+
+def _prefetching(evidence: Evidence) -> str:
+    """Return the advice to prepare batches beside the update; empty where they may depend on the model's own outputs.
+
+    A loop that also calls models without training, as reinforcement learning does, may make its data by them.
+    """
+    if evidence.off_step.get("evaluation", 0.0) > 0 or not RL_PACKAGES.isdisjoint(evidence.workload.facts.packages):
+        return ""
+    if evidence.workload.train_loader is not None:
+        return " The dataset or its collate function can prepare batches, where workers do it beside the update."
+    return " Move batch preparation into a `DataLoader` with workers, where it overlaps with the update."
 
 
 def _python_kinds(evidence: Evidence) -> tuple[str, ...]:

@@ -7,8 +7,11 @@ from pathlib import PurePath
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import Waiting, has_train_loader, waiting_for
+from ._input import Waiting, has_train_loader, loader_places, waiting_for
 from ._read import duration, library_of_lines, line_places, loader_lines
+
+NEAR_ALL = 0.95
+"""Part of the ceiling from which workers alone give all of it."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -16,8 +19,9 @@ def judge(evidence: Evidence) -> Judgement:
     if not isinstance(found, Waiting):
         return found
     lines = loader_lines(evidence)
-    where = line_places(lines)
-    library = library_of_lines(lines) if all(place.in_library for place in where) else ""
+    where = loader_places(found)
+    theirs = bool(lines) and all(place.in_library for place in line_places(lines))
+    library = library_of_lines(lines) if theirs else ""
     said = [found.words, _loader_words(found), _library_words(found, library), _core_words(found)]
     return Hit(
         share=found.share,
@@ -40,13 +44,13 @@ def _library_words(found: Waiting, library: str) -> str:
     """Name the library if no line is the script's own: only the script's requests to it can be changed."""
     if not library:
         return ""
-    made_at = f" created at {PurePath(found.facts.where).name}" if found.facts.where else ""
-    return f"The lines below are in {library}, called by the loader{made_at}."
+    created = f" created at {PurePath(found.facts.where).name}" if found.facts.where else ""
+    return f"The lines below are in {library}, called by the loader{created}."
 
 
 def _core_words(found: Waiting) -> str:
     """Return the caveat if the CPUs that train must also load, so that workers cannot give all of the ceiling."""
-    if found.evidence.on_accelerator or found.overlapped_speedup >= found.ceiling.speedup * 0.95:
+    if found.evidence.on_accelerator or found.overlapped_speedup >= found.ceiling.speedup * NEAR_ALL:
         return ""
     cpus = found.evidence.hardware.cpu.usable_cpus
     return (
@@ -56,20 +60,17 @@ def _core_words(found: Waiting) -> str:
 
 
 def _advice(found: Waiting, library: str) -> str:
-    if found.facts.num_workers == 0:
-        return (
-            "Load in worker processes (`num_workers`), and do less work per sample: process whole batches, or cache "
-            "what does not change between epochs."
-        )
-    if library:
-        return (
-            "Reduce the work per sample (store data in the model's format, use cheaper transforms, process whole "
-            "batches), or add workers while CPUs are idle."
-        )
-    return (
-        "Do less work per sample on these lines (process whole batches, cache results between epochs), or add "
-        "workers while CPUs are idle."
+    less = (
+        "reduce the work per sample (store data in the model's format, use cheaper transforms, process whole batches)"
+        if library
+        else "do less work per sample on these lines: process whole batches, cache what does not change between epochs"
     )
+    why_not = found.why_no_workers
+    if why_not:
+        return f"{less[0].upper()}{less[1:]}. {why_not}"
+    if found.facts.num_workers == 0:
+        return f"Load in worker processes (`num_workers`), and {less}."
+    return f"{less[0].upper()}{less[1:]}; or add workers while CPUs are idle."
 
 
 RULE = Rule(
@@ -78,7 +79,7 @@ RULE = Rule(
     headline="waits for data {share} of its time",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's times, and the lines sampled in the "
     "loader. Other rules cover waits caused by reading, collating or too many workers.",
-    thresholds=("MIN_WAIT_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("MIN_WAIT_SHARE", "LEAST_OVERLAP", "SEND_RATIO", "NEAR_ALL", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn at 5 to 20% of "
     "waiting.",
     url="https://docs.pytorch.org/docs/stable/data.html",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader
-from ._input import restart_share, surplus_workers
+from ._input import abandons_iterators, draw_share, made_at, restart_share, surplus_workers
 from ._read import duration, percent, phase_share, updates_per_epoch
 
 MIN_RESTART_SHARE = 0.05
@@ -22,7 +22,10 @@ def judge(evidence: Evidence) -> Judgement:
     share = restart_share(evidence)
     if share is None:
         return Undecided(why="no end of an epoch was seen, so the cost of restarting the workers is unknown")
-    if loader is None or share < MIN_RESTART_SHARE or surplus_workers(evidence) > 0:
+    if loader is None or surplus_workers(evidence) > 0 or abandons_iterators(evidence):
+        return None
+    share -= draw_share(evidence)
+    if share < MIN_RESTART_SHARE:
         return None
     return Hit(
         share=share,
@@ -30,6 +33,7 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"Restarting {loader.num_workers} workers at the start of every epoch takes {percent(share)} of "
         f"the loop{_epoch_words(evidence)}.",
         advice="Pass `persistent_workers=True` to the `DataLoader`, and create it once, not in every epoch.",
+        where=made_at(loader),
         # Persistent workers also prefetch while an epoch ends: the wait may go with the restart.
         ceiling=Ceiling.from_share(share, high=share + phase_share(evidence, "data_wait")),
     )
@@ -52,7 +56,8 @@ RULE = Rule(
     headline="spends {share} of its time restarting loader workers",
     looks_at="The cost of an epoch's end in the loader (measured there, or in an epoch ended early for the "
     "measurement), for epochs of the script's own length, and whether workers persist. If there are far too "
-    "many workers, too_many_workers reports instead, as they cause most of the restart.",
+    "many workers, too_many_workers reports instead, as they cause most of the restart; iterator_restarted does where "
+    "iterators are given up early, or where the sampler's drawing takes the time.",
     thresholds=("MIN_RESTART_SHARE", "CRITICAL_SHARE"),
     source="Lightning warns about spawned workers that do not persist, without measuring; here the restart is timed.",
     url="https://docs.pytorch.org/docs/stable/data.html",

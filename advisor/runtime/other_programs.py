@@ -10,6 +10,8 @@ from pathlib import Path, PurePath
 from ..types import OtherProgram
 
 MOST_NAMED = 3
+INIT = 1
+"""Number of the process that inherits orphans: what they used in their whole life is none of its own."""
 LEAST_CPUS = 0.05
 """CPUs below which a program disturbs nobody."""
 INTERPRETERS = ("python", "bash", "sh", "perl", "ruby", "node", "java", "R", "julia")
@@ -72,6 +74,8 @@ def busiest(
 def _used_s(pid: int, now: Running, before: Mapping[int, Running], after: Mapping[int, Running]) -> float:
     """Return the CPU time that a process, and its children that have ended, used between two moments."""
     then = before.get(pid)
+    if pid == INIT:
+        return now.cpu_s - then.cpu_s if then is not None else 0.0
     if then is None or then.started != now.started:
         return now.cpu_s + now.ended_children_s
     # A child that has ended brings all of its time, and that of its own children; what they had used before the first

@@ -11,6 +11,7 @@ from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .measured_fix import MeasuredFix
 from .measurement import (
+    ABANDONED_FRACTION,
     OFF_STEP,
     PHASES,
     CallSite,
@@ -62,12 +63,15 @@ from .workload import (
     LoaderFacts,
     ModelFacts,
     OptimizerFacts,
+    Padding,
     Recompiling,
     ScriptFacts,
+    WorkerMemory,
     Workload,
 )
 
 __all__ = [
+    "ABANDONED_FRACTION",
     "OFF_STEP",
     "PHASES",
     "PROFILE_VERSION",
@@ -116,6 +120,7 @@ __all__ = [
     "OptimizerFacts",
     "OtherProgram",
     "Overhead",
+    "Padding",
     "Place",
     "Profile",
     "Rank",
@@ -150,6 +155,7 @@ __all__ = [
     "VersionRun",
     "WhatIf",
     "WindowSummary",
+    "WorkerMemory",
     "Workload",
     "installed_name",
 ]

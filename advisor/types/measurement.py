@@ -86,6 +86,18 @@ class LoaderTimes:
     """CPUs that the workers kept busy on average."""
     alone_s: float | None = None
     """Seconds for the batches of one update when the loader is drained without compute."""
+    rows_read: Literal["whole", "table"] | None = None
+    """How whole batches could be read where samples are read one by one: `whole` if the dataset itself answers a list
+    of indices with the same batch, `table` if its samples, of one shape, could be held as the columns of a table."""
+    rows_s: float | None = None
+    """Seconds for the batches of one update in this process, read sample by sample."""
+    whole_s: float | None = None
+    """Seconds for the batches of one update, read whole."""
+    sample_bytes: float | None = None
+    """Bytes of one sample in a batch."""
+    opened: str = ""
+    """The file, or member of an archive, that is opened again for every sample; "" if there is none."""
+    opened_per_sample: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +237,10 @@ class SystemUse:
     """The busiest of them that could be seen; those outside a container cannot."""
 
 
+ABANDONED_FRACTION = 0.5
+"""Fraction of an epoch's batches up to which an iterator counts as given up before its end (`next(iter(loader))`)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoaderRestarts:
     """Cost of the ends of epochs at the loader."""
@@ -234,6 +250,10 @@ class LoaderRestarts:
     updates_per_epoch: float | None
     share: float | None
     """Share of the loop's wall time, for epochs of the script's own length."""
+    draw_s: float | None = None
+    """Part of the time of one in which the sampler drew the epoch's first indices; most samplers draw all then."""
+    batches_per_start: float | None = None
+    """Batches taken from each iterator, if the measured loop began several."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,11 @@ class LoaderFacts:
     """Samples that there are: a sampler may draw each several times, or only some of them."""
     duplicates_fraction: float | None = None
     """Share of delivered samples that another worker delivered too; None if it was not checked."""
+    sampler_class: str = ""
+    """Class that draws the order of an epoch; "" in profiles stored by 0.2 and older."""
+    sampler_where: str | None = None
+    """`file:line` of its `__iter__`, if it is the script's own."""
+    drop_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +227,10 @@ class ScriptFacts:
     """Paths to the random generators that the dataset holds."""
     generators_fault: str | None = None
     """Reason why workers would repeat their draws."""
+    workers_repeat: bool | None = None
+    """Two of the script's workers drew the same random numbers, from states that torch does not seed in workers."""
+    epochs_repeat: bool | None = None
+    """Workers drew the same in their second epoch as in their first."""
     frozen_parts: tuple[str, ...] = ()
     """Parts of the called models that have parameters, none of which requires a gradient."""
     unused_gradients: int = 0
@@ -239,6 +248,36 @@ class ScriptFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Padding:
+    """Padding in the batches that the model got, over some of the first forwards."""
+
+    fraction: float
+    """Share of the tokens that are padding."""
+    beyond_longest: float
+    """Share of the tokens that lie beyond the longest sequence of their batch."""
+    batches: int
+    length: int
+    """Longest padded length seen."""
+    source: Literal["mask", "tokens"]
+    """`mask` if a mask shows it, `tokens` if one token fills the ends of rows and stands nowhere else."""
+    argument: str
+    """Name of that argument of the model, or its place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerMemory:
+    """Memory that one loader worker shares with no other process, of the worker that grew most."""
+
+    first_bytes: int
+    last_bytes: int
+    path: str
+    """Path to the largest container of Python objects that the dataset holds."""
+    records: int
+    records_bytes: int
+    """Estimated bytes of all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     framework: Literal["plain", "accelerate", "transformers", "lightning"]
     device: str
@@ -251,6 +290,10 @@ class Workload:
     """Tensors of a batch, for example "float32[64, 3, 32, 32]"."""
     fixed_shapes: bool | None = None
     """True if all batches of the window had the same shapes."""
+    padding: Padding | None = None
+    """None if no argument of the model shows padding, or its absence."""
+    worker_memory: WorkerMemory | None = None
+    """None if no worker was seen to grow beside a dataset of many Python objects."""
     world_size: int = 1
     events: tuple[str, ...] = ()
     """Other observations of the agent: trackers put offline, network connections, caught out-of-memory errors."""

@@ -10,6 +10,7 @@ import pytest
 from advisor import wire
 from advisor.analysis import hot_lines, summary
 from advisor.analysis.counted import Counted
+from advisor.analysis.loader_summary import loader_times, restarts
 from advisor.analysis.profile_plan import FIRST
 from advisor.rules._examples import healthy_cpu, healthy_cuda
 from advisor.runtime.script_run import ScriptRunRecord
@@ -90,7 +91,7 @@ def test_without_an_epoch_end_nothing_is_said_of_it() -> None:
     first = counted(done(FIRST, [0.1] * 50))
     ending = summary.epoch_end(first, result(), WORKLOAD)
     assert not ending.seen
-    assert summary.restarts(first, ending, WORKLOAD) is None
+    assert restarts(first, ending, result(), WORKLOAD) is None
 
 
 def test_memory_that_grows_with_every_update_is_confirmed() -> None:
@@ -145,7 +146,7 @@ def loading(**sums: Any) -> wire.WindowDone:
 
 def test_loader_times_are_those_of_an_update() -> None:
     drained = done("loader_alone", [], extra={"batches": 40, "seconds": 2.0})
-    found = summary.loader_times(
+    found = loader_times(
         counted(loading()), result((wire.Window(id="loader_alone", kind="drain"), drained, 0)), WORKLOAD
     )
     assert found is not None
@@ -155,14 +156,14 @@ def test_loader_times_are_those_of_an_update() -> None:
 
 
 def test_what_workers_hide_is_none_and_never_zero() -> None:
-    found = summary.loader_times(counted(loading(fetch_s=None, fetch_cpu_s=None)), result(), WORKLOAD)
+    found = loader_times(counted(loading(fetch_s=None, fetch_cpu_s=None)), result(), WORKLOAD)
     assert found is not None
     assert (found.fetch_s, found.worker_cpus, found.alone_s) == (None, None, None)
 
 
 def test_without_a_training_loader_there_are_no_loader_times() -> None:
-    assert summary.loader_times(counted(loading()), result(), replace(WORKLOAD, loaders=())) is None
-    assert summary.loader_times(counted(done(FIRST, [0.1] * 50)), result(), WORKLOAD) is None
+    assert loader_times(counted(loading()), result(), replace(WORKLOAD, loaders=())) is None
+    assert loader_times(counted(done(FIRST, [0.1] * 50)), result(), WORKLOAD) is None
 
 
 def test_epochs_that_ended_in_the_window_are_averaged() -> None:
@@ -181,7 +182,7 @@ def test_the_first_epochs_start_alone_is_no_epochs_end() -> None:
 def test_a_restart_is_a_share_of_an_epoch_of_the_scripts_own_length() -> None:
     workload = replace(WORKLOAD, loaders=(replace(WORKLOAD.loaders[0], length_batches=20),))
     ending = EpochEnd(seen=True, seconds={"loader_restart": 1.0})
-    found = summary.restarts(counted(done(FIRST, [0.1] * 50, micro_steps=2)), ending, workload)
+    found = restarts(counted(done(FIRST, [0.1] * 50, micro_steps=2)), ending, result(), workload)
     assert found is not None
     assert (found.updates_per_epoch, found.seconds_per_restart) == (10.0, 1.0)
     assert found.share == pytest.approx(0.5)

@@ -1,6 +1,6 @@
 """Does the diagnosis name what was planted, and does it leave healthy scripts alone?
 
-    python tests/benchmarks/diagnosis.py                      every labelled script of tests/workloads
+    python tests/benchmarks/diagnosis.py                      every labelled script of tests/workloads and its reports/
     python tests/benchmarks/diagnosis.py gan tabular          those whose name contains one of the words
     python tests/benchmarks/diagnosis.py --fixes              and whether each fix gives what its ceiling says
     python tests/benchmarks/diagnosis.py --fresh ...          measure again what an earlier call has measured
@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import tomllib
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +37,9 @@ from advisor.storage import run_store
 from advisor.types import Diagnosis
 
 WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
+sys.path.insert(0, str(WORKLOADS))  # its modules stand beside the scripts, which are no package
+labelled = importlib.import_module("labelled")
+TITLES = {labelled.OWN: "Written for this benchmark", labelled.REPORTS: "From public reports"}
 LOUD = ("warning", "critical")
 MOST_ABSTAINED = 12
 """Of about 35 rules, some have no place in any one script; where this many abstain, silence is no answer."""
@@ -95,6 +97,8 @@ class Compared:
     """Of the ceiling's interval."""
     of_ceiling: float
     """Gain over the predicted ceiling."""
+    width: float
+    """Upper over lower end of the ceiling's interval."""
     above: bool = False
 
 
@@ -126,10 +130,14 @@ class Kept:
 def main() -> None:
     arguments = parsed()
     before = machine()
-    labels = tomllib.loads((WORKLOADS / "labels.toml").read_text())
+    labels = labelled.labels_of(labelled.OWN, labelled.REPORTS)
     chosen = {name: label for name, label in labels.items() if is_wanted(name, arguments.words)}
     if not chosen:
-        raise SystemExit(f"no script is called like {' or '.join(arguments.words)}: see {WORKLOADS / 'labels.toml'}")
+        raise SystemExit(f"no script is called like {' or '.join(arguments.words)}: see labels.toml in {WORKLOADS}")
+    lacking = {name: packages for name, label in chosen.items() if (packages := labelled.missing_packages(label))}
+    for name, packages in lacking.items():
+        say(f"{name:28} left out: {' and '.join(packages)} not installed")
+        del chosen[name]
     fresh = list(chosen) if arguments.fresh else []
     profiles = Kept(arguments.work / "profiles.jsonl", fresh=fresh)
     fixes = Kept(arguments.work / "fixes.jsonl", fresh=fresh)
@@ -138,7 +146,7 @@ def main() -> None:
     verdicts: dict[str, str] = {}
     compared: list[Compared] = []
     for name, label in chosen.items():
-        again = judged_again(name, arguments.work) if arguments.judge_again else None
+        again = judged_again(name, label, arguments.work) if arguments.judge_again else None
         known = profiles.get(name) if again is None else kept(profiles, again)
         diagnosed = Diagnosed.from_json(known or kept(profiles, diagnose(name, label, arguments)))
         verdicts[name] = judge(diagnosed, label)
@@ -202,7 +210,7 @@ def diagnose(name: str, label: Mapping[str, Any], arguments: Namespace) -> Diagn
     with tempfile.TemporaryDirectory(prefix=f"advisor-{name}-") as project:
         words = [sys.executable, "-m", "advisor", "profile", "--json", "--runs", str(arguments.work / "runs")]
         done = subprocess.run(
-            [*words, str(WORKLOADS / f"{name}.py"), *label.get("args", [])],
+            [*words, str(label["path"]), *label["args"]],
             cwd=project,
             capture_output=True,
             text=True,
@@ -229,9 +237,9 @@ def from_document(name: str, document: Mapping[str, Any], *, exit_code: int) -> 
     )
 
 
-def judged_again(name: str, work: Path) -> Diagnosed | None:
+def judged_again(name: str, label: Mapping[str, Any], work: Path) -> Diagnosed | None:
     """The newest profile of the script with what the rules say of it now; None where there is none."""
-    runs = sorted((work / "runs").glob(f"*-{name}-*"))
+    runs = sorted((work / "runs").glob(f"*-{label['path'].stem}-*"))
     if not runs:
         return None
     profile = run_store.load_profile(runs[-1] / run_store.PROFILE_FILE)
@@ -270,8 +278,19 @@ def diagnosis_row(diagnosed: Diagnosed, label: Mapping[str, Any], verdict: str) 
 
 
 def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
-    planted = [verdicts[name] for name, label in chosen.items() if not label.get("healthy")]
-    healthy = [verdicts[name] for name, label in chosen.items() if label.get("healthy")]
+    """Return a paragraph for each folder of scripts, and one for all where there are several."""
+    folders: dict[Path, list[str]] = {}
+    for name, label in chosen.items():
+        folders.setdefault(label["path"].parent, []).append(name)
+    parts = [(TITLES[folder], names) for folder, names in folders.items()]
+    if len(parts) > 1:
+        parts.insert(0, ("All", list(chosen)))
+    return "\n\n".join(f"{title}. {_counts(names, chosen, verdicts)}" for title, names in parts)
+
+
+def _counts(names: Sequence[str], labels: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
+    planted = [verdicts[name] for name in names if not labels[name].get("healthy")]
+    healthy = [verdicts[name] for name in names if labels[name].get("healthy")]
     exact, also = planted.count("right"), planted.count("right (also)")
     return (
         f"Planted: {exact + also} of {len(planted)} right ({exact} by the label's rule, {also} by one of `also`)."
@@ -283,7 +302,6 @@ def totals(chosen: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, str])
 
 
 def measure_fix(name: str, label: Mapping[str, Any], arguments: Namespace) -> Fixed:
-    sys.path.insert(0, str(WORKLOADS))  # it stands beside the scripts, which are no package
     compare = importlib.import_module("measure_fix").compare
     try:
         ratios, others = compare(name, label, label["fix"], arguments)
@@ -307,10 +325,12 @@ def fix_row(diagnosed: Diagnosed, fixed: Fixed, label: Mapping[str, Any]) -> tup
     of_ceiling = gain / ceiling["speedup"]
     row += [f"{ceiling['speedup']:.2f} ({ceiling['low']:.2f} … {ceiling['high']:.2f})", ceiling["basis"]]
     row += [f"{of_ceiling:.2f}", others]
+    width = ceiling["high"] / ceiling["low"]
     if ceiling["low"] <= gain <= ceiling["high"]:
-        return [*row, "inside"], Compared(inside=True, of_ceiling=of_ceiling)
+        return [*row, "inside"], Compared(inside=True, of_ceiling=of_ceiling, width=width)
     below = gain < ceiling["low"]
-    return [*row, "BELOW" if below else "ABOVE"], Compared(inside=False, of_ceiling=of_ceiling, above=not below)
+    compared = Compared(inside=False, of_ceiling=of_ceiling, width=width, above=not below)
+    return [*row, "BELOW" if below else "ABOVE"], compared
 
 
 def fixes_summary(rows: int, compared: Sequence[Compared]) -> str:
@@ -326,7 +346,8 @@ def fixes_summary(rows: int, compared: Sequence[Compared]) -> str:
     errors = [abs(part - 1) for part in parts]
     return (
         f"{text} Gain over ceiling: median {statistics.median(parts):.2f}, lowest {min(parts):.2f}, highest"
-        f" {max(parts):.2f}; the median error, whichever way, is {statistics.median(errors):.0%}."
+        f" {max(parts):.2f}; the median error, whichever way, is {statistics.median(errors):.0%}. The upper end of a"
+        f" ceiling's interval is {statistics.median(one.width for one in compared):.1f} times the lower (median)."
     )
 
 

@@ -76,6 +76,13 @@ def test_children_that_have_ended_count_for_their_parent_from_the_first_moment_o
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_orphans_that_have_ended_do_not_count_for_the_process_that_inherits_them(tmp_path: Path) -> None:
+    folder = proc(tmp_path, p1="init")
+    before = {1: Running(parent=0, started="5", cpu_s=1.0, ended_children_s=10.0)}
+    after = {1: Running(parent=0, started="5", cpu_s=3.0, ended_children_s=600.0)}
+    assert busiest(before, after, 10.0, folder) == (OtherProgram(name="init", cpus=0.2),)
+
+
 def test_a_real_program_is_seen() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         before, begin_s = running(), time.monotonic()

@@ -1,6 +1,6 @@
 """Measures what a workload's fix really gives: original and fixed script in fresh processes, in turn.
 
-    python measure_fix.py                       every labelled script
+    python measure_fix.py                       every labelled script, those of reports/ included
     python measure_fix.py gan_samples tabular   only those whose name contains one of the words
     python measure_fix.py --seconds 10 --rounds 4 ...
 
@@ -22,10 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 
 import psutil
+from labelled import OWN, REPORTS, labels_of, missing_packages
 
 HERE = Path(__file__).resolve().parent
 WARM_UP_UPDATES = 10
@@ -131,12 +131,12 @@ def variant(script: Path, change: dict, folder: Path) -> tuple[Path, list[str] |
 
 def compare(name: str, label: dict, change: dict, options: argparse.Namespace) -> tuple[list[float], float]:
     """The ratios of `--rounds` pairs (the least disturbed ones), and the CPUs that others used at most during them."""
-    script = HERE / f"{name}.py"
+    script = label["path"]
     folder = Path(tempfile.mkdtemp(prefix="workload-fix-"))
     warm_up_s = label.get("warm_up_s", 1.5)
     try:
         fixed, args = variant(script, change, folder)
-        before = (script, label.get("args", []))
+        before = (script, label["args"])
         after = (fixed, before[1] if args is None else args)
         pairs: list[tuple[float, float]] = []
         for number in range(options.rounds + options.patience):
@@ -165,9 +165,11 @@ def main() -> None:
     parser.add_argument("--patience", type=int, default=3, help="more rounds at most, where others disturbed")
     parser.add_argument("--by-cpu-time", action="store_true")
     options = parser.parse_args()
-    labels = tomllib.loads((HERE / "labels.toml").read_text())
-    for name, label in labels.items():
+    for name, label in labels_of(OWN, REPORTS).items():
         if options.words and not any(word in name for word in options.words):
+            continue
+        if missing := missing_packages(label):
+            print(f"{name:28} not measured: {' and '.join(missing)} not installed", flush=True)
             continue
         changes = label["tried"] if label.get("healthy") else [label["fix"]]
         for change in changes:

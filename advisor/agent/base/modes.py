@@ -35,6 +35,11 @@ def refusal(compiled: bool) -> str | None:
     return None
 
 
+def are_watched() -> bool:
+    """Return whether anybody watches torch's operators now, the script or we, or captures them."""
+    return bool(_stack()) or refusal(compiled=False) is not None
+
+
 def compile_used() -> bool:
     """Return whether `torch.compile` was called in this process or has compiled anything; never import dynamo.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable
 
 from ...refused import Refused
-from ..base.pass_through import passes_on
+from ..base.pass_through import passes_on, passes_on_to_c
 from ..loop.clock import DATA_WAIT, RESTART, StepClock
 from ..loop.samples import INDICES, LEADING_DIMENSION, count_samples
 from .evaluation_batches import EvaluationBatches
@@ -274,7 +275,7 @@ class Deliveries:
         feed = Feed(record, bare_copy(loader))
         iterator.__dict__[FEED] = feed
         record.iterator = weakref.ref(iterator)
-        feed.board = self._board_for(loader, watched=not record.draws())
+        feed.board = self._board_for(loader, watched=record.watches_draws)
         record.add_board(iterator, feed.board)
         if loader.num_workers and record is self.register.train and self.switch.plan(loader) is not None:
             feed.own_ended = True
@@ -322,6 +323,23 @@ class Deliveries:
             if evaluates:
                 clock.evaluation_ends()
 
+    @passes_on_to_c
+    def _draw_first(self, record: LoaderRecord, source: Iterator[Any]) -> Any:
+        """Draw the first indices of an epoch in the restart phase: many samplers draw or sort the whole epoch then."""
+        clock = self._clock
+        mine = clock.mine() and not self.suspended
+        waits = mine and clock.phase != RESTART
+        if waits:
+            clock.push(RESTART)
+        begin_ns = time.perf_counter_ns()
+        try:
+            return next(source)
+        finally:
+            if mine:
+                record.draw_ns += time.perf_counter_ns() - begin_ns
+            if waits:
+                record.restart_ns += clock.pop()
+
     def _inner_fetcher(self, feed: Feed, loader: DataLoader[object]) -> Any:
         fetcher, feed.inner_board = self.make_fetcher(loader)
         feed.record.add_board(fetcher, feed.inner_board)
@@ -356,7 +374,9 @@ class Deliveries:
     def begin_stream(self, iterator: Any) -> None:
         feed = iterator.__dict__.get(FEED)
         if feed is not None and not feed.foreign:
-            feed.stream = iterator._sampler_iter = IndexStream(iterator._sampler_iter, keeps=not feed.iterable)
+            feed.stream = iterator._sampler_iter = IndexStream(
+                iterator._sampler_iter, not feed.iterable, functools.partial(self._draw_first, feed.record)
+            )
             self.evaluation.begins(feed)
 
     @staticmethod

@@ -9,9 +9,11 @@ from typing import Any, Callable
 from ...refused import Refused
 from ..base.pass_through import passes_on_to_c
 from ..loop.samples import count_samples
+from . import rows
 from .duplicates import Duplicates
 from .feed import workers_of_tasks
 from .limits import open_handle, refuse_foreign, refuse_second_reader, refuse_workers
+from .openings import Openings
 from .random_states import preserved_random_states, private_sampler
 from .record import bare_copy, is_iterable
 from .times import COLLATE_NS, FETCH_CPU_NS, FETCH_NS, TOTALS, Board
@@ -25,6 +27,8 @@ Build = Callable[[Any], "tuple[Any, Board]"]
 def drain(loader: Any, build: Build, seconds: float, max_batches: int, num_workers: int | None) -> dict[str, Any]:
     """Return batches, samples and seconds of a loader on its own, except the filling of its queues; and work times.
 
+    Without workers, also what reading whole batches would take, and a file opened again for every sample.
+
     `num_workers` defaults to the script's. Reads for about `seconds`: a batch being fetched in this process cannot be
     interrupted, and one that workers fetch is not waited for any longer. Raises Refused if a second reader would change
     what the script gets.
@@ -35,7 +39,13 @@ def drain(loader: Any, build: Build, seconds: float, max_batches: int, num_worke
     with preserved_random_states(loader.dataset, loader.generator):
         fetcher, board = build(own)
         try:
-            return _Reading(fetcher, board, own).read(seconds, max_batches)
+            reading = _Reading(fetcher, board, own)
+            if workers:
+                return reading.read(seconds, max_batches)
+            with Openings() as openings:
+                report = reading.read(seconds, max_batches)
+            again = openings.again(report["samples"]) if report["samples"] else {}
+            return {**report, **again, **rows.measure(own, *reading.last)}
         finally:
             if workers:
                 fetcher._shutdown_workers()
@@ -50,6 +60,8 @@ class _Reading:
         self._ahead = loader.num_workers * (loader.prefetch_factor or 0)
         self._duplicates = Duplicates() if self._iterable and loader.num_workers > 1 else None
         self._workers = loader.num_workers
+        self.last: tuple[Any, Any] = None, None
+        """Index and batch read last."""
 
     def read(self, seconds: float, max_batches: int) -> dict[str, Any]:
         begin = time.perf_counter()
@@ -101,6 +113,7 @@ class _Reading:
         if self._duplicates is not None and worker is not None and not self._duplicates.enough:
             self._duplicates.saw(worker, batch)
         index = None if self._iterable else self._indices.pop()
+        self.last = index, batch
         count, _ = count_samples(batch, index, self._board.last_items if not self._workers else 0)
         return -1 if count is None else count
 

@@ -24,6 +24,7 @@ from .limits import refuse_settings
 from .record import LoaderRecord
 from .replay import Replay
 from .switch import adds_repeats, plan_of
+from .worker_memory import WorkerMemory
 
 SHARDING_PROBE_S = 10.0
 """Time for workers to start and to deliver some batches each; the batches end the probe long before."""
@@ -53,6 +54,7 @@ class LoaderHooks:
         self._set_by: dict[str, dict[str, Any]] = {}
         """Settings by `adjust`, per caller; if two set the same one, the later wins."""
         self._holding_back = False
+        self._worker_memory = WorkerMemory()
 
     # --- installing -------------------------------------------------------------------------------------------------
 
@@ -129,7 +131,8 @@ class LoaderHooks:
         """Return the fields of `types.ScriptFacts` on the training loader."""
         if self.train is None:
             return {}
-        return {**self.train.draws(), **self._held_generators(), "loader_starts": self.train.restarts}
+        draws = {**self.train.draws(), **self.train.repeats()}
+        return {**draws, **self._held_generators(), "loader_starts": self.train.restarts}
 
     def _held_generators(self) -> dict[str, object]:
         """Return the generators that the training's dataset holds, and why workers would repeat their draws, if so."""
@@ -143,6 +146,17 @@ class LoaderHooks:
     def samples_from(self) -> str:
         """Source of the number of samples: `indices`, `leading dimension` or `not known`."""
         return (self.train.samples_from if self.train is not None else None) or "not known"
+
+    def read_worker_memory(self) -> None:
+        """Read the memory of the training loader's workers, between two updates."""
+        feed, iterator = self._current()
+        if feed is not None and feed.workers:
+            self._worker_memory.read(feed.fetcher(iterator))
+
+    def worker_memory(self) -> dict[str, Any] | None:
+        """Return the fields of `types.WorkerMemory`; None if no worker was seen to grow."""
+        loader = self._loader_now()
+        return self._worker_memory.report(loader.dataset) if loader is not None else None
 
     def take_sums(self) -> dict[str, Any] | None:
         """Return the fields of `wire.LoaderSums` of the training loader since the last call; None without a loader."""

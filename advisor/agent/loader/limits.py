@@ -24,6 +24,7 @@ EXCLUSIVE_CLASSES = (
     ("h5py", "File"),
     ("h5py", "Group"),
     ("h5py", "Dataset"),
+    ("numpy.lib.npyio", "NpzFile"),
     ("lmdb", "Environment"),
     ("lmdb", "Transaction"),
     ("sqlite3", "Connection"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import random
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ from typing import Any
 from ...refused import Refused
 from ...worker_seeds import generators, is_generator
 
+GLOBALS = 2
+"""Number of global generators at the head of the states: those of torch and Python."""
+FEW_PARTS = 100
+"""Length up to which a sequence is looked at part by part; longer ones hold numbers, and are written out at once."""
 MOST_WATCHED = 50
 """Most generators whose states are compared: further ones belong to single samples, and the first tell as much."""
 
@@ -38,23 +43,49 @@ def preserved_random_states(*owners: object) -> Iterator[None]:
 
 
 class RandomStates:
-    """Present random states: the global ones, those that the owner holds, and those of its module."""
+    """Present random states: the global ones, those that the owners hold, and those of the first one's module."""
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self, owner: object, *more: object) -> None:
         module = sys.modules.get(type(owner).__module__)
         beside = [value for value in list(vars(module).values()) if is_generator(value)] if module is not None else []
-        self._held = [*(generator for _, generator in generators(owner)[:MOST_WATCHED]), *beside]
+        self._held = [*(generator for _, generator in generators(owner, *more)[:MOST_WATCHED]), *beside]
         self._seen = self._now()
+        self.drawn = 0
+        """Digest of the states that the draws seen last began and ended with; 0 if only torch's or Python's global
+        generator has drawn, which torch seeds in every worker."""
 
     def moved(self) -> bool:
         """Return whether anything was drawn since the last call, or since creation."""
         before, self._seen = self._seen, self._now()
-        return not all(map(_same_state, before, self._seen))
+        moved = [not _same_state(one, other) for one, other in zip(before, self._seen)]
+        last = GLOBALS + len(self._held)
+        drawn = [n for n in range(GLOBALS, last) if moved[n]] or [n for n in range(last, len(moved)) if moved[n]]
+        self.drawn = digest([(before[n], self._seen[n]) for n in drawn]) if drawn else 0
+        return any(moved)
 
     def _now(self) -> list[Any]:
         numpy = sys.modules.get("numpy")
         states = [sys.modules["torch"].get_rng_state(), random.getstate(), *map(_state_of, self._held)]
         return [*states, numpy.random.get_state()] if numpy is not None else states
+
+
+def digest(states: object) -> int:
+    """Return a number of 63 bits, never 0, that is equal for equal states, in other processes too."""
+    found = hashlib.blake2b(digest_size=8)
+    waiting = [states]
+    while waiting:
+        state: Any = waiting.pop()
+        if isinstance(state, sys.modules["torch"].Tensor):
+            found.update(bytes(state.tolist()))
+        elif hasattr(state, "tobytes"):
+            found.update(state.tobytes())
+        elif isinstance(state, dict):
+            waiting.extend(state.items())
+        elif isinstance(state, (tuple, list)) and len(state) < FEW_PARTS:
+            waiting.extend(state)
+        else:
+            found.update(repr(state).encode())
+    return int.from_bytes(found.digest(), "big") >> 1 | 1
 
 
 def _same_state(one: object, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import sysconfig
@@ -24,6 +25,7 @@ from .times import (
     SEND_NS,
     TOTALS,
     Board,
+    Drawn,
     start_method,
 )
 
@@ -49,6 +51,9 @@ LOADER_ATTRIBUTES = (
     "_IterableDataset_len_called",
 )
 """Attributes that `DataLoader.__init__` sets in any version of torch; a copy holds these and none of the user's."""
+
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+"""Folders of installed packages, which need not be this environment's own: one may lie on another's path."""
 
 MOST_READ_AHEAD = 4096
 """Most batches counted that another thread has read and the training has not used."""
@@ -91,6 +96,8 @@ class LoaderRecord:
         self.samples = 0
         self.restarts = 0
         self.restart_ns = 0
+        self.draw_ns = 0
+        """Time in which its sampler drew the first indices of its epochs."""
         self.replay = Replay()
         self.duplicates = Duplicates()
         self.duplicates_with: dict[int, float | None] = {}
@@ -98,8 +105,10 @@ class LoaderRecord:
         self._boards: list[tuple[weakref.ref[Any], Board]] = []
         self._folded = [0] * len(TOTALS)
         self._draws = {SAMPLE_DRAWS: 0, COLLATE_DRAWS: 0}
+        self._drawn: list[list[Drawn]] = []
+        """Digests of the random states that the workers of earlier iterators drew from."""
         self._blind = False
-        self._last_totals = [0] * (4 + len(TOTALS))
+        self._last_totals = [0] * (5 + len(TOTALS))
 
     @property
     def gone(self) -> bool:
@@ -134,14 +143,42 @@ class LoaderRecord:
                 answers[name] = found == DREW
         return answers
 
+    @property
+    def watches_draws(self) -> bool:
+        """True if the next iterator's first fetches are to be checked; the workers of a second may repeat those of
+        the first."""
+        return not self.draws() or (bool(self.facts["num_workers"]) and len(self._all_drawn()) == 1)
+
+    def repeats(self) -> dict[str, bool]:
+        """Return whether workers were seen to draw alike, at once or in two epochs; what was not seen is left out."""
+        drawn = self._all_drawn()
+        answers = {}
+        if any(len(found) > 1 for found in drawn):
+            answers["workers_repeat"] = any(
+                one.repeats(other) for found in drawn for one, other in itertools.combinations(found, 2)
+            )
+        if len(drawn) > 1:
+            pairs = ((one, other) for one in drawn[0] for other in drawn[1] if one.worker == other.worker)
+            answers["epochs_repeat"] = any(one.repeats(other) for one, other in pairs)
+        return answers
+
+    def _all_drawn(self) -> list[list[Drawn]]:
+        """Return the digests of each watched iterator with workers, the first one first."""
+        if not self.facts["num_workers"]:
+            return []
+        return [*self._drawn, *(found for _, board in self._boards if board.watched and (found := board.drawn()))]
+
     def take_sums(self, workers: int | None, received_ns: int = 0) -> dict[str, Any]:
         """Return the fields of `wire.LoaderSums` since the last call.
 
         `workers` is the number that fetch now, `received_ns` the time this process took to unpack their batches.
         """
         work = self.work()
-        totals = [self.batches, self.samples, self.restarts, self.restart_ns, *(work or [0] * len(TOTALS))]
-        batches, samples, restarts, restart_ns, *spent = (now - then for now, then in zip(totals, self._last_totals))
+        counts = [self.batches, self.samples, self.restarts, self.restart_ns, self.draw_ns]
+        totals = [*counts, *(work or [0] * len(TOTALS))]
+        batches, samples, restarts, restart_ns, draw_ns, *spent = (
+            now - then for now, then in zip(totals, self._last_totals)
+        )
         self._last_totals = totals
         seen = work is not None and spent[FETCHES] > 0
         return {
@@ -154,6 +191,7 @@ class LoaderRecord:
             "transfer_s": (spent[SEND_NS] + received_ns) / 1e9 if seen and spent[SEND_NS] else None,
             "restarts": restarts,
             "restart_s": restart_ns / 1e9,
+            "draw_s": draw_ns / 1e9,
             "duplicates_fraction": self.duplicates.fraction,
         }
 
@@ -165,6 +203,8 @@ class LoaderRecord:
                 continue
             self._blind = self._blind or not board.seen
             self._draws = {cell: max(found, board.largest(cell)) for cell, found in self._draws.items()}
+            if board.watched and (drawn := board.drawn()):
+                self._drawn.append(drawn)
             self._folded = [folded + board.total(cell) for folded, cell in zip(self._folded, TOTALS)]
         self._boards = alive
 
@@ -226,7 +266,30 @@ def facts_of(loader: Any) -> dict[str, Any]:
         "length_batches": length_of(bare_copy(loader)),
         "length_samples": length_of(loader.dataset) if iterable else length_of(loader.sampler, loader.dataset),
         "dataset_samples": length_of(loader.dataset),
+        "sampler_class": type(_order_of(loader)).__name__,
+        "sampler_where": _own_order(loader),
+        "drop_last": bool(loader.drop_last),
     }
+
+
+def _order_of(loader: Any) -> Any:
+    """Return the object that draws the order of an epoch: the sampler behind torch's and accelerate's own batches, or
+    the script's batch sampler."""
+    drawing = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    while type(drawing).__module__.startswith(("torch.", "accelerate.")):
+        inner = getattr(drawing, "batch_sampler", None) or getattr(drawing, "sampler", None)
+        if inner is None:
+            break
+        drawing = inner
+    return drawing
+
+
+def _own_order(loader: Any) -> str | None:
+    """Return `file:line` of the code that draws the order of an epoch, if it is the script's own."""
+    code = getattr(getattr(type(_order_of(loader)), "__iter__", None), "__code__", None)
+    if code is None or is_library(code.co_filename):
+        return None
+    return f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def is_iterable(loader: Any) -> bool:
@@ -256,7 +319,9 @@ def length_of(*candidates: Any) -> int | None:
 
 def is_library(file: str) -> bool:
     """Return whether a code object's file belongs to Python, to an installed package, or to us."""
-    return file.startswith("<frozen") or file.startswith(_library_folders())
+    if file.startswith("<frozen") or file.startswith(_library_folders()):
+        return True
+    return any(f"{os.sep}{folder}{os.sep}" in file for folder in PACKAGE_FOLDERS)
 
 
 def user_line(frame: FrameType | None) -> str | None:

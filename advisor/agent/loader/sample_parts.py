@@ -93,7 +93,7 @@ class Stamp:
     """Present attributes of a dataset, and of the datasets that it holds."""
 
     def __init__(self, dataset: object) -> None:
-        self._owners = list(_datasets(dataset))
+        self._owners = list(nested_datasets(dataset))
         self._seen = [dict(owner.__dict__) for owner in self._owners]
 
     def changed(self) -> str | None:
@@ -110,7 +110,8 @@ class Stamp:
         return None
 
 
-def _datasets(dataset: object, depth: int = NESTED_DATASETS) -> abc.Iterator[Any]:
+def nested_datasets(dataset: object, depth: int = NESTED_DATASETS) -> abc.Iterator[Any]:
+    """Yield the dataset and those that it holds, if they have attributes."""
     from torch.utils.data import Dataset
 
     if not hasattr(dataset, "__dict__"):
@@ -119,7 +120,7 @@ def _datasets(dataset: object, depth: int = NESTED_DATASETS) -> abc.Iterator[Any
     for value in list(dataset.__dict__.values()):
         for inner in value if isinstance(value, (list, tuple)) and len(value) < 100 else [value]:
             if depth and isinstance(inner, Dataset):
-                yield from _datasets(inner, depth - 1)
+                yield from nested_datasets(inner, depth - 1)
 
 
 def _parts(value: object) -> dict[Any, Any] | None:

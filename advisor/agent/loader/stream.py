@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 from ..base.pass_through import passes_on_to_c
 
@@ -38,8 +38,12 @@ def cut(batch: list[Any], size: int) -> list[Part]:
 class IndexStream:
     """Replacement of torch's `_sampler_iter`. An element is what the sampler yields: mostly a list of indices."""
 
-    def __init__(self, source: Iterator[Any], keeps: bool = True) -> None:
+    def __init__(
+        self, source: Iterator[Any], keeps: bool = True, draw_first: Callable[[Iterator[Any]], Any] = next
+    ) -> None:
+        """Give out what `source` draws; `draw_first` draws its first element, for which many samplers draw them all."""
         self._source = source
+        self._draw_first: Callable[[Iterator[Any]], Any] | None = draw_first
         self._again: deque[Any] = deque()
         """Elements drawn once and not delivered: these come first."""
         self._loose: deque[Any] = deque()
@@ -70,7 +74,10 @@ class IndexStream:
     def _whole(self) -> Any:
         if self._size is not None or self._loose:
             return self._regrouped()
-        return self._again.popleft() if self._again else next(self._source)
+        if self._again:
+            return self._again.popleft()
+        draw, self._draw_first = self._draw_first, None
+        return next(self._source) if draw is None else draw(self._source)
 
     @passes_on_to_c
     def _part(self) -> Any:

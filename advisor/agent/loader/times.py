@@ -5,27 +5,45 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..base.own_folder import AGENT
 from ..base.pass_through import passes_on_to_c, stands_for
 from .cpu_wait import run_delay_ns
-from .random_states import RandomStates
+from .random_states import RandomStates, digest
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS, SAMPLE_DRAWS, COLLATE_DRAWS = range(8)
+DRAWN, DRAWN_NEXT, READ = range(8, 11)
+"""Cells with digests: of the random states in the first and the second fetch that drew, and of the first's indices."""
 DRAWS = "_advisor_draws"
 WATCHED_FETCHES = 4
 DREW_NOTHING, DREW = 1, 2
 """Values of the cells SAMPLE_DRAWS and COLLATE_DRAWS; 0 is not checked."""
 LONG_FETCH_NS = 500_000
 """Shortest fetch for which the wait for a CPU is read: two readings cost about 6 µs, one percent of this."""
-CELLS = 8
-"""64-bit cells per worker: a cache line of its own, so that workers do not slow each other."""
+CELLS = 16
+"""64-bit cells per worker: cache lines of its own, so that workers do not slow each other."""
 _OWN_FOLDER = AGENT + os.sep
 TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS)
+
+
+class Drawn(NamedTuple):
+    """Digests of what a worker drew in its first fetches."""
+
+    worker: int
+    first: int
+    then: int
+    """0 if it has fetched only once."""
+    read: int
+    """Digest of the indices of the first fetch."""
+
+    def repeats(self, other: Drawn) -> bool:
+        """Return whether other samples got the same draws."""
+        then = self.then == other.then or not self.then or not other.then
+        return self.first == other.first and then and self.read != other.read
 
 
 class Board:
@@ -50,6 +68,12 @@ class Board:
 
     def total(self, cell: int) -> int:
         return sum(self.cells[row * CELLS + cell] for row in range(self.rows))
+
+    def drawn(self) -> list[Drawn]:
+        """Return the draws from states that torch does not seed, of each worker that drew from any."""
+        rows = [self.cells[row * CELLS : (row + 1) * CELLS] for row in range(self.rows)]
+        found = (Drawn(row, cells[DRAWN], cells[DRAWN_NEXT], cells[READ]) for row, cells in enumerate(rows))
+        return [drawn for drawn in found if drawn.first]
 
     @property
     def last_items(self) -> int:
@@ -90,7 +114,7 @@ class FetchTimes:
             if row is not None:
                 fetcher.__dict__["_advisor_row"] = row
                 if self.board is not None and self.board.watched:
-                    fetcher.__dict__[DRAWS] = Draws(fetcher.dataset, row)
+                    fetcher.__dict__[DRAWS] = Draws(fetcher.dataset, row, fetcher.collate_fn)
                 if self.in_worker:
                     _time_sending(*row)
                 fetcher.collate_fn = TimedCollate(fetcher.collate_fn, row, self.in_worker, fetcher.auto_collation)
@@ -123,7 +147,7 @@ class FetchTimes:
             collate_ns = cells[first + COLLATE_NS]
             draws = fetcher.__dict__.get(DRAWS)
             if draws is not None:
-                draws.begin()
+                draws.begin(index)
                 fetcher.collate_fn.sampled = draws.sampled
             fetcher.collate_fn.begin()
             begin = time.perf_counter_ns()
@@ -150,14 +174,19 @@ class Draws:
     0.3 ms (up to 20 if the dataset holds thousands of objects), so only the first few fetches are checked.
     """
 
-    def __init__(self, dataset: object, row: tuple[Any, int]) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: object, row: tuple[Any, int], *more: object) -> None:
+        """Check the generators of the dataset, and those that the other owners hold."""
+        self._dataset, self._more = dataset, more
         self._cells, self._first = row
         self._states: RandomStates | None = None
         self._left = WATCHED_FETCHES
+        self._index: object = None
+        self._drawn = 0
 
-    def begin(self) -> None:
-        self._states = RandomStates(self._dataset)
+    def begin(self, index: object) -> None:
+        self._states = RandomStates(self._dataset, *self._more)
+        self._index = index
+        self._drawn = 0
 
     def sampled(self) -> None:
         self._mark(SAMPLE_DRAWS)
@@ -167,12 +196,18 @@ class Draws:
         self._mark(COLLATE_DRAWS)
         self._states = None
         self._left -= 1
+        place = DRAWN if not self._cells[self._first + DRAWN] else DRAWN_NEXT
+        if self._drawn and not self._cells[self._first + place]:
+            self._cells[self._first + place] = self._drawn
+            if place == DRAWN:
+                self._cells[self._first + READ] = digest(self._index)
         return not self._left
 
     def _mark(self, cell: int) -> None:
         if self._states is not None:
             place = self._first + cell
             self._cells[place] = max(self._cells[place], DREW if self._states.moved() else DREW_NOTHING)
+            self._drawn ^= self._states.drawn
 
 
 class TimedCollate:

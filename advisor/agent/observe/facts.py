@@ -22,6 +22,7 @@ from .compiled_code import CompileTotals
 from .environments import any_environment
 from .float64_lines import float64_lines
 from .kept_outputs import KeptOutputs, trainer_metrics
+from .padding import PaddingWatch
 from .switches import profilers_on, switches
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _PACKAGES = (
     "torch", "torchvision", "torchaudio", "numpy", "transformers", "accelerate", "lightning", "pytorch_lightning",
     "datasets", "tokenizers", "timm", "peft", "deepspeed", "diffusers", "sentence_transformers", "torch_geometric",
     "xformers", "flash_attn", "bitsandbytes", "apex", "webdataset", "ffcv", "kornia", "albumentations",
+    "gym", "gymnasium", "pettingzoo", "stable_baselines3", "tianshou",
 )  # fmt: skip
 
 
@@ -74,6 +76,7 @@ class FactsCollector:
         self._scaler = False
         self._anomaly = False
         self._is_anomaly_enabled: Any = bool
+        self._padding = PaddingWatch()
         self._profilers: set[str] = set()
         self._kept_outputs = KeptOutputs()
         self.compiled = CompileTotals()
@@ -98,6 +101,8 @@ class FactsCollector:
     def saw_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Inspect the arguments of a trained root's upcoming call; never raise."""
         self._forwards += 1
+        if self._forwards >= self._padding.next:
+            self._padding.inspect(self._forwards, args, kwargs)
         self.inspecting = self._forwards >= self._next_inspection
         if not self.inspecting:
             return
@@ -183,6 +188,7 @@ class FactsCollector:
                 "grad_scaler": self._scaler,
             },
             "batch_shapes": list(self._shapes),
+            "padding": self._padding.report(),
             "fixed_shapes": len(self._shapes_seen) == 1 if self._shapes_seen else None,
             "world_size": _world_size(),
             "events": [],

@@ -74,7 +74,7 @@ class FlopCount:
         mode, self._mode = self._mode, None
         modes.leave(mode)
         updates = self._clock.updates - self._updates_before
-        if self.why is None and updates == 0:
+        if self.why is None and updates <= 0:  # counting begins anew where another optimizer becomes the main one
             self.why = "no update ended during counting"
         if self.why is not None:
             return None

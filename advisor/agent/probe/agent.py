@@ -349,6 +349,7 @@ class _Parts:
             "retains_graph": self.steps.retains_graph,
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
+        workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()
         memory: dict[str, Any] = dict(memory_in_use(called, optimizers))

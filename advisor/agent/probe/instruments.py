@@ -64,6 +64,7 @@ class Instruments:
             self._device_trace.start()
         self._updates_before = self._controls.clock.updates
         self._hooks = self._count_hooks(window)
+        self._controls.loaders.read_worker_memory()
         self._controls.loaders.take_sums()
         self._garbage.take()
         self._cpu_begin_s = time.process_time()
@@ -74,6 +75,7 @@ class Instruments:
         gc_s, collections = self._garbage.take()
         hits, lines = self._stop_sampler(window)
         sums = self._controls.loaders.take_sums()
+        self._controls.loaders.read_worker_memory()
         device = self._controls.device
         return {
             "cpu_s": cpu_s,

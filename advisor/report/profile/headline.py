@@ -94,9 +94,18 @@ def _finding_sentence(first: Finding) -> str:
     return f"Your script {format.headline(first)}{_gain(first)}" if first.headline else _own_words(first)
 
 
+def _inside(sentence: str) -> str:
+    """Return the sentence as it stands behind a comma."""
+    return sentence[:1].lower() + sentence[1:]
+
+
 def _on_a_busy_machine(profile: Profile, busy: str, first: Finding | None) -> Verdict:
     """Return the verdict beside programs that take the script's time: their part of it is not known."""
-    said = "No cost can be ruled out here" if first is None else f"Measured beside them: {_finding_sentence(first)}"
+    said = (
+        "No cost can be ruled out here"
+        if first is None
+        else f"Measured beside them, {_inside(_finding_sentence(first))}"
+    )
     return Verdict(
         sentence=f"The machine is busy: {busy}. {said.rstrip('.')}.",
         tone="critical" if first is not None and first.severity == "critical" else "warning",

@@ -103,7 +103,7 @@ def test_workers_that_cannot_be_looked_into_leave_it_open(loop: Loop) -> None:
 def test_only_the_first_fetches_are_looked_at(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     states = times.RandomStates
-    monkeypatch.setattr(times, "RandomStates", lambda owner: looks.append(1) or states(owner))
+    monkeypatch.setattr(times, "RandomStates", lambda *owners: looks.append(1) or states(*owners))
     loader = DataLoader(Numbers(40), batch_size=4)
     for _ in range(3):
         loop.epoch(loader)

@@ -247,3 +247,14 @@ def test_a_transposed_operand_is_read_along_its_own_rows() -> None:
     assert details(lambda: (batch @ weight.T)[:0])["odd_flops"] == {"50": 2 * 8 * 16 * 50}  # the result's rows
     square = torch.ones(48, 8, dtype=torch.bfloat16)
     assert details(lambda: square.T @ torch.ones(48, 16, dtype=torch.bfloat16))["odd_flops"] == {}
+
+
+def test_updates_that_are_counted_anew_meanwhile_leave_no_count() -> None:
+    clock = StepClock()
+    clock.updates = 5
+    count = FlopCount(clock)
+    assert count.start()
+    _ = torch.ones(4, 4) @ torch.ones(4, 4)
+    clock.updates = 1  # another optimizer has become the main one
+    assert count.stop() is None
+    assert count.why == "no update ended during counting"
