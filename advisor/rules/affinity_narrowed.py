@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .. import contention
 from ..types import Ceiling, CpuLimits, Evidence, LimitSetter
-from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader
 from ._read import overhead_fraction, phase_share, setter_places
 
@@ -15,9 +16,11 @@ MAX_OVERHEAD = 0.3
 
 def judge(evidence: Evidence) -> Judgement:
     limits, busy = evidence.workload.cpu_limits, evidence.system.tree_cpus
-    if limits is None or busy is None or busy < FULL_SHARE * limits.allowed:
+    if limits is None or busy is None:
         return None
     available = _available(evidence, limits)
+    if busy < FULL_SHARE * limits.allowed:
+        return _beside_others(evidence, busy)
     share = _cpu_share(evidence)
     saved = share * (1 - limits.allowed / available)
     if saved < WARNING_SHARE:
@@ -33,6 +36,16 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(limits, setter),
         where=setter_places(setters),
         ceiling=Ceiling.from_share(saved),
+    )
+
+
+def _beside_others(evidence: Evidence, busy: float) -> Undecided | None:
+    """Return the doubt if other programs may be why the script does not use all that it is allowed."""
+    cpu, others = evidence.hardware.cpu, evidence.system.loadavg_others
+    if not contention.is_disturbed(others, busy, usable_cpus=cpu.usable_cpus, cpus=cpu.affinity_count):
+        return None
+    return Undecided(
+        why=f"other programs kept {others:.1f} of {cpu.affinity_count} CPUs busy, and the script {busy:.1f}"
     )
 
 
@@ -135,6 +148,14 @@ RULE = Rule(
                 system={"main_cpus": 1.0, "tree_cpus": 5.5},
             ),
             fires=False,
+        ),
+        Example(
+            name="pinned to one CPU, which other programs take from it",
+            evidence=healthy_cpu(
+                workload={"cpu_limits": _PINNED},
+                system={"main_cpus": 0.5, "tree_cpus": 0.5, "loadavg_others": 7.2},
+            ),
+            fires="abstains",
         ),
         Example(
             name="pinned to one CPU, and half of it idle",

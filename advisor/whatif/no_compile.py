@@ -21,4 +21,5 @@ WHAT_IF = WhatIf(
     enter=lambda controls: controls.run_eagerly(True),
     leave=lambda controls: controls.run_eagerly(False),
     may_break=True,
+    eager=True,
 )

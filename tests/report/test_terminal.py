@@ -255,13 +255,13 @@ def test_a_compiled_model_is_not_healthy_before_it_was_compared_with_an_uncompil
     assert "the same model without compiling" in words_of(profile)
 
 
-def test_a_compiled_model_that_ran_uncompiled_too_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_model_that_ran_uncompiled_too_was_compared() -> None:
     base = sample.healthy()
     assert base.workload is not None
     models = tuple(replace(model, compiled=True) for model in base.workload.models)
-    profile = replace(base, workload=replace(base.workload, models=models))
-    tried = [replace(one, eager=one.id == "no_data_wait") for one in whatif.all_what_ifs()]
-    monkeypatch.setattr(whatif, "all_what_ifs", lambda: tried)
+    (eager,) = (one for one in whatif.all_what_ifs() if one.eager)
+    tried = WhatIf(name=eager.id, speedup=0.8, low=0.75, high=0.85, rounds=2)
+    profile = replace(base, workload=replace(base.workload, models=models), what_ifs=(tried,))
     assert "healthy" in verdict_of(profile).sentence
 
 
