@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from advisor import rules
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the tools stand beside the scripts, which are no package
 labelled = importlib.import_module("labelled")
@@ -39,6 +41,13 @@ def test_a_script_imports_nothing_but_what_its_label_names(name: str) -> None:
     parts = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     packages = {module.split(".")[0] for module in plain | parts} - sys.stdlib_module_names - {"torch", "numpy"}
     assert packages <= set(label["needs"])
+
+
+@pytest.mark.parametrize("name", [*LABELS, *PUBLIC])
+def test_a_label_names_rules_that_exist(name: str) -> None:
+    label = LABELS.get(name) or PUBLIC[name]
+    named = {label.get("rule"), *label.get("also", []), *label.get("never", [])} - {None}
+    assert named <= {rule.id for rule in rules.all_rules()}
 
 
 @pytest.mark.parametrize("name", REPORTS)
