@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..base.pass_through import stands_for
 from ..base.patches import Patches
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class Activations:
     def _disabling(self, original: Callable[[str], None]) -> Callable[[str], None]:
         """Return what disables hooks on saved tensors, without ours: it raises RuntimeError if any are set."""
 
+        @stands_for(original, in_c=True)
         def disable(message: str) -> None:
             if self._patches.on:
                 self.step_aside(DISABLED)
