@@ -10,6 +10,9 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+_Value = TypeVar("_Value")
 
 BATCH_SIZE = 5
 """The 5 of MSER-5: means of five neighbours remove the sharpest noise before the rule is applied (White 1997)."""
@@ -259,6 +262,12 @@ def _correlation_factor(values: Sequence[float]) -> float:
     # The estimate is too low by about 1/n in short series (Kendall 1954); beyond 0.8 it says "not steady", not "wider".
     correlation = min(0.8, max(0.0, neighbours / whole + 1 / len(values)))
     return (1 + correlation) / (1 - correlation)
+
+
+def parts(values: Sequence[_Value], count: int) -> list[Sequence[_Value]]:
+    """Return the values in this many parts of about equal length, in their order."""
+    edges = [round(index * len(values) / count) for index in range(count + 1)]
+    return [values[begin:end] for begin, end in itertools.pairwise(edges)]
 
 
 def theil_sen(xs: Sequence[float], ys: Sequence[float], *, confidence: float = 0.95) -> Interval:

@@ -243,6 +243,12 @@ class WindowDone:
     extra: dict[str, Any] = field(default_factory=dict)
     """Additional results of a what-if or a trace, described in its own module."""
 
+    @property
+    def element_counts(self) -> list[int]:
+        """`elements` of each update; zeros where they were not counted."""
+        count = len(self.wall_s)
+        return self.elements if len(self.elements) == count else [sum(self.elements[:1])] * count
+
 
 @dataclass(frozen=True)
 class WindowRefused:

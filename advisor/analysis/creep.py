@@ -61,9 +61,7 @@ def _largest_seen_s(windows: Sequence[wire.WindowDone]) -> float:
     largest = max((max(window.elements, default=0) for window in windows), default=0)
     for window in windows:
         at_s = window.start_s
-        alike = len(window.elements) != len(window.wall_s)
-        sizes = window.elements[:1] * len(window.wall_s) if alike else window.elements
-        for wall_s, size in zip(window.wall_s, sizes, strict=False):
+        for wall_s, size in zip(window.wall_s, window.element_counts, strict=True):
             if size >= NEARLY_LARGEST * largest:
                 return at_s
             at_s += wall_s
@@ -72,7 +70,6 @@ def _largest_seen_s(windows: Sequence[wire.WindowDone]) -> float:
 
 def _is_even(points: Sequence[tuple[float, float]]) -> bool:
     """Return whether memory rises from each part of the points to the next."""
-    edges = [round(index * len(points) / PARTS) for index in range(PARTS + 1)]
-    middle = [statistics.median(y for _x, y in points[begin:end]) for begin, end in itertools.pairwise(edges)]
+    middle = [statistics.median(y for _x, y in part) for part in stats.parts(points, PARTS)]
     least = EVEN_FRACTION * (middle[-1] - middle[0]) / (PARTS - 1)
     return all(later - earlier >= least for earlier, later in itertools.pairwise(middle))

@@ -52,7 +52,7 @@ def growth(windows: Sequence[wire.WindowDone], lines: Sequence[HotLine] = ()) ->
         return None
     slope = _slope(points)
     late = _slope(points[len(points) // 2 :])
-    medians = [statistics.median(point.seconds for point in part) for part in _parts(points)]
+    medians = [statistics.median(point.seconds for point in part) for part in stats.parts(points, PARTS)]
     falls = any(later < earlier * (1 - MOST_FALL) for earlier, later in itertools.pairwise(medians))
     at_zero = statistics.median(point.seconds - slope.value * point.number for point in points)
     start_s = at_zero if at_zero >= LEAST_START_FRACTION * medians[0] else medians[0]
@@ -128,11 +128,10 @@ def _before(window: wire.WindowDone) -> int:
 
 def _points(window: wire.WindowDone) -> list[_Point]:
     count = len(window.wall_s)
-    elements = window.elements if len(window.elements) == count else [sum(window.elements[:1])] * count
     inside = list(zip(*(window.phases_s.get(name) or [0.0] * count for name in PHASES), strict=True))
     return [
         _Point(number=_before(window) + index, seconds=sum(phases_s), elements=size, phases_s=phases_s)
-        for index, (phases_s, size) in enumerate(zip(inside, elements, strict=True))
+        for index, (phases_s, size) in enumerate(zip(inside, window.element_counts, strict=True))
     ]
 
 
@@ -150,14 +149,9 @@ def _slope(points: Sequence[_Point]) -> stats.Interval:
     return stats.theil_sen([float(point.number) for point in points], [point.seconds for point in points])
 
 
-def _parts(points: Sequence[_Point]) -> list[Sequence[_Point]]:
-    edges = [round(index * len(points) / PARTS) for index in range(PARTS + 1)]
-    return [points[begin:end] for begin, end in itertools.pairwise(edges)]
-
-
 def _phases(points: Sequence[_Point]) -> dict[str, float]:
     """Return the share of the rise by phase, from the medians of the first and the last part."""
-    parts = _parts(points)
+    parts = stats.parts(points, PARTS)
     rise = {name: max(0.0, _typical(parts[-1], place) - _typical(parts[0], place)) for place, name in enumerate(PHASES)}
     whole = sum(rise.values())
     return {name: value / whole for name, value in rise.items()} if whole > 0 else {}

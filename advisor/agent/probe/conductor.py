@@ -278,7 +278,7 @@ class Conductor:
     def _in_flight_updates(self) -> int:
         """Return the number of updates fed by batches fetched before the switch or during the pause."""
         batches: int = self._controls.loaders.in_flight_batches()
-        return math.ceil(batches / max(1, self._controls.batches_per_update or self._controls.micro_steps))
+        return math.ceil(batches / self._controls.batches)
 
     def _begin_counting(self, window: wire.Window) -> None:
         self._instruments.begin(window)

@@ -52,7 +52,7 @@ class WindowLength:
         workers = self._controls.loaders.fetching_workers()
         if workers < 2 or not is_waiting(updates):
             return 0
-        return math.ceil(BURSTS * workers / max(1, self._controls.batches_per_update or self._controls.micro_steps))
+        return math.ceil(BURSTS * workers / self._controls.batches)
 
     def leaves_cache(self, window: wire.Window, recorder: Recorder) -> bool:
         """Return whether the update that has just ended is the first of the window to read a sample anew."""

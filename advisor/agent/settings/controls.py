@@ -84,6 +84,11 @@ class Controls:
         updates, batches = self._batches[2:]
         return batches / updates if updates else None
 
+    @property
+    def batches(self) -> float:
+        """The same, by the backwards of an update where no loader delivered any; one at least."""
+        return max(1, self.batches_per_update or self.micro_steps)
+
     def scale_rates(self, factor: Factor | None) -> None:
         """Multiply learning rates by this factor from the next step on; None leaves them as in the baseline."""
         self.steps.rates = LearningRates(factor) if factor is not None else None
@@ -117,7 +122,7 @@ class Controls:
 
     def micro_batch_of(self, global_batch: int) -> int:
         """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""
-        parts = max(1, round(self.batches_per_update or self.micro_steps)) * _world_size()
+        parts = round(self.batches) * _world_size()
         if global_batch % parts:
             raise Refused(f"global_batch={global_batch} cannot be divided into {parts} equal micro-batches")
         return global_batch // parts
