@@ -6,6 +6,7 @@ import pytest
 
 from advisor.rules import get
 from advisor.rules._examples import GIB, conv_model, evolve, gpu, healthy_cpu, healthy_cuda, what_if
+from advisor.rules._operator_examples import frozen_part, operators
 from advisor.types import Ceiling, Evidence, Finding, Rate
 
 IDLE_GPU = healthy_cpu(hardware={"accelerators": (gpu(),), "torch": {"cuda": "13.0", "accelerator_available": True}})
@@ -14,7 +15,16 @@ FP32 = healthy_cuda(workload={"flags": {"autocast_dtype": None}})
 BF16_CPU = healthy_cpu(hardware={"cpu": {"instruction_sets": ("avx512_bf16",)}})
 CONV = healthy_cuda(workload={"models": (conv_model(device="cuda:0"),)})
 ONE_THREAD = healthy_cpu(workload={"flags": {"num_threads": 1}}, system={"tree_cpus": 1.1}, trace=None)
+DRAWS_NOTHING = {"facts": {"dataset_draws": False, "collate_draws": False}}
 CREEP = healthy_cpu(memory={"creep_confirmed": True})
+
+
+def frozen(share: float) -> Evidence:
+    """Return evidence of a part that takes about this share, and whose data may be augmented, as far as is known."""
+    return healthy_cpu(
+        workload={"facts": {"dataset_draws": None}},
+        trace=operators(frozen_parts=(frozen_part(seconds_fraction=share),)),
+    )
 
 
 def finding(rule: str, evidence: Evidence) -> Finding:
@@ -88,6 +98,16 @@ def finding(rule: str, evidence: Evidence) -> Finding:
             "channels_last_unused",
             CONV,
             {"hardware": {"accelerators": (gpu(compute_capability=(6, 1)),)}},
+            "info",
+        ),
+        ("frozen_part_recomputed", frozen(0.9), {"workload": DRAWS_NOTHING}, "critical"),
+        ("frozen_part_recomputed", frozen(0.9), {}, "warning"),  # the data may be augmented
+        ("frozen_part_recomputed", frozen(0.2), {"workload": DRAWS_NOTHING}, "warning"),
+        ("frozen_part_recomputed", frozen(0.2), {}, "info"),
+        (
+            "frozen_part_recomputed",
+            frozen(0.9),
+            {"workload": DRAWS_NOTHING, "what_ifs": what_if("frozen_features", 1.1, 0.9, 1.4)},
             "info",
         ),
         ("threads_underused", ONE_THREAD, {}, "critical"),
