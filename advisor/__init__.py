@@ -5,11 +5,12 @@ Importing the package is cheap: torch and Optuna are loaded only when a function
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .version import __version__
 
+TYPE_CHECKING = False  # as in `typing`, which imports modules that a file in PYTHONPATH may shadow
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import errors, types
     from .api import apply, compare, export, load, load_run, profile, run, tune, verify
 

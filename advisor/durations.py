@@ -8,6 +8,7 @@ from .errors import UsageError
 
 LEAST_BUDGET_S = 5.0
 """Shortest budget of a search or a verification."""
+LONGEST_BUDGET_S = 366 * 86400.0
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -19,4 +20,6 @@ def seconds_of(text: str | float, *, least_s: float = LEAST_BUDGET_S) -> float:
     seconds = float(match[1]) * _UNITS_S[match[2]]
     if seconds < least_s:
         raise UsageError(f"a budget of {seconds:g} s is too short: use {least_s:g} s or more")
+    if seconds > LONGEST_BUDGET_S:
+        raise UsageError(f"a budget of {seconds:g} s is too long: use a year or less")
     return seconds

@@ -37,6 +37,9 @@ def _load_package() -> None:
 
 if __name__ == "__main__":
     _load_package()
+    from _advisor.safe_path import users_folders_last  # type: ignore[import-not-found]
+
+    _path = users_folders_last()
     from _advisor.agent.runner import start  # type: ignore[import-not-found]
 
-    start(sys.argv[1], python_made=_python_made, loaded_before=_loaded_before, folder_first=_folder_first)
+    start(sys.argv[1], python_made=_python_made, loaded_before=_loaded_before, path=_path, folder_first=_folder_first)

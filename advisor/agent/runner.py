@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
 from ..refused import Refused
+from ..safe_path import pythonpath
 from ..wire import WIRE_VERSION, LaunchSpec
-from .base import child_signals, constants, imports
+from .base import child_signals, constants, imports, recursion
 from .base.channel import AgentChannel
 from .base.tracebacks import crash_report, cut_chain, is_out_of_memory
 
@@ -52,8 +53,15 @@ class _Ending:
             self._agent.finished(code)
 
 
-def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozenset[str], folder_first: bool) -> None:
-    """Run the script named in the specification; bootstrap calls this once."""
+def start(
+    spec_path: str,
+    *,
+    python_made: dict[str, Any],
+    loaded_before: frozenset[str],
+    path: list[str],
+    folder_first: bool,
+) -> None:
+    """Run the script named in the specification; bootstrap calls this once. `path` is the script's `sys.path`."""
     with open(spec_path, encoding="utf-8") as file:
         spec = LaunchSpec(**json.load(file))
     if spec.version != WIRE_VERSION:
@@ -74,11 +82,14 @@ def start(spec_path: str, *, python_made: dict[str, Any], loaded_before: frozens
     constants.set_in_modules(spec.constants, _refuse, main=_names_of_main(spec))
     constants.tell_of_started_processes(spec.constants, _warn)
     namespace = _fresh_main(python_made)
+    sys.path[:] = path
     folder = _set_up_sys(spec, folder_first)
-    if folder is not None:
-        _give_back_shadowed(folder, loaded_before)
+    for users in (*pythonpath(), *([folder] if folder is not None else [])):
+        _give_back_shadowed(users, loaded_before)
+    by_runpy = spec.is_module or _holds_main(spec.target)
+    recursion.hide_frames(within_exec=not by_runpy)
     try:
-        if spec.is_module or _holds_main(spec.target):
+        if by_runpy:
             import runpy
 
             # Python itself calls this for -m, a folder or a zip file.
@@ -227,11 +238,26 @@ def _code_of(spec: LaunchSpec, namespace: dict[str, Any]) -> Any:
     with open(path, "rb") as file:
         source = file.read()
     if not values:
-        return compile(source, path, "exec", dont_inherit=True)
+        return _compiled(source, path)
     try:
         return constants.compiled(source, path, values, is_main=True)
     except Refused as error:
         _refuse(str(error))
+
+
+def _compiled(source: bytes, path: str) -> Any:
+    """Compile the script as Python does when it reads the file itself, NUL bytes included."""
+    try:
+        return compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        if b"\0" not in source:
+            raise
+        drops_the_rest = isinstance(error, ValueError)  # of a line with NUL; before Python 3.11.4
+    if drops_the_rest:
+        lines = source.splitlines(keepends=True)
+        return compile(b"".join(line.partition(b"\0")[0] for line in lines), path, "exec", dont_inherit=True)
+    before = source.partition(b"\0")[0].decode("utf-8", "replace").split("\n")
+    raise SyntaxError("source code cannot contain null bytes", (path, len(before), 0, before[-1]))
 
 
 def _ended_with(error: BaseException, ending: _Ending, channel: AgentChannel) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypedDict
 import typer
 from typer.core import TyperCommand
 
+from ..errors import UsageError
+from ..number_range import LARGEST_NUMBER, in_range
 from ._choices import IsolationName
 
 PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
@@ -73,7 +75,16 @@ def as_option(name: str, value: object) -> str:
 
 
 class PlainUsageCommand(TyperCommand):
-    """Command whose usage line reads as its metavars: `SCRIPT [ARGS]...`."""
+    """Command whose usage line reads as its metavars: `SCRIPT [ARGS]...`. It takes no number that is out of range."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words, and refuse numbers that nothing can be computed with."""
+        rest: list[str] = super().parse_args(ctx, args)
+        for param in self.params:
+            value = ctx.params.get(str(param.name))
+            if isinstance(value, int | float) and not in_range(value):
+                raise UsageError(f"invalid {param.opts[0]}: expected a number of at most {LARGEST_NUMBER:g}")
+        return rest
 
     def collect_usage_pieces(self, _ctx: Any) -> list[str]:
         """Return the metavars of the arguments; Typer would put braces around them."""

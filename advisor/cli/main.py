@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -14,6 +17,9 @@ from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
 from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
 from .misplaced_options import ScriptCommand
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Errors of a standard output that takes no more: a full disk, or a descriptor that the caller has closed."""
 
 app = typer.Typer(
     name="advisor",
@@ -52,22 +58,47 @@ def main() -> None:
         # `standalone_mode` would turn our errors into tracebacks and swallow the exit codes of usage errors.
         with spelled(as_option):
             code = app(standalone_mode=False)
+        if sys.stdout is not None:  # None: closed by the caller
+            sys.stdout.flush()
     except AdvisorError as error:
-        typer.echo(f"advisor: {error}", err=True)
+        _say(str(error))
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("advisor: interrupted", err=True)
+        _say("interrupted")
         code = ExitCode.INTERRUPTED
     except Terminated:
-        typer.echo("advisor: terminated", err=True)
+        _say("terminated")
         code = ExitCode.TERMINATED
     except BrokenPipeError:
         sys.stderr.close()
         code = ExitCode.OK
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _say(f"the output cannot be written: {error.strerror}")
+        code = ExitCode.STORAGE
     except Exception as error:
         code = _usage_or_raise(error)
     _signals.ignore()
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        _empty(descriptor, stream)
     sys.exit(int(code or 0))
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the exit code says it, too
+        typer.echo(f"advisor: {text}", err=True)
+
+
+def _empty(descriptor: int, stream: TextIO | None) -> None:
+    """Write what is left, or drop it: Python would fail with it at the very end, with an exit code of its own."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    except ValueError:  # closed
+        return
 
 
 def _show_warnings() -> None:

@@ -120,7 +120,12 @@ class LiveProgress:
     def _line(self, text: str) -> None:
         self._last_line = self._clock()
         elapsed = self._last_line - self._started
-        self._console.print(Text(f"[{elapsed:5.1f} s] {text}"), highlight=False, soft_wrap=True)
+        try:
+            self._console.print(Text(f"[{elapsed:5.1f} s] {text}"), highlight=False, soft_wrap=True)
+        except BrokenPipeError:
+            raise
+        except OSError:  # a full disk: what is measured is worth more than these lines
+            pass
 
 
 class _TextOf(ProgressColumn):

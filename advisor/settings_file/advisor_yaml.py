@@ -6,7 +6,6 @@ yields only plain values.
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..number_range import in_range, out_of_range
 from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
@@ -374,8 +374,8 @@ def _read_settings(path: Path, found: Any) -> Config:
     for name, value in settings.items():
         if not isinstance(value, str | int | float | bool):
             raise UsageError(f"{path}: {name} holds {kind(value)}: expected a single value")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {name} is {value}: expected a finite number")
+        if isinstance(value, int | float) and not in_range(value):
+            raise UsageError(f"{path}: {name} is {out_of_range(value)}: expected a finite number")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise UsageError(f"{path}: {name} is a text of {len(value)} characters: no knob takes that")
     return Config.of(settings)

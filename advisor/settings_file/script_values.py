@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..number_range import in_range, out_of_range
 from ..script_constants import Plain
 
 MOST_ARGUMENTS = 20
@@ -52,8 +52,8 @@ def _few(path: Path, name: str, found: Any) -> dict[str, Any]:
 
 def _check_word(path: Path, name: str, value: Any) -> None:
     """Raise UsageError for a value that is neither a finite number nor a truth value nor one word."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{path}: {name} is {value}: expected a finite number or one word")
+    if isinstance(value, int | float) and not in_range(value):
+        raise UsageError(f"{path}: {name} is {out_of_range(value)}: expected a finite number or one word")
     if not isinstance(value, int | float) and not (
         isinstance(value, str) and len(value) <= LONGEST_WORD and WORD.fullmatch(value)
     ):

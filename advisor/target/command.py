@@ -192,7 +192,7 @@ def _check_content(target: str, path: Path) -> None:
     if first_line.startswith(b"#!") and b"python" not in first_line and path.suffix != ".py":
         program = first_line[2:].decode("utf-8", "replace").strip()
         raise UsageError(f"{target} is a script for {program}: give the Python script that it starts")
-    if b"\0" in head:
+    if b"\0" in head and path.suffix != ".py":
         raise UsageError(f"{target} is a binary file: give a Python script")
 
 

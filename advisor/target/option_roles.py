@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from .. import knobs, script_constants
 from ..errors import UsageError
 from ..knobs import global_batch, micro_batch, num_workers
+from ..number_range import in_range
 from ..refused import Refused
 from ..script_constants import ByModule, Constant, SourceFile, Unsettable
 from ..spelling import parameter
@@ -81,7 +82,10 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
             raise UsageError(
                 f"invalid {parameter('mapped', word)}: {match[1]} is already mapped to {found[match[1]][0]}"
             )
-        found[match[1]] = (match[2], float(match[3]) if match[3] else None)
+        value = float(match[3]) if match[3] else None
+        if value is not None and not in_range(value):
+            raise UsageError(f"invalid {parameter('mapped', match[1])}: {value:g} is too large a value")
+        found[match[1]] = (match[2], value)
     return found
 
 
@@ -138,7 +142,7 @@ def _rank(entry: Argument, role: str) -> int | None:
     """Return how usual the option's name is for this role, 0 being the most; None if it means something else."""
     if entry.kind != "int" and (role in WHOLE or entry.kind != "float"):
         return None
-    if entry.value is None or isinstance(entry.value, str | bool) or entry.value < 0:
+    if entry.value is None or isinstance(entry.value, str | bool) or entry.value < 0 or not in_range(entry.value):
         return None
     return _rank_of_names(role, *(_word(name) for name in (*entry.flags, entry.name)))
 
@@ -181,9 +185,10 @@ def _typed_value(flag: str, args: Sequence[str]) -> float | None:
         elif word == flag and place + 1 < len(args):
             found = args[place + 1]
     try:
-        return float(found) if found is not None else None
+        number = float(found) if found is not None else None
     except ValueError:
         return None
+    return number if number is not None and in_range(number) else None
 
 
 # --- constants --------------------------------------------------------------------------------------------------------
@@ -262,4 +267,4 @@ def _can_be(role: str, value: object) -> bool:
     """Return whether a constant with this value can have this role."""
     if isinstance(value, bool) or not isinstance(value, int if role in WHOLE else int | float):
         return False
-    return value >= 0
+    return value >= 0 and in_range(value)

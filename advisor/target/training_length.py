@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..number_range import in_range
 from ..types import Command, TrainingLength, Workload
 from .option_roles import EPOCHS, Option
 
@@ -112,7 +113,7 @@ class _Names:
             value = self._literals.get(node.id)
         elif isinstance(node, ast.Attribute):
             value = self._options.get(node.attr)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0 or not in_range(value):
             return None
         return float(value)
 

@@ -176,6 +176,53 @@ def test_the_folder_of_the_script_shadows_standard_modules(project: Path, name: 
     same(project, "shadow.py")
 
 
+@pytest.mark.parametrize("name", ["json", "types", "queue", "typing"])
+def test_a_folder_in_pythonpath_shadows_standard_modules_for_the_script_only(project: Path, name: str) -> None:
+    beside = project.parent / "beside"
+    beside.mkdir()
+    (beside / f"{name}.py").write_text("here = True\n", encoding="utf-8")
+    (project / "shadow.py").write_text(
+        f"import sys, {name}; print({name}.__dict__.get('here'), sys.path)\n", encoding="utf-8"
+    )
+    assert "True" in same(project, "shadow.py", environment={"PYTHONPATH": str(beside)}).out
+
+
+DEEP = """\
+import sys
+def depth(n=1):
+    try:
+        return depth(n + 1)
+    except RecursionError:
+        return n
+print(sys.getrecursionlimit(), depth())
+sys.setrecursionlimit(300)
+print(sys.getrecursionlimit(), depth())
+for wrong in (0, -1, -3, "x", 1.5, 10**30):
+    try:
+        sys.setrecursionlimit(wrong)
+    except Exception as error:
+        print(type(error), error)
+print(sys.getrecursionlimit(), sys.setrecursionlimit.__name__, sys.getrecursionlimit.__doc__)
+"""
+
+
+@pytest.mark.parametrize("target", ["deep.py", "deep", "folder"])
+def test_the_script_may_recurse_as_deep_as_alone(project: Path, target: str) -> None:
+    (project / "deep.py").write_text(DEEP, encoding="utf-8")
+    (project / "folder").mkdir()
+    (project / "folder" / "__main__.py").write_text(DEEP, encoding="utf-8")
+    same(project, target, is_module=target == "deep")
+
+
+@pytest.mark.slow
+def test_an_older_interpreter_recurses_as_deep_as_alone(project: Path) -> None:
+    (project / "deep.py").write_text(DEEP, encoding="utf-8")
+    for is_module in (False, True):
+        target = "deep" if is_module else "deep.py"
+        expected = plain(project, target, is_module=is_module, python=older_python())
+        assert advised(project, target, is_module=is_module, python=older_python()).out == expected.out
+
+
 def test_the_installed_advisor_is_not_the_agents_package(project: Path) -> None:
     (project / "ask.py").write_text(
         "import advisor, sys\nprint(advisor.__name__, advisor.__file__, 'advisor.wire' in sys.modules)\n",

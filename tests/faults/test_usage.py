@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 from advisor.errors import ExitCode
 
-from .commands import ROOT, Desk
+from .commands import BRIEF, ROOT, TOO_FEW, Desk, training
 
 
 @pytest.mark.slow
@@ -24,8 +25,14 @@ from .commands import ROOT, Desk
         (["profile", "--python", "/none/python", "train.py"], "/none/python"),
         (["profile", "--budget", "0", "train.py"], "a budget of 0 s is too short: use 1 s or more"),
         (["profile", "--budget", "soon", "train.py"], "invalid budget 'soon'"),
+        (["profile", "--budget", "1" + 400 * "0", "train.py"], "too long: use a year or less"),
+        (["profile", "--memory-limit", "inf", "train.py"], "invalid --memory-limit: expected a number of at most"),
+        (["profile", "--memory-limit", "nan", "train.py"], "Invalid value for '--memory-limit'"),
+        (["tune", "--updates", "1" + 400 * "0", "train.py"], "invalid --updates: expected a number of at most"),
+        (["tune", "--set", f"micro_batch=--rows:1{400 * '0'}", "train.py"], "inf is too large a value"),
         (["profile", "--no-such-option", "train.py"], "--no-such-option"),
-        (["explain", "no_such_rule"], "no_such_rule"),
+        (["explain", "no_such_rule"], "unknown rule or knob 'no_such_rule'"),
+        (["explain", "num_worker"], "num_workers"),
         (["no-such-command"], "no-such-command"),
     ],
 )
@@ -35,6 +42,7 @@ def test_wrong_use_is_told_with_its_value_and_exit_code_2(words: list[str], said
         words = ["profile", "--runs", str(desk.runs), *words[1:]]
     done = desk.advisor(*words)
     assert (done.code, said in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    assert "follows" not in done.stderr  # no option stands behind the script
     assert not list(desk.runs.glob("2*"))
 
 
@@ -74,6 +82,46 @@ def test_a_fault_of_ours_is_exit_code_1_with_its_traceback(desk: Desk) -> None:
         [sys.executable, "-c", program, "report"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("words", [["explain"], ["explain", "gc"], ["hardware", "--json"]])
+@pytest.mark.slow
+def test_an_output_that_takes_no_more_is_one_line_and_exit_code_7(words: list[str], desk: Desk) -> None:
+    done = desk.advisor(prefix=["sh", "-c", f'exec "$0" -m advisor {" ".join(words)} > /dev/full'])
+    assert (done.code, done.stderr.count("\n")) == (7, 1), done.stderr
+    assert done.stderr == "advisor: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.slow
+def test_messages_that_nobody_can_read_change_no_exit_code(desk: Desk) -> None:
+    script = desk.script(training(updates=BRIEF))
+    profiling = f'exec "$0" -m advisor profile --json --runs {desk.runs} --budget 1 {script} 2> /dev/full'
+    done = desk.advisor(prefix=["sh", "-c", profiling])
+    assert (done.code, done.json["failure"]["kind"]) == (TOO_FEW, "no_steps")
+    assert desk.advisor(prefix=["sh", "-c", 'exec "$0" -m advisor explain none 2> /dev/full']).code == 2
+
+
+def shadowed(desk: Desk, *names: str) -> None:
+    """Files with the names of modules that advisor needs, in the current folder and first in PYTHONPATH."""
+    for name in names:
+        desk.script("raise RuntimeError('the wrong one')", f"{name}.py")
+    desk.environment["PYTHONPATH"] = f"{desk.project}{os.pathsep}{ROOT}"
+
+
+@pytest.mark.slow
+def test_files_of_the_user_replace_no_module_of_ours(desk: Desk) -> None:
+    shadowed(desk, "queue", "token", "typer", "json", "rich", "copy")
+    done = desk.advisor("explain", "gc")
+    assert (done.code, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_not_even_one_that_most_of_the_standard_library_needs(desk: Desk) -> None:
+    """As the installed command starts; `python -m` needs `types` itself, before any file of ours is read."""
+    shadowed(desk, "types", "typing", "enum", "re")
+    command = "import sys; sys.argv[1:] = ['explain', 'gc']; from advisor.__main__ import main; main()"
+    done = desk.advisor(prefix=["sh", "-c", f'exec "$0" -c "{command}"'])
+    assert (done.code, done.stderr) == (0, "")
 
 
 def test_help_is_exit_code_0(desk: Desk) -> None:

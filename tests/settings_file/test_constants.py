@@ -63,6 +63,7 @@ def test_constants_are_numbers_and_words(value: str) -> None:
         ("{a..b: 2}", r"'a\.\.b' is not the name"),
         ("{'a b': 2}", "'a b' is not the name"),
         ("{B: .inf}", "B is inf: expected a finite number or one word"),
+        (f"{{B: {10**400}}}", "B is more than 1e.15"),
         ("{B: [1]}", "B holds a list"),
         ("{B: 'rm -r'}", "B holds a text: expected a number or one word"),
         ("{B: /etc/passwd}", "B holds a text"),
