@@ -131,6 +131,8 @@ class Hello:
     world_size: int = 1
     python: str = ""
     executable: str = ""
+    received: int = 0
+    """Messages that were read from an earlier connection, which the script has closed."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,13 @@ class WindowDone:
 
 
 @dataclass(frozen=True)
+class SoFar:
+    """Report of a window that has not ended: all that is known of it if the script hangs or is killed."""
+
+    done: WindowDone
+
+
+@dataclass(frozen=True)
 class WindowRefused:
     """Notice that a window could not be run on this script."""
 
@@ -305,9 +314,9 @@ class Goodbye:
 
 
 Message = Union[
-    Plan, Stop, Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye
+    Plan, Stop, Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye
 ]  # fmt: skip
-TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, WindowRefused, Facts, Idle, Crashed, Goodbye)
+TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye)
 
 
 def encode(message: Message) -> bytes:

@@ -271,6 +271,8 @@ def _worded(note: wire.Note) -> str:
                 f"the script opened a network connection ({note.text}): isolation cannot undo what it sends there "
                 "(uploads, databases, paid APIs)"
             )
+        case "bad_line":
+            return f"a damaged message came from the script's process: {note.text}"
         case "agent_error":
             return f"an error in advisor, in the script's process: {note.text.strip().splitlines()[-1]}"
         case _:

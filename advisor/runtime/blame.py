@@ -22,6 +22,7 @@ _BY_KIND = {
 }
 _CRASHED = "the script crashed"
 """Agent's words for a window that a crash cut short."""
+_HUNG, _KILLED = "the script hung", "the script's process ended"
 
 
 class Blame:
@@ -51,6 +52,13 @@ class Blame:
     def checked(self) -> bool:
         """Return True if the script was restarted, with nothing changed, to see if it fails again."""
         return self._doubted is not None
+
+    def keep_counted(self, script_run: ScriptRunRecord, waiting: list[wire.Window]) -> wire.WindowDone | None:
+        """Return what a window had counted when the process hung or died without a word; None if nothing is known."""
+        so_far, failure = script_run.so_far, script_run.failure
+        if so_far is None or failure is None or so_far.id not in [window.id for window in waiting]:
+            return None
+        return replace(so_far, cut_short=_HUNG if failure.kind == "hang" else _KILLED)
 
     def go_on(
         self, script_run: ScriptRunRecord, waiting: list[wire.Window], *, sent: int, is_baseline: bool
@@ -122,8 +130,9 @@ def _change_in(window: wire.Window) -> str | None:
 
 
 def _cut_by_crash(outcomes: Sequence[Outcome]) -> str | None:
-    """Return the window that was being counted when the script crashed, if it was reported."""
-    cut = [done.id for done in outcomes if isinstance(done, wire.WindowDone) and done.cut_short == _CRASHED]
+    """Return the window that was being counted when the script crashed or hung, if it was reported."""
+    done = [outcome for outcome in outcomes if isinstance(outcome, wire.WindowDone)]
+    cut = [each.id for each in done if each.cut_short in (_CRASHED, _HUNG, _KILLED)]
     return cut[-1] if cut else None
 
 

@@ -48,6 +48,9 @@ class ControllerChannel:
         self.path = folder / "agent.sock"
         self._incoming: queue.Queue[Incoming] = queue.Queue()
         self._connections: dict[int, socket.socket] = {}
+        self._sent: list[bytes] = []
+        """All that was sent: a rank that connects anew is sent again what it had not read."""
+        self._greeted: set[int] = set()
         self._lock = threading.Lock()
         self._closed = False
         self._server = _bind(self.path)
@@ -63,6 +66,7 @@ class ControllerChannel:
         """Send to every connected rank; a lost one is reported by its Disconnected, not by an error here."""
         line = wire.encode(message)
         with self._lock:
+            self._sent.append(line)
             for connection in self._connections.values():
                 try:
                     connection.sendall(line)
@@ -75,6 +79,12 @@ class ControllerChannel:
             return self._incoming.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             return None
+
+    @property
+    def connected(self) -> bool:
+        """True while a rank is connected."""
+        with self._lock:
+            return bool(self._connections)
 
     def close(self) -> None:
         self._closed = True
@@ -109,12 +119,12 @@ class ControllerChannel:
                     if rank is None:
                         rank = self._greet(message, connection)
                     self._incoming.put(message)
+        except ConnectionResetError:
+            return  # closed before it had read all that it was sent
         except (ValueError, OSError) as error:
             self._incoming.put(BadLine(reason=str(error)))
         finally:
-            if rank is not None:
-                with self._lock:
-                    self._connections.pop(rank, None)
+            if rank is not None and self._forget(rank, connection):
                 self._incoming.put(Disconnected(rank=rank))
 
     def _greet(self, message: Any, connection: socket.socket) -> int:
@@ -124,7 +134,18 @@ class ControllerChannel:
             raise ValueError(f"an agent of wire version {message.version}; this is version {wire.WIRE_VERSION}")
         with self._lock:
             self._connections[message.rank] = connection
+            if message.rank in self._greeted:
+                connection.sendall(b"".join(self._sent[message.received :]))
+            self._greeted.add(message.rank)
         return message.rank
+
+    def _forget(self, rank: int, connection: socket.socket) -> bool:
+        """Drop a lost connection; return False if the rank has connected anew meanwhile."""
+        with self._lock:
+            if self._connections.get(rank, connection) is not connection:
+                return False
+            self._connections.pop(rank, None)
+        return True
 
 
 def parse(line: bytes) -> Any:

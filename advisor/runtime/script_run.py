@@ -46,6 +46,8 @@ class ScriptRunRecord:
     goodbye: wire.Goodbye | None = None
     crashed: wire.Crashed | None = None
     facts: wire.Facts | None = None
+    so_far: wire.WindowDone | None = None
+    """The latest report of a window that had not ended."""
     notes: list[wire.Note] = field(default_factory=list)
     usage: list[UsagePoint] = field(default_factory=list)
     updates: int = 0
@@ -235,6 +237,8 @@ class ScriptRun:
                 record.facts = message
             case wire.Crashed():
                 record.crashed = message
+            case wire.SoFar():
+                record.so_far = message.done
             case wire.Goodbye():
                 record.goodbye = message
                 record.updates = max(record.updates, message.updates)
@@ -307,10 +311,10 @@ class ScriptRun:
         until_s = time.monotonic() + LAST_WORDS_S
         while time.monotonic() < until_s:
             message = self._channel.receive(0.05)
-            if isinstance(message, Disconnected) or (message is None and self.record.hello is None):
-                return
             if message is not None:
                 yield from self._take(message)
+            if not self._channel.connected and (message is None or isinstance(message, Disconnected)):
+                return
 
     def _finish_after_goodbye(self) -> None:
         """Conclude after the agent's last message; the process ends by itself soon after, or is ended."""

@@ -189,6 +189,9 @@ class Session:
                     raise
         finally:
             self._keep_view(script_run)
+        counted = self._blame.keep_counted(script_run.record, talk.batch.missing())
+        if counted is not None:
+            self._take(counted, script_run, talk)
         self._blame.process_ended(script_run.record)
         if self.result.deadline_hit and script_run.record.failure is None:
             return None  # windows that had no time say nothing about their settings

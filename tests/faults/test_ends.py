@@ -56,13 +56,6 @@ CASES = {
         said="no update yet",
         options=HANGS,
     ),
-    "stops itself": Case(
-        script=training(loop="time.sleep(0.02)\nif step == 60: os.kill(os.getpid(), signal.SIGSTOP)"),
-        kind="hang",
-        code=SCRIPT_FAILED,
-        said="no batch, forward or update",
-        options=HANGS,
-    ),
     "deadlock": Case(
         script=training(setup="lock = threading.Lock()", loop="if step >= 2: lock.acquire()"),
         kind="hang",
@@ -117,6 +110,31 @@ def test_a_crash_after_some_updates_reports_them_and_the_failure(wild: str, kind
     assert (done.code, failure_of(done)["kind"], said in failure_of(done)["message"]) == (0, kind, True), done.stdout
     assert done.json["steps"]["updates"] >= 5
     assert (desk.left(), desk.scratch) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "said"),
+    [
+        ("time.sleep(600)", "hang", "no batch, forward or update"),
+        ("os.kill(os.getpid(), signal.SIGSTOP)", "hang", "no batch, forward or update"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "oom", "SIGKILL"),
+        ("os.abort()", "exit", "SIGABRT"),
+    ],
+)
+def test_an_end_without_a_word_keeps_what_the_window_had_counted(ending: str, kind: str, said: str, desk: Desk) -> None:
+    # The window would last five seconds; these updates take a few.
+    script = training(loop=f"time.sleep(0.05)\nif step == 40: {ending}")
+    done = desk.profile(desk.script(script), options=HANGS)
+    assert (done.code, failure_of(done)["kind"], said in failure_of(done)["message"]) == (0, kind, True), done.stdout
+    assert done.json["steps"]["updates"] >= 5
+    assert (desk.left(), desk.scratch) == ([], [])
+
+
+@pytest.mark.parametrize("at", ["step == 0", "step == 30", "True"])
+def test_a_script_that_closes_every_descriptor_is_measured(at: str, desk: Desk) -> None:
+    closing = f"if {at}:\n    os.closerange(3, 65536)\n    files = [open(__file__) for _ in range(1000)]"
+    done = desk.profile(desk.script(training(setup="os.closerange(3, 65536)", loop=closing, updates=100_000)))
+    assert (done.code, done.json.get("failure"), done.json["steps"]["updates"] >= 10) == (0, None, True), done.stdout
 
 
 def test_a_crash_before_enough_was_measured_is_a_failure_of_the_command(desk: Desk) -> None:

@@ -21,11 +21,14 @@ def channel(tmp_path: Path) -> Iterator[ControllerChannel]:
         yield opened
 
 
-def connect(channel: ControllerChannel, token: str | None = None, version: int = wire.WIRE_VERSION) -> socket.socket:
+def connect(
+    channel: ControllerChannel, token: str | None = None, version: int = wire.WIRE_VERSION, received: int = 0
+) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(str(channel.path))
     connection.settimeout(WAIT_S)
-    hello = wire.Hello(version=version, token=channel.token if token is None else token, pid=1, rank=0)
+    token = channel.token if token is None else token
+    hello = wire.Hello(version=version, token=token, pid=1, rank=0, received=received)
     connection.sendall(wire.encode(hello))
     return connection
 
@@ -64,6 +67,22 @@ def test_the_end_of_a_rank_is_told(channel: ControllerChannel) -> None:
     connect(channel).close()
     assert isinstance(channel.receive(WAIT_S), wire.Hello)
     assert channel.receive(WAIT_S) == Disconnected(rank=0)
+
+
+def test_a_rank_that_connects_anew_is_sent_again_what_it_had_not_read(channel: ControllerChannel) -> None:
+    with connect(channel) as first:
+        channel.receive(WAIT_S)
+        channel.send(wire.Plan([]))
+        channel.send(wire.Stop("deadline"))
+        with connect(channel, received=1) as second:
+            assert isinstance(channel.receive(WAIT_S), wire.Hello)
+            first.close()
+            assert wire.decode_to_agent(second.recv(65536)) == wire.Stop("deadline")
+            beat = wire.Beat(rank=0, updates=3, events=12)
+            second.sendall(wire.encode(beat))
+            assert channel.receive(WAIT_S) == beat  # the end of the first connection is none of the rank's
+            channel.send(wire.Plan([], final=True))
+            assert wire.decode_to_agent(second.recv(65536)) == wire.Plan([], final=True)
 
 
 @pytest.mark.parametrize(

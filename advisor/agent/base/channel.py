@@ -1,12 +1,14 @@
 """Agent's end of the private Unix socket: JSON lines to the controller, plans back.
 
 It never raises into the script. When the controller is gone, a real training continues without it. A probe ends at
-once, because nobody is left to use its results.
+once, because nobody is left to use its results. A script that closes every descriptor (`os.closerange`) takes ours with
+them: the connection is then opened again, and nothing is written to what the script opens under its number.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -30,6 +32,11 @@ SEND_TIMEOUT_S = 30.0
 most twice."""
 LONGEST_ADDRESS_BYTES = 100
 """Longest direct path; `sun_path` holds 107 bytes on Linux and 103 on macOS."""
+WAIT_PART_S = 1.0
+"""Longest wait on one connection: another thread may have opened a new one."""
+MOST_CONNECTIONS = 8
+"""Connections that are tried for one message."""
+CLOSED_BY_THE_SCRIPT = (errno.EBADF, errno.ENOTSOCK)
 READ_BYTES = 1 << 16
 HIGH_DESCRIPTOR = 900
 """Lowest descriptor number for the connection. The script's files keep the low numbers they would have had, and none
@@ -46,16 +53,19 @@ class AgentChannel:
         self.closed = connection is None
         self._connection = connection
         self._leave_when_gone = leave_when_gone
+        self._address: tuple[str, str] | None = None
+        """Path and token of the controller, to connect again."""
         self._pid = os.getpid()
         self._outbox: deque[bytes] = deque()
         self._writing = threading.Lock()
         self._received = bytearray()
+        self._orders = 0
+        """Orders read until now, on all connections."""
         self._readable = select.poll()
         self._writable = select.poll()
+        self._identity: tuple[int, int] | None = None
         if connection is not None:
-            connection.setblocking(False)
-            self._readable.register(connection, select.POLLIN)
-            self._writable.register(connection, select.POLLOUT)
+            self._use(connection)
             os.register_at_fork(after_in_child=self._forget)
 
     @classmethod
@@ -65,7 +75,7 @@ class AgentChannel:
         Without a controller, a probe (`leave_when_gone`) exits with `EXIT_NO_CONTROLLER`. Otherwise the returned
         channel is closed.
         """
-        rank, world_size = _number_from("RANK", 0), _number_from("WORLD_SIZE", 1)
+        rank = _number_from("RANK", 0)
         try:
             connection = _connected(path)
         except OSError as error:
@@ -73,17 +83,8 @@ class AgentChannel:
                 _leave(f"cannot reach the controller at {path}: {error}; start the script through advisor")
             return cls(None, rank=rank)
         channel = cls(connection, rank=rank, leave_when_gone=leave_when_gone)
-        channel.send(
-            Hello(
-                version=WIRE_VERSION,
-                token=token,
-                pid=os.getpid(),
-                rank=rank,
-                world_size=world_size,
-                python=sys.version.split()[0],
-                executable=sys.executable,
-            )
-        )
+        channel._address = path, token
+        channel.send(_hello(token, rank))
         return channel
 
     def send(self, message: Message) -> None:
@@ -95,7 +96,7 @@ class AgentChannel:
         while self._outbox and self._writing.acquire(blocking=False):
             try:
                 while self._outbox:
-                    self._write(self._outbox.popleft())
+                    self._deliver(self._outbox.popleft())
             except OSError as error:
                 self._lost(str(error))
             finally:
@@ -115,8 +116,10 @@ class AgentChannel:
         deadline = time.monotonic() + timeout_s
         while not self.closed:
             left_s = deadline - time.monotonic()
-            if not self._readable.poll(max(0.0, left_s) * 1000):
-                return []
+            if not self._readable.poll(min(max(0.0, left_s), WAIT_PART_S) * 1000):
+                if left_s <= WAIT_PART_S:
+                    return []
+                continue
             orders = self._receive()
             if orders or left_s <= 0:
                 return orders
@@ -134,10 +137,55 @@ class AgentChannel:
     def close(self) -> None:
         """Close the connection on purpose, without exiting the process."""
         self.closed = True
-        if self._connection is not None:
+        self._drop()
+
+    def _use(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(connection, select.POLLIN)
+        self._writable.register(connection, select.POLLOUT)
+        self._received = bytearray()
+        self._connection, self._identity = connection, _identity(connection)
+
+    def _drop(self) -> None:
+        """Close the connection, but not what the script has opened under its number."""
+        connection, intact = self._connection, self._is_intact()
+        self._connection = None
+        if connection is not None:
             with contextlib.suppress(OSError):
-                self._connection.close()
-            self._connection = None
+                if intact:
+                    connection.close()
+                else:
+                    connection.detach()
+
+    def _deliver(self, line: bytes) -> None:
+        """Write the line, on a new connection if the script closes this one, also while we write."""
+        for _ in range(MOST_CONNECTIONS - 1):
+            try:
+                if not self._is_intact():
+                    self._reopen()
+                self._write(line)
+            except OSError as error:
+                if error.errno not in CLOSED_BY_THE_SCRIPT:
+                    raise
+            else:
+                return
+        self._reopen()
+        self._write(line)
+
+    def _is_intact(self) -> bool:
+        """Return False once the script has closed our descriptor; costs a microsecond."""
+        connection = self._connection
+        return connection is None or _identity(connection) == self._identity
+
+    def _reopen(self) -> None:
+        """Connect again, while `_writing` is held; raise OSError if nobody answers."""
+        if self._address is None:
+            raise OSError("the script closed the connection")
+        path, token = self._address
+        self._drop()
+        self._use(_connected(path))
+        self._write(encode(_hello(token, self.rank, self._orders)))
 
     def _write(self, line: bytes) -> None:
         deadline = time.monotonic() + SEND_TIMEOUT_S
@@ -152,25 +200,48 @@ class AgentChannel:
                     raise TimeoutError(f"the controller has not read for {SEND_TIMEOUT_S:g} s") from None
 
     def _receive(self) -> list[Order]:
-        connection = self._connection
-        if connection is None:
-            return []
-        try:
-            data = connection.recv(READ_BYTES)
-        except BlockingIOError:
-            return []
-        except OSError as error:
-            return self._lost(str(error))
+        data = self._read()
         if not data:
-            return self._lost("it closed the connection")
+            return [] if data is None else self._lost("it closed the connection")
         self._received += data
         *lines, rest = self._received.split(b"\n")
         self._received = bytearray(rest)
         try:
-            return [decode_to_agent(bytes(line)) for line in lines]
+            orders = [decode_to_agent(bytes(line)) for line in lines]
+            self._orders += len(orders)
+            return orders
         except (ValueError, TypeError, KeyError) as error:
             self.note("agent_error", f"unreadable message from the controller: {error}")
             return self._lost(f"its message is unreadable: {error}")
+
+    def _read(self) -> bytes | None:
+        """Return what has come, empty at the controller's end; None if nothing is to be read now."""
+        connection = self._connection
+        if connection is None:
+            return None
+        if not self._is_intact():
+            self._restore()
+            return None
+        try:
+            return connection.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if self._is_intact():
+                self._lost(str(error))
+            return None
+
+    def _restore(self) -> None:
+        """Connect again, unless a thread that sends is about to."""
+        if self._writing.acquire(blocking=False):
+            try:
+                if not self._is_intact():
+                    self._reopen()
+            except OSError as error:
+                if error.errno not in CLOSED_BY_THE_SCRIPT:  # else the next look tries again
+                    self._lost(str(error))
+            finally:
+                self._writing.release()
 
     def _lost(self, why: str) -> list[Order]:
         if not self.closed:
@@ -219,6 +290,28 @@ def _connected(path: str) -> socket.socket:
     except OSError:
         connection.close()
         raise
+
+
+def _identity(connection: socket.socket) -> tuple[int, int] | None:
+    """Return device and inode of the socket; None if its descriptor is closed."""
+    try:
+        seen = os.fstat(connection.fileno())
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
+def _hello(token: str, rank: int, received: int = 0) -> Hello:
+    return Hello(
+        version=WIRE_VERSION,
+        token=token,
+        pid=os.getpid(),
+        rank=rank,
+        world_size=_number_from("WORLD_SIZE", 1),
+        python=sys.version.split()[0],
+        executable=sys.executable,
+        received=received,
+    )
 
 
 def _moved_high(connection: socket.socket) -> socket.socket:

@@ -29,6 +29,7 @@ from ..settings.controls import Controls
 from ..settings.untrained import part_facts
 from .conductor import FIRST_UPDATES, Conductor
 from .instruments import Instruments
+from .so_far import SoFar
 
 BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
@@ -100,6 +101,8 @@ class ScriptAgent:
             if self._parts is not None and self._parts.controls.compiling.watch.at_work():
                 self.clock.events += 1  # a one-minute compilation is not hung
             self.channel.send(wire.Beat(self.rank, self.clock.updates, self.clock.events))
+            if self._parts is not None:
+                self._parts.so_far.look()
             time.sleep(BEAT_EVERY_S)
 
     def forked(self) -> None:
@@ -253,6 +256,7 @@ class _Parts:
             self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
         self.conductor.before_advance = agent.after_update
+        self.so_far = SoFar(self.conductor, clock, agent.channel, agent.rank)
         clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward

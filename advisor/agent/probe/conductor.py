@@ -320,11 +320,9 @@ class Conductor:
         self._leave_window(window)
         self._instruments.on_report(window)
         self._channel.send(
-            wire.WindowDone(
-                rank=self._rank,
-                id=window.id,
-                start_s=self._count_begin_s,
-                samples_from=self._instruments.samples_from(),
+            self._report(
+                window,
+                self._count_begin_s,
                 dropped_updates=self._dropped,
                 cut_short=cut_short,
                 set_up_s=self._controls.compiling.set_up_s(),
@@ -353,17 +351,25 @@ class Conductor:
         except Exception:
             self._channel.send(wire.Note(self._rank, "agent_error", traceback.format_exc()))
 
+    def counting(self) -> tuple[wire.Window | None, Recorder | None]:
+        """Return the present window and its recorder, in any thread; None if nothing is counted."""
+        return self._window, self._recorder
+
+    def report_so_far(self, window: wire.Window, recorder: Recorder) -> wire.WindowDone:
+        """Return the report of a window as it stands, in any thread."""
+        return self._report(window, self._count_begin_s, dropped_updates=self._dropped, **recorder.columns_so_far())
+
     def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
+        lines, hits = extra.pop("lines", []), extra.pop("hits", 0)
+        begin_s = time.perf_counter() - self._origin_s
+        return self._report(window, begin_s, lines=lines, hits=hits, extra=extra, **_no_columns())
+
+    def _report(
+        self, window: wire.Window, start_s: float, *, dropped_updates: int = 0, **fields: Any
+    ) -> wire.WindowDone:
+        samples_from = self._instruments.samples_from()
         return wire.WindowDone(
-            rank=self._rank,
-            id=window.id,
-            start_s=time.perf_counter() - self._origin_s,
-            samples_from=self._instruments.samples_from(),
-            dropped_updates=0,
-            extra=extra,
-            lines=extra.pop("lines", []),
-            hits=extra.pop("hits", 0),
-            **_no_columns(),
+            self._rank, window.id, start_s, samples_from=samples_from, dropped_updates=dropped_updates, **fields
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -56,9 +57,24 @@ class Recorder:
         if self._device is not None:
             self._device.synchronize()
             self._device.resolve_ready(self.updates)
-        weak = sum(update.weak_evaluation_ns is not None for update in self.updates)
-        weak_is_evaluation = weak < WEAK_MAJORITY * len(self.updates)
-        own_is_evaluation = not self._evaluates_in_most_updates()
+        columns, extra = self._columns_of(self.updates)
+        losses = _read_losses([update.loss for update in self.updates])
+        return {**columns, "losses": losses}, {**extra, **_non_finite(losses), **self._recompiled.report()}
+
+    def columns_so_far(self) -> dict[str, object]:
+        """Return the columns of the updates whose times are known now, in any thread, without waiting for the device.
+
+        Losses on a device stay unknown: the device may hang, too.
+        """
+        known = list(itertools.takewhile(lambda update: update.marks is None, list(self.updates)))
+        columns, extra = self._columns_of(known)
+        losses = _read_losses([update.loss if self._device is None else None for update in known])
+        return {**columns, "losses": losses, "extra": {**extra, **_non_finite(losses)}}
+
+    def _columns_of(self, updates: list[Update]) -> tuple[dict[str, object], dict[str, object]]:
+        weak = sum(update.weak_evaluation_ns is not None for update in updates)
+        weak_is_evaluation = weak < WEAK_MAJORITY * len(updates)
+        own_is_evaluation = not _evaluates_in_most(updates)
         phases: dict[str, list[float]] = {name: [] for name in PHASE_NAMES[:IN_STEP]}
         off_step: dict[str, list[float]] = {
             "evaluation": [],
@@ -67,7 +83,7 @@ class Recorder:
             "loader_restart": [],
         }
         evaluation_ns = [0] * len(PHASE_NAMES)
-        for update in self.updates:
+        for update in updates:
             spans = [update.evaluation_ns if own_is_evaluation else None]
             if weak_is_evaluation:
                 spans.append(update.weak_evaluation_ns)
@@ -82,27 +98,26 @@ class Recorder:
         extra: dict[str, object] = {}
         if any(evaluation_ns):
             extra["evaluation_phases_s"] = {PHASE_NAMES[index]: evaluation_ns[index] / 1e9 for index in range(IN_STEP)}
-        losses = _read_losses([update.loss for update in self.updates])
         return {
-            "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in self.updates],
+            "wall_s": [(update.end_ns - update.begin_ns) / 1e9 for update in updates],
             "phases_s": phases,
             "off_step_s": off_step,
-            "micro_steps": [update.micro_steps for update in self.updates],
-            "elements": _once_if_alike([update.elements for update in self.updates]),
-            "samples": [update.samples for update in self.updates],
-            "losses": losses,
+            "micro_steps": [update.micro_steps for update in updates],
+            "elements": _once_if_alike([update.elements for update in updates]),
+            "samples": [update.samples for update in updates],
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
-        }, {**extra, **_non_finite(losses), **self._recompiled.report()}
+        }, extra
 
-    def _evaluates_in_most_updates(self) -> bool:
-        """Return whether most updates run their own model without gradients and read no loader for it: rollouts, and
-        labels that the model gives itself, are parts of the update."""
-        if len(self.updates) < FEW_UPDATES:
-            return False
-        inside = [update for update in self.updates if update.evaluation_ns is not None]
-        reads = any(update.evaluation_batches for update in inside)
-        return len(inside) > WEAK_MAJORITY * len(self.updates) and not reads
+
+def _evaluates_in_most(updates: list[Update]) -> bool:
+    """Return whether most updates run their own model without gradients and read no loader for it: rollouts, and
+    labels that the model gives itself, are parts of the update."""
+    if len(updates) < FEW_UPDATES:
+        return False
+    inside = [update for update in updates if update.evaluation_ns is not None]
+    reads = any(update.evaluation_batches for update in inside)
+    return len(inside) > WEAK_MAJORITY * len(updates) and not reads
 
 
 def _non_finite(losses: list[float | None]) -> dict[str, int]:

@@ -212,6 +212,63 @@ def test_the_descriptor_is_out_of_the_scripts_way(pair: tuple[AgentChannel, sock
     assert channel._connection.fileno() >= HIGH_DESCRIPTOR
 
 
+def close_as_the_script_does(channel: AgentChannel) -> int:
+    assert channel._connection is not None
+    os.close(channel._connection.fileno())
+    return channel._connection.fileno()
+
+
+def test_a_connection_that_the_script_closes_is_opened_again(
+    other: Other, pair: tuple[AgentChannel, socket.socket]
+) -> None:
+    channel, first = pair
+    first.sendall(encode(Stop(reason="read")))
+    assert channel.wait(LIMIT_S) == [Stop(reason="read")]
+    close_as_the_script_does(channel)
+    channel.send(Beat(rank=0, updates=7, events=8))
+    with other.accept() as again:
+        hello, beat = lines(again, 2)
+        assert (hello["type"], hello["token"], hello["received"], beat["updates"]) == ("Hello", "secret", 1, 7)
+        again.sendall(encode(Stop(reason="enough")))
+        assert channel.wait(LIMIT_S) == [Stop(reason="enough")]
+    assert [line["type"] for line in lines(first, 1)] == ["Hello"]
+
+
+def test_a_look_opens_it_again_too(other: Other, pair: tuple[AgentChannel, socket.socket]) -> None:
+    channel, _ = pair
+    close_as_the_script_does(channel)
+    assert (channel.poll(), channel.closed) == ([], False)
+    with other.accept() as again:
+        again.sendall(encode(Stop(reason="enough")))
+        assert channel.wait(LIMIT_S) == [Stop(reason="enough")]
+
+
+def test_a_file_of_the_script_under_our_number_is_left_alone(
+    other: Other, pair: tuple[AgentChannel, socket.socket], tmp_path: Path
+) -> None:
+    channel, _ = pair
+    number = close_as_the_script_does(channel)
+    with (tmp_path / "own").open("w+b") as file:
+        os.dup2(file.fileno(), number)
+        try:
+            channel.send(Beat(rank=0, updates=7, events=8))
+            other.accept().close()
+            channel.close()
+            assert (os.fstat(number).st_ino, file.read()) == (os.fstat(file.fileno()).st_ino, b"")
+        finally:
+            os.close(number)
+
+
+def test_a_connection_that_cannot_be_opened_again_is_lost(
+    other: Other, pair: tuple[AgentChannel, socket.socket]
+) -> None:
+    channel, _ = pair
+    other.close()
+    close_as_the_script_does(channel)
+    channel.send(Beat(rank=0, updates=7, events=8))
+    assert channel.closed
+
+
 def test_a_started_program_does_not_inherit_the_connection(pair: tuple[AgentChannel, socket.socket]) -> None:
     channel, _ = pair
     assert channel._connection is not None
