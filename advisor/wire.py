@@ -74,6 +74,8 @@ class Window:
     """Seconds, settling included, until the window ends once `least_updates` were counted."""
     precision: float = 0.0
     """Relative standard error of the mean update that is needed, too; 0 for any. `max_s` ends the window regardless."""
+    warm_up_s: float | None = None
+    """Most seconds of warm-up, if that is less than half of `max_s`."""
     sampler_hz: float = 0.0
     left_out: str | None = None
     """Knob that a window of role `left_out` does without."""

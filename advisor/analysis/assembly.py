@@ -28,12 +28,10 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, evaluations, fixes, growth, hot_lines, loader_summary, ratios, summary
+from . import device_summary, evaluations, fixes, growth, hot_lines, loader_summary, losses, ratios, summary
 from .counted import Counted
 from .profile_plan import first_baseline
 
-NAN_UPDATES = 5
-"""Consecutive non-finite losses, up to the end, from which a training does not recover."""
 _PURPOSES = {
     "trace": "the trace of calls",
     "device_trace": "the trace of the device",
@@ -188,22 +186,18 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
     if result.unexplained is not None:
         return result.unexplained
     first = first_baseline(result.outcomes)
-    return _not_a_number(first) if first is not None else None
-
-
-def _not_a_number(first: wire.WindowDone) -> Failure | None:
-    """Return a failure, besides the measurements, if the training broke.
-
-    A few infinite losses in between are a scaler's search.
-    """
-    count, at_end = int(first.extra.get("nan_losses", 0)), int(first.extra.get("nan_losses_at_end", 0))
-    if not at_end or at_end < min(NAN_UPDATES, len(first.losses)):
+    if first is None:
         return None
-    return Failure(
-        kind="nan",
-        message=f"the loss was not finite in {count} of the {len(first.losses)} updates counted, including all of the "
-        f"last {at_end}",
-    )
+    if _only_steps(first):
+        seen = f"optimizer.step() was called {len(first.wall_s):,} times, and no forward or backward pass was seen"
+        return Failure(kind="no_steps", message=seen)
+    count, at_end = int(first.extra.get("nan_losses", 0)), int(first.extra.get("nan_losses_at_end", 0))
+    return losses.not_finite(count, at_end, len(first.losses))
+
+
+def _only_steps(first: wire.WindowDone) -> bool:
+    """Return whether nothing was trained between the optimizer's steps: their shares of the time mean nothing."""
+    return not any(first.micro_steps) and not any(sum(first.phases_s.get(name, ())) for name in ("forward", "backward"))
 
 
 def _interrupted(script_run: ScriptRunRecord) -> Failure:
@@ -215,7 +209,8 @@ def _no_steps(script_run: ScriptRunRecord) -> Failure:
     children = [note.text for note in script_run.notes if note.kind == "child_process"]
     exit_code = script_run.exit_code if script_run.exit_code is not None else 0
     if script_run.updates:
-        message = f"the script ended after {script_run.updates} updates (exit code {exit_code}): too few to measure"
+        made = f"{script_run.updates} update{'s' if script_run.updates != 1 else ''}"
+        message = f"the script ended after {made} (exit code {exit_code}): too few to measure"
     elif children:
         message = (
             f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. Point advisor "
@@ -239,8 +234,11 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
+    failure = _failure(result, first is not None)
+    said = failure.message if failure is not None else None  # the headline says it
     for name, outcome in result.outcomes.items():
-        if isinstance(outcome, wire.WindowRefused) and result.windows[name].role is not wire.WindowRole.FIX:
+        is_fix = result.windows[name].role is wire.WindowRole.FIX
+        if isinstance(outcome, wire.WindowRefused) and not is_fix and outcome.message != said:
             notes.append(f"{_in_words(result.windows[name])} was not measured: {outcome.message}")
     notes += fixes.refusals(result)
     if result.deadline_hit:

@@ -6,6 +6,25 @@ from collections.abc import Sequence
 
 from .. import wire
 from ..runtime.session_result import SessionResult
+from ..types import Failure
+
+NAN_UPDATES = 5
+"""Consecutive non-finite losses, up to the end, from which a training does not recover."""
+MOST = 0.5
+"""Share of the losses from which a training is broken, even if some are finite."""
+
+
+def not_finite(count: int, at_end: int, updates: int) -> Failure | None:
+    """Return a failure, besides the measurements, if the training broke.
+
+    A few infinite losses in between are a scaler's search.
+    """
+    for_good = at_end > 0 and at_end >= min(NAN_UPDATES, updates)
+    mostly = count >= NAN_UPDATES and count > MOST * updates
+    if not for_good and not mostly:
+        return None
+    end = f", including all of the last {at_end}" if for_good and at_end > 1 else ""
+    return Failure(kind="nan", message=f"the loss was not finite in {count} of the {updates} updates counted{end}")
 
 
 def baseline_windows(result: SessionResult) -> list[wire.WindowDone]:

@@ -34,6 +34,8 @@ AGAIN_LEFT_S = 14.0
 
 It takes up to two thirds of them, and a search has better uses for the time.
 """
+WARM_UP_FRACTION = 0.5
+"""Largest fraction of a budget for the warm-up of the first window: something has to be counted, too."""
 FIRST_UPDATES = 10
 LEAST_UPDATES = 5
 """Updates to wait for, however long each takes: fewer say nothing."""
@@ -210,6 +212,7 @@ def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
         least_updates=LEAST_UPDATES,
         min_s=FIRST_S * min(MOST_GROWTH, max(1.0, longer / 2)),
         max_s=FIRST_MAX_S * longer,
+        warm_up_s=WARM_UP_FRACTION * budget_s,
         sampler_hz=SAMPLER_HZ,
     )
 

@@ -58,7 +58,9 @@ def _write_page(wanted: Path, run_folder: str, page: str) -> None:
 
 def exit_code_of_profile(found: Profile) -> int:
     """Return the exit code for a profile: OK if enough was measured, whatever happened later."""
-    enough = found.steps is not None and (found.steps.updates >= ENOUGH_UPDATES or found.failure is None)
+    counted = found.steps.updates if found.steps is not None else 0
+    trained = found.failure is None or found.failure.kind != "no_steps"
+    enough = counted >= (1 if found.failure is None else ENOUGH_UPDATES) and trained
     return _exit_code(None if enough else found.failure)
 
 

@@ -20,8 +20,13 @@ def profile(
     html: Html = False,
     page: Page = None,
     budget: Annotated[
-        str, typer.Option("--budget", metavar="TIME", help="Time from the first update, such as 90s or 2m.")
-    ] = "26s",
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Time from the first update, such as 90s or 2m. Default: 26s, or as long as five updates take.",
+        ),
+    ] = None,
 ) -> None:
     """Profile SCRIPT without changing it and report its bottlenecks."""
     from .. import api

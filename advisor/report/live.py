@@ -111,7 +111,8 @@ class LiveProgress:
     def _time_left(self) -> str:
         if self._left_s is None or not self._measuring:
             return ""
-        return f"{max(0.0, self._left_s()):.0f} s left"
+        left = f"{max(0.0, self._left_s()):.0f}"
+        return f"{left} s left" if left != "0" else "an update has to end first"
 
     def _behind(self) -> str:
         left = self._time_left()

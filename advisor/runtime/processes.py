@@ -282,7 +282,7 @@ def exit_reason(returncode: int) -> str:
     if returncode > 0 and number not in SIGNAL_WORDS:
         return f"ended with exit code {returncode}"
     names = {member.value: member.name for member in signal.Signals}
-    return f"killed by {names.get(number, f'signal {number}')} (exit {128 + number}){SIGNAL_WORDS.get(number, '')}"
+    return f"was killed by {names.get(number, f'signal {number}')} (exit {128 + number}){SIGNAL_WORDS.get(number, '')}"
 
 
 def _terminal() -> tuple[int, int]:

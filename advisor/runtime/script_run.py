@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,6 +32,8 @@ LAST_WORDS_S = 1.0
 IDLE_CPUS = 0.02
 """Busy CPUs below which a process tree is waiting for something, not working."""
 STDERR_TAIL_BYTES = 4096
+ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+"""Number that Python puts before the words of a system error."""
 DISK_FULL = "[Errno 28]"
 """ENOSPC as Python words it, on the script's own disk or the one that holds its changes in the view."""
 
@@ -153,9 +156,9 @@ class ScriptRun:
         self.record.system_begin = self.record.system_end = None
         self.record.watched_s = self.record.tree_cpu_s = 0.0
 
-    def stop(self) -> None:
+    def stop(self, why: str) -> None:
         """Ask the agent to report what it has and to quit at the end of the next update."""
-        self._channel.send(wire.Stop("deadline"))
+        self._channel.send(wire.Stop(why))
 
     def messages(self, until_s: float | None = None) -> Iterator[Any]:
         """Yield messages as they come, and None now and then, until the end of the script run or `until_s`.
@@ -300,7 +303,8 @@ class ScriptRun:
         still_s = now - self._progress_at_s
         idle_s = now - self._busy_at_s
         if self.record.updates and still_s > self._limits.no_progress_s:
-            return f"no batch, forward or update for {still_s:.0f} s after {self.record.updates} updates"
+            made = f"{self.record.updates} update{'s' if self.record.updates != 1 else ''}"
+            return f"no batch, forward or update for {still_s:.0f} s after {made}"
         if not self.record.updates and still_s > self._limits.no_progress_s and idle_s > self._limits.no_progress_s:
             return f"no update yet, and the process has been idle for {idle_s:.0f} s"
         if not self.record.updates and now - self._begin_s > self._limits.start_s:
@@ -346,7 +350,7 @@ class ScriptRun:
             kind = "oom" if record.crashed.kind == "oom" else "crash"
             if any(DISK_FULL in text for text in record.crashed.exceptions):
                 kind = "disk_full"
-            return self._failure(kind, f"the script raised {text}")
+            return self._failure(kind, f"the script raised {ERROR_NUMBER.sub('', text)}")
         if record.exit_code:
             killed = record.exit_code in (-9, 137)
             return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}")

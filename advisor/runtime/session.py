@@ -64,10 +64,11 @@ an update, and the generator is asked again a moment later.
 MAX_SCRIPT_RUNS = 4
 """Limit on script runs: a script that ends before its windows is restarted, but each start costs its start-up."""
 STOP_GRACE_S = 5.0
-"""Seconds between asking the agent to stop and ending the process, since an update may have to end first.
-
-The budget never cuts the first window: a number of updates and the limit on hanging bound it.
-"""
+"""Seconds between the end of the present update, after which the agent stops, and ending the process."""
+FAST_UPDATES = 13
+"""Updates that a budget must hold for it not to cut the first window, which has then counted ten of them."""
+LEAST_FIRST_S = 5.0
+"""Seconds that the first window of fast updates may take, whatever the budget: a rate takes about five."""
 LEAST_PATIENCE_S = 30.0
 """Seconds always allowed without progress: a checkpoint, or restarting sixteen workers, may take as long."""
 PATIENCE_UPDATES = 200
@@ -87,6 +88,8 @@ class Session:
     options: RunOptions
     loop_budget_s: float
     max_script_runs: int = MAX_SCRIPT_RUNS
+    cuts_first_window: bool = True
+    """False lets the first window have its updates, however long they take: nobody has set the budget."""
     watch_devices: bool = False
     outlives_failures: bool = False
     """A window that breaks the first script run costs that window, not the session."""
@@ -219,14 +222,26 @@ class Session:
             self._take(message, script_run, talk)
             if talk.batch.complete and not talk.done and talk.moving is None:
                 self._go_on(script_run, planner, talk)
-            if not talk.done and talk.stop_at_s is None and self.left_s() <= 0 and self.result.outcomes:
+            if not talk.done and talk.stop_at_s is None and self._is_over(script_run):
                 self.result.deadline_hit = True
                 talk.stop_at_s = time.monotonic() + STOP_GRACE_S
-                script_run.stop()
+                talk.updates_at_stop = script_run.record.updates
+                script_run.stop("time ran out")
+            if not self.result.outcomes and script_run.record.updates == talk.updates_at_stop:
+                talk.stop_at_s = time.monotonic() + STOP_GRACE_S  # nothing is known before this update has ended
             if talk.stop_at_s is not None and time.monotonic() > talk.stop_at_s:
                 script_run.end(0.0)
                 return
             yield
+
+    def _is_over(self, script_run: ScriptRun) -> bool:
+        """Return whether the time is up, and this window has to end with the present update."""
+        if self.left_s() > 0 or self._first_update_s is None:
+            return False
+        if self.result.outcomes:
+            return True
+        is_slow = script_run.record.updates < FAST_UPDATES
+        return self.cuts_first_window and (is_slow or self.left_s() < min(0.0, self.loop_budget_s - LEAST_FIRST_S))
 
     def _patience_s(self, windows: Sequence[wire.Window], script_run: ScriptRun) -> float:
         """Return how long a lack of progress is tolerated.
@@ -302,7 +317,7 @@ class Session:
 
     def _last_report(self, script_run: ScriptRun) -> None:
         """Take a last report after an interruption: the present window, as far as it came."""
-        script_run.stop()
+        script_run.stop("it was interrupted")
         for message in script_run.messages(time.monotonic() + LAST_REPORT_S):
             self._take(message, script_run)
 
@@ -344,6 +359,7 @@ class _Talk:
     """Windows that need another kind of script run than this one."""
     done: bool = False
     stop_at_s: float | None = None
+    updates_at_stop: int | None = None
     held_at_s: float | None = None
     """Time of the last sign of life to a script that waits for its next windows; None if it does not wait."""
 

@@ -43,6 +43,8 @@ class Verification:
     """Rounds that the time was too short for, with the time they would have needed."""
     interrupted: BaseException | None = None
     """Ctrl-C or SIGTERM that ended it."""
+    failure: Failure | None = None
+    """Losses of the baseline that are not finite, beside what was measured."""
 
     def of(self, config: Config) -> VerifiedConfig | None:
         """Return the result for this configuration; None if it was not among them."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .. import stats, wire
+from ..analysis.losses import not_finite
+from ..types import Failure
 
 PARTS = ("begin", "middle", "end")
 """Parts of the counted updates: a divergence shows late, and a mean over all would hide it."""
@@ -36,14 +38,23 @@ class Losses:
     values: tuple[float | None, ...]
     """Loss per update; None where it is unknown or non-finite."""
     not_finite: int = 0
+    not_finite_at_end: int = 0
 
     @classmethod
     def of(cls, window: wire.WindowDone) -> Losses:
         """Return the losses of the window's counted updates."""
-        bad = window.extra.get("nan_losses", 0)
+        bad, at_end = window.extra.get("nan_losses", 0), window.extra.get("nan_losses_at_end", 0)
         return cls(
-            first=window.dropped_updates, values=tuple(window.losses), not_finite=bad if isinstance(bad, int) else 0
+            first=window.dropped_updates,
+            values=tuple(window.losses),
+            not_finite=bad if isinstance(bad, int) else 0,
+            not_finite_at_end=at_end if isinstance(at_end, int) else 0,
         )
+
+    @property
+    def failure(self) -> Failure | None:
+        """Return why this training is broken; None if its losses are finite, but for a few."""
+        return not_finite(self.not_finite, self.not_finite_at_end, len(self.values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +68,9 @@ class Parity:
 
 def judge(effect: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
     """Judge settings with this effect on training by (baseline, with settings) pairs, each of one seed."""
-    lost = [candidate for baseline, candidate in pairs if candidate.not_finite and not baseline.not_finite]
-    if lost:
-        return Parity(
-            quality="failed",
-            evidence=f"the loss was NaN or infinite in {lost[0].not_finite} of {len(lost[0].values)} updates, and in "
-            "none of the baseline",
-        )
+    spoilt = _not_finite(pairs)
+    if spoilt is not None:
+        return spoilt
     if effect == "training":
         return Parity(
             quality="not checked",
@@ -89,6 +96,21 @@ def judge(effect: str, pairs: Sequence[tuple[Losses, Losses]]) -> Parity:
             open=True,
         )
     return _in_band(effect, shared, total - equal, total)
+
+
+def _not_finite(pairs: Sequence[tuple[Losses, Losses]]) -> Parity | None:
+    """Judge losses that are not finite: only of the settings, or of a training that was broken before."""
+    lost = [candidate for baseline, candidate in pairs if candidate.not_finite and not baseline.not_finite]
+    if lost:
+        return Parity(
+            quality="failed",
+            evidence=f"the loss was NaN or infinite in {lost[0].not_finite} of {len(lost[0].values)} updates, and in "
+            "none of the baseline",
+        )
+    broken = next((failure for baseline, _candidate in pairs if (failure := baseline.failure) is not None), None)
+    if broken is None:
+        return None
+    return Parity(quality="not checked", evidence=f"without these settings, {broken.message}")
 
 
 def _shared(baseline: Losses, candidate: Losses) -> list[tuple[float, float]]:

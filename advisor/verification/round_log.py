@@ -75,6 +75,7 @@ def keep(folder: Path, version: ScriptVersion, process: Process, seed: int | Non
         "first": losses.first,
         "losses": list(losses.values),
         "not_finite": losses.not_finite,
+        "not_finite_at_end": losses.not_finite_at_end,
         "peak_bytes": process.peak_bytes,
         "set_up_s": process.set_up_s,
     }
@@ -141,7 +142,12 @@ def _process(record: Mapping[str, Any]) -> Process | None:
             samples=samples if isinstance(samples, int) else None,
             disturbed=record.get("disturbed") is True,
         ),
-        losses=Losses(first=_count(record, "first"), values=tuple(losses), not_finite=_count(record, "not_finite")),
+        losses=Losses(
+            first=_count(record, "first"),
+            values=tuple(losses),
+            not_finite=_count(record, "not_finite"),
+            not_finite_at_end=_count(record, "not_finite_at_end"),
+        ),
         peak_bytes=peak if isinstance(peak, int) else None,
         set_up_s=float(set_up_s) if isinstance(set_up_s, int | float) else None,
     )

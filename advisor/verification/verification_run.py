@@ -159,6 +159,7 @@ def verify_configs(
         notes=tuple(dict.fromkeys((*_counted_notes(before), *trials.notes, *_notes(runners)))),
         skipped=tuple(dict.fromkeys(found for runner in runners if (found := runner.skipped_rounds) is not None)),
         interrupted=next((runner.rounds.interrupted for runner in runners if runner.rounds.interrupted), None),
+        failure=next((bad for one in verification.baseline_processes.values() if (bad := one.losses.failure)), None),
     )
 
 

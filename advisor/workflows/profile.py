@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ..target.function import Trainable
 
 PROFILE_BUDGET = "26s"
-"""Measuring time from the first update on: a default profile ends within 30 s of the first step."""
+"""Measuring time from the first update on: a default profile ends within 30 s of the first step, unless five updates
+take longer."""
 LEAST_PROFILE_S = 1.0
 
 
@@ -46,7 +47,7 @@ def profile(
     python: str | None = None,
     isolation: str = "auto",
     runs: str | os.PathLike[str] | None = None,
-    budget: str | float = PROFILE_BUDGET,
+    budget: str | float | None = None,
     start_limit_s: float | None = None,
     no_progress_limit_s: float | None = None,
     memory_limit_bytes: int | None = None,
@@ -58,8 +59,9 @@ def profile(
     `script` is a path, or a module's name with `module=True`; `args` is its `sys.argv[1:]`. It may also be a function
     that trains and needs no arguments, from a module, a script (which calls advisor below its guard) or a notebook. A
     fresh process calls the function, with what it needs of the module, the script, or the executed cells. `budget`
-    (seconds, or text like "90s", "2m") begins with the first update; in part of it, settings that findings name are
-    tried for a few windows, none of which changes the training. The script runs in a copy-on-write view: see
+    (seconds, or text like "90s", "2m") begins with the first update, and ends with the update that then runs; without
+    one it is 26 s, or as long as five updates take. In part of it, settings that findings name are tried for a few
+    windows, none of which changes the training. The script runs in a copy-on-write view: see
     `isolation`.
 
     Returns the stored profile. As in `advisor.tune`, a script that fails or trains nothing raises no error, because the
@@ -75,7 +77,7 @@ def profile(
     from ..storage import run_store
     from ..target.function import command_for
 
-    budget_s = seconds_of(budget, least_s=LEAST_PROFILE_S)
+    budget_s = seconds_of(PROFILE_BUDGET if budget is None else budget, least_s=LEAST_PROFILE_S)
     options = RunOptions(
         isolation=isolation,
         runs=runs,
@@ -99,6 +101,7 @@ def profile(
             isolation=protection,
             options=options,
             loop_budget_s=budget_s,
+            cuts_first_window=budget is not None,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         progress.time_left(session.left_s)
@@ -178,7 +181,8 @@ def stored_profile(
         isolation=protection,
         result=result,
     )
-    diagnosis = _diagnose(found)
+    trained = found.failure is None or found.failure.kind != "no_steps"
+    diagnosis = _diagnose(found) if trained else Diagnosis(findings=())
     found = replace(
         found,
         findings=diagnosis.findings,

@@ -261,6 +261,7 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
             isolation=protection,
             options=options,
             loop_budget_s=request.budget_s if request.budget_s is not None else UNPLANNED_S,
+            cuts_first_window=request.budget_s is not None,
             max_script_runs=request.settings.max_script_runs,
             outlives_failures=True,
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),

@@ -113,6 +113,7 @@ def verify(
         arguments=document.arguments,
         constants=document.constants,
         notes=(*no_longer_holds(document, python=wanted.interpreter), *found.notes),
+        failure=found.failure,
         run_folder=str(run.path),
     )
     _keep(result, run.path)

@@ -137,6 +137,19 @@ def test_a_script_that_closes_every_descriptor_is_measured(at: str, desk: Desk) 
     assert (done.code, done.json.get("failure"), done.json["steps"]["updates"] >= 10) == (0, None, True), done.stdout
 
 
+def test_steps_without_a_backward_pass_are_no_training(desk: Desk) -> None:
+    script = "import torch\nmodel = torch.nn.Linear(3, 3)\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+    done = desk.profile(desk.script(script + "for _ in range(10**7):\n    optimizer.step()\n"))
+    assert (done.code, failure_of(done)["kind"], done.json["findings"]) == (NOTHING_MEASURED, "no_steps", [])
+    assert "no forward or backward pass was seen" in failure_of(done)["message"]
+
+
+def test_a_budget_ends_with_the_update_that_then_runs(desk: Desk) -> None:
+    # Updates of two seconds and more, of which five seconds hold two; the first begins the budget, the last ends it.
+    done = desk.profile(desk.script(training(loop="time.sleep(2)")), options=["--budget", "5"])
+    assert (done.code, 1 <= done.json["steps"]["updates"] <= 3) == (0, True), done.stdout
+
+
 def test_a_crash_before_enough_was_measured_is_a_failure_of_the_command(desk: Desk) -> None:
     done = desk.profile(desk.script(training(loop="if step == 5: raise ValueError('so early')")))
     assert (done.code, failure_of(done)["kind"]) == (SCRIPT_FAILED, "crash")

@@ -66,7 +66,7 @@ def test_time_left_is_told_once_windows_are_measured() -> None:
         "[  3.0 s] starting train.py",
         "[  4.0 s] measuring; 26 s left",
         "[ 10.6 s] measuring: 2 windows done; 19 s left",
-        "[ 31.0 s] measuring: 3 windows done; 0 s left",
+        "[ 31.0 s] measuring: 3 windows done; an update has to end first",
     ]
 
 

@@ -11,7 +11,17 @@ from rich.console import Console
 from advisor.report.search.terminal import render_tune
 from advisor.rules._examples import evolve, train_loader
 from advisor.spelling import parameter
-from advisor.types import Config, Objective, Ratio, Skipped, TrainingGain, TrainingLength, TrialOutcome, TuneResult
+from advisor.types import (
+    Config,
+    Failure,
+    Objective,
+    Ratio,
+    Skipped,
+    TrainingGain,
+    TrainingLength,
+    TrialOutcome,
+    TuneResult,
+)
 
 from . import hostile, sample, sample_tuning
 from .markup import NUMBERS
@@ -345,3 +355,11 @@ def test_a_healthy_script_without_an_open_knob_is_told_so() -> None:
     assert text.startswith("Your script is healthy: no avoidable cost was found")
     assert "no setting is worth a trial." in text
     assert words_of(replace(base, profile=sample.input_bound())).startswith("Undecided: nothing was tried")
+
+
+def test_losses_that_are_not_finite_are_told_before_any_gain() -> None:
+    base = sample_tuning.faster()
+    failure = Failure(kind="nan", message="the loss was not finite in 396 of the 416 updates counted")
+    said = words_of(replace(base, profile=replace(base.profile, failure=failure)))
+    assert said.startswith("Your script computed a non-finite loss: the loss was not finite in 396 of the 416 updates")
+    assert words_of(base).partition(". ")[0] in said

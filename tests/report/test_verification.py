@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from advisor.report.comparison.verification import render_verify, verify_json
-from advisor.types import Command, Config, Recommendation, TrialOutcome, Verdict, VerifyResult
+from advisor.types import Command, Config, Failure, Recommendation, TrialOutcome, Verdict, VerifyResult
 
 from .sample import hardware
 
@@ -146,3 +146,11 @@ def test_the_estimate_stays_where_machines_read_it() -> None:
 def test_options_of_the_script_are_told_as_they_are_typed() -> None:
     told = printed(result(arguments={"--rows": 16}))
     assert told.startswith("With num_workers=4, --rows=16 your script is 2.0× as fast")
+
+
+def test_losses_that_are_not_finite_are_told_before_any_gain() -> None:
+    failure = Failure(kind="nan", message="the loss was not finite in 50 of the 50 updates counted")
+    said = printed(result(failure=failure))
+    assert said.startswith("Your script computed a non-finite loss: the loss was not finite in 50 of the 50 updates")
+    assert "With num_workers=4 your script is 2.0× as fast" in said
+    assert verify_json(result(failure=failure))["failure"]["kind"] == "nan"

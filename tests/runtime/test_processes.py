@@ -264,10 +264,10 @@ def test_the_system_is_measured_too() -> None:
     [
         (0, "ended with exit code 0"),
         (3, "ended with exit code 3"),
-        (-9, "killed by SIGKILL (exit 137), often the kernel's out-of-memory killer"),
-        (137, "killed by SIGKILL (exit 137), often the kernel's out-of-memory killer"),
-        (-11, "killed by SIGSEGV (exit 139), a crash in compiled code"),
-        (-2, "killed by SIGINT (exit 130)"),
+        (-9, "was killed by SIGKILL (exit 137), often the kernel's out-of-memory killer"),
+        (137, "was killed by SIGKILL (exit 137), often the kernel's out-of-memory killer"),
+        (-11, "was killed by SIGSEGV (exit 139), a crash in compiled code"),
+        (-2, "was killed by SIGINT (exit 130)"),
         (255, "ended with exit code 255"),
     ],
 )

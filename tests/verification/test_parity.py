@@ -160,3 +160,14 @@ def test_the_figures_are_in_the_evidence() -> None:
 def test_losses_are_read_from_a_window() -> None:
     window = replace(done("measured", [0.1] * 4, extra={"nan_losses": 2}), losses=[1.0, None, None, 2.0])
     assert Losses.of(window) == Losses(first=3, values=(1.0, None, None, 2.0), not_finite=2)
+
+
+def test_a_baseline_without_finite_losses_is_named() -> None:
+    """The settings cannot have changed a training that was broken before."""
+    broken = replace(losses(0), values=(None,) * UPDATES, not_finite=UPDATES, not_finite_at_end=UPDATES)
+    parity = judge("numerics", [(broken, broken)] * 3)
+    assert only(parity) == ("not checked", False)
+    assert parity.evidence == (
+        f"without these settings, the loss was not finite in {UPDATES} of the {UPDATES} updates counted, including all "
+        f"of the last {UPDATES}"
+    )

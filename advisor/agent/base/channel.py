@@ -34,6 +34,8 @@ LONGEST_ADDRESS_BYTES = 100
 """Longest direct path; `sun_path` holds 107 bytes on Linux and 103 on macOS."""
 WAIT_PART_S = 1.0
 """Longest wait on one connection: another thread may have opened a new one."""
+ANSWER_MS = 20.0
+"""Longest wait for what the controller sends again on a new connection."""
 MOST_CONNECTIONS = 8
 """Connections that are tried for one message."""
 CLOSED_BY_THE_SCRIPT = (errno.EBADF, errno.ENOTSOCK)
@@ -96,7 +98,8 @@ class AgentChannel:
         while self._outbox and self._writing.acquire(blocking=False):
             try:
                 while self._outbox:
-                    self._deliver(self._outbox.popleft())
+                    if not self._deliver():
+                        return
             except OSError as error:
                 self._lost(str(error))
             finally:
@@ -158,9 +161,10 @@ class AgentChannel:
                 else:
                     connection.detach()
 
-    def _deliver(self, line: bytes) -> None:
-        """Write the line, on a new connection if the script closes this one, also while we write."""
-        for _ in range(MOST_CONNECTIONS - 1):
+    def _deliver(self) -> bool:
+        """Write the next line, on a new connection if the script closes this one; False keeps the line for later."""
+        line = self._outbox[0]
+        for _ in range(MOST_CONNECTIONS):
             try:
                 if not self._is_intact():
                     self._reopen()
@@ -169,9 +173,9 @@ class AgentChannel:
                 if error.errno not in CLOSED_BY_THE_SCRIPT:
                     raise
             else:
-                return
-        self._reopen()
-        self._write(line)
+                self._outbox.popleft()
+                return True
+        return False
 
     def _is_intact(self) -> bool:
         """Return False once the script has closed our descriptor; costs a microsecond."""
@@ -220,8 +224,10 @@ class AgentChannel:
         if connection is None:
             return None
         if not self._is_intact():
-            self._restore()
-            return None
+            # The script may close this one, too, before the next look: what waits is read at once.
+            connection = self._restore()
+            if connection is None or not self._readable.poll(ANSWER_MS):
+                return None
         try:
             return connection.recv(READ_BYTES)
         except BlockingIOError:
@@ -231,17 +237,20 @@ class AgentChannel:
                 self._lost(str(error))
             return None
 
-    def _restore(self) -> None:
-        """Connect again, unless a thread that sends is about to."""
-        if self._writing.acquire(blocking=False):
-            try:
-                if not self._is_intact():
-                    self._reopen()
-            except OSError as error:
-                if error.errno not in CLOSED_BY_THE_SCRIPT:  # else the next look tries again
-                    self._lost(str(error))
-            finally:
-                self._writing.release()
+    def _restore(self) -> socket.socket | None:
+        """Connect again; return the connection, or None where a thread that sends is about to."""
+        if not self._writing.acquire(blocking=False):
+            return None
+        try:
+            if not self._is_intact():
+                self._reopen()
+            return self._connection
+        except OSError as error:
+            if error.errno not in CLOSED_BY_THE_SCRIPT:  # else the next look tries again
+                self._lost(str(error))
+            return None
+        finally:
+            self._writing.release()
 
     def _lost(self, why: str) -> list[Order]:
         if not self.closed:

@@ -81,7 +81,7 @@ def _says_out_of_memory(error: BaseException) -> bool:
 
 def _in_words(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
     except Exception:
         return type(error).__name__
 

@@ -177,9 +177,8 @@ class Frames:
         return False
 
     def line(self, frame: FrameType | None) -> Line:
-        """Return the user's innermost line, or the line of a library's outermost frame without user code."""
-        stack = self._stack(frame)
-        chosen = stack.user or stack.outermost
+        """Return the user's innermost line, or without user code that of a library's outermost frame."""
+        chosen = self._named(self._stack(frame))
         return (
             ("", 0, "") if chosen is None else (chosen.f_code.co_filename, chosen.f_lineno or 0, chosen.f_code.co_name)
         )
@@ -187,10 +186,10 @@ class Frames:
     def work(self, frame: FrameType | None) -> Work | None:
         """Return a thread's work for the script at this frame; None if it works for advisor or for nobody."""
         stack = self._stack(frame)
-        chosen = stack.user or stack.outermost
+        chosen = self._named(stack)
         if stack.own or chosen is None or self._is_overhead(frame):
             return None
-        return Work(chosen, stack.library if stack.user is not None else self.package(chosen), stack.kind)
+        return Work(chosen, self._library(stack, chosen), stack.kind)
 
     def loader_work(self, frame: FrameType | None) -> Work | None:
         """Return the work of a loader that advisor itself reads; None while advisor works.
@@ -202,7 +201,27 @@ class Frames:
         chosen = stack.user or stack.installed or stack.torchs or stack.outermost
         if chosen is None or not (stack.user or stack.passed) or self._is_overhead(frame):
             return None
-        return Work(chosen, stack.library if stack.user is not None else self.package(chosen), stack.kind)
+        return Work(chosen, self._library(stack, chosen), stack.kind)
+
+    def _named(self, stack: _Stack) -> FrameType | None:
+        """Return the frame to name: the user's, else a library's, and Python's own only if there is no other."""
+        outermost = stack.outermost
+        if stack.user is not None or outermost is None or not self._standard_module(outermost):
+            return stack.user or outermost
+        return stack.installed or outermost
+
+    def _library(self, stack: _Stack, chosen: FrameType) -> str:
+        """Return the package that the user's line calls; without one, the package or module that `chosen` is in."""
+        if stack.user is not None:
+            return stack.library
+        return self.package(chosen) or self._standard_module(chosen)
+
+    def _standard_module(self, frame: FrameType) -> str:
+        """Return the name of Python's own module whose code this frame runs; "" for any other code."""
+        path = os.path.abspath(frame.f_code.co_filename)
+        if not path.startswith(self._stdlib) or _installed(path):
+            return ""
+        return path[len(self._stdlib) :].split(os.sep, 1)[0].removesuffix(".py")
 
     def _is_overhead(self, innermost: FrameType | None) -> bool:
         """Return whether a wrapper of ours is doing its own bookkeeping."""
@@ -242,8 +261,13 @@ class Frames:
         return _Stack(None, library, kind, outermost, installed, torchs, passed, own=False)
 
     def library(self, frame: FrameType | None) -> str:
-        """Return the installed package that the user's line calls, for a call from this frame; "" if none."""
-        return self._stack(frame).library
+        """Return the installed package that the user's line calls, for a call from this frame; "" if none.
+
+        Without a user's line, it is the package or module of the line that is named instead.
+        """
+        stack = self._stack(frame)
+        chosen = self._named(stack)
+        return stack.library if chosen is None else self._library(stack, chosen)
 
     def library_line(self, frame: FrameType | None) -> str:
         """Return the library frame nearest to the call as `file:line`; "" if the user's own line made the call."""

@@ -119,7 +119,8 @@ class Conductor:
             self._settling -= 1
             if self._switched:
                 self._queue_of_its_own(update)
-            if self._settling <= 0 or self._settled_long_enough(window):
+            self._read_messages(self._channel.poll(), update)
+            if self._window is window and (self._settling <= 0 or self._settled_long_enough(window)):
                 self._begin_counting(window)
             return
         over = self._length.leaves_cache(window, self._recorder)
@@ -199,8 +200,10 @@ class Conductor:
 
     def _settled_long_enough(self, window: wire.Window) -> bool:
         """Return True if the warm-up must end: its time is up, and batches fetched during the pause are used up."""
-        spent_s, fetched_before = self._spent_s(), self._dropped < self._in_flight
-        return spent_s > (LONGEST_DRAIN if fetched_before else LONGEST_WARM_UP) * window.max_s
+        if self._dropped < self._in_flight:  # fetched before
+            return self._spent_s() > LONGEST_DRAIN * window.max_s
+        most_s = LONGEST_WARM_UP * window.max_s
+        return self._spent_s() > (most_s if window.warm_up_s is None else min(most_s, window.warm_up_s))
 
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
@@ -229,13 +232,20 @@ class Conductor:
                 self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", str(refusal)))
                 self._leave_window(window)
 
-    def _read_messages(self, messages: list[object]) -> None:
+    def _read_messages(self, messages: list[object], settling: Update | None = None) -> None:
+        """Take in the controller's messages; `settling` is the update that has just ended in a window's warm-up."""
         for message in messages:
             if isinstance(message, wire.Plan):
                 self._queue.extend(message.windows)
                 self._final = message.final
             else:
-                self._finish_early("stopped")
+                if settling is not None and self._window is not None:
+                    # No time for more: an update of the warm-up is better than none.
+                    self._dropped -= 1
+                    self._begin_counting(self._window)
+                    if self._recorder is not None:
+                        self._recorder.add(settling)
+                self._finish_early(message.reason if isinstance(message, wire.Stop) else "stopped")
                 self._leave("stopped")
 
     def _enter(self, window: wire.Window) -> bool:

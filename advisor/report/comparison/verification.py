@@ -14,6 +14,7 @@ from ...types import TrialOutcome, Verdict, VerifyResult
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
 from ..profile.circumstances import hardware_line
+from ..profile.failures import what_failed
 from ..search.json import recommendation_json
 from ..search.verdict import sentence_of
 from ..terminal import TONES, print_safely, table
@@ -45,6 +46,8 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
     verdict = found.verdict
     own = (*result.arguments.items(), *result.constants.items())
     settings = ", ".join(setting(name, value) for name, value in (*found.config.settings, *own))
+    if result.failure is not None:
+        yield Text(f"Your script {what_failed(result.failure)}.", style=TONES["failed"])
     if verdict.rounds == 0:
         yield Text(f"Not verified: {format.one_line(verdict.quality_evidence)}.", style=TONES["warning"])
     else:

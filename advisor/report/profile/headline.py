@@ -12,8 +12,9 @@ from typing import Literal
 
 from ... import enough
 from ...storage.run_store import runs_root
-from ...types import Command, Failure, Finding, Profile, Steps
+from ...types import Command, Finding, Profile, Steps
 from .. import format
+from .failures import once_mended, what_failed
 from .health import busy_machine, only_compiled, open_questions, unproven_gain
 
 LITTLE_UPDATES = 30
@@ -36,19 +37,6 @@ MOSTLY_WORK = 0.8
 """Share of forward, backward and optimizer in an update, below which something else may be the cost."""
 MANY = 5
 """Number of abstaining rules that little data explains."""
-
-_FAILURES = {
-    "oom": "ran out of memory",
-    "crash": "crashed",
-    "hang": "hung",
-    "nan": "computed a non-finite loss",
-    "no_steps": "trained nothing",
-    "refused": "cannot be profiled",
-    "exit": "ended early",
-    "disk_full": "filled the disk",
-    "interrupted": "was stopped",
-}
-
 
 MOST_SCATTER = 2.0
 """Upper over lower end of the rate's interval: a script whose speed is not known to a factor of two is not judged."""
@@ -133,24 +121,15 @@ def _failed(profile: Profile) -> Verdict:
     failure = profile.failure
     assert failure is not None
     measured = profile.steps.updates if profile.steps is not None else 0
-    rest = (
-        f"the results below are from the {format.plural(measured, 'update')} before"
-        if measured
-        else "nothing was measured"
-    )
+    before = "" if failure.kind in ("nan", "no_steps") else " before"
+    counted = f"the results below are from the {format.plural(measured, 'update')}{before}"
+    rest = counted if measured else "nothing was measured"
     return Verdict(
         sentence=f"Your script {what_failed(failure)}; {rest}.",
         tone="failed",
         next_command=_command("profile", profile),
-        why_next="measures again, once the script runs",
+        why_next=f"measures again, {once_mended(failure, profile)}",
     )
-
-
-def what_failed(failure: Failure) -> str:
-    """Describe a failure, as the words after "Your script"."""
-    message = format.one_line(failure.message).rstrip(".")
-    short = message.removeprefix("the script ") if message.startswith("the script ") else None
-    return short or f"{_FAILURES.get(failure.kind, 'failed')}: {message}"
 
 
 def _healthy(profile: Profile) -> Verdict:

@@ -12,7 +12,8 @@ from ...spelling import parameter
 from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
-from ..profile.headline import export_command, function_call, options, verdict_of, what_failed
+from ..profile.failures import once_mended, what_failed
+from ..profile.headline import export_command, function_call, options, verdict_of
 from ..trial_format import describe, is_number, moved, peaks, span
 from ..trial_rows import IN_WINDOWS
 
@@ -51,6 +52,9 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
     if result.failure is not None:
         return _failed(result)
     sentence, tone = _nothing_compared(result) or _objective_sentence(result) or _of_speed(result)
+    broken = result.profile.failure
+    if broken is not None and broken.kind in ("nan", "no_steps"):
+        sentence, tone = f"Your script {what_failed(broken)}. {sentence}", "failed"
     return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
 
 
@@ -355,5 +359,5 @@ def _failed(result: TuneResult) -> TuneVerdict:
         sentence=f"Your script {what_failed(failure)}; {searched}.",
         tone="failed",
         evidence="",
-        next=(Next(command=again, why="searches again, once the script runs"),),
+        next=(Next(command=again, why=f"searches again, {once_mended(failure, result.profile)}"),),
     )

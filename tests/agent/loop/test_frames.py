@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import sys
+import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -219,3 +220,25 @@ def test_whatever_calls_an_original_is_marked_as_a_wrapper() -> None:
         and not MARKS & set(marks(function))
     ]
     assert unmarked == []
+
+
+# --- Python's own modules -------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_python_itself_is_never_the_users(seen: Seen) -> None:
+    """Without a line of the user's in the stack, the module is named as what does the work."""
+    read_by_us(functools.partial(timeit.timeit, seen, number=1))
+    for work in (seen.loader_work, seen.work):
+        assert work is None or (work.frame.f_code.co_filename, work.library) == (timeit.__file__, "timeit")
+    assert seen.loader_work is not None
+
+
+def test_a_package_is_named_before_the_module_of_python_that_calls_it(seen: Seen, library: Any) -> None:
+    read_by_us(functools.partial(timeit.timeit, calling(library, seen), number=1))
+    assert seen.loader_work is not None
+    assert seen.loader_work.library == "shelf"
+
+
+def test_python_itself_is_no_library_of_the_users_line(seen: Seen) -> None:
+    timeit.timeit(seen, number=1)
+    assert (here(seen.work), seen.work and seen.work.library) == (sys._getframe().f_code.co_name, "")

@@ -232,11 +232,31 @@ def test_a_stop_reports_what_was_counted() -> None:
     def stop(number: int) -> None:
         if number == 10:
             loop.conductor._polled_ns = loop.conductor._quiet_until_ns = -(10**12)  # the next poll is due
-            loop.channel.plans = [wire.Stop("deadline")]
+            loop.channel.plans = [wire.Stop("time ran out")]
 
     loop.run(40, stop)
     (done,) = loop.channel.of(wire.WindowDone)
-    assert (done.cut_short, len(done.wall_s), loop.left) == ("stopped", 9, "stopped")
+    assert (done.cut_short, len(done.wall_s), loop.left) == ("time ran out", 9, "stopped")
+
+
+def test_a_stop_in_the_warm_up_reports_the_update_that_has_just_ended() -> None:
+    loop = Loop(wire.Plan([_window("one", warm_up_updates=50)]))
+
+    def stop(number: int) -> None:
+        if number == 5:
+            loop.channel.plans = [wire.Stop("time ran out")]
+
+    loop.run(40, stop)
+    (done,) = loop.channel.of(wire.WindowDone)
+    assert (done.dropped_updates, len(done.wall_s), loop.left) == (5, 1, "stopped")
+
+
+def test_a_warm_up_has_its_own_limit() -> None:
+    loop = Loop(
+        wire.Plan([_window("one", warm_up_updates=50, warm_up_s=0.0, min_updates=3, max_updates=3)], final=True)
+    )
+    (done,) = loop.run(40).channel.of(wire.WindowDone)
+    assert (done.dropped_updates, len(done.wall_s)) == (1, 3)
 
 
 def test_a_script_that_ends_loses_nothing() -> None:
