@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -100,6 +100,24 @@ def test_the_dataset_keeps_what_it_noted_itself(loop: Loop) -> None:
     data = Arrays()
     drained(loop, data)
     assert isinstance(data.last, int)
+
+
+def test_whole_batches_are_timed_on_one_thread(loop: Loop) -> None:
+    class Asked(Arrays):
+        threads: ClassVar[list[int]] = []
+
+        def __getitem__(self, index: Any) -> Any:
+            if isinstance(index, list):
+                self.threads.append(torch.get_num_threads())
+            return super().__getitem__(index)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        drained(loop, Asked())
+        assert (Asked.threads[0], set(Asked.threads[1:]), torch.get_num_threads()) == (2, {1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def archive(folder: Path) -> Path:
