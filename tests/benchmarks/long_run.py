@@ -16,7 +16,7 @@ from pathlib import Path
 from _common import SCRIPTS, machine, options, publish, say, table
 
 SCRIPT = SCRIPTS / "endless_tiny.py"
-SETTINGS = {"gc": "between_updates", "precision": "bf16", "fused_optimizer": "foreach"}
+SETTINGS = {"gc": "between_updates", "fused_optimizer": "foreach"}
 SETTLED = 0.2
 """Share of the updates after which memory has to be flat."""
 MOST_MIB = 2.0

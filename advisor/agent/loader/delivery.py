@@ -20,7 +20,7 @@ from ..loop.clock import DATA_WAIT, RESTART, StepClock
 from ..loop.samples import INDICES, LEADING_DIMENSION, count_samples
 from .evaluation_batches import EvaluationBatches
 from .feed import FEED, Feed
-from .record import EVALUATION, LoaderRecord, bare_copy
+from .record import EVALUATION, UNUSED, LoaderRecord, bare_copy
 from .register import Register
 from .stream import IndexStream
 from .switch import Switch
@@ -254,6 +254,11 @@ class Deliveries:
         if feed.workers and (ordinary is None or wait_ns > RESTART_FACTOR * ordinary):
             self._clock.rename_top(RESTART)
             record.restart_ns += int(wait_ns - (ordinary or 0))
+            self._begins_unknown(record, wait_ns)
+
+    def _begins_unknown(self, record: LoaderRecord, spent_ns: int) -> None:
+        if record.role == UNUSED:
+            self._clock.loader_begins(record, spent_ns)
 
     def _excluded(self, work: Callable[[], Any]) -> Any:
         return self._clock.exclude(work) if self._clock.mine() else work()
@@ -319,7 +324,7 @@ class Deliveries:
                 record.duplicates.new_epoch()
             if mine:
                 record.restart_ns += clock.elapsed_in_phase_ns() - begin
-                clock.pop()
+                self._begins_unknown(record, clock.pop())
             if evaluates:
                 clock.evaluation_ends()
 
@@ -338,7 +343,9 @@ class Deliveries:
             if mine:
                 record.draw_ns += time.perf_counter_ns() - begin_ns
             if waits:
-                record.restart_ns += clock.pop()
+                spent_ns = clock.pop()
+                record.restart_ns += spent_ns
+                self._begins_unknown(record, spent_ns)
 
     def _inner_fetcher(self, feed: Feed, loader: DataLoader[object]) -> Any:
         fetcher, feed.inner_board = self.make_fetcher(loader)

@@ -37,6 +37,7 @@ class Update:
 
     __slots__ = (
         "begin_ns",
+        "beginnings",
         "elements",
         "end_ns",
         "evaluation_batches",
@@ -57,6 +58,8 @@ class Update:
         self.weak_evaluation_ns: list[int] | None = None
         self.evaluation_batches = 0
         """Batches of loaders that evaluate."""
+        self.beginnings: tuple[tuple[Any, int], ...] = ()
+        """Loaders that began before their role was known, with the time that it took."""
         self.micro_steps = 0
         self.elements = 0
         """Elements of the first tensor of every call of a model, evaluations left out."""
@@ -246,6 +249,10 @@ class StepClock:
     def micro_steps(self) -> int:
         """Micro-steps of the current update so far."""
         return self._update.micro_steps
+
+    def loader_begins(self, record: Any, spent_ns: int) -> None:
+        """Keep what the beginning of a loader took whose role shows later."""
+        self._update.beginnings += ((record, spent_ns),)
 
     def add_elements(self, count: int) -> None:
         self._update.elements += count

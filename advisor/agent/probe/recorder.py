@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from ...standard_error import of_mean
+from ..loader.record import EVALUATION
 from ..loop.clock import CHECKPOINT, IN_STEP, LOGGING, PHASE_NAMES, RESTART, Update
 from ..observe import compiled_code
 
@@ -90,11 +91,13 @@ class Recorder:
             inside = _longest(spans)
             for index in range(IN_STEP):
                 phases[PHASE_NAMES[index]].append((update.phases_ns[index] - inside[index]) / 1e9)
-            off_step["evaluation"].append((sum(inside[:IN_STEP]) + inside[RESTART]) / 1e9)
+            restart_ns = update.phases_ns[RESTART] - inside[RESTART]
+            later_known_ns = min(restart_ns, _evaluations_began_ns(update))
+            off_step["evaluation"].append((sum(inside[:IN_STEP]) + inside[RESTART] + later_known_ns) / 1e9)
             evaluation_ns = [spent + more for spent, more in zip(evaluation_ns, inside)]
             off_step["checkpoint"].append(update.phases_ns[CHECKPOINT] / 1e9)
             off_step["logging"].append(update.phases_ns[LOGGING] / 1e9)
-            off_step["loader_restart"].append((update.phases_ns[RESTART] - inside[RESTART]) / 1e9)
+            off_step["loader_restart"].append((restart_ns - later_known_ns) / 1e9)
         extra: dict[str, object] = {}
         if any(evaluation_ns):
             extra["evaluation_phases_s"] = {PHASE_NAMES[index]: evaluation_ns[index] / 1e9 for index in range(IN_STEP)}
@@ -108,6 +111,11 @@ class Recorder:
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
         }, extra
+
+
+def _evaluations_began_ns(update: Update) -> int:
+    """Return the time of the first beginnings of loaders that have turned out to be an evaluation's."""
+    return sum(spent_ns for record, spent_ns in update.beginnings if record.role == EVALUATION)
 
 
 def _evaluates_in_most(updates: list[Update]) -> bool:

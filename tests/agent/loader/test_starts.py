@@ -91,3 +91,14 @@ def test_a_batch_sampler_of_the_scripts_own_draws_the_order(loop: Loop) -> None:
 def test_an_installed_package_is_a_library_wherever_it_lies() -> None:
     assert is_library("/another/environment/lib/python3.12/site-packages/lightning/fabric/utilities/data.py")
     assert not is_library(__file__)
+
+
+def test_the_start_of_a_loader_whose_role_is_not_known_is_kept_with_it(loop: Loop) -> None:
+    loop.epoch(DataLoader(Numbers(8), batch_size=4))
+    evaluation = DataLoader(Numbers(40), batch_size=4, sampler=Slow())
+    for _batch in evaluation:
+        pass
+    loop.step()
+    kept = loop.updates[-1].beginnings
+    assert DRAW_S <= sum(spent_ns for _record, spent_ns in kept) / 1e9 <= loop.updates[-1].phases_ns[RESTART] / 1e9
+    assert {record for record, _spent_ns in kept} == {loop.hooks.register.find(evaluation)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import pytest
 import torch
 
 from advisor.agent.loop.clock import PHASE_NAMES, Update
@@ -87,3 +89,29 @@ def test_a_loss_of_many_elements_is_not_known() -> None:
     update = _update()
     update.loss = torch.ones(3)
     assert _recorded(update)[0]["losses"] == [None]
+
+
+def test_the_beginning_of_a_loader_that_turns_out_to_evaluate_is_no_restart() -> None:
+    """Its role is known only after its first batches have gone through the model."""
+    updates = [_update() for _ in range(4)]
+    evaluates, trains = SimpleNamespace(role="unused"), SimpleNamespace(role="unused")
+    updates[1].beginnings = ((trains, 3_000_000),)
+    updates[2].beginnings = ((evaluates, 4_000_000), (evaluates, 2_000_000))
+    evaluates.role, trains.role = "evaluation", "train"
+    columns, _ = _recorded(*updates)
+    restart, evaluation = columns["off_step_s"]["loader_restart"], columns["off_step_s"]["evaluation"]
+    assert restart == [0.01, 0.01, pytest.approx(0.004), 0.01]
+    assert evaluation == [0.0, 0.0, pytest.approx(0.006), 0.0]
+    wall_s = [sum(values[2] for part in ("phases_s", "off_step_s") for values in columns[part].values())]
+    assert math.isclose(wall_s[0], columns["wall_s"][2])
+
+
+def test_updates_are_reported_as_far_as_they_are_known() -> None:
+    updates = [_update(loss=1.0), _update(loss=math.nan), _update(loss=3.0)]
+    recorder = Recorder(lambda: 1, None)
+    for update in updates:
+        recorder.add(update)
+    assert recorder.columns_so_far()["losses"][::2] == [1.0, 3.0]  # type: ignore[index]  # a dict of several types
+    assert recorder.columns_so_far()["extra"] == {"nan_losses": 1, "nan_losses_at_end": 0}
+    updates[1].marks = [("an event that has not passed", None)]
+    assert recorder.columns_so_far()["losses"] == [1.0]
