@@ -28,45 +28,28 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=1_000_000, help="updates of the training")
     arguments = parser.parse_args()
     before = machine()
-    rows, grown_mib = [], {}
-    for name in ("plain Python", "advisor run"):
-        seconds, resident = train(arguments.updates, advised=name != "plain Python")
-        settled = resident[int(SETTLED * len(resident)) :]
-        grown_mib[name] = (max(settled) - settled[0]) / MIB
-        say(f"{name}: {seconds:.0f} s, {grown_mib[name]:.2f} MiB more")
-        rows.append(
-            [
-                name,
-                f"{arguments.updates:,}",
-                f"{seconds:.0f}",
-                f"{1e6 * seconds / arguments.updates:.0f}",
-                f"{settled[0] / MIB:.1f}",
-                f"{settled[-1] / MIB:.1f}",
-                f"{grown_mib[name]:.2f}",
-            ]
-        )
+    seconds, resident = train(arguments.updates)
+    settled = resident[int(SETTLED * len(resident)) :]
+    grown_mib = (max(settled) - settled[0]) / MIB
+    say(f"{arguments.updates:,} updates in {seconds:.0f} s, {grown_mib:.2f} MiB more")
+    header = ("updates", "seconds", f"MiB after {SETTLED:.0%}", "MiB at the end", "most MiB above that")
+    ends = (f"{settled[0] / MIB:.1f}", f"{settled[-1] / MIB:.1f}", f"{grown_mib:.2f}")
     settings = ", ".join(f"{name}={value}" for name, value in SETTINGS.items())
-    header = (
-        "started by",
-        "updates",
-        "seconds",
-        "µs per update",
-        f"MiB after {SETTLED:.0%}",
-        "MiB at the end",
-        "most MiB above that",
-    )
-    parts = [f"Resident memory of the training; `advisor run` sets {settings}.", table(header, rows)]
+    parts = [
+        f"Resident memory of a training under `advisor run`, which sets {settings}:",
+        table(header, [[f"{arguments.updates:,}", f"{seconds:.0f}", *ends]]),
+    ]
     publish("long_run", "Memory of a long training", before, parts, keep=not arguments.no_result)
-    return int(grown_mib["advisor run"] > MOST_MIB)
+    return int(grown_mib > MOST_MIB)
 
 
-def train(updates: int, *, advised: bool) -> tuple[float, list[int]]:
+def train(updates: int) -> tuple[float, list[int]]:
     """Seconds of the training, and its resident bytes."""
     with tempfile.TemporaryDirectory(prefix="advisor-long-") as name:
         folder = Path(name)
         lines = [f"  {knob}: {value}" for knob, value in SETTINGS.items()]
         (folder / "advisor.yaml").write_text("\n".join(["version: 1", "settings:", *lines, ""]))
-        start = ["-m", "advisor", "run", "--config", "advisor.yaml"] if advised else []
+        start = ["-m", "advisor", "run", "--config", "advisor.yaml"]
         begin_s = time.monotonic()
         done = subprocess.run(
             [sys.executable, *start, str(SCRIPT), str(updates), str(folder / "resident")],

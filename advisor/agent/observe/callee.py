@@ -83,6 +83,11 @@ _METHODS = {
 }
 
 
+_OPERATORS = frozenset(
+    {"BINARY_OP", "BINARY_SUBSCR", "COMPARE_OP", "STORE_SUBSCR", "UNARY_INVERT", "UNARY_NEGATIVE", "UNARY_POSITIVE"}
+)
+
+
 def kind_of_call(code: CodeType, instruction: int, line: int, names: dict[str, object], phase: str) -> str:
     """Return one of the kinds of `wire.SampledLine`; `names` are the globals of the code's module."""
     guess = "torch" if phase in _TORCH_PHASES else "python"
@@ -92,8 +97,23 @@ def kind_of_call(code: CodeType, instruction: int, line: int, names: dict[str, o
     if isinstance(node, ast.Call):
         return _kind_of_function(node.func, names) or guess
     if isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Subscript)):
-        return guess
+        return "torch" if _computes_in_c(code, instruction) and _knows_only_torch(names) else guess
     return "python"
+
+
+def _computes_in_c(code: CodeType, instruction: int) -> bool:
+    """Return whether the interpreter's lock was given up inside an operator, as only code in C does: Python itself
+    gives it up at calls and jumps."""
+    import opcode
+
+    known = sys.version_info >= (3, 11) and 0 <= instruction < len(code.co_code)
+    return known and opcode.opname[code.co_code[instruction]] in _OPERATORS
+
+
+def _knows_only_torch(names: dict[str, object]) -> bool:
+    """Return whether the module imports torch and not NumPy, whose operators are the script's own work."""
+    modules = {value.__name__.split(".", 1)[0] for value in names.values() if isinstance(value, type(sys))}
+    return "torch" in modules and "numpy" not in modules
 
 
 def _kind_of_function(function: ast.expr, names: dict[str, object]) -> str | None:

@@ -329,3 +329,44 @@ def test_a_call_on_an_older_interpreter_is_judged_by_its_line() -> None:
     line = code.co_firstlineno + 4
     assert kind_of_call(code, -1, line, {"time": time}, "other") == "sleep"
     time.sleep(0)
+
+
+ARITHMETIC = """
+{imports}
+
+def updated(values, steps):
+    return [value - 0.1 * step for value, step in zip(values, steps)]
+
+def counted(numbers):
+    return [number * 3 - 1 for number in numbers]
+"""
+
+
+def module_of(folder: Path, imports: str) -> dict[str, Any]:
+    """The functions of a file that imports these."""
+    file = folder / "arithmetic.py"
+    file.write_text(ARITHMETIC.format(imports=imports))
+    names: dict[str, Any] = {"__name__": "arithmetic", "__file__": str(file)}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    return names
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="an instruction has no position in the source")
+def test_arithmetic_of_tensors_in_a_comprehension_is_torchs_work(tmp_path: Path) -> None:
+    values = [torch.randn(400, 400) for _ in range(20)]
+    names = module_of(tmp_path, "import torch")
+    kinds: dict[str, int] = {}
+    for line in lines_of(lambda: names["updated"](values, values))[1]:
+        kinds[line.kind] = kinds.get(line.kind, 0) + line.hits
+    assert max(kinds, key=lambda kind: kinds[kind]) == "torch"
+
+
+def test_arithmetic_of_numbers_beside_torch_is_pythons(tmp_path: Path) -> None:
+    names, numbers = module_of(tmp_path, "import torch"), list(range(100_000))
+    assert top(lambda: names["counted"](numbers)).kind == "python"
+
+
+def test_operators_may_be_numpys_where_it_is_imported(tmp_path: Path) -> None:
+    values = [numpy.ones((400, 400)) for _ in range(20)]
+    names = module_of(tmp_path, "import numpy, torch")
+    assert top(lambda: names["updated"](values, values)).kind == "python"
