@@ -23,7 +23,8 @@ def protect_all(commands: Sequence[Command], options: RunOptions) -> list[Isolat
     Every command passes through here, so that each warns once, and in time, about what no tier undoes. Raises what
     `isolation.choose` raises.
     """
-    scratch = options.root / "scratch"
-    chosen = [isolations.choose(options.isolation, project=Path(command.cwd), scratch=scratch) for command in commands]
+    chosen = [
+        isolations.choose(options.isolation, project=Path(command.cwd), scratch=options.scratch) for command in commands
+    ]
     network_clients.warn(commands, options.progress)
     return chosen

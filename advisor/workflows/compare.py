@@ -97,7 +97,7 @@ def compare_against(
         ref,
         cwd=Path(wanted.cwd).resolve(),
         interpreter=wanted.interpreter,
-        scratch=(options.root / "scratch").resolve(),
+        scratch=options.scratch.resolve(),
     ) as version:
         before = _in_version(wanted, version, ref)
         run = run_store.new_run(options.root, wanted.target)
