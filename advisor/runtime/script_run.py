@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from ..script_constants import ByModule
 from ..types import Command, Failure, OtherProgram, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
-from .isolation import Isolation, View
+from .isolation import Isolation, View, refusals
 from .other_programs import Running, busiest, running
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
 from .run_options import RunOptions
@@ -31,8 +31,8 @@ LAST_WORDS_S = 1.0
 IDLE_CPUS = 0.02
 """Busy CPUs below which a process tree is waiting for something, not working."""
 STDERR_TAIL_BYTES = 4096
-DISK_FULL = "[Errno 28]"
-"""ENOSPC as Python words it, on the script's own disk or the one that holds its changes in the view."""
+LAST_LINES = 4
+"""Lines at the end of stderr among which the error of a script is that ended with an exit code."""
 
 
 @dataclass(kw_only=True)
@@ -340,13 +340,17 @@ class ScriptRun:
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"
-            if any(DISK_FULL in text for text in record.crashed.exceptions):
+            if refusals.is_full(record.crashed.exceptions, self._isolation):
                 kind = "disk_full"
-            return self._failure(kind, f"the script raised {text}")
+            return self._failure(kind, f"the script raised {text}{self._because(record.crashed.exceptions)}")
         if record.exit_code:
             killed = record.exit_code in (-9, 137)
-            return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}")
+            because = self._because(self.stderr_tail().split("\n")[: -LAST_LINES - 1 : -1])
+            return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}{because}")
         return None
+
+    def _because(self, errors: Iterable[str]) -> str:
+        return refusals.words(errors, self._isolation, self.view) if self.view is not None else ""
 
     def _failure(self, kind: Any, message: str) -> Failure:
         record = self.record

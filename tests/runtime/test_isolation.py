@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -128,8 +130,6 @@ def test_what_is_written_to_an_own_folder_is_truly_written(name: str, root: Path
 
 @pytest.mark.parametrize("name", PROTECTING)
 def test_a_unix_socket_in_an_own_folder_can_be_reached(name: str, root: Path) -> None:
-    import socket
-
     isolation = isolation_for(name, root / "project", root / "scratch")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(root / "logs" / "s"))
@@ -140,6 +140,22 @@ def test_a_unix_socket_in_an_own_folder_can_be_reached(name: str, root: Path) ->
             connection, _ = server.accept()
             with connection:
                 assert connection.recv(5) == b"hello"
+
+
+@pytest.mark.parametrize("name", PROTECTING)
+def test_a_service_of_another_program_can_be_reached_by_its_unix_socket(name: str, root: Path) -> None:
+    """An overlay alone answers with "connection refused": its file is not the one that the service has bound."""
+    isolation = isolation_for(name, root / "project", root / "scratch")
+    with tempfile.TemporaryDirectory(dir="/tmp") as short, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{short}/service")
+        server.listen()
+        before = Path(short, "service").stat()
+        code = (
+            "import os, socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n"
+            "try: os.chmod(sys.argv[1], 0)\nexcept OSError: pass"
+        )
+        assert run(isolation, code, root / "logs", f"{short}/service") == (0, "", "")
+        assert Path(short, "service").stat().st_mode == before.st_mode
 
 
 def test_the_script_sees_itself_as_outside(root: Path) -> None:

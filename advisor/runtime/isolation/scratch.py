@@ -57,7 +57,7 @@ def make(parent: Path) -> Path:
     """Create a folder of this process; its lock is taken before the folder exists."""
     parent.mkdir(parents=True, exist_ok=True)
     while True:
-        folder = parent / f"{PREFIX}{uuid.uuid4().hex}"
+        folder = parent / f"{PREFIX}{uuid.uuid4().hex[:8]}"  # short: sockets lie in it
         descriptor = os.open(_lock_of(folder), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         _made[folder] = _Owner(os.getpid(), descriptor)  # before it exists: a signal may come between any two lines
         if _lock(descriptor) is not False and _lock_of(folder).exists():
