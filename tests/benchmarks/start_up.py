@@ -34,6 +34,7 @@ from advisor.runtime.script_run import BOOTSTRAP
 
 sys.path.insert(0, str(HERE.parent))
 from runtime.levels import isolation_at
+from runtime.plain_user import as_plain_user
 
 SCRIPT = SCRIPTS / "import_torch.py"
 LIMIT_S = 120
@@ -57,7 +58,11 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20, help="of `advisor --help`")
     parser.add_argument("--pairs", type=int, default=15, help="of the script, bare and with the agent")
     parser.add_argument("--views", type=int, default=15, help="at each level of isolation")
+    parser.add_argument("--only-views", action="store_true", help="print what levels of isolation add, as this user")
     arguments = parser.parse_args()
+    if arguments.only_views:
+        print("\n\n".join(views(arguments)))
+        return
     before = machine()
     # As pip leaves it. In a checkout, and where PYTHONDONTWRITEBYTECODE is set, every start would compile it anew.
     compileall.compile_dir(Path(advisor.__file__).parent, quiet=2)
@@ -65,7 +70,13 @@ def main() -> None:
         "start_up",
         "Starting",
         before,
-        ["Median (lowest … highest).", *command_line(arguments), *agent(arguments), *views(arguments)],
+        [
+            "Median (lowest … highest).",
+            *command_line(arguments),
+            *agent(arguments),
+            *views(arguments),
+            *views_of_a_plain_user(arguments),
+        ],
         keep=not arguments.no_result,
     )
 
@@ -150,6 +161,21 @@ def views(arguments: Namespace) -> list[str]:
         f"{VIEWED_FILES * VIEWED_FILE_BYTES >> 20} MiB:",
         table(["level", "starts", "until the first line, ms", "until all is removed, ms"], rows),
     ]
+
+
+def views_of_a_plain_user(arguments: Namespace) -> list[str]:
+    """The same as another user, if this one is root: its views are made in another way."""
+    if os.getuid() != 0:
+        return []
+    with tempfile.TemporaryDirectory(prefix="advisor-user-", dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        home = Path(name) / "home"
+        home.mkdir()
+        words, environment = as_plain_user(
+            [sys.executable, __file__, "--only-views", "--views", str(arguments.views)], home
+        )
+        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=LIMIT_S)
+    return [done.stdout.strip() if done.returncode == 0 else f"As a plain user: not measured (exit {done.returncode})."]
 
 
 def timed(run: Callable[[], str]) -> tuple[float, float]:
