@@ -107,15 +107,17 @@ def test_files_and_folders_of_another_group_can_be_written_to_in_the_view(owner:
     files = [shared(home / "project" / name, 0o664, "old", owner) for name in ("model.pt", "z.txt")]
     folder = shared(home / "project" / "checkpoints", 0o2775, owner=owner)
     files.append(shared(folder / "last.pt", 0o664, "old", owner))
-    large = folder / "large"  # so that the folder as a whole is not copied
-    with large.open("wb") as file:
-        file.truncate(200 << 20)
-    os.chown(large, owner, GROUP)
+    only_large = shared(home / "project" / "data", 0o2775, owner=owner)
+    for large in (folder / "large", only_large / "large"):  # so that the folder as a whole is not copied
+        with large.open("wb") as file:
+            file.truncate(200 << 20)
+        os.chown(large, owner, GROUP)
     writes = "; ".join(f"open({str(path)!r}, 'a').write('new')" for path in files)
-    code = f"{writes}; open({str(folder / 'made')!r}, 'w').write('new')"
+    made = [folder / "made", only_large / "made"]
+    code = "; ".join([writes, *(f"open({str(path)!r}, 'w').write('new')" for path in made)])
     assert run_as_user(home, code) == (0, "")
     assert [path.read_text() for path in files] == ["old"] * 3
-    assert not (folder / "made").exists()
+    assert not any(path.exists() for path in made)
 
 
 @pytest.mark.parametrize(
