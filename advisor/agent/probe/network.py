@@ -22,8 +22,7 @@ _CREDENTIALS = struct.Struct("3i")
 
 def watch(channel: AgentChannel) -> None:
     """Report each host and port, and each Unix socket, once. This covers Python's own sockets (not gRPC's)."""
-    in_namespace = os.getppid() == 1  # the keeper's process 1: every process with a number is the script's own
-    when_imported("socket", lambda module: _patch(module, channel, in_namespace))
+    when_imported("socket", lambda module: _patch(module, channel, _has_namespace()))
 
 
 def _patch(module: Any, channel: AgentChannel, in_namespace: bool) -> None:
@@ -96,6 +95,15 @@ def _patch(module: Any, channel: AgentChannel, in_namespace: bool) -> None:
     module.socket.listen = listen
     module.socket.connect_ex = connecting(module.socket.connect_ex)
     module.getaddrinfo = getaddrinfo
+
+
+def _has_namespace() -> bool:
+    """Return True below the keeper's process 1, where every process with a number is the script's own."""
+    try:
+        with open("/proc/1/cmdline", "rb") as file:
+            return b"/isolation/keeper.py" in file.read()
+    except OSError:
+        return False
 
 
 def _is_own(pid: int, in_namespace: bool) -> bool:

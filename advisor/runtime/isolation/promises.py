@@ -16,7 +16,8 @@ class Subject(StrEnum):
     ELSEWHERE = "other files"
     METADATA = "modes, owners, times and attributes of other files"
     SHARED_MEMORY = "files in /dev/shm"
-    IPC = "shared memory segments and message queues"
+    SYSTEM_V = "System V shared memory, semaphores and queues"
+    QUEUES = "POSIX message queues"
     DEVICES = "files in /dev"
     HOST_NAME = "the host name"
     PROCESSES = "processes that the script leaves running"
@@ -59,7 +60,8 @@ _ROWS = {
     Subject.ELSEWHERE: (Kept.VIEW, Kept.REFUSED, Kept.REFUSED, Kept.OPEN, Kept.OPEN),
     Subject.METADATA: (Kept.VIEW, Kept.REFUSED, Kept.OPEN, Kept.OPEN, Kept.OPEN),
     Subject.SHARED_MEMORY: (Kept.VIEW, Kept.VIEW, Kept.COMPARED, Kept.OPEN, Kept.OPEN),
-    Subject.IPC: (Kept.VIEW, Kept.VIEW, Kept.OPEN, Kept.OPEN, Kept.OPEN),
+    Subject.SYSTEM_V: (Kept.VIEW, Kept.VIEW, Kept.OPEN, Kept.OPEN, Kept.OPEN),
+    Subject.QUEUES: (Kept.VIEW, Kept.REFUSED, Kept.OPEN, Kept.OPEN, Kept.OPEN),  # Landlock alone: made, then refused
     Subject.DEVICES: (Kept.REFUSED, Kept.REFUSED, Kept.REFUSED, Kept.OPEN, Kept.OPEN),
     Subject.HOST_NAME: (Kept.VIEW, Kept.VIEW, Kept.OPEN, Kept.OPEN, Kept.OPEN),
     Subject.PROCESSES: (Kept.ENDED,) * 5,
