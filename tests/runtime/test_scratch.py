@@ -14,12 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from advisor.runtime import RunOptions
 from advisor.runtime.isolation import scratch
+from advisor.runtime.protection import protect
+from advisor.types import Command
 
 HOLD = """
 import sys, time
 from pathlib import Path
+from advisor.runtime import RunOptions
 from advisor.runtime.isolation import scratch
+from advisor.runtime.protection import protect
+from advisor.types import Command
 folder = scratch.make(Path(sys.argv[1]))
 (folder / "kept").touch()
 print(folder, flush=True)
@@ -104,7 +110,10 @@ def test_a_folder_is_locked_before_another_advisor_can_take_its_lock_file_for_de
 def test_a_signal_at_the_worst_moment_leaves_no_scratch(moment: str, tmp_path: Path) -> None:
     text = f"""
 import pathlib, shutil
+from advisor.runtime import RunOptions
 from advisor.runtime.isolation import scratch
+from advisor.runtime.protection import protect
+from advisor.types import Command
 make, delete = pathlib.Path.mkdir, shutil.rmtree
 def made(path, *a, **k):
     make(path, *a, **k)
@@ -137,3 +146,15 @@ def test_a_disk_without_locks_is_used_and_only_old_folders_are_swept(
     os.utime(tmp_path / f"{folder.name}.lock", (week_ago, week_ago))
     assert scratch.sweep(tmp_path) == [folder]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_advisor_0_2_left_for_all_users_is_swept_by_the_next_command(tmp_path: Path) -> None:
+    """Its folders have no lock; a young one may still be in use."""
+    old, young = (tmp_path / "scratch" / name for name in ("view-1-2-3", "view-4-5-6"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    week_ago = time.time() - 8 * 86400
+    os.utime(old, (week_ago, week_ago))
+    command = Command(target="train.py", is_module=False, args=(), cwd=str(tmp_path), interpreter=sys.executable)
+    protect(command, RunOptions(isolation="none", runs=tmp_path))
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == [young.name]
