@@ -58,7 +58,10 @@ def _answer(level: Level) -> Answer:
 
 def _as_plain_user() -> dict[Level, Answer]:
     with tempfile.TemporaryDirectory(prefix="advisor-user-", dir="/var/tmp") as name:
-        command, environment = as_plain_user([sys.executable, __file__, "--as-json"], Path(name))
+        Path(name).chmod(0o755)
+        home = Path(name) / "home"
+        home.mkdir()
+        command, environment = as_plain_user([sys.executable, __file__, "--as-json"], home)
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=LIMIT_S)
     if done.returncode:
         return dict.fromkeys(Level, f"a plain user could not run it (exit {done.returncode})")
