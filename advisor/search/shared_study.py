@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import UsageError
+from ..redaction import Redactor
 from ..spelling import parameter
 from ..storage.documents import plain
 from ..types import Config, Trial
@@ -32,7 +32,6 @@ CLAIM = timedelta(minutes=15)
 MOST_RECORD_CHARACTERS = 100_000
 TRIAL, OWNER, HOST = "trial", "owner", "host"
 T = TypeVar("T")
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 class SharedStudy:
@@ -175,7 +174,7 @@ def check_url(url: str) -> None:
 
 def shown(url: str) -> str:
     """Return the URL without its user and password."""
-    return _CREDENTIALS.sub("//…@", url)
+    return Redactor().text(url)
 
 
 def study_name(space: Space, goal: Goal, identity: Sequence[Any]) -> str:
@@ -197,4 +196,4 @@ def _read(record: Any) -> Trial | None:
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0][:200]
-    return _CREDENTIALS.sub("//…@", f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return Redactor().text(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..redaction import Redactor
 from ..runtime.project_modules import sources
 from ..settings_file.advisor_yaml import hardware_words
 from ..storage import run_store
@@ -49,9 +50,10 @@ def identity(version: ScriptVersion, hardware: Hardware, torch: str | None) -> s
         return None
     cwd = Path(command.cwd).resolve()
     texts = [text for text, _imports in sources(command.target, is_module=command.is_module, cwd=cwd)]
+    args = Redactor().words(command.args)  # a renewed key makes no other training
     parts = {
         "texts": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
-        "command": [command.target, command.is_module, *command.args, str(cwd), command.interpreter, command.launcher],
+        "command": [command.target, command.is_module, *args, str(cwd), command.interpreter, command.launcher],
         "torch": torch,
         "settings": version.config.as_dict(),
         "constants": {module: dict(values) for module, values in version.setup.constants.items()},

@@ -18,6 +18,7 @@ from ..spelling import parameter
 from ..types import Recommendation
 from ..types.verification import VerifyResult
 from ..verification.verification_run import FEWEST, ROUNDS, Expected, Finalist, verify_configs
+from .redacted import without_secrets
 from .shown import ShownVerification
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def verify(
         notes=(*no_longer_holds(document, python=wanted.interpreter), *found.notes),
         run_folder=str(run.path),
     )
+    result = without_secrets(result, wanted, run.path)
     _keep(result, run.path)
     if update and one.verdict.rounds:
         result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))

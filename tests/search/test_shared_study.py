@@ -164,7 +164,7 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp_path:
     url = f"sqlite:///{tmp_path}/missing/study.db"
     with pytest.raises(UsageError, match="cannot open"):
         SharedStudy(url, "one", print)
-    assert shown("postgresql://me:secret@host/db") == "postgresql://…@host/db"
+    assert shown("postgresql://me:secret@host/db") == "postgresql://***@host/db"
 
 
 def test_two_searches_share_their_work_and_keep_their_logs(team: Team, tmp_path: Path) -> None:
