@@ -152,3 +152,9 @@ def test_rounds_of_an_older_advisor_and_damaged_ones_are_passed_over(project: Pa
     with (folder / round_log.PROCESSES_FILE).open("a") as file:
         file.write('{"check":"0","record":{}}\n')
     assert len(earlier([tmp_path / "run"], versions)) == 1
+
+
+def test_a_renewed_key_makes_no_other_training(project: Path) -> None:
+    runs = (("a", "1"), ("b", "1"), ("b", "2"))
+    old, new, other = (digest(version(project, "--api-key", key, "--lr", rate)) for key, rate in runs)
+    assert old == new != other
