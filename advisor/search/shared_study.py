@@ -252,5 +252,8 @@ def _why(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
+    """Return what the driver itself said: Optuna words a lost connection as invalid data."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = str(error).strip().partition("\n")[0][:200]
     return Redactor().text(f"{type(error).__name__}: {text}" if text else type(error).__name__)
