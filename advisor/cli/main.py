@@ -54,7 +54,10 @@ def main() -> None:
         with spelled(as_option):
             code = app(standalone_mode=False)
     except AdvisorError as error:
-        typer.echo(f"advisor: {typed_redactor().text(str(error))}", err=True)
+        from ..report import format
+
+        # Its text may quote a file or a path, which must not steer the terminal.
+        typer.echo(f"advisor: {format.one_line(typed_redactor().text(str(error)))}", err=True)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("advisor: interrupted", err=True)

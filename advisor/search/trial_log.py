@@ -64,7 +64,7 @@ def read(folder: Path) -> Past:
         raise StorageError(f"cannot resume {folder}: {why}; start a new search without {parameter('resume')}")
     if request.get("version") != LOG_VERSION:
         raise StorageError(
-            f"{path} has version {request.get('version')!r}, this advisor reads version {LOG_VERSION}: "
+            f"{path} has version {_brief(request.get('version'))}, this advisor reads version {LOG_VERSION}: "
             f"start a new search without {parameter('resume')}"
         )
     trials: dict[int, Trial] = {}
