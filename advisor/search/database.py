@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import Any
@@ -23,48 +22,30 @@ _CONNECT: dict[str, dict[str, Any]] = {
 """Driver → what it calls these limits."""
 
 
-class Database:
-    """Optuna storage behind a URL."""
+def opened(url: str, optuna: Any) -> Any:
+    """Return Optuna's storage behind the URL; whatever the driver raises is passed on.
 
-    def __init__(self, url: str, optuna: Any) -> None:
-        """Connect, and create the tables of a new database; whatever the driver raises is passed on."""
-        import sqlalchemy
+    If a statement fails because another search creates the tables of a new database meanwhile, it is tried again.
+    """
+    import sqlalchemy
 
-        target = sqlalchemy.engine.make_url(url)
-        self._file = target.database if target.get_backend_name() == "sqlite" else None
-        limits = _CONNECT.get(f"{target.get_backend_name()}+{target.get_driver_name()}", {})
-        # What the URL itself says, counts.
-        limits = {name: value for name, value in limits.items() if name not in target.query}
-        self.storage: Any = _created(url, {"connect_args": limits, "pool_pre_ping": True}, optuna)
-        self._inode = self._present_inode()
-
-    def check(self) -> None:
-        """Raise OSError if the file of an SQLite database was removed or replaced: writes would reach nobody."""
-        if self._present_inode() != self._inode:
-            raise OSError("its file was removed or replaced")
-
-    def close(self) -> None:
-        """Close all connections."""
-        self.storage._backend.engine.dispose()
-
-    def _present_inode(self) -> int | None:
-        try:
-            return os.stat(self._file).st_ino if self._file else None  # noqa: PTH116  # `file:` URIs are no paths
-        except OSError:
-            return None
-
-
-def _created(url: str, engine: dict[str, Any], optuna: Any) -> Any:
-    """Return the storage; if a statement fails because another search creates its tables meanwhile, try again."""
-    from sqlalchemy.exc import DBAPIError
-
+    target = sqlalchemy.engine.make_url(url)
+    limits = _CONNECT.get(f"{target.get_backend_name()}+{target.get_driver_name()}", {})
+    # What the URL itself says, counts.
+    limits = {name: value for name, value in limits.items() if name not in target.query}
+    engine = {"connect_args": limits, "pool_pre_ping": True}
     until_s = time.monotonic() + CREATED_S
     while True:
         try:
             return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=engine))
-        except (DBAPIError, AssertionError) as error:
+        except (sqlalchemy.exc.DBAPIError, AssertionError) as error:
             # Without a statement, there was no connection: a second try would only keep the user waiting.
-            unreachable = isinstance(error, DBAPIError) and error.statement is None
+            unreachable = isinstance(error, sqlalchemy.exc.DBAPIError) and error.statement is None
             if unreachable or time.monotonic() > until_s:
                 raise
         time.sleep(random.uniform(*AGAIN_S))
+
+
+def close(storage: Any) -> None:
+    """Close the storage's connections."""
+    storage._backend.engine.dispose()

@@ -23,7 +23,7 @@ from ..redaction import Redactor
 from ..spelling import parameter
 from ..storage.documents import plain
 from ..types import Config, Trial
-from .database import Database
+from . import database
 from .goals import Goal
 from .space import Space
 from .tpe import distributions, imported, params_of
@@ -65,7 +65,7 @@ class SharedStudy:
         self._untold: list[tuple[Trial, float | None]] = []
         """Trials that could not be shared yet."""
         try:
-            self._database = Database(url, self._optuna)
+            self._storage = database.opened(url, self._optuna)
         except Exception as error:
             raise UsageError(f"cannot open {parameter('storage', self._shown)}: {_why(error)}") from None
 
@@ -186,7 +186,6 @@ class SharedStudy:
         try:
             if was_away:
                 self._return()
-            self._database.check()
             found = work()
         except Exception as error:
             now_s = self._clock()
@@ -199,17 +198,13 @@ class SharedStudy:
 
     def _return(self) -> None:
         """Open the storage again, and share what was measured meanwhile."""
-        self._database.close()
-        self._database = Database(self._url, self._optuna)
+        database.close(self._storage)
+        self._storage = database.opened(self._url, self._optuna)
         self._claim = None
         self._open()
         count = len(self._untold)
         self._tell_all()
         self._note(f"the storage {self._shown} is back; trials measured meanwhile and shared now: {count}")
-
-    @property
-    def _storage(self) -> Any:
-        return self._database.storage
 
 
 def check_url(url: str) -> None:

@@ -348,7 +348,7 @@ def _parsed(path: Path, text: str) -> Any:
             names = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
-                raise yaml.YAMLError(f"{brief(twice)} is given twice")
+                raise yaml.YAMLError(f"given twice: {brief(twice)}")
             return super().construct_mapping(node, deep)
 
     try:

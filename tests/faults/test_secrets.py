@@ -71,6 +71,9 @@ def test_a_script_that_fails_with_a_secret_is_reported_without(desk: Desk) -> No
 def test_an_error_of_the_command_line_holds_no_secret(desk: Desk) -> None:
     done = desk.advisor("tune", "--storage", f"redis://me:{PASSWORD}@host", desk.script(""), "--token", KEY)
     assert (done.code, f"redis://{HIDDEN}@host" in done.stderr, PASSWORD in done.stderr) == (2, True, False)
+    desk.environment["WANDB_API_KEY"] = KEY
+    done = desk.advisor("report", KEY, "--runs", desk.runs)
+    assert (done.code, f"no run '{HIDDEN}' in" in done.stderr) == (2, True)
 
 
 def test_runs_that_were_stored_with_secrets_are_shown_without(tmp_path: Path) -> None:

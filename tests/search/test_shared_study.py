@@ -151,6 +151,7 @@ def test_a_storage_that_goes_away_and_comes_back_is_used_again_with_what_was_mea
     assert not file.exists()  # no new database that nobody else would see, at once
     away.rename(file)
     clock.now_s += AWAY_S - 1
+    assert one.claimed_elsewhere() == set()
     one.tell(trial(3, None, num_workers=2), None)
     clock.now_s += 2
     assert one.news(4) == []
