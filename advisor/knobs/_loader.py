@@ -77,9 +77,9 @@ def with_train_loader(workload: Workload, **fields: Any) -> Workload:
 
 
 def workers_with(settings: Mapping[str, Any], baseline: Workers) -> Workers | None:
-    """Return the loader's workers with these settings; None if samples are kept in the script's own process."""
+    """Return the loader's workers with these settings; None if the script's own process reads the samples."""
     number = settings.get("num_workers", baseline.number)
-    if settings.get("cache_dataset") or not isinstance(number, int):
+    if settings.get("cache_dataset") or settings.get("whole_batches") or not isinstance(number, int):
         return None
     return Workers(number, bool(settings.get("persistent_workers", baseline.stay)))
 

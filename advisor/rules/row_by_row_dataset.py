@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence
+from dataclasses import replace
+
+from ..types import Ceiling, Evidence, ScriptFacts
 from ._base import Example, Hit, Judgement, Rule, Undecided, clamp, lost_share, severity_of
 from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
 from ._input import Waiting, has_train_loader, loader_places, opens_again, table_bytes, waiting
@@ -48,6 +50,11 @@ def _left(evidence: Evidence, found: Waiting, again: bool) -> float:
         opening = min(total_share(loader_lines(evidence, ("io",))), 1 - ALWAYS_LEFT)
         return found.share * (1 - opening)
     return clamp(times.whole_s / max(evidence.steps.mean_s, 1e-9) * step_share(evidence))
+
+
+def _establish(facts: ScriptFacts, evidence: Evidence) -> ScriptFacts:
+    times = evidence.loader
+    return replace(facts, answers_batches=times is not None and times.rows_read == "whole")
 
 
 def _ceiling(found: Waiting, left: float) -> Ceiling:
@@ -176,6 +183,7 @@ RULE = Rule(
     url="https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching",
     applies=has_train_loader,
     judge=judge,
+    establish=_establish,
     examples=(
         Example(
             name="a TensorDataset of 200,000 rows, whole batches 20 times as fast",

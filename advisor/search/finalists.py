@@ -19,15 +19,16 @@ def cheapest(
     *,
     by_knob: Mapping[str, Ratio],
     effect: Callable[[Config], str],
+    meaningful: Callable[[Config], Config],
 ) -> Config | None:
     """Return the cheapest configuration within 2% of `best`: milder to the training, or with fewer settings.
 
-    The candidates are the other finalists, and `best` without the settings whose removal alone costs nothing. Returns
-    None if there is no such configuration.
+    The candidates are the other finalists, and `best` without the settings whose removal alone costs nothing, nor those
+    that then mean nothing (`meaningful` leaves them out). Returns None if there is no such configuration.
     """
     least = final_results[best].score / (1 + WITHIN) if best in final_results else math.inf
     candidates = [config for config, found in final_results.items() if found.score >= least]
-    pruned = _pruned(best, by_knob)
+    pruned = meaningful(_pruned(best, by_knob))
     if pruned.settings:
         candidates.append(pruned)
 

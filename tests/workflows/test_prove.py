@@ -78,6 +78,7 @@ class Desk:
         final_results = {BEST: FinalResult(ratio=self.in_windows, score=self.score, fresh=True)}
         space = SimpleNamespace(
             effect=lambda config: "training" if "global_batch" in config.as_dict() else "resampled",
+            meaningful=lambda config: config,
             command_line=SimpleNamespace(arguments=lambda _config: {}, constants=lambda _config: {}),
         )
         known = SimpleNamespace(

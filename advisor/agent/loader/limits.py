@@ -18,7 +18,11 @@ SETTINGS = (
     "batch_size",
     "split",
     "cache_dataset",
+    "whole_batches",
 )
+
+HERE = ("cache_dataset", "whole_batches")
+"""Settings by which the script's own process reads the dataset."""
 
 EXCLUSIVE_CLASSES = (
     ("h5py", "File"),
@@ -46,9 +50,9 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
     if unknown:
         raise TypeError(f"unknown loader settings {unknown}: expected some of {list(SETTINGS)}")
     refuse_foreign(loader)
-    if settings.get("cache_dataset"):
-        _refuse_caching(loader, settings)
-    workers = settings.get("num_workers", 0 if settings.get("cache_dataset") else loader.num_workers)
+    if reads_here(settings):
+        _refuse_reading_here(loader, settings)
+    workers = settings.get("num_workers", 0 if reads_here(settings) else loader.num_workers)
     if workers < 0:
         raise Refused(f"num_workers={workers} is not a number of workers")
     if not workers and settings.get("prefetch_factor"):
@@ -69,6 +73,11 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
         refuse_batch_size(loader, settings["batch_size"])
     if "split" in settings:
         _refuse_split(loader, settings["split"])
+
+
+def reads_here(settings: dict[str, Any]) -> bool:
+    """Return whether the script's own process reads the dataset with these settings, and no worker."""
+    return any(settings.get(name) for name in HERE)
 
 
 def refuse_foreign(loader: Any) -> None:
@@ -99,13 +108,26 @@ def _refuse_own_process(loader: Any) -> None:
         raise Refused(f"{handle} is open: this process would share its place with the {loader.num_workers} workers")
 
 
-def _refuse_caching(loader: object, settings: dict[str, Any]) -> None:
+def _refuse_reading_here(loader: Any, settings: dict[str, Any]) -> None:
     if is_iterable(loader):
-        raise Refused("the dataset is iterable: its samples have no indices to cache them by")
+        raise Refused("the dataset is iterable: its samples have no indices to read them by")
     if settings.get("num_workers"):
         raise Refused(
-            f"samples are cached in the main process, and num_workers={settings['num_workers']} fetches in others"
+            f"the main process reads the samples, and num_workers={settings['num_workers']} fetches in others"
         )
+    if settings.get("whole_batches"):
+        _refuse_whole_batches(loader, settings)
+
+
+def _refuse_whole_batches(loader: Any, settings: dict[str, Any]) -> None:
+    from torch.utils.data import default_collate
+
+    if settings.get("cache_dataset"):
+        raise Refused("whole batches are read, and a cache keeps single samples")
+    if batch_size_of(loader) is None:
+        raise Refused("the dataset makes its own batches already")
+    if loader.collate_fn is not default_collate:
+        raise Refused("the batches are made by a collate function of the script's own, which needs single samples")
 
 
 def refuse_second_reader(loader: Any) -> None:

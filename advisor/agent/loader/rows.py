@@ -6,6 +6,7 @@ them at once, or, if it cannot answer, their tensors are indexed as a table woul
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 import time
@@ -16,8 +17,7 @@ from .record import is_iterable
 from .sample_parts import bytes_of
 
 REPEATS = 25
-"""Repeated readings; the shortest counts. Others fill caches, or wait for a CPU that another program has: two threads
-that index together took 8 ms for a few microseconds of work on a busy machine."""
+"""Repeated readings; the shortest counts. Others fill caches, or wait for a CPU that another program has."""
 LONGEST_S = 0.25
 """Seconds after which reading ends: the loop waits meanwhile."""
 LEAST_SAMPLES = 2
@@ -63,12 +63,27 @@ def _table_s(columns: list[Any], rows: int) -> float:
 
 
 def _least_s(read: Any) -> float:
+    """Return the least of some times that reading takes on one thread."""
     spent: list[float] = []
-    while len(spent) < REPEATS and sum(spent) < LONGEST_S:
-        begin = time.perf_counter()
-        read()
-        spent.append(time.perf_counter() - begin)
+    with _one_thread():
+        while len(spent) < REPEATS and sum(spent) < LONGEST_S:
+            begin = time.perf_counter()
+            read()
+            spent.append(time.perf_counter() - begin)
     return min(spent)
+
+
+@contextlib.contextmanager
+def _one_thread() -> abc.Iterator[None]:
+    """Let torch compute with one thread meanwhile: several wait for each other where programs share the CPUs, which
+    took milliseconds for microseconds of work."""
+    torch = sys.modules["torch"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _stacks_only(loader: Any) -> bool:

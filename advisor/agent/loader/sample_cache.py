@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from ...refused import Refused
 from ..base.pass_through import passes_on, passes_on_to_c
+from .coming import coming
 from .free_memory import free_bytes
 from .random_states import RandomStates, preserved_random_states
 from .record import length_of
@@ -58,7 +59,7 @@ class SampleCaches:
             with preserved_random_states(loader.dataset):
                 samples = FILLED_BATCHES * (getattr(loader.batch_sampler, "batch_size", None) or 1)
                 now_s = time.perf_counter()
-                cache.fill(_coming(loader, stream), now_s + self.fill_s, samples, now_s + MOST_FILL_S)
+                cache.fill(coming(loader, stream), now_s + self.fill_s, samples, now_s + MOST_FILL_S)
         return cache
 
     def take_read_anew(self) -> int:
@@ -227,53 +228,13 @@ def _read_twice(dataset: object, name: str, index: object) -> Any:
 def _some(loader: object, stream: object) -> list[Any]:
     """Return some indices that the sampler gave or is about to give."""
     found: list[Any] = []
-    for index in _coming(loader, stream, least=1):
+    for index in coming(loader, stream, least=1):
         found.append(index)
         if len(found) == PROBED_SAMPLES:
             break
     if not found:
         raise Refused("the sampler has no sample left to inspect in this epoch")
     return found
-
-
-def _coming(loader: Any, stream: Any, least: int = 0) -> Iterator[Any]:
-    """Yield indices of the epoch's coming samples, then of all others if the sampler takes each once.
-
-    Only torch's own samplers are drawn from ahead of time: another may choose by the training's progress. `least`
-    elements are drawn from any sampler.
-    """
-    own = _is_torchs(loader)
-    place = 0
-    while own or place < max(least, stream.known_ahead):
-        element = stream.ahead(place)
-        if element is None:
-            break
-        yield from element if loader._auto_collation and isinstance(element, list) else [element]
-        place += 1
-    if own and _takes_all(loader):
-        yield from range(len(loader.dataset))
-
-
-def _samplers(loader: Any) -> list[Any]:
-    outer = loader.batch_sampler if loader._auto_collation else loader.sampler
-    inner = [getattr(outer, name, None) for name in ("batch_sampler", "sampler")]
-    return [sampler for sampler in (outer, *inner, getattr(inner[0], "sampler", None)) if sampler is not None]
-
-
-def _is_torchs(loader: object) -> bool:
-    return all(
-        isinstance(sampler, range) or type(sampler).__module__.startswith(("torch.utils.data.", "accelerate."))
-        for sampler in _samplers(loader)
-    )
-
-
-def _takes_all(loader: Any) -> bool:
-    from torch.utils.data import RandomSampler, SequentialSampler
-
-    innermost = _samplers(loader)[-1]
-    if isinstance(innermost, RandomSampler):
-        return not innermost.replacement and len(innermost) == len(loader.dataset)
-    return isinstance(innermost, SequentialSampler)
 
 
 def _processes_here() -> int:

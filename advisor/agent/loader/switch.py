@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from ...refused import Refused
 from ...repeated_draws import Workers, add_repeats
 from .feed import Feed
+from .limits import reads_here
 from .record import bare_copy
 from .sample_cache import SampleCaches
 from .sample_parts import Stamp
 from .stream import IndexStream
+from .whole_batches import as_read, whole_batches
 from .worker_draws import WorkerDraws
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class FetchPlan(NamedTuple):
     persistent_workers: bool
     cached: bool = False
     """True if samples are kept in memory (`sample_cache`)."""
+    whole: bool = False
+    """True if the dataset is asked for whole batches (`whole_batches`)."""
 
 
 BASE_SEED = "_advisor_base_seed"
@@ -59,15 +63,15 @@ def adds_repeats(loader: DataLoader[object], plan: FetchPlan) -> bool:
 
 
 def _plan(loader: DataLoader[object], wanted: dict[str, Any]) -> FetchPlan:
-    cached = bool(wanted.get("cache_dataset"))
-    workers = wanted.get("num_workers", 0 if cached else loader.num_workers)
+    workers = wanted.get("num_workers", 0 if reads_here(wanted) else loader.num_workers)
     prefetch = wanted.get("prefetch_factor", loader.prefetch_factor) or DEFAULT_PREFETCH_FACTOR
     return FetchPlan(
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         pin_memory=bool(wanted.get("pin_memory", loader.pin_memory)),
         persistent_workers=bool(wanted.get("persistent_workers", loader.persistent_workers)) and workers > 0,
-        cached=cached,
+        cached=bool(wanted.get("cache_dataset")),
+        whole=bool(wanted.get("whole_batches")),
     )
 
 
@@ -181,6 +185,8 @@ class Switch:
             inner_loader.__dict__["worker_init_fn"] = self.draws.init_fn(feed.loader)
         if plan.cached:
             inner_loader.__dict__["dataset"] = self.caches.instead_of(feed.loader, stream)
+        if plan.whole:
+            inner_loader.__dict__.update(dataset=whole_batches(feed.loader, stream), collate_fn=as_read)
         inner = self._build(feed, inner_loader)
         if plan.persistent_workers:
             inner.__dict__[STAMP] = Stamp(feed.loader.dataset)
@@ -324,7 +330,7 @@ def _inner_loader(loader: DataLoader[object], plan: FetchPlan, stream: IndexStre
     inner = bare_copy(loader)
     settings = inner.__dict__  # bypasses DataLoader's guard against changes after construction
     settings.update(plan._asdict())
-    del settings["cached"]
+    del settings["cached"], settings["whole"]
     settings["batch_sampler" if loader._auto_collation else "sampler"] = stream
     settings["generator"] = torch.Generator()  # its draw must not move the script's random state
     settings[BASE_SEED] = iterator._base_seed

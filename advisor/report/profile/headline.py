@@ -101,11 +101,11 @@ def _inside(sentence: str) -> str:
 
 def _on_a_busy_machine(profile: Profile, busy: str, first: Finding | None) -> Verdict:
     """Return the verdict beside programs that take the script's time: their part of it is not known."""
-    said = (
-        "No cost can be ruled out here"
-        if first is None
-        else f"Measured beside them, {_inside(_finding_sentence(first))}"
-    )
+    if first is not None:
+        said = f"Measured beside them, {_inside(_finding_sentence(first))}"
+    else:
+        shown = _what_phases_show(profile)
+        said = f"{shown}, and no cost can be ruled out here" if shown else "No cost can be ruled out here"
     return Verdict(
         sentence=f"The machine is busy: {busy}. {said.rstrip('.')}.",
         tone="critical" if first is not None and first.severity == "critical" else "warning",

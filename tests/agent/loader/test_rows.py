@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -102,6 +102,24 @@ def test_the_dataset_keeps_what_it_noted_itself(loop: Loop) -> None:
     assert isinstance(data.last, int)
 
 
+def test_whole_batches_are_timed_on_one_thread(loop: Loop) -> None:
+    class Asked(Arrays):
+        threads: ClassVar[list[int]] = []
+
+        def __getitem__(self, index: Any) -> Any:
+            if isinstance(index, list):
+                self.threads.append(torch.get_num_threads())
+            return super().__getitem__(index)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        drained(loop, Asked())
+        assert (Asked.threads[0], set(Asked.threads[1:]), torch.get_num_threads()) == (2, {1}, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def archive(folder: Path) -> Path:
     path = folder / "beats.npz"
     np.savez_compressed(path, x=np.ones((ROWS, 3), dtype=np.float32))
@@ -169,15 +187,19 @@ def test_a_file_opened_for_every_sample_is_named(loop: Loop, tmp_path: Path, mak
 
 
 def test_a_file_for_each_sample_is_not_opened_again(loop: Loop, tmp_path: Path) -> None:
-    assert "opened" not in drained(loop, Files(tmp_path))
+    report = drained(loop, Files(tmp_path))
+    assert report["samples"] > 100
+    assert "opened" not in report
 
 
 def test_a_file_opened_now_and_then_is_not_opened_for_every_sample(loop: Loop, tmp_path: Path) -> None:
     class Seldom(Opening):
         def __getitem__(self, index: Any) -> Any:
-            return super().__getitem__(index) if index % 10 == 0 else torch.ones(3)
+            return super().__getitem__(index) if index % 10 == 0 else np.ones(3, dtype=np.float32)
 
-    assert "opened" not in drained(loop, Seldom(archive(tmp_path)))
+    report = drained(loop, Seldom(archive(tmp_path)))
+    assert report["samples"] > 100
+    assert "opened" not in report
 
 
 def test_open_is_pythons_own_afterwards(loop: Loop, tmp_path: Path) -> None:
