@@ -20,6 +20,7 @@ from .random_states import RandomStates, preserved_random_states
 from .record import length_of
 from .replay import Cloner
 from .sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
+from .sample_table import Batch, OtherForm, SampleTable, collated
 
 MEMORY_FRACTION = 0.5
 """Fraction of the memory free at the start of the cache: the other half is for the training, which grows too."""
@@ -49,8 +50,13 @@ class SampleCaches:
         """Begin, as the setting is now chosen: the coming samples may be read ahead, once."""
         self._fills = self.fill_s > 0
 
-    def instead_of(self, loader: Any, stream: object) -> SampleCache:
-        """Return the cache that replaces the loader's dataset. Raises Refused if its samples cannot be kept."""
+    def instead_of(self, loader: Any, stream: object) -> dict[str, Any]:
+        """Return what replaces the loader's attributes: the cache its dataset, and the function that collates from it.
+
+        Raises Refused if the samples cannot be kept.
+        """
+        from torch.utils.data import default_collate
+
         cache = self._cache
         if cache is None or cache.dataset is not loader.dataset:
             cache = self._cache = _new_cache(loader, stream)
@@ -60,7 +66,7 @@ class SampleCaches:
                 samples = FILLED_BATCHES * (getattr(loader.batch_sampler, "batch_size", None) or 1)
                 now_s = time.perf_counter()
                 cache.fill(coming(loader, stream), now_s + self.fill_s, samples, now_s + MOST_FILL_S)
-        return cache
+        return {"dataset": cache, **({"collate_fn": collated} if loader.collate_fn is default_collate else {})}
 
     def take_read_anew(self) -> int:
         """Return the samples that the cache did not hold since the last call."""
@@ -79,12 +85,17 @@ class SampleCaches:
 class SampleCache:
     """Dataset for torch's fetcher: `dataset[i]`, or `dataset.__getitems__` of several."""
 
-    def __init__(self, dataset: Any, limit_bytes: int, copies: bool) -> None:
+    def __init__(self, dataset: Any, limit_bytes: int, copies: bool, table: SampleTable | None = None) -> None:
+        """Keep up to this many bytes: in `table` as long as it can hold the samples, else one by one.
+
+        `copies`: deliver copies of them, as the batch may share their memory.
+        """
         self.dataset = dataset
         self.limit_bytes = limit_bytes
         self.kept_bytes = 0
         self._copies = copies
         self._kept: dict[Any, Any] = {}
+        self._table = table
         self._stamp = Stamp(dataset)
         self._changes = 0
         self.read_anew = 0
@@ -98,8 +109,34 @@ class SampleCache:
         return self._given([index], lambda indices: [self.dataset[index] for index in indices])[0]
 
     @passes_on
-    def __getitems__(self, indices: list[Any]) -> list[Any]:
+    def __getitems__(self, indices: list[Any]) -> Any:
+        if self._table is not None:
+            self._forget_if_changed()
+            try:
+                return self._drawn(self._table, indices)
+            except OtherForm:
+                self._give_up_table()
         return self._given(indices, self._read)
+
+    @passes_on
+    def _drawn(self, table: SampleTable, indices: list[Any]) -> Batch:
+        """Return a batch from the table, after adding what it does not hold."""
+        keys = [key_of(index) for index in indices]
+        missing = {key: index for key, index in zip(keys, indices) if key not in table}
+        if missing:
+            self.read_anew += len(missing)
+            self._add(table, list(missing), self._read(list(missing.values())))
+        return Batch(table.batch(keys), len(keys))
+
+    def _add(self, table: SampleTable, keys: list[Any], samples: list[Any]) -> None:
+        if None in keys or self._changes >= MOST_CHANGES:
+            raise OtherForm("its samples cannot be kept")
+        table.add(keys, samples)
+        self.kept_bytes = len(table) * table.row_bytes
+
+    def _give_up_table(self) -> None:
+        """Keep samples one by one from now on; those of the table are read once more."""
+        self._table, self.kept_bytes = None, 0
 
     @passes_on
     def _given(self, indices: list[Any], read: Callable[[list[Any]], list[Any]]) -> list[Any]:
@@ -130,7 +167,7 @@ class SampleCache:
                 if time.perf_counter() > until_s or self.kept_bytes >= self.limit_bytes:
                     return
                 place = key_of(index)
-                if place not in self._kept:
+                if place not in (self._kept if self._table is None else self._table):
                     self._keep(place, self._read([index])[0])
         except Exception:  # any error of the dataset comes up again in the loop
             return
@@ -140,6 +177,13 @@ class SampleCache:
         return _several(self.dataset, indices)
 
     def _keep(self, place: object, sample: object) -> None:
+        if self._table is not None:
+            try:
+                self._add(self._table, [place], [sample])
+            except OtherForm:
+                self._give_up_table()
+            else:
+                return
         if place is None or place in self._kept or self._changes >= MOST_CHANGES:
             return
         size = bytes_of(sample) + OVERHEAD_BYTES
@@ -152,6 +196,8 @@ class SampleCache:
             self._stamp = Stamp(self.dataset)
             self._changes += 1
             self._kept.clear()
+            if self._table is not None:
+                self._table.clear()
             self.kept_bytes = 0
 
 
@@ -196,7 +242,20 @@ def _new_cache(loader: Any, stream: object) -> SampleCache:
             f"and {_format_bytes(limit_bytes)} may be taken of the {_format_bytes(free)} available"
         )
     plain = all(only_plain(sample) for sample in samples)
-    return SampleCache(dataset, limit_bytes, copies=not (plain and loader.collate_fn is default_collate))
+    copies = not (plain and loader.collate_fn is default_collate)
+    table = None if copies or not count or not loader._auto_collation else _table_for(samples, count)
+    return SampleCache(dataset, limit_bytes, copies, table)
+
+
+def _table_for(samples: list[Any], count: int) -> SampleTable | None:
+    """Return an empty table for samples like these; None if they differ in form."""
+    try:
+        table = SampleTable(samples[0], count)
+        table.add(list(range(len(samples))), samples[:count])
+    except OtherForm:
+        return None
+    table.clear()
+    return table
 
 
 def _read_twice(dataset: object, name: str, index: object) -> Any:

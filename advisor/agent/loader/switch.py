@@ -184,7 +184,7 @@ class Switch:
         if adds_repeats(feed.loader, plan):
             inner_loader.__dict__["worker_init_fn"] = self.draws.init_fn(feed.loader)
         if plan.cached:
-            inner_loader.__dict__["dataset"] = self.caches.instead_of(feed.loader, stream)
+            inner_loader.__dict__.update(self.caches.instead_of(feed.loader, stream))
         if plan.whole:
             inner_loader.__dict__.update(dataset=whole_batches(feed.loader, stream), collate_fn=as_read)
         inner = self._build(feed, inner_loader)
