@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -149,6 +150,15 @@ class Redactor:
             else self.text(word)
             for place, word in enumerate(words)
         )
+
+    def command_line(self, line: str) -> str:
+        """Return a command line for a shell without secrets; one that no shell would take is a text."""
+        try:
+            words = shlex.split(line)
+        except ValueError:
+            return self.text(line)
+        shown = self.words(words)
+        return line if list(shown) == words else shlex.join(shown)
 
     def of(self, value: T) -> T:
         """Return a value (dataclasses, mappings, sequences, text) without secrets; the same object if it has none."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..redaction import Redactor
 from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
@@ -295,10 +296,17 @@ def parse(text: str, path: Path) -> Document:
         config=_read_settings(path, body.get("settings")),
         arguments=read_arguments(path, body.get("arguments")),
         constants=read_constants(path, body.get("constants")),
-        found=mapping(path, "found", body.get("found")),
+        found=_without_secrets(mapping(path, "found", body.get("found"))),
         verdict=mapping(path, "verdict", body.get("verdict")),
         text=text,
     )
+
+
+def _without_secrets(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the origin of the settings without secrets, which version 0.2 wrote into the command."""
+    redactor, command = Redactor(), found.get("command")
+    shown = {**found, "command": redactor.command_line(command)} if isinstance(command, str) else found
+    return redactor.of(shown)
 
 
 def check(config: Config, where: object) -> None:
