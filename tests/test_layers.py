@@ -30,6 +30,7 @@ LAYERS = (
         "enough",
         "errors",
         "progress",
+        "redaction",
         "refused",
         "repeated_draws",
         "script_constants",

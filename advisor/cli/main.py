@@ -13,6 +13,7 @@ from ..spelling import spelled
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
 from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
+from ._output import typed_redactor
 from .misplaced_options import ScriptCommand
 
 app = typer.Typer(
@@ -53,7 +54,10 @@ def main() -> None:
         with spelled(as_option):
             code = app(standalone_mode=False)
     except AdvisorError as error:
-        typer.echo(f"advisor: {error}", err=True)
+        from ..report import format
+
+        # Its text may quote a file or a path, which must not steer the terminal.
+        typer.echo(f"advisor: {format.one_line(typed_redactor().text(str(error)))}", err=True)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("advisor: interrupted", err=True)
@@ -76,7 +80,7 @@ def _show_warnings() -> None:
 
     def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
         if issubclass(category, SettingsWarning):
-            typer.echo(f"advisor: {message}", err=True)
+            typer.echo(f"advisor: {typed_redactor().text(str(message))}", err=True)
         else:
             usual(message, category, *rest, **named)
 

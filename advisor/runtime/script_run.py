@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import wire
+from ..redaction import Redactor
 from ..script_constants import ByModule
 from ..types import Command, Failure, OtherProgram, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
@@ -88,6 +89,7 @@ class ScriptRun:
         self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
         self.view: View | None = None
         self._command = command
+        self._redactor = Redactor.of_words(command.args, os.environ)
         self._folder = folder
         self._isolation = isolation
         self._limits = options.limits
@@ -111,7 +113,7 @@ class ScriptRun:
         with ExitStack() as stack:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
             self.view = stack.enter_context(self._isolation.prepare(Path(self._command.cwd), writable=[self._folder]))
-            spec = self._write_spec()
+            spec = self._write_spec(self._command.args)
             argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
@@ -122,6 +124,7 @@ class ScriptRun:
                     logs=self._folder,
                     view=self.view,
                     name=f"life-{self.record.number}",
+                    redactor=self._redactor,
                 )
             )
             self._guard: MemoryGuard | None = None
@@ -135,6 +138,9 @@ class ScriptRun:
             self.end(0.0)
         finally:
             self._stack.close()
+            args = self._redactor.words(self._command.args)
+            if args != self._command.args:
+                self._write_spec(args)
 
     # --- talking --------------------------------------------------------------------------------------------------
 
@@ -199,7 +205,7 @@ class ScriptRun:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _write_spec(self) -> Path:
+    def _write_spec(self, args: Sequence[str]) -> Path:
         command = self._command
         spec = wire.LaunchSpec(
             version=wire.WIRE_VERSION,
@@ -207,7 +213,7 @@ class ScriptRun:
             token=self._channel.token,
             target=command.target,
             is_module=command.is_module,
-            args=list(command.args),
+            args=list(args),
             config=self._config,
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
@@ -220,6 +226,8 @@ class ScriptRun:
 
     def _take(self, message: Any) -> Iterator[Any]:
         record = self.record
+        if not isinstance(message, wire.WindowDone | wire.Facts):  # they are large, and redacted with the profile
+            message = self._redactor.of(message)
         match message:
             case wire.Hello():
                 record.hello = message
