@@ -31,6 +31,7 @@ LAYERS = (
         "errors",
         "number_range",
         "progress",
+        "redaction",
         "refused",
         "repeated_draws",
         "safe_path",

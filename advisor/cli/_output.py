@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import typer
 
 from ..errors import InterruptedByUserError, ScriptError
+from ..redaction import Redactor
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,8 +73,13 @@ def show(
 def live_progress() -> Iterator[LiveProgress]:
     from ..report.live import LiveProgress
 
-    with contextlib.closing(LiveProgress()) as progress:
+    with contextlib.closing(LiveProgress(redactor=typed_redactor())) as progress:
         yield progress
+
+
+def typed_redactor() -> Redactor:
+    """Return the redactor that knows the secrets of this command line and of the environment."""
+    return Redactor.of_words(sys.argv[1:], os.environ)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from ..spelling import spelled
 from ..version import __version__
 from . import _signals, compare, demo, explain, export, hardware, profile, report, run, tune, verify
 from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
+from ._output import typed_redactor
 from .misplaced_options import ScriptCommand
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
@@ -61,7 +62,10 @@ def main() -> None:
         if sys.stdout is not None:  # None: closed by the caller
             sys.stdout.flush()
     except AdvisorError as error:
-        _say(str(error))
+        from ..report import format
+
+        # Its text may quote a file or a path, which must not steer the terminal.
+        _say(format.one_line(typed_redactor().text(str(error))))
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
@@ -107,7 +111,7 @@ def _show_warnings() -> None:
 
     def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
         if issubclass(category, SettingsWarning):
-            typer.echo(f"advisor: {message}", err=True)
+            typer.echo(f"advisor: {typed_redactor().text(str(message))}", err=True)
         else:
             usual(message, category, *rest, **named)
 

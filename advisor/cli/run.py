@@ -6,13 +6,14 @@ import typer
 
 from ..progress import SilentProgress
 from ._options import Args, ConfigFile, Module, Python, Script
+from ._output import typed_redactor
 
 
 class _OneLine(SilentProgress):
     """Progress of a command whose output is the script's own: notes only, on stderr."""
 
     def note(self, text: str) -> None:
-        typer.echo(f"advisor: {text}", err=True)
+        typer.echo(f"advisor: {typed_redactor().text(text)}", err=True)
 
 
 def run(

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..redaction import Redactor
 from . import format
 
 SILENT_AT_MOST_S = 5.0
@@ -30,7 +31,14 @@ class LiveProgress:
     Implements `advisor.progress.Progress`. Use it as a context manager, or call `close()`.
     """
 
-    def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._redactor = redactor or Redactor()
         self._console = console if console is not None else Console(stderr=True)
         self._moves = self._console.is_terminal and not self._console.is_dumb_terminal
         self._clock = clock
@@ -59,7 +67,7 @@ class LiveProgress:
         self._measuring = self._measuring or windows is not None
         # If time limits the work, more windows are planned as others come in.
         self._windows = windows if self._left_s is None else None
-        self._what, self._done = format.one_line(what), 0
+        self._what, self._done = self._shown(what), 0
         if not self._moves:
             count = "" if self._windows is None else f" ({format.plural(self._windows, 'window')})"
             self._line(f"{self._what}{count}{self._behind()}")
@@ -72,13 +80,13 @@ class LiveProgress:
     def window_done(self, what: str = "") -> None:
         self._done += 1
         if self._task is not None:
-            description = f"{self._what}: {format.one_line(what)}" if what else self._what
+            description = f"{self._what}: {self._shown(what)}" if what else self._what
             self._display.update(self._task, advance=1, description=description)
         elif not self._moves and self._left_s is not None and self._clock() - self._last_line >= SILENT_AT_MOST_S:
             self._line(f"{self._what}: {format.plural(self._done, 'window')} done{self._behind()}")
 
     def best(self, text: str) -> None:
-        self._best = f"best so far {format.one_line(text)}"
+        self._best = f"best so far {self._shown(text)}"
         if self._task is not None:
             self._display.update(self._task, best=self._best)
         elif not self._moves:
@@ -89,7 +97,7 @@ class LiveProgress:
         self._left_s = left_s
 
     def note(self, text: str) -> None:
-        self._line(format.one_line(text))
+        self._line(self._shown(text))
 
     def close(self) -> None:
         """Remove the moving line; notes stay."""
@@ -117,6 +125,9 @@ class LiveProgress:
     def _behind(self) -> str:
         left = self._time_left()
         return f"; {left}" if left else ""
+
+    def _shown(self, text: str) -> str:
+        return format.one_line(self._redactor.text(text))
 
     def _line(self, text: str) -> None:
         self._last_line = self._clock()

@@ -1,4 +1,4 @@
-"""Output of the script, kept in files of bounded size without delaying anyone.
+"""Output of the script, kept in files of bounded size without delaying anyone, and without secrets in the end.
 
 A thread drains the pipes, so we never delay the script. A daemon that keeps a pipe open delays nobody either, since
 the reader stops on request.
@@ -14,27 +14,39 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..redaction import Redactor
+
 HEAD_BYTES = 256 << 10
 TAIL_BYTES = 256 << 10
 """Bytes kept of the end, which holds the traceback; the start names versions, and between are progress bars."""
 READ_BYTES = 64 << 10
 PIPE_BYTES = 1 << 20
 """Pipe size requested from the kernel, so that a burst of output does not wait for our thread."""
+MARGIN_BYTES = 1 << 10
+"""Bytes before a tail that are searched for secrets, too: one may stand where the tail begins."""
 LAST_DRAIN_S = 0.5
 """Longest time for emptying the pipes after the script's end: a daemon could write forever."""
 F_SETPIPE_SZ = 1031
 
 
 class CappedLog:
-    """File that keeps the first and the last bytes of what is written to it."""
+    """File that keeps the first and the last bytes of what is written to it; only its owner can read it."""
 
-    def __init__(self, path: Path, *, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        head_bytes: int = HEAD_BYTES,
+        tail_bytes: int = TAIL_BYTES,
+        redactor: Redactor | None = None,
+    ) -> None:
         self.path = path
+        self._redactor = redactor or Redactor()
         self.total_bytes = 0
         self._head_bytes = head_bytes
         self._tail_bytes = tail_bytes
         self._tail = bytearray()
-        self._file = path.open("wb", buffering=0)
+        self._file = open(path, "wb", buffering=0, opener=_for_owner)  # noqa: SIM115  # Path.open has no opener
         self._lock = threading.Lock()
         self.write_error: OSError | None = None
         """Error of a disk that accepts no more; the rest is then held in memory only, within the same bounds."""
@@ -52,16 +64,21 @@ class CappedLog:
                 del self._tail[: -self._tail_bytes]
 
     def tail(self, size_bytes: int = 8 << 10) -> str:
-        """Return the last part as text, at any moment."""
+        """Return the last part as text without secrets, at any moment."""
+        wanted_bytes = size_bytes + MARGIN_BYTES
         with self._lock:
-            held = bytes(self._tail[-size_bytes:])
-            missing = size_bytes - len(held)
+            held = bytes(self._tail[-wanted_bytes:])
+            missing = wanted_bytes - len(held)
             if missing > 0 and self.total_bytes > len(held):
                 held = self._head_end(missing) + held
-        return held.decode("utf-8", "replace")
+        shown = self._redactor.text(held.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return shown[-size_bytes:].decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Append the end of the output to its start, with a line that says how much is left out between."""
+        """Append the end of the output to its start, with a line that says how much is left out between.
+
+        Secrets are then replaced in the whole file.
+        """
         with self._lock:
             if self._file.closed:
                 return
@@ -71,6 +88,19 @@ class CappedLog:
                 self._store(f"\n[... {omitted_bytes} bytes of output left out here ...]\n".encode())
             self._store(tail)
             self._file.close()
+            if self.write_error is None:
+                with contextlib.suppress(OSError):
+                    self._redact()
+
+    def _redact(self) -> None:
+        """Replace secrets in the file, in place: a full disk has room for that, as it only becomes shorter."""
+        with self.path.open("r+b") as file:
+            kept = file.read(self._head_bytes + 2 * self._tail_bytes)
+            shown = self._redactor.text(kept.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            if shown != kept:
+                file.seek(0)
+                file.write(shown)
+                file.truncate()
 
     def _head_end(self, size_bytes: int) -> bytes:
         try:
@@ -88,6 +118,10 @@ class CappedLog:
                 data = data[self._file.write(data) :]  # a nearly full disk accepts a part
         except OSError as error:
             self.write_error = error
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class OutputReader:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 
 from ..errors import IsolationError, UsageError
+from ..redaction import Redactor
 from . import usage
 from .output import CappedLog, OutputReader
 
@@ -192,14 +193,17 @@ def start(
     view: View | None = None,
     stdin: Literal["terminal", "null"] = "terminal",
     name: str = "script",
+    redactor: Redactor | None = None,
 ) -> ScriptProcess:
     """Start `argv` in `view` (None: unprotected), with its output going to `logs/NAME.stdout` and `.stderr`.
+
+    `redactor` replaces the secrets in these files.
 
     Returns once the script really runs. Raises UsageError if it cannot be executed, and IsolationError if the view
     cannot be built.
     """
     ours, theirs = socket.socketpair()
-    stdout, stderr = CappedLog(logs / f"{name}.stdout"), CappedLog(logs / f"{name}.stderr")
+    stdout, stderr = (CappedLog(logs / f"{name}.{end}", redactor=redactor) for end in ("stdout", "stderr"))
     out_reader, out_writer = os.pipe()
     err_reader, err_writer = os.pipe()
     sources: list[tuple[int, CappedLog | None]] = [(out_reader, stdout), (err_reader, stderr)]

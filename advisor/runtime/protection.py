@@ -8,7 +8,7 @@ from pathlib import Path
 from ..types import Command
 from . import isolation as isolations
 from . import network_clients
-from .isolation import Isolation
+from .isolation import Isolation, scratch
 from .run_options import RunOptions
 
 
@@ -23,7 +23,9 @@ def protect_all(commands: Sequence[Command], options: RunOptions) -> list[Isolat
     Every command passes through here, so that each warns once, and in time, about what no tier undoes. Raises what
     `isolation.choose` raises.
     """
-    scratch = options.root / "scratch"
-    chosen = [isolations.choose(options.isolation, project=Path(command.cwd), scratch=scratch) for command in commands]
+    scratch.sweep(options.root / "scratch")  # advisor 0.2 kept them there for all users
+    chosen = [
+        isolations.choose(options.isolation, project=Path(command.cwd), scratch=options.scratch) for command in commands
+    ]
     network_clients.warn(commands, options.progress)
     return chosen

@@ -56,6 +56,11 @@ class RunOptions:
         return run_store.runs_root(Path(self.runs) if self.runs is not None else None)
 
     @property
+    def scratch(self) -> Path:
+        """Folder for what views hold; one for each user, since several may share the folder of runs."""
+        return self.root / f"scratch-{os.getuid()}"
+
+    @property
     def limits(self) -> Limits:
         return Limits(
             start_s=Limits.start_s if self.start_limit_s is None else self.start_limit_s,

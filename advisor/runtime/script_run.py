@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import wire
+from ..redaction import Redactor
 from ..script_constants import ByModule
 from ..types import Command, Failure, OtherProgram, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
-from .isolation import Isolation, View
+from .isolation import Isolation, View, refusals
 from .other_programs import Running, busiest, running
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
 from .run_options import RunOptions
@@ -34,8 +35,8 @@ IDLE_CPUS = 0.02
 STDERR_TAIL_BYTES = 4096
 ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 """Number that Python puts before the words of a system error."""
-DISK_FULL = "[Errno 28]"
-"""ENOSPC as Python words it, on the script's own disk or the one that holds its changes in the view."""
+LAST_LINES = 4
+"""Lines at the end of stderr among which the error of a script is that ended with an exit code."""
 
 
 @dataclass(kw_only=True)
@@ -93,6 +94,7 @@ class ScriptRun:
         self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
         self.view: View | None = None
         self._command = command
+        self._redactor = Redactor.of_words(command.args, os.environ)
         self._folder = folder
         self._isolation = isolation
         self._limits = options.limits
@@ -116,7 +118,7 @@ class ScriptRun:
         with ExitStack() as stack:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
             self.view = stack.enter_context(self._isolation.prepare(Path(self._command.cwd), writable=[self._folder]))
-            spec = self._write_spec()
+            spec = self._write_spec(self._command.args)
             argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
@@ -127,6 +129,7 @@ class ScriptRun:
                     logs=self._folder,
                     view=self.view,
                     name=f"life-{self.record.number}",
+                    redactor=self._redactor,
                 )
             )
             self._guard: MemoryGuard | None = None
@@ -140,6 +143,9 @@ class ScriptRun:
             self.end(0.0)
         finally:
             self._stack.close()
+            args = self._redactor.words(self._command.args)
+            if args != self._command.args:
+                self._write_spec(args)
 
     # --- talking --------------------------------------------------------------------------------------------------
 
@@ -204,7 +210,7 @@ class ScriptRun:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _write_spec(self) -> Path:
+    def _write_spec(self, args: Sequence[str]) -> Path:
         command = self._command
         spec = wire.LaunchSpec(
             version=wire.WIRE_VERSION,
@@ -212,7 +218,7 @@ class ScriptRun:
             token=self._channel.token,
             target=command.target,
             is_module=command.is_module,
-            args=list(command.args),
+            args=list(args),
             config=self._config,
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
@@ -225,6 +231,8 @@ class ScriptRun:
 
     def _take(self, message: Any) -> Iterator[Any]:
         record = self.record
+        if not isinstance(message, wire.WindowDone | wire.Facts):  # they are large, and redacted with the profile
+            message = self._redactor.of(message)
         match message:
             case wire.Hello():
                 record.hello = message
@@ -348,13 +356,18 @@ class ScriptRun:
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"
-            if any(DISK_FULL in text for text in record.crashed.exceptions):
+            if refusals.is_full(record.crashed.exceptions, self._isolation):
                 kind = "disk_full"
-            return self._failure(kind, f"the script raised {ERROR_NUMBER.sub('', text)}")
+            said = ERROR_NUMBER.sub("", text)
+            return self._failure(kind, f"the script raised {said}{self._because(record.crashed.exceptions)}")
         if record.exit_code:
             killed = record.exit_code in (-9, 137)
-            return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}")
+            because = self._because(self.stderr_tail().split("\n")[: -LAST_LINES - 1 : -1])
+            return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}{because}")
         return None
+
+    def _because(self, errors: Iterable[str]) -> str:
+        return refusals.words(errors, self._isolation, self.view) if self.view is not None else ""
 
     def _failure(self, kind: Any, message: str) -> Failure:
         record = self.record

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.ratios import Beside, chained
 from ..progress import SILENT, Progress
+from ..redaction import Redactor
 from ..runtime.session import BASELINE_SETUP, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Command, Config, Diagnosis, LimitStep, Ratio, Skipped, Trial, TrialOutcome
@@ -107,7 +108,7 @@ class Knowledge:
         for trial in self.trials:
             self._learn(self._proposer, trial)
         if self.shared is not None:
-            command = self.command
+            command = self.command and Redactor().of(self.command)  # each machine may have a key of its own
             identity = [command.target, command.is_module, list(command.args)] if command is not None else []
             self.shared.open(self.space, self.goal, identity)
 

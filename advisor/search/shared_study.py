@@ -1,15 +1,16 @@
 """Shared Optuna study of `--storage URL` for several machines. Each keeps its own log, which stays its truth.
 
 Through the study they share their current trials and the outcomes. The study's name covers what makes measurements
-comparable: the command, the objective, the space. If the storage fails, the search continues alone.
+comparable: the command, the objective, the space. If the storage fails, the search continues alone, and shares its
+trials once the storage is back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -18,9 +19,11 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import UsageError
+from ..redaction import Redactor
 from ..spelling import parameter
 from ..storage.documents import plain
 from ..types import Config, Trial
+from . import database
 from .goals import Goal
 from .space import Space
 from .tpe import distributions, imported, params_of
@@ -29,19 +32,26 @@ SCHEMES = ("sqlite", "postgresql", "mysql")
 """Databases that handle concurrent writers. (A journal file with a torn last record breaks every later append.)"""
 CLAIM = timedelta(minutes=15)
 """Age at which another process's claim expires: the process was probably killed."""
+AWAY_S = 30.0
+"""Pause after a failure of the storage before it is asked again."""
+WAITED_FRACTION = 0.05
+"""Largest share of the search that waiting for a storage that does not answer may take."""
 MOST_RECORD_CHARACTERS = 100_000
 TRIAL, OWNER, HOST = "trial", "owner", "host"
 T = TypeVar("T")
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 class SharedStudy:
     """The study behind a URL, as one search sees it."""
 
-    def __init__(self, url: str, owner: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, url: str, owner: str, note: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Open the storage; raise UsageError if that fails. `owner` identifies this search to the others."""
         check_url(url)
+        self._url = url
         self._shown = shown(url)
+        self._clock = clock
         self._owner = owner
         self._note = note
         self._optuna = imported()
@@ -49,24 +59,34 @@ class SharedStudy:
         self._claim: int | None = None
         self._study_id: int | None = None
         self._space = Space(knobs=())
+        self._name: str | None = None
+        self._away_until_s: float | None = None
+        """Time at which the storage is asked again; None while it works."""
+        self._untold: list[tuple[Trial, float | None]] = []
+        """Trials that could not be shared yet."""
         try:
-            self._storage: Any = self._optuna.storages.get_storage(url)
+            self._storage = database.opened(url, self._optuna)
         except Exception as error:
-            raise UsageError(f"cannot open {parameter('storage', self._shown)}: {_first_line(error)}") from None
+            raise UsageError(f"cannot open {parameter('storage', self._shown)}: {_why(error)}") from None
 
     def open(self, space: Space, goal: Goal, identity: Sequence[Any]) -> None:
         """Open the study once the space is known, and withdraw claims of an earlier, killed process of this search."""
         self._space = space
-        name = study_name(space, goal, identity)
-        self._guarded(lambda: self._open(name))
+        self._name = study_name(space, goal, identity)
+        self._guarded(self._open)
 
-    def _open(self, name: str) -> None:
+    def _open(self) -> None:
+        if self._name is None:
+            return
         study = self._optuna.create_study(
-            storage=self._storage, study_name=name, direction="maximize", load_if_exists=True
+            storage=self._storage, study_name=self._name, direction="maximize", load_if_exists=True
         )
         self._study_id = self._storage.get_study_id_from_name(study.study_name)
         for trial in self._trials():
             if trial.user_attrs.get(OWNER) == self._owner:
+                # What the storage took before its answer was lost must not be shared twice.
+                told = _read(trial.user_attrs.get(TRIAL))
+                self._untold = [one for one in self._untold if told is None or one[0].number != told.number]
                 self._seen.add(trial.number)
                 if not trial.state.is_finished():
                     self._fail(trial._trial_id)
@@ -122,7 +142,13 @@ class SharedStudy:
         """Share a trial's outcome; `value` is what the study maximizes, None if it gave nothing."""
         if not self._space.contains(trial.config):
             return
-        self._guarded(lambda: self._tell(trial, value))
+        self._untold.append((trial, value))
+        self._guarded(self._tell_all)
+
+    def _tell_all(self) -> None:
+        while self._untold:
+            self._tell(*self._untold[0])
+            del self._untold[0]
 
     def _tell(self, trial: Trial, value: float | None) -> None:
         state = self._optuna.trial.TrialState
@@ -152,15 +178,33 @@ class SharedStudy:
         return found
 
     def _guarded(self, work: Callable[[], T]) -> T | None:
-        """Run `work`; after the first failure of the storage stop using it, as the search does not need it."""
-        if self._storage is None:
+        """Run `work`. While the storage fails, the search does without, and asks for it again now and then."""
+        begin_s = self._clock()
+        was_away = self._away_until_s is not None
+        if self._away_until_s is not None and begin_s < self._away_until_s:
             return None
         try:
-            return work()
+            if was_away:
+                self._return()
+            found = work()
         except Exception as error:
-            self._storage = None
-            self._note(f"the storage {self._shown} failed ({_first_line(error)}): the search continues on its own")
+            now_s = self._clock()
+            self._away_until_s = now_s + max(AWAY_S, (now_s - begin_s) / WAITED_FRACTION)
+            if not was_away:
+                self._note(f"the storage {self._shown} failed ({_first_line(error)}): the search continues on its own")
             return None
+        self._away_until_s = None
+        return found
+
+    def _return(self) -> None:
+        """Open the storage again, and share what was measured meanwhile."""
+        database.close(self._storage)
+        self._storage = database.opened(self._url, self._optuna)
+        self._claim = None
+        self._open()
+        count = len(self._untold)
+        self._tell_all()
+        self._note(f"the storage {self._shown} is back; trials measured meanwhile and shared now: {count}")
 
 
 def check_url(url: str) -> None:
@@ -175,7 +219,7 @@ def check_url(url: str) -> None:
 
 def shown(url: str) -> str:
     """Return the URL without its user and password."""
-    return _CREDENTIALS.sub("//…@", url)
+    return Redactor().text(url)
 
 
 def study_name(space: Space, goal: Goal, identity: Sequence[Any]) -> str:
@@ -195,6 +239,16 @@ def _read(record: Any) -> Trial | None:
         return None
 
 
+def _why(error: BaseException) -> str:
+    cause = error.__cause__
+    if isinstance(error, ImportError) and isinstance(cause, ModuleNotFoundError):
+        return f"install its driver {cause.name}, or name another, as in postgresql+psycopg2://…"
+    return _first_line(error)
+
+
 def _first_line(error: BaseException) -> str:
+    """Return what the driver itself said: Optuna words a lost connection as invalid data."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = str(error).strip().partition("\n")[0][:200]
-    return _CREDENTIALS.sub("//…@", f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return Redactor().text(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StorageError, UsageError
+from ..redaction import Redactor
 from ..spelling import parameter
 from ..storage import documents, run_store
 from ..types import Config, Ratio, Trial
@@ -63,7 +64,7 @@ def read(folder: Path) -> Past:
         raise StorageError(f"cannot resume {folder}: {why}; start a new search without {parameter('resume')}")
     if request.get("version") != LOG_VERSION:
         raise StorageError(
-            f"{path} has version {request.get('version')!r}, this advisor reads version {LOG_VERSION}: "
+            f"{path} has version {_brief(request.get('version'))}, this advisor reads version {LOG_VERSION}: "
             f"start a new search without {parameter('resume')}"
         )
     trials: dict[int, Trial] = {}
@@ -78,6 +79,8 @@ def read(folder: Path) -> Past:
             damaged += 1
             continue
         trials[trial.number] = trial
+    if isinstance(arguments := request.get("arguments"), list):  # version 0.2 kept their secrets
+        request = {**request, "arguments": list(Redactor().words([str(word) for word in arguments]))}
     return Past(request=request, trials=tuple(trials[number] for number in sorted(trials)), damaged=damaged)
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from ..errors import UsageError
 from ..number_range import in_range, out_of_range
+from ..redaction import Redactor
 from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
-from .script_values import LONGEST_TEXT, kind, mapping, read_arguments, read_constants
+from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants
 
 VERSION = 1
 """Version of the format; this advisor reads all versions up to it."""
@@ -27,6 +28,7 @@ MOST_BYTES = 64 * 1024
 """Limit on a file's size: advisor writes about two thousand bytes, and nobody edits in thirty times that."""
 MOST_DEPTH = 8
 MOST_SETTINGS = 100
+_KNOB = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _WIDTH = 100
 """Characters in one line of a comment."""
 
@@ -288,17 +290,23 @@ def parse(text: str, path: Path) -> Document:
     _check_version(path, body.get("version"))
     unknown = [str(key) for key in body if key not in ENTRIES]
     if unknown:
-        raise UsageError(
-            f"{path} has unknown entries ({', '.join(unknown)[:LONGEST_TEXT]}): settings belong below settings:"
-        )
+        names = _comment(", ".join(unknown)[:LONGEST_TEXT])
+        raise UsageError(f"{path} has unknown entries ({names}): settings belong below settings:")
     return Document(
         config=_read_settings(path, body.get("settings")),
         arguments=read_arguments(path, body.get("arguments")),
         constants=read_constants(path, body.get("constants")),
-        found=mapping(path, "found", body.get("found")),
+        found=_without_secrets(mapping(path, "found", body.get("found"))),
         verdict=mapping(path, "verdict", body.get("verdict")),
         text=text,
     )
+
+
+def _without_secrets(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the origin of the settings without secrets, which version 0.2 wrote into the command."""
+    redactor, command = Redactor(), found.get("command")
+    shown = {**found, "command": redactor.command_line(command)} if isinstance(command, str) else found
+    return redactor.of(shown)
 
 
 def check(config: Config, where: object) -> None:
@@ -348,20 +356,20 @@ def _parsed(path: Path, text: str) -> Any:
             names = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
-                raise yaml.YAMLError(f"{twice!r} is given twice")
+                raise yaml.YAMLError(f"given twice: {brief(twice)}")
             return super().construct_mapping(node, deep)
 
     try:
         return yaml.load(text, Loader=Bounded)  # a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())[:LONGEST_TEXT]
+        why = _comment(" ".join(str(error).split())[:LONGEST_TEXT])
         raise UsageError(f"{path} cannot be read as YAML: {why}") from error
 
 
 def _check_version(path: Path, version: Any) -> None:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UsageError(
-            f"{path} is not a settings file of advisor (version: {version!r}): create one with advisor tune"
+            f"{path} is not a settings file of advisor (version: {brief(version)}): create one with advisor tune"
         )
     if version > VERSION:
         raise UsageError(f"{path} has format version {version}, this advisor reads up to {VERSION}: upgrade advisor")
@@ -372,6 +380,8 @@ def _read_settings(path: Path, found: Any) -> Config:
     if len(settings) > MOST_SETTINGS:
         raise UsageError(f"{path} has {len(settings)} settings, more than there are knobs")
     for name, value in settings.items():
+        if not _KNOB.fullmatch(name):
+            raise UsageError(f"{path}: {brief(name)} is not the name of a knob")
         if not isinstance(value, str | int | float | bool):
             raise UsageError(f"{path}: {name} holds {kind(value)}: expected a single value")
         if isinstance(value, int | float) and not in_range(value):

@@ -25,7 +25,7 @@ def read_arguments(path: Path, found: Any) -> dict[str, int | float | str]:
     arguments = _few(path, "arguments", found)
     for flag, value in arguments.items():
         if len(flag) > LONGEST_WORD or not FLAG.fullmatch(flag):
-            raise UsageError(f"{path}: {flag[:LONGEST_TEXT]!r} is not an option such as --batch-size")
+            raise UsageError(f"{path}: {brief(flag)} is not an option such as --batch-size")
         _check_word(path, flag, value)
         if isinstance(value, bool):
             raise UsageError(f"{path}: {flag} holds a bool: expected a number or one word")
@@ -37,7 +37,7 @@ def read_constants(path: Path, found: Any) -> dict[str, Plain]:
     constants = _few(path, "constants", found)
     for name, value in constants.items():
         if len(name) > LONGEST_TEXT or not CONSTANT.fullmatch(name):
-            raise UsageError(f"{path}: {name[:LONGEST_TEXT]!r} is not the name of a constant such as BATCH_SIZE")
+            raise UsageError(f"{path}: {brief(name)} is not the name of a constant such as BATCH_SIZE")
         _check_word(path, name, value)
     return constants
 
@@ -73,3 +73,9 @@ def kind(value: Any) -> str:
     """Describe the kind of a value for a person."""
     names = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
     return names.get(type(value), f"a {type(value).__name__}")
+
+
+def brief(value: Any) -> str:
+    """Return the value as Python writes it, on one line and not longer than a message can be."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"

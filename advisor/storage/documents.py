@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,13 @@ def plain(value: Any) -> Any:
         # Series of updates make up most of a profile, and a search waits for it: convert them all at once.
         return list(value) if _PLAIN.issuperset(map(type, value)) else [plain(item) for item in value]
     return value
+
+
+def finite(value: Any) -> float | None:
+    """Return a stored number as a float; None for anything else, as a file may hold NaN or integers of any size."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        return None
+    return float(value)
 
 
 def _upgraded(body: bytes, kind: Kind[Any]) -> bytes:

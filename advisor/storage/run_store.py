@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UsageError
+from ..redaction import Redactor
 from ..spelling import parameter
 from ..types import Profile, TuneResult
 from . import documents, format_1
@@ -244,7 +245,7 @@ def load_profile(path: Path) -> Profile:
     """Load the profile stored in `path` (its file or its run's folder), checking everything from checksum to types."""
     file = path / PROFILE_FILE if path.is_dir() else path
     profile = documents.decoded(_read_capped(file, MOST_DOCUMENT_BYTES, PROFILE_KIND.again), PROFILE_KIND, file)
-    return dataclasses.replace(profile, run_folder=str(file.parent))
+    return dataclasses.replace(Redactor.of_words(profile.command.args).of(profile), run_folder=str(file.parent))
 
 
 def save_tune(result: TuneResult, folder: RunFolder) -> Path:
@@ -259,7 +260,7 @@ def load_tune(path: Path) -> TuneResult:
     """Load the search stored in `path` (its file or its run's folder), checking it as a profile is checked."""
     file = path / TUNE_FILE if path.is_dir() else path
     result = documents.decoded(_read_capped(file, MOST_DOCUMENT_BYTES, TUNE_KIND.again), TUNE_KIND, file)
-    folder = str(file.parent)
+    result, folder = Redactor.of_words(result.profile.command.args).of(result), str(file.parent)
     return dataclasses.replace(
         result, profile=dataclasses.replace(result.profile, run_folder=folder), run_folder=folder
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
+from ..redaction import is_placeholder
 from ..spelling import parameter
 from ..types import Command
 
@@ -146,6 +147,8 @@ def _check_text(words: Sequence[str]) -> None:
     for word in words:
         if "\0" in word:
             raise UsageError(f"the argument {word!r} contains a NUL character, which no process can be given")
+        if is_placeholder(word):
+            raise UsageError(f"the argument {word!r} stands for a secret that is not shown: type the secret itself")
 
 
 def _check_module_name(name: str) -> None:

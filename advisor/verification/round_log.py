@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..redaction import Redactor
 from ..runtime.project_modules import sources
 from ..settings_file.advisor_yaml import hardware_words
-from ..storage import run_store
+from ..storage import documents, run_store
 from ..types import Hardware
 from ..types.comparison import Side, VersionRun
 from .parity import Losses
@@ -49,9 +50,10 @@ def identity(version: ScriptVersion, hardware: Hardware, torch: str | None) -> s
         return None
     cwd = Path(command.cwd).resolve()
     texts = [text for text, _imports in sources(command.target, is_module=command.is_module, cwd=cwd)]
+    args = Redactor().words(command.args)  # a renewed key makes no other training
     parts = {
         "texts": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
-        "command": [command.target, command.is_module, *command.args, str(cwd), command.interpreter, command.launcher],
+        "command": [command.target, command.is_module, *args, str(cwd), command.interpreter, command.launcher],
         "torch": torch,
         "settings": version.config.as_dict(),
         "constants": {module: dict(values) for module, values in version.setup.constants.items()},
@@ -128,31 +130,31 @@ def _whole_rounds(path: Path, wanted: Sequence[str]) -> dict[int, list[Process]]
 def _process(record: Mapping[str, Any]) -> Process | None:
     """Return the process of a record; None for one of another format."""
     side: Side = "before" if record.get("side") == "before" else "after"
-    losses, seconds, updates, samples = (record.get(name) for name in ("losses", "seconds", "updates", "samples"))
-    if not isinstance(updates, int) or not isinstance(seconds, int | float) or seconds <= 0:
+    seconds, updates, losses = documents.finite(record.get("seconds")), _count(record, "updates"), record.get("losses")
+    if seconds is None or seconds <= 0 or updates is None:
         return None
-    if not isinstance(losses, list) or not all(isinstance(one, int | float | None) for one in losses):
+    if not isinstance(losses, list) or any(one is not None and documents.finite(one) is None for one in losses):
         return None
-    peak, set_up_s = record.get("peak_bytes"), record.get("set_up_s")
     return Process(
         run=VersionRun(
             side=side,
             updates=updates,
-            seconds=float(seconds),
-            samples=samples if isinstance(samples, int) else None,
+            seconds=seconds,
+            samples=_count(record, "samples"),
             disturbed=record.get("disturbed") is True,
         ),
         losses=Losses(
-            first=_count(record, "first"),
+            first=_count(record, "first") or 0,
             values=tuple(losses),
-            not_finite=_count(record, "not_finite"),
-            not_finite_at_end=_count(record, "not_finite_at_end"),
+            not_finite=_count(record, "not_finite") or 0,
+            not_finite_at_end=_count(record, "not_finite_at_end") or 0,
         ),
-        peak_bytes=peak if isinstance(peak, int) else None,
-        set_up_s=float(set_up_s) if isinstance(set_up_s, int | float) else None,
+        peak_bytes=_count(record, "peak_bytes"),
+        set_up_s=documents.finite(record.get("set_up_s")),
     )
 
 
-def _count(record: Mapping[str, Any], name: str) -> int:
+def _count(record: Mapping[str, Any], name: str) -> int | None:
+    """Return a whole number of the record; None if there is none, or none that could have been counted."""
     value = record.get(name)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and documents.finite(value) is not None else None

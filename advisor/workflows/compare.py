@@ -16,6 +16,7 @@ from ..errors import UsageError, interrupted_rounds
 from ..progress import SILENT, Progress
 from ..spelling import parameter
 from ..types import Command, VersionComparison
+from .redacted import without_secrets
 from .shown import ShownComparison
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def compare_against(
         ref,
         cwd=Path(wanted.cwd).resolve(),
         interpreter=wanted.interpreter,
-        scratch=(options.root / "scratch").resolve(),
+        scratch=options.scratch.resolve(),
     ) as version:
         before = _in_version(wanted, version, ref)
         run = run_store.new_run(options.root, wanted.target)
@@ -117,7 +118,7 @@ def compare_against(
             measured = run_rounds(
                 lambda side: trials.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
             )
-        found = _result(measured, trials, run, sides["after"], version, ref)
+        found = without_secrets(_result(measured, trials, run, sides["after"], version, ref), wanted, run.path)
         _store(found, run)
     progress.close()
     if measured.interrupted is not None:

@@ -15,6 +15,7 @@ from ..errors import INTERRUPTIONS, interrupted
 from ..progress import SILENT, Progress
 from ..types import Command, Diagnosis, Evidence, Hardware, Profile, Workload
 from ..version import __version__
+from .redacted import without_secrets
 from .shown import Shown
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def stored_profile(
         budget_s=budget_s,
         run_options=run_options,
     )
+    found = without_secrets(found, command, run.path)
     run_store.save_profile(found, run)
     return found
 

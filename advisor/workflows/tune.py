@@ -13,6 +13,7 @@ from ..durations import seconds_of
 from ..errors import AdvisorError, NothingMeasuredError, ScriptError
 from ..errors import interrupted as interrupted_error
 from ..progress import SILENT, Progress
+from ..redaction import Redactor
 from ..settings_file.loaded import LoadedConfig, as_yaml
 from ..types import Failure, Recommendation, SettingValue, TuneResult
 from .shown import Shown
@@ -188,7 +189,7 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
             recommendation.config, recommendation.verdict.speedup, chosen.outcome.set_up_s
         )
         recommendation = replace(recommendation, training=gain)
-    return Tuned(
+    tuned = Tuned(
         profile=replace(found, run_folder=folder),
         trials=tuple(replace(trial, measured_again=finals.get(trial.config)) for trial in study.trials),
         recommendation=recommendation,
@@ -207,6 +208,7 @@ def _result(search_run: SearchRun, recommendation: Recommendation) -> Tuned:
         failure=found.failure if not study.trials else None,
         run_folder=folder,
     )
+    return Redactor.of_words(search_run.request.command.args, os.environ).of(tuned)
 
 
 def _no_settings(failure: Failure) -> AdvisorError:

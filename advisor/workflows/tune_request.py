@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..redaction import Redactor
 from ..spelling import option_words
 from ..types import Command
 
@@ -55,7 +56,7 @@ class TuneRequest:
         return {
             "script": command.target,
             "module": command.is_module,
-            "arguments": list(command.args),
+            "arguments": list(Redactor().words(command.args)),
             "folder": command.cwd,
             "interpreter": command.interpreter,
             "profile": self.preset,  # the name of 0.1, by which a resumed run is compared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,9 +14,11 @@ from ..errors import UsageError, interrupted_rounds
 from ..progress import SILENT, Progress
 from ..settings_file.loaded import no_longer_holds, read_document
 from ..spelling import parameter
+from ..storage import documents
 from ..types import Recommendation
 from ..types.verification import VerifyResult
 from ..verification.verification_run import FEWEST, ROUNDS, Expected, Finalist, verify_configs
+from .redacted import without_secrets
 from .shown import ShownVerification
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def verify(
         failure=found.failure,
         run_folder=str(run.path),
     )
+    result = without_secrets(result, wanted, run.path)
     _keep(result, run.path)
     if update and one.verdict.rounds:
         result = replace(result, files=(str(_updated(Path(config), document, one.verdict)),))
@@ -128,8 +130,8 @@ def verify(
 def _gain(document: Document) -> float | None:
     """Return the least gain that the file's own verdict claims; None if it claims none."""
     interval = document.verdict.get("interval")
-    low = interval[0] if isinstance(interval, list) and interval else None
-    return float(low) if isinstance(low, int | float) and math.isfinite(low) and low > 1 else None
+    low = documents.finite(interval[0]) if isinstance(interval, list) and interval else None
+    return low if low is not None and low > 1 else None
 
 
 def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:

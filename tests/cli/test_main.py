@@ -124,3 +124,11 @@ def test_explain_of_nothing_known_names_what_is_near() -> None:
     assert shown.returncode == 2
     assert "input_bound" in shown.stderr
     assert shown.stderr.count("\n") == 1
+
+
+def test_an_error_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b[2Jb\nadvisor: c"
+    folder.mkdir()
+    shown = advisor("profile", str(folder))
+    assert (shown.returncode, shown.stderr.count("\n"), "\x1b" in shown.stderr) == (2, 1, False)
+    assert "ab advisor: c is a folder" in shown.stderr

@@ -91,7 +91,7 @@ class Desk:
     @property
     def scratch(self) -> list[str]:
         """What stands in the scratch folder."""
-        folder = self.runs / "scratch"
+        folder = self.runs / f"scratch-{os.getuid()}"
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def script(self, text: str, name: str = "train.py") -> str:

@@ -81,3 +81,15 @@ def test_a_script_that_fills_the_disk_is_told_as_such(small_disk: Desk) -> None:
         f'run -m advisor profile --budget 1 --json --runs "$runs" {small_disk.script(greedy)}; echo "code $?"',
     )
     assert '"kind": "disk_full"' in done.stdout, done.stdout + done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "advisor keeps what the script writes in its scratch folder" in shown
+    assert "0.01 GiB with 0.00 GiB free: choose a disk with more room with --runs" in shown, shown
+
+
+def test_a_checkpoint_that_fills_the_disk_is_told_as_such(small_disk: Desk) -> None:
+    """The error of `torch.save` does not say what is the matter."""
+    greedy = training(loop="torch.save(torch.zeros(1 << 20), f'big{step}.pt')")
+    done = on_small_disk(
+        small_disk, "8m", f'run -m advisor profile --budget 1 --json --runs "$runs" {small_disk.script(greedy)}'
+    )
+    assert '"kind": "disk_full"' in done.stdout, done.stdout + done.stderr

@@ -97,6 +97,18 @@ def test_a_third_signal_leaves_at_once_with_nothing_alive(desk: Desk) -> None:
     assert (code, desk.left()) == (130, [])
 
 
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("verb", ["tune", "verify"])
+def test_more_signals_end_a_search_and_a_verification_too(verb: str, times: int, desk: Desk) -> None:
+    script = desk.script(SLOW.replace("model = ", "print('begun', flush=True)\nmodel = "))
+    (desk.project / "fast.yaml").write_text("version: 1\nsettings: {threads: 1}\n")
+    options = ("--config", "fast.yaml") if verb == "verify" else ()
+    process = desk.start(verb, "--runs", desk.runs, "--budget", "60", *options, script)
+    wait_for(lambda: any(b"begun" in path.read_bytes() for path in desk.runs.rglob("life-0.stdout")))
+    code, _, stderr = end_by(process, signal.SIGINT, times=times)
+    assert (code, desk.left(), "Traceback" in stderr) == (130, [], False)
+
+
 @pytest.mark.parametrize("script", [LONG_STEP, STUBBORN], ids=["in a step of ten minutes", "all signals ignored"])
 def test_a_script_that_does_not_come_back_holds_up_nobody(script: str, desk: Desk) -> None:
     process = running(desk, script.replace("model = ", "print('begun', flush=True)\nmodel = "), "--budget", "60")

@@ -148,3 +148,21 @@ def test_what_the_loader_could_deliver_is_a_fact_and_not_drawn_as_a_gain() -> No
     page = as_page(replace(sample.healthy(), what_ifs=(*sample.healthy().what_ifs, alone)))
     assert "alone it could deliver 48.0× (44.0–52.0) as many batches" in page
     assert page.count("48.0×") == 1
+
+
+def test_a_page_shows_home_folders_as_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this user, and of whoever stored the run; the fragment is for the user's own notebook."""
+    monkeypatch.setenv("HOME", "/data/o'neill")
+    notes = (
+        "in /home/mara/photos/train.py",
+        "see /data/o'neill/runs/1",
+        "and /Users/Ada/x.py",
+        "not /data/o'neills nor /srv/home/mara",
+    )
+    profile = replace(sample.input_bound(), notes=notes)
+    page, fragment = as_page(profile), as_fragment(profile)
+    assert "~/photos/train.py" in page
+    assert "/home/mara" in fragment
+    words = Page(page).words
+    assert all(text in words for text in ("see ~/runs/1", "and ~/x.py", "not /data/o'neills nor /srv/home/mara"))
+    assert re.findall(r"(?<!/srv)/home/|/Users/", page) == []

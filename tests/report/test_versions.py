@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,12 @@ def test_one_round_has_no_interval_and_no_estimate() -> None:
 @pytest.mark.parametrize(("rates", "known"), [((100, 101), False), ((100, 101, 99), True)])
 def test_a_floor_is_told_of_three_processes_or_more(rates: tuple[int, ...], known: bool) -> None:
     assert ("noise floor 2.0%" in told(comparison("undecided", ratio(), rates))) is known
+
+
+def test_changed_files_have_a_line_of_their_own() -> None:
+    found = replace(comparison("faster", ratio()), changed_files=("modified /data/last.pt", "created log"))
+    assert "isolation overlay changed modified /data/last.pt, created log" in told(found)
+    assert "changed" not in told(comparison("faster", ratio()))
 
 
 def test_what_is_decided_has_its_estimate() -> None:

@@ -65,17 +65,24 @@ def test_kernel_and_read_only_file_systems_stay_read_only_for_root() -> None:
 def test_devices_are_bound_and_not_overlaid() -> None:
     steps = _steps(MACHINE)
     assert ("bind", "/dev") in steps
-    assert ("read_only", "/dev") not in steps
+    assert ("overlay", "/dev") not in steps
+
+
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_no_device_can_be_made_or_removed(user_namespace: bool) -> None:
+    steps = _steps(MACHINE, user_namespace=user_namespace)
+    closed = ("read_only", "/" if user_namespace else "/dev")
+    assert steps.index(closed) < steps.index(("shared_memory", "/dev/shm"))
 
 
 def test_own_folders_come_last_so_that_nothing_covers_them() -> None:
     assert _steps(MACHINE)[-1] == ("bind", "/tmp")
 
 
-def test_for_a_plain_user_each_writable_mount_is_read_only_before_it_is_overlaid() -> None:
+def test_for_a_plain_user_everything_is_read_only_before_anything_is_overlaid() -> None:
     steps = _steps(MACHINE, user_namespace=True)
-    assert steps.index(("read_only", "/tmp")) < steps.index(("overlay", "/tmp"))
-    assert ("read_only", "/") in steps
+    assert steps[:2] == [("bind", "/"), ("read_only", "/")]
+    assert ("overlay", "/tmp") in steps
     assert ("overlay", "/") not in steps
 
 

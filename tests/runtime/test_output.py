@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.redaction import Redactor
 from advisor.runtime.output import HEAD_BYTES, TAIL_BYTES, CappedLog, OutputReader
 from advisor.runtime.processes import start
 
@@ -122,3 +123,20 @@ print(process.stdout.total_bytes, peak.split()[1])
     assert peak_kib < 120 << 10
     assert (tmp_path / "script.stdout").stat().st_size < HEAD_BYTES + TAIL_BYTES + 200
     assert (tmp_path / "script.stdout").read_text().endswith("the end\n")
+
+
+def test_secrets_in_the_output_are_hidden_and_the_file_is_the_owners(tmp_path: Path) -> None:
+    log = CappedLog(tmp_path / "log", head_bytes=30, tail_bytes=100, redactor=Redactor(known=("Hunter2-xyz",)))
+    log.write(b"\xff key Hunter2-xyz\n" + b"." * 100 + b"\nlast Hunter2-xyz, really\n")
+    assert log.tail(17) == "last ***, really\n"
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+    log.close()
+    kept = (tmp_path / "log").read_bytes()
+    assert (kept.count(b"***"), b"Hunter2" in kept, kept.startswith(b"\xff key ***\n")) == (2, False, True)
+
+
+def test_a_tail_that_begins_within_a_secret_does_not_show_its_end(tmp_path: Path) -> None:
+    log = CappedLog(tmp_path / "log", redactor=Redactor(known=("Hunter2-xyz",)))
+    log.write(b"x" * 5000 + b" Hunter2-xyz end")
+    assert "xyz" not in log.tail(9)
+    log.close()

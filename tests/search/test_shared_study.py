@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,7 @@ import pytest
 
 from advisor.errors import UsageError
 from advisor.search.goals import Goal
-from advisor.search.shared_study import CLAIM, SharedStudy, check_url, shown, study_name
+from advisor.search.shared_study import AWAY_S, CLAIM, SharedStudy, check_url, shown, study_name
 from advisor.search.space import Space
 from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
 
@@ -42,8 +47,10 @@ class Team:
         self.url = f"sqlite:///{folder / 'study.db'}"
         self.notes: list[str] = []
 
-    def member(self, name: str, space: Space = SPACE, goal: Goal | None = None) -> SharedStudy:
-        study = SharedStudy(self.url, name, self.notes.append)
+    def member(
+        self, name: str, space: Space = SPACE, goal: Goal | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> SharedStudy:
+        study = SharedStudy(self.url, name, self.notes.append, clock=clock)
         study.open(space, goal or Goal(), WHO)
         return study
 
@@ -124,6 +131,91 @@ def test_another_space_or_another_goal_is_another_study(team: Team) -> None:
     assert len(names) == 4
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.slow(10)
+def test_a_storage_that_goes_away_and_comes_back_is_used_again_with_what_was_measured_meanwhile(team: Team) -> None:
+    clock, file = Clock(), Path(team.url.removeprefix("sqlite:///"))
+    one, other = team.member("one", clock=clock), team.member("other")
+    one.tell(trial(1, 1.5, num_workers=1), 1.5)
+    away = file.rename(file.with_suffix(".away"))
+    one.claim(Config.of({"num_workers": 2}))
+    one.tell(trial(2, 2.5, num_workers=2), 2.5)
+    assert [("failed" in note, "on its own" in note) for note in team.notes] == [(True, True)]
+    assert not file.exists()  # no new database that nobody else would see, at once
+    away.rename(file)
+    clock.now_s += AWAY_S - 1
+    assert one.claimed_elsewhere() == set()
+    one.tell(trial(3, None, num_workers=2), None)
+    clock.now_s += 2
+    assert one.news(4) == []
+    assert team.notes[1:] == [f"the storage {team.url} is back; trials measured meanwhile and shared now: 2"]
+    assert [(found.number, found.score) for found in other.news(7)] == [(7, 1.5), (8, 2.5), (9, None)]
+    assert (other.claimed_elsewhere(), len(team.notes)) == (set(), 2)
+
+
+def test_what_the_storage_took_before_its_answer_was_lost_is_not_shared_twice(team: Team) -> None:
+    clock = Clock()
+    one, other = team.member("one", clock=clock), team.member("other")
+    usual = one._create
+
+    def lost(*given: Any) -> Any:
+        usual(*given)
+        raise OSError("the answer is lost")
+
+    one._create = lost  # type: ignore[method-assign]
+    one.tell(trial(1, 1.5, num_workers=1), 1.5)
+    one._create = usual  # type: ignore[method-assign]
+    clock.now_s = AWAY_S
+    one.tell(trial(2, 2.5, num_workers=2), 2.5)
+    assert [found.score for found in other.news(7)] == [1.5, 2.5]
+
+
+OPENS = """
+import sys
+from advisor.search.shared_study import SharedStudy, imported
+import alembic, optuna.storages, sqlalchemy
+imported()
+print("ready", flush=True)
+sys.stdin.readline()
+SharedStudy(sys.argv[1], sys.argv[2], print)
+print("open")
+"""
+
+
+@pytest.mark.slow(15)
+@pytest.mark.parametrize("url", ["sqlite:///new.db", os.environ.get("ADVISOR_TEST_DATABASE", "")])
+def test_searches_that_open_a_new_database_at_once_all_get_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ADVISOR_TEST_DATABASE` may be the URL of an empty database on a server."""
+    if not url:
+        pytest.skip("no database server")
+    monkeypatch.chdir(tmp_path)
+    argv = [sys.executable, "-c", OPENS, url]
+    pipe = subprocess.PIPE
+    team = [subprocess.Popen([*argv, name], stdin=pipe, stdout=pipe, stderr=pipe, text=True) for name in "abcd"]
+    for one in team:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in team:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    assert [one.communicate(timeout=100) for one in team] == [("open\n", "")] * 4
+
+
+def test_a_database_without_its_driver_names_it() -> None:
+    with pytest.raises(UsageError, match=r"cannot open storage='mysql\+cymysql://h/d': install its driver cymysql, or"):
+        SharedStudy("mysql+cymysql://h/d", "one", print)
+
+
 def test_a_storage_that_fails_is_left_and_told_once(team: Team) -> None:
     one = team.member("one")
 
@@ -164,7 +256,7 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp_path:
     url = f"sqlite:///{tmp_path}/missing/study.db"
     with pytest.raises(UsageError, match="cannot open"):
         SharedStudy(url, "one", print)
-    assert shown("postgresql://me:secret@host/db") == "postgresql://…@host/db"
+    assert shown("postgresql://me:secret@host/db") == "postgresql://***@host/db"
 
 
 def test_two_searches_share_their_work_and_keep_their_logs(team: Team, tmp_path: Path) -> None:

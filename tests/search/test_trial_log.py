@@ -122,3 +122,12 @@ def test_a_folder_is_free_again_afterwards(tmp_path: Path) -> None:
         pass
     with trial_log.held(tmp_path):
         pass
+
+
+def test_a_renewed_key_resumes_a_search_that_was_begun_by_version_0_2_with_another(tmp_path: Path) -> None:
+    trial_log.TrialLog(tmp_path).begin({"arguments": ["--api-key", "old", "--lr", "1"]})
+    past = trial_log.read(tmp_path)
+    assert past.request["arguments"] == ["--api-key", "***", "--lr", "1"]
+    trial_log.check_alike(past, {"arguments": ["--api-key", "***", "--lr", "1"]}, tmp_path)
+    with pytest.raises(UsageError, match="resume it with the same options"):
+        trial_log.check_alike(past, {"arguments": ["--api-key", "***", "--lr", "2"]}, tmp_path)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from advisor import knobs
 from advisor.errors import UsageError
-from advisor.settings_file import exports
+from advisor.settings_file import exports, loaded
 from advisor.settings_file.exports import Document
 from advisor.types import Artifact, Config
 
@@ -232,6 +232,17 @@ def test_torchrun_takes_the_command() -> None:
     understood = torchrun(made("torchrun", EVERYTHING))
     assert (understood.standalone, understood.nnodes, understood.nproc_per_node) == (True, "1", "1")
     assert (understood.training_script, understood.training_script_args) == ("train.py", ["--lr", "0.1"])
+
+
+@pytest.mark.parametrize("target", ["advisor", "torchrun", "accelerate"])
+def test_a_secret_that_version_0_2_wrote_into_the_command_is_to_be_filled_in(target: str, tmp_path: Path) -> None:
+    command = shlex.join(["train.py", "--api-key", "abc", "--password=a b", "--lr", "1"])
+    path = tmp_path / "advisor.yaml"
+    path.write_text(f"version: 1\nsettings: {{threads: 2}}\nfound: {json.dumps({'command': command})}\n")
+    artifact = exports.artifacts(loaded.read_document(path), [target])[0]
+    said = artifact.content + artifact.usage
+    assert ("--api-key '***' '--password=***' --lr 1" in said, "abc" in said, "a b" in said) == (True, False, False)
+    assert [item.what for item in artifact.to_fill] == ["***"]
 
 
 def test_torchrun_takes_a_module() -> None:

@@ -10,6 +10,7 @@ import pytest
 from report.sample import hardware
 
 from advisor.runtime.session import Setup
+from advisor.storage import run_store
 from advisor.types import Command, Config
 from advisor.types.comparison import VersionRun
 from advisor.verification import round_log
@@ -152,3 +153,34 @@ def test_rounds_of_an_older_advisor_and_damaged_ones_are_passed_over(project: Pa
     with (folder / round_log.PROCESSES_FILE).open("a") as file:
         file.write('{"check":"0","record":{}}\n')
     assert len(earlier([tmp_path / "run"], versions)) == 1
+
+
+def test_a_renewed_key_makes_no_other_training(project: Path) -> None:
+    runs = (("a", "1"), ("b", "1"), ("b", "2"))
+    old, new, other = (digest(version(project, "--api-key", key, "--lr", rate)) for key, rate in runs)
+    assert old == new != other
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": 10**400},
+        {"seconds": float("nan")},
+        {"updates": 10**400},
+        {"updates": None},
+        {"losses": [10**400]},
+        {"losses": "none"},
+    ],
+    ids=str,
+)
+def test_numbers_that_nobody_can_have_measured_do_not_count(
+    wrong: dict[str, Any], project: Path, tmp_path: Path
+) -> None:
+    one = version(project)
+    keep(tmp_path / "run" / "verify", [one], 0)
+    path = tmp_path / "run" / "verify" / round_log.PROCESSES_FILE
+    (record,) = run_store.read_records(path).records
+    assert len(earlier([tmp_path / "run"], [one])) == 1
+    path.unlink()
+    run_store.append_record(path, {**record, **wrong})
+    assert len(earlier([tmp_path / "run"], [one])) == 0

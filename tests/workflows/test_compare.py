@@ -18,6 +18,8 @@ from report.sample import healthy
 
 from advisor.errors import ScriptError, Terminated, UsageError
 from advisor.runtime.checkout import Checkout, checked_out
+from advisor.runtime.isolation import copier
+from advisor.runtime.isolation.copied import Copy
 from advisor.storage.run_store import new_run, save_profile
 from advisor.types.comparison import Side, VersionRun
 from advisor.verification.rounds import INTERIM_ANALYSES, Rounds, run_rounds
@@ -227,6 +229,20 @@ def test_data_that_git_does_not_keep_is_linked_and_told(project: Path, scratch: 
     with version(project, scratch) as found:
         assert (found.tree / "data" / "big.txt").read_text() == "a data set"
         assert any("data" in note and "not in git" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("size_bytes", [10, copier.LINKED_COPIED_BYTES + 1])
+def test_a_checkpoint_that_git_does_not_keep_is_not_changed_unnoticed(
+    size_bytes: int, project: Path, scratch: Path
+) -> None:
+    checkpoint = project / "model.pt"
+    with checkpoint.open("wb") as file:
+        file.truncate(size_bytes)
+    with version(project, scratch) as found, Copy(project=found.tree, scratch=scratch).prepare(found.tree) as view:
+        (view.cwd / "model.pt").write_bytes(b"new")
+    is_changed = checkpoint.stat().st_size != size_bytes
+    assert is_changed == (size_bytes != 10)
+    assert view.changed_files == ((f"modified {checkpoint}",) if is_changed else ())
 
 
 def test_code_that_git_does_not_keep_is_left_out_and_told(project: Path, scratch: Path) -> None:

@@ -453,7 +453,7 @@ def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(project: Path,
     found = json.loads(out)
     assert (found["verdict"]["status"], found["verdict"]["rounds"]) == ("undecided", 1)
     assert (found["verdict"]["low"], found["verdict"]["high"]) == (0.0, None)
-    assert not any((runs / "scratch").iterdir())
+    assert not any(RunOptions(runs=runs).scratch.iterdir())
 
 
 SIDE_BY_SIDE = TRAINING.replace("optimizer.step()", "optimizer.step(); print(time.time(), flush=True)")
@@ -476,7 +476,7 @@ def test_the_processes_of_a_round_start_together_and_compute_one_after_another(p
     assert second[0] < first[-1], "the second process started only when the first had ended"
     pause_begin, pause_end = max(itertools.pairwise(second), key=lambda pair: pair[1] - pair[0])
     assert pause_begin < first[-1] <= pause_end, "it computed while the first was measured"
-    assert not any((runs / "scratch").iterdir())
+    assert not any(RunOptions(runs=runs).scratch.iterdir())
 
 
 @pytest.mark.slow
@@ -521,7 +521,7 @@ def test_ctrl_c_while_one_waits_ends_all(project: Path, tmp_path: Path) -> None:
     assert json.loads(out)["verdict"]["rounds"] == 1
     assert len(children) >= 2
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    assert not any((runs / "scratch").iterdir())
+    assert not any(RunOptions(runs=runs).scratch.iterdir())
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

@@ -6,6 +6,8 @@ access: it made `copy.deepcopy` 1.8 times as slow.
 
 from __future__ import annotations
 
+import os
+import struct
 from typing import Any
 
 from ..base.channel import AgentChannel
@@ -14,18 +16,20 @@ from ..base.pass_through import stands_for
 
 MOST_NOTES = 10
 MOST_NAMES = 1000
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group at the other end of a Unix socket."""
 
 
 def watch(channel: AgentChannel) -> None:
-    """Report each host and port once. This covers Python's own sockets (not gRPC's or libcurl's)."""
-    when_imported("socket", lambda module: _patch(module, channel))
+    """Report each host and port, and each Unix socket, once. This covers Python's own sockets (not gRPC's)."""
+    when_imported("socket", lambda module: _patch(module, channel, _has_namespace()))
 
 
-def _patch(module: Any, channel: AgentChannel) -> None:
+def _patch(module: Any, channel: AgentChannel, in_namespace: bool) -> None:
     noted: set[str] = set()
     names: dict[str, str] = {}
     internet = (module.AF_INET, module.AF_INET6)
-
+    unix = module.AF_UNIX if hasattr(module, "SO_PEERCRED") else None
     own_ports: set[int] = set()
 
     def note(place: str) -> None:
@@ -42,6 +46,13 @@ def _patch(module: Any, channel: AgentChannel) -> None:
         if isinstance(address, tuple) and len(address) >= 2 and address[1] not in own_ports:
             note(f"{address[0]}:{address[1]}")
 
+    def note_service(connected: Any, address: object) -> None:
+        """Report what another program offers by a Unix socket (a database, a container engine)."""
+        credentials = connected.getsockopt(module.SOL_SOCKET, module.SO_PEERCRED, _CREDENTIALS.size)
+        if not _is_own(_CREDENTIALS.unpack(credentials)[0], in_namespace):
+            name = os.fsdecode(address) if isinstance(address, (str, bytes)) else str(address)
+            note(f"the Unix socket {name.replace(chr(0), '@')}")
+
     def connecting(original: Any) -> object:
         @stands_for(original, in_c=True)
         def connect(self: Any, address: object) -> object:
@@ -50,6 +61,8 @@ def _patch(module: Any, channel: AgentChannel) -> None:
             result = original(self, address)
             if self.family in internet and not result and not _is_remote(address):
                 note_local(address)
+            elif self.family == unix and not result:
+                note_service(self, address)
             return result
 
         return connect
@@ -82,6 +95,25 @@ def _patch(module: Any, channel: AgentChannel) -> None:
     module.socket.listen = listen
     module.socket.connect_ex = connecting(module.socket.connect_ex)
     module.getaddrinfo = getaddrinfo
+
+
+def _has_namespace() -> bool:
+    """Return True below the keeper's process 1, where every process with a number is the script's own."""
+    try:
+        with open("/proc/1/cmdline", "rb") as file:
+            return b"/isolation/keeper.py" in file.read()
+    except OSError:
+        return False
+
+
+def _is_own(pid: int, in_namespace: bool) -> bool:
+    """Return True if a process belongs to the script; those outside of its namespace have no number in it."""
+    if pid <= 0 or in_namespace:
+        return pid > 0
+    try:
+        return os.getsid(pid) == os.getsid(0)
+    except OSError:
+        return False
 
 
 def _is_remote(address: object) -> bool:

@@ -84,8 +84,9 @@ def _parts(found: VersionComparison) -> Iterator[Text]:
         advice = f"About {found.rounds_to_decide} rounds would decide it: {parameter('rounds', found.rounds_to_decide)}"
         yield Text(advice, style="yellow")
     yield Text()
-    isolation = f"{found.isolation}{': ' if found.changed_files else ''}{', '.join(found.changed_files)}"
-    yield Text(f"isolation  {format.one_line(isolation)}", style="dim")
+    yield Text(f"isolation  {format.one_line(found.isolation)}", style="dim")
+    if found.changed_files:
+        yield Text(f"changed    {format.one_line(', '.join(found.changed_files))}", style="bold red")
     for note in found.notes:
         yield Text(f"note       {format.one_line(note)}", style="dim")
 

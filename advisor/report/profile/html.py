@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from ...types import PHASES, Failure, Finding, HotLine, Profile
-from .. import format, pictures
+from .. import format, homes, pictures
 from .circumstances import (
     device_line,
     epoch_end_line,
@@ -44,8 +44,11 @@ def as_fragment(profile: Profile) -> str:
 
 
 def page(body: str, view: dict[str, Any]) -> str:
-    """Return a page around the template `body`, which shows `view`; its `title` is the page's."""
-    return _rendered("page.html.jinja", view=view, body=body)
+    """Return a page around the template `body`, which shows `view`; its `title` is the page's.
+
+    A page is made to be shared: home folders are shown as `~`.
+    """
+    return homes.shortened(_rendered("page.html.jinja", view=view, body=body))
 
 
 def fragment(body: str, view: dict[str, Any]) -> str:

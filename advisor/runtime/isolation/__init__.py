@@ -15,6 +15,7 @@ from pathlib import Path
 from ...errors import IsolationError, UsageError
 from ...spelling import parameter
 from ...storage.run_store import disk_errors
+from . import devices
 from . import scratch as scratch_folder
 from ._base import Isolation, View
 from .copied import Copy, Landlock, Unprotected
@@ -36,6 +37,7 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Isolation:
         raise UsageError(f"unknown isolation {requested!r}: expected one of {', '.join(NAMES)}")
     project, scratch = project.resolve(), scratch.resolve()
     scratch_folder.sweep(scratch)
+    devices.make_ready()
     failed: list[str] = []
     for isolation in _candidates(requested, project, scratch):
         reason = _why_not(isolation)
@@ -56,7 +58,8 @@ def _candidates(requested: str, project: Path, scratch: Path) -> Iterator[Isolat
             for in_memory in (False, True):
                 yield Overlay(project=project, scratch=scratch, processes=processes, in_memory=in_memory)
     if requested in ("auto", Landlock.name):
-        yield Landlock(project=project, scratch=scratch)
+        for mounts in (True, False):
+            yield Landlock(project=project, scratch=scratch, mounts=mounts)
     if requested == Copy.name:
         yield Copy(project=project, scratch=scratch)
     if requested == Unprotected.name:
@@ -79,6 +82,8 @@ def _why_not(isolation: Isolation) -> str | None:
 
 
 def _label(isolation: Isolation) -> str:
+    if isinstance(isolation, Landlock):
+        return f"{isolation.name}{'' if isolation.mounts else ' without a mount namespace'}"
     if not isinstance(isolation, Overlay):
         return isolation.name
     place = " in memory" if isolation.in_memory else ""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from ...errors import UsageError
 from ...spelling import parameter
 from . import scratch as scratch_folder
+from .promises import Level, sentence
 
 
 @dataclass(kw_only=True)
@@ -46,8 +47,16 @@ class Isolation(ABC):
     name: ClassVar[str]
     protects: ClassVar[bool]
     """True if files outside the view cannot change; False if they are only compared afterwards."""
-    promise: str
-    """Sentence for the report."""
+
+    @property
+    @abstractmethod
+    def level(self) -> Level:
+        """Level of the table of promises."""
+
+    @property
+    def promise(self) -> str:
+        """Sentence for the report."""
+        return sentence(self.level)
 
     def __init__(self, *, project: Path, scratch: Path) -> None:
         self.project = project

@@ -122,7 +122,7 @@ def _become_script(spec: Any, keeper: int) -> None:
             os._exit(127)  # the keeper died before the line above
     os.chdir(spec["cwd"])
     if spec.get("landlock"):
-        kernel().restrict_writes(spec["landlock"])
+        kernel().restrict_writes(**spec["landlock"])
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores them, and an ignored signal survives exec
     os.execvpe(spec["argv"][0], spec["argv"], os.environ)

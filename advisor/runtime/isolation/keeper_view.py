@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
@@ -57,7 +58,7 @@ def unshare(view: Any) -> None:
 
     Make a user namespace only without real privilege: in one, files of unmapped owners give EOVERFLOW.
     """
-    flags = CLONE_NEWNS | (CLONE_NEWPID if view["processes"] else 0)
+    flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | (CLONE_NEWPID if view["processes"] else 0)
     uid, gid = os.geteuid(), os.getegid()
     if view["user_namespace"]:
         flags |= CLONE_NEWUSER
@@ -102,8 +103,28 @@ def _apply(step: Any, root: str, layer: str, view: Any, notes: list[str]) -> Non
         _read_only(target or root, recursive=step["recursive"])
     elif kind == "proc":
         mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    elif kind == "tmpfs":
-        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, f"size={step['size_bytes']},mode=1777")
+    elif kind == "socket":
+        try:
+            mount(path, target, "", MS_BIND)
+            _read_only(target, recursive=False)
+        except OSError:
+            pass  # its program has just ended, or it lies where the user may not look
+    elif kind == "shared_memory":
+        _shared_memory(path, target, layer, step["size_bytes"], view, notes)
+
+
+def _shared_memory(path: str, target: str, layer: str, size_bytes: int, view: Any, notes: list[str]) -> None:
+    """Give the view shared memory of its own; files that are there already are seen, copy-on-write."""
+    if os.listdir(path):
+        os.makedirs(layer)
+        mount("tmpfs", layer, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size_bytes},mode=0755")
+        try:
+            _overlay(path, target, layer, {"copied": [], "made": [], "files": [], "flags": ["nosuid", "nodev"]}, view)
+        except OSError as error:
+            notes.append(f"files in {path} are hidden in the view ({error.strerror})")
+        else:
+            return
+    mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size_bytes},mode=1777")
 
 
 def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
@@ -113,6 +134,12 @@ def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
     _copy_attributes(lower, upper)
     for folder in step["copied"]:
         _copy_into_upper(lower, upper, folder)
+    for folder in step["made"]:
+        _make_in_upper(lower, upper, folder)
+    for name in step["files"]:
+        _make_in_upper(lower, upper, os.path.dirname(name))
+        if not os.path.lexists(f"{upper}/{name}"):
+            _copy_file(f"{lower}/{name}", f"{upper}/{name}")
     # Descriptors instead of paths: a comma or colon in a folder's name would end an option.
     handles = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (lower, upper, work)]
     options = "lowerdir=/proc/self/fd/{},upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}".format(*handles)
@@ -129,14 +156,20 @@ def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
 
 def _copy_into_upper(lower: str, upper: str, folder: str) -> None:
     """Copy a whole folder so that it hides the one below: a plain user can rename the copy, but not the original."""
+    path = _make_in_upper(lower, upper, folder)
+    _copy_tree(f"{lower}/{folder}", path)
+    os.setxattr(path, "user.overlay.opaque", b"y")
+
+
+def _make_in_upper(lower: str, upper: str, folder: str) -> str:
+    """Make the upper part of a folder, so that nothing has to be copied there later; return its path."""
     path = upper
-    for name in folder.split("/"):
+    for name in filter(None, folder.split("/")):
         path = f"{path}/{name}"
         if not os.path.isdir(path):
             os.mkdir(path)
             _copy_attributes(lower + path[len(upper) :], path)
-    _copy_tree(f"{lower}/{folder}", path)
-    os.setxattr(path, "user.overlay.opaque", b"y")
+    return path
 
 
 def _copy_tree(source: str, target: str) -> None:
@@ -160,11 +193,21 @@ def _copy_file(source: str, target: str) -> None:
     try:
         while os.sendfile(new, old, None, 1 << 30):
             pass
+        _copy_extended(old, new)
         os.fchmod(new, stat.S_IMODE(seen.st_mode))
     finally:
         os.close(old)
         os.close(new)
     os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+def _copy_extended(old: int, new: int) -> None:
+    try:
+        for name in os.listxattr(old):
+            if name.startswith("user.") and not name.startswith("user.overlay."):
+                os.setxattr(new, name, os.getxattr(old, name))
+    except OSError:
+        pass  # one of the disks has none
 
 
 def _mirror(source: str, target: str, layer: str) -> None:
@@ -242,8 +285,11 @@ def landlock_version() -> int:
     return max(0, version)
 
 
-def restrict_writes(writable: Sequence[str]) -> None:
-    """Restrict this process and its children, from here on, to writing below `writable`."""
+def restrict_writes(folders: Sequence[str], files: Sequence[str]) -> None:
+    """Restrict this process and its children, from here on, to changing `folders` and writing to `files`.
+
+    In a folder among `files`, those that are there can be written to, but none made or removed.
+    """
     version = landlock_version()
     if version < LANDLOCK_MINIMUM:
         raise OSError(38, f"Landlock version {version} is too old: {LANDLOCK_MINIMUM} is required")
@@ -251,12 +297,11 @@ def restrict_writes(writable: Sequence[str]) -> None:
     _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "giving up new privileges")
     attributes = struct.pack("Q", handled)
     ruleset = _check(libc.syscall(SYS_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
-    for path in writable:
+    for path, allowed in [(path, handled) for path in folders] + [(path, ON_A_FILE) for path in files]:
         try:
             handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue  # a missing path needs no rule
-        allowed = handled if stat.S_ISDIR(os.fstat(handle).st_mode) else ON_A_FILE
         rule = struct.pack("=Qi", allowed, handle)
         _check(libc.syscall(SYS_LANDLOCK_ADD, ruleset, 1, rule, 0), f"Landlock rule for {path}")
         os.close(handle)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+CAP_SYS_ADMIN = 21
+MOST_SOCKETS = 200
+"""Limit on the sockets that a view shows, a few microseconds each; a desktop has some 50."""
 KEPT_FLAGS = ("nosuid", "nodev", "noexec")
 
 
@@ -77,3 +83,37 @@ def _ancestors(path: str) -> list[str]:
 def is_below(path: str, folder: str) -> bool:
     """Return True if `path` is `folder` or lies in it."""
     return folder in (path, "/") or path.startswith(folder + "/")
+
+
+def has_privilege() -> bool:
+    """Return True if this process may mount without a user namespace."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> CAP_SYS_ADMIN & 1)
+    return False
+
+
+def shared_memory_bytes() -> int | None:
+    """Return the size of /dev/shm, so that loader workers find as much as outside; None if it does not exist."""
+    if not Path("/dev/shm").is_dir():
+        return None
+    size = os.statvfs("/dev/shm")
+    return size.f_blocks * size.f_frsize
+
+
+def bound_sockets() -> list[str]:
+    """Return the paths of Unix sockets that programs on this machine have bound, at most `MOST_SOCKETS`."""
+    try:
+        lines = Path("/proc/net/unix").read_text("utf-8", "surrogateescape").splitlines()[1:]
+    except OSError:
+        return []
+    named = dict.fromkeys(fields[7] for line in lines if len(fields := line.split(maxsplit=7)) == 8)
+    paths = (path for path in named if path.startswith("/") and not path.startswith("/proc/"))
+    return [*islice(filter(_is_socket, paths), MOST_SOCKETS)]
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError:
+        return False

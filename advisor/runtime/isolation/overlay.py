@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import psutil
 
-from . import mounts, plan
+from . import foreign, mounts, plan
 from ._base import Isolation, View
+from .promises import Level
 from .renamable import small_folders
 
-CAP_SYS_ADMIN = 21
 MEMORY_SHARE = 4
 """Divisor of the available memory that may hold the changes if no disk can: a quarter, training needs the rest."""
 MEMORY_MOST_BYTES = 16 << 30
@@ -24,7 +23,7 @@ class Overlay(Isolation):
 
     name: ClassVar[str] = "overlay"
     protects: ClassVar[bool] = True
-    promise = "the script ran in a copy-on-write view of the file system, and could change none of your files"
+    level = Level.OVERLAY
 
     def __init__(
         self,
@@ -46,17 +45,27 @@ class Overlay(Isolation):
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
         for name in ("root", "layers"):
             (folder / name).mkdir()
-        user_namespace = not has_mount_privilege()
+        user_namespace = not mounts.has_privilege()
         steps = plan.plan(
             mounts.read_mounts(),
             user_namespace=user_namespace,
             processes=self.processes,
-            shared_memory_bytes=_shared_memory_bytes(),
+            shared_memory_bytes=mounts.shared_memory_bytes(),
             writable=[str(path) for path in writable],
             wanted=plan.wanted_folders(self.project),
+            sockets=mounts.bound_sockets(),
         )
+        notes: tuple[str, ...] = ()
         if user_namespace:
-            _copy_small_folders(steps, small_folders(self.project, skip=(self.scratch, *writable)))
+            skip = (self.scratch, *writable)
+            folders, files, too_large = foreign.split([*foreign.entries(self.project, skip=skip)])
+            _add(steps, "copied", small_folders(self.project, skip=skip))
+            _add(steps, "made", folders)
+            _add(steps, "files", files)
+            notes = tuple(
+                f"{path} belongs to another user or group and is too large to copy: it is read-only in the view"
+                for path in too_large
+            )
         view = {
             "root": str(folder / "root"),
             "layers": str(folder / "layers"),
@@ -65,36 +74,18 @@ class Overlay(Isolation):
             "processes": self.processes,
             "steps": steps,
         }
-        yield View(cwd=cwd, keeper={"view": view, "namespace": self.processes}, scratch=folder)
+        yield View(cwd=cwd, keeper={"view": view, "namespace": self.processes}, scratch=folder, notes=notes)
 
 
-def _copy_small_folders(steps: list[plan.Step], folders: list[Path]) -> None:
-    """Add each folder to the overlay that it lies in."""
+def _add(steps: list[plan.Step], part: str, paths: list[Path]) -> None:
+    """Add each path to the overlay that it lies in, for what is done in its upper layer."""
     overlays = [step for step in steps if step["do"] == "overlay"]
-    for folder in folders:
-        holders = [
-            step for step in overlays if mounts.is_below(str(folder), step["path"]) and str(folder) != step["path"]
-        ]
+    for path in paths:
+        holders = [step for step in overlays if mounts.is_below(str(path), step["path"]) and str(path) != step["path"]]
         if holders:
             holder = max(holders, key=lambda step: len(step["path"]))
-            holder["copied"].append(str(folder.relative_to(holder["path"])))
-
-
-def has_mount_privilege() -> bool:
-    """Return True if this process may mount without a user namespace."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> CAP_SYS_ADMIN & 1)
-    return False
+            holder[part].append(str(path.relative_to(holder["path"])))
 
 
 def _memory_bytes() -> int:
     return min(MEMORY_MOST_BYTES, psutil.virtual_memory().available // MEMORY_SHARE)
-
-
-def _shared_memory_bytes() -> int | None:
-    """Return the size of /dev/shm, so that loader workers find as much as outside; None if it does not exist."""
-    if not Path("/dev/shm").is_dir():
-        return None
-    size = os.statvfs("/dev/shm")
-    return size.f_blocks * size.f_frsize

@@ -7,7 +7,8 @@ belongs to others:
 - without it, the tree is taken over read-only, and each folder that the user may write to gets an overlay. A folder
   with a mount below it (a home with a network drive) is rebuilt as a mirror: files are copied, folders overlaid.
 
-Devices stay unchanged (also /dev/nvidia*), kernel file systems become read-only, and /dev/shm is private, as large.
+Devices can be used (also /dev/nvidia*), but not made or removed. Kernel file systems become read-only. What is written
+to /dev/shm stays in a private one, as large.
 """
 
 from __future__ import annotations
@@ -53,19 +54,42 @@ def plan(
     shared_memory_bytes: int | None,
     writable: Iterable[str],
     wanted: Iterable[str],
+    sockets: Iterable[str] = (),
 ) -> list[Step]:
-    """Return the steps that turn an empty folder into the view; every `path` is as the script will see it."""
+    """Return the steps that turn an empty folder into the view; every `path` is as the script will see it.
+
+    In an overlay nobody answers at a socket's path, since that looks like another file: `sockets` are bound into it.
+    """
     steps = _UserPlan(mounts, wanted).make() if user_namespace else _for_root(mounts)
     if processes:
         steps.append({"do": "proc", "path": "/proc"})
+    steps += [{"do": "socket", "path": path} for path in sockets]
+    return steps + _ends(user_namespace, shared_memory_bytes, writable)
+
+
+def read_only(*, user_namespace: bool, shared_memory_bytes: int | None, writable: Iterable[str]) -> list[Step]:
+    """Return the steps to a view in which only /dev/shm, a process' own state and `writable` can be written to."""
+    return _all_read_only() + _ends(user_namespace, shared_memory_bytes, writable)
+
+
+def _all_read_only() -> list[Step]:
+    """Show everything read-only, except a process' own state in /proc; devices can be used all the same."""
+    return [
+        {"do": "bind", "path": "/"},
+        {"do": "read_only", "path": "/", "recursive": True},
+        {"do": "bind", "path": "/proc"},
+    ]
+
+
+def _ends(user_namespace: bool, shared_memory_bytes: int | None, writable: Iterable[str]) -> list[Step]:
+    steps: list[Step] = []
     if not user_namespace:  # a root script could otherwise change the machine through these
         for path in ("/proc/sys", "/proc/sysrq-trigger"):
             if Path(path).exists():
                 steps += [{"do": "bind", "path": path}, {"do": "read_only", "path": path, "recursive": False}]
     if shared_memory_bytes is not None:
-        steps.append({"do": "tmpfs", "path": "/dev/shm", "size_bytes": shared_memory_bytes})
-    steps += [{"do": "bind", "path": path} for path in writable]
-    return steps
+        steps.append({"do": "shared_memory", "path": "/dev/shm", "size_bytes": shared_memory_bytes})
+    return [*steps, *({"do": "bind", "path": path} for path in writable)]
 
 
 def _for_root(mounts: Sequence[Mount]) -> list[Step]:
@@ -81,7 +105,7 @@ def _for_root(mounts: Sequence[Mount]) -> list[Step]:
             other is not mount and _is_overlaid(other) and is_below(other.path, mount.path) for other in mounts
         )
         steps.append({"do": "bind", "path": mount.path})
-        if mount.path != "/dev" and mount.kind != "proc":
+        if mount.kind != "proc":  # devices can be used on a read-only mount, but not made or removed
             steps.append({"do": "read_only", "path": mount.path, "recursive": not holds_writable})
         if not holds_writable:
             bound.append(mount.path)
@@ -94,19 +118,14 @@ class _UserPlan:
     def __init__(self, mounts: Sequence[Mount], wanted: Iterable[str]) -> None:
         self.mounts = mounts
         self.wanted = [*dict.fromkeys(os.path.realpath(path) for path in wanted)]
-        self.steps: list[Step] = [{"do": "bind", "path": "/"}]
+        self.steps = _all_read_only()
 
     def make(self) -> list[Step]:
-        for mount in self.mounts:
-            if not mount.read_only and not is_below(mount.path, "/dev") and mount.kind != "proc":
-                self.steps.append({"do": "read_only", "path": mount.path, "recursive": False})
         for mount in self.mounts:
             if _is_overlaid(mount) and _enterable(mount.path):
                 self._open(mount.path, mount.flags, 0)
             elif self._is_bare(mount.path):
-                self.steps.append({"do": "bind", "path": mount.path})
-                if not mount.read_only:
-                    self.steps.append({"do": "read_only", "path": mount.path, "recursive": False})
+                self._show(mount.path)
         for path in self.wanted:
             self._open_on_the_way(path)
         return self.steps
@@ -120,14 +139,20 @@ class _UserPlan:
             return
         if inner and own:
             self.steps.append({"do": "mirror", "path": folder})
+        elif self._is_bare(folder):
+            self._show(folder)
         leads_somewhere = bool(inner) or any(is_below(path, folder) for path in self.wanted)
         if not leads_somewhere and (depth >= SEARCH_DEPTH or _is_system(folder)):
             return
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
         for entry in entries:
-            if entry.path not in inner and entry.is_dir(follow_symlinks=False) and _enterable(entry.path):
+            if entry.path in inner or not entry.is_dir(follow_symlinks=False):
+                continue
+            if _enterable(entry.path):
                 self._open(entry.path, flags, depth + 1)
+            elif self._is_bare(entry.path):
+                self._show(entry.path)
 
     def _open_on_the_way(self, path: str) -> None:
         """Give its own overlay to every folder of another user between an overlay and a wanted folder.
@@ -137,14 +162,19 @@ class _UserPlan:
         """
         for folder in reversed([path, *(str(parent) for parent in Path(path).parents)]):
             holders = [step for step in self._of("overlay") if is_below(folder, step["path"])]
-            if not holders or any(step["path"] == folder for step in holders) or not Path(folder).is_dir():
+            if not holders or any(step["path"] == folder for step in holders) or not _is_folder(folder):
                 continue
             if not _is_ours(folder) and _enterable(folder):
                 self.steps.append(_overlay(folder, (), bare=False))
 
+    def _show(self, path: str) -> None:
+        """Show what stands here, with the mounts below it, read-only."""
+        self.steps += [{"do": "bind", "path": path}, {"do": "read_only", "path": path, "recursive": True}]
+
     def _is_bare(self, path: str) -> bool:
         """Return True if a mirror has hidden what stood here."""
-        return any(is_below(path, step["path"]) for step in self._of("mirror"))
+        over = [step for step in self._of("mirror") + self._of("bind") if is_below(path, step["path"])]
+        return bool(max(over, key=lambda step: len(step["path"]))["do"] == "mirror")
 
     def _of(self, kind: str) -> list[Step]:
         return [step for step in self.steps if step["do"] == kind]
@@ -174,11 +204,22 @@ def _is_system(folder: str) -> bool:
 def _is_overlaid(mount: Mount) -> bool:
     if mount.read_only or mount.kind in KERNEL_FILE_SYSTEMS or mount.kind == "proc" or is_below(mount.path, "/dev"):
         return False
-    return Path(
-        mount.path
-    ).is_dir()  # a file can be a mount point too (containers do so in /etc): that one is read-only
+    return _is_folder(mount.path)  # a file can be a mount point, too (containers do so in /etc): it is read-only
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for what lies in a folder that is closed to the user
 
 
 def _overlay(path: str, flags: Sequence[str], *, bare: bool) -> Step:
     """Return an overlay step; `bare` if the view has nothing at this path yet, so that failure leaves a gap to fill."""
-    return {"do": "overlay", "path": path, "flags": list(flags), "bare": bare, "required": path == "/", "copied": []}
+    return {
+        "do": "overlay",
+        "path": path,
+        "flags": list(flags),
+        "bare": bare,
+        "required": path == "/",
+        "copied": [],
+        "made": [],
+        "files": [],
+    }

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from ...errors import AdvisorError, IsolationError
 from ..processes import start
+from . import foreign
 from . import scratch as scratch_folder
 from ._base import Isolation
+from .promises import PROMISES, Kept, Subject
 
 PROBE_S = 20.0
 """Limit for a probe: it takes 60 ms, or seconds on a machine under heavy load."""
 SAMPLE_BYTES = 1 << 20
-"""Limit on the size of a project file that is opened for appending, to see if it is writable."""
+"""Limit on the size of the project's files that are opened for appending, to see if they are writable."""
 
 PROGRAM = """
 import os, sys
-outside, sample = sys.argv[1], sys.argv[2]
+outside, samples = sys.argv[1], sys.argv[2:]
 def attempt(action):
     try:
         action()
@@ -28,6 +30,8 @@ attempt(lambda: open(outside + "/kept", "w").write("spoilt"))
 attempt(lambda: os.unlink(outside + "/deleted"))
 attempt(lambda: os.rename(outside + "/folder", outside + "/other"))
 attempt(lambda: open(outside + "/made", "w").write("new"))
+attempt(lambda: os.chmod(outside + "/kept", 0o777))
+attempt(lambda: os.utime(outside + "/kept", (1, 1)))
 here = ".advisor-probe-%d" % os.getpid()
 os.mkdir(here)
 open(here + "/one", "w").write("1")
@@ -36,8 +40,12 @@ os.rename(here, here + "-moved")
 assert open(here + "-moved/two").read() == "1"
 os.unlink(here + "-moved/two")
 os.rmdir(here + "-moved")
-if sample:
-    open(sample, "ab").close()
+for sample in samples:
+    if os.path.isdir(sample):
+        os.mkdir(sample + "/" + here)
+        os.rmdir(sample + "/" + here)
+    else:
+        open(sample, "ab").close()
 if os.path.isdir("/dev/shm"):
     open("/dev/shm" + "/" + here, "w").close()
     os.unlink("/dev/shm/" + here)
@@ -50,15 +58,16 @@ def try_out(isolation: Isolation) -> None:
     with scratch_folder.lent(isolation.scratch) as folder:
         outside = folder / "outside"
         _lay_out(outside)
+        metadata_matters = PROMISES[isolation.level][Subject.METADATA] in (Kept.VIEW, Kept.REFUSED)
+        before = _state(outside, metadata=metadata_matters)
         _run(isolation, outside, folder)
-        if _state(outside) != {"kept": "as it was", "deleted": "", "folder/file": ""}:
+        if _state(outside, metadata=metadata_matters) != before:
             raise IsolationError("a file outside the view was changed")
 
 
 def _run(isolation: Isolation, outside: Path, logs: Path) -> None:
     with isolation.prepare(isolation.project) as view:
-        sample = _sample(view.cwd)
-        command = [sys.executable, "-ISE", "-c", PROGRAM, str(outside), sample]
+        command = [sys.executable, "-ISE", "-c", PROGRAM, str(outside), *_samples(view.cwd, isolation.scratch)]
         try:
             with start(
                 command, cwd=view.cwd, env=os.environ, logs=logs, view=view, stdin="null", name="probe"
@@ -80,18 +89,21 @@ def _lay_out(outside: Path) -> None:
     (outside / "folder" / "file").touch()
 
 
-def _state(outside: Path) -> dict[str, str]:
-    return {str(path.relative_to(outside)): path.read_text() for path in outside.rglob("*") if path.is_file()}
+def _state(outside: Path, *, metadata: bool) -> dict[str, tuple[object, ...]]:
+    found: dict[str, tuple[object, ...]] = {}
+    for path in outside.rglob("*"):
+        if path.is_file():
+            seen = path.stat()
+            more = (seen.st_mode, seen.st_uid, seen.st_gid, seen.st_mtime_ns) if metadata else ()
+            found[str(path.relative_to(outside))] = (path.read_text(), *more)
+    return found
 
 
-def _sample(folder: Path) -> str:
-    """Return a small file of the project that the user may write; an empty string if there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                small = entry.is_file(follow_symlinks=False) and entry.stat().st_size <= SAMPLE_BYTES
-                if small and os.access(entry.path, os.W_OK):
-                    return entry.path
-    except OSError:
-        return ""  # unreadable: the probe itself will say so
-    return ""
+def _samples(folder: Path, scratch: Path) -> list[str]:
+    """Return a folder and the smallest file of each owner and group among what the user may write to."""
+    samples: dict[tuple[bool, tuple[int, int]], foreign.Entry] = {}
+    for entry in foreign.entries(folder, skip=(scratch,)):
+        if entry.size_bytes <= SAMPLE_BYTES:
+            kind = (entry.is_folder, entry.owner)
+            samples[kind] = min(entry, samples.get(kind, entry), key=lambda one: one.size_bytes)
+    return [str(entry.path) for entry in samples.values()]

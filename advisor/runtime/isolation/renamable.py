@@ -2,7 +2,7 @@
 
 In a user namespace, the kernel refuses to rename a folder that exists below an overlay (EXDEV). It may not record
 there where the folder came from. A copy in the upper layer that hides the lower one can be renamed. The project's
-small folders are therefore copied there; renaming a large one still fails in the view.
+small folders are therefore copied there, but not code, which no training renames. Renaming another one fails.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 COPIED_BYTES = 128 << 20
 COPIED_ENTRIES = 2000
-"""Limit on copied entries; with that on bytes, copying takes a quarter of a second at most per script run."""
+"""Limit on copied entries; with that on bytes, copying takes half a second at most per script run."""
 
 
 def small_folders(project: Path, *, skip: tuple[Path, ...] = ()) -> list[Path]:
@@ -33,12 +33,20 @@ def _sizes(project: Path, skip: tuple[Path, ...]) -> dict[Path, tuple[int, int] 
     waiting = [project]
     for folder in waiting:  # grows while it is walked, one level for each folder that is too large, three at most
         for child in _folders(folder):
-            if child in skip or (child / "pyvenv.cfg").exists():
+            if child in skip or (child / "pyvenv.cfg").exists() or child.name.startswith("."):
                 continue
-            sizes[child] = _size(child, skip)
+            sizes[child] = None if _is_code(child) else size_of(child, skip)
             if sizes[child] is None and len(child.relative_to(project).parts) < 3 and len(waiting) < 50:
                 waiting.append(child)
     return sizes
+
+
+def _is_code(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.endswith(".py") for entry in entries)
+    except OSError:
+        return False
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -49,7 +57,8 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _size(folder: Path, skip: tuple[Path, ...]) -> tuple[int, int] | None:
+def size_of(folder: Path, skip: tuple[Path, ...]) -> tuple[int, int] | None:
+    """Return the bytes and entries of a folder; None if it is too large to copy, or holds what cannot be copied."""
     size_bytes = entries = 0
     device = folder.stat().st_dev
     for root, folders, files in os.walk(folder):

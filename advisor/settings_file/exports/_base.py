@@ -13,6 +13,7 @@ from typing import Any
 
 from ... import knobs
 from ...knobs._loader import workers_with
+from ...redaction import HIDDEN, is_placeholder
 from ...repeated_draws import Workers, add_repeats
 from ...types import Artifact, SettingValue, Skipped
 from ..advisor_yaml import Document
@@ -143,6 +144,8 @@ class Draft:
         if not self.emitter.starts_script:
             for flag, value in self.document.arguments.items():
                 self.need(f"{flag}={value}", "an option of the script, for its command line")
+        elif any(map(is_placeholder, self._words())):
+            self.need(HIDDEN, "a secret in the training command: type it in this place")
         settings = self.document.config.settings
         # A launcher starts the script at least; its settings are listed as not expressed.
         carries = self.emitter.starts_script or (self.emitter.sets_constants and self.document.constants)
@@ -160,14 +163,18 @@ class Draft:
         """Return the training command as typed plus the script's own options in the file, as one line for a shell."""
         import shlex
 
+        return shlex.join(self._words(placeholder))
+
+    def _words(self, placeholder: str = "train.py") -> list[str]:
+        import shlex
+
         try:
             words = shlex.split(str(self.document.found.get("command") or "")) or [placeholder]
         except ValueError:
             words = [placeholder]
         for flag, value in self.document.arguments.items():
             words += [flag, str(value)] if flag.startswith("-") else [f"{flag}={value}"]
-        plain = ["".join(char if char.isprintable() else "?" for char in word) for word in words]
-        return shlex.join(plain)
+        return ["".join(char if char.isprintable() else "?" for char in word) for word in words]
 
 
 def training_of(document: Document) -> Training:

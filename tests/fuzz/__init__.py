@@ -1,0 +1,1 @@
+"""Random files, bounded to a minute."""
