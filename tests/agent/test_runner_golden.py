@@ -176,7 +176,7 @@ def test_the_folder_of_the_script_shadows_standard_modules(project: Path, name: 
     same(project, "shadow.py")
 
 
-@pytest.mark.parametrize("name", ["json", "types", "queue", "typing"])
+@pytest.mark.parametrize("name", ["json", "dataclasses", "queue", "typing"])
 def test_a_folder_in_pythonpath_shadows_standard_modules_for_the_script_only(project: Path, name: str) -> None:
     beside = project.parent / "beside"
     beside.mkdir()

@@ -48,7 +48,7 @@ def started(desk: Desk) -> bool:
 
 
 def training_runs(desk: Desk) -> bool:
-    return any(b"begun" in path.read_bytes() for path in desk.runs.glob("2*/life-0.stdout"))
+    return any(b"begun" in path.read_bytes() for path in desk.runs.glob("2*/**/life-0.stdout"))
 
 
 def end_by(process: subprocess.Popen[str], number: signal.Signals, times: int = 1) -> tuple[int, str, str]:
@@ -104,7 +104,7 @@ def test_more_signals_end_a_search_and_a_verification_too(verb: str, times: int,
     (desk.project / "fast.yaml").write_text("version: 1\nsettings: {threads: 1}\n")
     options = ("--config", "fast.yaml") if verb == "verify" else ()
     process = desk.start(verb, "--runs", desk.runs, "--budget", "60", *options, script)
-    wait_for(lambda: any(b"begun" in path.read_bytes() for path in desk.runs.rglob("life-0.stdout")))
+    wait_for(lambda: training_runs(desk))
     code, _, stderr = end_by(process, signal.SIGINT, times=times)
     assert (code, desk.left(), "Traceback" in stderr) == (130, [], False)
 

@@ -117,8 +117,14 @@ def test_files_of_the_user_replace_no_module_of_ours(desk: Desk) -> None:
 
 @pytest.mark.slow
 def test_not_even_one_that_most_of_the_standard_library_needs(desk: Desk) -> None:
-    """As the installed command starts; `python -m` needs `types` itself, before any file of ours is read."""
-    shadowed(desk, "types", "typing", "enum", "re")
+    """As the installed command starts; `python -m` needs `types` itself, before any file of ours is read.
+
+    So does Python where an editable installation has an import hook.
+    """
+    alone = desk.advisor(prefix=["sh", "-c", 'exec "$0" -c "import sys; print(*sys.modules)"'])
+    names = {"types", "typing", "enum", "re", "dataclasses"} - set(alone.stdout.split())
+    assert names >= {"typing", "dataclasses"}
+    shadowed(desk, *names)
     command = "import sys; sys.argv[1:] = ['explain', 'gc']; from advisor.__main__ import main; main()"
     done = desk.advisor(prefix=["sh", "-c", f'exec "$0" -c "{command}"'])
     assert (done.code, done.stderr) == (0, "")
