@@ -133,13 +133,11 @@ def _overlay(lower: str, target: str, layer: str, step: Any, view: Any) -> None:
     os.makedirs(work)
     _copy_attributes(lower, upper)
     for folder in step["copied"]:
-        _copy_into_upper(lower, upper, folder)
+        _unless_gone(_copy_into_upper, lower, upper, folder)
     for folder in step["made"]:
-        _make_in_upper(lower, upper, folder)
+        _unless_gone(_make_in_upper, lower, upper, folder)
     for name in step["files"]:
-        _make_in_upper(lower, upper, os.path.dirname(name))
-        if not os.path.lexists(f"{upper}/{name}"):
-            _copy_file(f"{lower}/{name}", f"{upper}/{name}")
+        _unless_gone(_copy_one_into_upper, lower, upper, name)
     # Descriptors instead of paths: a comma or colon in a folder's name would end an option.
     handles = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (lower, upper, work)]
     options = "lowerdir=/proc/self/fd/{},upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}".format(*handles)
@@ -161,6 +159,20 @@ def _copy_into_upper(lower: str, upper: str, folder: str) -> None:
     os.setxattr(path, "user.overlay.opaque", b"y")
 
 
+def _copy_one_into_upper(lower: str, upper: str, name: str) -> None:
+    _make_in_upper(lower, upper, os.path.dirname(name))
+    if not os.path.lexists(f"{upper}/{name}"):
+        _copy_file(f"{lower}/{name}", f"{upper}/{name}")
+
+
+def _unless_gone(work: Any, *arguments: Any) -> None:
+    """Do this work for a file or folder; other programs may remove what is there while the view is made."""
+    try:
+        work(*arguments)
+    except FileNotFoundError:
+        pass
+
+
 def _make_in_upper(lower: str, upper: str, folder: str) -> str:
     """Make the upper part of a folder, so that nothing has to be copied there later; return its path."""
     path = upper
@@ -175,15 +187,18 @@ def _make_in_upper(lower: str, upper: str, folder: str) -> str:
 def _copy_tree(source: str, target: str) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
-            there = f"{target}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                os.mkdir(there)
-                _copy_tree(entry.path, there)
-            elif entry.is_symlink():
-                os.symlink(os.readlink(entry.path), there)
-            elif entry.is_file():
-                _copy_file(entry.path, there)
+            _unless_gone(_copy_entry, entry, f"{target}/{entry.name}")
     _copy_attributes(source, target)
+
+
+def _copy_entry(entry: os.DirEntry[str], there: str) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        os.mkdir(there)
+        _copy_tree(entry.path, there)
+    elif entry.is_symlink():
+        os.symlink(os.readlink(entry.path), there)
+    elif entry.is_file():
+        _copy_file(entry.path, there)
 
 
 def _copy_file(source: str, target: str) -> None:
@@ -214,25 +229,32 @@ def _mirror(source: str, target: str, layer: str) -> None:
     """Mount our own folder with copies of the real one's small files and links, and mount points for its folders."""
     copy = f"{layer}/mirror"
     os.makedirs(copy)
-    bound = []
+    bound: list[str] = []
     with os.scandir(source) as entries:
         for entry in entries:
-            there = f"{copy}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                os.mkdir(there)
-                _copy_attributes(entry.path, there)
-            elif entry.is_symlink():
-                os.symlink(os.readlink(entry.path), there)
-            elif entry.is_file() and entry.stat().st_size <= MIRRORED_BYTES and os.access(entry.path, os.R_OK):
-                _copy_file(entry.path, there)
-            else:  # large, or a socket: the real file, read-only
-                os.close(os.open(there, os.O_CREAT | os.O_WRONLY))
-                bound.append(entry.name)
+            _unless_gone(_mirror_entry, entry, f"{copy}/{entry.name}", bound)
     _copy_attributes(source, copy)
     mount(copy, target, "", MS_BIND)
     for name in bound:
-        mount(f"{source}/{name}", f"{target}/{name}", "", MS_BIND)
-        _read_only(f"{target}/{name}", recursive=False)
+        _unless_gone(_show_read_only, f"{source}/{name}", f"{target}/{name}")
+
+
+def _mirror_entry(entry: os.DirEntry[str], there: str, bound: list[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        os.mkdir(there)
+        _copy_attributes(entry.path, there)
+    elif entry.is_symlink():
+        os.symlink(os.readlink(entry.path), there)
+    elif entry.is_file() and entry.stat().st_size <= MIRRORED_BYTES and os.access(entry.path, os.R_OK):
+        _copy_file(entry.path, there)
+    else:  # large, or a socket: the real file, read-only
+        os.close(os.open(there, os.O_CREAT | os.O_WRONLY))
+        bound.append(entry.name)
+
+
+def _show_read_only(path: str, target: str) -> None:
+    mount(path, target, "", MS_BIND)
+    _read_only(target, recursive=False)
 
 
 def _copy_attributes(lower: str, upper: str) -> None:

@@ -1,0 +1,51 @@
+"""Views are made while other programs work: what they remove meanwhile is left out, and nothing fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.runtime.isolation import keeper_view
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder from which a file is removed when it is about to be copied."""
+    copy = keeper_view._copy_file
+
+    def late(source: str, target: str) -> None:
+        if Path(source).name == "going":
+            Path(source).unlink(missing_ok=True)
+        copy(source, target)
+
+    monkeypatch.setattr(keeper_view, "_copy_file", late)
+    folder = tmp_path / "project"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("a", "going", "z", "inner/a", "inner/going", "inner/z"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_a_copied_folder_leaves_out_what_is_gone(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    keeper_view._copy_tree(str(project), str(tmp_path / "copy"))
+    copied = sorted(str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*"))
+    assert copied == ["a", "inner", "inner/a", "inner/z", "z"]
+
+
+def test_a_mirror_leaves_out_what_is_gone(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted: list[Any] = []
+    monkeypatch.setattr(keeper_view, "mount", lambda *arguments: mounted.append(arguments))
+    keeper_view._mirror(str(project), str(tmp_path / "target"), str(tmp_path / "layer"))
+    assert sorted(path.name for path in (tmp_path / "layer" / "mirror").iterdir()) == ["a", "inner", "z"]
+    assert len(mounted) == 1
+
+
+def test_an_overlay_leaves_out_single_files_that_are_gone(project: Path, tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    for name in ("inner/going", "inner/z"):
+        keeper_view._unless_gone(keeper_view._copy_one_into_upper, str(project), str(upper), name)
+    assert sorted(path.name for path in (upper / "inner").iterdir()) == ["z"]
