@@ -82,9 +82,8 @@ def _one_a_line(parts: list[FrozenPart]) -> list[FrozenPart]:
 def _advice(evidence: Evidence, parts: list[FrozenPart]) -> str:
     path = f"model.{parts[-1].name}" if parts[-1].name else "backbone"
     text = (
-        "Compute the output once before training and train the rest on it: "
-        f"`with torch.no_grad(): features = torch.cat([{path}(x) for x, _ in loader])`, then batches of "
-        "`TensorDataset(features, targets)`. "
+        f"Call `{path}` for each batch once before training, under `torch.no_grad()`, join its outputs with "
+        "`torch.cat`, and train the rest on batches of `TensorDataset(features, targets)`. "
     )
     if len(parts) > 1:
         text = (
