@@ -79,6 +79,7 @@ def test_a_device_that_was_not_traced_is_not_called_healthy() -> None:
         (7.5, 8, "good", "healthy: no avoidable cost was found, and 7.50 of 8 usable CPUs are busy."),
         (1.1, 8, "good", "1.10 of 8 usable CPUs are busy: torch has a thread for each core"),
         (1.1, 1, "warning", "but only 1.10 of 8 usable CPUs are busy, as torch computes with 1 thread"),
+        (0.3, 8, "warning", "but only 0.300 of 8 usable CPUs are busy, less than one: the script waits"),
         (None, 8, "warning", "but it is not known how busy the CPUs are"),
     ],
 )

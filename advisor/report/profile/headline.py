@@ -190,6 +190,9 @@ def _busy_cpus(profile: Profile) -> Verdict:
     used = f"{format.number(min(busy, cpu.usable_cpus))} of {cpu.usable_cpus:g} usable CPUs"
     if busy * ranks >= BUSY * cores:
         return _nothing_found(profile, f"and {used} are busy", sure=True)
+    if busy < BUSY:
+        waits = "the script waits for something that was not looked at"
+        return _nothing_found(profile, f"but only {used} are busy, less than one: {waits}", sure=False)
     if threads * ranks < BUSY * cores:
         of = format.plural(threads, "thread")
         return _nothing_found(profile, f"but only {used} are busy, as torch computes with {of}", sure=False)
