@@ -314,6 +314,16 @@ def test_phases_that_stand_out_are_said_where_the_rest_is_not_known() -> None:
     )
 
 
+@pytest.mark.parametrize(("updates", "said"), [(5, "86% of each update is forward and backward. No"), (300, "No")])
+def test_what_few_updates_show_comes_before_what_they_leave_open(updates: int, said: str) -> None:
+    base = sample.healthy()
+    assert base.steps is not None
+    doubt = Abstention(rule="compile_candidate", why="not traced", most_share=0.5)
+    steps = replace(base.steps, updates=updates, share_error=0.03)
+    sentence = verdict_of(replace(base, findings=(), abstained=(doubt,), steps=steps)).sentence
+    assert sentence == f"{said} avoidable cost was shown, but compile_candidate could not judge: not traced."
+
+
 def test_each_phase_has_its_share_and_its_time() -> None:
     lines = [line.split() for line in printed(sample.input_bound()).splitlines()]
     assert any(line[:3] == ["waiting", "for", "data"] and line[-3:] == ["62%", "73.2", "ms"] for line in lines)

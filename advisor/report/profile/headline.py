@@ -290,9 +290,11 @@ def _undecided(profile: Profile) -> Verdict:
     open_ones = open_questions(profile)
     first = max(open_ones, key=lambda one: one.most_share)
     others = f" (and {format.plural(len(open_ones) - 1, 'more rule')})" if len(open_ones) > 1 else ""
+    shown = _what_phases_show(profile) if _is_little(profile.steps) else None
+    why = format.one_line(first.why).rstrip(".")
+    left = f"No avoidable cost was shown, but {format.one_line(first.rule)}{others} could not judge: {why}."
     return Verdict(
-        sentence=f"No avoidable cost was shown, but {format.one_line(first.rule)}{others} could not judge: "
-        f"{format.one_line(first.why).rstrip('.')}.",
+        sentence=f"{shown}. {left}" if shown else left,
         tone="warning",
         next_command=_command(f"profile --budget {_longer_budget(profile)}", profile),
         why_next=_why_longer(profile, "measures longer"),
