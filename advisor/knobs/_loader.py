@@ -10,7 +10,7 @@ from ..repeated_draws import Workers
 from ._base import FOR_ACCELERATORS, Knob, Values, key
 
 if TYPE_CHECKING:
-    from ..types import Hardware, Workload
+    from ..types import Hardware, LoaderFacts, Workload
 
 NO_LOADER = "no DataLoader feeds the updates"
 COPYING_DEVICE = "cuda"
@@ -74,6 +74,11 @@ def with_train_loader(workload: Workload, **fields: Any) -> Workload:
         replace(loader, **fields) if loader is workload.train_loader else loader for loader in workload.loaders
     )
     return replace(workload, loaders=loaders)
+
+
+def unused_workers(loader: LoaderFacts) -> str:
+    """Return the end of a sentence on a setting by which the script's own process reads; "" without workers."""
+    return f"; the script's {loader.num_workers} workers are then unused" if loader.num_workers else ""
 
 
 def workers_with(settings: Mapping[str, Any], baseline: Workers) -> Workers | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, noticing, truth
-from ._loader import NO_LOADER, draws_nothing
+from ._loader import NO_LOADER, draws_nothing, unused_workers
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, Workload
@@ -35,8 +35,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
             f"{limit_bytes / 2**30:.1f} GiB may be taken: half of what is free"
         )
     size = f"about {need / 2**20:.0f} MiB" if need is not None else "of a size that is known once they are read"
-    own = f"; the script's {loader.num_workers} workers are then unused" if loader.num_workers else ""
-    return Values(values=(True,), why=f"the samples are {size}, cached in the main process{own}")
+    return Values(values=(True,), why=f"the samples are {size}, cached in the main process{unused_workers(loader)}")
 
 
 def _need_bytes(workload: Workload) -> float | None:

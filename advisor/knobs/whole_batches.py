@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, always, truth
-from ._loader import NO_LOADER
+from ._loader import NO_LOADER, unused_workers
 
 if TYPE_CHECKING:
     from ..types import Hardware, LoaderFacts, ScriptFacts, Workload
@@ -27,8 +27,9 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     why_closed = _why_closed(loader, workload.facts)
     if why_closed is not None:
         return Values(why_closed=why_closed)
-    own = f"; the script's {loader.num_workers} workers are then unused" if loader.num_workers else ""
-    return Values(values=(True,), why=f"{loader.dataset_class} may answer a list of indices at once{own}")
+    return Values(
+        values=(True,), why=f"{loader.dataset_class} may answer a list of indices at once{unused_workers(loader)}"
+    )
 
 
 def _why_closed(loader: LoaderFacts, facts: ScriptFacts) -> str | None:

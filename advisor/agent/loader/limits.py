@@ -8,7 +8,7 @@ from typing import Any
 
 from ...refused import Refused
 from ..loop.samples import first_tensor
-from .record import batch_size_of, is_iterable
+from .record import batch_size_of, is_iterable, stacks_only
 
 SETTINGS = (
     "num_workers",
@@ -120,13 +120,11 @@ def _refuse_reading_here(loader: Any, settings: dict[str, Any]) -> None:
 
 
 def _refuse_whole_batches(loader: Any, settings: dict[str, Any]) -> None:
-    from torch.utils.data import default_collate
-
     if settings.get("cache_dataset"):
         raise Refused("whole batches are read, and a cache keeps single samples")
     if batch_size_of(loader) is None:
         raise Refused("the dataset makes its own batches already")
-    if loader.collate_fn is not default_collate:
+    if not stacks_only(loader):
         raise Refused("the batches are made by a collate function of the script's own, which needs single samples")
 
 

@@ -298,6 +298,13 @@ def is_iterable(loader: Any) -> bool:
     return isinstance(loader.dataset, IterableDataset)
 
 
+def stacks_only(loader: Any) -> bool:
+    """Return whether torch's own collate function makes the batches: it stacks samples of one shape."""
+    from torch.utils.data import default_collate
+
+    return loader.collate_fn is default_collate
+
+
 def batch_size_of(loader: Any) -> int | None:
     """Return the batch size, even if a batch sampler holds it, as in loaders that a library prepared; else None."""
     for holder in (loader, loader.batch_sampler, loader.sampler):

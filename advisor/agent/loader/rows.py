@@ -13,7 +13,7 @@ import time
 from collections import abc
 from typing import Any
 
-from .record import is_iterable
+from .record import is_iterable, stacks_only
 from .sample_parts import bytes_of
 
 REPEATS = 25
@@ -41,7 +41,7 @@ def measure(loader: Any, index: Any, batch: Any) -> dict[str, Any]:
     whole_s = _whole_s(loader.dataset, index, wanted)
     if whole_s is not None:
         return {**size, "rows_read": WHOLE, "whole_s": whole_s}
-    return {**size, "rows_read": TABLE, "whole_s": _table_s(wanted, len(index))} if _stacks_only(loader) else {}
+    return {**size, "rows_read": TABLE, "whole_s": _table_s(wanted, len(index))} if stacks_only(loader) else {}
 
 
 def _whole_s(dataset: Any, index: list[Any], wanted: list[Any]) -> float | None:
@@ -84,13 +84,6 @@ def _one_thread() -> abc.Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _stacks_only(loader: Any) -> bool:
-    """Return whether torch's own collate function makes the batches: it stacks samples of one shape."""
-    from torch.utils.data import default_collate
-
-    return loader.collate_fn is default_collate
 
 
 def _leaves(value: Any) -> list[Any]:

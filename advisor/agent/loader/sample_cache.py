@@ -17,7 +17,7 @@ from ..base.pass_through import passes_on, passes_on_to_c
 from .coming import coming
 from .free_memory import free_bytes
 from .random_states import RandomStates, preserved_random_states
-from .record import length_of
+from .record import length_of, stacks_only
 from .replay import Cloner
 from .sample_parts import Stamp, bytes_of, copy_is_whole, equal, only_plain
 from .sample_table import Batch, OtherForm, SampleTable, collated
@@ -55,8 +55,6 @@ class SampleCaches:
 
         Raises Refused if the samples cannot be kept.
         """
-        from torch.utils.data import default_collate
-
         cache = self._cache
         if cache is None or cache.dataset is not loader.dataset:
             cache = self._cache = _new_cache(loader, stream)
@@ -66,7 +64,7 @@ class SampleCaches:
                 samples = FILLED_BATCHES * (getattr(loader.batch_sampler, "batch_size", None) or 1)
                 now_s = time.perf_counter()
                 cache.fill(coming(loader, stream), now_s + self.fill_s, samples, now_s + MOST_FILL_S)
-        return {"dataset": cache, **({"collate_fn": collated} if loader.collate_fn is default_collate else {})}
+        return {"dataset": cache, **({"collate_fn": collated} if stacks_only(loader) else {})}
 
     def take_read_anew(self) -> int:
         """Return the samples that the cache did not hold since the last call."""
@@ -223,8 +221,6 @@ def key_of(index: Any) -> Any:
 
 def _new_cache(loader: Any, stream: object) -> SampleCache:
     """Return an empty cache after checking the dataset: read twice, and measured against the free memory."""
-    from torch.utils.data import default_collate
-
     dataset = loader.dataset
     name = type(dataset).__name__
     indices = _some(loader, stream)
@@ -242,7 +238,7 @@ def _new_cache(loader: Any, stream: object) -> SampleCache:
             f"and {_format_bytes(limit_bytes)} may be taken of the {_format_bytes(free)} available"
         )
     plain = all(only_plain(sample) for sample in samples)
-    copies = not (plain and loader.collate_fn is default_collate)
+    copies = not (plain and stacks_only(loader))
     table = None if copies or not count or not loader._auto_collation else _table_for(samples, count)
     return SampleCache(dataset, limit_bytes, copies, table)
 

@@ -10,7 +10,7 @@ import sys
 from collections import abc
 from typing import Any
 
-from .sample_parts import DEPTH
+from .sample_parts import DEPTH, tensors_of_batch
 
 
 class OtherForm(Exception):
@@ -47,7 +47,9 @@ class SampleTable:
         torch = sys.modules["torch"]
         self._form = _form(sample)
         self._like = default_collate([sample])
-        self._columns = [torch.empty((rows, *leaf.shape[1:]), dtype=leaf.dtype) for leaf in _leaves(self._like)]
+        self._columns = [
+            torch.empty((rows, *leaf.shape[1:]), dtype=leaf.dtype) for leaf in tensors_of_batch(self._like)
+        ]
         self._row_of: dict[Any, int] = {}
         self.row_bytes = sum(column[0].numel() * column.element_size() for column in self._columns)
 
@@ -66,7 +68,7 @@ class SampleTable:
         if any(_form(sample) != self._form for sample in samples):
             raise OtherForm("a sample has another form")
         rows = list(range(len(self), len(self) + len(keys)))
-        for column, leaf in zip(self._columns, _leaves(default_collate(samples))):
+        for column, leaf in zip(self._columns, tensors_of_batch(default_collate(samples))):
             column[rows] = leaf
         self._row_of.update(zip(keys, rows))
 
@@ -102,14 +104,6 @@ def _form(sample: Any, depth: int = DEPTH) -> Any:
 def _is_plain(tensor: Any) -> bool:
     strided = sys.modules["torch"].strided
     return bool(tensor.layout is strided and tensor.device.type == "cpu" and not tensor.requires_grad)
-
-
-def _leaves(batch: Any) -> list[Any]:
-    """Return the tensors of a batch in order."""
-    if isinstance(batch, sys.modules["torch"].Tensor):
-        return [batch]
-    parts = batch.values() if isinstance(batch, dict) else batch
-    return [leaf for part in parts for leaf in _leaves(part)]
 
 
 def _rebuilt(like: Any, leaves: abc.Iterator[Any]) -> Any:

@@ -17,7 +17,7 @@ from .record import bare_copy
 from .sample_cache import SampleCaches
 from .sample_parts import Stamp
 from .stream import IndexStream
-from .whole_batches import as_read, whole_batches
+from .whole_batches import WholeBatches, as_read, whole_batches
 from .worker_draws import WorkerDraws
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Switch:
         """Batches to deliver as a whole before their parts, once batches are split."""
         self.caches = SampleCaches()
         self.draws = WorkerDraws()
+        self._reader: WholeBatches | None = None
+        """Reader of whole batches that was compared last."""
         self._idle: tuple[FetchPlan, Any, Any] | None = None
         """Plan, record and inner iterator with persistent workers, kept between two epochs."""
 
@@ -186,7 +188,8 @@ class Switch:
         if plan.cached:
             inner_loader.__dict__.update(self.caches.instead_of(feed.loader, stream))
         if plan.whole:
-            inner_loader.__dict__.update(dataset=whole_batches(feed.loader, stream), collate_fn=as_read)
+            self._reader = whole_batches(feed.loader, stream, self._reader)
+            inner_loader.__dict__.update(dataset=self._reader, collate_fn=as_read)
         inner = self._build(feed, inner_loader)
         if plan.persistent_workers:
             inner.__dict__[STAMP] = Stamp(feed.loader.dataset)

@@ -15,7 +15,7 @@ from ...refused import Refused
 from ..base.pass_through import passes_on_to_c
 from .coming import coming
 from .random_states import RandomStates, preserved_random_states
-from .sample_parts import DEPTH, Stamp, equal
+from .sample_parts import DEPTH, Stamp, equal, tensors_of_batch
 
 COMPARED_SAMPLES = 256
 """Samples that are read both ways: coming ones, as far as their order may be known ahead of time."""
@@ -30,9 +30,14 @@ class WholeBatches:
         """Read from `dataset`; `like` is a batch as the loader makes it, whose containers and dtypes are kept."""
         self.dataset = dataset
         self._like = like
+        self._stamp = Stamp(dataset)
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def reads(self, dataset: object) -> bool:
+        """Return whether it reads this dataset, whose attributes are as when its batches were compared."""
+        return dataset is self.dataset and self._stamp.changed() is None
 
     @passes_on_to_c
     def __getitems__(self, indices: abc.Sequence[Any]) -> Any:
@@ -44,8 +49,13 @@ def as_read(batch: Any) -> Any:
     return batch
 
 
-def whole_batches(loader: Any, stream: object) -> WholeBatches:
-    """Return the reader that replaces the loader's dataset. Raises Refused unless it gives the same batches."""
+def whole_batches(loader: Any, stream: object, known: WholeBatches | None) -> WholeBatches:
+    """Return the reader that replaces the loader's dataset. Raises Refused unless it gives the same batches.
+
+    `known`: the reader of the epoch before, which is compared no more if the dataset is as it was.
+    """
+    if known is not None and known.reads(loader.dataset):
+        return known
     indices = list(itertools.islice(coming(loader, stream, least=1), COMPARED_SAMPLES))
     if len(indices) < LEAST_SAMPLES:
         raise Refused("the next samples of the epoch are not known, so that no batch can be compared")
@@ -96,11 +106,6 @@ def _shaped(found: Any, like: Any, depth: int = DEPTH) -> Any:
     raise TypeError(f"a {type(found).__name__} in place of a {type(like).__name__}")
 
 
-def _memory(batch: Any, depth: int = DEPTH) -> set[int]:
+def _memory(batch: Any) -> set[int]:
     """Return the addresses of the batch's tensors; empty ones have none."""
-    if isinstance(batch, sys.modules["torch"].Tensor):
-        return {batch.data_ptr()} - {0}
-    if not depth or not isinstance(batch, (abc.Mapping, list, tuple)):
-        return set()
-    parts = batch.values() if isinstance(batch, abc.Mapping) else batch
-    return {address for part in parts for address in _memory(part, depth - 1)}
+    return {tensor.data_ptr() for tensor in tensors_of_batch(batch)} - {0}

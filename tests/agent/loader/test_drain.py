@@ -13,21 +13,10 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler, Sampler, TensorDataset
 
 from advisor import wire
-from advisor.agent.loader.hooks import LoaderHooks
-from advisor.agent.loop.clock import StepClock
 from advisor.agent.observe import sampler as sampling
 
 from .. import own_code
 from ..loader_kit import Breaks, Loop, Numbers, Stream, living_workers, numbers, random_states, shuffled
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
 
 
 def begun(loop: Loop, loader: Any) -> Any:

@@ -12,8 +12,6 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from advisor.agent.loader import times
-from advisor.agent.loader.hooks import LoaderHooks
-from advisor.agent.loop.clock import StepClock
 
 from ..loader_kit import Loop, Numbers
 
@@ -56,15 +54,6 @@ class DrawingStream(IterableDataset[Any]):
 def mixed(batch: list[Any]) -> Any:
     torch.rand(())
     return default_collate(batch)
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
 
 
 def told(loop: Loop, loader: Any) -> dict[str, object]:

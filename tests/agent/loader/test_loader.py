@@ -32,15 +32,6 @@ from ..loader_kit import Breaks, Loop, Numbers, Pieces, Stream, flat, living_wor
 Point = namedtuple("Point", ["x", "y"])
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
-
-
 # --- waits ------------------------------------------------------------------------------------------------------------
 
 

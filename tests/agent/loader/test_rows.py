@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,21 +11,9 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, random_split
 
-from advisor.agent.loader.hooks import LoaderHooks
-from advisor.agent.loop.clock import StepClock
-
 from ..loader_kit import Loop
 
 ROWS = 512
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
 
 
 def drained(loop: Loop, data: Any, **loading: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler, default_collate
 
-from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loader.sample_parts import equal
 from advisor.agent.loader.sample_table import OtherForm, SampleTable
-from advisor.agent.loop.clock import StepClock
 
 from ..loader_kit import Loop
 
@@ -24,15 +21,6 @@ SAMPLES = {
     "arrays": lambda n: (np.full(3, n, dtype=np.float16), np.int16(n), [np.float32(n / 7)]),
     "bf16": lambda n: torch.full((2,), n / 3, dtype=torch.bfloat16),
 }
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
 
 
 class Made(Dataset[Any]):

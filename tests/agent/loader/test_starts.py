@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
-from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loader.record import is_library
-from advisor.agent.loop.clock import DATA_WAIT, RESTART, StepClock
+from advisor.agent.loop.clock import DATA_WAIT, RESTART
 
 from ..loader_kit import Loop, Numbers
 
@@ -27,15 +26,6 @@ class Slow(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         time.sleep(DRAW_S)
         yield from range(40)
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
 
 
 def sums(loop: Loop) -> dict[str, Any]:

@@ -34,15 +34,6 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
-
-
 def run(loop: Loop | None, loader: Any, switches: dict[int, dict[str, Any]], epochs: int = 2) -> list[list[list[int]]]:
     """Numbers by epoch and batch; `switches` are carried out after so many batches of the whole run."""
     done, result = 0, []

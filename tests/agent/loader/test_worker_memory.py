@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from advisor.agent.loader.hooks import LoaderHooks
 from advisor.agent.loader.worker_memory import private_bytes
-from advisor.agent.loop.clock import StepClock
 
 from ..loader_kit import Loop
 
 RECORDS = 200_000
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    clock = StepClock()
-    hooks = LoaderHooks(clock)
-    hooks.install()
-    yield Loop(hooks, clock)
-    hooks.close()
 
 
 class Objects(Dataset[Any]):
