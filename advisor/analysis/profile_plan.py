@@ -83,19 +83,26 @@ class Pace:
     window_s: float
     settle: int
     count: int
+    stretch: float = 1.0
+    """Time that passes for each second of updates: more than 1 if loaders restart between them, or a few updates take
+    far longer than the others."""
 
     @classmethod
-    def for_update(cls, update_s: float, left_s: float, windows: int) -> Pace:
+    def for_update(cls, update_s: float, left_s: float, windows: int, *, stretch: float = 1.0) -> Pace:
         settle = 3 if update_s < SLOW_UPDATE_S else 1
         window_s = min(WINDOW_S, max(SHORTEST_WINDOW_S, left_s / max(1, windows) - settle * update_s))
         return cls(
-            update_s=update_s, window_s=window_s, settle=settle, count=max(2, math.ceil(0.5 * window_s / update_s))
+            update_s=update_s,
+            window_s=window_s,
+            settle=settle,
+            count=max(2, math.ceil(0.5 * window_s / update_s)),
+            stretch=stretch,
         )
 
     @property
     def cost_s(self) -> float:
         """Return about how many seconds a window takes in all."""
-        return max(self.window_s, self.count * self.update_s) + self.settle * self.update_s
+        return self.stretch * (max(self.window_s, self.count * self.update_s) + self.settle * self.update_s)
 
 
 def _no_fixes() -> Planner:
@@ -127,6 +134,7 @@ def profile_plan(
         return
     # The median: a burst of work in other programs must not make all following windows too short.
     update_s = statistics.median(first.wall_s)
+    stretch = max(1.0, statistics.fmean(first.wall_s) / update_s)
     remaining_s = left_s()
     windows = list(_traces(known, update_s, remaining_s))
     calls: Collection[str] | None = None
@@ -137,7 +145,7 @@ def profile_plan(
     if drains and Counted(first).fraction("data_wait") >= MOSTLY_WAITS:
         yield drains
         drains = []
-    pace, rounds = _pace(known, update_s, remaining_s, traced=calls is not None)
+    pace, rounds = _pace(known, update_s, remaining_s, traced=calls is not None, stretch=stretch)
     windows += [window for number in range(rounds) for window in _round(_safe(known), number, pace)]
     outcomes = yield windows
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
@@ -259,7 +267,9 @@ def _risky_what_ifs(
             yield _baseline_window(f"base {what_if.id} {number}", pace)
 
 
-def _pace(workload: Workload, update_s: float, left_s: float, *, traced: bool = False) -> tuple[Pace, int]:
+def _pace(
+    workload: Workload, update_s: float, left_s: float, *, traced: bool = False, stretch: float = 1.0
+) -> tuple[Pace, int]:
     """Return the length of windows and the rounds of what-ifs for the time that is left; `traced`: without traces."""
     entered = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
     drains = sum(what_if.drain is not None for what_if in entered)
@@ -268,7 +278,7 @@ def _pace(workload: Workload, update_s: float, left_s: float, *, traced: bool = 
     if not traced:
         fixed_s += (1 + _traced_updates(update_s) * TRACE_FACTOR) * update_s
         fixed_s += DEVICE_TRACE_COST_S + 2 * DEVICE_TRACE_S if workload.device != "cpu" else 0.0
-    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3)
+    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3, stretch=stretch)
     rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
     return pace, rounds
 

@@ -35,6 +35,10 @@ LONG_TRIAL_FRACTION = 0.3
 """Fraction of the tries that a short trial leaves open."""
 RESTARTS_MATTER = 0.02
 """Fraction of the loop from which trials see a start of their loader: less is the floor of every comparison."""
+MOST_RESTARTING = 0.9
+"""Largest such fraction by which windows are planned to take longer."""
+PLANS_AGAIN_AFTER = (1, 3, 6)
+"""Trials after which the time is planned again, by the time that their windows have really taken."""
 STEP = 1.15
 """Speed-up over what was diagnosed last, from which the best so far is diagnosed: less moves no bottleneck."""
 FOLLOW_UP_FRACTION = 0.25
@@ -74,7 +78,7 @@ class Study:
     release: Callable[[], float] = lambda: 0.0
     """Called if there is nothing to verify: gives back what the verification will not need (seconds)."""
     allow: Callable[[float], None] = lambda _trials_s: None
-    """Called once, before the trials, with the seconds that they need, if there is no budget."""
+    """Called before the trials with the seconds that they need, if there is no budget; and again if they need more."""
     _start_up_s: float = field(default=0.0, init=False)
     _summary: ProfileSummary | None = field(default=None, init=False)
     _diagnosed: float = field(default=1.0, init=False)
@@ -178,7 +182,9 @@ class Study:
     def _pace(self, update_s: float) -> Pace:
         """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
         available_s = math.inf if self.budget_s is None else self.left_s() - self._starts_s
-        return paced(update_s, self._settings, available_s=available_s, windows=self._windows)
+        restarts = self._summary.restart_fraction if self._summary is not None else 0.0
+        stretch = 1 / (1 - min(restarts, MOST_RESTARTING))
+        return paced(update_s, self._settings, available_s=available_s, windows=self._windows, stretch=stretch)
 
     @property
     def _windows(self) -> float:
@@ -208,11 +214,21 @@ class Study:
         while (proposal := self._next(pace)) is not None:
             best = self.known.best_score
             yield from self._try(proposal, pace)
+            self._plan_again(pace)
             yield from self._diagnose_best(pace)
             idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
             if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
                 self.ended = f"{idle} suggestions in a row found nothing better"
                 return
+
+    def _plan_again(self, pace: Pace) -> None:
+        """Without a budget, allow what the search needs by the time that its windows have really taken."""
+        if self.budget_s is not None or len(self._dearer) not in PLANS_AGAIN_AFTER:
+            return
+        dearer, tried = statistics.median(self._dearer), 2 * len(self._dearer)
+        needed_s = dearer * max(0.0, self._windows - tried) * pace.cost_s + self._starts_s
+        if dearer > time_plan.SURPLUS and needed_s > self.left_s():
+            self.allow(needed_s)
 
     def _next(self, pace: Pace) -> Proposal | None:
         """Return the next configuration to try, while there is time for it beside the finals."""

@@ -20,13 +20,15 @@ FRESH_SETTLE = 10
 SLOW_FRESH_SETTLE = 4
 
 
-def paced(update_s: float, settings: SearchSettings, *, available_s: float, windows: float) -> Pace:
+def paced(
+    update_s: float, settings: SearchSettings, *, available_s: float, windows: float, stretch: float = 1.0
+) -> Pace:
     """Return windows of the desired length, or shorter ones so that as many fit."""
     settle = 3 if update_s < SLOW_UPDATE_S else 2
-    each_s = available_s / windows - settle * update_s
+    each_s = available_s / windows / stretch - settle * update_s
     window_s = min(settings.window_s, max(LEAST_WINDOW_S, each_s))
     count = max(settings.least_updates, math.ceil(0.5 * window_s / update_s))
-    return Pace(update_s=update_s, window_s=window_s, settle=settle, count=count)
+    return Pace(update_s=update_s, window_s=window_s, settle=settle, count=count, stretch=stretch)
 
 
 def longer(pace: Pace, settings: SearchSettings) -> Pace | None:

@@ -15,14 +15,16 @@ from advisor.types import Workload
 from .windows import done
 
 
-def plan_after(update_s: float, left_s: float = 20.0, workload: Workload | None = None) -> list[wire.Window]:
+def plan_after(
+    update_s: float, left_s: float = 20.0, workload: Workload | None = None, walls: list[float] | None = None
+) -> list[wire.Window]:
     """The windows asked for once the first was reported, without further rounds of the same."""
     known = workload or healthy_cpu().workload
     planner = profile_plan.profile_plan(lambda: known, lambda: left_s)
     batch, asked, outcomes = next(planner), [], {}
     while not batch[0].id.startswith("base round"):
         asked += batch
-        outcomes |= {window.id: done(window.id, [update_s] * 20) for window in batch}
+        outcomes |= {window.id: done(window.id, walls or [update_s] * 20) for window in batch}
         try:
             batch = planner.send(dict(outcomes))
         except StopIteration:
@@ -51,6 +53,14 @@ def test_the_first_window_is_the_script_as_written() -> None:
 def test_the_plan_fits_into_the_time_that_is_left(update_s: float) -> None:
     # 20 s are left of 26; a profile may take 30, and the last windows fall away when the time is up.
     assert cost_s(plan_after(update_s), update_s) <= 22.0
+
+
+def test_a_few_updates_that_take_far_longer_leave_time_for_fewer_rounds() -> None:
+    def rounds(walls: list[float]) -> int:
+        return sum(window.what_if == "no_optimizer" for window in plan_after(0.02, walls=walls))
+
+    assert rounds([0.02] * 20) > 1
+    assert rounds([0.02] * 18 + [1.0] * 2) == 1
 
 
 def test_every_what_if_stands_between_windows_of_the_script_as_written() -> None:

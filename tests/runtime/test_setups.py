@@ -125,6 +125,33 @@ def test_a_life_that_ends_by_itself_is_begun_again_with_its_own_setup(run) -> No
     assert len(result.script_runs) == 2
 
 
+LOADED = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+model = torch.nn.Linear(4, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+loader = DataLoader(TensorDataset(torch.ones(4096, 4)), batch_size=8)
+for _ in range(10**9):
+    for (batch,) in loader:
+        loss = model(batch).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+
+
+def test_a_life_that_begins_with_settings_of_the_loader_waits_until_it_is_known(opened) -> None:
+    loading = opened("8")
+    Path(loading.command.target).write_text(LOADED)
+
+    def plan() -> Planner:
+        yield [window("with workers", num_workers=1)]
+
+    outcome = loading.run(plan()).outcomes["with workers"]
+    assert isinstance(outcome, wire.WindowDone), outcome
+
+
 def test_what_deciding_took_is_kept_for_every_batch_of_windows(run) -> None:
     def plan() -> Planner:
         yield [window("one"), window("two")]

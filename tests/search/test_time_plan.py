@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from advisor import wire
 from advisor.search import time_plan
 from advisor.search.time_plan import IDLE_SUGGESTIONS, TimePlan, profile_s
 
@@ -46,6 +48,35 @@ def test_a_search_with_a_budget_uses_it(tmp_path: Path) -> None:
     sampled = [trial for trial in given.trials if "TPE" in trial.reason]
     assert len(sampled) > IDLE_SUGGESTIONS
     assert given.trials_s is None
+
+
+class Slower(Machine):
+    """Its windows take longer than the lengths of its updates say: loaders restart within them."""
+
+    stretch = 8.0
+
+    def _outcome(self, window: wire.Window) -> Any:
+        begin_s = self.now_s
+        outcome = super()._outcome(window)
+        self.now_s += (self.stretch - 1) * (self.now_s - begin_s)
+        return outcome
+
+
+def test_windows_that_take_longer_than_planned_get_more_time(tmp_path: Path) -> None:
+    found = (INPUT_BOUND, FULL_PRECISION, SMALL_STEPS)
+    quick = Machine(folder(tmp_path, "quick"), workers_help, *found, budget_s=None)
+    slower = Slower(folder(tmp_path, "slower"), workers_help, *found, budget_s=None)
+    assert slower.recommended().config == quick.recommended().config
+    assert slower.trials_s is not None
+    assert quick.trials_s is not None
+    assert slower.trials_s > 2 * quick.trials_s
+
+
+def test_restarts_are_planned_for(tmp_path: Path) -> None:
+    never = Machine(folder(tmp_path, "never"), nothing_helps, INPUT_BOUND, budget_s=None).trials_s
+    often = Machine(folder(tmp_path, "often"), nothing_helps, INPUT_BOUND, budget_s=None, restart_fraction=0.6).trials_s
+    assert never is not None
+    assert often == pytest.approx(2.5 * never)
 
 
 def test_more_settings_and_slower_starts_are_given_more_time(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ IDLE_WAIT_S = 120.0
 POLL_EVERY_NS = 50_000_000
 FIRST_UPDATES = 64
 """Updates that are looked at one by one, regardless of the window."""
+ROLE_UPDATES = 4
+"""Updates after which what feeds the training is as well known as it will be: a model's first call is not seen."""
 LONGEST_WARM_UP = 0.5
 """Fraction of a window's `max_s` that its warm-up may take."""
 LONGEST_DRAIN = 2.0
@@ -224,6 +226,8 @@ class Conductor:
                     self._leave("no controller")
                     return
                 self._read_messages(messages)
+            if self._is_early_for(self._queue[0]):
+                return
             window = self._queue.popleft()
             try:
                 if self._enter(window):
@@ -231,6 +235,12 @@ class Conductor:
             except Refused as refusal:
                 self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", str(refusal)))
                 self._leave_window(window)
+
+    def _is_early_for(self, window: wire.Window) -> bool:
+        """Return whether the window changes something, and the next updates may still show what feeds the training."""
+        controls = self._controls
+        changes = bool(window.config or window.what_if or window.kind != "measure")
+        return changes and controls.loaders.train is None and controls.clock.updates < ROLE_UPDATES
 
     def _read_messages(self, messages: list[object], settling: Update | None = None) -> None:
         """Take in the controller's messages; `settling` is the update that has just ended in a window's warm-up."""

@@ -53,6 +53,7 @@ class Channel:
 class Loaders:
     in_flight = 0
     workers = 0
+    train: object = "known"
     is_caching = False
     read_anew = 0
 
