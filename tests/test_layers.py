@@ -43,6 +43,7 @@ LAYERS = (
         "version",
         "wire",
         "worker_seeds",
+        "worker_threads",
     ),
     ("knobs", "storage", "whatif"),
     ("agent", "hardware", "report", "rules"),
@@ -75,6 +76,7 @@ IN_THE_USERS_PROCESS = {
     "whatif",
     "wire",
     "worker_seeds",
+    "worker_threads",
 }
 LONGEST_MODULE_LINES = 400
 HEAVY = ("torch", "numpy", "optuna", "sklearn", "scipy", "pydantic", "rich", "jinja2", "yaml", "psutil", "pynvml")

@@ -18,7 +18,8 @@ from ..types import Config, Diagnosis, Evidence, Finding, Hardware, MeasuredFix,
 from ..wire import WindowRole
 from . import ratios
 from .losses import lost_its_loss
-from .profile_plan import EPOCH_END_MAX_S, Pace
+from .pace import Pace
+from .profile_plan import EPOCH_END_MAX_S
 from .setting_windows import epoch_end_window, window
 
 TIME_FRACTION = 0.25

@@ -15,7 +15,7 @@ from ..types import Config, Evidence, Hardware, Workload
 from ..wire import WindowRole
 from . import assembly, profile_plan
 from .counted import SAMPLER_HZ
-from .profile_plan import Pace
+from .pace import WINDOW_S, Pace
 
 FIRST_S = 1.5
 """Least length of the window that phases and lines are read from: fast updates say enough in it."""
@@ -37,7 +37,7 @@ class FollowUp:
     @classmethod
     def of(cls, config: Config, number: int, workload: Workload, update_s: float) -> FollowUp:
         """Plan the windows; `update_s` is the length of its updates."""
-        pace = Pace.for_update(update_s, profile_plan.WINDOW_S, 1)
+        pace = Pace.for_update(update_s, WINDOW_S, 1)
         first = wire.Window(
             id=profile_plan.FIRST,
             role=WindowRole.PROFILE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .. import whatif, wire
 from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S, WARM_UP_UPDATES
@@ -15,6 +15,7 @@ from ..types import Workload
 from ..wire import WindowRole
 from . import growth
 from .counted import SAMPLER_HZ, Counted
+from .pace import SLOW_UPDATE_S, Pace
 
 FIRST = "as written"
 """Window that steps, phases and lines are read from."""
@@ -41,11 +42,7 @@ LEAST_UPDATES = 5
 """Updates to wait for, however long each takes: fewer say nothing."""
 SHORT_UPDATE_S = 0.002
 """Length below which a sample costs more than an update: the sampler then gets its own window."""
-SLOW_UPDATE_S = 0.15
-"""Length above which another settling update costs more than it brings."""
 ROUNDS = 3
-WINDOW_S = 0.7
-SHORTEST_WINDOW_S = 0.25
 TRACED_UPDATES = 3
 DEVICE_TRACE = "device"
 """Window on the device's own clock."""
@@ -73,36 +70,6 @@ ANOTHER_END_COSTS = 1.5
 """Seconds for another epoch's end per second of the evaluation in the first."""
 AFTER_AN_EPOCH = 3
 """Updates from the end of an epoch on, the first of which holds what the script does there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """Length of windows for updates of this length, within the time that is left."""
-
-    update_s: float
-    window_s: float
-    settle: int
-    count: int
-    stretch: float = 1.0
-    """Time that passes for each second of updates: more than 1 if loaders restart between them, or a few updates take
-    far longer than the others."""
-
-    @classmethod
-    def for_update(cls, update_s: float, left_s: float, windows: int, *, stretch: float = 1.0) -> Pace:
-        settle = 3 if update_s < SLOW_UPDATE_S else 1
-        window_s = min(WINDOW_S, max(SHORTEST_WINDOW_S, left_s / max(1, windows) - settle * update_s))
-        return cls(
-            update_s=update_s,
-            window_s=window_s,
-            settle=settle,
-            count=max(2, math.ceil(0.5 * window_s / update_s)),
-            stretch=stretch,
-        )
-
-    @property
-    def cost_s(self) -> float:
-        """Return about how many seconds a window takes in all."""
-        return self.stretch * (max(self.window_s, self.count * self.update_s) + self.settle * self.update_s)
 
 
 def _no_fixes() -> Planner:

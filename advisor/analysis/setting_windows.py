@@ -6,7 +6,7 @@ from .. import wire
 from ..types import Config
 from ..wire import WindowRole
 from . import profile_plan
-from .profile_plan import Pace
+from .pace import Pace
 
 
 def epoch_end_window(name: str, config: Config) -> wire.Window:

@@ -187,6 +187,8 @@ class Knob:
     """What the value counts the samples of: a `backward` or an `update`; or empty."""
     loader_keyword: str = ""
     """Keyword of `torch.utils.data.DataLoader` that sets it."""
+    worker_init: Callable[[Any, Callable[[int], Any] | None], Callable[[int], Any]] | None = None
+    """Callable (value, the script's own `worker_init_fn`) that returns the one for a loader with this setting."""
     from_second_epoch: bool = False
     """True if it gives nothing in the first epoch: windows then show the later ones."""
     shortens_evaluation: bool = False

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from .. import worker_threads
 from ..types import ABANDONED_FRACTION, Ceiling, Evidence, LoaderFacts, LoaderTimes, Place, Severity, WhatIf
 from ._base import Undecided, agrees, ceiling_of, clamp, gain_of, lost_share, severity_of
 from ._read import (
@@ -56,6 +57,8 @@ SEND_RATIO = 2.0
 OVERLAP_EFFICIENCY = 0.5
 """Part of the perfect overlap's gain assumed at the low end: hand-over between processes takes some of it."""
 
+SEVERAL_THREADS = worker_threads.SEVERAL
+"""Threads that a worker keeps busy while it reads samples, from which they compete with those of other workers."""
 LEAST_FASTER = 2.0
 """Ratio of reading sample by sample to reading whole batches from which that is the cause: no other remedy of the
 loader's work can then give more on one CPU."""
@@ -341,3 +344,15 @@ def restart_share(evidence: Evidence) -> float | None:
     if evidence.restarts is not None and evidence.restarts.share is not None:
         return clamp(evidence.restarts.share)
     return beside_share(evidence, "loader_restart")
+
+
+def threads_words(evidence: Evidence) -> tuple[str, str]:
+    """Return what is seen of workers that compute with several threads each, and the advice; both may be empty."""
+    threads = evidence.workload.facts.fetching_threads
+    if threads is None or threads < SEVERAL_THREADS:
+        return "", ""
+    return (
+        f" Each worker keeps {threads:.1f} threads busy: NumPy's linear algebra or OpenCV uses several of them.",
+        " Give each worker one thread (`worker_init_fn=lambda _: threadpoolctl.threadpool_limits(1)`, and "
+        "`cv2.setNumThreads(1)` for OpenCV).",
+    )

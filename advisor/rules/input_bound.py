@@ -7,7 +7,7 @@ from pathlib import PurePath
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
-from ._input import Waiting, has_train_loader, loader_places, waiting_for
+from ._input import Waiting, has_train_loader, loader_places, threads_words, waiting_for
 from ._read import duration, library_of_lines, line_places, loader_lines
 
 NEAR_ALL = 0.95
@@ -22,12 +22,13 @@ def judge(evidence: Evidence) -> Judgement:
     where = loader_places(found)
     theirs = bool(lines) and all(place.in_library for place in line_places(lines))
     library = library_of_lines(lines) if theirs else ""
-    said = [found.words, _loader_words(found), _library_words(found, library), _core_words(found)]
+    threads, limit_them = threads_words(evidence)
+    said = [found.words, _loader_words(found) + threads, _library_words(found, library), _core_words(found)]
     return Hit(
         share=found.share,
         severity=found.severity,
         evidence=" ".join(filter(None, said)),
-        advice=_advice(found, library),
+        advice=_advice(found, library) + limit_them,
         where=where,
         ceiling=found.ceiling,
     )
@@ -79,11 +80,19 @@ RULE = Rule(
     headline="waits for data {share} of its time",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's times, and the lines sampled in the "
     "loader. Other rules cover waits caused by reading, collating or too many workers.",
-    thresholds=("MIN_WAIT_SHARE", "LEAST_OVERLAP", "SEND_RATIO", "NEAR_ALL", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=(
+        "MIN_WAIT_SHARE",
+        "LEAST_OVERLAP",
+        "SEND_RATIO",
+        "SEVERAL_THREADS",
+        "NEAR_ALL",
+        "WARNING_SHARE",
+        "CRITICAL_SHARE",
+    ),
     source="The differential method of DS-Analyzer (Mohan et al., VLDB 2021); published tools warn at 5 to 20% of "
     "waiting.",
     url="https://docs.pytorch.org/docs/stable/data.html",
-    knobs=("num_workers", "prefetch_factor", "persistent_workers", "cache_dataset", "pin_memory"),
+    knobs=("num_workers", "worker_threads", "prefetch_factor", "persistent_workers", "cache_dataset", "pin_memory"),
     applies=has_train_loader,
     judge=judge,
     examples=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import Evidence, WhatIf
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, lost_share, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
-from ._input import Waiting, restart_share, surplus_workers, waiting, waiting_for
+from ._input import Waiting, restart_share, surplus_workers, threads_words, waiting, waiting_for
 from ._read import cpus_for_this_rank, percent
 
 
@@ -15,6 +15,7 @@ def judge(evidence: Evidence) -> Judgement:
     if loader is None or (wait is not None and wait.cause == "io"):
         return None
     cost, measured = _cost(evidence)
+    threads, limit_them = threads_words(evidence)
     sensible = max(int(cpus_for_this_rank(evidence)), 1)
     return Hit(
         share=cost,
@@ -24,8 +25,10 @@ def judge(evidence: Evidence) -> Judgement:
             f"waiting for them, starting them and sharing CPUs with them costs {percent(cost)} of the loop."
             if cost > 0
             else "they cost memory and start-up, but no time in the loop."
-        ),
-        advice=f"Use at most {sensible} workers; if the loop still waits for them, reduce the work per sample.",
+        )
+        + threads,
+        advice=f"Use at most {sensible} workers; if the loop still waits for them, reduce the work per sample."
+        + limit_them,
         ceiling=ceiling_of(measured, cost, low=1.0),
     )
 
@@ -56,11 +59,11 @@ RULE = Rule(
     looks_at="Workers compared with the CPUs that this rank may use (affinity and quota), the wait for data, the "
     "what-if no_data_wait, and the cost of restarts. Silent if workers wait for reads: then more workers "
     "than CPUs are appropriate.",
-    thresholds=("TOO_MANY_RATIO", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("TOO_MANY_RATIO", "SEVERAL_THREADS", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="SageMaker Debugger compares workers with cores (70–200%); torch only compares with the number of CPUs, "
     "and ignores quotas.",
     url="https://docs.pytorch.org/docs/stable/data.html",
-    knobs=("num_workers", "persistent_workers"),
+    knobs=("num_workers", "worker_threads", "persistent_workers"),
     applies=lambda evidence: surplus_workers(evidence) > 0,
     judge=judge,
     examples=(
@@ -70,6 +73,17 @@ RULE = Rule(
                 workload=_SIXTY_FOUR,
                 phases={"data_wait": 0.3},
                 loader=_STARVED,
+                system={"tree_cpus": 8.0},
+                what_ifs=what_if("no_data_wait", 1.5),
+            ),
+            fires=True,
+        ),
+        Example(
+            name="32 workers on 8 CPUs, each of which computes with eight threads",
+            evidence=healthy_cpu(
+                workload={"loaders": (train_loader(num_workers=32),), "facts": {"fetching_threads": 7.6}},
+                phases={"data_wait": 0.3},
+                loader={"fetch_s": 0.5, "fetch_cpu_s": 0.45, "collate_s": 0.004, "workers": 32},
                 system={"tree_cpus": 8.0},
                 what_ifs=what_if("no_data_wait", 1.5),
             ),

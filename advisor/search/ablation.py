@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from .. import knobs
 from ..analysis import ratios as window_ratios
-from ..analysis.profile_plan import Pace
+from ..analysis.pace import Pace
 from ..analysis.setting_windows import window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..runtime.session_result import SessionResult

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ..types import Diagnosis, Hardware, TrainingLength, Workload
 
+MOST_RESTARTING = 0.9
+"""Largest fraction of restarts by which windows are planned to take longer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileSummary:
@@ -25,3 +28,8 @@ class ProfileSummary:
     """Fraction of the loop that starts of the loader take, for epochs of the script's length."""
     computing_fraction: float | None = None
     """Fraction of an update that forward and backward take."""
+
+    @property
+    def stretch(self) -> float:
+        """Time that passes for each second of updates, as loaders restart between them."""
+        return 1 / (1 - min(self.restart_fraction, MOST_RESTARTING))

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from .. import knobs, rules, wire
 from ..analysis.fixes import as_diagnosed
 from ..analysis.follow_up import FollowUp
-from ..analysis.profile_plan import Pace, first_baseline, profile_plan
+from ..analysis.pace import Pace
+from ..analysis.profile_plan import first_baseline, profile_plan
 from ..analysis.setting_windows import epoch_end_window, window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..target.script_options import command_line
@@ -35,10 +36,6 @@ LONG_TRIAL_FRACTION = 0.3
 """Fraction of the tries that a short trial leaves open."""
 RESTARTS_MATTER = 0.02
 """Fraction of the loop from which trials see a start of their loader: less is the floor of every comparison."""
-MOST_RESTARTING = 0.9
-"""Largest such fraction by which windows are planned to take longer."""
-PLANS_AGAIN_AFTER = (1, 3, 6)
-"""Trials after which the time is planned again, by the time that their windows have really taken."""
 STEP = 1.15
 """Speed-up over what was diagnosed last, from which the best so far is diagnosed: less moves no bottleneck."""
 FOLLOW_UP_FRACTION = 0.25
@@ -182,8 +179,7 @@ class Study:
     def _pace(self, update_s: float) -> Pace:
         """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
         available_s = math.inf if self.budget_s is None else self.left_s() - self._starts_s
-        restarts = self._summary.restart_fraction if self._summary is not None else 0.0
-        stretch = 1 / (1 - min(restarts, MOST_RESTARTING))
+        stretch = self._summary.stretch if self._summary is not None else 1.0
         return paced(update_s, self._settings, available_s=available_s, windows=self._windows, stretch=stretch)
 
     @property
@@ -223,7 +219,7 @@ class Study:
 
     def _plan_again(self, pace: Pace) -> None:
         """Without a budget, allow what the search needs by the time that its windows have really taken."""
-        if self.budget_s is not None or len(self._dearer) not in PLANS_AGAIN_AFTER:
+        if self.budget_s is not None or len(self._dearer) not in time_plan.AGAIN_AFTER:
             return
         dearer, tried = statistics.median(self._dearer), 2 * len(self._dearer)
         needed_s = dearer * max(0.0, self._windows - tried) * pace.cost_s + self._starts_s

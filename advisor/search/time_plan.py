@@ -18,6 +18,8 @@ SURPLUS = 1.25
 """Planned over estimated time of the trials: workers start, caches fill, and some windows are repeated."""
 IDLE_SUGGESTIONS = 4
 """Suggestions of the sampler in a row without a better configuration, after which a search has little left to find."""
+AGAIN_AFTER = (1, 3, 6)
+"""Trials after which the time is planned again, by the time that their windows have really taken."""
 USUAL_ROUNDS = 3
 """Rounds of fresh processes that decide most gains, for the announced end; the plan has time for all of them."""
 

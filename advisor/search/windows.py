@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from .. import wire
-from ..analysis.profile_plan import SLOW_UPDATE_S, Pace
+from ..analysis.pace import SLOW_UPDATE_S, Pace
 from ..analysis.setting_windows import window
 from ..types import Config
 from ..wire import WindowRole

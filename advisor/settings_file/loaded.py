@@ -77,6 +77,9 @@ class LoadedConfig:
             from ..worker_seeds import WorkerSeeds
 
             worker_init_fn = WorkerSeeds(worker_init_fn)
+        for knob in map(knobs.get, self.settings):
+            if knob.worker_init is not None and self.settings.get(knob.needs, True):
+                worker_init_fn = knob.worker_init(self.settings[knob.id], worker_init_fn)
         if worker_init_fn is not None:
             found["worker_init_fn"] = worker_init_fn
         micro = self._batch.micro

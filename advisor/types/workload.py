@@ -233,6 +233,8 @@ class ScriptFacts:
     """Two of the script's workers drew the same random numbers, from states that torch does not seed in workers."""
     epochs_repeat: bool | None = None
     """Workers drew the same in their second epoch as in their first."""
+    fetching_threads: float | None = None
+    """Threads that a worker keeps busy while it fetches; None without workers, or if they hide their work."""
     frozen_parts: tuple[str, ...] = ()
     """Parts of the called models that have parameters, none of which requires a gradient."""
     unused_gradients: int = 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from advisor import wire
-from advisor.analysis import profile_plan
+from advisor.analysis import pace, profile_plan
 from advisor.rules._examples import healthy_cpu
 from advisor.runtime.session import Planner
 from advisor.types import Workload
@@ -158,15 +158,15 @@ def test_the_second_look_speaks_where_only_it_was_steady() -> None:
 
 @pytest.mark.parametrize(("update_s", "count"), [(0.001, 200), (0.05, 7), (0.5, 2)])
 def test_windows_are_counted_in_updates_and_seconds(update_s: float, count: int) -> None:
-    pace = profile_plan.Pace.for_update(update_s, 3600.0, 10)
-    assert pace.window_s == profile_plan.WINDOW_S
-    assert pace.count >= min(count, 2)
-    assert pace.cost_s == pytest.approx(max(pace.window_s, pace.count * update_s) + pace.settle * update_s)
+    found = pace.Pace.for_update(update_s, 3600.0, 10)
+    assert found.window_s == pace.WINDOW_S
+    assert found.count >= min(count, 2)
+    assert found.cost_s == pytest.approx(max(found.window_s, found.count * update_s) + found.settle * update_s)
 
 
 def test_windows_get_shorter_with_the_time_but_not_too_short() -> None:
-    lengths = [profile_plan.Pace.for_update(0.001, left_s, 10).window_s for left_s in (100.0, 5.0, 0.1)]
-    assert lengths == [profile_plan.WINDOW_S, pytest.approx(0.5, abs=0.01), profile_plan.SHORTEST_WINDOW_S]
+    lengths = [pace.Pace.for_update(0.001, left_s, 10).window_s for left_s in (100.0, 5.0, 0.1)]
+    assert lengths == [pace.WINDOW_S, pytest.approx(0.5, abs=0.01), pace.SHORTEST_WINDOW_S]
 
 
 def test_slow_updates_are_traced_once() -> None:

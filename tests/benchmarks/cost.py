@@ -24,7 +24,7 @@ import optuna
 from _common import SCRIPTS, collect, machine, options, publish, say, spread, table
 
 from advisor import wire
-from advisor.analysis.profile_plan import Pace
+from advisor.analysis.pace import Pace
 from advisor.analysis.setting_windows import window
 from advisor.runtime.session import Planner
 from advisor.runtime.session_result import SessionResult

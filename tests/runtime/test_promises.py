@@ -150,7 +150,7 @@ def test_a_level_keeps_what_the_table_promises(level: Level, subject: Subject, r
     is_changed = attempt.outside(root) != before
     assert is_changed == (kept in (Kept.COMPARED, Kept.OPEN) and subject is not Subject.HOST_NAME)
     if kept is Kept.COMPARED:
-        assert changed_files == (attempt.named,)
+        assert attempt.named in changed_files  # beside it, files of other tests may come and go in shared memory
 
 
 def run_at(level: Level, root: Path, code: str) -> tuple[int | None, str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from advisor import wire
-from advisor.analysis.profile_plan import Pace
+from advisor.analysis.pace import Pace
 from advisor.runtime.session import InScriptRun, Setup
 from advisor.runtime.session_result import SessionResult
 from advisor.search import ablation

@@ -224,7 +224,7 @@ def test_lives_are_not_used_up_before_the_end(tmp_path: Path) -> None:
 
 
 def _pace() -> Any:
-    from advisor.analysis.profile_plan import Pace
+    from advisor.analysis.pace import Pace
 
     return Pace(update_s=0.01, window_s=1.0, settle=3, count=10)
 

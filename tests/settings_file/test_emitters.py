@@ -183,6 +183,15 @@ def test_a_file_that_does_not_say_what_is_held_is_taken_to_hold_something(traini
     assert "WorkerSeeds" in made("python", {"num_workers": 2}, training).content
 
 
+@pytest.mark.parametrize("generators", [[], ["Pictures.rng"]])
+def test_a_module_limits_the_threads_of_workers_beside_their_seeds(generators: list[str]) -> None:
+    training = {"workers": 0, "generators": generators}
+    namespace: dict[str, Any] = {}
+    exec(made("python", {"num_workers": 2, "worker_threads": 1}, training).content, namespace)
+    init = namespace["LOADER"]["worker_init_fn"]
+    assert (init.then if generators else init) is namespace["limit_threads"]
+
+
 # --- deepspeed ------------------------------------------------------------------------------------------------------
 
 DEEPSPEED_KEYS: dict[str, Any] = {

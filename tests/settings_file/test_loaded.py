@@ -23,6 +23,7 @@ from advisor.settings_file import loaded as configuration
 from advisor.settings_file.exports import hardware_words
 from advisor.settings_file.loaded import LoadedConfig, check_target
 from advisor.worker_seeds import WorkerSeeds
+from advisor.worker_threads import WorkerThreads
 from advisor.workflows.tune import Tuned
 
 
@@ -108,6 +109,14 @@ def test_a_loader_takes_the_arguments() -> None:
     found = loaded(num_workers=1, prefetch_factor=4, persistent_workers=True, micro_batch=2).dataloader()
     loader = torch.utils.data.DataLoader(torch.arange(6), **found)  # type: ignore[arg-type]
     assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_setting_for_workers_calls_the_scripts_own_init_too() -> None:
+    found = loaded(num_workers=2, worker_threads=1).dataloader(own_init)["worker_init_fn"]
+    assert isinstance(found, WorkerThreads)
+    assert isinstance(found.then, WorkerSeeds)
+    assert (found.threads, found.then.then) == (1, own_init)
+    assert "worker_init_fn" not in loaded(num_workers=0, worker_threads=1).dataloader()
 
 
 def own_init(_worker: int) -> None:

@@ -132,7 +132,8 @@ class LoaderHooks:
         if self.train is None:
             return {}
         draws = {**self.train.draws(), **self.train.repeats()}
-        return {**draws, **self._held_generators(), "loader_starts": self.train.restarts}
+        threads = {"fetching_threads": self.train.fetching_threads(), "loader_starts": self.train.restarts}
+        return {**draws, **self._held_generators(), **threads}
 
     def _held_generators(self) -> dict[str, object]:
         """Return the generators that the training's dataset holds, and why workers would repeat their draws, if so."""

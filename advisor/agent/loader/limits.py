@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import sys
 from typing import Any
 
 from ...refused import Refused
+from ...worker_threads import LIBRARY
 from ..loop.samples import first_tensor
 from .record import batch_size_of, is_iterable, stacks_only
 
@@ -19,6 +21,7 @@ SETTINGS = (
     "split",
     "cache_dataset",
     "whole_batches",
+    "worker_threads",
 )
 
 HERE = ("cache_dataset", "whole_batches")
@@ -59,6 +62,8 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
         raise Refused(f"prefetch_factor={settings['prefetch_factor']} needs workers, and num_workers is 0")
     if not workers and settings.get("persistent_workers"):
         raise Refused("persistent_workers=True needs workers, and num_workers is 0")
+    if settings.get("worker_threads"):
+        _refuse_limit_of_threads(settings["worker_threads"], workers)
     if settings.get("prefetch_factor", 1) < 1:
         raise Refused(f"prefetch_factor={settings['prefetch_factor']}: at least one batch must be prefetched")
     if settings.get("pin_memory") and not loader.pin_memory:
@@ -156,6 +161,13 @@ def _handles() -> tuple[type, ...]:
 
 def _is_memory_or_closed(file: io.IOBase) -> bool:
     return isinstance(file, (io.BytesIO, io.StringIO)) or file.closed
+
+
+def _refuse_limit_of_threads(threads: int, workers: int) -> None:
+    if not workers:
+        raise Refused(f"worker_threads={threads} needs workers, and num_workers is 0")
+    if importlib.util.find_spec(LIBRARY) is None:
+        raise Refused(f"{LIBRARY} is not installed beside the script: it finds the threads of NumPy's libraries")
 
 
 def _refuse_pinning() -> None:

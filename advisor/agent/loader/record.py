@@ -21,9 +21,11 @@ from .times import (
     FETCH_CPU_NS,
     FETCH_NS,
     FETCHES,
+    OWN_CPU_NS,
     SAMPLE_DRAWS,
     SEND_NS,
     TOTALS,
+    WORKER_CPU_NS,
     Board,
     Drawn,
     start_method,
@@ -133,6 +135,15 @@ class LoaderRecord:
         if self._blind or any(not board.seen for _, board in self._boards):
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
+
+    def fetching_threads(self) -> float | None:
+        """Return how many threads a worker keeps busy while it reads samples; None if there are none to see.
+
+        Packing batches is left out: its wall time is at least its CPU time, so that the result is never too large.
+        """
+        work = dict(zip(TOTALS, self.work() or ()))
+        own_ns = work.get(OWN_CPU_NS, 0)
+        return max(1.0, (work[WORKER_CPU_NS] - work[SEND_NS]) / own_ns) if own_ns else None
 
     def draws(self) -> dict[str, bool]:
         """Return whether samples, and collating them, were seen to draw random numbers; unseen ones are left out."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ...refused import Refused
 from ...repeated_draws import Workers, add_repeats
+from ...worker_threads import WorkerThreads
 from .feed import Feed
 from .limits import reads_here
 from .record import bare_copy
@@ -35,6 +36,8 @@ class FetchPlan(NamedTuple):
     """True if samples are kept in memory (`sample_cache`)."""
     whole: bool = False
     """True if the dataset is asked for whole batches (`whole_batches`)."""
+    threads: int | None = None
+    """Threads that libraries may start in each worker; None for as many as they like."""
 
 
 BASE_SEED = "_advisor_base_seed"
@@ -72,6 +75,7 @@ def _plan(loader: DataLoader[object], wanted: dict[str, Any]) -> FetchPlan:
         persistent_workers=bool(wanted.get("persistent_workers", loader.persistent_workers)) and workers > 0,
         cached=bool(wanted.get("cache_dataset")),
         whole=bool(wanted.get("whole_batches")),
+        threads=wanted.get("worker_threads") if workers else None,
     )
 
 
@@ -185,6 +189,8 @@ class Switch:
         inner_loader = _inner_loader(feed.loader, plan, stream, iterator)
         if adds_repeats(feed.loader, plan):
             inner_loader.__dict__["worker_init_fn"] = self.draws.init_fn(feed.loader)
+        if plan.threads is not None:
+            inner_loader.__dict__["worker_init_fn"] = WorkerThreads(plan.threads, inner_loader.worker_init_fn)
         if plan.cached:
             inner_loader.__dict__.update(self.caches.instead_of(feed.loader, stream))
         if plan.whole:
@@ -333,7 +339,7 @@ def _inner_loader(loader: DataLoader[object], plan: FetchPlan, stream: IndexStre
     inner = bare_copy(loader)
     settings = inner.__dict__  # bypasses DataLoader's guard against changes after construction
     settings.update(plan._asdict())
-    del settings["cached"], settings["whole"]
+    del settings["cached"], settings["whole"], settings["threads"]
     settings["batch_sampler" if loader._auto_collation else "sampler"] = stream
     settings["generator"] = torch.Generator()  # its draw must not move the script's random state
     settings[BASE_SEED] = iterator._base_seed

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, LAST_ITEMS, SAMPLE_DRAWS, COLLATE_DRAWS = range(8)
 DRAWN, DRAWN_NEXT, READ = range(8, 11)
 """Cells with digests: of the random states in the first and the second fetch that drew, and of the first's indices."""
+OWN_CPU_NS, WORKER_CPU_NS = 11, 12
+"""Cells with the CPU time of workers while they read samples: of the thread that fetches, and of all their threads."""
 DRAWS = "_advisor_draws"
 WATCHED_FETCHES = 4
 DREW_NOTHING, DREW = 1, 2
@@ -27,7 +29,7 @@ LONG_FETCH_NS = 500_000
 CELLS = 16
 """64-bit cells per worker: cache lines of its own, so that workers do not slow each other."""
 _OWN_FOLDER = AGENT + os.sep
-TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS)
+TOTALS = (FETCH_NS, FETCH_CPU_NS, COLLATE_NS, FETCHES, SEND_NS, OWN_CPU_NS, WORKER_CPU_NS)
 
 
 class Drawn(NamedTuple):
@@ -218,14 +220,18 @@ class TimedCollate:
     are too short for it to matter.
     """
 
-    __slots__ = ("_auto", "_begin_cpu", "_begin_ns", "_cells", "_clock", "_first", "_function", "_long", "sampled")
+    __slots__ = (
+        "_auto", "_begin_cpu", "_begin_delay", "_begin_ns", "_begin_own", "_cells", "_clock", "_first", "_function",
+        "_in_worker", "_long", "sampled",
+    )  # fmt: skip
 
     def __init__(self, function: Callable[[Any], Any], row: tuple[Any, int], in_worker: bool, auto: bool) -> None:
         self._function = function
         self._cells, self._first = row
         self._clock = time.process_time_ns if in_worker else time.thread_time_ns
         """Clock of CPU time: workers include their decoders' threads; the script's process only its reading thread."""
-        self._begin_cpu = self._begin_ns = 0
+        self._in_worker = in_worker
+        self._begin_cpu = self._begin_delay = self._begin_own = self._begin_ns = 0
         self._auto = auto
         self._long = True
         self.sampled: Callable[[], None] | None = None
@@ -233,7 +239,9 @@ class TimedCollate:
 
     def begin(self) -> None:
         self._begin_ns = time.perf_counter_ns()
-        self._begin_cpu = self._clock() + (run_delay_ns() if self._long else 0)
+        self._begin_delay = run_delay_ns() if self._long else 0
+        self._begin_own = time.thread_time_ns() if self._in_worker else 0
+        self._begin_cpu = self._clock()
 
     @passes_on_to_c
     def __call__(self, data: Any) -> Any:
@@ -241,7 +249,11 @@ class TimedCollate:
             return self._function(data)
         cells, first = self._cells, self._first
         begin = time.perf_counter_ns()
-        cells[first + FETCH_CPU_NS] += self._clock() + (run_delay_ns() if self._long else 0) - self._begin_cpu
+        spent = self._clock() - self._begin_cpu
+        if self._in_worker:
+            cells[first + OWN_CPU_NS] += time.thread_time_ns() - self._begin_own
+            cells[first + WORKER_CPU_NS] += spent
+        cells[first + FETCH_CPU_NS] += spent + (run_delay_ns() if self._long else 0) - self._begin_delay
         cells[first + LAST_ITEMS] = len(data) if self._auto else 0
         self._long = begin - self._begin_ns > LONG_FETCH_NS
         self._begin_ns = 0

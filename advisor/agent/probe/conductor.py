@@ -16,7 +16,7 @@ from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
-from .recorder import Recorder
+from .recorder import Recorder, no_columns
 from .window_length import WindowLength, is_waiting
 
 IDLE_WAIT_S = 120.0
@@ -325,7 +325,7 @@ class Conductor:
         needed = self._length.needed_updates(recorder.updates) if recorder is not None else 0
         self._window = None
         watched = self._instruments.finish(window)
-        columns, extra = recorder.columns() if recorder is not None else (_no_columns(), {})
+        columns, extra = recorder.columns() if recorder is not None else (no_columns(), {})
         watched["extra"] = {**watched["extra"], **extra}
         if recorder is not None and len(recorder.updates) < needed:
             watched["extra"]["needed_updates"] = needed
@@ -382,7 +382,7 @@ class Conductor:
     def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
         lines, hits = extra.pop("lines", []), extra.pop("hits", 0)
         begin_s = time.perf_counter() - self._origin_s
-        return self._report(window, begin_s, lines=lines, hits=hits, extra=extra, **_no_columns())
+        return self._report(window, begin_s, lines=lines, hits=hits, extra=extra, **no_columns())
 
     def _report(
         self, window: wire.Window, start_s: float, *, dropped_updates: int = 0, **fields: Any
@@ -396,14 +396,3 @@ class Conductor:
 def _later_ns(seconds: float) -> float:
     """Return nanoseconds until something is due; infinity if overdue: it waits for updates, not for the clock."""
     return seconds * 1e9 if seconds > 0 else math.inf
-
-
-def _no_columns() -> dict[str, Any]:
-    return {
-        "wall_s": [],
-        "phases_s": {},
-        "off_step_s": {},
-        "micro_steps": [],
-        "samples": [],
-        "losses": [],
-    }

@@ -160,3 +160,15 @@ def _read_losses(losses: list[Any]) -> list[float | None]:
         except (RuntimeError, TypeError, ValueError):
             values.append(None)
     return values
+
+
+def no_columns() -> dict[str, Any]:
+    """Return the columns of a window in which no update was counted."""
+    return {
+        "wall_s": [],
+        "phases_s": {},
+        "off_step_s": {},
+        "micro_steps": [],
+        "samples": [],
+        "losses": [],
+    }

@@ -20,7 +20,7 @@ SEEDED = """
 
 {source}
 
-LOADER["worker_init_fn"] = WorkerSeeds()
+LOADER["worker_init_fn"] = WorkerSeeds({then})
 """
 
 
@@ -30,6 +30,8 @@ class _Parts:
 
     loader: dict[str, Any]
     seeded: bool
+    worker_init: str
+    """Name of the function that each of the loader's workers calls first."""
     keep: str
     set_up: list[str]
     prepare: list[str]
@@ -42,6 +44,10 @@ class _Parts:
     scaled: bool
     device: str
 
+    @property
+    def has_loader(self) -> bool:
+        return bool(self.loader or self.seeded or self.worker_init)
+
 
 def _emit(draft: Draft) -> str:
     training, batch = draft.training, draft.batch()
@@ -49,6 +55,7 @@ def _emit(draft: Draft) -> str:
     parts = _Parts(
         loader=found.get("loader", {}) | ({"batch_size": batch.micro} if batch.micro is not None else {}),
         seeded=draft.take_worker_seeds(),
+        worker_init=found.get("worker_init", ""),
         keep=found.get("keep", ""),
         set_up=found.get("set_up", []),
         prepare=found.get("prepare", []),
@@ -60,7 +67,7 @@ def _emit(draft: Draft) -> str:
         device=training.device if training.device in ("cpu", "cuda", "xpu", "mps") else "cuda",
     )
     values, functions = "\n".join(_values(parts)), "".join(f"\n\n{function}\n" for function in _functions(parts))
-    rest = "".join([functions, *found.get("code", []), _seeding() if parts.seeded else ""])
+    rest = "".join([functions, *found.get("code", []), _worker_init(parts)])
     imports = _imports(found.get("imports", []), parts.seeded, uses_torch="torch." in values + rest)
     head = [_docstring(draft.command(), parts), imports, values]
     return "\n\n".join(part for part in head if part) + "\n" + rest
@@ -80,8 +87,8 @@ def _example(parts: _Parts) -> Iterator[str]:
     """Yield the lines of a script that change."""
     if parts.set_up:
         yield "fast.set_up()"
-    if parts.loader or parts.seeded or parts.keep:
-        keywords = ", **fast.LOADER" if parts.loader or parts.seeded else ""
+    if parts.has_loader or parts.keep:
+        keywords = ", **fast.LOADER" if parts.has_loader else ""
         yield f"loader = DataLoader({'fast.keep(dataset)' if parts.keep else 'dataset'}, shuffle=True{keywords})"
     if parts.prepare:
         yield "model = fast.prepare(model)"
@@ -113,7 +120,7 @@ def _loop(parts: _Parts) -> Iterator[str]:
 
 
 def _values(parts: _Parts) -> Iterator[str]:
-    if parts.loader or parts.seeded:
+    if parts.has_loader:
         yield f"LOADER = {parts.loader!r}"
     if parts.optimizer:
         yield f"OPTIMIZER = {parts.optimizer!r}"
@@ -140,10 +147,15 @@ def _function(head: str, text: str, lines: list[str]) -> str:
     return "\n".join([f"def {head}:", f'    """{text}"""', *(f"    {line}" for line in lines)])
 
 
-def _seeding() -> str:
-    """Return the source of `worker_seeds`, without the lines that must stand at the top of a module."""
+def _worker_init(parts: _Parts) -> str:
+    """Return the lines that give the loader its `worker_init_fn`, if it has one.
+
+    Seeds come with the source of `worker_seeds`, without the lines that must stand at the top of a module.
+    """
+    if not parts.seeded:
+        return f'\n\nLOADER["worker_init_fn"] = {parts.worker_init}\n' if parts.worker_init else ""
     source = inspect.getsource(worker_seeds).replace("from __future__ import annotations\n", "")
-    return SEEDED.format(source=source.strip())
+    return SEEDED.format(source=source.strip(), then=parts.worker_init)
 
 
 def _imports(wanted: list[str], seeded: bool, *, uses_torch: bool) -> str:
