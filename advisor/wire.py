@@ -135,6 +135,8 @@ class Hello:
     executable: str = ""
     received: int = 0
     """Messages that were read from an earlier connection, which the script has closed."""
+    connection: int = 0
+    """Number of the rank's connection: two that follow at once may be greeted in the other order."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class ControllerChannel:
         self._connections: dict[int, socket.socket] = {}
         self._sent: list[bytes] = []
         """All that was sent: a rank that connects anew is sent again what it had not read."""
-        self._greeted: set[int] = set()
+        self._newest: dict[int, int] = {}
+        """Number of each rank's newest connection."""
         self._lock = threading.Lock()
         self._closed = False
         self._server = _bind(self.path)
@@ -133,18 +134,21 @@ class ControllerChannel:
         if message.version != wire.WIRE_VERSION:
             raise ValueError(f"an agent of wire version {message.version}; this is version {wire.WIRE_VERSION}")
         with self._lock:
-            self._connections[message.rank] = connection
-            if message.rank in self._greeted:
-                connection.sendall(b"".join(self._sent[message.received :]))
-            self._greeted.add(message.rank)
+            newest = self._newest.get(message.rank)
+            if newest is None or message.connection >= newest:
+                self._connections[message.rank] = connection
+                self._newest[message.rank] = message.connection
+                if newest is not None:
+                    with contextlib.suppress(OSError):  # the script has closed this one, too: its end is told below
+                        connection.sendall(b"".join(self._sent[message.received :]))
         return message.rank
 
     def _forget(self, rank: int, connection: socket.socket) -> bool:
         """Drop a lost connection; return False if the rank has connected anew meanwhile."""
         with self._lock:
-            if self._connections.get(rank, connection) is not connection:
+            if self._connections.get(rank) is not connection:
                 return False
-            self._connections.pop(rank, None)
+            del self._connections[rank]
         return True
 
 

@@ -135,6 +135,7 @@ def test_a_script_that_closes_every_descriptor_is_measured(at: str, desk: Desk) 
     closing = f"if {at}:\n    os.closerange(3, 65536)\n    files = [open(__file__) for _ in range(1000)]"
     done = desk.profile(desk.script(training(setup="os.closerange(3, 65536)", loop=closing, updates=100_000)))
     assert (done.code, done.json.get("failure"), done.json["steps"]["updates"] >= 10) == (0, None, True), done.stdout
+    assert "agent.sock" not in done.stderr  # the connection is ours, and not the script's
 
 
 def test_steps_without_a_backward_pass_are_no_training(desk: Desk) -> None:

@@ -22,13 +22,17 @@ def channel(tmp_path: Path) -> Iterator[ControllerChannel]:
 
 
 def connect(
-    channel: ControllerChannel, token: str | None = None, version: int = wire.WIRE_VERSION, received: int = 0
+    channel: ControllerChannel,
+    token: str | None = None,
+    version: int = wire.WIRE_VERSION,
+    received: int = 0,
+    number: int = 0,
 ) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(str(channel.path))
     connection.settimeout(WAIT_S)
     token = channel.token if token is None else token
-    hello = wire.Hello(version=version, token=token, pid=1, rank=0, received=received)
+    hello = wire.Hello(version=version, token=token, pid=1, rank=0, received=received, connection=number)
     connection.sendall(wire.encode(hello))
     return connection
 
@@ -83,6 +87,19 @@ def test_a_rank_that_connects_anew_is_sent_again_what_it_had_not_read(channel: C
             assert channel.receive(WAIT_S) == beat  # the end of the first connection is none of the rank's
             channel.send(wire.Plan([], final=True))
             assert wire.decode_to_agent(second.recv(65536)) == wire.Plan([], final=True)
+
+
+def test_an_earlier_connection_that_is_greeted_last_takes_nothing_from_the_later_one(
+    channel: ControllerChannel,
+) -> None:
+    with connect(channel) as first, connect(channel, number=2) as latest:
+        assert {type(channel.receive(WAIT_S)) for _ in range(2)} == {wire.Hello}
+        with connect(channel, number=1):
+            assert isinstance(channel.receive(WAIT_S), wire.Hello)
+        first.close()
+        channel.send(wire.Stop("deadline"))
+        assert wire.decode_to_agent(latest.recv(65536)) == wire.Stop("deadline")
+        assert channel.receive(0.2) is None  # neither end is the rank's
 
 
 @pytest.mark.parametrize(

