@@ -122,7 +122,7 @@ class AgentChannel:
         deadline = time.monotonic() + timeout_s
         while not self.closed:
             left_s = deadline - time.monotonic()
-            if not self._readable.poll(min(max(0.0, left_s), WAIT_PART_S) * 1000):
+            if not self._readable.poll(min(max(0.0, left_s), WAIT_PART_S) * 1000) and self._is_intact():
                 if left_s <= WAIT_PART_S:
                     return []
                 continue
@@ -181,13 +181,13 @@ class AgentChannel:
         return False
 
     def _is_intact(self) -> bool:
-        """Return False once the script has closed our descriptor; costs a microsecond."""
+        """Return False once the script has closed our descriptor, until it is opened again; costs a microsecond."""
         connection = self._connection
-        return connection is None or _identity(connection) == self._identity
+        return connection is not None and _identity(connection) == self._identity
 
     def _reopen(self) -> None:
         """Connect again, while `_writing` is held; raise OSError if nobody answers."""
-        if self._address is None:
+        if self._address is None or self.closed:
             raise OSError("the script closed the connection")
         path, token = self._address
         self._drop()
@@ -225,9 +225,7 @@ class AgentChannel:
     def _read(self) -> bytes | None:
         """Return what has come, empty at the controller's end; None if nothing is to be read now."""
         connection = self._connection
-        if connection is None:
-            return None
-        if not self._is_intact():
+        if connection is None or not self._is_intact():
             # The script may close this one, too, before the next look: what waits is read at once.
             connection = self._restore()
             if connection is None or not self._readable.poll(ANSWER_MS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.agent.base import channel as channels
 from advisor.agent.base.channel import EXIT_NO_CONTROLLER, HIGH_DESCRIPTOR, AgentChannel
 from advisor.wire import Beat, Note, Plan, Stop, Window, encode
 
@@ -216,6 +218,23 @@ def close_as_the_script_does(channel: AgentChannel) -> int:
     assert channel._connection is not None
     os.close(channel._connection.fileno())
     return channel._connection.fileno()
+
+
+def test_one_that_the_script_closes_while_it_opens_is_opened_at_the_next_message(
+    other: Other, pair: tuple[AgentChannel, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed_at_once(_path: str) -> socket.socket:
+        raise OSError(errno.EBADF, "the script has closed it")
+
+    channel, _first = pair
+    close_as_the_script_does(channel)
+    with monkeypatch.context() as closing:
+        closing.setattr(channels, "_connected", closed_at_once)
+        channel.note("kind", "kept")
+        assert channel.poll() == []
+    channel.note("kind", "then")
+    with other.accept() as again:
+        assert [line.get("text") for line in lines(again, 3)] == [None, "kept", "then"]
 
 
 def test_a_connection_that_the_script_closes_is_opened_again(
