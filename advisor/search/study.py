@@ -221,9 +221,9 @@ class Study:
         """Without a budget, allow what the search needs by the time that its windows have really taken."""
         if self.budget_s is not None or len(self._dearer) not in time_plan.AGAIN_AFTER:
             return
-        dearer, tried = statistics.median(self._dearer), 2 * len(self._dearer)
-        needed_s = dearer * max(0.0, self._windows - tried) * pace.cost_s + self._starts_s
-        if dearer > time_plan.SURPLUS and needed_s > self.left_s():
+        window_s, left = self._window_s(pace), max(0.0, self._windows - 2 * len(self._dearer))
+        needed_s = left * window_s + self._starts_s
+        if window_s > time_plan.SURPLUS * pace.cost_s and needed_s > self.left_s():
             self.allow(needed_s)
 
     def _next(self, pace: Pace) -> Proposal | None:

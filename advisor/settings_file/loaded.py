@@ -67,18 +67,15 @@ class LoadedConfig:
         """
         from .. import knobs
 
-        found: dict[str, Any] = {
-            knob.loader_keyword: self.settings[knob.id]
-            for knob in map(knobs.get, self.settings)
-            # A loader without workers refuses what needs them.
-            if knob.loader_keyword and (not knob.needs or self.settings.get(knob.needs, True))
-        }
+        # A loader without workers refuses what needs them.
+        usable = [knob for knob in map(knobs.get, self.settings) if self.settings.get(knob.needs, True)]
+        found: dict[str, Any] = {knob.loader_keyword: self.settings[knob.id] for knob in usable if knob.loader_keyword}
         if self._repeats_draws or (self._may_repeat_draws and worker_init_fn is not None):
             from ..worker_seeds import WorkerSeeds
 
             worker_init_fn = WorkerSeeds(worker_init_fn)
-        for knob in map(knobs.get, self.settings):
-            if knob.worker_init is not None and self.settings.get(knob.needs, True):
+        for knob in usable:
+            if knob.worker_init is not None:
                 worker_init_fn = knob.worker_init(self.settings[knob.id], worker_init_fn)
         if worker_init_fn is not None:
             found["worker_init_fn"] = worker_init_fn

@@ -141,7 +141,7 @@ for _ in range(10**9):
 """
 
 
-def test_a_life_that_begins_with_settings_of_the_loader_waits_until_it_is_known(opened) -> None:
+def test_a_script_run_that_begins_with_settings_of_the_loader_waits_until_it_is_known(opened) -> None:
     loading = opened("8")
     Path(loading.command.target).write_text(LOADED)
 

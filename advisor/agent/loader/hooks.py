@@ -131,9 +131,13 @@ class LoaderHooks:
         """Return the fields of `types.ScriptFacts` on the training loader."""
         if self.train is None:
             return {}
-        draws = {**self.train.draws(), **self.train.repeats()}
-        threads = {"fetching_threads": self.train.fetching_threads(), "loader_starts": self.train.restarts}
-        return {**draws, **self._held_generators(), **threads}
+        return {
+            **self.train.draws(),
+            **self.train.repeats(),
+            **self._held_generators(),
+            "fetching_threads": self.train.fetching_threads(),
+            "loader_starts": self.train.restarts,
+        }
 
     def _held_generators(self) -> dict[str, object]:
         """Return the generators that the training's dataset holds, and why workers would repeat their draws, if so."""

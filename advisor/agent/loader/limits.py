@@ -24,6 +24,9 @@ SETTINGS = (
     "worker_threads",
 )
 
+NEEDS_WORKERS = ("prefetch_factor", "persistent_workers", "worker_threads")
+"""Settings without a meaning where the script's own process reads."""
+
 HERE = ("cache_dataset", "whole_batches")
 """Settings by which the script's own process reads the dataset."""
 
@@ -58,12 +61,11 @@ def refuse_settings(loader: Any, settings: dict[str, Any]) -> None:
     workers = settings.get("num_workers", 0 if reads_here(settings) else loader.num_workers)
     if workers < 0:
         raise Refused(f"num_workers={workers} is not a number of workers")
-    if not workers and settings.get("prefetch_factor"):
-        raise Refused(f"prefetch_factor={settings['prefetch_factor']} needs workers, and num_workers is 0")
-    if not workers and settings.get("persistent_workers"):
-        raise Refused("persistent_workers=True needs workers, and num_workers is 0")
-    if settings.get("worker_threads"):
-        _refuse_limit_of_threads(settings["worker_threads"], workers)
+    for name in NEEDS_WORKERS:
+        if not workers and settings.get(name):
+            raise Refused(f"{name}={settings[name]} needs workers, and num_workers is 0")
+    if settings.get("worker_threads") and importlib.util.find_spec(LIBRARY) is None:
+        raise Refused(f"{LIBRARY} is not installed beside the script: it finds the threads of NumPy's libraries")
     if settings.get("prefetch_factor", 1) < 1:
         raise Refused(f"prefetch_factor={settings['prefetch_factor']}: at least one batch must be prefetched")
     if settings.get("pin_memory") and not loader.pin_memory:
@@ -161,13 +163,6 @@ def _handles() -> tuple[type, ...]:
 
 def _is_memory_or_closed(file: io.IOBase) -> bool:
     return isinstance(file, (io.BytesIO, io.StringIO)) or file.closed
-
-
-def _refuse_limit_of_threads(threads: int, workers: int) -> None:
-    if not workers:
-        raise Refused(f"worker_threads={threads} needs workers, and num_workers is 0")
-    if importlib.util.find_spec(LIBRARY) is None:
-        raise Refused(f"{LIBRARY} is not installed beside the script: it finds the threads of NumPy's libraries")
 
 
 def _refuse_pinning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import itertools
 import pickle
 import subprocess
@@ -32,6 +33,23 @@ from ..loader_kit import Breaks, Loop, Numbers, Pieces, Stream, flat, living_wor
 Point = namedtuple("Point", ["x", "y"])
 
 
+class Multithreaded(Numbers):
+    """As NumPy's linear algebra does: several threads compute without Python's lock while a sample is read."""
+
+    def __init__(self, length: int, threads: int) -> None:
+        super().__init__(length)
+        self.threads = threads
+
+    def __getitem__(self, index: int) -> Any:
+        threads = [threading.Thread(target=hashlib.sha256, args=(bytes(4_000_000),)) for _ in range(self.threads - 1)]
+        for thread in threads:
+            thread.start()
+        hashlib.sha256(bytes(4_000_000))
+        for thread in threads:
+            thread.join()
+        return super().__getitem__(index)
+
+
 # --- waits ------------------------------------------------------------------------------------------------------------
 
 
@@ -49,6 +67,19 @@ def test_the_first_batch_of_workers_is_a_restart(loop: Loop) -> None:
 def test_the_first_batch_without_workers_is_an_ordinary_wait(loop: Loop) -> None:
     loop.epoch(DataLoader(Numbers(8, delay_s=0.01), batch_size=4))
     assert loop.phases_ns(0)["data_wait"] >= 40_000_000
+
+
+@pytest.mark.parametrize(("threads", "least", "most"), [(1, 1.0, 1.2), (3, 2.0, 4.0)])
+def test_threads_that_a_worker_keeps_busy_are_counted(loop: Loop, threads: int, least: float, most: float) -> None:
+    loop.epoch(DataLoader(Multithreaded(16, threads), batch_size=4, num_workers=1))
+    counted = loop.hooks.workload_facts()["fetching_threads"]
+    assert isinstance(counted, float)
+    assert least <= counted <= most
+
+
+def test_without_workers_their_threads_are_not_known(loop: Loop) -> None:
+    loop.epoch(DataLoader(Multithreaded(8, 3), batch_size=4))
+    assert loop.hooks.workload_facts()["fetching_threads"] is None
 
 
 def test_a_thread_that_reads_ahead_is_not_charged_to_the_loop(loop: Loop) -> None:
