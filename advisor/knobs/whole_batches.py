@@ -89,6 +89,5 @@ KNOB = Knob(
     # The script's own process reads the batches; a cache keeps single samples.
     excludes=("num_workers", "cache_dataset"),
     formats={"python": _in_python},
-    opened_by=("row_by_row_dataset",),
     changes="None for the training: the batches are the same. Workers of the script's loader are not started.",
 )

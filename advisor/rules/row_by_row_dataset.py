@@ -181,6 +181,8 @@ RULE = Rule(
     source="pytorch#10260 (a table read row by row: 1.39 s, whole batches: 0.09 s) and numpy#29081 (an archive's "
     "member is read at each `[]`); here both ways are timed on the script's own data.",
     url="https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching",
+    # Samples that a table could hold are fixed, so a cache can hold them, too, where the dataset takes no list.
+    knobs=("whole_batches", "cache_dataset"),
     applies=has_train_loader,
     judge=judge,
     establish=_establish,
