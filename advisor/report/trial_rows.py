@@ -289,7 +289,7 @@ def _predicted(finding: Finding, result: TuneResult) -> Predicted:
         if trial.ratio is not None
         and is_number(trial.ratio.speedup, trial.ratio.low, trial.ratio.high)
         and trial.config.settings
-        and {name for name, _ in trial.config.settings} <= set(finding.knobs)
+        and _names(trial) <= set(finding.knobs)
     ]
     if fit:
         got, by = max(fit, key=lambda one: one[0].speedup)
@@ -299,8 +299,24 @@ def _predicted(finding: Finding, result: TuneResult) -> Predicted:
     if parts:
         by = ", ".join(setting(name, result.recommendation.config.as_dict().get(name)) for name in parts)
         return Predicted(finding=finding, got=_together(parts), by=f"{by}, from the ablation")
-    why = "none of its settings was measured" if finding.knobs else "no setting addresses it"
-    return Predicted(finding=finding, got=None, by=why)
+    return Predicted(finding=finding, got=None, by=_why_no_gain(finding, result))
+
+
+def _why_no_gain(finding: Finding, result: TuneResult) -> str:
+    if not finding.knobs:
+        return "no setting addresses it"
+    beside = [
+        trial for trial in result.trials if trial.ratio is not None and not _names(trial).isdisjoint(finding.knobs)
+    ]
+    if not beside:
+        return "none of its settings was measured"
+    best = max(beside, key=_speed)
+    own = ", ".join(setting(name, value) for name, value in best.config.settings if name in finding.knobs)
+    return f"{own} was only tried beside other settings: trial {best.number}, {format.times(_speed(best))}"
+
+
+def _names(trial: Trial) -> set[str]:
+    return {name for name, _ in trial.config.settings}
 
 
 def _together(parts: Mapping[str, Ratio]) -> Ratio:

@@ -14,7 +14,7 @@ from ..analysis.setting_windows import window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Config, Ratio
-from ..wire import WindowRole
+from ..wire import Window, WindowRole
 
 ROUNDS = 3
 NONE: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -55,14 +55,23 @@ def windows(
 
 
 def ratios(result: SessionResult, config: Config, *, epoch_samples: int | None = None) -> dict[str, Ratio]:
-    """Return knob → speed-up of the winner with it over without it; a knob that could not be left out is missing."""
+    """Return knob → speed-up of the winner with it over without it; a knob that could not be left out is missing.
+
+    Empty for a configuration whose settings were not left out: what one of them gives depends on the others.
+    """
     found = {}
-    for name, _value in config.settings:
-        ids = {window.id for window in result.windows.values() if window.left_out == name}
+    planned = [window for window in result.windows.values() if window.role is WindowRole.LEFT_OUT]
+    whole = {window.id for window in result.windows.values() if _is_all_of(window, config)}
+    for name, _value in config.settings if whole else ():
+        ids = {window.id for window in planned if window.left_out == name}
         ratio = window_ratios.speedup(result, ids, epoch_samples, beside=window_ratios.Beside(WindowRole.ABLATION))
         if ratio is not None:
             found[name] = Ratio(speedup=1 / ratio.speedup, low=1 / ratio.high, high=1 / ratio.low, rounds=ratio.rounds)
     return found
+
+
+def _is_all_of(window: Window, config: Config) -> bool:
+    return window.role is WindowRole.ABLATION and window.config == config.as_dict()
 
 
 def _rest(config: Config, removed: frozenset[str]) -> Config:

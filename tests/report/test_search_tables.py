@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from advisor.report.search.changes import changes
 from advisor.report.search.verdict import verdict_of_tune
-from advisor.report.trial_rows import basis, limits
-from advisor.types import Finding, TuneResult
+from advisor.report.trial_rows import basis, limits, predicted
+from advisor.types import Ceiling, Finding, SettingValue, TuneResult
 
 from . import sample_tuning
 
@@ -39,6 +40,31 @@ def test_a_search_that_tried_nothing_says_why() -> None:
     found = replace(sample_tuning.no_time_to_try(), ended="31 s were left: a trial takes about 40 s")
     assert verdict_of_tune(found).evidence == "No trial was begun: 31 s were left: a trial takes about 40 s."
     assert verdict_of_tune(sample_tuning.no_time_to_try()).evidence == "No trial was begun."
+
+
+def for_a_finding(knobs: tuple[str, ...], tried: Mapping[str, SettingValue]) -> str:
+    """Of a search with one trial, what is told of a finding that these knobs can help."""
+    ceiling = Ceiling(speedup=2.0, low=1.8, high=2.2, basis="measured")
+    finding = Finding(
+        rule="gc_pauses", severity="warning", share=0.5, evidence=".", advice=".", knobs=knobs, ceiling=ceiling
+    )
+    found = sample_tuning.faster()
+    found = replace(
+        found,
+        profile=replace(found.profile, findings=(finding,)),
+        recommendation=replace(found.recommendation, by_knob={}),
+        trials=(sample_tuning.measured(4, tried, 5.0),),
+    )
+    (row,) = predicted(found)
+    assert row.got is None
+    return row.by
+
+
+def test_a_setting_that_was_only_tried_beside_others_is_told_so() -> None:
+    told = for_a_finding(("gc",), {"gc": "freeze", "whole_batches": True})
+    assert told == "gc=freeze was only tried beside other settings: trial 4, 5.0×"
+    assert for_a_finding(("precision",), {"gc": "freeze"}) == "none of its settings was measured"
+    assert for_a_finding((), {"gc": "freeze"}) == "no setting addresses it"
 
 
 def batch(samples_per_update: float) -> str:

@@ -93,6 +93,10 @@ def test_a_setting_that_can_never_be_left_out_has_no_gain() -> None:
     assert "precision" not in found
 
 
+def test_gains_beside_settings_that_were_dropped_are_not_those_of_the_rest() -> None:
+    assert ablation.ratios(carried_out(), Config.of({"num_workers": 2})) == {}
+
+
 def test_one_setting_alone_needs_no_windows() -> None:
     assert carried_out(Config.of({"num_workers": 2})).windows == {}
 
