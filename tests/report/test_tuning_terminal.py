@@ -354,7 +354,18 @@ def test_a_healthy_script_without_an_open_knob_is_told_so() -> None:
     text = words_of(base)
     assert text.startswith("Your script is healthy: no avoidable cost was found")
     assert "no setting is worth a trial." in text
-    assert words_of(replace(base, profile=sample.input_bound())).startswith("Undecided: nothing was tried")
+
+
+def test_a_finding_that_no_setting_helps_is_the_answer_of_a_search_that_tried_nothing() -> None:
+    base = replace(sample_tuning.nothing_tried(), profile=sample.input_bound(), space=())
+    text = words_of(base)
+    assert text.startswith("Your script waits for data 62% of its time; fixing that can make it 2.4× as fast")
+    assert "no setting that could help is open here." in text
+    assert "The findings below say what to change in the script." in text
+    assert "next advisor explain input_bound explains this finding" in text
+    (first, *others) = base.profile.findings
+    by_hand = replace(base, profile=replace(base.profile, findings=(replace(first, knobs=()), *others)))
+    assert "no setting changes that, only the script." in words_of(by_hand)
 
 
 def test_losses_that_are_not_finite_are_told_before_any_gain() -> None:

@@ -63,7 +63,7 @@ def verdict_of(profile: Profile) -> Verdict:
             next_command=_command("profile", profile),
             why_next="measures again, once the script trains",
         )
-    first = next((finding for finding in profile.findings if finding.severity != "info"), None)
+    first = worst(profile.findings)
     busy = busy_machine(profile)
     if busy is not None:
         return _on_a_busy_machine(profile, busy, first)
@@ -73,9 +73,18 @@ def verdict_of(profile: Profile) -> Verdict:
     return Verdict(
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
-        next_command=_command("tune", profile) if first.knobs else f"advisor explain {format.one_line(first.rule)}",
+        next_command=_command("tune", profile) if first.knobs else explain_command(first),
         why_next="tries settings that can help, and verifies the gain" if first.knobs else "explains this rule",
     )
+
+
+def worst(findings: Sequence[Finding]) -> Finding | None:
+    """Return the first finding that asks for action; None without one."""
+    return next((finding for finding in findings if finding.severity != "info"), None)
+
+
+def explain_command(finding: Finding) -> str:
+    return f"advisor explain {format.one_line(finding.rule)}"
 
 
 def _finding_sentence(first: Finding) -> str:

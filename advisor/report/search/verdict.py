@@ -13,7 +13,7 @@ from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
 from ..profile.failures import once_mended, what_failed
-from ..profile.headline import export_command, function_call, options, verdict_of
+from ..profile.headline import explain_command, export_command, function_call, options, verdict_of, worst
 from ..trial_format import describe, is_number, moved, peaks, span
 from ..trial_rows import IN_WINDOWS
 
@@ -128,16 +128,26 @@ def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
     if ratios and result.objective.name in LESS_OF:
         return f"Undecided: {_least_of(result)}.", "warning"
     if not ratios:
-        if _tried(result):
-            return "Undecided: nothing could be compared with the baseline.", "warning"
-        profile = verdict_of(result.profile)
-        if not result.space and profile.tone == "good":
-            return f"{profile.sentence.rstrip('.')}; no setting is worth a trial.", "good"
-        knobs = format.plural(len(result.space), "knob") if result.space else "no knob"
-        return f"Undecided: nothing was tried; {knobs} {'are' if len(result.space) > 1 else 'is'} open.", "warning"
+        if not _tried(result):
+            return _nothing_tried(result)
+        return "Undecided: nothing could be compared with the baseline.", "warning"
     best = max(ratios, key=lambda ratio: ratio.speedup)
     between = f"{span(best.low, best.high)} times as fast (95% interval, windows in one run)"
     return f"Undecided: the best of {len(ratios):,} compared is {between}.", "warning"
+
+
+def _nothing_tried(result: TuneResult) -> tuple[str, Tone]:
+    profile, first = verdict_of(result.profile), worst(result.profile.findings)
+    if result.space:
+        several = len(result.space) > 1
+        knobs = format.plural(len(result.space), "knob")
+        return f"Undecided: nothing was tried; {knobs} {'are' if several else 'is'} open.", "warning"
+    if profile.tone == "good":
+        return f"{profile.sentence.rstrip('.')}; no setting is worth a trial.", "good"
+    if first is None:
+        return "Undecided: nothing was tried; no knob is open.", "warning"
+    rest = "no setting that could help is open here" if first.knobs else "no setting changes that, only the script"
+    return f"{profile.sentence.rstrip('.')}; {rest}.", "warning"
 
 
 def _tried(result: TuneResult) -> list[Trial]:
@@ -240,13 +250,16 @@ def _what_it_takes(result: TuneResult) -> str:
         why = format.one_line(result.ended).rstrip(".")
         return f"No trial was begun: {why}." if why else "No trial was begun."
     if not tried:
-        return (
-            f"No finding suggests a setting that can be changed. {parameter('knobs')} tries knobs anyway; "
-            f"{parameter('dry_run', True)} lists them."
-        )
+        return f"{_by_hand(result)} {parameter('knobs')} tries knobs anyway; {parameter('dry_run', True)} lists them."
     if not ratios:
         return f"{len(tried):,} tried, and none could be measured."
     return _of_compared(result, ratios)
+
+
+def _by_hand(result: TuneResult) -> str:
+    if worst(result.profile.findings) is None:
+        return "No finding suggests a setting that can be changed."
+    return "The findings below say what to change in the script."
 
 
 def _of_compared(result: TuneResult, ratios: list[Ratio]) -> str:
@@ -301,7 +314,9 @@ def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
     given = format.one_line(options((*result.search_options, *result.profile.run_options)))
     command = f"{given} {command}" if given else command
     if not result.space and not _tried(result):
-        return (Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"),)
+        first = worst(result.profile.findings)
+        explained = () if first is None else (Next(command=explain_command(first), why="explains this finding"),)
+        return (*explained, Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"))
     return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
 
 
