@@ -48,6 +48,7 @@ ALLOWED = {
     ("agent/loader/switch.py", "worker_threads"): CARRIED_OUT,
     ("agent/loader/switch.py", "threads"): "field of the plan of fetching",
     ("agent/observe/callee.py", "gc"): "kind of a sampled line",
+    ("agent/observe/facts.py", "autocast_dtype"): "field of the flags",
     ("agent/observe/facts.py", "data_parallel"): "field of a model's facts",
     ("agent/observe/switches.py", "cudnn_benchmark"): "field of the flags",
     ("agent/observe/switches.py", "matmul_precision"): "field of the flags",

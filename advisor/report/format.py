@@ -124,6 +124,11 @@ def percent(fraction: float | None) -> str:
     return f"{value:.1f}%" if 0 < abs(value) < 9.95 and round(value, 1) % 1 else f"{value:.0f}%"
 
 
+def worst(findings: Sequence[Finding]) -> Finding | None:
+    """Return the first finding that asks for action; None without one."""
+    return next((finding for finding in findings if finding.severity != "info"), None)
+
+
 def headline(finding: Finding) -> str:
     """Format what a script with this finding does, as the words after "Your script"; empty if the rule has none."""
     return one_line(finding.headline).replace("{share}", percent(finding.share))

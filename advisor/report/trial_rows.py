@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ..types import Alternative, Config, Finding, Ratio, Trial, TuneResult
 from . import format
-from .profile.headline import worst
 from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain, interval_of, is_number, setting
 
 MOST_TRIALS = 12
@@ -160,7 +159,7 @@ def limits(result: TuneResult) -> tuple[LimitRow, ...]:
 
 def _more_than_its_share(findings: Sequence[Finding], before: float, after: float) -> str:
     """Explain a step that gained more than the share of the time that its limit was said to take."""
-    first = worst(findings)
+    first = format.worst(findings)
     if first is None or not 0 < first.share < 1 or not is_number(before, after):
         return ""
     if after / before <= MORE / (1 - first.share):
@@ -169,7 +168,7 @@ def _more_than_its_share(findings: Sequence[Finding], before: float, after: floa
 
 
 def _limiting(findings: Sequence[Finding], unsure: Sequence[str]) -> str:
-    first = worst(findings)
+    first = format.worst(findings)
     if first is None and unsure:
         others = f" and {format.plural(len(unsure) - 1, 'other rule')}" if len(unsure) > 1 else ""
         return f"not known: {format.one_line(unsure[0])}{others} could not judge"

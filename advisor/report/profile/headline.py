@@ -63,7 +63,7 @@ def verdict_of(profile: Profile) -> Verdict:
             next_command=_command("profile", profile),
             why_next="measures again, once the script trains",
         )
-    first = worst(profile.findings)
+    first = format.worst(profile.findings)
     busy = busy_machine(profile)
     if busy is not None:
         return _on_a_busy_machine(profile, busy, first)
@@ -76,11 +76,6 @@ def verdict_of(profile: Profile) -> Verdict:
         next_command=_command("tune", profile) if first.knobs else explain_command(first),
         why_next="tries settings that can help, and verifies the gain" if first.knobs else "explains this rule",
     )
-
-
-def worst(findings: Sequence[Finding]) -> Finding | None:
-    """Return the first finding that asks for action; None without one."""
-    return next((finding for finding in findings if finding.severity != "info"), None)
 
 
 def explain_command(finding: Finding) -> str:

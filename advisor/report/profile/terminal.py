@@ -12,7 +12,7 @@ from ...types import PHASES, Finding, Profile
 from .. import format
 from ..terminal import TONES, grid, print_safely, stderr_lines
 from .circumstances import device_line, hardware_line, mfu_line, off_step_line, overhead_line
-from .headline import Verdict, little_data, page_command, verdict_of, worst
+from .headline import Verdict, little_data, page_command, verdict_of
 from .health import looked_at
 
 BAR_CELLS = 30
@@ -41,7 +41,7 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
         yield Text()
         yield _finding(number, finding, profile.command.cwd)
     looked = looked_at(profile)
-    if looked is not None and worst(profile.findings) is None:
+    if looked is not None and format.worst(profile.findings) is None:
         yield Text()
         yield Text(looked, style="dim")
     if profile.abstained:

@@ -13,7 +13,7 @@ from ...types import Objective, Ratio, Trial, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
 from ..profile.failures import once_mended, what_failed
-from ..profile.headline import explain_command, export_command, function_call, options, verdict_of, worst
+from ..profile.headline import explain_command, export_command, function_call, options, verdict_of
 from ..trial_format import describe, is_number, moved, peaks, span
 from ..trial_rows import IN_WINDOWS
 
@@ -137,7 +137,7 @@ def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
 
 
 def _nothing_tried(result: TuneResult) -> tuple[str, Tone]:
-    profile, first = verdict_of(result.profile), worst(result.profile.findings)
+    profile, first = verdict_of(result.profile), format.worst(result.profile.findings)
     if result.space:
         several = len(result.space) > 1
         knobs = format.plural(len(result.space), "knob")
@@ -257,7 +257,7 @@ def _what_it_takes(result: TuneResult) -> str:
 
 
 def _by_hand(result: TuneResult) -> str:
-    if worst(result.profile.findings) is None:
+    if format.worst(result.profile.findings) is None:
         return "No finding suggests a setting that can be changed."
     return "The findings below say what to change in the script."
 
@@ -314,7 +314,7 @@ def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
     given = format.one_line(options((*result.search_options, *result.profile.run_options)))
     command = f"{given} {command}" if given else command
     if not result.space and not _tried(result):
-        first = worst(result.profile.findings)
+        first = format.worst(result.profile.findings)
         explained = () if first is None else (Next(command=explain_command(first), why="explains this finding"),)
         return (*explained, Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"))
     return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
