@@ -123,7 +123,7 @@ class Rule:
         judgement = self.judge(evidence)
         why = self._too_little(evidence, judgement)
         if why is not None:
-            return Abstention(rule=self.id, why=why)
+            return Abstention(rule=self.id, why=why, seen_share=_share_of(judgement))
         if judgement is None:
             return None
         if isinstance(judgement, Undecided):
@@ -173,6 +173,12 @@ class Rule:
         return (
             self.library_headline.replace("{library}", library) if library and self.library_headline else self.headline
         )
+
+
+def _share_of(judgement: Judgement) -> float:
+    if judgement is None:
+        return 0.0
+    return clamp(judgement.most_share if isinstance(judgement, Undecided) else judgement.share)
 
 
 def few_updates(evidence: Evidence) -> Evidence:

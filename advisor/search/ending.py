@@ -1,11 +1,38 @@
-"""Reasons why a search tries no more, in words, with the time that was left."""
+"""Reasons why a search tries no more, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..runtime.session_result import SessionResult
 from ..types import Config
+
+IDLE_SUGGESTIONS = 4
+"""Suggestions of the sampler in a row without a better configuration, after which a search has little left to find."""
+MOST_IDLE_S = 45.0
+"""The same in seconds: slow scripts, and settings that take long to set up, get fewer suggestions."""
+
+
+@dataclass
+class Idle:
+    """Count of suggestions in a row that found nothing better."""
+
+    suggestions: int = 0
+    seconds: float = 0.0
+
+    def saw(self, in_vain: bool, spent_s: float) -> None:
+        """Count a trial that took `spent_s`: a suggestion in vain, or anything else."""
+        self.suggestions = self.suggestions + 1 if in_vain else 0
+        self.seconds = self.seconds + spent_s if in_vain else 0.0
+
+    @property
+    def is_enough(self) -> bool:
+        return self.suggestions >= IDLE_SUGGESTIONS or self.seconds >= MOST_IDLE_S
+
+    def __str__(self) -> str:
+        several = f"{self.suggestions} suggestions in a row" if self.suggestions > 1 else "a suggestion"
+        return f"{several} found nothing better"
 
 
 def no_time(left_s: float, trial_s: float) -> str:

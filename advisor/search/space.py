@@ -27,6 +27,8 @@ TRIAL_S = 4.0
 """Usual seconds of a trial beside its set-up: two windows, and what settles before them."""
 PROMISE_WITHOUT_FINDING = 0.05
 """Gain expected of a knob that no finding points to."""
+LEAST_SEEN = 0.05
+"""Share of a cost in a few updates from which a knob for it is worth a trial, though its rule cannot judge yet."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Effects on training that leave the training what it is."""
 
@@ -301,6 +303,8 @@ def _reasons(
         for name in finding.knobs:
             reasons.setdefault(name, f"{finding.rule} suggests it")
     for abstention in abstained:
+        if abstention.seen_share is not None and abstention.seen_share < LEAST_SEEN:
+            continue
         for name in rules.get(abstention.rule).helpful_knobs:
             reasons.setdefault(name, f"{abstention.rule} could not judge")
     for name in selection.also:

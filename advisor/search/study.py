@@ -206,15 +206,15 @@ class Study:
 
     def _trials(self, pace: Pace) -> Planner:
         """Try configurations while there is time; without a budget, until the sampler finds nothing better."""
-        idle = 0
+        idle = ending.Idle()
         while (proposal := self._next(pace)) is not None:
-            best = self.known.best_score
+            best, before_s = self.known.best_score, self.left_s()
             yield from self._try(proposal, pace)
+            idle.saw(proposal.sampled and self.known.best_score <= best, before_s - self.left_s())
             self._plan_again(pace)
             yield from self._diagnose_best(pace)
-            idle = idle + 1 if proposal.sampled and self.known.best_score <= best else 0
-            if self.budget_s is None and idle == time_plan.IDLE_SUGGESTIONS:
-                self.ended = f"{idle} suggestions in a row found nothing better"
+            if self.budget_s is None and idle.is_enough:
+                self.ended = str(idle)
                 return
 
     def _plan_again(self, pace: Pace) -> None:

@@ -16,8 +16,6 @@ UNPLANNED_S = MOST_PROFILE_S + MOST_SEARCH_S
 """Time until the plan is made."""
 SURPLUS = 1.25
 """Planned over estimated time of the trials: workers start, caches fill, and some windows are repeated."""
-IDLE_SUGGESTIONS = 4
-"""Suggestions of the sampler in a row without a better configuration, after which a search has little left to find."""
 AGAIN_AFTER = (1, 3, 6)
 """Trials after which the time is planned again, by the time that their windows have really taken."""
 USUAL_ROUNDS = 3

@@ -166,6 +166,8 @@ class Abstention:
     why: str
     most_share: float = 1.0
     """Largest share of the loop's time that its cost may have; 1 if that is not known."""
+    seen_share: float | None = None
+    """Share of the cost in the updates that were counted, if these were too few to judge; None for other reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,6 +98,18 @@ def test_a_rule_about_shares_abstains_on_three_updates(rule: Rule) -> None:
     firing = next(example.evidence for example in rule.all_examples if example.fires is True)
     outcome = rule.check(_base.few_updates(firing))
     assert isinstance(outcome, Abstention if rule.needs_updates else Finding)
+    enough = rule.check(firing)
+    if isinstance(outcome, Abstention) and isinstance(enough, Finding):
+        assert outcome.seen_share is not None
+        assert (outcome.seen_share > 0) == (enough.share > 0)
+
+
+def test_a_rule_says_what_it_saw_in_too_few_updates() -> None:
+    waits = healthy_cpu(phases={"data_wait": 0.4}, what_ifs=what_if("no_data_wait", 1.6))
+    waits_little = healthy_cpu(phases={"data_wait": 0.001}, what_ifs=what_if("no_data_wait", 1.0))
+    seen = [advisor.rules.get("input_bound").check(_base.few_updates(evidence)) for evidence in (waits, waits_little)]
+    shares = [one.seen_share for one in seen if isinstance(one, Abstention)]
+    assert shares == [pytest.approx(0.4, abs=0.01), 0.0]
 
 
 @RULES

@@ -40,6 +40,13 @@ def test_a_rule_without_a_verdict_opens_its_knobs_too() -> None:
     assert {knob.id: knob.opened_by for knob in space.knobs}["num_workers"] == "input_bound could not judge"
 
 
+@pytest.mark.parametrize(("seen_share", "is_open"), [(0.0, False), (0.04, False), (0.06, True), (1.0, True)])
+def test_a_rule_that_saw_next_to_nothing_in_few_updates_opens_nothing(seen_share: float, is_open: bool) -> None:
+    few = Abstention(rule="input_bound", why="3 steady updates were counted", seen_share=seen_share)
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(), abstained=(few,)))
+    assert ("num_workers" in {knob.id for knob in space.knobs}) == is_open
+
+
 def test_the_least_mild_setting_gives_the_tier() -> None:
     diagnosis = Diagnosis(findings=(INPUT_BOUND, FULL_PRECISION, SMALL_STEPS))
     space = open_space(EVIDENCE.hardware, EVIDENCE.workload, diagnosis)

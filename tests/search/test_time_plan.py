@@ -9,7 +9,8 @@ import pytest
 
 from advisor import wire
 from advisor.search import time_plan
-from advisor.search.time_plan import IDLE_SUGGESTIONS, TimePlan, profile_s
+from advisor.search.ending import IDLE_SUGGESTIONS, MOST_IDLE_S, Idle
+from advisor.search.time_plan import TimePlan, profile_s
 
 from .machine import FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Machine
 from .test_search import nothing_helps, workers_help
@@ -41,6 +42,22 @@ def test_it_ends_once_suggestions_bring_nothing(tmp_path: Path) -> None:
     planned = Machine(folder(tmp_path, "planned"), nothing_helps, *found, budget_s=None)
     sampled = [trial for trial in planned.trials if "TPE" in trial.reason]
     assert len(sampled) <= IDLE_SUGGESTIONS
+
+
+def test_fewer_suggestions_are_tried_in_vain_where_each_takes_long() -> None:
+    quick, slow = Idle(), Idle()
+    for number in range(IDLE_SUGGESTIONS):
+        assert not quick.is_enough, number
+        quick.saw(True, 1.0)
+    assert quick.is_enough
+    slow.saw(True, MOST_IDLE_S - 1)
+    assert not slow.is_enough
+    slow.saw(False, 100.0)
+    slow.saw(True, MOST_IDLE_S - 1)
+    assert not slow.is_enough
+    slow.saw(True, 1.0)
+    assert slow.is_enough
+    assert str(slow) == "2 suggestions in a row found nothing better"
 
 
 def test_a_search_with_a_budget_uses_it(tmp_path: Path) -> None:
