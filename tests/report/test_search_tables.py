@@ -8,7 +8,7 @@ from dataclasses import replace
 from advisor.report.search.changes import changes
 from advisor.report.search.verdict import verdict_of_tune
 from advisor.report.trial_rows import basis, limits, predicted
-from advisor.types import Ceiling, Finding, SettingValue, TuneResult
+from advisor.types import Ceiling, Config, Finding, SettingValue, TuneResult
 
 from . import sample_tuning
 
@@ -65,6 +65,20 @@ def test_a_setting_that_was_only_tried_beside_others_is_told_so() -> None:
     assert told == "gc=freeze was only tried beside other settings: trial 4, 5.0×"
     assert for_a_finding(("precision",), {"gc": "freeze"}) == "none of its settings was measured"
     assert for_a_finding((), {"gc": "freeze"}) == "no setting addresses it"
+
+
+def test_settings_chosen_beside_other_programs_are_to_be_searched_again() -> None:
+    found = sample_tuning.faster()
+    config = Config.of({"threads": 1, "precision": "bf16"})
+    found = replace(found, recommendation=replace(found.recommendation, config=config))
+    assert "Busy machine" not in {change.topic for change in changes(found)}
+    system = found.profile.system
+    assert system is not None
+    cpus = float(found.profile.hardware.cpu.affinity_count)
+    system = replace(system, tree_cpus=cpus / 2, loadavg_others=cpus)
+    busy = replace(found, profile=replace(found.profile, system=system))
+    (told,) = [change.text for change in changes(busy) if change.topic == "Busy machine"]
+    assert told.startswith("threads=1: chosen beside other programs")
 
 
 def batch(samples_per_update: float) -> str:

@@ -48,6 +48,7 @@ def changes(result: TuneResult) -> tuple[Change, ...]:
         *plain,
         *_start_up(result),
         *_whole_training(result),
+        *_chosen_on_a_busy_machine(result, settings),
     ]
     to_know = [Change(topic="Note", text=format.one_line(note).rstrip(".")) for note in result.recommendation.notes]
     return _by_topic([*found, *_arguments(result), *to_know])
@@ -104,6 +105,17 @@ def notes(result: TuneResult) -> tuple[str, ...]:
         *result.profile.notes,
         *([] if busy is None else [f"the machine was busy during the profile: {busy}"]),
     )
+
+
+def _chosen_on_a_busy_machine(result: TuneResult, settings: dict[str, SettingValue]) -> list[Change]:
+    """Warn of settings that depend on how many CPUs are free: threads that wait for each other on a busy machine may be
+    the fastest on a quiet one."""
+    names = [knob.id for knob in knobs.all_knobs() if knob.id in settings and "cpus" in knob.chosen_for]
+    if not names or busy_machine(result.profile) is None:
+        return []
+    chosen = ", ".join(setting(name, settings[name]) for name in names)
+    text = f"{chosen}: chosen beside other programs; search again on a quiet machine, if the training will have one"
+    return [Change(topic="Busy machine", text=text)]
 
 
 def _baseline_samples(result: TuneResult) -> int | None:
