@@ -186,6 +186,16 @@ class Recompiling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedWeights:
+    """Trained weights that a library has for a model of the script."""
+
+    class_name: str
+    parameters: int
+    call: str
+    """Call that makes the model with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScriptFacts:
     """Further facts that settings depend on; None where they could not be seen."""
 
@@ -241,6 +251,8 @@ class ScriptFacts:
     """Elements of the parameters that get gradients and belong to no optimizer."""
     float64_lines: tuple[str, ...] = ()
     """Lines of the script's text that ask for float64, as `file:line`; empty unless a parameter is one."""
+    published_weights: tuple[PublishedWeights, ...] = ()
+    """Called models of libraries that have random weights, and could have trained ones."""
     loader_starts: int = 0
     """Epochs of the train loader that began."""
     launches_limit: bool = False

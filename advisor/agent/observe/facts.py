@@ -22,6 +22,7 @@ from .compiled_code import CompileTotals
 from .environments import any_environment
 from .float64_lines import float64_lines
 from .kept_outputs import KeptOutputs, trainer_metrics
+from .loaded_weights import LoadedWeights
 from .padding import PaddingWatch
 from .switches import profilers_on, switches
 
@@ -79,6 +80,7 @@ class FactsCollector:
         self._padding = PaddingWatch()
         self._profilers: set[str] = set()
         self._kept_outputs = KeptOutputs()
+        self._weights = LoadedWeights()
         self.compiled = CompileTotals()
 
     def install(self) -> None:
@@ -92,6 +94,7 @@ class FactsCollector:
             if cls is not None and "__init__" in vars(cls):
                 self._patches.replace(cls, "__init__", self._noting_optimizer)
         self._patches.replace(torch.amp.GradScaler, "scale", self._noting_scaler)
+        self._patches.replace(torch.nn.Module, "load_state_dict", self._weights.noting)
 
     def remove(self) -> None:
         self._patches.restore()
@@ -202,6 +205,7 @@ class FactsCollector:
                 "evaluation_keeps_outputs": self._kept_outputs.keeps or metrics is not None,
                 "metrics_at": list(metrics) if metrics is not None and metrics[0] else None,
                 "environment": any_environment() if all(loader["role"] != "train" for loader in loaders) else False,
+                "published_weights": self._weights.missing(modules),
                 "float64_lines": float64_lines() if any("float64" in m["parameter_dtypes"] for m in described) else [],
             },
         }
