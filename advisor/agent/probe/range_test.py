@@ -3,7 +3,8 @@
 First, a few updates are made twice from the snapshot, to see whether the same ones come again. A reference pass then
 takes the same batches at a rate of 0: what a sweep's losses differ by from it is due to the rates, and not to the
 batches. Each sweep begins at the snapshot with the same batches, and raises the rate geometrically until the loss
-diverges. Sweeps differ in length, so that a rate meets other batches, and a model trained for longer or shorter.
+diverges. The first looks for where that is, and the others look closer at the decades before. Sweeps differ in length,
+so that a rate meets other batches, and a model trained for longer or shorter.
 
 `wire.Window.options`: `updates` (most updates in all), `low` and `high` (multiples of the script's peak rate).
 """
@@ -27,6 +28,8 @@ CONTROL_UPDATES = 3
 """Updates that are made twice, to see whether a restore brings the same ones back."""
 SWEEPS = (1.0, 0.8, 0.6)
 """Lengths of the sweeps, in parts of the first one's."""
+CLOSER = (3e-4, 2.0)
+"""Ends of the later sweeps, in multiples of the rate at which the first one diverged."""
 LEAST_SWEEP = 16
 """Updates of the shortest sweep worth making: three for each decade."""
 SMOOTHING = 0.3
@@ -91,13 +94,16 @@ class RangeTest:
         else:
             longest = (most - self._updates) / sum(SWEEPS)
         self.found["reference"] = reference
+        low, high = self._options.get("low", 1e-2), self._options.get("high", 1e4)
         for share in SWEEPS:
             count = int(longest * share)
             if count < LEAST_SWEEP or time.perf_counter() > self._until_s:
                 break
-            factors = _factors(self._options.get("low", 1e-3), self._options.get("high", 1e2), count)
+            factors = _factors(low, high, count)
             losses = yield from self._pass(factors, reference)
             self.found["sweeps"].append(_sweep(factors, losses, self.found["script_rate"], count))
+            if len(losses) < count and len(self.found["sweeps"]) == 1:
+                low, high = (end * factors[len(losses) - 1] for end in CLOSER)
             self._return()
         self._end()
         return self.found
