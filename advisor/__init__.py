@@ -23,6 +23,7 @@ __all__ = [
     "hardware",
     "load",
     "load_run",
+    "lr",
     "profile",
     "run",
     "tune",

@@ -121,7 +121,7 @@ class RangeTest:
             self._return()
         difference = max(abs(one - other) / max(abs(one), 1e-12) for one, other in zip(*passes))
         self.found["control_difference"] = difference
-        return difference <= NEAR
+        return bool(difference <= NEAR)
 
     def _pass(self, factors: list[float], reference: list[float]) -> Generator[None, float | None, list[float]]:
         """Make one update with each multiple of the script's rate, until the loss diverges; return the losses."""
