@@ -17,8 +17,8 @@ BANDWIDTH = 0.45
 """Half width of the smoothing in decades: about nine updates of a sweep of 50 over five decades."""
 START = 1.0
 """Decades at the low end that show the loss before it falls, and its noise."""
-CLEAR = 3.0
-"""Standard errors of the smoothed loss that a fall must exceed."""
+CLEAR = 3.5
+"""Standard errors of a fall that it must exceed: of some ten independent points of a curve, the lowest is looked at."""
 BEGUN = 0.1
 """Share of the whole fall from which the loss counts as falling."""
 RISEN = 0.5
@@ -108,8 +108,9 @@ def shape_of(sweep: RateSweep, reference: Sequence[float] = ()) -> Shape | None:
     curve = smoothed(places[:count], clipped)
     lowest = min(range(count), key=curve.__getitem__)
     fall = level - curve[lowest]
-    within = sum(1 for place in places if place <= places[0] + 2 * BANDWIDTH)
-    if fall <= CLEAR * _noise(clipped, curve, lowest) / math.sqrt(max(1, within / 2)):
+    averaged = max(1.0, sum(1 for place in places if place <= places[0] + 2 * BANDWIDTH) / 2)
+    error = _noise(clipped, curve) * math.sqrt(1 / averaged + math.pi / 2 / len(begin))
+    if fall <= CLEAR * error:
         return None
     begun = next(
         (at for at in range(lowest + 1) if all(level - v > BEGUN * fall for v in curve[at : lowest + 1])), None
@@ -146,9 +147,9 @@ def _line_at(places: Sequence[float], values: Sequence[float], at: float) -> flo
     return y_mean - slope * x_mean
 
 
-def _noise(values: Sequence[float], curve: Sequence[float], lowest: int) -> float:
-    """Return the standard deviation of single losses about the curve, up to the valley, by their median."""
-    left = [abs(value - mean) for value, mean in zip(values[: lowest + 1], curve, strict=False)]
+def _noise(values: Sequence[float], curve: Sequence[float]) -> float:
+    """Return the standard deviation of single losses about the curve, by the median of their distances."""
+    left = [abs(value - mean) for value, mean in zip(values, curve, strict=True)]
     return 1.4826 * statistics.median(left) if left else 0.0
 
 
