@@ -161,7 +161,7 @@ def test_adversarial_trainings_are_refused(tmp_path: Path) -> None:
     """
     assert says(tmp_path, code) == (
         "the script steps 2 optimizers in turn, each after a backward of its own, as adversarial trainings do: the "
-        "curve of one loss says nothing of the other"
+        "curve of one loss does not show the other"
     )
 
 

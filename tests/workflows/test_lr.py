@@ -110,7 +110,7 @@ def test_a_loss_of_several_numbers_is_refused_with_the_reason(tmp_path: Path) ->
     )
     found = range_test_of(tmp_path, "0.01", "30", text=text.replace("loss.item()", "0"))
     assert found["suggestion"] is None
-    assert found["abstained"] == "the loss is no single number"
+    assert found["abstained"] == "the loss is not a single number"
 
 
 def test_from_python(tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ class Rates:
         """Replace the script's schedule by this one, which begins now; None takes it back. Raises Refused."""
         if name is not None and self.updates is None and rate_schedule.needs_length(name, self._warm_up):
             raise Refused(
-                f"the schedule {name} needs the training's length, which is unknown: give it with --updates N, or as "
-                "updates: N in advisor.yaml"
+                f"the schedule {name} needs the training's length, which is unknown: give its updates (the option "
+                "`updates`, or that entry of advisor.yaml)"
             )
         if name is None:
             self._done, self._plateau = 0, None
@@ -113,7 +113,8 @@ class Rates:
         """Let our schedule rise in this fraction of the training; None takes it back. Raises Refused."""
         if fraction and self.updates is None:
             raise Refused(
-                "a warm-up as a fraction needs the training's length, which is unknown: give it with --updates N"
+                "a warm-up as a fraction needs the training's length, which is unknown: give its updates (the option "
+                "`updates`, or that entry of advisor.yaml)"
             )
         self._warm_up = fraction
 
@@ -166,7 +167,7 @@ class Rates:
             for place, group in enumerate(optimizer.param_groups):
                 if number(group.get("lr")) is None:
                     self._known.clear()
-                    raise Refused(f"a learning rate of {type(optimizer).__name__} is no number on the CPU")
+                    raise Refused(f"a learning rate of {type(optimizer).__name__} is not a number on the CPU")
                 known = self._known[id(group)] = _Known(group, self._peak_of(optimizer, place))
                 made = self.first.of(optimizer, place)
                 known.writes = made not in (None, known.own) and not self._is_scheduled(optimizer, place, known.own)
