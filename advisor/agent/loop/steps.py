@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..base import own_optimizers
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on, stands_for
 from .clock import BACKWARD, OPTIMIZER, OTHER, StepClock
@@ -391,7 +392,8 @@ def _parameter_ids(optimizer: Any) -> set[int]:
 
 
 def all_optimizers() -> list[Any]:
-    """Return the torch optimizers that the process holds."""
+    """Return the torch optimizers that the process holds, without our own."""
     import torch
 
-    return [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
+    held = [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
+    return [item for item in held if not own_optimizers.is_ours(item)]

@@ -19,6 +19,7 @@ from .checkpointing import Checkpointing
 from .compiler_stance import CompilerStance
 from .compiling import Compiling
 from .garbage_collection import GarbageCollection
+from .hidden_muon import HiddenMuon
 from .known_reads import KnownReads
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
@@ -61,6 +62,7 @@ class Controls:
         self.optimizer_form = OptimizerForm(self.steps)
         self.rates = Rates(self.steps, self.schedules, self.clock)
         self.optimizer_values = OptimizerValues(self.steps)
+        self.hidden_muon = HiddenMuon(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
