@@ -101,6 +101,7 @@ class ScriptRun:
         self._config = dict(config)
         self._constants = constants
         self._trackers_offline = options.trackers_offline
+        self._updates = options.updates
         self._seed = seed
         self._devices = self.record.devices = devices
         self._environment = {**os.environ, **environment}
@@ -222,6 +223,7 @@ class ScriptRun:
             config=self._config,
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
+            updates=self._updates,
             seed=self._seed,
         )
         path = self._folder / f"life-{self.record.number}.json"

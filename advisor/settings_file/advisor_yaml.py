@@ -19,11 +19,11 @@ from ..redaction import Redactor
 from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
-from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants
+from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
 
 VERSION = 1
 """Version of the format; this advisor reads all versions up to it."""
-ENTRIES = ("version", "settings", "arguments", "constants", "verdict", "found")
+ENTRIES = ("version", "settings", "updates", "arguments", "constants", "verdict", "found")
 MOST_BYTES = 64 * 1024
 """Limit on a file's size: advisor writes about two thousand bytes, and nobody edits in thirty times that."""
 MOST_DEPTH = 8
@@ -38,6 +38,8 @@ class Document:
     """Content of a file."""
 
     config: Config
+    updates: float | None = None
+    """Length of the training in updates, which schedules of the learning rate need."""
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself, as given on its command line: flag → value."""
     constants: Mapping[str, Plain] = field(default_factory=dict)
@@ -100,6 +102,7 @@ def plain_text(document: Document) -> str:
     content = {
         "version": VERSION,
         "settings": document.config.as_dict(),
+        "updates": document.updates,
         "arguments": dict(document.arguments),
         "constants": dict(document.constants),
         "verdict": dict(document.verdict),
@@ -294,6 +297,7 @@ def parse(text: str, path: Path) -> Document:
         raise UsageError(f"{path} has unknown entries ({names}): settings belong below settings:")
     return Document(
         config=_read_settings(path, body.get("settings")),
+        updates=read_updates(path, body.get("updates")),
         arguments=read_arguments(path, body.get("arguments")),
         constants=read_constants(path, body.get("constants")),
         found=_without_secrets(mapping(path, "found", body.get("found"))),

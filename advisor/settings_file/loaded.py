@@ -192,7 +192,7 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     if _applied == settings:
         return
     try:
-        launch.install(settings, log=str(run_store.given_up_path()))
+        launch.install(settings, log=str(run_store.given_up_path()), updates=found.document.updates)
     except Refused as error:
         raise UsageError(f"{error}: start a new process for other settings") from error
     _applied = settings

@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..base import own_optimizers
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on, stands_for
 from .clock import BACKWARD, OPTIMIZER, OTHER, StepClock
@@ -39,6 +40,8 @@ class OptimizerRecord:
         self.steps = 0
         self.depth = 1
         """Depth of the clock's stack when the current step began."""
+        self.backwards = self.backwards_before = 0
+        """Backwards in the process when its latest step began, and the one before."""
 
 
 class Steps:
@@ -61,8 +64,10 @@ class Steps:
         """Callback before every step, from which the root search learns what the optimizers own."""
         self.before_backward: Callable[[], None] | None = None
         """Callback before every backward, whether or not a forward was seen."""
+        self.rate_owner: Any = None
+        """`Rates` while they follow a setting; None leaves them to the script."""
         self.rates: Any = None
-        """`LearningRates` while steps run with rates other than the script's; None leaves them."""
+        """`LearningRates` while steps run with rates other than the groups'; None leaves them."""
         self._interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
@@ -75,6 +80,8 @@ class Steps:
         """Consecutive backwards without a call of a known model."""
         self.adopted = 0
         """Optimizers seen stepping so far."""
+        self.takes_turns = False
+        """True if another optimizer steps after a backward of its own, as in adversarial trainings."""
         self.main_changes = 0
         """Number of times that another optimizer became the one whose steps end updates."""
 
@@ -246,9 +253,12 @@ class Steps:
         self.before_step()
         if self._interventions:
             self._taken_by = self._taker(optimizer, has_closure)
+        if self.rate_owner is not None:
+            self.rate_owner.before_step(optimizer)
         if self.rates is not None:
             self.rates.before_step(optimizer)
         record.depth = clock.depth
+        record.backwards_before, record.backwards = record.backwards, self._backwards
         clock.push(OPTIMIZER)
         if not has_closure:
             return None
@@ -280,12 +290,17 @@ class Steps:
             return
         if self.rates is not None:
             self.rates.after_step(optimizer)
+        if self.rate_owner is not None:
+            self.rate_owner.after_step(optimizer)
         taker, self._taken_by = self._taken_by, None
         if taker is not None and not taker.after_step(optimizer):
             clock.pop_to(record.depth)
             return
         record.steps += 1
         if record is self._main:
+            if len(self._records) > 1:
+                began, ended = record.backwards_before, record.backwards
+                self.takes_turns = any(began < one.backwards < ended for one in self._records.values())
             clock.end_update()
         else:
             clock.pop_to(record.depth)
@@ -377,7 +392,8 @@ def _parameter_ids(optimizer: Any) -> set[int]:
 
 
 def all_optimizers() -> list[Any]:
-    """Return the torch optimizers that the process holds."""
+    """Return the torch optimizers that the process holds, without our own."""
     import torch
 
-    return [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
+    held = [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
+    return [item for item in held if not own_optimizers.is_ours(item)]

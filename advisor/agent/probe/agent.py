@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import platform
 import sys
 import threading
 import time
@@ -27,9 +26,11 @@ from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
-from .conductor import FIRST_UPDATES, Conductor
+from .conductor import Conductor
 from .instruments import Instruments
+from .ready import ready
 from .so_far import SoFar
+from .window_length import FIRST_UPDATES
 
 BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
@@ -87,7 +88,7 @@ class ScriptAgent:
         gc.disable()
         try:
             self._parts = _Parts(self, torch)
-            self.channel.send(_ready(self.rank, torch))
+            self.channel.send(ready(self.rank, torch))
         finally:
             if collecting:
                 gc.enable()
@@ -186,6 +187,15 @@ class ScriptAgent:
         except Exception:
             self.channel.send(wire.Note(self.rank, "agent_error", traceback.format_exc()))
 
+    @property
+    def training_updates(self) -> float | None:
+        """Length of the training in updates, as the controller knows it."""
+        return self._spec.updates
+
+    def remark(self, text: str) -> None:
+        """Send what the user reads as it arrives."""
+        self.channel.send(wire.Note(self.rank, wire.REMARK, text))
+
     def epoch_prolonged(self, batches: int) -> None:
         """Report it once: a script that counts its batches may not cope with it."""
         if not self._prolonged:
@@ -230,8 +240,14 @@ class _Parts:
         scaler = Scaler(self.steps, schedules, self._cannot_scale)
         self.precision = Precision(self.roots, self._arm, scaler)
         self.controls = Controls(
-            clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
+            clock=clock,
+            roots=self.roots,
+            steps=self.steps,
+            loaders=self.loaders,
+            precision=self.precision,
+            schedules=schedules,
         )
+        self.controls.rates.begin(agent.training_updates, agent.remark)
         self.controls.accumulation.checks = CHECKED_BATCHES
         self.loaders.deliveries.on_late_refusal = self._loader_broke
         self.loaders.deliveries.on_prolonged = agent.epoch_prolonged
@@ -263,10 +279,8 @@ class _Parts:
         self.roots.on_evaluated = self._facts.saw_evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
-        self.steps.install()
-        self.loaders.install()
-        off_step.install()
-        self._facts.install()
+        for part in (self.steps, self.loaders, off_step, self._facts):
+            part.install()
         hold_overruns(torch)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
@@ -359,35 +373,6 @@ class _Parts:
         memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
-
-
-def _ready(rank: int, torch: Any) -> wire.Ready:
-    accelerator = getattr(torch, "accelerator", None)
-    return wire.Ready(
-        rank=rank,
-        torch=str(torch.__version__),
-        packages=_packages(),
-        cuda=torch.version.cuda,
-        rocm=getattr(torch.version, "hip", None),
-        accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
-    )
-
-
-PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
-
-
-def _packages() -> dict[str, str]:
-    """Return the versions of installed packages that may affect a training's speed."""
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    found["implementation"] = sys.implementation.name
-    return found
 
 
 def _flush_streams() -> None:
