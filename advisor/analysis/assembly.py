@@ -28,7 +28,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, evaluations, fixes, growth, hot_lines, loader_summary, losses, ratios, summary
+from . import device_summary, evaluations, fixes, growth, hot_lines, learning, loader_summary, losses, ratios, summary
 from .counted import Counted
 from .profile_plan import first_baseline
 
@@ -170,6 +170,7 @@ def _measured(
         ),
         "what_ifs": ratios.what_ifs(result),
         "fixes": fixes.measured(result, hardware, workload),
+        **learning.measured(result, workload),
         "overhead": ratios.overhead(result),
     }
 

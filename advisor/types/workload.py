@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .learning import LearningFacts
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderFacts:
@@ -304,6 +306,7 @@ class Workload:
     facts: ScriptFacts = field(default_factory=ScriptFacts)
     arguments: tuple[Argument, ...] = ()
     """The script's own options; empty if it does not use `argparse`."""
+    learning: LearningFacts = field(default_factory=LearningFacts)
     cpu_limits: CpuLimits | None = None
     """None in profiles of older versions."""
 

@@ -108,6 +108,8 @@ class StepClock:
         """Callback at the end of every update, outside all phases."""
         self.between_updates: Callable[[], None] = nothing
         """Callback after that: a setting's work, charged to the update that begins."""
+        self.on_training_continues: Callable[[], None] = nothing
+        """Callback at the first sign of training after an evaluation."""
         self.paused = False
         """True while advisor works on the training thread, charged to no update; readable from other threads."""
 
@@ -221,6 +223,7 @@ class StepClock:
         self.evaluations_ended += 1
         if self.device is not None:
             self.device.mark_evaluation(begins=False, weak=False)
+        self.on_training_continues()
 
     def read_for_evaluation(self) -> None:
         """Record a batch of a loader that evaluates."""

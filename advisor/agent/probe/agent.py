@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import platform
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from ..settings.controls import Controls
 from ..settings.untrained import part_facts
 from .conductor import FIRST_UPDATES, Conductor
 from .instruments import Instruments
+from .ready import ready
 from .so_far import SoFar
 
 BEAT_EVERY_S = 0.5
@@ -87,7 +87,7 @@ class ScriptAgent:
         gc.disable()
         try:
             self._parts = _Parts(self, torch)
-            self.channel.send(_ready(self.rank, torch))
+            self.channel.send(ready(self.rank, torch))
         finally:
             if collecting:
                 gc.enable()
@@ -161,6 +161,7 @@ class ScriptAgent:
         parts = self._parts
         assert parts is not None
         parts.controls.saw_update(update.micro_steps)
+        dynamo.without_dynamo(functools.partial(parts.look_at_learning, update))
         if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
             dynamo.without_dynamo(functools.partial(self._early, parts, update))
 
@@ -194,6 +195,7 @@ class ScriptAgent:
 
     def window_reported(self, _window: wire.Window) -> None:
         assert self._parts is not None
+        self._parts.learning.scan()
         roles = self._parts.loader_roles()
         if self._facts_sent != roles:  # an evaluation's loader may be seen long after the first window
             self._facts_sent = roles
@@ -211,6 +213,7 @@ class _Parts:
         from ..observe.device_trace import DeviceTrace
         from ..observe.facts import FactsCollector
         from ..observe.garbage import GarbageTimer
+        from ..observe.learning import LearningWatch
         from ..observe.sampler import Sampler
         from ..observe.tracing import Tracing
         from ..settings.precision import Precision
@@ -238,6 +241,7 @@ class _Parts:
         self.loaders.fill_caches(CACHE_FILL_S)
         self._facts = FactsCollector(clock)
         self._copies = HostToDevice(clock)
+        self.learning = LearningWatch(self.controls)
         off_step = OffStep(clock)
         sampler = Sampler(clock)
         garbage = GarbageTimer(clock)
@@ -260,13 +264,11 @@ class _Parts:
         clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
-        self.roots.on_evaluated = self._facts.saw_evaluated
+        self.roots.on_evaluated = self._evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
-        self.steps.install()
-        self.loaders.install()
-        off_step.install()
-        self._facts.install()
+        for part in (self.steps, self.loaders, off_step, self._facts, self.learning):
+            part.install()
         hold_overruns(torch)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
@@ -276,6 +278,20 @@ class _Parts:
             if self._register.train is None:
                 self._counter.saw(root, args, kwargs)
             self._facts.saw_forward(args, kwargs)
+
+    def _evaluated(self, root: Root, output: object) -> None:
+        self._facts.saw_evaluated(root, output)
+        self.learning.saw_evaluated(root, output)
+
+    def look_at_learning(self, update: Update) -> None:
+        """Look at gradients and parameters right after a step; a failure is reported and harms nothing."""
+        window, _recorder = self.conductor.counting()
+        try:
+            self.learning.update_ended(update, window is None or not (window.config or window.what_if))
+            if self._clock.updates in EARLY_FACTS_UPDATES:
+                self.learning.scan()
+        except Exception:
+            self._agent.channel.send(wire.Note(self._agent.rank, "agent_error", traceback.format_exc()))
 
     def _loader_broke(self, why: str) -> None:
         """Mark settings that the loader could not take when due as broken: no window may continue as if it had."""
@@ -353,41 +369,13 @@ class _Parts:
             "retains_graph": self.steps.retains_graph,
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
+        workload["learning"] = self.learning.facts()
         workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()
         memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
-
-
-def _ready(rank: int, torch: Any) -> wire.Ready:
-    accelerator = getattr(torch, "accelerator", None)
-    return wire.Ready(
-        rank=rank,
-        torch=str(torch.__version__),
-        packages=_packages(),
-        cuda=torch.version.cuda,
-        rocm=getattr(torch.version, "hip", None),
-        accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
-    )
-
-
-PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
-
-
-def _packages() -> dict[str, str]:
-    """Return the versions of installed packages that may affect a training's speed."""
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    found["implementation"] = sys.implementation.name
-    return found
 
 
 def _flush_streams() -> None:
