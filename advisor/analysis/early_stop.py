@@ -1,7 +1,8 @@
 """How much of the configured training adds nothing, from the losses seen so far.
 
-Learning curves are fitted with a power law with an offset (Hestness et al. 2017) and with an exponential, both over a
-grid of shapes. Every shape counts by its likelihood, so the interval of what is left holds all that fit.
+Learning curves are fitted with a power law with an offset (Hestness et al. 2017) over a grid of shapes. Every shape
+counts by its likelihood, so the interval of what is left holds all that fit. Up to the last loss seen, what is gained
+is read from the losses themselves.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from .loss_trend import Point
 
 LEAST_LOSSES = 60
 """Fewest losses for a fit of three parameters to means of several each."""
-LEAST_SEEN = 0.2
+LEAST_SEEN = 0.25
 """Part of the planned training that must have been seen: plateaus early in a training end, and no fit foresees that."""
-LEAST_SAVED = 0.05
+LEAST_SAVED = 0.1
 """Part of the training below which stopping early is not worth a word."""
 TOLERANCE = 0.01
 """Part of the fall so far that does not count: seeds of one script differ by more at its end."""
@@ -28,12 +29,14 @@ MEANS = 30
 SIGNIFICANT = 4.0
 """Standard errors that the loss must have fallen by: before, there is nothing to extrapolate."""
 BOUND = 0.975
-EXPONENTS = tuple(0.1 * 1.26**step for step in range(15))
+EXPONENTS = tuple(0.1 * 1.26**step for step in range(11))
 """Powers from 0.1, nearly a logarithm, to 2.5."""
 OFFSETS = (0.0, 0.03, 0.1, 0.3, 1.0)
 """Updates added to a power law's, as a part of those seen: a curve does not begin at infinity."""
-DECAYS = tuple(0.03 * 1.4**step for step in range(12))
-"""Time constants of an exponential, as a part of the updates seen."""
+MISFIT = 0.01
+"""Part of the fall by which a real curve departs from every power law: errors are not taken to be smaller."""
+SKIPPED = 0.05
+"""Part of the losses at the beginning that is not fitted: a curve settles into its law."""
 CANDIDATES = 200
 
 
@@ -56,6 +59,33 @@ class _Shape:
         return self.slope * span, self.error * span
 
 
+@dataclass(frozen=True)
+class _Curve:
+    """Losses seen, and the shapes that continue them."""
+
+    seen: Sequence[Point]
+    shapes: Sequence[_Shape]
+    last: int
+
+    @property
+    def begin(self) -> int:
+        return self.seen[0][0] + self._width
+
+    @property
+    def _width(self) -> int:
+        return max(LEAST_LOSSES // 4, len(self.seen) // 10)
+
+    def gain(self, begin: int, planned: int, part: float) -> float:
+        """Return a quantile of the fall from one update to the planned end."""
+        if begin >= self.last:
+            return _quantile(self.shapes, begin, planned, part)
+        before = [loss for update, loss in self.seen if update < begin][-self._width :]
+        after = [loss for _update, loss in self.seen[-self._width :]]
+        error = math.hypot(_error(before), _error(after))
+        fallen = statistics.fmean(before) - statistics.fmean(after) + statistics.NormalDist().inv_cdf(part) * error
+        return max(0.0, fallen) + _quantile(self.shapes, self.last, planned, part)
+
+
 def early_stop(seen: Sequence[Point], planned: int | None, *, decay_ahead: bool | None = False) -> EarlyStop:
     """Return from which update on the training adds nothing, or why that cannot be said.
 
@@ -71,14 +101,15 @@ def early_stop(seen: Sequence[Point], planned: int | None, *, decay_ahead: bool 
     error = math.hypot(means[0][2], means[-1][2])
     if fall < SIGNIFICANT * error:
         return EarlyStop(seen=last, planned=planned, why_not="the loss has not fallen beyond its noise")
-    shapes = _shapes(means, float(last))
+    fitted = [(at, mean, math.hypot(own, MISFIT * fall)) for at, mean, own in means if at > SKIPPED * last]
+    curve = _Curve(seen, _shapes(fitted, float(last)), last)
     tolerance = TOLERANCE * fall
-    left = [_quantile(shapes, last, planned, part) for part in (0.5, 1 - BOUND, BOUND)]
+    left = [_quantile(curve.shapes, last, planned, part) for part in (0.5, 1 - BOUND, BOUND)]
     return EarlyStop(
         seen=last,
         planned=planned,
-        stop_at=_first(shapes, seen[0][0] + 1, planned, tolerance, BOUND),
-        low=_first(shapes, seen[0][0] + 1, planned, tolerance, 0.5),
+        stop_at=_first(curve, planned, tolerance, BOUND),
+        low=_first(curve, planned, tolerance, 0.5),
         tolerance=tolerance,
         left=left[0],
         left_low=left[1],
@@ -120,6 +151,10 @@ def _spread(losses: Sequence[float]) -> float:
     return statistics.median(abs(one - two) for one, two in itertools.pairwise(late)) * 1.4826 / math.sqrt(2)
 
 
+def _error(losses: Sequence[float]) -> float:
+    return statistics.stdev(losses) / math.sqrt(len(losses))
+
+
 def _shapes(means: Sequence[tuple[float, float, float]], last: float) -> list[_Shape]:
     fitted = [_fit(means, basis) for basis in _bases(last)]
     shapes = [shape for shape in fitted if shape is not None]
@@ -141,8 +176,6 @@ def _shapes(means: Sequence[tuple[float, float, float]], last: float) -> list[_S
 def _bases(last: float) -> Iterator[Callable[[float], float]]:
     for exponent, offset in itertools.product(EXPONENTS, OFFSETS):
         yield lambda update, c=exponent, o=offset: ((update + o * last) / last) ** -c
-    for decay in DECAYS:
-        yield lambda update, d=decay: math.exp(-update / (d * last))
 
 
 def _fit(means: Sequence[tuple[float, float, float]], basis: Callable[[float], float]) -> _Shape | None:
@@ -186,15 +219,14 @@ def _normal(value: float, mean: float, error: float) -> float:
     return 0.5 * (1 + math.erf((value - mean) / (error * math.sqrt(2))))
 
 
-def _first(shapes: Sequence[_Shape], begin: int, planned: int, tolerance: float, part: float) -> int | None:
+def _first(curve: _Curve, planned: int, tolerance: float, part: float) -> int | None:
     """Return the first update from which the gain until the end is below the tolerance at this quantile."""
-    latest = math.floor(planned * (1 - LEAST_SAVED))
-    if begin >= latest or _quantile(shapes, latest, planned, part) > tolerance:
+    low, high = curve.begin, math.floor(planned * (1 - LEAST_SAVED))
+    if low >= high or curve.gain(high, planned, part) > tolerance:
         return None
-    low, high = begin - 1, latest
     while high - low > max(1, planned // CANDIDATES):
         middle = (low + high) // 2
-        if _quantile(shapes, middle, planned, part) <= tolerance:
+        if curve.gain(middle, planned, part) <= tolerance:
             high = middle
         else:
             low = middle

@@ -245,6 +245,8 @@ class ScriptFacts:
     """Lines of the script's text that ask for float64, as `file:line`; empty unless a parameter is one."""
     loader_starts: int = 0
     """Epochs of the train loader that began."""
+    critical_batch: float | None = None
+    """Samples per update beyond which larger batches hardly save updates; None if it is not known."""
     launches_limit: bool = False
     """The diagnosis is that an accelerator waits for its kernels to be launched."""
     loader_waits: bool = False
