@@ -7,6 +7,7 @@ is read from the losses themselves.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
@@ -175,7 +176,11 @@ def _shapes(means: Sequence[tuple[float, float, float]], last: float) -> list[_S
 
 def _bases(last: float) -> Iterator[Callable[[float], float]]:
     for exponent, offset in itertools.product(EXPONENTS, OFFSETS):
-        yield lambda update, c=exponent, o=offset: ((update + o * last) / last) ** -c
+        yield functools.partial(_power, last, exponent, offset)
+
+
+def _power(last: float, exponent: float, offset: float, update: float) -> float:
+    return (update / last + offset) ** -exponent
 
 
 def _fit(means: Sequence[tuple[float, float, float]], basis: Callable[[float], float]) -> _Shape | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..runtime.session_result import SessionResult
 from ..types import Workload
+from . import noise_window
 from .early_stop import early_stop
 from .loss_trend import loss_trend, points
 
@@ -17,10 +18,11 @@ def measured(result: SessionResult, workload: Workload) -> dict[str, Any]:
     """Return the fields of `types.Profile` that describe the learning."""
     seen, non_finite = points(result)
     trend = loss_trend(seen, non_finite)
+    scale = {"noise_scale": noise_window.measured(result)}
     if trend is None:
-        return {}
+        return scale
     stop = early_stop(seen, workload.learning.planned_updates, decay_ahead=decay_ahead(workload))
-    return {"losses": trend, "early_stop": stop}
+    return {"losses": trend, "early_stop": stop, **scale}
 
 
 def decay_ahead(workload: Workload) -> bool | None:

@@ -15,8 +15,8 @@ LEAST_MEASURED = 3
 """Updates whose size was measured."""
 MOST_MOVED = 0.05
 """Sum of all planned updates, relative to the parameters, below which they stay where they began even if every update
-points the same way. Random initial weights must move by about their own size; fine-tuning by AdamW at 2e-5, with weights
-of 0.05, comes to 0.4 in 1,000 updates."""
+points the same way. Random initial weights must move by about their own size; fine-tuning by AdamW at 2e-5, with
+weights of 0.05, comes to 0.4 in 1,000 updates."""
 STEADY = 0.5
 """Part of the early slope that the late one keeps while a loss falls steadily."""
 

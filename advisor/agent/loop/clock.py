@@ -260,6 +260,11 @@ class StepClock:
     def add_elements(self, count: int) -> None:
         self._update.elements += count
 
+    @property
+    def samples(self) -> int | None:
+        """Samples of the current update so far; None if they could not be counted."""
+        return self._update.samples
+
     def add_samples(self, count: int) -> None:
         self._update.samples = (self._update.samples or 0) + count
 

@@ -140,8 +140,9 @@ def _items(node: ast.AST, frame: FrameType) -> int | Any | None:
     if isinstance(node, ast.Call):
         name = _name(node.func)
         if name in _RANGES:
-            bounds = [_whole(evaluate(each, frame)) for each in node.args]
-            return len(range(*bounds)) if bounds and all(type(each) is int for each in bounds) else None
+            known = [_whole(evaluate(each, frame)) for each in node.args]
+            bounds = [bound for bound in known if bound is not None]
+            return len(range(*bounds)) if bounds and len(bounds) == len(known) else None
         if name == "islice" and len(node.args) == 2:
             return _whole(evaluate(node.args[1], frame))
         if name in _AROUND and node.args:

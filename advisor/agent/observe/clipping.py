@@ -20,6 +20,8 @@ class ClippingWatch:
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
         self._patches = Patches()
+        self.on = True
+        """False while a setting is tried: parts of a batch have norms of their own."""
         self._calls = 0
         self._every = 1
         self._kept: list[tuple[Any, Any]] = []
@@ -44,8 +46,8 @@ class ClippingWatch:
         @stands_for(original)
         def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> Any:
             norm = original(parameters, max_norm, *args, **kwargs)
-            self._calls += 1
-            if not self._calls % self._every and self._clock.mine():
+            self._calls += self.on
+            if self.on and not self._calls % self._every and self._clock.mine():
                 self._note(norm, max_norm)
             return norm
 

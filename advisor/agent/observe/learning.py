@@ -56,6 +56,7 @@ class LearningWatch:
         if updates == PLANNED_AT:
             micro_steps = max(1, update.micro_steps)
             self._planned = planned(sys._getframe(1), self._updates_per_epoch(), micro_steps)
+        self._clipping.on = as_written
         if as_written and updates > 1:
             self._movement.update_ended(updates, optimizers)
         else:

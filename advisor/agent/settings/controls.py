@@ -18,6 +18,7 @@ from .checkpointing import Checkpointing
 from .compiler_stance import CompilerStance
 from .compiling import Compiling
 from .garbage_collection import GarbageCollection
+from .gradient_norms import GradientNorms
 from .known_reads import KnownReads
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
@@ -56,6 +57,7 @@ class Controls:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
+        self.gradient_norms = GradientNorms(self.clock, self.steps)
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
         self.untrained = Untrained(self.roots, self.steps, self.clock)
