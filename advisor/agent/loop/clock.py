@@ -108,6 +108,8 @@ class StepClock:
         """Callback at the end of every update, outside all phases."""
         self.between_updates: Callable[[], None] = nothing
         """Callback after that: a setting's work, charged to the update that begins."""
+        self.on_evaluation_begins: Callable[[], None] = nothing
+        """Callback at the first sign of an evaluation in an update: a batch of its loader, or a call of the model."""
         self.on_training_continues: Callable[[], None] = nothing
         """Callback at the first sign of training after an evaluation."""
         self.paused = False
@@ -202,6 +204,8 @@ class StepClock:
         if weak:
             self._weak_begin = self._weak_begin or sums
         else:
+            if self._span_begin is None:
+                self.on_evaluation_begins()
             self._span_begin = self._span_begin or sums
         if self.device is not None:
             self.device.mark_evaluation(begins=True, weak=weak)

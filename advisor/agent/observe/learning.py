@@ -41,6 +41,7 @@ class LearningWatch:
 
     def install(self) -> None:
         self._clipping.install()
+        self._clock.on_evaluation_begins = self.evaluations.begins
         self._clock.on_training_continues = self.evaluations.training_continues
 
     def saw_evaluated(self, root: Root, output: object) -> None:

@@ -150,7 +150,7 @@ class Launch:
         self._controls = Controls(
             clock=clock, roots=self._roots, steps=self._steps, loaders=self._loaders, precision=self._precision
         )
-        self._controls.on_broken = self._give_up
+        self._controls.on_broken, self._controls.say = self._give_up, self._log.say
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
         self._roots.on_training = self._training_forward
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
