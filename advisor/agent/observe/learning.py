@@ -51,15 +51,14 @@ class LearningWatch:
 
     def update_ended(self, update: Update, as_written: bool) -> None:
         """Look at the optimizers between two updates, right after a step; `as_written`: under no setting."""
-        updates = self._clock.updates
-        optimizers = [optimizer for optimizer, _record, _main in self._steps.optimizers()]
-        self._note_rate(next((optimizer for optimizer, _record, main in self._steps.optimizers() if main), None))
+        updates, entries = self._clock.updates, self._steps.optimizers()
+        self._note_rate(next((optimizer for optimizer, _record, main in entries if main), None))
         if updates == PLANNED_AT:
             micro_steps = max(1, update.micro_steps)
             self._planned = planned(sys._getframe(1), self._updates_per_epoch(), micro_steps)
         self._clipping.on = as_written
         if as_written and updates > 1:
-            self._movement.update_ended(updates, optimizers)
+            self._movement.update_ended(updates, [optimizer for optimizer, _record, _main in entries])
         else:
             self._movement.forget()
 
