@@ -1,4 +1,4 @@
-"""How much of the configured training adds nothing, from the losses seen so far.
+"""Part of the configured training that adds nothing, from the losses seen so far.
 
 Learning curves are fitted with a power law with an offset (Hestness et al. 2017) over a grid of shapes. Every shape
 counts by its likelihood, so the interval of what is left holds all that fit. Up to the last loss seen, what is gained
@@ -180,7 +180,7 @@ def _bases(last: float) -> Iterator[Callable[[float], float]]:
 
 
 def _power(last: float, exponent: float, offset: float, update: float) -> float:
-    return (update / last + offset) ** -exponent
+    return float((update / last + offset) ** -exponent)
 
 
 def _fit(means: Sequence[tuple[float, float, float]], basis: Callable[[float], float]) -> _Shape | None:

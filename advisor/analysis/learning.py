@@ -1,4 +1,4 @@
-"""What the windows of a profile show of the learning: its losses, and what is left to gain."""
+"""Learning as the windows of a profile show it: its losses, and the gain that is left."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class EvaluationLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningFacts:
-    """What the agent saw of the learning itself; anything not seen is None or empty."""
+    """Observations of the learning itself by the agent; anything not seen is None or empty."""
 
     scans: int = 0
     """Updates after which all parameters were looked at."""

@@ -1,4 +1,4 @@
-"""What is seen of the learning itself; the fields of `types.LearningFacts` in plain JSON."""
+"""Observation of the learning itself, between updates; the fields of `types.LearningFacts` in plain JSON."""
 
 from __future__ import annotations
 
