@@ -18,9 +18,12 @@ TREND_PARTS = 12
 SLOPE_PARTS = 12
 """Means of that many parts of a half give its slope: single losses are too noisy for it."""
 SPIKE = 8.0
-"""Robust standard deviations above the trend from which a loss is a spike: normal noise never reaches that."""
-SPIKE_RISE = 1.5
-"""Factor above the trend's level that a spike must reach besides: small losses have long tails."""
+"""Robust standard deviations above the losses before it from which a loss is a spike: no normal noise reaches that."""
+SPIKE_RISE = 0.25
+"""Part of the first losses by which a spike must stand out besides: small losses have long tails."""
+BEFORE_SPIKE = 25
+"""Losses before it that a spike is compared with."""
+FIRST_LOSSES = 5
 LEAST_ALTERNATING = 40
 """Losses from which the correlation of neighbours is told: its standard error is then 0.16."""
 APART = 5
@@ -107,22 +110,21 @@ def _slope(seen: Sequence[Point]) -> stats.Interval:
 
 
 def _spikes(losses: Sequence[float]) -> int:
-    """Count the bursts above a running median."""
+    """Count the bursts above the losses before them."""
     bursts, last = 0, -math.inf
-    for piece_begin, piece in _pieces(losses):
-        level = statistics.median(piece)
-        deviation = statistics.median(abs(loss - level) for loss in piece) * 1.4826
-        for at, loss in enumerate(piece, start=piece_begin):
-            if loss > level + SPIKE * deviation and loss > SPIKE_RISE * level > 0 and deviation > 0:
+    least = SPIKE_RISE * statistics.median(map(abs, losses[:FIRST_LOSSES]))
+    before: list[float] = list(losses[:BEFORE_SPIKE])
+    for at in range(BEFORE_SPIKE, len(losses)):
+        level = statistics.median(before)
+        loss = losses[at]
+        if loss - level > least:  # rarely so; the rest costs time
+            deviation = statistics.median(abs(one - level) for one in before) * 1.4826
+            if loss - level > SPIKE * deviation:
                 bursts += at - last > APART
                 last = at
+                continue  # what follows is compared with the losses before the burst
+        before = [*before[1:], loss]
     return bursts
-
-
-def _pieces(losses: Sequence[float]) -> list[tuple[int, Sequence[float]]]:
-    pieces = stats.parts(losses, max(1, min(TREND_PARTS, len(losses) // 20)))
-    begins = [0, *itertools.accumulate(len(piece) for piece in pieces)]
-    return list(zip(begins, pieces, strict=False))
 
 
 def _neighbours(residuals: Sequence[float]) -> float | None:

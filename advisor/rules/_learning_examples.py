@@ -8,6 +8,7 @@ LEARNING = LearningFacts(
     scans=8,
     owned_elements=12_000_000,
     moved=(1.1e-3, 9e-4, 1.2e-3, 1e-3),
+    first_loss=4.7,
     first_rate=3e-4,
     largest_rate=3e-4,
     planned_updates=10_000,

@@ -14,6 +14,8 @@ MIN_SPIKES = 3
 """Bursts from which they are no single bad batch."""
 LEAST_ALTERNATION = -0.35
 """Correlation of neighbouring losses from which they swing. Independent batches give 0, and 60 of them rarely -0.26."""
+EXPLODED = 5.0
+"""Factor over the loss of the first update, with random weights, from which the model was thrown far away."""
 BROKEN = 2
 """Losses that are not finite; a loss scaler's search for its scale is left out."""
 
@@ -43,6 +45,8 @@ def _signs(evidence: Evidence, trend: LossTrend) -> list[str]:
         found.append(f"was not finite in {trend.non_finite} updates")
     if _rises(trend):
         found.append(f"rose from {trend.start:.4g} to {trend.end:.4g} in {trend.last - trend.first + 1:,} updates")
+    if _exploded(evidence, trend):
+        found.append(f"rose to {trend.highest:.4g} from {learning(evidence).first_loss:.4g} in the first update")
     if trend.spikes >= MIN_SPIKES:
         found.append(f"leapt {trend.spikes} times far above its trend, up to {trend.highest:.4g}")
     if trend.alternation is not None and trend.alternation <= LEAST_ALTERNATION:
@@ -55,8 +59,17 @@ def _rises(trend: LossTrend) -> bool:
     return rise > SIGNIFICANT * trend.error and rise > MIN_RISE * abs(trend.start) and trend.late_high > 0
 
 
+def _exploded(evidence: Evidence, trend: LossTrend) -> bool:
+    first = learning(evidence).first_loss
+    return first is not None and 0 < EXPLODED * first < trend.highest
+
+
 def _is_grave(evidence: Evidence, trend: LossTrend) -> bool:
-    return _rises(trend) or (trend.non_finite >= BROKEN and not evidence.workload.flags.grad_scaler)
+    return (
+        _rises(trend)
+        or _exploded(evidence, trend)
+        or (trend.non_finite >= BROKEN and not evidence.workload.flags.grad_scaler)
+    )
 
 
 RULE = Rule(
@@ -65,7 +78,7 @@ RULE = Rule(
     headline="trains with a loss that does not settle",
     looks_at="The losses of the script's own updates: their rise, bursts above a running median, the correlation of "
     "neighbours, and losses that are not finite.",
-    thresholds=("LEAST_LOSSES", "MIN_RISE", "MIN_SPIKES", "LEAST_ALTERNATION", "BROKEN", "SIGNIFICANT"),
+    thresholds=("LEAST_LOSSES", "MIN_RISE", "MIN_SPIKES", "LEAST_ALTERNATION", "EXPLODED", "BROKEN", "SIGNIFICANT"),
     source="Cohen et al., Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability (2021); PaLM "
     "(2022), 5.1, on spikes that other batches do not show.",
     knobs=("learning_rate", "lr_schedule"),
@@ -76,6 +89,11 @@ RULE = Rule(
         Example(
             name="a loss that doubles",
             evidence=example(trend={"start": 2.1, "end": 4.4, "late_slope": 0.02, "late_low": 0.01, "late_high": 0.03}),
+            fires=True,
+        ),
+        Example(
+            name="a first update that threw the model away",
+            evidence=example(trend={"start": 900.0, "highest": 70_000.0}, facts={"first_loss": 2.3}),
             fires=True,
         ),
         Example(name="five bursts", evidence=example(trend={"spikes": 5, "highest": 60.0}), fires=True),

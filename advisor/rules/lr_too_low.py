@@ -6,7 +6,7 @@ import statistics
 
 from ..types import Evidence, LossTrend
 from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import example, fell, few_losses, learning, main, one_loss, warms_up
+from ._learning import example, few_losses, learning, main, one_loss, warms_up
 from ._read import percent
 
 LEAST_LOSSES = 60
@@ -34,7 +34,7 @@ def judge(evidence: Evidence) -> Judgement:
     why = few_losses(trend, LEAST_LOSSES)
     if trend is None or why is not None:
         return Undecided(why=why or "")
-    if not (fell(trend) and _is_steady(trend)):
+    if not _is_steady(trend):
         return None
     rate = optimizer.learning_rate if optimizer is not None else None
     given = f" at a learning rate of {rate:g}" if rate is not None else ""

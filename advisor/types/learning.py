@@ -45,6 +45,8 @@ class LearningFacts:
     """Calls among them whose norm was above the limit."""
     moved: tuple[float, ...] = ()
     """Size of an update, relative to the parameters, in some updates: the median over tensors of |Δw| / |w|."""
+    first_loss: float | None = None
+    """Loss of the first update."""
     first_rate: float | None = None
     """Learning rate of the main optimizer's first update."""
     largest_rate: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class LearningWatch:
         self._clipping = ClippingWatch(self._clock)
         self._movement = Movement()
         self.evaluations = EvaluationLosses(self._clock)
+        self._first_loss: Any = None
         self._first_rate: float | None = None
         self._largest_rate: float | None = None
         self._planned: tuple[int | None, int | None] = (None, None)
@@ -53,6 +55,8 @@ class LearningWatch:
         """Look at the optimizers between two updates, right after a step; `as_written`: under no setting."""
         updates, entries = self._clock.updates, self._steps.optimizers()
         self._note_rate(next((optimizer for optimizer, _record, main in entries if main), None))
+        if updates == 1:
+            self._first_loss = update.loss
         if updates == PLANNED_AT:
             micro_steps = max(1, update.micro_steps)
             self._planned = planned(sys._getframe(1), self._updates_per_epoch(), micro_steps)
@@ -85,6 +89,7 @@ class LearningWatch:
             **self._parameters.facts(models, everything, entries),
             **self._clipping.facts(),
             **self._movement.facts(),
+            "first_loss": self._read_first_loss(),
             "first_rate": self._first_rate,
             "largest_rate": self._largest_rate,
             "attention": any(_attends(model) for model in trained),
@@ -93,6 +98,12 @@ class LearningWatch:
             "planned_epochs": self._planned[1],
             "evaluations": [each._asdict() for each in self.evaluations.done],
         }
+
+    def _read_first_loss(self) -> float | None:
+        if hasattr(self._first_loss, "numel"):
+            self._first_loss = float(self._first_loss) if self._first_loss.numel() == 1 else None
+        known = isinstance(self._first_loss, float) and math.isfinite(self._first_loss)
+        return self._first_loss if known else None
 
     def _note_rate(self, main: Any) -> None:
         rate = next((group.get("lr") for group in getattr(main, "param_groups", ())), None)

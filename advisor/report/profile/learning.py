@@ -15,9 +15,14 @@ def early_stop_line(profile: Profile) -> str | None:
     if stop is None or stop.why_not or stop.stop_at is None:
         return None
     earliest = f" ({stop.low:,} at the earliest)" if stop.low is not None and stop.low < stop.stop_at else ""
-    return (
+    text = (
         f"updates after {stop.stop_at:,}{earliest} of {stop.planned:,} are expected to add nothing: "
-        f"{format.percent(stop.saved_fraction)} of the training. By {stop.seen:,} updates seen, the loss falls by "
+        f"{format.percent(stop.saved_fraction)} of the training"
+    )
+    if stop.seen >= stop.planned:
+        return text
+    return (
+        f"{text}. By {stop.seen:,} updates seen, the loss falls by "
         f"{format.number(stop.left)} more ({format.number(stop.left_low)}–{format.number(stop.left_high)})"
     )
 
