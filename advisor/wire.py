@@ -57,7 +57,7 @@ class Window:
     """`measure`: hooks on; `bare`: only the ends of updates are seen; `trace`: torch calls are recorded, timings are
     not used; `device_trace`: the same for the device's activities; `drain`: the loop waits while `what_if` runs beside
     it; `epoch_end`: the loader ends early; `range_test`: learning rates are swept from a snapshot, to which the
-    training returns."""
+    training returns; `noise_scale`: norms of gradients are taken, timings are not used."""
     config: dict[str, Setting] = field(default_factory=dict)
     """Knob id → value; empty for the baseline."""
     what_if: str | None = None

@@ -28,7 +28,7 @@ from ..types import (
     TorchBuild,
     Workload,
 )
-from . import device_summary, evaluations, fixes, growth, hot_lines, loader_summary, losses, ratios, summary
+from . import device_summary, evaluations, fixes, growth, hot_lines, learning, loader_summary, losses, ratios, summary
 from .counted import Counted
 from .profile_plan import first_baseline
 
@@ -37,6 +37,7 @@ _PURPOSES = {
     "device_trace": "the trace of the device",
     "bare": "a window without hooks",
     "epoch_end": "the end of an epoch",
+    "noise_scale": "the gradient noise scale",
 }
 
 
@@ -170,6 +171,7 @@ def _measured(
         ),
         "what_ifs": ratios.what_ifs(result),
         "fixes": fixes.measured(result, hardware, workload),
+        **learning.measured(result, workload),
         "overhead": ratios.overhead(result),
     }
 
@@ -246,7 +248,7 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         if missing:
             planned = dict.fromkeys(_in_words(result.windows[name]) for name in missing)
             notes.append(f"time ran out before {', '.join(planned)}")
-    notes += result.ours.values()
+    notes += [*result.not_planned, *result.ours.values()]
     ended = sum(script_run.end == "finished" for script_run in result.script_runs)
     if ended and len(result.script_runs) > 1:
         notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")
@@ -257,7 +259,7 @@ def _in_words(window: wire.Window) -> str:
     """Describe a window by its purpose: its id is for the program."""
     if window.what_if is not None:
         return f'the what-if "{whatif.get(window.what_if).title}"'
-    if window.config:
+    if window.config and window.kind == "measure":
         return f"a window with {Config.of(window.config)}"
     return _PURPOSES.get(window.kind, "a window of the unmodified script")
 

@@ -27,13 +27,20 @@ def profile(
             help="Time from the first update, such as 90s or 2m. Default: 26s, or as long as five updates take.",
         ),
     ] = None,
+    noise_scale: Annotated[
+        bool,
+        typer.Option(
+            "--noise-scale",
+            help="Also measure the gradient noise scale: the batch size beyond which larger batches stop paying.",
+        ),
+    ] = False,
 ) -> None:
     """Profile SCRIPT without changing it and report its bottlenecks."""
     from .. import api
 
     try:
         with live_progress() as progress:
-            found = api.profile(script, args or [], budget=budget, progress=progress, **run)
+            found = api.profile(script, args or [], budget=budget, noise_scale=noise_scale, progress=progress, **run)
     except InterruptedByUserError as interruption:
         show_profile(api.load_profile(interruption.run_folder), json_output, page_path(html, page))
         raise

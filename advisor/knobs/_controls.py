@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable, Protocol, Union
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Union
+
+if TYPE_CHECKING:
+    from ..patience import Patience
 
 
 class Restorable(Protocol):
@@ -97,5 +100,6 @@ class Controls(Protocol):
         """Knob id → state that the knob needs to restore the baseline."""
 
     def evaluate_in_batches(self, size: int | None, by: str) -> None: ...
+    def stop_early(self, patience: Patience | None, by: str) -> None: ...
     def micro_batch_of(self, global_batch: int) -> int: ...
     def scale_rates(self, factor: Callable[[str, int], float] | None) -> None: ...

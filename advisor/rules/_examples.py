@@ -35,6 +35,7 @@ from ..types import (
     WhatIf,
     Workload,
 )
+from ._learning_examples import LEARNING, LOSSES
 
 GIB = 2**30
 _SHEET = Rate(value=0.0, basis="table", source="data sheet")
@@ -282,6 +283,7 @@ _CPU_EVIDENCE = Evidence(
         flags=_FLAGS,
         batch_shapes=("int64[64, 256]",),
         fixed_shapes=True,
+        learning=LEARNING,
     ),
     steps=Steps(
         updates=80,
@@ -349,6 +351,7 @@ _CPU_EVIDENCE = Evidence(
         swap_in_bytes_per_s=0.0,
         loadavg_others=0.1,
     ),
+    losses=LOSSES,
 )
 _CUDA_CHANGES: dict[str, Any] = {
     "hardware": {

@@ -28,6 +28,8 @@ class SessionResult:
     """Ctrl-C or SIGTERM; all measurements until then are kept."""
     changed_files: tuple[str, ...] = ()
     view_notes: tuple[str, ...] = ()
+    not_planned: list[str] = field(default_factory=list)
+    """Measurements that were asked for and cannot be made on this script, each a sentence with the reason."""
     ours: dict[int, str] = field(default_factory=dict)
     """Process → a sentence on the action of advisor that caused its failure: the script alone does not fail so."""
     unexplained: Failure | None = None

@@ -9,6 +9,8 @@ from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place,
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
+from .learning import EvaluationLoss, LearningFacts
+from .loss_trend import EarlyStop, LossTrend
 from .measured_fix import MeasuredFix
 from .measurement import (
     ABANDONED_FRACTION,
@@ -35,6 +37,7 @@ from .measurement import (
     WhatIf,
     WindowSummary,
 )
+from .noise_scale import NoiseScale
 from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .range_test import RANGE_TEST_VERSION, RangeTest, RateBracket, RateSuggestion, RateSweep
@@ -96,7 +99,9 @@ __all__ = [
     "DeviceUse",
     "Diagnosis",
     "Disk",
+    "EarlyStop",
     "EpochEnd",
+    "EvaluationLoss",
     "EvaluationUse",
     "Evidence",
     "Failure",
@@ -109,15 +114,18 @@ __all__ = [
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "LearningFacts",
     "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
     "LoaderTimes",
+    "LossTrend",
     "MeasuredFix",
     "Memory",
     "MemoryUse",
     "ModelFacts",
+    "NoiseScale",
     "Objective",
     "OperatorUse",
     "OptimizerFacts",

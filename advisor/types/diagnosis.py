@@ -11,6 +11,7 @@ from .device_use import DeviceUse
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Hardware
+from .loss_trend import EarlyStop, LossTrend
 from .measured_fix import MeasuredFix
 from .measurement import (
     Compute,
@@ -24,6 +25,7 @@ from .measurement import (
     Trace,
     WhatIf,
 )
+from .noise_scale import NoiseScale
 from .workload import Workload
 
 Severity = Literal["info", "warning", "critical"]
@@ -61,6 +63,11 @@ class Evidence:
     """Reason for none on an accelerator."""
     fixes: tuple[MeasuredFix, ...] = ()
     """Settings that were tried for a few windows."""
+    losses: LossTrend | None = None
+    """None for too few losses."""
+    early_stop: EarlyStop | None = None
+    noise_scale: NoiseScale | None = None
+    """None if it was not measured."""
 
     @property
     def on_accelerator(self) -> bool:

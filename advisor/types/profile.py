@@ -12,6 +12,7 @@ from .diagnosis import Abstention, Finding
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Hardware
+from .loss_trend import EarlyStop, LossTrend
 from .measured_fix import MeasuredFix
 from .measurement import (
     Compute,
@@ -31,6 +32,7 @@ from .measurement import (
     WhatIf,
     WindowSummary,
 )
+from .noise_scale import NoiseScale
 from .workload import Workload
 
 PROFILE_VERSION = 1
@@ -82,6 +84,11 @@ class Profile:
     what_ifs: tuple[WhatIf, ...] = ()
     fixes: tuple[MeasuredFix, ...] = ()
     """Settings that were tried for a few windows."""
+    losses: LossTrend | None = None
+    """Course of the training loss; None for too few losses, and in profiles of older versions."""
+    early_stop: EarlyStop | None = None
+    noise_scale: NoiseScale | None = None
+    """None if it was not asked for, or could not be measured."""
     findings: tuple[Finding, ...] = ()
     abstained: tuple[Abstention, ...] = ()
     overhead: Overhead = field(default_factory=Overhead)

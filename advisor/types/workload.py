@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .learning import LearningFacts
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderFacts:
@@ -255,6 +257,8 @@ class ScriptFacts:
     """Called models of libraries that have random weights, and could have trained ones."""
     loader_starts: int = 0
     """Epochs of the train loader that began."""
+    critical_batch: float | None = None
+    """Samples per update beyond which larger batches hardly save updates; None if it is not known."""
     launches_limit: bool = False
     """The diagnosis is that an accelerator waits for its kernels to be launched."""
     loader_waits: bool = False
@@ -316,6 +320,7 @@ class Workload:
     facts: ScriptFacts = field(default_factory=ScriptFacts)
     arguments: tuple[Argument, ...] = ()
     """The script's own options; empty if it does not use `argparse`."""
+    learning: LearningFacts = field(default_factory=LearningFacts)
     cpu_limits: CpuLimits | None = None
     """None in profiles of older versions."""
 

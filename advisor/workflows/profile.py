@@ -53,6 +53,7 @@ def profile(
     no_progress_limit_s: float | None = None,
     memory_limit_bytes: int | None = None,
     trackers_offline: bool = True,
+    noise_scale: bool = False,
     progress: Progress = SILENT,
 ) -> Profile:
     """Run a training script for a short while, unmodified, and report what limits it.
@@ -62,7 +63,8 @@ def profile(
     fresh process calls the function, with what it needs of the module, the script, or the executed cells. `budget`
     (seconds, or text like "90s", "2m") begins with the first update, and ends with the update that then runs; without
     one it is 26 s, or as long as five updates take. In part of it, settings that findings name are tried for a few
-    windows, none of which changes the training. The script runs in a copy-on-write view: see
+    windows, none of which changes the training. `noise_scale` also measures the gradient noise scale, in updates
+    whose batches are split. The script runs in a copy-on-write view: see
     `isolation`.
 
     Returns the stored profile. As in `advisor.tune`, a script that fails or trains nothing raises no error, because the
@@ -106,7 +108,7 @@ def profile(
             watch_devices=any(device.kind == "cuda" for device in machine.accelerators),
         )
         progress.time_left(session.left_s)
-        result = session.run(_plan(session, machine))
+        result = session.run(_plan(session, machine, noise_scale=noise_scale))
 
     try:
         found = stored_profile(run, wanted, machine, protection, result, budget_s=budget_s, run_options=options.typed())
@@ -119,12 +121,12 @@ def profile(
     return in_notebook(replace(found, run_folder=str(run.path)))
 
 
-def _plan(session: Session, machine: Hardware) -> Planner:
+def _plan(session: Session, machine: Hardware, *, noise_scale: bool = False) -> Planner:
     """Plan the windows of a profile, and those of settings that its findings name.
 
     Some of the time is kept for these; at the end, they have what is left.
     """
-    from ..analysis import assembly, fixes
+    from ..analysis import assembly, fixes, noise_window
     from ..analysis.profile_plan import first_baseline, profile_plan
 
     reserved_s = 0.0
@@ -150,13 +152,28 @@ def _plan(session: Session, machine: Hardware) -> Planner:
 
     tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s, progress=session.options.progress)
 
+    def noise() -> Planner:
+        """Plan the window of the noise scale, once."""
+        nonlocal noise_scale
+        workload = workload_seen()
+        if not noise_scale or workload is None:
+            return
+        noise_scale = False
+        planned = noise_window.window(workload, machine)
+        if isinstance(planned, str):
+            session.result.not_planned.append(f"the gradient noise scale was not measured: {planned}")
+        else:
+            yield [planned]
+
     def first_fixes() -> Planner:
         nonlocal reserved_s
+        yield from noise()
         before_s = session.left_s()
         yield from tried.plan(until_left_s=before_s - reserved_s)
         reserved_s = max(0.0, reserved_s - (before_s - session.left_s())) if tried.postponed else 0.0
 
     yield from profile_plan(known, lambda: session.left_s() - reserved_s, fixes=first_fixes)
+    yield from noise()
     yield from tried.plan()
 
 

@@ -56,6 +56,8 @@ class Deliveries:
         self.tape: Tape | None = None
         """Tape that the training loader's batches are kept on, and come again from; None keeps none."""
         self.end_requested = False
+        self.is_over: Callable[[bool], bool] | None = None
+        """Callable asked, with whether an epoch begins, at each batch of the training: True ends the loader."""
         self.hold_ends = False
         """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch.
 
@@ -135,6 +137,9 @@ class Deliveries:
         if self.evaluation.seen:
             self.evaluation.training_continues(self._clock.updates)
         overruns = feed.overruns
+        if self.is_over is not None and self.is_over(feed.first):
+            self.switch.end(feed, iterator)
+            raise StopIteration
         if (self.end_requested and not feed.first) or (overruns and not self._holds_end(feed)):
             self.end_requested = False
             self.switch.end(feed, iterator)

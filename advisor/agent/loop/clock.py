@@ -108,6 +108,10 @@ class StepClock:
         """Callback at the end of every update, outside all phases."""
         self.between_updates: Callable[[], None] = nothing
         """Callback after that: a setting's work, charged to the update that begins."""
+        self.on_evaluation_begins: Callable[[], None] = nothing
+        """Callback at the first sign of an evaluation in an update: a batch of its loader, or a call of the model."""
+        self.on_training_continues: Callable[[], None] = nothing
+        """Callback at the first sign of training after an evaluation."""
         self.paused = False
         """True while advisor works on the training thread, charged to no update; readable from other threads."""
 
@@ -200,6 +204,8 @@ class StepClock:
         if weak:
             self._weak_begin = self._weak_begin or sums
         else:
+            if self._span_begin is None:
+                self.on_evaluation_begins()
             self._span_begin = self._span_begin or sums
         if self.device is not None:
             self.device.mark_evaluation(begins=True, weak=weak)
@@ -221,6 +227,7 @@ class StepClock:
         self.evaluations_ended += 1
         if self.device is not None:
             self.device.mark_evaluation(begins=False, weak=False)
+        self.on_training_continues()
 
     def read_for_evaluation(self) -> None:
         """Record a batch of a loader that evaluates."""
@@ -256,6 +263,11 @@ class StepClock:
 
     def add_elements(self, count: int) -> None:
         self._update.elements += count
+
+    @property
+    def samples(self) -> int | None:
+        """Samples of the current update so far; None if they could not be counted."""
+        return self._update.samples
 
     def add_samples(self, count: int) -> None:
         self._update.samples = (self._update.samples or 0) + count

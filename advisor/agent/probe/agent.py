@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
@@ -15,7 +16,7 @@ from typing import Any, Callable
 from ... import wire
 from ..base import child_signals, dynamo, forks, imports
 from ..base.channel import AgentChannel
-from ..loop.clock import StepClock, Update
+from ..loop.clock import FORWARD, OPTIMIZER, StepClock, Update
 from ..loop.root_search import RootSearch
 from ..loop.roots import Root, Roots
 from ..loop.sample_count import SampleCounter
@@ -162,6 +163,7 @@ class ScriptAgent:
         parts = self._parts
         assert parts is not None
         parts.controls.saw_update(update.micro_steps)
+        dynamo.without_dynamo(functools.partial(parts.look_at_learning, update))
         if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
             dynamo.without_dynamo(functools.partial(self._early, parts, update))
 
@@ -204,6 +206,7 @@ class ScriptAgent:
 
     def window_reported(self, _window: wire.Window) -> None:
         assert self._parts is not None
+        self._parts.learning.scan()
         roles = self._parts.loader_roles()
         if self._facts_sent != roles:  # an evaluation's loader may be seen long after the first window
             self._facts_sent = roles
@@ -221,6 +224,7 @@ class _Parts:
         from ..observe.device_trace import DeviceTrace
         from ..observe.facts import FactsCollector
         from ..observe.garbage import GarbageTimer
+        from ..observe.learning import LearningWatch
         from ..observe.sampler import Sampler
         from ..observe.tracing import Tracing
         from ..settings.precision import Precision
@@ -254,6 +258,7 @@ class _Parts:
         self.loaders.fill_caches(CACHE_FILL_S)
         self._facts = FactsCollector(clock)
         self._copies = HostToDevice(clock)
+        self.learning = LearningWatch(self.controls)
         off_step = OffStep(clock)
         sampler = Sampler(clock)
         garbage = GarbageTimer(clock)
@@ -276,10 +281,10 @@ class _Parts:
         clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward
         self.roots.on_evaluation = self.loaders.saw_evaluation_forward
-        self.roots.on_evaluated = self._facts.saw_evaluated
+        self.roots.on_evaluated = self._evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
-        for part in (self.steps, self.loaders, off_step, self._facts):
+        for part in (self.steps, self.loaders, off_step, self._facts, self.learning):
             part.install()
         hold_overruns(torch)
 
@@ -290,6 +295,20 @@ class _Parts:
             if self._register.train is None:
                 self._counter.saw(root, args, kwargs)
             self._facts.saw_forward(args, kwargs)
+
+    def _evaluated(self, root: Root, output: object) -> None:
+        self._facts.saw_evaluated(root, output)
+        self.learning.saw_evaluated(root, output)
+
+    def look_at_learning(self, update: Update) -> None:
+        """Look at gradients and parameters right after a step; a failure is reported and harms nothing."""
+        window, _recorder = self.conductor.counting()
+        try:
+            self.learning.update_ended(update, window is None or not (window.config or window.what_if))
+            if self._clock.updates in EARLY_FACTS_UPDATES:
+                self.learning.scan()
+        except Exception:
+            self._agent.channel.send(wire.Note(self._agent.rank, "agent_error", traceback.format_exc()))
 
     def _loader_broke(self, why: str) -> None:
         """Mark settings that the loader could not take when due as broken: no window may continue as if it had."""
@@ -339,8 +358,6 @@ class _Parts:
             self._copies.install()
 
     def in_step_s(self, update: Update) -> float:
-        from ..loop.clock import FORWARD, OPTIMIZER
-
         return sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
 
     def first_update_ended(self) -> None:
@@ -367,6 +384,7 @@ class _Parts:
             "retains_graph": self.steps.retains_graph,
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
+        workload["learning"] = self.learning.facts()
         workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()
@@ -378,7 +396,5 @@ class _Parts:
 def _flush_streams() -> None:
     """Flush the script's output, which would be lost if the process exits early."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue

@@ -62,6 +62,8 @@ class Instruments:
             self._tracing.start()
         elif window.kind == "device_trace":
             self._device_trace.start()
+        elif window.kind == "noise_scale":
+            self._controls.gradient_norms.start()
         self._updates_before = self._controls.clock.updates
         self._hooks = self._count_hooks(window)
         self._controls.loaders.read_worker_memory()
@@ -95,6 +97,8 @@ class Instruments:
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
         if window.kind == "trace":
             return dict(self._tracing.stop())
+        if window.kind == "noise_scale":
+            return {"gradient_norms": self._controls.gradient_norms.stop()}
         return dict(self._device_trace.stop()) if window.kind == "device_trace" else {}
 
     def finish_drain(self, window: wire.Window) -> dict[str, object]:

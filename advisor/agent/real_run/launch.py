@@ -156,7 +156,7 @@ class Launch:
             precision=self._precision,
             schedules=schedules,
         )
-        self._controls.on_broken = self._give_up
+        self._controls.on_broken, self._controls.say = self._give_up, self._log.say
         self._controls.rates.begin(self._updates, self._log.say)
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
         self._roots.on_training = self._training_forward

@@ -6,7 +6,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from ...patience import Patience
 from ...refused import Refused
+from ..base.nothing import nothing
 from ..loader.device_copies import DeviceCopies
 from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock
@@ -18,7 +20,9 @@ from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .compiler_stance import CompilerStance
 from .compiling import Compiling
+from .early_stop import EarlyStop
 from .garbage_collection import GarbageCollection
+from .gradient_norms import GradientNorms
 from .hidden_muon import HiddenMuon
 from .known_reads import KnownReads
 from .learning_rates import Factor, LearningRates
@@ -54,6 +58,8 @@ class Controls:
 
     broken: dict[str, str] = field(default_factory=dict)
     """Settings that were accepted, failed in the script's own code and were taken back, each with the reason."""
+    say: Callable[[str], None] = nothing
+    """Function that tells the user what a setting did."""
     on_broken: Callable[[str, str], None] | None = None
     """Callable (name, reason) notified of such a setting at once, in place of `broken`."""
 
@@ -64,12 +70,14 @@ class Controls:
         self.optimizer_values = OptimizerValues(self.steps)
         self.hidden_muon = HiddenMuon(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
+        self.gradient_norms = GradientNorms(self.clock, self.steps)
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
         self.untrained = Untrained(self.roots, self.steps, self.clock)
         self.accumulation = Accumulation(
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )
+        self.early_stop = EarlyStop(self.clock, self.roots, self.steps, self.loaders)
         self.stance = CompilerStance()
         self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
         self.checkpointing = Checkpointing(
@@ -112,6 +120,15 @@ class Controls:
             self.loaders.evaluation.restore()
         else:
             self.loaders.evaluation.set(size, lambda why: self.broke(by, why))
+
+    def stop_early(self, patience: Patience | None, by: str) -> None:
+        """End the training once its loss is flat, on behalf of the setting `by`; None lets it go on."""
+        if patience is None:
+            self.early_stop.restore()
+        elif _world_size() > 1:
+            raise Refused(f"{_world_size()} ranks: each would end at another update, and the others would wait for it")
+        else:
+            self.early_stop.set(patience, self.say, lambda why: self.broke(by, why))
 
     def run_eagerly(self, on: bool) -> None:
         """Run what the script has compiled as plain Python while on."""

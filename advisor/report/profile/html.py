@@ -26,6 +26,7 @@ from .circumstances import (
 )
 from .headline import little_data, verdict_of
 from .health import looked_at
+from .learning import early_stop_line, noise_scale_line
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _MOST_LINES = 12
@@ -213,6 +214,8 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         ("Loader alone", format.loader_alone(profile.what_ifs)),
         ("Device", device_line(profile)),
         ("Utilisation", mfu_line(profile)),
+        ("Length of the training", early_stop_line(profile)),
+        ("Gradient noise scale", noise_scale_line(profile)),
         ("Memory", None if profile.memory is None else memory_line(profile.memory)),
     )
     facts += [(name, text) for name, text in optional if text]

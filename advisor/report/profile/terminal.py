@@ -14,6 +14,7 @@ from ..terminal import TONES, grid, print_safely, stderr_lines
 from .circumstances import device_line, hardware_line, mfu_line, off_step_line, overhead_line
 from .headline import Verdict, little_data, page_command, verdict_of
 from .health import looked_at
+from .learning import early_stop_line, noise_scale_line
 
 BAR_CELLS = 30
 _SEVERITIES = {"info": "cyan", "warning": "yellow", "critical": "red"}
@@ -137,7 +138,12 @@ def _circumstances(profile: Profile) -> RenderableType:
     loader = format.loader_alone(profile.what_ifs)
     if loader is not None:
         rows.add_row("loader", Text(loader))
-    for name, text in (("device", device_line(profile)), ("MFU", mfu_line(profile))):
+    for name, text in (
+        ("device", device_line(profile)),
+        ("MFU", mfu_line(profile)),
+        ("length", early_stop_line(profile)),
+        ("noise scale", noise_scale_line(profile)),
+    ):
         if text is not None:
             rows.add_row(name, Text(text))
     rows.add_row("hardware", Text(hardware_line(profile.hardware)))

@@ -1,0 +1,46 @@
+"""Window in which the gradient noise scale is measured: halves of a batch against the whole, in throwaway updates."""
+
+from __future__ import annotations
+
+from .. import knobs, wire
+from ..runtime.session_result import SessionResult
+from ..types import Hardware, NoiseScale, SettingValue, Workload
+from .noise_scale import noise_scale, rows_of
+
+NAME = "noise scale"
+UPDATES = 48
+"""Updates of the window: the interval of the ratio is then about a third wide at a batch near the noise scale."""
+LEAST_UPDATES = 12
+MAX_S = 12.0
+
+
+def window(workload: Workload, hardware: Hardware) -> wire.Window | str:
+    """Return the window, or the reason why there can be none."""
+    if workload.world_size > 1:
+        return f"{workload.world_size} ranks: the parts of a batch are not seen alone"
+    config: dict[str, SettingValue] = {}
+    if workload.facts.micro_steps == 1:
+        knob = next(knob for knob in knobs.all_knobs() if knob.samples_per == "backward")
+        values = knob.values(hardware, workload)
+        if not values.values:
+            return values.why_closed or "a batch cannot be split"
+        config = {knob.id: max(values.values)}
+    return wire.Window(
+        id=NAME,
+        kind="noise_scale",
+        config=config,
+        natural=False,
+        warm_up_updates=3,
+        min_updates=UPDATES,
+        max_updates=UPDATES,
+        least_updates=LEAST_UPDATES,
+        max_s=MAX_S,
+    )
+
+
+def measured(result: SessionResult) -> NoiseScale | None:
+    """Return what the window shows; None if it was not run, or shows too little."""
+    done = result.outcomes.get(NAME)
+    if not isinstance(done, wire.WindowDone):
+        return None
+    return noise_scale(rows_of(done.extra.get("gradient_norms", {})))
