@@ -73,6 +73,8 @@ def as_diagnosed(workload: Workload, findings: Sequence[Finding], evidence: Evid
     facts = workload.facts
     for name in [finding.rule for finding in findings if finding.rule in establish]:
         facts = establish[name](facts, evidence)
+    if evidence.noise_scale is not None:
+        facts = replace(facts, critical_batch=evidence.noise_scale.high)
     return replace(workload, facts=facts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import knobs, wire
+from ..runtime.session import Planner
 from ..runtime.session_result import SessionResult
 from ..types import Hardware, NoiseScale, SettingValue, Workload
 from .noise_scale import noise_scale, rows_of
@@ -12,6 +13,8 @@ UPDATES = 48
 """Updates of the window: the interval of the ratio is then about a third wide at a batch near the noise scale."""
 LEAST_UPDATES = 12
 MAX_S = 12.0
+MOST_OF_TIME = 0.1
+"""Part of the time left to a search that the window may take."""
 
 
 def window(workload: Workload, hardware: Hardware) -> wire.Window | str:
@@ -36,6 +39,14 @@ def window(workload: Workload, hardware: Hardware) -> wire.Window | str:
         least_updates=LEAST_UPDATES,
         max_s=MAX_S,
     )
+
+
+def plan(workload: Workload, hardware: Hardware, update_s: float, left_s: float) -> Planner:
+    """Plan the window of a search, if it is possible and cheap beside the time that is left."""
+    planned = window(workload, hardware)
+    cost_s = min(MAX_S, (UPDATES + planned.warm_up_updates) * update_s) if isinstance(planned, wire.Window) else 0.0
+    if isinstance(planned, wire.Window) and cost_s < MOST_OF_TIME * left_s:
+        yield [planned]
 
 
 def measured(result: SessionResult) -> NoiseScale | None:

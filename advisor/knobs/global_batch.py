@@ -28,7 +28,13 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     baseline = baseline_samples(workload)
     assert baseline is not None
     samples = loader.length_samples
-    values = [baseline * factor for factor in FACTORS]
+    critical = workload.facts.critical_batch
+    if critical is not None and baseline >= critical:
+        return Values(
+            why_closed=f"an update has {baseline} samples already, and the gradient noise scale is {critical:,.0f} at "
+            "most: with more, hardly fewer updates reach the same loss"
+        )
+    values = [baseline * factor for factor in FACTORS if critical is None or baseline * factor <= FACTORS[0] * critical]
     if samples is not None:
         whole = samples * workload.world_size
         values = [value for value in values if value * LEAST_UPDATES_AN_EPOCH <= whole]
@@ -37,7 +43,8 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
             why_closed=f"the dataset has {samples} samples: with more than {baseline} in an update, an epoch has fewer "
             f"than {LEAST_UPDATES_AN_EPOCH} updates"
         )
-    return Values(values=tuple(values), why=f"the script's updates have {baseline} samples")
+    known = "" if critical is None else f", and the gradient noise scale is {critical:,.0f} at most"
+    return Values(values=tuple(values), why=f"the script's updates have {baseline} samples{known}")
 
 
 def baseline_samples(workload: Workload) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..types import Evidence, LearningFacts, LossTrend, OptimizerFacts
+from ._base import Undecided
 from ._examples import healthy_cpu
 
 SIGNIFICANT = 4.0
@@ -26,6 +27,11 @@ def main(evidence: Evidence) -> OptimizerFacts | None:
 
 def learning(evidence: Evidence) -> LearningFacts:
     return evidence.workload.learning
+
+
+def undecided(why: str) -> Undecided:
+    """Return that the rule cannot judge, for this reason; no time of the loop is at stake."""
+    return Undecided(why=why, most_share=0.0)
 
 
 def fell(trend: LossTrend) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..types import Evidence, NoiseScale, ScriptFacts
-from ._base import Example, Hit, Judgement, Rule, Undecided
+from ..types import Evidence, NoiseScale
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda
+from ._learning import undecided
 from ._read import percent
 
 LEAST_UPDATES = 12
@@ -20,8 +21,8 @@ def judge(evidence: Evidence) -> Judgement:
     if found is None:
         return None
     if found.updates < LEAST_UPDATES or found.samples is None or found.high is None:
-        return Undecided(
-            why="the gradient noise scale was measured, but its interval has no upper end: measure more updates"
+        return undecided(
+            "the gradient noise scale was measured, but its interval has no upper end: measure more updates"
         )
     if found.batch_samples <= found.high:
         return None
@@ -36,11 +37,6 @@ def judge(evidence: Evidence) -> Judgement:
         "it "
         "is slower per sample. The scale grows as the loss falls, often tenfold: measure late in a training, too.",
     )
-
-
-def _establish(facts: ScriptFacts, evidence: Evidence) -> ScriptFacts:
-    found = evidence.noise_scale
-    return facts if found is None or found.high is None else replace(facts, critical_batch=found.high)
 
 
 def _scale(**changes: object) -> NoiseScale:
@@ -60,9 +56,7 @@ RULE = Rule(
     thresholds=("LEAST_UPDATES", "DOUBLED"),
     source="McCandlish et al., An Empirical Model of Large-Batch Training (2018).",
     url="https://arxiv.org/abs/1812.06162",
-    knobs=("global_batch",),
     needs_updates=False,
-    establish=_establish,
     judge=judge,
     examples=(
         Example(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import example, learning, names_of
+from ._base import Example, Hit, Judgement, Rule
+from ._learning import example, learning, names_of, undecided
 from ._read import percent
 
 LEAST_SCANS = 3
@@ -19,7 +19,7 @@ def judge(evidence: Evidence) -> Judgement:
     if not facts.dead_elements:
         return None
     if facts.scans < LEAST_SCANS:
-        return Undecided(why=f"the gradients of {facts.scans} updates were looked at, and {LEAST_SCANS} are needed")
+        return undecided(f"the gradients of {facts.scans} updates were looked at, and {LEAST_SCANS} are needed")
     fraction = facts.dead_elements / max(facts.owned_elements, facts.dead_elements)
     orphans = facts.orphan_elements
     belong = f"; {orphans:,} of these belong to no model that is still there" if orphans else ""

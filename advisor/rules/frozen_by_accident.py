@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..types import Evidence, LearningFacts
-from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import example, learning, names_of
+from ._base import Example, Hit, Judgement, Rule
+from ._learning import example, learning, names_of, undecided
 from ._read import percent
 
 LEAST_SCANS = 3
@@ -18,7 +18,7 @@ def judge(evidence: Evidence) -> Judgement:
     if not facts.unowned_elements and not facts.frozen_owned_elements:
         return None
     if facts.scans < LEAST_SCANS:
-        return Undecided(why=f"the gradients of {facts.scans} updates were looked at, and {LEAST_SCANS} are needed")
+        return undecided(f"the gradients of {facts.scans} updates were looked at, and {LEAST_SCANS} are needed")
     return _unowned(facts) if facts.unowned_elements else _frozen(facts)
 
 

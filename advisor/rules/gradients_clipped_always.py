@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 
 from ..types import Evidence
-from ._base import Example, Hit, Judgement, Rule, Undecided
+from ._base import Example, Hit, Judgement, Rule
 from ._examples import optimizer
-from ._learning import example, learning, main, warms_up
+from ._learning import example, learning, main, undecided, warms_up
 from ._read import percent
 
 NEARLY_ALL = 0.95
@@ -26,7 +26,7 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     count = len(facts.clip_norms)
     if count < LEAST_CALLS:
-        return Undecided(why=f"{count} calls of `clip_grad_norm_` were seen, and {LEAST_CALLS} are needed")
+        return undecided(f"{count} calls of `clip_grad_norm_` were seen, and {LEAST_CALLS} are needed")
     if facts.clipped < NEARLY_ALL * count or warms_up(evidence):
         return None
     ratio = statistics.median(facts.clip_norms) / facts.clip_limit

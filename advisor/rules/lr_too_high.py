@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..types import Evidence, LossTrend
-from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import SIGNIFICANT, example, few_losses, learning, main, one_loss
+from ._base import Example, Hit, Judgement, Rule
+from ._learning import SIGNIFICANT, example, few_losses, learning, main, one_loss, undecided
 
 LEAST_LOSSES = 60
 """Losses needed: in fewer, a hard batch decides."""
@@ -24,7 +24,7 @@ def judge(evidence: Evidence) -> Judgement:
     trend = evidence.losses
     why = few_losses(trend, LEAST_LOSSES)
     if trend is None or (why is not None and trend.non_finite < BROKEN):
-        return Undecided(why=why or "")
+        return undecided(why or "")
     signs = _signs(evidence, trend)
     if not signs:
         return None

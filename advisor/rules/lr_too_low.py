@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 
 from ..types import Evidence, LossTrend
-from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import example, few_losses, learning, main, one_loss, warms_up
+from ._base import Example, Hit, Judgement, Rule
+from ._learning import example, few_losses, learning, main, one_loss, undecided, warms_up
 from ._read import percent
 
 LEAST_LOSSES = 60
@@ -26,14 +26,14 @@ def judge(evidence: Evidence) -> Judgement:
     if warms_up(evidence):
         return None
     if facts.planned_updates is None or len(facts.moved) < LEAST_MEASURED:
-        return Undecided(why="the script's loops do not say how long it trains, or too few updates were measured")
+        return undecided("the script's loops do not say how long it trains, or too few updates were measured")
     moved = statistics.median(facts.moved)
     whole = moved * facts.planned_updates
     if whole >= MOST_MOVED:
         return None
     why = few_losses(trend, LEAST_LOSSES)
     if trend is None or why is not None:
-        return Undecided(why=why or "")
+        return undecided(why or "")
     if not _is_steady(trend):
         return None
     rate = optimizer.learning_rate if optimizer is not None else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ..types import EvaluationLoss, Evidence
-from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import example, fell, learning, one_loss
+from ._base import Example, Hit, Judgement, Rule
+from ._learning import example, fell, learning, one_loss, undecided
 from ._read import percent
 
 LEAST_EVALUATIONS = 4
@@ -26,7 +26,7 @@ def judge(evidence: Evidence) -> Judgement:
     if not seen:
         return None
     if len(seen) < LEAST_EVALUATIONS:
-        return Undecided(why=f"{len(seen)} evaluations were seen, and {LEAST_EVALUATIONS} are needed")
+        return undecided(f"{len(seen)} evaluations were seen, and {LEAST_EVALUATIONS} are needed")
     if trend is None or not fell(trend):
         return None
     lowest = min(range(len(seen)), key=lambda index: seen[index].loss)

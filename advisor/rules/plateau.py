@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..types import Evidence, LossTrend
-from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._learning import example, fell, few_losses, learning, one_loss, part_seen, warms_up
+from ._base import Example, Hit, Judgement, Rule
+from ._learning import example, fell, few_losses, learning, one_loss, part_seen, undecided, warms_up
 from ._read import percent
 
 LEAST_LOSSES = 100
@@ -22,12 +22,12 @@ def judge(evidence: Evidence) -> Judgement:
     trend = evidence.losses
     why = few_losses(trend, LEAST_LOSSES)
     if trend is None or why is not None:
-        return Undecided(why=why or "")
+        return undecided(why or "")
     if not _is_flat(trend) or warms_up(evidence):
         return None
     seen = part_seen(evidence, trend)
     if seen is None:
-        return Undecided(why="the loss is flat, and the script's loops do not say how long it trains")
+        return undecided("the loss is flat, and the script's loops do not say how long it trains")
     if not LEAST_SEEN <= seen <= MOST_SEEN:
         return None
     planned = learning(evidence).planned_updates or 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .. import knobs, rules, wire
-from ..analysis.fixes import as_diagnosed
+from ..analysis import fixes, noise_window
 from ..analysis.follow_up import FollowUp
 from ..analysis.pace import Pace
 from ..analysis.profile_plan import first_baseline, profile_plan
@@ -55,6 +55,8 @@ class SearchRequest:
     """Roles of the script's own options that the user named: role → flag and value."""
     dry_run: bool = False
     """Open the space, and try nothing."""
+    noise_scale: bool = False
+    """Measure the gradient noise scale first, which says whether a larger batch can pay."""
 
 
 @dataclass(kw_only=True)
@@ -70,8 +72,7 @@ class Study:
     resumes: bool = False
     """It resumes another search, whose profile is not run again."""
     reserve: Callable[[], float] = lambda: 0.0
-    """Called once, after the script's first updates: takes the time for the work after the search from the budget, and
-    returns it (seconds)."""
+    """Called once, after the first updates: reserves time for the work after the search, and returns it (seconds)."""
     release: Callable[[], float] = lambda: 0.0
     """Called if there is nothing to verify: gives back what the verification will not need (seconds)."""
     allow: Callable[[float], None] = lambda _trials_s: None
@@ -148,6 +149,8 @@ class Study:
             return self.left_s() - searching_s * (1 - self._settings.profile_fraction)
 
         yield from profile_plan(known, left_s, patient=self.budget_s is None)
+        if self.request.noise_scale and (found := self.read_profile()) is not None:
+            yield from noise_window.plan(found.workload, found.hardware, found.update_s, self.left_s())
 
     def _update_s(self) -> float:
         """Return the typical length of the baseline's updates as far as it is known."""
@@ -343,7 +346,7 @@ class Study:
         space = widened(
             self.space,
             found.hardware,
-            as_diagnosed(found.workload, diagnosis.findings, evidence),
+            fixes.as_diagnosed(found.workload, diagnosis.findings, evidence),
             diagnosis,
             self.request.selection,
             config=best.config,

@@ -150,6 +150,7 @@ def tune(
             command=command,
             mapped=mapped or {},
             dry_run=dry_run,
+            noise_scale=allow_training,
         ),
         updates=updates,
         allow_training=allow_training,
