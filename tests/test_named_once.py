@@ -69,6 +69,7 @@ ALLOWED = {
     ("hardware/problems.py", "swapping"): "id of a problem of the machine",
     ("hardware/problems.py", "throttled"): "id of a problem of the machine",
     ("types/measurement.py", "gc"): "kind of a sampled line",
+    ("rate_schedule.py", "plateau"): "name of a schedule",
     ("settings_file/exports/_base.py", "persistent_workers"): "entry of a file: how the baseline trains",
     ("settings_file/loaded.py", "persistent_workers"): "entry of a file: how the baseline trains",
 }

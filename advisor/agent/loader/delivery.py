@@ -60,9 +60,7 @@ class Deliveries:
         """Callable asked, with whether an epoch begins, at each batch of the training: True ends the loader."""
         self.hold_ends = False
         """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch.
-
-        Not if the script has asked how many batches there are: it may count on them.
-        """
+        Not if the script has asked how many batches there are: it may count on them."""
         self.late_refusal: str | None = None
         """Reason why settings were given up when they were due (the baseline has been back since); else None."""
         self.on_late_refusal: Callable[[str], None] | None = None
@@ -137,10 +135,8 @@ class Deliveries:
         if self.evaluation.seen:
             self.evaluation.training_continues(self._clock.updates)
         overruns = feed.overruns
-        if self.is_over is not None and self.is_over(feed.first):
-            self.switch.end(feed, iterator)
-            raise StopIteration
-        if (self.end_requested and not feed.first) or (overruns and not self._holds_end(feed)):
+        is_over = self.is_over is not None and self.is_over(feed.first)
+        if is_over or (self.end_requested and not feed.first) or (overruns and not self._holds_end(feed)):
             self.end_requested = False
             self.switch.end(feed, iterator)
             raise StopIteration
@@ -153,7 +149,7 @@ class Deliveries:
         if self.tape is not None:
             feed.replayed = feed.replayed or self.tape.is_behind
             fetch = functools.partial(self._next_or_next_epoch, iterator, feed)
-            return (*self.tape.next(fetch, self._clock.mine()), None)
+            return *self.tape.next(fetch, self._clock.mine()), None
         try:
             return (*self._next_or_next_epoch(iterator, feed), None)
         except StopIteration:
