@@ -33,7 +33,9 @@ def sgd(model):
 def window(**options):
     return wire.Window(id="test", kind="range_test", max_s=60.0, options={"updates": 120, **options})
 
-def train(updates, test_at=None, make=sgd, schedule=None, each=None, batches=None, options=None, step=None):
+def train(
+    updates, test_at=None, make=sgd, schedule=None, each=None, batches=None, step=None, abandon_at=None,
+):
     '''Losses of so many updates of the script's own; those of the test are left out.'''
     clock.updates = 0
     torch.manual_seed(0)
@@ -50,6 +52,9 @@ def train(updates, test_at=None, make=sgd, schedule=None, each=None, batches=Non
         test = state["test"]
         if test is not None:
             try:
+                state["seen"] = state.get("seen", 0) + 1
+                if state["seen"] == abandon_at:
+                    raise Refused("enough")
                 if test.saw(update):
                     state["found"], state["test"] = test.found, None
             except Refused as why:
@@ -60,7 +65,7 @@ def train(updates, test_at=None, make=sgd, schedule=None, each=None, batches=Non
         state["losses"].append(float(update.loss))
         if state["own"] == test_at:
             try:
-                state["test"] = RangeTest(controls, window(**(options or {})))
+                state["test"] = RangeTest(controls, window())
             except Refused as why:
                 state["refused"] = str(why)
     clock.on_update = on_update
@@ -102,6 +107,15 @@ def test_the_training_goes_on_as_if_there_had_been_none(how: str, tmp_path: Path
     print(plain["losses"] == tested["losses"], tested["found"]["updates"] > 60, len(set(plain["losses"])))
     """
     assert says(tmp_path, code) == "True True 20"
+
+
+@pytest.mark.parametrize("updates", [2, 30, 60])
+def test_nor_after_one_that_was_abandoned(updates: int, tmp_path: Path) -> None:
+    code = f"""
+    tested = train(20, test_at=8, abandon_at={updates})
+    print(tested["refused"], train(20)["losses"] == tested["losses"])
+    """
+    assert says(tmp_path, code) == "enough True"
 
 
 def test_sweeps_have_the_same_batches_and_raise_the_rate_until_the_loss_diverges(tmp_path: Path) -> None:

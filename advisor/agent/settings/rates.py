@@ -19,8 +19,9 @@ from ...refused import Refused
 from ..base.nothing import nothing
 from ..loop.clock import StepClock
 from ..loop.schedulers import ScheduleHold
-from ..loop.steps import Steps, all_optimizers
+from ..loop.steps import Steps
 from .first_rates import FirstRates
+from .optimizer_values import own_optimizers
 from .rate_values import Slot, copied, distance, given_back, noted_loss, number, put, times
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class Rates:
     def _find(self) -> tuple[Any, list[Any]]:
         """Return the main optimizer, and all of the process with a rate. Raises Refused."""
         stepped = self._steps.optimizers()
-        optimizers = [each for each in all_optimizers() if each.param_groups and "lr" in each.param_groups[0]]
+        optimizers = [each for each in own_optimizers() if each.param_groups and "lr" in each.param_groups[0]]
         main = next((optimizer for optimizer, _record, is_main in stepped if is_main), None)
         if main is None:
             main = max(optimizers, key=_size, default=None)
