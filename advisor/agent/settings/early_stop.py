@@ -15,6 +15,7 @@ from ...refused import Refused
 from ..base.nothing import nothing
 from ..loader.loops import reads_to_the_end
 from ..loop.clock import StepClock
+from ..loop.empty_epochs import why_it_fails
 from ..loop.enclosing import enclosing_loops
 from ..loop.evaluation_losses import Evaluated, EvaluationLosses
 from ..loop.roots import Root, Roots
@@ -88,6 +89,11 @@ class EarlyStop:
         self._roots.on_evaluated = evaluated
         self._saved = None
         self._loaders.deliveries.is_over = None
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the loader has no batches any more."""
+        return self._said
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
@@ -191,4 +197,4 @@ def _why_not(frame: FrameType) -> str | None:
         return "the text of the script's loop was not found: it is unknown whether it would end"
     if any(loop.is_while for loop in loops):
         return "a `while` around the loop would wait for updates that no longer come"
-    return None
+    return why_it_fails(loops)
