@@ -1,4 +1,4 @@
-"""Whether the script's own text survives an epoch without batches: a counter of them that it divides by is 0 then."""
+"""Epochs without batches, and texts that fail in one: a counter of batches that they divide by is 0 then."""
 
 from __future__ import annotations
 
