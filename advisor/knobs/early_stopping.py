@@ -54,6 +54,5 @@ KNOB = Knob(
         "transformers": unable("a callback of the Trainer does it", "EarlyStoppingCallback, for {value}"),
     },
     changes="The training may end before its last epoch. Epochs that follow find no batches; their evaluations, "
-    "schedules "
-    "and checkpoints still run.",
+    "schedules and checkpoints still run.",
 )

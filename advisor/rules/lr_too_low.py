@@ -41,8 +41,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         severity="warning",
         evidence=f"An update changes the parameters by {moved:.1e} of their size{given}, so all "
-        f"{facts.planned_updates:,} "
-        f"planned ones together change them by {percent(whole)} at most. The loss falls steadily, from "
+        f"{facts.planned_updates:,} planned ones together change them by {percent(whole)} at most. The loss falls "
+        "steadily, from "
         f"{trend.start:.4g} to {trend.end:.4g} so far.",
         advice="Try ten times the rate, and compare the losses after as many updates.",
     )
@@ -57,8 +57,7 @@ RULE = Rule(
     title="a learning rate that is too low",
     headline="trains with a learning rate that gets nowhere",
     looks_at="The change of some parameters in some updates, relative to their size, the planned number of updates, "
-    "and "
-    "the slopes of the loss.",
+    "and the slopes of the loss.",
     thresholds=("LEAST_LOSSES", "LEAST_MEASURED", "MOST_MOVED", "STEADY"),
     source="The ratio of updates to weights in Stanford's CS231n notes, of about 1e-3; Smith, Cyclical Learning Rates "
     "(2017), on rates at which the loss falls slowly.",
