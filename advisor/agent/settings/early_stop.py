@@ -76,6 +76,7 @@ class EarlyStop:
         clock.on_training_continues, clock.on_evaluation_begins = self._continues, self._begins
         self._steps.on_micro_step = self._micro_step
         self._evaluations.on_evaluation = self._evaluation
+        self._evaluations.install()
         self._loaders.deliveries.is_over = self._is_over
 
     def restore(self) -> None:
@@ -116,6 +117,7 @@ class EarlyStop:
     def _micro_step(self) -> None:
         if self._saved is not None:
             self._saved[2]()
+        self._evaluations.rest()
         self._backwards += 1
         if self._evaluated or self._backwards % READ_EVERY:
             return
