@@ -17,6 +17,8 @@ MOST_MOVED = 0.05
 """Sum of all planned updates, relative to the parameters, below which they stay where they began even if every update
 points the same way. Random initial weights must move by about their own size; fine-tuning by AdamW at 2e-5, with
 weights of 0.05, comes to 0.4 in 1,000 updates."""
+SMALL = 1e-6
+"""Size of an update from which the length of the training does not matter: 50,000 of these come to MOST_MOVED."""
 STEADY = 0.5
 """Part of the early slope that the late one keeps while a loss falls steadily."""
 
@@ -25,9 +27,13 @@ def judge(evidence: Evidence) -> Judgement:
     trend, facts, optimizer = evidence.losses, learning(evidence), main(evidence)
     if warms_up(evidence):
         return None
-    if facts.planned_updates is None or len(facts.moved) < LEAST_MEASURED:
-        return undecided("the script's loops do not say how long it trains, or too few updates were measured")
+    if len(facts.moved) < LEAST_MEASURED:
+        return undecided(f"the size of {len(facts.moved)} updates was measured, and {LEAST_MEASURED} are needed")
     moved = statistics.median(facts.moved)
+    if facts.planned_updates is None and moved >= SMALL:
+        return None
+    if facts.planned_updates is None:
+        return undecided("updates are small, and the script's loops do not say how many of them it plans")
     whole = moved * facts.planned_updates
     if whole >= MOST_MOVED:
         return None
@@ -58,7 +64,7 @@ RULE = Rule(
     headline="trains with a learning rate that gets nowhere",
     looks_at="The change of some parameters in some updates, relative to their size, the planned number of updates, "
     "and the slopes of the loss.",
-    thresholds=("LEAST_LOSSES", "LEAST_MEASURED", "MOST_MOVED", "STEADY"),
+    thresholds=("LEAST_LOSSES", "LEAST_MEASURED", "MOST_MOVED", "SMALL", "STEADY"),
     source="The ratio of updates to weights in Stanford's CS231n notes, of about 1e-3; Smith, Cyclical Learning Rates "
     "(2017), on rates at which the loss falls slowly.",
     url="https://cs231n.github.io/neural-networks-3/#ratio",
@@ -92,8 +98,18 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a training of unknown length",
-            evidence=example(facts={"moved": (1e-6,) * 6, "planned_updates": None}),
+            name="two updates measured",
+            evidence=example(facts={"moved": (1e-8,) * 2}),
+            fires="abstains",
+        ),
+        Example(
+            name="larger updates in a training of unknown length",
+            evidence=example(facts={"moved": (1e-5,) * 6, "planned_updates": None}),
+            fires=False,
+        ),
+        Example(
+            name="small updates in a training of unknown length",
+            evidence=example(facts={"moved": (1e-7,) * 6, "planned_updates": None}),
             fires="abstains",
         ),
     ),

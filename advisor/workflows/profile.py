@@ -162,6 +162,8 @@ def _plan(session: Session, machine: Hardware, *, noise_scale: bool = False) -> 
             session.result.not_planned.append(f"the gradient noise scale was not measured: {planned}")
         else:
             yield [planned]
+            if (why := noise_window.why_none(session.result)) is not None:
+                session.result.not_planned.append(f"the gradient noise scale was not measured: {why}")
 
     def first_fixes() -> Planner:
         nonlocal reserved_s
