@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from ..types import Evidence, LossTrend
+from ..types import Evidence, LearningFacts, LossTrend
 from ._base import Example, Hit, Judgement, Rule
 from ._learning import example, few_losses, learning, main, one_loss, undecided, warms_up
 from ._read import percent
@@ -24,32 +24,39 @@ STEADY = 0.5
 
 
 def judge(evidence: Evidence) -> Judgement:
-    trend, facts, optimizer = evidence.losses, learning(evidence), main(evidence)
+    trend, facts = evidence.losses, learning(evidence)
+    moved = statistics.median(facts.moved) if facts.moved else 0.0
+    why = _why_undecided(facts, moved)
     if warms_up(evidence):
         return None
-    if len(facts.moved) < LEAST_MEASURED:
-        return undecided(f"the size of {len(facts.moved)} updates was measured, and {LEAST_MEASURED} are needed")
-    moved = statistics.median(facts.moved)
-    if facts.planned_updates is None and moved >= SMALL:
-        return None
-    if facts.planned_updates is None:
-        return undecided("updates are small, and the script's loops do not say how many of them it plans")
-    whole = moved * facts.planned_updates
-    if whole >= MOST_MOVED:
+    if why is not None:
+        return undecided(why)
+    planned = facts.planned_updates
+    if planned is None or moved * planned >= MOST_MOVED:
         return None
     why = few_losses(trend, LEAST_LOSSES)
     if trend is None or why is not None:
         return undecided(why or "")
-    if not _is_steady(trend):
-        return None
+    return _hit(evidence, trend, moved, planned) if _is_steady(trend) else None
+
+
+def _why_undecided(facts: LearningFacts, moved: float) -> str | None:
+    if len(facts.moved) < LEAST_MEASURED:
+        return f"the size of {len(facts.moved)} updates was measured, and {LEAST_MEASURED} are needed"
+    if facts.planned_updates is None and moved < SMALL:
+        return "updates are small, and the script's loops do not say how many of them it plans"
+    return None
+
+
+def _hit(evidence: Evidence, trend: LossTrend, moved: float, planned: int) -> Hit:
+    optimizer = main(evidence)
     rate = optimizer.learning_rate if optimizer is not None else None
     given = f" at a learning rate of {rate:g}" if rate is not None else ""
     return Hit(
         severity="warning",
-        evidence=f"An update changes the parameters by {moved:.1e} of their size{given}, so all "
-        f"{facts.planned_updates:,} planned ones together change them by {percent(whole)} at most. The loss falls "
-        "steadily, from "
-        f"{trend.start:.4g} to {trend.end:.4g} so far.",
+        evidence=f"An update changes the parameters by {moved:.1e} of their size{given}, so all {planned:,} planned ones "
+        f"together change them by {percent(moved * planned)} at most. The loss falls steadily, from {trend.start:.4g} "
+        f"to {trend.end:.4g} so far.",
         advice="Try ten times the rate, and compare the losses after as many updates.",
     )
 
