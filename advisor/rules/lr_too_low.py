@@ -55,8 +55,8 @@ def _hit(evidence: Evidence, trend: LossTrend, moved: float, planned: int) -> Hi
     return Hit(
         severity="warning",
         evidence=f"An update changes the parameters by {moved:.1e} of their size{given}, so all {planned:,} planned "
-        "ones "
-        f"together change them by {percent(moved * planned)} at most. The loss falls steadily, from {trend.start:.4g} "
+        f"ones together change them by {percent(moved * planned)} at most. The loss falls steadily, from "
+        f"{trend.start:.4g} "
         f"to {trend.end:.4g} so far.",
         advice="Try ten times the rate, and compare the losses after as many updates.",
     )
