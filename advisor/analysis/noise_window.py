@@ -19,8 +19,15 @@ MOST_OF_TIME = 0.1
 
 def window(workload: Workload, hardware: Hardware) -> wire.Window | str:
     """Return the window, or the reason why there can be none."""
-    if workload.world_size > 1:
-        return f"{workload.world_size} ranks: the parts of a batch are not seen alone"
+    stepping = sum(optimizer.steps_per_update > 0 for optimizer in workload.optimizers)
+    reasons = {
+        f"{workload.world_size} ranks: the parts of a batch are not seen alone": workload.world_size > 1,
+        "the optimizer is stepped with a closure, which runs forward and backward itself": workload.facts.closures,
+        f"{stepping} optimizers step: their backward passes are no parts of one batch": stepping > 1,
+    }
+    why = next((reason for reason, holds in reasons.items() if holds), None)
+    if why is not None:
+        return why
     config: dict[str, SettingValue] = {}
     if workload.facts.micro_steps == 1:
         knob = next(knob for knob in knobs.all_knobs() if knob.samples_per == "backward")
@@ -55,3 +62,12 @@ def measured(result: SessionResult) -> NoiseScale | None:
     if not isinstance(done, wire.WindowDone):
         return None
     return noise_scale(rows_of(done.extra.get("gradient_norms", {})))
+
+
+def why_none(result: SessionResult) -> str | None:
+    """Return why a window that was run shows nothing; None if it does, or was not run."""
+    done = result.outcomes.get(NAME)
+    if not isinstance(done, wire.WindowDone) or measured(result) is not None:
+        return None
+    count = len(rows_of(done.extra.get("gradient_norms", {})))
+    return f"{count} updates with several backward passes of as many samples each were seen"

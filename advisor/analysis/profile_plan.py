@@ -72,7 +72,7 @@ AFTER_AN_EPOCH = 3
 """Updates from the end of an epoch on, the first of which holds what the script does there."""
 
 
-def _no_fixes() -> Planner:
+def _no_windows() -> Planner:
     """Plan no window."""
     yield from ()
 
@@ -82,12 +82,13 @@ def profile_plan(
     left_s: Callable[[], float],
     *,
     patient: bool = False,
-    fixes: Callable[[], Planner] = _no_fixes,
+    fixes: Callable[[], Planner] = _no_windows,
+    asked: Callable[[], Planner] = _no_windows,
 ) -> Planner:
     """Plan the windows of a profile. `workload` is known once the first window was reported.
 
     With `patient`, `left_s` grows with the length of an update, and the first window waits for enough of them. `fixes`
-    plans what follows the windows of the loop itself.
+    plans what follows the windows of the loop itself, and `asked` what the user has asked for, which comes first.
     """
     budget_s = left_s()
     opening = first_window(budget_s)
@@ -99,6 +100,7 @@ def profile_plan(
     known, first = workload(), first_baseline(outcomes)
     if known is None or first is None:
         return
+    yield from asked()
     # The median: a burst of work in other programs must not make all following windows too short.
     update_s = statistics.median(first.wall_s)
     stretch = max(1.0, statistics.fmean(first.wall_s) / update_s)

@@ -6,7 +6,8 @@ means that the last five evaluations were not lower than the lowest before by a 
 scheduler may still lower the learning rate.
 
 Refused where the loop would not end with its loader: in a `while` that counts updates, with `next`, on several ranks,
-and in the Trainers of libraries, which have early stopping of their own.
+and in the Trainers of libraries, which have early stopping of their own; and where the script's text would fail in an
+epoch without batches, as it divides by their number.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ KNOB = Knob(
     formats={
         "transformers": unable("a callback of the Trainer does it", "EarlyStoppingCallback, for {value}"),
     },
-    changes="The training may end before its last epoch. Epochs that follow find no batches: a script that divides by "
-    "their number, or uses the last batch's loss, must allow for none.",
-    opened_by=(),
+    changes="The training may end before its last epoch. Epochs that follow find no batches; their evaluations, "
+    "schedules and checkpoints still run.",
 )

@@ -31,11 +31,9 @@ def judge(evidence: Evidence) -> Judgement:
         severity="info",
         evidence=f"An update takes {found.batch_samples:,.0f} samples, and the gradient noise scale is "
         f"{found.samples:,.0f} ({found.low:,.0f}–{found.high:,.0f}): a sample does {percent(efficiency)} of the work "
-        "that "
-        f"it does in a small batch, and twice the batch would still need {percent(doubled)} of the updates.",
+        f"that it does in a small batch, and twice the batch would still need {percent(doubled)} of the updates.",
         advice="A batch near the noise scale reaches the same loss with fewer samples; where the device is not full, "
-        "it "
-        "is slower per sample. The scale grows as the loss falls, often tenfold: measure late in a training, too.",
+        "it is slower per sample. The scale grows as the loss falls, often tenfold: measure late in a training, too.",
     )
 
 
@@ -51,8 +49,7 @@ RULE = Rule(
     title="a batch beyond the critical size",
     headline="takes more samples in an update than the noise of its gradients calls for",
     looks_at="The gradient noise scale, by the norms of the gradients of whole batches and of their halves, where it "
-    "was "
-    "measured.",
+    "was measured.",
     thresholds=("LEAST_UPDATES", "DOUBLED"),
     source="McCandlish et al., An Empirical Model of Large-Batch Training (2018).",
     url="https://arxiv.org/abs/1812.06162",

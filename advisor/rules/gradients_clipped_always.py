@@ -42,8 +42,7 @@ def judge(evidence: Evidence) -> Judgement:
             else f"so the learning rate that acts is about {1 / ratio:.2g} times the one given. "
         )
         + "Raise the limit above the usual norm, so that it acts on outliers only, or lower the rate if large norms "
-        "are "
-        "a sign of instability.",
+        "are a sign of instability.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..types import Evidence, LossTrend
 from ._base import Example, Hit, Judgement, Rule
+from ._examples import healthy_cpu, train_loader
 from ._learning import SIGNIFICANT, example, few_losses, learning, main, one_loss, undecided
 
 LEAST_LOSSES = 60
@@ -49,9 +50,15 @@ def _signs(evidence: Evidence, trend: LossTrend) -> list[str]:
         found.append(f"rose to {trend.highest:.4g} from {learning(evidence).first_loss:.4g} in the first update")
     if trend.spikes >= MIN_SPIKES:
         found.append(f"leapt {trend.spikes} times far above its trend, up to {trend.highest:.4g}")
-    if trend.alternation is not None and trend.alternation <= LEAST_ALTERNATION:
+    if trend.alternation is not None and trend.alternation <= LEAST_ALTERNATION and not _may_repeat(evidence):
         found.append(f"swings from update to update (correlation of neighbours {trend.alternation:.2f})")
     return found
+
+
+def _may_repeat(evidence: Evidence) -> bool:
+    """Return whether workers may deliver the same batch in turn, whose second loss is lower at any rate."""
+    loader = evidence.workload.train_loader
+    return loader is not None and loader.iterable and loader.num_workers > 1
 
 
 def _rises(trend: LossTrend) -> bool:
@@ -99,6 +106,13 @@ RULE = Rule(
         Example(name="five bursts", evidence=example(trend={"spikes": 5, "highest": 60.0}), fires=True),
         Example(name="a loss that swings", evidence=example(trend={"alternation": -0.6}), fires=True),
         Example(name="seven losses that are not finite", evidence=example(trend={"non_finite": 7}), fires=True),
+        Example(
+            name="workers of a stream that deliver each batch twice",
+            evidence=healthy_cpu(
+                workload={"loaders": (train_loader(iterable=True),)}, losses={"alternation": -0.7, "updates": 200}
+            ),
+            fires=False,
+        ),
         Example(name="two bursts", evidence=example(trend={"spikes": 2, "highest": 9.0}), fires=False),
         Example(name="a loss that falls", evidence=example(), fires=False),
         Example(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from ..types import Evidence, LossTrend
+from ..types import Evidence, LearningFacts, LossTrend
 from ._base import Example, Hit, Judgement, Rule
 from ._learning import example, few_losses, learning, main, one_loss, undecided, warms_up
 from ._read import percent
@@ -17,33 +17,47 @@ MOST_MOVED = 0.05
 """Sum of all planned updates, relative to the parameters, below which they stay where they began even if every update
 points the same way. Random initial weights must move by about their own size; fine-tuning by AdamW at 2e-5, with
 weights of 0.05, comes to 0.4 in 1,000 updates."""
+SMALL = 1e-6
+"""Size of an update from which the length of the training does not matter: 50,000 of these come to MOST_MOVED."""
 STEADY = 0.5
 """Part of the early slope that the late one keeps while a loss falls steadily."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    trend, facts, optimizer = evidence.losses, learning(evidence), main(evidence)
+    trend, facts = evidence.losses, learning(evidence)
+    moved = statistics.median(facts.moved) if facts.moved else 0.0
+    why = _why_undecided(facts, moved)
     if warms_up(evidence):
         return None
-    if facts.planned_updates is None or len(facts.moved) < LEAST_MEASURED:
-        return undecided("the script's loops do not say how long it trains, or too few updates were measured")
-    moved = statistics.median(facts.moved)
-    whole = moved * facts.planned_updates
-    if whole >= MOST_MOVED:
+    if why is not None:
+        return undecided(why)
+    planned = facts.planned_updates
+    if planned is None or moved * planned >= MOST_MOVED:
         return None
     why = few_losses(trend, LEAST_LOSSES)
     if trend is None or why is not None:
         return undecided(why or "")
-    if not _is_steady(trend):
-        return None
+    return _hit(evidence, trend, moved, planned) if _is_steady(trend) else None
+
+
+def _why_undecided(facts: LearningFacts, moved: float) -> str | None:
+    if len(facts.moved) < LEAST_MEASURED:
+        return f"the size of {len(facts.moved)} updates was measured, and {LEAST_MEASURED} are needed"
+    if facts.planned_updates is None and moved < SMALL:
+        return "updates are small, and the script's loops do not say how many of them it plans"
+    return None
+
+
+def _hit(evidence: Evidence, trend: LossTrend, moved: float, planned: int) -> Hit:
+    optimizer = main(evidence)
     rate = optimizer.learning_rate if optimizer is not None else None
     given = f" at a learning rate of {rate:g}" if rate is not None else ""
     return Hit(
         severity="warning",
-        evidence=f"An update changes the parameters by {moved:.1e} of their size{given}, so all "
-        f"{facts.planned_updates:,} "
-        f"planned ones together change them by {percent(whole)} at most. The loss falls steadily, from "
-        f"{trend.start:.4g} to {trend.end:.4g} so far.",
+        evidence=f"An update changes the parameters by {moved:.1e} of their size{given}, so all {planned:,} planned "
+        f"ones together change them by {percent(moved * planned)} at most. The loss falls steadily, from "
+        f"{trend.start:.4g} "
+        f"to {trend.end:.4g} so far.",
         advice="Try ten times the rate, and compare the losses after as many updates.",
     )
 
@@ -57,9 +71,8 @@ RULE = Rule(
     title="a learning rate that is too low",
     headline="trains with a learning rate that gets nowhere",
     looks_at="The change of some parameters in some updates, relative to their size, the planned number of updates, "
-    "and "
-    "the slopes of the loss.",
-    thresholds=("LEAST_LOSSES", "LEAST_MEASURED", "MOST_MOVED", "STEADY"),
+    "and the slopes of the loss.",
+    thresholds=("LEAST_LOSSES", "LEAST_MEASURED", "MOST_MOVED", "SMALL", "STEADY"),
     source="The ratio of updates to weights in Stanford's CS231n notes, of about 1e-3; Smith, Cyclical Learning Rates "
     "(2017), on rates at which the loss falls slowly.",
     url="https://cs231n.github.io/neural-networks-3/#ratio",
@@ -93,8 +106,18 @@ RULE = Rule(
             fires=False,
         ),
         Example(
-            name="a training of unknown length",
-            evidence=example(facts={"moved": (1e-6,) * 6, "planned_updates": None}),
+            name="two updates measured",
+            evidence=example(facts={"moved": (1e-8,) * 2}),
+            fires="abstains",
+        ),
+        Example(
+            name="larger updates in a training of unknown length",
+            evidence=example(facts={"moved": (1e-5,) * 6, "planned_updates": None}),
+            fires=False,
+        ),
+        Example(
+            name="small updates in a training of unknown length",
+            evidence=example(facts={"moved": (1e-7,) * 6, "planned_updates": None}),
             fires="abstains",
         ),
     ),

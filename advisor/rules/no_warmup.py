@@ -47,8 +47,7 @@ RULE = Rule(
     "update and later.",
     thresholds=("CLASSES", "LEAST_RATE", "MIN_PARAMETERS", "FULL"),
     source="Xiong et al., On Layer Normalization in the Transformer Architecture (2020); Liu et al., On the Variance "
-    "of "
-    "the Adaptive Learning Rate and Beyond (2020). It concerns the number of updates, and is never a warning.",
+    "of the Adaptive Learning Rate and Beyond (2020). It concerns the number of updates, and is never a warning.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LinearLR.html",
     knobs=("lr_schedule",),
     needs_updates=False,

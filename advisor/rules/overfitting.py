@@ -37,8 +37,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         severity="warning" if rise >= WARNING_RISE else "info",
         evidence=f"The evaluation's loss rose from {best.loss:.4g} after {best.updates:,} updates to "
-        f"{seen[-1].loss:.4g} "
-        f"after {seen[-1].updates:,} ({percent(rise)} more), while the training's fell from {trend.start:.4g} to "
+        f"{seen[-1].loss:.4g} after {seen[-1].updates:,} ({percent(rise)} more), while the training's fell from "
+        f"{trend.start:.4g} to "
         f"{trend.end:.4g}.",
         advice="Keep the model of the lowest evaluation, and end the training soon after it. More data, augmentation, "
         "dropout or weight decay let it go on.",

@@ -35,8 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         severity="info",
         evidence=f"The loss {before} stayed at {trend.end:.4g} within its noise of {trend.noise:.2g} over the later "
-        "half "
-        f"of {trend.updates:,} updates, and {percent(1 - seen)} of the planned {planned:,} are still to come.",
+        f"half of {trend.updates:,} updates, and {percent(1 - seen)} of the planned {planned:,} are still to come.",
         advice=(
             "Lower the rate now (a decay, or `ReduceLROnPlateau`), and end the training early if the loss stays."
             if fell(trend)

@@ -153,27 +153,25 @@ def _plan(session: Session, machine: Hardware, *, noise_scale: bool = False) -> 
     tried = fixes.Fixes(result=session.result, read=evidence, left_s=session.left_s, progress=session.options.progress)
 
     def noise() -> Planner:
-        """Plan the window of the noise scale, once."""
-        nonlocal noise_scale
+        """Plan the window of the noise scale."""
         workload = workload_seen()
         if not noise_scale or workload is None:
             return
-        noise_scale = False
         planned = noise_window.window(workload, machine)
         if isinstance(planned, str):
             session.result.not_planned.append(f"the gradient noise scale was not measured: {planned}")
         else:
             yield [planned]
+            if (why := noise_window.why_none(session.result)) is not None:
+                session.result.not_planned.append(f"the gradient noise scale was not measured: {why}")
 
     def first_fixes() -> Planner:
         nonlocal reserved_s
-        yield from noise()
         before_s = session.left_s()
         yield from tried.plan(until_left_s=before_s - reserved_s)
         reserved_s = max(0.0, reserved_s - (before_s - session.left_s())) if tried.postponed else 0.0
 
-    yield from profile_plan(known, lambda: session.left_s() - reserved_s, fixes=first_fixes)
-    yield from noise()
+    yield from profile_plan(known, lambda: session.left_s() - reserved_s, fixes=first_fixes, asked=noise)
     yield from tried.plan()
 
 

@@ -10,7 +10,7 @@ import pytest
 from advisor import knobs, wire
 from advisor.analysis import noise_window
 from advisor.analysis.fixes import as_diagnosed
-from advisor.rules._examples import healthy_cpu, train_loader
+from advisor.rules._examples import healthy_cpu, optimizer, train_loader
 from advisor.types import Evidence, NoiseScale
 
 BATCH = knobs.get("global_batch")
@@ -46,7 +46,8 @@ def test_micro_steps_of_the_script_are_parts_already() -> None:
         ({"world_size": 2}, "2 ranks"),
         ({"loaders": ()}, "no DataLoader feeds the updates"),
         ({"loaders": (train_loader(batch_size=63),)}, "a batch of 63 cannot be halved"),
-        ({"facts": {"closures": True}}, "closure"),
+        ({"facts": {"closures": True, "micro_steps": 5}}, "closure"),
+        ({"optimizers": (optimizer(), optimizer(main=False)), "facts": {"micro_steps": 3}}, "2 optimizers step"),
     ],
 )
 def test_where_a_batch_cannot_be_split_the_reason_is_told(changes: dict[str, Any], why: str) -> None:

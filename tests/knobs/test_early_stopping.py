@@ -47,6 +47,7 @@ def main(epochs=EPOCHS):
             optimizer.step()
             batches += 1
             updates += 1
+        EXTRA
         schedule.step()
         epoch += 1
         print(epoch, batches, evaluate(model, test) if EVALUATES else "")
@@ -69,10 +70,12 @@ def run(
     schedule: str = NO_SCHEDULE,
     loop: str = "for _ in range(epochs)",
     evaluates: bool = True,
+    extra: str = "pass",
 ) -> tuple[list[list[str]], str]:
     """Return the words of the lines that the script prints, and what was told on stderr."""
     text = SCRIPT
     values = {"EPOCHS": epochs, "WORKERS": workers, "SCHEDULE": schedule, "LOOP": loop, "EVALUATES": evaluates}
+    values["EXTRA"] = extra
     for name, value in values.items():
         text = text.replace(name, str(value))
     (folder / "train.py").write_text(text)
@@ -133,6 +136,50 @@ def test_a_while_is_left_alone(tmp_path: Path, loop: str, why: str) -> None:
     lines, said = run(tmp_path, loop=loop)
     assert trained_epochs(lines) in (25, 40)
     assert f"early_stopping keeps the script's value: {why}" in said
+
+
+@pytest.mark.slow
+def test_a_script_that_fails_in_an_empty_epoch_is_left_alone(tmp_path: Path) -> None:
+    lines, said = run(tmp_path, extra="mean = loss.item() / batches")
+    assert trained_epochs(lines) == 40
+    assert "divides by `batches`, which counts batches and is 0 in an epoch without any" in said
+
+
+WITHIN_AN_EPOCH = """
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+torch.manual_seed(0)
+x = torch.randn(4096, 8)
+y = (x[:, 0] > 0).long()
+model = nn.Linear(8, 2)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+for number, (a, b) in enumerate(DataLoader(TensorDataset(x, y), batch_size=8)):
+    loss = cross_entropy(model(a), b)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if number % 10 == 0:
+        model.eval()
+        with torch.no_grad():
+            print(number, cross_entropy(model(x[:64]), y[:64]).item())
+        model.train()
+torch.save(model.state_dict(), "saved.pt")
+"""
+
+
+@pytest.mark.slow
+def test_an_epoch_ends_early_where_evaluations_lie_within_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(WITHIN_AN_EPOCH)
+    (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {early_stopping: '2 evaluations, 20%'}\n")
+    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    evaluations = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    assert evaluations[-1] < 500
+    assert f"early stopping after {evaluations[-1] + 1} updates" in done.stderr
+    assert (tmp_path / "saved.pt").exists()
 
 
 def test_a_wrong_value_is_told() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 import advisor
@@ -57,10 +54,10 @@ main()
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Profile]:
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     folder = tmp_path_factory.mktemp("learning")
     (folder / "train.py").write_text(SCRIPT)
-    yield advisor.profile(folder / "train.py", budget=8, runs=folder / "runs")
+    return advisor.profile(folder / "train.py", budget=8, runs=folder / "runs")
 
 
 def found(profile: Profile, rule: str) -> Finding:

@@ -7,6 +7,7 @@ names, attributes and arithmetic are evaluated; nothing of the script is called.
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import linecache
 import math
@@ -26,6 +27,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Div: operator.truediv,
 }
+_FOR_ITER = dis.opmap["FOR_ITER"]
 _RANGES = ("range", "trange")
 _AROUND = ("tqdm", "enumerate", "iter", "track", "list", "tuple", "reversed", "progress_bar", "auto")
 """Functions that yield as many items as their first argument has."""
@@ -60,6 +62,12 @@ def enclosing_loops(frame: FrameType | None, frames: Frames | None = None) -> li
             found += list(_around(frame, trees[name]))
         frame = frame.f_back
     return found
+
+
+def scope_of(loop: Loop) -> ast.AST | None:
+    """Return the function, or the module, whose frame the loop runs in; None if its text was not found."""
+    tree = _tree(loop.frame.f_code.co_filename)
+    return _scope(tree, loop.frame) if tree is not None else None
 
 
 def count_of(loop: Loop) -> int | Any | None:
@@ -178,9 +186,15 @@ def _around(frame: FrameType, tree: ast.AST | None) -> Iterator[Loop]:
     for node in reversed(path[1:]):
         if isinstance(node, ast.If):
             conditional = True
-        elif isinstance(node, (ast.For, ast.While)) and line >= node.body[0].lineno:
+        elif isinstance(node, (ast.For, ast.While)) and (line >= node.body[0].lineno or _asks_for_an_item(frame)):
             yield Loop(node, frame, conditional)
             conditional = False
+
+
+def _asks_for_an_item(frame: FrameType) -> bool:
+    """Return whether the frame waits for the next item of its `for`, which is then the loop that it is in."""
+    at = frame.f_lasti
+    return 0 <= at < len(frame.f_code.co_code) and frame.f_code.co_code[at] == _FOR_ITER
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:

@@ -1,18 +1,19 @@
 """Losses of the script's evaluations: torch's loss functions called without gradients while a model is evaluated.
 
 The functions are wrapped only from the beginning of an evaluation until the training continues, so a training pays
-nothing. If nothing was seen then, the script may have looked the function up before it called the model, as in
-`cross_entropy(model(x), y)` without a loader: from then on they stay wrapped, for a third of a microsecond a call.
+nothing. An evaluation begins with `model.eval()`, a batch of its loader or a call of the model: in
+`cross_entropy(model(x), y)` the function is looked up before the call.
 """
 
 from __future__ import annotations
 
 import sys
+from types import FunctionType
 from typing import Any, Callable, NamedTuple
 
 from ..base import modes
-from ..base.nothing import nothing
 from ..base.pass_through import stands_for
+from ..base.patches import Patches
 from .clock import StepClock
 
 FUNCTIONS = (
@@ -74,24 +75,56 @@ class EvaluationLosses:
     def __init__(self, clock: StepClock) -> None:
         self._clock = clock
         self._sites: list[tuple[object, str, Any, Any]] | None = None
-        self._wrapped = self._called = self._stays = False
+        self._wrapped = False
         self._sums: dict[str, _Sums] = {}
         self._at = 0
         self._grad_enabled: Callable[[], bool] = bool
-        self.done: list[Evaluated] = []
-        self.on_evaluation: Callable[[Evaluated], None] = nothing
-        """Callback for an evaluation that is over, before the training continues."""
+        self._unread: list[tuple[int, _Sums]] = []
+        """Evaluations that are over, whose values may still be on a device."""
+        self._read: list[Evaluated] = []
+        self._patches = Patches()
+        self.on_evaluation: Callable[[Evaluated], None] | None = None
+        """Callback for an evaluation that is over, before the training continues; its loss is read for it."""
+
+    def install(self) -> None:
+        """Wrap `Module.eval`, which is called once an evaluation."""
+        import torch
+
+        self._patches.replace(torch.nn.Module, "eval", self._beginning)
+
+    def _beginning(self, original: Any) -> Any:
+        @stands_for(original)
+        def eval(module: Any) -> Any:
+            if self._patches.on and self._clock.mine():
+                self.begins()
+            return original(module)
+
+        return eval
+
+    def done(self) -> list[Evaluated]:
+        """Return the evaluations so far; between updates, as values on a device are read."""
+        read = [sums.read(updates) for updates, sums in self._unread]
+        self._read = [*self._read, *(each for each in read if each is not None)][-MOST_EVALUATIONS:]
+        self._unread = []
+        return self._read
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
     def begins(self) -> None:
-        """Prepare for an evaluation, at its first sign."""
+        """Prepare for an evaluation, at its first sign; never raise."""
         if not self._wrapped:
-            self._wrap()
+            try:
+                self._clock.exclude(self._wrap)
+            except Exception:  # a module of the user's may do anything when it is asked for its names
+                self._sites = []
+
+    def rest(self) -> None:
+        """Take the wrappers away; called at a backward, as the script may have begun no evaluation."""
+        if self._wrapped:
+            self._unwrap()
 
     def saw_output(self, output: object) -> None:
         """Note the output of an evaluating call of a trained model; never raise."""
-        self._called = True
         try:
             loss = _loss_in(output)
             if loss is not None:
@@ -101,27 +134,28 @@ class EvaluationLosses:
 
     def training_continues(self) -> None:
         """End the evaluation, if there was one; called at the training's next batch or forward."""
+        self.rest()
         sums, self._sums = self._sums, {}
-        self._stays = self._stays or (self._called and not sums)
-        self._called = False
-        if not self._stays or modes.compile_used():
-            self._unwrap()
         if not sums:
             return
-        found = max(sums.values(), key=lambda each: each.batches).read(self._at)
-        if found is not None:
-            self.done = [*self.done[1 - MOST_EVALUATIONS :], found]
-            self.on_evaluation(found)
+        found = self._at, max(sums.values(), key=lambda each: each.batches)
+        if self.on_evaluation is None:
+            self._unread = [*self._unread[1 - MOST_EVALUATIONS :], found]
+            return
+        read = self._clock.exclude(lambda: found[1].read(found[0]))
+        if isinstance(read, Evaluated):
+            self.on_evaluation(read)
 
     def stop(self) -> None:
-        self._unwrap()
+        self.rest()
+        self._patches.restore()
         self._sums = {}
 
     def _add(self, name: str, loss: Any, samples: int) -> None:
         if loss.numel() != 1 or samples < 1:
             return
         self._at = self._clock.updates
-        value = loss.item() if loss.is_cpu else loss.detach().double()
+        value = loss.item() if loss.is_cpu else loss.detach().float()
         self._sums.setdefault(name, _Sums()).add(value, samples)
 
     # --- the wrappers -------------------------------------------------------------------------------------------------
@@ -158,7 +192,7 @@ class EvaluationLosses:
             if module is not functional and getattr(module, "__name__", "").partition(".")[0] == "torch":
                 continue
             for name, value in list(getattr(module, "__dict__", {}).items()):
-                if type(value) is type(nothing) and value in wrappers:
+                if type(value) is FunctionType and value in wrappers:
                     found.append((module, name, value, wrappers[value]))
         return found
 

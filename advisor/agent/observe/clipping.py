@@ -54,8 +54,10 @@ class ClippingWatch:
         return clip
 
     def _note(self, norm: Any, limit: Any) -> None:
-        # On the CPU the value itself: a tensor that outlives its update costs page faults.
-        self._kept.append((norm.item() if getattr(norm, "is_cpu", False) else norm, limit))
+        try:  # on the CPU the value itself: a tensor that outlives its update costs page faults
+            self._kept.append((norm.item() if getattr(norm, "is_cpu", False) else norm, limit))
+        except Exception:  # a tensor of a class of its own may have no value
+            return
         if len(self._kept) >= KEPT:
             self._kept = self._kept[1::2]
             self._every *= 2

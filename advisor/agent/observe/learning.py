@@ -43,6 +43,7 @@ class LearningWatch:
 
     def install(self) -> None:
         self._clipping.install()
+        self.evaluations.install()
         self._clock.on_evaluation_begins = self.evaluations.begins
         self._clock.on_training_continues = self.evaluations.training_continues
 
@@ -96,7 +97,7 @@ class LearningWatch:
             "norm_last": any(getattr(each, "norm_first", None) is False for m in trained for each in m.modules()),
             "planned_updates": self._planned[0],
             "planned_epochs": self._planned[1],
-            "evaluations": [each._asdict() for each in self.evaluations.done],
+            "evaluations": [each._asdict() for each in self.evaluations.done()],
         }
 
     def _read_first_loss(self) -> float | None:

@@ -340,6 +340,7 @@ class _Parts:
             self._counter.micro_step()
         elif train.read_ahead:
             self.loaders.saw_micro_step()
+        self.learning.evaluations.rest()
         if self._facts.inspecting:
             self._facts.saw_backward()
 

@@ -127,7 +127,13 @@ class Launch:
     def crashed(self, kind: type[BaseException], error: BaseException, _trace: object) -> None:
         """Print only settings that may be the cause; Python shows the traceback as usual."""
         settings = self._controls.settings if self._torch_seen else {}
-        if not settings or self._settled or not isinstance(error, Exception):
+        if not settings or not isinstance(error, Exception):
+            return
+        if self._controls.early_stop.has_ended:
+            self._log.report(
+                "settings", f"the script failed with {kind.__name__} after early stopping had ended its loader"
+            )
+        if self._settled:
             return
         what = "ran out of memory" if is_out_of_memory(error) else f"failed with {kind.__name__}"
         self._log.report(

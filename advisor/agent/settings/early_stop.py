@@ -15,6 +15,7 @@ from ...refused import Refused
 from ..base.nothing import nothing
 from ..loader.loops import reads_to_the_end
 from ..loop.clock import StepClock
+from ..loop.empty_epochs import why_it_fails
 from ..loop.enclosing import enclosing_loops
 from ..loop.evaluation_losses import Evaluated, EvaluationLosses
 from ..loop.roots import Root, Roots
@@ -75,6 +76,7 @@ class EarlyStop:
         clock.on_training_continues, clock.on_evaluation_begins = self._continues, self._begins
         self._steps.on_micro_step = self._micro_step
         self._evaluations.on_evaluation = self._evaluation
+        self._evaluations.install()
         self._loaders.deliveries.is_over = self._is_over
 
     def restore(self) -> None:
@@ -88,6 +90,11 @@ class EarlyStop:
         self._roots.on_evaluated = evaluated
         self._saved = None
         self._loaders.deliveries.is_over = None
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the loader has no batches any more."""
+        return self._said
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
@@ -110,6 +117,7 @@ class EarlyStop:
     def _micro_step(self) -> None:
         if self._saved is not None:
             self._saved[2]()
+        self._evaluations.rest()
         self._backwards += 1
         if self._evaluated or self._backwards % READ_EVERY:
             return
@@ -191,4 +199,4 @@ def _why_not(frame: FrameType) -> str | None:
         return "the text of the script's loop was not found: it is unknown whether it would end"
     if any(loop.is_while for loop in loops):
         return "a `while` around the loop would wait for updates that no longer come"
-    return None
+    return why_it_fails(loops)

@@ -38,6 +38,5 @@ def noise_scale_line(profile: Profile) -> str | None:
     return (
         f"{scale.samples:,.0f} samples ({scale.low:,.0f}–{scale.high:,.0f}), the critical batch size here; at "
         f"{scale.batch_samples:,.0f}, a sample does {format.percent(scale.efficiency)} of the work that it does in a "
-        "small "
-        f"batch, and twice the batch needs {format.percent(needed)} of the updates"
+        f"small batch, and twice the batch needs {format.percent(needed)} of the updates"
     )
