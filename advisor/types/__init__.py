@@ -9,6 +9,19 @@ from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place,
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
+from .learning import (
+    LEARNING_VERSION,
+    LearningObjective,
+    LearningPair,
+    LearningResult,
+    LearningStatus,
+    LearningTrial,
+    LearningVerdict,
+    LossCurve,
+    LossKind,
+    TrainingEnd,
+    TrainingRun,
+)
 from .measured_fix import MeasuredFix
 from .measurement import (
     ABANDONED_FRACTION,
@@ -72,6 +85,7 @@ from .workload import (
 
 __all__ = [
     "ABANDONED_FRACTION",
+    "LEARNING_VERSION",
     "OFF_STEP",
     "PHASES",
     "PROFILE_VERSION",
@@ -106,11 +120,19 @@ __all__ = [
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "LearningObjective",
+    "LearningPair",
+    "LearningResult",
+    "LearningStatus",
+    "LearningTrial",
+    "LearningVerdict",
     "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
     "LoaderTimes",
+    "LossCurve",
+    "LossKind",
     "MeasuredFix",
     "Memory",
     "MemoryUse",
@@ -140,8 +162,10 @@ __all__ = [
     "SystemUse",
     "TorchBuild",
     "Trace",
+    "TrainingEnd",
     "TrainingGain",
     "TrainingLength",
+    "TrainingRun",
     "Trial",
     "TrialOutcome",
     "TuneResult",
