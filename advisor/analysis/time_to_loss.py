@@ -7,6 +7,7 @@ horizon, without its wildest values, so that both sides of a comparison lag alik
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -173,7 +174,7 @@ def _scatter(values: Sequence[float]) -> float:
     """Return the standard deviation around a slow change, from differences of neighbours (von Neumann 1941)."""
     if len(values) < 2:
         return 0.0
-    squares = [(one - two) ** 2 for one, two in zip(values, values[1:], strict=False)]
+    squares = [(one - two) ** 2 for one, two in itertools.pairwise(values)]
     return math.sqrt(statistics.fmean(squares) / 2)
 
 

@@ -17,7 +17,7 @@ LEARNING_VERSION = 1
 LossKind = Literal["validation loss", "training loss", "training loss of the first epoch"]
 LearningObjective = Literal["time_to_loss", "loss_at_time"]
 LearningStatus = Literal[
-    "faster", "better", "slower", "loses at the end", "no significant gain", "undecided", "unverified"
+    "faster", "better", "slower", "worse", "loses at the end", "no significant gain", "undecided", "unverified"
 ]
 TrainingEnd = Literal["measured", "diverged", "nan", "oom", "crash", "hang", "refused", "stopped"]
 
@@ -109,8 +109,8 @@ class LearningVerdict:
     """Verdict on settings that change the training, from pairs of fresh processes with common seeds."""
 
     status: LearningStatus
-    """`faster`: the target is reached sooner, and the end is not worse. `better`: a lower loss at the fixed time.
-    `loses at the end`: ahead on the way, and worse at the end."""
+    """`faster`: the target is reached sooner, and the end is not worse. `better`, `worse`: a lower or a higher loss at
+    the fixed time. `loses at the end`: ahead on the way, and worse at the end."""
     pairs: tuple[LearningPair, ...] = ()
     speedup: float = 1.0
     """Geometric mean of the ratios of the times to the target."""
