@@ -107,20 +107,25 @@ def _status(
         return "unverified", "the losses at the end are not known"
     end = f"the loss at the end changes by {changed.value:+.3g} ({changed.low:+.3g} to {changed.high:+.3g})"
     is_higher = changed.value > tolerance
-    higher = f"{end}, and equal trainings differ by {tolerance:.3g}"
+    if is_higher:
+        end = f"{end}, and equal trainings differ by {tolerance:.3g}"
     if is_higher and changed.low > 0 and all(_was_ahead(pair) for pair in pairs):
-        return "loses at the end", f"ahead on the way, but {higher}"
+        return "loses at the end", f"ahead on the way, but {end}"
     if objective == "loss_at_time":
         return _at_a_time(changed), end
+    if is_higher:
+        return ("slower" if changed.low > 0 else "undecided"), end
+    return _by_times(pairs, speed, end)
+
+
+def _by_times(pairs: Sequence[LearningPair], speed: stats.Interval | None, end: str) -> tuple[LearningStatus, str]:
     if any(pair.target is None for pair in pairs):
         return "unverified", "as written, the losses set no target with every seed"
-    if is_higher:
-        return ("slower" if changed.low > 0 else "undecided"), higher
-    if speed is None:
-        reached = sum(pair.candidate_s is not None for pair in pairs)
-        status: LearningStatus = "undecided" if reached else "no significant gain"
-        return status, f"{reached} of {len(pairs)} trainings reached the target within the horizon; {end}"
-    return _by_speed(speed), end
+    if speed is not None:
+        return _by_speed(speed), end
+    reached = sum(pair.candidate_s is not None for pair in pairs)
+    status: LearningStatus = "undecided" if reached else "no significant gain"
+    return status, f"{reached} of {len(pairs)} trainings reached the target within the horizon; {end}"
 
 
 def _at_a_time(changed: stats.Interval) -> LearningStatus:
