@@ -102,6 +102,8 @@ class LaunchSpec:
     """File that records settings given up in mode `run`; empty records nothing."""
     seed: int | None = None
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
+    evaluation_losses: bool = False
+    """Report the losses of the script's evaluations with every window."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------

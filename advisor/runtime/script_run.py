@@ -89,6 +89,7 @@ class ScriptRun:
         environment: Mapping[str, str],
         devices: DeviceWatch | None,
         seed: int | None,
+        evaluation_losses: bool = False,
     ) -> None:
         """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
         self.record = ScriptRunRecord(number=number, started=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -102,6 +103,7 @@ class ScriptRun:
         self._constants = constants
         self._trackers_offline = options.trackers_offline
         self._seed = seed
+        self._evaluation_losses = evaluation_losses
         self._devices = self.record.devices = devices
         self._environment = {**os.environ, **environment}
         self._stack = ExitStack()
@@ -223,6 +225,7 @@ class ScriptRun:
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
             seed=self._seed,
+            evaluation_losses=self._evaluation_losses,
         )
         path = self._folder / f"life-{self.record.number}.json"
         path.write_text(json.dumps(asdict(spec)))

@@ -97,6 +97,8 @@ class Session:
     """Set for the script in addition to advisor's own."""
     seed: int | None = None
     """Processes with the same seed draw alike."""
+    evaluation_losses: bool = False
+    """Report the losses of the script's evaluations with every window."""
     result: SessionResult = field(default_factory=SessionResult, init=False)
     _first_update_s: float | None = field(default=None, init=False)
     _update_s: float | None = field(default=None, init=False)
@@ -179,6 +181,7 @@ class Session:
             devices=DeviceWatch() if self.watch_devices else None,
             environment={**self.environment, **knobs.environment(setup.settings.as_dict(), os.environ)},
             seed=self.seed,
+            evaluation_losses=self.evaluation_losses,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
         try:

@@ -74,6 +74,7 @@ class Trainings:
             watch_devices=self.watch_devices,
             environment=version.environment,
             seed=seed,
+            evaluation_losses=True,
         )
         window = wire.Window(
             id=WINDOW,
@@ -118,7 +119,8 @@ def training_run(result: SessionResult, *, seed: int, updates: int) -> TrainingR
     if isinstance(done, wire.WindowRefused):
         return replace(found, end=_ENDS.get(done.kind, "crash"), message=done.message)
     if isinstance(done, wire.WindowDone):
-        found = replace(found, training=curve_of(done, script_run))
+        training = curve_of(done, script_run)
+        found = replace(found, training=training, validation=evaluations_of(done, training))
     failure = script_run.failure if script_run is not None else None
     if failure is not None:
         return replace(found, end=_ENDS.get(failure.kind, "crash"), message=failure.message)
@@ -150,6 +152,22 @@ def curve_of(done: wire.WindowDone, script_run: ScriptRunRecord | None) -> LossC
         seconds=tuple(begin_s + total for total in itertools.accumulate(done.wall_s)),
         losses=tuple(done.losses),
         samples=samples,
+    )
+
+
+def evaluations_of(done: wire.WindowDone, training: LossCurve) -> LossCurve | None:
+    """Return the losses of the evaluations, each at the end of the update before it; None if none was recognised."""
+    seen = done.extra.get("evaluation_losses")
+    place_of = {update: place for place, update in enumerate(training.updates)}
+    points = [(at, loss) for at, loss in seen if at in place_of] if isinstance(seen, list) else []
+    if not points:
+        return None
+    places = [place_of[at] for at, _loss in points]
+    return LossCurve(
+        updates=tuple(at for at, _loss in points),
+        seconds=tuple(training.seconds[place] for place in places),
+        losses=tuple(loss for _at, loss in points),
+        samples=None if training.samples is None else tuple(training.samples[place] for place in places),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import platform
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from ..settings.controls import Controls
 from ..settings.untrained import part_facts
 from .conductor import FIRST_UPDATES, Conductor
 from .instruments import Instruments
+from .ready import ready
 from .so_far import SoFar
 
 BEAT_EVERY_S = 0.5
@@ -87,10 +87,20 @@ class ScriptAgent:
         gc.disable()
         try:
             self._parts = _Parts(self, torch)
-            self.channel.send(_ready(self.rank, torch))
+            self.channel.send(ready(self.rank, torch))
         finally:
             if collecting:
                 gc.enable()
+
+    def watch_evaluations(self, torch: object) -> object:
+        """Return the watch over the losses of evaluations; None if nobody asked for them."""
+        if not self._spec.evaluation_losses:
+            return None
+        from ..observe.evaluation_losses import EvaluationLosses
+
+        watch = EvaluationLosses(self.clock)
+        watch.install(torch)
+        return watch
 
     def start_beating(self) -> None:
         if self._spec.mode == "probe":
@@ -251,6 +261,7 @@ class _Parts:
             device_trace=DeviceTrace(clock),
             counted_by_calls=lambda: self._counter.counted,
             on_report=agent.window_reported,
+            evaluation_losses=agent.watch_evaluations(torch),
         )
         self.conductor = Conductor(
             self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
@@ -359,35 +370,6 @@ class _Parts:
         memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
         memory["host_peak_bytes"] = self._instruments.host_peak.largest()
         return wire.Facts(rank=rank, workload=workload, memory=memory)
-
-
-def _ready(rank: int, torch: Any) -> wire.Ready:
-    accelerator = getattr(torch, "accelerator", None)
-    return wire.Ready(
-        rank=rank,
-        torch=str(torch.__version__),
-        packages=_packages(),
-        cuda=torch.version.cuda,
-        rocm=getattr(torch.version, "hip", None),
-        accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
-    )
-
-
-PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
-
-
-def _packages() -> dict[str, str]:
-    """Return the versions of installed packages that may affect a training's speed."""
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    found["implementation"] = sys.implementation.name
-    return found
 
 
 def _flush_streams() -> None:

@@ -26,6 +26,7 @@ class Instruments:
         device_trace: Any,
         counted_by_calls: Callable[[], bool],
         on_report: Callable[[wire.Window], None],
+        evaluation_losses: Any = None,
     ) -> None:
         self._controls = controls
         self._sampler = sampler
@@ -36,6 +37,7 @@ class Instruments:
         self._counted_by_calls = counted_by_calls
         self.on_report = on_report
         """Callback that sends what the controller must know before it reads the report and plans on."""
+        self._evaluation_losses = evaluation_losses
         self._cpu_begin_s = 0.0
         self._updates_before = 0
         self._hooks: int | None = None
@@ -67,6 +69,8 @@ class Instruments:
         self._controls.loaders.read_worker_memory()
         self._controls.loaders.take_sums()
         self._garbage.take()
+        if self._evaluation_losses is not None:
+            self._evaluation_losses.begin()
         self._cpu_begin_s = time.process_time()
 
     def finish(self, window: wire.Window) -> dict[str, object]:
@@ -89,13 +93,18 @@ class Instruments:
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
             "host_peak_bytes": self.host_peak.take(),
-            "extra": self._stop_trace(window),
+            "extra": {**self._stop_trace(window), **self._losses_of_evaluations()},
         }
 
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
         if window.kind == "trace":
             return dict(self._tracing.stop())
         return dict(self._device_trace.stop()) if window.kind == "device_trace" else {}
+
+    def _losses_of_evaluations(self) -> dict[str, object]:
+        watched = self._evaluation_losses
+        found: dict[str, object] = watched.report() if watched is not None else {}
+        return found
 
     def finish_drain(self, window: wire.Window) -> dict[str, object]:
         hits, lines = self._stop_sampler(window)
