@@ -100,6 +100,8 @@ class LaunchSpec:
     trackers_offline: bool = True
     log: str = ""
     """File that records settings given up in mode `run`; empty records nothing."""
+    updates: float | None = None
+    """Length of the training in updates, for schedules; None if it is unknown."""
     seed: int | None = None
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
     evaluation_losses: bool = False

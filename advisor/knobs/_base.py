@@ -210,6 +210,8 @@ class Knob:
     best settings so far must not ask for what these hold."""
     environment: Callable[[Any, Mapping[str, str]], Mapping[str, str]] | None = None
     """Callable (value, present environment) that returns the variables which a process must be started with."""
+    judged_by_loss: bool = False
+    """True if it gains by a loss that is reached in fewer updates, which windows of speed do not show."""
     opened_by: tuple[str, ...] = ()
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol
+from collections.abc import Sequence
+from typing import Any, Callable, Protocol, Union
 
 
 class Restorable(Protocol):
@@ -36,6 +37,25 @@ class Loaders(Protocol):
     def baseline_batch_size(self) -> int: ...
 
 
+class Rates(Protocol):
+    """Learning rates; each call raises Refused if the script cannot take the value, and None takes it back."""
+
+    def set_rate(self, rate: float | None) -> None: ...
+    def set_schedule(self, name: str | None) -> None: ...
+    def set_warm_up(self, fraction: float | None) -> None: ...
+
+
+Change = Callable[[dict[str, Any], Sequence[dict[str, Any]]], Union[dict[str, Any], None]]
+"""Callable (group, all groups of the optimizer) that returns the entries to change; None if there is no place."""
+
+
+class OptimizerValues(Protocol):
+    def set(self, name: str, change: Change, none: str, *, state: str = "") -> None:
+        """Change entries of all groups on behalf of the knob `name`; `none` is the reason where none has a place."""
+
+    def restore(self, name: str) -> None: ...
+
+
 class Controls(Protocol):
     """Handles for the running script."""
 
@@ -57,6 +77,10 @@ class Controls(Protocol):
     def checkpointing(self) -> Checkpointing: ...
     @property
     def accumulation(self) -> Accumulation: ...
+    @property
+    def rates(self) -> Rates: ...
+    @property
+    def optimizer_values(self) -> OptimizerValues: ...
     @property
     def micro_steps(self) -> int: ...
     @property

@@ -89,6 +89,7 @@ class ScriptRun:
         environment: Mapping[str, str],
         devices: DeviceWatch | None,
         seed: int | None,
+        updates: float | None = None,
         evaluation_losses: bool = False,
     ) -> None:
         """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
@@ -103,6 +104,7 @@ class ScriptRun:
         self._constants = constants
         self._trackers_offline = options.trackers_offline
         self._seed = seed
+        self._updates = updates
         self._evaluation_losses = evaluation_losses
         self._devices = self.record.devices = devices
         self._environment = {**os.environ, **environment}
@@ -225,6 +227,7 @@ class ScriptRun:
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
             seed=self._seed,
+            updates=self._updates,
             evaluation_losses=self._evaluation_losses,
         )
         path = self._folder / f"life-{self.record.number}.json"

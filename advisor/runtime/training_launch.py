@@ -19,9 +19,12 @@ from ..types import Command, Config
 from .script_run import BOOTSTRAP
 
 
-def become(command: Command, config: Config, constants: ByModule) -> NoReturn:
-    """Replace this process with the script's: signals, terminal, exit code and process id are then the script's own."""
-    argv = _argv(command, config, constants)
+def become(command: Command, config: Config, constants: ByModule, updates: float | None = None) -> NoReturn:
+    """Replace this process with the script's: signals, terminal, exit code and process id are then the script's own.
+
+    `updates` is the length of the training, if it is known.
+    """
+    argv = _argv(command, config, constants, updates)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.chdir(command.cwd)
@@ -31,10 +34,10 @@ def become(command: Command, config: Config, constants: ByModule) -> NoReturn:
         raise _cannot_start(command, error) from error
 
 
-def spawn(command: Command, config: Config, constants: ByModule) -> int:
+def spawn(command: Command, config: Config, constants: ByModule, updates: float | None = None) -> int:
     """Run the script as a child on our terminal, wait for its end, and return its exit code as a shell does."""
     try:
-        argv = _argv(command, config, constants)
+        argv = _argv(command, config, constants, updates)
         process = subprocess.Popen(argv, cwd=command.cwd, env=_environment(config))
     except OSError as error:
         raise _cannot_start(command, error) from error
@@ -53,7 +56,7 @@ def _environment(config: Config) -> dict[str, str]:
     return {**os.environ, **knobs.environment(config.as_dict(), os.environ)}
 
 
-def _argv(command: Command, config: Config, constants: ByModule) -> list[str]:
+def _argv(command: Command, config: Config, constants: ByModule, updates: float | None) -> list[str]:
     if not config.settings and not constants:
         return [command.interpreter, *(["-m"] if command.is_module else []), command.target, *command.args]
     spec = wire.LaunchSpec(
@@ -67,6 +70,7 @@ def _argv(command: Command, config: Config, constants: ByModule) -> list[str]:
         config=config.as_dict(),
         constants={module: dict(values) for module, values in constants.items()},
         trackers_offline=False,
+        updates=updates,
         log=str(run_store.given_up_path()),
     )
     descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json")

@@ -74,6 +74,7 @@ class Trainings:
             watch_devices=self.watch_devices,
             environment=version.environment,
             seed=seed,
+            updates=updates,
             evaluation_losses=True,
         )
         window = wire.Window(

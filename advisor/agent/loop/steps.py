@@ -61,8 +61,10 @@ class Steps:
         """Callback before every step, from which the root search learns what the optimizers own."""
         self.before_backward: Callable[[], None] | None = None
         """Callback before every backward, whether or not a forward was seen."""
+        self.rate_owner: Any = None
+        """`Rates` while they follow a setting; None leaves them to the script."""
         self.rates: Any = None
-        """`LearningRates` while steps run with rates other than the script's; None leaves them."""
+        """`LearningRates` while steps run with rates other than the groups'; None leaves them."""
         self._interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
@@ -246,6 +248,8 @@ class Steps:
         self.before_step()
         if self._interventions:
             self._taken_by = self._taker(optimizer, has_closure)
+        if self.rate_owner is not None:
+            self.rate_owner.before_step(optimizer)
         if self.rates is not None:
             self.rates.before_step(optimizer)
         record.depth = clock.depth
@@ -280,6 +284,8 @@ class Steps:
             return
         if self.rates is not None:
             self.rates.after_step(optimizer)
+        if self.rate_owner is not None:
+            self.rate_owner.after_step(optimizer)
         taker, self._taken_by = self._taken_by, None
         if taker is not None and not taker.after_step(optimizer):
             clock.pop_to(record.depth)

@@ -196,6 +196,15 @@ class ScriptAgent:
         except Exception:
             self.channel.send(wire.Note(self.rank, "agent_error", traceback.format_exc()))
 
+    @property
+    def training_updates(self) -> float | None:
+        """Length of the training in updates, as the controller knows it."""
+        return self._spec.updates
+
+    def remark(self, text: str) -> None:
+        """Send what the user reads as it arrives."""
+        self.channel.send(wire.Note(self.rank, wire.REMARK, text))
+
     def epoch_prolonged(self, batches: int) -> None:
         """Report it once: a script that counts its batches may not cope with it."""
         if not self._prolonged:
@@ -240,8 +249,14 @@ class _Parts:
         scaler = Scaler(self.steps, schedules, self._cannot_scale)
         self.precision = Precision(self.roots, self._arm, scaler)
         self.controls = Controls(
-            clock=clock, roots=self.roots, steps=self.steps, loaders=self.loaders, precision=self.precision
+            clock=clock,
+            roots=self.roots,
+            steps=self.steps,
+            loaders=self.loaders,
+            precision=self.precision,
+            schedules=schedules,
         )
+        self.controls.rates.begin(agent.training_updates, agent.remark)
         self.controls.accumulation.checks = CHECKED_BATCHES
         self.loaders.deliveries.on_late_refusal = self._loader_broke
         self.loaders.deliveries.on_prolonged = agent.epoch_prolonged
@@ -274,10 +289,8 @@ class _Parts:
         self.roots.on_evaluated = self._facts.saw_evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
-        self.steps.install()
-        self.loaders.install()
-        off_step.install()
-        self._facts.install()
+        for part in (self.steps, self.loaders, off_step, self._facts):
+            part.install()
         hold_overruns(torch)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""The agent's notice that torch is imported: its build, and the packages beside it."""
+"""First report of a script's process: the versions that may affect a training's speed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from ... import wire
 
+PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
+
 
 def ready(rank: int, torch: Any) -> wire.Ready:
-    """Return the notice of this rank."""
     accelerator = getattr(torch, "accelerator", None)
     return wire.Ready(
         rank=rank,
@@ -20,9 +21,6 @@ def ready(rank: int, torch: Any) -> wire.Ready:
         rocm=getattr(torch.version, "hip", None),
         accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
     )
-
-
-PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
 
 
 def _packages() -> dict[str, str]:

@@ -42,7 +42,7 @@ MOST_MODELS = 8
 
 def prepare(spec: wire.LaunchSpec) -> Launch:
     """Create the launch before the script's first line; hooks follow once it has imported torch."""
-    launch = Launch(spec.config, RunLog(spec.log))
+    launch = Launch(spec.config, RunLog(spec.log), spec.updates)
     if spec.config:
         imports.when_imported("torch", launch.torch_imported)
     return launch
@@ -51,18 +51,18 @@ def prepare(spec: wire.LaunchSpec) -> Launch:
 _installed: Launch | None = None
 
 
-def install(config: Mapping[str, Any], log: str = "") -> Launch:
+def install(config: Mapping[str, Any], log: str = "", updates: float | None = None) -> Launch:
     """Apply settings from inside a running script.
 
     `config` (knob → value) takes effect from the next update on, also for existing models, optimizers and loaders.
-    `log` is the file that records a fallback.
+    `log` is the file that records a fallback, `updates` the length of the training.
 
     Raise Refused if settings were already installed in this process, and for one that no knob can have.
     """
     global _installed
     if _installed is not None:
         raise Refused("settings have already been applied in this process, and can be applied only once")
-    _installed = launch = Launch(config, RunLog(log))
+    _installed = launch = Launch(config, RunLog(log), updates)
     if config:
         imports.report_to(say)
         imports.when_imported("torch", launch.torch_imported)
@@ -73,7 +73,7 @@ def install(config: Mapping[str, Any], log: str = "") -> Launch:
 class Launch:
     """Process of a real training."""
 
-    def __init__(self, config: Mapping[str, Any], log: RunLog) -> None:
+    def __init__(self, config: Mapping[str, Any], log: RunLog, updates: float | None = None) -> None:
         why = knobs.refusal(config)
         if why is not None:
             raise Refused(why)
@@ -81,6 +81,7 @@ class Launch:
         self._wanted = dict(config)
         """Settings not applied yet."""
         self._log = log
+        self._updates = updates
         self._clock = StepClock()
         self._patches = Patches()
         self._optimizers: list[weakref.ref[Any]] = []
@@ -145,12 +146,18 @@ class Launch:
         self._roots = Roots(clock)
         self._steps = Steps(clock)
         self._loaders = LoaderHooks(clock, may_read_again=False)
-        scaler = Scaler(self._steps, ScheduleHold(), self._cannot_scale)
-        self._precision = Precision(self._roots, self._arm, scaler)
+        schedules = ScheduleHold()
+        self._precision = Precision(self._roots, self._arm, Scaler(self._steps, schedules, self._cannot_scale))
         self._controls = Controls(
-            clock=clock, roots=self._roots, steps=self._steps, loaders=self._loaders, precision=self._precision
+            clock=clock,
+            roots=self._roots,
+            steps=self._steps,
+            loaders=self._loaders,
+            precision=self._precision,
+            schedules=schedules,
         )
         self._controls.on_broken = self._give_up
+        self._controls.rates.begin(self._updates, self._log.say)
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
         self._roots.on_training = self._training_forward
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
@@ -284,6 +291,7 @@ class Launch:
             self._loaders.close()
         if not any(knobs.get(name).set_on for name in self._controls.settings):
             self._patches.restore()
+            self._controls.rates.first.remove()
 
     # --- settings -----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock
 from ..loop.device import Device
 from ..loop.roots import Roots
+from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
 from .accumulation import Accumulation
 from .checkpointing import Checkpointing
@@ -22,7 +23,9 @@ from .known_reads import KnownReads
 from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
+from .optimizer_values import OptimizerValues
 from .precision import Precision
+from .rates import Rates
 from .untrained import Untrained
 
 
@@ -35,6 +38,7 @@ class Controls:
     steps: Steps
     loaders: LoaderHooks
     precision: Precision
+    schedules: ScheduleHold = field(default_factory=ScheduleHold)
     device: Device | None = None
     micro_steps: int = 0
     """Backwards of the last update as the script counts them; 0 before the first update."""
@@ -55,6 +59,8 @@ class Controls:
     def __post_init__(self) -> None:
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
+        self.rates = Rates(self.steps, self.schedules, self.clock)
+        self.optimizer_values = OptimizerValues(self.steps)
         self.garbage_collection = GarbageCollection(self.clock)
         self.device_copies = DeviceCopies(self.loaders.deliveries, self.clock, self.broke)
         self.reads = KnownReads(self.clock)
