@@ -48,9 +48,12 @@ class Trainings:
     changed_files: list[str] = field(default_factory=list, init=False)
     notes: list[str] = field(default_factory=list, init=False)
 
-    def train(self, config: Config, *, updates: int, seed: int) -> TrainingRun:
-        """Train for so many updates, or until the script ends; an interruption is re-raised as it came."""
-        moments = self.moments(config, updates=updates, seed=seed)
+    def train(self, config: Config, *, updates: int, seed: int, most_s: float | None = None) -> TrainingRun:
+        """Train for so many updates, or so many seconds without evaluations, or until the script ends.
+
+        An interruption is re-raised as it came.
+        """
+        moments = self.moments(config, updates=updates, seed=seed, most_s=most_s)
         while True:
             try:
                 next(moments)
@@ -58,7 +61,9 @@ class Trainings:
                 found: TrainingRun = end.value
                 return found
 
-    def moments(self, config: Config, *, updates: int, seed: int) -> Generator[None, None, TrainingRun]:
+    def moments(
+        self, config: Config, *, updates: int, seed: int, most_s: float | None = None
+    ) -> Generator[None, None, TrainingRun]:
         """Train as `train` does, but yield several times a second, so that trainings can run side by side.
 
         Closing the iterator ends the script.
@@ -74,7 +79,7 @@ class Trainings:
             watch_devices=self.watch_devices,
             environment=version.environment,
             seed=seed,
-            updates=updates,
+            updates=updates if most_s is None else None,
             evaluation_losses=True,
         )
         window = wire.Window(
@@ -83,8 +88,8 @@ class Trainings:
             warm_up_updates=0,
             min_updates=updates,
             max_updates=updates,
-            least_updates=updates,
-            max_s=MOST_S,
+            least_updates=updates if most_s is None else 1,
+            max_s=MOST_S if most_s is None else most_s,
         )
         yield from session.moments(one_window(InScriptRun(windows=[window], setup=version.setup)))
         self.last = session.result
@@ -121,7 +126,12 @@ def training_run(result: SessionResult, *, seed: int, updates: int) -> TrainingR
         return replace(found, end=_ENDS.get(done.kind, "crash"), message=done.message)
     if isinstance(done, wire.WindowDone):
         training = curve_of(done, script_run)
-        found = replace(found, training=training, validation=evaluations_of(done, training))
+        evaluations = evaluations_of(done, training)
+        found = replace(
+            found,
+            training=time_to_loss.binned(training),
+            validation=None if evaluations is None else time_to_loss.binned(evaluations),
+        )
     failure = script_run.failure if script_run is not None else None
     if failure is not None:
         return replace(found, end=_ENDS.get(failure.kind, "crash"), message=failure.message)
