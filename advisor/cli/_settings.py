@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..workflows.tune import Tuned
+    from ..workflows.tune_learning import Learned
+
+
+def write_learned(found: Learned, output: Path, force: bool) -> Learned:
+    """Write advisor.yaml and keep its name with the run; write none if nothing could be measured."""
+    from ..workflows.tune_learning import keep
+
+    if found.failure is not None:
+        return found
+    found.config.save(output, overwrite=force)
+    found = replace(found, files=(str(output),))
+    keep(found)
+    return found
 
 
 def write_settings(found: Tuned, output: Path, force: bool, targets: Sequence[str] = ()) -> Tuned:

@@ -150,6 +150,12 @@ class LearningResult:
     verdict: LearningVerdict
     recommendation: Recommendation
     """In the form of other searches, for files and exports; empty if the baseline is the best to run."""
+    baseline: LossCurve | None = None
+    """Curve of the script as written, with the search's seed."""
+    best: Mapping[str, SettingValue] = field(default_factory=dict)
+    """Settings that were verified; empty if nothing was better in the search."""
+    best_updates: int = 0
+    """Updates that its schedule is scaled to."""
     always: Mapping[str, SettingValue] = field(default_factory=dict)
     """Settings of all trainings, the baseline's too."""
     skipped: tuple[Skipped, ...] = ()
@@ -166,3 +172,8 @@ class LearningResult:
         if self.failure is not None:
             return f"<Search for {name}: FAILED ({self.failure.kind}: {named(self.failure.message)})>"
         return f"<Search for {name}: {self.objective}, {self.verdict.status}; {counted(len(self.trials), 'trial')}>"
+
+
+def recommends(verdict: LearningVerdict) -> bool:
+    """Return whether the verdict is for the settings."""
+    return verdict.status in ("faster", "better")
