@@ -24,9 +24,9 @@ def by_loss(objective: str, horizon: str | None, config: Path | None) -> bool:
 
     if objective in BY_LOSS:
         if horizon is None:
+            example = "2000" if objective == BY_LOSS[0] else "5m"
             raise UsageError(
-                f"--objective {objective} needs --horizon, such as --horizon {'2000' if objective == BY_LOSS[0] else '5m'}: it says over "
-                "which part of the training losses are compared"
+                f"--objective {objective} needs --horizon, such as --horizon {example}: losses are compared over it"
             )
         return True
     for option, value in (("--horizon", horizon), ("--config", config)):

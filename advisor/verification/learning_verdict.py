@@ -24,7 +24,7 @@ FLOOR = 0.05
 ROUNDING = 0.01
 """Part of the loss that always counts as equal at the end."""
 LATE = 1.1
-"""Multiple of the baseline's time up to which the candidate's own end is its end: times of processes scatter."""
+"""Multiple of a fixed time up to which a training may end: times of processes scatter, and so does the last update."""
 ON_THE_WAY = 1 / 3
 """Part of the horizon at which it shows who is ahead."""
 BROKEN = ("diverged", "nan")
@@ -48,7 +48,7 @@ def pair_of(baseline: TrainingRun, candidate: TrainingRun, loss: LossKind, horiz
         baseline_s=target.reached_s if target is not None else None,
         candidate_s=time_to_loss.time_to(after, target.loss) if after is not None and target is not None else None,
         baseline_loss=_at_end(before, horizon_s),
-        candidate_loss=None if failed else _at_end(after, horizon_s or LATE * baseline.seconds),
+        candidate_loss=None if failed else _at_end(after, horizon_s),
         baseline=_drawn(before),
         candidate=_drawn(after),
         message=f"{candidate.end}: {candidate.message}" if failed else "",
@@ -181,7 +181,7 @@ def _was_ahead(pair: LearningPair) -> bool:
 def _at_end(curve: LossCurve | None, seconds: float | None) -> float | None:
     if curve is None:
         return None
-    return time_to_loss.end_loss(curve) if seconds is None else time_to_loss.loss_at(curve, seconds)
+    return time_to_loss.end_loss(curve) if seconds is None else time_to_loss.loss_at(curve, LATE * seconds)
 
 
 def _drawn(curve: LossCurve | None) -> LossCurve | None:

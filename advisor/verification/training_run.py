@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from ..analysis.losses import not_finite
 from ..progress import NotesOnly
 from ..runtime.isolation import Isolation
 from ..runtime.run_options import RunOptions
-from ..runtime.script_run import ScriptRunRecord
 from ..runtime.session import InScriptRun, Session
 from ..runtime.session_result import SessionResult
 from ..types import Command, Config, LossCurve, TrainingEnd, TrainingRun
@@ -125,7 +125,7 @@ def training_run(result: SessionResult, *, seed: int, updates: int) -> TrainingR
     if isinstance(done, wire.WindowRefused):
         return replace(found, end=_ENDS.get(done.kind, "crash"), message=done.message)
     if isinstance(done, wire.WindowDone):
-        training = curve_of(done, script_run)
+        training = curve_of(done)
         evaluations = evaluations_of(done, training)
         found = replace(
             found,
@@ -147,12 +147,14 @@ def training_run(result: SessionResult, *, seed: int, updates: int) -> TrainingR
     return found
 
 
-def curve_of(done: wire.WindowDone, script_run: ScriptRunRecord | None) -> LossCurve:
-    """Return the losses of a window's updates, with the time since the first update of the process began."""
-    goodbye = script_run.goodbye if script_run is not None else None
-    first_s = goodbye.first_update_s if goodbye is not None else None
-    begin_s = max(0.0, done.start_s - first_s) if first_s is not None else 0.0
+def curve_of(done: wire.WindowDone) -> LossCurve:
+    """Return the losses of a window's updates, with the time since the first update of the process began.
+
+    The updates before the window count like its median one: they hold the start-up, and the search for what to set.
+    What a setting takes at its start counts.
+    """
     before = done.updates_before or 0
+    begin_s = before * (statistics.median(done.wall_s) if done.wall_s else 0.0) + (done.set_up_s or 0.0)
     known = [count for count in done.samples if count is not None]
     samples: tuple[int, ...] | None = None
     if known and len(known) == len(done.wall_s):

@@ -18,6 +18,8 @@ FIRST_FACTORS = (3.0, 10.0, 1 / 3)
 """Multiples of the script's rate that an expert tries first."""
 STEP = 3.0
 """Factor of the next rate in a direction that helped: coarse enough to cross two decades in four trainings."""
+LEAST_STEP = 1.5
+"""Factor below which the next rate is not worth a training: the range ends there."""
 WARM_UP_FRACTION = 0.05
 USUAL_MOMENTUM = 0.9
 SUGGESTIONS = 20
@@ -157,7 +159,7 @@ def _further(space: TrainingSpace, scored: Sequence[Scored]) -> float | None:
         beyond = space.rate.nearest(best / STEP)
     else:
         return None
-    return beyond if beyond not in found else None
+    return beyond if max(beyond / best, best / beyond) > LEAST_STEP else None
 
 
 def _best_rate(scored: Sequence[Scored]) -> float | None:
