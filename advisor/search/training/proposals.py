@@ -18,6 +18,8 @@ FIRST_FACTORS = (3.0, 10.0, 1 / 3)
 """Multiples of the script's rate that an expert tries first."""
 STEP = 3.0
 """Factor of the next rate in a direction that helped: coarse enough to cross two decades in four trainings."""
+NEARBY = (1.8, 1 / 1.8)
+"""Multiples of the best rate so far: half a step."""
 LEAST_STEP = 1.5
 """Factor below which the next rate is not worth a training: the range ends there."""
 WARM_UP_FRACTION = 0.05
@@ -82,11 +84,16 @@ class Proposer:
         for one in self._scored[self._told :]:
             self._sampler.tell(one.settings, one.loss)
         self._told = len(self._scored)
+        too_high = min((rate for rate, loss in self._rates().items() if math.isinf(loss)), default=math.inf)
         for _ in range(SUGGESTIONS):
-            config = self._space.config(self._sampler.suggest())
-            if config not in self._tried:
+            suggested = self._sampler.suggest()
+            rate, config = suggested.get(RATE), self._space.config(suggested)
+            if config not in self._tried and not (isinstance(rate, int | float) and rate >= too_high):
                 return Proposal(config=config, reason="suggested by TPE from the trainings so far")
-        return None
+        return next((one for one in _neighbours(self._space, self._scored) if one.config not in self._tried), None)
+
+    def _rates(self) -> dict[float, float]:
+        return {} if self._space.rate is None else _rates(self._scored, self._space.rate.baseline)
 
 
 def _expert(space: TrainingSpace, scored: Sequence[Scored], most: int) -> Iterator[Proposal]:
@@ -103,6 +110,7 @@ def _expert(space: TrainingSpace, scored: Sequence[Scored], most: int) -> Iterat
             steps += 1
             yield _rate(space, further, "further in the direction that helped")
     yield from _beside(space, _best_rate(scored))
+    yield from _around(space, scored)
 
 
 def _beside(space: TrainingSpace, best: float | None) -> Iterator[Proposal]:
@@ -125,6 +133,35 @@ def _beside(space: TrainingSpace, best: float | None) -> Iterator[Proposal]:
             )
     if space.choices.get(BATCH):
         yield Proposal(config=space.config({**own, BATCH: space.choices[BATCH][0]}), reason=f"a larger batch, {at}")
+
+
+def _around(space: TrainingSpace, scored: Sequence[Scored]) -> Iterator[Proposal]:
+    """Yield the best of all so far with a schedule, then with nearby rates; each is the best when it is asked for."""
+    if space.has(SCHEDULE, rate_schedule.COSINE):
+        best = _best(scored)
+        if SCHEDULE not in best:
+            config = space.config({**best, SCHEDULE: rate_schedule.COSINE})
+            yield Proposal(config=config, reason="the best so far with a cosine schedule")
+    if space.rate is not None:
+        for factor in NEARBY:
+            best = _best(scored)
+            own = best.get(RATE, space.rate.baseline)
+            assert isinstance(own, int | float)
+            rate = space.rate.nearest(factor * own)
+            yield Proposal(config=space.config({**best, RATE: rate}), reason="the best so far with a nearby rate")
+
+
+def _neighbours(space: TrainingSpace, scored: Sequence[Scored]) -> Iterator[Proposal]:
+    """Yield the best so far with one choice changed."""
+    best = _best(scored)
+    for name, values in space.choices.items():
+        for value in values:
+            yield Proposal(config=space.config({**best, name: value}), reason=f"the best so far with another {name}")
+
+
+def _best(scored: Sequence[Scored]) -> Mapping[str, SettingValue]:
+    """Return the settings with the lowest loss; none if that is the script as written."""
+    return min(scored, key=lambda one: math.inf if one.loss is None else one.loss).settings
 
 
 def _rate(space: TrainingSpace, rate: float, why: str) -> Proposal:
