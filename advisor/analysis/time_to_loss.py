@@ -126,9 +126,9 @@ def target_of(baseline: LossCurve, *, of_evaluations: bool = False) -> Target | 
         return Unclear(why="its loss is not known: what it differentiates is not a single finite number")
     end = end_loss(baseline)
     if end is None:
-        return Unclear(why="its loss is not a finite number at the end: as written, it diverges")
+        return Unclear(why="its loss is not a finite number at the end")
     if has_diverged(baseline):
-        return Unclear(why=f"its loss rises, to {end:.4g} at the end: as written, it diverges")
+        return Unclear(why=f"its loss rises, to {end:.4g} at the end")
     if not _falls(baseline, of_means=of_evaluations):
         return Unclear(why=f"its loss does not fall within its own noise over {baseline.updates[-1]} updates")
     reached_s = time_to(baseline, end)

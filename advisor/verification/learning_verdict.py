@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from .. import stats
 from ..analysis import time_to_loss
-from ..analysis.time_to_loss import Target
 from ..types import LearningObjective, LearningPair, LearningStatus, LearningVerdict, LossCurve, LossKind, TrainingRun
 
 FEWEST_SEEDS = 3
@@ -39,14 +38,14 @@ def curve_of(run: TrainingRun, loss: LossKind) -> LossCurve | None:
 def pair_of(baseline: TrainingRun, candidate: TrainingRun, loss: LossKind, horizon_s: float | None) -> LearningPair:
     """Return what a pair shows. `horizon_s` is a fixed time; None compares the ends of both."""
     before, after = curve_of(baseline, loss), curve_of(candidate, loss)
-    found = None if before is None else time_to_loss.target_of(before, of_evaluations=loss == "validation loss")
-    target = found if isinstance(found, Target) else None
+    # The search has seen the loss fall; whether it is clear with every seed does not matter.
+    target = time_to_loss.end_loss(before) if before is not None and baseline.end == "measured" else None
     failed = candidate.end != "measured"
     return LearningPair(
         seed=baseline.seed,
-        target=target.loss if target is not None else None,
-        baseline_s=target.reached_s if target is not None else None,
-        candidate_s=time_to_loss.time_to(after, target.loss) if after is not None and target is not None else None,
+        target=target,
+        baseline_s=time_to_loss.time_to(before, target) if before is not None and target is not None else None,
+        candidate_s=time_to_loss.time_to(after, target) if after is not None and target is not None else None,
         baseline_loss=_at_end(before, horizon_s),
         candidate_loss=None if failed else _at_end(after, horizon_s),
         baseline=_drawn(before),
@@ -104,7 +103,7 @@ def _status(
     if len(pairs) < FEWEST_SEEDS:
         return "undecided", f"{len(pairs)} of at least {FEWEST_SEEDS} pairs of trainings ended"
     if changed is None:
-        return "unverified", "the losses at the end are not known"
+        return _without_losses(pairs, objective)
     end = f"the loss at the end changes by {changed.value:+.3g} ({changed.low:+.3g} to {changed.high:+.3g})"
     is_higher = changed.value > tolerance
     if is_higher:
@@ -126,6 +125,13 @@ def _by_times(pairs: Sequence[LearningPair], speed: stats.Interval | None, end: 
     reached = sum(pair.candidate_s is not None for pair in pairs)
     status: LearningStatus = "undecided" if reached else "no significant gain"
     return status, f"{reached} of {len(pairs)} trainings reached the target within the horizon; {end}"
+
+
+def _without_losses(pairs: Sequence[LearningPair], objective: LearningObjective) -> tuple[LearningStatus, str]:
+    only_written = all(pair.baseline_loss is None and pair.candidate_loss is not None for pair in pairs)
+    if objective == "loss_at_time" and only_written:
+        return "better", "as written, the loss is not a finite number at the end"
+    return "unverified", "the losses at the end are not known"
 
 
 def _at_a_time(changed: stats.Interval) -> LearningStatus:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis import time_to_loss
 from ..analysis.time_to_loss import FEWEST_EVALUATIONS, Unclear
+from ..spelling import parameter
 from ..types import (
     Config,
     Failure,
@@ -112,7 +113,9 @@ class LearningRun:
         loss, curve = self._loss_of(run)
         target = time_to_loss.target_of(curve, of_evaluations=loss == "validation loss")
         if isinstance(target, Unclear):
-            self._refuse(target.why)
+            if self.request.objective == "loss_at_time" and any(value is not None for value in curve.losses):
+                return Baseline(run=run, loss=loss, target=None, reached_s=None)
+            self._refuse(self._with_advice(target.why, run))
             return None
         return Baseline(run=run, loss=loss, target=target.loss, reached_s=target.reached_s)
 
@@ -214,6 +217,13 @@ class LearningRun:
     @property
     def skipped(self) -> Sequence[Skipped]:
         return self.space.skipped if self.space is not None else ()
+
+    @staticmethod
+    def _with_advice(why: str, run: TrainingRun) -> str:
+        if run.end in ("nan", "diverged"):
+            return f"as written, it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
+        return f"{why}: a longer {parameter('horizon')} may show more, and {parameter('objective', 'loss_at_time')} \
+needs no target"
 
     def _refuse(self, why: str) -> None:
         self.failure = Failure(kind="refused", message=why)

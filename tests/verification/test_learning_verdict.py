@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from advisor.types import LearningVerdict, LossCurve, TrainingRun
 from advisor.verification.learning_verdict import judge
@@ -102,8 +103,18 @@ def test_at_a_fixed_time_the_lower_loss_is_better() -> None:
     assert verdict(falling(2), falling(1), objective="loss_at_time").status == "worse"
 
 
-def test_a_target_that_seeds_do_not_set_leaves_it_unverified() -> None:
-    found = verdict(lambda _share: 1.0, falling(1))
-    assert found.status in ("unverified", "loses at the end", "slower")
-    found = verdict(lambda _share: 3.0, falling(1))
-    assert found.status == "unverified"
+def test_one_that_is_finite_where_the_script_is_not_is_better_at_a_time_and_has_no_target_to_reach() -> None:
+    pairs = [
+        (replace(lost, end="nan"), training(falling(1), seed, own=1))
+        for seed in range(3)
+        for lost in [training(lambda share: math.nan if share > 0.5 else 2.0, seed)]
+    ]
+    lost_again = [
+        (replace(one, training=finite_only(one.training)), two) for one, two in pairs if one.training is not None
+    ]
+    assert judge(lost_again, loss="training loss", objective="loss_at_time").status == "better"
+    assert judge(lost_again, loss="training loss", objective="time_to_loss").status == "unverified"
+
+
+def finite_only(curve: LossCurve) -> LossCurve:
+    return replace(curve, losses=tuple(loss if math.isfinite(loss or 0.0) else None for loss in curve.losses))

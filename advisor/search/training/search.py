@@ -31,9 +31,9 @@ class Baseline:
 
     run: TrainingRun
     loss: LossKind
-    target: float
-    """Loss that it reaches at the end."""
-    reached_s: float
+    target: float | None
+    """Loss that it reaches at the end; None if it does not fall, and only losses at a time are compared."""
+    reached_s: float | None
 
     @property
     def curve(self) -> LossCurve:
@@ -147,7 +147,8 @@ class TrainingSearch:
             elif run.end == "measured":
                 self._paces.setdefault(_paced(config), run.seconds / run.training.updates[-1])
         loss = self._loss(config, rung, curve) if sound and curve is not None else None
-        reached = time_to_loss.time_to(curve, self.baseline.target) if sound and curve is not None else None
+        target = self.baseline.target
+        reached = time_to_loss.time_to(curve, target) if sound and curve is not None and target is not None else None
         trial = LearningTrial(
             number=len(self.trials) + 1,
             settings=config.as_dict(),
@@ -176,19 +177,19 @@ class TrainingSearch:
         return time_to_loss.loss_at(curve, LATE * self.baseline.update_s * rung.updates)
 
     def _winner(self, trials: Sequence[LearningTrial]) -> LearningTrial | None:
-        own = self.baseline.loss_after(self.plan.rungs[-1].updates)
-        if own is None:
-            return None
+        own, reached_s = self.baseline.loss_after(self.plan.rungs[-1].updates), self.baseline.reached_s
         if self.objective == "loss_at_time":
-            lower = [one for one in trials if one.end_loss is not None and one.end_loss < own]
+            lower = [one for one in trials if _loss_of(one) < (math.inf if own is None else own)]
             return min(lower, key=_loss_of, default=None)
+        if own is None or reached_s is None:
+            return None
         allowed = own + ROUNDING * abs(own)
         kept = [
             one
             for one in trials
             if one.to_target_s is not None and one.end_loss is not None and one.end_loss <= allowed
         ]
-        sooner = [one for one in kept if (one.to_target_s or 0.0) < self.baseline.reached_s]
+        sooner = [one for one in kept if (one.to_target_s or 0.0) < reached_s]
         return min(sooner, key=lambda one: (one.to_target_s, _loss_of(one)), default=None)
 
 
