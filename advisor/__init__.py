@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import errors, types
-    from .api import apply, compare, export, load, load_run, profile, run, tune, tune_learning, verify
+    from .api import apply, compare, export, load, load_run, lr, profile, run, tune, tune_learning, verify
 
 __all__ = [
     "__version__",
@@ -23,6 +23,7 @@ __all__ = [
     "hardware",
     "load",
     "load_run",
+    "lr",
     "profile",
     "run",
     "tune",
@@ -31,7 +32,19 @@ __all__ = [
     "verify",
 ]
 
-_FUNCTIONS = ("apply", "compare", "export", "load", "load_run", "profile", "run", "tune", "tune_learning", "verify")
+_FUNCTIONS = (
+    "apply",
+    "compare",
+    "export",
+    "load",
+    "load_run",
+    "lr",
+    "profile",
+    "run",
+    "tune",
+    "tune_learning",
+    "verify",
+)
 """Functions of `api`. No submodule may share one of these names: importing it would replace the function."""
 _MODULES = ("errors", "hardware", "types")
 """Submodules loaded on first access; `hardware` is also callable."""

@@ -6,6 +6,7 @@ from .settings_file.loaded import LoadedConfig, apply, load
 from .types import Hardware
 from .workflows.compare import compare, compare_against
 from .workflows.export import export
+from .workflows.lr import lr
 from .workflows.profile import NotebookProfile, profile
 from .workflows.run import run
 from .workflows.stored import load_profile, load_run
@@ -26,6 +27,7 @@ __all__ = [
     "load",
     "load_profile",
     "load_run",
+    "lr",
     "profile",
     "run",
     "tune",

@@ -56,7 +56,8 @@ class Window:
     kind: str = "measure"
     """`measure`: hooks on; `bare`: only the ends of updates are seen; `trace`: torch calls are recorded, timings are
     not used; `device_trace`: the same for the device's activities; `drain`: the loop waits while `what_if` runs beside
-    it; `epoch_end`: the loader ends early."""
+    it; `epoch_end`: the loader ends early; `range_test`: learning rates are swept from a snapshot, to which the
+    training returns."""
     config: dict[str, Setting] = field(default_factory=dict)
     """Knob id → value; empty for the baseline."""
     what_if: str | None = None
@@ -79,6 +80,8 @@ class Window:
     sampler_hz: float = 0.0
     left_out: str | None = None
     """Knob that a window of role `left_out` does without."""
+    options: dict[str, float] = field(default_factory=dict)
+    """Numbers of its kind, described in the module that carries it out."""
 
 
 @dataclass(frozen=True)

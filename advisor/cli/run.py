@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from ..progress import SilentProgress
-from ._options import Args, ConfigFile, Module, Python, Script
+from ._options import Args, Module, Python, Script
 from ._output import typed_redactor
+from ._settings import parse_settings
 
 
 class _OneLine(SilentProgress):
@@ -18,7 +22,21 @@ class _OneLine(SilentProgress):
 
 def run(
     script: Script,
-    config: ConfigFile,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings file written by advisor tune.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KNOB=VALUE",
+            help="Setting besides those of FILE, such as learning_rate=0.01; may be repeated.",
+        ),
+    ] = None,
+    updates: Annotated[
+        float | None,
+        typer.Option("--updates", metavar="N", min=1, help="Updates of the whole training, which lr_schedule needs."),
+    ] = None,
     args: Args = None,
     module: Module = False,
     python: Python = None,
@@ -29,5 +47,15 @@ def run(
     """
     from .. import api
 
-    code = api.run(config, script, args or [], module=module, python=python, replace_process=True, progress=_OneLine())
+    code = api.run(
+        config,
+        script,
+        args or [],
+        settings=parse_settings(settings or ()),
+        updates=updates,
+        module=module,
+        python=python,
+        replace_process=True,
+        progress=_OneLine(),
+    )
     raise typer.Exit(code)

@@ -40,6 +40,7 @@ KNOB = Knob(
     needs="lr_schedule",
     judged_by_loss=True,
     by_hand="let the rate rise from about 0 to its peak in the first {value} of the updates",
+    plain=lambda _objects, _value: "write it into the scheduler, or use advisor.apply()",
     formats={
         "deepspeed": unable("the section scheduler needs rates and a length in updates"),
         "lightning": unable("configure_optimizers() creates the scheduler"),

@@ -35,6 +35,8 @@ class RunOptions:
     trackers_offline: bool = True
     python: str | None = None
     progress: Progress = SILENT
+    updates: float | None = None
+    """Length of the training in updates, which schedules of the learning rate need."""
 
     def typed(self) -> tuple[str, ...]:
         """Return the words of a command line that give these options, but for usual values."""

@@ -89,7 +89,6 @@ class ScriptRun:
         environment: Mapping[str, str],
         devices: DeviceWatch | None,
         seed: int | None,
-        updates: float | None = None,
         evaluation_losses: bool = False,
     ) -> None:
         """Set up the script run; `environment` is added to advisor's own, and `agent/seeds.py` explains `seed`."""
@@ -103,8 +102,8 @@ class ScriptRun:
         self._config = dict(config)
         self._constants = constants
         self._trackers_offline = options.trackers_offline
+        self._updates = options.updates
         self._seed = seed
-        self._updates = updates
         self._evaluation_losses = evaluation_losses
         self._devices = self.record.devices = devices
         self._environment = {**os.environ, **environment}
@@ -226,8 +225,8 @@ class ScriptRun:
             config=self._config,
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
-            seed=self._seed,
             updates=self._updates,
+            seed=self._seed,
             evaluation_losses=self._evaluation_losses,
         )
         path = self._folder / f"life-{self.record.number}.json"

@@ -97,8 +97,6 @@ class Session:
     """Set for the script in addition to advisor's own."""
     seed: int | None = None
     """Processes with the same seed draw alike."""
-    updates: float | None = None
-    """Length of the training in updates, to which schedules are scaled; None if it is unknown."""
     evaluation_losses: bool = False
     """Report the losses of the script's evaluations with every window."""
     result: SessionResult = field(default_factory=SessionResult, init=False)
@@ -183,7 +181,6 @@ class Session:
             devices=DeviceWatch() if self.watch_devices else None,
             environment={**self.environment, **knobs.environment(setup.settings.as_dict(), os.environ)},
             seed=self.seed,
-            updates=self.updates,
             evaluation_losses=self.evaluation_losses,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)

@@ -27,6 +27,8 @@ TRIAL_S = 4.0
 """Usual seconds of a trial beside its set-up: two windows, and what settles before them."""
 PROMISE_WITHOUT_FINDING = 0.05
 """Gain expected of a knob that no finding points to."""
+BY_LOSS = "its gain is a loss that is reached sooner, which this search by speed does not measure; see advisor lr"
+"""Reason why knobs are closed that are judged by the loss."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Effects on training that leave the training what it is."""
 
@@ -152,7 +154,7 @@ def open_space(
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
     reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
     for knob in knobs.all_knobs():
-        why = _unwanted(knob.id, selection) or (None if knob.id in reasons else "no finding suggests it")
+        why = _unwanted(knob.id, selection) or _unjudged(knob, reasons)
         values = every[knob.id]
         by_argument = line.of(knob.id)
         if (
@@ -276,6 +278,13 @@ def _unwanted(name: str, selection: KnobSelection) -> str | None:
     if selection.only is not None and name not in selection.only:
         return f"not among {parameter('knobs')}: {', '.join(selection.only)}"
     return None
+
+
+def _unjudged(knob: knobs.Knob, reasons: Mapping[str, str]) -> str | None:
+    """Return why nobody asks for the knob; None if somebody does."""
+    if knob.judged_by_loss:
+        return BY_LOSS
+    return None if knob.id in reasons else "no finding suggests it"
 
 
 def _by_argument(knob: ArgumentKnob, opened_by: str) -> KnobSpace:

@@ -19,11 +19,11 @@ from ..redaction import Redactor
 from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
-from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants
+from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
 
 VERSION = 1
 """Version of the format; this advisor reads all versions up to it."""
-ENTRIES = ("version", "settings", "arguments", "constants", "verdict", "found")
+ENTRIES = ("version", "settings", "updates", "arguments", "constants", "verdict", "found")
 MOST_BYTES = 64 * 1024
 """Limit on a file's size: advisor writes about two thousand bytes, and nobody edits in thirty times that."""
 MOST_DEPTH = 8
@@ -38,6 +38,8 @@ class Document:
     """Content of a file."""
 
     config: Config
+    updates: float | None = None
+    """Length of the training in updates, which schedules of the learning rate need."""
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     """Options of the script itself, as given on its command line: flag → value."""
     constants: Mapping[str, Plain] = field(default_factory=dict)
@@ -69,11 +71,13 @@ def render(
     changes: Mapping[str, str],
     training: Mapping[str, Any],
     only: Sequence[str] | None = None,
+    updates: int | None = None,
 ) -> str:
     """Return the text of the file.
 
     `changes` says for each knob what it is and what the user will notice. `training` says how the baseline trains.
-    `only` lists the knobs that were searched, if the user named them.
+    `only` lists the knobs that were searched, if the user named them. `updates` is the length of the training that a
+    schedule was found for.
     """
     lines = [
         f"# Settings for {_comment(found.command.display)}",
@@ -84,6 +88,7 @@ def render(
         *_searched(only),
         *_settings(found, changes),
         "",
+        *_length(updates),
         *_arguments(found, changes),
         *_constants(found, changes),
         *_notes(found),
@@ -100,6 +105,7 @@ def plain_text(document: Document) -> str:
     content = {
         "version": VERSION,
         "settings": document.config.as_dict(),
+        "updates": document.updates,
         "arguments": dict(document.arguments),
         "constants": dict(document.constants),
         "verdict": dict(document.verdict),
@@ -130,6 +136,13 @@ def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     for name, value in found.by_agent.items():
         lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
     return lines
+
+
+def _length(updates: int | None) -> list[str]:
+    if updates is None:
+        return []
+    comment = "Updates that the schedule was found for; write those of your training if it is longer or shorter."
+    return [f"# {comment}", f"updates: {updates}", ""]
 
 
 def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
@@ -294,6 +307,7 @@ def parse(text: str, path: Path) -> Document:
         raise UsageError(f"{path} has unknown entries ({names}): settings belong below settings:")
     return Document(
         config=_read_settings(path, body.get("settings")),
+        updates=read_updates(path, body.get("updates")),
         arguments=read_arguments(path, body.get("arguments")),
         constants=read_constants(path, body.get("constants")),
         found=_without_secrets(mapping(path, "found", body.get("found"))),

@@ -192,7 +192,7 @@ def apply(config: LoadedConfig | str | os.PathLike[str]) -> None:
     if _applied == settings:
         return
     try:
-        launch.install(settings, log=str(run_store.given_up_path()))
+        launch.install(settings, log=str(run_store.given_up_path()), updates=found.document.updates)
     except Refused as error:
         raise UsageError(f"{error}: start a new process for other settings") from error
     _applied = settings
@@ -271,10 +271,14 @@ def as_yaml(result: TuneResult) -> str:
 
 def learned_yaml(result: LearningResult) -> str:
     """Return the text of `advisor.yaml` for a search by losses."""
-    return _yaml(result.recommendation, result.profile, None)
+    from ..knobs import lr_schedule
+
+    scheduled = lr_schedule.KNOB.id in result.recommendation.config.as_dict()
+    updates = result.best_updates if scheduled and result.best_updates else None
+    return _yaml(result.recommendation, result.profile, None, updates)
 
 
-def _yaml(found: Recommendation, profile: Profile, only: Sequence[str] | None) -> str:
+def _yaml(found: Recommendation, profile: Profile, only: Sequence[str] | None, updates: int | None = None) -> str:
     from .. import knobs
     from . import advisor_yaml
 
@@ -287,6 +291,7 @@ def _yaml(found: Recommendation, profile: Profile, only: Sequence[str] | None) -
         changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
         training=_training(workload) if workload is not None else {},
         only=only,
+        updates=updates,
     )
 
 

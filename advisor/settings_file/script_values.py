@@ -1,4 +1,4 @@
-"""Values of a settings file that the script itself takes: its options and its constants."""
+"""Values of a settings file about the script itself: its options, its constants, the length of its training."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def read_constants(path: Path, found: Any) -> dict[str, Plain]:
             raise UsageError(f"{path}: {brief(name)} is not the name of a constant such as BATCH_SIZE")
         _check_word(path, name, value)
     return constants
+
+
+def read_updates(path: Path, found: Any) -> float | None:
+    """Read the length of the training, which the script may take by its options or not at all."""
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not in_range(found) or found < 1:
+        raise UsageError(f"{path}: updates is {brief(found)}: expected the number of updates of the training")
+    return float(found)
 
 
 def _few(path: Path, name: str, found: Any) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from .measurement import (
 )
 from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
 from .profile import PROFILE_VERSION, IsolationUse, Profile
+from .range_test import RANGE_TEST_VERSION, RangeTest, RateBracket, RateSuggestion, RateSweep
 from .tuning import (
     TUNE_VERSION,
     Alternative,
@@ -89,6 +90,7 @@ __all__ = [
     "OFF_STEP",
     "PHASES",
     "PROFILE_VERSION",
+    "RANGE_TEST_VERSION",
     "TUNE_VERSION",
     "Abstention",
     "Accelerator",
@@ -145,8 +147,12 @@ __all__ = [
     "Padding",
     "Place",
     "Profile",
+    "RangeTest",
     "Rank",
     "Rate",
+    "RateBracket",
+    "RateSuggestion",
+    "RateSweep",
     "Ratio",
     "Recommendation",
     "Recompiling",

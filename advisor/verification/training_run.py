@@ -73,13 +73,16 @@ class Trainings:
             command=version.command,
             folder=self._new_folder(),
             isolation=self.isolation,
-            options=replace(self.options, progress=NotesOnly(self.options.progress)),
+            options=replace(
+                self.options,
+                progress=NotesOnly(self.options.progress),
+                updates=updates if most_s is None else self.options.updates,
+            ),
             loop_budget_s=math.inf,
             max_script_runs=1,
             watch_devices=self.watch_devices,
             environment=version.environment,
             seed=seed,
-            updates=updates if most_s is None else None,
             evaluation_losses=True,
         )
         window = wire.Window(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..redaction import HIDDEN, Redactor
-from ..types import Command, Profile, VerifyResult, VersionComparison
+from ..types import Command, Profile, RangeTest, VerifyResult, VersionComparison
 
-Found = TypeVar("Found", bound=Profile | VerifyResult | VersionComparison)
+Found = TypeVar("Found", bound=Profile | RangeTest | VerifyResult | VersionComparison)
 
 COMMAND_FILE = "command.json"
 """File in a run's folder with the command as typed, if it holds secrets; only its owner can read it."""

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..types import LearningResult, Profile, TuneResult, VerifyResult, VersionComparison
+from ..types import LearningResult, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,10 @@ class ShownComparison(Shown, VersionComparison):
     """Comparison of two versions of a script."""
 
 
+class ShownRangeTest(Shown, RangeTest):
+    """Range test of the learning rate."""
+
+
 def text_of(found: Any) -> str:
     """Return the report as plain text; a failure is shown first."""
     from rich.console import Console
@@ -46,12 +50,15 @@ def _renderer(found: Any) -> Callable[[Any, Console], None]:
     from ..report.comparison.verification import render_verify
     from ..report.comparison.versions import render_versions
     from ..report.profile.terminal import render_profile
+    from ..report.range_test import render_range_test
     from ..report.search.learning import render_learning
     from ..report.search.terminal import render_tune
 
     match found:
         case Profile():
             return render_profile
+        case RangeTest():
+            return render_range_test
         case TuneResult():
             return render_tune
         case LearningResult():

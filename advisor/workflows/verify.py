@@ -79,6 +79,7 @@ def verify(
         memory_limit_bytes=memory_limit_bytes,
         trackers_offline=trackers_offline,
         progress=progress,
+        updates=document.updates,
     )
     wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
     run = run_store.new_run(options.root, wanted.target)

@@ -24,6 +24,7 @@ from .record import EVALUATION, UNUSED, LoaderRecord, bare_copy
 from .register import Register
 from .stream import IndexStream
 from .switch import Switch
+from .tape import Tape
 from .times import Board, FetchTimes, start_method
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Deliveries:
         """True in forked children, and after the end: torch's methods then work unchanged."""
         self.suspended = False
         self.replaying = False
+        self.tape: Tape | None = None
+        """Tape that the training loader's batches are kept on, and come again from; None keeps none."""
         self.end_requested = False
         self.hold_ends = False
         """True while a training loader that ends begins its next epoch by itself, which prolongs the script's epoch.
@@ -142,6 +145,10 @@ class Deliveries:
             self.on_prolonged(feed.given - 1)
         if self.replaying:
             return self._replayed(iterator, feed)
+        if self.tape is not None:
+            feed.replayed = feed.replayed or self.tape.is_behind
+            fetch = functools.partial(self._next_or_next_epoch, iterator, feed)
+            return (*self.tape.next(fetch, self._clock.mine()), None)
         try:
             return (*self._next_or_next_epoch(iterator, feed), None)
         except StopIteration:

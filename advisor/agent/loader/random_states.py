@@ -30,7 +30,7 @@ def preserved_random_states(*owners: object) -> Iterator[None]:
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None else None
-    held = [(generator, _state_of(generator)) for _, generator in generators(*owners)]
+    held = [(generator, state_of(generator)) for _, generator in generators(*owners)]
     try:
         yield
     finally:
@@ -39,7 +39,7 @@ def preserved_random_states(*owners: object) -> Iterator[None]:
         if numpy is not None:
             numpy.random.set_state(numpy_state)
         for generator, state in held:
-            _set_state(generator, state)
+            set_state(generator, state)
 
 
 class RandomStates:
@@ -65,7 +65,7 @@ class RandomStates:
 
     def _now(self) -> list[Any]:
         numpy = sys.modules.get("numpy")
-        states = [sys.modules["torch"].get_rng_state(), random.getstate(), *map(_state_of, self._held)]
+        states = [sys.modules["torch"].get_rng_state(), random.getstate(), *map(state_of, self._held)]
         return [*states, numpy.random.get_state()] if numpy is not None else states
 
 
@@ -138,7 +138,7 @@ def copied_generator(generator: object) -> Any:
     return copy.deepcopy(generator)
 
 
-def _state_of(generator: Any) -> Any:
+def state_of(generator: Any) -> Any:
     """Return the generator's state; None if a class of the user's own gives none."""
     try:
         if hasattr(generator, "bit_generator"):
@@ -150,7 +150,7 @@ def _state_of(generator: Any) -> Any:
         return None
 
 
-def _set_state(generator: Any, state: object) -> None:
+def set_state(generator: Any, state: object) -> None:
     if state is None:
         return
     if hasattr(generator, "bit_generator"):

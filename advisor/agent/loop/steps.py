@@ -39,6 +39,8 @@ class OptimizerRecord:
         self.steps = 0
         self.depth = 1
         """Depth of the clock's stack when the current step began."""
+        self.backwards = self.backwards_before = 0
+        """Backwards in the process when its latest step began, and the one before."""
 
 
 class Steps:
@@ -77,6 +79,8 @@ class Steps:
         """Consecutive backwards without a call of a known model."""
         self.adopted = 0
         """Optimizers seen stepping so far."""
+        self.takes_turns = False
+        """True if another optimizer steps after a backward of its own, as in adversarial trainings."""
         self.main_changes = 0
         """Number of times that another optimizer became the one whose steps end updates."""
 
@@ -253,6 +257,7 @@ class Steps:
         if self.rates is not None:
             self.rates.before_step(optimizer)
         record.depth = clock.depth
+        record.backwards_before, record.backwards = record.backwards, self._backwards
         clock.push(OPTIMIZER)
         if not has_closure:
             return None
@@ -292,6 +297,9 @@ class Steps:
             return
         record.steps += 1
         if record is self._main:
+            if len(self._records) > 1:
+                began, ended = record.backwards_before, record.backwards
+                self.takes_turns = any(began < one.backwards < ended for one in self._records.values())
             clock.end_update()
         else:
             clock.pop_to(record.depth)

@@ -26,10 +26,11 @@ from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
-from .conductor import FIRST_UPDATES, Conductor
+from .conductor import Conductor
 from .instruments import Instruments
 from .ready import ready
 from .so_far import SoFar
+from .window_length import FIRST_UPDATES
 
 BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6

@@ -16,20 +16,16 @@ from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
+from .range_test import RangeTest
 from .recorder import Recorder, no_columns
+from .reports import Reports
 from .window_length import WindowLength, is_waiting
 
 IDLE_WAIT_S = 120.0
 """Seconds that the script waits for more windows before it gives up on the controller."""
 POLL_EVERY_NS = 50_000_000
-FIRST_UPDATES = 64
-"""Updates that are looked at one by one, regardless of the window."""
 ROLE_UPDATES = 4
 """Updates after which what feeds the training is as well known as it will be: a model's first call is not seen."""
-LONGEST_WARM_UP = 0.5
-"""Fraction of a window's `max_s` that its warm-up may take."""
-LONGEST_DRAIN = 2.0
-"""The same while updates still use batches that were fetched before the switch or during the pause."""
 MAX_RESTARTS = 2
 """Maximum restarts of one window because another optimizer became the main one; later changes are ignored."""
 MAX_RECOMPILES = 12
@@ -52,6 +48,7 @@ class Conductor:
         self._channel = channel
         self._instruments = instruments
         self._rank = rank
+        self._reports = Reports(instruments, rank, origin_s)
         self._leave = leave
         self._origin_s = origin_s
         self._queue: deque[wire.Window] = deque()
@@ -59,6 +56,7 @@ class Conductor:
         self._paused = True
         self._window: wire.Window | None = None
         self._what_if: Any = None
+        self._test: RangeTest | None = None
         self._length = WindowLength(controls)
         self._settling = 0
         self._switched = False
@@ -110,6 +108,9 @@ class Conductor:
         if self._controls.broken:
             self._broke(window)
             return
+        if self._test is not None:
+            self._test_goes_on(window, self._test, update)
+            return
         if self._main_changes != self._controls.steps.main_changes:
             self._main_changed(window)
         if self._compiled_s != self._controls.compiling.watch.seconds:
@@ -122,7 +123,9 @@ class Conductor:
             if self._switched:
                 self._queue_of_its_own(update)
             self._read_messages(self._channel.poll(), update)
-            if self._window is window and (self._settling <= 0 or self._settled_long_enough(window)):
+            if self._window is window and (
+                self._settling <= 0 or self._length.settled(window, self._dropped < self._in_flight, self._spent_s())
+            ):
                 self._begin_counting(window)
             return
         over = self._length.leaves_cache(window, self._recorder)
@@ -149,11 +152,7 @@ class Conductor:
         recorder = self._recorder
         if recorder is None:
             return
-        counted = len(recorder.updates)
-        due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
-        self._quiet_updates = min((left for left in due if left > 0), default=0) - 1
-        if self._controls.clock.updates < FIRST_UPDATES or self._controls.loaders.is_caching:
-            self._quiet_updates = 0
+        self._quiet_updates = self._length.quiet_updates(window, recorder)
         self._quiet_until_ns = now_ns + min(
             POLL_EVERY_NS - (now_ns - self._polled_ns),
             _later_ns(window.min_s - recorder.counted_ns / 1e9),
@@ -181,7 +180,7 @@ class Conductor:
         self._recorder = self._window = None
         why = self._controls.take_broken() or "a setting failed"
         self._leave_window(window)
-        self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", why))
+        self._channel.send(self._reports.refused(window, why))
         self._next_window()
 
     def _main_changed(self, window: wire.Window) -> None:
@@ -199,13 +198,6 @@ class Conductor:
         self._settling = max(1, window.warm_up_updates)
         self._instruments.finish(window)
         self._recorder = None
-
-    def _settled_long_enough(self, window: wire.Window) -> bool:
-        """Return True if the warm-up must end: its time is up, and batches fetched during the pause are used up."""
-        if self._dropped < self._in_flight:  # fetched before
-            return self._spent_s() > LONGEST_DRAIN * window.max_s
-        most_s = LONGEST_WARM_UP * window.max_s
-        return self._spent_s() > (most_s if window.warm_up_s is None else min(most_s, window.warm_up_s))
 
     def _spent_s(self) -> float:
         return time.perf_counter() - self._window_begin_s
@@ -233,7 +225,7 @@ class Conductor:
                 if self._enter(window):
                     return
             except Refused as refusal:
-                self._channel.send(wire.WindowRefused(self._rank, window.id, "refused", str(refusal)))
+                self._channel.send(self._reports.refused(window, str(refusal)))
                 self._leave_window(window)
 
     def _is_early_for(self, window: wire.Window) -> bool:
@@ -291,7 +283,9 @@ class Conductor:
         self._settling = settle
         self._recorder = None
         self._instruments.enter(window)
-        if settle == 0:
+        if window.kind == "range_test":
+            self._test = RangeTest(controls, window)
+        elif settle == 0:
             self._begin_counting(window)
         return True
 
@@ -316,7 +310,21 @@ class Conductor:
         self._paused = True  # the script's own loader workers have filled their queue meanwhile
         if "refused" in report:
             raise Refused(str(report["refused"]))
-        self._channel.send(self._empty_report(window, extra))
+        self._channel.send(self._reports.empty(window, extra))
+
+    def _test_goes_on(self, window: wire.Window, test: RangeTest, update: Update) -> None:
+        """Hand the update to the range test, and go on once it is done or refused."""
+        try:
+            if not test.saw(update):
+                return
+        except Refused as refusal:
+            test.abandon()
+            self._channel.send(self._reports.refused(window, str(refusal)))
+        else:
+            self._channel.send(self._reports.empty(window, test.found))
+        self._test = self._window = None
+        self._leave_window(window)
+        self._next_window()
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
@@ -340,7 +348,7 @@ class Conductor:
         self._leave_window(window)
         self._instruments.on_report(window)
         self._channel.send(
-            self._report(
+            self._reports.of(
                 window,
                 self._count_begin_s,
                 dropped_updates=self._dropped,
@@ -360,6 +368,8 @@ class Conductor:
     def _finish_early(self, why: str) -> None:
         """Report the counted part of the current window."""
         window = self._window
+        if window is not None and self._test is not None and self._test.found["sweeps"]:
+            self._channel.send(self._reports.empty(window, self._test.found))
         if window is not None and self._recorder is not None and self._recorder.updates:
             self._finish(window, why)
         self._window = None
@@ -377,20 +387,7 @@ class Conductor:
 
     def report_so_far(self, window: wire.Window, recorder: Recorder) -> wire.WindowDone:
         """Return the report of a window as it stands, in any thread."""
-        return self._report(window, self._count_begin_s, dropped_updates=self._dropped, **recorder.columns_so_far())
-
-    def _empty_report(self, window: wire.Window, extra: dict[str, Any]) -> wire.WindowDone:
-        lines, hits = extra.pop("lines", []), extra.pop("hits", 0)
-        begin_s = time.perf_counter() - self._origin_s
-        return self._report(window, begin_s, lines=lines, hits=hits, extra=extra, **no_columns())
-
-    def _report(
-        self, window: wire.Window, start_s: float, *, dropped_updates: int = 0, **fields: Any
-    ) -> wire.WindowDone:
-        samples_from = self._instruments.samples_from()
-        return wire.WindowDone(
-            self._rank, window.id, start_s, samples_from=samples_from, dropped_updates=dropped_updates, **fields
-        )
+        return self._reports.of(window, self._count_begin_s, dropped_updates=self._dropped, **recorder.columns_so_far())
 
 
 def _later_ns(seconds: float) -> float:

@@ -16,6 +16,12 @@ from .recorder import Recorder
 
 WAITS = 0.1
 """Share of waiting for data from which the workers' pace is the loop's."""
+FIRST_UPDATES = 64
+"""Updates that are looked at one by one, regardless of the window."""
+LONGEST_WARM_UP = 0.5
+"""Fraction of a window's `max_s` that its warm-up may take."""
+LONGEST_DRAIN = 2.0
+"""The same while updates still use batches that were fetched before the switch or during the pause."""
 BURSTS = 4
 """Rounds of all workers that a window needs: one more or less of them at its end changes a rate by less than its own
 scatter."""
@@ -40,6 +46,13 @@ class WindowLength:
         self._controls.loaders.take_read_anew()
         self._all_cached = True
 
+    def settled(self, window: wire.Window, fetched_before: bool, spent_s: float) -> bool:
+        """Return True if the warm-up must end: its time is up, and batches fetched before the switch are used up."""
+        if fetched_before:
+            return spent_s > LONGEST_DRAIN * window.max_s
+        most_s = LONGEST_WARM_UP * window.max_s
+        return spent_s > (most_s if window.warm_up_s is None else min(most_s, window.warm_up_s))
+
     def enough(self, window: wire.Window, recorder: Recorder, spent_s: float) -> bool:
         count = len(recorder.updates)
         if count >= window.max_updates or (count >= window.least_updates and spent_s >= window.max_s):
@@ -53,6 +66,14 @@ class WindowLength:
         if workers < 2 or not is_waiting(updates):
             return 0
         return math.ceil(BURSTS * workers / self._controls.batches)
+
+    def quiet_updates(self, window: wire.Window, recorder: Recorder) -> int:
+        """Return how many of the next updates need only be recorded, unless time runs out."""
+        if self._controls.clock.updates < FIRST_UPDATES or self._controls.loaders.is_caching:
+            return 0
+        counted = len(recorder.updates)
+        due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
+        return min((left for left in due if left > 0), default=0) - 1
 
     def leaves_cache(self, window: wire.Window, recorder: Recorder) -> bool:
         """Return whether the update that has just ended is the first of the window to read a sample anew."""

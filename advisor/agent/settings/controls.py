@@ -95,6 +95,11 @@ class Controls:
         """The same, by the backwards of an update where no loader delivered any; one at least."""
         return max(1, self.batches_per_update or self.micro_steps)
 
+    @property
+    def world_size(self) -> int:
+        """Processes that train together."""
+        return _world_size()
+
     def scale_rates(self, factor: Factor | None) -> None:
         """Multiply learning rates by this factor from the next step on; None leaves them as in the baseline."""
         self.steps.rates = LearningRates(factor) if factor is not None else None

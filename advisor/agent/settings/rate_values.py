@@ -76,6 +76,6 @@ def noted_loss(loss: Any) -> Any:
     import torch
 
     copy = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True).copy_(loss, non_blocking=True)
-    event = torch.cuda.Event()
+    event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
     event.record()
     return copy, event

@@ -93,7 +93,8 @@ def _example(parts: _Parts) -> Iterator[str]:
     if parts.prepare:
         yield "model = fast.prepare(model)"
     if parts.optimizer:
-        yield f"optimizer = torch.optim.{parts.optimizer_class}(model.parameters(), lr=..., **fast.OPTIMIZER)"
+        rate = "" if "lr" in parts.optimizer else "lr=..., "
+        yield f"optimizer = torch.optim.{parts.optimizer_class}(model.parameters(), {rate}**fast.OPTIMIZER)"
     if parts.dtype or parts.scaled or parts.accumulate > 1:
         yield from _loop(parts)
 

@@ -1,0 +1,105 @@
+"""Tape of the training loader's batches, so that the same ones come again after a rewind.
+
+Batches are kept as they were delivered, with all that their dataset drew: indices would be read anew, in workers that
+draw other numbers. Fetching a batch moves the global random states, so each is kept with the states that it left.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any, Callable, NamedTuple
+
+from .replay import Cloner
+
+
+class Taped(NamedTuple):
+    """One batch as it was delivered."""
+
+    batch: Any
+    index: Any
+    states: Any
+    """Global random states after it was fetched; None if fetching has not moved them."""
+
+
+class Tape:
+    """Batches since its beginning; once rewound, they come again, and later ones follow."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._batches: list[Taped] = []
+        self._place = 0
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self.torn = False
+        """True if a batch has not been kept, as memory would not hold it: nothing can be rewound."""
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def rewind(self) -> bool:
+        """Deliver from the beginning again; return False if that is not possible."""
+        if self.torn:
+            return False
+        self._place = 0
+        return True
+
+    def end(self) -> None:
+        """Keep no further batches; those still to come again do."""
+        self._ended = True
+
+    @property
+    def is_behind(self) -> bool:
+        """True if batches are delivered that came before."""
+        return self._place < len(self._batches)
+
+    def next(self, fetch: Callable[[], Any], own_thread: bool) -> Any:
+        """Return the next batch and its index; `fetch` gets a new one. Random states belong to the training thread."""
+        if self.is_behind:
+            taped = self._batches[self._place]
+            self._place += 1
+            if taped.states is not None and own_thread:
+                set_global_states(taped.states)
+            return Cloner().clone(taped.batch), taped.index
+        if self._ended or self.torn:
+            self._batches.clear()
+            return fetch()
+        before = global_states()
+        batch, index = fetch()
+        self._keep(batch, index, before)
+        return batch, index
+
+    def _keep(self, batch: Any, index: Any, before: Any) -> None:
+        cloner, after = Cloner(), global_states()
+        kept = cloner.clone(batch)
+        self._bytes += cloner.cloned_bytes
+        if self._bytes > self._most_bytes:
+            self.torn = True
+            self._batches.clear()
+            return
+        self._batches.append(Taped(kept, index, None if _equal(before, after) else after))
+        self._place = len(self._batches)
+
+
+def global_states() -> tuple[Any, Any, Any]:
+    """Return the states of the generators that torch (on the CPU), Python and NumPy share."""
+    numpy = sys.modules.get("numpy")
+    torch_state = sys.modules["torch"].get_rng_state()
+    return torch_state, random.getstate(), numpy.random.get_state() if numpy is not None else None
+
+
+def set_global_states(states: tuple[Any, Any, Any]) -> None:
+    torch_state, python_state, numpy_state = states
+    sys.modules["torch"].set_rng_state(torch_state)
+    random.setstate(python_state)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and numpy_state is not None:
+        numpy.random.set_state(numpy_state)
+
+
+def _equal(one: tuple[Any, Any, Any], other: tuple[Any, Any, Any]) -> bool:
+    if not bool(one[0].equal(other[0])) or one[1] != other[1]:
+        return False
+    if one[2] is None or other[2] is None:
+        return one[2] is other[2]
+    return bool((one[2][1] == other[2][1]).all()) and one[2][2:] == other[2][2:]

@@ -1,0 +1,41 @@
+"""The command `lr`: argv → api → print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ExitCode
+from ._options import Args, Json, RunKeywords, Script
+from ._output import live_progress, show
+
+if TYPE_CHECKING:
+    from ..types import RangeTest
+
+
+def lr(
+    run: RunKeywords,
+    script: Script,
+    args: Args = None,
+    json_output: Json = False,
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="TIME", help="Time from the first update on, such as 90s or 5m.")
+    ] = "5m",
+) -> None:
+    """Test which learning rates SCRIPT can be trained with, and suggest one.
+
+    The rate is swept over decades around the script's own, from one state of the training, in at most 200 updates.
+    """
+    from .. import api
+
+    with live_progress() as progress:
+        found = api.lr(script, args or [], budget=budget, progress=progress, **run)
+    _show(found, json_output)
+    raise typer.Exit(ExitCode.OK if found.failure is None else ExitCode.SCRIPT_FAILED)
+
+
+def _show(found: RangeTest, json_output: bool) -> None:
+    from ..report.range_test import range_test_json, render_range_test
+
+    show(found, json_output, range_test_json, render_range_test)

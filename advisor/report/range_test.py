@@ -1,0 +1,159 @@
+"""Report of a range test: the suggestion, the range of rates that train, and the curve of the losses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from ..types import RANGE_TEST_VERSION, RangeTest
+from . import format
+from .terminal import TONES, print_safely
+
+WIDTH, HEIGHT = 60, 10
+"""Columns and rows of the curve."""
+MOST_RISE = 1.0
+"""The curve is cut off where the loss has risen by so many of its falls."""
+FITS = 1.5
+"""Factor within which the script's rate counts as the suggested one."""
+
+
+def render_range_test(found: RangeTest, console: Console) -> None:
+    """Print the report, without any character that the terminal's encoding lacks."""
+    print_safely(list(_parts(found)), console)
+
+
+def range_test_json(found: RangeTest) -> dict[str, Any]:
+    """Return the output of `advisor lr --json`."""
+    content = dataclasses.asdict(found)
+    return {"version": RANGE_TEST_VERSION, **content, "command": found.command.display}
+
+
+def _parts(found: RangeTest) -> Iterator[RenderableType]:
+    if found.failure is not None:
+        yield Text(f"Your script failed: {format.one_line(found.failure.message)}.", style=TONES["failed"])
+    yield Text(_headline(found), style=TONES["good" if found.suggestion is not None else "warning"])
+    if found.sweeps:
+        yield Text()
+        yield from map(Text, _curve(found))
+    if found.bracket is not None:
+        yield Text()
+        yield from map(Text, _bracket(found))
+    if found.suggestion is not None and not _fits(found):
+        yield Text()
+        yield Text(f"next  {_command(found)}")
+    yield Text()
+    for note in (_basis(found), *found.notes):
+        yield Text(format.one_line(note), style="dim")
+
+
+def _headline(found: RangeTest) -> str:
+    own = f"The script's learning rate is {_rate(found.script_rate)}"
+    suggestion = found.suggestion
+    if suggestion is None:
+        return f"{own}. No other is suggested: {format.one_line(found.abstained)}."
+    interval = f"{_rate(suggestion.rate)} ({_rate(suggestion.low)} to {_rate(suggestion.high)})"
+    if _fits(found):
+        return f"{own}, and fits: the range test suggests {interval}."
+    ratio = suggestion.rate / (found.script_rate or suggestion.rate)
+    far = f"{ratio:.2g} times as large" if ratio > 1 else f"{1 / ratio:.2g} times smaller"
+    return f"{own}; the range test suggests {interval}, {far}."
+
+
+def _fits(found: RangeTest) -> bool:
+    """Return whether the script's rate is near the suggested one, or within its interval."""
+    suggestion, rate = found.suggestion, found.script_rate
+    if suggestion is None or not rate:
+        return False
+    near = max(suggestion.rate / rate, rate / suggestion.rate) <= FITS
+    return near or suggestion.low <= rate <= suggestion.high
+
+
+def _bracket(found: RangeTest) -> Iterator[str]:
+    bracket = found.bracket
+    assert bracket is not None
+    rows = (
+        ("the loss falls from", bracket.falls_from),
+        ("falls most at", bracket.steepest),
+        ("is lowest at", bracket.valley),
+        ("and diverges from", bracket.diverges_from),
+    )
+    for words, rate in rows:
+        yield f"{words:<22}{_rate(rate)}"
+
+
+def _basis(found: RangeTest) -> str:
+    optimizer = f" of {found.optimizer}" if found.optimizer else ""
+    sweeps = format.plural(len(found.sweeps), "sweep")
+    paired = ", each less the loss of the same batch at a rate of 0" if found.reference else ""
+    return f"{sweeps} over the rates{optimizer} in {found.updates} updates of the script, from one state{paired}."
+
+
+def _command(found: RangeTest) -> str:
+    assert found.suggestion is not None
+    words = found.command.display
+    return f"advisor run --set {shlex.quote(f'learning_rate={_rate(found.suggestion.rate)}')} {words}"
+
+
+def _rate(rate: float | None) -> str:
+    return format.NOTHING if rate is None else f"{rate:.2g}"
+
+
+# --- the curve ------------------------------------------------------------------------------------------------------
+
+
+def _curve(found: RangeTest) -> Iterator[str]:
+    """Yield the lines of a plot: the median loss of the sweeps over the logarithm of the rate."""
+    points = mean_curve(found)
+    if len(points) < 2:
+        return
+    low, high = min(loss for _rate, loss in points), max(loss for _rate, loss in points)
+    span = (high - low) or 1.0
+    rows = [[" "] * len(points) for _ in range(HEIGHT)]
+    for column, (_at, loss) in enumerate(points):
+        rows[min(HEIGHT - 1, int((high - loss) / span * HEIGHT))][column] = "●"
+    yield "loss less that at a rate of 0" if found.reference else "loss"
+    for number, row in enumerate(rows):
+        label = format.number(high) if number == 0 else format.number(low) if number == HEIGHT - 1 else ""
+        yield f"{label:>8} ┤{''.join(row).rstrip()}"
+    marks = [" "] * len(points)
+    for rate, mark in ((found.script_rate, "^"), (found.suggestion.rate if found.suggestion else None, "*")):
+        if rate is not None:
+            nearest = min(range(len(points)), key=lambda column: abs(points[column][0] - math.log10(rate)))
+            marks[nearest] = mark
+    yield f"{'':>8} └{'─' * len(points)}"
+    yield f"{'':>10}{''.join(marks).rstrip()}"
+    begin, end = (f"{10 ** points[place][0]:.1e}" for place in (0, -1))
+    yield f"{'':>10}{begin}{end:>{max(1, len(points) - len(begin))}}  rate"
+    yield f"{'':>10}^ the script's" + ("   * suggested" if found.suggestion else "")
+
+
+def mean_curve(found: RangeTest) -> list[tuple[float, float]]:
+    """Return (logarithm of the rate, median loss of the sweeps) at evenly spaced rates, up to where it diverges."""
+    ends = [math.log10(rate) for sweep in found.sweeps for rate in (sweep.rates[0], sweep.rates[-1])]
+    low, high = min(ends), max(ends)
+    width = (high - low) / WIDTH or 1.0
+    cells: list[list[float]] = [[] for _ in range(WIDTH)]
+    for sweep in found.sweeps:
+        paired = len(found.reference) >= len(sweep.losses)
+        for place, (rate, loss) in enumerate(zip(sweep.rates, sweep.losses, strict=True)):
+            if loss is not None:
+                own = found.reference[place] if paired else 0.0
+                cells[min(WIDTH - 1, int((math.log10(rate) - low) / width))].append(loss - own)
+    points = [(low + (at + 0.5) * width, statistics.median(cell)) for at, cell in enumerate(cells) if cell]
+    return _cut(points)
+
+
+def _cut(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points with losses cut off at a good rise above where they began."""
+    if not points:
+        return []
+    begin, lowest = points[0][1], min(loss for _at, loss in points)
+    most = begin + MOST_RISE * max(begin - lowest, 1e-12)
+    return [(at, min(loss, most)) for at, loss in points]
