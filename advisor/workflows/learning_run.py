@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..analysis import time_to_loss
 from ..analysis.time_to_loss import FEWEST_EVALUATIONS, Unclear
+from ..errors import INTERRUPTIONS
+from ..progress import NotesOnly
 from ..spelling import parameter
 from ..types import (
     Config,
@@ -20,6 +22,7 @@ from ..types import (
     LossCurve,
     LossKind,
     Profile,
+    RangeTest,
     Skipped,
     TrainingRun,
     Workload,
@@ -38,6 +41,8 @@ UNLIMITED_UPDATES = 1_000_000
 """Updates of a training that ends by its time."""
 MOST_TOGETHER = 4
 """Largest number of trainings that run side by side."""
+MOST_RANGE_TEST_S = 300.0
+"""Most time of the range test: as much as the command lr takes."""
 UNKNOWN_START_S = 5.0
 """Start-up of a process, if a resumed search has started none."""
 UNVERIFIED = LearningVerdict(status="unverified", why="nothing was compared in fresh processes")
@@ -72,7 +77,11 @@ class LearningRun:
         self.baseline = self._judged(run)
         if self.baseline is None:
             return
-        self._search()
+        try:
+            self._search()
+        except INTERRUPTIONS as interruption:  # in the range test: the search itself keeps what it found
+            self.interrupted = interruption
+            return
         if self.found is not None and self.found.interrupted is not None:
             self.interrupted = self.found.interrupted
         elif self.found is not None and self.found.best is not None and self.request.verify:
@@ -159,6 +168,7 @@ class LearningRun:
             self.workload,
             only=self.request.only,
             without=self.request.without,
+            tested=self._range_test(),
             always=always.as_dict(),
         )
         together = self._together()
@@ -182,6 +192,36 @@ class LearningRun:
             progress=self.options.progress,
             together=together,
         ).carry_out()
+
+    def _range_test(self) -> RangeTest | None:
+        """Return the range test of the rate, in a process of its own; None if the rate is not searched."""
+        from ..knobs import learning_rate
+        from ..runtime import Session
+        from .lr import range_test_of
+
+        name, request = learning_rate.KNOB.id, self.request
+        wanted = (request.only is None or name in request.only) and name not in request.without
+        if not wanted or request.always.settings:
+            return None
+        if self.log.tested is not None:
+            return self.log.tested
+        self.options.progress.stage("testing the range of learning rates", windows=1)
+        folder = self.run.path / f"range-test-{self.trainings.count}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        session = Session(
+            command=request.command,
+            folder=folder,
+            isolation=self.trainings.isolation,
+            options=replace(self.options, progress=NotesOnly(self.options.progress)),
+            loop_budget_s=MOST_RANGE_TEST_S,
+            max_script_runs=1,
+        )
+        tested = range_test_of(session, request.command)
+        self.log.keep_range_test(tested)
+        if tested.suggestion is None:
+            why = tested.failure.message if tested.failure is not None else tested.abstained
+            self.notes.append(f"the range test of the learning rate says nothing: {why}")
+        return tested
 
     def _verify(self, best: Config, updates: int) -> None:
         assert self.baseline is not None

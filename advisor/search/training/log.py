@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ...storage import run_store
-from ...types import Config, TrainingRun
+from ...types import Config, RangeTest, TrainingRun
 from ...verification.training_run import Trainings
 from ..trial_log import TRIALS_FILE
 
@@ -22,17 +23,23 @@ class TrainingLog:
     trainings: Trainings
     folder: Path
     known: dict[str, TrainingRun] = field(default_factory=dict)
+    tested: RangeTest | None = None
+    """Range test of the learning rate, once there is one."""
 
     def read(self) -> None:
         """Take in the trainings of an interrupted search; a torn line costs the one in it."""
-        adapter = TypeAdapter(TrainingRun)
+        adapter, of_tests = TypeAdapter(TrainingRun), TypeAdapter(RangeTest)
         for record in run_store.read_records(self.folder / TRIALS_FILE).records:
             key, run = record.get("training"), record.get("run")
-            if isinstance(key, str) and run is not None:
-                try:
+            with contextlib.suppress(ValidationError):
+                if isinstance(key, str) and run is not None:
                     self.known[key] = adapter.validate_python(run)
-                except ValidationError:
-                    continue
+                elif "range_test" in record:
+                    self.tested = of_tests.validate_python(record["range_test"])
+
+    def keep_range_test(self, tested: RangeTest) -> None:
+        self.tested = tested
+        run_store.append_record(self.folder / TRIALS_FILE, {"range_test": asdict(tested)})
 
     def train(self, config: Config, *, updates: int, seed: int, most_s: float | None = None) -> TrainingRun:
         """Train as `Trainings.train` does, unless that was done before."""

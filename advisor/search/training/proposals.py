@@ -10,7 +10,7 @@ from ... import rate_schedule
 from ...knobs import global_batch, learning_rate, lr_schedule, momentum, warm_up_fraction
 from ...types import Config, SettingValue
 from .sampler import TrainingSampler
-from .space import TrainingSpace
+from .space import RateRange, TrainingSpace
 
 RATE, SCHEDULE, WARM_UP = learning_rate.KNOB.id, lr_schedule.KNOB.id, warm_up_fraction.KNOB.id
 MOMENTUM, BATCH = momentum.KNOB.id, global_batch.KNOB.id
@@ -103,14 +103,25 @@ def _expert(space: TrainingSpace, scored: Sequence[Scored], most: int) -> Iterat
     """
     rate = space.rate
     if rate is not None:
-        for factor in FIRST_FACTORS:
-            yield _rate(space, rate.nearest(factor * rate.baseline), _times(factor))
+        yield from _first_rates(space, rate)
         steps = 0
         while steps < most // 3 and (further := _further(space, scored)) is not None:
             steps += 1
             yield _rate(space, further, "further in the direction that helped")
     yield from _beside(space, _best_rate(scored))
     yield from _around(space, scored)
+
+
+def _first_rates(space: TrainingSpace, rate: RateRange) -> Iterator[Proposal]:
+    if rate.suggestion is None:
+        for factor in FIRST_FACTORS:
+            yield _rate(space, rate.nearest(factor * rate.baseline), _times(factor))
+        return
+    yield _rate(space, rate.nearest(rate.suggestion), "that the range test suggests")
+    for factor in (STEP, 1 / STEP):
+        yield _rate(
+            space, rate.nearest(factor * rate.suggestion), f"{_times(factor)} that which the range test suggests"
+        )
 
 
 def _beside(space: TrainingSpace, best: float | None) -> Iterator[Proposal]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from ... import knobs
 from ...knobs import global_batch, learning_rate
-from ...types import Config, Hardware, SettingValue, Skipped, Workload
+from ...types import Config, Hardware, RangeTest, SettingValue, Skipped, Workload
 
 DECADES = 2.0
 """Decades on either side of the script's rate: a rate 30 times too low or too high lies within, with its best."""
+BEYOND = 3.0
+"""Factor by which rates below the range test's are searched, too: with momentum, smaller ones do the same."""
 DIGITS = 2
 """Digits of a rate that is tried: a person would write no more, and losses do not tell more."""
 
@@ -25,6 +27,8 @@ class RateRange:
     high: float
     source: str
     """Where the range comes from."""
+    suggestion: float | None = None
+    """Rate that a range test suggests."""
 
     def nearest(self, rate: float) -> float:
         """Return the rate within the range, with as many digits as are tried."""
@@ -63,10 +67,10 @@ def open_training_space(
     *,
     only: Collection[str] | None = None,
     without: Collection[str] = (),
-    bracket: tuple[float, float] | None = None,
+    tested: RangeTest | None = None,
     always: Collection[str] = (),
 ) -> TrainingSpace:
-    """Open the knobs that are judged by the loss. `bracket` is a range test's; all trainings have `always`."""
+    """Open the knobs that are judged by the loss. `tested` gives the range; all trainings have `always`."""
     rate: RateRange | None = None
     choices: dict[str, tuple[SettingValue, ...]] = {}
     skipped: list[Skipped] = []
@@ -80,7 +84,7 @@ def open_training_space(
         if found.why_closed is not None:
             skipped.append(Skipped(what=knob.id, why=found.why_closed))
         elif knob.id == learning_rate.KNOB.id:
-            rate = _range(workload, bracket)
+            rate = _range(workload, tested)
         elif found.values:
             choices[knob.id] = tuple(found.values)
     return TrainingSpace(rate=rate, choices=choices, skipped=tuple(skipped))
@@ -90,14 +94,21 @@ def rounded(rate: float) -> float:
     return float(f"{rate:.{DIGITS}g}")
 
 
-def _range(workload: Workload, bracket: tuple[float, float] | None) -> RateRange | None:
+def _range(workload: Workload, tested: RangeTest | None) -> RateRange | None:
     optimizer = workload.main_optimizer
     own = optimizer.learning_rate if optimizer is not None else None
     if not own or not own > 0:
         return None
-    if bracket is not None:
-        low, high = min(*bracket, own), max(*bracket, own)
-        return RateRange(baseline=own, low=low, high=high, source="the range test, and the script's own rate")
+    bracket = tested.bracket if tested is not None else None
+    if tested is not None and bracket is not None:
+        lowest, highest = bracket.falls_from or bracket.steepest, bracket.diverges_from or bracket.valley * BEYOND
+        return RateRange(
+            baseline=own,
+            low=min(own, lowest / BEYOND),
+            high=max(own, highest),
+            source="the range test, and the script's own rate",
+            suggestion=tested.suggestion.rate if tested.suggestion is not None else None,
+        )
     return RateRange(
         baseline=own,
         low=own / 10**DECADES,

@@ -57,6 +57,15 @@ def test_the_first_are_three_times_ten_times_and_a_third_of_the_rate() -> None:
     assert rates(tried(space(), parabola(0.01), most=3)) == [0.03, 0.1, 0.0033]
 
 
+def test_after_a_range_test_its_suggestion_comes_first() -> None:
+    tested = TrainingSpace(
+        rate=RateRange(baseline=0.01, low=0.003, high=1.0, source="", suggestion=0.2), choices={"momentum": (0.9,)}
+    )
+    found = tried(tested, parabola(0.2))
+    assert rates(found)[:3] == [0.2, 0.6, 0.067]
+    assert Config.of({RATE: 0.2, "momentum": 0.9}) in found
+
+
 def test_the_rate_goes_further_where_that_helps_and_stops_at_the_range() -> None:
     assert rates(tried(space(), parabola(10.0)))[3:5] == [0.3, 0.9]
     assert max(rates(tried(space(), parabola(1e6)))) <= 1.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
 from advisor.search.training import open_training_space, unsuitable
-from advisor.types import OptimizerFacts, Workload
+from advisor.types import Command, OptimizerFacts, RangeTest, RateBracket, RateSuggestion, Workload
 
 OPTIMIZER = OptimizerFacts(
     class_name="SGD",
@@ -65,9 +65,12 @@ def test_the_space_has_rates_around_the_scripts_own_and_the_choices_of_its_optim
 
 
 def test_a_range_test_gives_the_bracket_and_the_scripts_own_rate_stays_in_it() -> None:
-    space = open_training_space(EVIDENCE.hardware, workload(), bracket=(0.1, 1.0))
+    bracket = RateBracket(falls_from=0.3, steepest=0.5, valley=0.7, diverges_from=1.0)
+    command = Command(target="train.py", is_module=False, args=(), cwd="/", interpreter="/py")
+    tested = RangeTest(command=command, bracket=bracket, suggestion=RateSuggestion(rate=0.4, low=0.3, high=0.5))
+    space = open_training_space(EVIDENCE.hardware, workload(), tested=tested)
     assert space.rate is not None
-    assert (space.rate.low, space.rate.high) == (0.03, 1.0)
+    assert (space.rate.low, space.rate.high, space.rate.suggestion) == (0.03, 1.0, 0.4)
 
 
 def test_what_the_user_leaves_out_and_what_is_set_in_all_is_not_tried() -> None:
