@@ -19,6 +19,7 @@ from ..redaction import Redactor
 from ..script_constants import Plain
 from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
+from .hardware_words import hardware_words
 from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
 
 VERSION = 1
@@ -249,16 +250,6 @@ def _options(found: Recommendation) -> dict[str, str]:
     """Return option or constant of the script → knob it stands for, which its name alone does not reveal later."""
     own = (*found.passed_as_arguments.items(), *found.constants.items())
     return {flag: knob for knob, flags in own for flag in flags}
-
-
-def hardware_words(hardware: Hardware) -> dict[str, Any]:
-    """Describe the hardware that settings depend on, in words that a person can compare."""
-    return {
-        "cpu": hardware.cpu.model,
-        "usable_cpus": hardware.cpu.usable_cpus,
-        "ram_gib": round(hardware.memory_limit_bytes / 2**30, 1),
-        "accelerators": [device.name for device in hardware.accelerators],
-    }
 
 
 def _block(content: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from ._named import counted, named
 from .measurement import Failure, SettingValue
 from .profile import Profile
+from .range_test import RangeTest
 from .tuning import Recommendation, Skipped
 
 LEARNING_VERSION = 1
@@ -158,6 +159,8 @@ class LearningResult:
     """Updates that its schedule is scaled to."""
     always: Mapping[str, SettingValue] = field(default_factory=dict)
     """Settings of all trainings, the baseline's too."""
+    range_test: RangeTest | None = None
+    """None if there was none."""
     skipped: tuple[Skipped, ...] = ()
     """Knobs that could not be tried."""
     notes: tuple[str, ...] = ()

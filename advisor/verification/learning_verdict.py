@@ -119,7 +119,7 @@ def _status(
 
 def _by_times(pairs: Sequence[LearningPair], speed: stats.Interval | None, end: str) -> tuple[LearningStatus, str]:
     if any(pair.target is None for pair in pairs):
-        return "unverified", "as written, the losses set no target with every seed"
+        return "unverified", "the losses of the unmodified script set no target with every seed"
     if speed is not None:
         return _by_speed(speed), end
     reached = sum(pair.candidate_s is not None for pair in pairs)
@@ -130,7 +130,7 @@ def _by_times(pairs: Sequence[LearningPair], speed: stats.Interval | None, end: 
 def _without_losses(pairs: Sequence[LearningPair], objective: LearningObjective) -> tuple[LearningStatus, str]:
     only_written = all(pair.baseline_loss is None and pair.candidate_loss is not None for pair in pairs)
     if objective == "loss_at_time" and only_written:
-        return "better", "as written, the loss is not a finite number at the end"
+        return "better", "the loss of the unmodified script is not a finite number at the end"
     return "unverified", "the losses at the end are not known"
 
 

@@ -91,7 +91,7 @@ class LearningRun:
 
     def _train_baseline(self) -> TrainingRun:
         horizon = self.request.horizon
-        self.options.progress.stage(f"training {self.request.command.title} as written", windows=1)
+        self.options.progress.stage(f"training {self.request.command.title} unmodified", windows=1)
         run = self.log.train(
             self.request.always, updates=horizon.updates or UNLIMITED_UPDATES, seed=0, most_s=horizon.seconds
         )
@@ -261,7 +261,9 @@ class LearningRun:
     @staticmethod
     def _with_advice(why: str, run: TrainingRun) -> str:
         if run.end in ("nan", "diverged"):
-            return f"as written, it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
+            return (
+                f"without settings it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
+            )
         return f"{why}: a longer {parameter('horizon')} may show more, and {parameter('objective', 'loss_at_time')} \
 needs no target"
 

@@ -210,6 +210,7 @@ def _result(learning: LearningRun) -> Learned:
         baseline=baseline.curve if baseline is not None else None,
         best=best.as_dict() if best is not None else {},
         best_updates=found.updates if found is not None else 0,
+        range_test=learning.log.tested,
         skipped=tuple(learning.skipped),
         notes=(*learning.notes, *dict.fromkeys(learning.trainings.notes)),
         failure=learning.failure,

@@ -145,9 +145,9 @@ def test_a_horizon_longer_than_the_training_is_the_training(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "args", "why"),
     [
-        (GAN, (), "2 optimizers take turns, with 2 backwards in an update"),
+        (GAN, (), "2 optimizers step alternately, with 2 backwards in an update"),
         (FLAT, (), "its loss does not fall within its own noise over 101 updates"),
-        (SCRIPT, ("0.01", "9"), "as written, it diverges: the loss was not finite in"),
+        (SCRIPT, ("0.01", "9"), "without settings it diverges: the loss was not finite in"),
     ],
     ids=["gan", "flat", "diverges"],
 )

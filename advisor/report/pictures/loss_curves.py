@@ -47,7 +47,7 @@ def _draw(result: LearningResult, against: Against) -> Drawn:
         parts.append(chart.text("target", x.end, y.at(result.target) - 5, anchor="end"))
     parts += [chart.curve(chart.thinned(line), x, y, "curve roof") for line in before if line]
     parts += [chart.curve(chart.thinned(line), x, y, "curve best") for line in after if line]
-    caption = f"Grey: as written. Green: with the settings. {result.loss.capitalize()}, {source}."
+    caption = f"Grey: the baseline. Green: with the settings. {result.loss.capitalize()}, {source}."
     return Picture(title=title, svg=chart.svg(parts, title=title, description=caption), caption=caption)
 
 

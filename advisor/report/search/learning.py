@@ -123,8 +123,14 @@ def facts(result: LearningResult) -> list[tuple[str, str]]:
     if result.horizon_updates:
         took = format.duration(result.horizon_s)
         updates = format.plural(result.horizon_updates, "update")
-        found.append(("Horizon", f"{updates} as written, in {took}; the first update of each training is as written"))
+        found.append(
+            ("Horizon", f"{updates} of the baseline, in {took}; settings begin with the second update of each training")
+        )
         found.append(("Loss", f"{result.loss}{_caveat(result)}"))
+    tested = result.range_test
+    if tested is not None and tested.suggestion is not None:
+        rate, low, high = tested.suggestion.rate, tested.suggestion.low, tested.suggestion.high
+        found.append(("Range test", f"suggests a rate of {rate:.2g} ({low:.2g} to {high:.2g})"))
     if result.always:
         found.append(("Set in all trainings", described(result.always)))
     found += [("Note", format.one_line(note)) for note in result.notes]
@@ -134,7 +140,7 @@ def facts(result: LearningResult) -> list[tuple[str, str]]:
 
 def _caveat(result: LearningResult) -> str:
     if result.loss == "training loss":
-        return ", over batches that were seen before: it says nothing of overfitting"
+        return ", over batches that were seen before: overfitting does not show"
     return ", of batches not seen before" if result.loss == "training loss of the first epoch" else ""
 
 
@@ -149,7 +155,7 @@ def _pairs(result: LearningResult) -> RenderableType | None:
     pairs = result.verdict.pairs
     if not pairs:
         return None
-    rows = table("seed", "to the target, as written", "with settings", "loss at the end, as written", "with settings")
+    rows = table("seed", "baseline, to the target", "with settings", "baseline, loss at the end", "with settings")
     for column in rows.columns:
         column.justify = "right"
     for row in pair_rows(pairs):
@@ -183,7 +189,7 @@ def _reached(seconds: float | None) -> str:
 def _trials(result: LearningResult) -> RenderableType | None:
     if not result.trials:
         return None
-    rows = table("updates", "loss", "as written", "settings", "reason")
+    rows = table("updates", "loss", "baseline", "settings", "reason")
     for column in rows.columns[:3]:
         column.justify = "right"
     for row in trial_rows(result)[:MOST_TRIALS]:
@@ -268,6 +274,7 @@ def learning_json(result: LearningResult) -> dict[str, Any]:
         "always": result.always,
         "baseline": result.baseline,
         "trials": [chosen(trial, _TRIAL) for trial in result.trials],
+        "range_test": chosen(result.range_test, ("script_rate", "bracket", "suggestion", "abstained", "updates")),
         "skipped": [{"what": one.what, "why": one.why} for one in result.skipped],
         "notes": result.notes,
         "files": result.files,

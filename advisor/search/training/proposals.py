@@ -20,6 +20,8 @@ STEP = 3.0
 """Factor of the next rate in a direction that helped: coarse enough to cross two decades in four trainings."""
 NEARBY = (1.8, 1 / 1.8)
 """Multiples of the best rate so far: half a step."""
+ALIKE = 1.2
+"""Factor within which two rates do the same: losses of two seeds differ by more than theirs."""
 LEAST_STEP = 1.5
 """Factor below which the next rate is not worth a training: the range ends there."""
 WARM_UP_FRACTION = 0.05
@@ -64,7 +66,7 @@ class Proposer:
     def ask(self) -> Proposal | None:
         """Return the next candidate, each once; None if there is nothing left to try."""
         self._asked += 1
-        found = next((one for one in self._expert if one.config not in self._tried), None) if self._expert else None
+        found = next((one for one in self._expert if not self._was_tried(one.config)), None) if self._expert else None
         if found is None:
             self._expert = None
             found = self._sampled()
@@ -88,9 +90,22 @@ class Proposer:
         for _ in range(SUGGESTIONS):
             suggested = self._sampler.suggest()
             rate, config = suggested.get(RATE), self._space.config(suggested)
-            if config not in self._tried and not (isinstance(rate, int | float) and rate >= too_high):
+            if not self._was_tried(config) and not (isinstance(rate, int | float) and rate >= too_high):
                 return Proposal(config=config, reason="suggested by TPE from the trainings so far")
-        return next((one for one in _neighbours(self._space, self._scored) if one.config not in self._tried), None)
+        others = _neighbours(self._space, self._scored)
+        return next((one for one in others if not self._was_tried(one.config)), None)
+
+    def _was_tried(self, config: Config) -> bool:
+        """Return whether it was tried, or the same with a rate that is hardly another one."""
+        if config in self._tried:
+            return True
+        rate, others = config.as_dict().get(RATE), config.without(RATE)
+        return isinstance(rate, int | float) and any(
+            one.without(RATE) == others
+            and isinstance(known := one.as_dict().get(RATE), int | float)
+            and 1 / ALIKE < known / rate < ALIKE
+            for one in self._tried
+        )
 
     def _rates(self) -> dict[float, float]:
         return {} if self._space.rate is None else _rates(self._scored, self._space.rate.baseline)

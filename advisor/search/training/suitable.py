@@ -15,8 +15,8 @@ def unsuitable(workload: Workload) -> str | None:
     batches = facts.batches_per_update or 1.0
     if len(stepping) > 1 and facts.micro_steps > max(1.0, batches) + 0.5:
         return (
-            f"{len(stepping)} optimizers take turns, with {facts.micro_steps} backwards in an update: each has a loss "
-            "of its own, as in a GAN, and neither of them says which training is better"
+            f"{len(stepping)} optimizers step alternately, with {facts.micro_steps} backwards in an update: each has a "
+            "loss of its own, as in a GAN, and neither of them says which training is better"
         )
     if facts.environment:
         return (

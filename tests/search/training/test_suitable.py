@@ -37,7 +37,7 @@ def test_one_optimizer_is_judged_by_its_loss_with_and_without_accumulation() -> 
 def test_two_optimizers_that_take_turns_are_refused() -> None:
     why = unsuitable(workload(OPTIMIZER, replace(OPTIMIZER, main=False), micro_steps=2, batches_per_update=1.0))
     assert why is not None
-    assert why.startswith("2 optimizers take turns, with 2 backwards in an update: each has a loss of its own")
+    assert why.startswith("2 optimizers step alternately, with 2 backwards in an update: each has a loss of its own")
 
 
 def test_two_optimizers_of_one_loss_are_not() -> None:
