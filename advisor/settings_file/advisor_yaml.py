@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..number_range import in_range, out_of_range
 from ..redaction import Redactor
 from ..script_constants import Plain
-from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
+from ..types import Config, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
 from .hardware_words import hardware_words
 from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
