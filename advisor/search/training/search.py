@@ -190,7 +190,9 @@ class TrainingSearch:
             if one.to_target_s is not None and one.end_loss is not None and one.end_loss <= allowed
         ]
         sooner = [one for one in kept if (one.to_target_s or 0.0) < reached_s]
-        return min(sooner, key=lambda one: (one.to_target_s, _loss_of(one)), default=None)
+        # A poor script's target is passed at once: of those that go far below it, the first to get there is the best.
+        lowest = min([own, *([max(map(_loss_of, sooner))] if sooner else [])])
+        return min(sooner, key=lambda one: (_seconds_to(one, lowest), _loss_of(one)), default=None)
 
 
 def _side_by_side(moments: Sequence[Generator[None, None, TrainingRun]]) -> Iterator[TrainingRun]:
@@ -235,6 +237,11 @@ def _ranked(trials: Sequence[LearningTrial]) -> list[LearningTrial]:
 
 def _loss_of(trial: LearningTrial) -> float:
     return math.inf if trial.end_loss is None else trial.end_loss
+
+
+def _seconds_to(trial: LearningTrial, loss: float) -> float:
+    found = time_to_loss.time_to(trial.curve, loss) if trial.curve is not None else None
+    return math.inf if found is None else found
 
 
 def _kept(trial: LearningTrial) -> str:
