@@ -98,6 +98,19 @@ def up_to_update(curve: LossCurve, update: int) -> LossCurve:
     return _first(curve, bisect.bisect_right(curve.updates, update))
 
 
+def update_s(curve: LossCurve) -> float:
+    """Return the time of an update: the median over the curve, since other programs only ever make some longer."""
+    points = list(zip(curve.updates, curve.seconds, strict=True))
+    steps = [(two[1] - one[1]) / (two[0] - one[0]) for one, two in itertools.pairwise(points) if two[0] > one[0]]
+    return statistics.median(steps) if steps else (curve.seconds[-1] / curve.updates[-1] if points else 0.0)
+
+
+def at_pace(curve: LossCurve, pace_s: float) -> LossCurve:
+    """Return the curve as if every update took so long."""
+    seconds = tuple(pace_s * update for update in curve.updates)
+    return LossCurve(updates=curve.updates, seconds=seconds, losses=curve.losses, samples=curve.samples)
+
+
 def time_to(curve: LossCurve, loss: float) -> float | None:
     """Return the seconds until the smoothed loss is first this low, between two points in proportion; None if never."""
     found = smoothed(curve)

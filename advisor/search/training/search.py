@@ -23,6 +23,8 @@ from .space import TrainingSpace
 
 SEED = 0
 """Seed of all trainings of a search; those of the verification have others, too."""
+NEARLY = 0.02
+"""Part of the whole fall of the loss within which two ends count as equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,6 @@ class Baseline:
         found = curve_of(self.run, self.loss)
         assert found is not None  # it set the target
         return found
-
-    @property
-    def update_s(self) -> float:
-        assert self.run.training is not None
-        return self.run.seconds / self.run.training.updates[-1]
 
     def loss_after(self, updates: int) -> float | None:
         """Return what it had reached after so many updates; its first one has the script's settings everywhere."""
@@ -80,6 +77,8 @@ class TrainingSearch:
 
     def carry_out(self) -> Found:
         """Run the whole search; an interruption ends it, and is kept in the result."""
+        assert self.baseline.run.training is not None
+        self._learn_pace(Config(), self.baseline.run.training)
         try:
             finalists = self._rungs()
         except INTERRUPTIONS as interruption:
@@ -97,7 +96,7 @@ class TrainingSearch:
     def updates_of(self, config: Config, updates: int) -> int:
         """Return the updates with these settings that take as long as so many of the script as written."""
         pace_s = self._paces.get(_paced(config))
-        return updates if pace_s is None else max(1, round(updates * self.baseline.update_s / pace_s))
+        return updates if pace_s is None else max(1, round(updates * self._paces[Config()] / pace_s))
 
     def _rungs(self) -> Sequence[LearningTrial]:
         first, *others = self.plan.rungs
@@ -142,10 +141,8 @@ class TrainingSearch:
         config, curve = proposal.config, curve_of(run, self.baseline.loss)
         sound = run.end == "measured" and curve is not None
         if curve is not None and run.training is not None and len(run.training):
-            if not _paced(config).settings:
-                curve = _at_pace(curve, self.baseline.update_s)
-            elif run.end == "measured":
-                self._paces.setdefault(_paced(config), run.seconds / run.training.updates[-1])
+            pace_s = self._learn_pace(config, run.training)
+            curve = time_to_loss.at_pace(curve, pace_s)
         loss = self._loss(config, rung, curve) if sound and curve is not None else None
         target = self.baseline.target
         reached = time_to_loss.time_to(curve, target) if sound and curve is not None and target is not None else None
@@ -170,29 +167,37 @@ class TrainingSearch:
             self.progress.best(f"loss {best.end_loss:.4g} with {Config.of(best.settings)}")
         return trial
 
+    def _learn_pace(self, config: Config, curve: LossCurve) -> float:
+        """Return the least time of an update with these settings so far: other programs only ever make it longer."""
+        key, own_s = _paced(config), time_to_loss.update_s(curve)
+        self._paces[key] = min(self._paces.get(key, own_s), own_s)
+        return self._paces[key]
+
     def _loss(self, config: Config, rung: Rung, curve: LossCurve) -> float | None:
         """Return the loss after the rung's time: at its end if its updates take as long as those of the script."""
         if not _paced(config).settings:
             return time_to_loss.end_loss(curve)
-        return time_to_loss.loss_at(curve, LATE * self.baseline.update_s * rung.updates)
+        return time_to_loss.loss_at(curve, LATE * self._paces[Config()] * rung.updates)
 
     def _winner(self, trials: Sequence[LearningTrial]) -> LearningTrial | None:
-        own, reached_s = self.baseline.loss_after(self.plan.rungs[-1].updates), self.baseline.reached_s
+        own, target = self.baseline.loss_after(self.plan.rungs[-1].updates), self.baseline.target
         if self.objective == "loss_at_time":
             lower = [one for one in trials if _loss_of(one) < (math.inf if own is None else own)]
             return min(lower, key=_loss_of, default=None)
-        if own is None or reached_s is None:
+        if own is None or target is None:
             return None
+        reached_s = time_to_loss.time_to(time_to_loss.at_pace(self.baseline.curve, self._paces[Config()]), target)
         allowed = own + ROUNDING * abs(own)
         kept = [
             one
             for one in trials
             if one.to_target_s is not None and one.end_loss is not None and one.end_loss <= allowed
         ]
-        sooner = [one for one in kept if (one.to_target_s or 0.0) < reached_s]
-        # A poor script's target is passed at once: of those that go far below it, the first to get there is the best.
-        lowest = min([own, *([max(map(_loss_of, sooner))] if sooner else [])])
-        return min(sooner, key=lambda one: (_seconds_to(one, lowest), _loss_of(one)), default=None)
+        sooner = [one for one in kept if (one.to_target_s or 0.0) < (reached_s or math.inf)]
+        # A poor script's target is passed at once: what goes far below it is judged by the time to nearly the lowest.
+        lowest, begin = min(map(_loss_of, sooner), default=own), next(iter(self.baseline.curve.losses), None)
+        goal = min(target, lowest + NEARLY * max(0.0, (own if begin is None else begin) - lowest))
+        return min(sooner, key=lambda one: (_seconds_to(one, goal), _loss_of(one)), default=None)
 
 
 def _side_by_side(moments: Sequence[Generator[None, None, TrainingRun]]) -> Iterator[TrainingRun]:
@@ -219,16 +224,6 @@ def _paced(config: Config) -> Config:
         name: value for name, value in config.settings if not knobs.get(name).judged_by_loss
     }
     return Config.of(found)
-
-
-def _at_pace(curve: LossCurve, update_s: float) -> LossCurve:
-    """Return the curve at the script's own pace: what another program takes from a process is no property of it."""
-    return LossCurve(
-        updates=curve.updates,
-        seconds=tuple(update_s * update for update in curve.updates),
-        losses=curve.losses,
-        samples=curve.samples,
-    )
 
 
 def _ranked(trials: Sequence[LearningTrial]) -> list[LearningTrial]:
