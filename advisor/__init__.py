@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import errors, types
-    from .api import apply, compare, export, load, load_run, lr, profile, run, tune, verify
+    from .api import apply, compare, export, load, load_run, lr, profile, run, tune, tune_learning, verify
 
 __all__ = [
     "__version__",
@@ -27,11 +27,24 @@ __all__ = [
     "profile",
     "run",
     "tune",
+    "tune_learning",
     "types",
     "verify",
 ]
 
-_FUNCTIONS = ("apply", "compare", "export", "load", "load_run", "lr", "profile", "run", "tune", "verify")
+_FUNCTIONS = (
+    "apply",
+    "compare",
+    "export",
+    "load",
+    "load_run",
+    "lr",
+    "profile",
+    "run",
+    "tune",
+    "tune_learning",
+    "verify",
+)
 """Functions of `api`. No submodule may share one of these names: importing it would replace the function."""
 _MODULES = ("errors", "hardware", "types")
 """Submodules loaded on first access; `hardware` is also callable."""

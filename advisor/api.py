@@ -11,9 +11,11 @@ from .workflows.profile import NotebookProfile, profile
 from .workflows.run import run
 from .workflows.stored import load_profile, load_run
 from .workflows.tune import Tuned, tune
+from .workflows.tune_learning import Learned, tune_learning
 from .workflows.verify import verify
 
 __all__ = [
+    "Learned",
     "LoadedConfig",
     "NotebookProfile",
     "Tuned",
@@ -29,6 +31,7 @@ __all__ = [
     "profile",
     "run",
     "tune",
+    "tune_learning",
     "verify",
 ]
 

@@ -33,6 +33,8 @@ class ObjectiveName(StrEnum):
     MEMORY = "memory"
     ENERGY = "energy"
     COST = "cost"
+    TIME_TO_LOSS = "time_to_loss"
+    LOSS_AT_TIME = "loss_at_time"
 
 
 class Allowed(StrEnum):

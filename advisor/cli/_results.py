@@ -11,7 +11,7 @@ from ..errors import ExitCode
 from ._output import show
 
 if TYPE_CHECKING:
-    from ..types import Failure, Profile, TuneResult
+    from ..types import Failure, LearningResult, Profile, TuneResult
 
 Html = Annotated[bool, typer.Option("--html", help="Also write the report as one HTML page, in the run's folder.")]
 Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="Write the HTML page here.")]
@@ -48,6 +48,16 @@ def show_search(found: TuneResult, json_output: bool, html: Path | None) -> None
     show(found, json_output, tune_json, render_tune)
 
 
+def show_learning(found: LearningResult, json_output: bool, html: Path | None) -> None:
+    from ..report.search.learning import learning_json, render_learning
+
+    if html is not None:
+        from ..report.search.learning_html import learning_page
+
+        _write_page(html, found.run_folder, learning_page(found))
+    show(found, json_output, learning_json, render_learning)
+
+
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:
     from ..storage.run_store import write_for_user
 
@@ -66,6 +76,13 @@ def exit_code_of_profile(found: Profile) -> int:
 
 def exit_code_of_search(found: TuneResult) -> int:
     """Return the exit code for a search."""
+    return _exit_code(found.failure)
+
+
+def exit_code_of_learning(found: LearningResult) -> int:
+    """Return the exit code for a search by losses: a script that no loss judges has nothing to measure."""
+    if found.failure is not None and found.failure.kind == "refused":
+        return ExitCode.NOTHING_MEASURED
     return _exit_code(found.failure)
 
 

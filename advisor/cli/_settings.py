@@ -14,6 +14,19 @@ from ..spelling import parameter
 if TYPE_CHECKING:
     from ..types import SettingValue
     from ..workflows.tune import Tuned
+    from ..workflows.tune_learning import Learned
+
+
+def write_learned(found: Learned, output: Path, force: bool) -> Learned:
+    """Write advisor.yaml and keep its name with the run; write none if nothing could be measured."""
+    from ..workflows.tune_learning import keep
+
+    if found.failure is not None:
+        return found
+    found.config.save(output, overwrite=force)
+    found = replace(found, files=(str(output),))
+    keep(found)
+    return found
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

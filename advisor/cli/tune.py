@@ -13,6 +13,7 @@ from ._options import Args, Json, RunKeywords, Script
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
+from ._tune_by_loss import by_loss, tune_by_loss
 
 if TYPE_CHECKING:
     from ..types import TuneResult
@@ -64,6 +65,19 @@ def tune(
             "--tolerance", metavar="FRACTION", help="Largest loss of speed for --objective memory, such as 5%."
         ),
     ] = None,
+    horizon: Annotated[
+        str | None,
+        typer.Option(
+            "--horizon",
+            metavar="UPDATES|TIME",
+            help="Updates, or time such as 5m, over which losses are compared; for the objectives time_to_loss and "
+            "loss_at_time.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings file that all trainings of these two objectives have."),
+    ] = None,
     updates: Annotated[
         int | None,
         typer.Option(
@@ -110,6 +124,34 @@ def tune(
     if not dry_run:
         check_target(output, overwrite=force, other="choose another file with --output")
     targets = _targets(emit, None if dry_run else output.parent, force)
+    if by_loss(objective, horizon, config):
+        others = {
+            "preset": preset != Preset.QUICK,
+            "set": bool(mapped),
+            "price": price is not None,
+            "tolerance": tolerance is not None,
+            "updates": updates is not None,
+            "dry-run": dry_run,
+            "storage": storage is not None,
+            "emit": emit is not None,
+        }
+        tune_by_loss(
+            run,
+            script,
+            args or [],
+            objective=objective,
+            horizon=horizon,
+            budget=budget,
+            knobs=_listed(knobs),
+            no_knobs=no_knob or (),
+            config=config,
+            verify=not no_verify,
+            resume=resume,
+            output=output,
+            force=force,
+            json_output=json_output,
+            unused=[name for name, given in others.items() if given],
+        )
     try:
         with live_progress() as progress:
             found = api.tune(

@@ -8,10 +8,12 @@ from typing import Literal, get_args
 
 from ..errors import UsageError
 from ..spelling import parameter
-from ..types import Objective, Ratio, TrialOutcome
+from ..types import LearningObjective, Objective, Ratio, TrialOutcome
 
 Name = Literal["throughput", "memory", "energy", "cost"]
 NAMES: tuple[str, ...] = get_args(Name)
+BY_LOSS: tuple[str, ...] = get_args(LearningObjective)
+"""Objectives of another search, whose trials are whole trainings."""
 Prospect = Literal["lost", "open", "won"]
 """Prospect of a configuration beside the best so far: it cannot be better, a long trial must decide, or it is
 better."""
@@ -42,6 +44,8 @@ class Goal:
     @classmethod
     def of(cls, name: str, *, price: float | None = None, tolerance: str | float | None = None) -> Goal:
         """Create a goal; raise UsageError for an unknown name and for an option that does not apply to it."""
+        if name in BY_LOSS:
+            raise UsageError(f"{parameter('objective', name)} is judged by a loss: use advisor.tune_learning()")
         if name not in NAMES:
             raise UsageError(f"unknown objective {name!r}: expected one of {', '.join(NAMES)}")
         if name == "cost" and price is None:

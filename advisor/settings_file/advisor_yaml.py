@@ -17,8 +17,9 @@ from ..errors import UsageError
 from ..number_range import in_range, out_of_range
 from ..redaction import Redactor
 from ..script_constants import Plain
-from ..types import Config, Hardware, Recommendation, SettingValue, Verdict
+from ..types import Config, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
+from .hardware_words import hardware_words
 from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
 
 VERSION = 1
@@ -71,11 +72,13 @@ def render(
     changes: Mapping[str, str],
     training: Mapping[str, Any],
     only: Sequence[str] | None = None,
+    updates: int | None = None,
 ) -> str:
     """Return the text of the file.
 
     `changes` says for each knob what it is and what the user will notice. `training` says how the baseline trains.
-    `only` lists the knobs that were searched, if the user named them.
+    `only` lists the knobs that were searched, if the user named them. `updates` is the length of the training that a
+    schedule was found for.
     """
     lines = [
         f"# Settings for {_comment(found.command.display)}",
@@ -86,6 +89,7 @@ def render(
         *_searched(only),
         *_settings(found, changes),
         "",
+        *_length(updates),
         *_arguments(found, changes),
         *_constants(found, changes),
         *_notes(found),
@@ -133,6 +137,13 @@ def _settings(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
     for name, value in found.by_agent.items():
         lines += [*_change(name, changes), f"  {name}: {_scalar(value)}"]
     return lines
+
+
+def _length(updates: int | None) -> list[str]:
+    if updates is None:
+        return []
+    comment = "Updates that the schedule was found for; write those of your training if it is longer or shorter."
+    return [f"# {comment}", f"updates: {updates}", ""]
 
 
 def _arguments(found: Recommendation, changes: Mapping[str, str]) -> list[str]:
@@ -239,16 +250,6 @@ def _options(found: Recommendation) -> dict[str, str]:
     """Return option or constant of the script → knob it stands for, which its name alone does not reveal later."""
     own = (*found.passed_as_arguments.items(), *found.constants.items())
     return {flag: knob for knob, flags in own for flag in flags}
-
-
-def hardware_words(hardware: Hardware) -> dict[str, Any]:
-    """Describe the hardware that settings depend on, in words that a person can compare."""
-    return {
-        "cpu": hardware.cpu.model,
-        "usable_cpus": hardware.cpu.usable_cpus,
-        "ram_gib": round(hardware.memory_limit_bytes / 2**30, 1),
-        "accelerators": [device.name for device in hardware.accelerators],
-    }
 
 
 def _block(content: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AdvisorError, SettingsWarning, UsageError
 from ..spelling import parameter
-from ..types import Artifact, Config, SettingValue, TuneResult, Workload
+from ..types import Artifact, Config, LearningResult, Profile, Recommendation, SettingValue, TuneResult, Workload
 
 if TYPE_CHECKING:
     from .exports import Batch, Document
@@ -266,18 +266,32 @@ def read_document(path: Path) -> Document:
 
 def as_yaml(result: TuneResult) -> str:
     """Return the text of `advisor.yaml`."""
+    return _yaml(result.recommendation, result.profile, result.only)
+
+
+def learned_yaml(result: LearningResult) -> str:
+    """Return the text of `advisor.yaml` for a search by losses."""
+    from ..knobs import lr_schedule
+
+    scheduled = lr_schedule.KNOB.id in result.recommendation.config.as_dict()
+    updates = result.best_updates if scheduled and result.best_updates else None
+    return _yaml(result.recommendation, result.profile, None, updates)
+
+
+def _yaml(found: Recommendation, profile: Profile, only: Sequence[str] | None, updates: int | None = None) -> str:
     from .. import knobs
     from . import advisor_yaml
 
-    workload = result.profile.workload
+    workload = profile.workload
     return advisor_yaml.render(
-        result.recommendation,
-        advisor=result.profile.advisor,
-        created=result.profile.created,
-        versions=result.profile.environment,
+        found,
+        advisor=profile.advisor,
+        created=profile.created,
+        versions=profile.environment,
         changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
         training=_training(workload) if workload is not None else {},
-        only=result.only,
+        only=only,
+        updates=updates,
     )
 
 

@@ -244,7 +244,7 @@ def save_profile(profile: Profile, folder: RunFolder) -> Path:
 def load_profile(path: Path) -> Profile:
     """Load the profile stored in `path` (its file or its run's folder), checking everything from checksum to types."""
     file = path / PROFILE_FILE if path.is_dir() else path
-    profile = documents.decoded(_read_capped(file, MOST_DOCUMENT_BYTES, PROFILE_KIND.again), PROFILE_KIND, file)
+    profile = documents.decoded(read_capped(file, MOST_DOCUMENT_BYTES, PROFILE_KIND.again), PROFILE_KIND, file)
     return dataclasses.replace(Redactor.of_words(profile.command.args).of(profile), run_folder=str(file.parent))
 
 
@@ -259,7 +259,7 @@ def save_tune(result: TuneResult, folder: RunFolder) -> Path:
 def load_tune(path: Path) -> TuneResult:
     """Load the search stored in `path` (its file or its run's folder), checking it as a profile is checked."""
     file = path / TUNE_FILE if path.is_dir() else path
-    result = documents.decoded(_read_capped(file, MOST_DOCUMENT_BYTES, TUNE_KIND.again), TUNE_KIND, file)
+    result = documents.decoded(read_capped(file, MOST_DOCUMENT_BYTES, TUNE_KIND.again), TUNE_KIND, file)
     result, folder = Redactor.of_words(result.profile.command.args).of(result), str(file.parent)
     return dataclasses.replace(
         result, profile=dataclasses.replace(result.profile, run_folder=folder), run_folder=folder
@@ -298,7 +298,7 @@ def read_records(path: Path) -> Records:
         return Records(records=())
     records: list[dict[str, Any]] = []
     damaged: list[DamagedRecord] = []
-    for number, line in enumerate(_read_capped(path, MOST_RECORD_FILE_BYTES).split(b"\n"), start=1):
+    for number, line in enumerate(read_capped(path, MOST_RECORD_FILE_BYTES).split(b"\n"), start=1):
         if not line:
             continue
         record = _record(line)
@@ -358,7 +358,7 @@ def _locked(descriptor: int) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _read_capped(path: Path, most: int, again: str = PROFILE_KIND.again) -> bytes:
+def read_capped(path: Path, most: int, again: str = PROFILE_KIND.again) -> bytes:
     """Read a regular file of a plausible size; refuse a pipe or a device instead of waiting for it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))

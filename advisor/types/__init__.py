@@ -9,7 +9,20 @@ from .diagnosis import Abstention, Ceiling, Diagnosis, Evidence, Finding, Place,
 from .evaluation_use import EvaluationUse
 from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
-from .learning import EvaluationLoss, LearningFacts
+from .learning import (
+    LEARNING_VERSION,
+    LearningObjective,
+    LearningPair,
+    LearningResult,
+    LearningStatus,
+    LearningTrial,
+    LearningVerdict,
+    LossCurve,
+    LossKind,
+    TrainingEnd,
+    TrainingRun,
+)
+from .learning_facts import EvaluationLoss, LearningFacts
 from .loss_trend import EarlyStop, LossTrend
 from .measured_fix import MeasuredFix
 from .measurement import (
@@ -77,6 +90,7 @@ from .workload import (
 
 __all__ = [
     "ABANDONED_FRACTION",
+    "LEARNING_VERSION",
     "OFF_STEP",
     "PHASES",
     "PROFILE_VERSION",
@@ -115,11 +129,19 @@ __all__ = [
     "IsolationUse",
     "KnobSpace",
     "LearningFacts",
+    "LearningObjective",
+    "LearningPair",
+    "LearningResult",
+    "LearningStatus",
+    "LearningTrial",
+    "LearningVerdict",
     "LimitSetter",
     "LimitStep",
     "LoaderFacts",
     "LoaderRestarts",
     "LoaderTimes",
+    "LossCurve",
+    "LossKind",
     "LossTrend",
     "MeasuredFix",
     "Memory",
@@ -156,8 +178,10 @@ __all__ = [
     "SystemUse",
     "TorchBuild",
     "Trace",
+    "TrainingEnd",
     "TrainingGain",
     "TrainingLength",
+    "TrainingRun",
     "Trial",
     "TrialOutcome",
     "TuneResult",

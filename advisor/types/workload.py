@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .learning import LearningFacts
+from .learning_facts import LearningFacts
 
 
 @dataclass(frozen=True, kw_only=True)

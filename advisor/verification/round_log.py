@@ -15,7 +15,7 @@ from typing import Any
 
 from ..redaction import Redactor
 from ..runtime.project_modules import sources
-from ..settings_file.advisor_yaml import hardware_words
+from ..settings_file.hardware_words import hardware_words
 from ..storage import documents, run_store
 from ..types import Hardware
 from ..types.comparison import Side, VersionRun

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..settings_file.exports import artifacts
 from ..settings_file.loaded import read_document, write_artifacts
-from ..types import Artifact, TuneResult
+from ..types import Artifact, Profile, TuneResult
 
 if TYPE_CHECKING:
     from ..settings_file.exports import Document
@@ -69,15 +69,16 @@ def export_to(
 def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:
     """Return the settings of a stored search; raise UsageError for a profile, and for a search that failed."""
     from ..settings_file import advisor_yaml
-    from ..settings_file.loaded import as_yaml
+    from ..settings_file.loaded import as_yaml, learned_yaml
     from ..storage import run_store
     from .stored import load_run
 
     if name == "latest":
         name = str(run_store.latest_search(run_store.runs_root(Path(runs) if runs is not None else None)).path)
     found = load_run(name, runs=runs)
-    if not isinstance(found, TuneResult):
+    if isinstance(found, Profile):
         raise UsageError(f"the run {found.run_id} is a profile, which has no settings: find some with advisor tune")
     if found.failure is not None:
         raise UsageError(f"the run {found.profile.run_id} has no settings: {found.failure.message}")
-    return advisor_yaml.parse(as_yaml(found), Path(found.run_folder))
+    text = as_yaml(found) if isinstance(found, TuneResult) else learned_yaml(found)
+    return advisor_yaml.parse(text, Path(found.run_folder))

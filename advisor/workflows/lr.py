@@ -17,7 +17,7 @@ from .redacted import without_secrets
 from .shown import ShownRangeTest
 
 if TYPE_CHECKING:
-    from ..runtime import SessionResult
+    from ..runtime import Session, SessionResult
     from ..runtime.session import Planner
     from ..target.function import Trainable
     from ..types import Command
@@ -96,6 +96,14 @@ def lr(
     if result.interrupted is not None:
         raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
     return found
+
+
+def range_test_of(session: Session, command: Command) -> RangeTest:
+    """Carry out the range test in a fresh session of another workflow; an interruption is re-raised as it came."""
+    result = session.run(_plan(session.loop_budget_s))
+    if result.interrupted is not None:
+        raise result.interrupted
+    return _found(command, result)
 
 
 def _plan(budget_s: float) -> Planner:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..types import Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
+from ..types import LearningResult, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +51,7 @@ def _renderer(found: Any) -> Callable[[Any, Console], None]:
     from ..report.comparison.versions import render_versions
     from ..report.profile.terminal import render_profile
     from ..report.range_test import render_range_test
+    from ..report.search.learning import render_learning
     from ..report.search.terminal import render_tune
 
     match found:
@@ -60,6 +61,8 @@ def _renderer(found: Any) -> Callable[[Any, Console], None]:
             return render_range_test
         case TuneResult():
             return render_tune
+        case LearningResult():
+            return render_learning
         case VerifyResult():
             return render_verify
         case VersionComparison():

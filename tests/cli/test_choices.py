@@ -17,7 +17,7 @@ from advisor.storage.data_files import profiles_folder
 def test_every_preset_isolation_and_objective_is_offered() -> None:
     assert set(Preset) == {path.stem for path in (profiles_folder() / "search").glob("*.toml")}
     assert tuple(IsolationName) == isolation.NAMES
-    assert tuple(ObjectiveName) == get_args(goals.Name)
+    assert tuple(ObjectiveName) == (*get_args(goals.Name), *goals.BY_LOSS)
 
 
 def test_a_choice_is_the_name_that_the_library_takes() -> None:

@@ -29,6 +29,16 @@ FUNCTIONS = (
     "gaussian_nll_loss",
     "kl_div",
 )
+GRADIENTS = {
+    "cross_entropy": "NllLoss",
+    "nll_loss": "NllLoss",
+    "mse_loss": "MseLoss",
+    "binary_cross_entropy_with_logits": "BinaryCrossEntropyWithLogits",
+    "binary_cross_entropy": "BinaryCrossEntropyBackward",
+    "smooth_l1_loss": "SmoothL1Loss",
+    "huber_loss": "HuberLoss",
+}
+"""Function → begin of the name of its gradient's function, where that is one of its own."""
 OF_AN_OUTPUT = "output"
 """Name of a loss that is an attribute or a key of a model's output."""
 MOST_EVALUATIONS = 400
@@ -72,8 +82,10 @@ class _Sums:
 class EvaluationLosses:
     """Collector of evaluations, one instance per process."""
 
-    def __init__(self, clock: StepClock) -> None:
+    def __init__(self, clock: StepClock, trained: Callable[[], str | None] = lambda: None) -> None:
+        """`trained` names the gradient's function of the training's loss."""
         self._clock = clock
+        self._trained = trained
         self._sites: list[tuple[object, str, Any, Any]] | None = None
         self._wrapped = False
         self._sums: dict[str, _Sums] = {}
@@ -135,14 +147,16 @@ class EvaluationLosses:
     def training_continues(self) -> None:
         """End the evaluation, if there was one; called at the training's next batch or forward."""
         self.rest()
-        sums, self._sums = self._sums, {}
+        trained, found = self._trained(), self._sums
+        sums = {name: each for name, each in found.items() if _may_be_trained(name, trained)}
+        self._sums = {}
         if not sums:
             return
-        found = self._at, max(sums.values(), key=lambda each: each.batches)
+        longest = max(sums.values(), key=lambda each: each.batches)
         if self.on_evaluation is None:
-            self._unread = [*self._unread[1 - MOST_EVALUATIONS :], found]
+            self._unread = [*self._unread[1 - MOST_EVALUATIONS :], (self._at, longest)]
             return
-        read = self._clock.exclude(lambda: found[1].read(found[0]))
+        read = self._clock.exclude(lambda: longest.read(self._at))
         if isinstance(read, Evaluated):
             self.on_evaluation(read)
 
@@ -216,6 +230,13 @@ class EvaluationLosses:
             self._add(name, result / samples if summed else result, samples)
         except Exception:  # tensors of a class of its own may lack what is asked of them
             return
+
+
+def _may_be_trained(name: str, trained: str | None) -> bool:
+    """Return whether the training's loss can be of this function; a sum of several has a gradient of its own."""
+    if trained is None or not any(trained.startswith(begin) for begin in GRADIENTS.values()):
+        return True
+    return name == OF_AN_OUTPUT or trained.startswith(GRADIENTS.get(name, " "))
 
 
 def _loss_in(output: Any) -> Any:

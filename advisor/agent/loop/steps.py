@@ -24,8 +24,6 @@ BACKWARDS_BEFORE_STEP = 4096
 STEPS_OF_OTHERS = 32
 """Steps of other optimizers since the main one stepped, after which the main one is done (layers trained in turn). The
 largest of the others becomes the main one. Critics usually take half as many per step of their generator."""
-
-
 PROVISIONAL_STEPS = 8
 """Steps up to which an optimizer was not training alone if a larger one appears then: a critic steps five times before
 its generator."""
@@ -68,6 +66,8 @@ class Steps:
         """`Rates` while they follow a setting; None leaves them to the script."""
         self.rates: Any = None
         """`LearningRates` while steps run with rates other than the groups'; None leaves them."""
+        self.loss_kind: str | None = None
+        """Name of the function of the first loss's gradient."""
         self._interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
@@ -195,6 +195,7 @@ class Steps:
                 else:
                     self.blind_backwards += 1
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
+                self.loss_kind = self.loss_kind or type(getattr(loss, "grad_fn", None)).__name__
                 clock.micro_step(_noted(loss))
                 self.forward_seen = False
                 self.retains_graph = bool(args[1] if len(args) > 1 else kwargs.get("retain_graph"))

@@ -35,7 +35,7 @@ class LearningWatch:
         self._parameters = ParameterWatch()
         self._clipping = ClippingWatch(self._clock)
         self._movement = Movement()
-        self.evaluations = EvaluationLosses(self._clock)
+        self.evaluations = EvaluationLosses(self._clock, lambda: self._steps.loss_kind)
         self._first_loss: Any = None
         self._first_rate: float | None = None
         self._largest_rate: float | None = None

@@ -243,14 +243,7 @@ class _Parts:
         schedules = ScheduleHold()
         scaler = Scaler(self.steps, schedules, self._cannot_scale)
         self.precision = Precision(self.roots, self._arm, scaler)
-        self.controls = Controls(
-            clock=clock,
-            roots=self.roots,
-            steps=self.steps,
-            loaders=self.loaders,
-            precision=self.precision,
-            schedules=schedules,
-        )
+        self.controls = Controls(clock, self.roots, self.steps, self.loaders, self.precision, schedules=schedules)
         self.controls.rates.begin(agent.training_updates, agent.remark)
         self.controls.accumulation.checks = CHECKED_BATCHES
         self.loaders.deliveries.on_late_refusal = self._loader_broke
@@ -272,6 +265,7 @@ class _Parts:
             device_trace=DeviceTrace(clock),
             counted_by_calls=lambda: self._counter.counted,
             on_report=agent.window_reported,
+            evaluations=self.learning.evaluations.done,
         )
         self.conductor = Conductor(
             self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s

@@ -26,6 +26,7 @@ class Instruments:
         device_trace: Any,
         counted_by_calls: Callable[[], bool],
         on_report: Callable[[wire.Window], None],
+        evaluations: Callable[[], list[Any]] = list,
     ) -> None:
         self._controls = controls
         self._sampler = sampler
@@ -36,6 +37,8 @@ class Instruments:
         self._counted_by_calls = counted_by_calls
         self.on_report = on_report
         """Callback that sends what the controller must know before it reads the report and plans on."""
+        self._evaluations = evaluations
+        """Callable that returns the script's evaluations so far."""
         self._cpu_begin_s = 0.0
         self._updates_before = 0
         self._hooks: int | None = None
@@ -91,7 +94,7 @@ class Instruments:
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
             "host_peak_bytes": self.host_peak.take(),
-            "extra": self._stop_trace(window),
+            "extra": {**self._stop_trace(window), **self._losses_of_evaluations()},
         }
 
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
@@ -100,6 +103,10 @@ class Instruments:
         if window.kind == "noise_scale":
             return {"gradient_norms": self._controls.gradient_norms.stop()}
         return dict(self._device_trace.stop()) if window.kind == "device_trace" else {}
+
+    def _losses_of_evaluations(self) -> dict[str, object]:
+        found = [[one.updates, one.loss] for one in self._evaluations() if one.updates >= self._updates_before]
+        return {"evaluation_losses": found} if found else {}
 
     def finish_drain(self, window: wire.Window) -> dict[str, object]:
         hits, lines = self._stop_sampler(window)

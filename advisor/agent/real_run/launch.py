@@ -154,14 +154,7 @@ class Launch:
         self._loaders = LoaderHooks(clock, may_read_again=False)
         schedules = ScheduleHold()
         self._precision = Precision(self._roots, self._arm, Scaler(self._steps, schedules, self._cannot_scale))
-        self._controls = Controls(
-            clock=clock,
-            roots=self._roots,
-            steps=self._steps,
-            loaders=self._loaders,
-            precision=self._precision,
-            schedules=schedules,
-        )
+        self._controls = Controls(clock, self._roots, self._steps, self._loaders, self._precision, schedules=schedules)
         self._controls.on_broken, self._controls.say = self._give_up, self._log.say
         self._controls.rates.begin(self._updates, self._log.say)
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)

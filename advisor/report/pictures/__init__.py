@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from . import by_knob, ceilings, history, importances, memory, pareto, phases, roofline, steps, usage, what_ifs
+from . import (
+    by_knob,
+    ceilings,
+    history,
+    importances,
+    loss_curves,
+    memory,
+    pareto,
+    phases,
+    roofline,
+    steps,
+    usage,
+    what_ifs,
+)
 from ._base import Drawn, Missing, Picture
 
-__all__ = ["ALL", "TUNING", "Drawn", "Missing", "Picture", "phases"]
+__all__ = ["ALL", "LEARNING", "TUNING", "Drawn", "Missing", "Picture", "phases"]
 
 ALL = (steps.draw, memory.draw, usage.draw, roofline.draw, what_ifs.draw)
 """Charts of a profile."""
 TUNING = (history.draw, by_knob.draw, ceilings.draw, pareto.draw, importances.draw)
 """Charts of a search."""
+LEARNING = (loss_curves.draw_time, loss_curves.draw_updates, loss_curves.draw_samples)
+"""Charts of a search by losses."""

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from ...discovery import entries
 from ...errors import UsageError
 from ...types import Artifact
-from ..advisor_yaml import Document, check, hardware_words
+from ..advisor_yaml import Document, check
+from ..hardware_words import hardware_words
 from ._base import Batch, Draft, Emitter, batch_of, repeated_draws
 from ._differences import differences
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ... import knobs
 from ...types import Hardware
-from ..advisor_yaml import Document, hardware_words
+from ..advisor_yaml import Document
+from ..hardware_words import hardware_words
 from ._base import training_of
 
 SAME_MEMORY = 0.9

@@ -1,0 +1,217 @@
+"""Training curves read for one question: when is a loss reached, and what is the loss after a time.
+
+Losses of single updates are noise around what is learnt. They are read through a trailing mean of about a tenth of the
+horizon, without its wildest values, so that both sides of a comparison lag alike.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..types import LossCurve
+
+POINTS = 400
+"""Points that a long curve is thinned to: means of neighbours, finer than any chart and than the smoothing."""
+WINDOW = 0.1
+"""Fraction of the curve's points in the trailing mean. A shorter one makes the target the luck of a few batches; a
+longer one hides what a schedule does in its last tenth."""
+TRIMMED = 0.1
+"""Fraction of a window's values that is left out at each end: one spike must not delay a target."""
+FEWEST_POINTS = 20
+"""Losses of updates below which nothing is said; an evaluation's loss is a mean over many batches, and fewer do."""
+FEWEST_EVALUATIONS = 4
+FALLS = 3.0
+"""Standard errors by which the smoothed loss must have fallen; two would be seen by chance in one of 20 curves."""
+DIVERGED = 4.0
+"""Standard deviations of single losses by which the end must lie above the beginning to count as diverged."""
+LASTING = 5
+"""Non-finite losses in a row at the end from which a training does not recover; a loss scaler skips fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Loss to be reached, and how a curve reaches it."""
+
+    loss: float
+    reached_s: float
+    """Seconds until the baseline first reaches it: before its end if it then stays on a plateau."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unclear:
+    """Reason why a curve sets no target."""
+
+    why: str
+
+
+def binned(curve: LossCurve, most: int = POINTS) -> LossCurve:
+    """Return the curve with at most `most` points: means of neighbouring losses, at the end of each group.
+
+    A group with a loss that is not finite has none.
+    """
+    size = math.ceil(len(curve) / most)
+    if size <= 1:
+        return curve
+    starts = range(0, len(curve), size)
+    ends = [min(start + size, len(curve)) for start in starts]
+    return LossCurve(
+        updates=tuple(curve.updates[end - 1] for end in ends),
+        seconds=tuple(curve.seconds[end - 1] for end in ends),
+        losses=tuple(_mean(curve.losses[start:end]) for start, end in zip(starts, ends, strict=True)),
+        samples=None if curve.samples is None else tuple(curve.samples[end - 1] for end in ends),
+    )
+
+
+def smoothed(curve: LossCurve) -> LossCurve:
+    """Return the trailing trimmed mean of the losses; where a window holds a non-finite loss, there is none."""
+    curve = binned(curve)
+    width = _width(len(curve))
+    losses = [_trimmed_mean(curve.losses[max(0, end - width) : end]) for end in range(1, len(curve) + 1)]
+    return LossCurve(updates=curve.updates, seconds=curve.seconds, losses=tuple(losses), samples=curve.samples)
+
+
+def end_loss(curve: LossCurve) -> float | None:
+    """Return the smoothed loss at the end; None if it is not finite or nothing was seen."""
+    found = smoothed(curve)
+    return found.losses[-1] if len(found) else None
+
+
+def loss_at(curve: LossCurve, seconds: float) -> float | None:
+    """Return the smoothed loss after so many seconds; at the end if the training was over by then."""
+    found = smoothed(curve)
+    place = bisect.bisect_right(found.seconds, seconds)
+    return found.losses[place - 1] if place else None
+
+
+def until(curve: LossCurve, seconds: float) -> LossCurve:
+    """Return the part of the curve up to this time."""
+    return _first(curve, bisect.bisect_right(curve.seconds, seconds))
+
+
+def up_to_update(curve: LossCurve, update: int) -> LossCurve:
+    """Return the part of the curve up to this update."""
+    return _first(curve, bisect.bisect_right(curve.updates, update))
+
+
+def update_s(curve: LossCurve) -> float:
+    """Return the time of an update: the median over the curve, since other programs only ever make some longer."""
+    points = list(zip(curve.updates, curve.seconds, strict=True))
+    steps = [(two[1] - one[1]) / (two[0] - one[0]) for one, two in itertools.pairwise(points) if two[0] > one[0]]
+    return statistics.median(steps) if steps else (curve.seconds[-1] / curve.updates[-1] if points else 0.0)
+
+
+def at_pace(curve: LossCurve, pace_s: float) -> LossCurve:
+    """Return the curve as if every update took so long."""
+    seconds = tuple(pace_s * update for update in curve.updates)
+    return LossCurve(updates=curve.updates, seconds=seconds, losses=curve.losses, samples=curve.samples)
+
+
+def time_to(curve: LossCurve, loss: float) -> float | None:
+    """Return the seconds until the smoothed loss is first this low, between two points in proportion; None if never."""
+    found = smoothed(curve)
+    before: tuple[float, float] | None = None
+    for seconds, value in zip(found.seconds, found.losses, strict=True):
+        if value is None:
+            before = None
+            continue
+        if value <= loss:
+            if before is None or before[1] <= value:
+                return seconds
+            share = (before[1] - loss) / (before[1] - value)
+            return before[0] + share * (seconds - before[0])
+        before = (seconds, value)
+    return None
+
+
+def target_of(baseline: LossCurve, *, of_evaluations: bool = False) -> Target | Unclear:
+    """Return what the baseline reaches at the end of its curve; the reason if no target can be set."""
+    fewest = FEWEST_EVALUATIONS if of_evaluations else FEWEST_POINTS
+    what = "evaluation" if of_evaluations else "update"
+    if len(baseline) < fewest:
+        return Unclear(why=f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed")
+    known = [loss for loss in baseline.losses if loss is not None]
+    if not known:
+        return Unclear(why="its loss is not known: what it differentiates is not a single finite number")
+    end = end_loss(baseline)
+    if end is None:
+        return Unclear(why="its loss is not a finite number at the end")
+    if has_diverged(baseline):
+        return Unclear(why=f"its loss rises, to {end:.4g} at the end")
+    if not _falls(baseline, of_means=of_evaluations):
+        return Unclear(why=f"its loss does not fall within its own noise over {baseline.updates[-1]} updates")
+    reached_s = time_to(baseline, end)
+    assert reached_s is not None  # its last point is the target itself
+    return Target(loss=end, reached_s=reached_s)
+
+
+def has_diverged(curve: LossCurve) -> bool:
+    """Return whether the training broke: losses that are no longer finite, or clearly higher than at the beginning."""
+    tail = curve.losses[-min(LASTING, len(curve)) :]
+    if tail and all(loss is None for loss in tail) and any(loss is not None for loss in curve.losses):
+        return True
+    begin, end = _ends(curve)
+    if len(begin) < 2 or len(end) < 2:
+        return False
+    return statistics.fmean(end) > statistics.fmean(begin) + DIVERGED * max(
+        statistics.stdev(begin), 0.01 * abs(statistics.fmean(begin))
+    )
+
+
+def _falls(curve: LossCurve, *, of_means: bool) -> bool:
+    """Return whether the loss fell by more than noise from the curve's first part to its last."""
+    begin, end = _ends(curve)
+    if not begin or not end:
+        return False
+    fallen = statistics.fmean(begin) - statistics.fmean(end)
+    if of_means and len(curve) < FEWEST_POINTS:
+        return fallen > 0  # the scatter of so few is not known, and each of them is a mean over many batches
+    # Within the first part the loss falls itself, which is not noise: neighbours tell the scatter.
+    error = math.sqrt(_scatter(begin) ** 2 / len(begin) + _scatter(end) ** 2 / len(end))
+    return fallen > max(0.0, FALLS * error)
+
+
+def _ends(curve: LossCurve) -> tuple[list[float], list[float]]:
+    """Return the finite losses of the first and of the last part."""
+    points = binned(curve)
+    width = max(2, _width(len(points)))
+    first, last = points.losses[:width], points.losses[-width:]
+    return [loss for loss in first if loss is not None], [loss for loss in last if loss is not None]
+
+
+def _scatter(values: Sequence[float]) -> float:
+    """Return the standard deviation around a slow change, from differences of neighbours (von Neumann 1941)."""
+    if len(values) < 2:
+        return 0.0
+    squares = [(one - two) ** 2 for one, two in itertools.pairwise(values)]
+    return math.sqrt(statistics.fmean(squares) / 2)
+
+
+def _width(count: int) -> int:
+    return max(1, round(WINDOW * count))
+
+
+def _first(curve: LossCurve, count: int) -> LossCurve:
+    return LossCurve(
+        updates=curve.updates[:count],
+        seconds=curve.seconds[:count],
+        losses=curve.losses[:count],
+        samples=None if curve.samples is None else curve.samples[:count],
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
+
+
+def _trimmed_mean(values: Sequence[float | None]) -> float | None:
+    known = sorted(value for value in values if value is not None)
+    if len(known) < len(values):
+        return None
+    left_out = int(TRIMMED * len(known))
+    return statistics.fmean(known[left_out : len(known) - left_out])
