@@ -1,4 +1,4 @@
-"""Notice that torch is imported and the hooks are installed."""
+"""First report of a script's process: the versions that may affect a training's speed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 from ... import wire
+
+PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
 
 
 def ready(rank: int, torch: Any) -> wire.Ready:
@@ -19,9 +21,6 @@ def ready(rank: int, torch: Any) -> wire.Ready:
         rocm=getattr(torch.version, "hip", None),
         accelerator_available=bool(accelerator.is_available()) if accelerator is not None else False,
     )
-
-
-PACKAGES = ("numpy", "accelerate", "transformers", "lightning", "deepspeed", "torchvision", "timm", "datasets", "peft")
 
 
 def _packages() -> dict[str, str]:
