@@ -29,6 +29,9 @@ LEAST_ALTERNATING = 40
 APART = 5
 """Losses between two spikes that belong to one burst."""
 
+UNCHANGED = ("measure", "bare", "trace", "device_trace", "drain", "epoch_end")
+"""Kinds of windows in which the script trains as it would alone."""
+
 Point = tuple[int, float]
 """Number of an update and its loss."""
 
@@ -48,7 +51,7 @@ def points(result: SessionResult) -> tuple[list[Point], int]:
         planned = result.windows[window.id]
         if result.script_run_of[window.id] != first or window.updates_before is None:
             continue
-        if planned.config or (planned.what_if and planned.kind != "drain"):
+        if planned.config or (planned.what_if and planned.kind != "drain") or planned.kind not in UNCHANGED:
             break
         broken += int(window.extra.get("nan_losses", 0))
         begin = window.updates_before

@@ -25,12 +25,15 @@ class Wanted:
     samples: int
     beside: frozenset[str]
     """What stands beside its updates."""
+    planned: int
+    """Updates of the whole training."""
 
 
 SCRIPT = {
     "hf_trainer": Wanted(
         package="transformers",
         framework="transformers",
+        planned=60,
         micro_steps=2,
         samples=8,
         beside=frozenset({"evaluation", "checkpoint", "logging"}),
@@ -38,6 +41,7 @@ SCRIPT = {
     "accelerated": Wanted(
         package="accelerate",
         framework="accelerate",
+        planned=136,
         micro_steps=3,
         samples=18,
         beside=frozenset({"evaluation", "logging"}),
@@ -45,11 +49,14 @@ SCRIPT = {
     "lit": Wanted(
         package="lightning",
         framework="lightning",
+        planned=80,
         micro_steps=2,
         samples=16,
         beside=frozenset({"evaluation", "checkpoint"}),
     ),
-    "fabricated": Wanted(package="lightning", framework="lightning", micro_steps=1, samples=8, beside=frozenset()),
+    "fabricated": Wanted(
+        package="lightning", framework="lightning", micro_steps=1, samples=8, beside=frozenset(), planned=160
+    ),
 }
 
 
@@ -142,3 +149,10 @@ def test_one_trained_model_and_one_optimizer(probes: dict[str, Any], name: str) 
 def test_the_loop_is_found_in_the_users_own_file(probes: dict[str, Any], name: str) -> None:
     lines = _of(probes, name).profile.lines
     assert [line for line in lines if Path(line.file).name == f"{name}.py"]
+
+
+@pytest.mark.parametrize("name", SCRIPT)
+def test_the_length_of_the_training_is_read_from_its_loops(probes: dict[str, Any], name: str) -> None:
+    workload = _of(probes, name).workload
+    assert workload is not None
+    assert workload.learning.planned_updates == SCRIPT[name].planned

@@ -31,6 +31,8 @@ _FOR_ITER = dis.opmap["FOR_ITER"]
 _RANGES = ("range", "trange")
 _AROUND = ("tqdm", "enumerate", "iter", "track", "list", "tuple", "reversed", "progress_bar", "auto")
 """Functions that yield as many items as their first argument has."""
+_INSIDE = ("iterable", "_dataloader")
+"""Attributes that hold what a progress bar, or a library's loader, goes through."""
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"int": int, "max": max, "min": min, "abs": abs, "round": round}
 _SIZED = (list, tuple, range, dict, str, set)
 MOST_FRAMES = 64
@@ -157,8 +159,8 @@ def _items(node: ast.AST, frame: FrameType) -> int | Any | None:
             return _items(node.args[0], frame)
         return None
     value = evaluate(node, frame)
-    inner = vars(value).get("iterable") if hasattr(value, "__dict__") and not is_loader(value) else None
-    value = value if inner is None else inner  # a progress bar
+    if hasattr(value, "__dict__") and not is_loader(value):
+        value = next((inner for name in _INSIDE if (inner := vars(value).get(name)) is not None), value)
     return value if is_loader(value) else _length(value)
 
 

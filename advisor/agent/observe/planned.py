@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Optional
 
@@ -11,11 +12,13 @@ from ..loop.enclosing import Loop, count_of, enclosing_loops, is_loader, limit_o
 Planned = tuple[Optional[int], Optional[int]]
 """Updates and epochs."""
 
-_TRAINERS = (
+_UPDATES = (
     (os.path.join("transformers", "trainer"), ("state", "max_steps")),
     (os.path.join("pytorch", "loops", "training_epoch_loop"), ("max_steps",)),
 )
 """Files of library loops, with the attribute of their `self` that holds the number of updates."""
+_EPOCHS = ((os.path.join("pytorch", "loops", "fit_loop"), ("max_epochs",)),)
+"""The same for the number of epochs."""
 
 
 def planned(
@@ -25,9 +28,11 @@ def planned(
 
     `frame` is a frame inside the optimizer's step; `updates_per_epoch` those of one pass over the training's loader.
     """
-    by_library = _by_library(frame)
-    if by_library is not None:
-        return by_library, None
+    updates, epochs = _by_library(frame, _UPDATES), _by_library(frame, _EPOCHS)
+    if updates is not None:
+        return updates, None
+    if epochs is not None:
+        return _rounded(epochs * updates_per_epoch if updates_per_epoch is not None else None), epochs
     return _by_loops(enclosing_loops(frame), updates_per_epoch, micro_steps)
 
 
@@ -57,9 +62,9 @@ def _by_loops(loops: list[Loop], updates_per_epoch: float | None, micro_steps: i
     return _rounded(total), epochs
 
 
-def _by_library(frame: FrameType | None) -> int | None:
+def _by_library(frame: FrameType | None, places: Iterable[tuple[str, tuple[str, ...]]]) -> int | None:
     while frame is not None:
-        for piece, path in _TRAINERS:
+        for piece, path in places:
             if piece in frame.f_code.co_filename:
                 value: Any = frame.f_locals.get("self")
                 for name in path:
