@@ -49,6 +49,8 @@ ALLOWED = {
     ("agent/loader/switch.py", "threads"): "field of the plan of fetching",
     ("agent/observe/callee.py", "gc"): "kind of a sampled line",
     ("agent/observe/facts.py", "data_parallel"): "field of a model's facts",
+    ("agent/observe/facts.py", "learning_rate"): "field of an optimizer's facts",
+    ("agent/observe/facts.py", "momentum"): "field of an optimizer's facts",
     ("agent/observe/switches.py", "cudnn_benchmark"): "field of the flags",
     ("agent/observe/switches.py", "matmul_precision"): "field of the flags",
     ("agent/probe/conductor.py", "compile"): "entry of a window, and topic of a note",

@@ -23,7 +23,7 @@ def lr(
         str, typer.Option("--budget", metavar="TIME", help="Time from the first update on, such as 90s or 5m.")
     ] = "5m",
 ) -> None:
-    """Test which learning rates SCRIPT can be trained with, and suggest one.
+    """Test learning rates on SCRIPT, and suggest one.
 
     The rate is swept over decades around the script's own, from one state of the training, in at most 200 updates.
     """

@@ -41,7 +41,7 @@ def run(
     module: Module = False,
     python: Python = None,
 ) -> None:
-    """Train with SCRIPT and the settings of FILE.
+    """Train with SCRIPT and the settings of FILE, or of --set.
 
     Output and exit code are those of the script; a line on stderr lists the settings.
     """

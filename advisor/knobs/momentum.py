@@ -1,4 +1,4 @@
-"""Momentum of SGD, and the first beta of Adam and its kin.
+"""Momentum of SGD, and the first beta of Adam and similar optimizers.
 
 A number is the momentum; `nesterov 0.9` is Nesterov's form of it, which only SGD has. The learning rate stays: SGD with
 a momentum of 0.9 takes steps that are up to ten times as long in the end, so its rate is often divided by as much.

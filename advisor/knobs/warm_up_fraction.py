@@ -12,7 +12,7 @@ from ._base import Knob, Values, always, key, unable
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
-FRACTIONS = (0.0, 0.05, 0.1)
+FRACTIONS = (0.05, 0.1)
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
@@ -32,7 +32,7 @@ KNOB = Knob(
     id="warm_up_fraction",
     title="warm-up of the learning rate",
     values=_values,
-    example=0.0,
+    example=0.1,
     effect=always("training"),
     apply=lambda controls, value: controls.rates.set_warm_up(float(value)),
     restore=lambda controls: controls.rates.set_warm_up(None),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
     from ._controls import Controls
 
-VALUES = (0.0, 0.01, 0.1)
+VALUES = (0.01, 0.1)
 NO_PLACE = "{} has no weight decay"
 WITHOUT = ("LBFGS", "SparseAdam", "Rprop")
 """Optimizers of torch without one."""

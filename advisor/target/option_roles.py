@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from .. import knobs, script_constants
 from ..errors import UsageError
-from ..knobs import global_batch, micro_batch, num_workers
+from ..knobs import global_batch, learning_rate, micro_batch, num_workers
 from ..number_range import in_range
 from ..refused import Refused
 from ..script_constants import ByModule, Constant, SourceFile, Unsettable
@@ -23,12 +23,11 @@ from ..types import Argument, Command, Workload
 
 ArgumentValue = int | float | str
 MICRO_BATCH, GLOBAL_BATCH, WORKERS = micro_batch.KNOB.id, global_batch.KNOB.id, num_workers.KNOB.id
-RATE, ACCUMULATION, EPOCHS = "learning_rate", "accumulation", "epochs"
+RATE, ACCUMULATION, EPOCHS = learning_rate.KNOB.id, "accumulation", "epochs"
 ROLES = (MICRO_BATCH, GLOBAL_BATCH, WORKERS, RATE, ACCUMULATION)
 """Knobs that the user can map to an option or a constant."""
 NAMES: Mapping[str, tuple[str, ...]] = {
-    **{role: knobs.get(role).option_names for role in (MICRO_BATCH, GLOBAL_BATCH, WORKERS)},
-    RATE: ("lr", "learning_rate", "base_lr", "init_lr", "initial_lr", "max_lr", "lr0"),
+    **{role: knobs.get(role).option_names for role in (MICRO_BATCH, GLOBAL_BATCH, WORKERS, RATE)},
     ACCUMULATION: (
         "gradient_accumulation_steps", "grad_accumulation_steps", "accumulation_steps", "grad_accum_steps",
         "accum_steps", "accumulate_grad_batches", "gradient_accumulation", "grad_accum", "accum_iter", "iter_size",

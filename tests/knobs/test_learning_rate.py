@@ -225,8 +225,8 @@ def test_a_schedule_without_a_length_is_refused(name: str, tmp_path: Path) -> No
     print(controls.settings, first())
     """
     assert says(tmp_path, code) == (
-        f"the schedule {name} needs the training's length, which is unknown: give it with --updates N, or as updates: "
-        "N in advisor.yaml\n{} [0.1]"
+        f"the schedule {name} needs the training's length, which is unknown: give its updates (the option "
+        "`updates`, or that entry of advisor.yaml)\n{} [0.1]"
     )
 
 

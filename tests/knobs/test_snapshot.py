@@ -184,8 +184,8 @@ def test_a_gradient_scaler_of_the_script_returns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        "(model := torch.nn.Linear(2, 1)), torch.optim.LBFGS(model.parameters(), lr=0.01, max_iter=3), torch.ones(3, 2)",
-        "(model := torch.nn.Embedding(5, 2, sparse=True)), torch.optim.SparseAdam(model.parameters()), torch.tensor([1])",
+        "(m := torch.nn.Linear(2, 1)), torch.optim.LBFGS(m.parameters(), lr=0.01, max_iter=3), torch.ones(3, 2)",
+        "(m := torch.nn.Embedding(5, 2, sparse=True)), torch.optim.SparseAdam(m.parameters()), torch.tensor([1])",
     ],
     ids=["lbfgs", "sparse"],
 )

@@ -187,7 +187,7 @@ def _refuse(controls: Controls) -> None:
     if controls.steps.takes_turns:
         raise Refused(
             f"the script steps {len(controls.steps.optimizers())} optimizers in turn, each after a backward of its "
-            "own, as adversarial trainings do: the curve of one loss says nothing of the other"
+            "own, as adversarial trainings do: the curve of one loss does not show the other"
         )
     if controls.world_size > 1:
         raise Refused(f"the training runs in {controls.world_size} processes, and each would sweep alone")
@@ -217,5 +217,5 @@ def _read(loss: Any) -> float | None:
 
 def _number(loss: float | None) -> float:
     if loss is None:
-        raise Refused("the loss is no single number")
+        raise Refused("the loss is not a single number")
     return loss

@@ -252,6 +252,8 @@ class Launch:
     def _before_step(self) -> None:
         if self._close is not None:
             self._close()
+        if self._wanted and not self._clock.updates:
+            self._guarded(self._apply_to_optimizers)
         if self._searches < SEARCH_UPDATES and self._wanted and not self._roots.settled():
             self._searches += 1
             self._guarded(self._search_further)
@@ -297,6 +299,11 @@ class Launch:
 
     def _apply_early(self) -> None:
         self._apply([name for name in self._wanted if not knobs.get(name).after_first_update])
+
+    def _apply_to_optimizers(self) -> None:
+        """Apply what concerns optimizers only before their first step: a library may hide the model's first calls."""
+        knobs_wanted = [knobs.get(name) for name in self._wanted]
+        self._apply([k.id for k in knobs_wanted if k.set_on == ("optimizer",) and not k.after_first_update])
 
     def _apply_rest(self) -> None:
         """Apply settings that waited for the first update; those that wait for a model's call wait a while longer."""

@@ -29,7 +29,7 @@ class OptimizerValues:
         """
         self.restore(name)
         stepped = {id(optimizer): is_main for optimizer, _record, is_main in self._steps.optimizers()}
-        optimizers = all_optimizers()
+        optimizers = own_optimizers()
         main = max(optimizers, key=lambda one: (stepped.get(id(one), False), _parameters(one)), default=None)
         if main is None:
             raise Refused("no optimizer was seen")
@@ -60,6 +60,17 @@ class OptimizerValues:
         for optimizer, key in self._added_state.pop(name, ()):
             for entry in optimizer.state.values():
                 entry.pop(key, None)
+
+
+def own_optimizers() -> list[Any]:
+    """Return the optimizers of the process that have groups of their own; a library's wrappers show another's."""
+    optimizers = all_optimizers()
+    wrapped = {id(inner) for one in optimizers for inner in vars(one).values() if inner is not one}
+    shown: dict[int, Any] = {}
+    for optimizer in sorted(optimizers, key=lambda one: id(one) not in wrapped):
+        if all(id(group) not in shown for group in optimizer.param_groups):
+            shown.update((id(group), optimizer) for group in optimizer.param_groups)
+    return list({id(optimizer): optimizer for optimizer in shown.values()}.values())
 
 
 def _parameters(optimizer: Any) -> int:

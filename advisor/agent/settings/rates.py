@@ -19,8 +19,9 @@ from ...refused import Refused
 from ..base.nothing import nothing
 from ..loop.clock import StepClock
 from ..loop.schedulers import ScheduleHold
-from ..loop.steps import Steps, all_optimizers
+from ..loop.steps import Steps
 from .first_rates import FirstRates
+from .optimizer_values import own_optimizers
 from .rate_values import Slot, copied, distance, given_back, noted_loss, number, put, times
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class Rates:
         """Replace the script's schedule by this one, which begins now; None takes it back. Raises Refused."""
         if name is not None and self.updates is None and rate_schedule.needs_length(name, self._warm_up):
             raise Refused(
-                f"the schedule {name} needs the training's length, which is unknown: give it with --updates N, or as "
-                "updates: N in advisor.yaml"
+                f"the schedule {name} needs the training's length, which is unknown: give its updates (the option "
+                "`updates`, or that entry of advisor.yaml)"
             )
         if name is None:
             self._done, self._plateau = 0, None
@@ -113,7 +114,8 @@ class Rates:
         """Let our schedule rise in this fraction of the training; None takes it back. Raises Refused."""
         if fraction and self.updates is None:
             raise Refused(
-                "a warm-up as a fraction needs the training's length, which is unknown: give it with --updates N"
+                "a warm-up as a fraction needs the training's length, which is unknown: give its updates (the option "
+                "`updates`, or that entry of advisor.yaml)"
             )
         self._warm_up = fraction
 
@@ -166,7 +168,7 @@ class Rates:
             for place, group in enumerate(optimizer.param_groups):
                 if number(group.get("lr")) is None:
                     self._known.clear()
-                    raise Refused(f"a learning rate of {type(optimizer).__name__} is no number on the CPU")
+                    raise Refused(f"a learning rate of {type(optimizer).__name__} is not a number on the CPU")
                 known = self._known[id(group)] = _Known(group, self._peak_of(optimizer, place))
                 made = self.first.of(optimizer, place)
                 known.writes = made not in (None, known.own) and not self._is_scheduled(optimizer, place, known.own)
@@ -219,7 +221,7 @@ class Rates:
     def _find(self) -> tuple[Any, list[Any]]:
         """Return the main optimizer, and all of the process with a rate. Raises Refused."""
         stepped = self._steps.optimizers()
-        optimizers = [each for each in all_optimizers() if each.param_groups and "lr" in each.param_groups[0]]
+        optimizers = [each for each in own_optimizers() if each.param_groups and "lr" in each.param_groups[0]]
         main = next((optimizer for optimizer, _record, is_main in stepped if is_main), None)
         if main is None:
             main = max(optimizers, key=_size, default=None)

@@ -43,11 +43,7 @@ class Snapshot:
 
         self._torch = torch
         self._memo: dict[int, _Kept] = {}
-        objects = gc.get_objects()
-        modules = [item for item in objects if issubclass(type(item), torch.nn.Module)]
-        optimizers = [item for item in objects if issubclass(type(item), torch.optim.Optimizer)]
-        others = [item for item in objects if issubclass(type(item), _kinds_of_others(torch))]
-        del objects
+        modules, optimizers, others = _found(torch.nn.Module, torch.optim.Optimizer, _kinds_of_others(torch))
         trained = {id(p) for one in optimizers for group in one.param_groups for p in group["params"]}
         self._left = self._leave_frozen(modules, trained)
         self._refuse_too_large(modules, optimizers)
@@ -182,6 +178,18 @@ class Snapshot:
                     f"a copy of the training's state takes {size / 2**30:.2f} GiB, more than half of the "
                     f"{free / 2**30:.2f} GiB that are free ({kind})"
                 )
+
+
+def _found(*kinds: Any) -> list[list[Any]]:
+    """Return the objects of the process that are of each kind; one pass, as there are half a million objects."""
+    objects = gc.get_objects()
+    types = set(map(type, objects))
+    place = {cls: number for number, kind in enumerate(kinds) for cls in types if issubclass(cls, kind)}
+    found: list[list[Any]] = [[] for _ in kinds]
+    for item in objects:
+        if type(item) in place:
+            found[place[type(item)]].append(item)
+    return found
 
 
 def _kinds_of_others(torch: Any) -> tuple[Any, ...]:
