@@ -168,8 +168,8 @@ def _falls(curve: LossCurve, *, of_means: bool) -> bool:
     if not begin or not end:
         return False
     fallen = statistics.fmean(begin) - statistics.fmean(end)
-    if of_means and len(curve) < FEWEST_POINTS:
-        return fallen > 0  # the scatter of so few is not known, and each of them is a mean over many batches
+    if of_means:
+        return max(end) < min(begin)  # neighbours differ because the loss falls, not by chance: each is a mean itself
     # Within the first part the loss falls itself, which is not noise: neighbours tell the scatter.
     error = math.sqrt(_scatter(begin) ** 2 / len(begin) + _scatter(end) ** 2 / len(end))
     return fallen > max(0.0, FALLS * error)

@@ -163,14 +163,6 @@ class LearningRun:
         assert self.baseline is not None
         assert self.workload is not None
         always = self.request.always
-        self.space = open_training_space(
-            self.machine,
-            self.workload,
-            only=self.request.only,
-            without=self.request.without,
-            tested=self._range_test(),
-            always=always.as_dict(),
-        )
         together = self._together()
         self.plan = plan_of(
             updates=self.horizon_updates,
@@ -180,6 +172,15 @@ class LearningRun:
             verify=self.request.verify,
             between_evaluations=self._between_evaluations(),
             together=together,
+        )
+        self.space = open_training_space(
+            self.machine,
+            self.workload,
+            only=self.request.only,
+            without=self.request.without,
+            tested=self._range_test(),
+            always=always.as_dict(),
+            shortest=self.plan.rungs[0].updates,
         )
         self.options.progress.note(str(self.plan))
         self.found = TrainingSearch(

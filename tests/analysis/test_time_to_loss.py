@@ -134,6 +134,14 @@ def test_few_evaluations_are_enough_since_each_is_a_mean() -> None:
     assert isinstance(target_of(few), Unclear)
 
 
+def test_evaluations_that_fall_fast_at_first_set_a_target() -> None:
+    losses = tuple(0.05 + 2.0 * 0.4**number for number in range(20))
+    fast = LossCurve(updates=tuple(range(1, 21)), seconds=tuple(map(float, range(1, 21))), losses=losses)
+    assert isinstance(target_of(fast, of_evaluations=True), Target)
+    rising = LossCurve(updates=fast.updates, seconds=fast.seconds, losses=losses[::-1])
+    assert isinstance(target_of(rising, of_evaluations=True), Unclear)
+
+
 @pytest.mark.parametrize(
     ("losses", "diverged"),
     [

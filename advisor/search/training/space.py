@@ -14,6 +14,8 @@ DECADES = 2.0
 """Decades on either side of the script's rate: a rate 30 times too low or too high lies within, with its best."""
 BEYOND = 3.0
 """Factor by which rates below the range test's are searched, too: with momentum, smaller ones do the same."""
+FAR = 10**9
+"""Steps after which no rate rises any more."""
 DIGITS = 2
 """Digits of a rate that is tried: a person would write no more, and losses do not tell more."""
 
@@ -69,8 +71,12 @@ def open_training_space(
     without: Collection[str] = (),
     tested: RangeTest | None = None,
     always: Collection[str] = (),
+    shortest: int | None = None,
 ) -> TrainingSpace:
-    """Open the knobs that are judged by the loss. `tested` gives the range; all trainings have `always`."""
+    """Open the knobs that are judged by the loss. `tested` gives the range; all trainings have `always`.
+
+    `shortest` is the number of updates of the shortest training.
+    """
     rate: RateRange | None = None
     choices: dict[str, tuple[SettingValue, ...]] = {}
     skipped: list[Skipped] = []
@@ -85,9 +91,20 @@ def open_training_space(
             skipped.append(Skipped(what=knob.id, why=found.why_closed))
         elif knob.id == learning_rate.KNOB.id:
             rate = _range(workload, tested)
+        elif knob.id == global_batch.KNOB.id and shortest is not None and _warms_up(workload, shortest):
+            why = f"its learning rate rises over more than half of the shortest trainings, of {shortest} updates"
+            skipped.append(Skipped(what=knob.id, why=why))
         elif found.values:
             choices[knob.id] = tuple(found.values)
     return TrainingSpace(rate=rate, choices=choices, skipped=tuple(skipped))
+
+
+def _warms_up(workload: Workload, updates: int) -> bool:
+    """Return whether the rate of a larger batch still rises in the middle of so short a training, which misleads."""
+    optimizer = workload.main_optimizer
+    name = optimizer.class_name if optimizer is not None else ""
+    middle, later = (global_batch.rate_factor(2.0, name, steps) for steps in (updates // 2, FAR))
+    return middle < later
 
 
 def rounded(rate: float) -> float:

@@ -82,6 +82,15 @@ def test_what_the_user_leaves_out_and_what_is_set_in_all_is_not_tried() -> None:
     assert set(only.choices) == {"momentum"}
 
 
+def test_a_larger_batch_is_left_alone_where_its_rate_would_rise_through_the_shortest_trainings() -> None:
+    space = open_training_space(EVIDENCE.hardware, workload(), shortest=100)
+    assert "global_batch" not in space.choices
+    assert "global_batch" in [one.what for one in space.skipped]
+    adam = workload(replace(OPTIMIZER, class_name="Adam"))
+    assert "global_batch" in open_training_space(EVIDENCE.hardware, adam, shortest=100).choices
+    assert "global_batch" in open_training_space(EVIDENCE.hardware, workload(), shortest=400).choices
+
+
 def test_an_optimizer_without_a_rate_closes_the_range() -> None:
     space = open_training_space(EVIDENCE.hardware, workload(replace(OPTIMIZER, learning_rate=None)))
     assert space.rate is None
