@@ -212,6 +212,8 @@ class Knob:
     """Callable (value, present environment) that returns the variables which a process must be started with."""
     judged_by_loss: bool = False
     """True if it gains by a loss that is reached in fewer updates, which windows of speed do not show."""
+    keeps_pace: bool = False
+    """True if an update takes as long with it as without."""
     opened_by: tuple[str, ...] = ()
     """Rules whose findings open it, besides those that name it themselves (`Rule.knobs`)."""
     changes: str = ""

@@ -61,6 +61,7 @@ KNOB = Knob(
     restore=lambda controls: controls.rates.set_rate(None),
     wrong=wrong,
     judged_by_loss=True,
+    keeps_pace=True,
     option_names=("lr", "learning_rate", "base_lr", "init_lr", "initial_lr", "max_lr", "lr0"),
     by_hand="create the optimizer with lr={value}, and scale the rates of other groups and of the scheduler alike",
     plain=_plain,

@@ -62,6 +62,7 @@ KNOB = Knob(
     restore=lambda controls: controls.rates.set_schedule(None),
     wrong=one_of(*rate_schedule.NAMES),
     judged_by_loss=True,
+    keeps_pace=True,
     by_hand="write the schedule {value}",
     by_hand_of=BY_HAND,
     formats={

@@ -98,6 +98,7 @@ KNOB = Knob(
     restore=lambda controls: controls.optimizer_values.restore("momentum"),
     wrong=wrong,
     judged_by_loss=True,
+    keeps_pace=True,
     by_hand="create SGD with momentum={value}, or Adam with that as its first beta",
     by_hand_of={"nesterov 0.9": "create SGD with momentum=0.9, nesterov=True"},
     plain=_plain,

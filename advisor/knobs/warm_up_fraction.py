@@ -39,6 +39,7 @@ KNOB = Knob(
     wrong=wrong,
     needs="lr_schedule",
     judged_by_loss=True,
+    keeps_pace=True,
     by_hand="let the rate rise from about 0 to its peak in the first {value} of the updates",
     plain=lambda _objects, _value: "write it into the scheduler, or use advisor.apply()",
     formats={

@@ -75,6 +75,7 @@ KNOB = Knob(
     restore=lambda controls: controls.optimizer_values.restore("weight_decay"),
     wrong=wrong,
     judged_by_loss=True,
+    keeps_pace=True,
     by_hand="create the optimizer with weight_decay={value}",
     plain=_plain,
     formats={

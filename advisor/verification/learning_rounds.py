@@ -41,12 +41,13 @@ def verify_learning(
     horizon_s: float | None,
     budget_s: float,
     progress: Progress,
+    same_pace: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Verified:
     """Train both sides with three seeds at least, and with two more if that decides nothing and the time allows it.
 
-    `horizon_s` is a fixed time at which the losses are compared; None compares the ends. An interruption ends it: the
-    verdict is that of the pairs until then.
+    `horizon_s` is a fixed time at which the losses are compared; None compares the ends. `same_pace`: an update takes as
+    long on both sides. An interruption ends it: the verdict is that of the pairs until then.
     """
     begin_s = clock()
     pairs: list[tuple[TrainingRun, TrainingRun]] = []
@@ -61,7 +62,12 @@ def verify_learning(
                     break
             pairs.append(_pair(train, baseline, candidate, number, progress))
             verdict = judge(
-                pairs, loss=loss, objective=objective, horizon_s=horizon_s, confidence=1 - _error(number + 1)
+                pairs,
+                loss=loss,
+                objective=objective,
+                horizon_s=horizon_s,
+                confidence=1 - _error(number + 1),
+                same_pace=same_pace,
             )
     except INTERRUPTIONS as interruption:
         interrupted = interruption

@@ -35,9 +35,16 @@ def curve_of(run: TrainingRun, loss: LossKind) -> LossCurve | None:
     return run.validation if loss == "validation loss" else run.training
 
 
-def pair_of(baseline: TrainingRun, candidate: TrainingRun, loss: LossKind, horizon_s: float | None) -> LearningPair:
-    """Return what a pair shows. `horizon_s` is a fixed time; None compares the ends of both."""
-    before, after = curve_of(baseline, loss), curve_of(candidate, loss)
+def pair_of(
+    baseline: TrainingRun,
+    candidate: TrainingRun,
+    loss: LossKind,
+    horizon_s: float | None,
+    pace_s: float | None = None,
+) -> LearningPair:
+    """Return what a pair shows. `horizon_s` is a fixed time; None compares the ends of both. `pace_s` is the time of an
+    update on both sides; None takes the times as they were."""
+    before, after = (_paced(curve_of(run, loss), pace_s) for run in (baseline, candidate))
     # The search has seen the loss fall; whether it is clear with every seed does not matter.
     target = time_to_loss.end_loss(before) if before is not None and baseline.end == "measured" else None
     failed = candidate.end != "measured"
@@ -61,9 +68,15 @@ def judge(
     objective: LearningObjective,
     horizon_s: float | None = None,
     confidence: float = 1 - ERROR_RATE,
+    same_pace: bool = False,
 ) -> LearningVerdict:
-    """Return the verdict on (baseline, candidate) pairs, each of one seed."""
-    found = tuple(pair_of(one, two, loss, horizon_s) for one, two in pairs)
+    """Return the verdict on (baseline, candidate) pairs, each of one seed.
+
+    `same_pace`: an update takes as long on both sides. Times then follow from the updates, and programs that run beside
+    some of the processes do not count.
+    """
+    pace_s = _least_pace(pairs) if same_pace else None
+    found = tuple(pair_of(one, two, loss, horizon_s, pace_s) for one, two in pairs)
     if not found:
         return LearningVerdict(status="unverified", why="no pair of trainings ended")
     broken = [two for _one, two in pairs if two.end != "measured"]
@@ -146,6 +159,17 @@ def _by_speed(speed: stats.Interval) -> LearningStatus:
     if speed.high < 1:
         return "slower"
     return "no significant gain" if speed.high <= 1 + FLOOR else "undecided"
+
+
+def _least_pace(pairs: Sequence[tuple[TrainingRun, TrainingRun]]) -> float | None:
+    """Return the least time of an update in any of the trainings: other programs only ever make it longer."""
+    curves = [run.training for pair in pairs for run in pair]
+    paces = [time_to_loss.update_s(curve) for curve in curves if curve is not None and len(curve)]
+    return min(paces, default=None)
+
+
+def _paced(curve: LossCurve | None, pace_s: float | None) -> LossCurve | None:
+    return curve if curve is None or pace_s is None else time_to_loss.at_pace(curve, pace_s)
 
 
 def _speed(pairs: Sequence[LearningPair], confidence: float) -> stats.Interval | None:

@@ -225,6 +225,8 @@ class LearningRun:
         return tested
 
     def _verify(self, best: Config, updates: int) -> None:
+        from ..search.training import paced
+
         assert self.baseline is not None
         always = self.request.always
         spent_s = sum(trial.seconds for trial in self.found.trials) if self.found is not None else 0.0
@@ -237,6 +239,7 @@ class LearningRun:
             horizon_s=self.request.horizon.seconds if self.request.objective == "loss_at_time" else None,
             budget_s=math.inf if self.request.budget_s is None else self.request.budget_s - spent_s,
             progress=self.options.progress,
+            same_pace=not paced(best).settings,
         )
         self.verdict, self.interrupted = verified.verdict, verified.interrupted
 

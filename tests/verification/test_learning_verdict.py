@@ -84,6 +84,20 @@ def test_one_that_reaches_the_target_and_is_lost_again_is_told_as_such() -> None
     assert found.status == "loses at the end"
 
 
+def test_programs_beside_some_processes_do_not_count_where_an_update_takes_as_long_on_both_sides() -> None:
+    pairs = [
+        (training(falling(1), seed, update_s=before_s), training(falling(3), seed, own=1, update_s=after_s))
+        for seed, (before_s, after_s) in enumerate([(0.3, 0.02), (0.01, 0.1), (0.02, 0.02)])
+    ]
+    disturbed = judge(pairs, loss="training loss", objective="time_to_loss")
+    assert disturbed.status == "undecided"
+    found = judge(pairs, loss="training loss", objective="time_to_loss", same_pace=True)
+    assert found.status == "faster"
+    assert found.low < 2.5 < found.high
+    times = [pair.baseline_s for pair in found.pairs if pair.baseline_s is not None]
+    assert max(times) < 1.2 * min(times) < 5
+
+
 def test_two_seeds_decide_nothing() -> None:
     assert verdict(falling(1), falling(3), seeds=2).status == "undecided"
 

@@ -3,7 +3,7 @@
 from .horizon import Horizon
 from .log import TrainingLog
 from .rungs import Plan, Rung, plan_of
-from .search import Found, TrainingSearch
+from .search import Found, TrainingSearch, paced
 from .space import TrainingSpace, open_training_space
 from .suitable import unsuitable
 
@@ -16,6 +16,7 @@ __all__ = [
     "TrainingSearch",
     "TrainingSpace",
     "open_training_space",
+    "paced",
     "plan_of",
     "unsuitable",
 ]

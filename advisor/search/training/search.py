@@ -95,7 +95,7 @@ class TrainingSearch:
 
     def updates_of(self, config: Config, updates: int) -> int:
         """Return the updates with these settings that take as long as so many of the script as written."""
-        pace_s = self._paces.get(_paced(config))
+        pace_s = self._paces.get(paced(config))
         return updates if pace_s is None else max(1, round(updates * self._paces[Config()] / pace_s))
 
     def _rungs(self) -> Sequence[LearningTrial]:
@@ -169,13 +169,13 @@ class TrainingSearch:
 
     def _learn_pace(self, config: Config, curve: LossCurve) -> float:
         """Return the least time of an update with these settings so far: other programs only ever make it longer."""
-        key, own_s = _paced(config), time_to_loss.update_s(curve)
+        key, own_s = paced(config), time_to_loss.update_s(curve)
         self._paces[key] = min(self._paces.get(key, own_s), own_s)
         return self._paces[key]
 
     def _loss(self, config: Config, rung: Rung, curve: LossCurve) -> float | None:
         """Return the loss after the rung's time: at its end if its updates take as long as those of the script."""
-        if not _paced(config).settings:
+        if not paced(config).settings:
             return time_to_loss.end_loss(curve)
         return time_to_loss.loss_at(curve, LATE * self._paces[Config()] * rung.updates)
 
@@ -218,11 +218,9 @@ def _side_by_side(moments: Sequence[Generator[None, None, TrainingRun]]) -> Iter
     return iter([ended[number] for number in range(len(moments))])
 
 
-def _paced(config: Config) -> Config:
+def paced(config: Config) -> Config:
     """Return the settings that change how long an update takes."""
-    found: dict[str, SettingValue] = {
-        name: value for name, value in config.settings if not knobs.get(name).judged_by_loss
-    }
+    found: dict[str, SettingValue] = {name: value for name, value in config.settings if not knobs.get(name).keeps_pace}
     return Config.of(found)
 
 
