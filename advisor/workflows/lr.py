@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import wire
 from ..durations import seconds_of
-from ..errors import interrupted
+from ..errors import InterruptedByUserError
 from ..progress import SILENT, Progress
 from ..types import Failure, RangeTest, RateSweep
 from .redacted import without_secrets
@@ -94,7 +94,12 @@ def lr(
     found = without_secrets(replace(_found(wanted, result), run_folder=str(run.path)), wanted, run.path)
     _keep(found, run.path)
     if result.interrupted is not None:
-        raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
+        raise InterruptedByUserError(
+            f"interrupted; what was tested is kept in {run.path}",
+            by=result.interrupted,
+            run_folder=str(run.path),
+            found=found,
+        ) from result.interrupted
     return found
 
 
