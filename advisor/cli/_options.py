@@ -60,6 +60,7 @@ _OPTIONS = {
     "module": "-m",
     "no_knobs": "--no-knob",
     "mapped": "--set",
+    "settings": "--set",
     "overwrite": "--force",
     "ref": "--against",
 }

@@ -38,9 +38,9 @@ def parse_settings(words: Iterable[str]) -> dict[str, SettingValue]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name or not text:
-            raise UsageError(f"invalid {parameter('mapped', word)}: expected KNOB=VALUE, such as learning_rate=0.01")
+            raise UsageError(f"invalid {parameter('settings', word)}: expected KNOB=VALUE, such as learning_rate=0.01")
         if name in found:
-            raise UsageError(f"invalid {parameter('mapped', word)}: {name} is given twice")
+            raise UsageError(f"invalid {parameter('settings', word)}: {name} is given twice")
         found[name] = _value_of(text)
     return found
 

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import ExitCode
 from ._options import Args, Json, RunKeywords, Script
-from ._output import live_progress, show
+from ._output import early_ends_shown, live_progress, show
 
 if TYPE_CHECKING:
     from ..types import RangeTest
@@ -29,7 +29,7 @@ def lr(
     """
     from .. import api
 
-    with live_progress() as progress:
+    with early_ends_shown(lambda found: _show(found, json_output)), live_progress() as progress:
         found = api.lr(script, args or [], budget=budget, progress=progress, **run)
     _show(found, json_output)
     raise typer.Exit(ExitCode.OK if found.failure is None else ExitCode.SCRIPT_FAILED)

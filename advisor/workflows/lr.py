@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import wire
 from ..durations import seconds_of
-from ..errors import interrupted
+from ..errors import InterruptedByUserError
 from ..progress import SILENT, Progress
 from ..types import Failure, RangeTest, RateSweep
 from .redacted import without_secrets
@@ -94,7 +94,12 @@ def lr(
     found = without_secrets(replace(_found(wanted, result), run_folder=str(run.path)), wanted, run.path)
     _keep(found, run.path)
     if result.interrupted is not None:
-        raise interrupted(run.run_id, run.path, result.interrupted) from result.interrupted
+        raise InterruptedByUserError(
+            f"interrupted; what was tested is kept in {run.path}",
+            by=result.interrupted,
+            run_folder=str(run.path),
+            found=found,
+        ) from result.interrupted
     return found
 
 
@@ -156,8 +161,7 @@ def _found(command: Command, result: SessionResult) -> ShownRangeTest:
         bracket=judgement.bracket,
         suggestion=judgement.suggestion,
         abstained=judgement.why,
-        notes=(*map(str, seen["notes"]), *_repeats(seen)),
-        failure=_failure(result),
+        notes=(*map(str, seen["notes"]), *_repeats(seen), *_raised(_failure(result))),
     )
 
 
@@ -176,6 +180,11 @@ def _repeats(seen: Mapping[str, Any]) -> tuple[str, ...]:
     counters = ", ".join(map(str, seen.get("counters", ())))
     own = f"; the script's own counters went on ({counters})" if counters else ""
     return (f"after a return to the same state, the losses were not the same{own}: sweeps are compared as they are",)
+
+
+def _raised(failure: Failure | None) -> tuple[str, ...]:
+    """Return a note on a script that failed in a sweep: many check their loss, and the rates diverge on purpose."""
+    return () if failure is None else (f"{failure.message}, at a rate that the test had set",)
 
 
 def _failure(result: SessionResult) -> Failure | None:

@@ -104,6 +104,16 @@ def test_a_script_that_ends_too_soon_is_told(tmp_path: Path) -> None:
     assert found["abstained"]
 
 
+def test_a_script_that_checks_its_loss_ends_the_test_and_not_its_result(tmp_path: Path) -> None:
+    check = "        if loss > 2:\n            raise ValueError('it explodes')\n"
+    text = SCRIPT.replace("        optimizer.zero_grad()\n", f"{check}        optimizer.zero_grad()\n")
+    found = range_test_of(tmp_path, "0.0005", text=text)
+    assert 0.01 < found["suggestion"]["rate"] < 0.5
+    assert len(found["sweeps"]) == 1
+    assert "it explodes" in found["notes"][-1]
+    assert found["failure"] is None
+
+
 def test_a_loss_of_several_numbers_is_refused_with_the_reason(tmp_path: Path) -> None:
     text = SCRIPT.replace("(model(batch), target)", "(model(batch), target, reduction='none')").replace(
         "loss.backward()", "loss.backward(torch.ones_like(loss))"

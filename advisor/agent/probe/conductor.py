@@ -368,7 +368,7 @@ class Conductor:
     def _finish_early(self, why: str) -> None:
         """Report the counted part of the current window."""
         window = self._window
-        if window is not None and self._test is not None and self._test.found["sweeps"]:
+        if window is not None and self._test is not None and self._test.stop()["sweeps"]:
             self._channel.send(self._reports.empty(window, self._test.found))
         if window is not None and self._recorder is not None and self._recorder.updates:
             self._finish(window, why)

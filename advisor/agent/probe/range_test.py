@@ -62,6 +62,8 @@ class RangeTest:
         self._tape: Tape | None = None
         if controls.loaders.train is not None:
             self._tape = controls.loaders.deliveries.tape = Tape(int(TAPE_SHARE * (free_bytes() or 2**30)))
+        self._running: tuple[list[float], list[float]] = ([], [])
+        """Factors and losses of the present sweep."""
         self._plan = self._steps()
         next(self._plan)
 
@@ -74,6 +76,17 @@ class RangeTest:
         except StopIteration:
             return True
         return False
+
+    def stop(self) -> dict[str, Any]:
+        """Give the rates back as the script ends, and return what is known: its error ends a sweep, too."""
+        self._controls.rates.sweep(None)
+        factors, losses = self._running
+        if len(losses) >= LEAST_SWEEP // 2:
+            self.found["sweeps"].append(_sweep(factors, losses, self.found["script_rate"], len(factors)))
+            self._note(
+                f"the script ended at a rate of {self.found['sweeps'][-1]['rates'][-1]:.2g}, and the test with it"
+            )
+        return self.found
 
     def abandon(self) -> None:
         """Return to the snapshot before the test is done."""
@@ -126,6 +139,7 @@ class RangeTest:
     def _pass(self, factors: list[float], reference: list[float]) -> Generator[None, float | None, list[float]]:
         """Make one update with each multiple of the script's rate, until the loss diverges; return the losses."""
         losses: list[float] = []
+        self._running = (factors, losses) if any(factors) else ([], [])
         watch = _Divergence(reference)
         for factor in factors:
             self._controls.rates.sweep(factor)
@@ -136,6 +150,7 @@ class RangeTest:
 
     def _return(self) -> None:
         """Return to the snapshot, and to the batches that followed it."""
+        self._running = ([], [])
         self._snapshot.restore()
         if self._tape is not None and not self._tape.rewind():
             self._note("the batches that followed did not fit into memory: each sweep saw others")
