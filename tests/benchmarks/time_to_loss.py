@@ -5,8 +5,8 @@
 
 For each task and each of its two rates: `tune --objective time_to_loss`. Then the settings that it recommends, the best
 of a wide grid of rates, and the script as written, each with three seeds that the search did not use. All are judged by
-the time to one loss: 2% above what the script reaches with the good rate at the end of the horizon. Times are updates, times the
-length of an update with these settings, the least of three: other programs make it longer.
+the time to one loss: 2% above what the script reaches with the good rate at the end of the horizon. Times are updates,
+times the length of an update with these settings, the least of three: other programs make it longer.
 """
 
 from __future__ import annotations
