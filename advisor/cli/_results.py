@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ExitCode
+from ..errors import ExitCode, UsageError
 from ._output import show
 
 if TYPE_CHECKING:
-    from ..types import Failure, LearningResult, Profile, TuneResult
+    from ..types import Failure, LearningResult, Profile, RangeTest, TuneResult
 
 Html = Annotated[bool, typer.Option("--html", help="Also write the report as one HTML page, in the run's folder.")]
 Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="Write the HTML page here.")]
@@ -56,6 +56,14 @@ def show_learning(found: LearningResult, json_output: bool, html: Path | None) -
 
         _write_page(html, found.run_folder, learning_page(found))
     show(found, json_output, learning_json, render_learning)
+
+
+def show_range_test(found: RangeTest, json_output: bool, html: Path | None = None) -> None:
+    from ..report.range_test import range_test_json, render_range_test
+
+    if html is not None:
+        raise UsageError("a range test has no page: leave --html and --page away, its text and --json show all of it")
+    show(found, json_output, range_test_json, render_range_test)
 
 
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import ExitCode
 from ._options import Args, Json, RunKeywords, Script
-from ._output import early_ends_shown, live_progress, show
-
-if TYPE_CHECKING:
-    from ..types import RangeTest
+from ._output import early_ends_shown, live_progress
+from ._results import show_range_test
 
 
 def lr(
@@ -29,13 +27,7 @@ def lr(
     """
     from .. import api
 
-    with early_ends_shown(lambda found: _show(found, json_output)), live_progress() as progress:
+    with early_ends_shown(lambda found: show_range_test(found, json_output)), live_progress() as progress:
         found = api.lr(script, args or [], budget=budget, progress=progress, **run)
-    _show(found, json_output)
+    show_range_test(found, json_output)
     raise typer.Exit(ExitCode.OK if found.failure is None else ExitCode.SCRIPT_FAILED)
-
-
-def _show(found: RangeTest, json_output: bool) -> None:
-    from ..report.range_test import range_test_json, render_range_test
-
-    show(found, json_output, range_test_json, render_range_test)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ._options import Json, Runs
-from ._results import Html, Page, page_path, show_learning, show_profile, show_search
+from ._results import Html, Page, page_path, show_learning, show_profile, show_range_test, show_search
 
 
 def report(
@@ -21,12 +21,14 @@ def report(
 ) -> None:
     """Show a stored run. For the profile of a search, give the path of its profile.json."""
     from .. import api
-    from ..types import LearningResult, TuneResult
+    from ..types import LearningResult, RangeTest, TuneResult
 
     found = api.load_run(run, runs=runs)
     if isinstance(found, TuneResult):
         show_search(found, json_output, page_path(html, page))
     elif isinstance(found, LearningResult):
         show_learning(found, json_output, page_path(html, page))
+    elif isinstance(found, RangeTest):
+        show_range_test(found, json_output, page_path(html, page))
     else:
         show_profile(found, json_output, page_path(html, page))

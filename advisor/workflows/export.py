@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..settings_file.exports import artifacts
 from ..settings_file.loaded import read_document, write_artifacts
-from ..types import Artifact, Profile, TuneResult
+from ..types import Artifact, Profile, RangeTest, TuneResult
 
 if TYPE_CHECKING:
     from ..settings_file.exports import Document
@@ -78,6 +78,9 @@ def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:
     found = load_run(name, runs=runs)
     if isinstance(found, Profile):
         raise UsageError(f"the run {found.run_id} is a profile, which has no settings: find some with advisor tune")
+    if isinstance(found, RangeTest):
+        rate = "nothing" if found.suggestion is None else f"--set learning_rate={found.suggestion.rate:.3g}"
+        raise UsageError(f"the run {name} is a range test, which has no settings file: it suggests {rate}")
     if found.failure is not None:
         raise UsageError(f"the run {found.profile.run_id} has no settings: {found.failure.message}")
     text = as_yaml(found) if isinstance(found, TuneResult) else learned_yaml(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +30,6 @@ FIRST_UPDATES = (3, 4)
 TEST = "range test"
 LOW, HIGH = 1e-2, 1e4
 """Ends of the first sweep, in multiples of the script's rate; it ends where the loss diverges."""
-RANGE_TEST_FILE = "lr.json"
 
 
 def lr(
@@ -63,7 +61,7 @@ def lr(
     """
     from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
-    from ..storage import run_store
+    from ..storage import range_store, run_store
     from ..target.function import command_for
 
     options = RunOptions(
@@ -92,7 +90,7 @@ def lr(
         result = session.run(_plan(budget_s))
     progress.close()
     found = without_secrets(replace(_found(wanted, result), run_folder=str(run.path)), wanted, run.path)
-    _keep(found, run.path)
+    range_store.save(found, run)
     if result.interrupted is not None:
         raise InterruptedByUserError(
             f"interrupted; what was tested is kept in {run.path}",
@@ -190,13 +188,3 @@ def _raised(failure: Failure | None) -> tuple[str, ...]:
 def _failure(result: SessionResult) -> Failure | None:
     failures = [record.failure for record in result.script_runs if record.failure is not None]
     return failures[-1] if failures else None
-
-
-def _keep(found: RangeTest, folder: os.PathLike[str]) -> None:
-    from pathlib import Path
-
-    from ..report.range_test import range_test_json
-    from ..storage import run_store
-
-    text = json.dumps(range_test_json(found), indent=2, allow_nan=False)
-    run_store.write_atomic(Path(folder) / RANGE_TEST_FILE, text.encode())

@@ -6,8 +6,9 @@ import os
 from dataclasses import fields, replace
 from pathlib import Path
 
-from ..types import LearningResult, Profile, TuneResult
+from ..types import LearningResult, Profile, RangeTest, TuneResult
 from .profile import in_notebook
+from .shown import ShownRangeTest
 from .tune import Tuned
 from .tune_learning import Learned
 
@@ -22,14 +23,19 @@ def load_profile(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | 
     )
 
 
-def load_run(run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None) -> Profile | Tuned | Learned:
+def load_run(
+    run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None
+) -> Profile | Tuned | Learned | ShownRangeTest:
     """Load a stored run, named as in `load_profile`: a whole search, unless the path of its profile.json is given."""
-    from ..storage import learning_store, run_store
+    from ..storage import learning_store, range_store, run_store
 
     folder = run_store.find_run(os.fspath(run), run_store.runs_root(Path(runs) if runs is not None else None))
     if learning_store.is_there(folder) and Path(run).name != run_store.PROFILE_FILE:
         learned = learning_store.load(folder)
         return Learned(**{field.name: getattr(learned, field.name) for field in fields(LearningResult)})
+    if range_store.is_there(folder):
+        tested = range_store.load(folder)
+        return ShownRangeTest(**{field.name: getattr(tested, field.name) for field in fields(RangeTest)})
     if not folder.has_tune or Path(run).name == run_store.PROFILE_FILE:
         return load_profile(folder.path)
     found = run_store.load_tune(folder.path)

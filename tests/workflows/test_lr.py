@@ -72,8 +72,28 @@ def test_it_takes_at_most_two_hundred_updates(small: dict[str, Any]) -> None:
 
 
 def test_the_result_is_kept_with_the_run(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
-    kept = json.loads((Path(small["run_folder"]) / "lr.json").read_text())
-    assert kept == small
+    folder = Path(small["run_folder"])
+    again = advisor(folder, "report", str(folder), "--json")
+    assert json.loads(again.stdout) == small
+    assert "range test suggests" in " ".join(advisor(folder, "report", str(folder)).stdout.split())
+
+
+def test_a_page_and_a_settings_file_of_it_are_refused_with_the_reason(small: dict[str, Any]) -> None:
+    folder = Path(small["run_folder"])
+    page = advisor(folder, "report", str(folder), "--html")
+    assert page.returncode == 2
+    assert "a range test has no page" in page.stderr
+    settings = advisor(folder, "export", str(folder))
+    assert settings.returncode == 2
+    assert f"it suggests --set learning_rate={small['suggestion']['rate']:.3g}" in settings.stderr
+
+
+def test_a_damaged_file_of_it_is_refused(small: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "range_test.json").write_bytes((Path(small["run_folder"]) / "range_test.json").read_bytes()[:-40])
+    done = advisor(tmp_path, "report", str(tmp_path))
+    assert done.returncode != 0
+    assert "range_test.json" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_report_says_the_rate_and_the_command_to_run_with_it(tmp_path: Path) -> None:
