@@ -42,7 +42,7 @@ from torch import nn
 net = nn.Linear(16, 1)
 optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
 errors = []
-for step in range(3000):
+for step in range(100_000):
     error = net(torch.randn(64, 16)).square()
     optimizer.zero_grad()
     error.mean().backward()
