@@ -87,6 +87,7 @@ def always(effect: str) -> Callable[[Hardware, Workload], str]:
 
 
 NO_MODEL = "no model was given"
+NO_OPTIMIZER = "no optimizer was given"
 FOR_ACCELERATORS = "training runs on cpu, and they are for accelerators"
 """Reason why knobs are closed on a CPU: the same for all, so that a report gives it once."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._base import Knob, PlainObjects, Values, always, one_of, with_flags
-from .precision import BF16_CAPABILITY, BF16_INSTRUCTIONS, DTYPES
+from .precision import BF16_CAPABILITY, DTYPES, multiplies_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
 
 
 def _of_cpu(hardware: Hardware, own: str) -> Values:
-    has_bf16 = any(name in BF16_INSTRUCTIONS for name in hardware.cpu.instruction_sets)
+    has_bf16 = multiplies_bf16(hardware)
     if own == FLOAT16:
         return Values(values=("bf16", OFF) if has_bf16 else (OFF,), why="kernels of CPUs are slow in float16")
     if has_bf16 or own != BFLOAT16:

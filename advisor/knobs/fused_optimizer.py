@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Unable, Values, one_of, unable
+from ._base import NO_OPTIMIZER, Knob, PlainObjects, Unable, Values, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -41,7 +41,7 @@ def _plain(objects: PlainObjects, form: Any) -> str | None:
     """Set `fused` or `foreach` on all groups as the constructor would."""
     optimizer = objects.optimizer
     if optimizer is None:
-        return "no optimizer was given"
+        return NO_OPTIMIZER
     name = type(optimizer).__name__
     if form not in inspect.signature(type(optimizer).__init__).parameters:
         return f"{name} has no {form} form"

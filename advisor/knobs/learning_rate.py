@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Values, always, key, unable
+from ._base import NO_OPTIMIZER, Knob, PlainObjects, Values, always, key, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -41,7 +41,7 @@ def wrong(value: Any) -> str | None:
 def _plain(objects: PlainObjects, value: Any) -> str | None:
     optimizer = objects.optimizer
     if optimizer is None:
-        return "no optimizer was given"
+        return NO_OPTIMIZER
     first = optimizer.param_groups[0].get("lr")
     if not first:
         return f"{type(optimizer).__name__} has no learning rate that others could keep their ratio to"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, PlainObjects, Values, always, one_of
-from .precision import BF16_CAPABILITY, BF16_INSTRUCTIONS
+from .precision import BF16_CAPABILITY, multiplies_bf16
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -29,7 +29,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return _of_cuda(hardware, workload)
     if workload.device != "cpu":
         return Values(why_closed=f"{workload.device} has one precision of matrix products")
-    if not any(name in BF16_INSTRUCTIONS for name in hardware.cpu.instruction_sets):
+    if not multiplies_bf16(hardware):
         return Values(why_closed=f"{hardware.cpu.model} has no bf16 instructions")
     if flags.autocast_dtype is not None:
         return Values(why_closed=f"matrix products run under the script's autocast ({flags.autocast_dtype})")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Unable, Values, always, unable
+from ._base import NO_OPTIMIZER, Knob, PlainObjects, Unable, Values, always, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -66,7 +66,7 @@ def _apply(controls: Controls, value: Any) -> None:
 def _plain(objects: PlainObjects, value: Any) -> str | None:
     optimizer = objects.optimizer
     if optimizer is None:
-        return "no optimizer was given"
+        return NO_OPTIMIZER
     found = [(group, entries(group, value)) for group in (*optimizer.param_groups, optimizer.defaults)]
     if any(changed is None for _group, changed in found):
         return NO_PLACE.format(type(optimizer).__name__)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Unable, Values, always, one_of, unable
+from ._base import NO_OPTIMIZER, Knob, PlainObjects, Unable, Values, always, one_of, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -66,7 +66,7 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
     if value == MUON:
         return "create torch.optim.Muon for the hidden matrices, or use advisor.apply()"
     if objects.optimizer is None:
-        return "no optimizer was given"
+        return NO_OPTIMIZER
     for group in objects.optimizer.param_groups:
         group.update(_entries(group, ()) or {})
     return None

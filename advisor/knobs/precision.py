@@ -33,8 +33,13 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     return _of_cpu(hardware) if workload.device == "cpu" else _of_accelerator(hardware, workload)
 
 
+def multiplies_bf16(hardware: Hardware) -> bool:
+    """Return whether the CPU has instructions for bf16."""
+    return any(name in BF16_INSTRUCTIONS for name in hardware.cpu.instruction_sets)
+
+
 def _of_cpu(hardware: Hardware) -> Values:
-    if not any(name in BF16_INSTRUCTIONS for name in hardware.cpu.instruction_sets):
+    if not multiplies_bf16(hardware):
         return Values(why_closed=f"{hardware.cpu.model} has no bf16 instructions: it would only emulate them")
     return Values(values=("bf16",), why="the CPU has bf16 instructions")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, PlainObjects, Values, always, key, unable
+from ._base import NO_OPTIMIZER, Knob, PlainObjects, Values, always, key, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -57,7 +57,7 @@ def _apply(controls: Controls, value: Any) -> None:
 def _plain(objects: PlainObjects, value: Any) -> str | None:
     optimizer = objects.optimizer
     if optimizer is None:
-        return "no optimizer was given"
+        return NO_OPTIMIZER
     groups = optimizer.param_groups
     found = [_entries(group, groups, float(value)) for group in groups]
     for group, changed in zip(groups, found):

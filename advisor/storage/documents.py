@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..errors import StorageError
+from ..redaction import Redactor
 
 _MOST_HEADER_BYTES = 512
 _PLAIN = frozenset((float, int, bool, type(None)))
@@ -69,6 +70,25 @@ def decoded(data: bytes, kind: Kind[Value], file: Path) -> Value:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise StorageError(f"{file} is not a {kind.name} ({where}: {first['msg']}): {kind.again}") from error
+
+
+def encoded_result(result: Any, kind: Kind[Any]) -> bytes:
+    """Encode the result of a run, without the path of the run's folder, which may be moved."""
+    return encoded(_placed(result, ""), kind)
+
+
+def decoded_result(data: bytes, kind: Kind[Value], file: Path) -> Value:
+    """Decode the result of a run from this file of its folder; values that look secret in its command are redacted."""
+    result: Any = decoded(data, kind, file)
+    command = getattr(result, "profile", result).command
+    placed: Value = _placed(Redactor.of_words(command.args).of(result), str(file.parent))
+    return placed
+
+
+def _placed(result: Any, folder: str) -> Any:
+    """Return the result, and the profile that it may hold, as those of a run in this folder."""
+    inner = {"profile": _placed(result.profile, folder)} if hasattr(result, "profile") else {}
+    return dataclasses.replace(result, run_folder=folder, **inner)
 
 
 def plain(value: Any) -> Any:

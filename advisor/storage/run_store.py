@@ -7,7 +7,6 @@ validated, and nothing stored is ever executed.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import hashlib
 import json
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UsageError
-from ..redaction import Redactor
 from ..spelling import parameter
 from ..types import Profile, TuneResult
 from . import documents, format_1
@@ -237,33 +235,27 @@ def write_for_user(path: Path, data: bytes) -> None:
 
 def save_profile(profile: Profile, folder: RunFolder) -> Path:
     """Write the profile into its run's folder; return the file."""
-    write_atomic(folder.profile_path, documents.encoded(dataclasses.replace(profile, run_folder=""), PROFILE_KIND))
+    write_atomic(folder.profile_path, documents.encoded_result(profile, PROFILE_KIND))
     return folder.profile_path
 
 
 def load_profile(path: Path) -> Profile:
     """Load the profile stored in `path` (its file or its run's folder), checking everything from checksum to types."""
     file = path / PROFILE_FILE if path.is_dir() else path
-    profile = documents.decoded(read_capped(file, MOST_DOCUMENT_BYTES, PROFILE_KIND.again), PROFILE_KIND, file)
-    return dataclasses.replace(Redactor.of_words(profile.command.args).of(profile), run_folder=str(file.parent))
+    data = read_capped(file, MOST_DOCUMENT_BYTES, PROFILE_KIND.again)
+    return documents.decoded_result(data, PROFILE_KIND, file)
 
 
 def save_tune(result: TuneResult, folder: RunFolder) -> Path:
     """Write the whole search, including its profile, into its run's folder; return the file."""
-    profile = dataclasses.replace(result.profile, run_folder="")
-    stored = dataclasses.replace(result, profile=profile, run_folder="")
-    write_atomic(folder.tune_path, documents.encoded(stored, TUNE_KIND))
+    write_atomic(folder.tune_path, documents.encoded_result(result, TUNE_KIND))
     return folder.tune_path
 
 
 def load_tune(path: Path) -> TuneResult:
     """Load the search stored in `path` (its file or its run's folder), checking it as a profile is checked."""
     file = path / TUNE_FILE if path.is_dir() else path
-    result = documents.decoded(read_capped(file, MOST_DOCUMENT_BYTES, TUNE_KIND.again), TUNE_KIND, file)
-    result, folder = Redactor.of_words(result.profile.command.args).of(result), str(file.parent)
-    return dataclasses.replace(
-        result, profile=dataclasses.replace(result.profile, run_folder=folder), run_folder=folder
-    )
+    return documents.decoded_result(read_capped(file, MOST_DOCUMENT_BYTES, TUNE_KIND.again), TUNE_KIND, file)
 
 
 def append_record(path: Path, record: Mapping[str, Any]) -> None:

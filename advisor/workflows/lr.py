@@ -61,7 +61,8 @@ def lr(
     """
     from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
-    from ..storage import range_store, run_store
+    from ..storage import run_store
+    from ..storage.result_files import RANGE_TEST
     from ..target.function import command_for
 
     options = RunOptions(
@@ -90,7 +91,7 @@ def lr(
         result = session.run(_plan(budget_s))
     progress.close()
     found = without_secrets(replace(_found(wanted, result), run_folder=str(run.path)), wanted, run.path)
-    range_store.save(found, run)
+    RANGE_TEST.save(found, run)
     if result.interrupted is not None:
         raise InterruptedByUserError(
             f"interrupted; what was tested is kept in {run.path}",

@@ -6,7 +6,7 @@ import contextlib
 import os
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..progress import SILENT, Progress
 from ..types import Command, Diagnosis, Evidence, Hardware, Profile, Workload
 from ..version import __version__
 from .redacted import without_secrets
-from .shown import Shown
+from .shown import Shown, shown_as
 
 if TYPE_CHECKING:
     from ..runtime import Session, SessionResult
@@ -241,4 +241,4 @@ def _as_the_script_sees_it(machine: Hardware, result: Any) -> Hardware:
 
 
 def in_notebook(found: Profile) -> NotebookProfile:
-    return NotebookProfile(**{field.name: getattr(found, field.name) for field in fields(Profile)})
+    return shown_as(NotebookProfile, found)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..types import LearningResult, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Result = TypeVar("Result")
 WIDTH = 100
 """Columns of a text for an unknown destination."""
 
@@ -32,6 +34,11 @@ class ShownComparison(Shown, VersionComparison):
 
 class ShownRangeTest(Shown, RangeTest):
     """Range test of the learning rate."""
+
+
+def shown_as(kind: type[Result], found: Any) -> Result:
+    """Return the value as this subclass of its type, which shows itself."""
+    return kind(**{field.name: getattr(found, field.name) for field in fields(found)})
 
 
 def text_of(found: Any) -> str:

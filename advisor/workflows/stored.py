@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-from ..types import LearningResult, Profile, RangeTest, TuneResult
+from ..types import Profile
 from .profile import in_notebook
-from .shown import ShownRangeTest
+from .shown import ShownRangeTest, shown_as
 from .tune import Tuned
 from .tune_learning import Learned
 
@@ -27,20 +27,19 @@ def load_run(
     run: str | os.PathLike[str], *, runs: str | os.PathLike[str] | None = None
 ) -> Profile | Tuned | Learned | ShownRangeTest:
     """Load a stored run, named as in `load_profile`: a whole search, unless the path of its profile.json is given."""
-    from ..storage import learning_store, range_store, run_store
+    from ..storage import run_store
+    from ..storage.result_files import LEARNING, RANGE_TEST
 
     folder = run_store.find_run(os.fspath(run), run_store.runs_root(Path(runs) if runs is not None else None))
-    if learning_store.is_there(folder) and Path(run).name != run_store.PROFILE_FILE:
-        learned = learning_store.load(folder)
-        return Learned(**{field.name: getattr(learned, field.name) for field in fields(LearningResult)})
-    if range_store.is_there(folder):
-        tested = range_store.load(folder)
-        return ShownRangeTest(**{field.name: getattr(tested, field.name) for field in fields(RangeTest)})
+    if LEARNING.is_there(folder) and Path(run).name != run_store.PROFILE_FILE:
+        return shown_as(Learned, LEARNING.load(folder))
+    if RANGE_TEST.is_there(folder):
+        return shown_as(ShownRangeTest, RANGE_TEST.load(folder))
     if not folder.has_tune or Path(run).name == run_store.PROFILE_FILE:
         return load_profile(folder.path)
     found = run_store.load_tune(folder.path)
     found = replace(found, profile=_with_headlines(found.profile))
-    return Tuned(**{field.name: getattr(found, field.name) for field in fields(TuneResult)})
+    return shown_as(Tuned, found)
 
 
 def _with_headlines(found: Profile) -> Profile:

@@ -172,10 +172,10 @@ def tune_learning(
 
 def keep(found: LearningResult) -> None:
     """Store the result in its run's folder, so that it can be shown again."""
-    from ..storage import learning_store
+    from ..storage.result_files import LEARNING
     from ..storage.run_store import RunFolder
 
-    learning_store.save(found, RunFolder(path=Path(found.run_folder)))
+    LEARNING.save(found, RunFolder(path=Path(found.run_folder)))
 
 
 def _known(names: Sequence[str] | None) -> Sequence[str] | None:

@@ -8,7 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..base import own_optimizers
+from ..base import agent_optimizers
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on, stands_for
 from .clock import BACKWARD, OPTIMIZER, OTHER, StepClock
@@ -397,4 +397,4 @@ def all_optimizers() -> list[Any]:
     import torch
 
     held = [item for item in gc.get_objects() if issubclass(type(item), torch.optim.Optimizer)]
-    return [item for item in held if not own_optimizers.is_ours(item)]
+    return [item for item in held if not agent_optimizers.is_ours(item)]

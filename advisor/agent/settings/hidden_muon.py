@@ -11,7 +11,7 @@ import gc
 from typing import Any
 
 from ...refused import Refused
-from ..base import own_optimizers
+from ..base import agent_optimizers
 from ..loop.steps import Steps
 
 LEAST_SIDE = 16
@@ -53,7 +53,7 @@ class HiddenMuon:
         if not groups:
             raise Refused(f"{type(main).__name__} owns no hidden matrix of at least {LEAST_SIDE} × {LEAST_SIDE}")
         self._muon = torch.optim.Muon([own for _group, own in groups], adjust_lr_fn=ADJUSTED)
-        own_optimizers.add(self._muon)
+        agent_optimizers.add(self._muon)
         self._groups = [(group, own) for (group, _), own in zip(groups, self._muon.param_groups)]
         self._handles = [
             main.register_step_pre_hook(self._before_step),
