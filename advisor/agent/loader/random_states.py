@@ -25,21 +25,30 @@ MOST_WATCHED = 50
 @contextlib.contextmanager
 def preserved_random_states(*owners: object) -> Iterator[None]:
     """Undo all draws made inside: from the global states, and from generators that the owners hold."""
-    import torch
-
-    torch_state, python_state = torch.get_rng_state(), random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
+    states = global_states()
     held = [(generator, state_of(generator)) for _, generator in generators(*owners)]
     try:
         yield
     finally:
-        torch.set_rng_state(torch_state)
-        random.setstate(python_state)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
+        set_global_states(states)
         for generator, state in held:
             set_state(generator, state)
+
+
+def global_states() -> tuple[Any, Any, Any]:
+    """Return the states of the generators that torch (on the CPU), Python and NumPy share."""
+    numpy = sys.modules.get("numpy")
+    torch_state = sys.modules["torch"].get_rng_state()
+    return torch_state, random.getstate(), numpy.random.get_state() if numpy is not None else None
+
+
+def set_global_states(states: tuple[Any, Any, Any]) -> None:
+    torch_state, python_state, numpy_state = states
+    sys.modules["torch"].set_rng_state(torch_state)
+    random.setstate(python_state)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and numpy_state is not None:
+        numpy.random.set_state(numpy_state)
 
 
 class RandomStates:
@@ -57,7 +66,7 @@ class RandomStates:
     def moved(self) -> bool:
         """Return whether anything was drawn since the last call, or since creation."""
         before, self._seen = self._seen, self._now()
-        moved = [not _same_state(one, other) for one, other in zip(before, self._seen)]
+        moved = [not same_state(one, other) for one, other in zip(before, self._seen)]
         last = GLOBALS + len(self._held)
         drawn = [n for n in range(GLOBALS, last) if moved[n]] or [n for n in range(last, len(moved)) if moved[n]]
         self.drawn = digest([(before[n], self._seen[n]) for n in drawn]) if drawn else 0
@@ -88,16 +97,16 @@ def digest(states: object) -> int:
     return int.from_bytes(found.digest(), "big") >> 1 | 1
 
 
-def _same_state(one: object, other: Any) -> bool:
+def same_state(one: object, other: Any) -> bool:
     """Compare states as torch, Python and numpy give them: numbers, tensors and arrays in tuples and dictionaries."""
     if isinstance(one, sys.modules["torch"].Tensor):
         return bool(one.equal(other))
     if hasattr(one, "tobytes"):
         return bool((one == other).all())
     if isinstance(one, tuple) and len(one) < 10:  # Python's own 625 numbers are compared at once
-        return len(one) == len(other) and all(map(_same_state, one, other))
+        return len(one) == len(other) and all(map(same_state, one, other))
     if isinstance(one, dict):
-        return all(_same_state(value, other[name]) for name, value in one.items())
+        return all(same_state(value, other[name]) for name, value in one.items())
     return bool(one == other)
 
 

@@ -6,10 +6,9 @@ draw other numbers. Fetching a batch moves the global random states, so each is 
 
 from __future__ import annotations
 
-import random
-import sys
 from typing import Any, Callable, NamedTuple
 
+from .random_states import global_states, same_state, set_global_states
 from .replay import Cloner
 
 
@@ -77,29 +76,5 @@ class Tape:
             self.torn = True
             self._batches.clear()
             return
-        self._batches.append(Taped(kept, index, None if _equal(before, after) else after))
+        self._batches.append(Taped(kept, index, None if same_state(before, after) else after))
         self._place = len(self._batches)
-
-
-def global_states() -> tuple[Any, Any, Any]:
-    """Return the states of the generators that torch (on the CPU), Python and NumPy share."""
-    numpy = sys.modules.get("numpy")
-    torch_state = sys.modules["torch"].get_rng_state()
-    return torch_state, random.getstate(), numpy.random.get_state() if numpy is not None else None
-
-
-def set_global_states(states: tuple[Any, Any, Any]) -> None:
-    torch_state, python_state, numpy_state = states
-    sys.modules["torch"].set_rng_state(torch_state)
-    random.setstate(python_state)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and numpy_state is not None:
-        numpy.random.set_state(numpy_state)
-
-
-def _equal(one: tuple[Any, Any, Any], other: tuple[Any, Any, Any]) -> bool:
-    if not bool(one[0].equal(other[0])) or one[1] != other[1]:
-        return False
-    if one[2] is None or other[2] is None:
-        return one[2] is other[2]
-    return bool((one[2][1] == other[2][1]).all()) and one[2][2:] == other[2][2:]

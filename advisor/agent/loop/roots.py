@@ -125,10 +125,7 @@ class Roots:
 
         self._compiling = torch.compiler.is_dynamo_compiling
         self._grad_enabled = torch.is_grad_enabled
-        # Check the type alone: asking for `__class__` runs code of objects that pretend to be another.
-        modules: list[nn.Module] = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
-        children = {id(child) for module in modules for child in _children(module)}
-        self._frontier = self._wrap_all([module for module in modules if id(module) not in children], 0)
+        self._frontier = self._wrap_all(modules_without_parent(), 0)
         self.judge(owned, main)
 
     def descend(self, owned: set[int], main: set[int]) -> bool:
@@ -250,6 +247,21 @@ class Roots:
         slot, root.slot = root.slot, None
         if slot is not None:
             slots.take(module, slot)
+
+
+def all_modules() -> list[nn.Module]:
+    """Return the modules that the process holds."""
+    import torch
+
+    # Check the type alone: asking for `__class__` runs code of objects that pretend to be another.
+    return [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
+
+
+def modules_without_parent() -> list[nn.Module]:
+    """Return the modules of the process that no other holds."""
+    modules = all_modules()
+    children = {id(child) for module in modules for child in _children(module)}
+    return [module for module in modules if id(module) not in children]
 
 
 def _children(module: nn.Module) -> list[nn.Module]:

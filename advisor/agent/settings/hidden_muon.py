@@ -7,11 +7,11 @@ its clipping and its scaling of the loss. Scaled like AdamW's, Muon's steps take
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from ...refused import Refused
 from ..base import agent_optimizers
+from ..loop.roots import modules_without_parent
 from ..loop.steps import Steps
 
 LEAST_SIDE = 16
@@ -95,16 +95,11 @@ class HiddenMuon:
 
 def _hidden_matrices(torch: Any) -> set[int]:
     """Return the ids of the weights of linear layers, without each model's last one and what an embedding shares."""
-    modules = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
-    children = {id(child) for module in modules for child in module.__dict__.get("_modules", {}).values()}
     hidden: set[int] = set()
     shared: set[int] = set()
-    for root in modules:
-        if id(root) in children:
-            continue
+    for root in modules_without_parent():
         inner = list(root.modules())
-        linear = [module.weight for module in inner if isinstance(module, torch.nn.Linear)]
-        linear = linear[:-1]
+        linear = [module.weight for module in inner if isinstance(module, torch.nn.Linear)][:-1]
         attention = [
             module.in_proj_weight
             for module in inner

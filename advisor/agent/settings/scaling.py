@@ -7,13 +7,13 @@ clipping: the scale is a power of two.
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from ...refused import Refused
 from ..base.pass_through import passes_on
+from ..loop.roots import all_modules
 from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps, all_optimizers
 from .backward import Inner, creates_graph, scaled
@@ -295,10 +295,7 @@ def _by_kind(gradients: list[Tensor]) -> dict[tuple[Any, object], list[Any]]:
 
 
 def _parameters_of_modules() -> set[int]:
-    import torch
-
-    modules = [item for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
-    own = [module.__dict__.get("_parameters") or {} for module in modules]
+    own = [module.__dict__.get("_parameters") or {} for module in all_modules()]
     return {id(parameter) for parameters in own for parameter in parameters.values()}
 
 

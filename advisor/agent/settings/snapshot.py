@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from ...refused import Refused
 from ...worker_seeds import is_generator
 from ..loader.free_memory import free_bytes
-from ..loader.random_states import set_state, state_of
-from ..loader.tape import global_states, set_global_states
+from ..loader.random_states import global_states, set_global_states, set_state, state_of
 from .script_counters import Counters
 from .untrained import form_of
 
