@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _values(_hardware: Hardware, _workload: Workload) -> Values:
-    return Values(why_closed="it shortens the training and makes no update faster: it is set by hand")
+    return Values(why_closed="it shortens the training and makes no update faster; set it by hand")
 
 
 def _apply(controls: Controls, value: Any) -> None:
