@@ -79,7 +79,7 @@ def _of_run(name: str, runs: str | os.PathLike[str] | None) -> Document:
     if isinstance(found, Profile):
         raise UsageError(f"the run {found.run_id} is a profile, which has no settings: find some with advisor tune")
     if isinstance(found, RangeTest):
-        rate = "nothing" if found.suggestion is None else f"--set learning_rate={found.suggestion.rate:.3g}"
+        rate = "nothing" if found.suggestion is None else f"advisor run --set learning_rate={found.suggestion.rate:.3g}"
         raise UsageError(f"the run {name} is a range test, which has no settings file: it suggests {rate}")
     if found.failure is not None:
         raise UsageError(f"the run {found.profile.run_id} has no settings: {found.failure.message}")

@@ -85,7 +85,7 @@ def test_a_page_and_a_settings_file_of_it_are_refused_with_the_reason(small: dic
     assert "a range test has no page" in page.stderr
     settings = advisor(folder, "export", str(folder))
     assert settings.returncode == 2
-    assert f"it suggests --set learning_rate={small['suggestion']['rate']:.3g}" in settings.stderr
+    assert f"it suggests advisor run --set learning_rate={small['suggestion']['rate']:.3g}" in settings.stderr
 
 
 def test_a_damaged_file_of_it_is_refused(small: dict[str, Any], tmp_path: Path) -> None:
