@@ -34,10 +34,10 @@ class Evaluating:
     @property
     def words(self) -> str:
         interval = f" ({percent(self.low)}–{percent(self.high)})"
-        seen = (
-            "" if self.use is None else f", by {self.use.count} of them" if self.use.count > 1 else ", by one of them"
-        )
-        return f"Evaluation takes {percent(self.share)}{interval} of the loop's time{seen}"
+        base = f"Evaluation takes {percent(self.share)}{interval} of the loop's time"
+        if self.use is None:
+            return base
+        return f"{base} ({self.use.count} seen)" if self.use.count > 1 else f"{base} (one seen)"
 
 
 def evaluating(evidence: Evidence) -> Evaluating | None:

@@ -80,7 +80,8 @@ class Proposer:
         if impossible is not None:
             self._broken.append(frozenset([impossible]))
         suspects = [name for name in names if len(names) == 1 or name not in self._sound]
-        if not suspects:
+        # What is refused stays refused with more settings beside it; one alone may only need another.
+        if not suspects or (trial.outcome.kind == "refused" and len(names) > 1):
             self._broken.append(frozenset(trial.config.settings))
         for name in suspects:
             failures = self._strikes.setdefault(name, [])

@@ -73,6 +73,15 @@ def test_a_full_disk_names_the_scratch_folder_its_size_and_the_option(tmp_path: 
     assert said(Level.NONE, text, tmp_path) == ""
 
 
+def test_a_socket_path_that_our_temporary_folder_makes_too_long_names_the_option(tmp_path: Path) -> None:
+    text = "OSError: AF_UNIX path too long"
+    view = View(cwd=tmp_path, keeper={}, scratch=tmp_path, env={"TMPDIR": f"{tmp_path}/tmp"})
+    found = refusals.words([text], _At(Level.LANDLOCK, tmp_path), view)  # type: ignore[arg-type]
+    assert f"{tmp_path}/tmp, has a long name" in found
+    assert "runs=" in found
+    assert said(Level.OVERLAY, text, tmp_path) == ""
+
+
 def test_torch_does_not_say_why_it_could_not_write_so_the_disk_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,6 +228,16 @@ def test_a_setting_that_the_script_cannot_take_is_not_tried_beside_others(messag
     assert any(config.get("c") == "x" for config in proposed(proposer, refused)) == again
 
 
+def test_settings_refused_together_are_not_tried_with_more_beside_them() -> None:
+    proposer = Proposer(SPACE)
+    known = [trial(1, 1.5, a=1), trial(2, None, "refused", a=1, c="x")]
+    for one in known:
+        proposer.tell(one)
+    found = proposed(proposer, *known)
+    assert not any(config.get("a") == 1 and config.get("c") == "x" for config in found)
+    assert any(config.get("a") == 2 and config.get("c") == "x" for config in found)
+
+
 CACHE = Space(knobs=(knob("workers", 2), replace(knob("cache", True), excludes=("workers",)), knob("c", "x")))
 
 

@@ -19,6 +19,8 @@ _TORCH_WRITING = re.compile(r"inline_container\.cc|PytorchStreamWriter|basic_ios
 """Errors of `torch.save` while it writes, which do not say why."""
 _PATH = re.compile(r"'([^']+)'")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONG_SOCKET_PATH = "AF_UNIX path too long"
+"""Error of a socket in the temporary folder, such as that of `forkserver`; a path of one holds 107 bytes at most."""
 _NEARLY_FULL_BYTES = 64 << 20
 _NUMBERS = {
     os.strerror(number): number
@@ -44,6 +46,11 @@ def words(texts: Iterable[str], isolation: Isolation, view: View) -> str:
     for text in texts:
         if is_full([text], isolation):
             return _words_of_full(isolation, view)
+        if _LONG_SOCKET_PATH in text and (temporary := view.env.get("TMPDIR")):
+            return (
+                f" (advisor's temporary folder for the script, {temporary}, has a long name: choose a shorter folder "
+                f"with {parameter('runs')})"
+            )
         why = _why(text, isolation, view)
         if why:
             return f" ({why}; outside of advisor's view this works: {parameter('isolation', 'copy')} does without one)"
