@@ -89,10 +89,13 @@ class Space:
         return Config.of({name: value for name, value in config.settings if name in launched})
 
     def meaningful(self, config: Config) -> Config:
-        """Drop settings that need another one which is missing."""
+        """Drop settings that need another one which is missing, or which a third one turns off."""
         given = config.as_dict()
+        turned_off = {name for knob in self.knobs if given.get(knob.id) for name in knob.excludes}
         idle = {
-            knob.id for knob in self.knobs if knob.needs is not None and not given.get(knob.needs, knob.needed_is_on)
+            knob.id
+            for knob in self.knobs
+            if knob.needs is not None and (knob.needs in turned_off or not given.get(knob.needs, knob.needed_is_on))
         }
         return Config.of({name: value for name, value in given.items() if name not in idle})
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from advisor.report import format
 from advisor.report.search.terminal import render_tune
 from advisor.rules._examples import evolve, train_loader
 from advisor.spelling import parameter
@@ -256,7 +257,7 @@ def test_of_many_trials_the_best_stand_first_and_the_rest_is_counted() -> None:
     best = max((one for one in result.trials if one.ratio), key=lambda one: one.ratio.speedup if one.ratio else 0)
     assert f"0 1.00× nothing baseline {best.number} " in text
     assert "228 more: 198 measured, 6 crashed, 6 non-finite loss, 6 out of memory" in text
-    assert len(printed(result, width=200).splitlines()) < 80
+    assert len(printed(result, width=200).splitlines()) < 90
 
 
 def test_a_search_of_failures_shows_them_instead() -> None:
@@ -374,3 +375,22 @@ def test_losses_that_are_not_finite_are_told_before_any_gain() -> None:
     said = words_of(replace(base, profile=replace(base.profile, failure=failure)))
     assert said.startswith("Your script computed a non-finite loss: the loss was not finite in 396 of the 416 updates")
     assert words_of(base).partition(". ")[0] in said
+
+
+def test_the_first_finding_that_no_setting_changes_stands_below_the_verdict() -> None:
+    base = sample_tuning.faster()
+    by_hand = next(one for one in base.profile.findings if one.severity != "info" and not one.knobs)
+    assert f"To be changed by hand: your script {format.headline(by_hand)}" in words_of(base)
+    settable = tuple(replace(one, knobs=one.knobs or ("num_workers",)) for one in base.profile.findings)
+    assert "by hand:" not in words_of(replace(base, profile=replace(base.profile, findings=settable)))
+
+
+def test_a_search_without_a_gain_begins_with_the_finding_that_only_the_script_can_change() -> None:
+    base = sample_tuning.unclear()
+    by_hand = next(one for one in sample_tuning.faster().profile.findings if one.severity != "info" and not one.knobs)
+    first = replace(base, profile=replace(base.profile, findings=(by_hand, *base.profile.findings)))
+    text = words_of(first)
+    assert text.startswith(f"Your script {format.headline(by_hand)}")
+    assert "no setting changes that, only the script. Undecided: the best of 2 compared" in text
+    assert f"next advisor explain {by_hand.rule} explains this finding" in text
+    assert words_of(base).startswith("Undecided: the best of 2 compared")

@@ -250,6 +250,18 @@ def test_a_setting_takes_the_place_of_what_it_cannot_stand_beside() -> None:
     assert not any(config.get("cache") and config.get("workers") for config in found)
 
 
+def test_what_needs_the_setting_that_another_turns_off_is_not_tried_beside_it() -> None:
+    prefetch = replace(knob("prefetch", 4), needs="workers", needed_is_on=True)
+    space = Space(knobs=(*CACHE.knobs, prefetch))
+    proposer = Proposer(space)
+    known = [trial(1, 1.5, cache=True), trial(2, 1.4, prefetch=4)]
+    for one in known:
+        proposer.tell(one)
+    found = proposed(proposer, *known)
+    assert {"workers": 2, "prefetch": 4} in found
+    assert not any(config.get("cache") and config.get("prefetch") for config in found)
+
+
 def test_the_sampler_comes_back_to_what_was_good() -> None:
     space = Space(knobs=tuple(knob(name, *range(1, 6)) for name in "abc"))
     sampler = Sampler(space, Goal())

@@ -69,7 +69,7 @@ def verdict_of(profile: Profile) -> Verdict:
         return _on_a_busy_machine(profile, busy, first)
     if first is None:
         return _healthy(profile)
-    sentence = _finding_sentence(first)
+    sentence = finding_sentence(first)
     return Verdict(
         sentence=sentence,
         tone="critical" if first.severity == "critical" else "warning",
@@ -82,11 +82,12 @@ def explain_command(finding: Finding) -> str:
     return f"advisor explain {format.one_line(finding.rule)}"
 
 
-def _finding_sentence(first: Finding) -> str:
+def finding_sentence(first: Finding) -> str:
+    """Return a finding as a verdict: what the script does, and what a fix gains."""
     return f"Your script {format.headline(first)}{_gain(first)}" if first.headline else _own_words(first)
 
 
-def _inside(sentence: str) -> str:
+def inside(sentence: str) -> str:
     """Return the sentence as it stands behind a comma."""
     return sentence[:1].lower() + sentence[1:]
 
@@ -94,7 +95,7 @@ def _inside(sentence: str) -> str:
 def _on_a_busy_machine(profile: Profile, busy: str, first: Finding | None) -> Verdict:
     """Return the verdict beside programs that take the script's time: their part of it is not known."""
     if first is not None:
-        said = f"Measured beside them, {_inside(_finding_sentence(first))}"
+        said = f"Measured beside them, {inside(finding_sentence(first))}"
     else:
         shown = _what_phases_show(profile)
         said = f"{shown}, and no cost can be ruled out here" if shown else "No cost can be ruled out here"

@@ -16,6 +16,7 @@ from ..profile.failures import once_mended, what_failed
 from ..profile.headline import explain_command, export_command, function_call, options, verdict_of
 from ..trial_format import describe, is_number, moved, peaks, span
 from ..trial_rows import IN_WINDOWS
+from .by_hand import beside_settings, instead_of_settings
 
 CONFIG_FILE = "advisor.yaml"
 PYTHON = "--python"
@@ -43,7 +44,7 @@ class TuneVerdict:
     sentence: str
     tone: Tone
     evidence: str
-    """Basis of the verdict; for an undecided one, what would decide it."""
+    """Basis of the verdict; for an undecided one, what would decide it. And what only the script can change."""
     next: tuple[Next, ...]
 
 
@@ -55,7 +56,12 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
     broken = result.profile.failure
     if broken is not None and broken.kind in ("nan", "no_steps"):
         sentence, tone = f"Your script {what_failed(broken)}. {sentence}", "failed"
-    return TuneVerdict(sentence=sentence, tone=tone, evidence=_evidence(result), next=_next(result))
+    evidence = [_evidence(result)]
+    if _tried(result):  # a search that tried nothing has named the finding in its sentence
+        by_hand = instead_of_settings(result)
+        evidence = [sentence, *evidence] if by_hand else [*evidence, beside_settings(result)]
+        sentence, tone = (by_hand, "warning") if by_hand else (sentence, tone)
+    return TuneVerdict(sentence=sentence, tone=tone, evidence=" ".join(filter(None, evidence)), next=_next(result))
 
 
 def _of_speed(result: TuneResult) -> tuple[str, Tone]:
@@ -313,10 +319,12 @@ def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
     """Return the next steps for a search that has decided nothing."""
     given = format.one_line(options((*result.search_options, *result.profile.run_options)))
     command = f"{given} {command}" if given else command
+    first = format.worst(result.profile.findings)
+    explained = () if first is None else (Next(command=explain_command(first), why="explains this finding"),)
     if not result.space and not _tried(result):
-        first = format.worst(result.profile.findings)
-        explained = () if first is None else (Next(command=explain_command(first), why="explains this finding"),)
         return (*explained, Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"))
+    if instead_of_settings(result):
+        return explained
     return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
 
 
