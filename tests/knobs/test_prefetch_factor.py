@@ -79,7 +79,9 @@ def test_so_many_batches_are_ahead_and_again_as_many_as_written_afterwards(tmp_p
     hook()
     seen = []
     look = lambda number: seen.append(loaders.in_flight_batches())
-    train({3: {"prefetch_factor": 5}, 15: {}}, make_loader=lambda: images(num_workers=1), look=look)
+    long = torch.utils.data.ConcatDataset([Images()] * 8)
+    make = lambda: DataLoader(long, batch_size=4, num_workers=1)
+    train({3: {"prefetch_factor": 5}, 15: {}}, make_loader=make, look=look)
     print(seen[1], seen[4], seen[16])
     """
     assert says(tmp_path, code) == "2 5 2"

@@ -172,11 +172,24 @@ class LoaderHooks:
         return self.train.take_sums(feed.workers if feed is not None else None, received_ns)
 
     def in_flight_batches(self) -> int:
-        """Return the batches of the training loader that its workers may hold, finished or not."""
+        """Return the batches of the training loader that its workers may hold, finished or not.
+
+        They hold none beyond the epoch: each one begins with empty queues.
+        """
         feed, iterator = self._current()
         if feed is None:
             return 0
-        return self.fetching_workers() * int(getattr(feed.fetcher(iterator), "_prefetch_factor", None) or 0)
+        held = self.fetching_workers() * int(getattr(feed.fetcher(iterator), "_prefetch_factor", None) or 0)
+        length = self.epoch_batches()
+        return held if length is None or feed.given > length else min(held, length - feed.given)
+
+    def epoch_batches(self) -> int | None:
+        """Return the batches of the training loader in an epoch; None if unknown, or with another batch size."""
+        feed, _ = self._current()
+        if feed is None or self.train is None or feed.size is not None or feed.split is not None:
+            return None
+        length: int | None = self.train.facts["length_batches"]
+        return length
 
     def fetching_workers(self) -> int:
         """Return the number of workers that fetch for the training loader now."""

@@ -61,11 +61,16 @@ class WindowLength:
         return long and count >= self.needed_updates(recorder.updates) and recorder.is_precise(window.precision)
 
     def needed_updates(self, updates: Sequence[Update]) -> int:
-        """Return how many updates average the workers' bursts out; 0 if the loop does not wait for workers."""
-        workers = self._controls.loaders.fetching_workers()
+        """Return how many updates average the workers' bursts out; 0 if the loop does not wait for workers.
+
+        The bursts of one epoch are those of the next, as each begins with empty queues: no more than one is needed.
+        """
+        loaders = self._controls.loaders
+        workers = loaders.fetching_workers()
         if workers < 2 or not is_waiting(updates):
             return 0
-        return math.ceil(BURSTS * workers / self._controls.batches)
+        needed, epoch = BURSTS * workers, loaders.epoch_batches()
+        return math.ceil((needed if epoch is None else min(needed, epoch)) / self._controls.batches)
 
     def quiet_updates(self, window: wire.Window, recorder: Recorder) -> int:
         """Return how many of the next updates need only be recorded, unless time runs out."""

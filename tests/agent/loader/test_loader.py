@@ -684,7 +684,7 @@ def test_a_held_loader_keeps_switched_settings(loop: Loop) -> None:
     for _ in range(19):
         seen += numbers(next(iterator))
     assert seen == list(range(40)) * 2
-    assert loop.hooks.in_flight_batches() == 2
+    assert loop.hooks.fetching_workers() == 1
 
 
 def test_an_evaluation_loader_is_never_held(loop: Loop) -> None:

@@ -419,6 +419,21 @@ def test_adjusting_keeps_what_is_not_named(loop: Loop) -> None:
     assert loop.hooks.in_flight_batches() == 2
 
 
+def test_workers_hold_no_more_batches_than_the_epoch_has_left(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    next(iterator)
+    loop.step()
+    loop.hooks.switch(num_workers=2)
+    held = []
+    for _ in range(9):
+        held.append(loop.hooks.in_flight_batches())
+        next(iterator)
+    assert held == [4, 4, 4, 4, 4, 4, 3, 2, 1]
+    assert loop.hooks.epoch_batches() == 10
+    loop.hooks.switch(batch_size=8)
+    assert loop.hooks.epoch_batches() is None
+
+
 def _worker_ids() -> list[int]:
     import multiprocessing
 

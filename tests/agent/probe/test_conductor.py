@@ -53,6 +53,7 @@ class Channel:
 class Loaders:
     in_flight = 0
     workers = 0
+    epoch: int | None = None
     train: object = "known"
     is_caching = False
     read_anew = 0
@@ -69,6 +70,9 @@ class Loaders:
 
     def fetching_workers(self) -> int:
         return self.workers
+
+    def epoch_batches(self) -> int | None:
+        return self.epoch
 
     def end_epoch_now(self) -> None: ...
 
@@ -173,6 +177,13 @@ def test_a_window_is_long_enough_that_the_bursts_of_its_workers_average_out() ->
     loop.controls.loaders.workers = 4
     (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
     assert (len(done.wall_s), done.extra) == (16, {})
+
+
+def test_one_epoch_shows_all_bursts_of_its_workers() -> None:
+    loop = Loop(wire.Plan([_window("one", max_updates=100)], final=True))
+    loop.controls.loaders.workers, loop.controls.loaders.epoch = 40, 32
+    (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
+    assert (len(done.wall_s), done.extra) == (32, {})
 
 
 def test_workers_that_keep_up_need_no_longer_window() -> None:
