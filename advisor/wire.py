@@ -105,6 +105,8 @@ class LaunchSpec:
     """File that records settings given up in mode `run`; empty records nothing."""
     updates: float | None = None
     """Length of the training in updates, for schedules; None if it is unknown."""
+    metric: str = ""
+    """Name under which the script prints the number that judges it; empty for its losses."""
     seed: int | None = None
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
 

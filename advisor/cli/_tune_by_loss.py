@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..workflows.tune_learning import Learned
 
 
-def by_loss(objective: str, horizon: str | None, config: Path | None) -> bool:
+def by_loss(objective: str, horizon: str | None, config: Path | None, metric: str | None) -> bool:
     """Return whether the objective is judged by a loss; raise UsageError for options that do not go together."""
     from ..search.goals import BY_LOSS
 
@@ -29,7 +29,7 @@ def by_loss(objective: str, horizon: str | None, config: Path | None) -> bool:
                 f"--objective {objective} needs --horizon, such as --horizon {example}: losses are compared over it"
             )
         return True
-    for option, value in (("--horizon", horizon), ("--config", config)):
+    for option, value in (("--horizon", horizon), ("--config", config), ("--metric", metric)):
         if value is not None:
             raise UsageError(f"{option} applies only to --objective {BY_LOSS[0]} and --objective {BY_LOSS[1]}")
     return False
@@ -47,6 +47,7 @@ def tune_by_loss(
     no_knobs: Sequence[str],
     config: Path | None,
     verify: bool,
+    metric: str | None,
     resume: str | None,
     output: Path,
     force: bool,
@@ -71,6 +72,7 @@ def tune_by_loss(
                 no_knobs=no_knobs,
                 config=config,
                 verify=verify,
+                metric=metric,
                 resume=resume,
                 progress=progress,
                 **run,

@@ -74,6 +74,15 @@ def tune(
             "loss_at_time.",
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Number that the script prints or logs, such as val_loss, to judge by in place of its loss; lower is "
+            "better.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="Settings file that all trainings of these two objectives have."),
@@ -124,7 +133,7 @@ def tune(
     if not dry_run:
         check_target(output, overwrite=force, other="choose another file with --output")
     targets = _targets(emit, None if dry_run else output.parent, force)
-    if by_loss(objective, horizon, config):
+    if by_loss(objective, horizon, config, metric):
         others = {
             "preset": preset != Preset.QUICK,
             "set": bool(mapped),
@@ -146,6 +155,7 @@ def tune(
             no_knobs=no_knob or (),
             config=config,
             verify=not no_verify,
+            metric=metric,
             resume=resume,
             output=output,
             force=force,

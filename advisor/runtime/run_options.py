@@ -37,6 +37,8 @@ class RunOptions:
     progress: Progress = SILENT
     updates: float | None = None
     """Length of the training in updates, which schedules of the learning rate need."""
+    metric: str = ""
+    """Name under which the script prints the number that judges it, in place of a loss."""
 
     def typed(self) -> tuple[str, ...]:
         """Return the words of a command line that give these options, but for usual values."""

@@ -102,6 +102,7 @@ class ScriptRun:
         self._constants = constants
         self._trackers_offline = options.trackers_offline
         self._updates = options.updates
+        self._metric = options.metric
         self._seed = seed
         self._devices = self.record.devices = devices
         self._environment = {**os.environ, **environment}
@@ -224,6 +225,7 @@ class ScriptRun:
             constants={module: dict(values) for module, values in self._constants.items()},
             trackers_offline=self._trackers_offline,
             updates=self._updates,
+            metric=self._metric,
             seed=self._seed,
         )
         path = self._folder / f"life-{self.record.number}.json"

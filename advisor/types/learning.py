@@ -15,7 +15,7 @@ from .tuning import Recommendation, Skipped
 LEARNING_VERSION = 1
 """Version of the document that `advisor tune --objective time_to_loss --json` prints and stores."""
 
-LossKind = Literal["validation loss", "training loss", "training loss of the first epoch"]
+LossKind = Literal["validation loss", "training loss", "training loss of the first epoch", "printed metric"]
 LearningObjective = Literal["time_to_loss", "loss_at_time"]
 LearningStatus = Literal[
     "faster", "better", "slower", "worse", "loses at the end", "no significant gain", "undecided", "unverified"

@@ -26,13 +26,15 @@ LATE = 1.1
 """Multiple of a fixed time up to which a training may end: times of processes scatter, and so does the last update."""
 ON_THE_WAY = 1 / 3
 """Part of the horizon at which it shows who is ahead."""
+OF_EVALUATIONS: tuple[LossKind, ...] = ("validation loss", "printed metric")
+"""Losses that come at some updates, and not with each."""
 BROKEN = ("diverged", "nan")
 """Ends of a training that its settings cause."""
 
 
 def curve_of(run: TrainingRun, loss: LossKind) -> LossCurve | None:
     """Return the losses that this comparison goes by."""
-    return run.validation if loss == "validation loss" else run.training
+    return run.validation if loss in OF_EVALUATIONS else run.training
 
 
 def pair_of(

@@ -27,6 +27,8 @@ class LearningRequest:
     only: Sequence[str] | None = None
     without: Sequence[str] = ()
     verify: bool = True
+    metric: str = ""
+    """Name under which the script prints the number that judges a training; empty for its losses."""
 
     def as_kept(self) -> dict[str, Any]:
         """Return the options that a resumed search must share with the original one; its budget may differ."""
@@ -42,4 +44,5 @@ class LearningRequest:
             "always": self.always.as_dict(),
             "knobs": None if self.only is None else list(self.only),
             "no_knobs": list(self.without),
+            **({"metric": self.metric} if self.metric else {}),
         }

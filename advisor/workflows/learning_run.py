@@ -28,6 +28,7 @@ from ..types import (
     Workload,
 )
 from ..verification.learning_rounds import Side, verify_learning
+from ..verification.learning_verdict import OF_EVALUATIONS
 
 if TYPE_CHECKING:
     from ..runtime import RunOptions
@@ -119,8 +120,13 @@ class LearningRun:
         if asked is not None and whole < asked:
             self.notes.append(f"the script ends after {whole:,} updates: these are the horizon")
         run = self._cut(run, asked)
+        if self.request.metric and (run.validation is None or len(run.validation) < FEWEST_EVALUATIONS):
+            self._refuse(self._too_few_numbers(run.validation))
+            return None
+        if self.request.metric:
+            self.notes.append(f"judged by what the script prints as {self.request.metric!r}; lower is better")
         loss, curve = self._loss_of(run)
-        target = time_to_loss.target_of(curve, of_evaluations=loss == "validation loss")
+        target = time_to_loss.target_of(curve, of_evaluations=loss in OF_EVALUATIONS)
         if isinstance(target, Unclear):
             if self.request.objective == "loss_at_time" and any(value is not None for value in curve.losses):
                 return Baseline(run=run, loss=loss, target=None, reached_s=None)
@@ -149,11 +155,19 @@ class LearningRun:
 
         assert run.training is not None
         if run.validation is not None and len(run.validation) >= FEWEST_EVALUATIONS:
-            return "validation loss", run.validation
+            return "printed metric" if self.request.metric else "validation loss", run.validation
         epoch = epoch_updates(self.workload) if self.workload is not None else None
         if epoch is not None and run.training.updates[-1] <= epoch:
             return "training loss of the first epoch", run.training
         return "training loss", run.training
+
+    def _too_few_numbers(self, found: LossCurve | None) -> str:
+        name, count = self.request.metric, 0 if found is None else len(found)
+        seen = "no number" if not count else "one number" if count == 1 else f"{count} numbers"
+        return (
+            f"it printed {seen} under the name {name!r} within the {parameter('horizon')}, and {FEWEST_EVALUATIONS} "
+            f"are the fewest that show a course: expected lines such as '{name}: 0.42', at different updates"
+        )
 
     # --- the search ---------------------------------------------------------------------------------------------------
 
@@ -276,7 +290,7 @@ needs no target"
 
     def _between_evaluations(self) -> int | None:
         assert self.baseline is not None
-        if self.baseline.loss != "validation loss":
+        if self.baseline.loss not in OF_EVALUATIONS:
             return None
         at = self.baseline.curve.updates
         return round(statistics.median(later - earlier for earlier, later in itertools.pairwise(at)))

@@ -72,6 +72,7 @@ def tune_learning(
     no_knobs: Sequence[str] = (),
     config: str | os.PathLike[str] | None = None,
     verify: bool = True,
+    metric: str | None = None,
     resume: str | os.PathLike[str] | None = None,
     module: bool = False,
     python: str | None = None,
@@ -91,8 +92,9 @@ def tune_learning(
     horizon) or `loss_at_time` (the lowest loss after that time). The winner is verified with three to five other seeds.
 
     `budget` limits the time of the trainings (seconds, or text like "10m"). All trainings have the settings of
-    `config`, an `advisor.yaml`. `knobs` are the only ones to try, `no_knobs` are left alone. The other parameters and
-    the errors are those of `advisor.tune`. `failure` says why a script cannot be judged by a loss.
+    `config`, an `advisor.yaml`. `metric` is the name of a number that the script prints or logs (`val_loss: 0.42`); it
+    judges a training in place of its losses, and lower is better. `knobs` are the only ones to try, `no_knobs` are left
+    alone. The other parameters and the errors are those of `advisor.tune`. `failure` says why no loss can judge it.
     """
     from .. import hardware as machines
     from ..runtime import RunOptions
@@ -116,6 +118,7 @@ def tune_learning(
         trackers_offline=trackers_offline,
         python=python,
         progress=progress,
+        metric=metric or "",
     )
     command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
     goal: LearningObjective = "time_to_loss" if objective == "time_to_loss" else "loss_at_time"
@@ -128,6 +131,7 @@ def tune_learning(
         only=_known(knobs),
         without=_known(no_knobs) or (),
         verify=verify,
+        metric=options.metric,
     )
     with ExitStack() as stack:
         machine = machines.probe(folder=Path(command.cwd))

@@ -43,10 +43,16 @@ WATCHES = """
 """
 
 
-def trained(folder: Path, text: str, updates: int = 24) -> TrainingRun:
+PRINTS = """
+    with torch.no_grad():
+        print(f"epoch {{epoch}}: accuracy 0.5, held_out={{criterion(model(rows[64:]), targets[64:]).item():.6f}}")
+"""
+
+
+def trained(folder: Path, text: str, updates: int = 24, metric: str = "") -> TrainingRun:
     script = folder / "train.py"
     script.write_text(text)
-    options = RunOptions(runs=folder / "runs", isolation="none")
+    options = RunOptions(runs=folder / "runs", isolation="none", metric=metric)
     command = command_for(str(script), [], is_module=False, interpreter=None, root=options.root)
     run = folder / "run"
     run.mkdir()
@@ -86,3 +92,16 @@ def test_another_function_than_that_of_the_training_does_not_count(
         "sum(criterion(model(batch), labels)", "sum(nn.functional.l1_loss(model(batch)[:, 0], batch[:, 0])"
     )
     assert trained(tmp_path, other).validation is None
+
+
+def test_a_number_that_the_script_prints_by_name_stands_in_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = trained(tmp_path, HEAD.format(arguments="") + PRINTS.format(), updates=22, metric="held_out")
+    assert found.validation is not None
+    assert found.validation.updates == (4, 8, 12, 16, 20)
+    printed = (tmp_path / "run" / "trainings" / "001" / "life-0.stdout").read_text()
+    assert [f"held_out={loss:.6f}" for loss in found.validation.losses] == [
+        line.rpartition(" ")[2] for line in printed.splitlines()[:5]
+    ]

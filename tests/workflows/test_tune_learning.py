@@ -144,6 +144,14 @@ def test_a_horizon_longer_than_the_training_is_the_training(folder: Path) -> Non
 
 
 @pytest.mark.slow(10)
+def test_a_metric_that_the_script_does_not_print_is_refused(folder: Path) -> None:
+    found = search(folder, SCRIPT, "0.003", "1", metric="val_loss")
+    assert found.failure is not None
+    assert found.failure.message.startswith("it printed no number under the name 'val_loss' within the horizon")
+    assert found.trials == ()
+
+
+@pytest.mark.slow(10)
 @pytest.mark.parametrize(
     ("text", "args", "why"),
     [

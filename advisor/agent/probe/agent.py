@@ -24,6 +24,7 @@ from ..loop.steps import Steps
 from ..observe.arguments import ArgumentWatch
 from ..observe.cpu_limits import CpuLimitWatch
 from ..observe.memory import memory_in_use
+from ..observe.printed_metric import PrintedMetric
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
@@ -53,6 +54,8 @@ def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
     if spec.mode == "probe":
         agent.arguments.install()
         agent.cpu_limits.install()
+        if agent.metric is not None:
+            agent.metric.install()
     imports.when_imported("torch", agent.torch_imported)
     agent.start_beating()
     return agent
@@ -77,6 +80,7 @@ class ScriptAgent:
         self.arguments = ArgumentWatch()
         self.cpu_limits = CpuLimitWatch()
         self._parts: _Parts | None = None
+        self.metric = PrintedMetric(self.clock, spec.metric) if spec.metric else None
 
     # --- set-up -------------------------------------------------------------------------------------------------------
 
@@ -265,7 +269,7 @@ class _Parts:
             device_trace=DeviceTrace(clock),
             counted_by_calls=lambda: self._counter.counted,
             on_report=agent.window_reported,
-            evaluations=self.learning.evaluations.done,
+            evaluations=agent.metric.done if agent.metric is not None else self.learning.evaluations.done,
         )
         self.conductor = Conductor(
             self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
