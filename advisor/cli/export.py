@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..types import Artifact
 
 
-EMPTY = "holds none of the settings, for which the tool has no place"
+EMPTY = "holds no setting: there is none, or the tool has no place for it"
 TARGETS = ids([str(Path(__file__).resolve().parents[1] / "settings_file" / "exports")])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,6 +98,8 @@ class Session:
     seed: int | None = None
     """Processes with the same seed draw alike."""
     result: SessionResult = field(default_factory=SessionResult, init=False)
+    more_s: Callable[[], float] = field(default=lambda: 0.0, init=False)
+    """Called when the time is up: adds to the budget what can be had, and returns it (seconds)."""
     _first_update_s: float | None = field(default=None, init=False)
     _update_s: float | None = field(default=None, init=False)
 
@@ -239,7 +241,7 @@ class Session:
         if self.left_s() > 0 or self._first_update_s is None:
             return False
         if self.result.outcomes:
-            return True
+            return self.more_s() <= 0
         is_slow = script_run.record.updates < FAST_UPDATES
         return self.cuts_first_window and (is_slow or self.left_s() < min(0.0, self.loop_budget_s - LEAST_FIRST_S))
 

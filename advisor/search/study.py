@@ -28,8 +28,7 @@ from .windows import baseline_window, in_fresh_process, longer, paced
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
 SCRIPT_RUNS_KEPT = 3
-"""Starts of the script that must be left for a trial in its own script run: that run, the one after it, and one more in
-case the script ends by itself meanwhile."""
+"""Starts of the script left for a trial in its own script run: that run, the one after it, and one if a script ends."""
 TRIES_A_KNOB = 3
 """Tries of a knob: alone, and two values more beside the best."""
 LONG_TRIAL_FRACTION = 0.3
@@ -245,11 +244,12 @@ class Study:
         return None
 
     def _spare_s(self, pace: Pace) -> float:
-        """Return the time left beside the finals, with one more finalist, and the ablation."""
+        """Return the time left beside the finals, with one more finalist, and the ablation; all for the first trial."""
         finalists = self.known.finalists()
         count = min(len(finalists), self._settings.finalists) + 1
         finals_s = 2 * self._window_s(pace) * self._settings.final_rounds * count
-        return self.left_s() - finals_s - self._by_knob_s(finalists[0] if finalists else Config(), pace)
+        kept_s = finals_s + self._by_knob_s(finalists[0] if finalists else Config(), pace)
+        return self.left_s() - (kept_s if len(self.trials) > 1 else 0.0)
 
     def _by_knob_s(self, config: Config, pace: Pace) -> float:
         """Return the seconds of one round of the ablation."""

@@ -7,6 +7,7 @@ yields only plain values.
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from .hardware_words import hardware_words
 from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
 
 VERSION = 1
+FILE_NAME = "advisor.yaml"
+"""Name in the comments of a file that is not written yet."""
 """Version of the format; this advisor reads all versions up to it."""
 ENTRIES = ("version", "settings", "updates", "arguments", "constants", "verdict", "found")
 MOST_BYTES = 64 * 1024
@@ -115,10 +118,22 @@ def plain_text(document: Document) -> str:
     return _block({name: value for name, value in content.items() if value or name == "settings"})
 
 
+def renamed(text: str, name: str) -> str:
+    """Return the text of a file for another name than `advisor.yaml`, which the commands in its comments hold."""
+    return "\n".join(
+        line.replace(f"--config {FILE_NAME} ", f"--config {shlex.quote(name)} ").replace(
+            f'("{FILE_NAME}")', f'("{name}")'
+        )
+        if line.startswith("#")
+        else line
+        for line in text.split("\n")
+    )
+
+
 def _how_to_train(found: Recommendation, begin: str) -> list[str]:
     if found.command.function:
-        return [f"{begin} Before the function is called:", "#", '#     advisor.apply("advisor.yaml")']
-    run = f"advisor run --config advisor.yaml {_comment(found.command.display)}"
+        return [f"{begin} Before the function is called:", "#", f'#     advisor.apply("{FILE_NAME}")']
+    run = f"advisor run --config {FILE_NAME} {_comment(found.command.display)}"
     return [f"{begin} Train with these settings; the script is not edited:", "#", f"#     {run}"]
 
 

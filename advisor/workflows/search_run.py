@@ -60,6 +60,9 @@ class SearchRun:
             self._read_profile()
         return result
 
+    def __post_init__(self) -> None:
+        self.session.more_s = self._more_s
+
     @property
     def study(self) -> Study:
         from .. import search
@@ -194,6 +197,11 @@ class SearchRun:
         self.session.reserve(-freed_s)
         self.reserved_s = kept_s
         return freed_s
+
+    def _more_s(self) -> float:
+        """Give a search that has tried nothing yet the time of a verification which would have nothing to verify."""
+        tried = any(trial.config.settings for trial in self.study.trials)
+        return 0.0 if tried else self._release()
 
     def _allow(self, trials_s: float) -> None:
         """Plan the time of the trials and of verification, since no budget limits them, and announce it."""

@@ -133,9 +133,17 @@ def test_a_file_without_a_target_is_one_line(config: Path) -> None:
 def test_a_file_that_holds_none_of_the_settings_says_so(config: Path) -> None:
     config.write_text("version: 1\nsettings: {num_workers: 2}\nfound: {command: train.py}\n")
     done = export(config, "--to", "deepspeed,lightning")
-    assert "deepspeed.json: holds none of the settings, for which the tool has no place" in done.stdout
+    assert "deepspeed.json: holds no setting: there is none, or the tool has no place for it" in done.stdout
     assert "    num_workers=2: deepspeed has no key for it; DataLoader(" in done.stdout
-    assert "lightning.yaml: holds none" not in done.stdout
+    assert "lightning.yaml: holds no setting" not in done.stdout
+
+
+def test_settings_that_are_none_make_no_patch_that_could_be_applied(config: Path) -> None:
+    config.write_text("version: 1\nsettings: {}\nfound: {command: train.py}\n")
+    done = export(config, "--to", "patch,python,torchrun")
+    assert "advisor.patch: holds no setting: there is none" in done.stdout
+    assert "fast_settings.py: holds no setting: there is none" in done.stdout
+    assert "patch -p1" not in done.stdout
 
 
 def test_a_search_leaves_out_files_that_would_hold_none_of_its_settings(config: Path) -> None:

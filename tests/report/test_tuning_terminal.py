@@ -385,6 +385,13 @@ def test_the_first_finding_that_no_setting_changes_stands_below_the_verdict() ->
     assert "by hand:" not in words_of(replace(base, profile=replace(base.profile, findings=settable)))
 
 
+def test_an_undecided_search_that_planned_its_own_time_goes_on_where_it_ended() -> None:
+    base = sample_tuning.unclear()
+    assert "next advisor tune --budget 25m train.py --epochs 3 has the time to decide" in words_of(base)
+    own = words_of(replace(base, budget_s=None))
+    assert f"next advisor tune --resume {base.profile.run_id} train.py --epochs 3 continues this search" in own
+
+
 def test_a_search_without_a_gain_begins_with_the_finding_that_only_the_script_can_change() -> None:
     base = sample_tuning.unclear()
     by_hand = next(one for one in sample_tuning.faster().profile.findings if one.severity != "info" and not one.knobs)

@@ -87,6 +87,26 @@ def test_a_setting_by_argument_gets_a_life_of_its_own_between_lives_as_written(r
     assert [script_run.end for script_run in result.script_runs] == ["plan done"] * 3
 
 
+def test_time_that_is_given_when_it_is_up_is_used(opened) -> None:
+    def plan() -> Planner:
+        yield [window("first")]
+        yield [wire.Window(id="long", warm_up_updates=1, min_updates=3, max_updates=10**7, min_s=2.0, max_s=20.0)]
+        yield [window("last")]
+
+    asked: list[float] = []
+
+    def more_s() -> float:
+        asked.append(found.left_s())
+        found.loop_budget_s += 4.0 if len(asked) == 1 else 0.0
+        return 4.0 if len(asked) == 1 else 0.0
+
+    found = opened("8")
+    found.loop_budget_s, found.more_s = 1.0, more_s
+    result = found.run(plan())
+    assert list(result.outcomes) == ["first", "long", "last"]
+    assert asked[0] <= 0
+
+
 def test_what_is_yielded_without_a_setup_stays_in_the_present_life(run) -> None:
     def plan() -> Planner:
         yield InScriptRun(windows=[window("first", micro_batch=16)], setup=BIGGER)

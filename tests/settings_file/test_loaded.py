@@ -514,3 +514,9 @@ def test_a_file_without_any_setting_of_ours_is_no_loss(tmp_path: Path, text: str
     target.write_text(f"version: 1\n{text}\n")
     with pytest.raises(UsageError, match="already exists") if blocks else contextlib.nullcontext():
         assert check_target(target, overwrite=False) == target
+
+
+def test_the_commands_in_a_file_name_that_file(tmp_path: Path) -> None:
+    text = "# found.\n#     advisor run --config advisor.yaml train.py\nversion: 1\nsettings: {}\n"
+    saved = LoadedConfig(settings={}, text=text).save(tmp_path / "my threads.yaml")
+    assert saved.read_text() == text.replace("advisor.yaml", "'my threads.yaml'")

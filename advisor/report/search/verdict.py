@@ -325,6 +325,11 @@ def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
         return (*explained, Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"))
     if instead_of_settings(result):
         return explained
+    if result.budget_s is None and not _tried(result):
+        return (Next(command=f"advisor tune {command}", why="tries the settings"),)
+    if result.budget_s is None:  # it took what it planned, or was interrupted
+        run = format.one_line(result.profile.run_id)
+        return (Next(command=f"advisor tune --resume {run} {command}", why="continues this search"),)
     return (Next(command=f"advisor tune --budget {_larger_budget(result)} {command}", why="has the time to decide"),)
 
 

@@ -151,7 +151,7 @@ class Draft:
         carries = self.emitter.starts_script or (self.emitter.sets_constants and self.document.constants)
         return Artifact(
             target=self.emitter.id,
-            is_empty=bool(settings) and len(self._left) == len(settings) and not carries,
+            is_empty=len(self._left) == len(settings) and not carries,
             file_name=self.emitter.file_name,
             content=content,
             usage=self.emitter.usage.format(command=self.command()),
