@@ -7,7 +7,6 @@ yields only plain values.
 from __future__ import annotations
 
 import re
-import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +20,10 @@ from ..script_constants import Plain
 from ..types import Config, Recommendation, SettingValue, Verdict
 from ..types.comparison import FLOOR_PROCESSES
 from .hardware_words import hardware_words
+from .how_to_train import how_to_train
 from .script_values import LONGEST_TEXT, brief, kind, mapping, read_arguments, read_constants, read_updates
 
 VERSION = 1
-FILE_NAME = "advisor.yaml"
-"""Name in the comments of a file that is not written yet."""
 """Version of the format; this advisor reads all versions up to it."""
 ENTRIES = ("version", "settings", "updates", "arguments", "constants", "verdict", "found")
 MOST_BYTES = 64 * 1024
@@ -85,7 +83,9 @@ def render(
     """
     lines = [
         f"# Settings for {_comment(found.command.display)}",
-        *_how_to_train(found, f"# found by advisor {advisor}, {created}."),
+        *how_to_train(
+            _comment(found.command.display), bool(found.command.function), f"# found by advisor {advisor}, {created}."
+        ),
         "",
         f"version: {VERSION}",
         "",
@@ -116,25 +116,6 @@ def plain_text(document: Document) -> str:
         "found": dict(document.found),
     }
     return _block({name: value for name, value in content.items() if value or name == "settings"})
-
-
-def renamed(text: str, name: str) -> str:
-    """Return the text of a file for another name than `advisor.yaml`, which the commands in its comments hold."""
-    return "\n".join(
-        line.replace(f"--config {FILE_NAME} ", f"--config {shlex.quote(name)} ").replace(
-            f'("{FILE_NAME}")', f'("{name}")'
-        )
-        if line.startswith("#")
-        else line
-        for line in text.split("\n")
-    )
-
-
-def _how_to_train(found: Recommendation, begin: str) -> list[str]:
-    if found.command.function:
-        return [f"{begin} Before the function is called:", "#", f'#     advisor.apply("{FILE_NAME}")']
-    run = f"advisor run --config {FILE_NAME} {_comment(found.command.display)}"
-    return [f"{begin} Train with these settings; the script is not edited:", "#", f"#     {run}"]
 
 
 def _searched(only: Sequence[str] | None) -> list[str]:

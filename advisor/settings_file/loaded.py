@@ -140,9 +140,9 @@ class LoadedConfig:
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the file. Raises UsageError if it already exists and `overwrite` is False."""
-        from . import advisor_yaml
+        from .how_to_train import renamed
 
-        return write(path, advisor_yaml.renamed(self.text, Path(path).name), overwrite=overwrite)
+        return write(path, renamed(self.text, Path(path).name), overwrite=overwrite)
 
     def export(self, *targets: str) -> list[Artifact]:
         """Export the settings: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers.
