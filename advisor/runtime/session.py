@@ -98,7 +98,7 @@ class Session:
     seed: int | None = None
     """Processes with the same seed draw alike."""
     result: SessionResult = field(default_factory=SessionResult, init=False)
-    more_s: Callable[[], float] = field(default=lambda: 0.0, init=False)
+    more_s: Callable[[], float] = field(default_factory=lambda: _nothing_more, init=False)
     """Called when the time is up: adds to the budget what can be had, and returns it (seconds)."""
     _first_update_s: float | None = field(default=None, init=False)
     _update_s: float | None = field(default=None, init=False)
@@ -364,6 +364,10 @@ class _Talk:
     updates_at_stop: int | None = None
     held_at_s: float | None = None
     """Time of the last sign of life to a script that waits for its next windows; None if it does not wait."""
+
+
+def _nothing_more() -> float:
+    return 0.0
 
 
 def _next_windows(planner: Planner, outcomes: dict[str, Outcome], setup: Setup) -> InScriptRun | None:
