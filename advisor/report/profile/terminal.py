@@ -15,6 +15,7 @@ from .circumstances import device_line, hardware_line, mfu_line, off_step_line, 
 from .headline import Verdict, little_data, page_command, verdict_of
 from .health import looked_at
 from .learning import early_stop_line, noise_scale_line
+from .unjudged import unjudged
 
 BAR_CELLS = 30
 _SEVERITIES = {"info": "cyan", "warning": "yellow", "critical": "red"}
@@ -46,9 +47,10 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
         yield Text()
         yield Text(looked, style="dim")
     if profile.abstained:
-        names = ", ".join(format.one_line(one.rule) for one in profile.abstained)
         yield Text()
-        yield Text(f"Could not judge: {names}.", style="dim")
+        yield Text("Could not judge", style="dim")
+        for line in unjudged(profile):
+            yield Padding(Text(line, style="dim"), (0, 0, 0, 2))
     yield Text()
     yield _circumstances(profile)
     yield Text()
