@@ -56,6 +56,8 @@ def _parts(found: RangeTest) -> Iterator[RenderableType]:
 def _headline(found: RangeTest) -> str:
     own = f"The script's learning rate is {_rate(found.script_rate)}"
     suggestion = found.suggestion
+    if suggestion is None and found.script_rate is None:
+        return f"No learning rate is suggested: {format.one_line(found.abstained)}."
     if suggestion is None:
         return f"{own}. No other is suggested: {format.one_line(found.abstained)}."
     interval = f"{_rate(suggestion.rate)} ({_rate(suggestion.low)} to {_rate(suggestion.high)})"

@@ -106,5 +106,6 @@ def _name(folder: Path) -> str:
     if "-m" in rest[:-1]:
         return f"{name} -m {rest[rest.index('-m') + 1]}"
     file = next((word for word in rest if not word.startswith("-") and not word.isdecimal()), None)
-    # A program given as text (`python -c`) may hold anything.
-    return name if file is None or "-c" in rest else f"{name} {PurePath(file).name}"
+    # A program given as text (`python -c`) may hold anything, and an open descriptor (`bash /dev/fd/3`) has no name.
+    nameless = file is None or "-c" in rest or file.startswith(("/dev/", "/proc/"))
+    return name if file is None or nameless else f"{name} {PurePath(file).name}"

@@ -48,7 +48,7 @@ class TimePlan:
             knobs=knobs,
             search_s=search_s,
             verification_s=verification_s,
-            expected_s=trials_s + min(verification_s, USUAL_ROUNDS * round_s),
+            expected_s=min(trials_s, search_s) + min(verification_s, USUAL_ROUNDS * round_s),
         )
 
     def __str__(self) -> str:

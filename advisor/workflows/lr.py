@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from .. import wire
 from ..durations import seconds_of
 from ..errors import InterruptedByUserError
 from ..progress import SILENT, Progress
+from ..spelling import parameter
 from ..types import Failure, RangeTest, RateSweep
 from .redacted import without_secrets
 from .shown import ShownRangeTest
@@ -88,7 +90,7 @@ def lr(
             max_script_runs=1,
         )
         progress.time_left(session.left_s)
-        result = session.run(_plan(budget_s))
+        result = session.run(_plan(session))
     progress.close()
     found = without_secrets(replace(_found(wanted, result), run_folder=str(run.path)), wanted, run.path)
     RANGE_TEST.save(found, run)
@@ -104,13 +106,14 @@ def lr(
 
 def range_test_of(session: Session, command: Command) -> RangeTest:
     """Carry out the range test in a fresh session of another workflow; an interruption is re-raised as it came."""
-    result = session.run(_plan(session.loop_budget_s))
+    result = session.run(_plan(session))
     if result.interrupted is not None:
         raise result.interrupted
     return _found(command, result)
 
 
-def _plan(budget_s: float) -> Planner:
+def _plan(session: Session) -> Planner:
+    budget_s, progress = session.loop_budget_s, session.options.progress
     first = wire.Window(
         id=FIRST,
         warm_up_updates=FIRST_UPDATES[0],
@@ -121,7 +124,11 @@ def _plan(budget_s: float) -> Planner:
         max_s=budget_s,
     )
     left = MOST_UPDATES - sum(FIRST_UPDATES) - 1
-    yield [first]
+    outcomes = yield [first]
+    seen = outcomes.get(FIRST)
+    if isinstance(seen, wire.WindowDone) and seen.wall_s:
+        most_s = min(session.left_s(), left * statistics.median(seen.wall_s))
+        progress.stage(f"testing the range of learning rates in {left} updates, at most {most_s:.0f} s", windows=1)
     yield [
         wire.Window(
             id=TEST,
@@ -146,7 +153,7 @@ def _found(command: Command, result: SessionResult) -> ShownRangeTest:
         why = outcome.message if outcome.kind == "refused" else f"the script failed in it: {outcome.message}"
         return ShownRangeTest(**common, script_rate=optimizer.learning_rate if optimizer else None, abstained=why)
     if outcome is None or not outcome.extra:
-        return ShownRangeTest(**common, abstained="the test did not begin", failure=_failure(result))
+        return ShownRangeTest(**common, abstained=_unfinished(result), failure=_failure(result))
     seen = outcome.extra
     sweeps = tuple(_sweep(sweep) for sweep in seen["sweeps"])
     reference = tuple(float(loss) for loss in seen["reference"])
@@ -162,6 +169,15 @@ def _found(command: Command, result: SessionResult) -> ShownRangeTest:
         abstained=judgement.why,
         notes=(*map(str, seen["notes"]), *_repeats(seen), *_raised(_failure(result))),
     )
+
+
+def _unfinished(result: SessionResult) -> str:
+    """Say why the test brought nothing back."""
+    if result.interrupted is not None:
+        return "the test was interrupted before it had tried a rate"
+    if result.deadline_hit:
+        return f"the time ended before it had tried a rate; a larger {parameter('budget')} has more"
+    return "the test did not begin"
 
 
 def _sweep(seen: Mapping[str, Any]) -> RateSweep:

@@ -47,6 +47,7 @@ def test_the_busiest_programs_are_named_and_summed(tmp_path: Path) -> None:
         ("python -m pytest tests", "python -m pytest"),
         ("python -c import_secret", "python"),
         ("bash /srv/jobs/nightly.sh", "bash nightly.sh"),
+        ("bash /dev/fd/3", "bash"),
         ("make -j4", "make"),
     ],
 )
