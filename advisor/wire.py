@@ -107,6 +107,8 @@ class LaunchSpec:
     """Length of the training in updates, for schedules; None if it is unknown."""
     seed: int | None = None
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
+    launched: bool = False
+    """True if a launcher starts the script: every rank reads this file, and the ranks follow rank 0."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------
@@ -122,6 +124,33 @@ class Plan:
 @dataclass(frozen=True)
 class Stop:
     reason: str = ""
+
+
+# --- rank 0 → other ranks, and back; the controller hands them on -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RankOrder:
+    """What rank 0 does at the end of an update, for the others to do at the end of the same one."""
+
+    what: str
+    """`go`: continue up to `until`; `enter` a window; `count` from here on; `finish` the window; `drop` it; `undo` an
+    entering that a rank refused; `wait` for the next order, however long; `leave`."""
+    until: int = 0
+    """Update at whose end the next order is due."""
+    window: Window | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class RankAnswer:
+    """Answer of another rank to `enter`, or its notice that a setting failed within an update."""
+
+    rank: int
+    refusal: str | None = None
+    """Reason why it cannot; None if it is ready."""
+    entering: bool = True
+    """False for a notice that nobody has asked for."""
 
 
 # --- agent → controller -------------------------------------------------------------------------------------------
@@ -164,6 +193,8 @@ class Beat:
     rank: int
     updates: int
     events: int
+    at: str = ""
+    """Place where the training thread has stood still for some seconds, as `file:line in function`; "" if it goes on."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +272,8 @@ class WindowDone:
     """Updates of the script run before the first counted one."""
     elements: list[int] = field(default_factory=list)
     """Elements of the tensors that models were called with, per update; one number if all updates are alike."""
+    communication_s: list[float] = field(default_factory=list)
+    """Seconds of every update in which this rank waited in collectives; empty if it is alone or could not be seen."""
     hooks: int | None = None
     """Hooks on modules, parameters and optimizers when counting began."""
     gc_s: float = 0.0
@@ -323,9 +356,12 @@ class Goodbye:
 
 
 Message = Union[
-    Plan, Stop, Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye
+    Plan, Stop, Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye, RankOrder,
+    RankAnswer,
 ]  # fmt: skip
-TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye)
+TO_CONTROLLER = (
+    Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye, RankOrder, RankAnswer
+)  # fmt: skip
 
 
 def encode(message: Message) -> bytes:
@@ -338,16 +374,23 @@ def encode(message: Message) -> bytes:
     return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
-def decode_to_agent(line: bytes) -> Plan | Stop:
+def decode_to_agent(line: bytes) -> Plan | Stop | RankOrder | RankAnswer:
     """Decode a message from the controller. The controller is trusted because it shares the token."""
     body = json.loads(line)
     kind = body.pop("type")
     if kind == "Plan":
-        windows = [Window(**{**window, "role": WindowRole(window["role"])}) for window in body["windows"]]
-        return Plan(windows=windows, final=body["final"])
+        return Plan(windows=[_window(window) for window in body["windows"]], final=body["final"])
     if kind == "Stop":
         return Stop(**body)
+    if kind == "RankOrder":
+        return RankOrder(**{**body, "window": None if body["window"] is None else _window(body["window"])})
+    if kind == "RankAnswer":
+        return RankAnswer(**body)
     raise ValueError(f"unknown message {kind!r} from the controller: both sides must be of one version")
+
+
+def _window(body: dict[str, Any]) -> Window:
+    return Window(**{**body, "role": WindowRole(body["role"])})
 
 
 def message_type(name: str) -> type[Any]:

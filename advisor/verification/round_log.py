@@ -53,7 +53,7 @@ def identity(version: ScriptVersion, hardware: Hardware, torch: str | None) -> s
     args = Redactor().words(command.args)  # a renewed key makes no other training
     parts = {
         "texts": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
-        "command": [command.target, command.is_module, *args, str(cwd), command.interpreter, command.launcher],
+        "command": [command.target, command.is_module, *args, str(cwd), command.interpreter, command.launcher, *command.launcher_args],
         "torch": torch,
         "settings": version.config.as_dict(),
         "constants": {module: dict(values) for module, values in version.setup.constants.items()},
