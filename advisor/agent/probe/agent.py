@@ -27,8 +27,9 @@ from ..observe.memory import memory_in_use
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
-from .conductor import Conductor
+from .conductors import conductor_for
 from .instruments import Instruments
+from .ranks import world_size
 from .ready import ready
 from .so_far import SoFar
 from .window_length import FIRST_UPDATES
@@ -65,7 +66,8 @@ class ScriptAgent:
         self._spec = spec
         self.channel = channel
         self.origin_s = time.perf_counter()
-        self.rank = int(os.environ.get("RANK", "0") or 0)
+        self.ranks = world_size(spec)
+        self.rank = channel.rank
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent: list[str] | None = None
@@ -267,8 +269,8 @@ class _Parts:
             on_report=agent.window_reported,
             evaluations=self.learning.evaluations.done,
         )
-        self.conductor = Conductor(
-            self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
+        self.conductor = conductor_for(
+            agent.ranks, self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
         self.conductor.before_advance = agent.after_update
         self.so_far = SoFar(self.conductor, clock, agent.channel, agent.rank)
