@@ -194,7 +194,7 @@ class Beat:
     updates: int
     events: int
     at: str = ""
-    """Place where the training thread has stood still for some seconds, as `file:line in function`; "" if it goes on."""
+    """Place where the training thread has stood still for some seconds; "" if it goes on."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,23 @@ from ..types import (
     Hardware,
     IsolationUse,
     Profile,
-    Rank,
     ScriptRunSummary,
     TorchBuild,
     Workload,
 )
-from . import device_summary, evaluations, fixes, growth, hot_lines, learning, loader_summary, losses, ratios, summary
+from . import (
+    device_summary,
+    evaluations,
+    fixes,
+    growth,
+    hot_lines,
+    learning,
+    loader_summary,
+    losses,
+    ranks,
+    ratios,
+    summary,
+)
 from .counted import Counted
 from .profile_plan import first_baseline
 
@@ -140,6 +151,7 @@ def _measured(
     steps = summary.steps(counted)
     phases = summary.phases(counted)
     read_line = functools.cache(lambda file, line: linecache.getline(file, line).strip())
+    found_ranks = ranks.ranks(first, script_run, counted.cut, workload)
     on_device, why_not = device_summary.device_use(result, steps, workload)
     return {
         "steps": steps,
@@ -160,15 +172,8 @@ def _measured(
         "growth": growth.growth(
             growth.baselines(result.outcomes, result.windows, result.script_run_of), hot_lines.risen(result, read_line)
         ),
-        "ranks": (
-            Rank(
-                rank=first.rank,
-                pid=script_run.hello.pid if script_run.hello else 0,
-                device=workload.device,
-                mean_s=steps.mean_s,
-                data_wait_fraction=phases["data_wait"],
-            ),
-        ),
+        "ranks": found_ranks,
+        "communication": ranks.communication(first, script_run, counted.cut, workload, on_device),
         "what_ifs": ratios.what_ifs(result),
         "fixes": fixes.measured(result, hardware, workload),
         **learning.measured(result, workload),

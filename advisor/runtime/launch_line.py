@@ -1,4 +1,4 @@
-"""Words that start a script: the interpreter's own, or those of its launcher, which starts one process for every rank."""
+"""Words that start a script, with its launcher if it has one."""
 
 from __future__ import annotations
 

@@ -218,25 +218,15 @@ class ScriptRun:
             if isinstance(message, wire.Goodbye):
                 yield message
             return
+        record.keep(message)
         match message:
-            case wire.Hello():
-                record.hello = message
-            case wire.Ready():
-                record.ready = message
+            case wire.Hello() | wire.Ready() | wire.Note() | wire.Facts() | wire.SoFar() | wire.Crashed():
+                pass
             case wire.Beat():
                 if message.events > record.events or message.updates > record.updates:
                     self._progress_at_s = time.monotonic()
                 record.events, record.updates = message.events, max(record.updates, message.updates)
-            case wire.Note():
-                record.notes.append(message)
-            case wire.Facts():
-                record.facts = message
-            case wire.Crashed():
-                record.crashed = message
-            case wire.SoFar():
-                record.so_far = message.done
             case wire.Goodbye():
-                record.goodbye = message
                 record.updates = max(record.updates, message.updates)
             case Disconnected():
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import wire
 from ..types import Failure, OtherProgram, UsagePoint
@@ -44,3 +45,23 @@ class ScriptRunRecord:
     """Those that kept the CPUs busy meanwhile."""
     devices: DeviceWatch | None = None
     ranks: Ranks = field(default_factory=Ranks)
+
+    def keep(self, message: Any) -> None:
+        """Keep a report of rank 0, and the notes of all."""
+        match message:
+            case wire.Hello():
+                self.hello = message
+            case wire.Ready():
+                self.ready = message
+            case wire.Note():
+                self.notes.append(message)
+            case wire.Facts():
+                self.facts = message
+            case wire.Crashed():
+                self.crashed = message
+            case wire.SoFar():
+                self.so_far = message.done
+            case wire.Goodbye():
+                self.goodbye = message
+            case _:
+                pass

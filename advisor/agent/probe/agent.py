@@ -7,7 +7,6 @@ import functools
 import gc
 import os
 import sys
-import threading
 import time
 import traceback
 from types import ModuleType, TracebackType
@@ -24,17 +23,18 @@ from ..loop.steps import Steps
 from ..observe.arguments import ArgumentWatch
 from ..observe.cpu_limits import CpuLimitWatch
 from ..observe.memory import memory_in_use
+from ..observe.rank_facts import rank_facts
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
-from .conductors import conductor_for
+from . import beat
+from .conductors import conductor_for, watch_communication
 from .instruments import Instruments
 from .ranks import world_size
 from .ready import ready
 from .so_far import SoFar
 from .window_length import FIRST_UPDATES
 
-BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
 """Updates after which a script that has used no accelerator counts as training without."""
 EARLY_FACTS_UPDATES = (4, 8, 16, 32, FIRST_UPDATES)
@@ -55,7 +55,8 @@ def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
         agent.arguments.install()
         agent.cpu_limits.install()
     imports.when_imported("torch", agent.torch_imported)
-    agent.start_beating()
+    if spec.mode == "probe":
+        beat.start(agent)
     return agent
 
 
@@ -96,18 +97,17 @@ class ScriptAgent:
             if collecting:
                 gc.enable()
 
-    def start_beating(self) -> None:
-        if self._spec.mode == "probe":
-            threading.Thread(target=self._beat, name="advisor-beat", daemon=True).start()
+    @property
+    def ended(self) -> bool:
+        return self._ended
 
-    def _beat(self) -> None:
-        while not self._ended:
-            if self._parts is not None and self._parts.controls.compiling.watch.at_work():
-                self.clock.events += 1  # a one-minute compilation is not hung
-            self.channel.send(wire.Beat(self.rank, self.clock.updates, self.clock.events))
-            if self._parts is not None:
-                self._parts.so_far.look()
-            time.sleep(BEAT_EVERY_S)
+    def before_beat(self) -> None:
+        if self._parts is not None and self._parts.controls.compiling.watch.at_work():
+            self.clock.events += 1  # a one-minute compilation is not hung
+
+    def look_so_far(self) -> None:
+        if self._parts is not None:
+            self._parts.so_far.look()
 
     def forked(self) -> None:
         """Disable the agent in a child: it does not train, and neither it nor its end is reported."""
@@ -283,6 +283,7 @@ class _Parts:
         for part in (self.steps, self.loaders, off_step, self._facts, self.learning):
             part.install()
         hold_overruns(torch)
+        watch_communication(agent.ranks, self.controls)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.steps.forward_seen = True
@@ -382,6 +383,7 @@ class _Parts:
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
         workload["learning"] = self.learning.facts()
+        workload["ranks"] = rank_facts(called) if self._agent.ranks > 1 else None
         workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()

@@ -1,9 +1,10 @@
-"""Conductor of this process: one that is alone, the rank that leads, or one that follows it."""
+"""Parts of this process that depend on the number of ranks: its conductor, and the watch on their communication."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..settings.controls import Controls
 from .conductor import Conductor
 
 
@@ -19,3 +20,12 @@ def conductor_for(ranks: int, *parts: Any) -> Conductor:
     from .following import FollowingConductor
 
     return FollowingConductor(*parts)
+
+
+def watch_communication(ranks: int, controls: Controls) -> None:
+    """Watch the waits for other ranks, if there are any."""
+    if ranks > 1:
+        from ..observe.communication import Communication
+
+        controls.communication = Communication(controls.clock, controls.steps)
+        controls.communication.install()

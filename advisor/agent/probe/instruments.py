@@ -72,6 +72,8 @@ class Instruments:
         self._controls.loaders.read_worker_memory()
         self._controls.loaders.take_sums()
         self._garbage.take()
+        if self._controls.communication is not None:
+            self._controls.communication.take()
         self._cpu_begin_s = time.process_time()
 
     def finish(self, window: wire.Window) -> dict[str, object]:
@@ -94,8 +96,13 @@ class Instruments:
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
             "host_peak_bytes": self.host_peak.take(),
-            "extra": {**self._stop_trace(window), **self._losses_of_evaluations()},
+            "extra": {**self._stop_trace(window), **self._losses_of_evaluations(), **self._collectives()},
         }
+
+    def _collectives(self) -> dict[str, object]:
+        watch = self._controls.communication
+        calls = watch.take() if watch is not None else {}
+        return {"collectives": calls} if calls else {}
 
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
         if window.kind == "trace":
@@ -145,6 +152,8 @@ class Instruments:
             raise Refused(
                 "the script updates its parameters by hand: only the hook on backward shows where an update ends"
             )
+        if self._controls.communication is not None:
+            self._controls.communication.suspend()
         self._controls.roots.suspend()
         self._controls.steps.suspend()
         self._controls.loaders.suspend()
@@ -155,3 +164,5 @@ class Instruments:
         self._controls.loaders.resume()
         self._controls.steps.resume()
         self._controls.roots.resume()
+        if self._controls.communication is not None:
+            self._controls.communication.resume()

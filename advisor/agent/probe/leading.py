@@ -64,7 +64,7 @@ class LeadingConductor(Conductor):
             self._dropped += 1
             self._settling -= 1
 
-    def _rest(self, window: wire.Window, now_ns: int) -> None:
+    def _rest(self, window: wire.Window, _now_ns: int) -> None:
         """Look at every update: what is due comes with the end of a lease."""
         notice = self._ranks.notice()
         if notice is not None:

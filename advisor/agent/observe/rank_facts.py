@@ -1,0 +1,44 @@
+"""How the ranks train together: backend, wrapper of the model, and the messages that it sends."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+MOST_BUCKETS = 500
+
+
+def rank_facts(models: list[Any]) -> dict[str, Any] | None:
+    """Return the fields of `types.RankFacts`; None if no process group exists."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    facts: dict[str, Any] = {"backend": str(distributed.get_backend()), "wrapper": "none"}
+    for model in models:
+        for module in model.modules():
+            name = type(module).__name__
+            if name == "DistributedDataParallel" or hasattr(module, "_get_ddp_logging_data"):
+                return {**facts, **_of_ddp(module)}
+            if "FSDP" in name or "FullyShardedDataParallel" in name:
+                return {**facts, "wrapper": "fsdp"}
+    return facts
+
+
+def _of_ddp(module: Any) -> dict[str, Any]:
+    """Return what torch's own log of a DDP module says."""
+    facts: dict[str, Any] = {"wrapper": "ddp"}
+    with contextlib.suppress(Exception):
+        log = dict(module._get_ddp_logging_data())
+        sizes = str(log.get("rebuilt_bucket_sizes") or log.get("bucket_sizes") or "")
+        facts |= {
+            "backend": str(log.get("backend_name") or "") or None,
+            "bucket_bytes": [int(size) for size in sizes.replace(" ", "").split(",") if size.isdigit()][:MOST_BUCKETS],
+            "bucket_cap_bytes": int(log.get("bucket_cap_bytes") or 0) or None,
+            "find_unused": bool(log.get("find_unused_parameters")),
+            "unused_bytes": int(log.get("unused_parameter_size") or 0),
+            "comm_hook": str(log.get("comm_hook") or ""),
+        }
+        if facts["backend"] is None:
+            del facts["backend"]
+    return facts
