@@ -174,7 +174,7 @@ def _measured(
         ),
         "ranks": found_ranks,
         "communication": ranks.communication(first, script_run, counted.cut, workload, on_device),
-        "what_ifs": ratios.what_ifs(result),
+        "what_ifs": ratios.what_ifs(ranks.paced_by_the_slowest(result)),
         "fixes": fixes.measured(result, hardware, workload),
         **learning.measured(result, workload),
         "overhead": ratios.overhead(result),

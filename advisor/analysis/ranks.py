@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import wire
+from .. import whatif, wire
 from ..runtime.ranks import RankRecord
 from ..runtime.script_run_record import ScriptRunRecord
+from ..runtime.session_result import SessionResult
 from ..types import PHASES, Communication, DeviceUse, Rank, Workload
 from .profile_plan import DEVICE_TRACE
 
@@ -35,6 +36,14 @@ class _Windows:
     def in_step(self, window: wire.WindowDone) -> list[float]:
         columns = [self.last(window.phases_s[name]) for name in PHASES if window.phases_s.get(name)]
         return [sum(values) for values in zip(*columns, strict=True)]
+
+    def elements_imbalance(self) -> float | None:
+        """Return how many times as many elements the rank with most of them has, in the mean update."""
+        counts = [self.last(window.element_counts) for window in self.by_rank.values()]
+        whole = [sum(values) for values in zip(*counts, strict=True)]
+        if not all(whole):
+            return None
+        return statistics.fmean(max(values) * len(values) / sum(values) for values in zip(*counts, strict=True))
 
     def waits(self, window: wire.WindowDone) -> list[float] | None:
         return self.last(window.communication_s) if window.communication_s else None
@@ -69,9 +78,9 @@ def communication(
     others = script_run.ranks.others
     if not others or len(others) + 1 < script_run.ranks.world_size:
         return None
-    if workload.device != "cpu" and _runs_on_device(workload):
-        return _of_device(first, others, on_device)
     windows = _Windows(first, others, cut)
+    if workload.device != "cpu" and _runs_on_device(workload):
+        return _of_device(first, others, windows, on_device)
     waits = [windows.waits(window) for window in windows.by_rank.values()]
     own = [_own(windows, window) for window in windows.by_rank.values()]
     known = [each for each in waits if each is not None]
@@ -88,6 +97,7 @@ def communication(
         waiting_s=statistics.fmean(mean) - statistics.fmean(sending),
         slowest_s=_slowest(known_own),
         even_s=statistics.fmean(map(statistics.fmean, known_own)),
+        elements_imbalance=windows.elements_imbalance(),
         **_calls(first),
     )
 
@@ -98,7 +108,7 @@ def _runs_on_device(workload: Workload) -> bool:
 
 
 def _of_device(
-    first: wire.WindowDone, others: Sequence[RankRecord], on_device: DeviceUse | None
+    first: wire.WindowDone, others: Sequence[RankRecord], windows: _Windows, on_device: DeviceUse | None
 ) -> Communication | None:
     """Return the wait by kernels of collectives that nothing hides; they run for as long as they wait."""
     if on_device is None:
@@ -115,6 +125,7 @@ def _of_device(
         update_s=on_device.traced_update_s,
         sending_s=min(exposed),
         waiting_s=statistics.fmean(exposed) - min(exposed),
+        elements_imbalance=windows.elements_imbalance(),
         **_calls(first),
     )
 
@@ -175,3 +186,18 @@ def _length(record: RankRecord | None) -> int | None:
     loaders: Any = record.facts.workload.get("loaders") if record is not None and record.facts is not None else None
     found = [one.get("length_batches") for one in loaders or () if one.get("role") == "train"]
     return found[0] if found and isinstance(found[0], int) else None
+
+
+def paced_by_the_slowest(result: SessionResult) -> SessionResult:
+    """Return the result with the slowest rank's report of every window in which ranks do not wait for each other."""
+    freed = {
+        name for name, window in result.windows.items() if window.what_if and whatif.get(window.what_if).frees_ranks
+    }
+    outcomes = dict(result.outcomes)
+    for name in freed & outcomes.keys():
+        others = result.script_runs[result.script_run_of[name]].ranks.others
+        reports = [outcomes[name], *(other.windows[name] for other in others if name in other.windows)]
+        counted = [report for report in reports if isinstance(report, wire.WindowDone) and report.wall_s]
+        if counted:
+            outcomes[name] = max(counted, key=lambda report: statistics.fmean(report.wall_s))
+    return replace(result, outcomes=outcomes) if freed else result

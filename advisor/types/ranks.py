@@ -48,6 +48,8 @@ class Communication:
     """Mean over the updates of the slowest rank's own time."""
     even_s: float | None = None
     """Mean own time of all ranks: an update's, if the work were spread evenly."""
+    elements_imbalance: float | None = None
+    """Elements of the rank with most of them over the mean rank's, averaged over the updates: 1 if all are alike."""
     calls_per_update: float = 0.0
     """Collectives that the script, or a library in Python, calls itself."""
     bytes_per_update: float = 0.0

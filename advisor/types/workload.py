@@ -310,6 +310,7 @@ class RankFacts:
     """Size that DDP was told to fill its buckets to."""
     find_unused: bool | None = None
     """DDP looks for parameters without gradients in every backward."""
+    static_graph: bool = False
     unused_bytes: int = 0
     """Bytes of such parameters that it has found."""
     comm_hook: str = ""

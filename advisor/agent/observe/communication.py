@@ -15,10 +15,12 @@ import threading
 import time
 from typing import Any, Callable
 
+from ...refused import Refused
 from ..base import imports
 from ..base.pass_through import passes_on, stands_for
 from ..base.patches import Patches
 from ..loop.clock import StepClock
+from ..loop.roots import Roots
 from ..loop.steps import Steps
 
 PLACE = 9
@@ -49,9 +51,10 @@ FUNCTIONS = (
 class Communication:
     """Watch on collectives; the time goes to the update in which it was spent."""
 
-    def __init__(self, clock: StepClock, steps: Steps) -> None:
+    def __init__(self, clock: StepClock, steps: Steps, roots: Roots) -> None:
         self._clock = clock
         self._steps = steps
+        self._roots = roots
         self._patches = Patches()
         self._inside = False
         """True within a call that is timed already."""
@@ -59,6 +62,10 @@ class Communication:
         """End of the computation of the present backward; 0 before it."""
         self._calls: dict[str, list[int]] = {}
         """Function → calls, bytes, nanoseconds since the last `take`."""
+        self._silent: list[Any] = []
+        """Modules that send no gradients at present."""
+        self.is_ending = False
+        """True once the script ends: other ranks may be gone, and nothing is sent to them."""
 
     def install(self) -> None:
         """Watch from the import of torch.distributed on, which torch itself imports where it can."""
@@ -75,6 +82,50 @@ class Communication:
         """Return [calls, bytes, nanoseconds] of every function since the last call."""
         calls, self._calls = self._calls, {}
         return calls
+
+    # --- the what-if without sending ----------------------------------------------------------------------------------
+
+    def stop_sending(self, on: bool) -> None:
+        """Keep gradients to each rank while on; afterwards all have the parameters and states of rank 0.
+
+        Every rank calls this at the end of the same update. Raises Refused where no module can be kept from sending.
+        """
+        if on:
+            self._silent = [module for module in self._wrapped() if module.require_backward_grad_sync]
+            if not self._silent:
+                raise Refused("no DistributedDataParallel was found that sends gradients")
+            for module in self._silent:
+                module.require_backward_grad_sync = False
+            return
+        silent, self._silent = self._silent, []
+        for module in silent:
+            module.require_backward_grad_sync = True
+        if silent and not self.is_ending:
+            self._make_equal(silent)
+
+    def _wrapped(self) -> list[Any]:
+        roots = [root.ref() for root in self._roots.called()]
+        modules = [module for root in roots if root is not None for module in root.modules()]
+        return [module for module in modules if hasattr(module, "require_backward_grad_sync")]
+
+    def _make_equal(self, modules: list[Any]) -> None:
+        """Send parameters, buffers and the optimizers' states of rank 0 to all others."""
+        import torch
+        from torch import distributed
+
+        held = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+        for optimizer, _record, _main in self._steps.optimizers():
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    held += [one for _name, one in sorted(optimizer.state.get(parameter, {}).items())]
+        outer, self._inside = self._inside, True
+        try:
+            with torch.no_grad():
+                for tensor in held:
+                    if hasattr(tensor, "element_size") and tensor.device == held[0].device:
+                        distributed.broadcast(tensor.detach(), 0)
+        finally:
+            self._inside = outer
 
     def _imported(self, module: Any) -> None:
         if not module.is_available():

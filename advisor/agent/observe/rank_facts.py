@@ -36,6 +36,7 @@ def _of_ddp(module: Any) -> dict[str, Any]:
             "bucket_bytes": [int(size) for size in sizes.replace(" ", "").split(",") if size.isdigit()][:MOST_BUCKETS],
             "bucket_cap_bytes": int(log.get("bucket_cap_bytes") or 0) or None,
             "find_unused": bool(log.get("find_unused_parameters")),
+            "static_graph": bool(getattr(module, "static_graph", False)),
             "unused_bytes": int(log.get("unused_parameter_size") or 0),
             "comm_hook": str(log.get("comm_hook") or ""),
         }

@@ -28,7 +28,7 @@ from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
 from . import beat
-from .conductors import conductor_for, watch_communication
+from .conductors import conductor_for
 from .instruments import Instruments
 from .ranks import world_size
 from .ready import ready
@@ -283,7 +283,6 @@ class _Parts:
         for part in (self.steps, self.loaders, off_step, self._facts, self.learning):
             part.install()
         hold_overruns(torch)
-        watch_communication(agent.ranks, self.controls)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.steps.forward_seen = True

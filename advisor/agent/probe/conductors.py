@@ -10,9 +10,10 @@ from .conductor import Conductor
 
 def conductor_for(ranks: int, *parts: Any) -> Conductor:
     """Return the conductor for this process; `parts` are its arguments, and the channel knows its rank."""
-    _controls, channel, *_rest = parts
+    controls, channel, *_rest = parts
     if ranks == 1:
         return Conductor(*parts)
+    _watch_communication(controls)
     if channel.rank == 0:
         from .leading import LeadingConductor
 
@@ -22,10 +23,8 @@ def conductor_for(ranks: int, *parts: Any) -> Conductor:
     return FollowingConductor(*parts)
 
 
-def watch_communication(ranks: int, controls: Controls) -> None:
-    """Watch the waits for other ranks, if there are any."""
-    if ranks > 1:
-        from ..observe.communication import Communication
+def _watch_communication(controls: Controls) -> None:
+    from ..observe.communication import Communication
 
-        controls.communication = Communication(controls.clock, controls.steps)
-        controls.communication.install()
+    controls.communication = Communication(controls.clock, controls.steps, controls.roots)
+    controls.communication.install()

@@ -81,6 +81,10 @@ class FollowingConductor(Conductor):
     def _begin_counting(self, window: wire.Window) -> None:
         """Wait for rank 0 to begin, even where a window has no warm-up."""
 
+    def script_ends(self, why: str) -> None:
+        self._controls.communication.is_ending = True
+        super().script_ends(why)
+
     def _take_back(self) -> None:
         """Leave a window without a report, and return to the baseline."""
         window = self._window

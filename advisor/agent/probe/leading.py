@@ -107,6 +107,7 @@ class LeadingConductor(Conductor):
         super()._broke(window)
 
     def script_ends(self, why: str) -> None:
+        self._controls.communication.is_ending = True
         super().script_ends(why)
         self._ranks.order("go", until=UNTIL_THE_END)
 
