@@ -49,7 +49,7 @@ def _words(evidence: Evidence, found: Communication, share: float) -> str:
     over = "" if facts is None else f" over {facts.backend}"
     where = "kernels of collectives that nothing hides" if found.source == "device" else "with nothing left to compute"
     said = (
-        f"All {evidence.workload.world_size} ranks spend {duration(found.sending_s)} of every update "
+        f"Each of {evidence.workload.world_size} ranks spends at least {duration(found.sending_s)} of an update "
         f"({percent(share)}) on sending gradients{sent}{over}, {where}"
     )
     without = gain_of(evidence.what_ifs.get("no_communication"))
@@ -97,8 +97,8 @@ RULE = Rule(
     id="communication_bound",
     title="ranks wait while gradients are sent",
     headline="spends {share} of its time on sending gradients between ranks",
-    looks_at="In every update the least wait of any rank in collectives and at the end of backwards. On an accelerator: "
-    "kernels of collectives that no other hides. With it, the what-if no_communication.",
+    looks_at="In every update the least wait of any rank in collectives and at the end of backwards. On an "
+    "accelerator: kernels of collectives that no other hides. With it, the what-if no_communication.",
     thresholds=("MIN_SENDING_SHARE", "FEW_BYTES", "CRITICAL_SHARE"),
     source="PyTorch's profiler plug-in for TensorBoard (communication above 10%); the advice follows the DDP notes and "
     "what maintainers answer to reports of DDP that is slower than one device.",

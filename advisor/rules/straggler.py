@@ -24,7 +24,9 @@ def judge(evidence: Evidence) -> Judgement:
         return Undecided(why="the own time of every rank could not be seen")
     gains = {rank.rank: found.slowest_s - (rank.slowest_without_s or 0.0) for rank in ranks}
     slow = max(ranks, key=lambda rank: gains[rank.rank])
-    share = gains[slow.rank] / found.update_s if found.update_s > 0 else 0.0
+    # Of ranks that scatter alike, each is the slowest now and then, and would gain something.
+    gain_s = gains[slow.rank] - max(gain for rank, gain in gains.items() if rank != slow.rank)
+    share = gain_s / found.update_s if found.update_s > 0 else 0.0
     others = [rank for rank in ranks if rank is not slow]
     if share < MIN_STRAGGLER_SHARE or _has_more_data(slow, others):
         return None
@@ -96,8 +98,8 @@ RULE = Rule(
     id="straggler",
     title="one rank is slower than the others, and they wait for it",
     headline="loses {share} of its time to one slow rank",
-    looks_at="The time of every rank's updates without its wait for others, update by update: what would be left if "
-    "the slowest rank were as fast as the next.",
+    looks_at="The time of every rank's updates without its wait for others, update by update: what the slowest rank "
+    "costs beyond what any other does.",
     thresholds=("MIN_STRAGGLER_SHARE", "MORE_DATA", "MOST_OF_IT"),
     source="TraceML warns from 10% on. Here the wait in collectives is taken off first: with it, all ranks seem equal.",
     url="https://docs.pytorch.org/docs/stable/notes/ddp.html",
@@ -115,6 +117,11 @@ RULE = Rule(
         ),
         Example(name="a throttled device among four", evidence=on_devices((0.07, 0.07, 0.095, 0.07)), fires=True),
         Example(name="rank 0 logs in every update", evidence=on_cpus((0.095, 0.070)), fires=True),
+        Example(
+            name="both scatter by a tenth",
+            evidence=on_cpus((0.085, 0.084), communication={"slowest_s": 0.096, "sending_s": 0.004}),
+            fires=False,
+        ),
         Example(name="5% apart", evidence=on_cpus((0.095, 0.090)), fires=False),
         Example(
             name="a rank with twice the data",

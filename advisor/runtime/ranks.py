@@ -55,6 +55,11 @@ class Ranks:
         return max((record.hello.world_size for record in self.records.values()), default=1)
 
     @property
+    def processes(self) -> int:
+        """Processes of which each uses a little CPU time even while all of them wait, a launcher included."""
+        return 1 if self.world_size == 1 else 2 * self.world_size + 1
+
+    @property
     def others(self) -> list[RankRecord]:
         """Ranks besides the one that leads, in their order."""
         return [record for rank, record in sorted(self.records.items()) if rank != LEADER]
@@ -115,6 +120,19 @@ class Ranks:
         if own or self.killed(report) is not None:
             return own[0] if own else None
         return self.crashes[0] if self.crashes else None
+
+    def left_alone(self, crash: wire.Crashed | None) -> str | None:
+        """Describe a crash that only says that another rank is gone, where that one had ended its loop normally."""
+        if crash is None or not _is_by_another(crash):
+            return None
+        ended = [one for one in self.records.values() if one.goodbye is not None and one.goodbye.reason == "finished"]
+        if not ended:
+            return None
+        first, last = ended[0], self.records[crash.rank].updates
+        return (
+            f"rank {first.rank} ended after {first.updates} updates, and rank {crash.rank} waited for it in vain after "
+            f"{last}: their loops must have the same length (same number of batches, `drop_last`, or `model.join()`)"
+        )
 
     def killed(self, report: Path) -> tuple[int, int] | None:
         """Return (rank, exit code) of the rank that, by the launcher's report, died first and without a word."""

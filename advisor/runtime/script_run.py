@@ -258,7 +258,7 @@ class ScriptRun:
         cpus = max(0.0, usage.cpu_s - self._cpu_s) / max(passed, 1e-3)
         self._usage_at_s, self._cpu_s = now, usage.cpu_s
         self._watch_system(now, usage.cpu_s)
-        if cpus > IDLE_CPUS:
+        if cpus > IDLE_CPUS * self.record.ranks.processes:
             self._busy_at_s = now
         at_s = now - self._begin_s
         sample = self._devices.sample(at_s) if self._devices is not None else None
@@ -337,6 +337,9 @@ class ScriptRun:
             assert self._limits.memory_bytes is not None
             return self._failure("oom", f"exceeded the memory limit of {self._limits.memory_bytes / 2**30:.1f} GiB")
         record.crashed = record.ranks.first_crash(self._report)
+        left = record.ranks.left_alone(record.crashed)
+        if left is not None:
+            return self._failure("exit", left)
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"
