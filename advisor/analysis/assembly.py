@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .. import whatif, wire
 from ..runtime.isolation import Isolation
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Command,
@@ -241,6 +241,8 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
+    if (alone := _each_alone(result)) is not None:
+        notes.append(alone)
     failure = _failure(result, first is not None)
     said = failure.message if failure is not None else None  # the headline says it
     for name, outcome in result.outcomes.items():
@@ -258,6 +260,15 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
     if ended and len(result.script_runs) > 1:
         notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
+
+
+def _each_alone(result: SessionResult) -> str | None:
+    """Describe ranks that train without each other: their launcher was asked for several, and no group was made."""
+    for record in result.script_runs:
+        started = record.ranks.world_size
+        if started > 1 and record.facts is not None and record.facts.workload.get("world_size") == 1:
+            return f"{started} ranks run, and none of them made a process group: each trains alone, on its own model"
+    return None
 
 
 def _in_words(window: wire.Window) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..types import Communication, Evidence
-from ._base import Ceiling, Example, Hit, Judgement, Rule, Undecided, severity_of
+from ..types import Ceiling, Communication, Evidence
+from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu
 from ._rank_examples import on_cpus, on_devices
 from ._read import duration, percent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 from .. import wire
 from .channel import LEADER, Disconnected
+from .processes import exit_reason
 
 LAST_OF_RANKS_S = 10.0
 """Seconds from the death of one rank to the end of all: a launcher ends the others within one, unless the dying rank
 hangs in its own exit."""
+_PORT_TAKEN = re.compile("EADDRINUSE|address already in use", re.IGNORECASE)
 _BY_ANOTHER = re.compile(
     r"closed by peer|reset by peer|broken pipe|remote process exited|connection was (?:likely )?(?:closed|lost)|"
     r"socket (?:closed|timeout)|failed to (?:recv|send)|recvbytes|sendbytes|store.*(?:closed|timed? ?out)|watchdog",
@@ -141,6 +144,27 @@ class Ranks:
             if failed["exit_code"] and failed["rank"] not in spoke:
                 return int(failed["rank"]), int(failed["exit_code"])
         return None
+
+
+def failure_of_ranks(ranks: Ranks, report: Path, launcher: str) -> tuple[str, str] | None:
+    """Return kind and message of a failure that no exception of a rank explains; None if one does, or nothing failed.
+
+    `report` is what the launcher has written.
+    """
+    left = ranks.left_alone(ranks.first_crash(report))
+    if left is not None:
+        return "exit", left
+    killed = ranks.killed(report)
+    if killed is not None:
+        return "oom" if killed[1] == -int(signal.SIGKILL) else "exit", f"rank {killed[0]} {exit_reason(killed[1])}"
+    if ranks.crashes:
+        return None
+    error = launcher_error(report)
+    if error is not None:
+        advice = ": another training uses the port; leave out --master-port, or give a free one"
+        return "exit", f"{launcher} raised {error.splitlines()[0]}{advice if _PORT_TAKEN.search(error) else ''}"
+    lost = [record.rank for record in ranks.records.values() if record.is_lost]
+    return ("exit", f"rank {lost[0]} ended without a word") if lost and ranks.world_size > 1 else None
 
 
 def launcher_error(report: Path) -> str | None:

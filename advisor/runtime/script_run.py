@@ -23,7 +23,7 @@ from .isolation import Isolation, View, refusals
 from .launch_line import launch_line
 from .other_programs import Running, busiest, running
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
-from .ranks import launcher_error
+from .ranks import failure_of_ranks
 from .run_options import RunOptions
 from .script_run_record import ScriptRunRecord
 from .usage import system_usage
@@ -38,7 +38,6 @@ IDLE_CPUS = 0.02
 STDERR_TAIL_BYTES = 4096
 ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 """Number that Python puts before the words of a system error."""
-PORT_TAKEN = re.compile("EADDRINUSE|address already in use", re.IGNORECASE)
 LAST_LINES = 4
 """Lines at the end of stderr among which the error of a script is that ended with an exit code."""
 
@@ -337,9 +336,9 @@ class ScriptRun:
             assert self._limits.memory_bytes is not None
             return self._failure("oom", f"exceeded the memory limit of {self._limits.memory_bytes / 2**30:.1f} GiB")
         record.crashed = record.ranks.first_crash(self._report)
-        left = record.ranks.left_alone(record.crashed)
-        if left is not None:
-            return self._failure("exit", left)
+        of_ranks = failure_of_ranks(record.ranks, self._report, self._command.launcher) if self._is_launched else None
+        if of_ranks is not None:
+            return self._failure(*of_ranks)
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"
@@ -347,12 +346,6 @@ class ScriptRun:
                 kind = "disk_full"
             said = ERROR_NUMBER.sub("", text)
             return self._failure(kind, f"{self._who()} raised {said}{self._because(record.crashed.exceptions)}")
-        killed = record.ranks.killed(self._report)
-        if killed is not None:
-            kind = "oom" if killed[1] == -9 else "exit"
-            return self._failure(kind, f"rank {killed[0]} {exit_reason(killed[1])}")
-        if record.exit_code and (said := launcher_error(self._report)) is not None:
-            return self._failure("exit", f"{self._command.launcher} raised {said.splitlines()[0]}{_advice(said)}")
         if record.exit_code:
             killed = record.exit_code in (-9, 137)
             because = self._because(self.stderr_tail().split("\n")[: -LAST_LINES - 1 : -1])
@@ -381,11 +374,8 @@ class ScriptRun:
     def _own_words(self) -> str:
         """Return the traceback of the rank that failed first: on stderr, those of all ranks and the launcher mix."""
         crashed = self.record.crashed
-        return crashed.traceback if crashed is not None and self._command.is_launched else ""
+        return crashed.traceback if crashed is not None and self._is_launched else ""
 
-
-def _advice(error: str) -> str:
-    """Return what to do about a launcher's error, as the rest of the sentence."""
-    if PORT_TAKEN.search(error) is None:
-        return ""
-    return ": another training uses the port; leave out --master-port, or give a free one"
+    @property
+    def _is_launched(self) -> bool:
+        return self._command.is_launched

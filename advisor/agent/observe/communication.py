@@ -191,7 +191,7 @@ class Communication:
 
     def _mark_end_of(self, tensors: Any) -> Any:
         """Have the first gradient of this backward queue our callback, before all others."""
-        loss = tensors if hasattr(tensors, "detach") else next(iter(tensors), None)
+        loss: Any = tensors if hasattr(tensors, "detach") else next(iter(tensors), None)
         if getattr(loss, "grad_fn", None) is None:
             return None
         handle = loss.register_hook(self._queue)
@@ -202,7 +202,7 @@ class Communication:
     def _queue(self, _gradient: object) -> None:
         import torch
 
-        torch.autograd.Variable._execution_engine.queue_callback(self._computed)  # type: ignore[attr-defined]
+        torch.autograd.Variable._execution_engine.queue_callback(self._computed)
 
     def _computed(self) -> None:
         self._computed_ns = time.perf_counter_ns()

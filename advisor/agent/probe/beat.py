@@ -6,12 +6,15 @@ import os
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Any
 
 from ... import wire
 from ..loop.frames import Frames
 
 EVERY_S = 0.5
+WRAPPERS = ("wrapper", "inner", "_wrapped_call_impl", "decorate_context")
+"""Functions of torch around others."""
 STILL_BEATS = 10
 """Beats without an event after which the training stands still; many updates take a second or two."""
 
@@ -35,18 +38,26 @@ def _beat(agent: Any) -> None:
 
 
 def place(thread: int) -> str:
-    """Return the user's line at which a thread is, with the function of torch.distributed that it calls, if any."""
+    """Return the user's line at which a thread is, with the function of torch that it calls, if any."""
     frame = sys._current_frames().get(thread)
     if frame is None:
         return ""
-    called, inner = "", frame
-    while inner is not None:
-        module = str(inner.f_globals.get("__name__", ""))
-        if module.startswith("torch.distributed"):
-            called = f", in {inner.f_code.co_name}"
-        inner = inner.f_back  # type: ignore[assignment]
     try:
-        file, line, _function = Frames().line(frame)
+        frames = Frames()
+        file, line, _function = frames.line(frame)
+        called = _torchs(frame)
     except Exception:  # a stack that changes while it is read
         return ""
-    return f"{os.path.basename(file)}:{line}{called}"
+    return f"{os.path.basename(file)}:{line}" + (f", in {called}" if called else "")
+
+
+def _torchs(frame: FrameType) -> str:
+    """Return the function of torch that the line called; of its wrappers the one they wrap."""
+    called = ""
+    inner: FrameType | None = frame
+    while inner is not None:
+        name = inner.f_code.co_name
+        if str(inner.f_globals.get("__name__", "")).startswith("torch.") and name not in WRAPPERS:
+            called = name
+        inner = inner.f_back
+    return called
