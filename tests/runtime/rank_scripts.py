@@ -14,6 +14,7 @@ torch.manual_seed(0)
 layers = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64))
 model = torch.nn.parallel.DistributedDataParallel(layers)
 optimizer = {optimizer}
+torch.manual_seed(rank)
 step = 0
 while step < {updates}:
     {each}

@@ -25,8 +25,8 @@ def project(tmp_path: Path) -> Path:
          "-m 3"),
         ("torch.distributed.run --nproc-per-node gpu train.py", True, "--nproc-per-node gpu", "train.py", ""),
         ("python -m torch.distributed.run -t 3 train.py", False, "-t 3", "train.py", ""),
-        ("accelerate launch --multi_gpu --num_processes 2 train.py a", False, "--multi_gpu --num_processes 2", "train.py",
-         "a"),
+        ("accelerate launch --multi_gpu --num_processes 2 train.py", False, "--multi_gpu --num_processes 2", "train.py",
+         ""),
     ],
 )  # fmt: skip
 def test_a_launchers_options_end_where_the_script_begins(
