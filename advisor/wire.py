@@ -131,11 +131,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class RankOrder:
-    """What rank 0 does at the end of an update, for the others to do at the end of the same one."""
+    """Action of rank 0 at the end of an update, for the others to repeat at the end of the same one."""
 
     what: str
-    """`go`: continue up to `until`; `enter` a window; `count` from here on; `finish` the window; `drop` it; `undo` an
-    entering that a rank refused; `wait` for the next order, however long; `leave`."""
+    """`go` on up to `until`; `enter` a window; `count` from here; `finish` or `drop` it; `undo` entering it; `leave`."""
     until: int = 0
     """Update at whose end the next order is due."""
     window: Window | None = None
@@ -148,7 +147,6 @@ class RankAnswer:
 
     rank: int
     refusal: str | None = None
-    """Reason why it cannot; None if it is ready."""
     entering: bool = True
     """False for a notice that nobody has asked for."""
 
@@ -370,7 +368,8 @@ def encode(message: Message) -> bytes:
     try:
         text = json.dumps(body, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        text = json.dumps(_without_nan(body), allow_nan=False, separators=(",", ":"))
+        finite = json.loads(json.dumps(body), parse_constant=lambda _name: None)
+        text = json.dumps(finite, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
@@ -399,13 +398,3 @@ def message_type(name: str) -> type[Any]:
         if kind.__name__ == name:
             return kind
     raise ValueError(f"unknown message {name!r} from the agent: both sides must be of one version")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return value

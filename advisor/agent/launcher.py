@@ -16,10 +16,13 @@ if sys.path and os.path.abspath(sys.path[0]) == _here:
 def _run(program: str) -> None:
     if program == "accelerate":
         sys.argv[:1] = [program, "launch"]
-        from accelerate.commands.accelerate_cli import main
-    else:
-        sys.argv[0] = program
-        from torch.distributed.run import main
+        import runpy
+
+        runpy.run_module("accelerate.commands.accelerate_cli", run_name="__main__")
+        return
+    sys.argv[0] = program
+    from torch.distributed.run import main
+
     main()
 
 

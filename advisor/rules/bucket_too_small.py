@@ -73,7 +73,7 @@ RULE = Rule(
     "any rank.",
     thresholds=("SMALL_BYTES", "MIN_MESSAGES", "MIN_SMALL_SHARE"),
     source="PyTorch Distributed (Li and others, VLDB 2020) shows the time of all-reduces against their size; measured "
-    "anew over gloo on two CPUs.",
+    "again over gloo on two CPUs.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.nn.parallel.DistributedDataParallel.html",
     knobs=(),
     applies=lambda evidence: evidence.workload.world_size > 1,

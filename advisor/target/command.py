@@ -211,7 +211,7 @@ def _missing(target: str, folder: Path) -> str:
     if target.startswith("-"):
         return f"unknown option or missing script {target}: options of advisor go before the script"
     if target in _LAUNCHERS:
-        return f"there is no script {target!r}: leave out {target} and start with the Python script"
+        return f"there is no script {target!r}: leave out {target} and start with the Python script, or with torchrun"
     import difflib
 
     place = (folder / target).parent

@@ -299,7 +299,7 @@ class WorkerMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class RankFacts:
-    """How the ranks train together."""
+    """Ranks that train together, and what sends their gradients."""
 
     backend: str
     """Backend that sends the gradients: gloo, nccl, mpi …"""

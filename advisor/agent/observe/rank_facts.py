@@ -1,4 +1,4 @@
-"""How the ranks train together: backend, wrapper of the model, and the messages that it sends."""
+"""Facts on ranks that train together: backend, wrapper of the model, and the messages that it sends."""
 
 from __future__ import annotations
 
