@@ -134,7 +134,7 @@ class RankOrder:
     """Action of rank 0 at the end of an update, for the others to repeat at the end of the same one."""
 
     what: str
-    """`go` on up to `until`; `enter` a window; `count` from here; `finish` or `drop` it; `undo` entering it; `leave`."""
+    """`go` on up to `until`; `enter` a window; `count` from here; `finish` or `drop` it; `undo` entering; `leave`."""
     until: int = 0
     """Update at whose end the next order is due."""
     window: Window | None = None

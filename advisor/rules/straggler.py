@@ -13,6 +13,10 @@ MIN_STRAGGLER_SHARE = 0.10
 two equal processes of one machine differ by a few per cent."""
 MORE_DATA = 1.1
 """Factor of a rank's elements over the others' from which its data explain its time (`data_imbalance`)."""
+MIN_OTHERS_CPUS = 0.25
+"""CPUs of other programs from which they may be what slows a rank on CPUs."""
+SHARED_CPU = 2.0
+"""Factor that sharing its CPU with one other program may slow a rank by; a larger one has another cause."""
 MOST_OF_IT = 0.5
 """Part of the excess from which one phase is named as its place."""
 
@@ -31,6 +35,12 @@ def judge(evidence: Evidence) -> Judgement:
     if share < MIN_STRAGGLER_SHARE or _has_more_data(slow, others):
         return None
     usual_s = sum(rank.own_s or 0.0 for rank in others) / len(others)
+    beside = evidence.system.loadavg_others or 0.0
+    if not evidence.on_accelerator and beside >= MIN_OTHERS_CPUS and (slow.own_s or 0.0) < SHARED_CPU * usual_s:
+        return Undecided(
+            why=f"other programs keep {beside:.2g} CPUs busy, which slows one rank or another",
+            most_share=share,
+        )
     phase, more_s = _excess(slow, others)
     return Hit(
         share=share,
@@ -100,7 +110,7 @@ RULE = Rule(
     headline="loses {share} of its time to one slow rank",
     looks_at="The time of every rank's updates without its wait for others, update by update: what the slowest rank "
     "costs beyond what any other does.",
-    thresholds=("MIN_STRAGGLER_SHARE", "MORE_DATA", "MOST_OF_IT"),
+    thresholds=("MIN_STRAGGLER_SHARE", "MORE_DATA", "MIN_OTHERS_CPUS", "SHARED_CPU", "MOST_OF_IT"),
     source="TraceML warns from 10% on. Here the wait in collectives is taken off first: with it, all ranks seem equal.",
     url="https://docs.pytorch.org/docs/stable/notes/ddp.html",
     knobs=("num_workers",),
@@ -132,6 +142,11 @@ RULE = Rule(
             name="two of four ranks are slow: no single one", evidence=on_cpus((0.05, 0.09, 0.05, 0.09)), fires=False
         ),
         Example(name="one process", evidence=healthy_cpu(), fires=False),
+        Example(
+            name="a busy machine",
+            evidence=on_cpus((0.070, 0.095), system={"loadavg_others": 1.2}),
+            fires="abstains",
+        ),
         Example(name="a rank did not report", evidence=on_cpus(workload={"world_size": 3}), fires="abstains"),
     ),
 )

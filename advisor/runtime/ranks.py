@@ -14,6 +14,8 @@ from .. import wire
 from .channel import LEADER, Disconnected
 from .processes import exit_reason
 
+OUT_OF_STEP = "out of step"
+"""Reason of a rank that leaves because rank 0 does not come to the same update."""
 LAST_OF_RANKS_S = 10.0
 """Seconds from the death of one rank to the end of all: a launcher ends the others within one, unless the dying rank
 hangs in its own exit."""
@@ -84,6 +86,8 @@ class Ranks:
                 record.windows[message.id] = message
             case wire.Goodbye():
                 record.goodbye, record.updates = message, max(record.updates, message.updates)
+                if message.reason == OUT_OF_STEP:
+                    self._failed()
             case wire.Crashed():
                 self.crashes.append(message)
                 self._failed()
@@ -151,6 +155,12 @@ def failure_of_ranks(ranks: Ranks, report: Path, launcher: str) -> tuple[str, st
 
     `report` is what the launcher has written.
     """
+    apart = [one for one in ranks.others if one.goodbye is not None and one.goodbye.reason == OUT_OF_STEP]
+    if apart and LEADER in ranks.records:
+        return "refused", (
+            f"rank {apart[0].rank} had made {apart[0].updates} updates when rank {LEADER} had made "
+            f"{ranks.records[LEADER].updates}: ranks that count unlike updates cannot be measured together"
+        )
     left = ranks.left_alone(ranks.first_crash(report))
     if left is not None:
         return "exit", left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Any
 
@@ -27,6 +28,8 @@ class FollowingConductor(Conductor):
         """Update at whose end the next order is due."""
         self._patience_s = PATIENCE_S
         self._told_broken = False
+        self._waited_s = 0.0
+        """Seconds in which this rank has waited for rank 0's word since the window began to count."""
 
     def _advance(self, update: Update) -> None:
         now = self._controls.clock.updates
@@ -41,13 +44,15 @@ class FollowingConductor(Conductor):
         while now >= self._until:
             order = self._next_order()
             if order is None:
-                self._out_of_step(now)
+                self._out_of_step()
                 return
             self._obey(order)
 
     def _next_order(self) -> wire.RankOrder | None:
         if not self._orders:
+            begin_s = time.perf_counter()
             self._orders.extend(m for m in self._channel.wait(self._patience_s) if isinstance(m, wire.RankOrder))
+            self._waited_s += time.perf_counter() - begin_s
         return self._orders.popleft() if self._orders else None
 
     def _obey(self, order: wire.RankOrder) -> None:
@@ -61,7 +66,9 @@ class FollowingConductor(Conductor):
             if self._recorder is not None:
                 self._begin_anew(window)
             super()._begin_counting(window)
+            self._waited_s = 0.0
         elif order.what == "finish" and window is not None:
+            self._instruments.lease_wait_s = self._waited_s
             self._finish(window, order.text or None)
         elif order.what in ("drop", "undo"):
             self._take_back()
@@ -96,8 +103,7 @@ class FollowingConductor(Conductor):
         self._controls.broken.clear()
         self._controls.set_config({})
 
-    def _out_of_step(self, now: int) -> None:
+    def _out_of_step(self) -> None:
         """End the probe where rank 0 does not come: the ranks could not be switched together."""
         if not self._channel.closed:
-            self._channel.note("out_of_step", f"rank {self._rank} waited {self._patience_s:.0f} s after update {now}")
             self._leave("out of step")

@@ -43,6 +43,8 @@ class Instruments:
         self._updates_before = 0
         self._hooks: int | None = None
         self.host_peak = HostPeak()
+        self.lease_wait_s: float | None = None
+        """Seconds of the window in which this rank waited for rank 0's word; None where it does not follow one."""
 
     def recorder(self) -> Recorder:
         device = self._controls.device
@@ -102,7 +104,10 @@ class Instruments:
     def _collectives(self) -> dict[str, object]:
         watch = self._controls.communication
         calls = watch.take() if watch is not None else {}
-        return {"collectives": calls} if calls else {}
+        found: dict[str, object] = {"collectives": calls} if calls else {}
+        if self.lease_wait_s is not None:
+            found["lease_wait_s"] = self.lease_wait_s
+        return found
 
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
         if window.kind == "trace":

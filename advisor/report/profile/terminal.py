@@ -65,7 +65,8 @@ def _speed(profile: Profile) -> Iterator[RenderableType]:
         "" if steps.low is None or steps.high is None else f" ({format.number(steps.low)}–{format.number(steps.high)})"
     )
     if steps.samples_per_s is not None:
-        parts.append(f"{format.number(steps.samples_per_s)} samples/s{span}")
+        each = " per rank" if profile.workload is not None and profile.workload.world_size > 1 else ""
+        parts.append(f"{format.number(steps.samples_per_s)} samples/s{each}{span}")
     else:
         parts.append(f"{format.number(steps.updates_per_s)} updates/s{span}")
     if profile.memory is not None and profile.memory.peak_bytes is not None:
