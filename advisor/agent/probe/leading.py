@@ -30,19 +30,20 @@ class LeadingConductor(Conductor):
         self._leave_alone = leave
         self._until = 0
         """Update at whose end the lease of all ranks ends."""
+        self._length_of_lease = 1
         super().__init__(controls, self._ranks, instruments, rank, self._leave_together, origin_s)
 
     def _advance(self, update: Update) -> None:
         if self._controls.clock.updates < self._until:
             self._pass(update)
+            self._extend(update)
             return
         super()._advance(update)
         self._lease(update)
 
     def _lease(self, update: Update) -> None:
         """Let all ranks go on: for a while, but not past what the window waits for."""
-        now = self._controls.clock.updates
-        most = max(1, min(MOST_UPDATES, LEASE_NS // max(1, update.end_ns - update.begin_ns)))
+        now, most = self._controls.clock.updates, self._most_updates(update)
         window, recorder = self._window, self._recorder
         if window is None or self._test is not None:
             due = 1
@@ -52,8 +53,33 @@ class LeadingConductor(Conductor):
             counted = len(recorder.updates)
             ends = (window.least_updates, window.min_updates, window.max_updates)
             due = min((end - counted for end in ends if end > counted), default=1)
-        self._until = now + min(most, due)
+        self._grant(min(most, due), now)
+        self._extend(update)
+
+    def _grant(self, updates: int, begin: int) -> None:
+        self._length_of_lease, self._until = updates, begin + updates
         self._ranks.order("go", until=self._until)
+
+    def _most_updates(self, update: Update) -> int:
+        """Return the updates of the longest lease; of a single one where each may end the window."""
+        if self._controls.loaders.is_caching:
+            return 1
+        return max(1, min(MOST_UPDATES, LEASE_NS // max(1, update.end_ns - update.begin_ns)))
+
+    def _extend(self, update: Update) -> None:
+        """Grant the next lease early if nothing can be due at this one's end: then nobody waits there."""
+        window, recorder = self._window, self._recorder
+        left = self._until - self._controls.clock.updates
+        if window is None or recorder is None or left > max(1, self._length_of_lease // 2):
+            return
+        if self._test is not None or self._controls.broken or self._controls.loaders.is_caching:
+            return
+        count, spent_s = len(recorder.updates) + left, 2 * left * (update.end_ns - update.begin_ns) / 1e9
+        short = count < window.min_updates or recorder.counted_ns / 1e9 + spent_s < window.min_s
+        if short and self._spent_s() + spent_s < window.max_s:
+            ends = (window.least_updates, window.min_updates, window.max_updates)
+            due = min((end - count for end in ends if end > count), default=1)
+            self._grant(min(self._most_updates(update), due), self._until)
 
     def _pass(self, update: Update) -> None:
         """Take in an update within the lease."""
