@@ -49,7 +49,13 @@ class Command:
 
         if self.function:
             return self.function
-        launcher = {"python": (), "torchrun": ("torchrun",), "accelerate": ("accelerate", "launch")}[self.launcher]
-        return shlex.join(
-            (*launcher, *self.launcher_args, *(("-m",) if self.is_module else ()), self.target, *self.args)
-        )
+        script = shlex.join((*(("-m",) if self.is_module else ()), self.target, *self.args))
+        return f"{self.launcher_words} {script}" if self.is_launched else script
+
+    @property
+    def launcher_words(self) -> str:
+        """Return the launcher with its options as a person would type it; "" without one."""
+        import shlex
+
+        words = {"python": (), "torchrun": ("torchrun",), "accelerate": ("accelerate", "launch")}[self.launcher]
+        return shlex.join((*words, *self.launcher_args))
