@@ -151,8 +151,8 @@ def _measured(
     steps = summary.steps(counted)
     phases = summary.phases(counted)
     read_line = functools.cache(lambda file, line: linecache.getline(file, line).strip())
-    found_ranks = ranks.ranks(first, script_run, counted.cut, workload)
     on_device, why_not = device_summary.device_use(result, steps, workload)
+    found_ranks, waits = ranks.ranks_and_waits(first, script_run, counted.cut, workload, on_device)
     return {
         "steps": steps,
         "phases": phases,
@@ -173,7 +173,7 @@ def _measured(
             growth.baselines(result.outcomes, result.windows, result.script_run_of), hot_lines.risen(result, read_line)
         ),
         "ranks": found_ranks,
-        "communication": ranks.communication(first, script_run, counted.cut, workload, on_device),
+        "communication": waits,
         "what_ifs": ratios.what_ifs(ranks.paced_by_the_slowest(result)),
         "fixes": fixes.measured(result, hardware, workload),
         **learning.measured(result, workload),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -49,54 +49,81 @@ class _Windows:
         return self.last(window.communication_s) if window.communication_s else None
 
 
-def ranks(first: wire.WindowDone, script_run: ScriptRunRecord, cut: int, workload: Workload) -> tuple[Rank, ...]:
-    """Return every rank that has reported the window, in their order."""
-    windows = _Windows(first, script_run.ranks.others, cut)
-    records = script_run.ranks.records
+@dataclass(frozen=True)
+class _Compared:
+    """Waits and own times of all ranks, over the same updates; on a device the means of its traced ones."""
+
+    source: Literal["calls", "device"]
+    waits: Mapping[int, Sequence[float]]
+    own: Mapping[int, Sequence[float]]
+    update_s: float
+
+
+def ranks_and_waits(
+    first: wire.WindowDone, script_run: ScriptRunRecord, cut: int, workload: Workload, on_device: DeviceUse | None
+) -> tuple[tuple[Rank, ...], Communication | None]:
+    """Return every rank that has reported the window, and how long they wait for each other.
+
+    The latter is None unless all of them have reported it.
+    """
+    others, records = script_run.ranks.others, script_run.ranks.records
+    windows = _Windows(first, others, cut)
     found = [_rank(windows, window, records.get(rank), workload) for rank, window in sorted(windows.by_rank.items())]
-    own = {rank: o for rank, window in windows.by_rank.items() if (o := _own(windows, window)) is not None}
-    if len(found) < 2 or len(own) < len(found):
-        return tuple(found)
-    return tuple(
-        replace(
-            rank,
-            own_s=statistics.fmean(own[rank.rank]),
-            slowest_without_s=_slowest([values for other, values in own.items() if other != rank.rank]),
-        )
-        for rank in found
+    if not others or len(found) < script_run.ranks.world_size:
+        return tuple(found), None
+    by_device = workload.device != "cpu" and _runs_on_device(workload)
+    compared = _by_device(others, on_device) if by_device else _by_calls(windows)
+    if compared is None:
+        return tuple(found), None
+    return tuple(_with_own(rank, compared) for rank in found), _communication(first, windows, compared)
+
+
+def _by_calls(windows: _Windows) -> _Compared | None:
+    """Return the waits that were seen on the CPU; None if those of a rank were not."""
+    waits = {rank: each for rank, window in windows.by_rank.items() if (each := windows.waits(window)) is not None}
+    if len(waits) < len(windows.by_rank):
+        return None
+    in_step = {rank: windows.in_step(window) for rank, window in windows.by_rank.items()}
+    own = {rank: [max(0.0, w - s) for w, s in zip(in_step[rank], waits[rank], strict=True)] for rank in waits}
+    return _Compared("calls", waits, own, max(map(statistics.fmean, in_step.values())))
+
+
+def _by_device(others: Sequence[RankRecord], on_device: DeviceUse | None) -> _Compared | None:
+    """Return the kernels of collectives that nothing hides; they run for as long as they wait."""
+    if on_device is None:
+        return None
+    waits, updates = {0: [on_device.nccl_exposed_s]}, {0: on_device.traced_update_s}
+    for other in others:
+        found = other.windows.get(DEVICE_TRACE)
+        device: Any = found.extra.get("device") if found is not None else None
+        try:
+            exposed_s, update_s = float(device["nccl_exposed_s"]), float(device["traced_update_s"])
+        except (TypeError, KeyError, ValueError):
+            return None
+        waits[other.rank], updates[other.rank] = [exposed_s], update_s
+    own = {rank: [max(0.0, updates[rank] - waits[rank][0])] for rank in waits}
+    return _Compared("device", waits, own, max(updates.values()))
+
+
+def _with_own(rank: Rank, compared: _Compared) -> Rank:
+    return replace(
+        rank,
+        communication_s=statistics.fmean(compared.waits[rank.rank]),
+        own_s=statistics.fmean(compared.own[rank.rank]),
+        slowest_without_s=_slowest([values for other, values in compared.own.items() if other != rank.rank]),
     )
 
 
-def communication(
-    first: wire.WindowDone,
-    script_run: ScriptRunRecord,
-    cut: int,
-    workload: Workload,
-    on_device: DeviceUse | None,
-) -> Communication | None:
-    """Return how long the ranks wait for each other; None unless all of them have reported it."""
-    others = script_run.ranks.others
-    if not others or len(others) + 1 < script_run.ranks.world_size:
-        return None
-    windows = _Windows(first, others, cut)
-    if workload.device != "cpu" and _runs_on_device(workload):
-        return _of_device(first, others, windows, on_device)
-    waits = [windows.waits(window) for window in windows.by_rank.values()]
-    own = [_own(windows, window) for window in windows.by_rank.values()]
-    known = [each for each in waits if each is not None]
-    known_own = [each for each in own if each is not None]
-    if not known or len(known) <= len(others) or len(known_own) <= len(others):
-        return None
-    sending = [min(values) for values in zip(*known, strict=True)]
-    mean = [statistics.fmean(values) for values in zip(*known, strict=True)]
-    in_step = [windows.in_step(window) for window in windows.by_rank.values()]
+def _communication(first: wire.WindowDone, windows: _Windows, compared: _Compared) -> Communication:
+    sending = [min(values) for values in zip(*compared.waits.values(), strict=True)]
+    mean = [statistics.fmean(values) for values in zip(*compared.waits.values(), strict=True)]
     return Communication(
-        source="calls",
-        update_s=max(map(statistics.fmean, in_step)),
+        source=compared.source,
+        update_s=compared.update_s,
         sending_s=statistics.fmean(sending),
         waiting_s=statistics.fmean(mean) - statistics.fmean(sending),
-        slowest_s=_slowest(known_own),
-        even_s=statistics.fmean(map(statistics.fmean, known_own)),
+        slowest_s=_slowest(list(compared.own.values())),
+        even_s=statistics.fmean(map(statistics.fmean, compared.own.values())),
         elements_imbalance=windows.elements_imbalance(),
         **_calls(first),
     )
@@ -105,29 +132,6 @@ def communication(
 def _runs_on_device(workload: Workload) -> bool:
     backend = workload.ranks.backend if workload.ranks is not None else ""
     return any(name in backend for name in OWN_COLLECTIVES)
-
-
-def _of_device(
-    first: wire.WindowDone, others: Sequence[RankRecord], windows: _Windows, on_device: DeviceUse | None
-) -> Communication | None:
-    """Return the wait by kernels of collectives that nothing hides; they run for as long as they wait."""
-    if on_device is None:
-        return None
-    exposed = [on_device.nccl_exposed_s]
-    for other in others:
-        found = other.windows.get(DEVICE_TRACE)
-        device: Any = found.extra.get("device") if found is not None else None
-        if not isinstance(device, dict) or not isinstance(device.get("nccl_exposed_s"), float):
-            return None
-        exposed.append(device["nccl_exposed_s"])
-    return Communication(
-        source="device",
-        update_s=on_device.traced_update_s,
-        sending_s=min(exposed),
-        waiting_s=statistics.fmean(exposed) - min(exposed),
-        elements_imbalance=windows.elements_imbalance(),
-        **_calls(first),
-    )
 
 
 def _calls(first: wire.WindowDone) -> dict[str, Any]:
@@ -148,14 +152,6 @@ def _calls(first: wire.WindowDone) -> dict[str, Any]:
 
 
 _CALLS = TypeAdapter(dict[str, tuple[int, int, int]])
-
-
-def _own(windows: _Windows, window: wire.WindowDone) -> list[float] | None:
-    """Return the updates' times without the wait for other ranks."""
-    waits = windows.waits(window)
-    if waits is None:
-        return None
-    return [max(0.0, whole - wait) for whole, wait in zip(windows.in_step(window), waits, strict=True)]
 
 
 def _slowest(own: Sequence[Sequence[float]]) -> float:

@@ -35,9 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 def _share(found: Communication) -> float:
     """Return the share of an update that ranks with even work would save."""
-    if found.slowest_s is not None and found.even_s is not None and found.update_s > 0:
-        return (found.slowest_s - found.even_s) / found.update_s
-    return found.waiting_share
+    return (found.slowest_s - found.even_s) / found.update_s if found.update_s > 0 else 0.0
 
 
 def _words(evidence: Evidence, found: Communication, counts: list[float], share: float, *, always: bool) -> str:

@@ -44,9 +44,9 @@ class Communication:
     """Least wait of any rank, update by update: the last to come waits for nobody, so this is the sending itself."""
     waiting_s: float
     """Further wait of the mean rank: for ranks that come later."""
-    slowest_s: float | None = None
+    slowest_s: float
     """Mean over the updates of the slowest rank's own time."""
-    even_s: float | None = None
+    even_s: float
     """Mean own time of all ranks: an update's, if the work were spread evenly."""
     elements_imbalance: float | None = None
     """Elements of the rank with most of them over the mean rank's, averaged over the updates: 1 if all are alike."""
