@@ -47,10 +47,11 @@ def _words(evidence: Evidence, found: Communication, share: float) -> str:
     facts, size = evidence.workload.ranks, _gradient_bytes(evidence)
     sent = "" if size is None else f" of {size / 1e6:,.3g} MB"
     over = "" if facts is None else f" over {facts.backend}"
+    what = "gradients and parameters" if facts is not None and facts.wrapper == "fsdp" else "gradients"
     where = "kernels of collectives that nothing hides" if found.source == "device" else "with nothing left to compute"
     said = (
         f"Each of {evidence.workload.world_size} ranks spends at least {duration(found.sending_s)} of an update "
-        f"({percent(share)}) on sending gradients{sent}{over}, {where}"
+        f"({percent(share)}) on sending {what}{sent}{over}, {where}"
     )
     without = gain_of(evidence.what_ifs.get("no_communication"))
     if without is not None:
@@ -68,15 +69,19 @@ def _gradient_bytes(evidence: Evidence) -> int | None:
 
 def _advice(evidence: Evidence, found: Communication) -> str:
     facts = evidence.workload.ranks
+    sharded = facts is not None and facts.wrapper == "fsdp"
     ways = []
     if facts is not None and facts.wrapper == "none" and found.calls_per_update >= 1:
         ways.append("let DistributedDataParallel send the gradients: it does so while the backward still computes")
     if facts is not None and facts.find_unused and not facts.unused_bytes:
         ways.append("leave out `find_unused_parameters=True`, which searches the graph for nothing here")
+    unsent = "with `set_requires_gradient_sync(False)`" if sharded else "under `model.no_sync()`"
     if evidence.workload.facts.micro_steps > 1:
-        ways.append("send once per update: put all backwards but the last under `model.no_sync()`")
+        ways.append(f"send once per update: run all backwards but the last {unsent}")
     else:
-        ways.append("compute more per message: larger batches per rank, or accumulation under `model.no_sync()`")
+        ways.append(f"compute more per message: larger batches per rank, or accumulation {unsent}")
+    if sharded:
+        ways.append("keep parameters after the forward (`reshard_after_forward=False`), or replicate them if they fit")
     if _compresses(evidence, facts):
         ways.append("halve the messages with the hook `bf16_compress_hook`")
     if not evidence.on_accelerator:
@@ -122,6 +127,11 @@ RULE = Rule(
             evidence=on_cpus(
                 (0.080, 0.079), facts={"wrapper": "none", "bucket_bytes": ()}, communication={"calls_per_update": 40.0}
             ),
+            fires=True,
+        ),
+        Example(
+            name="sharded parameters over gloo",
+            evidence=on_cpus((0.060, 0.059), facts={"wrapper": "fsdp", "bucket_bytes": ()}),
             fires=True,
         ),
         Example(name="sent behind the backward, 3% are left", evidence=on_cpus(), fires=False),

@@ -74,6 +74,8 @@ class LeadingConductor(Conductor):
             return
         if self._test is not None or self._controls.broken or self._controls.loaders.is_caching:
             return
+        if update.end_ns - update.begin_ns > LEASE_NS or self._ranks.has_orders():
+            return  # a message costs a long update nothing, and an order is due at its end
         count, spent_s = len(recorder.updates) + left, 2 * left * (update.end_ns - update.begin_ns) / 1e9
         short = count < window.min_updates or recorder.counted_ns / 1e9 + spent_s < window.min_s
         if short and self._spent_s() + spent_s < window.max_s:

@@ -54,6 +54,11 @@ class LeadersChannel:
         held, self._held = self._held, []
         return held + self._without_answers(self._channel.poll())
 
+    def has_orders(self) -> bool:
+        """Return whether the controller has sent anything that was not read yet."""
+        self._held += self._without_answers(self._channel.poll())
+        return bool(self._held)
+
     def wait(self, timeout_s: float) -> list[Any]:
         """Return the controller's orders; an empty list after the time, or if the controller is gone."""
         if self._held:
