@@ -158,6 +158,29 @@ def _slowest(own: Sequence[Sequence[float]]) -> float:
     return statistics.fmean(max(values) for values in zip(*own, strict=True))
 
 
+def _extra_line(windows: _Windows, window: wire.WindowDone) -> dict[str, Any]:
+    """Return the line that takes this rank most time beyond the mean of the others, where samples show it."""
+    others = [_line_seconds(windows, other) for rank, other in windows.by_rank.items() if rank != window.rank]
+    if not others:
+        return {}
+    more = {
+        place: seconds - sum(other.get(place, 0.0) for other in others) / len(others)
+        for place, seconds in _line_seconds(windows, window).items()
+    }
+    place = max(more, key=lambda one: more[one], default=None)
+    return {"extra_line": place, "extra_line_s": more[place]} if place is not None and more[place] > 0 else {}
+
+
+def _line_seconds(windows: _Windows, window: wire.WindowDone) -> dict[tuple[str, int, str], float]:
+    """Return the seconds of an update that the sampler saw this rank at each line."""
+    found: dict[tuple[str, int, str], float] = {}
+    update_s = statistics.fmean(windows.last(window.wall_s))
+    for line in window.lines if window.hits else ():
+        place = (line.file, line.line, line.function)
+        found[place] = found.get(place, 0.0) + line.hits / window.hits * update_s
+    return found
+
+
 def _rank(windows: _Windows, window: wire.WindowDone, record: RankRecord | None, workload: Workload) -> Rank:
     in_step, waits = windows.in_step(window), windows.waits(window)
     phases = {name: statistics.fmean(windows.last(values)) for name in PHASES if (values := window.phases_s.get(name))}
@@ -173,6 +196,7 @@ def _rank(windows: _Windows, window: wire.WindowDone, record: RankRecord | None,
         communication_s=statistics.fmean(waits) if waits is not None else None,
         samples_per_update=statistics.fmean(samples) if samples else None,
         elements_per_update=statistics.fmean(windows.last(window.element_counts)) if window.elements else None,
+        **_extra_line(windows, window),
         length_batches=_length(record),
     )
 

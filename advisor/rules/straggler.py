@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, Rank
+from ..types import Ceiling, Evidence, Place, Rank
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu
 from ._rank_examples import on_cpus, on_devices
@@ -18,7 +18,7 @@ MIN_OTHERS_CPUS = 0.25
 SHARED_CPU = 2.0
 """Factor that sharing its CPU with one other program may slow a rank by; a larger one has another cause."""
 MOST_OF_IT = 0.5
-"""Part of the excess from which one phase is named as its place."""
+"""Part of the excess from which one phase, or one line, is named as its place."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -42,12 +42,14 @@ def judge(evidence: Evidence) -> Judgement:
             most_share=share,
         )
     phase, more_s = _excess(slow, others)
+    place = _place(slow, usual_s)
     return Hit(
         share=share,
         severity=severity_of(share, least="warning"),
         evidence=f"Rank {slow.rank} needs {duration(slow.own_s or 0.0)} of an update for its own work, the others "
         f"{duration(usual_s)}: they wait for it, {percent(share)} of the time{_where(phase, more_s, slow)}.",
-        advice=_advice(phase, slow),
+        advice=_advice(phase, slow, place),
+        where=(place,) if place is not None else (),
         ceiling=Ceiling.from_share(share),
     )
 
@@ -73,6 +75,14 @@ def _excess(slow: Rank, others: list[Rank]) -> tuple[str, float]:
     return (name, more[name]) if more[name] >= MOST_OF_IT * excess_s else ("", 0.0)
 
 
+def _place(slow: Rank, usual_s: float) -> Place | None:
+    """Return the line that has most of the rank's excess, if one has."""
+    if slow.extra_line is None or slow.extra_line_s < MOST_OF_IT * ((slow.own_s or 0.0) - usual_s):
+        return None
+    file, line, function = slow.extra_line
+    return Place(file=file, line=line, function=function)
+
+
 def _where(phase: str, more_s: float, slow: Rank) -> str:
     words = {
         "data_wait": "waiting for data",
@@ -85,11 +95,16 @@ def _where(phase: str, more_s: float, slow: Rank) -> str:
     return f"; {duration(more_s)} more of it is {words[phase]} ({duration(slow.phases_s[phase])})"
 
 
-def _advice(phase: str, slow: Rank) -> str:
+def _advice(phase: str, slow: Rank, place: Place | None) -> str:
     if phase == "data_wait":
         return (
             f"Look at what feeds rank {slow.rank}: its part of the data may lie on a slower disk or cost more to "
             "decode. More workers there hide it; shuffling over all ranks spreads it."
+        )
+    if place is not None and slow.rank != 0:
+        return (
+            f"Look at what this line does on rank {slow.rank} alone, or for longer: its data, a shared file or lock, "
+            "another program on its CPUs or device."
         )
     begin = (
         "Move what only rank 0 does (logging, checkpoints, an evaluation) out of the updates, or into a thread; "
@@ -122,6 +137,14 @@ RULE = Rule(
             evidence=on_cpus(
                 (0.020, 0.095),
                 ranks={"phases_s": ({"data_wait": 0.001, "forward": 0.01}, {"data_wait": 0.076, "forward": 0.01})},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="rank 1 waits for a lock that rank 0 does not need",
+            evidence=on_cpus(
+                (0.020, 0.095),
+                ranks={"extra_line": (None, ("train.py", 61, "main")), "extra_line_s": (0.0, 0.074)},
             ),
             fires=True,
         ),

@@ -27,6 +27,10 @@ class Rank:
     """Elements of the tensors that its models are called with."""
     slowest_without_s: float | None = None
     """Mean over the updates of the slowest own time among all ranks but this one."""
+    extra_line: tuple[str, int, str] | None = None
+    """File, line and function at which it spends most time beyond the other ranks; None if no line stands out."""
+    extra_line_s: float = 0.0
+    """That time, in seconds of an update."""
     length_batches: int | None = None
     """Batches of an epoch of its train loader."""
 

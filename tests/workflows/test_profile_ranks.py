@@ -124,6 +124,7 @@ def test_a_rank_that_comes_late_is_the_straggler(tmp_path: Path) -> None:
     assert slow is not None
     assert slow.evidence.startswith("Rank 1 ")
     assert slow.share > 0.4
+    assert "sleep" in (tmp_path / "train.py").read_text().splitlines()[slow.where[0].line - 1]
     first, second = found.ranks
     assert first.communication_s is not None
     assert second.communication_s is not None
