@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Union
+
+from .window_role import WindowRole as WindowRole  # noqa: PLC0414  # the re-export that type checkers know
 
 WIRE_VERSION = 2
 REMARK = "remark"
@@ -21,30 +22,6 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 """Longest valid message; a longer line is not ours. A window of 2,000 updates takes about 300 kB."""
 
 Setting = Union[str, int, float, bool, None]
-
-
-class WindowRole(str, Enum):
-    """Purpose of a window in its plan."""
-
-    PROFILE = "profile"
-    """Baseline for steps, phases and lines, long enough to find a steady state."""
-    BASELINE = "baseline"
-    """Baseline between other windows, which are compared with it."""
-    BARE = "bare"
-    WHAT_IF = "what_if"
-    FIX = "fix"
-    """Setting that a profile tries, for a finding or unprompted."""
-    TRIAL = "trial"
-    REFERENCE = "reference"
-    """The best configuration so far, or the baseline beside a fix, which windows beside it are compared with."""
-    FINAL = "final"
-    """Fresh window of a finalist."""
-    ABLATION = "ablation"
-    """All settings of the winner."""
-    LEFT_OUT = "left_out"
-    """The winner's settings without one knob."""
-    OBSERVATION = "observation"
-    """Compared with no neighbour: traces, drains, checks, and windows of processes that are compared as a whole."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +86,8 @@ class LaunchSpec:
     """Name under which the script prints the number that judges it; empty for its losses."""
     seed: int | None = None
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
+    launched: bool = False
+    """True if a launcher starts the script: every rank reads this file, and the ranks follow rank 0."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------
@@ -124,6 +103,31 @@ class Plan:
 @dataclass(frozen=True)
 class Stop:
     reason: str = ""
+
+
+# --- rank 0 → other ranks, and back; the controller hands them on -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RankOrder:
+    """Action of rank 0 at the end of an update, for the others to repeat at the end of the same one."""
+
+    what: str
+    """`go` on up to `until`; `enter` a window; `count` from here; `finish` or `drop` it; `undo` entering; `leave`."""
+    until: int = 0
+    """Update at whose end the next order is due."""
+    window: Window | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class RankAnswer:
+    """Answer of another rank to `enter`, or its notice that a setting failed within an update."""
+
+    rank: int
+    refusal: str | None = None
+    entering: bool = True
+    """False for a notice that nobody has asked for."""
 
 
 # --- agent → controller -------------------------------------------------------------------------------------------
@@ -166,6 +170,8 @@ class Beat:
     rank: int
     updates: int
     events: int
+    at: str = ""
+    """Place where the training thread has stood still for some seconds; "" if it goes on."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +249,8 @@ class WindowDone:
     """Updates of the script run before the first counted one."""
     elements: list[int] = field(default_factory=list)
     """Elements of the tensors that models were called with, per update; one number if all updates are alike."""
+    communication_s: list[float] = field(default_factory=list)
+    """Seconds of every update in which this rank waited in collectives; empty if it is alone or could not be seen."""
     hooks: int | None = None
     """Hooks on modules, parameters and optimizers when counting began."""
     gc_s: float = 0.0
@@ -325,9 +333,12 @@ class Goodbye:
 
 
 Message = Union[
-    Plan, Stop, Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye
+    Plan, Stop, Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye, RankOrder,
+    RankAnswer,
 ]  # fmt: skip
-TO_CONTROLLER = (Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye)
+TO_CONTROLLER = (
+    Hello, Ready, Beat, Note, WindowDone, SoFar, WindowRefused, Facts, Idle, Crashed, Goodbye, RankOrder, RankAnswer
+)  # fmt: skip
 
 
 def encode(message: Message) -> bytes:
@@ -336,20 +347,28 @@ def encode(message: Message) -> bytes:
     try:
         text = json.dumps(body, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        text = json.dumps(_without_nan(body), allow_nan=False, separators=(",", ":"))
+        finite = json.loads(json.dumps(body), parse_constant=lambda _name: None)
+        text = json.dumps(finite, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
-def decode_to_agent(line: bytes) -> Plan | Stop:
+def decode_to_agent(line: bytes) -> Plan | Stop | RankOrder | RankAnswer:
     """Decode a message from the controller. The controller is trusted because it shares the token."""
     body = json.loads(line)
     kind = body.pop("type")
     if kind == "Plan":
-        windows = [Window(**{**window, "role": WindowRole(window["role"])}) for window in body["windows"]]
-        return Plan(windows=windows, final=body["final"])
+        return Plan(windows=[_window(window) for window in body["windows"]], final=body["final"])
     if kind == "Stop":
         return Stop(**body)
+    if kind == "RankOrder":
+        return RankOrder(**{**body, "window": None if body["window"] is None else _window(body["window"])})
+    if kind == "RankAnswer":
+        return RankAnswer(**body)
     raise ValueError(f"unknown message {kind!r} from the controller: both sides must be of one version")
+
+
+def _window(body: dict[str, Any]) -> Window:
+    return Window(**{**body, "role": WindowRole(body["role"])})
 
 
 def message_type(name: str) -> type[Any]:
@@ -358,13 +377,3 @@ def message_type(name: str) -> type[Any]:
         if kind.__name__ == name:
             return kind
     raise ValueError(f"unknown message {name!r} from the agent: both sides must be of one version")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return value

@@ -42,4 +42,4 @@ if __name__ == "__main__":
     _path = users_folders_last()
     from _advisor.agent.runner import start  # type: ignore[import-not-found]
 
-    start(sys.argv[1], python_made=_python_made, loaded_before=_loaded_before, path=_path, folder_first=_folder_first)
+    start(sys.argv[1:], python_made=_python_made, loaded_before=_loaded_before, path=_path, folder_first=_folder_first)

@@ -54,16 +54,21 @@ class _Ending:
 
 
 def start(
-    spec_path: str,
+    words: list[str],
     *,
     python_made: dict[str, Any],
     loaded_before: frozenset[str],
     path: list[str],
     folder_first: bool,
 ) -> None:
-    """Run the script named in the specification; bootstrap calls this once. `path` is the script's `sys.path`."""
+    """Run the script named in the specification, the last of the words; bootstrap calls this once.
+
+    Words before it are what a launcher gives every rank (`--local-rank=0`). `path` is the script's `sys.path`.
+    """
+    *given, spec_path = words
     with open(spec_path, encoding="utf-8") as file:
         spec = LaunchSpec(**json.load(file))
+    spec.args[:0] = given
     if spec.version != WIRE_VERSION:
         _refuse(
             f"the launch file has version {spec.version}, this agent version {WIRE_VERSION}: install a single advisor"
@@ -74,7 +79,7 @@ def start(
     )
     imports.report_to(lambda text: channel.note("agent_error", text))
     if not spec.socket:
-        _begin_real_training(spec_path)
+        _begin_real_training(spec_path, keep=spec.launched)
     ending = _Ending(_prepared(spec, channel))
     # Registered first, so it runs last: after the script's own functions, and after its threads were joined.
     atexit.register(ending.report)
@@ -135,11 +140,12 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
         return _NoAgent()
 
 
-def _begin_real_training(spec_path: str) -> None:
-    """Delete the launch file and report to stderr, because nobody waits for this process to end."""
+def _begin_real_training(spec_path: str, *, keep: bool) -> None:
+    """Delete the launch file, unless a launcher does that, and report to stderr: nobody waits for this process."""
     imports.report_to(_warn)
-    with contextlib.suppress(OSError):
-        os.unlink(spec_path)
+    if not keep:
+        with contextlib.suppress(OSError):
+            os.unlink(spec_path)
 
 
 def _warn(text: str) -> None:

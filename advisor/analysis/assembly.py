@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .. import whatif, wire
 from ..runtime.isolation import Isolation
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Command,
@@ -23,12 +23,23 @@ from ..types import (
     Hardware,
     IsolationUse,
     Profile,
-    Rank,
     ScriptRunSummary,
     TorchBuild,
     Workload,
 )
-from . import device_summary, evaluations, fixes, growth, hot_lines, learning, loader_summary, losses, ratios, summary
+from . import (
+    device_summary,
+    evaluations,
+    fixes,
+    growth,
+    hot_lines,
+    learning,
+    loader_summary,
+    losses,
+    ranks,
+    ratios,
+    summary,
+)
 from .counted import Counted
 from .profile_plan import first_baseline
 
@@ -141,6 +152,7 @@ def _measured(
     phases = summary.phases(counted)
     read_line = functools.cache(lambda file, line: linecache.getline(file, line).strip())
     on_device, why_not = device_summary.device_use(result, steps, workload)
+    found_ranks, waits = ranks.ranks_and_waits(first, script_run, counted.cut, workload, on_device)
     return {
         "steps": steps,
         "phases": phases,
@@ -160,16 +172,9 @@ def _measured(
         "growth": growth.growth(
             growth.baselines(result.outcomes, result.windows, result.script_run_of), hot_lines.risen(result, read_line)
         ),
-        "ranks": (
-            Rank(
-                rank=first.rank,
-                pid=script_run.hello.pid if script_run.hello else 0,
-                device=workload.device,
-                mean_s=steps.mean_s,
-                data_wait_fraction=phases["data_wait"],
-            ),
-        ),
-        "what_ifs": ratios.what_ifs(result),
+        "ranks": found_ranks,
+        "communication": waits,
+        "what_ifs": ratios.what_ifs(ranks.paced_by_the_slowest(result)),
         "fixes": fixes.measured(result, hardware, workload),
         **learning.measured(result, workload),
         "overhead": ratios.overhead(result),
@@ -236,6 +241,8 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         notes += [_worded(note) for note in record.notes if note.kind != "child_process"]
         if record.left_processes:
             notes.append(f"processes that could not be stopped: {', '.join(map(str, record.left_processes))}")
+    if (alone := _each_alone(result)) is not None:
+        notes.append(alone)
     failure = _failure(result, first is not None)
     said = failure.message if failure is not None else None  # the headline says it
     for name, outcome in result.outcomes.items():
@@ -253,6 +260,15 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
     if ended and len(result.script_runs) > 1:
         notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")
     return tuple(dict.fromkeys((*notes, *result.view_notes)))
+
+
+def _each_alone(result: SessionResult) -> str | None:
+    """Describe ranks that train without each other: their launcher was asked for several, and no group was made."""
+    for record in result.script_runs:
+        started = record.ranks.world_size
+        if started > 1 and record.facts is not None and record.facts.workload.get("world_size") == 1:
+            return f"{started} ranks run, and none of them made a process group: each trains alone, on its own model"
+    return None
 
 
 def _in_words(window: wire.Window) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from .. import contention, stats, wire
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session_result import SessionResult
 from ..types import (
     Compute,

@@ -18,7 +18,12 @@ from ._choices import IsolationName
 PASS_THROUGH = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 """Context settings that pass all words after the script to the script, even if they look like options."""
 
-Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="Training script; with -m, name of the module.")]
+Script = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCRIPT", help="Training script; with -m, name of the module; or torchrun, with its line behind it."
+    ),
+]
 Args = Annotated[
     list[str] | None, typer.Argument(metavar="[ARGS]...", help="Arguments of the script, passed unchanged.")
 ]

@@ -56,6 +56,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "device_use": profile.device_use,
         "why_no_device_use": profile.why_no_device_use,
         "ranks": profile.ranks,
+        "communication": profile.communication,
         "what_ifs": [chosen(what_if, ("name", *RATIO)) for what_if in profile.what_ifs],
         "fixes": [chosen(fix, _FIX) for fix in profile.fixes],
         "losses": profile.losses,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .run_options import RunOptions
-from .script_run import ScriptRun, ScriptRunRecord
+from .script_run import ScriptRun
+from .script_run_record import ScriptRunRecord
 from .session import BASELINE_SETUP, InScriptRun, Session, Setup
 from .session_result import SessionResult
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .. import wire
 from ..types import Failure
-from .script_run import ScriptRunRecord
+from .script_run_record import ScriptRunRecord
 from .session_result import Outcome, SessionResult
 
 CHECK = "without changes"

@@ -20,6 +20,10 @@ from .. import wire
 
 RECEIVE_BYTES = 1 << 20
 TOKEN_BYTES = 16
+LEADER = 0
+"""Rank that is sent the plan; it tells the others what it does."""
+MOST_RANKS = 1024
+"""Most ranks that orders are kept for: what a script says of itself must not fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +52,9 @@ class ControllerChannel:
         self.path = folder / "agent.sock"
         self._incoming: queue.Queue[Incoming] = queue.Queue()
         self._connections: dict[int, socket.socket] = {}
-        self._sent: list[bytes] = []
-        """All that was sent: a rank that connects anew is sent again what it had not read."""
+        self._sent: dict[int, list[bytes]] = {}
+        """All that was sent to each rank: one that connects late, or anew, is sent what it has not read."""
+        self._world_size = 1
         self._newest: dict[int, int] = {}
         """Number of each rank's newest connection."""
         self._lock = threading.Lock()
@@ -64,15 +69,26 @@ class ControllerChannel:
         self.close()
 
     def send(self, message: wire.Plan | wire.Stop) -> None:
-        """Send to every connected rank; a lost one is reported by its Disconnected, not by an error here."""
-        line = wire.encode(message)
+        """Send to rank 0, which the others follow; its loss is reported by a Disconnected, not by an error here."""
         with self._lock:
-            self._sent.append(line)
-            for connection in self._connections.values():
-                try:
-                    connection.sendall(line)
-                except OSError:
-                    continue
+            self._send_to(LEADER, message)
+
+    def _send_to(self, rank: int, message: wire.Message) -> None:
+        line = wire.encode(message)
+        self._sent.setdefault(rank, []).append(line)
+        connection = self._connections.get(rank)
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.sendall(line)
+
+    def _hand_on(self, sender: int, message: wire.RankOrder | wire.RankAnswer) -> None:
+        """Hand an order of rank 0 on to all other ranks, and their answers to rank 0, at once and in this thread."""
+        with self._lock:
+            if isinstance(message, wire.RankAnswer):
+                self._send_to(LEADER, message)
+            elif sender == LEADER:
+                for rank in range(1, self._world_size):
+                    self._send_to(rank, message)
 
     def receive(self, timeout_s: float) -> Incoming | None:
         """Return the next message, or None if nothing came in time."""
@@ -119,7 +135,10 @@ class ControllerChannel:
                     message = parse(line)
                     if rank is None:
                         rank = self._greet(message, connection)
-                    self._incoming.put(message)
+                    if isinstance(message, wire.RankOrder | wire.RankAnswer):
+                        self._hand_on(rank, message)
+                    else:
+                        self._incoming.put(message)
         except ConnectionResetError:
             return  # closed before it had read all that it was sent
         except (ValueError, OSError) as error:
@@ -138,9 +157,10 @@ class ControllerChannel:
             if newest is None or message.connection >= newest:
                 self._connections[message.rank] = connection
                 self._newest[message.rank] = message.connection
-                if newest is not None:
+                self._world_size = max(self._world_size, min(message.world_size, MOST_RANKS))
+                if missed := self._sent.get(message.rank, [])[message.received :]:
                     with contextlib.suppress(OSError):  # the script has closed this one, too: its end is told below
-                        connection.sendall(b"".join(self._sent[message.received :]))
+                        connection.sendall(b"".join(missed))
         return message.rank
 
     def _forget(self, rank: int, connection: socket.socket) -> bool:

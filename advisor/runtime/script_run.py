@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,17 @@ from typing import Any
 from .. import wire
 from ..redaction import Redactor
 from ..script_constants import ByModule
-from ..types import Command, Failure, OtherProgram, UsagePoint
+from ..types import Command, Failure, UsagePoint
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
 from .isolation import Isolation, View, refusals
+from .launch_line import launch_line
 from .other_programs import Running, busiest, running
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
+from .ranks import failure_of_ranks
 from .run_options import RunOptions
-from .usage import SystemUsage, system_usage
+from .script_run_record import ScriptRunRecord
+from .usage import system_usage
 
 BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
 USAGE_EVERY_S = 0.25
@@ -37,40 +40,6 @@ ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 """Number that Python puts before the words of a system error."""
 LAST_LINES = 4
 """Lines at the end of stderr among which the error of a script is that ended with an exit code."""
-
-
-@dataclass(kw_only=True)
-class ScriptRunRecord:
-    """Record that a script run leaves behind, however it ended."""
-
-    number: int
-    started: str
-    hello: wire.Hello | None = None
-    ready: wire.Ready | None = None
-    goodbye: wire.Goodbye | None = None
-    crashed: wire.Crashed | None = None
-    facts: wire.Facts | None = None
-    so_far: wire.WindowDone | None = None
-    """The latest report of a window that had not ended."""
-    notes: list[wire.Note] = field(default_factory=list)
-    usage: list[UsagePoint] = field(default_factory=list)
-    updates: int = 0
-    events: int = 0
-    elapsed_s: float = 0.0
-    first_update_at_s: float | None = None
-    """Seconds from the process' start until the first update was known to have ended."""
-    exit_code: int | None = None
-    failure: Failure | None = None
-    left_processes: tuple[int, ...] = ()
-    end: str = "running"
-    system_begin: SystemUsage | None = None
-    system_end: SystemUsage | None = None
-    tree_cpu_s: float = 0.0
-    watched_s: float = 0.0
-    """Seconds between `system_begin` and `system_end`."""
-    other_programs: tuple[OtherProgram, ...] = ()
-    """Those that kept the CPUs busy meanwhile."""
-    devices: DeviceWatch | None = None
 
 
 class ScriptRun:
@@ -115,13 +84,16 @@ class ScriptRun:
         self._watch_begin_s = 0.0
         self._watch_begin_cpu_s = 0.0
         self._others_begin: dict[int, Running] = {}
+        self._events_elsewhere = 0
+        self._report = folder / f"life-{number}.ranks.json"
+        """What a launcher writes of its ranks' deaths."""
 
     def __enter__(self) -> ScriptRun:
         with ExitStack() as stack:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
             self.view = stack.enter_context(self._isolation.prepare(Path(self._command.cwd), writable=[self._folder]))
             spec = self._write_spec(self._command.args)
-            argv = [self._command.interpreter, str(BOOTSTRAP), str(spec)]
+            argv = launch_line(self._command, [str(BOOTSTRAP), str(spec)], report=self._report)
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
                 start(
@@ -178,11 +150,15 @@ class ScriptRun:
             self._watch()
             if message is not None:
                 yield from self._take(message)
-                if isinstance(message, wire.Goodbye):
+                if isinstance(message, wire.Goodbye) and self.record.ranks.all_said_goodbye:
                     self._finish_after_goodbye()
                     return
-                continue
+                if not self.record.ranks.is_overdue():
+                    continue
             yield None
+            if self.record.ranks.is_overdue():
+                self._conclude()
+                return
             if self._process.poll() is not None:
                 yield from self._last_words()
                 self._conclude()
@@ -227,6 +203,7 @@ class ScriptRun:
             updates=self._updates,
             metric=self._metric,
             seed=self._seed,
+            launched=command.is_launched,
         )
         path = self._folder / f"life-{self.record.number}.json"
         path.write_text(json.dumps(asdict(spec)))
@@ -237,25 +214,20 @@ class ScriptRun:
         record = self.record
         if not isinstance(message, wire.WindowDone | wire.Facts):  # they are large, and redacted with the profile
             message = self._redactor.of(message)
+        if record.ranks.take(message):
+            self._saw_other_rank()
+            if isinstance(message, wire.Goodbye):
+                yield message
+            return
+        record.keep(message)
         match message:
-            case wire.Hello():
-                record.hello = message
-            case wire.Ready():
-                record.ready = message
+            case wire.Hello() | wire.Ready() | wire.Note() | wire.Facts() | wire.SoFar() | wire.Crashed():
+                pass
             case wire.Beat():
                 if message.events > record.events or message.updates > record.updates:
                     self._progress_at_s = time.monotonic()
                 record.events, record.updates = message.events, max(record.updates, message.updates)
-            case wire.Note():
-                record.notes.append(message)
-            case wire.Facts():
-                record.facts = message
-            case wire.Crashed():
-                record.crashed = message
-            case wire.SoFar():
-                record.so_far = message.done
             case wire.Goodbye():
-                record.goodbye = message
                 record.updates = max(record.updates, message.updates)
             case Disconnected():
                 return
@@ -271,6 +243,12 @@ class ScriptRun:
             record.first_update_at_s = self.elapsed_s
         yield message
 
+    def _saw_other_rank(self) -> None:
+        """Count what another rank does as progress: one that computes long keeps the others waiting."""
+        events = sum(other.events for other in self.record.ranks.others)
+        if events > self._events_elsewhere:
+            self._events_elsewhere, self._progress_at_s = events, time.monotonic()
+
     def _watch(self) -> None:
         """Record the process tree's own use of the machine, a few times per second."""
         now = time.monotonic()
@@ -281,7 +259,7 @@ class ScriptRun:
         cpus = max(0.0, usage.cpu_s - self._cpu_s) / max(passed, 1e-3)
         self._usage_at_s, self._cpu_s = now, usage.cpu_s
         self._watch_system(now, usage.cpu_s)
-        if cpus > IDLE_CPUS:
+        if cpus > IDLE_CPUS * self.record.ranks.processes:
             self._busy_at_s = now
         at_s = now - self._begin_s
         sample = self._devices.sample(at_s) if self._devices is not None else None
@@ -316,11 +294,13 @@ class ScriptRun:
         idle_s = now - self._busy_at_s
         if self.record.updates and still_s > self._limits.no_progress_s:
             made = f"{self.record.updates} update{'s' if self.record.updates != 1 else ''}"
-            return f"no batch, forward or update for {still_s:.0f} s after {made}"
+            where = self.record.ranks.whereabouts()
+            return f"no batch, forward or update for {still_s:.0f} s after {made}{where}"
         if not self.record.updates and still_s > self._limits.no_progress_s and idle_s > self._limits.no_progress_s:
-            return f"no update yet, and the process has been idle for {idle_s:.0f} s"
+            return f"no update yet, and the process has been idle for {idle_s:.0f} s{self.record.ranks.whereabouts()}"
         if not self.record.updates and now - self._begin_s > self._limits.start_s:
-            return f"no update within {self._limits.start_s:.0f} s of the start"
+            where = self.record.ranks.whereabouts()
+            return f"no update within {self._limits.start_s:.0f} s of the start{where}"
         return None
 
     def _last_words(self) -> Iterator[Any]:
@@ -357,18 +337,27 @@ class ScriptRun:
         if self._guard is not None and self._guard.tripped:
             assert self._limits.memory_bytes is not None
             return self._failure("oom", f"exceeded the memory limit of {self._limits.memory_bytes / 2**30:.1f} GiB")
+        record.crashed = record.ranks.first_crash(self._report)
+        of_ranks = failure_of_ranks(record.ranks, self._report, self._command.launcher) if self._is_launched else None
+        if of_ranks is not None:
+            return self._failure(*of_ranks)
         if record.crashed is not None:
             text = record.crashed.exceptions[0] if record.crashed.exceptions else "unknown exception"
             kind = "oom" if record.crashed.kind == "oom" else "crash"
             if refusals.is_full(record.crashed.exceptions, self._isolation):
                 kind = "disk_full"
             said = ERROR_NUMBER.sub("", text)
-            return self._failure(kind, f"the script raised {said}{self._because(record.crashed.exceptions)}")
+            return self._failure(kind, f"{self._who()} raised {said}{self._because(record.crashed.exceptions)}")
         if record.exit_code:
             killed = record.exit_code in (-9, 137)
             because = self._because(self.stderr_tail().split("\n")[: -LAST_LINES - 1 : -1])
             return self._failure("oom" if killed else "exit", f"the script {exit_reason(record.exit_code)}{because}")
         return None
+
+    def _who(self) -> str:
+        """Return the subject of the sentence on a crash."""
+        crashed = self.record.crashed
+        return f"rank {crashed.rank}" if crashed is not None and self.record.ranks.world_size > 1 else "the script"
 
     def _because(self, errors: Iterable[str]) -> str:
         return refusals.words(errors, self._isolation, self.view) if self.view is not None else ""
@@ -380,6 +369,15 @@ class ScriptRun:
             message=message,
             exit_code=self._process.poll(),
             exceptions=tuple(record.crashed.exceptions) if record.crashed else (),
-            stderr_tail=self.stderr_tail(),
+            stderr_tail=self._own_words() or self.stderr_tail(),
             elapsed_s=self.elapsed_s,
         )
+
+    def _own_words(self) -> str:
+        """Return the traceback of the rank that failed first: on stderr, those of all ranks and the launcher mix."""
+        crashed = self.record.crashed
+        return crashed.traceback if crashed is not None and self._is_launched else ""
+
+    @property
+    def _is_launched(self) -> bool:
+        return self._command.is_launched

@@ -183,6 +183,7 @@ class Session:
             seed=self.seed,
         )
         talk = _Talk(batch=_Batch(waiting.windows), setup=setup)
+        self.result.windows.update({window.id: window for window in waiting.windows})  # a launcher may never greet
         try:
             with script_run:
                 self.result.script_runs.append(script_run.record)

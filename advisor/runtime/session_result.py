@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .. import wire
 from ..types import Failure
-from .script_run import ScriptRunRecord
+from .script_run_record import ScriptRunRecord
 
 Outcome = wire.WindowDone | wire.WindowRefused
 

@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..script_constants import ByModule
 from ..storage import run_store
 from ..types import Command, Config
+from .launch_line import launch_line, plain_line
 from .script_run import BOOTSTRAP
 
 
@@ -58,7 +59,7 @@ def _environment(config: Config) -> dict[str, str]:
 
 def _argv(command: Command, config: Config, constants: ByModule, updates: float | None) -> list[str]:
     if not config.settings and not constants:
-        return [command.interpreter, *(["-m"] if command.is_module else []), command.target, *command.args]
+        return plain_line(command)
     spec = wire.LaunchSpec(
         version=wire.WIRE_VERSION,
         socket="",
@@ -72,11 +73,12 @@ def _argv(command: Command, config: Config, constants: ByModule, updates: float 
         trackers_offline=False,
         updates=updates,
         log=str(run_store.given_up_path()),
+        launched=command.is_launched,
     )
     descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json")
     with os.fdopen(descriptor, "w") as file:
         json.dump(asdict(spec), file)
-    return [command.interpreter, str(BOOTSTRAP), path]
+    return launch_line(command, [str(BOOTSTRAP), path])
 
 
 def _cannot_start(command: Command, error: OSError) -> UsageError:

@@ -234,6 +234,7 @@ def _found(
         "created": created,
         # A function has no command that other tools could start.
         "function" if found.command.function else "command": found.command.display,
+        **({"launcher": found.command.launcher_words} if found.command.is_launched else {}),
         "folder": found.command.cwd,
         "hardware": hardware_words(found.hardware),
         "versions": {"advisor": advisor, **{name: versions[name] for name in ("python", "torch") if name in versions}},

@@ -15,12 +15,14 @@ from ..errors import UsageError
 from ..redaction import is_placeholder
 from ..spelling import parameter
 from ..types import Command
+from . import launchers
 
 OLDEST_PYTHON = (3, 9)
 """Oldest Python that the agent supports."""
 INTERPRETER_ANSWERS_S = 60
 """Seconds for an interpreter's answer: a cold network disk takes a few; at a minute, a hundred starts are too many."""
-_LAUNCHERS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "srun")
+_LAUNCHERS = ("python", "python3", "deepspeed", "mpirun", "srun")
+"""Programs that are no scripts, and whose lines are not read (see `launchers.py` for those that are)."""
 _NOT_PYTHON = {
     ".ipynb": "a notebook: convert it to a script (jupyter nbconvert --to script) and give that",
     ".sh": "a shell script: give the Python script that it starts, with the same arguments",
@@ -45,10 +47,14 @@ def build(
     `cwd` is the folder in which the script runs and relative paths start, by default the current one. `interpreter`
     is the Python that runs it (a path, a name on PATH or a virtual environment's folder), by default advisor's own.
     Raises `UsageError` for a target that could not be started. Only the module's own interpreter can tell whether it
-    exists.
+    exists. A line of torchrun or `accelerate launch` becomes the command of its script, with the launcher.
     """
     if isinstance(args, str):
         raise UsageError(f"invalid args {args!r}: expected a list, as in {args.split()!r}")
+    line = launchers.read((target, *args), is_module=is_module)
+    if line is not None:
+        target, args, is_module = line.target, line.args, line.is_module
+        interpreter = line.interpreter if interpreter is None else interpreter
     folder = Path(cwd).absolute() if cwd is not None else _current_folder()
     if not folder.is_dir():
         raise UsageError(f"the working folder {folder} does not exist: give an existing one")
@@ -63,6 +69,8 @@ def build(
         args=tuple(args),
         cwd=str(folder),
         interpreter=sys.executable if interpreter is None else find_interpreter(interpreter),
+        launcher="python" if line is None else line.launcher,
+        launcher_args=() if line is None else line.options,
     )
 
 
@@ -203,7 +211,7 @@ def _missing(target: str, folder: Path) -> str:
     if target.startswith("-"):
         return f"unknown option or missing script {target}: options of advisor go before the script"
     if target in _LAUNCHERS:
-        return f"there is no script {target!r}: leave out {target} and start with the Python script"
+        return f"there is no script {target!r}: leave out {target} and start with the Python script, or with torchrun"
     import difflib
 
     place = (folder / target).parent

@@ -24,7 +24,7 @@ from ..settings_file.loaded import AGENT
 from ..storage import run_store
 from ..types import Command
 from . import command as commands
-from . import notebook
+from . import launchers, notebook
 
 Trainable = str | os.PathLike[str] | Callable[[], object]
 """Target to profile, tune or verify: the path of a script, a module's name, or a function that trains."""
@@ -66,7 +66,9 @@ def command_for(
     """
     _refuse_inside()
     if not callable(training):
-        return commands.build(os.fspath(training), args, is_module=is_module, interpreter=interpreter)
+        command = commands.build(os.fspath(training), args, is_module=is_module, interpreter=interpreter)
+        launchers.check_one_machine(command)
+        return command
     name = _name_of(training)
     if args or is_module:
         given = "module=True" if is_module else f"args={list(args)!r}"

@@ -40,7 +40,6 @@ from .measurement import (
     MemoryUse,
     OtherProgram,
     Overhead,
-    Rank,
     ScriptRunSummary,
     SettingValue,
     Steps,
@@ -54,6 +53,7 @@ from .noise_scale import NoiseScale
 from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .range_test import RANGE_TEST_VERSION, RangeTest, RateBracket, RateSuggestion, RateSweep
+from .ranks import Communication, Rank
 from .tuning import (
     TUNE_VERSION,
     Alternative,
@@ -82,6 +82,7 @@ from .workload import (
     OptimizerFacts,
     Padding,
     PublishedWeights,
+    RankFacts,
     Recompiling,
     ScriptFacts,
     WorkerMemory,
@@ -105,6 +106,7 @@ __all__ = [
     "CallSite",
     "Ceiling",
     "Command",
+    "Communication",
     "Compute",
     "Config",
     "Cpu",
@@ -159,6 +161,7 @@ __all__ = [
     "PublishedWeights",
     "RangeTest",
     "Rank",
+    "RankFacts",
     "Rate",
     "RateBracket",
     "RateSuggestion",

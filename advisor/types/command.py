@@ -18,6 +18,9 @@ class Command:
     cwd: str
     interpreter: str
     launcher: Literal["python", "torchrun", "accelerate"] = "python"
+    """Program that starts it: an interpreter, or a launcher that starts one for every rank."""
+    launcher_args: tuple[str, ...] = ()
+    """The launcher's own options, as typed; for accelerate without the word `launch`."""
     function: str = ""
     """Title of a training function, such as "train() of train_digits.py"; empty for a script. `target` is then the
     script that advisor wrote to call it."""
@@ -32,7 +35,12 @@ class Command:
     @property
     def typed(self) -> str:
         """Return the command with the program that starts it."""
-        return self.function or f"{self.launcher} {self.display}"
+        return self.function or (self.display if self.is_launched else f"{self.launcher} {self.display}")
+
+    @property
+    def is_launched(self) -> bool:
+        """Return whether a launcher starts the script, on one rank or several."""
+        return self.launcher != "python"
 
     @property
     def display(self) -> str:
@@ -41,4 +49,13 @@ class Command:
 
         if self.function:
             return self.function
-        return shlex.join((*(("-m",) if self.is_module else ()), self.target, *self.args))
+        script = shlex.join((*(("-m",) if self.is_module else ()), self.target, *self.args))
+        return f"{self.launcher_words} {script}" if self.is_launched else script
+
+    @property
+    def launcher_words(self) -> str:
+        """Return the launcher with its options as a person would type it; "" without one."""
+        import shlex
+
+        words = {"python": (), "torchrun": ("torchrun",), "accelerate": ("accelerate", "launch")}[self.launcher]
+        return shlex.join((*words, *self.launcher_args))

@@ -57,9 +57,12 @@ class DeviceUse:
     tensor_core_s: float
     """Time in kernels whose names say that they use tensor cores."""
     nccl_s: float
+    """Time in kernels of collectives; they also run while they wait for other ranks."""
     copy_s: float
     idle_s: Mapping[str, float]
     """Idle time by the phase that the CPU was in."""
+    nccl_exposed_s: float = 0.0
+    """The part of it in which nothing else ran."""
     gaps: tuple[DeviceGap, ...] = ()
     syncs: tuple[SyncSite, ...] = ()
     idle_after_reads_s: float = 0.0

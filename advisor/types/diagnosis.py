@@ -26,6 +26,7 @@ from .measurement import (
     WhatIf,
 )
 from .noise_scale import NoiseScale
+from .ranks import Communication, Rank
 from .workload import Workload
 
 Severity = Literal["info", "warning", "critical"]
@@ -68,6 +69,10 @@ class Evidence:
     early_stop: EarlyStop | None = None
     noise_scale: NoiseScale | None = None
     """None if it was not measured."""
+    ranks: tuple[Rank, ...] = ()
+    """All ranks whose windows came; the other fields are those of rank 0."""
+    communication: Communication | None = None
+    """None for a single rank, and if the wait of one rank for others could not be seen."""
 
     @property
     def on_accelerator(self) -> bool:

@@ -323,17 +323,6 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rank:
-    """One process of the training."""
-
-    rank: int
-    pid: int
-    device: str
-    mean_s: float | None
-    data_wait_fraction: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ScriptRunSummary:
     """One script run: a process of the script, from its start to its end."""
 

@@ -23,7 +23,6 @@ from .measurement import (
     LoaderTimes,
     MemoryUse,
     Overhead,
-    Rank,
     ScriptRunSummary,
     Steps,
     SystemUse,
@@ -33,6 +32,7 @@ from .measurement import (
     WindowSummary,
 )
 from .noise_scale import NoiseScale
+from .ranks import Communication, Rank
 from .workload import Workload
 
 PROFILE_VERSION = 1
@@ -81,6 +81,8 @@ class Profile:
     """Reason why an accelerator has no `device_use`; "" on a CPU."""
     lines: tuple[HotLine, ...] = ()
     ranks: tuple[Rank, ...] = ()
+    communication: Communication | None = None
+    """Wait of the ranks for each other; None for a single rank, and if it could not be seen."""
     what_ifs: tuple[WhatIf, ...] = ()
     fixes: tuple[MeasuredFix, ...] = ()
     """Settings that were tried for a few windows."""

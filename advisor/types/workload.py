@@ -298,6 +298,26 @@ class WorkerMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankFacts:
+    """Ranks that train together, and what sends their gradients."""
+
+    backend: str
+    """Backend that sends the gradients: gloo, nccl, mpi …"""
+    wrapper: Literal["ddp", "fsdp", "none"]
+    bucket_bytes: tuple[int, ...] = ()
+    """Messages in which DDP sends the gradients of one backward."""
+    bucket_cap_bytes: int | None = None
+    """Size that DDP was told to fill its buckets to."""
+    find_unused: bool | None = None
+    """DDP looks for parameters without gradients in every backward."""
+    static_graph: bool = False
+    unused_bytes: int = 0
+    """Bytes of such parameters that it has found."""
+    comm_hook: str = ""
+    """Hook that compresses or sends the gradients in its own way."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     framework: Literal["plain", "accelerate", "transformers", "lightning"]
     device: str
@@ -315,6 +335,8 @@ class Workload:
     worker_memory: WorkerMemory | None = None
     """None if no worker was seen to grow beside a dataset of many Python objects."""
     world_size: int = 1
+    ranks: RankFacts | None = None
+    """None for a process that is alone."""
     events: tuple[str, ...] = ()
     """Other observations of the agent: trackers put offline, network connections, caught out-of-memory errors."""
     facts: ScriptFacts = field(default_factory=ScriptFacts)

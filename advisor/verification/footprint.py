@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..hardware.cgroup import limits
 from ..hardware.memory import memory
 from ..hardware.nvidia import nvidia
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 
 MARGIN = 0.8
 """Fraction of the free memory that processes may take: the page cache and other programs need the rest."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .. import wire
 from ..runtime.isolation import Isolation
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session import BASELINE_SETUP, Setup
 from ..types import Command, Config
 from ..types.comparison import Side, VersionRun

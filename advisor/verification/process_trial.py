@@ -11,7 +11,7 @@ from .. import wire
 from ..analysis import summary
 from ..errors import NothingMeasuredError, ScriptError
 from ..runtime.run_options import RunOptions
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session import InScriptRun, Session
 from ..runtime.session_result import SessionResult
 from ..types import Cpu

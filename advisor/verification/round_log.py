@@ -51,9 +51,10 @@ def identity(version: ScriptVersion, hardware: Hardware, torch: str | None) -> s
     cwd = Path(command.cwd).resolve()
     texts = [text for text, _imports in sources(command.target, is_module=command.is_module, cwd=cwd)]
     args = Redactor().words(command.args)  # a renewed key makes no other training
+    launcher = (command.launcher, *command.launcher_args)
     parts = {
         "texts": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
-        "command": [command.target, command.is_module, *args, str(cwd), command.interpreter, command.launcher],
+        "command": [command.target, command.is_module, *args, str(cwd), command.interpreter, *launcher],
         "torch": torch,
         "settings": version.config.as_dict(),
         "constants": {module: dict(values) for module, values in version.setup.constants.items()},

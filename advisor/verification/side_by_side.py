@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from .. import wire
 from ..errors import NothingMeasuredError, ScriptError
-from ..runtime.script_run import ScriptRunRecord
+from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session import InScriptRun, Planner, Session
 from .footprint import UNSEEN, Footprint, Room, free_room, misfit
 from .process import Process, ScriptVersion

@@ -31,6 +31,10 @@ class Untrained(Protocol):
     def stop_gradients(self, on: bool) -> None: ...
 
 
+class Communication(Protocol):
+    def stop_sending(self, on: bool) -> None: ...
+
+
 class Controls(Protocol):
     """Handles for the running script; the agent's `settings.controls.Controls` is such an object."""
 
@@ -40,6 +44,8 @@ class Controls(Protocol):
     def steps(self) -> Steps: ...
     @property
     def reads(self) -> Reads: ...
+    @property
+    def communication(self) -> Communication: ...
     def run_eagerly(self, on: bool) -> None: ...
     @property
     def untrained(self) -> Untrained: ...
@@ -67,6 +73,8 @@ class WhatIf:
     """True if the update holds more samples than usual: the speed-up is then one of samples, not of updates."""
     eager: bool = False
     """True if code that the script compiles runs uncompiled under it."""
+    frees_ranks: bool = False
+    """True if ranks no longer wait for each other under it: then the slowest one's pace is the loop's."""
     settle_updates: int = 3
     """Number of updates not counted after entering, and again after leaving."""
 

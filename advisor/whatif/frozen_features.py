@@ -15,7 +15,7 @@ def _applies(workload: Workload) -> str | None:
         return "no part of the model is frozen"
     if workload.facts.compiled_code:
         return "the script compiles its model"
-    return None
+    return "the ranks of a launch expect the same gradients" if workload.world_size > 1 else None
 
 
 WHAT_IF = WhatIf(

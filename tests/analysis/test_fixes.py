@@ -12,7 +12,7 @@ from advisor import knobs, rules, wire
 from advisor.analysis import fixes
 from advisor.knobs._base import always
 from advisor.rules._examples import healthy_cpu, optimizer
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.runtime.session_result import Outcome, SessionResult
 from advisor.types import Config, Evidence
 from advisor.wire import WindowRole

@@ -13,7 +13,7 @@ from advisor.analysis.counted import Counted
 from advisor.analysis.loader_summary import loader_times, restarts
 from advisor.analysis.profile_plan import FIRST
 from advisor.rules._examples import healthy_cpu, healthy_cuda
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.runtime.usage import SystemUsage
 from advisor.types import EpochEnd, Rate
 from advisor.types.measurement import UsagePoint

@@ -81,6 +81,7 @@ TOP = {
     "device_use": (dict, type(None)),
     "why_no_device_use": str,
     "ranks": list,
+    "communication": (dict, type(None)),
     "what_ifs": list,
     "fixes": list,
     "losses": (dict, type(None)),

@@ -138,3 +138,42 @@ def test_numbers_that_json_does_not_have_become_null() -> None:
 
 def test_only_the_owner_may_connect(channel: ControllerChannel) -> None:
     assert channel.path.stat().st_mode & 0o777 == 0o600
+
+
+def rank(channel: ControllerChannel, number: int, of: int) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(str(channel.path))
+    connection.settimeout(WAIT_S)
+    hello = wire.Hello(version=wire.WIRE_VERSION, token=channel.token, pid=1, rank=number, world_size=of)
+    connection.sendall(wire.encode(hello))
+    assert isinstance(channel.receive(WAIT_S), wire.Hello)
+    return connection
+
+
+def received(connection: socket.socket) -> object:
+    with connection.makefile("rb") as lines:
+        return wire.decode_to_agent(lines.readline())
+
+
+def test_orders_of_rank_0_reach_the_others_even_those_that_come_late(channel: ControllerChannel) -> None:
+    order = wire.RankOrder("enter", window=wire.Window(id="first", role=wire.WindowRole.TRIAL))
+    with rank(channel, 0, of=3) as leader, rank(channel, 1, of=3) as follower:
+        leader.sendall(wire.encode(order))
+        assert received(follower) == order
+        with rank(channel, 2, of=3) as late:
+            assert received(late) == order
+        answer = wire.RankAnswer(rank=1, refusal="no loader")
+        follower.sendall(wire.encode(answer))
+        assert received(leader) == answer
+
+
+def test_the_plan_is_for_rank_0_alone_and_only_that_one_leads(channel: ControllerChannel) -> None:
+    with rank(channel, 0, of=2) as leader, rank(channel, 1, of=2) as follower:
+        follower.sendall(wire.encode(wire.RankOrder("leave")))
+        follower.sendall(wire.encode(wire.Idle(rank=1, updates=1)))
+        assert channel.receive(WAIT_S) == wire.Idle(rank=1, updates=1)
+        channel.send(wire.Plan([], final=True))
+        assert received(leader) == wire.Plan([], final=True)
+        follower.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            follower.recv(1)

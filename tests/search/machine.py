@@ -10,7 +10,7 @@ from typing import Any
 
 from advisor import wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.runtime.session import BASELINE_SETUP, InScriptRun
 from advisor.runtime.session_result import SessionResult
 from advisor.search import Knowledge, ProfileSummary, SearchRequest, SearchSettings, Study, read, recommend

@@ -7,7 +7,7 @@ import pytest
 from advisor import wire
 from advisor.hardware.nvidia import NvidiaDevices
 from advisor.runtime.device_watch import DeviceSample, DeviceWatch
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.types import UsagePoint
 from advisor.types.hardware import Accelerator
 from advisor.verification import footprint

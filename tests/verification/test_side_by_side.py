@@ -13,7 +13,7 @@ import pytest
 from advisor import wire
 from advisor.errors import NothingMeasuredError, ScriptError
 from advisor.runtime import RunOptions
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.runtime.session_result import SessionResult
 from advisor.types import Command, Config, UsagePoint
 from advisor.types.comparison import VersionRun

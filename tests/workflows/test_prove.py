@@ -17,7 +17,7 @@ from search import thin
 
 from advisor.errors import ScriptError, Terminated
 from advisor.runtime import RunOptions
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.search import FinalResult, Goal
 from advisor.types import (
     Alternative,

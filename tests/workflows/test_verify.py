@@ -22,7 +22,7 @@ from advisor.errors import NothingMeasuredError, ScriptError, Terminated
 from advisor.hardware import probe
 from advisor.runtime import RunOptions
 from advisor.runtime.isolation import choose
-from advisor.runtime.script_run import ScriptRunRecord
+from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.settings_file import advisor_yaml
 from advisor.types import Command, Config, Skipped, Verification
 from advisor.types.comparison import VersionRun

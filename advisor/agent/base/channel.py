@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Union
 
-from ...wire import WIRE_VERSION, Hello, Message, Note, Plan, Stop, decode_to_agent, encode
+from ...wire import WIRE_VERSION, Hello, Message, Note, Plan, RankAnswer, RankOrder, Stop, decode_to_agent, encode
 
 EXIT_NO_CONTROLLER = 97
 """Exit code of a probe whose controller is unreachable or gone. Neither Python nor a shell uses this code."""
@@ -45,7 +45,7 @@ HIGH_DESCRIPTOR = 900
 """Lowest descriptor number for the connection. The script's files keep the low numbers they would have had, and none
 of them takes ours when the script closes every descriptor it finds."""
 
-Order = Union[Plan, Stop]
+Order = Union[Plan, Stop, RankOrder, RankAnswer]
 
 
 class AgentChannel:

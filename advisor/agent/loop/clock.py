@@ -38,6 +38,7 @@ class Update:
     __slots__ = (
         "begin_ns",
         "beginnings",
+        "communication_ns",
         "elements",
         "end_ns",
         "evaluation_batches",
@@ -63,6 +64,8 @@ class Update:
         self.micro_steps = 0
         self.elements = 0
         """Elements of the first tensor of every call of a model, evaluations left out."""
+        self.communication_ns = 0
+        """Wait for other ranks, within the phases."""
         self.samples: int | None = None
         self.loss: object = None
         self.marks: list[Any] | None = None
@@ -263,6 +266,9 @@ class StepClock:
 
     def add_elements(self, count: int) -> None:
         self._update.elements += count
+
+    def add_communication(self, spent_ns: int) -> None:
+        self._update.communication_ns += spent_ns
 
     @property
     def samples(self) -> int | None:

@@ -134,6 +134,7 @@ def device_use(timeline: Timeline) -> dict[str, Any]:
         "kernel_median_s": statistics.median(k.end_ns - k.begin_ns for k in kernels) / 1e9 if kernels else None,
         "tensor_core_s": each(sum(k.end_ns - k.begin_ns for k in kernels if uses_tensor_cores(k.name))),
         "nccl_s": each(sum(k.end_ns - k.begin_ns for k in kernels if k.kind == "nccl")),
+        "nccl_exposed_s": each(_exposed(own, begin_ns)),
         "idle_s": {name: each(total_ns) for name, total_ns in idle.items()},
         "gaps": _gap_places(timeline, gaps, phases, counted),
         "syncs": syncs,
@@ -156,6 +157,16 @@ def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((begin, end))
     return merged
+
+
+def _exposed(own: list[Span], begin_ns: int) -> int:
+    """Return the nanoseconds in which collectives ran and nothing else did."""
+
+    def length(spans: list[Span]) -> int:
+        cut = [(max(span.begin_ns, begin_ns), span.end_ns) for span in spans if span.end_ns > begin_ns]
+        return sum(end - begin for begin, end in union(cut))
+
+    return length(own) - length([span for span in own if span.kind != "nccl"])
 
 
 def _gaps(busy: list[tuple[int, int]], begin_ns: int, end_ns: int) -> list[tuple[int, int]]:

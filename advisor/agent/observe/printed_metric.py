@@ -33,6 +33,15 @@ class PrintedMetric:
         """Stream → the begun line."""
         self._read: list[Evaluated] = []
 
+    @classmethod
+    def reading(cls, clock: StepClock, name: str) -> PrintedMetric | None:
+        """Read from now on; None without a name."""
+        if not name:
+            return None
+        found = cls(clock, name)
+        found.install()
+        return found
+
     def install(self) -> None:
         """Look over what is written from now on; streams that do not allow it are left alone."""
         for stream in (sys.stdout, sys.stderr):

@@ -7,7 +7,6 @@ import functools
 import gc
 import os
 import sys
-import threading
 import time
 import traceback
 from types import ModuleType, TracebackType
@@ -25,16 +24,18 @@ from ..observe.arguments import ArgumentWatch
 from ..observe.cpu_limits import CpuLimitWatch
 from ..observe.memory import memory_in_use
 from ..observe.printed_metric import PrintedMetric
+from ..observe.rank_facts import rank_facts
 from ..settings.accumulation import CHECKED_BATCHES
 from ..settings.controls import Controls
 from ..settings.untrained import part_facts
-from .conductor import Conductor
+from . import beat
+from .conductors import conductor_for
 from .instruments import Instruments
+from .ranks import world_size
 from .ready import ready
 from .so_far import SoFar
 from .window_length import FIRST_UPDATES
 
-BEAT_EVERY_S = 0.5
 DEVICE_SOUGHT_UPDATES = 6
 """Updates after which a script that has used no accelerator counts as training without."""
 EARLY_FACTS_UPDATES = (4, 8, 16, 32, FIRST_UPDATES)
@@ -54,10 +55,9 @@ def prepare(spec: wire.LaunchSpec, channel: AgentChannel) -> ScriptAgent:
     if spec.mode == "probe":
         agent.arguments.install()
         agent.cpu_limits.install()
-        if agent.metric is not None:
-            agent.metric.install()
     imports.when_imported("torch", agent.torch_imported)
-    agent.start_beating()
+    if spec.mode == "probe":
+        beat.start(agent)
     return agent
 
 
@@ -68,7 +68,8 @@ class ScriptAgent:
         self._spec = spec
         self.channel = channel
         self.origin_s = time.perf_counter()
-        self.rank = int(os.environ.get("RANK", "0") or 0)
+        self.ranks = world_size(spec)
+        self.rank = channel.rank
         self._ended = False
         self._first_update_s: float | None = None
         self._facts_sent: list[str] | None = None
@@ -80,7 +81,7 @@ class ScriptAgent:
         self.arguments = ArgumentWatch()
         self.cpu_limits = CpuLimitWatch()
         self._parts: _Parts | None = None
-        self.metric = PrintedMetric(self.clock, spec.metric) if spec.metric else None
+        self.metric = PrintedMetric.reading(self.clock, spec.metric)
 
     # --- set-up -------------------------------------------------------------------------------------------------------
 
@@ -98,18 +99,17 @@ class ScriptAgent:
             if collecting:
                 gc.enable()
 
-    def start_beating(self) -> None:
-        if self._spec.mode == "probe":
-            threading.Thread(target=self._beat, name="advisor-beat", daemon=True).start()
+    @property
+    def ended(self) -> bool:
+        return self._ended
 
-    def _beat(self) -> None:
-        while not self._ended:
-            if self._parts is not None and self._parts.controls.compiling.watch.at_work():
-                self.clock.events += 1  # a one-minute compilation is not hung
-            self.channel.send(wire.Beat(self.rank, self.clock.updates, self.clock.events))
-            if self._parts is not None:
-                self._parts.so_far.look()
-            time.sleep(BEAT_EVERY_S)
+    def before_beat(self) -> None:
+        if self._parts is not None and self._parts.controls.compiling.watch.at_work():
+            self.clock.events += 1  # a one-minute compilation is not hung
+
+    def look_so_far(self) -> None:
+        if self._parts is not None:
+            self._parts.so_far.look()
 
     def forked(self) -> None:
         """Disable the agent in a child: it does not train, and neither it nor its end is reported."""
@@ -271,8 +271,8 @@ class _Parts:
             on_report=agent.window_reported,
             evaluations=agent.metric.done if agent.metric is not None else self.learning.evaluations.done,
         )
-        self.conductor = Conductor(
-            self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
+        self.conductor = conductor_for(
+            agent.ranks, self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
         self.conductor.before_advance = agent.after_update
         self.so_far = SoFar(self.conductor, clock, agent.channel, agent.rank)
@@ -384,6 +384,7 @@ class _Parts:
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
         workload["learning"] = self.learning.facts()
+        workload["ranks"] = rank_facts(called) if self._agent.ranks > 1 else None
         workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()

@@ -43,6 +43,8 @@ class Instruments:
         self._updates_before = 0
         self._hooks: int | None = None
         self.host_peak = HostPeak()
+        self.lease_wait_s: float | None = None
+        """Seconds of the window in which this rank waited for rank 0's word; None where it does not follow one."""
 
     def recorder(self) -> Recorder:
         device = self._controls.device
@@ -72,6 +74,8 @@ class Instruments:
         self._controls.loaders.read_worker_memory()
         self._controls.loaders.take_sums()
         self._garbage.take()
+        if self._controls.communication is not None:
+            self._controls.communication.take()
         self._cpu_begin_s = time.process_time()
 
     def finish(self, window: wire.Window) -> dict[str, object]:
@@ -94,8 +98,16 @@ class Instruments:
             "device_peak_bytes": device.peak_bytes() if device is not None else None,
             "device_reserved_bytes": device.reserved_bytes() if device is not None else None,
             "host_peak_bytes": self.host_peak.take(),
-            "extra": {**self._stop_trace(window), **self._losses_of_evaluations()},
+            "extra": {**self._stop_trace(window), **self._losses_of_evaluations(), **self._collectives()},
         }
+
+    def _collectives(self) -> dict[str, object]:
+        watch = self._controls.communication
+        calls = watch.take() if watch is not None else {}
+        found: dict[str, object] = {"collectives": calls} if calls else {}
+        if self.lease_wait_s is not None:
+            found["lease_wait_s"] = self.lease_wait_s
+        return found
 
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:
         if window.kind == "trace":
@@ -145,6 +157,8 @@ class Instruments:
             raise Refused(
                 "the script updates its parameters by hand: only the hook on backward shows where an update ends"
             )
+        if self._controls.communication is not None:
+            self._controls.communication.suspend()
         self._controls.roots.suspend()
         self._controls.steps.suspend()
         self._controls.loaders.suspend()
@@ -155,3 +169,5 @@ class Instruments:
         self._controls.loaders.resume()
         self._controls.steps.resume()
         self._controls.roots.resume()
+        if self._controls.communication is not None:
+            self._controls.communication.resume()

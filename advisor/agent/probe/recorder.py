@@ -108,6 +108,7 @@ class Recorder:
             "micro_steps": [update.micro_steps for update in updates],
             "elements": _once_if_alike([update.elements for update in updates]),
             "samples": [update.samples for update in updates],
+            "communication_s": _seconds_if_any([update.communication_ns for update in updates]),
             "rss_bytes": _thin(self._rss),
             "device_bytes": _thin(self._device_bytes),
         }, extra
@@ -144,6 +145,10 @@ def _longest(spans: list[list[int] | None]) -> list[int]:
 
 def _once_if_alike(values: list[int]) -> list[int]:
     return values if len(set(values)) > 1 else values[:1]
+
+
+def _seconds_if_any(values_ns: list[int]) -> list[float]:
+    return [value / 1e9 for value in values_ns] if any(values_ns) else []
 
 
 def _thin(values: list[int]) -> list[int]:

@@ -58,6 +58,8 @@ class Controls:
 
     broken: dict[str, str] = field(default_factory=dict)
     """Settings that were accepted, failed in the script's own code and were taken back, each with the reason."""
+    communication: Any = None
+    """Watch on the waits for other ranks; None in a process that is alone."""
     say: Callable[[str], None] = nothing
     """Function that tells the user what a setting did."""
     on_broken: Callable[[str, str], None] | None = None

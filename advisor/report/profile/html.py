@@ -27,6 +27,7 @@ from .circumstances import (
 from .headline import little_data, verdict_of
 from .health import looked_at
 from .learning import early_stop_line, noise_scale_line
+from .ranks import rank_rows, ranks_line
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _MOST_LINES = 12
@@ -82,6 +83,7 @@ def _view(profile: Profile) -> dict[str, Any]:
         "strip": Markup(strip.svg) if isinstance(strip, pictures.Picture) else Markup(),
         "phases": _phases(profile),
         "off_step": off_step_line(profile),
+        "ranks": {"line": ranks_line(profile), "rows": rank_rows(profile)},
         "findings": [_finding(finding, profile) for finding in profile.findings],
         "lines": _lines(profile),
         "facts": _facts(profile),

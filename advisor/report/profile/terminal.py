@@ -15,6 +15,7 @@ from .circumstances import device_line, hardware_line, mfu_line, off_step_line, 
 from .headline import Verdict, little_data, page_command, verdict_of
 from .health import looked_at
 from .learning import early_stop_line, noise_scale_line
+from .ranks import rank_rows, ranks_line
 from .unjudged import unjudged
 
 BAR_CELLS = 30
@@ -39,6 +40,7 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
         yield from _speed(profile)
         yield Text()
         yield _phases(profile)
+        yield from _ranks(profile)
     for number, finding in enumerate(profile.findings, start=1):
         yield Text()
         yield _finding(number, finding, profile.command.cwd)
@@ -65,7 +67,8 @@ def _speed(profile: Profile) -> Iterator[RenderableType]:
         "" if steps.low is None or steps.high is None else f" ({format.number(steps.low)}–{format.number(steps.high)})"
     )
     if steps.samples_per_s is not None:
-        parts.append(f"{format.number(steps.samples_per_s)} samples/s{span}")
+        each = " per rank" if profile.workload is not None and profile.workload.world_size > 1 else ""
+        parts.append(f"{format.number(steps.samples_per_s)} samples/s{each}{span}")
     else:
         parts.append(f"{format.number(steps.updates_per_s)} updates/s{span}")
     if profile.memory is not None and profile.memory.peak_bytes is not None:
@@ -102,6 +105,20 @@ def _phases(profile: Profile) -> RenderableType:
     if not beside:
         return rows
     return Group(rows, Text(f"Outside updates, as a share of the loop: {beside}", style="dim"))
+
+
+def _ranks(profile: Profile) -> Iterator[RenderableType]:
+    line = ranks_line(profile)
+    if line is None:
+        return
+    yield Text()
+    yield Text(line)
+    rows = rank_rows(profile)
+    if rows:
+        table = grid("right", "right", "right", "right", "right", "right")
+        for number, row in enumerate(rows):
+            table.add_row(*row, style="dim" if number == 0 else "")
+        yield table
 
 
 def _bar(share: float) -> str:

@@ -35,7 +35,7 @@ def next_steps(result: TuneResult) -> tuple[Next, ...]:
     command, verdict = format.one_line(found.command.display), found.verdict
     run, python = _run_options(result)
     name = shlex.quote(format.one_line(config_file(result)))
-    baseline = Next(command=f"{format.one_line(found.command.launcher)} {command}", why="runs the unmodified script")
+    baseline = Next(command=format.one_line(found.command.typed), why="runs the unmodified script")
     if not found.config.settings or verdict.quality == "failed":
         return (*_search_on(result, command), baseline) if verdict.status == "undecided" else (baseline,)
     written = () if result.files else (Next(command=export_command(result.profile), why=f"writes {CONFIG_FILE}"),)

@@ -165,6 +165,16 @@ class Draft:
 
         return shlex.join(self._words(placeholder))
 
+    @property
+    def launcher(self) -> list[str]:
+        """Words of the launcher that the training was found with; empty without one."""
+        import shlex
+
+        try:
+            return shlex.split(str(self.document.found.get("launcher") or ""))
+        except ValueError:
+            return []
+
     def _words(self, placeholder: str = "train.py") -> list[str]:
         import shlex
 
@@ -172,6 +182,8 @@ class Draft:
             words = shlex.split(str(self.document.found.get("command") or "")) or [placeholder]
         except ValueError:
             words = [placeholder]
+        if self.launcher and words[: len(self.launcher)] == self.launcher:
+            words = words[len(self.launcher) :]
         for flag, value in self.document.arguments.items():
             words += [flag, str(value)] if flag.startswith("-") else [f"{flag}={value}"]
         return ["".join(char if char.isprintable() else "?" for char in word) for word in words]

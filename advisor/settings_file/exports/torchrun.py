@@ -11,6 +11,8 @@ def _emit(draft: Draft) -> str:
     processes = draft.training.processes
     environment = _environment(draft)
     command = ["torchrun", "--standalone", "--nnodes=1", f"--nproc-per-node={processes}"]
+    if draft.launcher[:1] == command[:1]:
+        command = draft.launcher
     if not draft.document.found.get("command"):
         draft.need("train.py", "the file does not name its script")
     lines = ["#!/bin/sh", f"# torchrun with the settings for {draft.command()}", *environment]

@@ -144,6 +144,14 @@ def test_time_in_tensor_cores_and_in_nccl() -> None:
     use = script.use()
     assert use.tensor_core_s == pytest.approx(100e-6)
     assert use.nccl_s == pytest.approx(80e-6)
+    assert use.nccl_exposed_s == pytest.approx(80e-6)
+
+
+def test_a_collective_is_exposed_only_where_nothing_else_runs() -> None:
+    script = Script().kernel(300, 100).kernel(350, 120, "ncclDevKernel_AllReduce_Sum_f32_RING_LL", kind="nccl")
+    use = script.kernel(440, 100).use()
+    assert use.nccl_s == pytest.approx(120e-6)
+    assert use.nccl_exposed_s == pytest.approx(40e-6)
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,7 @@ def test_all_fields_of_the_value_are_there(collector: FactsCollector) -> None:
     model = nn.Linear(2, 2)
     entry = (torch.optim.SGD(model.parameters(), lr=0.1), SimpleNamespace(steps=1), True)
     found = collector.workload([model], [entry], [], 1)
-    told_elsewhere = {"arguments", "cpu_limits", "learning", "worker_memory"}  # by modules of these names
+    told_elsewhere = {"arguments", "cpu_limits", "learning", "ranks", "worker_memory"}  # by modules of these names
     assert {field.name for field in fields(values.Workload)} - told_elsewhere == set(found)
     assert {field.name for field in fields(values.ModelFacts)} == set(found["models"][0])
     assert {field.name for field in fields(values.OptimizerFacts)} == set(found["optimizers"][0])
