@@ -47,9 +47,11 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _evidence(padding: Padding, fixed: bool) -> str:
-    shown = "by the mask" if padding.source == "mask" else "by the token that fills the ends of rows"
-    place = f"argument {int(padding.argument) + 1}" if padding.argument.isdigit() else f"`{padding.argument}`"
-    said = f"{percent(padding.fraction)} of the tokens in {padding.batches} batches are padding ({shown} in {place})"
+    place = (
+        f"the model's argument {int(padding.argument) + 1}" if padding.argument.isdigit() else f"`{padding.argument}`"
+    )
+    shown = f"by the mask in {place}" if padding.source == "mask" else f"one token fills the ends of rows in {place}"
+    said = f"{percent(padding.fraction)} of the tokens in {padding.batches} batches are padding ({shown})"
     if fixed:
         return (
             f"{said}; {percent(padding.beyond_longest)} lie beyond the longest sequence of their batch: every batch is "
@@ -65,8 +67,16 @@ def _advice(evidence: Evidence, fixed: bool) -> str:
     if evidence.workload.framework == "transformers":
         collator = "tokenize without `padding`, and let `DataCollatorWithPadding(tokenizer)` pad each batch"
     else:
-        collator = "leave samples at their own length, and pad in the collate function (`pad_sequence`)"
+        collator = f"leave samples at their own length, and pad in {_collate(evidence)} (`pad_sequence`)"
     return f"Pad each batch only to its longest sequence: {collator}. {group}: then there is little padding left."
+
+
+def _collate(evidence: Evidence) -> str:
+    """Return the name of the script's own collate function, or words for one to be written."""
+    loader = evidence.workload.train_loader
+    if loader is None or loader.collate.startswith(("torch.", "transformers.")):
+        return "a collate function"
+    return f"`{loader.collate.removeprefix('__main__.')}`, which makes the batches"
 
 
 def _grouping(evidence: Evidence) -> str:
