@@ -9,7 +9,7 @@ import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
 from ._choices import Allowed, ObjectiveName, Preset
-from ._options import Args, Json, RunKeywords, Script
+from ._options import Args, Json, RunKeywords, Script, Storage
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
@@ -100,10 +100,11 @@ def tune(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Resume a run; finished trials are not repeated.")
     ] = None,
-    storage: Annotated[
+    storage: Storage | None = None,
+    study: Annotated[
         str | None,
         typer.Option(
-            "--storage", metavar="URL", help="URL of a database through which several machines share one search."
+            "--study", metavar="NAME", help="Name under which advisor worker finds this search in the database."
         ),
     ] = None,
     emit: Annotated[
@@ -133,6 +134,7 @@ def tune(
             "updates": updates is not None,
             "dry-run": dry_run,
             "storage": storage is not None,
+            "study": study is not None,
             "emit": emit is not None,
         }
         tune_by_loss(
@@ -171,6 +173,7 @@ def tune(
                 dry_run=dry_run,
                 resume=resume,
                 storage=storage,
+                study=study,
                 progress=progress,
                 **run,
             )

@@ -2,12 +2,14 @@
 
 from ..target.option_roles import describe_options, parse_mapped
 from .goals import Goal
-from .knowledge import FinalResult, Knowledge
+from .final_result import FinalResult
+from .knowledge import Knowledge
 from .preset import SearchSettings, read
 from .profile_summary import ProfileSummary
 from .recommend import recommend
 from .space import KEEPS_TRAINING, KnobSelection, Space, open_space
-from .study import SearchRequest, Study
+from .search_request import SearchRequest
+from .study import Study
 
 __all__ = [
     "KEEPS_TRAINING",

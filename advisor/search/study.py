@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .. import knobs, rules, wire
@@ -15,14 +15,14 @@ from ..analysis.profile_plan import first_baseline, profile_plan
 from ..analysis.setting_windows import epoch_end_window, window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..target.script_options import command_line
-from ..types import Command, Config, Trial, Workload
+from ..types import Config, Trial, Workload
 from ..wire import WindowRole
 from . import ablation, ending, time_plan
 from .expert import Proposal
-from .goals import Goal
 from .knowledge import Knowledge
 from .profile_summary import ProfileSummary
-from .space import KnobSelection, Space, open_space, widened
+from .search_request import SearchRequest
+from .space import Space, open_space, widened
 from .windows import baseline_window, in_fresh_process, longer, paced
 
 LAUNCH_ROUNDS = 1
@@ -42,21 +42,6 @@ FOLLOW_UP_FRACTION = 0.25
 """Largest fraction of the spare time for the windows of one diagnosis."""
 SETTINGS_OF_A_WINNER = 3
 """Typical number of settings that gain; the last windows remove them one at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchRequest:
-    """The user's request for a search."""
-
-    goal: Goal = field(default_factory=Goal)
-    selection: KnobSelection = field(default_factory=KnobSelection)
-    command: Command | None = None
-    mapped: Mapping[str, tuple[str, float | None]] = field(default_factory=dict)
-    """Roles of the script's own options that the user named: role → flag and value."""
-    dry_run: bool = False
-    """Open the space, and try nothing."""
-    noise_scale: bool = False
-    """Measure the gradient noise scale first, which says whether a larger batch can pay."""
 
 
 @dataclass(kw_only=True)
@@ -210,7 +195,15 @@ class Study:
     def _trials(self, pace: Pace) -> Planner:
         """Try configurations while there is time; without a budget, until the sampler finds nothing better."""
         idle = ending.Idle()
-        while (proposal := self._next(pace)) is not None:
+        while not (ended := self.known.shared.ended):
+            proposal = self._next(pace)
+            if proposal is None and self._waits_for_others(pace):
+                yield []
+                continue
+            if proposal is None:
+                return
+            if not self.known.claim(proposal.config):
+                continue
             best, before_s = self.known.best_score, self.left_s()
             yield from self._try(proposal, pace)
             idle.saw(proposal.sampled and self.known.best_score <= best, before_s - self.left_s())
@@ -218,7 +211,19 @@ class Study:
             yield from self._diagnose_best(pace)
             if self.budget_s is None and idle.is_enough:
                 self.ended = str(idle)
+                self.known.shared.end(self.ended)
                 return
+        self.ended = ended
+
+    def _waits_for_others(self, pace: Pace) -> bool:
+        """Return whether to wait: what others try now may lead on, or be left to this search if they are killed."""
+        has_time = self._spare_s(pace) >= 2 * self._window_s(pace)
+        if has_time and self.known.shared.is_busy:
+            self._progress.stage("waiting for the trials of other searches")
+            return True
+        if has_time and not self._unaffordable and self.known.trials_left:
+            self.known.shared.end(self.ended.partition(";")[0])
+        return False
 
     def _plan_again(self, pace: Pace) -> None:
         """Without a budget, allow what the search needs by the time that its windows have really taken."""
@@ -276,7 +281,6 @@ class Study:
         """Run a short trial, and a long one if it may still win."""
         known, config, name = self.known, proposal.config, f"trial {self.known.number}"
         beside, second, ids = known.reference(config), longer(pace, self._settings), [name]
-        known.claim(config)
         before_s, in_place = self.left_s(), self._starts_for(config) == 0
         yield from self._trial_windows(name, config, beside, pace)
         if in_place:

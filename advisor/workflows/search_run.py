@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..progress import Progress
+from ..redaction import Redactor
 from ..spelling import parameter
 from ..types import Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ..runtime import RunOptions, Session, SessionResult
     from ..runtime.isolation import Isolation
     from ..search import ProfileSummary, Study
+    from ..search.search_alone import Alone
     from ..search.shared_study import SharedStudy
     from ..storage.run_store import RunFolder
     from .tune_request import TuneRequest
@@ -42,7 +45,7 @@ class SearchRun:
     machine: Hardware
     session: Session
     meter: Meter | None = None
-    shared: SharedStudy | None = None
+    shared: SharedStudy | Alone
     past: list[Trial] | None = None
     """Trials of the search that this one resumes."""
     profiles: list[Profile] = field(default_factory=list)
@@ -252,7 +255,8 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
         stack.enter_context(trial_log.held(run.path))
         if past is None:
             trial_log.TrialLog(run.path).begin(request.as_kept())
-        shared = _shared(request.storage, run, options.progress)
+        shared = _shared(request, run, options.progress)
+        stack.callback(shared.close)
         loading.start()
         stack.callback(loading.join, IMPORTED_S)
         session = Session(
@@ -312,10 +316,20 @@ def _meter(counters: list[Counter] | None, stack: contextlib.ExitStack) -> Meter
     return stack.enter_context(energy.Meter(counters=counters)) if counters else None
 
 
-def _shared(url: str | None, run: RunFolder, progress: Progress) -> SharedStudy | None:
-    from ..search import shared_study as shared
+def _shared(request: TuneRequest, run: RunFolder, progress: Progress) -> SharedStudy | Alone:
+    from ..search import search_alone, shared_study
 
-    return shared.SharedStudy(url, run.run_id, progress.note) if url is not None else None
+    if request.storage is None:
+        return search_alone.ALONE
+    return shared_study.SharedStudy(
+        request.storage,
+        run.run_id,
+        progress.note,
+        study=request.study or "",
+        follows=request.follows,
+        most_trials=request.most_trials,
+        redactor=Redactor.of_words(request.command.args, os.environ),
+    )
 
 
 # --- going on with a search -------------------------------------------------------------------------------------------

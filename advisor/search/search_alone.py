@@ -1,0 +1,45 @@
+"""A search that shares its trials with nobody: what `SharedStudy` is to one that does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from ..types import Config, Trial
+from .goals import Goal
+from .space import Space
+
+
+class Alone:
+    """Nobody else: nothing is heard, and everything may be tried."""
+
+    ended = ""
+    told = heard = 0
+    is_busy = False
+
+    def open(self, space: Space, goal: Goal, identity: Sequence[Any], machine: str) -> None:
+        """Have nobody to tell."""
+
+    def news(self, _number: int) -> Sequence[Trial]:
+        return ()
+
+    def claimed_elsewhere(self) -> Collection[Config]:
+        return ()
+
+    def queued_again(self) -> Collection[Config]:
+        return ()
+
+    def claim(self, _config: Config) -> bool:
+        return True
+
+    def tell(self, trial: Trial) -> None:
+        """Have nobody to tell."""
+
+    def end(self, why: str) -> None:
+        """Have nobody to tell."""
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+ALONE = Alone()

@@ -1,0 +1,106 @@
+"""Worker of a named study: runs trials of a search that somebody else has begun, until it is over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..durations import seconds_of
+from ..progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from .tune import Tuned
+    from .tune_request import TuneRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """What a worker has done."""
+
+    study: str
+    ended: str
+    """Why it tried nothing more."""
+    here: int = 0
+    """Trials that it has run."""
+    elsewhere: int = 0
+    """Trials of other processes that it has heard of."""
+    tuned: Tuned | None = None
+    """Its search; None if that of its machine was over before."""
+
+
+def worker(
+    study: str,
+    *,
+    storage: str,
+    args: Sequence[str] = (),
+    budget: str | float | None = None,
+    trials: int | None = None,
+    wait: str | float | None = None,
+    python: str | None = None,
+    isolation: str = "auto",
+    runs: str | os.PathLike[str] | None = None,
+    start_limit_s: float | None = None,
+    no_progress_limit_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+    trackers_offline: bool = True,
+    progress: Progress = SILENT,
+) -> Worked:
+    """Run trials of a study that `advisor.tune(study=…, storage=…)` has begun, in the folder of the same project.
+
+    Script, arguments and options of the search come from the study. `args` are needed only if they hold secrets, which
+    a study does not store. `budget` replaces the study's, `trials` is the most that this worker runs, and `wait` how
+    long it waits for the study to be begun. The worker ends when a process on a machine like this one finds that
+    nothing is left to try.
+
+    Raises UsageError for an unknown study, for one of another project or version of advisor, and for a storage that
+    does not answer.
+    """
+    from ..runtime import RunOptions
+    from . import study_record
+    from .tune import carried_out
+    from .tune_request import checked
+
+    options = RunOptions(
+        isolation=isolation,
+        runs=runs,
+        start_limit_s=start_limit_s,
+        no_progress_limit_s=no_progress_limit_s,
+        memory_limit_bytes=memory_limit_bytes,
+        trackers_offline=trackers_offline,
+        python=python,
+        progress=progress,
+    )
+    wait_s = seconds_of(wait, least_s=0.0) if wait is not None else 0.0
+    record = study_record.waited_for(storage, study, wait_s, progress)
+    study_record.check_version(study, record)
+    command = study_record.command_of(study, record, args, python)
+    study_record.check_project(study, record, study_record.project_digest(command))
+    asked = study_record.asked_of(record)
+    if budget is not None:
+        asked["budget"] = budget
+    request = checked(command, asked, verify=False, storage=storage, study=study)
+    request = replace(request, follows=True, most_trials=trials)
+    over = _ended(request)
+    if over:
+        progress.close()
+        return Worked(study=study, ended=over)
+    tuned, shared = carried_out(request, options)
+    return Worked(study=study, ended=tuned.ended, here=shared.told, elsewhere=shared.heard, tuned=tuned)
+
+
+def _ended(request: TuneRequest) -> str:
+    """Return why the study's search on machines like this one is over; an empty text if it is not."""
+    from .. import hardware as machines
+    from ..search import studies
+    from ..search.shared_study import search_name
+    from ..settings_file.loaded import torch_version
+    from .study_record import connected
+
+    command = request.command
+    machine = studies.machine_key(machines.probe(folder=Path(command.cwd)), torch_version(command.interpreter))
+    name = search_name(request.study or "", request.search.goal, studies.identity_of(command), machine)
+    with connected(request.storage or "") as engine:
+        return studies.ended(engine, name)
