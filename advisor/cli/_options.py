@@ -57,17 +57,7 @@ ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Sett
 
 
 STORAGE_VARIABLE = "ADVISOR_STORAGE"
-"""Environment variable that stands for `--storage`: a password on a command line is seen by everybody on the machine."""
-Storage = Annotated[
-    str,
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        envvar=STORAGE_VARIABLE,
-        show_envvar=False,
-        help=f"URL of the database that several machines share; {STORAGE_VARIABLE} in the environment stands for it.",
-    ),
-]
+"""Environment variable in place of `--storage`: passwords on a command line are seen by everybody on the machine."""
 
 
 _OPTIONS = {

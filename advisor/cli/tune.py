@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -9,7 +10,7 @@ import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
 from ._choices import Allowed, ObjectiveName, Preset
-from ._options import Args, Json, RunKeywords, Script, Storage
+from ._options import STORAGE_VARIABLE, Args, Json, RunKeywords, Script
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
@@ -100,7 +101,12 @@ def tune(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Resume a run; finished trials are not repeated.")
     ] = None,
-    storage: Storage | None = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage", metavar="URL", help="URL of a database through which several machines share one search."
+        ),
+    ] = None,
     study: Annotated[
         str | None,
         typer.Option(
@@ -122,6 +128,8 @@ def tune(
     from ..settings_file.loaded import check_target
 
     options = parse_mapped(mapped or ())
+    if study is not None:
+        storage = storage or os.environ.get(STORAGE_VARIABLE)
     if not dry_run:
         check_target(output, overwrite=force, other="choose another file with --output")
     targets = _targets(emit, None if dry_run else output.parent, force)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import Json, RunKeywords, Storage
+from ._options import STORAGE_VARIABLE, Json, RunKeywords
 from ._output import live_progress, print_json
 from ._results import exit_code_of_search
 
@@ -19,7 +19,16 @@ def worker(
     study: Annotated[
         str, typer.Option("--study", metavar="NAME", help="Name of the study, from advisor tune --study.")
     ],
-    storage: Storage,
+    storage: Annotated[
+        str,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            envvar=STORAGE_VARIABLE,
+            show_envvar=False,
+            help=f"URL of the database that holds the study. Default: {STORAGE_VARIABLE} in the environment.",
+        ),
+    ],
     args: Annotated[
         list[str] | None,
         typer.Argument(metavar="[-- ARGS]...", help="Arguments of the script, needed only if they hold secrets."),

@@ -22,10 +22,10 @@ from .preset import SearchSettings
 from .profile_summary import ProfileSummary
 from .proposals import Proposer
 from .scores import Scores
-from .space import KEEPS_TRAINING, Space
-from .studies import identity_of, machine_key
-from .steps import best_so_far
 from .search_alone import ALONE, Alone
+from .space import KEEPS_TRAINING, Space
+from .steps import best_so_far
+from .studies import identity_of, machine_key
 from .training_gain import WholeTraining
 from .trial_log import TrialLog
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +52,7 @@ def begin(request: TuneRequest, asked: Asked) -> None:
 
 
 def waited_for(storage: str, study: str, wait_s: float, progress: Progress) -> StudyRecord:
-    """Return the record of a study, which may take so long to be begun; raise UsageError naming those that are there."""
+    """Return a study's record, within `wait_s` if it is not there yet; raise UsageError naming those that are."""
     from ..search import database, studies
 
     until_s = time.monotonic() + wait_s
@@ -158,7 +157,7 @@ def _record(request: TuneRequest, asked: Asked) -> StudyRecord:
 
 def _portable(command: Command) -> str:
     """Return the script's path from the project's folder, which other machines may have elsewhere."""
-    if command.is_module or not os.path.isabs(command.target):
+    if command.is_module or not Path(command.target).is_absolute():
         return command.target
     path, folder = Path(command.target), Path(command.cwd)
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else command.target

@@ -7,16 +7,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from advisor.errors import UsageError
+from advisor.search.database import check_url, shown
 from advisor.search.goals import Goal
-from advisor.search.shared_study import AWAY_S, CLAIM, SharedStudy, check_url, shown, study_name
+from advisor.search.leases import Leases
+from advisor.search.shared_study import AWAY_S, SharedStudy, search_name
 from advisor.search.space import Space
 from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
 
@@ -46,33 +47,42 @@ class Team:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder / 'study.db'}"
         self.notes: list[str] = []
+        self.members: list[SharedStudy] = []
 
     def member(
-        self, name: str, space: Space = SPACE, goal: Goal | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        space: Space = SPACE,
+        goal: Goal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
     ) -> SharedStudy:
-        study = SharedStudy(self.url, name, self.notes.append, clock=clock)
+        study = SharedStudy(self.url, name, self.notes.append, clock=clock, **options)
+        self.members.append(study)
         study.open(space, goal or Goal(), WHO)
         return study
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Making the tables takes seconds; once is enough."""
     folder = tmp_path_factory.mktemp("empty")
-    SharedStudy(f"sqlite:///{folder / 'study.db'}", "", print)
+    SharedStudy(f"sqlite:///{folder / 'study.db'}", "", print).close()
     return folder / "study.db"
 
 
 @pytest.fixture
-def team(tmp_path: Path, empty: Path) -> Team:
+def team(tmp_path: Path, empty: Path) -> Iterator[Team]:
     shutil.copyfile(empty, tmp_path / "study.db")
-    return Team(tmp_path)
+    team = Team(tmp_path)
+    yield team
+    for member in team.members:
+        member.close()
 
 
 @pytest.mark.slow
 def test_what_one_measured_the_other_hears_once(team: Team) -> None:
     one, other = team.member("one"), team.member("other")
-    one.tell(trial(1, 1.5, num_workers=2), 1.5)
+    one.tell(trial(1, 1.5, num_workers=2))
     heard = other.news(7)
     assert [(found.number, found.config, found.score) for found in heard] == [(7, Config.of({"num_workers": 2}), 1.5)]
     assert "another search" in heard[0].reason
@@ -81,54 +91,99 @@ def test_what_one_measured_the_other_hears_once(team: Team) -> None:
 
 def test_nobody_hears_himself(team: Team) -> None:
     one = team.member("one")
-    one.tell(trial(1, 1.5, num_workers=2), 1.5)
+    one.tell(trial(1, 1.5, num_workers=2))
     assert one.news(2) == []
 
 
 def test_failures_are_heard_too(team: Team) -> None:
     one, other = team.member("one"), team.member("other")
-    one.tell(trial(1, None, num_workers=2), None)
+    one.tell(trial(1, None, num_workers=2))
     assert [found.outcome.kind for found in other.news(1)] == ["crash"]
+
+
+def claimed(study: SharedStudy) -> set[Config]:
+    study._read_at_s = None
+    study._read_rows()
+    return study.claimed_elsewhere()
 
 
 def test_what_one_is_trying_is_taken_for_the_others_until_it_is_told(team: Team) -> None:
     one, other = team.member("one"), team.member("other")
     config = Config.of({"num_workers": 2})
-    one.claim(config)
-    assert (one.claimed_elsewhere(), other.claimed_elsewhere()) == (set(), {config})
-    one.tell(trial(1, 1.5, num_workers=2), 1.5)
-    assert other.claimed_elsewhere() == set()
+    assert one.claim(config)
+    assert not other.claim(config)
+    assert (claimed(one), claimed(other)) == (set(), {config})
+    one.tell(trial(1, 1.5, num_workers=2))
+    assert claimed(other) == set()
+    assert not other.claim(config)
 
 
-def test_the_claim_of_a_search_that_was_killed_ends_by_itself(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trial_of_a_search_that_was_killed_is_queued_again(team: Team) -> None:
+    config, alive = Config.of({"num_workers": 2}), Config.of({"num_workers": 1})
+    killed, other = team.member("killed", lease_s=0.2), team.member("other", lease_s=0.2)
+    third = team.member("third", lease_s=0.2)
+    assert killed.claim(config)
+    assert third.claim(alive)
+    killed._closed.set()  # its thread is gone with its process
+    time.sleep(0.5)
+    assert claimed(other) == {alive}  # a process that lives renews its lease
+    assert other.queued_again() == [config]
+    assert other.claim(config)
+    killed.tell(trial(1, 9.0, num_workers=2))
+    other.tell(trial(1, 1.5, num_workers=2))
+    assert [found.score for found in third.news(7)] == [1.5]
+    assert len(team.notes) == 1
+    assert "was measured by another search meanwhile" in team.notes[0]
+
+
+def test_a_search_that_is_closed_gives_its_trial_back_at_once(team: Team) -> None:
     one, other = team.member("one"), team.member("other")
-    one.claim(Config.of({"num_workers": 2}))
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + CLAIM + timedelta(seconds=1)
-
-    monkeypatch.setattr("advisor.search.shared_study.datetime", Later)
-    assert other.claimed_elsewhere() == set()
+    config = Config.of({"num_workers": 2})
+    one.claim(config)
+    one.close()
+    assert claimed(other) == set()
+    assert other.queued_again() == [config]
 
 
 def test_a_search_that_goes_on_takes_its_own_claims_back(team: Team) -> None:
     team.member("one").claim(Config.of({"num_workers": 2}))
     other = team.member("other")
     team.member("one")
-    assert other.claimed_elsewhere() == set()
+    assert claimed(other) == set()
+    assert other.queued_again() == [Config.of({"num_workers": 2})]
 
 
-def test_another_space_or_another_goal_is_another_study(team: Team) -> None:
-    wider = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2, 3), effect="exact", scope="live", opened_by=""),))
+def test_unlike_machines_goals_trainings_and_studies_share_nothing() -> None:
     names = {
-        study_name(SPACE, Goal(), WHO),
-        study_name(wider, Goal(), WHO),
-        study_name(SPACE, Goal(name="memory"), WHO),
-        study_name(SPACE, Goal(), ["other.py", False, []]),
+        search_name("", Goal(), WHO, "machine"),
+        search_name("", Goal(), WHO, "another"),
+        search_name("", Goal(name="memory"), WHO, "machine"),
+        search_name("", Goal(), ["other.py", False, []], "machine"),
+        search_name("study", Goal(), WHO, "machine"),
     }
-    assert len(names) == 4
+    assert len(names) == 5
+
+
+def test_searches_with_unlike_spaces_share_what_both_can_try(team: Team) -> None:
+    wider = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2, 3), effect="exact", scope="live", opened_by=""),))
+    one, other = team.member("one", wider), team.member("other")
+    one.tell(trial(1, 3.0, num_workers=3))
+    one.tell(trial(2, 2.0, num_workers=2))
+    assert [found.score for found in other.news(7)] == [2.0]
+
+
+def test_a_follower_ends_when_another_search_finds_nothing_left_or_after_its_own_trials(team: Team) -> None:
+    one, follower, few = (
+        team.member("one"),
+        team.member("f", follows=True),
+        team.member("g", follows=True, most_trials=1),
+    )
+    assert (one.ended, follower.ended, few.ended) == ("", "", "")
+    few.tell(trial(1, 1.5, num_workers=2))
+    assert few.ended == "1 of its own trials were asked for"
+    one.end("4 suggestions in a row found nothing better")
+    assert one.ended == ""
+    assert follower.ended == "the search has ended elsewhere: 4 suggestions in a row found nothing better"
 
 
 class Clock:
@@ -142,17 +197,18 @@ class Clock:
 @pytest.mark.slow(10)
 def test_a_storage_that_goes_away_and_comes_back_is_used_again_with_what_was_measured_meanwhile(team: Team) -> None:
     clock, file = Clock(), Path(team.url.removeprefix("sqlite:///"))
-    one, other = team.member("one", clock=clock), team.member("other")
-    one.tell(trial(1, 1.5, num_workers=1), 1.5)
+    wide = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2, 3), effect="exact", scope="live", opened_by=""),))
+    one, other = team.member("one", wide, clock=clock), team.member("other", wide)
+    one.tell(trial(1, 1.5, num_workers=1))
     away = file.rename(file.with_suffix(".away"))
     one.claim(Config.of({"num_workers": 2}))
-    one.tell(trial(2, 2.5, num_workers=2), 2.5)
+    one.tell(trial(2, 2.5, num_workers=2))
     assert [("failed" in note, "on its own" in note) for note in team.notes] == [(True, True)]
     assert not file.exists()  # no new database that nobody else would see, at once
     away.rename(file)
     clock.now_s += AWAY_S - 1
-    assert one.claimed_elsewhere() == set()
-    one.tell(trial(3, None, num_workers=2), None)
+    assert one.claim(Config.of({"num_workers": 3}))
+    one.tell(trial(3, None, num_workers=3))
     clock.now_s += 2
     assert one.news(4) == []
     assert team.notes[1:] == [f"the storage {team.url} is back; trials measured meanwhile and shared now: 2"]
@@ -163,25 +219,25 @@ def test_a_storage_that_goes_away_and_comes_back_is_used_again_with_what_was_mea
 def test_what_the_storage_took_before_its_answer_was_lost_is_not_shared_twice(team: Team) -> None:
     clock = Clock()
     one, other = team.member("one", clock=clock), team.member("other")
-    usual = one._create
+    usual = Leases.finish
 
     def lost(*given: Any) -> Any:
         usual(*given)
         raise OSError("the answer is lost")
 
-    one._create = lost  # type: ignore[method-assign]
-    one.tell(trial(1, 1.5, num_workers=1), 1.5)
-    one._create = usual  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Leases, "finish", lost)
+        one.claim(Config.of({"num_workers": 1}))
+        one.tell(trial(1, 1.5, num_workers=1))
     clock.now_s = AWAY_S
-    one.tell(trial(2, 2.5, num_workers=2), 2.5)
+    one.tell(trial(2, 2.5, num_workers=2))
     assert [found.score for found in other.news(7)] == [1.5, 2.5]
 
 
 OPENS = """
 import sys
-from advisor.search.shared_study import SharedStudy, imported
-import alembic, optuna.storages, sqlalchemy
-imported()
+from advisor.search.shared_study import SharedStudy
+import sqlalchemy
 print("ready", flush=True)
 sys.stdin.readline()
 SharedStudy(sys.argv[1], sys.argv[2], print)
@@ -222,8 +278,9 @@ def test_a_storage_that_fails_is_left_and_told_once(team: Team) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise OSError("the database is gone")
 
-    one._storage.get_all_trials = broken
+    one._all_rows = broken  # type: ignore[method-assign]
     assert (one.news(1), one.claimed_elsewhere()) == ([], set())
+    assert one.claim(Config.of({"num_workers": 2}))
     assert len(team.notes) == 1
     assert "continues on its own" in team.notes[0]
 
@@ -232,17 +289,15 @@ def test_a_storage_that_fails_is_left_and_told_once(team: Team) -> None:
 @pytest.mark.parametrize("record", ["{", "[]", '{"number": "x"}', "x" * 200_000, None, 7])
 def test_what_others_wrote_is_checked(team: Team, record: Any) -> None:
     one, other = team.member("one"), team.member("other")
-    one._create(Config.of({"num_workers": 2}), one._optuna.trial.TrialState.COMPLETE, 1.5, record)
+    one._leases.add({"num_workers": 2}, record)
     assert other.news(1) == []
     assert team.notes == []
 
 
 def test_values_that_are_not_in_the_space_are_not_taken_over(team: Team) -> None:
-    one, other = team.member("one"), team.member("other")
-    one._space = Space(knobs=SPACE.knobs)
-    record = trial(1, 9.0, num_workers=2)
-    one._tell(record, 9.0)
-    other._space = Space(knobs=(KnobSpace(id="num_workers", values=(1,), effect="exact", scope="live", opened_by=""),))
+    narrow = Space(knobs=(KnobSpace(id="num_workers", values=(1,), effect="exact", scope="live", opened_by=""),))
+    one, other = team.member("one"), team.member("other", narrow)
+    one.tell(trial(1, 9.0, num_workers=2))
     assert other.news(1) == []
 
 
@@ -263,8 +318,9 @@ def test_two_searches_share_their_work_and_keep_their_logs(team: Team, tmp_path:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     notes = team.notes
-    first = Machine(tmp_path / "one", workers_help, INPUT_BOUND, shared=SharedStudy(team.url, "one", notes.append))
-    second = Machine(tmp_path / "two", workers_help, INPUT_BOUND, shared=SharedStudy(team.url, "two", notes.append))
+    team.members = [SharedStudy(team.url, name, notes.append) for name in ("one", "two")]
+    first = Machine(tmp_path / "one", workers_help, INPUT_BOUND, shared=team.members[0])
+    second = Machine(tmp_path / "two", workers_help, INPUT_BOUND, shared=team.members[1])
     assert sorted(map(str, first.tried)) == sorted(map(str, second.tried))
     assert not any(window.id.startswith("trial") for window in second.order)
     assert second.recommended().config == first.recommended().config

@@ -1,0 +1,139 @@
+"""A real PostgreSQL server for tests: in a folder of its own, on a socket and a port of its own, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes.util
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+LIBPQ = Path(__file__).parent / "libpq"
+"""Folder of the driver for machines without one."""
+STARTS_S = 60.0
+
+
+def why_not() -> str:
+    """Return why no server can be started here; an empty text if one can."""
+    if _program("initdb") is None or _program("postgres") is None:
+        return "PostgreSQL is not installed"
+    if os.getuid() == 0 and _unprivileged() is None:
+        return "PostgreSQL refuses to run as root, and there is no user postgres"
+    if driver() is None:
+        return "no driver for PostgreSQL: psycopg, psycopg2 or the library libpq"
+    return ""
+
+
+def driver() -> str | None:
+    return _installed() or ("libpq" if ctypes.util.find_library("pq") is not None else None)
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A server that can go away and come back."""
+
+    folder: Path
+    port: int
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+{driver()}://advisor:secret@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        words = ["-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1"]
+        # What a test writes need not outlive a power failure.
+        words += ["-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=60"]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_program("postgres")), *words], stdout=log, stderr=log, user=_unprivileged(), cwd=self.folder
+            )
+        until_s = time.monotonic() + STARTS_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until_s:
+                raise RuntimeError((self.folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server at once, as a failure does: nobody is told."""
+        if self._process is not None:
+            self._process.send_signal(3)  # SIGQUIT: immediate shutdown
+            self._process.wait(timeout=STARTS_S)
+            self._process = None
+
+    def _answers(self) -> bool:
+        # The socket file appears when the server takes connections.
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return (self.folder / f".s.PGSQL.{self.port}").exists() and self._is_ready()
+        return False
+
+    def _is_ready(self) -> bool:
+        return b"ready to accept connections" in (self.folder / "log").read_bytes().rpartition(b"starting")[2]
+
+
+@contextlib.contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    """Provide a server with an empty database, its data below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    user = _unprivileged()
+    if user is not None:
+        shutil.chown(folder, user)
+        for parent in folder.parents:  # pytest's own folders are closed to others
+            if parent.stat().st_uid == os.getuid() and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    (folder / "password").write_text("secret\n")
+    words = ["-D", str(folder / "data"), "-U", "advisor", "-A", "scram-sha-256", "--pwfile", str(folder / "password")]
+    subprocess.run(
+        [str(_program("initdb")), *words, "-N", "--locale=C", "-E", "UTF8"],
+        check=True,
+        capture_output=True,
+        user=user,
+        cwd=folder,
+    )
+    found = Server(folder=folder, port=_free_port())
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+def make_importable(patch: pytest.MonkeyPatch) -> None:
+    """Make the driver importable in this process and in those that it starts."""
+    if _installed() is None:
+        patch.syspath_prepend(str(LIBPQ))
+        patch.setenv("PYTHONPATH", str(LIBPQ), prepend=os.pathsep)
+
+
+def _installed() -> str | None:
+    return next((name for name in ("psycopg", "psycopg2") if importlib.util.find_spec(name) is not None), None)
+
+
+def _program(name: str) -> str | None:
+    found = shutil.which(name)
+    return found or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)), None)
+
+
+def _unprivileged() -> str | None:
+    """Return the user that runs the server; None for the present one."""
+    if os.getuid() != 0:
+        return None
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam("postgres").pw_name
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
