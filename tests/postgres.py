@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,17 @@ class Server:
     @property
     def url(self) -> str:
         return f"postgresql+{driver()}://advisor:secret@127.0.0.1:{self.port}/postgres"
+
+    def new_url(self) -> str:
+        """Return the URL of a part of the database that holds no tables."""
+        import sqlalchemy
+
+        name = f"s{uuid.uuid4().hex}"
+        engine = sqlalchemy.create_engine(self.url)
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text(f"create schema {name}"))
+        engine.dispose()
+        return f"{self.url}?options=-csearch_path%3D{name}"
 
     def start(self) -> None:
         words = ["-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1"]

@@ -33,7 +33,7 @@ _CONNECT: dict[str, dict[str, Any]] = {
     "mysql+mysqldb": {"connect_timeout": ANSWERS_S},
 }
 """Driver → what it calls these limits."""
-STUDIES, SEARCHES, TRIALS = "advisor1_studies", "advisor1_searches", "advisor1_trials"
+STUDIES, SEARCHES, VALUES, TRIALS = "advisor1_studies", "advisor1_searches", "advisor1_values", "advisor1_trials"
 """The tables. Their names hold the version of their form, so that another version makes its own."""
 _NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
@@ -120,6 +120,13 @@ def metadata() -> MetaData:
         sql.Column("study", sql.String(128), nullable=False, index=True),
         sql.Column("machine", sql.String(64), nullable=False),
         sql.Column("ended", long, nullable=False),
+    )
+    sql.Table(
+        VALUES,
+        tables,
+        sql.Column("search", sql.String(64), primary_key=True),
+        sql.Column("knob", sql.String(64), primary_key=True),
+        sql.Column("values", long, nullable=False),
     )
     sql.Table(
         TRIALS,

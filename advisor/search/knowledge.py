@@ -99,10 +99,11 @@ class Knowledge:
 
     def prepare(self) -> None:
         """Teach the proposer from past trials, and open the shared study if there is one."""
+        self.shared.open(self.space, self.goal, identity_of(self.command), self._machine)
+        self.space = self.shared.agreed(self.space)
         self._proposer = Proposer(self.space, self.goal)
         for trial in self.trials:
             self._learn(self._proposer, trial)
-        self.shared.open(self.space, self.goal, identity_of(self.command), self._machine)
 
     # --- what to try ----------------------------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class Knowledge:
         why = f"{findings[0].rule} limits it now" if findings else ""
         self.limit = Limit(config=best.config, knobs=tuple(helpful), why=why)
         if opened:
-            self.space = space
+            self.space = space = self.shared.agreed(space)
             assert self._proposer is not None
             self._proposer.open(space, self.trials)
 

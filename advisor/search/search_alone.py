@@ -20,6 +20,9 @@ class Alone:
     def open(self, space: Space, goal: Goal, identity: Sequence[Any], machine: str) -> None:
         """Have nobody to tell."""
 
+    def agreed(self, space: Space) -> Space:
+        return space
+
     def news(self, _number: int) -> Sequence[Trial]:
         return ()
 

@@ -21,6 +21,7 @@ from ..redaction import Redactor
 from ..storage.documents import plain
 from ..types import Config, Trial, TrialOutcome
 from . import database, leases, studies
+from .agreed_values import agreed
 from .goals import Goal
 from .leases import Leases, Row
 from .space import Space
@@ -94,6 +95,14 @@ class SharedStudy:
         self._name = search_name(self._study, goal, identity, machine)
         self._guarded(self._open)
 
+    def agreed(self, space: Space) -> Space:
+        """Return the space with the values that all processes of the search try, and share them from now on."""
+        name = self._name
+        if name is not None:
+            space = self._guarded(lambda: agreed(self._engine, name, space)) or space
+        self._space = space
+        return space
+
     def _open(self) -> None:
         if self._name is None:
             return
@@ -154,7 +163,7 @@ class SharedStudy:
 
     @property
     def ended(self) -> str:
-        """Why this process tries nothing more: its own limit, or what another one found; empty while it goes on."""
+        """Reason to try nothing more: the own limit, or what another process found; empty while the search goes on."""
         name = self._name
         if name is None or not self._follows:
             return ""
@@ -186,8 +195,7 @@ class SharedStudy:
     def claim(self, config: Config) -> bool:
         """Take a configuration; return False if somebody else has it, or had it.
 
-        One that is not of the study is not shared: a search may have opened more knobs since. While the storage is
-        away, everything may be tried.
+        While the storage is away, everything may be tried.
         """
         if not self._space.contains(config):
             return True

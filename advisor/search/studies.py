@@ -29,7 +29,7 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """What a study is about. It holds no secret: words that do are replaced."""
+    """Contents of a study. It holds no secret: words that do are replaced."""
 
     advisor: str
     """Version of advisor that began it; another one may measure in another way."""

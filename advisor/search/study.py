@@ -28,8 +28,7 @@ from .windows import baseline_window, in_fresh_process, longer, paced
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
 SCRIPT_RUNS_KEPT = 3
-"""Starts of the script that must be left for a trial in its own script run: that run, the one after it, and one more in
-case the script ends by itself meanwhile."""
+"""Starts of the script left for a trial in its own script run: that run, the one after it, and one if a script ends."""
 TRIES_A_KNOB = 3
 """Tries of a knob: alone, and two values more beside the best."""
 LONG_TRIAL_FRACTION = 0.3
@@ -197,12 +196,10 @@ class Study:
         idle = ending.Idle()
         while not (ended := self.known.shared.ended):
             proposal = self._next(pace)
-            if proposal is None and self._waits_for_others(pace):
-                yield []
-                continue
-            if proposal is None:
+            if proposal is None and not self._waits_for_others(pace):
                 return
-            if not self.known.claim(proposal.config):
+            if proposal is None or not self.known.claim(proposal.config):
+                yield []  # asked again in a moment
                 continue
             best, before_s = self.known.best_score, self.left_s()
             yield from self._try(proposal, pace)
@@ -218,12 +215,12 @@ class Study:
     def _waits_for_others(self, pace: Pace) -> bool:
         """Return whether to wait: what others try now may lead on, or be left to this search if they are killed."""
         has_time = self._spare_s(pace) >= 2 * self._window_s(pace)
-        if has_time and self.known.shared.is_busy:
+        waits = has_time and self.known.shared.is_busy
+        if waits:
             self._progress.stage("waiting for the trials of other searches")
-            return True
-        if has_time and not self._unaffordable and self.known.trials_left:
+        elif has_time and not self._unaffordable and self.known.trials_left:
             self.known.shared.end(self.ended.partition(";")[0])
-        return False
+        return waits
 
     def _plan_again(self, pace: Pace) -> None:
         """Without a budget, allow what the search needs by the time that its windows have really taken."""
@@ -242,8 +239,8 @@ class Study:
                 self.ended = ending.nothing_left(self._unaffordable, self.left_s())
                 return None
             if self._affordable(proposal.config, pace):
-                left = f"{max(0.0, self.left_s()):.0f} s left"
-                self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left}", windows=2)
+                left_s = max(0.0, self.left_s())
+                self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left_s:.0f} s left", windows=2)
                 return proposal
             self._unaffordable.append(proposal.config)
         self.ended = ending.no_time(self.left_s(), 2 * self._window_s(pace))
@@ -376,9 +373,8 @@ class Study:
         if setup == BASELINE_SETUP:
             yield self._in_script_run([window(name, WindowRole.FINAL, config, pace), baseline_window(name, pace)])
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
-            fresh = in_fresh_process(pace)
-            yield self._in_script_run([window(name, WindowRole.FINAL, config, fresh)], setup)
-            yield self._in_script_run([baseline_window(name, fresh)])
+            yield self._in_script_run([window(name, WindowRole.FINAL, config, in_fresh_process(pace))], setup)
+            yield self._in_script_run([baseline_window(name, in_fresh_process(pace))])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
         """Yield the ablation windows of the winner."""

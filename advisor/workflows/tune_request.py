@@ -81,7 +81,7 @@ class TuneRequest:
 
 
 class Asked(TypedDict):
-    """What to search for, as the user asks: the keywords of `advisor.tune` that a study stores for its workers."""
+    """Options of a search as the user gives them: the keywords of `advisor.tune` that a study stores for its workers."""
 
     budget: str | float | None
     preset: str

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Worked:
-    """What a worker has done."""
+    """Work that a worker has done."""
 
     study: str
     ended: str
-    """Why it tried nothing more."""
+    """Reason why it tried nothing more."""
     here: int = 0
     """Trials that it has run."""
     elsewhere: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from advisor.errors import UsageError
+from advisor.search import database
 from advisor.search.database import check_url, shown
 from advisor.search.goals import Goal
 from advisor.search.leases import Leases
@@ -172,12 +172,32 @@ def test_searches_with_unlike_spaces_share_what_both_can_try(team: Team) -> None
     assert [found.score for found in other.news(7)] == [2.0]
 
 
+def test_searches_agree_on_the_values_that_the_first_one_found_worth_trying(team: Team) -> None:
+    """Values follow from a profile: those of two profiles differ by their noise, and nothing would be shared."""
+
+    def space(*values: Any) -> Space:
+        return Space(knobs=(KnobSpace(id="num_workers", values=values, effect="exact", scope="live", opened_by=""),))
+
+    one, other = team.member("one", space(26, 13)), team.member("other", space(27, 13))
+    assert one.agreed(space(26, 13)) == space(26, 13)
+    assert other.agreed(space(27, 13)) == space(26, 13)
+    one.tell(trial(1, 2.0, num_workers=26))
+    assert [found.score for found in other.news(7)] == [2.0]
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "7", "[]", "[[1]]", '["many"]', "[-1]"])
+def test_values_that_others_wrote_are_checked(team: Team, text: str) -> None:
+    team.member("one")
+    other = team.member("other", SPACE)
+    with other._engine.begin() as connection:
+        table = database.table(database.VALUES)
+        connection.execute(table.update().values({"values": text}))
+    assert other.agreed(SPACE) == SPACE
+
+
 def test_a_follower_ends_when_another_search_finds_nothing_left_or_after_its_own_trials(team: Team) -> None:
-    one, follower, few = (
-        team.member("one"),
-        team.member("f", follows=True),
-        team.member("g", follows=True, most_trials=1),
-    )
+    one, follower = team.member("one"), team.member("follower", follows=True)
+    few = team.member("few", follows=True, most_trials=1)
     assert (one.ended, follower.ended, few.ended) == ("", "", "")
     few.tell(trial(1, 1.5, num_workers=2))
     assert few.ended == "1 of its own trials were asked for"
@@ -246,14 +266,14 @@ print("open")
 
 
 @pytest.mark.slow(15)
-@pytest.mark.parametrize("url", ["sqlite:///new.db", os.environ.get("ADVISOR_TEST_DATABASE", "")])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_searches_that_open_a_new_database_at_once_all_get_it(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`ADVISOR_TEST_DATABASE` may be the URL of an empty database on a server."""
-    if not url:
-        pytest.skip("no database server")
     monkeypatch.chdir(tmp_path)
+    url = "sqlite:///new.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgres_server").new_url()
     argv = [sys.executable, "-c", OPENS, url]
     pipe = subprocess.PIPE
     team = [subprocess.Popen([*argv, name], stdin=pipe, stdout=pipe, stderr=pipe, text=True) for name in "abcd"]
