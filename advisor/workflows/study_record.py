@@ -1,4 +1,4 @@
-"""What a named study stores for its workers, and how a worker makes a request of it again."""
+"""Record of a named study for its workers, and the request that a worker makes of it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class TuneRequest:
 
 
 class Asked(TypedDict):
-    """Options of a search as the user gives them: the keywords of `advisor.tune` that a study stores for its workers."""
+    """Options of a search as given: the keywords of `advisor.tune` that a study stores for its workers."""
 
     budget: str | float | None
     preset: str
