@@ -72,11 +72,11 @@ def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
+def postgres_server() -> Iterator[postgres.Server]:
     """A real server, started by the first test that asks for it. Names of studies keep its tests apart."""
     if why := postgres.why_not():
         pytest.skip(why)
-    with postgres.server(tmp_path_factory.mktemp("postgres") / "server") as server:
+    with postgres.server() as server:
         yield server
 
 

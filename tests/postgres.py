@@ -10,6 +10,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -93,15 +94,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(folder: Path) -> Iterator[Server]:
-    """Provide a server with an empty database, its data below `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def server() -> Iterator[Server]:
+    """Provide a server with an empty database. Its folder is none of pytest's, which are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="advisor-postgres-") as place:
+        yield from _served(Path(place))
+
+
+def _served(folder: Path) -> Iterator[Server]:
     user = _unprivileged()
     if user is not None:
         shutil.chown(folder, user)
-        for parent in folder.parents:  # pytest's own folders are closed to others
-            if parent.stat().st_uid == os.getuid() and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
     (folder / "password").write_text("secret\n")
     words = ["-D", str(folder / "data"), "-U", "advisor", "-A", "scram-sha-256", "--pwfile", str(folder / "password")]
     subprocess.run(

@@ -284,8 +284,7 @@ def main() -> None:
         postgres.make_importable(patch)
         tpe.imported()
         folder = Path(place)
-        folder.chmod(0o755)
-        with postgres.server(folder / "server") as server:
+        with postgres.server() as server:
             rates = {}
             for count in COUNTS:
                 rates[count] = rate(server, count, arguments.trials, folder)
