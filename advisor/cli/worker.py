@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ._options import STORAGE_VARIABLE, Json, RunKeywords
 from ._output import live_progress, print_json
 from ._results import exit_code_of_search
@@ -43,6 +44,19 @@ def worker(
     wait: Annotated[
         str | None, typer.Option("--wait", metavar="TIME", help="Longest time until the study is begun, such as 10m.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="ADDRESS", help="Run workers as tasks of this Ray cluster; auto: the local one."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="With --ray: workers at a time. Default: 1.")
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option("--gpus", metavar="N", min=0.0, help="With --ray: devices of each. Default: 0.")
+    ] = None,
+    cpus: Annotated[
+        float | None, typer.Option("--cpus", metavar="N", min=0.0, help="With --ray: CPUs of each. Default: 1.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Run trials of a study that advisor tune --storage URL --study NAME has begun, until it is over.
@@ -52,23 +66,43 @@ def worker(
     """
     from ..workflows.worker import worker as work
 
-    keywords: dict[str, Any] = {name: value for name, value in run.items() if name != "module"}
+    keywords: dict[str, Any] = {
+        "storage": storage,
+        "args": args or [],
+        "budget": budget,
+        "trials": trials,
+        "wait": wait,
+        **{name: value for name, value in run.items() if name != "module"},
+    }
+    if ray is not None:
+        _on_ray(ray, study, keywords, workers or 1, gpus or 0.0, 1.0 if cpus is None else cpus, json_output)
+        return
+    if (workers, gpus, cpus) != (None, None, None):
+        raise UsageError("--workers, --gpus and --cpus are for the tasks of --ray: name its cluster too")
     with live_progress() as progress:
-        found = work(
-            study,
-            storage=storage,
-            args=args or [],
-            budget=budget,
-            trials=trials,
-            wait=wait,
-            progress=progress,
-            **keywords,
-        )
+        found = work(study, progress=progress, **keywords)
     if json_output:
         print_json(_as_json(found))
     else:
         typer.echo("\n".join(_lines(found)))
     raise typer.Exit(exit_code_of_search(found.tuned) if found.tuned is not None else 0)
+
+
+def _on_ray(
+    address: str, study: str, keywords: dict[str, Any], workers: int, gpus: float, cpus: float, json_output: bool
+) -> None:
+    from ..workflows.cluster import keep_working
+    from ..workflows.ray_cluster import RayCluster
+
+    cluster = RayCluster(address, gpus=gpus, cpus=cpus, keywords={"study": study, **keywords})
+    with live_progress() as progress:
+        done = keep_working(cluster, workers, progress=progress)
+    if json_output:
+        content = {"study": study, "ended": done.ended, "trials_here": done.here, "workers_lost": done.lost}
+        print_json({"version": 1, **content, "failures": done.failures})
+        return
+    typer.echo(f"study {study}: {done.ended or 'ended'}")
+    typer.echo(f"trials: {done.here} by {done.workers} workers, of which {done.lost} were lost")
 
 
 def _lines(found: Worked) -> list[str]:

@@ -27,6 +27,8 @@ class Worked:
     """Trials that it has run."""
     elsewhere: int = 0
     """Trials of other processes that it has heard of."""
+    has_more: bool = False
+    """True if it ended after as many trials as it was asked for: the search goes on without it."""
     tuned: Tuned | None = None
     """Its search; None if that of its machine was over before."""
 
@@ -88,7 +90,10 @@ def worker(
         progress.close()
         return Worked(study=study, ended=over)
     tuned, shared = carried_out(request, options)
-    return Worked(study=study, ended=tuned.ended, here=shared.told, elsewhere=shared.heard, tuned=tuned)
+    has_more = trials is not None and shared.told >= trials
+    return Worked(
+        study=study, ended=tuned.ended, here=shared.told, elsewhere=shared.heard, has_more=has_more, tuned=tuned
+    )
 
 
 def _ended(request: TuneRequest) -> str:

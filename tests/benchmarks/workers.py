@@ -107,7 +107,7 @@ class SleepingMachine(Machine):
                 except StopIteration:
                     return
 
-        self.study.plan = waiting  # type: ignore[assignment, method-assign]
+        self.study.plan = waiting  # type: ignore[method-assign]
         super()._carry_out()
 
     def _outcome(self, window: Window) -> Any:
