@@ -51,8 +51,8 @@ def worker(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", min=1, help="With --ray: workers at a time. Default: 1.")
     ] = None,
-    gpus: Annotated[
-        float | None, typer.Option("--gpus", metavar="N", min=0.0, help="With --ray: devices of each. Default: 0.")
+    devices: Annotated[
+        float | None, typer.Option("--devices", metavar="N", min=0.0, help="With --ray: devices of each. Default: 0.")
     ] = None,
     cpus: Annotated[
         float | None, typer.Option("--cpus", metavar="N", min=0.0, help="With --ray: CPUs of each. Default: 1.")
@@ -75,10 +75,10 @@ def worker(
         **{name: value for name, value in run.items() if name != "module"},
     }
     if ray is not None:
-        _on_ray(ray, study, keywords, workers or 1, gpus or 0.0, 1.0 if cpus is None else cpus, json_output)
+        _on_ray(ray, study, keywords, workers or 1, devices or 0.0, 1.0 if cpus is None else cpus, json_output)
         return
-    if (workers, gpus, cpus) != (None, None, None):
-        raise UsageError("--workers, --gpus and --cpus are for the tasks of --ray: name its cluster too")
+    if (workers, devices, cpus) != (None, None, None):
+        raise UsageError("--workers, --devices and --cpus are for the tasks of --ray: name its cluster too")
     with live_progress() as progress:
         found = work(study, progress=progress, **keywords)
     if json_output:
@@ -89,12 +89,12 @@ def worker(
 
 
 def _on_ray(
-    address: str, study: str, keywords: dict[str, Any], workers: int, gpus: float, cpus: float, json_output: bool
+    address: str, study: str, keywords: dict[str, Any], workers: int, devices: float, cpus: float, json_output: bool
 ) -> None:
     from ..workflows.cluster import keep_working
     from ..workflows.ray_cluster import RayCluster
 
-    cluster = RayCluster(address, gpus=gpus, cpus=cpus, keywords={"study": study, **keywords})
+    cluster = RayCluster(address, devices=devices, cpus=cpus, keywords={"study": study, **keywords})
     with live_progress() as progress:
         done = keep_working(cluster, workers, progress=progress)
     if json_output:

@@ -19,7 +19,7 @@ MOST_CHARACTERS = 300
 class RayCluster:
     """The cluster at an address, to which the present folder is copied."""
 
-    def __init__(self, address: str, *, gpus: float, cpus: float, keywords: Mapping[str, Any]) -> None:
+    def __init__(self, address: str, *, devices: float, cpus: float, keywords: Mapping[str, Any]) -> None:
         """Connect; raise UsageError if Ray is not installed, or the cluster does not answer.
 
         Each task is given so many devices and CPUs, and calls the worker with these keywords.
@@ -41,7 +41,7 @@ class RayCluster:
         except Exception as error:
             raise UsageError(f"cannot connect to {parameter('ray', address)}: {_first_line(error)}") from None
         # Ray's own retries would run a script's failure again, and hide lost machines.
-        self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(run)
+        self._task = ray.remote(num_cpus=cpus, num_gpus=devices, max_retries=0)(run)
         self._keywords = dict(keywords)
 
     def start(self) -> Any:

@@ -132,7 +132,7 @@ def test_without_ray_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     with pytest.raises(
         UsageError, match=r"ray='auto' needs Ray, which is not installed: pip install \"advisor\[ray\]\""
     ):
-        RayCluster("auto", gpus=0, cpus=1, keywords={})
+        RayCluster("auto", devices=0, cpus=1, keywords={})
 
 
 @pytest.mark.slow(90)
@@ -163,7 +163,7 @@ def test_a_ray_cluster_of_two_nodes_loses_one_and_the_search_ends(
     other = machines.add_node(num_cpus=1)
     try:
         keywords = {"study": "one", "storage": url, "runs": str(tmp_path / "runs")}
-        cluster = RayCluster(machines.address, gpus=0, cpus=1, keywords=keywords)
+        cluster = RayCluster(machines.address, devices=0, cpus=1, keywords=keywords)
         machines.remove_node(other, allow_graceful=False)
         found = keep_working(cluster, 1)
         assert found.ended
