@@ -82,6 +82,8 @@ class SharedStudy:
         self._token: str | None = None
         """Lease on the trial that is being run."""
         self._known_rows: Sequence[Row] = ()
+        self._ended = ""
+        """Reason why the search is over, as it was read with the rows."""
         self._read_at_s: float | None = None
         """Time at which the rows were read; None if they have changed since."""
         self._closed = threading.Event()
@@ -118,8 +120,8 @@ class SharedStudy:
                 self._untold = [one for one in self._untold if told is None or one[0].number != told.number]
                 self._seen.add(row.id)
 
-    def _all_rows(self) -> Sequence[Row]:
-        return self._leases.rows()
+    def _read(self) -> tuple[Sequence[Row], str]:
+        return self._leases.rows(), studies.ended(self._engine, self._name or "")
 
     @property
     def _leases(self) -> Leases:
@@ -164,13 +166,12 @@ class SharedStudy:
     @property
     def ended(self) -> str:
         """Reason to try nothing more: the own limit, or what another process found; empty while the search goes on."""
-        name = self._name
-        if name is None or not self._follows:
+        if not self._follows:
             return ""
         if self._most_trials is not None and self.told >= self._most_trials:
             return f"{self.told} of its own trials were asked for"
-        why = self._guarded(lambda: studies.ended(self._engine, name))
-        return f"the search has ended elsewhere: {why}" if why else ""
+        self._read_rows()
+        return f"the search has ended elsewhere: {self._ended}" if self._ended else ""
 
     def end(self, why: str) -> None:
         """Tell the others that there is nothing left to try."""
@@ -187,7 +188,7 @@ class SharedStudy:
         """Read the rows anew if they may have changed. What is asked until the next time is answered by the same."""
         now_s = self._clock()
         if self._read_at_s is None or now_s - self._read_at_s > FRESH_S:
-            self._known_rows = self._guarded(self._all_rows) or ()
+            self._known_rows, self._ended = self._guarded(self._read) or ((), "")
             self._read_at_s = now_s
 
     # --- what this process does --------------------------------------------------------------------------------------

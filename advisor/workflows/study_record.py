@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def command_of(study: str, record: StudyRecord, args: Sequence[str], interpreter
     """Return the command in the present folder, with `args` if the study could not store them."""
     from ..target.command import build
 
-    if not record.module and not Path(record.script).is_file():
+    if not record.module and not (_is_inside(record.script) and Path(record.script).is_file()):
         raise UsageError(
             f"the study {study} is about {record.script}, which is not in {Path.cwd()}: start the worker in the "
             "project's folder"
@@ -107,9 +108,13 @@ def command_of(study: str, record: StudyRecord, args: Sequence[str], interpreter
 
 
 def asked_of(record: StudyRecord) -> Asked:
-    """Return what the study searches for."""
+    """Return what the study searches for; raise UsageError if somebody else has written it."""
+    from .tune_request import Asked
+
     options = dict(record.options)
-    options["mapped"] = {role: (name, value) for role, (name, value) in options["mapped"].items()}
+    if options.keys() != Asked.__annotations__.keys() or not isinstance(options["mapped"], dict):
+        raise UsageError("the study's options are none of advisor's: begin another study")
+    options["mapped"] = {role: tuple(found) for role, found in options["mapped"].items()}
     return cast("Asked", options)
 
 
@@ -157,10 +162,18 @@ def _record(request: TuneRequest, asked: Asked) -> StudyRecord:
 
 def _portable(command: Command) -> str:
     """Return the script's path from the project's folder, which other machines may have elsewhere."""
-    if command.is_module or not Path(command.target).is_absolute():
+    if command.is_module:
         return command.target
-    path, folder = Path(command.target), Path(command.cwd)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else command.target
+    path = os.path.relpath(Path(command.cwd, command.target), command.cwd)
+    if not _is_inside(path):
+        raise UsageError(
+            f"{command.target} is not in {command.cwd}: begin a study in the project's folder, where its workers start"
+        )
+    return path
+
+
+def _is_inside(script: str) -> bool:
+    return not Path(script).is_absolute() and ".." not in Path(script).parts
 
 
 def _words(value: Any, other: Any) -> str:

@@ -147,7 +147,7 @@ def tune(
         "allow_training": allow_training,
     }
     request = checked(command, asked, verify=verify and not dry_run, dry_run=dry_run, storage=storage, study=study)
-    if study is not None:
+    if study is not None and not dry_run:
         study_record.begin(request, asked)
     tuned, _shared = carried_out(request, options, resume=None if resume is None else os.fspath(resume))
     return tuned

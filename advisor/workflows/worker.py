@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..durations import seconds_of
+from ..errors import InterruptedByUserError
 from ..progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ def worker(
     if over:
         progress.close()
         return Worked(study=study, ended=over)
-    tuned, shared = carried_out(request, options)
+    try:
+        tuned, shared = carried_out(request, options)
+    except InterruptedByUserError as interruption:
+        message = f"interrupted; its trials are in the study {study}, and what it was trying is left to other workers"
+        by = interruption.__cause__ or KeyboardInterrupt()
+        raise InterruptedByUserError(message, by=by, run_folder=interruption.run_folder) from interruption
     has_more = trials is not None and shared.told >= trials
     return Worked(
         study=study, ended=tuned.ended, here=shared.told, elsewhere=shared.heard, has_more=has_more, tuned=tuned

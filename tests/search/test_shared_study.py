@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from advisor.errors import UsageError
-from advisor.search import database
+from advisor.redaction import Redactor
+from advisor.rules._examples import evolve, gpu
+from advisor.search import database, studies
 from advisor.search.database import check_url, shown
 from advisor.search.goals import Goal
 from advisor.search.leases import Leases
@@ -21,7 +24,7 @@ from advisor.search.shared_study import AWAY_S, SharedStudy, search_name
 from advisor.search.space import Space
 from advisor.types import Config, KnobSpace, Ratio, Trial, TrialOutcome
 
-from .machine import INPUT_BOUND, Machine, workers_help
+from .machine import EVIDENCE, INPUT_BOUND, Machine, workers_help
 
 SPACE = Space(knobs=(KnobSpace(id="num_workers", values=(1, 2), effect="exact", scope="live", opened_by=""),))
 WHO = ["train.py", False, []]
@@ -202,6 +205,7 @@ def test_a_follower_ends_when_another_search_finds_nothing_left_or_after_its_own
     few.tell(trial(1, 1.5, num_workers=2))
     assert few.ended == "1 of its own trials were asked for"
     one.end("4 suggestions in a row found nothing better")
+    follower._read_at_s = None  # read half a second later
     assert one.ended == ""
     assert follower.ended == "the search has ended elsewhere: 4 suggestions in a row found nothing better"
 
@@ -298,7 +302,7 @@ def test_a_storage_that_fails_is_left_and_told_once(team: Team) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise OSError("the database is gone")
 
-    one._all_rows = broken  # type: ignore[method-assign]
+    one._read = broken  # type: ignore[method-assign]
     assert (one.news(1), one.claimed_elsewhere()) == ([], set())
     assert one.claim(Config.of({"num_workers": 2}))
     assert len(team.notes) == 1
@@ -332,6 +336,63 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp_path:
     with pytest.raises(UsageError, match="cannot open"):
         SharedStudy(url, "one", print)
     assert shown("postgresql://me:secret@host/db") == "postgresql://***@host/db"
+
+
+def test_secrets_in_what_a_script_said_do_not_get_into_the_database(team: Team) -> None:
+    redactor = Redactor.of_words(["--api-key", "Hunter2-xyz"], {})
+    one = team.member("one", redactor=redactor)
+    outcome = TrialOutcome(kind="crash", message="login with Hunter2-xyz failed")
+    one.tell(replace(trial(1, None, num_workers=2), outcome=outcome))
+    (heard,) = team.member("other").news(1)
+    assert heard.outcome.message == "login with *** failed"
+    assert b"Hunter2" not in Path(team.url.removeprefix("sqlite:///")).read_bytes()
+
+
+def test_machines_are_alike_by_what_speeds_depend_on() -> None:
+    hardware = EVIDENCE.hardware
+    usual = studies.machine_key(hardware, "2.13.0")
+    a_little_more = hardware.memory.ram_bytes + 2**20
+    alike = evolve(hardware, {"memory": {"ram_bytes": a_little_more}, "hostname": "another", "system": "Linux 7"})
+    assert studies.machine_key(alike, "2.13.0") == usual
+    unlike = [
+        studies.machine_key(evolve(hardware, {"cpu": {"model": "another"}}), "2.13.0"),
+        studies.machine_key(evolve(hardware, {"cpu": {"usable_cpus": 64.0}}), "2.13.0"),
+        studies.machine_key(evolve(hardware, {"accelerators": (gpu(),)}), "2.13.0"),
+        studies.machine_key(hardware, "2.14.0"),
+    ]
+    assert len({usual, *unlike}) == 5
+
+
+def slow_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session asks a search that waits again after a moment; the made-up machine asks at once."""
+    usual = SharedStudy._read_rows
+
+    def read(study: SharedStudy) -> None:
+        time.sleep(0.05)
+        usual(study)
+
+    monkeypatch.setattr(SharedStudy, "_read_rows", read)
+
+
+def test_a_search_waits_for_a_trial_elsewhere_and_runs_it_once_its_process_is_killed(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_polls(monkeypatch)
+    alone = Machine(tmp_path, workers_help, INPUT_BOUND)
+    lost = alone.study.trials[-1].config
+    killed = SharedStudy(team.url, "killed", team.notes.append, lease_s=2.0)
+    other = SharedStudy(team.url, "other", team.notes.append)
+    team.members += [killed, other]
+    torch = EVIDENCE.hardware.torch
+    machine_key = studies.machine_key(EVIDENCE.hardware, torch.version if torch is not None else None)
+    killed.open(alone.study.space, Goal(), [], machine_key)
+    assert killed.claim(lost)
+    killed._closed.set()
+    (tmp_path / "other").mkdir()
+    machine = Machine(tmp_path / "other", workers_help, INPUT_BOUND, shared=other)
+    (again,) = [found for found in machine.study.trials if found.config == lost]
+    assert again.reason.startswith("queued again")
+    assert {str(found.config) for found in alone.study.trials} <= {str(found.config) for found in machine.study.trials}
 
 
 def test_two_searches_share_their_work_and_keep_their_logs(team: Team, tmp_path: Path) -> None:

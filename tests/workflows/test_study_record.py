@@ -102,6 +102,30 @@ def test_the_path_of_a_script_is_that_from_the_projects_folder(project: Project)
     assert project.record().script == "train.py"
 
 
+def test_a_script_outside_of_the_projects_folder_has_no_study(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "sub")
+        with pytest.raises(UsageError, match=r"\.\./train\.py is not in .*sub: begin a study in the project's folder"):
+            project.begin(script="../train.py")
+
+
+@pytest.mark.parametrize("script", ["/etc/hostname", "../outside.py", "sub/../../outside.py"])
+def test_a_database_cannot_lead_a_worker_out_of_its_folder(project: Project, script: str) -> None:
+    project.begin()
+    (project.folder.parent / "outside.py").write_text("")
+    project.replace(script=script)
+    assert f"is about {script}, which is not in {project.folder}" in refusal(project)
+
+
+@pytest.mark.parametrize("options", [{}, {"budget": "1m"}, {"mapped": 3}])
+def test_options_that_tune_did_not_write_are_refused(project: Project, options: dict[str, Any]) -> None:
+    project.begin()
+    whole = options if "mapped" not in options else dict(project.record().options) | options
+    project.replace(options=whole)
+    assert refusal(project) == "the study's options are none of advisor's: begin another study"
+
+
 def test_secrets_are_not_stored_and_must_be_given_to_the_worker(project: Project) -> None:
     project.begin("--api-key", "Hunter2-xyz", "--rows", "32")
     assert b"Hunter2" not in (project.folder / "study.db").read_bytes()
