@@ -120,6 +120,7 @@ def metadata() -> MetaData:
         sql.Column("study", sql.String(128), nullable=False, index=True),
         sql.Column("machine", sql.String(64), nullable=False),
         sql.Column("ended", long, nullable=False),
+        sql.Column("profile", long, nullable=False),
     )
     sql.Table(
         VALUES,

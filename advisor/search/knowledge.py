@@ -27,20 +27,11 @@ from .space import KEEPS_TRAINING, Space
 from .steps import best_so_far
 from .studies import identity_of, machine_key
 from .training_gain import WholeTraining
-from .trial_log import TrialLog
+from .trial_log import BASELINE_TRIAL, TrialLog
 
 if TYPE_CHECKING:
     from .shared_study import SharedStudy
 
-BASELINE_TRIAL = Trial(
-    number=0,
-    config=Config(),
-    reason="baseline",
-    effect="exact",
-    outcome=TrialOutcome(kind="measured"),
-    ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
-    score=1.0,
-)
 MUCH_FASTER = 1.15
 """Speed-up of the best so far from which other trials are compared with it."""
 WORDS = {"throughput": "as fast", "memory": "less memory", "energy": "less energy", "cost": "cheaper"}
@@ -71,6 +62,7 @@ class Knowledge:
     _epoch_samples: int | None = field(default=None, init=False)
     _machine: str = field(default="", init=False)
     """Kind of machine, for the shared search."""
+    _nothing_left_at: float = field(default=-1, init=False)  # version of the shared search
     _no_time: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +96,13 @@ class Knowledge:
         self._proposer = Proposer(self.space, self.goal)
         for trial in self.trials:
             self._learn(self._proposer, trial)
+        self._hear(self._proposer)
+
+    def _hear(self, proposer: Proposer) -> None:
+        """Take over what other searches have measured since the last time."""
+        for trial in self.shared.news(self.number):
+            self._keep(replace(trial, effect=self.space.effect(trial.config)))
+            self._learn(proposer, trial)
 
     # --- what to try ----------------------------------------------------------------------------------------------
 
@@ -114,13 +113,14 @@ class Knowledge:
         """
         proposer = self._proposer
         assert proposer is not None
-        for trial in self.shared.news(self.number):
-            self._keep(replace(trial, effect=self.space.effect(trial.config)))
-            self._learn(proposer, trial)
+        self._hear(proposer)
+        if self._nothing_left_at == self.shared.version:
+            return None  # a sampler that is asked in vain takes the time of others on this machine
         while self.trials_left:
             claimed, again = self.shared.claimed_elsewhere(), self.shared.queued_again()
             proposal = proposer.ask(self.trials, claimed, limit=self.limit, again=again)
             if proposal is None:
+                self._nothing_left_at = self.shared.version
                 return None
             refused = self._memory.refuses(proposal.config) if self._memory is not None else None
             if refused is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..types import Config, Trial
@@ -15,10 +16,14 @@ class Alone:
 
     ended = ""
     told = heard = 0
-    is_busy = False
+    version = math.nan
+    """Number that changes with what others do: NaN equals nothing, and everything is asked again."""
 
     def open(self, space: Space, goal: Goal, identity: Sequence[Any], machine: str) -> None:
         """Have nobody to tell."""
+
+    def offer(self, profile: bytes) -> None:
+        """Have nobody to offer it to."""
 
     def agreed(self, space: Space) -> Space:
         return space
@@ -34,6 +39,9 @@ class Alone:
 
     def claim(self, _config: Config) -> bool:
         return True
+
+    def awaited(self, _announce: Callable[[str], None]) -> bool:
+        return False
 
     def tell(self, trial: Trial) -> None:
         """Have nobody to tell."""

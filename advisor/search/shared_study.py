@@ -33,6 +33,8 @@ WAITED_FRACTION = 0.05
 FRESH_S = 0.5
 """Age up to which the rows that were read last are used: a search that waits for others asks several times a second."""
 MOST_RECORD_CHARACTERS = 100_000
+MOST_PROFILE_BYTES = 8 * 2**20
+"""Limit on a profile's size, below what MySQL stores in a column."""
 T = TypeVar("T")
 
 
@@ -75,6 +77,7 @@ class SharedStudy:
         self._space = Space(knobs=())
         self._name: str | None = None
         self._machine = ""
+        self._profile = ""
         self._away_until_s: float | None = None
         """Time at which the storage is asked again; None while it works."""
         self._untold: list[tuple[Trial, str | None]] = []
@@ -82,6 +85,9 @@ class SharedStudy:
         self._token: str | None = None
         """Lease on the trial that is being run."""
         self._known_rows: Sequence[Row] = ()
+        self.version = 0
+        """Number that changes with what the processes of the search do."""
+        self._waits = False
         self._ended = ""
         """Reason why the search is over, as it was read with the rows."""
         self._read_at_s: float | None = None
@@ -97,6 +103,10 @@ class SharedStudy:
         self._name = search_name(self._study, goal, identity, machine)
         self._guarded(self._open)
 
+    def offer(self, profile: bytes) -> None:
+        """Set the profile that later processes of the search may begin with, before the search is opened."""
+        self._profile = profile.decode("ascii") if len(profile) <= MOST_PROFILE_BYTES else ""
+
     def agreed(self, space: Space) -> Space:
         """Return the space with the values that all processes of the search try, and share them from now on."""
         name = self._name
@@ -108,7 +118,7 @@ class SharedStudy:
     def _open(self) -> None:
         if self._name is None:
             return
-        studies.add_search(self._engine, self._name, self._study, self._machine)
+        studies.add_search(self._engine, self._name, self._study, self._machine, self._profile)
         self._leases.give_back(but=self._token)
         if self._token is not None and not self._leases.renew(self._token):
             self._token = None
@@ -158,10 +168,13 @@ class SharedStudy:
         """Return configurations whose processes were killed or gave them back, the oldest first."""
         return [config for row in self._known_rows if row.is_free and (config := self._config(row)) is not None]
 
-    @property
-    def is_busy(self) -> bool:
-        """True if others were trying configurations when the rows were read last."""
-        return bool(self.claimed_elsewhere())
+    def awaited(self, announce: Callable[[str], None]) -> bool:
+        """Return whether others were trying configurations when the rows were read; announce the wait once."""
+        waits = bool(self.claimed_elsewhere())
+        if waits and not self._waits:
+            announce("waiting for the trials of other searches")
+        self._waits = waits
+        return waits
 
     @property
     def ended(self) -> str:
@@ -188,7 +201,10 @@ class SharedStudy:
         """Read the rows anew if they may have changed. What is asked until the next time is answered by the same."""
         now_s = self._clock()
         if self._read_at_s is None or now_s - self._read_at_s > FRESH_S:
-            self._known_rows, self._ended = self._guarded(self._read) or ((), "")
+            rows, self._ended = self._guarded(self._read) or ((), "")
+            if rows != self._known_rows:
+                self._known_rows = rows
+                self.version += 1
             self._read_at_s = now_s
 
     # --- what this process does --------------------------------------------------------------------------------------

@@ -131,14 +131,16 @@ def _rounded(size_bytes: int) -> str:
     return f"{size_bytes:.1e}"
 
 
-def add_search(engine: Engine, name: str, study: str, machine: str) -> None:
-    """Note that the study has a search for this kind of machine."""
+def add_search(engine: Engine, name: str, study: str, machine: str, profile: str = "") -> None:
+    """Note that the study has a search for this kind of machine, with the profile that the first one has made."""
     import sqlalchemy as sql
 
     table = database.table(database.SEARCHES)
     try:
         with engine.begin() as connection:
-            connection.execute(sql.insert(table).values(name=name, study=study, machine=machine, ended=""))
+            connection.execute(
+                sql.insert(table).values(name=name, study=study, machine=machine, ended="", profile=profile)
+            )
     except sql.exc.IntegrityError:
         return
 
@@ -150,6 +152,15 @@ def end_search(engine: Engine, name: str, why: str) -> None:
     table = database.table(database.SEARCHES)
     with engine.begin() as connection:
         connection.execute(sql.update(table).where(table.c.name == name, table.c.ended == "").values(ended=why))
+
+
+def profile_of(engine: Engine, name: str) -> str:
+    """Return the profile with which a search began, as it was stored; an empty text if there is none."""
+    import sqlalchemy as sql
+
+    table = database.table(database.SEARCHES)
+    with engine.connect() as connection:
+        return connection.execute(sql.select(table.c.profile).where(table.c.name == name)).scalar() or ""
 
 
 def ended(engine: Engine, name: str) -> str:

@@ -104,8 +104,9 @@ class Study:
         yield from self._trials(pace)
         if not self.known.has_promise and self.release() > 0:  # there is nothing to verify: its time is worth trials
             yield from self._trials(pace)
-        yield from self._final_windows(pace)
-        yield from self._windows_by_knob(pace)
+        if self._settings.final_rounds:
+            yield from self._final_windows(pace)
+            yield from self._windows_by_knob(pace)
 
     def conclude(self) -> None:
         """Read the fresh windows, as many as the time allowed; called once the session has ended."""
@@ -215,10 +216,8 @@ class Study:
     def _waits_for_others(self, pace: Pace) -> bool:
         """Return whether to wait: what others try now may lead on, or be left to this search if they are killed."""
         has_time = self._spare_s(pace) >= 2 * self._window_s(pace)
-        waits = has_time and self.known.shared.is_busy
-        if waits:
-            self._progress.stage("waiting for the trials of other searches")
-        elif has_time and not self._unaffordable and self.known.trials_left:
+        waits = has_time and self.known.shared.awaited(self._progress.stage)
+        if has_time and not waits and not self._unaffordable and self.known.trials_left:
             self.known.shared.end(self.ended.partition(";")[0])
         return waits
 

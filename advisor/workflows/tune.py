@@ -14,7 +14,7 @@ from ..errors import interrupted as interrupted_error
 from ..progress import SILENT, Progress
 from ..redaction import Redactor
 from ..settings_file.loaded import LoadedConfig, as_yaml
-from ..types import Failure, Recommendation, SettingValue, TuneResult
+from ..types import Failure, Profile, Recommendation, SettingValue, TuneResult
 from .shown import Shown
 from .tune_request import USUAL_PRESET
 
@@ -154,16 +154,18 @@ def tune(
 
 
 def carried_out(
-    request: TuneRequest, options: RunOptions, *, resume: str | None = None
+    request: TuneRequest, options: RunOptions, *, resume: str | None = None, profile: Profile | None = None
 ) -> tuple[Tuned, SharedStudy | Alone]:
     """Carry a search out, verify and store its result; return it with what the search shared.
+
+    `profile` is one of another process, with which the search begins.
 
     Raises InterruptedByUserError, with the result so far, if the user ended it.
     """
     from .prove import prove
     from .search_run import opened
 
-    with opened(request, options, resume=resume) as search_run:
+    with opened(request, options, resume=resume, profile=profile) as search_run:
         interrupted = search_run.carry_out().interrupted
         tuned = _result(search_run, search_run.recommendation())
         keep(tuned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..durations import seconds_of
-from ..errors import InterruptedByUserError
+from ..errors import InterruptedByUserError, StorageError
 from ..progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from ..types import Profile
     from .tune import Tuned
     from .tune_request import TuneRequest
 
@@ -85,13 +87,15 @@ def worker(
     if budget is not None:
         asked["budget"] = budget
     request = checked(command, asked, verify=False, storage=storage, study=study)
-    request = replace(request, follows=True, most_trials=trials)
-    over = _ended(request)
+    # The finals, and verification, are the work of the search that began the study.
+    settings = replace(request.settings, final_rounds=0, most_final_rounds=0)
+    request = replace(request, follows=True, most_trials=trials, settings=settings)
+    over, profile = _begun(request)
     if over:
         progress.close()
         return Worked(study=study, ended=over)
     try:
-        tuned, shared = carried_out(request, options)
+        tuned, shared = carried_out(request, options, profile=profile)
     except InterruptedByUserError as interruption:
         message = f"interrupted; its trials are in the study {study}, and what it was trying is left to other workers"
         by = interruption.__cause__ or KeyboardInterrupt()
@@ -102,16 +106,26 @@ def worker(
     )
 
 
-def _ended(request: TuneRequest) -> str:
-    """Return why the study's search on machines like this one is over; an empty text if it is not."""
+def _begun(request: TuneRequest) -> tuple[str, Profile | None]:
+    """Return why the study's search on machines like this one is over, and the profile that it began with.
+
+    The first is empty while the search goes on. The second is None if nobody has profiled, and for the energy, which a
+    profile does not measure.
+    """
     from .. import hardware as machines
     from ..search import studies
     from ..search.shared_study import search_name
     from ..settings_file.loaded import torch_version
+    from ..storage import run_store
     from .study_record import connected
 
-    command = request.command
+    command, goal = request.command, request.search.goal
     machine = studies.machine_key(machines.probe(folder=Path(command.cwd)), torch_version(command.interpreter))
-    name = search_name(request.study or "", request.search.goal, studies.identity_of(command), machine)
+    name = search_name(request.study or "", goal, studies.identity_of(command), machine)
     with connected(request.storage or "") as engine:
-        return studies.ended(engine, name)
+        over, stored = studies.ended(engine, name), studies.profile_of(engine, name)
+    if over or not stored or goal.name == "energy":
+        return over, None
+    with contextlib.suppress(StorageError):  # somebody else's: the worker makes its own
+        return "", run_store.decoded_profile(stored.encode("ascii", "replace"), Path(f"study {request.study}"))
+    return "", None
