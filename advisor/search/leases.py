@@ -62,18 +62,11 @@ class Leases:
         """Take a configuration that nobody has, or whose lease has run out; return its token, None if it is taken."""
         import sqlalchemy as sql
 
-        token = uuid.uuid4().hex
-        row = {**self._row(settings), **self._held(token), "attempts": 1}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(sql.insert(self._table).values(row))
-                return token
-        except sql.exc.IntegrityError:
-            pass
-        columns = self._table.c
+        token, columns = uuid.uuid4().hex, self._table.c
         free = sql.and_(self._is(settings), self._is_free(), columns.attempts < MOST_ATTEMPTS)
         taken = sql.update(self._table).where(free).values(**self._held(token), attempts=columns.attempts + 1)
-        return token if self._change(taken) else None
+        is_ours = self._change(taken) or self._insert(settings, {**self._held(token), "attempts": 1})
+        return token if is_ours else None
 
     def renew(self, token: str) -> bool:
         """Extend the lease; return False if it is no longer ours."""
@@ -93,14 +86,10 @@ class Leases:
         import sqlalchemy as sql
 
         done = {"state": DONE, "record": record, "token": None, "owner": self._owner, "host": _host()}
-        try:
-            with self._engine.begin() as connection:
-                row = {**self._row(settings), **done, "attempts": 1, "lease_until_s": 0.0}
-                connection.execute(sql.insert(self._table).values(row))
-                return True
-        except sql.exc.IntegrityError:
-            pass
-        return self._change(sql.update(self._table).where(self._is(settings), self._is_free()).values(**done))
+        waiting = sql.update(self._table).where(self._is(settings), self._is_free())
+        return self._change(waiting.values(**done)) or self._insert(
+            settings, {**done, "attempts": 1, "lease_until_s": 0.0}
+        )
 
     def give_back(self, *, but: str | None = None) -> None:
         """Free what this owner holds, from an earlier process too, but for one token. It counts as no attempt."""
@@ -145,6 +134,20 @@ class Leases:
             )
             for row in connection.execute(statement)
         ]
+
+    def _insert(self, settings: Mapping[str, SettingValue], row: Mapping[str, Any]) -> bool:
+        """Add a row; return False if there is one."""
+        import sqlalchemy as sql
+
+        with self._engine.connect() as connection:  # most are there: a server logs each refused insertion
+            if connection.execute(sql.select(self._table.c.id).where(self._is(settings))).first() is not None:
+                return False
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sql.insert(self._table).values({**self._row(settings), **row}))
+        except sql.exc.IntegrityError:  # another process was faster
+            return False
+        return True
 
     def _change(self, statement: Update) -> bool:
         with self._engine.begin() as connection:

@@ -136,6 +136,9 @@ def add_search(engine: Engine, name: str, study: str, machine: str, profile: str
     import sqlalchemy as sql
 
     table = database.table(database.SEARCHES)
+    with engine.connect() as connection:
+        if connection.execute(sql.select(table.c.name).where(table.c.name == name)).first() is not None:
+            return
     try:
         with engine.begin() as connection:
             connection.execute(

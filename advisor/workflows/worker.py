@@ -90,7 +90,7 @@ def worker(
     # The finals, and verification, are the work of the search that began the study.
     settings = replace(request.settings, final_rounds=0, most_final_rounds=0)
     request = replace(request, follows=True, most_trials=trials, settings=settings)
-    over, profile = _begun(request)
+    over, profile = begun(request)
     if over:
         progress.close()
         return Worked(study=study, ended=over)
@@ -106,7 +106,7 @@ def worker(
     )
 
 
-def _begun(request: TuneRequest) -> tuple[str, Profile | None]:
+def begun(request: TuneRequest) -> tuple[str, Profile | None]:
     """Return why the study's search on machines like this one is over, and the profile that it began with.
 
     The first is empty while the search goes on. The second is None if nobody has profiled, and for the energy, which a

@@ -13,6 +13,7 @@ import sqlalchemy as sql
 
 from advisor.search import database
 from advisor.search.leases import DONE, RUNNING
+from advisor.storage import run_store
 
 from .commands import Desk, ended, training
 
@@ -85,6 +86,10 @@ def test_the_trial_of_a_worker_that_is_killed_is_run_by_another_one(study: Share
     assert len({row.config for row in rows}) == len(rows)
     assert other.json["trials_here"] >= len(lost)
     assert study.desk.left() == []
+    own = run_store.load_profile(study.desk.runs / "other" / other.json["run"])
+    earlier = [run_store.load_profile(path) for path in study.desk.runs.glob("[tk]*/*/profile.json")]
+    assert own.run_id == other.json["run"]
+    assert own.steps in [profile.steps for profile in earlier]  # it did not profile once more
 
 
 @pytest.mark.slow(40)

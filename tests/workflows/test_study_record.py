@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report import sample
 
+from advisor import hardware as machines
 from advisor.errors import UsageError
 from advisor.progress import SILENT
 from advisor.search import database, studies
+from advisor.search.shared_study import search_name
+from advisor.settings_file.loaded import torch_version
+from advisor.storage import run_store
 from advisor.target.command import build
 from advisor.version import __version__
 from advisor.workflows import study_record
 from advisor.workflows.tune_request import Asked, TuneRequest, checked
-from advisor.workflows.worker import worker
+from advisor.workflows.worker import begun, worker
 
 SCRIPT = "import helper\nimport torch\n"
 
@@ -202,3 +207,24 @@ def test_a_name_that_a_study_cannot_have_is_refused(project: Project, name: str)
 def test_a_study_needs_a_storage(project: Project) -> None:
     with pytest.raises(UsageError, match="study='one' needs storage=: the database that holds it"):
         checked(build("train.py"), project.asked(), verify=True, study="one")
+
+
+@pytest.mark.parametrize("stored", ["x", "{}", '{"kind": "advisor profile", "version": 1, "sha256": "0"}\n{}\n'])
+def test_a_profile_that_is_none_is_not_begun_with(project: Project, stored: str) -> None:
+    request = project.begin()
+    machine = studies.machine_key(machines.probe(folder=project.folder), torch_version(request.command.interpreter))
+    name = search_name("one", request.search.goal, studies.identity_of(request.command), machine)
+    with study_record.connected(project.url) as engine:
+        studies.add_search(engine, name, "one", machine, stored)
+    assert begun(request) == ("", None)
+
+
+def test_the_profile_of_a_search_is_begun_with(project: Project) -> None:
+    request, profile = project.begin(objective="throughput", tolerance=None), sample.input_bound()
+    machine = studies.machine_key(machines.probe(folder=project.folder), torch_version(request.command.interpreter))
+    name = search_name("one", request.search.goal, studies.identity_of(request.command), machine)
+    with study_record.connected(project.url) as engine:
+        studies.add_search(engine, name, "one", machine, run_store.encoded_profile(profile).decode())
+    over, found = begun(request)
+    assert found is not None
+    assert (over, found.steps, found.findings) == ("", profile.steps, profile.findings)
