@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ class RayCluster:
                 # Ray ends tasks in its own time; the folder is the project that the study's digest is compared with.
                 runtime_env={"working_dir": str(Path.cwd())},
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 ignore_reinit_error=True,
             )
         except Exception as error:
