@@ -1,8 +1,7 @@
-"""Workers as tasks: on processes of this machine, and on a local Ray cluster where Ray is installed."""
+"""Workers as tasks, on processes of this machine. `tests/faults/test_workers_on_ray.py` has a real cluster."""
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import os
 import signal
@@ -16,12 +15,8 @@ import pytest
 
 from advisor.errors import ScriptError, UsageError
 from advisor.progress import SilentProgress
-from advisor.search import database
-from advisor.target.command import build
-from advisor.workflows import study_record
 from advisor.workflows.cluster import MOST_LOST, Done, Failed, Lost, Outcome, keep_working
 from advisor.workflows.ray_cluster import RayCluster, run
-from advisor.workflows.tune_request import Asked, checked
 
 FORK = multiprocessing.get_context("fork")
 
@@ -133,43 +128,3 @@ def test_without_ray_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
         UsageError, match=r"ray='auto' needs Ray, which is not installed: pip install \"advisor\[ray\]\""
     ):
         RayCluster("auto", devices=0, cpus=1, keywords={})
-
-
-@pytest.mark.slow(90)
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
-def test_a_ray_cluster_of_two_nodes_loses_one_and_the_search_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: Any
-) -> None:
-    from faults.commands import training
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "train.py").write_text(training(loop="time.sleep(0.01)", updates=100_000))
-    url = postgres_server.new_url()
-    asked: Asked = {
-        "budget": "30s",
-        "preset": "quick",
-        "knobs": ["threads"],
-        "no_knobs": (),
-        "mapped": {},
-        "objective": "throughput",
-        "price": None,
-        "tolerance": None,
-        "updates": None,
-        "allow_training": False,
-    }
-    study_record.begin(checked(build("train.py"), asked, verify=False, storage=url, study="one"), asked)
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    other = machines.add_node(num_cpus=1)
-    try:
-        keywords = {"study": "one", "storage": url, "runs": str(tmp_path / "runs")}
-        cluster = RayCluster(machines.address, devices=0, cpus=1, keywords=keywords)
-        machines.remove_node(other, allow_graceful=False)
-        found = keep_working(cluster, 1)
-        assert found.ended
-        engine = database.opened(url)
-        with engine.connect() as connection:
-            assert connection.execute(database.table(database.TRIALS).select()).all()
-        engine.dispose()
-    finally:
-        machines.shutdown()
