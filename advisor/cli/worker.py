@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,8 +97,9 @@ def _on_ray(
     from ..workflows.cluster import keep_working
     from ..workflows.ray_cluster import RayCluster
 
-    cluster = RayCluster(address, devices=devices, cpus=cpus, keywords={"study": study, **keywords})
-    with live_progress() as progress:
+    # Ray prints what its own processes log when a node is lost, in the middle of JSON too; advisor says it in a line.
+    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing), live_progress() as progress:
+        cluster = RayCluster(address, devices=devices, cpus=cpus, keywords={"study": study, **keywords})
         done = keep_working(cluster, workers, progress=progress)
     if json_output:
         content = {"study": study, "ended": done.ended, "trials_here": done.here, "workers_lost": done.lost}

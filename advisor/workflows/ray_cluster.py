@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from .cluster import Done, Failed, Lost, Outcome
 
 INSTALL = 'pip install "advisor[ray]"'
 MOST_CHARACTERS = 300
+ANSWERS_S = 10.0
+"""Seconds in which a cluster must take a connection."""
 
 
 class RayCluster:
@@ -30,6 +33,7 @@ class RayCluster:
         except ImportError:
             raise UsageError(f"{parameter('ray', address)} needs Ray, which is not installed: {INSTALL}") from None
         self._ray = ray
+        _check_answers(address)
         try:
             ray.init(
                 address=address,
@@ -86,6 +90,17 @@ def run(keywords: dict[str, Any]) -> dict[str, Any]:
     if worked.tuned is not None and worked.tuned.failure is not None:
         return {"failed": f"{os.uname().nodename}: {worked.tuned.failure.message}"}
     return {"here": worked.here, "ended": worked.ended, "has_more": worked.has_more}
+
+
+def _check_answers(address: str) -> None:
+    """Raise UsageError if nobody listens at the address: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # such as auto
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWERS_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"cannot connect to {parameter('ray', address)}: {_first_line(error)}") from None
 
 
 def _first_line(error: object) -> str:
