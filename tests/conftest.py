@@ -62,7 +62,6 @@ def _own_state_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         # Threads that wait actively for each other make steps ten times longer where tests share the CPUs.
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "quick_start"), prepend=os.pathsep)
-        postgres.make_importable(patch)
         yield
 
 

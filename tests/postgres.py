@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes.util
 import importlib.util
 import os
 import pwd
@@ -17,10 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-LIBPQ = Path(__file__).parent / "libpq"
-"""Folder of the driver for machines without one."""
 STARTS_S = 60.0
 
 
@@ -31,12 +26,12 @@ def why_not() -> str:
     if os.getuid() == 0 and _unprivileged() is None:
         return "PostgreSQL refuses to run as root, and there is no user postgres"
     if driver() is None:
-        return "no driver for PostgreSQL: psycopg, psycopg2 or the library libpq"
+        return "no driver for PostgreSQL: psycopg or psycopg2"
     return ""
 
 
 def driver() -> str | None:
-    return _installed() or ("libpq" if ctypes.util.find_library("pq") is not None else None)
+    return next((name for name in ("psycopg", "psycopg2") if importlib.util.find_spec(name) is not None), None)
 
 
 @dataclass(kw_only=True)
@@ -119,17 +114,6 @@ def _served(folder: Path) -> Iterator[Server]:
         yield found
     finally:
         found.stop()
-
-
-def make_importable(patch: pytest.MonkeyPatch) -> None:
-    """Make the driver importable in this process and in those that it starts."""
-    if _installed() is None:
-        patch.syspath_prepend(str(LIBPQ))
-        patch.setenv("PYTHONPATH", str(LIBPQ), prepend=os.pathsep)
-
-
-def _installed() -> str | None:
-    return next((name for name in ("psycopg", "psycopg2") if importlib.util.find_spec(name) is not None), None)
 
 
 def _program(name: str) -> str | None:

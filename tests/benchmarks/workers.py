@@ -28,7 +28,6 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-import pytest
 from _common import HERE, machine, options, publish, say, stoppable, table
 
 sys.path.insert(0, str(HERE.parent))
@@ -280,8 +279,7 @@ def main() -> None:
     before = machine()
     stoppable()
     chance = random.Random(arguments.seed)
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="advisor-workers-") as place:
-        postgres.make_importable(patch)
+    with tempfile.TemporaryDirectory(prefix="advisor-workers-") as place:
         tpe.imported()
         folder = Path(place)
         with postgres.server() as server:
