@@ -7,6 +7,7 @@ alone, and shares its trials once the storage is back.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
@@ -313,9 +314,14 @@ def _read(record: Any) -> Trial | None:
     if not isinstance(record, str) or len(record) > MOST_RECORD_CHARACTERS:
         return None
     try:
-        return TypeAdapter(Trial).validate_json(record)
+        return _adapter().validate_json(record)
     except ValidationError:
         return None
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Trial]:
+    return TypeAdapter(Trial)
 
 
 def _given_up(row: Row, space: Space) -> Trial:
