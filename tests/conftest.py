@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 from process_state import ProcessState, forget_compiled
 from snapshot import RENEW, Snapshot
@@ -67,6 +68,15 @@ def _own_state_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A real server, started by the first test that asks for it. Names of studies keep its tests apart."""
+    if why := postgres.why_not():
+        pytest.skip(why)
+    with postgres.server() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -61,6 +61,10 @@ RoundsBudget = Annotated[str, typer.Option("--budget", metavar="TIME", help="Tim
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings file written by advisor tune.")]
 
 
+STORAGE_VARIABLE = "ADVISOR_STORAGE"
+"""Environment variable in place of `--storage`: passwords on a command line are seen by everybody on the machine."""
+
+
 _OPTIONS = {
     "module": "-m",
     "no_knobs": "--no-knob",
@@ -111,10 +115,11 @@ class RunKeywords(TypedDict):
     trackers_offline: bool
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_run_options(command: Callable[..., None], *, without: Sequence[str] = ()) -> Callable[..., None]:
     """Add the options on how the script is run to a command, which gets their values as its parameter `run`."""
     own = inspect.signature(command, eval_str=True).parameters
-    shared = inspect.signature(_keywords, eval_str=True).parameters
+    every = inspect.signature(_keywords, eval_str=True).parameters
+    shared = {name: parameter for name, parameter in every.items() if name not in without}
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:

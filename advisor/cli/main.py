@@ -14,7 +14,7 @@ import typer
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
 from ..spelling import spelled
 from ..version import __version__
-from . import _signals, compare, demo, explain, export, hardware, lr, profile, report, run, tune, verify
+from . import _signals, compare, demo, explain, export, hardware, lr, profile, report, run, tune, verify, worker
 from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
 from ._output import typed_redactor
 from .misplaced_options import ScriptCommand
@@ -45,6 +45,7 @@ app.command(cls=PlainUsageCommand)(hardware.hardware)
 for command in (profile.profile, lr.lr, tune.tune, verify.verify):
     app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(command))
 app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run.run)
+app.command(cls=PlainUsageCommand)(with_run_options(worker.worker, without=("module",)))
 app.command(cls=PlainUsageCommand)(export.export)
 app.command(cls=PlainUsageCommand)(report.report)
 app.command(cls=compare.CompareCommand)(compare.compare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -9,7 +10,7 @@ import typer
 
 from ..errors import AdvisorError, InterruptedByUserError, UsageError
 from ._choices import Allowed, ObjectiveName, Preset
-from ._options import Args, Json, RunKeywords, Script
+from ._options import STORAGE_VARIABLE, Args, Json, RunKeywords, Script
 from ._output import live_progress, show
 from ._results import exit_code_of_search, show_search
 from ._settings import write_settings
@@ -115,6 +116,12 @@ def tune(
             "--storage", metavar="URL", help="URL of a database through which several machines share one search."
         ),
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study", metavar="NAME", help="Name under which advisor worker finds this search in the database."
+        ),
+    ] = None,
     emit: Annotated[
         str | None,
         typer.Option("--emit", metavar="TARGETS", help="Also write files for these tools; see advisor export."),
@@ -130,6 +137,8 @@ def tune(
     from ..settings_file.loaded import check_target
 
     options = parse_mapped(mapped or ())
+    if study is not None:
+        storage = storage or os.environ.get(STORAGE_VARIABLE)
     if not dry_run:
         check_target(output, overwrite=force, other="choose another file with --output")
     targets = _targets(emit, None if dry_run else output.parent, force)
@@ -142,6 +151,7 @@ def tune(
             "updates": updates is not None,
             "dry-run": dry_run,
             "storage": storage is not None,
+            "study": study is not None,
             "emit": emit is not None,
         }
         tune_by_loss(
@@ -181,6 +191,7 @@ def tune(
                 dry_run=dry_run,
                 resume=resume,
                 storage=storage,
+                study=study,
                 progress=progress,
                 **run,
             )

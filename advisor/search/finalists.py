@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from .. import knobs
 from ..types import Config, Ratio
-from .knowledge import FinalResult
+from .final_result import FinalResult
 
 WITHIN = 0.02
 """Distance from the best as a fraction: two processes of one configuration differ by more."""

@@ -9,50 +9,32 @@ from typing import TYPE_CHECKING
 
 from ..analysis.ratios import Beside, chained
 from ..progress import SILENT, Progress
-from ..redaction import Redactor
 from ..runtime.session import BASELINE_SETUP, Setup
 from ..runtime.session_result import SessionResult
 from ..types import Command, Config, Diagnosis, LimitStep, Ratio, Skipped, Trial, TrialOutcome
 from ..wire import WindowRole
 from . import ablation, memory_model, scoring
 from .expert import Limit, Proposal
+from .final_result import FinalResult
 from .goals import Goal, Prospect
 from .memory_model import MemoryModel
 from .preset import SearchSettings
 from .profile_summary import ProfileSummary
 from .proposals import Proposer
 from .scores import Scores
+from .search_alone import ALONE, Alone
 from .space import KEEPS_TRAINING, Space
 from .steps import best_so_far
+from .studies import identity_of, machine_key
 from .training_gain import WholeTraining
-from .trial_log import TrialLog
+from .trial_log import BASELINE_TRIAL, TrialLog
 
 if TYPE_CHECKING:
     from .shared_study import SharedStudy
 
-BASELINE_TRIAL = Trial(
-    number=0,
-    config=Config(),
-    reason="baseline",
-    effect="exact",
-    outcome=TrialOutcome(kind="measured"),
-    ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
-    score=1.0,
-)
 MUCH_FASTER = 1.15
 """Speed-up of the best so far from which other trials are compared with it."""
 WORDS = {"throughput": "as fast", "memory": "less memory", "energy": "less energy", "cost": "cheaper"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinalResult:
-    """Final result for a configuration."""
-
-    ratio: Ratio
-    score: float
-    fresh: bool
-    """True if it comes from windows run after it was chosen: the numbers of the search itself are too good to be
-    true."""
 
 
 @dataclass(kw_only=True)
@@ -67,7 +49,7 @@ class Knowledge:
     past: Sequence[Trial] = ()
     """Trials of the search that this one resumes."""
     joules: scoring.Joules | None = None
-    shared: SharedStudy | None = None
+    shared: SharedStudy | Alone = ALONE
     progress: Progress = SILENT
     space: Space = field(default_factory=lambda: Space(knobs=()), init=False)
     limit: Limit | None = field(default=None, init=False)
@@ -78,6 +60,9 @@ class Knowledge:
     _memory: MemoryModel | None = field(default=None, init=False)
     _proposer: Proposer | None = field(default=None, init=False)
     _epoch_samples: int | None = field(default=None, init=False)
+    _machine: str = field(default="", init=False)
+    """Kind of machine, for the shared search."""
+    _nothing_left_at: float = field(default=-1, init=False)  # version of the shared search
     _no_time: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +76,8 @@ class Knowledge:
         """Set the space; return False if nothing was measured of the baseline."""
         loader = summary.workload.train_loader
         self.space = space
+        torch = summary.hardware.torch
+        self._machine = machine_key(summary.hardware, torch.version if torch is not None else None)
         self._epoch_samples = loader.length_samples if loader is not None else None
         self._memory = memory_model.of_profile(summary)
         if summary.length is not None:
@@ -104,13 +91,18 @@ class Knowledge:
 
     def prepare(self) -> None:
         """Teach the proposer from past trials, and open the shared study if there is one."""
+        self.shared.open(self.space, self.goal, identity_of(self.command), self._machine)
+        self.space = self.shared.agreed(self.space)
         self._proposer = Proposer(self.space, self.goal)
         for trial in self.trials:
             self._learn(self._proposer, trial)
-        if self.shared is not None:
-            command = self.command and Redactor().of(self.command)  # each machine may have a key of its own
-            identity = [command.target, command.is_module, list(command.args)] if command is not None else []
-            self.shared.open(self.space, self.goal, identity)
+        self._hear(self._proposer)
+
+    def _hear(self, proposer: Proposer) -> None:
+        """Take over what other searches have measured since the last time."""
+        for trial in self.shared.news(self.number):
+            self._keep(replace(trial, effect=self.space.effect(trial.config)))
+            self._learn(proposer, trial)
 
     # --- what to try ----------------------------------------------------------------------------------------------
 
@@ -121,13 +113,14 @@ class Knowledge:
         """
         proposer = self._proposer
         assert proposer is not None
-        for trial in self.shared.news(self.number) if self.shared is not None else ():
-            self._keep(replace(trial, effect=self.space.effect(trial.config)))
-            self._learn(proposer, trial)
-        while len(self.trials) <= self.settings.most_trials:
-            claimed = self.shared.claimed_elsewhere() if self.shared is not None else ()
-            proposal = proposer.ask(self.trials, claimed, limit=self.limit)
+        self._hear(proposer)
+        if self._nothing_left_at == self.shared.version:
+            return None  # a sampler that is asked in vain takes the time of others on this machine
+        while self.trials_left:
+            claimed, again = self.shared.claimed_elsewhere(), self.shared.queued_again()
+            proposal = proposer.ask(self.trials, claimed, limit=self.limit, again=again)
             if proposal is None:
+                self._nothing_left_at = self.shared.version
                 return None
             refused = self._memory.refuses(proposal.config) if self._memory is not None else None
             if refused is None:
@@ -150,10 +143,18 @@ class Knowledge:
             by_script=frozenset({*by_argument, *by_constant}),
         )
 
-    def claim(self, config: Config) -> None:
-        """Tell other searches that this configuration is being tried here."""
-        if self.shared is not None:
-            self.shared.claim(config)
+    def claim(self, config: Config) -> bool:
+        """Take a configuration before other searches do; return False if one was faster."""
+        if self.shared.claim(config):
+            return True
+        assert self._proposer is not None
+        self._proposer.withdraw(config)
+        return False
+
+    @property
+    def trials_left(self) -> bool:
+        """True if fewer trials were made than a search may make."""
+        return len(self.trials) <= self.settings.most_trials
 
     def diagnosed(self, best: Trial, diagnosis: Diagnosis, space: Space) -> None:
         """Record what limits the best so far; the knobs that may help come next, in the wider `space`."""
@@ -169,7 +170,7 @@ class Knowledge:
         why = f"{findings[0].rule} limits it now" if findings else ""
         self.limit = Limit(config=best.config, knobs=tuple(helpful), why=why)
         if opened:
-            self.space = space
+            self.space = space = self.shared.agreed(space)
             assert self._proposer is not None
             self._proposer.open(space, self.trials)
 
@@ -272,8 +273,8 @@ class Knowledge:
         self._keep(trial)
         assert self._proposer is not None
         self._learn(self._proposer, trial, tried=tried)
-        if self.shared is not None and tried:
-            self.shared.tell(trial, trial.score)
+        if tried:
+            self.shared.tell(trial)
         self._report_best()
 
     @property

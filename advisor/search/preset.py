@@ -23,7 +23,7 @@ class SearchSettings:
     max_script_runs: int
     """Most starts of the script: a setting that it cannot take costs one, one that needs its own start two."""
     final_rounds: int
-    """Fresh windows for each finalist."""
+    """Fresh windows for each finalist; 0 leaves the finals to another process of the same search."""
     most_final_rounds: int
     """Fresh windows at most, if the first decide nothing and time is left."""
     finalists: int

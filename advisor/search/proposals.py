@@ -37,17 +37,29 @@ class Proposer:
         """Knob → reason why it is no longer tried."""
 
     def ask(
-        self, trials: Sequence[Trial], claimed: Collection[Config] = (), limit: Limit | None = None
+        self,
+        trials: Sequence[Trial],
+        claimed: Collection[Config] = (),
+        limit: Limit | None = None,
+        again: Collection[Config] = (),
     ) -> Proposal | None:
         """Return the next configuration that was not tried yet; None if there is nothing left to try.
 
-        `claimed` are the configurations that others are trying now; `limit` is what limits the best so far.
+        `claimed` are the configurations that others are trying now, and `again` those whose processes were killed;
+        `limit` is what limits the best so far.
         """
+        for config in again:
+            if self._claim(config, claimed):
+                return Proposal(config=config, reason="queued again: the process that ran it has ended")
         admitted = [trial for trial in trials if trial.ratio is None or self._goal.admits(trial.ratio)]
         for proposal in expert.tries(self._space, admitted, limit):
             if self._claim(proposal.config, claimed):
                 return proposal
         return self._sampled(claimed)
+
+    def withdraw(self, config: Config) -> None:
+        """Take a proposal back that is run elsewhere: should that process be killed, it may be proposed again."""
+        self._tried.discard(config)
 
     def open(self, space: Space, trials: Sequence[Trial]) -> None:
         """Go on in a larger space, with what is known from the trials."""

@@ -7,8 +7,9 @@ import math
 from ..knobs import global_batch
 from ..target.script_options import describe_rate
 from ..types import Alternative, Command, Config, Finding, Hardware, Recommendation, Skipped, Verdict, Workload
+from .final_result import FinalResult
 from .goals import Goal
-from .knowledge import WORDS, FinalResult, Knowledge
+from .knowledge import WORDS, Knowledge
 from .preset import SearchSettings
 from .space import KEEPS_TRAINING
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .. import knobs, rules, wire
@@ -15,14 +15,14 @@ from ..analysis.profile_plan import first_baseline, profile_plan
 from ..analysis.setting_windows import epoch_end_window, window
 from ..runtime.session import BASELINE_SETUP, InScriptRun, Planner, Setup
 from ..target.script_options import command_line
-from ..types import Command, Config, Trial, Workload
+from ..types import Config, Trial, Workload
 from ..wire import WindowRole
 from . import ablation, ending, time_plan
 from .expert import Proposal
-from .goals import Goal
 from .knowledge import Knowledge
 from .profile_summary import ProfileSummary
-from .space import KnobSelection, Space, open_space, widened
+from .search_request import SearchRequest
+from .space import Space, open_space, widened
 from .windows import baseline_window, in_fresh_process, longer, paced
 
 LAUNCH_ROUNDS = 1
@@ -41,21 +41,6 @@ FOLLOW_UP_FRACTION = 0.25
 """Largest fraction of the spare time for the windows of one diagnosis."""
 SETTINGS_OF_A_WINNER = 3
 """Typical number of settings that gain; the last windows remove them one at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchRequest:
-    """The user's request for a search."""
-
-    goal: Goal = field(default_factory=Goal)
-    selection: KnobSelection = field(default_factory=KnobSelection)
-    command: Command | None = None
-    mapped: Mapping[str, tuple[str, float | None]] = field(default_factory=dict)
-    """Roles of the script's own options that the user named: role → flag and value."""
-    dry_run: bool = False
-    """Open the space, and try nothing."""
-    noise_scale: bool = False
-    """Measure the gradient noise scale first, which says whether a larger batch can pay."""
 
 
 @dataclass(kw_only=True)
@@ -119,8 +104,9 @@ class Study:
         yield from self._trials(pace)
         if not self.known.has_promise and self.release() > 0:  # there is nothing to verify: its time is worth trials
             yield from self._trials(pace)
-        yield from self._final_windows(pace)
-        yield from self._windows_by_knob(pace)
+        if self._settings.final_rounds:
+            yield from self._final_windows(pace)
+            yield from self._windows_by_knob(pace)
 
     def conclude(self) -> None:
         """Read the fresh windows, as many as the time allowed; called once the session has ended."""
@@ -209,7 +195,13 @@ class Study:
     def _trials(self, pace: Pace) -> Planner:
         """Try configurations while there is time; without a budget, until the sampler finds nothing better."""
         idle = ending.Idle()
-        while (proposal := self._next(pace)) is not None:
+        while not (ended := self.known.shared.ended):
+            proposal = self._next(pace)
+            if proposal is None and not self._waits_for_others(pace):
+                return
+            if proposal is None or not self.known.claim(proposal.config):
+                yield []  # asked again in a moment
+                continue
             best, before_s = self.known.best_score, self.left_s()
             yield from self._try(proposal, pace)
             idle.saw(proposal.sampled and self.known.best_score <= best, before_s - self.left_s())
@@ -217,7 +209,17 @@ class Study:
             yield from self._diagnose_best(pace)
             if self.budget_s is None and idle.is_enough:
                 self.ended = str(idle)
+                self.known.shared.end(self.ended)
                 return
+        self.ended = ended
+
+    def _waits_for_others(self, pace: Pace) -> bool:
+        """Return whether to wait: what others try now may lead on, or be left to this search if they are killed."""
+        has_time = self._spare_s(pace) >= 2 * self._window_s(pace)
+        waits = has_time and self.known.shared.awaited(self._progress.stage)
+        if has_time and not waits and not self._unaffordable and self.known.trials_left:
+            self.known.shared.end(self.ended.partition(";")[0])
+        return waits
 
     def _plan_again(self, pace: Pace) -> None:
         """Without a budget, allow what the search needs by the time that its windows have really taken."""
@@ -236,8 +238,8 @@ class Study:
                 self.ended = ending.nothing_left(self._unaffordable, self.left_s())
                 return None
             if self._affordable(proposal.config, pace):
-                left = f"{max(0.0, self.left_s()):.0f} s left"
-                self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left}", windows=2)
+                left_s = max(0.0, self.left_s())
+                self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left_s:.0f} s left", windows=2)
                 return proposal
             self._unaffordable.append(proposal.config)
         self.ended = ending.no_time(self.left_s(), 2 * self._window_s(pace))
@@ -276,7 +278,6 @@ class Study:
         """Run a short trial, and a long one if it may still win."""
         known, config, name = self.known, proposal.config, f"trial {self.known.number}"
         beside, second, ids = known.reference(config), longer(pace, self._settings), [name]
-        known.claim(config)
         before_s, in_place = self.left_s(), self._starts_for(config) == 0
         yield from self._trial_windows(name, config, beside, pace)
         if in_place:
@@ -372,9 +373,8 @@ class Study:
         if setup == BASELINE_SETUP:
             yield self._in_script_run([window(name, WindowRole.FINAL, config, pace), baseline_window(name, pace)])
         elif number < LAUNCH_ROUNDS and self._affordable(config, pace):
-            fresh = in_fresh_process(pace)
-            yield self._in_script_run([window(name, WindowRole.FINAL, config, fresh)], setup)
-            yield self._in_script_run([baseline_window(name, fresh)])
+            yield self._in_script_run([window(name, WindowRole.FINAL, config, in_fresh_process(pace))], setup)
+            yield self._in_script_run([baseline_window(name, in_fresh_process(pace))])
 
     def _windows_by_knob(self, pace: Pace) -> Planner:
         """Yield the ablation windows of the winner."""

@@ -19,11 +19,20 @@ from ..errors import StorageError, UsageError
 from ..redaction import Redactor
 from ..spelling import parameter
 from ..storage import documents, run_store
-from ..types import Config, Ratio, Trial
+from ..types import Config, Ratio, Trial, TrialOutcome
 
 TRIALS_FILE = "trials.jsonl"
 LOCK_FILE = "search.lock"
 LOG_VERSION = 1
+BASELINE_TRIAL = Trial(
+    number=0,
+    config=Config(),
+    reason="baseline",
+    effect="exact",
+    outcome=TrialOutcome(kind="measured"),
+    ratio=Ratio(speedup=1.0, low=1.0, high=1.0, rounds=1),
+    score=1.0,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

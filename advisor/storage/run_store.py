@@ -235,8 +235,18 @@ def write_for_user(path: Path, data: bytes) -> None:
 
 def save_profile(profile: Profile, folder: RunFolder) -> Path:
     """Write the profile into its run's folder; return the file."""
-    write_atomic(folder.profile_path, documents.encoded_result(profile, PROFILE_KIND))
+    write_atomic(folder.profile_path, encoded_profile(profile))
     return folder.profile_path
+
+
+def encoded_profile(profile: Profile) -> bytes:
+    """Return the profile as it is stored, without its run's folder."""
+    return documents.encoded_result(profile, PROFILE_KIND)
+
+
+def decoded_profile(data: bytes, place: Path) -> Profile:
+    """Return a profile that another process has stored, checking it as `load_profile` does; `place` is for errors."""
+    return documents.decoded_result(data, PROFILE_KIND, place)
 
 
 def load_profile(path: Path) -> Profile:

@@ -29,8 +29,8 @@ def export(
     """Write settings into the files of other tools, and return their paths.
 
     `config` is the path of an `advisor.yaml`, or a stored search: `latest`, its id or its folder. `to` names one target
-    or several: accelerate, advisor, deepspeed, lightning, patch, python, torchrun, transformers. By default a stored
-    search is written as `advisor.yaml`. `patch` changes the script's constants in its source.
+    or several: accelerate, advisor, deepspeed, lightning, patch, python, slurm, torchrun, transformers. By default a
+    stored search is written as `advisor.yaml`. `patch` changes the script's constants in its source.
 
     Raises UsageError for an unknown target, for a run without settings, and for a file that already exists unless
     `overwrite` is set.

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..progress import Progress
+from ..redaction import Redactor
 from ..spelling import parameter
-from ..types import Config, Diagnosis, Hardware, Profile, Recommendation, Trial, TrialOutcome, Verdict
+from ..types import Config, Diagnosis, Hardware, Profile, Recommendation, Trial, Verdict
 
 if TYPE_CHECKING:
     from ..hardware.energy import Counter, Meter
     from ..runtime import RunOptions, Session, SessionResult
     from ..runtime.isolation import Isolation
     from ..search import ProfileSummary, Study
+    from ..search.search_alone import Alone
     from ..search.shared_study import SharedStudy
     from ..storage.run_store import RunFolder
     from .tune_request import TuneRequest
@@ -42,7 +45,7 @@ class SearchRun:
     machine: Hardware
     session: Session
     meter: Meter | None = None
-    shared: SharedStudy | None = None
+    shared: SharedStudy | Alone
     past: list[Trial] | None = None
     """Trials of the search that this one resumes."""
     profiles: list[Profile] = field(default_factory=list)
@@ -136,6 +139,7 @@ class SearchRun:
         from .. import search
         from ..analysis import assembly
         from ..analysis.fixes import as_diagnosed
+        from ..storage import run_store
         from ..target.option_roles import find_options
         from ..target.training_length import training_length
 
@@ -144,6 +148,8 @@ class SearchRun:
         if evidence is None or found.workload is None or found.steps is None:
             return None
         self.session.expect(found.steps.mean_s)
+        if self.request.storage is not None:
+            self.shared.offer(run_store.encoded_profile(found))
         return search.ProfileSummary(
             hardware=found.hardware,
             workload=as_diagnosed(found.workload, found.findings, evidence),
@@ -235,8 +241,12 @@ class SearchRun:
 
 
 @contextlib.contextmanager
-def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = None) -> Iterator[SearchRun]:
+def opened(
+    request: TuneRequest, options: RunOptions, *, resume: str | None = None, profile: Profile | None = None
+) -> Iterator[SearchRun]:
     """Provide everything that a search needs, for as long as the block lasts.
+
+    With `profile`, made by another process on a machine like this one, the search begins with its trials.
 
     Raises UsageError if the energy cannot be measured, if the storage cannot be opened, or if the run to resume was
     begun with other options.
@@ -247,6 +257,7 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
     from ..search import trial_log
     from ..search.time_plan import UNPLANNED_S
     from ..storage import run_store
+    from .past_search import next_folder, past_of, profiled_elsewhere
 
     loading = threading.Thread(target=_import_ahead, name="advisor-imports", daemon=True)
     command = request.command
@@ -254,18 +265,21 @@ def opened(request: TuneRequest, options: RunOptions, *, resume: str | None = No
         machine = machines.probe(folder=Path(command.cwd))
         counters = _counters(machine) if request.search.goal.name == "energy" else None
         protection = protect(command, options)
-        past = _past(request, run_store.find_run(resume, options.root)) if resume is not None else None
+        past = past_of(request, run_store.find_run(resume, options.root)) if resume is not None else None
         run = past.run if past is not None else run_store.new_run(options.root, command.target)
         stack.enter_context(run_store.disk_errors(run.path))
         stack.enter_context(trial_log.held(run.path))
         if past is None:
             trial_log.TrialLog(run.path).begin(request.as_kept())
-        shared = _shared(request.storage, run, options.progress)
+        if profile is not None:
+            past = profiled_elsewhere(profile, request, machine, run)
+        shared = _shared(request, run, options.progress)
+        stack.callback(shared.close)
         loading.start()
         stack.callback(loading.join, IMPORTED_S)
         session = Session(
             command=command,
-            folder=run.path if past is None else _next_folder(run.path),
+            folder=run.path if resume is None else next_folder(run.path),
             isolation=protection,
             options=options,
             loop_budget_s=request.budget_s if request.budget_s is not None else UNPLANNED_S,
@@ -320,57 +334,17 @@ def _meter(counters: list[Counter] | None, stack: contextlib.ExitStack) -> Meter
     return stack.enter_context(energy.Meter(counters=counters)) if counters else None
 
 
-def _shared(url: str | None, run: RunFolder, progress: Progress) -> SharedStudy | None:
-    from ..search import shared_study as shared
+def _shared(request: TuneRequest, run: RunFolder, progress: Progress) -> SharedStudy | Alone:
+    from ..search import search_alone, shared_study
 
-    return shared.SharedStudy(url, run.run_id, progress.note) if url is not None else None
-
-
-# --- going on with a search -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Past:
-    run: RunFolder
-    trials: list[Trial] | None
-    """None if its profile had not ended: it is then run again."""
-    profile: Profile | None
-
-
-def _past(request: TuneRequest, run: RunFolder) -> _Past:
-    """Read the run to resume; raise UsageError if its options differ, StorageError if nothing can be resumed."""
-    from ..search import trial_log
-    from ..storage import run_store
-
-    found = trial_log.read(run.path)
-    trial_log.check_alike(found, request.as_kept(), run.path)
-    if not found.trials or not run.has_profile:
-        return _Past(run=run, trials=None, profile=None)
-    profile = run_store.load_profile(run.profile_path)
-    trials = list(found.trials)
-    if trials[0].number != 0 and profile.steps is not None:
-        trials.insert(0, _as_profiled(profile))
-    return _Past(run=run, trials=trials, profile=profile)
-
-
-def _as_profiled(profile: Profile) -> Trial:
-    """Rebuild trial 0 from the profile, which measured it too, if its line in the log was torn."""
-    from ..search.knowledge import BASELINE_TRIAL
-
-    outcome = TrialOutcome(
-        kind="measured",
-        samples_per_s=profile.steps.samples_per_s if profile.steps is not None else None,
-        peak_bytes=profile.memory.peak_bytes if profile.memory is not None else None,
+    if request.storage is None:
+        return search_alone.ALONE
+    return shared_study.SharedStudy(
+        request.storage,
+        run.run_id,
+        progress.note,
+        study=request.study or "",
+        follows=request.follows,
+        most_trials=request.most_trials,
+        redactor=Redactor.of_words(request.command.args, os.environ),
     )
-    return replace(BASELINE_TRIAL, outcome=outcome)
-
-
-def _next_folder(folder: Path) -> Path:
-    """Create the folder for the script runs of a resumed search; the earlier ones keep their logs."""
-    number = 1
-    while True:
-        with contextlib.suppress(FileExistsError):
-            path = folder / f"resumed-{number}"
-            path.mkdir(mode=0o700)
-            return path
-        number += 1

@@ -9,19 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..durations import seconds_of
 from ..errors import AdvisorError, NothingMeasuredError, ScriptError
 from ..errors import interrupted as interrupted_error
 from ..progress import SILENT, Progress
 from ..redaction import Redactor
 from ..settings_file.loaded import LoadedConfig, as_yaml
-from ..types import Failure, Recommendation, SettingValue, TuneResult
+from ..types import Failure, Profile, Recommendation, SettingValue, TuneResult
 from .shown import Shown
 from .tune_request import USUAL_PRESET
 
 if TYPE_CHECKING:
+    from ..runtime import RunOptions
+    from ..search.search_alone import Alone
+    from ..search.shared_study import SharedStudy
     from ..target.function import Trainable
     from .search_run import SearchRun
+    from .tune_request import Asked, TuneRequest
 
 
 class Tuned(Shown, TuneResult):
@@ -81,6 +84,7 @@ def tune(
     dry_run: bool = False,
     resume: str | os.PathLike[str] | None = None,
     storage: str | None = None,
+    study: str | None = None,
     mapped: Mapping[str, tuple[str, float | None]] | None = None,
     module: bool = False,
     python: str | None = None,
@@ -106,21 +110,18 @@ def tune(
     space and tries nothing.
 
     `resume` continues an interrupted run: `latest`, its id or its folder; finished trials are not run again. `storage`
-    is the URL of a database through which several machines share one search. `mapped` gives the meaning of the script's
+    is the URL of a database through which several machines share one search, and `study` the name under which
+    `advisor worker` finds it there. `mapped` gives the meaning of the script's
     own options and constants: role → option or constant, and its value. The other parameters (including functions that
     train) and the errors are those of `advisor.profile`.
 
     Returns the trials and the recommendation; `result.config.save("advisor.yaml")` keeps it. A script that fails or
     trains nothing raises no error: `failure` says what happened, and `config` is refused.
     """
-    from .. import search
     from ..runtime import RunOptions
-    from ..search import shared_study
     from ..target.function import command_for
-    from ..target.option_roles import check_mapped
-    from .prove import prove
-    from .search_run import opened
-    from .tune_request import TuneRequest
+    from . import study_record
+    from .tune_request import checked
 
     options = RunOptions(
         isolation=isolation,
@@ -133,31 +134,38 @@ def tune(
         progress=progress,
     )
     command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
-    check_mapped(mapped or {}, command)
-    budget_s = seconds_of(budget) if budget is not None else None
-    preset = _preset(preset, profile)
-    settings = search.read(preset)
-    if storage is not None:
-        shared_study.check_url(storage)
-    request = TuneRequest(
-        command=command,
-        budget_s=budget_s,
-        preset=preset,
-        settings=settings,
-        search=search.SearchRequest(
-            goal=search.Goal.of(objective, price=price, tolerance=tolerance),
-            selection=search.KnobSelection.of(knobs, no_knobs, settings.open),
-            command=command,
-            mapped=mapped or {},
-            dry_run=dry_run,
-            noise_scale=allow_training,
-        ),
-        updates=updates,
-        allow_training=allow_training,
-        verify=verify and not dry_run,
-        storage=storage,
-    )
-    with opened(request, options, resume=None if resume is None else os.fspath(resume)) as search_run:
+    asked: Asked = {
+        "budget": budget,
+        "preset": _preset(preset, profile),
+        "knobs": knobs,
+        "no_knobs": no_knobs,
+        "mapped": mapped or {},
+        "objective": objective,
+        "price": price,
+        "tolerance": tolerance,
+        "updates": updates,
+        "allow_training": allow_training,
+    }
+    request = checked(command, asked, verify=verify and not dry_run, dry_run=dry_run, storage=storage, study=study)
+    if study is not None and not dry_run:
+        study_record.begin(request, asked)
+    tuned, _shared = carried_out(request, options, resume=None if resume is None else os.fspath(resume))
+    return tuned
+
+
+def carried_out(
+    request: TuneRequest, options: RunOptions, *, resume: str | None = None, profile: Profile | None = None
+) -> tuple[Tuned, SharedStudy | Alone]:
+    """Carry a search out, verify and store its result; return it with what the search shared.
+
+    `profile` is one of another process, with which the search begins.
+
+    Raises InterruptedByUserError, with the result so far, if the user ended it.
+    """
+    from .prove import prove
+    from .search_run import opened
+
+    with opened(request, options, resume=resume, profile=profile) as search_run:
         interrupted = search_run.carry_out().interrupted
         tuned = _result(search_run, search_run.recommendation())
         keep(tuned)
@@ -165,10 +173,10 @@ def tune(
             proof = prove(search_run, tuned.recommendation)
             tuned, interrupted = _result(search_run, proof.recommendation), proof.interrupted
             keep(tuned)
-    progress.close()
+    options.progress.close()
     if interrupted is not None:
         raise interrupted_error(search_run.run.run_id, search_run.run.path, interrupted, found=tuned) from interrupted
-    return tuned
+    return tuned, search_run.shared
 
 
 def _preset(preset: str, old_name: str | None) -> str:

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from advisor.cli.main import app
 
-COMMANDS = ("profile", "lr", "tune", "verify", "run", "export", "report", "compare", "explain", "hardware", "demo")
+COMMANDS = ("profile", "lr", "tune", "verify", "run", "worker", "export", "report", "compare", "explain", "hardware")
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", "demo", *COMMANDS])
 def test_help(command: str, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")

@@ -50,7 +50,7 @@ class Machine:
     the program is none more here.
     """
 
-    knobs = ("num_workers", "precision", "global_batch")
+    knobs: tuple[str, ...] = ("num_workers", "precision", "global_batch")
 
     def __init__(self, folder: Path, speed: Callable[[dict[str, Any]], Answer], *found: Finding, **options: Any):
         self.speed = speed

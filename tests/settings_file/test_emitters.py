@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from advisor.types import Artifact, Config
 
 from .documents import EVERYTHING, ON_CPU, document
 
-TARGETS = ["accelerate", "advisor", "deepspeed", "lightning", "patch", "python", "torchrun", "transformers"]
+TARGETS = ["accelerate", "advisor", "deepspeed", "lightning", "patch", "python", "slurm", "torchrun", "transformers"]
 
 
 def made(target: str, settings: dict[str, Any], training: dict[str, Any] | None = None, **found: Any) -> Artifact:
@@ -60,6 +62,7 @@ EXPRESSED = {
         "prefetch_factor",
     },
     "python": set(EVERYTHING),
+    "slurm": {"threads"},
     "torchrun": {"threads"},
     "transformers": {
         "activation_checkpointing",
@@ -254,6 +257,85 @@ def test_a_secret_that_version_0_2_wrote_into_the_command_is_to_be_filled_in(tar
     assert [item.what for item in artifact.to_fill] == ["***"]
 
 
+# --- slurm ----------------------------------------------------------------------------------------------------------
+
+TOOLS = {
+    "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    "scontrol": "printf 'node7\\nnode8\\n'",
+    "torchrun": 'printf \'%s|\' torchrun "$OMP_NUM_THREADS" "$@"',
+    "advisor": "printf '%s|' advisor \"$@\"",
+}
+"""Programs of a cluster that say what they were started with."""
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Starts a file as Slurm does."""
+    for name, body in TOOLS.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def run(artifact: Artifact, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / artifact.file_name).write_text(artifact.content)
+        job = {"SLURM_JOB_ID": "20007", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "node[7-8]", **variables}
+        return subprocess.run(
+            ["bash", str(tmp_path / artifact.file_name), *words],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **job},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_slurm_starts_torchrun_on_all_nodes_with_the_settings(batch: Any) -> None:
+    artifact = made(
+        "slurm", {"threads": 2}, {**ON_CPU, "processes": 4, "device": "cuda"}, command="train.py --lr 'a b'"
+    )
+    done = batch(artifact, "--more", "c d")
+    assert done.stdout.split("|")[:-1] == [
+        "torchrun",
+        "2",
+        "--nnodes=2",
+        "--nproc-per-node=4",
+        "--rdzv-id=20007",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=node7:20007",
+        "train.py",
+        "--lr",
+        "a b",
+        "--more",
+        "c d",
+    ]
+    assert "#SBATCH --gpus-per-node=4\n" in artifact.content
+
+
+def test_an_array_runs_workers_and_its_file_holds_no_url(batch: Any) -> None:
+    study = {"ADVISOR_STUDY": "my study", "ADVISOR_STORAGE": "postgresql://me:secret@host/db"}
+    artifact = made("slurm", EVERYTHING, hardware={"usable_cpus": 8.0})
+    done = batch(artifact, SLURM_ARRAY_TASK_ID="3", **study)
+    words = done.stdout.split("|")[:-1]
+    assert words == ["advisor", "worker", "--study", "my study", "--wait", "10m"]
+    assert "#SBATCH --cpus-per-task=8\n" in artifact.content
+    without = batch(artifact, SLURM_ARRAY_TASK_ID="3", ADVISOR_STUDY="x")
+    assert (without.returncode, without.stdout) == (1, "")
+    assert "ADVISOR_STORAGE: is not set: the URL of the database" in without.stderr
+
+
+def test_directives_come_before_the_first_command_of_the_batch_script() -> None:
+    lines = made("slurm", EVERYTHING, hardware={"usable_cpus": 8.0}).content.splitlines()
+    first = next(number for number, line in enumerate(lines) if line and not line.startswith("#"))
+    directives = [number for number, line in enumerate(lines) if line.startswith("#SBATCH")]
+    assert len(directives) == 4
+    assert max(directives) < first
+
+
+@pytest.mark.parametrize("cpus", ["many", True, 0, 1e12, None])
+def test_cpus_that_no_node_has_are_not_asked_for(cpus: Any) -> None:
+    assert "cpus-per-task" not in made("slurm", {}, hardware={"usable_cpus": cpus}).content
+
+
 def test_torchrun_takes_a_module() -> None:
     understood = torchrun(made("torchrun", {}, command="-m package.train --epochs 3"))
     assert (understood.module, understood.training_script) == (True, "package.train")
@@ -274,7 +356,7 @@ def test_the_scripts_own_options_are_in_the_command_or_told(target: str) -> None
     with_options = Document(config=Config(), arguments={"--batch-size": 64}, found={"command": "train.py"})
     artifact = exports.artifacts(with_options, [target])[0]
     in_command = "train.py --batch-size 64" in artifact.usage or "train.py --batch-size 64" in artifact.content
-    assert ("--batch-size" in names(artifact.to_fill)) is (target not in ("accelerate", "advisor", "torchrun"))
+    assert ("--batch-size" in names(artifact.to_fill)) is (target not in ("accelerate", "advisor", "slurm", "torchrun"))
     assert in_command or "--batch-size" in names(artifact.to_fill)
 
 

@@ -68,7 +68,7 @@ class FollowingConductor(Conductor):
             super()._begin_counting(window)
             self._waited_s = 0.0
         elif order.what == "finish" and window is not None:
-            self._instruments.lease_wait_s = self._waited_s
+            self._instruments.stint_wait_s = self._waited_s
             self._finish(window, order.text or None)
         elif order.what in ("drop", "undo"):
             self._take_back()

@@ -43,7 +43,7 @@ class Instruments:
         self._updates_before = 0
         self._hooks: int | None = None
         self.host_peak = HostPeak()
-        self.lease_wait_s: float | None = None
+        self.stint_wait_s: float | None = None
         """Seconds of the window in which this rank waited for rank 0's word; None where it does not follow one."""
 
     def recorder(self) -> Recorder:
@@ -105,8 +105,8 @@ class Instruments:
         watch = self._controls.communication
         calls = watch.take() if watch is not None else {}
         found: dict[str, object] = {"collectives": calls} if calls else {}
-        if self.lease_wait_s is not None:
-            found["lease_wait_s"] = self.lease_wait_s
+        if self.stint_wait_s is not None:
+            found["stint_wait_s"] = self.stint_wait_s
         return found
 
     def _stop_trace(self, window: wire.Window) -> dict[str, Any]:

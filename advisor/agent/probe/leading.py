@@ -9,11 +9,11 @@ from ...refused import Refused
 from ..loop.clock import Update
 from ..settings.controls import Controls
 from .conductor import Conductor
-from .ranks import LEASE_NS, MOST_UPDATES, UNTIL_THE_END, LeadersChannel
+from .ranks import MOST_UPDATES, STINT_NS, UNTIL_THE_END, LeadersChannel
 
 
 class LeadingConductor(Conductor):
-    """Conductor that changes anything only at the end of a lease, and tells the other ranks what it does there."""
+    """Conductor that changes anything only at the end of a stint, and tells the other ranks what it does there."""
 
     def __init__(
         self,
@@ -29,8 +29,8 @@ class LeadingConductor(Conductor):
         self._ranks = LeadersChannel(channel, ranks)
         self._leave_alone = leave
         self._until = 0
-        """Update at whose end the lease of all ranks ends."""
-        self._length_of_lease = 1
+        """Update at whose end the stint of all ranks ends."""
+        self._length_of_stint = 1
         super().__init__(controls, self._ranks, instruments, rank, self._leave_together, origin_s)
 
     def _advance(self, update: Update) -> None:
@@ -39,9 +39,9 @@ class LeadingConductor(Conductor):
             self._extend(update)
             return
         super()._advance(update)
-        self._lease(update)
+        self._stint(update)
 
-    def _lease(self, update: Update) -> None:
+    def _stint(self, update: Update) -> None:
         """Let all ranks go on: for a while, but not past what the window waits for."""
         now, most = self._controls.clock.updates, self._most_updates(update)
         window, recorder = self._window, self._recorder
@@ -57,24 +57,24 @@ class LeadingConductor(Conductor):
         self._extend(update)
 
     def _grant(self, updates: int, begin: int) -> None:
-        self._length_of_lease, self._until = updates, begin + updates
+        self._length_of_stint, self._until = updates, begin + updates
         self._ranks.order("go", until=self._until)
 
     def _most_updates(self, update: Update) -> int:
-        """Return the updates of the longest lease; of a single one where each may end the window."""
+        """Return the updates of the longest stint; of a single one where each may end the window."""
         if self._controls.loaders.is_caching:
             return 1
-        return max(1, min(MOST_UPDATES, LEASE_NS // max(1, update.end_ns - update.begin_ns)))
+        return max(1, min(MOST_UPDATES, STINT_NS // max(1, update.end_ns - update.begin_ns)))
 
     def _extend(self, update: Update) -> None:
-        """Grant the next lease early if nothing can be due at this one's end: then nobody waits there."""
+        """Grant the next stint early if nothing can be due at this one's end: then nobody waits there."""
         window, recorder = self._window, self._recorder
         left = self._until - self._controls.clock.updates
-        if window is None or recorder is None or left > max(1, self._length_of_lease // 2):
+        if window is None or recorder is None or left > max(1, self._length_of_stint // 2):
             return
         if self._test is not None or self._controls.broken or self._controls.loaders.is_caching:
             return
-        if update.end_ns - update.begin_ns > LEASE_NS or self._ranks.has_orders():
+        if update.end_ns - update.begin_ns > STINT_NS or self._ranks.has_orders():
             return  # a message costs a long update nothing, and an order is due at its end
         count, spent_s = len(recorder.updates) + left, 2 * left * (update.end_ns - update.begin_ns) / 1e9
         short = count < window.min_updates or recorder.counted_ns / 1e9 + spent_s < window.min_s
@@ -84,7 +84,7 @@ class LeadingConductor(Conductor):
             self._grant(min(self._most_updates(update), due), self._until)
 
     def _pass(self, update: Update) -> None:
-        """Take in an update within the lease."""
+        """Take in an update within the stint."""
         self._window_begin_s += update.beside_ns / 1e9
         if self._recorder is not None:
             self._recorder.add(update)
@@ -93,7 +93,7 @@ class LeadingConductor(Conductor):
             self._settling -= 1
 
     def _rest(self, window: wire.Window, _now_ns: int) -> None:
-        """Look at every update: what is due comes with the end of a lease."""
+        """Look at every update: what is due comes with the end of a stint."""
         notice = self._ranks.notice()
         if notice is not None:
             self._controls.broke(next(iter(window.config), "a setting"), notice)

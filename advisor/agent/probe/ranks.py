@@ -1,7 +1,7 @@
 """Agreement of the ranks on where they switch: rank 0 leads, and the others do at the same update what it does.
 
 A plan's switch on one rank alone would leave the others waiting in a collective. Rank 0 therefore allows all ranks a
-number of updates, its lease. At the lease's end every rank waits for its word: a further lease, or the next window.
+number of updates, its stint. At the stint's end every rank waits for its word: a further stint, or the next window.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from ... import wire
 
-LEASE_NS = 100_000_000
-"""Length of a lease: its end costs up to a millisecond, where the ranks wait for a message."""
+STINT_NS = 100_000_000
+"""Length of a stint: its end costs up to a millisecond, where the ranks wait for a message."""
 MOST_UPDATES = 256
-"""Most updates of a lease; a window may last that many longer if updates become slow."""
+"""Most updates of a stint; a window may last that many longer if updates become slow."""
 ANSWER_S = 120.0
 """Seconds for all ranks to enter a window: loaders may start many workers, and models may be compiled."""
 UNTIL_THE_END = 1 << 62
@@ -47,7 +47,7 @@ class LeadersChannel:
         self._channel.send(message)
 
     def order(self, what: str, *, until: int = 0, window: wire.Window | None = None, text: str = "") -> None:
-        """Tell all other ranks what to do at the end of their lease."""
+        """Tell all other ranks what to do at the end of their stint."""
         self._channel.send(wire.RankOrder(what, until, window, text))
 
     def poll(self) -> list[Any]:

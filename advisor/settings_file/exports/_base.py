@@ -33,6 +33,8 @@ class Emitter:
     """True if the file, or its use, holds the training command and thus the script's own options."""
     sets_constants: bool = False
     """True if the file holds the script's constants."""
+    forms_of: str = ""
+    """Format whose forms of the knobs it takes, if it has none of its own: it starts the same launcher."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Draft:
         """Take the settings whose knobs have a form for this format, and return their forms merged."""
         content: dict[str, Any] = {}
         for knob in sorted(knobs.all_knobs(), key=lambda knob: (knob.after_others, knob.id)):
-            form = knob.formats.get(self.emitter.id)
+            form = knob.formats.get(self.emitter.forms_of or self.emitter.id)
             if form is None or knob.id not in self._open:
                 continue
             made = form(self._open[knob.id], self.training)
