@@ -52,6 +52,17 @@ from .measurement import (
 )
 from .noise_scale import NoiseScale
 from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
+from .planning import (
+    PLAN_VERSION,
+    Layout,
+    MemoryParts,
+    Plan,
+    PlannedDevice,
+    PlannedLayout,
+    Recompute,
+    Sharding,
+    TimeParts,
+)
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .range_test import RANGE_TEST_VERSION, RangeTest, RateBracket, RateSuggestion, RateSweep
 from .tuning import (
@@ -198,4 +209,13 @@ __all__ = [
     "WorkerMemory",
     "Workload",
     "installed_name",
+    "PLAN_VERSION",
+    "Layout",
+    "MemoryParts",
+    "Plan",
+    "PlannedDevice",
+    "PlannedLayout",
+    "Recompute",
+    "Sharding",
+    "TimeParts",
 ]

@@ -1,0 +1,11 @@
+"""Plans for devices that are not here: layouts of a training, their memory, and the time of an update."""
+
+from __future__ import annotations
+
+from .cluster import Given, devices_of
+from .cost import ModelCost
+from .measured import from_profile
+from .ranking import planned
+from .transformer import from_sizes
+
+__all__ = ["Given", "ModelCost", "devices_of", "from_profile", "from_sizes", "planned"]
