@@ -26,22 +26,22 @@ class Given:
 
     memory_gb: float | None = None
     peak_tflops: float | None = None
-    bandwidth_gb_per_s: float | None = None
-    link_gb_per_s: float | None = None
-    network_gb_per_s: float | None = None
+    bandwidth_gb_s: float | None = None
+    link_gb_s: float | None = None
+    network_gb_s: float | None = None
 
     @property
     def describes_a_device(self) -> bool:
-        return None not in (self.memory_gb, self.peak_tflops, self.bandwidth_gb_per_s)
+        return None not in (self.memory_gb, self.peak_tflops, self.bandwidth_gb_s)
 
     def named(self) -> tuple[str, ...]:
         """Return the figures in words."""
         units = {
             "memory": (self.memory_gb, "GB"),
             "peak": (self.peak_tflops, "TFLOP/s"),
-            "memory bandwidth": (self.bandwidth_gb_per_s, "GB/s"),
-            "link": (self.link_gb_per_s, "GB/s"),
-            "network": (self.network_gb_per_s, "GB/s"),
+            "memory bandwidth": (self.bandwidth_gb_s, "GB/s"),
+            "link": (self.link_gb_s, "GB/s"),
+            "network": (self.network_gb_s, "GB/s"),
         }
         return tuple(f"{name} {value:g} {unit}" for name, (value, unit) in units.items() if value is not None)
 
@@ -114,7 +114,7 @@ def _device(
     name: str, each: int, machines: int, precision: str, given: Given, here: Hardware | None
 ) -> tuple[PlannedDevice, Mapping[str, float], tuple[int, int] | None]:
     if name == HERE:
-        return _here(each, machines, precision, given, here)
+        return _here(each, machines, precision, here)
     entry = next((entry for entry in read("devices")["device"] if entry["short"] == name), None)
     wanted = entry["name"] if entry is not None else name
     profile = next((one for one in device_profiles() if wanted in (one.name, _slug(one.name))), None)
@@ -144,7 +144,7 @@ def _planned(
 
 
 def _here(
-    each: int, machines: int, precision: str, given: Given, here: Hardware | None
+    each: int, machines: int, precision: str, here: Hardware | None
 ) -> tuple[PlannedDevice, Mapping[str, float], tuple[int, int] | None]:
     """Return devices like the one that was measured. Where its peaks are not known they cancel out, as nothing is
     scaled."""
@@ -183,17 +183,17 @@ def _with_given(device: PlannedDevice, given: Given) -> PlannedDevice:
     changes: dict[str, Any] = {}
     for name, value in (
         ("memory_bytes", given.memory_gb),
-        ("memory_bandwidth", given.bandwidth_gb_per_s),
-        ("link_bandwidth", given.link_gb_per_s),
-        ("network_bandwidth", given.network_gb_per_s),
+        ("memory_bandwidth", given.bandwidth_gb_s),
+        ("link_bandwidth", given.link_gb_s),
+        ("network_bandwidth", given.network_gb_s),
     ):
         if value is not None:
             changes[name] = value * 1e9
-    if given.link_gb_per_s is not None:
+    if given.link_gb_s is not None:
         changes["link"] = "link"
     found = replace(device, **changes, by_hand=given.named())
     if not found.memory_bytes or not found.memory_bandwidth:
-        missing = "memory_gb" if not found.memory_bytes else "bandwidth_gb_per_s"
+        missing = "memory_gb" if not found.memory_bytes else "bandwidth_gb_s"
         raise UsageError(f"{found.name} has no such figure in the tables: give {parameter(missing, 80.0)}")
     return found
 

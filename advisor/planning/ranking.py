@@ -63,6 +63,7 @@ def planned(
         layouts=tuple(fitting[:MOST_LISTED]),
         too_large=tuple(too_large[:MOST_LISTED]),
         closed=possible.closed(cost, cluster, batch),
+        single=_single(cost, cluster, judge, batch),
         considered=considered,
         assumptions=_assumptions(cost, cluster, precision),
         uncertainty=UNCERTAINTY,
@@ -72,6 +73,24 @@ def planned(
 
 DEFAULT_SAMPLES_PER_DEVICE = 1
 """Samples of an update for each device, for a model without a script that says more."""
+
+
+def _single(
+    cost: ModelCost, cluster: Cluster, judge: functools.partial[PlannedLayout], batch: int
+) -> PlannedLayout | None:
+    """Return the fastest way to use one device, or the one that misses least memory."""
+    if cluster.device.count == 1:
+        return None
+    samples = max(1, batch // cluster.device.count)
+    tried = [
+        _best(Layout(sharding="none", recompute=one, micro_batch=samples), cluster, cost, judge, fixed=False)
+        for one in cost.recomputes
+    ]
+    fitting = [best for best, _smallest, _count in tried if best is not None]
+    too_large = [smallest for _best, smallest, _count in tried if smallest is not None]
+    if fitting:
+        return max(fitting, key=lambda one: one.samples_per_s)
+    return min(too_large, key=lambda one: one.missing_bytes, default=None)
 
 
 def judged(cost: ModelCost, cluster: Cluster, timer: Timer, layout: Layout) -> PlannedLayout:
@@ -142,7 +161,7 @@ def _assumptions(cost: ModelCost, cluster: Cluster, precision: str) -> tuple[str
         f"memory {reached.memory.value:.0%} of its bandwidth.",
     ]
     if device.count > 1:
-        links = f"{device.link} {device.link_bandwidth / 1e9:,.4g} GB/s a device, {reached.link.value:.0%} of it reached"
+        links = f"{device.link} {device.link_bandwidth / 1e9:,.4g} GB/s a device, {reached.link.value:.0%} reached"
         network = f"network {device.network_bandwidth / 1e9:,.3g} GB/s a device, {reached.network.value:.0%} reached"
         said.append(f"Links: {links}" + (f"; {network}." if device.machines > 1 else "."))
         said.append("Communication of replicas runs beside the computing; that of tensor parallelism does not.")

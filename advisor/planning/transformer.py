@@ -209,9 +209,7 @@ def _block(sizes: Sizes, *, element: float, compiled: bool, low: bool) -> BlockC
 
 def _traffic(wide: _Widths, compiled: bool) -> float:
     """Return the bytes that the elementwise operators of a forward move for a token, in 16 bits."""
-    norm, rotary = (
-        (FUSED_NORM_BYTES, FUSED_ROTARY_BYTES) if compiled else (NORM_BYTES, ROTARY_BYTES)
-    )
+    norm, rotary = (FUSED_NORM_BYTES, FUSED_ROTARY_BYTES) if compiled else (NORM_BYTES, ROTARY_BYTES)
     # Activation alone: read and write; with a gate, another operator reads both and writes.
     activation = 2.0 * (wide.gates + 1) if compiled else 4.0 + 6.0 * (wide.gates - 1)
     return (

@@ -13,7 +13,7 @@ Sharding = Literal["none", "ddp", "zero1", "zero2", "fsdp2", "fsdp2_kept", "hybr
 """Split of the training's state among the replicas. `fsdp2` reshards after the forward (ZeRO 3), `fsdp2_kept` does not,
 and `hybrid` shards within a machine and replicates across machines."""
 Recompute = Literal["none", "selective", "full"]
-"""Activation checkpointing: none, every block's attention and every second product kept, or every block's input alone."""
+"""Activation checkpointing: none; of every block attention and every second product are kept; or its input alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +170,8 @@ class Plan:
     """Layouts that do not fit, with the least that is missing first."""
     closed: Mapping[str, str] = field(default_factory=dict)
     """Kinds of layouts that were left out, and the reason for each."""
+    single: PlannedLayout | None = None
+    """One of the devices alone, with its part of the samples; None if there is only one."""
     considered: int = 0
     """Layouts and micro-batches that were computed."""
     assumptions: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..types import LearningResult, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
+from ..types import LearningResult, Plan, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +36,12 @@ class ShownRangeTest(Shown, RangeTest):
     """Range test of the learning rate."""
 
 
+class ShownPlan(Shown, Plan):
+    """Plan for devices that are not here."""
+
+    __repr__ = Plan.__repr__
+
+
 def shown_as(kind: type[Result], found: Any) -> Result:
     """Return the value as this subclass of its type, which shows itself."""
     return kind(**{field.name: getattr(found, field.name) for field in fields(found)})
@@ -56,6 +62,7 @@ def text_of(found: Any) -> str:
 def _renderer(found: Any) -> Callable[[Any, Console], None]:
     from ..report.comparison.verification import render_verify
     from ..report.comparison.versions import render_versions
+    from ..report.plan import render_plan
     from ..report.profile.terminal import render_profile
     from ..report.range_test import render_range_test
     from ..report.search.learning import render_learning
@@ -64,6 +71,8 @@ def _renderer(found: Any) -> Callable[[Any, Console], None]:
     match found:
         case Profile():
             return render_profile
+        case Plan():
+            return render_plan
         case RangeTest():
             return render_range_test
         case TuneResult():

@@ -154,6 +154,16 @@ class Activations:
 
         return disable
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are kept for the backward now."""
+        return self._ledger.held_bytes
+
+    @property
+    def largest_bytes(self) -> int | None:
+        """Bytes of the largest single storage that was kept; None if nothing was."""
+        return self._ledger.largest_bytes or None
+
     def open_here(self) -> bool:
         """Return whether our hooks are the active ones on this thread; backward threads share the training thread's."""
         if self._hooks is None:
@@ -202,8 +212,9 @@ class _Ledger:
 
     def __init__(self) -> None:
         self._kept: dict[int, list[int]] = {}
-        self._bytes = 0
+        self.held_bytes = 0
         self.peak_bytes = 0
+        self.largest_bytes = 0
         self.failed: str | None = None
 
     def pack(self, tensor: Tensor) -> Any:
@@ -217,8 +228,9 @@ class _Ledger:
         if kept.key is not None:
             entry = self._kept.setdefault(key, [0, size])
             if entry[0] == 0:
-                self._bytes += size
-                self.peak_bytes = max(self.peak_bytes, self._bytes)
+                self.held_bytes += size
+                self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+                self.largest_bytes = max(self.largest_bytes, size)
             entry[0] += 1
         return kept
 
@@ -232,7 +244,7 @@ class _Ledger:
         entry[0] -= 1
         if entry[0] == 0:
             del self._kept[key]
-            self._bytes -= entry[1]
+            self.held_bytes -= entry[1]
 
 
 class _Kept:
