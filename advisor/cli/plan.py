@@ -16,15 +16,11 @@ OptionalScript = Annotated[
 ]
 Devices = Annotated[
     str,
-    typer.Option(
-        "--devices", metavar="DEVICES", help="h100, h100:8, or h100:8x16 for 16 machines of 8; here: this one."
-    ),
+    typer.Option("--devices", metavar="DEVICES", help="Such as h100, h100:8, h100:8x16 (16 machines of 8) or here:2."),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model", metavar="NAME|SIZES", help="llama3-8b, or layers=48,hidden=6144,heads=48,vocabulary=50304."
-    ),
+    typer.Option("--model", metavar="MODEL", help="llama3-8b, or layers=48,hidden=6144,heads=48,vocabulary=50304."),
 ]
 StoredProfile = Annotated[
     str | None, typer.Option("--profile", metavar="RUN", help="Stored profile to plan from, such as latest.")

@@ -205,7 +205,7 @@ def _unknown(name: str) -> str:
     return (
         f"unknown device {name!r}{meant}: known are {', '.join(names)}; for another one give "
         f"{parameter('memory_gb', 80.0)}, {parameter('peak_tflops', 900.0)} and "
-        f"{parameter('bandwidth_gb_per_s', 3000.0)}"
+        f"{parameter('bandwidth_gb_s', 3000.0)}"
     )
 
 

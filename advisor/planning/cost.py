@@ -73,10 +73,16 @@ class ModelCost:
     gradient_bytes: float = 4.0
     optimizer_bytes: float = 8.0
     """Bytes of the optimizer's state for an element."""
+    optimizer_traffic_bytes: float = 28.0
+    """Bytes moved for a parameter by the optimizer's step; AdamW in float32 reads four values and writes three."""
     optimizer_temporary: float = 1.0
     """Temporary elements of the optimizer's step for each parameter at once; 0 if it works tensor by tensor."""
     cast_copies: bool = False
     """Autocast makes copies of the parameters in the precision of the products, and keeps them until the backward."""
+    launches: float = 0.0
+    """Operators of a forward and backward, all blocks together; 0 where a launch costs nothing (a CPU)."""
+    uncertainty: float = 0.15
+    """Relative error of times that rest on this."""
     tensor_degrees: tuple[int, ...] = ()
     """Degrees of tensor parallelism that divide the heads."""
     why_no_tensor: str = ""

@@ -23,6 +23,7 @@ forward, and read with its gradient in the backward."""
 AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 COMPUTED = ("forward", "backward", "host_to_device", "other")
 """Phases whose time belongs to a sample's work: data are taken to arrive in time, and the optimizer counts apart."""
+MEASURED_UNCERTAINTY, COUNTED_UNCERTAINTY = 0.15, 0.5
 NO_HEADS = "a profile does not show the heads of a model: give its sizes in place of the script"
 
 
@@ -43,6 +44,8 @@ class Measured:
     """FLOPs of a sample, each product once."""
     seconds: float
     """Measured time of a sample's forward and backward."""
+    optimizer_s: float
+    """Measured time of the optimizer in an update."""
     products_bytes: float
     """Bytes of a sample's operands of products."""
 
@@ -101,7 +104,10 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
         compute_bytes=element,
         gradient_bytes=(memory.gradients_bytes or 4 * trained) / parameters,
         optimizer_bytes=(memory.optimizer_bytes or 0) / parameters,
+        optimizer_traffic_bytes=_optimizer_traffic(measured, reached, precision, scaled=scaled),
         optimizer_temporary=_temporary(measured.workload),
+        launches=_launches(profile),
+        uncertainty=MEASURED_UNCERTAINTY if scaled else COUNTED_UNCERTAINTY,
         cast_copies=measured.workload.flags.autocast_dtype in AUTOCAST,
         why_no_tensor=NO_HEADS,
         notes=_notes(measured, scaled),
@@ -127,6 +133,7 @@ def _needed(profile: Profile) -> Measured:
         blocks=operators.blocks if operators is not None else None,
         flops=(compute.flops_per_update or 0) * workload.world_size / samples,
         seconds=in_step_s * workload.world_size / samples,
+        optimizer_s=steps.mean_s * profile.phases.get("optimizer", 0.0),
         products_bytes=(compute.bytes_per_update or 0) * workload.world_size / samples,
     )
 
@@ -230,6 +237,22 @@ def _working(measured: Measured, kept: _KeptBytes) -> float:
     return (largest if largest is not None else kept.around * measured.micro_batch) / measured.micro_batch
 
 
+def _optimizer_traffic(measured: Measured, reached: Achieved, precision: str, *, scaled: bool) -> float:
+    """Return the bytes that the optimizer moves for a parameter: those that its measured time stands for."""
+    if scaled:
+        _peak, bandwidth = _peaks(measured, precision)
+        return measured.optimizer_s * bandwidth * reached.memory.value / max(1, measured.parameters)
+    return 12.0 + 2 * (measured.memory.optimizer_bytes or 0) / max(1, measured.parameters)
+
+
+def _launches(profile: Profile) -> float:
+    """Return the operators of a micro-step; the optimizer's are few once they work on all tensors at once."""
+    traced, workload = profile.trace, profile.workload
+    if traced is None or traced.torch_calls_per_update is None or workload is None:
+        return 0.0
+    return traced.torch_calls_per_update / max(1, workload.facts.micro_steps)
+
+
 def _temporary(workload: Workload) -> float:
     optimizer = workload.main_optimizer
     return 1.0 if optimizer is not None and optimizer.foreach and not optimizer.fused else 0.0
@@ -240,7 +263,7 @@ def _notes(measured: Measured, scaled: bool) -> tuple[str, ...]:
     if not scaled:
         found.append(
             f"The profile is of a device of another kind ({measured.workload.device}): times come from counted FLOPs "
-            "and bytes, not from measured times, and may be off by a factor of two."
+            "and bytes, not from measured times."
         )
     if measured.memory.activations_bytes is None:
         found.append("The profile could not measure the activations: memory is that of the state alone.")

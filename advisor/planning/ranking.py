@@ -14,12 +14,13 @@ from .cost import ModelCost
 from .memory import device_memory
 from .timing import Timer
 
+LEAST_UNCERTAINTY = 0.15
+"""Uncertainty of times that are measured, or computed as in the published rows."""
 MOST_LISTED = 200
 """Layouts of each kind in a plan; the others are slower, or miss more."""
 MOST_MICRO_BATCHES = 6
 """Micro-batches that are compared, from the largest that fits: smaller ones only cost time."""
 PIPELINE_MICRO_BATCHES = 12
-UNCERTAINTY = 0.15
 
 
 def planned(
@@ -31,7 +32,7 @@ def planned(
     only: Layout | None = None,
 ) -> Plan:
     """Return the plan for a model on these devices; `only` restricts it to one layout, with that micro-batch."""
-    batch = global_batch or DEFAULT_SAMPLES_PER_DEVICE * cluster.device.count
+    batch = global_batch or max(1, DEFAULT_UNITS // cost.units_per_sample) * cluster.device.count
     timer = Timer(cost, cluster, precision)
     judge = functools.partial(judged, cost, cluster, timer)
     fitting: list[PlannedLayout] = []
@@ -66,13 +67,13 @@ def planned(
         single=_single(cost, cluster, judge, batch),
         considered=considered,
         assumptions=_assumptions(cost, cluster, precision),
-        uncertainty=UNCERTAINTY,
+        uncertainty=cost.uncertainty,
         improve=_improve(cost, cluster),
     )
 
 
-DEFAULT_SAMPLES_PER_DEVICE = 1
-"""Samples of an update for each device, for a model without a script that says more."""
+DEFAULT_UNITS = 16384
+"""Tokens of an update for each device, for a model without a script that says more: as in torchtitan's tables."""
 
 
 def _single(
@@ -166,7 +167,7 @@ def _assumptions(cost: ModelCost, cluster: Cluster, precision: str) -> tuple[str
         said.append(f"Links: {links}" + (f"; {network}." if device.machines > 1 else "."))
         said.append("Communication of replicas runs beside the computing; that of tensor parallelism does not.")
     said.append(f"{reached.usable_memory:.0%} of the memory can be used. The data arrive in time.")
-    if not reached.matrix.known and cost.basis != "profile":
+    if not reached.matrix.known and cost.uncertainty <= LEAST_UNCERTAINTY and cost.basis != "profile":
         said.append("No published row of such a device is in the table: its fraction of the peak is assumed.")
     return (*said, *cost.notes)
 
@@ -175,6 +176,8 @@ def _improve(cost: ModelCost, cluster: Cluster) -> tuple[str, ...]:
     found = []
     if cost.basis != "profile":
         found.append("a profile of the script on one such device, in place of the model's sizes")
+    elif cost.uncertainty > LEAST_UNCERTAINTY:
+        found.append("a profile of the script on one such device")
     if cluster.device.count > 1:
         found.append("the bandwidth of an all-reduce on these machines (nccl-tests), given by hand")
     return tuple(found)

@@ -13,8 +13,8 @@ from .memory import BUCKET_BYTES, shards, stage_parameters
 
 COLLECTIVES_OF_A_BLOCK = 4
 """Of tensor parallelism with split sequences, in a forward: two gathers and two reductions; as many in a backward."""
-OPTIMIZER_BYTES = 28.0
-"""Bytes moved for a parameter by the step of AdamW in float32: four values read, three written."""
+LAUNCH_S = 5e-6
+"""Time to launch a kernel from Python: 4 to 6 µs for torch's small operators on recent machines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +47,16 @@ class MicroStep:
     tensor_forward_s: float
     tensor_backward_s: float
 
+    launch_s: float
+    """Time beyond the work in which the device waits for launches."""
+
     @property
     def forward_s(self) -> float:
-        return self.forward.total + self.tensor_forward_s
+        return self.forward.total + self.tensor_forward_s + self.launch_s / 3
 
     @property
     def backward_s(self) -> float:
-        return self.backward.total + self.again.total + self.tensor_backward_s
+        return self.backward.total + self.again.total + self.tensor_backward_s + self.launch_s * 2 / 3
 
 
 class Timer:
@@ -89,6 +92,7 @@ class Timer:
             matrix_s=steps * compute.matrix,
             attention_s=steps * compute.attention,
             memory_s=steps * compute.memory,
+            launch_s=steps * step.launch_s,
             recompute_s=steps * step.again.total,
             optimizer_s=self._optimizer_s(layout),
             data_communication_s=self._data_s(layout, step),
@@ -113,10 +117,15 @@ class Timer:
         count, head = (blocks, 1.0 / layout.pipeline) if even >= whole else (float(whole), 0.0)
         exchanged = self._tensor_s(layout)
         again_share = {"none": 0.0, "selective": 0.5, "full": 1.0}[layout.recompute]
+        there = Seconds().plus(forward, count).plus(head_forward, head)
+        back = Seconds().plus(backward, count).plus(head_backward, head)
+        repeated = Seconds().plus(again, count)
+        launched = cost.launches / layout.pipeline * (1 + again_share / 3) * LAUNCH_S
         return MicroStep(
-            forward=Seconds().plus(forward, count).plus(head_forward, head),
-            backward=Seconds().plus(backward, count).plus(head_backward, head),
-            again=Seconds().plus(again, count),
+            forward=there,
+            backward=back,
+            again=repeated,
+            launch_s=max(0.0, launched - there.total - back.total - repeated.total),
             tensor_forward_s=count * exchanged,
             tensor_backward_s=count * exchanged * (1 + again_share),
         )
@@ -140,8 +149,7 @@ class Timer:
 
     def _optimizer_s(self, layout: Layout) -> float:
         own = stage_parameters(self._cost, layout) / shards(layout, self._cluster.device.per_machine)
-        moved = OPTIMIZER_BYTES * self._cost.parameter_bytes / 4 * (4 + self._cost.optimizer_bytes) / 12
-        return own * moved / self._memory_rate
+        return own * self._cost.optimizer_traffic_bytes / self._memory_rate
 
     def _data_s(self, layout: Layout, step: MicroStep) -> float:
         """Return the part of the communication between replicas that the computing does not hide."""

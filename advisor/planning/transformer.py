@@ -33,6 +33,8 @@ FLOAT8_CAST_BYTES = 7.0
 """Bytes for an element of a product's operand in fp8: read for its maximum, read again, written in two orders."""
 WEIGHT_CAST_BYTES = 6.0
 """Bytes for a weight that is cast from float32 to 16 bits, once in a micro-step."""
+LAUNCHES, COMPILED_LAUNCHES = 150, 50
+"""Kernels of a block's forward and backward: about 45 operators in the forward, and two for each in the backward."""
 WORDS = {"kv": "kv_heads", "vocab": "vocabulary", "d_model": "hidden", "seq": "sequence", "ffn_hidden": "ffn"}
 """Other spellings of the sizes."""
 LARGEST = 10**9
@@ -137,6 +139,7 @@ def from_sizes(text: str, *, precision: str, compiled: bool, sequence: int | Non
         last_working_bytes=LOSS_BYTES * _logits(sizes),
         model_flops=model_flops,
         compute_bytes=element,
+        launches=float(sizes.layers * (COMPILED_LAUNCHES if compiled else LAUNCHES)),
         tensor_degrees=degrees,
         cast_copies=element < 4,
     )

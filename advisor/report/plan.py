@@ -16,6 +16,8 @@ from .terminal import TONES, print_safely
 
 MOST_ROWS = 10
 MOST_TOO_LARGE = 6
+ROUGH = 0.3
+"""Uncertainty from which the speeds rest on counts alone."""
 NAMES = {
     "none": "single",
     "ddp": "DDP",
@@ -29,6 +31,7 @@ LIMITS = {
     "matrix products": "products",
     "memory bandwidth": "bandwidth",
     "recomputing": "recompute",
+    "launching kernels": "launches",
     "communication of replicas": "replicas",
     "tensor-parallel communication": "TP comm",
     "pipeline bubble": "bubble",
@@ -88,7 +91,9 @@ def _parts(found: Plan, everything: bool) -> Iterator[RenderableType]:
             yield Text(line)
     if found.too_large:
         yield Text()
-        yield _too_large(_chosen(found.too_large, everything, MOST_TOO_LARGE))
+        # The plain ways first: a reader looks for these.
+        plain_first = sorted(found.too_large, key=lambda one: one.layout.tensor * one.layout.pipeline > 1)
+        yield _too_large(_chosen(plain_first, everything, MOST_TOO_LARGE))
     yield Text()
     for kind, reason in found.closed.items():
         yield Text(f"No {format.one_line(kind)}: {format.one_line(reason)}.")
@@ -111,9 +116,16 @@ def _headline(found: Plan) -> str:
 def _about(found: Plan) -> str:
     tokens = f" of {found.units_per_sample:,} tokens" if found.units_per_sample > 1 else ""
     return (
-        f"{format.one_line(found.model)}: {format.number(found.parameters)} parameters; {found.global_batch:,} samples"
+        f"{format.one_line(found.model)}: {_billions(found.parameters)} parameters; {found.global_batch:,} samples"
         f"{tokens} an update; {found.precision}."
     )
+
+
+def _billions(count: int) -> str:
+    for word, scale in (("billion", 10**9), ("million", 10**6)):
+        if count >= scale:
+            return f"{format.number(count / scale)} {word}"
+    return f"{count:,}"
 
 
 def _single(found: Plan, one: PlannedLayout) -> str:
@@ -189,9 +201,9 @@ def _undecided(found: Plan) -> str | None:
 
 
 def _basis(found: Plan) -> Iterator[str]:
-    yield (
-        f"Speeds are good to ±{found.uncertainty:.0%}, the largest error against the published runs that were checked."
-    )
+    checked = "the largest error against the published runs that were checked"
+    why = checked if found.uncertainty < ROUGH else "as no time of such a device is known"
+    yield f"Speeds are good to ±{found.uncertainty:.0%}, {why}."
     if found.devices.by_hand:
         yield f"Given by hand: {', '.join(found.devices.by_hand)}."
     if found.improve:

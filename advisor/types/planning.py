@@ -72,6 +72,8 @@ class TimeParts:
     attention_s: float
     memory_s: float
     """Elementwise operators and whatever else the memory's bandwidth limits."""
+    launch_s: float
+    """Waiting for kernels to be launched, where the work is small."""
     recompute_s: float
     optimizer_s: float
     data_communication_s: float
@@ -90,6 +92,7 @@ class TimeParts:
             "matrix products": self.matrix_s,
             "attention": self.attention_s,
             "memory bandwidth": self.memory_s,
+            "launching kernels": self.launch_s,
             "recomputing": self.recompute_s,
             "optimizer": self.optimizer_s,
             "communication of replicas": self.data_communication_s,

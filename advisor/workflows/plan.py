@@ -54,8 +54,8 @@ def plan(
     """Predict memory and speed of a training on other devices, for every way to split it over them.
 
     `devices` is such as "h100", "h100:8" or "h100:8x16" (16 machines of 8); "here" stands for the measured device. The
-    model is that of a `script`, which is profiled as in `advisor.profile`; or of a stored `profile` (a value, a run's id
-    or "latest"); or `model`, a known name such as "llama3-8b" or sizes such as
+    model is that of a `script`, which is profiled as in `advisor.profile`; or of a stored `profile` (a value, a run's
+    id or "latest"); or `model`, a known name such as "llama3-8b" or sizes such as
     "layers=48,hidden=6144,heads=48,kv_heads=8,ffn=16384,vocabulary=128256". `global_batch` is the number of samples of
     an update over all devices; without it, each device has as many as the script has now, or one. `compiled` counts the
     elementwise operators of a `model` as `torch.compile` fuses them. `memory_gb`, `peak_tflops`, `bandwidth_gb_s`,
@@ -160,9 +160,8 @@ def _check(
     ]
     if len(sources) != 1:
         problem = f"{' and '.join(sources)} were given" if sources else "nothing to plan for"
-        raise UsageError(
-            f"{problem}: give either a script, or {parameter('model', 'llama3-8b')}, or {parameter('profile', 'latest')}"
-        )
+        others = f"{parameter('model', 'llama3-8b')}, or {parameter('profile', 'latest')}"
+        raise UsageError(f"{problem}: give either a script, or {others}")
     if precision is not None and precision not in PRECISIONS:
         raise UsageError(f"invalid precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     for name, value in (("global_batch", global_batch), ("sequence", sequence)):

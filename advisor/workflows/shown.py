@@ -68,20 +68,16 @@ def _renderer(found: Any) -> Callable[[Any, Console], None]:
     from ..report.search.learning import render_learning
     from ..report.search.terminal import render_tune
 
-    match found:
-        case Profile():
-            return render_profile
-        case Plan():
-            return render_plan
-        case RangeTest():
-            return render_range_test
-        case TuneResult():
-            return render_tune
-        case LearningResult():
-            return render_learning
-        case VerifyResult():
-            return render_verify
-        case VersionComparison():
-            return render_versions
-        case _:
-            raise TypeError(f"{type(found).__name__} has no report")
+    renderers: dict[type, Callable[[Any, Console], None]] = {
+        Profile: render_profile,
+        Plan: render_plan,
+        RangeTest: render_range_test,
+        TuneResult: render_tune,
+        LearningResult: render_learning,
+        VerifyResult: render_verify,
+        VersionComparison: render_versions,
+    }
+    for kind, render in renderers.items():
+        if isinstance(found, kind):
+            return render
+    raise TypeError(f"{type(found).__name__} has no report")
