@@ -20,6 +20,8 @@ MOST_OF_THE_TIME = 0.95
 TRAFFIC_OF_KEPT = 6.0
 """Bytes moved for a byte kept for the backward, where no time of a similar device is known: written and read in the
 forward, and read with its gradient in the backward."""
+LOSS_GRADIENTS = 2.0
+"""Gradients of a loss's activations that are there at once: that of the loss, and that of its softmax."""
 AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 COMPUTED = ("forward", "backward", "host_to_device", "other")
 """Phases whose time belongs to a sample's work: data are taken to arrive in time, and the optimizer counts apart."""
@@ -44,6 +46,8 @@ class Measured:
     """FLOPs of a sample, each product once."""
     seconds: float
     """Measured time of a sample's forward and backward."""
+    output_bytes: float
+    """Bytes of the model's outputs of one backward."""
     optimizer_s: float
     """Measured time of the optimizer in an update."""
     products_bytes: float
@@ -133,6 +137,7 @@ def _needed(profile: Profile) -> Measured:
         blocks=operators.blocks if operators is not None else None,
         flops=(compute.flops_per_update or 0) * workload.world_size / samples,
         seconds=in_step_s * workload.world_size / samples,
+        output_bytes=0.0 if operators is None else operators.output_bytes / max(1, workload.facts.micro_steps),
         optimizer_s=steps.mean_s * profile.phases.get("optimizer", 0.0),
         products_bytes=(compute.bytes_per_update or 0) * workload.world_size / samples,
     )
@@ -227,14 +232,16 @@ def _block(blocks: BlockUse | None, kept: _KeptBytes, forward: Work, backward: W
 
 
 def _working(measured: Measured, kept: _KeptBytes) -> float:
-    """Return the memory at hand at the start of a sample's backward: what the device's peak shows, or the gradient of
-    the largest activation."""
+    """Return the memory at hand at the start of a backward, for a sample: what the device's peak shows, or the output
+    and two gradients of the loss's largest activation."""
     memory = measured.memory
     if memory.device != "cpu" and memory.peak_bytes:
         state = (memory.parameters_bytes or 0) + (memory.optimizer_bytes or 0) + (memory.activations_bytes or 0)
         return max(0.0, memory.peak_bytes - state) / measured.micro_batch
-    largest = memory.largest_activation_bytes
-    return (largest if largest is not None else kept.around * measured.micro_batch) / measured.micro_batch
+    last = memory.loss_activation_bytes
+    if last is None:
+        return LOSS_GRADIENTS * kept.around
+    return (LOSS_GRADIENTS * last + measured.output_bytes) / measured.micro_batch
 
 
 def _optimizer_traffic(measured: Measured, reached: Achieved, precision: str, *, scaled: bool) -> float:

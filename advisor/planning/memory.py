@@ -1,12 +1,13 @@
 """Memory of a device at its peak: the state of the training, what the backward needs, and what is at hand.
 
-The peak is either at the start of the backward, with all activations, or at its end, with all gradients, or in the
-optimizer's step. Gradients are given back before the next forward (`zero_grad(set_to_none=True)`).
+The peak is at the loss or in the first block's backward, with all activations; at the end of the backward, with all
+gradients; or in the optimizer's step. Gradients are given back before the next forward (`zero_grad(set_to_none=True)`).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ..types import Layout, MemoryParts
 from .cost import ModelCost
@@ -41,19 +42,23 @@ def device_memory(cost: ModelCost, layout: Layout, per_machine: int) -> MemoryPa
         gradients *= 2  # buckets hold a second copy, unless gradients are views of them
     optimizer = own * cost.optimizer_bytes / split
     kept = activations(cost, layout)
-    copies = _copies(cost, layout, own, split)
-    at_hand = _at_hand(cost, layout)
-    block_gradients = cost.block.parameters / layout.tensor * cost.gradient_bytes if fully and split > 1 else 0.0
-    stepped = own / (split if split > 1 else 1)
+    gathered = _gathered(cost, layout, own, split)
+    unreduced = cost.block.parameters / layout.tensor * cost.gradient_bytes if fully and split > 1 else 0.0
+    whole = cost.gradient_bytes * own if fully and split > 1 and layout.pipeline > 1 else 0.0
+    loss = layout.micro_batch * cost.last_working_bytes / layout.tensor
+    block = layout.micro_batch * cost.block.working_bytes / layout.tensor if layout.recompute != "none" else 0.0
+    # Buckets stay allocated: the copy of the gradients is there from the start.
+    early = gradients / 2 if layout.sharding in ("ddp", "zero1") else 0.0
+    stepped = cost.optimizer_temporary * own / split * cost.parameter_bytes
     moments = {
-        # Buckets stay allocated: the copy of the gradients is there from the start.
-        "start of backward": (gradients / 2 if layout.sharding in ("ddp", "zero1") else 0.0, kept, copies + at_hand),
-        "end of backward": (gradients, kept / max(1, cost.blocks), copies + block_gradients * 2),
-        "step": (gradients, 0.0, cost.optimizer_temporary * stepped * cost.parameter_bytes),
+        "loss": (early + whole, kept, gathered.between + loss),
+        "block": (early + whole, kept, gathered.in_block + block + unreduced),
+        "end of backward": (gradients + whole, kept / max(1, cost.blocks), gathered.in_block + unreduced),
+        "step": (gradients, 0.0, stepped),
     }
     if layout.micro_steps > 1:  # gradients of the earlier micro-steps are there at the start of the last one
-        _none, kept_then, working = moments["start of backward"]
-        moments["start of backward"] = (gradients, kept_then, working)
+        _none, kept_then, working = moments["loss"]
+        moments["loss"] = (gradients + whole, kept_then, working)
     found = max(moments.values(), key=sum)
     return MemoryParts(
         parameters_bytes=parameters,
@@ -80,23 +85,24 @@ def activations(cost: ModelCost, layout: Layout) -> float:
     return a_batch * in_flight
 
 
-def _at_hand(cost: ModelCost, layout: Layout) -> float:
-    """Return the bytes of the loss, or of the block that is computed again, whichever is more."""
-    loss = layout.micro_batch * cost.last_working_bytes / layout.tensor
-    block = layout.micro_batch * cost.block.working_bytes / layout.tensor if layout.recompute != "none" else 0.0
-    return max(loss, block)
+@dataclass(frozen=True, kw_only=True)
+class _Gathered:
+    """Bytes of parameters that are whole, or cast, on a device."""
+
+    between: float
+    """While the loss is computed."""
+    in_block: float
+    """In a block's forward or backward."""
 
 
-def _copies(cost: ModelCost, layout: Layout, own: float, split: int) -> float:
-    """Return the bytes of parameters that are gathered or cast at the peak."""
-    block = cost.block.parameters / layout.tensor * cost.compute_bytes
-    around = max(cost.first_parameters, cost.last_parameters) / layout.tensor * cost.compute_bytes
-    match layout.sharding:
-        case "fsdp2_kept" | "hybrid" | "fsdp2" if split == 1:
-            return own * cost.compute_bytes if cost.cast_copies else 0.0
-        case "fsdp2" | "hybrid":
-            return around + 2 * block  # one at hand, one that is gathered ahead
-        case "fsdp2_kept":
-            return own * cost.compute_bytes
-        case "none" | "ddp" | "zero1" | "zero2":
-            return own * cost.compute_bytes if cost.cast_copies else 0.0
+def _gathered(cost: ModelCost, layout: Layout, own: float, split: int) -> _Gathered:
+    everything = own * cost.compute_bytes
+    if layout.sharding in ("fsdp2", "hybrid") and split > 1:
+        # The root module keeps what no block has (fully_shard's default); one block is at hand, and one comes next.
+        around = (own - cost.blocks / layout.pipeline * cost.block.parameters / layout.tensor) * cost.compute_bytes
+        blocks = 2 * cost.block.parameters / layout.tensor * cost.compute_bytes
+        return _Gathered(between=around, in_block=around + blocks)
+    if layout.sharding == "fsdp2_kept" and split > 1:
+        return _Gathered(between=everything, in_block=everything)
+    copies = everything if cost.cast_copies else 0.0
+    return _Gathered(between=copies, in_block=copies)

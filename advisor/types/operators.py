@@ -112,5 +112,7 @@ class OperatorUse:
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None
+    output_bytes: int = 0
+    """Outputs of the called models that pass gradients on: the script's loop holds them during the backward."""
     blocks: BlockUse | None = None
     """None without repeated blocks, and in profiles of older versions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -13,6 +14,8 @@ from ..base.patches import Patches
 if TYPE_CHECKING:
     from torch import Tensor
 
+LAST_KEPT = 4
+"""Storages kept last in a forward that are looked at: those of the loss (a softmax, targets, weights)."""
 COMPILED = "the script uses torch.compile, which would recompile under hooks on saved tensors"
 DISABLED = "the script's code allows no hooks on saved tensors, as torch.func does not"
 
@@ -160,9 +163,9 @@ class Activations:
         return self._ledger.held_bytes
 
     @property
-    def largest_bytes(self) -> int | None:
-        """Bytes of the largest single storage that was kept; None if nothing was."""
-        return self._ledger.largest_bytes or None
+    def last_bytes(self) -> int | None:
+        """Bytes of the largest storage among the last ones kept in a forward; None if nothing was kept."""
+        return self._ledger.last_bytes or None
 
     def open_here(self) -> bool:
         """Return whether our hooks are the active ones on this thread; backward threads share the training thread's."""
@@ -214,7 +217,8 @@ class _Ledger:
         self._kept: dict[int, list[int]] = {}
         self.held_bytes = 0
         self.peak_bytes = 0
-        self.largest_bytes = 0
+        self._last: deque[int] = deque(maxlen=LAST_KEPT)
+        self.last_bytes = 0
         self.failed: str | None = None
 
     def pack(self, tensor: Tensor) -> Any:
@@ -230,14 +234,17 @@ class _Ledger:
             if entry[0] == 0:
                 self.held_bytes += size
                 self.peak_bytes = max(self.peak_bytes, self.held_bytes)
-                self.largest_bytes = max(self.largest_bytes, size)
             entry[0] += 1
+            self._last.append(size)
         return kept
 
     def unpack(self, packed: object) -> Any:
         return packed.tensor if type(packed) is _Kept else packed
 
     def release(self, key: int) -> None:
+        if self._last:  # the backward begins
+            self.last_bytes = max(self.last_bytes, *self._last)
+            self._last.clear()
         entry = self._kept.get(key)
         if entry is None:
             return

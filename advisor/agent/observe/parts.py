@@ -42,6 +42,7 @@ class _Part:
         self.kept_bytes = 0
         """Growth, over its calls, of what is kept for the backward."""
         self.input_bytes = 0
+        self.output_bytes = 0
         self.with_gradient = 0
         """Calls whose output passes gradients on."""
         self.without_gradient = 0
@@ -109,6 +110,7 @@ class PartWatch:
             "frozen_parts": [{**_described(part), **cost([part])} for part in frozen],
             "unused_gradients": self._unused(parts, cost),
             "blocks": self._blocks(parts, cost, updates),
+            "output_bytes": sum(part.output_bytes for part in parts if not part.parents) // updates,
         }
 
     def _blocks(self, parts: list[_Part], cost: Any, updates: int) -> dict[str, Any] | None:
@@ -177,6 +179,7 @@ class PartWatch:
         part.calls += 1
         part.kept_bytes += self._activations.held_bytes - held
         part.input_bytes += _bytes_of(inputs)
+        part.output_bytes += _bytes_of(result)
         part.ns += operators.total_ns - before_ns
         part.flops += self._flops.total - before_flops
         part.updates.add(self._clock.updates)
@@ -232,9 +235,9 @@ class PartWatch:
         }
 
 
-def _bytes_of(inputs: object) -> int:
-    """Return the bytes of the inputs that pass gradients on: what a checkpoint of the module would keep."""
-    found = [tensor for tensor in tensors_of(inputs, MOST_TENSORS) if tensor.requires_grad]
+def _bytes_of(value: object) -> int:
+    """Return the bytes of the tensors that pass gradients on: of inputs, what a checkpoint of the module would keep."""
+    found = [tensor for tensor in tensors_of(value, MOST_TENSORS) if tensor.requires_grad]
     return sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in found)
 
 

@@ -59,7 +59,7 @@ class Tracing:
         parts = self._parts.stop(updates)
         activations = {
             "activations_bytes": self._activations.stop(),
-            "largest_activation_bytes": self._activations.largest_bytes,
+            "loss_activation_bytes": self._activations.last_bytes,
             "why": self._activations.why,
         }
         memory = {**memory_in_use(self._models(), self._controls.steps.optimizers()), **activations}
