@@ -16,7 +16,7 @@ from .timing import Timer
 
 LEAST_UNCERTAINTY = 0.15
 """Uncertainty of times that are measured, or computed as in the published rows."""
-MOST_LISTED = 200
+MOST_LISTED = 500
 """Layouts of each kind in a plan; the others are slower, or miss more."""
 MOST_MICRO_BATCHES = 6
 """Micro-batches that are compared, from the largest that fits: smaller ones only cost time."""
