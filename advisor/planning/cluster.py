@@ -54,6 +54,8 @@ class Cluster:
     achieved: Achieved
     peak_flops: Mapping[str, float]
     """Peaks by precision, as far as they are known."""
+    hides_communication: bool = True
+    """Communication runs beside computing; a CPU does both itself."""
 
     @property
     def usable_bytes(self) -> float:
@@ -90,7 +92,8 @@ def devices_of(text: str, precision: str, given: Given, here: Hardware | None = 
             f"give the peak by {parameter('peak_tflops', 100.0)}"
         )
     found = replace(found, peak_flops=peaks[precision])
-    return Cluster(device=found, achieved=achieved(capability), peak_flops=peaks)
+    on_cpu = _grid(text)[0] == HERE and here is not None and not here.accelerators
+    return Cluster(device=found, achieved=achieved(capability), peak_flops=peaks, hides_communication=not on_cpu)
 
 
 def known_names() -> tuple[str, ...]:
@@ -157,6 +160,7 @@ def _here(
         capability = found.compute_capability
         links = next((one for one in read("devices")["device"] if one["name"] == _table_name(found.name)), links)
     else:
+        links = read("devices")["cpu"]
         name, memory = here.cpu.model, here.memory_limit_bytes // each
         rates, rate, capability = here.cpu_peak_flops, here.cpu_memory_bandwidth, None
     device, _peaks, _capability = _planned(name, None, each, machines, links)

@@ -156,7 +156,7 @@ class Timer:
         if layout.data == 1:
             return 0.0
         cost, cluster = self._cost, self._cluster
-        own, steps = stage_parameters(cost, layout), layout.micro_steps
+        own = stage_parameters(cost, layout)
         everyone = group(cluster, layout.data, layout.tensor)
         gradients, gathered = own * cost.gradient_bytes, own * cost.compute_bytes
         collectives = math.ceil(cost.blocks / layout.pipeline) + 1
@@ -166,12 +166,12 @@ class Timer:
             case "ddp" | "zero1":
                 buckets = max(1, math.ceil(gradients / BUCKET_BYTES))
                 sum_s = buckets * all_reduce_s(cluster, everyone, gradients / buckets)
-                exposed_s = _exposed(sum_s, step.backward_s, buckets)
+                exposed_s = self._exposed_s(sum_s, step.backward_s, buckets)
                 after = own * cost.parameter_bytes if layout.sharding == "zero1" else 0.0
                 return exposed_s + gather_s(cluster, everyone, after)
             case "zero2":
                 reduce_s = collectives * gather_s(cluster, everyone, gradients / collectives)
-                return _exposed(reduce_s, step.backward_s, collectives) + gather_s(cluster, everyone, gathered)
+                return self._exposed_s(reduce_s, step.backward_s, collectives) + gather_s(cluster, everyone, gathered)
             case "fsdp2" | "fsdp2_kept":
                 return self._sharded_s(layout, step, everyone, 0.0)
             case "hybrid":
@@ -180,7 +180,6 @@ class Timer:
                 # All devices of a machine sum their shards at once, each over its own adapter.
                 shard = gradients / near.members / collectives
                 return self._sharded_s(layout, step, near, collectives * all_reduce_s(cluster, across, shard))
-        raise AssertionError(steps)
 
     def _sharded_s(self, layout: Layout, step: MicroStep, among: Group, more_s: float) -> float:
         """Return the exposed time of FSDP2: gathers before each block, reductions after each; `more_s` is added to the
@@ -193,12 +192,13 @@ class Timer:
         # A pipeline gathers once for all its micro-batches, and reduces once.
         times = 1 if layout.pipeline > 1 else steps
         kept = layout.sharding == "fsdp2_kept" or layout.pipeline > 1
-        forward_s = _exposed(gather, step.forward_s, collectives)
-        backward_s = _exposed(reduce + (0.0 if kept else gather), step.backward_s, collectives)
+        forward_s = self._exposed_s(gather, step.forward_s, collectives)
+        backward_s = self._exposed_s(reduce + (0.0 if kept else gather), step.backward_s, collectives)
         return times * (forward_s + backward_s)
 
-
-def _exposed(communication_s: float, computing_s: float, pieces: int) -> float:
-    """Return what is exposed of communication in `pieces` beside computing: one piece, and whatever is longer."""
-    one = communication_s / pieces
-    return one + max(0.0, communication_s - one - computing_s)
+    def _exposed_s(self, communication_s: float, computing_s: float, pieces: int) -> float:
+        """Return what is exposed of communication in `pieces` beside computing: one piece, and whatever is longer."""
+        if not self._cluster.hides_communication:
+            return communication_s
+        one = communication_s / pieces
+        return one + max(0.0, communication_s - one - computing_s)

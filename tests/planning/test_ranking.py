@@ -79,7 +79,7 @@ def test_a_slow_network_favours_layouts_that_stay_in_a_machine() -> None:
         best(plan, sharding="hybrid", data=32).samples_per_s / best(plan, sharding="fsdp2", data=32).samples_per_s
         for plan in (fast, slow)
     ]
-    assert gain[1] > 1.5 > gain[0]
+    assert gain[1] > 1.1 > gain[0]
 
 
 def test_a_longer_pipeline_waits_less_with_more_micro_batches() -> None:

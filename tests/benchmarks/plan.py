@@ -1,0 +1,214 @@
+"""Plans against published speeds, torch's memory tracker, and two real ranks; and the time that a plan takes.
+
+    python tests/benchmarks/plan.py [--rounds 5] [--only published|memory|ranks|time]
+
+Published speeds and their settings stand in profiles/planning/published.toml. Memory is compared on small trainings with
+`torch.distributed._tools.mem_tracker`. For the ranks, one process is profiled; then two independent ones, and two under
+DistributedDataParallel (gloo), are run alternately, one thread each. Compared is the ratio of the two.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from _common import HERE, SCRIPTS, machine, options, publish, say, table
+
+import advisor
+from advisor.planning.published import Prediction, predictions
+from advisor.types import PlannedLayout, Profile
+
+sys.path.insert(0, str(HERE.parent))
+from planning import trainings  # noqa: E402
+
+SCRIPT = SCRIPTS / "two_ranks.py"
+UPDATES = 60
+LIMIT_S = 300
+BUDGET_S = 12
+LAYOUTS = (
+    ("none", "none", 1),
+    ("full", "none", 1),
+    ("none", "fsdp2", 2),
+    ("none", "fsdp2_kept", 2),
+    ("full", "fsdp2", 2),
+    ("none", "fsdp2", 8),
+    ("full", "fsdp2_kept", 8),
+)
+TEXTS = {
+    "transformer, float32": trainings.BLOCKS,
+    "transformer, autocast": trainings.AUTOCAST,
+    "convolutions": trainings.PICTURES,
+}
+PARTS = ("published", "memory", "ranks", "time")
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=PARTS, action="append")
+    arguments = parser.parse_args()
+    before, parts = machine(), []
+    wanted = arguments.only or PARTS
+    if "published" in wanted:
+        parts += published()
+    if "memory" in wanted:
+        parts += memory()
+    if "ranks" in wanted:
+        parts += ranks(arguments.rounds)
+    if "time" in wanted:
+        parts += duration()
+    publish("plan", "Plans against published and measured runs", before, parts, keep=not arguments.no_result)
+
+
+def published() -> Iterator[str]:
+    """The table of all published rows, with their errors."""
+    rows = predictions()
+    predicted = [row for row in rows if not row.calibrates]
+    worst = max(predicted, key=lambda row: abs(row.error))
+    typical = statistics.median(abs(row.error) for row in predicted)
+    yield (
+        f"**Speed.** {len(predicted)} published rows that calibrated nothing: median error {typical:.1%}, largest "
+        f"{worst.error:+.1%} ({worst.name}). Rows marked as calibrating fixed the constant that is named; "
+        "all constants and their sources: `profiles/planning/achieved.toml`."
+    )
+    yield table(("published run", "published", "predicted", "error", "calibrates"), [_speeds(row) for row in rows])
+    yield (
+        "Published memory is what the allocator had reserved, with its gaps; predicted is what is allocated at the peak. "
+        "The H200 rows gather parameters in float8 and were run half a year later."
+    )
+    header = ("published run", "reserved, GiB", "predicted, GiB", "ratio")
+    yield table(header, [_reserved(row) for row in rows if row.memory_gib is not None])
+    yield "Sources:\n\n" + "\n".join(f"- {url}" for url in dict.fromkeys(row.source for row in rows))
+
+
+def _speeds(row: Prediction) -> list[object]:
+    return [row.name, f"{row.published:,.0f} {row.unit}", f"{row.predicted:,.0f}", f"{row.error:+.1%}", row.calibrates]
+
+
+def _reserved(row: Prediction) -> list[object]:
+    assert row.memory_gib is not None
+    assert row.predicted_memory_gib is not None
+    ratio = row.predicted_memory_gib / row.memory_gib
+    return [row.name, f"{row.memory_gib:.1f}", f"{row.predicted_memory_gib:.1f}", f"{ratio:.2f}"]
+
+
+def memory() -> Iterator[str]:
+    """Peaks of torch's own tracker against the plan, from one profile of each training."""
+    rows: list[list[object]] = []
+    errors = []
+    for name, text in TEXTS.items():
+        with tempfile.TemporaryDirectory(prefix="advisor-plan-") as place:
+            folder = Path(place)
+            (folder / "train.py").write_text(text + trainings.LOOP)
+            (folder / "tracked.py").write_text(trainings.TRACKED)
+            profile = advisor.profile(folder / "train.py", budget=BUDGET_S, runs=folder / "runs")
+            for recompute, sharding, devices in LAYOUTS:
+                found = layout_of(profile, recompute, sharding, devices)
+                if found is None:
+                    continue
+                peak = tracked(folder, recompute, sharding, devices)
+                error = found.memory.total_bytes / peak - 1
+                errors.append(abs(error))
+                sizes = [f"{size / 2**20:.1f}" for size in (peak, found.memory.total_bytes)]
+                rows.append([name, sharding, devices, recompute, *sizes, f"{error:+.1%}"])
+                say(" ".join(map(str, rows[-1])))
+    yield f"**Memory.** Peaks of torch's memory tracker: largest error {max(errors):.1%} in {len(errors)} layouts."
+    header = ("training", "sharding", "devices", "checkpointing", "tracked, MiB", "predicted, MiB", "error")
+    yield table(header, rows)
+
+
+def layout_of(profile: Profile, recompute: str, sharding: str, devices: int) -> PlannedLayout | None:
+    """The plan's layout with the script's own batch on each device; None if the model cannot have it."""
+    found = advisor.plan(profile=profile, devices=f"here:{devices}", memory_gb=80)
+    for one in found.layouts:
+        layout = one.layout
+        if layout.micro_steps == 1 and (layout.sharding, layout.data, layout.recompute) == (
+            sharding,
+            devices,
+            recompute,
+        ):
+            return one
+    return None
+
+
+def tracked(folder: Path, recompute: str, sharding: str, devices: int) -> float:
+    return float(output([sys.executable, "tracked.py", recompute, sharding, str(devices)], folder))
+
+
+def ranks(rounds: int) -> Iterator[str]:
+    """Two ranks with gloo against two independent processes."""
+    with tempfile.TemporaryDirectory(prefix="advisor-plan-") as place:
+        profile = advisor.profile(SCRIPT, budget=BUDGET_S, runs=place)
+    measured, rates, alone = [], [], []
+    for number in range(rounds):
+        two = _alone()
+        text = output([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                       str(SCRIPT), "--updates", str(UPDATES), "--all-reduce"], SCRIPTS)  # fmt: skip
+        together = statistics.fmean(_figures("update_s", text))
+        rates.append(statistics.fmean(_figures("gb_per_s", text)))
+        measured.append(together / two)
+        alone.append(two)
+        say(f"[{number + 1} of {rounds}] alone {two * 1e3:.1f} ms, DDP {together * 1e3:.1f} ms, {rates[-1]:.2f} GB/s")
+    rate = statistics.median(rates)
+    plan = advisor.plan(profile=profile, devices="here:2", memory_gb=8, link_gb_s=rate / 0.82)
+    ddp = next(one for one in plan.layouts if one.layout.sharding == "ddp" and one.layout.micro_steps == 1)
+    single_s = ddp.time.total_s - ddp.time.data_communication_s
+    predicted, real = ddp.time.total_s / single_s, statistics.median(measured)
+    yield (
+        f"**Two ranks.** DistributedDataParallel on two CPU threads through gloo, which reached {rate:.2f} GB/s: an update "
+        f"takes {real:.2f} times as long as alone ({min(measured):.2f} … {max(measured):.2f} in {rounds} rounds); the plan "
+        f"says {predicted:.2f}: {predicted / real - 1:+.1%}. Of the profile, an update takes {single_s * 1e3:.0f} ms alone; "
+        f"beside the other process it took {statistics.median(alone) * 1e3:.0f} ms."
+    )
+
+
+def _alone() -> float:
+    """Mean of the update times of two processes that know nothing of each other."""
+    argv = [sys.executable, str(SCRIPT), "--updates", str(UPDATES)]
+    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    texts = [process.communicate(timeout=LIMIT_S)[0] for process in running]
+    return statistics.fmean(value for text in texts for value in _figures("update_s", text))
+
+
+def _figures(name: str, text: str) -> list[float]:
+    return [float(value) for value in re.findall(rf"{name} ([\d.e-]+)", text)]
+
+
+def duration() -> Iterator[str]:
+    """The whole command for 1,024 devices, from its start to its end."""
+    rows = []
+    for model, devices in (("llama3-8b", "h100:8x128"), ("llama3-70b", "h100:8x128"), ("llama3-405b", "h100:8x128")):
+        argv = [
+            sys.executable,
+            "-m",
+            "advisor",
+            "plan",
+            "--devices",
+            devices,
+            "--model",
+            model,
+            "--global-batch",
+            "2048",
+        ]
+        times = []
+        for _ in range(3):
+            begin_s = time.monotonic()
+            output([*argv, "--json"], HERE)
+            times.append(time.monotonic() - begin_s)
+        rows.append([model, devices, f"{statistics.median(times):.2f}"])
+    yield "**Time of a plan.** The whole command, median of three:"
+    yield table(("model", "devices", "seconds"), rows)
+
+
+def output(argv: Sequence[str], folder: Path) -> str:
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()
