@@ -77,8 +77,14 @@ class ModelCost:
     """Bytes moved for a parameter by the optimizer's step; AdamW in float32 reads four values and writes three."""
     optimizer_temporary: float = 1.0
     """Temporary elements of the optimizer's step for each parameter at once; 0 if it works tensor by tensor."""
-    cast_copies: bool = False
-    """Autocast makes copies of the parameters in the precision of the products, and keeps them until the backward."""
+    forward_working_bytes: float = 0.0
+    """Memory at the end of a forward beside what is kept: the output, and its copy in float32."""
+    gradients_in_forward: bool = False
+    """Gradients of the last update are still there in a forward."""
+    cast_bytes: float = 0.0
+    """Bytes of an element's copy in the precision of the products, which autocast keeps until the backward."""
+    gathers_casts: bool = False
+    """Gathered parameters come in the precision of the products (`MixedPrecisionPolicy`), so that none are cast."""
     launches: float = 0.0
     """Operators of a forward and backward, all blocks together; 0 where a launch costs nothing (a CPU)."""
     uncertainty: float = 0.15

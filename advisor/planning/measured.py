@@ -48,6 +48,7 @@ class Measured:
     """Measured time of a sample's forward and backward."""
     output_bytes: float
     """Bytes of the model's outputs of one backward."""
+    gradients_in_forward: bool
     optimizer_s: float
     """Measured time of the optimizer in an update."""
     products_bytes: float
@@ -88,7 +89,6 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
     share = min(1.0, 3 * (blocks.flops_fraction or blocks.seconds_fraction)) if blocks is not None else 0.0
     of_blocks = blocks.parameters if blocks is not None else 0
     block = _block(blocks, kept, forward.times(share / count), backward.times(share / count), measured)
-    element = 2.0 if precision in ("bf16", "fp16", "fp8") else (memory.parameters_bytes or 4 * parameters) / parameters
     trained = sum(model.trainable_parameters for model in measured.workload.models) or parameters
     return ModelCost(
         name=" + ".join(model.class_name for model in measured.workload.models) or "the script's model",
@@ -105,14 +105,16 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
         last_working_bytes=_working(measured, kept),
         model_flops=measured.flops,
         parameter_bytes=(memory.parameters_bytes or 4 * parameters) / parameters,
-        compute_bytes=element,
+        compute_bytes=(memory.parameters_bytes or 4 * parameters) / parameters,
         gradient_bytes=(memory.gradients_bytes or 4 * trained) / parameters,
         optimizer_bytes=(memory.optimizer_bytes or 0) / parameters,
         optimizer_traffic_bytes=_optimizer_traffic(measured, reached, precision, scaled=scaled),
         optimizer_temporary=_temporary(measured.workload),
         launches=_launches(profile),
         uncertainty=MEASURED_UNCERTAINTY if scaled else COUNTED_UNCERTAINTY,
-        cast_copies=measured.workload.flags.autocast_dtype in AUTOCAST,
+        cast_bytes=2.0 if measured.workload.flags.autocast_dtype in AUTOCAST else 0.0,
+        forward_working_bytes=measured.output_bytes / measured.micro_batch + _loss_copy(measured),
+        gradients_in_forward=measured.gradients_in_forward,
         why_no_tensor=NO_HEADS,
         notes=_notes(measured, scaled),
     )
@@ -138,6 +140,7 @@ def _needed(profile: Profile) -> Measured:
         flops=(compute.flops_per_update or 0) * workload.world_size / samples,
         seconds=in_step_s * workload.world_size / samples,
         output_bytes=0.0 if operators is None else operators.output_bytes / max(1, workload.facts.micro_steps),
+        gradients_in_forward=operators is not None and operators.gradients_in_forward,
         optimizer_s=steps.mean_s * profile.phases.get("optimizer", 0.0),
         products_bytes=(compute.bytes_per_update or 0) * workload.world_size / samples,
     )
@@ -250,6 +253,12 @@ def _optimizer_traffic(measured: Measured, reached: Achieved, precision: str, *,
         _peak, bandwidth = _peaks(measured, precision)
         return measured.optimizer_s * bandwidth * reached.memory.value / max(1, measured.parameters)
     return 12.0 + 2 * (measured.memory.optimizer_bytes or 0) / max(1, measured.parameters)
+
+
+def _loss_copy(measured: Measured) -> float:
+    """Return the bytes of the output in float32, which autocast makes for the loss of a sample."""
+    last = measured.memory.loss_activation_bytes or 0
+    return last / measured.micro_batch if measured.workload.flags.autocast_dtype in AUTOCAST else 0.0
 
 
 def _launches(profile: Profile) -> float:

@@ -1,7 +1,7 @@
 """Memory of a device at its peak: the state of the training, what the backward needs, and what is at hand.
 
-The peak is at the loss or in the first block's backward, with all activations; at the end of the backward, with all
-gradients; or in the optimizer's step. Gradients are given back before the next forward (`zero_grad(set_to_none=True)`).
+The peak is at the end of the forward, at the loss or in the first block's backward, with all activations; at the end of
+the backward, with all gradients; or in the optimizer's step. Gradients are given back by `zero_grad(set_to_none=True)`, before the forward or after it.
 """
 
 from __future__ import annotations
@@ -49,16 +49,17 @@ def device_memory(cost: ModelCost, layout: Layout, per_machine: int) -> MemoryPa
     block = layout.micro_batch * cost.block.working_bytes / layout.tensor if layout.recompute != "none" else 0.0
     # Buckets stay allocated: the copy of the gradients is there from the start.
     early = gradients / 2 if layout.sharding in ("ddp", "zero1") else 0.0
+    added = layout.micro_steps > 1  # gradients of the earlier micro-steps
+    reset_late = cost.gradients_in_forward and layout.pipeline == 1
+    output = layout.micro_batch * cost.forward_working_bytes / layout.tensor
     stepped = cost.optimizer_temporary * own / split * cost.parameter_bytes
     moments = {
-        "loss": (early + whole, kept, gathered.between + loss),
-        "block": (early + whole, kept, gathered.in_block + block + unreduced),
+        "forward": (gradients if added or reset_late else early, kept, gathered.between + output),
+        "loss": ((gradients if added else early) + whole, kept, gathered.between + loss),
+        "block": ((gradients if added else early) + whole, kept, gathered.in_block + block + unreduced),
         "end of backward": (gradients + whole, kept / max(1, cost.blocks), gathered.in_block + unreduced),
         "step": (gradients, 0.0, stepped),
     }
-    if layout.micro_steps > 1:  # gradients of the earlier micro-steps are there at the start of the last one
-        _none, kept_then, working = moments["loss"]
-        moments["loss"] = (gradients + whole, kept_then, working)
     found = max(moments.values(), key=sum)
     return MemoryParts(
         parameters_bytes=parameters,
@@ -97,12 +98,13 @@ class _Gathered:
 
 def _gathered(cost: ModelCost, layout: Layout, own: float, split: int) -> _Gathered:
     everything = own * cost.compute_bytes
+    sharded = split > 1 and layout.sharding in ("fsdp2", "fsdp2_kept", "hybrid")
+    casts = 0.0 if sharded and cost.gathers_casts else own * cost.cast_bytes
     if layout.sharding in ("fsdp2", "hybrid") and split > 1:
         # The root module keeps what no block has (fully_shard's default); one block is at hand, and one comes next.
         around = (own - cost.blocks / layout.pipeline * cost.block.parameters / layout.tensor) * cost.compute_bytes
         blocks = 2 * cost.block.parameters / layout.tensor * cost.compute_bytes
-        return _Gathered(between=around, in_block=around + blocks)
+        return _Gathered(between=around + casts, in_block=around + blocks + casts)
     if layout.sharding == "fsdp2_kept" and split > 1:
-        return _Gathered(between=everything, in_block=everything)
-    copies = everything if cost.cast_copies else 0.0
-    return _Gathered(between=copies, in_block=copies)
+        return _Gathered(between=everything + casts, in_block=everything + casts)
+    return _Gathered(between=casts, in_block=casts)

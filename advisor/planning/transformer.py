@@ -141,7 +141,8 @@ def from_sizes(text: str, *, precision: str, compiled: bool, sequence: int | Non
         compute_bytes=element,
         launches=float(sizes.layers * (COMPILED_LAUNCHES if compiled else LAUNCHES)),
         tensor_degrees=degrees,
-        cast_copies=element < 4,
+        cast_bytes=element if element < 4 else 0.0,
+        gathers_casts=True,
     )
 
 

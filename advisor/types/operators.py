@@ -114,5 +114,7 @@ class OperatorUse:
     unused_gradients: UnusedGradients | None = None
     output_bytes: int = 0
     """Outputs of the called models that pass gradients on: the script's loop holds them during the backward."""
+    gradients_in_forward: bool = False
+    """Gradients of an earlier backward are there during a forward: they are reset after it, or several are added up."""
     blocks: BlockUse | None = None
     """None without repeated blocks, and in profiles of older versions."""

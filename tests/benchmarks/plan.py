@@ -2,8 +2,8 @@
 
     python tests/benchmarks/plan.py [--rounds 5] [--only published|memory|ranks|time]
 
-Published speeds and their settings stand in profiles/planning/published.toml. Memory is compared on small trainings with
-`torch.distributed._tools.mem_tracker`. For the ranks, one process is profiled; then two independent ones, and two under
+Published speeds and their settings stand in profiles/planning/published.toml. Memory is compared on small trainings
+with `torch.distributed._tools.mem_tracker`. For the ranks, one process is profiled; then two independent ones, and two under
 DistributedDataParallel (gloo), are run alternately, one thread each. Compared is the ratio of the two.
 """
 
@@ -25,7 +25,7 @@ from advisor.planning.published import Prediction, predictions
 from advisor.types import PlannedLayout, Profile
 
 sys.path.insert(0, str(HERE.parent))
-from planning import trainings  # noqa: E402
+from planning import trainings
 
 SCRIPT = SCRIPTS / "two_ranks.py"
 UPDATES = 60
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=PARTS, action="append")
     arguments = parser.parse_args()
-    before, parts = machine(), []
+    before = machine()
+    parts: list[str] = []
     wanted = arguments.only or PARTS
     if "published" in wanted:
         parts += published()
@@ -79,8 +80,8 @@ def published() -> Iterator[str]:
     )
     yield table(("published run", "published", "predicted", "error", "calibrates"), [_speeds(row) for row in rows])
     yield (
-        "Published memory is what the allocator had reserved, with its gaps; predicted is what is allocated at the peak. "
-        "The H200 rows gather parameters in float8 and were run half a year later."
+        "Published memory is what the allocator had reserved, with its gaps; predicted is what is allocated at the "
+        "peak. The H200 rows gather parameters in float8 and were run half a year later."
     )
     header = ("published run", "reserved, GiB", "predicted, GiB", "ratio")
     yield table(header, [_reserved(row) for row in rows if row.memory_gib is not None])
@@ -148,7 +149,7 @@ def ranks(rounds: int) -> Iterator[str]:
     measured, rates, alone = [], [], []
     for number in range(rounds):
         two = _alone()
-        text = output([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        text = output([sys.executable, "-m", "torch.distributed.run", "--master-port", "0", "--nproc-per-node", "2",
                        str(SCRIPT), "--updates", str(UPDATES), "--all-reduce"], SCRIPTS)  # fmt: skip
         together = statistics.fmean(_figures("update_s", text))
         rates.append(statistics.fmean(_figures("gb_per_s", text)))
@@ -161,10 +162,10 @@ def ranks(rounds: int) -> Iterator[str]:
     single_s = ddp.time.total_s - ddp.time.data_communication_s
     predicted, real = ddp.time.total_s / single_s, statistics.median(measured)
     yield (
-        f"**Two ranks.** DistributedDataParallel on two CPU threads through gloo, which reached {rate:.2f} GB/s: an update "
-        f"takes {real:.2f} times as long as alone ({min(measured):.2f} … {max(measured):.2f} in {rounds} rounds); the plan "
-        f"says {predicted:.2f}: {predicted / real - 1:+.1%}. Of the profile, an update takes {single_s * 1e3:.0f} ms alone; "
-        f"beside the other process it took {statistics.median(alone) * 1e3:.0f} ms."
+        f"**Two ranks.** DistributedDataParallel on two CPU threads through gloo, which reached {rate:.2f} GB/s: an "
+        f"update takes {real:.2f} times as long as alone ({min(measured):.2f} … {max(measured):.2f} in {rounds} rounds); "
+        f"the plan says {predicted:.2f}: {predicted / real - 1:+.1%}. In the profile, an update takes "
+        f"{single_s * 1e3:.0f} ms alone; beside the other process it took {statistics.median(alone) * 1e3:.0f} ms."
     )
 
 

@@ -43,6 +43,8 @@ class _Part:
         """Growth, over its calls, of what is kept for the backward."""
         self.input_bytes = 0
         self.output_bytes = 0
+        self.with_old_gradients = 0
+        """Calls during which a gradient of an earlier backward was there."""
         self.with_gradient = 0
         """Calls whose output passes gradients on."""
         self.without_gradient = 0
@@ -111,6 +113,7 @@ class PartWatch:
             "unused_gradients": self._unused(parts, cost),
             "blocks": self._blocks(parts, cost, updates),
             "output_bytes": sum(part.output_bytes for part in parts if not part.parents) // updates,
+            "gradients_in_forward": any(part.with_old_gradients for part in parts),
         }
 
     def _blocks(self, parts: list[_Part], cost: Any, updates: int) -> dict[str, Any] | None:
@@ -180,6 +183,8 @@ class PartWatch:
         part.kept_bytes += self._activations.held_bytes - held
         part.input_bytes += _bytes_of(inputs)
         part.output_bytes += _bytes_of(result)
+        if len(self._open) == 0 and any(each.grad is not None for each in part.module.parameters()):
+            part.with_old_gradients += 1
         part.ns += operators.total_ns - before_ns
         part.flops += self._flops.total - before_flops
         part.updates.add(self._clock.updates)
