@@ -1,0 +1,62 @@
+"""The report of a plan: it fits 80 columns, and its JSON holds every figure."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from snapshot import Snapshot
+
+from advisor.planning import Given, devices_of, from_sizes, planned
+from advisor.report.plan import plan_json, render_plan
+from advisor.types import Plan
+
+WIDTH = 80
+
+
+def plan_of(devices: str, model: str, **given: float) -> Plan:
+    cluster = devices_of(devices, "bf16", Given(**given))
+    return planned(from_sizes(model, precision="bf16", compiled=False), cluster, precision="bf16")
+
+
+def text_of(found: Plan, *, everything: bool = False) -> str:
+    file = io.StringIO()
+    render_plan(found, Console(file=file, width=WIDTH, _environ={}), everything=everything)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "model"),
+    [
+        ("several_machines", "h100:8x16", "llama3-8b"),
+        ("one_device", "rtx-4090", "gpt2"),
+        ("nothing_fits", "l4:2", "llama3-70b"),
+    ],
+)
+def test_the_report(name: str, devices: str, model: str, snapshot: Snapshot) -> None:
+    text = text_of(plan_of(devices, model))
+    assert max(map(len, text.splitlines())) <= WIDTH
+    snapshot(f"report/plan_{name}", text)
+
+
+@pytest.mark.parametrize("devices", ["h100:8x128", "a100:4", "v100:8x2"])
+def test_no_row_is_broken_in_80_columns(devices: str) -> None:
+    """A name that is folded over two lines has a second line without figures."""
+    found = plan_of(devices, "llama3-70b" if devices != "v100:8x2" else "gpt2-xl")
+    lines = text_of(found, everything=True).splitlines()
+    rows = [line for line in lines if line.startswith((" ", "TP")) and "GiB" not in line and "MiB" not in line]
+    assert [row for row in rows if row.strip()] == []
+
+
+def test_json_is_whole_and_plain() -> None:
+    found = plan_of("h100:8x16", "llama3-8b")
+    document = json.loads(json.dumps(plan_json(found), allow_nan=False))
+    assert document["devices"]["machines"] == 16
+    assert len(document["layouts"]) == len(found.layouts)
+    first = document["layouts"][0]
+    assert first["memory"]["total_bytes"] == pytest.approx(found.layouts[0].memory.total_bytes)
+    assert sum(value for name, value in first["time"].items() if name != "total_s") == pytest.approx(
+        first["time"]["total_s"]
+    )
