@@ -197,8 +197,10 @@ def _with_given(device: PlannedDevice, given: Given) -> PlannedDevice:
         changes["link"] = "link"
     found = replace(device, **changes, by_hand=given.named())
     if not found.memory_bytes or not found.memory_bandwidth:
-        missing = "memory_gb" if not found.memory_bytes else "bandwidth_gb_s"
-        raise UsageError(f"{found.name} has no such figure in the tables: give {parameter(missing, 80.0)}")
+        what, missing, example = ("memory", "memory_gb", 80.0)
+        if found.memory_bytes:
+            what, missing, example = ("memory bandwidth", "bandwidth_gb_s", 900.0)
+        raise UsageError(f"the tables have no {what} of {found.name}: give {parameter(missing, example)}")
     return found
 
 

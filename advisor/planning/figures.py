@@ -44,10 +44,9 @@ def read(name: str) -> Mapping[str, Any]:
 def achieved(compute_capability: tuple[int, int] | None) -> Achieved:
     """Return the fractions for devices of this compute capability; None stands for devices of other makers."""
     content = read("achieved")
-    major = None if compute_capability is None else compute_capability[0]
     return Achieved(
-        matrix=_of_generation(content["matrix"], major),
-        attention=_of_generation(content["attention"], major),
+        matrix=_of_generation(content["matrix"], compute_capability),
+        attention=_of_generation(content["attention"], compute_capability),
         memory=_fraction(content["memory"]),
         link=_fraction(content["link"]),
         network=_fraction(content["network"]),
@@ -57,9 +56,9 @@ def achieved(compute_capability: tuple[int, int] | None) -> Achieved:
     )
 
 
-def _of_generation(entries: Mapping[str, Mapping[str, Any]], major: int | None) -> Fraction:
+def _of_generation(entries: Mapping[str, Mapping[str, Any]], capability: tuple[int, int] | None) -> Fraction:
     for entry in entries.values():
-        if major is not None and entry.get("compute_capability") == major:
+        if capability is not None and tuple(entry.get("compute_capability", ())) == capability:
             return _fraction(entry)
     return _fraction(entries["other"], known=False)
 

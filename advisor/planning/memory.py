@@ -1,7 +1,8 @@
 """Memory of a device at its peak: the state of the training, what the backward needs, and what is at hand.
 
 The peak is at the end of the forward, at the loss or in the first block's backward, with all activations; at the end of
-the backward, with all gradients; or in the optimizer's step. Gradients are given back by `zero_grad(set_to_none=True)`, before the forward or after it.
+the backward, with all gradients; or in the optimizer's step. Gradients are given back by
+`zero_grad(set_to_none=True)`, before the forward or after it.
 """
 
 from __future__ import annotations

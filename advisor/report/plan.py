@@ -40,7 +40,8 @@ LIMITS = {
 """Short names, for a table in 80 columns."""
 CHECKPOINTING = {"none": "no", "selective": "part", "full": "full"}
 LEGEND = (
-    "FSDP2 reshards after the forward (ZeRO 3), kept does not; hybrid: within a machine. TP, PP: tensor, pipeline. "
+    "FSDP2 reshards after the forward (ZeRO 3), kept does not; hybrid: within a machine. TP, PP: tensor, pipeline; PP4x2 "
+    "has two groups of blocks on each stage. "
     "ckpt: activation checkpointing. micro: samples × micro-batches."
 )
 
@@ -74,8 +75,8 @@ def name_of(layout: Layout) -> str:
     if layout.sharding == "none" and layout.devices > 1:
         words = []
     words += [f"TP{layout.tensor}"] if layout.tensor > 1 else []
-    words += [f"PP{layout.pipeline}"] if layout.pipeline > 1 else []
-    words += [f"({layout.interleaved} groups)"] if layout.interleaved > 1 else []
+    groups = f"x{layout.interleaved}" if layout.interleaved > 1 else ""
+    words += [f"PP{layout.pipeline}{groups}"] if layout.pipeline > 1 else []
     return " ".join(words)
 
 

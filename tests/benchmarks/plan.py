@@ -3,13 +3,14 @@
     python tests/benchmarks/plan.py [--rounds 5] [--only published|memory|ranks|time]
 
 Published speeds and their settings stand in profiles/planning/published.toml. Memory is compared on small trainings
-with `torch.distributed._tools.mem_tracker`. For the ranks, one process is profiled; then two independent ones, and two under
-DistributedDataParallel (gloo), are run alternately, one thread each. Compared is the ratio of the two.
+with `torch.distributed._tools.mem_tracker`. For the ranks, one process is profiled; then two independent ones, and two
+under DistributedDataParallel (gloo), are run alternately, one thread each. Compared is the ratio of the two.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -149,8 +150,8 @@ def ranks(rounds: int) -> Iterator[str]:
     measured, rates, alone = [], [], []
     for number in range(rounds):
         two = _alone()
-        text = output([sys.executable, "-m", "torch.distributed.run", "--master-port", "0", "--nproc-per-node", "2",
-                       str(SCRIPT), "--updates", str(UPDATES), "--all-reduce"], SCRIPTS)  # fmt: skip
+        launcher = ["-m", "torch.distributed.run", "--master-port", str(_free_port()), "--nproc-per-node", "2"]
+        text = output([sys.executable, *launcher, str(SCRIPT), "--updates", str(UPDATES), "--all-reduce"], SCRIPTS)
         together = statistics.fmean(_figures("update_s", text))
         rates.append(statistics.fmean(_figures("gb_per_s", text)))
         measured.append(together / two)
@@ -163,10 +164,16 @@ def ranks(rounds: int) -> Iterator[str]:
     predicted, real = ddp.time.total_s / single_s, statistics.median(measured)
     yield (
         f"**Two ranks.** DistributedDataParallel on two CPU threads through gloo, which reached {rate:.2f} GB/s: an "
-        f"update takes {real:.2f} times as long as alone ({min(measured):.2f} … {max(measured):.2f} in {rounds} rounds); "
-        f"the plan says {predicted:.2f}: {predicted / real - 1:+.1%}. In the profile, an update takes "
+        f"update takes {real:.2f} times as long as alone ({min(measured):.2f} … {max(measured):.2f} in {rounds} "
+        f"rounds); the plan says {predicted:.2f}: {predicted / real - 1:+.1%}. In the profile, an update takes "
         f"{single_s * 1e3:.0f} ms alone; beside the other process it took {statistics.median(alone) * 1e3:.0f} ms."
     )
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _alone() -> float:

@@ -8,7 +8,20 @@ from typer.testing import CliRunner
 
 from advisor.cli.main import app
 
-COMMANDS = ("profile", "lr", "tune", "verify", "run", "export", "report", "compare", "explain", "hardware", "demo")
+COMMANDS = (
+    "profile",
+    "lr",
+    "plan",
+    "tune",
+    "verify",
+    "run",
+    "export",
+    "report",
+    "compare",
+    "explain",
+    "hardware",
+    "demo",
+)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -19,7 +19,16 @@ from torch import nn
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
-net = nn.Sequential(*[nn.Sequential(nn.Linear(128, 512), nn.GELU(), nn.Linear(512, 128)) for _ in range(6)])
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(128, 512), nn.Linear(512, 128)
+
+    def forward(self, x):
+        return x + self.down(torch.nn.functional.gelu(self.up(x)))
+
+net = nn.Sequential(*[Wide() for _ in range(6)])
 sgd = torch.optim.SGD(net.parameters(), lr=float(sys.argv[1]), momentum=0.9)
 while True:
     sgd.zero_grad()
