@@ -40,9 +40,8 @@ LIMITS = {
 """Short names, for a table in 80 columns."""
 CHECKPOINTING = {"none": "no", "selective": "part", "full": "full"}
 LEGEND = (
-    "FSDP2 reshards after the forward (ZeRO 3), kept does not; hybrid: within a machine. TP, PP: tensor, pipeline; PP4x2 "
-    "has two groups of blocks on each stage. "
-    "ckpt: activation checkpointing. micro: samples × micro-batches."
+    "FSDP2 reshards after the forward (ZeRO 3), kept does not; hybrid: within a machine. TP, PP: tensor, pipeline; "
+    "PP4x2 has two groups of blocks on each stage. ckpt: activation checkpointing. micro: samples × micro-batches."
 )
 
 
