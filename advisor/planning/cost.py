@@ -92,6 +92,7 @@ class ModelCost:
     tensor_degrees: tuple[int, ...] = ()
     """Degrees of tensor parallelism that divide the heads."""
     why_no_tensor: str = ""
+    why_no_blocks: str = "the model has no repeated blocks"
     least_bytes: float = 0.0
     """Memory of the process that no figure above explains; 0 unless it was measured."""
     notes: tuple[str, ...] = field(default=())

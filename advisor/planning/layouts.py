@@ -83,9 +83,9 @@ def closed(cost: ModelCost, cluster: Cluster, global_batch: int) -> dict[str, st
     if devices > 1 and not cost.tensor_degrees:
         found["tensor parallelism"] = cost.why_no_tensor or "no degree divides its heads"
     if devices > 1 and cost.blocks < 2:
-        found["pipeline"] = "the model has no repeated blocks to split"
+        found["pipeline"] = cost.why_no_blocks
     if "full" not in cost.block.recompute:
-        found["activation checkpointing"] = "the model has no repeated blocks to compute again"
+        found["activation checkpointing"] = cost.why_no_blocks
     if devices > global_batch:
         found["a replica on each device"] = (
             f"an update of {global_batch:,} samples has fewer than there are devices ({devices:,})"

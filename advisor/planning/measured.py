@@ -116,6 +116,7 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
         forward_working_bytes=measured.output_bytes / measured.micro_batch + _loss_copy(measured),
         gradients_in_forward=measured.gradients_in_forward,
         why_no_tensor=NO_HEADS,
+        why_no_blocks=_why_no_blocks(profile),
         notes=_notes(measured, scaled),
     )
 
@@ -259,6 +260,12 @@ def _loss_copy(measured: Measured) -> float:
     """Return the bytes of the output in float32, which autocast makes for the loss of a sample."""
     last = measured.memory.loss_activation_bytes or 0
     return last / measured.micro_batch if measured.workload.flags.autocast_dtype in AUTOCAST else 0.0
+
+
+def _why_no_blocks(profile: Profile) -> str:
+    if profile.trace is None or profile.trace.operators is None:
+        return "the profile has not seen the model's blocks, as with compiled code or in very little time"
+    return "the profile shows no repeated blocks"
 
 
 def _launches(profile: Profile) -> float:

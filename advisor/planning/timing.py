@@ -13,6 +13,8 @@ from .memory import BUCKET_BYTES, shards, stage_parameters
 
 COLLECTIVES_OF_A_BLOCK = 4
 """Of tensor parallelism with split sequences, in a forward: two gathers and two reductions; as many in a backward."""
+BUCKET_COPIES = 4
+"""Bytes moved for each byte of gradients that goes to a bucket of `DistributedDataParallel` and back."""
 LAUNCH_S = 5e-6
 """Time to launch a kernel from Python: 4 to 6 µs for torch's small operators on recent machines."""
 
@@ -168,7 +170,8 @@ class Timer:
                 sum_s = buckets * all_reduce_s(cluster, everyone, gradients / buckets)
                 exposed_s = self._exposed_s(sum_s, step.backward_s, buckets)
                 after = own * cost.parameter_bytes if layout.sharding == "zero1" else 0.0
-                return exposed_s + gather_s(cluster, everyone, after)
+                copies_s = BUCKET_COPIES * gradients / self._memory_rate
+                return exposed_s + copies_s + gather_s(cluster, everyone, after)
             case "zero2":
                 reduce_s = collectives * gather_s(cluster, everyone, gradients / collectives)
                 return self._exposed_s(reduce_s, step.backward_s, collectives) + gather_s(cluster, everyone, gathered)
