@@ -12,7 +12,7 @@ from .cost import BlockCost, ModelCost, Work
 from .figures import Fraction, read
 from .ranking import judged
 from .timing import Timer
-from .transformer import from_sizes
+from .transformer import from_sizes, sizes_of
 
 FRACTIONS = (0.1, 1.0)
 """Range in which a fraction of a peak is looked for."""
@@ -78,15 +78,20 @@ def _judged(row: Mapping[str, Any], matrix_fraction: float | None = None) -> Pla
     if matrix_fraction is not None:
         fraction = Fraction(value=matrix_fraction, source="calibration")
         cluster = replace(cluster, achieved=replace(cluster.achieved, matrix=fraction))
-    cost = from_sizes(row["model"], precision=row["precision"], compiled=row["compiled"])
+    cost = from_sizes(
+        row["model"],
+        precision=row["precision"],
+        compiled=row["compiled"],
+        compiled_loss=row.get("compiled_loss", False),
+    )
     names = ("sharding", "data", "tensor", "pipeline", "interleaved", "recompute", "micro_batch", "micro_steps")
     layout = Layout(**{name: row[name] for name in names})
     return judged(cost, cluster, Timer(cost, cluster, row["precision"]), layout)
 
 
 def _tokens_per_s(found: PlannedLayout, row: Mapping[str, Any]) -> float:
-    tokens = from_sizes(row["model"], precision=row["precision"], compiled=row["compiled"]).units_per_sample
-    return found.samples_per_s * tokens / found.layout.devices
+    _name, sizes = sizes_of(row["model"])
+    return found.samples_per_s * sizes.sequence / found.layout.devices
 
 
 def _of_images() -> Iterator[Prediction]:

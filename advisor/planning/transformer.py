@@ -29,6 +29,8 @@ LOGITS_BYTES = 32.0
 """Traffic of a logit from the head to its gradient: to float, softmax in two passes, and back."""
 LOSS_BYTES = 16.0
 """Memory of a logit at the start of the backward: 16 bits, float, its softmax, its gradient and that in 16 bits."""
+FUSED_LOGITS_BYTES, FUSED_LOSS_BYTES = 8.0, 4.0
+"""The same where the loss is compiled: a logit and its gradient, in 16 bits."""
 FLOAT8_CAST_BYTES = 7.0
 """Bytes for an element of a product's operand in fp8: read for its maximum, read again, written in two orders."""
 WEIGHT_CAST_BYTES = 6.0
@@ -110,8 +112,13 @@ def _size(part: str) -> tuple[str, int | bool]:
     return key, int(digits[1])
 
 
-def from_sizes(text: str, *, precision: str, compiled: bool, sequence: int | None = None) -> ModelCost:
-    """Return the cost of a transformer that is trained in this precision with AdamW, parameters kept in float32."""
+def from_sizes(
+    text: str, *, precision: str, compiled: bool, compiled_loss: bool = False, sequence: int | None = None
+) -> ModelCost:
+    """Return the cost of a transformer that is trained in this precision with AdamW, parameters kept in float32.
+
+    `compiled` stands for compiled blocks, and `compiled_loss` for a loss that is compiled, too.
+    """
     name, sizes = sizes_of(text)
     if sequence is not None:
         sizes = replace(sizes, sequence=sequence)
@@ -119,7 +126,8 @@ def from_sizes(text: str, *, precision: str, compiled: bool, sequence: int | Non
     low = precision == "fp8"
     block = _block(sizes, element=element, compiled=compiled, low=low)
     tokens, width = sizes.sequence, sizes.hidden
-    head = Work(matrix_flops=2.0 * width * sizes.vocabulary * tokens, traffic_bytes=LOGITS_BYTES / 2 * _logits(sizes))
+    moved, at_hand = (FUSED_LOGITS_BYTES, FUSED_LOSS_BYTES) if compiled_loss else (LOGITS_BYTES, LOSS_BYTES)
+    head = Work(matrix_flops=2.0 * width * sizes.vocabulary * tokens, traffic_bytes=moved / 2 * _logits(sizes))
     body = block.forward
     model_flops = 3 * (sizes.layers * (body.matrix_flops + body.attention_flops) + head.matrix_flops)
     degrees = tuple(degree for degree in _powers_of_two(sizes.kv_heads) if sizes.heads % degree == 0)
@@ -136,7 +144,7 @@ def from_sizes(text: str, *, precision: str, compiled: bool, sequence: int | Non
         last_forward=head,
         last_backward=Work(matrix_flops=2 * head.matrix_flops, traffic_bytes=head.traffic_bytes),
         last_kept_bytes=tokens * width * element,
-        last_working_bytes=LOSS_BYTES * _logits(sizes),
+        last_working_bytes=at_hand * _logits(sizes),
         model_flops=model_flops,
         compute_bytes=element,
         launches=float(sizes.layers * (COMPILED_LAUNCHES if compiled else LAUNCHES)),
