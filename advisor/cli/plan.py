@@ -59,6 +59,9 @@ def plan(
     network_gb_s: Annotated[
         float | None, typer.Option("--network-gb-s", metavar="GB/s", help="Its network between machines.")
     ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="TIME", help="Time of the profile of SCRIPT, such as 30s.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List all layouts.")] = False,
     json_output: Json = False,
 ) -> None:
@@ -85,6 +88,7 @@ def plan(
             bandwidth_gb_s=bandwidth_gb_s,
             link_gb_s=link_gb_s,
             network_gb_s=network_gb_s,
+            budget=budget,
             progress=progress,
             **run,
         )

@@ -41,6 +41,7 @@ def plan(
     bandwidth_gb_s: float | None = None,
     link_gb_s: float | None = None,
     network_gb_s: float | None = None,
+    budget: str | float | None = None,
     module: bool = False,
     python: str | None = None,
     isolation: str = "auto",
@@ -60,7 +61,7 @@ def plan(
     an update over all devices; without it, each device has as many as the script has now, or one. `compiled` counts the
     elementwise operators of a `model` as `torch.compile` fuses them. `memory_gb`, `peak_tflops`, `bandwidth_gb_s`,
     `link_gb_s` (within a machine) and `network_gb_s` (between machines; one direction, one device) replace the figures
-    of the tables, or describe a device that they lack.
+    of the tables, or describe a device that they lack. `budget` is the time of the profile, from the first update on.
 
     Returns the plan: layouts that fit, the fastest first, what limits each, and by how much the others do not fit.
 
@@ -89,6 +90,7 @@ def plan(
             python=python,
             isolation=isolation,
             runs=runs,
+            budget=budget,
             start_limit_s=start_limit_s,
             no_progress_limit_s=no_progress_limit_s,
             memory_limit_bytes=memory_limit_bytes,
