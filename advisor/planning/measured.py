@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import NothingMeasuredError
+from ..spelling import parameter
 from ..types import BlockUse, Hardware, MemoryUse, Profile, Recompute, Steps, Workload
 from .cost import BlockCost, ModelCost, Work
 from .figures import Achieved, achieved
@@ -80,6 +81,11 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
     device of another kind than the measured one. Raises NothingMeasuredError if the profile lacks what is needed.
     """
     measured = _needed(profile)
+    if not scaled and not measured.flops:
+        raise NothingMeasuredError(
+            "the profile counted no FLOPs, as with compiled code or in too little time, and is of a device of another "
+            f"kind: profile without torch.compile, for longer ({parameter('budget', '2m')}), or on an accelerator"
+        )
     reached = achieved(_capability(measured.hardware))
     forward, backward = _work(measured, reached, precision, scaled=scaled)
     kept = _kept(measured)
@@ -125,10 +131,15 @@ def _needed(profile: Profile) -> Measured:
     workload, steps, memory, compute = profile.workload, profile.steps, profile.memory, profile.compute
     if workload is None or steps is None or memory is None or compute is None:
         raise NothingMeasuredError("the profile measured no update: a plan needs its parameters, activations and times")
+    if profile.trace is None:
+        raise NothingMeasuredError(
+            "the profile had no time for the updates that count FLOPs and activations, which a plan needs: profile for "
+            f"longer, such as with {parameter('budget', '2m')}"
+        )
     loader = workload.train_loader
     a_batch = loader.batch_size * workload.batches_per_update if loader is not None and loader.batch_size else None
     samples = float(steps.samples_per_update or a_batch or 1)
-    operators = profile.trace.operators if profile.trace is not None else None
+    operators = profile.trace.operators
     in_step_s = steps.mean_s * sum(profile.phases.get(name, 0.0) for name in COMPUTED)
     return Measured(
         workload=workload,
@@ -264,7 +275,7 @@ def _loss_copy(measured: Measured) -> float:
 
 def _why_no_blocks(profile: Profile) -> str:
     if profile.trace is None or profile.trace.operators is None:
-        return "the profile has not seen the model's blocks, as with compiled code or in very little time"
+        return "the profile could not look into the model, as with compiled code"
     return "the profile shows no repeated blocks"
 
 
@@ -289,5 +300,7 @@ def _notes(measured: Measured, scaled: bool) -> tuple[str, ...]:
             "and bytes, not from measured times."
         )
     if measured.memory.activations_bytes is None:
-        found.append("The profile could not measure the activations: memory is that of the state alone.")
+        found.append(
+            "Activations were not measured, as with compiled code: the memory is that of the state alone, and too low."
+        )
     return tuple(found)
