@@ -93,8 +93,6 @@ class ModelCost:
     """Degrees of tensor parallelism that divide the heads."""
     why_no_tensor: str = ""
     why_no_blocks: str = "the model has no repeated blocks"
-    least_bytes: float = 0.0
-    """Memory of the process that no figure above explains; 0 unless it was measured."""
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..types import Layout, Recompute, Sharding
+from ..types import Layout, Sharding
 from .cluster import Cluster
 from .cost import ModelCost
 
@@ -93,11 +93,6 @@ def closed(cost: ModelCost, cluster: Cluster, global_batch: int) -> dict[str, st
     elif global_batch % devices:
         found["a replica on each device"] = f"{global_batch:,} samples cannot be split evenly over {devices:,} devices"
     return found
-
-
-def describe(recompute: Recompute) -> str:
-    """Name a way of activation checkpointing."""
-    return {"none": "no", "selective": "part", "full": "full"}[recompute]
 
 
 def _divisors(number: int) -> list[int]:

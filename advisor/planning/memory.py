@@ -67,7 +67,7 @@ def device_memory(cost: ModelCost, layout: Layout, per_machine: int) -> MemoryPa
         gradients_bytes=found[0],
         optimizer_bytes=optimizer,
         activations_bytes=found[1],
-        working_bytes=found[2] + cost.least_bytes,
+        working_bytes=found[2],
     )
 
 
