@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import errors, types
-    from .api import apply, compare, export, load, load_run, lr, profile, run, tune, tune_learning, verify
+    from .api import apply, compare, export, load, load_run, lr, plan, profile, run, tune, tune_learning, verify
 
 __all__ = [
     "__version__",
@@ -24,6 +24,7 @@ __all__ = [
     "load",
     "load_run",
     "lr",
+    "plan",
     "profile",
     "run",
     "tune",
@@ -39,6 +40,7 @@ _FUNCTIONS = (
     "load",
     "load_run",
     "lr",
+    "plan",
     "profile",
     "run",
     "tune",

@@ -7,6 +7,7 @@ from .types import Hardware
 from .workflows.compare import compare, compare_against
 from .workflows.export import export
 from .workflows.lr import lr
+from .workflows.plan import plan
 from .workflows.profile import NotebookProfile, profile
 from .workflows.run import run
 from .workflows.stored import load_profile, load_run
@@ -28,6 +29,7 @@ __all__ = [
     "load_profile",
     "load_run",
     "lr",
+    "plan",
     "profile",
     "run",
     "tune",

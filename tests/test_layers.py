@@ -51,7 +51,7 @@ LAYERS = (
     ("knobs", "storage", "whatif"),
     ("agent", "hardware", "report", "rules"),
     ("runtime", "settings_file"),
-    ("analysis", "target"),
+    ("analysis", "planning", "target"),
     ("verification",),
     ("search",),
     ("workflows",),

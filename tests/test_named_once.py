@@ -69,8 +69,12 @@ ALLOWED = {
     ("hardware/problems.py", "swapping"): "id of a problem of the machine",
     ("hardware/problems.py", "throttled"): "id of a problem of the machine",
     ("types/measurement.py", "gc"): "kind of a sampled line",
+    ("planning/published.py", "micro_batch"): "entry of a file: the setting of a published run",
+    ("planning/published.py", "precision"): "entry of a file: the setting of a published run",
+    ("planning/ranking.py", "global_batch"): "parameter of the API, in a message",
     ("rate_schedule.py", "plateau"): "name of a schedule",
     ("settings_file/exports/_base.py", "persistent_workers"): "entry of a file: how the baseline trains",
+    ("workflows/plan.py", "global_batch"): "parameter of the API, in a message",
     ("settings_file/loaded.py", "persistent_workers"): "entry of a file: how the baseline trains",
 }
 """File and literal that is the name of something else, or the implementation of the knob, with the reason."""

@@ -137,6 +137,7 @@ def memory(result: SessionResult, script_run: ScriptRunRecord, hardware: Hardwar
         gradients_bytes=traced.get("gradients_bytes", facts.get("gradients_bytes")),
         optimizer_bytes=facts.get("optimizer_bytes"),
         activations_bytes=traced.get("activations_bytes"),
+        loss_activation_bytes=traced.get("loss_activation_bytes"),
         creep_bytes_per_update=found.slope.value if found is not None else None,
         creep_interval=(found.slope.low, found.slope.high) if found is not None else None,
         creep_confirmed=found is not None and found.confirmed,

@@ -37,6 +37,16 @@ class ObjectiveName(StrEnum):
     LOSS_AT_TIME = "loss_at_time"
 
 
+class Precision(StrEnum):
+    """Precisions of the products of a plan."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP8 = "fp8"
+    TF32 = "tf32"
+    FP32 = "fp32"
+
+
 class Allowed(StrEnum):
     """Effects that a search may take only if the user allows them."""
 

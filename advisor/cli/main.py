@@ -14,7 +14,22 @@ import typer
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
 from ..spelling import spelled
 from ..version import __version__
-from . import _signals, compare, demo, explain, export, hardware, lr, profile, report, run, tune, verify, worker
+from . import (
+    _signals,
+    compare,
+    demo,
+    explain,
+    export,
+    hardware,
+    lr,
+    plan,
+    profile,
+    report,
+    run,
+    tune,
+    verify,
+    worker,
+)
 from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
 from ._output import typed_redactor
 from .misplaced_options import ScriptCommand
@@ -42,7 +57,7 @@ def root(
 
 app.command(cls=PlainUsageCommand)(demo.demo)
 app.command(cls=PlainUsageCommand)(hardware.hardware)
-for command in (profile.profile, lr.lr, tune.tune, verify.verify):
+for command in (profile.profile, lr.lr, plan.plan, tune.tune, verify.verify):
     app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(with_run_options(command))
 app.command(cls=ScriptCommand, context_settings=PASS_THROUGH)(run.run)
 app.command(cls=PlainUsageCommand)(with_run_options(worker.worker, without=("module",)))

@@ -50,7 +50,18 @@ from .measurement import (
     WindowSummary,
 )
 from .noise_scale import NoiseScale
-from .operators import AttentionUse, FrozenPart, OperatorUse, UnusedGradients
+from .operators import AttentionUse, BlockUse, FrozenPart, OperatorUse, UnusedGradients
+from .planning import (
+    PLAN_VERSION,
+    Layout,
+    MemoryParts,
+    Plan,
+    PlannedDevice,
+    PlannedLayout,
+    Recompute,
+    Sharding,
+    TimeParts,
+)
 from .profile import PROFILE_VERSION, IsolationUse, Profile
 from .range_test import RANGE_TEST_VERSION, RangeTest, RateBracket, RateSuggestion, RateSweep
 from .ranks import Communication, Rank
@@ -94,6 +105,7 @@ __all__ = [
     "LEARNING_VERSION",
     "OFF_STEP",
     "PHASES",
+    "PLAN_VERSION",
     "PROFILE_VERSION",
     "RANGE_TEST_VERSION",
     "TUNE_VERSION",
@@ -103,6 +115,7 @@ __all__ = [
     "Argument",
     "Artifact",
     "AttentionUse",
+    "BlockUse",
     "CallSite",
     "Ceiling",
     "Command",
@@ -130,6 +143,7 @@ __all__ = [
     "HotLine",
     "IsolationUse",
     "KnobSpace",
+    "Layout",
     "LearningFacts",
     "LearningObjective",
     "LearningPair",
@@ -147,6 +161,7 @@ __all__ = [
     "LossTrend",
     "MeasuredFix",
     "Memory",
+    "MemoryParts",
     "MemoryUse",
     "ModelFacts",
     "NoiseScale",
@@ -157,6 +172,9 @@ __all__ = [
     "Overhead",
     "Padding",
     "Place",
+    "Plan",
+    "PlannedDevice",
+    "PlannedLayout",
     "Profile",
     "PublishedWeights",
     "RangeTest",
@@ -169,16 +187,19 @@ __all__ = [
     "Ratio",
     "Recommendation",
     "Recompiling",
+    "Recompute",
     "ScriptFacts",
     "ScriptRunSummary",
     "SettingValue",
     "SetupProblem",
     "Severity",
+    "Sharding",
     "Skipped",
     "SpeedRatio",
     "Steps",
     "SyncSite",
     "SystemUse",
+    "TimeParts",
     "TorchBuild",
     "Trace",
     "TrainingEnd",

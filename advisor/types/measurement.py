@@ -135,6 +135,8 @@ class MemoryUse:
     optimizer_bytes: int | None
     activations_bytes: int | None
     """Activations kept for backward, measured in one update."""
+    loss_activation_bytes: int | None = None
+    """The largest one of those kept last, which are the loss's; None in profiles of older versions."""
     creep_bytes_per_update: float | None
     """Robust slope over the updates seen; None if too few were seen."""
     creep_interval: tuple[float, float] | None = None

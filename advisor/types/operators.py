@@ -74,6 +74,24 @@ class UnusedGradients:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlockUse:
+    """Repeated blocks of the model, all together, in the forwards of an update."""
+
+    class_name: str
+    count: int
+    parameters: int
+    """Elements."""
+    kept_bytes: int
+    """Activations kept for the backward."""
+    input_bytes: int
+    """Their inputs that pass gradients on."""
+    seconds_fraction: float
+    """Share in the time of all operators of the update."""
+    flops_fraction: float | None
+    """Share in the update's FLOPs; None if these were not counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """Figures of the traced operators, per update."""
 
@@ -94,3 +112,9 @@ class OperatorUse:
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None
+    output_bytes: int = 0
+    """Outputs of the called models that pass gradients on: the script's loop holds them during the backward."""
+    gradients_in_forward: bool = False
+    """Gradients of an earlier backward are there during a forward: they are reset after it, or several are added up."""
+    blocks: BlockUse | None = None
+    """None without repeated blocks, and in profiles of older versions."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..types import LearningResult, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
+from ..types import LearningResult, Plan, Profile, RangeTest, TuneResult, VerifyResult, VersionComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +36,12 @@ class ShownRangeTest(Shown, RangeTest):
     """Range test of the learning rate."""
 
 
+class ShownPlan(Shown, Plan):
+    """Plan for devices that are not here."""
+
+    __repr__ = Plan.__repr__
+
+
 def shown_as(kind: type[Result], found: Any) -> Result:
     """Return the value as this subclass of its type, which shows itself."""
     return kind(**{field.name: getattr(found, field.name) for field in fields(found)})
@@ -56,23 +62,22 @@ def text_of(found: Any) -> str:
 def _renderer(found: Any) -> Callable[[Any, Console], None]:
     from ..report.comparison.verification import render_verify
     from ..report.comparison.versions import render_versions
+    from ..report.plan import render_plan
     from ..report.profile.terminal import render_profile
     from ..report.range_test import render_range_test
     from ..report.search.learning import render_learning
     from ..report.search.terminal import render_tune
 
-    match found:
-        case Profile():
-            return render_profile
-        case RangeTest():
-            return render_range_test
-        case TuneResult():
-            return render_tune
-        case LearningResult():
-            return render_learning
-        case VerifyResult():
-            return render_verify
-        case VersionComparison():
-            return render_versions
-        case _:
-            raise TypeError(f"{type(found).__name__} has no report")
+    renderers: dict[type, Callable[[Any, Console], None]] = {
+        Profile: render_profile,
+        Plan: render_plan,
+        RangeTest: render_range_test,
+        TuneResult: render_tune,
+        LearningResult: render_learning,
+        VerifyResult: render_verify,
+        VersionComparison: render_versions,
+    }
+    for kind, render in renderers.items():
+        if isinstance(found, kind):
+            return render
+    raise TypeError(f"{type(found).__name__} has no report")

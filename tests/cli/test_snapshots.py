@@ -8,7 +8,20 @@ from typer.testing import CliRunner
 
 from advisor.cli.main import app
 
-COMMANDS = ("profile", "lr", "tune", "verify", "run", "worker", "export", "report", "compare", "explain", "hardware")
+COMMANDS = (
+    "profile",
+    "lr",
+    "plan",
+    "tune",
+    "verify",
+    "run",
+    "worker",
+    "export",
+    "report",
+    "compare",
+    "explain",
+    "hardware",
+)
 
 
 @pytest.mark.parametrize("command", ["", "demo", *COMMANDS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -13,6 +14,8 @@ from ..base.patches import Patches
 if TYPE_CHECKING:
     from torch import Tensor
 
+LAST_KEPT = 4
+"""Storages kept last in a forward that are looked at: those of the loss (a softmax, targets, weights)."""
 COMPILED = "the script uses torch.compile, which would recompile under hooks on saved tensors"
 DISABLED = "the script's code allows no hooks on saved tensors, as torch.func does not"
 
@@ -154,6 +157,16 @@ class Activations:
 
         return disable
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are kept for the backward now."""
+        return self._ledger.held_bytes
+
+    @property
+    def last_bytes(self) -> int | None:
+        """Bytes of the largest storage among the last ones kept in a forward; None if nothing was kept."""
+        return self._ledger.last_bytes or None
+
     def open_here(self) -> bool:
         """Return whether our hooks are the active ones on this thread; backward threads share the training thread's."""
         if self._hooks is None:
@@ -202,8 +215,10 @@ class _Ledger:
 
     def __init__(self) -> None:
         self._kept: dict[int, list[int]] = {}
-        self._bytes = 0
+        self.held_bytes = 0
         self.peak_bytes = 0
+        self._last: deque[int] = deque(maxlen=LAST_KEPT)
+        self.last_bytes = 0
         self.failed: str | None = None
 
     def pack(self, tensor: Tensor) -> Any:
@@ -217,22 +232,26 @@ class _Ledger:
         if kept.key is not None:
             entry = self._kept.setdefault(key, [0, size])
             if entry[0] == 0:
-                self._bytes += size
-                self.peak_bytes = max(self.peak_bytes, self._bytes)
+                self.held_bytes += size
+                self.peak_bytes = max(self.peak_bytes, self.held_bytes)
             entry[0] += 1
+            self._last.append(size)
         return kept
 
     def unpack(self, packed: object) -> Any:
         return packed.tensor if type(packed) is _Kept else packed
 
     def release(self, key: int) -> None:
+        if self._last:  # the backward begins
+            self.last_bytes = max(self.last_bytes, *self._last)
+            self._last.clear()
         entry = self._kept.get(key)
         if entry is None:
             return
         entry[0] -= 1
         if entry[0] == 0:
             del self._kept[key]
-            self._bytes -= entry[1]
+            self.held_bytes -= entry[1]
 
 
 class _Kept:

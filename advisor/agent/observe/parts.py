@@ -1,4 +1,4 @@
-"""Parts of a model that are not trained: their cost, and whether their output could be kept."""
+"""Parts of a model: the cost of its repeated blocks, and of what is not trained, whose output could perhaps be kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..base import slots
 from ..base.pass_through import passes_on
 from ..loop.frames import Frames
 from ..loop.roots import CLOSED_WRAPPERS
-from ..settings.blocks import numel
+from ..settings.blocks import numel, repeated_blocks
 from ..settings.untrained import MOST_TENSORS, form_of, is_copy, tensors_of, unused_parameters
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..settings.controls import Controls
     from .flops import FlopCount
+    from .memory import Activations
     from .operators import Operators
 
 MOST_MODULES = 400
@@ -37,6 +38,13 @@ class _Part:
         self.updates: set[int] = set()
         self.ns = 0
         self.flops = 0
+        self.calls = 0
+        self.kept_bytes = 0
+        """Growth, over its calls, of what is kept for the backward."""
+        self.input_bytes = 0
+        self.output_bytes = 0
+        self.with_old_gradients = 0
+        """Calls during which a gradient of an earlier backward was there."""
         self.with_gradient = 0
         """Calls whose output passes gradients on."""
         self.without_gradient = 0
@@ -55,10 +63,11 @@ class _Part:
 class PartWatch:
     """Observer of the modules' calls in a trace window; `start` and `stop` at the ends of updates."""
 
-    def __init__(self, controls: Controls, flops: FlopCount) -> None:
+    def __init__(self, controls: Controls, flops: FlopCount, activations: Activations) -> None:
         self._controls = controls
         self._clock = controls.clock
         self._flops = flops
+        self._activations = activations
         self._frames = Frames()
         self._parts: list[_Part] = []
         self._open: list[_Part] = []
@@ -102,6 +111,28 @@ class PartWatch:
         return {
             "frozen_parts": [{**_described(part), **cost([part])} for part in frozen],
             "unused_gradients": self._unused(parts, cost),
+            "blocks": self._blocks(parts, cost, updates),
+            "output_bytes": sum(part.output_bytes for part in parts if not part.parents) // updates,
+            "gradients_in_forward": any(part.with_old_gradients for part in parts),
+        }
+
+    def _blocks(self, parts: list[_Part], cost: Any, updates: int) -> dict[str, Any] | None:
+        """Return the fields of `types.BlockUse`; None without repeated blocks whose calls were all seen."""
+        blocks = repeated_blocks([part.module for part in parts if not part.parents])
+        if blocks is None:
+            return None
+        by_module = {id(part.module): part for part in parts}
+        found = [by_module[id(module)] for module in blocks.modules if id(module) in by_module]
+        if len(found) < len(blocks.modules) or not all(part.calls for part in found):
+            return None
+        own = {id(each): numel(each) for part in found for each in part.module.parameters()}
+        return {
+            "class_name": blocks.class_name,
+            "count": len(found),
+            "parameters": sum(own.values()),
+            "kept_bytes": sum(part.kept_bytes for part in found) // updates,
+            "input_bytes": sum(part.input_bytes for part in found) // updates,
+            **cost(found),
         }
 
     def _modules(self) -> list[tuple[str, nn.Module]]:
@@ -130,7 +161,7 @@ class PartWatch:
             if self._open:
                 part.parents.add(self._open[-1])
             self._open.append(part)
-            begin = operators.total_ns, self._flops.total, operators.draws_before
+            begin = operators.total_ns, self._flops.total, operators.draws_before, self._activations.held_bytes
             try:
                 result = original(*args, **kwargs)
             finally:
@@ -144,10 +175,16 @@ class PartWatch:
         return run
 
     def _note(
-        self, part: _Part, operators: Operators, begin: tuple[int, int, bool], inputs: object, result: object
+        self, part: _Part, operators: Operators, begin: tuple[int, int, bool, int], inputs: object, result: object
     ) -> None:
         """Add a call that has just ended; `begin` holds the sums from before it."""
-        before_ns, before_flops, drawn = begin
+        before_ns, before_flops, drawn, held = begin
+        part.calls += 1
+        part.kept_bytes += self._activations.held_bytes - held
+        part.input_bytes += _bytes_of(inputs)
+        part.output_bytes += _bytes_of(result)
+        if len(self._open) == 0 and any(each.grad is not None for each in part.module.parameters()):
+            part.with_old_gradients += 1
         part.ns += operators.total_ns - before_ns
         part.flops += self._flops.total - before_flops
         part.updates.add(self._clock.updates)
@@ -201,6 +238,12 @@ class PartWatch:
             "line": line,
             "function": function,
         }
+
+
+def _bytes_of(value: object) -> int:
+    """Return the bytes of the tensors that pass gradients on: of inputs, what a checkpoint of the module would keep."""
+    found = [tensor for tensor in tensors_of(value, MOST_TENSORS) if tensor.requires_grad]
+    return sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in found)
 
 
 def _described(part: _Part) -> dict[str, Any]:

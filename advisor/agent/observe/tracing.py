@@ -22,7 +22,7 @@ class Tracing:
         self._activations = Activations()
         self._tracer = Tracer(controls.clock)
         self._flops = FlopCount(controls.clock)
-        self._parts = PartWatch(controls, self._flops)
+        self._parts = PartWatch(controls, self._flops, self._activations)
         self._updates_before = 0
         self._calls = CompiledCalls(self._concerned, self._step_aside, self._tracer.step_back)
         forks.watch(self)
@@ -57,7 +57,11 @@ class Tracing:
         self._tracer.stop()
         updates = max(1, self._controls.clock.updates - self._updates_before)
         parts = self._parts.stop(updates)
-        activations = {"activations_bytes": self._activations.stop(), "why": self._activations.why}
+        activations = {
+            "activations_bytes": self._activations.stop(),
+            "loss_activation_bytes": self._activations.last_bytes,
+            "why": self._activations.why,
+        }
         memory = {**memory_in_use(self._models(), self._controls.steps.optimizers()), **activations}
         extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
         if extra["trace"]["operators"] is not None:

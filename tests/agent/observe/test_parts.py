@@ -347,3 +347,50 @@ def test_unused_gradients_are_left_out_and_computed_again_afterwards(loop: Make)
     made.update()
     made.controls.untrained.stop_gradients(False)
     assert all(each.requires_grad for each in model.parameters())
+
+
+class Wide(nn.Module):
+    """A block that keeps its input and two wide activations for its backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(16, 64), nn.Linear(64, 16)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values + self.down(torch.relu(self.up(values)))
+
+
+def test_repeated_blocks_are_measured_together(loop: Make) -> None:
+    model = nn.Sequential(nn.Linear(16, 16), *[Wide() for _ in range(3)], nn.Linear(16, 4))
+    found = loop(model).traced()
+    blocks, rows = found["blocks"], 4 * 8
+    assert (blocks["class_name"], blocks["count"]) == ("Wide", 3)
+    assert blocks["parameters"] == 3 * (2 * 16 * 64 + 64 + 16)
+    # In 8 rows of float32: three inputs, and what follows each `relu`, which keeps its result.
+    assert blocks["input_bytes"] == 3 * rows * 16
+    assert blocks["kept_bytes"] == 3 * rows * (16 + 64)
+    assert found["output_bytes"] == rows * 4
+    products = 3 * 2 * 16 * 64
+    around = 16 * 16 + 16 * 4
+    # The first layer's input needs no gradient: one product of its backward is missing.
+    assert blocks["flops_fraction"] == pytest.approx(products / (3 * (products + around) - 16 * 16))
+
+
+def test_a_model_without_repeated_blocks_has_none(loop: Make) -> None:
+    assert loop(Classifier()).traced()["blocks"] is None
+
+
+def test_gradients_that_are_reset_before_the_forward_are_not_there_in_it(loop: Make) -> None:
+    assert not loop(Classifier()).traced()["gradients_in_forward"]
+
+
+def test_gradients_that_are_reset_after_the_forward_are_seen(loop: Make) -> None:
+    late = loop(Classifier())
+
+    def update() -> None:
+        loss = late.model(PICTURES).square().mean()
+        late.optimizer.zero_grad()
+        loss.backward()
+        late.optimizer.step()
+
+    assert late.traced(update, update)["gradients_in_forward"]
