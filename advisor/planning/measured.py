@@ -84,7 +84,8 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
     if not scaled and not measured.flops:
         raise NothingMeasuredError(
             "the profile counted no FLOPs, as with compiled code or in too little time, and is of a device of another "
-            f"kind: profile without torch.compile, for longer ({parameter('budget', '2m')}), or on an accelerator"
+            f"kind: profile it by itself without torch.compile, for longer ({parameter('budget', '2m')}), or on an "
+            f"accelerator, and plan from that ({parameter('profile', 'latest')})"
         )
     reached = achieved(_capability(measured.hardware))
     forward, backward = _work(measured, reached, precision, scaled=scaled)

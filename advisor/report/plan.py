@@ -27,6 +27,7 @@ NAMES = {
     "fsdp2_kept": "FSDP2 kept",
     "hybrid": "hybrid FSDP2",
 }
+"""Split of the state → its name; what asks least of a script comes first."""
 LIMITS = {
     "matrix products": "products",
     "memory bandwidth": "bandwidth",
@@ -88,6 +89,7 @@ def _parts(found: Plan, everything: bool) -> Iterator[RenderableType]:
         yield Text()
         yield _fitting(found, _chosen(found.layouts, everything, MOST_ROWS))
         if (line := _undecided(found)) is not None:
+            yield Text()
             yield Text(line)
     if found.too_large:
         yield Text()
@@ -197,7 +199,18 @@ def _undecided(found: Plan) -> str | None:
     near = [one for one in found.layouts if one.samples_per_s >= best * (1 - found.uncertainty)]
     if len(near) < 2:
         return None
-    return f"{len(near)} layouts are within {found.uncertainty:.0%} of the fastest: only a measurement can rank those."
+    said = f"{len(near)} layouts are within {found.uncertainty:.0%} of the fastest: only a measurement can rank those."
+    simplest = min(near, key=_complexity)
+    if simplest is found.layouts[0]:
+        return said
+    return f"{said} The simplest of them is {name_of(simplest.layout)}, in {format.size(simplest.memory.total_bytes)}."
+
+
+def _complexity(one: PlannedLayout) -> tuple[int, int, int]:
+    """Return how much a layout asks of a script: kinds of parallelism, recomputing, and the split of its state."""
+    layout = one.layout
+    kinds = (layout.tensor > 1) + (layout.pipeline > 1) + (layout.interleaved > 1)
+    return kinds, layout.recompute != "none", list(NAMES).index(layout.sharding)
 
 
 def _basis(found: Plan) -> Iterator[str]:
