@@ -107,6 +107,16 @@ class LaunchSpec:
     """Length of the training in updates, for schedules; None if it is unknown."""
     seed: int | None = None
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
+    rank: int = 0
+    """Place of this process among those that train together; the first one alone prints and writes."""
+    ranks: int = 1
+    """Number of processes that train together."""
+    meeting: str = ""
+    """File by which they find each other."""
+    parent: int = 0
+    """Process that started them, and with which they end; 0 if the script's process stands alone."""
+    why_alone: str = ""
+    """Reason why the settings ask for several processes and this is the only one."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------

@@ -121,6 +121,10 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
             return prepare(spec, channel)
         from .real_run.launch import prepare as prepare_run
 
+        if spec.ranks > 1:
+            from .real_run import rank_start
+
+            rank_start.prepare(spec, channel)
         return prepare_run(spec)
     except Exception as error:
         import traceback

@@ -22,6 +22,7 @@ from .evaluation_batches import EvaluationBatches
 from .feed import FEED, Feed
 from .record import EVALUATION, UNUSED, LoaderRecord, bare_copy
 from .register import Register
+from .shares import Sharing
 from .stream import IndexStream
 from .switch import Switch
 from .tape import Tape
@@ -74,6 +75,10 @@ class Deliveries:
 
         They are a `stream.Part` for a part of a batch.
         """
+        self.sharing: Sharing | None = None
+        """Processes among which each batch of the training loader is shared out; None if this one takes all of it."""
+        self.drawing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        """Context in which the training loader draws the order of an epoch."""
         self.on_batch: Callable[[Any, Any], None] | None = None
         """Callable given each batch of the training loader, and torch's iterator that has fetched it."""
         self.on_failure: Callable[[Exception], bool] | None = None
@@ -293,7 +298,8 @@ class Deliveries:
         if loader.num_workers and record is self.register.train and self.switch.plan(loader) is not None:
             feed.own_ended = True
             build = functools.partial(self.switch.begin_without_workers, iterator, loader)
-        self._restarting(feed, build)
+        with self._drawing(record):
+            self._restarting(feed, build)
 
     @passes_on
     def begin_again(self, iterator: object, feed: Feed, reset: Callable[[], None]) -> None:
@@ -303,7 +309,11 @@ class Deliveries:
         switched = feed.record is self.register.train and self.switch.plan(feed.loader) is not None
         if feed.own_ended or (switched and not feed.iterable):
             reset = functools.partial(self.switch.sits_out, feed, iterator)
-        self._restarting(feed, reset)
+        with self._drawing(feed.record):
+            self._restarting(feed, reset)
+
+    def _drawing(self, record: LoaderRecord) -> contextlib.AbstractContextManager[None]:
+        return self.drawing() if record is self.register.train else contextlib.nullcontext()
 
     def drop(self, feed: Feed) -> None:
         """Drop the inner iterator, as the script shuts its own down."""
@@ -346,7 +356,8 @@ class Deliveries:
             clock.push(RESTART)
         begin_ns = time.perf_counter_ns()
         try:
-            return next(source)
+            with self._drawing(record):
+                return next(source)
         finally:
             if mine:
                 record.draw_ns += time.perf_counter_ns() - begin_ns
@@ -392,6 +403,8 @@ class Deliveries:
             feed.stream = iterator._sampler_iter = IndexStream(
                 iterator._sampler_iter, not feed.iterable, functools.partial(self._draw_first, feed.record)
             )
+            if feed.record is self.register.train:
+                feed.stream.sharing = self.sharing
             self.evaluation.begins(feed)
 
     @staticmethod

@@ -28,6 +28,7 @@ from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps, all_optimizers
 from ..settings.controls import Controls
 from ..settings.precision import Precision
+from ..settings.ranks import Ranks
 from ..settings.scaling import Scaler
 from .fallback import FallBack, of_the_loader
 from .run_log import RunLog, say
@@ -43,6 +44,7 @@ MOST_MODELS = 8
 def prepare(spec: wire.LaunchSpec) -> Launch:
     """Create the launch before the script's first line; hooks follow once it has imported torch."""
     launch = Launch(spec.config, RunLog(spec.log), spec.updates)
+    launch.ranks = Ranks(spec.rank, spec.ranks, spec.meeting, spec.why_alone)
     if spec.config:
         imports.when_imported("torch", launch.torch_imported)
     return launch
@@ -82,6 +84,8 @@ class Launch:
         """Settings not applied yet."""
         self._log = log
         self._updates = updates
+        self.ranks = Ranks()
+        """Processes that advisor has started for this training."""
         self._clock = StepClock()
         self._patches = Patches()
         self._optimizers: list[weakref.ref[Any]] = []
@@ -106,6 +110,7 @@ class Launch:
         """Print remarks after the script's end; the process itself passes on the exit code."""
         if self._clock.in_child:
             return
+        self.ranks.close()
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
             self._log.report(
@@ -157,6 +162,7 @@ class Launch:
         self._controls = Controls(clock, self._roots, self._steps, self._loaders, self._precision, schedules=schedules)
         self._controls.on_broken, self._controls.say = self._give_up, self._log.say
         self._controls.rates.begin(self._updates, self._log.say)
+        self._controls.parallel.join(self.ranks, self._live_optimizers, self._log.say, tuple(self._config))
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
         self._roots.on_training = self._training_forward
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
@@ -203,6 +209,9 @@ class Launch:
         if self._wanted:
             self._search()
 
+    def _live_optimizers(self) -> list[Any]:
+        return [optimizer for reference in self._optimizers if (optimizer := reference()) is not None]
+
     def _search(self) -> None:
         self._optimizers = [reference for reference in self._optimizers if reference() is not None]
         owned = {number for reference in self._optimizers for number in _parameters_of(reference())}
@@ -229,11 +238,12 @@ class Launch:
 
     # --- in the loop --------------------------------------------------------------------------------------------------
 
-    def _training_forward(self, _root: Root, _args: tuple[object, ...], _kwargs: dict[str, object]) -> None:
+    def _training_forward(self, root: Root, _args: tuple[object, ...], _kwargs: dict[str, object]) -> None:
         self._steps.forward_seen = True
         self._loaders.saw_training_forward()
         if self._wanted:
             self._guarded(self._apply_early)
+        self._controls.parallel.saw_training_forward(root)
 
     def _arm(self, close: Callable[[], None] | None) -> None:
         """Register the callback that closes autocast while precision is set."""
@@ -263,6 +273,7 @@ class Launch:
             self._roots.seek(owned, owned)
 
     def _after_update(self, update: Update) -> None:
+        self._guarded(self._controls.parallel.update_ended)
         if self._settled or self._settling:
             return
         self._controls.saw_update(update.micro_steps)

@@ -1,0 +1,81 @@
+"""Processes that train together, one for each device; `parallelism` says how.
+
+They are started by advisor and find each other by a file, without a port. The first one has the script's terminal and
+files. If one of them fails, all end, with its error.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, PlainObjects, Values, always, key, whole_number
+from .parallelism import devices, why_single
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..types import Hardware, Workload
+    from ._controls import Controls
+
+THREADS, HASHES = "OMP_NUM_THREADS", "PYTHONHASHSEED"
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    why = why_single(hardware, workload)
+    if why is not None:
+        return Values(why_closed=why)
+    there = devices(hardware, workload)
+    size = workload.train_loader.batch_size if workload.train_loader is not None else None
+    worth = [number for number in dict.fromkeys((there, there // 2)) if 2 <= number <= (size or there)]
+    if not worth:
+        return Values(why_closed=f"single: a batch of {size} sample cannot be shared out")
+    return Values(values=tuple(worth), why=f"{there} devices are there")
+
+
+def _apply(controls: Controls, value: Any) -> None:
+    controls.parallel.expect(value)
+
+
+def _environment(value: Any, present: Mapping[str, str]) -> Mapping[str, str]:
+    """Share the CPUs out among the processes, and let them order sets of words alike."""
+    if value < 2:
+        return {}
+    found = {}
+    if not present.get(THREADS):
+        found[THREADS] = str(max(1, len(_usable_cpus()) // value))
+    if not present.get(HASHES):
+        found[HASHES] = str(int.from_bytes(os.urandom(4), "big"))
+    return found
+
+
+def _usable_cpus() -> range:
+    if hasattr(os, "sched_getaffinity"):
+        return range(len(os.sched_getaffinity(0)))
+    return range(os.cpu_count() or 1)
+
+
+def _plain(_objects: PlainObjects, value: Any) -> str | None:
+    return None if value == 1 else KNOB.described_by_hand(value)
+
+
+KNOB = Knob(
+    id="processes",
+    title="processes that train together",
+    values=_values,
+    example=2,
+    effect=always("numerics"),
+    apply=_apply,
+    restore=lambda controls: controls.parallel.restore(),
+    scope="launch",
+    set_on=("model", "optimizer"),
+    wrong=whole_number(1, 1024),
+    ranks=lambda value: int(value),
+    by_hand="torchrun --standalone --nproc-per-node={value}",
+    by_hand_of={1: "one process"},
+    environment=_environment,
+    chosen_for=("cpus", "device"),
+    plain=_plain,
+    formats={"accelerate": key("num_processes"), "torchrun": key("processes")},
+    changes="A batch is shared out among the processes. Each runs the whole script, and needs its memory.",
+)

@@ -1,0 +1,184 @@
+"""Real training by several processes: the first is the script's own, the others write into a view that is thrown away.
+
+The first process has the terminal, the user's files, and decides how all end. If another one fails, all end with its
+error. None survives: the kernel ends the first one with this process, and a keeper ends each of the others.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from .. import wire
+from ..errors import IsolationError
+from ..types import Command
+from . import isolation as isolations
+from .isolation import Isolation
+from .processes import ScriptProcess, exit_reason, start
+from .run_options import RunOptions
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Through it, processes of one machine pass gradients to each other."""
+DEVICES = "CUDA_VISIBLE_DEVICES"
+PASSED_ON = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+"""Signals to this process that are meant for the script; the terminal sends SIGINT to both."""
+GRACE_S = 10.0
+"""Seconds that the others have to end after the first, and it has to end after one of them failed."""
+POLL_S = 0.05
+TAIL_BYTES = 8192
+
+Argv = Callable[[wire.LaunchSpec], list[str]]
+"""Callable (launch file) that returns the command line of a process; it stores the file where the process finds it."""
+
+
+def isolation_for(command: Command) -> Isolation:
+    """Return the isolation of the other processes. Raises IsolationError if the user's files cannot be protected.
+
+    They share process ids and shared memory with the first one, as libraries that pass gradients need both.
+    """
+    options = RunOptions()
+    return isolations.choose("auto", project=Path(command.cwd), scratch=options.scratch, processes=False)
+
+
+def train(
+    command: Command, spec: wire.LaunchSpec, ranks: int, isolation: Isolation, environment: Mapping[str, str]
+) -> int:
+    """Run the script as `ranks` processes; return the first one's exit code, or the negative number of its signal.
+
+    If another process fails first, say so on stderr, with the end of its output, and return its code.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="advisor-ranks-")))
+        common = replace(
+            spec,
+            ranks=ranks,
+            meeting=str(folder / "meeting"),
+            parent=os.getpid(),
+            seed=random.SystemRandom().getrandbits(32),
+        )
+        others: list[ScriptProcess] = []
+        for rank in range(1, ranks):
+            view = stack.enter_context(isolation.prepare(Path(command.cwd), writable=[folder, SHARED_MEMORY]))
+            argv = _argv(command, replace(common, rank=rank, log=""), folder)
+            variables = {**environment, **device_of(rank, environment)}
+            others.append(
+                stack.enter_context(
+                    start(argv, cwd=view.cwd, env=variables, logs=folder, view=view, stdin="null", name=f"rank-{rank}")
+                )
+            )
+        argv = _argv(command, common, folder)
+        first = subprocess.Popen(argv, cwd=command.cwd, env={**environment, **device_of(0, environment)})
+        with _signals_for(first):
+            return _watch(first, others)
+
+
+def _argv(command: Command, spec: wire.LaunchSpec, folder: Path) -> list[str]:
+    from .training_launch import written
+
+    return written(command, spec, folder)
+
+
+def device_of(rank: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which a rank sees one accelerator only: the script's `cuda` is then its own."""
+    seen = environment.get(DEVICES)
+    if seen is None:
+        return {DEVICES: str(rank)}
+    named = [name for name in seen.split(",") if name.strip()]
+    return {DEVICES: named[rank]} if rank < len(named) else {}
+
+
+def _watch(first: subprocess.Popen[bytes], others: Sequence[ScriptProcess]) -> int:
+    """Wait until the first process has ended, or another one has failed."""
+    while True:
+        try:
+            code = first.wait(POLL_S)
+            break
+        except subprocess.TimeoutExpired:
+            pass
+        except KeyboardInterrupt:
+            continue  # the script has received it, too, and decides what it means
+        failed = _failed(others)
+        if failed is not None:
+            return _end_after(failed, first, others)
+    failed = _failed(others) if code else None
+    if failed is not None:
+        _report(failed, others)
+    _let_end(others)
+    return code
+
+
+def _failed(others: Sequence[ScriptProcess]) -> int | None:
+    """Return the place of a process that has failed; None if there is none."""
+    return next((place for place, one in enumerate(others) if one.poll() not in (None, 0)), None)
+
+
+def _end_after(failed: int, first: subprocess.Popen[bytes], others: Sequence[ScriptProcess]) -> int:
+    try:
+        first.wait(GRACE_S / 5)  # it mostly fails as well, with the lost connection as its error
+    except subprocess.TimeoutExpired:
+        first.terminate()
+        try:
+            first.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            first.kill()
+            first.wait()
+    code = others[failed].poll()
+    _report(failed, others)
+    assert code is not None
+    return code if code > 0 else 128 - code
+
+
+def _report(failed: int, others: Sequence[ScriptProcess]) -> None:
+    one = others[failed]
+    one.end(0.0)
+    tail = one.stderr.tail(TAIL_BYTES).strip()
+    code = one.poll()
+    said = f"\n{tail}\n" if tail else "\n"
+    reason = exit_reason(code) if code is not None else "did not end"
+    sys.stderr.write(f"advisor: process {failed + 2} of {len(others) + 1} {reason}, and the training with it:{said}")
+    sys.stderr.flush()
+
+
+def _let_end(others: Sequence[ScriptProcess]) -> None:
+    """Wait for the others, who have the same to do, and end them if they do not."""
+    until = time.monotonic() + GRACE_S
+    for one in others:
+        one.wait(max(0.0, until - time.monotonic()))
+        one.end(0.0)
+
+
+@contextmanager
+def _signals_for(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass signals on to the script's process meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    numbers = [signal.Signals[name] for name in PASSED_ON if hasattr(signal, name)]
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["IsolationError", "device_of", "isolation_for", "train"]
