@@ -57,7 +57,9 @@ def why_single(hardware: Hardware, workload: Workload) -> str | None:
 
 def _effect(_hardware: Hardware, workload: Workload) -> str:
     """Return `training` where batch norm sees the share of one process; else gradients are sums in another order."""
-    return "training" if any("BatchNorm" in layer for model in workload.models for layer in model.layers) else "numerics"
+    return (
+        "training" if any("BatchNorm" in layer for model in workload.models for layer in model.layers) else "numerics"
+    )
 
 
 def _apply(controls: Controls, value: Any) -> None:

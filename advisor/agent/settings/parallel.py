@@ -187,7 +187,13 @@ class Parallel:
 
     def _agree_on_the_state(self, modules: list[Any]) -> None:
         """Give every rank the first one's weights; refuse where the ranks have come here by different ways."""
-        ways = self.ranks.gather((self._clock.updates, self._loaders.train.batches if self._loaders.train is not None else 0, self._last_whole()))
+        ways = self.ranks.gather(
+            (
+                self._clock.updates,
+                self._loaders.train.batches if self._loaders.train is not None else 0,
+                self._last_whole(),
+            )
+        )
         if len(set(map(repr, ways))) > 1:
             raise Refused(
                 "the processes read different samples although they were seeded alike: the order must not depend on "

@@ -22,13 +22,17 @@ CLIPS = ("clip_grad_norm_", "clip_grad_value_", "get_total_norm", "clip_grads_wi
 def why_not(root: Any, optimizers: list[Any]) -> str | None:
     """Return why the model cannot be cut into pieces; None if it can."""
     if root is None:
-        return "several models are trained, or a method of the model is called in its place: its pieces are not gathered"
+        return (
+            "several models are trained, or a method of the model is called in its place: its pieces are not gathered"
+        )
     if type(root).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
         return f"the model is wrapped in {type(root).__name__}"
     if any(optimizer.state for optimizer in optimizers):
         return "the optimizer has its state already, which would stay whole"
     inside = {id(parameter) for parameter in root.parameters()}
-    if any(id(parameter) not in inside for one in optimizers for group in one.param_groups for parameter in group["params"]):
+    if any(
+        id(parameter) not in inside for one in optimizers for group in one.param_groups for parameter in group["params"]
+    ):
         return "the optimizer has parameters that are not the model's"
     dtypes = {parameter.dtype for parameter in root.parameters()}
     if len(dtypes) > 1:
