@@ -70,7 +70,7 @@ KNOB = Knob(
     scope="launch",
     set_on=("model", "optimizer"),
     wrong=whole_number(1, 1024),
-    ranks=lambda value: int(value),
+    ranks=int,
     by_hand="torchrun --standalone --nproc-per-node={value}",
     by_hand_of={1: "one process"},
     environment=_environment,

@@ -35,6 +35,8 @@ PASSED_ON = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 """Signals to this process that are meant for the script; the terminal sends SIGINT to both."""
 GRACE_S = 10.0
 """Seconds that the others have to end after the first, and it has to end after one of them failed."""
+SHORT_GRACE_S = 0.5
+"""The same where the first one has failed: an error of their own may follow."""
 POLL_S = 0.05
 TAIL_BYTES = 8192
 
@@ -80,7 +82,7 @@ def train(
         argv = _argv(command, common, folder)
         first = subprocess.Popen(argv, cwd=command.cwd, env={**environment, **device_of(0, environment)})
         with _signals_for(first):
-            return _watch(first, others)
+            return _watch(first, others, Path(common.meeting))
 
 
 def _argv(command: Command, spec: wire.LaunchSpec, folder: Path) -> list[str]:
@@ -98,45 +100,67 @@ def device_of(rank: int, environment: Mapping[str, str]) -> dict[str, str]:
     return {DEVICES: named[rank]} if rank < len(named) else {}
 
 
-def _watch(first: subprocess.Popen[bytes], others: Sequence[ScriptProcess]) -> int:
-    """Wait until the first process has ended, or another one has failed."""
+def _watch(first: subprocess.Popen[bytes], others: Sequence[ScriptProcess], meeting: Path) -> int:
+    """Wait until the first process has ended, or another one has failed; return how the training ended."""
+    failed = None
     while True:
         try:
             code = first.wait(POLL_S)
             break
         except subprocess.TimeoutExpired:
-            pass
+            failed = _failed(others, meeting)
+            if failed is not None:
+                code = _end_first(first)
+                break
         except KeyboardInterrupt:
             continue  # the script has received it, too, and decides what it means
-        failed = _failed(others)
-        if failed is not None:
-            return _end_after(failed, first, others)
-    failed = _failed(others) if code else None
-    if failed is not None:
+    if code and failed is None:
+        failed = _failed(others, meeting)
+        if failed is not None and _crash(meeting, failed + 1) is None:
+            failed = None  # it was the first one's end that has killed it
+    if failed is not None and not _is_earlier(_crash(meeting, 0), _crash(meeting, failed + 1)):
         _report(failed, others)
-    _let_end(others)
+        code = others[failed].poll() or code
+    _let_end(others, GRACE_S if code == 0 else SHORT_GRACE_S)
     return code
 
 
-def _failed(others: Sequence[ScriptProcess]) -> int | None:
-    """Return the place of a process that has failed; None if there is none."""
-    return next((place for place, one in enumerate(others) if one.poll() not in (None, 0)), None)
+def _failed(others: Sequence[ScriptProcess], meeting: Path) -> int | None:
+    """Return the place of a process that an exception or a signal has ended; None if there is none.
+
+    One that has left with an exit code does what the first one does, too.
+    """
+    for place, one in enumerate(others):
+        code = one.poll()
+        if code is not None and (code < 0 or (code > 0 and _crash(meeting, place + 1) is not None)):
+            return place
+    return None
 
 
-def _end_after(failed: int, first: subprocess.Popen[bytes], others: Sequence[ScriptProcess]) -> int:
+def _crash(meeting: Path, rank: int) -> tuple[str, int] | None:
+    """Return the exception by which the script failed on a rank, and when; None if it did not."""
+    note = meeting.with_name(f"{meeting.name}.crashed-{rank}")
     try:
-        first.wait(GRACE_S / 5)  # it mostly fails as well, with the lost connection as its error
-    except subprocess.TimeoutExpired:
-        first.terminate()
+        return note.read_text(), note.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _is_earlier(one: tuple[str, int] | None, other: tuple[str, int] | None) -> bool:
+    """Return whether the first crash says all: it was the earlier one, or that of the script itself."""
+    return one is not None and other is not None and (one[0] == other[0] or one[1] < other[1])
+
+
+def _end_first(first: subprocess.Popen[bytes]) -> int:
+    """End the first process, whose backward would wait for the one that failed: it mostly finds that out by itself."""
+    for end, wait_s in ((None, GRACE_S / 5), (first.terminate, GRACE_S), (first.kill, GRACE_S)):
+        if end is not None:
+            end()
         try:
-            first.wait(GRACE_S)
+            return first.wait(wait_s)
         except subprocess.TimeoutExpired:
-            first.kill()
-            first.wait()
-    code = others[failed].poll()
-    _report(failed, others)
-    assert code is not None
-    return code if code > 0 else 128 - code
+            continue
+    return first.wait()
 
 
 def _report(failed: int, others: Sequence[ScriptProcess]) -> None:
@@ -144,15 +168,15 @@ def _report(failed: int, others: Sequence[ScriptProcess]) -> None:
     one.end(0.0)
     tail = one.stderr.tail(TAIL_BYTES).strip()
     code = one.poll()
-    said = f"\n{tail}\n" if tail else "\n"
     reason = exit_reason(code) if code is not None else "did not end"
-    sys.stderr.write(f"advisor: process {failed + 2} of {len(others) + 1} {reason}, and the training with it:{said}")
+    said = f":\n{tail}\n" if tail else "\n"
+    sys.stderr.write(f"advisor: the training has ended, as process {failed + 2} of {len(others) + 1} {reason}{said}")
     sys.stderr.flush()
 
 
-def _let_end(others: Sequence[ScriptProcess]) -> None:
+def _let_end(others: Sequence[ScriptProcess], grace_s: float) -> None:
     """Wait for the others, who have the same to do, and end them if they do not."""
-    until = time.monotonic() + GRACE_S
+    until = time.monotonic() + grace_s
     for one in others:
         one.wait(max(0.0, until - time.monotonic()))
         one.end(0.0)

@@ -131,6 +131,7 @@ class Launch:
 
     def crashed(self, kind: type[BaseException], error: BaseException, _trace: object) -> None:
         """Print only settings that may be the cause; Python shows the traceback as usual."""
+        self.ranks.crashed(error)
         settings = self._controls.settings if self._torch_seen else {}
         if not settings or not isinstance(error, Exception):
             return

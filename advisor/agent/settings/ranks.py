@@ -42,7 +42,7 @@ class Ranks:
             raise Refused("torch was built without torch.distributed")
         if dist.is_initialized():
             raise Refused("the script has started a process group of its own: run it with torchrun")
-        with _local_interface():
+        with _local_interface(), _own_excepthook():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
                 init_method=f"file://{self._meeting}",
@@ -93,6 +93,12 @@ class Ranks:
             self.end(0)
         self.size = 1
 
+    def crashed(self, error: BaseException) -> None:
+        """Leave a note of the script's exception beside the meeting point, for whoever tells which rank failed first."""
+        if self.size > 1 and self._meeting:
+            with contextlib.suppress(OSError), open(f"{self._meeting}.crashed-{self.rank}", "w") as file:
+                file.write(f"{type(error).__name__}: {error}")
+
     def close(self) -> None:
         """Leave the process group, if this process is in one of ours."""
         if not self.connected:
@@ -113,9 +119,19 @@ class Ranks:
 
 
 @contextlib.contextmanager
+def _own_excepthook() -> Iterator[None]:
+    """Keep the script's excepthook, in whose place torch puts one that writes the rank before every line."""
+    hook = sys.excepthook
+    try:
+        yield
+    finally:
+        sys.excepthook = hook
+
+
+@contextlib.contextmanager
 def _local_interface() -> Iterator[None]:
     """Let gloo use the interface within this machine, unless the user has named one."""
-    if INTERFACE in os.environ or not os.path.isdir("/sys/class/net/lo"):  # noqa: PTH112 - imports cost a start
+    if INTERFACE in os.environ or not os.path.isdir("/sys/class/net/lo"):
         yield
         return
     os.environ[INTERFACE] = "lo"

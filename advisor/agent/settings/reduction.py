@@ -65,7 +65,7 @@ class Reduction:
         return True
 
     def _average(self) -> None:
-        """Average the gradients there are. Those of earlier backwards are equal on all ranks, and stay what they are."""
+        """Average the gradients. Those of earlier backwards are equal on all ranks, and stay what they are."""
         import torch
         import torch.distributed as dist
 
