@@ -22,6 +22,7 @@ from .evaluation_batches import EvaluationBatches
 from .feed import FEED, Feed
 from .record import EVALUATION, UNUSED, LoaderRecord, bare_copy
 from .register import Register
+from .replay import replayed
 from .shares import Sharing
 from .stream import IndexStream
 from .switch import Switch
@@ -76,7 +77,7 @@ class Deliveries:
         They are a `stream.Part` for a part of a batch.
         """
         self.sharing: Sharing | None = None
-        """Processes among which each batch of the training loader is shared out; None if this one takes all of it."""
+        """Sharing of each batch of the training loader among several processes; None if this one takes all of it."""
         self.drawing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         """Context in which the training loader draws the order of an epoch."""
         self.on_batch: Callable[[Any, Any], None] | None = None
@@ -150,7 +151,8 @@ class Deliveries:
         if overruns and self.on_prolonged is not None:
             self.on_prolonged(feed.given - 1)
         if self.replaying:
-            return self._replayed(iterator, feed)
+            fetch = functools.partial(self._next_or_next_epoch, iterator, feed)
+            return replayed(feed, fetch, self._samples, self._excluded)
         if self.tape is not None:
             feed.replayed = feed.replayed or self.tape.is_behind
             fetch = functools.partial(self._next_or_next_epoch, iterator, feed)
@@ -217,18 +219,6 @@ class Deliveries:
         feed.begins_epoch()
         feed.given = 1  # the requested batch
         return feed.next_batch(iterator, self.torch_next)  # ends again if the loader is empty
-
-    @passes_on
-    def _replayed(self, iterator: object, feed: Feed) -> tuple[Any, Any, int | None]:
-        replay = feed.record.replay
-        if not replay.full:
-            batch, index = self._next_or_next_epoch(iterator, feed)
-            samples, _ = self._samples(feed, batch, index)
-            self._excluded(functools.partial(replay.remember, batch, samples))
-            return batch, index, samples
-        feed.replayed = True
-        batch, samples = self._excluded(replay.next)
-        return batch, None, samples
 
     def _samples(self, feed: Feed, batch: object, index: object) -> tuple[int | None, str]:
         board = feed.inner_board if feed.inner is not None else feed.board
@@ -314,10 +304,6 @@ class Deliveries:
 
     def _drawing(self, record: LoaderRecord) -> contextlib.AbstractContextManager[None]:
         return self.drawing() if record is self.register.train else contextlib.nullcontext()
-
-    def drop(self, feed: Feed) -> None:
-        """Drop the inner iterator, as the script shuts its own down."""
-        self.switch.drop(feed)
 
     @passes_on
     def _restarting(self, feed: Feed, build: Callable[[], Any], begins: bool = True) -> None:

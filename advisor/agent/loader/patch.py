@@ -155,7 +155,7 @@ def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Cal
     def _shutdown_workers(iterator: object, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
         feed = iterator.__dict__.get(key)
         if feed is not None and feed.inner is not None:
-            hooks.drop(feed)
+            hooks.switch.drop(feed)
         original(iterator)
 
     return _shutdown_workers

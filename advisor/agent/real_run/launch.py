@@ -25,13 +25,13 @@ from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock, Update
 from ..loop.roots import MAX_LEVELS, Root, Roots
 from ..loop.schedulers import ScheduleHold
-from ..loop.steps import Steps, all_optimizers
+from ..loop.steps import Steps, all_optimizers, parameter_ids
 from ..settings.controls import Controls
 from ..settings.precision import Precision
 from ..settings.ranks import Ranks
 from ..settings.scaling import Scaler
 from .fallback import FallBack, of_the_loader
-from .run_log import RunLog, say
+from .run_log import RunLog, say, words
 
 WATCHED_UPDATES = 5
 """Updates within which a failing setting is given up, and the training continues without it."""
@@ -43,8 +43,8 @@ MOST_MODELS = 8
 
 def prepare(spec: wire.LaunchSpec) -> Launch:
     """Create the launch before the script's first line; hooks follow once it has imported torch."""
-    launch = Launch(spec.config, RunLog(spec.log), spec.updates)
-    launch.ranks = Ranks(spec.rank, spec.ranks, spec.meeting, spec.why_alone)
+    ranks = Ranks(spec.rank, spec.ranks, spec.meeting, spec.why_alone)
+    launch = Launch(spec.config, RunLog(spec.log), spec.updates, ranks)
     if spec.config:
         imports.when_imported("torch", launch.torch_imported)
     return launch
@@ -75,7 +75,9 @@ def install(config: Mapping[str, Any], log: str = "", updates: float | None = No
 class Launch:
     """Process of a real training."""
 
-    def __init__(self, config: Mapping[str, Any], log: RunLog, updates: float | None = None) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], log: RunLog, updates: float | None = None, ranks: Ranks | None = None
+    ) -> None:
         why = knobs.refusal(config)
         if why is not None:
             raise Refused(why)
@@ -84,8 +86,7 @@ class Launch:
         """Settings not applied yet."""
         self._log = log
         self._updates = updates
-        self.ranks = Ranks()
-        """Processes that advisor has started for this training."""
+        self._ranks = ranks or Ranks()
         self._clock = StepClock()
         self._patches = Patches()
         self._optimizers: list[weakref.ref[Any]] = []
@@ -110,14 +111,14 @@ class Launch:
         """Print remarks after the script's end; the process itself passes on the exit code."""
         if self._clock.in_child:
             return
-        self.ranks.close()
+        self._ranks.close()
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
             self._log.report(
-                "settings", f"not applied, as no training was seen in the script's own process: {_words(never)}"
+                "settings", f"not applied, as no training was seen in the script's own process: {words(never)}"
             )
         elif never and exit_code == 0:
-            self._log.report("settings", f"not applied in {self._clock.updates} updates: {_words(never)}")
+            self._log.report("settings", f"not applied in {self._clock.updates} updates: {words(never)}")
         if self._torch_seen and self._precision.skipped_steps:
             self._log.say(
                 f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped because of "
@@ -131,7 +132,7 @@ class Launch:
 
     def crashed(self, kind: type[BaseException], error: BaseException, _trace: object) -> None:
         """Print only settings that may be the cause; Python shows the traceback as usual."""
-        self.ranks.crashed(error)
+        self._ranks.crashed(error)
         settings = self._controls.settings if self._torch_seen else {}
         if not settings or not isinstance(error, Exception):
             return
@@ -144,7 +145,7 @@ class Launch:
         what = "ran out of memory" if is_out_of_memory(error) else f"failed with {kind.__name__}"
         self._log.report(
             "settings",
-            f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} took "
+            f"the script {what} {self._clock.updates - self._applied_at} updates after {words(settings)} took "
             "effect, where it could not continue without them. If it works without them, remove them from the "
             "configuration",
         )
@@ -163,7 +164,7 @@ class Launch:
         self._controls = Controls(clock, self._roots, self._steps, self._loaders, self._precision, schedules=schedules)
         self._controls.on_broken, self._controls.say = self._give_up, self._log.say
         self._controls.rates.begin(self._updates, self._log.say)
-        self._controls.parallel.join(self.ranks, self._live_optimizers, self._log.say, tuple(self._config))
+        self._controls.parallel.join(self._ranks, self._live_optimizers, self._log.say, tuple(self._config))
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
         self._roots.on_training = self._training_forward
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
@@ -211,17 +212,17 @@ class Launch:
             self._search()
 
     def _live_optimizers(self) -> list[Any]:
-        return [optimizer for reference in self._optimizers if (optimizer := reference()) is not None]
+        self._optimizers = [reference for reference in self._optimizers if reference() is not None]
+        return [reference() for reference in self._optimizers]
 
     def _search(self) -> None:
-        self._optimizers = [reference for reference in self._optimizers if reference() is not None]
-        owned = {number for reference in self._optimizers for number in _parameters_of(reference())}
+        owned = {number for optimizer in self._live_optimizers() for number in parameter_ids(optimizer)}
         if owned:
             self._roots.seek(owned, owned)
 
     def _begin_again(self, optimizer: object) -> None:
         """Reapply the settings to a new model or optimizer in the same process."""
-        known = self._roots.covers(_parameters_of(optimizer))
+        known = self._roots.covers(parameter_ids(optimizer))
         renewed = [
             name
             for name in self._controls.settings
@@ -396,13 +397,3 @@ class Launch:
         except Exception:
             self._wanted.clear()
             self._log.say(f"settings are not applied because of an error in advisor:\n{traceback.format_exc()}")
-
-
-def _parameters_of(optimizer: Any) -> set[int]:
-    if optimizer is None:
-        return set()
-    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-
-
-def _words(settings: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in settings.items())

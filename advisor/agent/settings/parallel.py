@@ -17,14 +17,12 @@ from typing import Any, Callable
 from ...refused import Refused
 from ..base.nothing import nothing
 from ..loader.hooks import LoaderHooks
-from ..loader.limits import refuse_foreign
 from ..loader.loops import read_ahead
-from ..loader.record import batch_size_of, is_iterable
 from ..loader.shares import Share, Sharing
 from ..loop.clock import StepClock
 from ..loop.roots import Root, Roots, modules_without_parent
 from ..loop.steps import Steps
-from . import rank_seeds, sharding
+from . import parallel_refusals, rank_seeds, sharding
 from .gradients import parameters_of
 from .ranks import DIVERGED, Ranks
 from .reduction import PLACE, Reduction
@@ -109,11 +107,12 @@ class Parallel:
     def _set(self, form: str) -> None:
         optimizers = [one for one in self._optimizers() if parameters_of(one)]
         modules = self._trained_modules(optimizers)
-        local = self._why_not(form, optimizers, modules)
+        local = self._conflict(form) or parallel_refusals.why_not(optimizers, modules, self._steps)
+        local = local or parallel_refusals.why_no_shares(self._loaders, self.ranks.size, self._clock.owner)
         self.ranks.connect(_device_of(optimizers))
         self.ranks.agree(local)
         self._agree_on_the_state(modules)
-        if form != COPIES and self.form != form:
+        if form not in (COPIES, self.form):
             why = sharding.why_not(self._called_root(modules), optimizers)
             self.ranks.agree(why)
             sharding.apply(modules[0], optimizers, self.ranks.size, _device_of(optimizers), form == SHARDS)
@@ -143,47 +142,13 @@ class Parallel:
         if feed is not None and feed.stream is not None:
             feed.stream.sharing = sharing
 
-    # --- reasons against it -------------------------------------------------------------------------------------------
+    # --- on the way ---------------------------------------------------------------------------------------------------
 
-    def _why_not(self, form: str, optimizers: list[Any], modules: list[Any]) -> str | None:
+    def _conflict(self, form: str) -> str | None:
         distributed = sys.modules.get("torch.distributed")
         if distributed is not None and distributed.is_initialized() and not self.ranks.connected:
             return "the script has started a process group of its own: run it with torchrun"
-        if self.form not in (None, form):
-            return f"the model already trains as {self.form}"
-        if not optimizers:
-            return "no optimizer was made before the first forward"
-        if self._steps.closures_seen or any(type(one).__name__ == "LBFGS" for one in optimizers):
-            return "the optimizer evaluates a closure several times in a step, which each process would do otherwise"
-        for module in modules:
-            for inner in module.modules():
-                if getattr(inner, "sparse", False) is True and type(inner).__name__.startswith("Embedding"):
-                    return f"{type(inner).__name__} has sparse gradients, which are not averaged"
-        return self._why_no_shares()
-
-    def _why_no_shares(self) -> str | None:
-        """Return why the batches cannot be shared out."""
-        record = self._loaders.train
-        if record is None:
-            return "no DataLoader feeds the training: a batch that the script makes itself cannot be shared out"
-        feed, _iterator = self._loaders.current()
-        loader = feed.loader if feed is not None else record.loader()
-        if loader is None or (feed is not None and feed.foreign):
-            return "the training reads batches that were fetched before, or an iterator that is not of torch"
-        if is_iterable(loader):
-            return "the training's dataset is iterable: its samples cannot be shared out"
-        try:
-            refuse_foreign(loader)
-        except Refused as refusal:
-            return str(refusal)
-        if not loader._auto_collation:
-            return "the dataset makes its own batches, which cannot be shared out"
-        size = batch_size_of(loader)
-        if size is not None and size < self.ranks.size:
-            return f"a batch of {size} cannot be shared out among {self.ranks.size} processes"
-        if record.reader != self._clock.owner:
-            return "another thread reads the loader: it is unknown which batch is trained on"
-        return None
+        return f"the model already trains as {self.form}" if self.form not in (None, COPIES, form) else None
 
     def _agree_on_the_state(self, modules: list[Any]) -> None:
         """Give every rank the first one's weights; refuse where the ranks have come here by different ways."""

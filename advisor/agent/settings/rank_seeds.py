@@ -20,7 +20,7 @@ MOST_OF_NUMPY = 2**32
 
 
 def begin_alike(seed: int) -> None:
-    """Seed the generators before the script's first line; seeds that it sets itself are the same on all ranks anyway."""
+    """Seed the generators before the script's first line; seeds that it sets itself are alike on all ranks anyway."""
     random.seed(seed)
     imports.when_imported("numpy", lambda numpy: _seed_numpy(numpy, seed))
     imports.when_imported("torch", lambda torch: torch.manual_seed(seed))

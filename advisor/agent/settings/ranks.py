@@ -94,7 +94,7 @@ class Ranks:
         self.size = 1
 
     def crashed(self, error: BaseException) -> None:
-        """Leave a note of the script's exception beside the meeting point, for whoever tells which rank failed first."""
+        """Leave a note of the script's exception beside the meeting point: its time tells which rank failed first."""
         if self.size > 1 and self._meeting:
             with contextlib.suppress(OSError), open(f"{self._meeting}.crashed-{self.rank}", "w") as file:
                 file.write(f"{type(error).__name__}: {error}")

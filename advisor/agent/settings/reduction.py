@@ -88,7 +88,7 @@ class Reduction:
                 flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
                 dist.all_reduce(flat)
                 flat /= self._ranks
-                for gradient, part in zip(bucket, flat.split([gradient.numel() for gradient in bucket])):
+                for gradient, part in zip(bucket, torch.split(flat, [gradient.numel() for gradient in bucket])):
                     gradient.copy_(part.view_as(gradient))
 
     # --- torch's reducer ----------------------------------------------------------------------------------------------

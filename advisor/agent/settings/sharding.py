@@ -6,15 +6,13 @@ one process saves and loads them. Lists of parameters that the script made befor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+import functools
+from typing import Any, Callable
 
 from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from ..loader.record import is_library
 from .blocks import repeated_blocks
-
-if TYPE_CHECKING:
-    from torch import nn
 
 CLIPS = ("clip_grad_norm_", "clip_grad_value_", "get_total_norm", "clip_grads_with_norm_")
 
@@ -40,9 +38,8 @@ def why_not(root: Any, optimizers: list[Any]) -> str | None:
     return None
 
 
-def apply(root: nn.Module, optimizers: list[Any], ranks: int, device: str, reshards: bool) -> None:
+def apply(root: Any, optimizers: list[Any], ranks: int, device: str, reshards: bool) -> None:
     """Cut the model and its repeated blocks into pieces, and give the optimizers their parameters."""
-    import torch
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -61,7 +58,6 @@ def apply(root: nn.Module, optimizers: list[Any], ranks: int, device: str, resha
     root.register_state_dict_post_hook(_model_whole)
     root.register_load_state_dict_pre_hook(_model_in_pieces)
     _patch_clipping(_Clipping(before.values(), renewed))
-    assert torch is not None
 
 
 class _Clipping:
@@ -91,8 +87,12 @@ def _patch_clipping(clipping: _Clipping) -> None:
         replacement = _for_pieces(original, clipping)
         for owner in (functions, torch.nn.utils):
             if getattr(owner, name, None) is original:
-                _patches.replace(owner, name, lambda _original, new=replacement: new)
+                _patches.replace(owner, name, functools.partial(_new, replacement))
         _patches.replace_copies(original, replacement, lambda file: not is_library(file))
+
+
+def _new(replacement: object, _original: object) -> object:
+    return replacement
 
 
 def _for_pieces(original: Callable[..., Any], clipping: _Clipping) -> Callable[..., Any]:
