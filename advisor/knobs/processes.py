@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
     from ._controls import Controls
 
-THREADS, HASHES = "OMP_NUM_THREADS", "PYTHONHASHSEED"
+HASHES = "PYTHONHASHSEED"
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -38,21 +38,10 @@ def _apply(controls: Controls, value: Any) -> None:
 
 
 def _environment(value: Any, present: Mapping[str, str]) -> Mapping[str, str]:
-    """Share the CPUs out among the processes, and let them order sets of words alike."""
-    if value < 2:
+    """Let all processes order sets of words alike."""
+    if value < 2 or present.get(HASHES):
         return {}
-    found = {}
-    if not present.get(THREADS):
-        found[THREADS] = str(max(1, len(_usable_cpus()) // value))
-    if not present.get(HASHES):
-        found[HASHES] = str(int.from_bytes(os.urandom(4), "big"))
-    return found
-
-
-def _usable_cpus() -> range:
-    if hasattr(os, "sched_getaffinity"):
-        return range(len(os.sched_getaffinity(0)))
-    return range(os.cpu_count() or 1)
+    return {HASHES: str(int.from_bytes(os.urandom(4), "big"))}
 
 
 def _plain(_objects: PlainObjects, value: Any) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 import zlib
 from collections import deque
@@ -57,6 +58,8 @@ class Parallel:
         self._calls_before = 0
         self._weights: tuple[float, ...] | None = None
         self._has_moved = False
+        self._threads: int | None = None
+        """Threads of operators in the baseline."""
 
     def join(
         self, ranks: Ranks, optimizers: Callable[[], list[Any]], say: Callable[[str], None], named: tuple[str, ...]
@@ -87,6 +90,7 @@ class Parallel:
         try:
             self._set(form)
         except BaseException:
+            self.ranks.why_alone = "one process trains, for the reason above"
             self.restore()
             raise
 
@@ -101,6 +105,7 @@ class Parallel:
             self._loaders.deliveries.on_train_batch = None
             self._loaders.deliveries.drawing = contextlib.nullcontext
             self._set_sharing(None)
+            self._share_cpus(1)
         if self.ranks.size > 1:
             self.ranks.part()
 
@@ -136,6 +141,18 @@ class Parallel:
         deliveries.drawing = self._drawing
         self._set_sharing(deliveries.sharing)
         rank_seeds.differ(ranks)
+        self._share_cpus(ranks.size)
+
+    def _share_cpus(self, processes: int) -> None:
+        """Let operators use this process' part of the CPUs at most; one process gets back what it had."""
+        import torch
+
+        if self._threads is None:
+            self._threads = torch.get_num_threads()
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = self._threads if processes == 1 else min(self._threads, max(1, usable // processes))
+        if wanted != torch.get_num_threads():
+            torch.set_num_threads(wanted)
 
     def _set_sharing(self, sharing: Sharing | None) -> None:
         feed, _iterator = self._loaders.current()

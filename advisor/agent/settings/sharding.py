@@ -12,6 +12,7 @@ from typing import Any, Callable
 from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from ..loader.record import is_library
+from . import whole_copies
 from .blocks import repeated_blocks
 
 CLIPS = ("clip_grad_norm_", "clip_grad_value_", "get_total_norm", "clip_grads_with_norm_")
@@ -55,8 +56,9 @@ def apply(root: Any, optimizers: list[Any], ranks: int, device: str, reshards: b
         for group in optimizer.param_groups:
             group["params"] = [renewed.get(id(parameter), parameter) for parameter in group["params"]]
         _save_whole(optimizer)
-    root.register_state_dict_post_hook(_model_whole)
-    root.register_load_state_dict_pre_hook(_model_in_pieces)
+    root.register_state_dict_post_hook(whole_copies.mark(_model_whole))
+    root.register_load_state_dict_pre_hook(whole_copies.mark(_model_in_pieces))
+    whole_copies.allow(root)
     _patch_clipping(_Clipping(before.values(), renewed))
 
 

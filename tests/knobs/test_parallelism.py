@@ -1,0 +1,210 @@
+"""parallelism and processes: two processes train what one trains, and a script that they cannot train is left alone."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+LIMIT_S = 240
+ROUNDING = 2e-6
+"""Difference of parameters after some twenty updates that another order of additions explains."""
+SCRIPT = """
+import copy, sys
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(16, 32), nn.Linear(32, 16)
+
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(x)))
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head, self.spare = nn.Linear(8, 16), nn.Linear(16, 1), nn.Linear(16, 1)
+        self.blocks = nn.ModuleList(Block() for _ in range(3))
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+    def loss(self, x, y):
+        return F.mse_loss(self.forward(x), y)
+
+class Points(Dataset):
+    def __init__(self):
+        self.x = torch.randn(53, 8, generator=torch.Generator().manual_seed(3))
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, number):
+        return self.x[number], self.x[number].sum().view(1)
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return (Points()[number] for number in range(53))
+
+def main(way):
+    torch.manual_seed(1)
+    model, second = Net(), nn.Linear(1, 1)
+    listed = list(model.parameters())
+    groups = [{"params": listed[:2], "lr": 1e-2}, {"params": listed[2:]}]
+    if way == "two models":
+        groups.append({"params": second.parameters()})
+    optimizer = torch.optim.AdamW(groups, lr=5e-3)
+    if way == "lbfgs":
+        optimizer = torch.optim.LBFGS(listed, lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
+    loader = DataLoader(Points(), 13, shuffle=True, num_workers=2 if way == "workers" else 0)
+    if way == "iterable":
+        loader = DataLoader(Stream(), 13)
+    for epoch in range(3):
+        model.train()
+        batches = loader if way != "own batches" else ((x, x.sum(1, True)) for x in Points().x.split(13))
+        for number, (x, y) in enumerate(batches):
+            if way == "method":
+                loss = model.loss(x, y)
+            elif way == "two models":
+                loss = F.mse_loss(second(model(x)), y)
+            else:
+                loss = F.mse_loss(model(x), y)
+            if way == "accumulation":
+                (loss / 2).backward()
+                if number % 2 == 0:
+                    continue
+            elif way == "lbfgs":
+                optimizer.step(lambda: (optimizer.zero_grad(), loss.backward(retain_graph=True), loss)[-1])
+                continue
+            else:
+                optimizer.zero_grad()
+                loss.backward()
+            nn.utils.clip_grad_norm_(listed, 0.5)
+            optimizer.step()
+            if way == "accumulation":
+                optimizer.zero_grad()
+        schedule.step()
+        model.eval()
+        with torch.no_grad():
+            seen = [(len(x), F.mse_loss(model(x), y, reduction="sum").item()) for x, y in DataLoader(Points(), 20)]
+        print(epoch, sum(size for size, _ in seen), f"{sum(loss for _, loss in seen) / 53:.4f}", flush=True)
+        open("log.txt", "a").write(f"{epoch}\\n")
+        if way == "resumed":
+            torch.save([model.state_dict(), optimizer.state_dict()], "between.pt")
+            for owner, state in zip((model, optimizer), torch.load("between.pt")):
+                owner.load_state_dict(state)
+    copied = copy.deepcopy(model)
+    saved = {"model": model.state_dict(), "copied": copied.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(saved, "saved.pt")
+    torch.save(model, "whole.pt")
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+
+
+def run(folder: Path, way: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    (folder / "train.py").write_text(SCRIPT)
+    words = [word for setting in settings for word in ("--set", setting)]
+    return subprocess.run(
+        [sys.executable, *(["-m", "advisor", "run", *words] if words else []), "train.py", way],
+        cwd=folder,
+        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@functools.cache
+def alone(way: str) -> tuple[str, dict[str, Any], bytes]:
+    """What one process prints and saves: its checkpoint, and the length of the pickled model."""
+    with tempfile.TemporaryDirectory() as name:
+        done = run(Path(name), way)
+        assert done.returncode == 0, done.stderr
+        return done.stdout, torch.load(Path(name) / "saved.pt"), (Path(name) / "whole.pt").read_bytes()
+
+
+def difference(one: Any, other: Any) -> float:
+    """Largest difference of two saved values, which must have the same structure and types."""
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert one.shape == other.shape
+        return float((one.double() - other.double()).abs().max()) if one.numel() else 0.0
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        return max((difference(one[name], other[name]) for name in one), default=0.0)
+    if isinstance(one, list):
+        return max(map(difference, one, other), default=0.0)
+    assert one == other
+    return 0.0
+
+
+def without_spare(saved: dict[str, Any]) -> dict[str, Any]:
+    """The checkpoint without the state of parameters that are not used, of which one process has none."""
+    return {name: saved[name] for name in ("model", "copied")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["plain", "workers", "accumulation", "method", "two models", "resumed"])
+def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Path) -> None:
+    printed, saved, _ = alone(way)
+    done = run(tmp_path, way, "parallelism=ddp", "processes=2")
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert difference(saved, torch.load(tmp_path / "saved.pt")) < ROUNDING
+    assert (tmp_path / "log.txt").read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "form"), [("plain", "fsdp2"), ("resumed", "fsdp2_no_reshard"), ("accumulation", "fsdp2")]
+)
+def test_two_processes_with_pieces_save_what_one_saves(way: str, form: str, tmp_path: Path) -> None:
+    printed, saved, whole = alone(way)
+    done = run(tmp_path, way, f"parallelism={form}", "processes=2")
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+    assert difference(without_spare(saved), without_spare(torch.load(tmp_path / "saved.pt"))) < ROUNDING
+    # pickles of the same objects have the same length
+    assert len((tmp_path / "whole.pt").read_bytes()) == len(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "form", "why"),
+    [
+        ("own batches", "ddp", "no DataLoader feeds the training: a batch that the script makes itself cannot be"),
+        ("iterable", "ddp", "the training's dataset is iterable: its samples cannot be shared out"),
+        ("lbfgs", "ddp", "LBFGS evaluates the loss several times in a step"),
+        ("two models", "fsdp2", "several models are trained, or a method of the model is called in its place"),
+    ],
+)
+def test_what_several_cannot_train_one_trains_alone(way: str, form: str, why: str, tmp_path: Path) -> None:
+    printed, saved, whole = alone(way)
+    done = run(tmp_path, way, f"parallelism={form}", "processes=2")
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+    assert f"parallelism keeps the script's value: {why}" in beside(done.stderr)
+    assert difference(saved, torch.load(tmp_path / "saved.pt")) == 0.0
+    assert (tmp_path / "whole.pt").read_bytes() == whole
+
+
+def beside(stderr: str) -> str:
+    first, _, rest = stderr.partition("\n")
+    assert first.startswith("advisor: settings ")
+    return rest
