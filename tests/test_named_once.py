@@ -68,8 +68,12 @@ ALLOWED = {
     ("hardware/problems.py", "shared_memory_small"): "id of a problem of the machine",
     ("hardware/problems.py", "swapping"): "id of a problem of the machine",
     ("hardware/problems.py", "throttled"): "id of a problem of the machine",
+    ("runtime/isolation/copied.py", "processes"): "entry of a message to the keeper: a namespace of processes",
+    ("runtime/isolation/keeper_view.py", "processes"): "entry of a message to the keeper",
+    ("runtime/isolation/overlay.py", "processes"): "entry of a message to the keeper",
     ("types/measurement.py", "gc"): "kind of a sampled line",
     ("rate_schedule.py", "plateau"): "name of a schedule",
+    ("settings_file/exports/_base.py", "processes"): "entry of a file: how the baseline trains",
     ("settings_file/exports/_base.py", "persistent_workers"): "entry of a file: how the baseline trains",
     ("settings_file/loaded.py", "persistent_workers"): "entry of a file: how the baseline trains",
 }

@@ -65,6 +65,6 @@ KNOB = Knob(
     environment=_environment,
     chosen_for=("cpus", "device"),
     plain=_plain,
-    formats={"accelerate": key("num_processes"), "torchrun": key("processes")},
+    formats={"accelerate": key("num_processes"), "torchrun": lambda _value, _training: {}},
     changes="A batch is shared out among the processes. Each runs the whole script, and needs its memory.",
 )

@@ -14,17 +14,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from .. import wire
-from ..errors import IsolationError
 from ..types import Command
 from . import isolation as isolations
 from .isolation import Isolation
+from .launch_file import written
 from .processes import ScriptProcess, exit_reason, start
 from .run_options import RunOptions
 
@@ -37,11 +37,10 @@ GRACE_S = 10.0
 """Seconds that the others have to end after the first, and it has to end after one of them failed."""
 SHORT_GRACE_S = 0.5
 """The same where the first one has failed: an error of their own may follow."""
+LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/", "NCCL error")
+"""Words of gloo and NCCL for a process that is gone."""
 POLL_S = 0.05
 TAIL_BYTES = 8192
-
-Argv = Callable[[wire.LaunchSpec], list[str]]
-"""Callable (launch file) that returns the command line of a process; it stores the file where the process finds it."""
 
 
 def isolation_for(command: Command) -> Isolation:
@@ -72,23 +71,17 @@ def train(
         others: list[ScriptProcess] = []
         for rank in range(1, ranks):
             view = stack.enter_context(isolation.prepare(Path(command.cwd), writable=[folder, SHARED_MEMORY]))
-            argv = _argv(command, replace(common, rank=rank, log=""), folder)
+            argv = written(command, replace(common, rank=rank, log=""), folder)
             variables = {**environment, **device_of(rank, environment)}
             others.append(
                 stack.enter_context(
                     start(argv, cwd=view.cwd, env=variables, logs=folder, view=view, stdin="null", name=f"rank-{rank}")
                 )
             )
-        argv = _argv(command, common, folder)
+        argv = written(command, common, folder)
         first = subprocess.Popen(argv, cwd=command.cwd, env={**environment, **device_of(0, environment)})
         with _signals_for(first):
             return _watch(first, others, Path(common.meeting))
-
-
-def _argv(command: Command, spec: wire.LaunchSpec, folder: Path) -> list[str]:
-    from .training_launch import written
-
-    return written(command, spec, folder)
 
 
 def device_of(rank: int, environment: Mapping[str, str]) -> dict[str, str]:
@@ -116,11 +109,12 @@ def _watch(first: subprocess.Popen[bytes], others: Sequence[ScriptProcess], meet
             continue  # the script has received it, too, and decides what it means
     if code and failed is None:
         failed = _failed(others, meeting)
-        if failed is not None and _crash(meeting, failed + 1) is None:
+        if failed is not None and _crash(meeting, failed + 1) is None and not _is_lost(_crash(meeting, 0)):
             failed = None  # it was the first one's end that has killed it
     if failed is not None and not _is_earlier(_crash(meeting, 0), _crash(meeting, failed + 1)):
         _report(failed, others)
-        code = others[failed].poll() or code
+        ended = others[failed].poll() or code
+        code = ended if ended > 0 else 128 - ended
     _let_end(others, GRACE_S if code == 0 else SHORT_GRACE_S)
     return code
 
@@ -144,6 +138,11 @@ def _crash(meeting: Path, rank: int) -> tuple[str, int] | None:
         return note.read_text(), note.stat().st_mtime_ns
     except OSError:
         return None
+
+
+def _is_lost(crash: tuple[str, int] | None) -> bool:
+    """Return whether the error is that another process was no longer there."""
+    return crash is not None and any(word in crash[0] for word in LOST)
 
 
 def _is_earlier(one: tuple[str, int] | None, other: tuple[str, int] | None) -> bool:
@@ -203,6 +202,3 @@ def _signals_for(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-__all__ = ["IsolationError", "device_of", "isolation_for", "train"]

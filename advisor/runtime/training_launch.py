@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +15,8 @@ from ..errors import IsolationError, UsageError
 from ..script_constants import ByModule
 from ..storage import run_store
 from ..types import Command, Config
-from .script_run import BOOTSTRAP
+from . import ranks_launch
+from .launch_file import written
 
 
 def become(command: Command, config: Config, constants: ByModule, updates: float | None = None) -> NoReturn:
@@ -66,18 +65,8 @@ def spawn(command: Command, config: Config, constants: ByModule, updates: float 
             raise
 
 
-def written(command: Command, spec: wire.LaunchSpec, folder: Path | None = None) -> list[str]:
-    """Store the launch file, for the agent to delete, and return the command line of the script's process."""
-    descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json", dir=folder)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(spec), file)
-    return [command.interpreter, str(BOOTSTRAP), path]
-
-
 def _by_ranks(command: Command, spec: wire.LaunchSpec, environment: dict[str, str]) -> int | None:
     """Train by several processes; return how they ended, or None where only one can be started."""
-    from . import ranks_launch
-
     try:
         isolation = ranks_launch.isolation_for(command)
     except IsolationError as error:

@@ -13,8 +13,6 @@ from ..base.pass_through import passes_on
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .feed import Feed
-
 REMEMBERED_BATCHES = 4
 """Number of batches: enough that caches do not make the replayed loop unrealistic, few enough to hold."""
 REMEMBERED_BYTES = 512 * 1024 * 1024
@@ -93,9 +91,9 @@ class Cloner:
 
 @passes_on
 def replayed(
-    feed: Feed,
+    feed: Any,
     fetch: Callable[[], tuple[Any, Any]],
-    count: Callable[[Feed, object, object], tuple[int | None, str]],
+    count: Callable[[Any, object, object], tuple[int | None, str]],
     excluded: Callable[[Callable[[], Any]], Any],
 ) -> tuple[Any, Any, int | None]:
     """Return a batch, its index if it was fetched, and its samples; `excluded` runs our own work."""

@@ -388,9 +388,7 @@ def _run(original: Callable[..., object], tensors: object, args: Any, kwargs: An
 
 def parameter_ids(optimizer: Any) -> set[int]:
     """Return the ids of an optimizer's parameters; none of None."""
-    if optimizer is None:
-        return set()
-    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return {id(parameter) for group in getattr(optimizer, "param_groups", ()) for parameter in group["params"]}
 
 
 def all_optimizers() -> list[Any]:
