@@ -115,6 +115,10 @@ class LaunchSpec:
     """File by which they find each other."""
     parent: int = 0
     """Process that started them, and with which they end; 0 if the script's process stands alone."""
+    alike: int | None = None
+    """Initial seed of the generators on all ranks; seeds that the script sets stay."""
+    joins_after: int = 0
+    """Updates after which the ranks join: a probe knows the model once it has seen one."""
     why_alone: str = ""
     """Reason why the settings ask for several processes and this is the only one."""
 

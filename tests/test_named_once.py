@@ -75,6 +75,7 @@ ALLOWED = {
     ("rate_schedule.py", "plateau"): "name of a schedule",
     ("settings_file/exports/_base.py", "processes"): "entry of a file: how the baseline trains",
     ("settings_file/exports/_base.py", "persistent_workers"): "entry of a file: how the baseline trains",
+    ("settings_file/loaded.py", "processes"): "entry of a file: how the baseline trains",
     ("settings_file/loaded.py", "persistent_workers"): "entry of a file: how the baseline trains",
 }
 """File and literal that is the name of something else, or the implementation of the knob, with the reason."""

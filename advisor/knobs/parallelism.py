@@ -31,11 +31,13 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     why = why_single(hardware, workload)
     if why is not None:
         return Values(why_closed=why)
-    return Values(values=(DDP, FSDP2), why=f"{devices(hardware, workload)} devices could train")
+    return Values(values=(DDP, FSDP2), why=f"{devices(hardware, workload)} processes could train")
 
 
 def devices(hardware: Hardware, workload: Workload) -> int:
-    """Return the number of accelerators of the kind that the script trains on."""
+    """Return the number of accelerators of the kind that the script trains on; of CPUs, if it trains on them."""
+    if workload.device == "cpu":
+        return int(hardware.cpu.usable_cpus)
     return sum(one.kind == workload.device for one in hardware.accelerators)
 
 
@@ -43,11 +45,11 @@ def why_single(hardware: Hardware, workload: Workload) -> str | None:
     """Return why one process should train here; None if several may."""
     if workload.world_size > 1:
         return f"the script itself trains with {workload.world_size} processes"
-    if workload.device == "cpu":
-        return "single: training runs on cpu, whose cores one process can already use"
     there = devices(hardware, workload)
     if there < 2:
-        return f"single: {there} {workload.device} device is there"
+        return (
+            f"single: {there} {'CPU is usable' if workload.device == 'cpu' else f'{workload.device} device is there'}"
+        )
     if workload.train_loader is None:
         return "single: no DataLoader feeds the training, so that its batches cannot be shared out"
     if workload.train_loader.iterable:
@@ -99,6 +101,8 @@ KNOB = Knob(
     apply=_apply,
     restore=lambda controls: controls.parallel.restore(),
     scope="launch",
+    starts_ranks=True,
+    shortens_computing=True,
     set_on=("model", "optimizer"),
     wrong=one_of(SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD),
     needs="processes",

@@ -27,10 +27,11 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
         return Values(why_closed=why)
     there = devices(hardware, workload)
     size = workload.train_loader.batch_size if workload.train_loader is not None else None
-    worth = [number for number in dict.fromkeys((there, there // 2)) if 2 <= number <= (size or there)]
+    wanted = (2, 4) if workload.device == "cpu" else (there, there // 2)  # one process can use all CPUs, too
+    worth = [number for number in dict.fromkeys(wanted) if 2 <= number <= min(there, size or there)]
     if not worth:
-        return Values(why_closed=f"single: a batch of {size} sample cannot be shared out")
-    return Values(values=tuple(worth), why=f"{there} devices are there")
+        return Values(why_closed=f"single: a batch of {size} cannot be shared out")
+    return Values(values=tuple(worth), why=f"{there} {'CPUs' if workload.device == 'cpu' else 'devices'} are there")
 
 
 def _apply(controls: Controls, value: Any) -> None:
@@ -57,6 +58,8 @@ KNOB = Knob(
     apply=_apply,
     restore=lambda controls: controls.parallel.restore(),
     scope="launch",
+    starts_ranks=True,
+    shortens_computing=True,
     set_on=("model", "optimizer"),
     wrong=whole_number(1, 1024),
     ranks=int,

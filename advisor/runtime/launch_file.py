@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import wire
 from ..types import Command
-from .script_run import BOOTSTRAP
+from .bootstrap_file import BOOTSTRAP
 
 
 def written(command: Command, spec: wire.LaunchSpec, folder: Path | None = None) -> list[str]:

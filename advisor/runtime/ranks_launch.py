@@ -66,7 +66,7 @@ def train(
             ranks=ranks,
             meeting=str(folder / "meeting"),
             parent=os.getpid(),
-            seed=random.SystemRandom().getrandbits(32),
+            alike=random.SystemRandom().getrandbits(32),
         )
         others: list[ScriptProcess] = []
         for rank in range(1, ranks):

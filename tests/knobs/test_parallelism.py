@@ -16,9 +16,10 @@ import torch
 
 from advisor import knobs
 from advisor.rules._examples import healthy_cpu, healthy_cuda
+from advisor.search.space import KnobSelection, open_space
 from advisor.settings_file import exports
 from advisor.settings_file.advisor_yaml import Document
-from advisor.types import Config
+from advisor.types import Config, Diagnosis
 
 LIMIT_S = 240
 ROUNDING = 2e-6
@@ -158,7 +159,7 @@ def difference(one: Any, other: Any) -> float:
     assert type(one) is type(other)
     if isinstance(one, torch.Tensor):
         assert one.shape == other.shape
-        return float((one.double() - other.double()).abs().max()) if one.numel() else 0.0
+        return float((one.double() - other.double()).nan_to_num().abs().max()) if one.numel() else 0.0
     if isinstance(one, dict):
         assert list(one) == list(other)
         return max((difference(one[name], other[name]) for name in one), default=0.0)
@@ -304,12 +305,23 @@ def beside(stderr: str) -> str:
 
 
 def test_it_is_single_with_a_reason_where_one_device_is_there() -> None:
+    evidence = healthy_cpu()
+    one_cpu = replace(evidence.hardware, cpu=replace(evidence.hardware.cpu, usable_cpus=1.0))
     for name in ("parallelism", "processes"):
-        for evidence, why in (
-            (healthy_cpu(), "single: training runs on cpu, whose cores one process can already use"),
-            (healthy_cuda(), "single: 1 cuda device is there"),
-        ):
-            assert knobs.get(name).values(evidence.hardware, evidence.workload).why_closed == why
+        closed = knobs.get(name).values(one_cpu, evidence.workload).why_closed
+        assert closed == "single: 1 CPU is usable"
+        closed = knobs.get(name).values(healthy_cuda().hardware, healthy_cuda().workload).why_closed
+        assert closed == "single: 1 cuda device is there"
+
+
+def test_on_cpus_it_is_tried_only_if_it_is_asked_for() -> None:
+    evidence = healthy_cpu()
+    diagnosis = Diagnosis(findings=())
+    unasked = open_space(evidence.hardware, evidence.workload, diagnosis, computing_fraction=0.9)
+    assert {"processes", "parallelism"} <= {one.what for one in unasked.closed}
+    asked = KnobSelection.of(only=["processes", "parallelism"])
+    opened = open_space(evidence.hardware, evidence.workload, diagnosis, asked)
+    assert [knob.id for knob in opened.knobs] == ["processes", "parallelism"]
 
 
 def test_several_devices_open_it() -> None:

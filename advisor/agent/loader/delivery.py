@@ -229,7 +229,8 @@ class Deliveries:
         record = feed.record
         record.last_index = index
         if isinstance(index, list) and samples is None:
-            samples, record.samples_from = len(index), record.samples_from or INDICES
+            samples = len(getattr(index, "whole", index))
+            record.samples_from = record.samples_from or INDICES
         elif samples is None:
             samples, source = self._samples(feed, batch, index)
             if record.samples_from != LEADING_DIMENSION:

@@ -31,6 +31,7 @@ from .conductor import Conductor
 from .instruments import Instruments
 from .ready import ready
 from .so_far import SoFar
+from .together import Together
 from .window_length import FIRST_UPDATES
 
 BEAT_EVERY_S = 0.5
@@ -62,7 +63,7 @@ class ScriptAgent:
     """Agent of one rank, which owns the clock and the hooks and handles the end of this process."""
 
     def __init__(self, spec: wire.LaunchSpec, channel: AgentChannel) -> None:
-        self._spec = spec
+        self.spec = spec
         self.channel = channel
         self.origin_s = time.perf_counter()
         self.rank = int(os.environ.get("RANK", "0") or 0)
@@ -82,7 +83,7 @@ class ScriptAgent:
 
     def torch_imported(self, torch: ModuleType) -> None:
         """Set up the hooks right after the script's `import torch`."""
-        if self._spec.mode != "probe" or self.clock.in_child:
+        if self.spec.mode != "probe" or self.clock.in_child:
             return
         # torch has just created half a million objects: the script must pay for the full collection now due (40 ms).
         collecting = gc.isenabled()
@@ -95,7 +96,7 @@ class ScriptAgent:
                 gc.enable()
 
     def start_beating(self) -> None:
-        if self._spec.mode == "probe":
+        if self.spec.mode == "probe":
             threading.Thread(target=self._beat, name="advisor-beat", daemon=True).start()
 
     def _beat(self) -> None:
@@ -136,7 +137,7 @@ class ScriptAgent:
         os._exit(0)
 
     def _last_words(self, reason: str, why: str, exit_code: int) -> None:
-        if self._ended or self._spec.mode != "probe":
+        if self._ended or self.spec.mode != "probe":
             return
         if self._parts is not None:
             self._parts.conductor.script_ends(why)
@@ -164,6 +165,7 @@ class ScriptAgent:
         assert parts is not None
         parts.controls.saw_update(update.micro_steps)
         dynamo.without_dynamo(functools.partial(parts.look_at_learning, update))
+        parts.together.update_ended()
         if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
             dynamo.without_dynamo(functools.partial(self._early, parts, update))
 
@@ -192,7 +194,7 @@ class ScriptAgent:
     @property
     def training_updates(self) -> float | None:
         """Length of the training in updates, as the controller knows it."""
-        return self._spec.updates
+        return self.spec.updates
 
     def remark(self, text: str) -> None:
         """Send what the user reads as it arrives."""
@@ -253,12 +255,11 @@ class _Parts:
         self._copies = HostToDevice(clock)
         self.learning = LearningWatch(self.controls)
         off_step = OffStep(clock)
-        sampler = Sampler(clock)
         garbage = GarbageTimer(clock)
         garbage.install()
         self._instruments = Instruments(
             self.controls,
-            sampler=sampler,
+            sampler=Sampler(clock),
             garbage=garbage,
             off_step=off_step,
             tracing=Tracing(self.controls),
@@ -278,12 +279,14 @@ class _Parts:
         self.roots.on_evaluated = self._evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
+        self.together = Together(self.controls, agent.spec, agent.remark)
         for part in (self.steps, self.loaders, off_step, self._facts, self.learning):
             part.install()
         hold_overruns(torch)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.steps.forward_seen = True
+        self.controls.parallel.saw_training_forward(root)
         self._register.saw_training_forward(self._clock.add_samples)
         if root.owned:
             if self._register.train is None:

@@ -30,6 +30,7 @@ from ..settings.controls import Controls
 from ..settings.precision import Precision
 from ..settings.ranks import Ranks
 from ..settings.scaling import Scaler
+from . import rank_start
 from .fallback import FallBack, of_the_loader
 from .run_log import RunLog, say, words
 
@@ -43,7 +44,7 @@ MOST_MODELS = 8
 
 def prepare(spec: wire.LaunchSpec) -> Launch:
     """Create the launch before the script's first line; hooks follow once it has imported torch."""
-    ranks = Ranks(spec.rank, spec.ranks, spec.meeting, spec.why_alone)
+    ranks = Ranks(spec.rank, spec.ranks, spec.meeting, spec.why_alone, spec.joins_after)
     launch = Launch(spec.config, RunLog(spec.log), spec.updates, ranks)
     if spec.config:
         imports.when_imported("torch", launch.torch_imported)
@@ -275,7 +276,7 @@ class Launch:
             self._roots.seek(owned, owned)
 
     def _after_update(self, update: Update) -> None:
-        self._guarded(self._controls.parallel.update_ended)
+        self._guarded(functools.partial(rank_start.update_ended, self._controls, self._config))
         if self._settled or self._settling:
             return
         self._controls.saw_update(update.micro_steps)
@@ -310,7 +311,8 @@ class Launch:
     # --- settings -----------------------------------------------------------------------------------------------------
 
     def _apply_early(self) -> None:
-        self._apply([name for name in self._wanted if not knobs.get(name).after_first_update])
+        ready = rank_start.ready(self._wanted, self._controls)
+        self._apply([name for name in ready if not knobs.get(name).after_first_update])
 
     def _apply_to_optimizers(self) -> None:
         """Apply what concerns optimizers only before their first step: a library may hide the model's first calls."""
@@ -320,7 +322,7 @@ class Launch:
     def _apply_rest(self) -> None:
         """Apply settings that waited for the first update; those that wait for a model's call wait a while longer."""
         waiting = [name for name in self._wanted if "forward" in knobs.get(name).set_on]
-        self._apply([name for name in self._wanted if name not in waiting])
+        self._apply([name for name in rank_start.ready(self._wanted, self._controls) if name not in waiting])
         if self._clock.updates > SEARCH_UPDATES:
             for name in waiting:
                 self._give_up(name, "no call of a trained model was seen")

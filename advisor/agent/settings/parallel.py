@@ -133,6 +133,8 @@ class Parallel:
     def _begin(self) -> None:
         ranks = self.ranks
         self._reduction = Reduction(ranks.size, self._parameters, self._weight, by_hand=self._reduction.by_hand)
+        if ranks.joins_after:  # in a probe, which compares losses
+            self._reduction.on_loss = self._saw_loss
         self._steps.intervene(PLACE, self._reduction)
         self._roots.around_training = self._reduction.around
         deliveries = self._loaders.deliveries
@@ -153,6 +155,10 @@ class Parallel:
         wanted = self._threads if processes == 1 else min(self._threads, max(1, usable // processes))
         if wanted != torch.get_num_threads():
             torch.set_num_threads(wanted)
+
+    def _saw_loss(self, loss: float) -> None:
+        """Give the clock the loss of the whole batch as that of the update."""
+        self._clock.loss = loss
 
     def _set_sharing(self, sharing: Sharing | None) -> None:
         feed, _iterator = self._loaders.current()

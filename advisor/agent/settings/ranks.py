@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -22,11 +23,16 @@ DIVERGED = 97
 class Ranks:
     """Place of this process among those that advisor has started for one training."""
 
-    def __init__(self, rank: int = 0, size: int = 1, meeting: str = "", why_alone: str = "") -> None:
+    def __init__(
+        self, rank: int = 0, size: int = 1, meeting: str = "", why_alone: str = "", joins_after: int = 0
+    ) -> None:
         self.rank = rank
         self.size = size
         self.why_alone = why_alone
+        self.joins_after = joins_after
+        """Updates after which the ranks join."""
         self._meeting = meeting
+        self._told_at = 0
         self._group: Any = None
         """Group for what is not gradients: their order must not depend on when a loader is read."""
         self.connected = False
@@ -92,6 +98,28 @@ class Ranks:
         if self.rank:
             self.end(0)
         self.size = 1
+
+    def tell(self, settings: dict[str, Any]) -> None:
+        """Tell the other ranks what the first one has set; they have not ended the update that follows this one."""
+        if self.size > 1 and self.connected:
+            with open(f"{self._meeting}.new", "w") as file:
+                json.dump(settings, file)
+            os.replace(f"{self._meeting}.new", f"{self._meeting}.settings")
+
+    def told(self) -> dict[str, Any] | None:
+        """Return what the first rank has set since the last call; None if nothing has changed."""
+        if not self.rank:
+            return None
+        try:
+            changed = os.stat(f"{self._meeting}.settings").st_mtime_ns
+            if changed == self._told_at:
+                return None
+            with open(f"{self._meeting}.settings") as file:
+                settings = json.load(file)
+        except (OSError, ValueError):
+            return None
+        self._told_at = changed
+        return dict(settings)
 
     def crashed(self, error: BaseException) -> None:
         """Leave a note of the script's exception beside the meeting point: its time tells which rank failed first."""

@@ -41,6 +41,8 @@ class Reduction:
         self.backwards = 0
         """Backwards averaged afterwards."""
         self._reducer: _Reducer | None = None
+        self.on_loss: Callable[[float], None] | None = None
+        """Callable given the mean loss of the batch over the ranks; None if nobody asks. All ranks must have one."""
 
     # --- a backward ---------------------------------------------------------------------------------------------------
 
@@ -51,12 +53,26 @@ class Reduction:
         weight = self._weight()
         if weight != 1.0:
             args, kwargs = scaled(tensors, args, kwargs, weight)
+        loss = self._sent_loss(tensors, weight) if self.on_loss is not None else None
         result = inner(original, tensors, args, kwargs)
+        if loss is not None and self.on_loss is not None:
+            loss[0].wait()
+            self.on_loss(loss[1].item())
         if self._reducer is not None and self._reducer.take_expected():
             return result
         if self.by_hand:
             self._average()
         return result
+
+    def _sent_loss(self, tensors: Any, weight: float) -> tuple[Any, Any] | None:
+        """Begin to average the loss of one backward; return what to wait for, and the result."""
+        import torch.distributed as dist
+
+        first = tensors if hasattr(tensors, "detach") else tensors[0]
+        if first.numel() != 1:
+            return None
+        loss = first.detach().double().reshape(1) * (weight / self._ranks)
+        return dist.all_reduce(loss, async_op=True), loss
 
     def before_step(self, _optimizer: Optimizer, _has_closure: bool) -> bool:
         return False

@@ -26,8 +26,6 @@ def why_not(root: Any, optimizers: list[Any]) -> str | None:
         )
     if type(root).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
         return f"the model is wrapped in {type(root).__name__}"
-    if any(optimizer.state for optimizer in optimizers):
-        return "the optimizer has its state already, which would stay whole"
     inside = {id(parameter) for parameter in root.parameters()}
     if any(
         id(parameter) not in inside for one in optimizers for group in one.param_groups for parameter in group["params"]
@@ -55,6 +53,10 @@ def apply(root: Any, optimizers: list[Any], ranks: int, device: str, reshards: b
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["params"] = [renewed.get(id(parameter), parameter) for parameter in group["params"]]
+        for old in list(optimizer.state):
+            piece = renewed.get(id(old))
+            if piece is not None:
+                optimizer.state[piece] = {name: _cut(value, piece) for name, value in optimizer.state.pop(old).items()}
         _save_whole(optimizer)
     root.register_state_dict_post_hook(whole_copies.mark(_model_whole))
     root.register_load_state_dict_pre_hook(whole_copies.mark(_model_in_pieces))
