@@ -311,8 +311,7 @@ class Launch:
     # --- settings -----------------------------------------------------------------------------------------------------
 
     def _apply_early(self) -> None:
-        ready = rank_start.ready(self._wanted, self._controls)
-        self._apply([name for name in ready if not knobs.get(name).after_first_update])
+        self._apply([n for n in rank_start.ready(self._wanted, self._controls) if not knobs.get(n).after_first_update])
 
     def _apply_to_optimizers(self) -> None:
         """Apply what concerns optimizers only before their first step: a library may hide the model's first calls."""

@@ -27,7 +27,7 @@ def allow(root: Any) -> None:
     """Let the model and its parts be copied and pickled."""
     for module in root.modules():
         if is_in_pieces(module):
-            cls = type(module)
+            cls: Any = type(module)
             cls.__deepcopy__ = _deepcopy
             cls.__reduce_ex__ = _reduce
 
@@ -59,7 +59,7 @@ def whole(module: Any, known: dict[int, Any] | None = None) -> Any:
     known = {} if known is None else known
     if id(module) in known:
         return known[id(module)]
-    cls = type(module).__mro__[2] if is_in_pieces(module) else type(module)
+    cls: Any = type(module).__mro__[2] if is_in_pieces(module) else type(module)
     made = known[id(module)] = cls.__new__(cls)
     own = {name: value for name, value in vars(module).items() if not str(name).startswith(STATE)}
     own.pop("_compiled_call_impl", None)
