@@ -87,6 +87,7 @@ BY_HAND = {
     "EPOCH": "sampler.set_epoch(epoch)",
     "FIRST": "rank = dist.get_rank()\ndist.destroy_process_group()\nif rank:\n    sys.exit()",
 }
+ALL_COUNTED = Namespace(seconds=0.0, warm_up=0.0)
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
@@ -99,7 +100,7 @@ class Case:
 
 CASES = (
     Case(name="0.2 M parameters, batch 256", width=96, batch=256),
-    Case(name="4 M parameters, batch 256", width=480, batch=256),
+    Case(name="1.2 M parameters, batch 256", width=256, batch=256),
 )
 
 
@@ -118,7 +119,7 @@ def main() -> None:
         lambda case, why: [case.name, f"FAILED: {why}", "–", "–", "–", "–"],
     )
     equal, interrupted_again = collect(
-        [(case, form) for case in cases for form in FORMS],
+        [(case, form) for case in cases[:1] for form in FORMS],
         lambda both: equality(*both),
         lambda both, why: [both[0].name, both[1], f"FAILED: {why}", "–"],
     )
@@ -139,23 +140,20 @@ def main() -> None:
 def cost(case: Case, arguments: Namespace) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="advisor-parallelism-") as name:
         folder = Path(name)
-        alone = train(case, folder, [], PLAIN, arguments, 30)
+        alone = train(case, folder, [], PLAIN, ALL_COUNTED, 30)
         update_s = statistics.median(alone)
         updates = max(50, round((arguments.seconds + arguments.warm_up) / update_s))
         by_hand: list[list[float]] = []
         advised: list[list[float]] = []
         for number in range(arguments.rounds):
             for ours in (False, True) if number % 2 == 0 else (True, False):
-                words = ["-m", "advisor", "run", "--set", "processes=2"] if ours else [*TORCHRUN]
+                words = advised_by(FORMS[0]) if ours else [*TORCHRUN]
                 found = train(case, folder, words, PLAIN if ours else BY_HAND, arguments, updates)
                 (advised if ours else by_hand).append(found)
                 say(f"{case.name}: {'advisor run' if ours else 'by hand'} {statistics.fmean(found) * 1e3:.3f} ms")
-        means = [
-            statistics.fmean(one) / statistics.fmean(other) - 1 for one, other in zip(advised, by_hand, strict=True)
-        ]
-        medians = [
-            statistics.median(one) / statistics.median(other) - 1 for one, other in zip(advised, by_hand, strict=True)
-        ]
+        pairs = list(zip(advised, by_hand, strict=True))
+        means = [statistics.fmean(one) / statistics.fmean(other) - 1 for one, other in pairs]
+        medians = [statistics.median(one) / statistics.median(other) - 1 for one, other in pairs]
         return [
             case.name,
             spread([statistics.fmean(one) for one in by_hand], "{:.2f}", scale=1e3),
@@ -170,15 +168,18 @@ def equality(case: Case, form: str) -> list[str]:
     """Compare the parameters of this form with those of one process."""
     import torch
 
-    nothing = Namespace(seconds=0.0, warm_up=0.0)
     saved = []
-    for words in ([], ["-m", "advisor", "run", "--set", f"parallelism={form}", "--set", "processes=2"]):
+    for words in ([], advised_by(form)):
         with tempfile.TemporaryDirectory(prefix="advisor-parallelism-") as name:
-            train(case, Path(name), words, PLAIN, nothing, UPDATES)
+            train(case, Path(name), words, PLAIN, ALL_COUNTED, UPDATES)
             saved.append(torch.load(Path(name) / "saved.pt"))
     one, other = saved
     difference = max(float((one[name] - other[name]).abs().max()) for name in one)
     return [case.name, form, f"{difference:.1e}", "yes" if difference <= ROUNDING else "no"]
+
+
+def advised_by(form: str) -> list[str]:
+    return ["-m", "advisor", "run", "--config", f"{form}.yaml"]
 
 
 def train(
@@ -191,6 +192,8 @@ def train(
         text = text.replace(f"{indent}BY_HAND_{name}", "\n".join(indent + line for line in code.split("\n")))
     (folder / "train.py").write_text(text)
     (folder / "times.json").unlink(missing_ok=True)
+    for form in FORMS:
+        (folder / f"{form}.yaml").write_text(f"version: 1\nsettings: {{parallelism: {form}, processes: 2}}\n")
     shape = [case.width, case.batch, arguments.seconds, arguments.warm_up, updates]
     done = subprocess.run(
         [sys.executable, *words, "train.py", *map(str, shape)],
