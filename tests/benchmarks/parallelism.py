@@ -125,7 +125,7 @@ def main() -> None:
     )
     header = ("training", "by hand, ms", "one process, ms", "advisor run, %", "median update, %", f"≤ {PROMISE:.0%}")
     about = (
-        f"{arguments.rounds} rounds of two trainings by 2 processes of one thread each, {arguments.seconds:g} s counted "
+        f"{arguments.rounds} rounds of two trainings by 2 processes of 1 thread each, {arguments.seconds:g} s counted "
         "in each. By hand: `DistributedDataParallel`, `DistributedSampler` and torchrun. Difference of the mean update "
         "(of the median one) under `advisor run --set processes=2` from that by hand in the same round: median "
         "(lowest … highest)."
