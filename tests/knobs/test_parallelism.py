@@ -349,3 +349,43 @@ def test_launchers_start_as_many(form: str, in_accelerate: str) -> None:
     assert f"parallelism={form}" in [item.what for item in torchrun.not_expressed]
     assert in_accelerate in accelerate.content
     assert "num_processes: 4" in accelerate.content
+
+
+ENDLESS = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+torch.manual_seed(0)
+x = torch.randn(4096, 32)
+model = nn.Sequential(nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, 1))
+loader = DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), batch_size=256, shuffle=True)
+optimizer = torch.optim.AdamW(model.parameters())
+while True:
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(inputs), targets).backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["ddp", "fsdp2"])
+def test_fresh_processes_are_verified_with_their_companions(form: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(ENDLESS)
+    (tmp_path / "advisor.yaml").write_text(f"version: 1\nsettings: {{parallelism: {form}, processes: 2, threads: 1}}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "advisor", "verify", "--rounds", "2", "--json", "--config", "advisor.yaml", "train.py"],
+        cwd=tmp_path,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout
+    (companion,) = {path.name for path in (tmp_path / "state").rglob("*rank-1.stderr")}
+    texts = [path.read_text() for path in (tmp_path / "state").rglob(companion)]
+    assert len(texts) == 2
+    assert not any("advisor" in text for text in texts), texts
+    assert survivors(tmp_path) == []
