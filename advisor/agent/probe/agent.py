@@ -300,6 +300,8 @@ class _Parts:
     def look_at_learning(self, update: Update) -> None:
         """Look at gradients and parameters right after a step; a failure is reported and harms nothing."""
         window, _recorder = self.conductor.counting()
+        if self.controls.parallel.in_pieces:
+            return  # to look at a whole parameter, all ranks would have to
         try:
             self.learning.update_ended(update, window is None or not (window.config or window.what_if))
             if self._clock.updates in EARLY_FACTS_UPDATES:

@@ -70,6 +70,11 @@ class Parallel:
         """
         self.ranks, self._optimizers, self._say, self._named = ranks, optimizers, say, named
 
+    @property
+    def in_pieces(self) -> bool:
+        """True if this process holds only a part of each parameter."""
+        return self.form in (SHARDS, SHARDS_KEPT)
+
     # --- on and off ---------------------------------------------------------------------------------------------------
 
     def expect(self, processes: int) -> None:
@@ -86,7 +91,7 @@ class Parallel:
         if form == ALONE:
             return
         if self.ranks.size == 1:
-            raise Refused(self.ranks.why_alone or "one process trains alone: set processes to the number of devices")
+            raise Refused(self.ranks.why_alone or "one process was started: advisor run starts several, as many as processes says")
         try:
             self._set(form)
         except BaseException:
