@@ -59,6 +59,9 @@ class Parallel(Restorable, Protocol):
     """Training by several processes; both calls raise Refused with the reason why this one trains alone."""
 
     def set(self, form: str) -> None: ...
+    def choose(self, option: str, value: Any) -> None:
+        """Choose an option of torch's reducer; None gives it up."""
+
     def expect(self, processes: int) -> None:
         """Check that this many were started; without a form they train by copies of the model."""
 

@@ -131,8 +131,8 @@ if __name__ == "__main__":
 """
 
 
-def run(folder: Path, way: str, *settings: str) -> subprocess.CompletedProcess[str]:
-    (folder / "train.py").write_text(SCRIPT)
+def run(folder: Path, way: str, *settings: str, text: str = SCRIPT) -> subprocess.CompletedProcess[str]:
+    (folder / "train.py").write_text(text)
     words = [word for setting in settings for word in ("--set", setting)]
     return subprocess.run(
         [sys.executable, *(["-m", "advisor", "run", *words] if words else []), "train.py", way],
@@ -207,6 +207,19 @@ def test_two_processes_with_pieces_save_what_one_saves(way: str, form: str, tmp_
     assert difference(without_spare(saved), without_spare(torch.load(tmp_path / "saved.pt"))) < ROUNDING
     (tmp_path / "one.pt").write_bytes(whole)
     assert len(set(map(functools.partial(unpickled, tmp_path), ("one.pt", "whole.pt")))) == 1
+
+
+@pytest.mark.slow
+def test_buckets_are_of_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    text = SCRIPT.replace(
+        "    copied = ", "    import gc\n    print([one.bucket_bytes_cap for one in gc.get_objects()"
+        " if type(one).__name__ == 'DistributedDataParallel'])\n    copied = "
+    )  # fmt: skip
+    done = run(tmp_path, "plain", "processes=2", "ddp_bucket_mb=7", text=text)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("[7340032]\n")
+    alone_with_it = run(tmp_path, "plain", "ddp_bucket_mb=7")
+    assert "ddp_bucket_mb keeps the script's value: one process has nobody to send gradients to" in alone_with_it.stderr
 
 
 @pytest.mark.slow

@@ -86,12 +86,25 @@ class Parallel:
         if self.form is None:
             self.set(COPIES)
 
+    def choose(self, option: str, value: Any) -> None:
+        """Choose an option of torch's reducer, before it takes over; None gives it up."""
+        if value is None:
+            self.options.pop(option, None)
+        elif self.ranks.size == 1:
+            raise Refused(self.ranks.why_alone or "one process has nobody to send gradients to")
+        elif self.in_pieces:
+            raise Refused("the model is in pieces, whose gradients are not averaged in buckets")
+        else:
+            self.options[option] = value
+
     def set(self, form: str) -> None:
         """Train in this form from the next forward on. Raises Refused on all ranks, of which one then remains."""
         if form == ALONE:
             return
         if self.ranks.size == 1:
-            raise Refused(self.ranks.why_alone or "one process was started: advisor run starts several, as many as processes says")
+            raise Refused(
+                self.ranks.why_alone or "one process was started: advisor run starts several, as many as processes says"
+            )
         try:
             self._set(form)
         except BaseException:
@@ -126,6 +139,8 @@ class Parallel:
             why = sharding.why_not(self._called_root(modules), optimizers)
             self.ranks.agree(why)
             sharding.apply(modules[0], optimizers, self.ranks.size, _device_of(optimizers), form == SHARDS)
+        if form != COPIES and self.options:
+            self._say(f"{', '.join(self.options)} has no effect: the gradients of a model in pieces have no buckets")
         self._reduction.by_hand = form == COPIES
         if self.form is None:
             self._begin()

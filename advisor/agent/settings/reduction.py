@@ -139,10 +139,15 @@ class _Reducer:
         import torch
 
         self._of = weakref.ref(module)
+        compression = options.pop("compression", None)
         parameters = torch.nn.ParameterList([p for p in module.parameters() if p.requires_grad])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._ddp: Any = torch.nn.parallel.DistributedDataParallel(parameters, **options)
+        if compression is not None:
+            from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+
+            self._ddp.register_comm_hook(None, getattr(default_hooks, f"{compression}_compress_hook"))
         self._expected = False
 
     def is_for(self, module: nn.Module | None) -> bool:
