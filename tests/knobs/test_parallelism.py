@@ -76,6 +76,8 @@ def main(way):
     if way == "two models":
         groups.append({"params": second.parameters()})
     optimizer = torch.optim.AdamW(groups, lr=5e-3)
+    if way.startswith("sum"):
+        optimizer = torch.optim.SGD(listed, lr=1e-3)
     if way == "lbfgs":
         optimizer = torch.optim.LBFGS(listed, lr=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
@@ -88,6 +90,10 @@ def main(way):
         for number, (x, y) in enumerate(batches):
             if way == "method":
                 loss = model.loss(x, y)
+            elif way == "sum":
+                loss = F.mse_loss(model(x), y, reduction="sum")
+            elif way == "sum by hand":
+                loss = (model(x) - y).square().sum()
             elif way == "two models":
                 loss = F.mse_loss(second(model(x)), y)
             else:
@@ -107,7 +113,8 @@ def main(way):
             else:
                 optimizer.zero_grad()
                 loss.backward()
-            nn.utils.clip_grad_norm_(listed, 0.5)
+            if not way.startswith("sum"):
+                nn.utils.clip_grad_norm_(listed, 0.5)
             optimizer.step()
             if way == "accumulation":
                 optimizer.zero_grad()
@@ -186,7 +193,9 @@ def unpickled(folder: Path, name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["plain", "workers", "accumulation", "method", "two models", "resumed"])
+@pytest.mark.parametrize(
+    "way", ["plain", "workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"]
+)
 def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Path) -> None:
     printed, saved, _ = alone(way)
     done = run(tmp_path, way, "parallelism=ddp", "processes=2")

@@ -12,7 +12,7 @@ from typing import Any, Callable
 class Share(list):  # type: ignore[type-arg]
     """Indices of this process' share of a batch."""
 
-    __slots__ = ("weight", "whole")
+    __slots__ = ("weight", "weight_of_sum", "whole")
 
     def __init__(self, whole: list[Any], rank: int, ranks: int) -> None:
         """Take the share of the batch `whole`; of one with fewer samples than ranks, some take what counts nothing."""
@@ -22,6 +22,8 @@ class Share(list):  # type: ignore[type-arg]
         """The batch."""
         self.weight = (end - begin) * ranks / len(whole)
         """Factor of the gradients with which their mean over the ranks is that of the batch."""
+        self.weight_of_sum = float(ranks) if end > begin else 0.0
+        """The same for a loss that is a sum over samples."""
 
 
 class Sharing:

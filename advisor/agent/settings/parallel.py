@@ -30,6 +30,8 @@ from .reduction import PLACE, Reduction
 
 COPIES, SHARDS, SHARDS_KEPT, ALONE = "ddp", "fsdp2", "fsdp2_no_reshard", "single"
 """Forms: copies of the model, pieces of it, pieces that stay gathered between forward and backward, one process."""
+OF_SUMS = 2
+"""torch's number for `reduction="sum"`."""
 CHECKED_UPDATES = 5
 """Updates after each of which the ranks are compared; later, once an epoch."""
 
@@ -143,14 +145,14 @@ class Parallel:
             self._say(f"{', '.join(self.options)} has no effect: the gradients of a model in pieces have no buckets")
         self._reduction.by_hand = form == COPIES
         if self.form is None:
-            self._begin()
+            self._begin(modules)
         self.form = form
         self._reduction.detach()
         self._began_at, self._calls_before = self._clock.updates, self._roots.training_forwards
         self._reduction.backwards = 0
         self._weights = None
 
-    def _begin(self) -> None:
+    def _begin(self, modules: list[Any]) -> None:
         ranks = self.ranks
         self._reduction = Reduction(ranks.size, self._parameters, self._weight, by_hand=self._reduction.by_hand)
         if ranks.joins_after:  # in a probe, which compares losses
@@ -163,6 +165,11 @@ class Parallel:
         deliveries.drawing = self._drawing
         self._set_sharing(deliveries.sharing)
         rank_seeds.differ(ranks)
+        if any("BatchNorm" in type(inner).__name__ for module in modules for inner in module.modules()):
+            self._say(
+                "batch norm computes its statistics from each process' share of a batch; on CUDA, "
+                "torch.nn.SyncBatchNorm.convert_sync_batchnorm(model) in the script keeps those of the whole batch"
+            )
         self._share_cpus(ranks.size)
 
     def _share_cpus(self, processes: int) -> None:
@@ -298,9 +305,11 @@ class Parallel:
         self._recent.append(share)
         self._digest = zlib.crc32(repr(share.whole if share is not None else index).encode(), self._digest)
 
-    def _weight(self) -> float:
+    def _weight(self, loss: Any) -> float:
         share = self._recent[0]
-        return share.weight if share is not None else 1.0
+        if share is None:
+            return 1.0
+        return share.weight_of_sum if _is_sum(loss, len(share)) else share.weight
 
     @contextlib.contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -343,6 +352,17 @@ def _checksum(parameters: list[Any]) -> tuple[float, ...]:
         return ()
     total = torch.stack(sums).sum(0).tolist()
     return tuple(value if math.isfinite(value) else 0.0 for value in total)
+
+
+def _is_sum(loss: Any, samples: int) -> bool:
+    """Return whether the loss is a sum over this many samples: by the operator that has made it."""
+    made_by = getattr(loss, "grad_fn", None)
+    if made_by is None:
+        return False
+    if getattr(made_by, "_saved_reduction", None) == OF_SUMS:
+        return True
+    sizes = getattr(made_by, "_saved_self_sym_sizes", None)
+    return type(made_by).__name__ == "SumBackward0" and bool(sizes) and int(sizes[0]) == samples
 
 
 def _device_of(optimizers: list[Any]) -> str:

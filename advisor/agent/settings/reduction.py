@@ -28,9 +28,9 @@ class Reduction:
     """Averaging of gradients, one instance per process, put around every backward (see `Steps.intervene`)."""
 
     def __init__(
-        self, ranks: int, parameters: Callable[[], list[Any]], weight: Callable[[], float], by_hand: bool = True
+        self, ranks: int, parameters: Callable[[], list[Any]], weight: Callable[[Any], float], by_hand: bool = True
     ) -> None:
-        """Prepare for this many ranks; `weight` is the factor of the present batch's gradients."""
+        """Prepare for this many ranks; `weight` (loss) is the factor of the present batch's gradients."""
         self._ranks = ranks
         self._parameters = parameters
         self._weight = weight
@@ -50,7 +50,7 @@ class Reduction:
     def backward(
         self, inner: Inner, original: Callable[..., object], tensors: object, args: Any, kwargs: Any
     ) -> object:
-        weight = self._weight()
+        weight = self._weight(tensors)
         if weight != 1.0:
             args, kwargs = scaled(tensors, args, kwargs, weight)
         loss = self._sent_loss(tensors, weight) if self.on_loss is not None else None
