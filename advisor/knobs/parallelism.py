@@ -31,7 +31,8 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     why = why_single(hardware, workload)
     if why is not None:
         return Values(why_closed=why)
-    return Values(values=(DDP, FSDP2), why=f"{devices(hardware, workload)} processes could train")
+    # Processes that nothing is said of hold copies.
+    return Values(values=(FSDP2,), why=f"{devices(hardware, workload)} processes could train")
 
 
 def devices(hardware: Hardware, workload: Workload) -> int:

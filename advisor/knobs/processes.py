@@ -1,4 +1,4 @@
-"""Processes that train together, one for each device; `parallelism` says how.
+"""Processes that train together, one for each device; `parallelism` says how, by copies of the model if it is not set.
 
 They are started by advisor and find each other by a file, without a port. The first one has the script's terminal and
 files. If one of them fails, all end, with its error.
