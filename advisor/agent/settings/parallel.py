@@ -361,7 +361,7 @@ def _is_sum(loss: Any, samples: int) -> bool:
         return False
     if getattr(made_by, "_saved_reduction", None) == OF_SUMS:
         return True
-    sizes = getattr(made_by, "_saved_self_sym_sizes", None)
+    sizes: Any = getattr(made_by, "_saved_self_sym_sizes", None)
     return type(made_by).__name__ == "SumBackward0" and bool(sizes) and int(sizes[0]) == samples
 
 
