@@ -88,6 +88,20 @@ class LaunchSpec:
     """Initial seed of the generators, and offset added to seeds that the script sets; None leaves both alone."""
     launched: bool = False
     """True if a launcher starts the script: every rank reads this file, and the ranks follow rank 0."""
+    rank: int = 0
+    """Place of this process among those that train together; the first one alone prints and writes."""
+    ranks: int = 1
+    """Number of processes that train together."""
+    meeting: str = ""
+    """File by which they find each other."""
+    parent: int = 0
+    """Process that started them, and with which they end; 0 if the script's process stands alone."""
+    alike: int | None = None
+    """Initial seed of the generators on all ranks; seeds that the script sets stay."""
+    joins_after: int = 0
+    """Updates after which the ranks join: a probe knows the model once it has seen one."""
+    why_alone: str = ""
+    """Reason why the settings ask for several processes and this is the only one."""
 
 
 # --- controller → agent -------------------------------------------------------------------------------------------

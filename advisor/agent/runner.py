@@ -110,6 +110,10 @@ def start(
 def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
     """Return the agent with its hooks waiting for torch. If it fails, a real training continues without it."""
     try:
+        if spec.ranks > 1:
+            from .real_run import rank_start
+
+            rank_start.prepare(spec, channel)
         if spec.mode == "probe":
             from .probe import children, network, trackers
 

@@ -20,6 +20,7 @@ __all__ = [
     "environment",
     "explain",
     "get",
+    "ranks",
     "refusal",
     "samples_per",
 ]
@@ -74,6 +75,12 @@ def environment(settings: Mapping[str, Any], present: Mapping[str, str]) -> dict
         if knob.environment is not None and knob.id in settings:
             found.update(knob.environment(settings[knob.id], {**present, **found}))
     return found
+
+
+def ranks(settings: Mapping[str, Any]) -> int:
+    """Return the number of processes which a training with these settings is started as."""
+    asked = [knob.ranks(settings[knob.id]) for knob in all_knobs() if knob.ranks is not None and knob.id in settings]
+    return max(asked, default=1)
 
 
 def samples_per(what: str, settings: Mapping[str, Any]) -> Any:

@@ -211,6 +211,10 @@ class Knob:
     best settings so far must not ask for what these hold."""
     environment: Callable[[Any, Mapping[str, str]], Mapping[str, str]] | None = None
     """Callable (value, present environment) that returns the variables which a process must be started with."""
+    ranks: Callable[[Any], int] | None = None
+    """Callable (value) that returns the number of processes which a training with it is started as."""
+    starts_ranks: bool = False
+    """True if it is about processes that train together."""
     judged_by_loss: bool = False
     """True if it gains by a loss that is reached in fewer updates, which windows of speed do not show."""
     keeps_pace: bool = False

@@ -55,6 +55,17 @@ class HiddenMuon(Protocol):
     def restore(self) -> None: ...
 
 
+class Parallel(Restorable, Protocol):
+    """Training by several processes; both calls raise Refused with the reason why this one trains alone."""
+
+    def set(self, form: str) -> None: ...
+    def choose(self, option: str, value: Any) -> None:
+        """Choose an option of torch's reducer; None gives it up."""
+
+    def expect(self, processes: int) -> None:
+        """Check that this many were started; without a form they train by copies of the model."""
+
+
 Change = Callable[[dict[str, Any], Sequence[dict[str, Any]]], Union[dict[str, Any], None]]
 """Callable (group, all groups of the optimizer) that returns the entries to change; None if there is no place."""
 
@@ -93,6 +104,8 @@ class Controls(Protocol):
     def optimizer_values(self) -> OptimizerValues: ...
     @property
     def hidden_muon(self) -> HiddenMuon: ...
+    @property
+    def parallel(self) -> Parallel: ...
     @property
     def micro_steps(self) -> int: ...
     @property

@@ -17,6 +17,7 @@ from .. import wire
 from ..redaction import Redactor
 from ..script_constants import ByModule
 from ..types import Command, Failure, UsagePoint
+from .bootstrap_file import BOOTSTRAP
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
 from .isolation import Isolation, View, refusals
@@ -26,9 +27,9 @@ from .processes import MemoryGuard, ScriptProcess, exit_reason, start
 from .ranks import failure_of_ranks
 from .run_options import RunOptions
 from .script_run_record import ScriptRunRecord
+from .together import Together
 from .usage import system_usage
 
-BOOTSTRAP = Path(__file__).resolve().parent.parent / "agent" / "bootstrap.py"
 USAGE_EVERY_S = 0.25
 RECEIVE_S = 0.1
 LAST_WORDS_S = 1.0
@@ -91,15 +92,18 @@ class ScriptRun:
     def __enter__(self) -> ScriptRun:
         with ExitStack() as stack:
             self._channel = stack.enter_context(ControllerChannel(self._folder))
-            self.view = stack.enter_context(self._isolation.prepare(Path(self._command.cwd), writable=[self._folder]))
+            self._together = Together.of(self._config, self._isolation, self._folder, self.record.number)
+            isolation, writable = self._together.isolation, self._together.writable
+            self.view = stack.enter_context(isolation.prepare(Path(self._command.cwd), writable=writable))
             spec = self._write_spec(self._command.args)
+            stack.enter_context(self._together.others(self._command, self._spec(self._command.args), self._environment))
             argv = launch_line(self._command, [str(BOOTSTRAP), str(spec)], report=self._report)
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
                 start(
                     argv,
                     cwd=self.view.cwd,
-                    env=self._environment,
+                    env=self._together.environment_of(0, self._environment),
                     logs=self._folder,
                     view=self.view,
                     name=f"life-{self.record.number}",
@@ -188,7 +192,7 @@ class ScriptRun:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _write_spec(self, args: Sequence[str]) -> Path:
+    def _spec(self, args: Sequence[str]) -> wire.LaunchSpec:
         command = self._command
         spec = wire.LaunchSpec(
             version=wire.WIRE_VERSION,
@@ -205,6 +209,10 @@ class ScriptRun:
             seed=self._seed,
             launched=command.is_launched,
         )
+        return self._together.first(spec)
+
+    def _write_spec(self, args: Sequence[str]) -> Path:
+        spec = self._spec(args)
         path = self._folder / f"life-{self.record.number}.json"
         path.write_text(json.dumps(asdict(spec)))
         path.chmod(0o600)

@@ -26,11 +26,11 @@ from _common import HERE, SCRIPTS, machine, options, publish, say, spread, table
 import advisor
 from advisor import wire
 from advisor.errors import IsolationError
+from advisor.runtime.bootstrap_file import BOOTSTRAP
 from advisor.runtime.channel import ControllerChannel
 from advisor.runtime.isolation import Isolation
 from advisor.runtime.isolation.promises import Level
 from advisor.runtime.processes import start
-from advisor.runtime.script_run import BOOTSTRAP
 
 sys.path.insert(0, str(HERE.parent))
 from runtime.levels import isolation_at

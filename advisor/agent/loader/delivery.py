@@ -22,6 +22,8 @@ from .evaluation_batches import EvaluationBatches
 from .feed import FEED, Feed
 from .record import EVALUATION, UNUSED, LoaderRecord, bare_copy
 from .register import Register
+from .replay import replayed
+from .shares import Sharing
 from .stream import IndexStream
 from .switch import Switch
 from .tape import Tape
@@ -74,6 +76,10 @@ class Deliveries:
 
         They are a `stream.Part` for a part of a batch.
         """
+        self.sharing: Sharing | None = None
+        """Sharing of each batch of the training loader among several processes; None if this one takes all of it."""
+        self.drawing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        """Context in which the training loader draws the order of an epoch."""
         self.on_batch: Callable[[Any, Any], None] | None = None
         """Callable given each batch of the training loader, and torch's iterator that has fetched it."""
         self.on_failure: Callable[[Exception], bool] | None = None
@@ -145,7 +151,8 @@ class Deliveries:
         if overruns and self.on_prolonged is not None:
             self.on_prolonged(feed.given - 1)
         if self.replaying:
-            return self._replayed(iterator, feed)
+            fetch = functools.partial(self._next_or_next_epoch, iterator, feed)
+            return replayed(feed, fetch, self._samples, self._excluded)
         if self.tape is not None:
             feed.replayed = feed.replayed or self.tape.is_behind
             fetch = functools.partial(self._next_or_next_epoch, iterator, feed)
@@ -213,18 +220,6 @@ class Deliveries:
         feed.given = 1  # the requested batch
         return feed.next_batch(iterator, self.torch_next)  # ends again if the loader is empty
 
-    @passes_on
-    def _replayed(self, iterator: object, feed: Feed) -> tuple[Any, Any, int | None]:
-        replay = feed.record.replay
-        if not replay.full:
-            batch, index = self._next_or_next_epoch(iterator, feed)
-            samples, _ = self._samples(feed, batch, index)
-            self._excluded(functools.partial(replay.remember, batch, samples))
-            return batch, index, samples
-        feed.replayed = True
-        batch, samples = self._excluded(replay.next)
-        return batch, None, samples
-
     def _samples(self, feed: Feed, batch: object, index: object) -> tuple[int | None, str]:
         board = feed.inner_board if feed.inner is not None else feed.board
         items = board.last_items if board is not None and feed.iterable and not feed.workers else 0
@@ -234,7 +229,8 @@ class Deliveries:
         record = feed.record
         record.last_index = index
         if isinstance(index, list) and samples is None:
-            samples, record.samples_from = len(index), record.samples_from or INDICES
+            samples = len(getattr(index, "whole", index))
+            record.samples_from = record.samples_from or INDICES
         elif samples is None:
             samples, source = self._samples(feed, batch, index)
             if record.samples_from != LEADING_DIMENSION:
@@ -293,7 +289,8 @@ class Deliveries:
         if loader.num_workers and record is self.register.train and self.switch.plan(loader) is not None:
             feed.own_ended = True
             build = functools.partial(self.switch.begin_without_workers, iterator, loader)
-        self._restarting(feed, build)
+        with self._drawing(record):
+            self._restarting(feed, build)
 
     @passes_on
     def begin_again(self, iterator: object, feed: Feed, reset: Callable[[], None]) -> None:
@@ -303,11 +300,11 @@ class Deliveries:
         switched = feed.record is self.register.train and self.switch.plan(feed.loader) is not None
         if feed.own_ended or (switched and not feed.iterable):
             reset = functools.partial(self.switch.sits_out, feed, iterator)
-        self._restarting(feed, reset)
+        with self._drawing(feed.record):
+            self._restarting(feed, reset)
 
-    def drop(self, feed: Feed) -> None:
-        """Drop the inner iterator, as the script shuts its own down."""
-        self.switch.drop(feed)
+    def _drawing(self, record: LoaderRecord) -> contextlib.AbstractContextManager[None]:
+        return self.drawing() if record is self.register.train else contextlib.nullcontext()
 
     @passes_on
     def _restarting(self, feed: Feed, build: Callable[[], Any], begins: bool = True) -> None:
@@ -346,7 +343,8 @@ class Deliveries:
             clock.push(RESTART)
         begin_ns = time.perf_counter_ns()
         try:
-            return next(source)
+            with self._drawing(record):
+                return next(source)
         finally:
             if mine:
                 record.draw_ns += time.perf_counter_ns() - begin_ns
@@ -392,6 +390,8 @@ class Deliveries:
             feed.stream = iterator._sampler_iter = IndexStream(
                 iterator._sampler_iter, not feed.iterable, functools.partial(self._draw_first, feed.record)
             )
+            if feed.record is self.register.train:
+                feed.stream.sharing = self.sharing
             self.evaluation.begins(feed)
 
     @staticmethod

@@ -154,7 +154,7 @@ class LoaderHooks:
 
     def read_worker_memory(self) -> None:
         """Read the memory of the training loader's workers, between two updates."""
-        feed, iterator = self._current()
+        feed, iterator = self.current()
         if feed is not None and feed.workers:
             self._worker_memory.read(feed.fetcher(iterator))
 
@@ -167,7 +167,7 @@ class LoaderHooks:
         """Return the fields of `wire.LoaderSums` of the training loader since the last call; None without a loader."""
         if self.train is None:
             return None
-        feed, _ = self._current()
+        feed, _ = self.current()
         received_ns, self.deliveries.times.received_ns = self.deliveries.times.received_ns, 0
         return self.train.take_sums(feed.workers if feed is not None else None, received_ns)
 
@@ -176,7 +176,7 @@ class LoaderHooks:
 
         They hold none beyond the epoch: each one begins with empty queues.
         """
-        feed, iterator = self._current()
+        feed, iterator = self.current()
         if feed is None:
             return 0
         held = self.fetching_workers() * int(getattr(feed.fetcher(iterator), "_prefetch_factor", None) or 0)
@@ -185,7 +185,7 @@ class LoaderHooks:
 
     def epoch_batches(self) -> int | None:
         """Return the batches of the training loader in an epoch; None if unknown, or with another batch size."""
-        feed, _ = self._current()
+        feed, _ = self.current()
         if feed is None or self.train is None or feed.size is not None or feed.split is not None:
             return None
         length: int | None = self.train.facts["length_batches"]
@@ -193,7 +193,7 @@ class LoaderHooks:
 
     def fetching_workers(self) -> int:
         """Return the number of workers that fetch for the training loader now."""
-        feed, iterator = self._current()
+        feed, iterator = self.current()
         return int(getattr(feed.fetcher(iterator), "_num_workers", 0)) if feed is not None else 0
 
     def killed_workers(self, wait_s: float) -> list[str]:
@@ -224,7 +224,7 @@ class LoaderHooks:
             raise Refused("no DataLoader with a batch size feeds training")
         return int(size)
 
-    def _current(self) -> tuple[Feed | None, Any]:
+    def current(self) -> tuple[Feed | None, Any]:
         """Return the feed and iterator that the training last read from, if alive; else None."""
         record = self.train
         iterator = record.iterator() if record is not None and record.iterator is not None else None
@@ -233,7 +233,7 @@ class LoaderHooks:
 
     def _loader_now(self) -> Any:
         """Return the loader that the training last read from, or a bare copy of it; None if it is gone."""
-        feed, _ = self._current()
+        feed, _ = self.current()
         if feed is not None:
             return feed.loader
         return self.train.loader() if self.train is not None else None
@@ -254,7 +254,7 @@ class LoaderHooks:
         record = self.train
         if record is None:
             raise Refused("no DataLoader feeds training")
-        feed, iterator = self._current()
+        feed, iterator = self.current()
         loader = feed.loader if feed is not None else record.loader()
         if feed is not None and feed.foreign:
             raise Refused(f"{type(iterator).__module__}.{type(iterator).__qualname__} is not an iterator of torch")

@@ -114,6 +114,8 @@ def _base_init(hooks: Deliveries, original: Callable[..., None]) -> Callable[...
             iterator._base_seed = seed
         if hooks.inert:
             return
+        if hooks.sharing is not None:
+            iterator._base_seed += hooks.sharing.rank  # workers of other ranks augment by other numbers
         if FEED not in iterator.__dict__ and threading.get_ident() not in hooks.busy:
             iterator.__dict__[FEED] = Feed(hooks.record_of(loader), bare_copy(loader), foreign=True)
         hooks.begin_stream(iterator)
@@ -153,7 +155,7 @@ def _shutdown_workers(hooks: Deliveries, original: Callable[[Any], None]) -> Cal
     def _shutdown_workers(iterator: object, key: str = FEED) -> None:  # bound early: this also runs at interpreter exit
         feed = iterator.__dict__.get(key)
         if feed is not None and feed.inner is not None:
-            hooks.drop(feed)
+            hooks.switch.drop(feed)
         original(iterator)
 
     return _shutdown_workers

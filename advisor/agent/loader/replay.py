@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 from collections import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
+
+from ..base.pass_through import passes_on
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,3 +87,22 @@ class Cloner:
             clone = plain.clone()
         self.cloned_bytes += clone.numel() * clone.element_size()
         return clone.requires_grad_(True) if tensor.requires_grad else clone
+
+
+@passes_on
+def replayed(
+    feed: Any,
+    fetch: Callable[[], tuple[Any, Any]],
+    count: Callable[[Any, object, object], tuple[int | None, str]],
+    excluded: Callable[[Callable[[], Any]], Any],
+) -> tuple[Any, Any, int | None]:
+    """Return a batch, its index if it was fetched, and its samples; `excluded` runs our own work."""
+    replay = feed.record.replay
+    if not replay.full:
+        batch, index = fetch()
+        samples, _ = count(feed, batch, index)
+        excluded(functools.partial(replay.remember, batch, samples))
+        return batch, index, samples
+    feed.replayed = True
+    batch, samples = excluded(replay.next)
+    return batch, None, samples

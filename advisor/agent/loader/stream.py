@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from ..base.pass_through import passes_on_to_c
+from .shares import Share, Sharing
 
 
 class Part(list):  # type: ignore[type-arg]
@@ -59,6 +60,10 @@ class IndexStream:
         """Elements given to the present consumer and not delivered yet, oldest first."""
         self.keeps = keeps
         """False for iterable datasets, whose indices carry no information."""
+        self.sharing: Sharing | None = None
+        """Processes that each read their share of a batch; None if this one reads all of it."""
+        self.is_trained_on = False
+        """True once a model was trained on what it gave out."""
 
     def __iter__(self) -> IndexStream:
         return self
@@ -66,9 +71,11 @@ class IndexStream:
     @passes_on_to_c
     def __next__(self) -> Any:
         index = self._part() if self._split is not None or self._parts else self._whole()
+        if self.sharing is not None and type(index) is not Part:
+            index = self.sharing.of(index, self.is_trained_on)
         if self.keeps:
             self.drawn.append(index)
-        return index if type(index) is not Part else list(index)
+        return list(index) if type(index) is Part or type(index) is Share else index
 
     @passes_on_to_c
     def _whole(self) -> Any:
@@ -123,6 +130,8 @@ class IndexStream:
 
     def put_back(self) -> None:
         """Put back the elements in flight, to be drawn again in the same order; parts become one batch."""
+        if self.sharing is not None:
+            self.drawn = deque(index.whole if type(index) is Share else index for index in self.drawn)
         if self._parts or any(type(index) is Part for index in self.drawn):
             whole = _joined([*self.drawn, *self._parts])
             self._parts.clear()

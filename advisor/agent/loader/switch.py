@@ -295,7 +295,9 @@ class Switch:
             iterator._base_seed = seed.item()
             if loader.num_workers:
                 order = iter(sampler)  # torch does this twice with workers, and some samplers draw each time
+        sharing = feed.stream.sharing if feed.stream is not None else None
         feed.stream = iterator._sampler_iter = IndexStream(order, keeps=not feed.iterable)
+        feed.stream.sharing = sharing
         iterator._num_yielded = 0
         _regroup(feed.stream, feed, feed.size)
         feed.stream.split(feed.split)

@@ -79,6 +79,8 @@ class Roots:
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
         self.instead: Callable[[Root, Callable[..., object]], Callable[..., object]] | None = None
         """Function (root, its call) that returns a replacement in a training forward; None keeps the call."""
+        self.around_training: Callable[[Root, Callable[[], object]], object] | None = None
+        """Function (root, its training forward with all settings) that runs it; None runs it unchanged."""
         self.guard: Callable[[Root, Callable[[], object]], object] | None = None
         """Function (root, its current forward) that runs the forward, maybe repeatedly; None runs it once."""
         self.suspended = False
@@ -202,6 +204,9 @@ class Roots:
             clock.push(FORWARD)
             around, guard = self.around_forward, self.guard
             try:
+                if training and self.around_training is not None:
+                    as_set = functools.partial(self._as_set, root, training, written, args, kwargs)
+                    return self.around_training(root, functools.partial(guard, root, as_set) if guard else as_set)
                 if guard is not None:
                     return guard(root, functools.partial(self._as_set, root, training, written, args, kwargs))
                 if around is not None:

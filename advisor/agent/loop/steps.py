@@ -97,15 +97,15 @@ class Steps:
 
     def owned_parameters(self) -> set[int]:
         """Return parameter ids of all optimizers that stepped."""
-        return {number for optimizer, _record, _main in self.optimizers() for number in _parameter_ids(optimizer)}
+        return {number for optimizer, _record, _main in self.optimizers() for number in parameter_ids(optimizer)}
 
     def main_parameters(self) -> set[int]:
         """Return the ids of the main optimizer's parameters."""
-        return _parameter_ids(self._main.ref() if self._main is not None else None)
+        return parameter_ids(self._main.ref() if self._main is not None else None)
 
     def newest_parameters(self) -> set[int]:
         """Return the ids of the parameters of the most recently adopted optimizer."""
-        return _parameter_ids(self._newest.ref() if self._newest is not None else None)
+        return parameter_ids(self._newest.ref() if self._newest is not None else None)
 
     def is_main(self, optimizer: object) -> bool:
         """Return whether its steps end the updates."""
@@ -386,10 +386,9 @@ def _run(original: Callable[..., object], tensors: object, args: Any, kwargs: An
     return original(tensors, *args, **kwargs)
 
 
-def _parameter_ids(optimizer: Any) -> set[int]:
-    if optimizer is None:
-        return set()
-    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+def parameter_ids(optimizer: Any) -> set[int]:
+    """Return the ids of an optimizer's parameters; none of None."""
+    return {id(parameter) for group in getattr(optimizer, "param_groups", ()) for parameter in group["params"]}
 
 
 def all_optimizers() -> list[Any]:

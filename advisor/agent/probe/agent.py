@@ -34,6 +34,7 @@ from .instruments import Instruments
 from .ranks import world_size
 from .ready import ready
 from .so_far import SoFar
+from .together import Together
 from .window_length import FIRST_UPDATES
 
 DEVICE_SOUGHT_UPDATES = 6
@@ -65,7 +66,7 @@ class ScriptAgent:
     """Agent of one rank, which owns the clock and the hooks and handles the end of this process."""
 
     def __init__(self, spec: wire.LaunchSpec, channel: AgentChannel) -> None:
-        self._spec = spec
+        self.spec = spec
         self.channel = channel
         self.origin_s = time.perf_counter()
         self.ranks = world_size(spec)
@@ -87,7 +88,7 @@ class ScriptAgent:
 
     def torch_imported(self, torch: ModuleType) -> None:
         """Set up the hooks right after the script's `import torch`."""
-        if self._spec.mode != "probe" or self.clock.in_child:
+        if self.spec.mode != "probe" or self.clock.in_child:
             return
         # torch has just created half a million objects: the script must pay for the full collection now due (40 ms).
         collecting = gc.isenabled()
@@ -140,7 +141,7 @@ class ScriptAgent:
         os._exit(0)
 
     def _last_words(self, reason: str, why: str, exit_code: int) -> None:
-        if self._ended or self._spec.mode != "probe":
+        if self._ended or self.spec.mode != "probe":
             return
         if self._parts is not None:
             self._parts.conductor.script_ends(why)
@@ -168,6 +169,7 @@ class ScriptAgent:
         assert parts is not None
         parts.controls.saw_update(update.micro_steps)
         dynamo.without_dynamo(functools.partial(parts.look_at_learning, update))
+        parts.together.update_ended()
         if self.clock.updates <= EARLY_FACTS_UPDATES[-1]:
             dynamo.without_dynamo(functools.partial(self._early, parts, update))
 
@@ -192,11 +194,6 @@ class ScriptAgent:
                 self.channel.send(facts)
         except Exception:
             self.channel.send(wire.Note(self.rank, "agent_error", traceback.format_exc()))
-
-    @property
-    def training_updates(self) -> float | None:
-        """Length of the training in updates, as the controller knows it."""
-        return self._spec.updates
 
     def remark(self, text: str) -> None:
         """Send what the user reads as it arrives."""
@@ -248,7 +245,7 @@ class _Parts:
         scaler = Scaler(self.steps, schedules, self._cannot_scale)
         self.precision = Precision(self.roots, self._arm, scaler)
         self.controls = Controls(clock, self.roots, self.steps, self.loaders, self.precision, schedules=schedules)
-        self.controls.rates.begin(agent.training_updates, agent.remark)
+        self.controls.rates.begin(agent.spec.updates, agent.remark)
         self.controls.accumulation.checks = CHECKED_BATCHES
         self.loaders.deliveries.on_late_refusal = self._loader_broke
         self.loaders.deliveries.on_prolonged = agent.epoch_prolonged
@@ -257,12 +254,11 @@ class _Parts:
         self._copies = HostToDevice(clock)
         self.learning = LearningWatch(self.controls)
         off_step = OffStep(clock)
-        sampler = Sampler(clock)
         garbage = GarbageTimer(clock)
         garbage.install()
         self._instruments = Instruments(
             self.controls,
-            sampler=sampler,
+            sampler=Sampler(clock),
             garbage=garbage,
             off_step=off_step,
             tracing=Tracing(self.controls),
@@ -282,12 +278,14 @@ class _Parts:
         self.roots.on_evaluated = self._evaluated
         self.steps.before_step = self._before_first_steps
         self.steps.on_micro_step = self._micro_step
+        self.together = Together(self.controls, agent.spec, agent.remark)
         for part in (self.steps, self.loaders, off_step, self._facts, self.learning):
             part.install()
         hold_overruns(torch)
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.steps.forward_seen = True
+        self.controls.parallel.saw_training_forward(root)
         self._register.saw_training_forward(self._clock.add_samples)
         if root.owned:
             if self._register.train is None:
@@ -301,6 +299,8 @@ class _Parts:
     def look_at_learning(self, update: Update) -> None:
         """Look at gradients and parameters right after a step; a failure is reported and harms nothing."""
         window, _recorder = self.conductor.counting()
+        if self.controls.parallel.in_pieces:
+            return  # to look at a whole parameter, all ranks would have to
         try:
             self.learning.update_ended(update, window is None or not (window.config or window.what_if))
             if self._clock.updates in EARLY_FACTS_UPDATES:

@@ -25,12 +25,14 @@ from ..loader.hooks import LoaderHooks
 from ..loop.clock import StepClock, Update
 from ..loop.roots import MAX_LEVELS, Root, Roots
 from ..loop.schedulers import ScheduleHold
-from ..loop.steps import Steps, all_optimizers
+from ..loop.steps import Steps, all_optimizers, parameter_ids
 from ..settings.controls import Controls
 from ..settings.precision import Precision
+from ..settings.ranks import Ranks
 from ..settings.scaling import Scaler
+from . import rank_start
 from .fallback import FallBack, of_the_loader
-from .run_log import RunLog, say
+from .run_log import RunLog, say, words
 
 WATCHED_UPDATES = 5
 """Updates within which a failing setting is given up, and the training continues without it."""
@@ -42,7 +44,8 @@ MOST_MODELS = 8
 
 def prepare(spec: wire.LaunchSpec) -> Launch:
     """Create the launch before the script's first line; hooks follow once it has imported torch."""
-    launch = Launch(spec.config, RunLog(spec.log), spec.updates)
+    ranks = Ranks(spec.rank, spec.ranks, spec.meeting, spec.why_alone, spec.joins_after)
+    launch = Launch(spec.config, RunLog(spec.log), spec.updates, ranks)
     if spec.config:
         imports.when_imported("torch", launch.torch_imported)
     return launch
@@ -73,7 +76,9 @@ def install(config: Mapping[str, Any], log: str = "", updates: float | None = No
 class Launch:
     """Process of a real training."""
 
-    def __init__(self, config: Mapping[str, Any], log: RunLog, updates: float | None = None) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], log: RunLog, updates: float | None = None, ranks: Ranks | None = None
+    ) -> None:
         why = knobs.refusal(config)
         if why is not None:
             raise Refused(why)
@@ -82,6 +87,7 @@ class Launch:
         """Settings not applied yet."""
         self._log = log
         self._updates = updates
+        self._ranks = ranks or Ranks()
         self._clock = StepClock()
         self._patches = Patches()
         self._optimizers: list[weakref.ref[Any]] = []
@@ -106,13 +112,14 @@ class Launch:
         """Print remarks after the script's end; the process itself passes on the exit code."""
         if self._clock.in_child:
             return
+        self._ranks.close()
         never = {name: value for name, value in self._wanted.items() if name not in self._given_up}
         if never and exit_code == 0 and not self._clock.updates:
             self._log.report(
-                "settings", f"not applied, as no training was seen in the script's own process: {_words(never)}"
+                "settings", f"not applied, as no training was seen in the script's own process: {words(never)}"
             )
         elif never and exit_code == 0:
-            self._log.report("settings", f"not applied in {self._clock.updates} updates: {_words(never)}")
+            self._log.report("settings", f"not applied in {self._clock.updates} updates: {words(never)}")
         if self._torch_seen and self._precision.skipped_steps:
             self._log.say(
                 f"fp16: {self._precision.skipped_steps} of {self._clock.updates} steps were skipped because of "
@@ -126,6 +133,7 @@ class Launch:
 
     def crashed(self, kind: type[BaseException], error: BaseException, _trace: object) -> None:
         """Print only settings that may be the cause; Python shows the traceback as usual."""
+        self._ranks.crashed(error)
         settings = self._controls.settings if self._torch_seen else {}
         if not settings or not isinstance(error, Exception):
             return
@@ -138,7 +146,7 @@ class Launch:
         what = "ran out of memory" if is_out_of_memory(error) else f"failed with {kind.__name__}"
         self._log.report(
             "settings",
-            f"the script {what} {self._clock.updates - self._applied_at} updates after {_words(settings)} took "
+            f"the script {what} {self._clock.updates - self._applied_at} updates after {words(settings)} took "
             "effect, where it could not continue without them. If it works without them, remove them from the "
             "configuration",
         )
@@ -157,6 +165,7 @@ class Launch:
         self._controls = Controls(clock, self._roots, self._steps, self._loaders, self._precision, schedules=schedules)
         self._controls.on_broken, self._controls.say = self._give_up, self._log.say
         self._controls.rates.begin(self._updates, self._log.say)
+        self._controls.parallel.join(self._ranks, self._live_optimizers, self._log.say, tuple(self._config))
         self._fall_back = FallBack(self._controls, self._give_up, self._put_again)
         self._roots.on_training = self._training_forward
         self._roots.on_evaluation = self._loaders.saw_evaluation_forward
@@ -203,15 +212,18 @@ class Launch:
         if self._wanted:
             self._search()
 
-    def _search(self) -> None:
+    def _live_optimizers(self) -> list[Any]:
         self._optimizers = [reference for reference in self._optimizers if reference() is not None]
-        owned = {number for reference in self._optimizers for number in _parameters_of(reference())}
+        return [reference() for reference in self._optimizers]
+
+    def _search(self) -> None:
+        owned = {number for optimizer in self._live_optimizers() for number in parameter_ids(optimizer)}
         if owned:
             self._roots.seek(owned, owned)
 
     def _begin_again(self, optimizer: object) -> None:
         """Reapply the settings to a new model or optimizer in the same process."""
-        known = self._roots.covers(_parameters_of(optimizer))
+        known = self._roots.covers(parameter_ids(optimizer))
         renewed = [
             name
             for name in self._controls.settings
@@ -229,11 +241,12 @@ class Launch:
 
     # --- in the loop --------------------------------------------------------------------------------------------------
 
-    def _training_forward(self, _root: Root, _args: tuple[object, ...], _kwargs: dict[str, object]) -> None:
+    def _training_forward(self, root: Root, _args: tuple[object, ...], _kwargs: dict[str, object]) -> None:
         self._steps.forward_seen = True
         self._loaders.saw_training_forward()
         if self._wanted:
             self._guarded(self._apply_early)
+        self._controls.parallel.saw_training_forward(root)
 
     def _arm(self, close: Callable[[], None] | None) -> None:
         """Register the callback that closes autocast while precision is set."""
@@ -263,6 +276,7 @@ class Launch:
             self._roots.seek(owned, owned)
 
     def _after_update(self, update: Update) -> None:
+        self._guarded(functools.partial(rank_start.update_ended, self._controls, self._config))
         if self._settled or self._settling:
             return
         self._controls.saw_update(update.micro_steps)
@@ -297,7 +311,7 @@ class Launch:
     # --- settings -----------------------------------------------------------------------------------------------------
 
     def _apply_early(self) -> None:
-        self._apply([name for name in self._wanted if not knobs.get(name).after_first_update])
+        self._apply([n for n in rank_start.ready(self._wanted, self._controls) if not knobs.get(n).after_first_update])
 
     def _apply_to_optimizers(self) -> None:
         """Apply what concerns optimizers only before their first step: a library may hide the model's first calls."""
@@ -307,7 +321,7 @@ class Launch:
     def _apply_rest(self) -> None:
         """Apply settings that waited for the first update; those that wait for a model's call wait a while longer."""
         waiting = [name for name in self._wanted if "forward" in knobs.get(name).set_on]
-        self._apply([name for name in self._wanted if name not in waiting])
+        self._apply([name for name in rank_start.ready(self._wanted, self._controls) if name not in waiting])
         if self._clock.updates > SEARCH_UPDATES:
             for name in waiting:
                 self._give_up(name, "no call of a trained model was seen")
@@ -384,13 +398,3 @@ class Launch:
         except Exception:
             self._wanted.clear()
             self._log.say(f"settings are not applied because of an error in advisor:\n{traceback.format_exc()}")
-
-
-def _parameters_of(optimizer: Any) -> set[int]:
-    if optimizer is None:
-        return set()
-    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-
-
-def _words(settings: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in settings.items())

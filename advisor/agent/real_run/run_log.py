@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 
 LONGEST_LINE = 4000
 """Maximum line length. A line written at once does not mix with those of other ranks."""
@@ -72,3 +73,8 @@ def say(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         return
+
+
+def words(settings: Mapping[str, object]) -> str:
+    """Return settings as a user writes them."""
+    return ", ".join(f"{name}={value}" for name, value in settings.items())

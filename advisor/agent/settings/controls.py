@@ -29,6 +29,7 @@ from .learning_rates import Factor, LearningRates
 from .memory_format import MemoryFormat
 from .optimizer_form import OptimizerForm
 from .optimizer_values import OptimizerValues
+from .parallel import Parallel
 from .precision import Precision
 from .rates import Rates
 from .untrained import Untrained
@@ -80,6 +81,7 @@ class Controls:
             self.clock, self.roots, self.steps, self.loaders, lambda why: self.broke("micro_batch", why)
         )
         self.early_stop = EarlyStop(self.clock, self.roots, self.steps, self.loaders)
+        self.parallel = Parallel(self.clock, self.roots, self.steps, self.loaders)
         self.stance = CompilerStance()
         self.compiling = Compiling(self.roots, self.clock, lambda why: self.broke("compile", why))
         self.checkpointing = Checkpointing(

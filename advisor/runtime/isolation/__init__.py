@@ -27,10 +27,11 @@ NAMES = ("auto", Overlay.name, Landlock.name, Copy.name, Unprotected.name)
 """Values of `--isolation`; `auto` never goes below the tiers that protect."""
 
 
-def choose(requested: str, *, project: Path, scratch: Path) -> Isolation:
+def choose(requested: str, *, project: Path, scratch: Path, processes: bool = True) -> Isolation:
     """Choose the requested tier, or the best that protects; each is tried out on this machine first.
 
-    `scratch` is a folder of advisor's own, best on a disk with room for what the script writes.
+    `scratch` is a folder of advisor's own, best on a disk with room for what the script writes. Without `processes` no
+    tier has a process namespace of its own.
     Raises IsolationError naming what was tried, and StorageError if `scratch` is not writable.
     """
     if requested not in NAMES:
@@ -39,7 +40,7 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Isolation:
     scratch_folder.sweep(scratch)
     devices.make_ready()
     failed: list[str] = []
-    for isolation in _candidates(requested, project, scratch):
+    for isolation in _candidates(requested, project, scratch, processes):
         reason = _why_not(isolation)
         if reason is None:
             return isolation
@@ -52,9 +53,9 @@ def choose(requested: str, *, project: Path, scratch: Path) -> Isolation:
     raise IsolationError(f"no isolation works here ({'; '.join(failed)}){unprotected}")
 
 
-def _candidates(requested: str, project: Path, scratch: Path) -> Iterator[Isolation]:
+def _candidates(requested: str, project: Path, scratch: Path, namespace: bool) -> Iterator[Isolation]:
     if requested in ("auto", Overlay.name):
-        for processes in (True, False):
+        for processes in (True, False) if namespace else (False,):
             for in_memory in (False, True):
                 yield Overlay(project=project, scratch=scratch, processes=processes, in_memory=in_memory)
     if requested in ("auto", Landlock.name):

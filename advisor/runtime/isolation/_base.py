@@ -74,6 +74,10 @@ class Isolation(ABC):
         with scratch_folder.lent(self.scratch) as folder:
             yield from self._prepare(folder, cwd.resolve(), [path.resolve() for path in writable])
 
+    def for_ranks(self) -> Isolation:
+        """Return the same isolation for processes that pass gradients to each other, without a namespace of each."""
+        return self
+
     @abstractmethod
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
         """Yield the view once; `folder` is its scratch folder."""

@@ -42,6 +42,15 @@ class Overlay(Isolation):
         self.processes = processes
         """True for a process namespace; impossible if /proc may not be remounted (containers with a masked /proc)."""
 
+    def for_ranks(self) -> Overlay:
+        return Overlay(
+            project=self.project,
+            scratch=self.scratch,
+            in_memory=self.in_memory,
+            memory_bytes=self.memory_bytes,
+            processes=False,
+        )
+
     def _prepare(self, folder: Path, cwd: Path, writable: Sequence[Path]) -> Iterator[View]:
         for name in ("root", "layers"):
             (folder / name).mkdir()

@@ -76,6 +76,11 @@ class Draft:
         self._left: list[Skipped] = []
         self._needed: list[Skipped] = []
 
+    @property
+    def processes(self) -> int:
+        """Processes that train together, by the settings or as in the baseline."""
+        return max(self.training.processes, knobs.ranks(self.document.config.as_dict()))
+
     def take(self, name: str) -> SettingValue | None:
         """Return the setting's value and mark it as expressed; return None if it is not set."""
         return self._open.pop(name, None)

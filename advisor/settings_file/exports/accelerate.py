@@ -21,8 +21,8 @@ def _content(draft: Draft) -> dict[str, Any]:
     several = "MULTI_CPU" if training.device == "cpu" else "MULTI_GPU"
     content: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": several if training.processes > 1 else "NO",
-        "num_processes": training.processes,
+        "distributed_type": several if draft.processes > 1 else "NO",
+        "num_processes": draft.processes,
     }
     if training.device is not None:
         content["use_cpu"] = training.device == "cpu"

@@ -8,7 +8,7 @@ from ._base import Draft, Emitter
 
 
 def _emit(draft: Draft) -> str:
-    processes = draft.training.processes
+    processes = draft.processes
     environment = _environment(draft)
     command = ["torchrun", "--standalone", "--nnodes=1", f"--nproc-per-node={processes}"]
     if draft.launcher[:1] == command[:1]:
@@ -21,7 +21,7 @@ def _emit(draft: Draft) -> str:
 
 def _environment(draft: Draft) -> list[str]:
     variables = draft.express().get("environment", {})
-    if "OMP_NUM_THREADS" not in variables and draft.training.processes > 1:
+    if "OMP_NUM_THREADS" not in variables and draft.processes > 1:
         draft.need("OMP_NUM_THREADS", "torchrun sets 1 by default with several processes")
     return [f"export {name}={value}" for name, value in variables.items()]
 

@@ -228,7 +228,7 @@ def inner(loop: Loop, loader: Any, **settings: Any) -> Any:
     next(iterator)
     loop.step()
     loop.hooks.switch(**settings)
-    return loop.hooks._current()[0].inner  # type: ignore[union-attr]
+    return loop.hooks.current()[0].inner  # type: ignore[union-attr]
 
 
 def test_where_nothing_is_held_the_workers_are_started_as_ever(loop: Loop) -> None:

@@ -1,0 +1,124 @@
+"""How several processes train one model: `ddp` copies it to each of them, `fsdp2` cuts it into as many pieces.
+
+The script stays a script for one process. Every process runs it; each takes its share of every batch of the training's
+loader, and their gradients are averaged in each backward: an update sees the same batch as before. The first process
+is the script's own. The others write into a view that is thrown away, and their output is only shown if they fail.
+
+`ddp` is torch's DistributedDataParallel, entered and left around the model's call as torch's composable `replicate`
+does: the model's class stays. Until it has seen an update it averages after the backward; that is also how models are
+trained whose calls are not to be seen, several models of one loss, and backwards that repeat.
+
+`fsdp2` is torch's `fully_shard` on the model and on each of its repeated blocks. Parameters are gathered for a block's
+forward and again for its backward; with `fsdp2_no_reshard` they stay gathered in between: faster, with more memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Knob, PlainObjects, Unable, Values, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..types import Hardware, Workload
+    from ._controls import Controls
+
+SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD = "single", "ddp", "fsdp2", "fsdp2_no_reshard"
+
+
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    why = why_single(hardware, workload)
+    if why is not None:
+        return Values(why_closed=why)
+    # Processes that nothing is said of hold copies.
+    return Values(values=(FSDP2,), why=f"{devices(hardware, workload)} processes could train")
+
+
+def devices(hardware: Hardware, workload: Workload) -> int:
+    """Return the number of accelerators of the kind that the script trains on; of CPUs, if it trains on them."""
+    if workload.device == "cpu":
+        return int(hardware.cpu.usable_cpus)
+    return sum(one.kind == workload.device for one in hardware.accelerators)
+
+
+def why_single(hardware: Hardware, workload: Workload) -> str | None:
+    """Return why one process should train here; None if several may."""
+    if workload.world_size > 1:
+        return f"the script itself trains with {workload.world_size} processes"
+    there = devices(hardware, workload)
+    if there < 2:
+        return (
+            f"single: {there} {'CPU is usable' if workload.device == 'cpu' else f'{workload.device} device is there'}"
+        )
+    if workload.train_loader is None:
+        return "single: no DataLoader feeds the training, so that its batches cannot be shared out"
+    if workload.train_loader.iterable:
+        return "single: the training's dataset is iterable, so that its samples cannot be shared out"
+    return None
+
+
+def _effect(_hardware: Hardware, workload: Workload) -> str:
+    """Return `training` where batch norm sees the share of one process; else gradients are sums in another order."""
+    return (
+        "training" if any("BatchNorm" in layer for model in workload.models for layer in model.layers) else "numerics"
+    )
+
+
+def _apply(controls: Controls, value: Any) -> None:
+    controls.parallel.set(value)
+
+
+def _plain(_objects: PlainObjects, value: Any) -> str | None:
+    return None if value == SINGLE else KNOB.described_by_hand(value)
+
+
+def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any]:
+    if value not in (FSDP2, FSDP2_NO_RESHARD):
+        return {}
+    return {
+        "distributed_type": "FSDP",
+        "fsdp_config": {
+            "fsdp_version": 2,
+            "fsdp_reshard_after_forward": value == FSDP2,
+            "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "fsdp_state_dict_type": "FULL_STATE_DICT",
+        },
+    }
+
+
+def _in_torchrun(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    if value == SINGLE:
+        return {}
+    return Unable("a launcher only starts processes", "{value} in the script: " + KNOB.described_by_hand(value))
+
+
+KNOB = Knob(
+    id="parallelism",
+    title="how several processes train one model",
+    values=_values,
+    example=DDP,
+    effect=_effect,
+    apply=_apply,
+    restore=lambda controls: controls.parallel.restore(),
+    scope="launch",
+    starts_ranks=True,
+    shortens_computing=True,
+    set_on=("model", "optimizer"),
+    wrong=one_of(SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD),
+    needs="processes",
+    excludes=("micro_batch", "early_stopping"),
+    by_hand="torch.nn.parallel.DistributedDataParallel(model) and a DistributedSampler, started by torchrun",
+    by_hand_of={
+        SINGLE: "one process",
+        FSDP2: "torch.distributed.fsdp.fully_shard on each block and the model, before the optimizer is made, and a "
+        "DistributedSampler, started by torchrun",
+        FSDP2_NO_RESHARD: "torch.distributed.fsdp.fully_shard(..., reshard_after_forward=False) on each block and the "
+        "model, before the optimizer is made, and a DistributedSampler, started by torchrun",
+    },
+    chosen_for=("device",),
+    plain=_plain,
+    formats={"accelerate": _in_accelerate, "torchrun": _in_torchrun},
+    changes="Each process sees its share of every batch: what the script prints of training batches is of the first "
+    "process' share, dropout and augmentations draw other numbers, and batch norm sees fewer samples.",
+)
