@@ -391,7 +391,7 @@ while True:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("form", ["ddp"])
 def test_fresh_processes_are_verified_with_their_companions(form: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(ENDLESS)
     (tmp_path / "advisor.yaml").write_text(f"version: 1\nsettings: {{parallelism: {form}, processes: 2, threads: 1}}\n")
