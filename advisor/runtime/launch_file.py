@@ -14,6 +14,12 @@ from .bootstrap_file import BOOTSTRAP
 from .launch_line import launch_line
 
 
+def store(spec: wire.LaunchSpec, path: Path) -> None:
+    """Write a launch file that only its user can read: it may hold secrets among the script's arguments."""
+    path.write_text(json.dumps(asdict(spec)))
+    path.chmod(0o600)
+
+
 def written(command: Command, spec: wire.LaunchSpec, folder: Path | None = None) -> list[str]:
     """Store the launch file, for the agent to delete, and return the command line of the script's process."""
     descriptor, path = tempfile.mkstemp(prefix="advisor-run-", suffix=".json", dir=folder)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from .bootstrap_file import BOOTSTRAP
 from .channel import BadLine, ControllerChannel, Disconnected
 from .device_watch import DeviceWatch
 from .isolation import Isolation, View, refusals
+from .launch_file import store
 from .launch_line import launch_line
 from .other_programs import Running, busiest, running
 from .processes import MemoryGuard, ScriptProcess, exit_reason, start
@@ -95,9 +95,10 @@ class ScriptRun:
             self._together = Together.of(self._config, self._isolation, self._folder, self.record.number)
             isolation, writable = self._together.isolation, self._together.writable
             self.view = stack.enter_context(isolation.prepare(Path(self._command.cwd), writable=writable))
-            spec = self._write_spec(self._command.args)
-            stack.enter_context(self._together.others(self._command, self._spec(self._command.args), self._environment))
-            argv = launch_line(self._command, [str(BOOTSTRAP), str(spec)], report=self._report)
+            spec = self._spec(self._command.args)
+            launch_file = self._stored(spec)
+            stack.enter_context(self._together.others(self._command, spec, self._environment))
+            argv = launch_line(self._command, [str(BOOTSTRAP), str(launch_file)], report=self._report)
             self._begin_s = self._progress_at_s = self._busy_at_s = time.monotonic()
             self._process: ScriptProcess = stack.enter_context(
                 start(
@@ -123,7 +124,7 @@ class ScriptRun:
             self._stack.close()
             args = self._redactor.words(self._command.args)
             if args != self._command.args:
-                self._write_spec(args)
+                self._stored(self._spec(args))
 
     # --- talking --------------------------------------------------------------------------------------------------
 
@@ -211,11 +212,9 @@ class ScriptRun:
         )
         return self._together.first(spec)
 
-    def _write_spec(self, args: Sequence[str]) -> Path:
-        spec = self._spec(args)
+    def _stored(self, spec: wire.LaunchSpec) -> Path:
         path = self._folder / f"life-{self.record.number}.json"
-        path.write_text(json.dumps(asdict(spec)))
-        path.chmod(0o600)
+        store(spec, path)
         return path  # our own folder keeps its true path in every view, even if it lies in a copied project
 
     def _take(self, message: Any) -> Iterator[Any]:

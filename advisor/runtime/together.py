@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from .. import knobs, wire
 from ..types import Command
 from .bootstrap_file import BOOTSTRAP
 from .isolation import Isolation
+from .launch_file import store
 from .processes import start
 from .ranks_launch import SHARED_MEMORY, device_of
 
@@ -66,8 +66,7 @@ class Together:
                 view = stack.enter_context(self.isolation.prepare(Path(command.cwd), writable=self.writable))
                 path = self.folder / f"{name}.json"
                 told = replace(spec, rank=rank, mode="run", socket="", token="")
-                path.write_text(json.dumps(asdict(told)))
-                path.chmod(0o600)
+                store(told, path)
                 stack.enter_context(
                     start(
                         [command.interpreter, str(BOOTSTRAP), str(path)],

@@ -265,6 +265,11 @@ class TuneResult:
     failure: Failure | None = None
     run_folder: str = ""
 
+    @property
+    def tried(self) -> list[Trial]:
+        """Trials of settings: all but the baseline."""
+        return [trial for trial in self.trials if trial.config.settings]
+
     def __repr__(self) -> str:
         summary = self.recommendation.summary
         if self.failure is not None:

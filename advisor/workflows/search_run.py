@@ -193,10 +193,14 @@ class SearchRun:
         self.session.reserve(self.reserved_s)
         return self.reserved_s
 
+    @property
+    def _has_tried(self) -> bool:
+        """True if settings were tried."""
+        return any(trial.config.settings for trial in self.study.trials)
+
     def _release(self) -> float:
         """Give the search the time reserved for verification, but for one round; all of it if nothing was tried yet."""
-        tried = any(trial.config.settings for trial in self.study.trials)
-        kept_s = min(self.reserved_s, self.verification_cost.round_s) if tried else 0.0
+        kept_s = min(self.reserved_s, self.verification_cost.round_s) if self._has_tried else 0.0
         freed_s = self.reserved_s - kept_s
         if self.request.budget_s is None or freed_s <= 0:
             return 0.0
@@ -206,8 +210,7 @@ class SearchRun:
 
     def _more_s(self) -> float:
         """Give a search that has tried nothing yet the time of a verification which would have nothing to verify."""
-        tried = any(trial.config.settings for trial in self.study.trials)
-        return 0.0 if tried else self._release()
+        return 0.0 if self._has_tried else self._release()
 
     def _allow(self, trials_s: float) -> None:
         """Plan the time of the trials and of verification, since no budget limits them, and announce it."""

@@ -6,6 +6,7 @@ from ...types import Finding, TuneResult
 from .. import format
 from ..profile.headline import finding_sentence, inside
 
+ONLY_THE_SCRIPT = "no setting changes that, only the script"
 SPEED = "throughput"
 """Objective that the findings of a profile are about."""
 
@@ -15,7 +16,7 @@ def instead_of_settings(result: TuneResult) -> str:
     first = format.worst(result.profile.findings)
     if first is None or first.knobs or result.recommendation.config.settings or result.objective.name != SPEED:
         return ""
-    return f"{_sentence(first)}; no setting changes that, only the script."
+    return f"{_sentence(first)}; {ONLY_THE_SCRIPT}."
 
 
 def beside_settings(result: TuneResult) -> str:

@@ -62,14 +62,13 @@ def _search_on(result: TuneResult, command: str) -> tuple[Next, ...]:
     """Return the next steps for a search that has decided nothing."""
     given = format.one_line(options((*result.search_options, *result.profile.run_options)))
     command = f"{given} {command}" if given else command
-    tried = any(trial.config.settings for trial in result.trials)
     first = format.worst(result.profile.findings)
     explained = () if first is None else (Next(command=explain_command(first), why="explains this finding"),)
-    if not result.space and not tried:
+    if not result.space and not result.tried:
         return (*explained, Next(command=f"advisor tune --dry-run {command}", why="shows the available settings"))
     if instead_of_settings(result):
         return explained
-    if result.budget_s is None and not tried:
+    if result.budget_s is None and not result.tried:
         return (Next(command=f"advisor tune {command}", why="tries the settings"),)
     if result.budget_s is None:  # it took what it planned, or was interrupted
         run = format.one_line(result.profile.run_id)

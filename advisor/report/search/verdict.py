@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...spelling import parameter
-from ...types import Objective, Ratio, Trial, TuneResult, Verdict
+from ...types import Objective, Ratio, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
 from .. import format
 from ..profile.failures import once_mended, what_failed
 from ..profile.headline import function_call, options, verdict_of
 from ..trial_format import describe, is_number, moved, peaks, span
 from ..trial_rows import IN_WINDOWS
-from .by_hand import beside_settings, instead_of_settings
+from .by_hand import ONLY_THE_SCRIPT, beside_settings, instead_of_settings
 from .next_steps import Next, next_steps
 
 RUN_BASELINE = "keep the unmodified script"
@@ -43,7 +43,7 @@ def verdict_of_tune(result: TuneResult) -> TuneVerdict:
     if broken is not None and broken.kind in ("nan", "no_steps"):
         sentence, tone = f"Your script {what_failed(broken)}. {sentence}", "failed"
     evidence = [_evidence(result)]
-    if _tried(result):  # a search that tried nothing has named the finding in its sentence
+    if result.tried:  # a search that tried nothing has named the finding in its sentence
         by_hand = instead_of_settings(result)
         evidence = [sentence, *evidence] if by_hand else [*evidence, beside_settings(result)]
         sentence, tone = (by_hand, "warning") if by_hand else (sentence, tone)
@@ -120,7 +120,7 @@ def _nothing_compared(result: TuneResult) -> tuple[str, Tone] | None:
     if ratios and result.objective.name in LESS_OF:
         return f"Undecided: {_least_of(result)}.", "warning"
     if not ratios:
-        if not _tried(result):
+        if not result.tried:
             return _nothing_tried(result)
         return "Undecided: nothing could be compared with the baseline.", "warning"
     best = max(ratios, key=lambda ratio: ratio.speedup)
@@ -138,30 +138,26 @@ def _nothing_tried(result: TuneResult) -> tuple[str, Tone]:
         return f"{profile.sentence.rstrip('.')}; no setting is worth a trial.", "good"
     if first is None:
         return "Undecided: nothing was tried; no knob is open.", "warning"
-    rest = "no setting that could help is open here" if first.knobs else "no setting changes that, only the script"
+    rest = "no setting that could help is open here" if first.knobs else ONLY_THE_SCRIPT
     return f"{profile.sentence.rstrip('.')}; {rest}.", "warning"
-
-
-def _tried(result: TuneResult) -> list[Trial]:
-    return [trial for trial in result.trials if trial.config.settings]
 
 
 def _untried(result: TuneResult) -> list[str]:
     """Return open knobs of which nothing is known: no value was compared or broke the script."""
-    tried = {name for trial in _tried(result) if trial.is_conclusive for name, _value in trial.config.settings}
+    tried = {name for trial in result.tried if trial.is_conclusive for name, _value in trial.config.settings}
     return [format.one_line(knob.id) for knob in result.space if knob.id not in tried]
 
 
 def _compared(result: TuneResult) -> list[Ratio]:
     """Return each configuration's final ratio; those that change the training count only if there are no others."""
-    tried = [trial for trial in _tried(result) if trial.ratio is not None and is_number(trial.ratio.speedup)]
+    tried = [trial for trial in result.tried if trial.ratio is not None and is_number(trial.ratio.speedup)]
     kept = [trial for trial in tried if trial.effect != "training"] or tried
     return [ratio for trial in kept if (ratio := trial.measured_again or trial.ratio) is not None]
 
 
 def _least_of(result: TuneResult) -> str:
     """Describe the least memory or energy of those compared, relative to the baseline."""
-    scores = [trial.score for trial in _tried(result) if trial.score is not None and is_number(trial.score)]
+    scores = [trial.score for trial in result.tried if trial.score is not None and is_number(trial.score)]
     name = result.objective.name
     if not scores:
         return f"of none was the {name} measured"
@@ -237,7 +233,7 @@ def what_decides(verdict: Verdict) -> str:
 
 def _what_it_takes(result: TuneResult) -> str:
     """Describe the result of a search without a clear gain or a fresh process, and what would decide."""
-    tried, ratios = _tried(result), _compared(result)
+    tried, ratios = result.tried, _compared(result)
     if not tried and result.space:
         why = format.one_line(result.ended).rstrip(".")
         return f"No trial was begun: {why}." if why else "No trial was begun."
