@@ -52,6 +52,12 @@ def test_no_row_is_broken_in_80_columns(devices: str, model: str) -> None:
     assert len(rows) == len(found.layouts) + len(found.too_large)
 
 
+def test_the_simplest_of_what_only_a_measurement_can_rank_is_named() -> None:
+    text = " ".join(text_of(plan_of("a100:4", "gpt2")).split())
+    assert "only a measurement can rank those. The simplest of them is DDP ×4, in " in text
+    assert "simplest of them" not in text_of(plan_of("h100:8x16", "llama3-8b"))
+
+
 def test_json_is_whole_and_plain() -> None:
     found = plan_of("h100:8x16", "llama3-8b")
     document = json.loads(json.dumps(plan_json(found), allow_nan=False))

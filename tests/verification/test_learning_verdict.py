@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from advisor.types import LearningVerdict, LossCurve, TrainingRun
-from advisor.verification.learning_verdict import judge
+from advisor.verification.learning_verdict import curve_of, judge
 
 UPDATES = 400
 NOISE = 0.05
@@ -132,3 +132,12 @@ def test_one_that_is_finite_where_the_script_is_not_is_better_at_a_time_and_has_
 
 def finite_only(curve: LossCurve) -> LossCurve:
     return replace(curve, losses=tuple(loss if math.isfinite(loss or 0.0) else None for loss in curve.losses))
+
+
+def test_a_printed_metric_is_compared_where_the_script_printed_it() -> None:
+    every = LossCurve(updates=(1, 2, 3, 4), seconds=(1.0, 2.0, 3.0, 4.0), losses=(4.0, 3.0, 2.0, 1.0))
+    printed = LossCurve(updates=(2, 4), seconds=(2.0, 4.0), losses=(0.9, 0.8))
+    run = TrainingRun(seed=1, planned_updates=4, end="measured", training=every, validation=printed)
+    assert curve_of(run, "printed metric") is printed
+    assert curve_of(run, "validation loss") is printed
+    assert curve_of(run, "training loss") is every
