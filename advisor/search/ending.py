@@ -12,27 +12,50 @@ IDLE_SUGGESTIONS = 4
 """Suggestions of the sampler in a row without a better configuration, after which a search has little left to find."""
 MOST_IDLE_S = 45.0
 """The same in seconds: slow scripts, and settings that take long to set up, get fewer suggestions."""
+PATIENCE_S = 300.0
+"""Seconds of trials in a row without a better configuration, whatever proposed them, times the speed-up of a clear
+gain: at 20 times the speed, all that is left to gain is a twentieth of the training."""
 
 
 @dataclass
 class Idle:
-    """Count of suggestions in a row that found nothing better."""
+    """Trials in a row that found nothing better."""
 
-    suggestions: int = 0
+    trials: int = 0
     seconds: float = 0.0
+    suggestions: int = 0
+    """Those in a row that the sampler proposed."""
+    suggestions_s: float = 0.0
+    gain: float | None = None
+    """Speed-up of the best so far, if it is clear."""
 
-    def saw(self, in_vain: bool, spent_s: float) -> None:
-        """Count a trial that took `spent_s`: a suggestion in vain, or anything else."""
+    def saw(self, *, better: bool, sampled: bool, spent_s: float, gain: float | None) -> None:
+        """Count a trial that took `spent_s`; `gain` is the speed-up of the best so far, if it is clear."""
+        self.gain = gain
+        self.trials, self.seconds = (0, 0.0) if better else (self.trials + 1, self.seconds + spent_s)
+        in_vain = sampled and not better
         self.suggestions = self.suggestions + 1 if in_vain else 0
-        self.seconds = self.seconds + spent_s if in_vain else 0.0
+        self.suggestions_s = self.suggestions_s + spent_s if in_vain else 0.0
 
     @property
     def is_enough(self) -> bool:
-        return self.suggestions >= IDLE_SUGGESTIONS or self.seconds >= MOST_IDLE_S
+        return self.suggestions >= IDLE_SUGGESTIONS or self.suggestions_s >= MOST_IDLE_S or self._proof_is_due
+
+    @property
+    def _proof_is_due(self) -> bool:
+        return self.gain is not None and self.seconds >= patience_s(self.gain)
 
     def __str__(self) -> str:
+        if self._proof_is_due and self.gain is not None:
+            several = f"{self.trials} trials in a row" if self.trials > 1 else "a trial"
+            return f"{several} found nothing better than {self.gain:.3g} times the speed"
         several = f"{self.suggestions} suggestions in a row" if self.suggestions > 1 else "a suggestion"
         return f"{several} found nothing better"
+
+
+def patience_s(gain: float) -> float:
+    """Return the seconds that may pass without a step forward before a clear gain of this size is proven."""
+    return PATIENCE_S / gain
 
 
 def no_time(left_s: float, trial_s: float) -> str:

@@ -11,6 +11,8 @@ from .space import KEEPS_TRAINING
 A_STEP = 0.02
 """Fraction by which a configuration must beat the best so far to take its place: two windows of one configuration
 differ by as much, and of two alike the earlier one has fewer settings."""
+CLEAR = 1.5
+"""Lower end of a gain's interval from which it is proven before further looks at it: fresh processes decide it soon."""
 Among = Literal["keeping", "all"]
 
 
@@ -28,3 +30,10 @@ def best_so_far(trials: Iterable[Trial], among: Among = "keeping") -> Trial | No
         if trial.score > (1 + A_STEP) * (best.score or 1.0 if best is not None else 1.0):
             best = trial
     return best
+
+
+def clear_gain(best: Trial | None) -> float | None:
+    """Return the speed-up of a trial whose gain is beyond doubt in live windows; None if it is not."""
+    if best is None or best.ratio is None or best.ratio.low < CLEAR:
+        return None
+    return best.ratio.speedup

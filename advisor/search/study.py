@@ -23,24 +23,20 @@ from .knowledge import Knowledge
 from .profile_summary import ProfileSummary
 from .search_request import SearchRequest
 from .space import Space, open_space, widened
-from .windows import baseline_window, in_fresh_process, longer, paced
+from .steps import clear_gain
+from .time_needed import TimeNeeded
+from .windows import baseline_window, in_fresh_process, longer
 
 LAUNCH_ROUNDS = 1
 """Rounds of the finals for settings that need their own script run: verification adds their fresh processes."""
 SCRIPT_RUNS_KEPT = 3
 """Starts of the script left for a trial in its own script run: that run, the one after it, and one if a script ends."""
-TRIES_A_KNOB = 3
-"""Tries of a knob: alone, and two values more beside the best."""
-LONG_TRIAL_FRACTION = 0.3
-"""Fraction of the tries that a short trial leaves open."""
 RESTARTS_MATTER = 0.02
 """Fraction of the loop from which trials see a start of their loader: less is the floor of every comparison."""
 STEP = 1.15
 """Speed-up over what was diagnosed last, from which the best so far is diagnosed: less moves no bottleneck."""
 FOLLOW_UP_FRACTION = 0.25
 """Largest fraction of the spare time for the windows of one diagnosis."""
-SETTINGS_OF_A_WINNER = 3
-"""Typical number of settings that gain; the last windows remove them one at a time."""
 
 
 @dataclass(kw_only=True)
@@ -61,7 +57,6 @@ class Study:
     """Called if there is nothing to verify: gives back what the verification will not need (seconds)."""
     allow: Callable[[float], None] = lambda _trials_s: None
     """Called before the trials with the seconds that they need, if there is no budget; and again if they need more."""
-    _start_up_s: float = field(default=0.0, init=False)
     _summary: ProfileSummary | None = field(default=None, init=False)
     _diagnosed: float = field(default=1.0, init=False)
     """Speed-up of the configuration that was diagnosed last."""
@@ -73,10 +68,9 @@ class Study:
     """Why nothing more was tried, with the time that was left."""
     _unaffordable: list[Config] = field(default_factory=list, init=False)
     """Proposals that there was no time for, or no start of the script."""
-    _dearer: list[float] = field(default_factory=list, init=False)
-    """Actual over planned time of the windows of each trial so far."""
 
     def __post_init__(self) -> None:
+        self._needed = TimeNeeded(known=self.known, budget_s=self.budget_s, left_s=self.left_s)
         self._result, self._settings, self._progress = self.known.result, self.known.settings, self.known.progress
 
     @property
@@ -98,7 +92,7 @@ class Study:
             self.reserve()
         self.known.prepare()
         if self.budget_s is None:
-            self.allow(self._trials_s(pace))
+            self.allow(self._needed.all_s(pace))
         yield [baseline_window("search", in_fresh_process(pace) if self.resumes else pace)]
         self.known.saw_baseline()
         yield from self._trials(pace)
@@ -161,34 +155,8 @@ class Study:
             summary.computing_fraction,
             summary.start_up_s,
         )
-        self._summary, self._start_up_s = summary, summary.start_up_s
-        return self._pace(summary.update_s) if self.known.open(summary, space) else None
-
-    def _pace(self, update_s: float) -> Pace:
-        """Return a pace that leaves time for every knob's tries with their long trials, the finals and the ablation."""
-        available_s = math.inf if self.budget_s is None else self.left_s() - self._starts_s
-        stretch = self._summary.stretch if self._summary is not None else 1.0
-        return paced(update_s, self._settings, available_s=available_s, windows=self._windows, stretch=stretch)
-
-    @property
-    def _windows(self) -> float:
-        """Expected number of windows of all trials, the finals and the ablation, each beside one of the baseline."""
-        settings, count = self._settings, len(self.space.knobs)
-        tries = TRIES_A_KNOB * count + 2  # two combinations: the knobs that keep the training, and all
-        trial_count = tries * (1 + LONG_TRIAL_FRACTION * settings.long_window_s / settings.window_s)
-        finals = settings.final_rounds * (settings.finalists + 1)
-        return 2 * (trial_count + finals + min(count, SETTINGS_OF_A_WINNER) + 0.5)
-
-    @property
-    def _starts_s(self) -> float:
-        """Expected seconds for starts of the script, for the settings that need their own."""
-        started = sum(min(2, len(knob.values)) for knob in self.space.knobs if knob.scope == "launch")
-        return 2 * started * self._start_up_s
-
-    def _trials_s(self, pace: Pace) -> float:
-        """Return the expected seconds of everything between the profile and verification."""
-        set_up_s = sum(TRIES_A_KNOB * knobs.get(knob.id).set_up_s for knob in self.space.knobs)
-        return self._windows * pace.cost_s + self._starts_s + set_up_s
+        self._summary, self._needed.start_up_s = summary, summary.start_up_s
+        return self._needed.pace(summary.update_s, summary.stretch) if self.known.open(summary, space) else None
 
     # --- trials ---------------------------------------------------------------------------------------------------
 
@@ -204,7 +172,12 @@ class Study:
                 continue
             best, before_s = self.known.best_score, self.left_s()
             yield from self._try(proposal, pace)
-            idle.saw(proposal.sampled and self.known.best_score <= best, before_s - self.left_s())
+            idle.saw(
+                better=self.known.best_score > best,
+                sampled=proposal.sampled,
+                spent_s=before_s - self.left_s(),
+                gain=clear_gain(self.known.best),
+            )
             self._plan_again(pace)
             yield from self._diagnose_best(pace)
             if self.budget_s is None and idle.is_enough:
@@ -215,7 +188,7 @@ class Study:
 
     def _waits_for_others(self, pace: Pace) -> bool:
         """Return whether to wait: what others try now may lead on, or be left to this search if they are killed."""
-        has_time = self._spare_s(pace) >= 2 * self._window_s(pace)
+        has_time = self._needed.spare_s(pace) >= 2 * self._needed.window_s(pace)
         waits = has_time and self.known.shared.awaited(self._progress.stage)
         if has_time and not waits and not self._unaffordable and self.known.trials_left:
             self.known.shared.end(self.ended.partition(";")[0])
@@ -223,16 +196,15 @@ class Study:
 
     def _plan_again(self, pace: Pace) -> None:
         """Without a budget, allow what the search needs by the time that its windows have really taken."""
-        if self.budget_s is not None or len(self._dearer) not in time_plan.AGAIN_AFTER:
+        if self.budget_s is not None or self._needed.trial_count not in time_plan.AGAIN_AFTER:
             return
-        window_s, left = self._window_s(pace), max(0.0, self._windows - 2 * len(self._dearer))
-        needed_s = left * window_s + self._starts_s
-        if window_s > time_plan.SURPLUS * pace.cost_s and needed_s > self.left_s():
+        needed_s = self._needed.rest_s(pace)
+        if self._needed.dearer > time_plan.SURPLUS and needed_s > self.left_s():
             self.allow(needed_s)
 
     def _next(self, pace: Pace) -> Proposal | None:
         """Return the next configuration to try, while there is time for it beside the finals."""
-        while self._spare_s(pace) >= 2 * self._window_s(pace):
+        while self._needed.spare_s(pace) >= 2 * self._needed.window_s(pace):
             proposal = self.known.propose()
             if proposal is None:
                 self.ended = ending.nothing_left(self._unaffordable, self.left_s())
@@ -242,37 +214,21 @@ class Study:
                 self._progress.stage(f"trying {proposal.config}: {proposal.reason}; {left_s:.0f} s left", windows=2)
                 return proposal
             self._unaffordable.append(proposal.config)
-        self.ended = ending.no_time(self.left_s(), 2 * self._window_s(pace))
+        self.ended = ending.no_time(self.left_s(), 2 * self._needed.window_s(pace))
         return None
-
-    def _spare_s(self, pace: Pace) -> float:
-        """Return the time left beside the finals, with one more finalist, and the ablation; all for the first trial."""
-        finalists = self.known.finalists()
-        count = min(len(finalists), self._settings.finalists) + 1
-        finals_s = 2 * self._window_s(pace) * self._settings.final_rounds * count
-        kept_s = finals_s + self._by_knob_s(finalists[0] if finalists else Config(), pace)
-        return self.left_s() - (kept_s if len(self.trials) > 1 else 0.0)
-
-    def _by_knob_s(self, config: Config, pace: Pace) -> float:
-        """Return the seconds of one round of the ablation."""
-        return (2 * len(config.settings) + 1) * self._window_s(pace) if len(config.settings) > 1 else 0.0
-
-    def _window_s(self, pace: Pace) -> float:
-        """Return a window's total time by those already run: workers must start, caches fill."""
-        return pace.cost_s * max(1.0, statistics.median(self._dearer) if self._dearer else 1.0)
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
         """Return whether there is time, and whether enough starts of the script are left."""
         for name, _value in config.settings:
-            if self._spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
+            if self._needed.spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
                 self.known.no_time_for(name, f"its set-up takes {set_up_s:g} s or more, and less time was left")
                 return False
         starts = self._starts_for(config)
         if not starts:
             return True
         script_runs_left = self._settings.max_script_runs - len(self._result.script_runs)
-        needed_s = starts * self._start_up_s + 2 * pace.cost_s
-        return script_runs_left >= SCRIPT_RUNS_KEPT and self._spare_s(pace) >= needed_s
+        needed_s = starts * self._needed.start_up_s + 2 * pace.cost_s
+        return script_runs_left >= SCRIPT_RUNS_KEPT and self._needed.spare_s(pace) >= needed_s
 
     def _try(self, proposal: Proposal, pace: Pace) -> Planner:
         """Run a short trial, and a long one if it may still win."""
@@ -281,9 +237,13 @@ class Study:
         before_s, in_place = self.left_s(), self._starts_for(config) == 0
         yield from self._trial_windows(name, config, beside, pace)
         if in_place:
-            self._dearer.append((before_s - self.left_s()) / (2 * pace.cost_s))
+            self._needed.saw_trial(before_s - self.left_s(), pace)
         prospect = known.prospect(config, ids, beside)
-        if second is not None and prospect == "open" and self._spare_s(second) >= 2 * self._window_s(second):
+        if (
+            second is not None
+            and prospect == "open"
+            and self._needed.spare_s(second) >= 2 * self._needed.window_s(second)
+        ):
             ids.append(f"{name} long")
             yield from self._trial_windows(ids[-1], config, beside, second)
         if known.setup(config) != BASELINE_SETUP and not beside.settings:
@@ -335,7 +295,7 @@ class Study:
         if best is None or best.ratio is None or found is None or best.ratio.speedup < STEP * self._diagnosed:
             return
         follow_up = FollowUp.of(best.config, len(self.known.limits), found.workload, pace.update_s / best.ratio.speedup)
-        if follow_up.cost_s > FOLLOW_UP_FRACTION * self._spare_s(pace):
+        if self._needed.dearer * follow_up.cost_s > self._most_follow_up_s(best, pace):
             return
         self._diagnosed = best.ratio.speedup
         self._progress.stage(f"what limits {best.config}?", windows=len(follow_up.windows))
@@ -355,11 +315,18 @@ class Study:
         )
         self.known.diagnosed(best, diagnosis, space)
 
+    def _most_follow_up_s(self, best: Trial, pace: Pace) -> float:
+        """Return the most time for a diagnosis of the best so far; a clear gain is not kept from its proof for long."""
+        gain = clear_gain(best) if self.budget_s is None else None
+        return min(
+            FOLLOW_UP_FRACTION * self._needed.spare_s(pace), ending.patience_s(gain) if gain is not None else math.inf
+        )
+
     # --- finalists ------------------------------------------------------------------------------------------------
 
     def _final_windows(self, pace: Pace) -> Planner:
         """Yield fresh windows, interleaved: the best of a search looks better than it is."""
-        finalists = self.known.finalists()
+        finalists = self._needed.finalists(pace)
         if finalists:
             self._progress.stage("measuring the best again", windows=2 * self._settings.final_rounds * len(finalists))
         for number in range(self._settings.most_final_rounds):
@@ -380,7 +347,7 @@ class Study:
         """Yield the ablation windows of the winner."""
         self.known.read_finals()
         winner = self.known.winner()
-        if len(winner.settings) > 1:
+        if len(winner.settings) > 1 and self._needed.has_time_for_ablation(winner, pace):
             self._progress.stage(f"removing the settings of {winner} one at a time")
             yield from ablation.windows(
                 winner,
@@ -388,13 +355,13 @@ class Study:
                 left_s=self.left_s,
                 setup=self.known.setup(winner),
                 dependents=self.space.dependents,
-                window_s=self._window_s(pace),
+                window_s=self._needed.window_s(pace),
             )
 
     def _needs_more(self, config: Config, pace: Pace) -> bool:
         """Return whether more rounds may decide if a finalist gains, and there is time for one."""
         ratio = self.known.ratio(config, self.known.final_ids(config))
-        if ratio is None or self.left_s() < 2 * self._window_s(pace) + self._by_knob_s(config, pace):
+        if ratio is None or self.left_s() < 2 * self._needed.window_s(pace) + self._needed.ablation_s(config, pace):
             return False
         floor = 1 + self._settings.floor
         return ratio.low <= floor <= ratio.high

@@ -18,6 +18,9 @@ SURPLUS = 1.25
 """Planned over estimated time of the trials: workers start, caches fill, and some windows are repeated."""
 AGAIN_AFTER = (1, 3, 6)
 """Trials after which the time is planned again, by the time that their windows have really taken."""
+MOST_AGAIN_S = 45.0
+"""Most time for measuring finalists again, and for removing their settings one at a time, before a clear gain is
+proven: fresh processes measure it better."""
 USUAL_ROUNDS = 3
 """Rounds of fresh processes that decide most gains, for the announced end; the plan has time for all of them."""
 

@@ -17,6 +17,7 @@ from advisor.search import Knowledge, ProfileSummary, SearchRequest, SearchSetti
 from advisor.search.time_plan import UNPLANNED_S
 from advisor.search.trial_log import TRIALS_FILE
 from advisor.types import PHASES, Command, Diagnosis, Finding, Recommendation
+from advisor.wire import WindowRole
 
 EVIDENCE = evolve(
     healthy_cpu(),
@@ -194,6 +195,9 @@ class Machine:
     @property
     def tried(self) -> list[dict[str, Any]]:
         return [trial.config.as_dict() for trial in self.study.trials]
+
+    def windows(self, role: WindowRole) -> list[wire.Window]:
+        return [window for window in self.order if window.role is role]
 
     def recommended(self, **options: Any) -> Recommendation:
         return recommend(

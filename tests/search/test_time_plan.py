@@ -9,8 +9,9 @@ import pytest
 
 from advisor import wire
 from advisor.search import time_plan
-from advisor.search.ending import IDLE_SUGGESTIONS, MOST_IDLE_S, Idle
+from advisor.search.ending import IDLE_SUGGESTIONS, MOST_IDLE_S, PATIENCE_S, Idle
 from advisor.search.time_plan import TimePlan, profile_s
+from advisor.wire import WindowRole
 
 from .machine import FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Machine
 from .test_search import nothing_helps, workers_help
@@ -48,16 +49,27 @@ def test_fewer_suggestions_are_tried_in_vain_where_each_takes_long() -> None:
     quick, slow = Idle(), Idle()
     for number in range(IDLE_SUGGESTIONS):
         assert not quick.is_enough, number
-        quick.saw(True, 1.0)
+        quick.saw(better=False, sampled=True, spent_s=1.0, gain=None)
     assert quick.is_enough
-    slow.saw(True, MOST_IDLE_S - 1)
+    slow.saw(better=False, sampled=True, spent_s=MOST_IDLE_S - 1, gain=None)
     assert not slow.is_enough
-    slow.saw(False, 100.0)
-    slow.saw(True, MOST_IDLE_S - 1)
+    slow.saw(better=True, sampled=True, spent_s=100.0, gain=None)
+    slow.saw(better=False, sampled=True, spent_s=MOST_IDLE_S - 1, gain=None)
     assert not slow.is_enough
-    slow.saw(True, 1.0)
+    slow.saw(better=False, sampled=True, spent_s=1.0, gain=None)
     assert slow.is_enough
     assert str(slow) == "2 suggestions in a row found nothing better"
+
+
+@pytest.mark.parametrize("gain", [2.0, 20.0])
+def test_patience_shrinks_with_a_clear_gain(gain: float) -> None:
+    idle = Idle()
+    idle.saw(better=True, sampled=False, spent_s=1000.0, gain=gain)
+    idle.saw(better=False, sampled=False, spent_s=0.99 * PATIENCE_S / gain, gain=gain)
+    assert not idle.is_enough
+    idle.saw(better=False, sampled=False, spent_s=0.01 * PATIENCE_S / gain, gain=gain)
+    assert idle.is_enough
+    assert str(idle) == f"2 trials in a row found nothing better than {gain:g} times the speed"
 
 
 def test_a_search_with_a_budget_uses_it(tmp_path: Path) -> None:
@@ -87,6 +99,36 @@ def test_windows_that_take_longer_than_planned_get_more_time(tmp_path: Path) -> 
     assert slower.trials_s is not None
     assert quick.trials_s is not None
     assert slower.trials_s > 2 * quick.trials_s
+
+
+class Sluggish(Slower):
+    """Loaders of dozens of workers start in every window."""
+
+    stretch = 40.0
+
+
+def far_faster(config: dict[str, Any]) -> float:
+    return (20.0 if config.get("num_workers") else 1.0) * (1.05 if config.get("precision") == "bf16" else 1.0)
+
+
+def slightly_faster(config: dict[str, Any]) -> float:
+    return 1.2 if config.get("num_workers") else 1.0
+
+
+def test_a_clear_gain_is_proven_before_slow_trials_look_for_the_rest(tmp_path: Path) -> None:
+    found = (INPUT_BOUND, FULL_PRECISION, SMALL_STEPS)
+    clear = Sluggish(folder(tmp_path, "clear"), far_faster, *found, budget_s=None)
+    assert clear.recommended().config.as_dict().get("num_workers")
+    assert clear.study.ended == "a trial found nothing better than 21 times the speed"
+    assert not clear.windows(WindowRole.FINAL)
+    doubtful = Sluggish(folder(tmp_path, "doubtful"), slightly_faster, *found, budget_s=None)
+    assert len(doubtful.trials) > len(clear.trials)
+    assert doubtful.windows(WindowRole.FINAL)
+
+
+def test_somebody_who_gives_a_budget_has_the_best_measured_again(tmp_path: Path) -> None:
+    given = Sluggish(folder(tmp_path, "given"), far_faster, INPUT_BOUND, SMALL_STEPS, budget_s=3000.0)
+    assert given.windows(WindowRole.FINAL)
 
 
 def test_restarts_are_planned_for(tmp_path: Path) -> None:
