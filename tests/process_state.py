@@ -131,6 +131,12 @@ def _only_compared(read: Callable[[], Any]) -> Value:
     return read, lambda _kept: None
 
 
+def _flushes_denormals() -> bool:
+    import torch
+
+    return not torch.full((1,), 1e-39).mul(0.5).item()
+
+
 def _own_callbacks() -> list[Any]:
     return [callback for callback in gc.callbacks if getattr(callback, "__module__", "").startswith("advisor")]
 
@@ -184,6 +190,7 @@ def _of_torch() -> dict[str, Value]:
     cudnn: Any = torch.backends.cudnn
     return {
         "torch.get_num_threads()": (torch.get_num_threads, torch.set_num_threads),
+        "torch.set_flush_denormal()": (_flushes_denormals, torch.set_flush_denormal),
         "torch.get_default_dtype()": (torch.get_default_dtype, torch.set_default_dtype),
         "torch.is_grad_enabled()": (torch.is_grad_enabled, torch.set_grad_enabled),
         "the precision of products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),

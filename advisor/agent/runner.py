@@ -114,6 +114,10 @@ def _prepared(spec: LaunchSpec, channel: AgentChannel) -> Agent:
             from .real_run import rank_start
 
             rank_start.prepare(spec, channel)
+        if spec.config:
+            from .settings.on_import import set_on_import
+
+            set_on_import(spec.config)
         if spec.mode == "probe":
             from .probe import children, network, trackers
 

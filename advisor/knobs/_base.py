@@ -165,6 +165,8 @@ class Knob:
     if there is time, and waited for."""
     after_first_update: bool = False
     """True if it needs to know what an update consists of. A real training applies it after the first update."""
+    on_import: Callable[[Any], None] | None = None
+    """Callable (value) for the moment right after the script's `import torch`, before torch starts its threads."""
     by_hand: str = ""
     """The same done in a script, for tools that cannot express the setting; `{value}` stands for the value."""
     by_hand_of: Mapping[Any, str] = field(default_factory=dict)

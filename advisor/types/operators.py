@@ -107,6 +107,12 @@ class OperatorUse:
     """Time in all operators."""
     decomposes: bool = False
     """A matrix is decomposed or a linear system solved."""
+    denormal_seconds: float | None = None
+    """Time in operators that take or give denormal numbers; None if it is not known."""
+    denormal_operators: tuple[str, ...] = ()
+    """Names of those that take most of it."""
+    denormal_slowdown: float | None = None
+    """Time of a product of such numbers relative to one of others, tried on this CPU; None if there was no need to."""
     differentiates_twice: bool = False
     """The backward builds a graph of its own; so does a checkpoint that computes again."""
     attention: tuple[AttentionUse, ...] = ()

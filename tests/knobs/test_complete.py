@@ -76,6 +76,7 @@ def test_plain_torch_ignores_no_setting_silently(knob: Knob, monkeypatch: pytest
         torch.backends.cudnn.benchmark = benchmark
         torch.set_float32_matmul_precision(products)
         matmul.fp32_precision = on_cpu
+        torch.set_flush_denormal(False)
         gc.unfreeze()
     assert knob.id in left or knob.plain is not None or knob.loader_keyword or knob.samples_per
     assert knob.id not in left or left[knob.id]

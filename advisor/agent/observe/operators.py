@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..loop.clock import BACKWARD, OPTIMIZER, StepClock
 from ..loop.frames import Frames
 from .attention import AttentionWatch
+from .denormals import DenormalWatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,7 @@ class Operators:
         self._clock = clock
         self._is_grad_enabled = torch.is_grad_enabled
         self._attention = AttentionWatch(frames)
+        self._denormals = DenormalWatch()
         self._names: dict[object, tuple[str, bool]] = {}
         """Operator → its name, and whether it draws random numbers."""
         self._ns_by_dtype: dict[str, int] = {}
@@ -51,6 +53,8 @@ class Operators:
             graph = self._clock.phase == BACKWARD and self._is_grad_enabled()
             self._differentiates_twice = graph and name != "ones_like"
         self.draws_before = self.draws_before or (draws and forward)
+        if self._denormals.on:
+            self._denormals.saw(name, args, result, spent_ns)
         dtype = str(tensor.dtype).replace("torch.", "")
         self._ns_by_dtype[dtype] = self._ns_by_dtype.get(dtype, 0) + spent_ns
         try:
@@ -69,6 +73,7 @@ class Operators:
             "bytes_by_dtype": {dtype: size // updates for dtype, size in self._bytes_by_dtype.items()},
             "decomposes": self._decomposes,
             "differentiates_twice": self._differentiates_twice,
+            **self._denormals.report(updates),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }
 
