@@ -23,6 +23,12 @@ class Checkpointing(Restorable, Protocol):
     def set(self) -> None: ...
 
 
+class ScriptCheckpoints(Restorable, Protocol):
+    """Checkpoints that the script makes itself."""
+
+    def skip(self) -> None: ...
+
+
 class Accumulation(Restorable, Protocol):
     def set(self, size: int, micro_steps: int) -> None:
         """Deliver parts of at most `size` samples; `micro_steps` made up an update until now."""
@@ -96,6 +102,8 @@ class Controls(Protocol):
     def device_copies(self) -> DeviceCopies: ...
     @property
     def checkpointing(self) -> Checkpointing: ...
+    @property
+    def script_checkpoints(self) -> ScriptCheckpoints: ...
     @property
     def accumulation(self) -> Accumulation: ...
     @property

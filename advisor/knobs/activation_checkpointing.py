@@ -1,7 +1,8 @@
-"""Recompute the activations of the model's blocks in the backward pass instead of storing them.
+"""Recompute the activations of the model's blocks in the backward pass instead of storing them, or store them.
 
-This costs about a third more compute and frees most of the activation memory. It pays where memory limits the batch,
-together with a larger batch. Random numbers stay the same, and running averages are updated once.
+Recomputing costs about a third more compute and frees most of the activation memory. It pays where memory limits the
+batch, together with a larger batch. Random numbers stay the same, and running averages are updated once. `false` is for
+scripts that recompute although there is memory enough: their calls of `torch.utils.checkpoint` keep the activations.
 """
 
 from __future__ import annotations
@@ -10,24 +11,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, key, noticing, unable
+from ._base import Knob, Unable, Values, key, noticing, truth, unable
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
-
-
-def _wrong(value: Any) -> str | None:
-    return None if value is True else f"{value!r} is not true, its only value: remove it to keep the script unchanged"
+    from ._controls import Controls
 
 
 def _values(_hardware: Hardware, workload: Workload) -> Values:
-    if workload.facts.checkpointing:
-        return Values(why_closed="the script already checkpoints activations")
     for model in workload.models:
         if model.compiled:
             return Values(why_closed=f"{model.class_name} is compiled, and compilation ignores wrappers of its blocks")
         if model.data_parallel:
             return Values(why_closed=f"{model.class_name} is copied to several devices (nn.DataParallel)")
+    if workload.facts.checkpointing:
+        return Values(values=(False,), why="the script recomputes activations itself")
     blocks = workload.facts.repeated_blocks
     if not blocks:
         return Values(
@@ -58,7 +56,21 @@ def checkpoint_blocks(model):
 """Source of the function that does it in plain torch."""
 
 
-def _in_python(_value: Any, _training: Any) -> Mapping[str, Any]:
+def _apply(controls: Controls, value: Any) -> None:
+    if value:
+        controls.checkpointing.set()
+    else:
+        controls.script_checkpoints.skip()
+
+
+def _restore(controls: Controls) -> None:
+    controls.checkpointing.restore()
+    controls.script_checkpoints.restore()
+
+
+def _in_python(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    if not value:
+        return Unable("the calls of torch.utils.checkpoint stand in the model", BY_HAND_OF[False])
     return {
         "imports": ["import functools", "from torch.utils.checkpoint import checkpoint"],
         "prepare": ["checkpoint_blocks(model)"],
@@ -66,18 +78,23 @@ def _in_python(_value: Any, _training: Any) -> Mapping[str, Any]:
     }
 
 
+BY_HAND_OF = {
+    False: "call the blocks without torch.utils.checkpoint (gradient_checkpointing_disable() in transformers)"
+}
+
 KNOB = Knob(
     id="activation_checkpointing",
     title="activations recomputed in the backward pass",
     values=_values,
     example=True,
     effect=_effect,
-    apply=lambda controls, _value: controls.checkpointing.set(),
-    restore=lambda controls: controls.checkpointing.restore(),
-    wrong=_wrong,
+    apply=_apply,
+    restore=_restore,
+    wrong=truth,
     hooks=(),
     set_on=("model", "forward"),
     by_hand="call the repeated blocks with torch.utils.checkpoint.checkpoint(block, …, use_reentrant=False)",
+    by_hand_of=BY_HAND_OF,
     chosen_for=("device",),
     fails_in="forward",
     suspicion=3,
@@ -87,7 +104,7 @@ KNOB = Knob(
         "python": _in_python,
         "transformers": key("activation_checkpointing"),
     },
-    changes="Activations take less memory, and an update about a third more compute; this pays only with a larger "
-    "batch.",
-    described=lambda workload, _value: replace(workload, facts=replace(workload.facts, checkpointing=True)),
+    changes="Recomputed activations take less memory, and an update about a third more compute; this pays only with a "
+    "larger batch.",
+    described=lambda workload, value: replace(workload, facts=replace(workload.facts, checkpointing=value)),
 )

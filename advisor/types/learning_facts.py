@@ -58,4 +58,6 @@ class LearningFacts:
     planned_updates: int | None = None
     """Updates of the whole training, by the loops around the optimizer's step; None if these do not say."""
     planned_epochs: int | None = None
+    evaluates_with_gradients: bool = False
+    """The script evaluates its model with gradients on."""
     evaluations: tuple[EvaluationLoss, ...] = ()

@@ -217,6 +217,8 @@ class ScriptFacts:
     """An object with the methods `reset` and `step` is used, and no loader: rollouts, most likely."""
     retains_graph: bool = False
     """Backward keeps its graph (`retain_graph=True`)."""
+    repeated_backwards: float = 0.0
+    """Backwards of an update through a forward that another one has run through before; an average."""
     compiled_code: bool = False
     """The script uses torch.compile itself."""
     recompiling: Recompiling | None = None

@@ -369,7 +369,7 @@ def test_a_real_training_saves_the_same_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_blocks_are_what_the_model_is_made_of(tmp_path: Path, make: str, said: str | None) -> None:
-    assert says(tmp_path, f"print(facts([{make}]).get('repeated_blocks'))") == str(said)
+    assert says(tmp_path, f"print(facts([{make}], 0).get('repeated_blocks'))") == str(said)
 
 
 BLOCKS = {"facts": {"repeated_blocks": "12 Block with 97% of the parameters", "checkpointing": False}}
@@ -383,9 +383,10 @@ def test_it_is_closed_without_blocks() -> None:
     assert "no repeated blocks" in values(healthy_cuda()).why_closed
 
 
-def test_it_is_closed_where_the_script_does_it_itself() -> None:
-    found = evolve(healthy_cuda(), {"workload": {"facts": {**BLOCKS["facts"], "checkpointing": True}}})
-    assert "already checkpoints" in values(found).why_closed
+@pytest.mark.parametrize("blocks", [None, BLOCKS["facts"]["repeated_blocks"]])
+def test_a_script_that_does_it_itself_may_stop(blocks: str | None) -> None:
+    facts = {"repeated_blocks": blocks, "checkpointing": True}
+    assert values(evolve(healthy_cuda(), {"workload": {"facts": facts}})).values == (False,)
 
 
 def test_it_is_closed_under_compiled_code() -> None:
@@ -403,6 +404,6 @@ def test_it_is_exact_where_the_same_kernels_run_twice() -> None:
     assert effects == ["exact", "numerics", "numerics", "numerics"]
 
 
-def test_only_true_may_be_asked_for() -> None:
+def test_only_true_and_false_may_be_asked_for() -> None:
     wrong = knobs.get("activation_checkpointing").wrong
-    assert [wrong(value) is None for value in (True, False, 1, "yes")] == [True, False, False, False]
+    assert [wrong(value) is None for value in (True, False, 1, "yes")] == [True, True, False, False]

@@ -25,7 +25,7 @@ WORDS = 2000
 def scored(model, loader):
     model.eval()
     scores = []
-    with torch.no_grad():
+    with GRADIENTS:
         for words, _ in loader:
             scores.append(KEPT)
     return torch.cat(scores).float().softmax(-1).max().item()
@@ -46,10 +46,10 @@ for epoch in range(20):
 """
 
 
-def evidence(tmp_path: Path, kept: str) -> Evidence:
+def evidence(tmp_path: Path, kept: str, gradients: str = "torch.no_grad()") -> Evidence:
     project = tmp_path / "project"
     project.mkdir()
-    (project / "train.py").write_text(SCRIPT.replace("KEPT", kept))
+    (project / "train.py").write_text(SCRIPT.replace("KEPT", kept).replace("GRADIENTS", gradients))
     wanted = [
         wire.Window(id=FIRST, role=wire.WindowRole.PROFILE, min_updates=10, max_updates=15, max_s=6.0),
         wire.Window(id=EPOCH_ENDS[0], kind="epoch_end", warm_up_updates=0, min_updates=3, max_updates=3, max_s=4.0),
@@ -71,3 +71,18 @@ def test_outputs_that_are_kept_whole_are_seen_with_what_is_computed_of_them(tmp_
 
 def test_classes_that_are_kept_are_not(tmp_path: Path) -> None:
     assert not evidence(tmp_path, "model(words).argmax(-1)").workload.facts.evaluation_keeps_outputs
+
+
+def test_an_evaluation_with_gradients_on_is_one(tmp_path: Path) -> None:
+    found = evidence(tmp_path, "model(words).argmax(-1)", "torch.enable_grad()")
+    assert found.workload.learning is not None
+    assert found.workload.learning.evaluates_with_gradients
+    assert found.evaluation is not None
+    assert found.evaluation.count == 1
+    assert found.workload.facts.micro_steps == 1
+
+
+def test_an_evaluation_without_gradients_builds_no_graph(tmp_path: Path) -> None:
+    found = evidence(tmp_path, "model(words).argmax(-1)")
+    assert found.workload.learning is not None
+    assert not found.workload.learning.evaluates_with_gradients

@@ -40,6 +40,10 @@ class Root:
         """True if the main optimizer owns one."""
         self.calls = 0
         self.training_calls = 0
+        self.evaluates_with_graph = False
+        """True if the script evaluates it with gradients on: calls in evaluation mode that no backward followed."""
+        self.learns_in_evaluation_mode = False
+        """True if a backward followed such a call."""
         self.slot: Any = None
         """Installed `slots.CallSlot`; None while the roots are suspended."""
         self.device: str | None = None
@@ -83,6 +87,12 @@ class Roots:
         """Function (root, its training forward with all settings) that runs it; None runs it unchanged."""
         self.guard: Callable[[Root, Callable[[], object]], object] | None = None
         """Function (root, its current forward) that runs the forward, maybe repeatedly; None runs it once."""
+        self.backwards: Callable[[], int] = int
+        """Number of backwards so far."""
+        self._unsure: list[Root] = []
+        """Roots called in evaluation mode with gradients since the last training forward."""
+        self._backwards_before = 0
+        """Backwards before the last such call."""
         self.suspended = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -186,8 +196,10 @@ class Roots:
             root.calls += 1
             written = original
             training = grad_enabled()
-            evaluating = not training and not module.training
-            if training:
+            evaluating = not module.training and (not training or root.evaluates_with_graph)
+            if training and root.owned:
+                self._judge_mode(root, module.training)
+            if training and not evaluating:
                 if root.owned and clock.awaits_training:
                     clock.training_continues()
                 root.training_calls += 1
@@ -204,7 +216,7 @@ class Roots:
             clock.push(FORWARD)
             around, guard = self.around_forward, self.guard
             try:
-                if training and self.around_training is not None:
+                if training and not evaluating and self.around_training is not None:
                     as_set = functools.partial(self._as_set, root, training, written, args, kwargs)
                     return self.around_training(root, functools.partial(guard, root, as_set) if guard else as_set)
                 if guard is not None:
@@ -222,6 +234,19 @@ class Roots:
                     clock.evaluation_ends(weak=not root.owned)
 
         return run
+
+    def _judge_mode(self, root: Root, training_mode: bool) -> None:
+        """Find calls in evaluation mode with gradients that evaluate: training continues without a backward of them."""
+        if not training_mode:
+            if root.training_calls and not root.learns_in_evaluation_mode:
+                self._unsure.append(root)
+                self._backwards_before = self.backwards()
+        elif self._unsure:
+            learnt = self.backwards() != self._backwards_before
+            for each in self._unsure:
+                each.evaluates_with_graph = not learnt
+                each.learns_in_evaluation_mode = learnt
+            self._unsure.clear()
 
     @passes_on
     def _as_set(self, root: Root, training: bool, call: Callable[..., object], args: Any, kwargs: Any) -> object:

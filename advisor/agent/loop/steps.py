@@ -52,7 +52,7 @@ class Steps:
         self.forward_seen = False
         """True if a training forward has begun since the last counted backward; set by the observer of forwards."""
         self._any_forward = False
-        self._backwards = 0
+        self.backwards = 0
         self._main_steps = 0
         self._no_optimizer = False
         self._newest: OptimizerRecord | None = None
@@ -76,6 +76,7 @@ class Steps:
         self.closures_seen = False
         self.retains_graph = False
         """True if the last backward that counts as a micro-step kept its graph."""
+        self.repeated_backwards = 0
         self.blind_backwards = 0
         """Consecutive backwards without a call of a known model."""
         self.adopted = 0
@@ -113,12 +114,12 @@ class Steps:
 
     def by_hand(self) -> bool:
         """Return whether the script updates without any optimizer."""
-        if self._main is not None or self._backwards <= BACKWARDS_WITHOUT_OPTIMIZER:
+        if self._main is not None or self.backwards <= BACKWARDS_WITHOUT_OPTIMIZER:
             return False
-        if self._backwards == BACKWARDS_WITHOUT_OPTIMIZER + 1:
+        if self.backwards == BACKWARDS_WITHOUT_OPTIMIZER + 1:
             # Wait for an optimizer whose first step follows a long accumulation.
             self._no_optimizer = not self._clock.exclude(all_optimizers)
-        return self._no_optimizer or self._backwards > BACKWARDS_BEFORE_STEP
+        return self._no_optimizer or self.backwards > BACKWARDS_BEFORE_STEP
 
     # --- what stands between the script's calls and torch's -----------------------------------------------------------
 
@@ -190,16 +191,16 @@ class Steps:
                 self.before_backward()
             # While no root is known, only backwards can be counted.
             if outermost and (self.forward_seen or not self._any_forward or not clock.micro_steps):
-                if self.forward_seen:
-                    self.blind_backwards, self._any_forward = 0, True
-                else:
-                    self.blind_backwards += 1
+                self.blind_backwards = 0 if self.forward_seen else self.blind_backwards + 1
+                self._any_forward = self._any_forward or self.forward_seen
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
                 self.loss_kind = self.loss_kind or type(getattr(loss, "grad_fn", None)).__name__
                 clock.micro_step(_noted(loss))
                 self.forward_seen = False
                 self.retains_graph = bool(args[1] if len(args) > 1 else kwargs.get("retain_graph"))
                 self.on_micro_step()
+            elif outermost and self.retains_graph:
+                self.repeated_backwards += 1
             clock.push(BACKWARD)
             around = self._around
             try:
@@ -209,7 +210,7 @@ class Steps:
             finally:
                 clock.pop()
                 if outermost:
-                    self._backwards += 1
+                    self.backwards += 1
                     if self._main is None and self.by_hand():
                         self._end_by_hand()
 
@@ -259,7 +260,7 @@ class Steps:
         if self.rates is not None:
             self.rates.before_step(optimizer)
         record.depth = clock.depth
-        record.backwards_before, record.backwards = record.backwards, self._backwards
+        record.backwards_before, record.backwards = record.backwards, self.backwards
         clock.push(OPTIMIZER)
         if not has_closure:
             return None

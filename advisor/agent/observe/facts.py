@@ -16,6 +16,7 @@ from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
+from ..settings.script_checkpoints import CheckpointedCalls
 from ..settings.untrained import tensors_of
 from .compiled_breaks import breaks_seen
 from .compiled_code import CompileTotals
@@ -81,6 +82,7 @@ class FactsCollector:
         self._profilers: set[str] = set()
         self._kept_outputs = KeptOutputs()
         self._weights = LoadedWeights()
+        self._checkpointed = CheckpointedCalls()
         self.compiled = CompileTotals()
 
     def install(self) -> None:
@@ -95,9 +97,11 @@ class FactsCollector:
                 self._patches.replace(cls, "__init__", self._noting_optimizer)
         self._patches.replace(torch.amp.GradScaler, "scale", self._noting_scaler)
         self._patches.replace(torch.nn.Module, "load_state_dict", self._weights.noting)
+        self._checkpointed.watch()
 
     def remove(self) -> None:
         self._patches.restore()
+        self._checkpointed.remove()
 
     # --- while it trains ----------------------------------------------------------------------------------------------
 
@@ -198,7 +202,7 @@ class FactsCollector:
             "facts": {
                 "packages": _versions(),
                 **compiling.facts(),
-                **checkpointing.facts(modules),
+                **checkpointing.facts(modules, self._checkpointed.count),
                 "compiled_code": modes.compiled_by_script(),
                 "compiled_breaks": breaks_seen(),
                 "recompiling": self.compiled.report(),

@@ -97,6 +97,7 @@ class LearningWatch:
             "norm_last": any(getattr(each, "norm_first", None) is False for m in trained for each in m.modules()),
             "planned_updates": self._planned[0],
             "planned_epochs": self._planned[1],
+            "evaluates_with_gradients": any(root.evaluates_with_graph for root in self._controls.roots.called()),
             "evaluations": [each._asdict() for each in self.evaluations.done()],
         }
 

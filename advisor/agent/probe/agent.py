@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from types import ModuleType, TracebackType
-from typing import Any, Callable
+from typing import Callable
 
 from ... import wire
 from ..base import child_signals, dynamo, forks, imports
@@ -381,6 +381,7 @@ class _Parts:
             "batches_per_update": self.controls.batches_per_update,
             "closures": self.steps.closures_seen,
             "retains_graph": self.steps.retains_graph,
+            "repeated_backwards": self.steps.repeated_backwards / max(1, self._clock.updates),
             **part_facts(self.roots.called(), self.steps.owned_parameters()),
         }
         workload["learning"] = self.learning.facts()
@@ -388,8 +389,7 @@ class _Parts:
         workload["worker_memory"] = self.loaders.worker_memory()
         workload["arguments"] = self._agent.arguments.describe()
         workload["cpu_limits"] = self._agent.cpu_limits.describe()
-        memory: dict[str, Any] = dict(memory_in_use(called, optimizers))
-        memory["host_peak_bytes"] = self._instruments.host_peak.largest()
+        memory = memory_in_use(called, optimizers) | {"host_peak_bytes": self._instruments.host_peak.largest()}
         return wire.Facts(rank=rank, workload=workload, memory=memory)
 
 

@@ -253,10 +253,10 @@ def _why_closed(model: nn.Module) -> str | None:
     return None
 
 
-def facts(models: list[nn.Module]) -> dict[str, object]:
-    """Return the facts for the knob, fields of `types.ScriptFacts`."""
+def facts(models: list[nn.Module], checkpointed: int) -> dict[str, object]:
+    """Return the facts for the knob, fields of `types.ScriptFacts`; `checkpointed` calls of the script were seen."""
     blocks = repeated_blocks(models)
-    own = any(checkpointed_by_script(inner) for model in models for inner in model.modules())
+    own = checkpointed > 0 or any(checkpointed_by_script(inner) for model in models for inner in model.modules())
     return {"checkpointing": own, "repeated_blocks": blocks.describe() if blocks else None}
 
 

@@ -32,6 +32,7 @@ from .optimizer_values import OptimizerValues
 from .parallel import Parallel
 from .precision import Precision
 from .rates import Rates
+from .script_checkpoints import ScriptCheckpoints
 from .untrained import Untrained
 
 
@@ -67,6 +68,7 @@ class Controls:
     """Callable (name, reason) notified of such a setting at once, in place of `broken`."""
 
     def __post_init__(self) -> None:
+        self.roots.backwards = lambda: self.steps.backwards
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.rates = Rates(self.steps, self.schedules, self.clock)
@@ -87,6 +89,7 @@ class Controls:
         self.checkpointing = Checkpointing(
             self.roots, self.compiling, lambda why: self.broke("activation_checkpointing", why)
         )
+        self.script_checkpoints = ScriptCheckpoints(self.compiling)
 
     def saw_update(self, micro_steps: int) -> None:
         """Note the end of an update; parts of a batch do not count as the script's micro-steps or batches."""

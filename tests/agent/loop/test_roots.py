@@ -186,3 +186,56 @@ def test_a_model_that_is_not_trained_is_not_owned(roots: Roots) -> None:
     for model in (trained, other):
         model(torch.ones(1, 3))
     assert {id(root.ref()): root.owned for root in roots.called()} == {id(trained): True, id(other): False}
+
+
+class Counted:
+    """Backwards of a script, for roots."""
+
+    def __init__(self, roots: Roots, model: nn.Module) -> None:
+        self.count, self.model = 0, model
+        roots.backwards = lambda: self.count
+
+    def call(self, *, training_mode: bool, learns: bool) -> None:
+        self.model.train(training_mode)
+        out = self.model(torch.ones(1, 3)).sum()
+        if learns:
+            self.count += 1
+            out.backward()
+
+
+@pytest.mark.parametrize("attacks", [False, True])
+def test_calls_in_evaluation_mode_evaluate_unless_a_backward_follows(roots: Roots, attacks: bool) -> None:
+    model = nn.Linear(3, 2)
+    _seek(roots, model)
+    evaluated: list[bool] = []
+    roots.on_evaluation = evaluated.append
+    script = Counted(roots, model)
+    for _ in range(3):
+        script.call(training_mode=True, learns=True)
+        script.call(training_mode=False, learns=False)
+        script.call(training_mode=False, learns=attacks)
+    (root,) = roots.called()
+    assert root.evaluates_with_graph is not attacks
+    assert root.learns_in_evaluation_mode is attacks
+    assert len(evaluated) == (0 if attacks else 4)  # the first two calls were not known to be an evaluation
+
+
+def test_a_model_that_is_trained_in_evaluation_mode_is_not_evaluated(roots: Roots) -> None:
+    """Frozen running averages are kept so; no call is ever in training mode."""
+    model = nn.Linear(3, 2)
+    _seek(roots, model)
+    script = Counted(roots, model)
+    for _ in range(4):
+        script.call(training_mode=False, learns=True)
+    assert not roots.called()[0].evaluates_with_graph
+
+
+def test_an_attack_that_comes_late_takes_the_judgement_back(roots: Roots) -> None:
+    model = nn.Linear(3, 2)
+    _seek(roots, model)
+    script = Counted(roots, model)
+    for learns in (False, False, True, False, False):
+        script.call(training_mode=True, learns=True)
+        script.call(training_mode=False, learns=learns)
+    script.call(training_mode=True, learns=True)
+    assert not roots.called()[0].evaluates_with_graph

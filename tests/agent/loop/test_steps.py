@@ -72,6 +72,16 @@ def test_two_backwards_of_one_forward_are_one_micro_step(watched: tuple[Steps, l
     loss.backward()
     optimizer.step()
     assert updates[0].micro_steps == 1
+    assert (steps.retains_graph, steps.repeated_backwards) == (True, 1)
+
+
+def test_backwards_of_several_forwards_repeat_nothing(watched: tuple[Steps, list[Update]]) -> None:
+    steps, _updates = watched
+    model = nn.Linear(3, 2)
+    for _ in range(3):
+        steps.forward_seen = True
+        _loss(model).backward(retain_graph=True)
+    assert steps.repeated_backwards == 0
 
 
 def test_without_an_optimizer_a_backward_ends_the_update(
