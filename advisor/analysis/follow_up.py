@@ -19,8 +19,8 @@ from .pace import WINDOW_S, Pace
 
 FIRST_S = 1.5
 """Least length of the window that phases and lines are read from: fast updates say enough in it."""
-ROUNDS = 2
-"""Windows of each what-if."""
+ROUNDS = (2, 1, 0)
+"""Windows of each what-if, the most thorough first; without any, the shares of phases and lines say what limits."""
 OVERHEAD_S = 0.5
 """Seconds for the trace and the end of an epoch beside their updates."""
 
@@ -35,7 +35,13 @@ class FollowUp:
     update_s: float
 
     @classmethod
-    def of(cls, config: Config, number: int, workload: Workload, update_s: float) -> FollowUp:
+    def within(cls, most_s: float, config: Config, number: int, workload: Workload, update_s: float) -> FollowUp | None:
+        """Return the most thorough plan that takes at most `most_s`; None if none does."""
+        plans = (cls.of(config, number, workload, update_s, rounds) for rounds in ROUNDS)
+        return next((plan for plan in plans if plan.cost_s <= most_s), None)
+
+    @classmethod
+    def of(cls, config: Config, number: int, workload: Workload, update_s: float, rounds: int) -> FollowUp:
         """Plan the windows; `update_s` is the length of its updates."""
         pace = Pace.for_update(update_s, WINDOW_S, 1)
         first = wire.Window(
@@ -49,7 +55,7 @@ class FollowUp:
             max_s=max(2 * FIRST_S, 2 * profile_plan.FIRST_UPDATES * update_s),
             sampler_hz=SAMPLER_HZ,
         )
-        rest = profile_plan.follow_up_windows(workload, pace, ROUNDS)
+        rest = profile_plan.follow_up_windows(workload, pace, rounds)
         return cls(config=config, number=number, windows=(first, *rest), update_s=update_s)
 
     @property

@@ -270,7 +270,10 @@ def _traced_calls(outcomes: dict[str, Outcome]) -> Collection[str]:
 
 
 def follow_up_windows(workload: Workload, pace: Pace, rounds: int) -> Iterator[wire.Window]:
-    """Yield the windows that follow the first in a short profile: those that no script breaks on."""
+    """Yield the windows that follow the first in a short profile: those that no script breaks on.
+
+    Without `rounds` of what-ifs, phases and lines are all that it is about.
+    """
     safe = _safe(workload)
     yield _baseline_window("base 0", pace)
     yield _trace(pace.update_s)
@@ -281,7 +284,7 @@ def follow_up_windows(workload: Workload, pace: Pace, rounds: int) -> Iterator[w
         for what_if in safe:
             yield _window(f"{what_if.id} {number}", WindowRole.WHAT_IF, pace, what_if=what_if.id)
             yield _baseline_window(f"base {what_if.id} {number}", pace)
-    if _may_see_epoch_end(workload):
+    if rounds and _may_see_epoch_end(workload):
         yield _epoch_end()
 
 

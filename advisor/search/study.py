@@ -95,6 +95,7 @@ class Study:
             self.allow(self._needed.all_s(pace))
         yield [baseline_window("search", in_fresh_process(pace) if self.resumes else pace)]
         self.known.saw_baseline()
+        self._needed.begun_s = self.left_s()
         yield from self._trials(pace)
         if not self.known.has_promise and self.release() > 0:  # there is nothing to verify: its time is worth trials
             yield from self._trials(pace)
@@ -294,8 +295,10 @@ class Study:
         best, found = self.known.best, self._summary
         if best is None or best.ratio is None or found is None or best.ratio.speedup < STEP * self._diagnosed:
             return
-        follow_up = FollowUp.of(best.config, len(self.known.limits), found.workload, pace.update_s / best.ratio.speedup)
-        if self._needed.dearer * follow_up.cost_s > self._most_follow_up_s(best, pace):
+        most_s = self._most_follow_up_s(best, pace) / self._needed.dearer
+        update_s = pace.update_s / best.ratio.speedup
+        follow_up = FollowUp.within(most_s, best.config, len(self.known.limits), found.workload, update_s)
+        if follow_up is None:
             return
         self._diagnosed = best.ratio.speedup
         self._progress.stage(f"what limits {best.config}?", windows=len(follow_up.windows))

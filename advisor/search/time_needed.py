@@ -33,6 +33,8 @@ class TimeNeeded:
     left_s: Callable[[], float]
     start_up_s: float = 0.0
     """Seconds from a start of the script to its first update."""
+    begun_s: float = math.inf
+    """Time that was left when the trials began."""
     _dearer: list[float] = field(default_factory=list, init=False)
     """Actual over planned time of the windows of each trial so far."""
 
@@ -89,11 +91,15 @@ class TimeNeeded:
     # --- the end of the search ------------------------------------------------------------------------------------
 
     def finalists(self, pace: Pace) -> list[Config]:
-        """Return the finalists that are measured again: fewer where that would delay the proof of a clear gain."""
+        """Return the finalists that are measured again: fewer where that would delay the proof of a clear gain.
+
+        Under a budget the best of them stays: there may be no time for a proof.
+        """
         found = self.known.finalists()
-        if not self._hurries or len(found) * self._final_s(pace) <= time_plan.MOST_AGAIN_S:
+        if not self._hurries or len(found) * self._final_s(pace) <= self._most_again_s:
             return found
-        return found[: int(time_plan.MOST_AGAIN_S / self._final_s(pace))]
+        count = int(self._most_again_s / self._final_s(pace))
+        return found[: count if self.budget_s is None else max(1, count)]
 
     def ablation_s(self, config: Config, pace: Pace) -> float:
         """Return the seconds of one round of the ablation."""
@@ -101,22 +107,29 @@ class TimeNeeded:
 
     def has_time_for_ablation(self, config: Config, pace: Pace) -> bool:
         """Return whether it is worth its time before the proof."""
-        return not self._hurries or self.ablation_s(config, pace) <= time_plan.MOST_AGAIN_S
+        return not self._hurries or self.ablation_s(config, pace) <= self._most_again_s
 
     def spare_s(self, pace: Pace) -> float:
-        """Return the time left beside the finals, with one more finalist, and the ablation; all for the first trial."""
+        """Return the time left beside the finals and the ablation; all for the first trial.
+
+        A trial may add a finalist, for which time is kept unless a gain is clear already.
+        """
         if len(self.known.trials) <= 1:
             return self.left_s()
         candidates, count = self.known.finalists(), len(self.finalists(pace))
-        count = min(count, self.known.settings.finalists) + 1
+        count = count if self._hurries else min(count, self.known.settings.finalists) + 1
         best = candidates[0] if candidates else Config()
         ablation_s = self.ablation_s(best, pace) if self.has_time_for_ablation(best, pace) else 0.0
         return self.left_s() - self._final_s(pace) * count - ablation_s
 
     @property
     def _hurries(self) -> bool:
-        """True if a clear gain waits for its proof, and no budget says how long."""
-        return self.budget_s is None and clear_gain(self.known.best) is not None
+        """True if a clear gain waits for its proof, or for what may be better."""
+        return clear_gain(self.known.best) is not None
+
+    @property
+    def _most_again_s(self) -> float:
+        return min(time_plan.MOST_AGAIN_S, time_plan.MOST_AGAIN_FRACTION * self.begun_s)
 
     def _final_s(self, pace: Pace) -> float:
         """Return the seconds of all rounds of one finalist."""

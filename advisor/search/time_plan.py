@@ -19,8 +19,10 @@ SURPLUS = 1.25
 AGAIN_AFTER = (1, 3, 6)
 """Trials after which the time is planned again, by the time that their windows have really taken."""
 MOST_AGAIN_S = 45.0
-"""Most time for measuring finalists again, and for removing their settings one at a time, before a clear gain is
-proven: fresh processes measure it better."""
+"""Most time for measuring finalists again, and for removing their settings one at a time, where a gain is clear: fresh
+processes measure it better, and another trial may find more."""
+MOST_AGAIN_FRACTION = 0.25
+"""The same as a fraction of the time that the trials had."""
 USUAL_ROUNDS = 3
 """Rounds of fresh processes that decide most gains, for the announced end; the plan has time for all of them."""
 

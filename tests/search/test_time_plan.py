@@ -126,9 +126,12 @@ def test_a_clear_gain_is_proven_before_slow_trials_look_for_the_rest(tmp_path: P
     assert doubtful.windows(WindowRole.FINAL)
 
 
-def test_somebody_who_gives_a_budget_has_the_best_measured_again(tmp_path: Path) -> None:
-    given = Sluggish(folder(tmp_path, "given"), far_faster, INPUT_BOUND, SMALL_STEPS, budget_s=3000.0)
-    assert given.windows(WindowRole.FINAL)
+def test_under_a_budget_the_best_is_measured_again_and_the_rest_of_the_time_is_for_trials(tmp_path: Path) -> None:
+    found = (INPUT_BOUND, FULL_PRECISION)
+    clear = Slower(folder(tmp_path, "clear"), far_faster, *found, budget_s=300.0)
+    doubtful = Slower(folder(tmp_path, "doubtful"), slightly_faster, *found, budget_s=300.0)
+    assert clear.windows(WindowRole.FINAL)
+    assert len(clear.trials) > len(doubtful.trials)
 
 
 def test_restarts_are_planned_for(tmp_path: Path) -> None:
