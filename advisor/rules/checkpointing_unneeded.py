@@ -18,8 +18,6 @@ SAVES = 0.8
 
 
 def judge(evidence: Evidence) -> Judgement:
-    if not evidence.workload.facts.checkpointing:
-        return None
     peak, limit = evidence.memory.peak_bytes, limit_bytes(evidence)
     if peak is None or not limit:
         return Undecided(why="the peak of the memory is not known")
@@ -61,6 +59,7 @@ RULE = Rule(
     thresholds=("MAX_USED", "KEPT", "MAX_OF_HOST", "SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Recomputing costs one forward pass more: Chen et al., arXiv 1604.06174; about a third of the compute.",
     url="https://docs.pytorch.org/docs/stable/checkpoint.html",
+    applies=lambda evidence: evidence.workload.facts.checkpointing,
     judge=judge,
     knobs=("activation_checkpointing",),
     examples=(

@@ -16,8 +16,6 @@ SAVES = 0.5
 
 
 def judge(evidence: Evidence) -> Judgement:
-    if evidence.on_accelerator:
-        return None
     used = evidence.trace.operators if evidence.trace is not None else None
     if used is None or used.denormal_seconds is None or not used.seconds:
         return None
@@ -54,6 +52,7 @@ RULE = Rule(
     thresholds=("SLOW", "SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Intel's and AMD's optimization manuals: an assist by microcode for each operation with such a number.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_flush_denormal.html",
+    applies=lambda evidence: not evidence.on_accelerator,
     judge=judge,
     knobs=("flush_denormal",),
     examples=(

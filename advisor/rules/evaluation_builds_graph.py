@@ -18,8 +18,8 @@ MIN_SHARE = 0.02
 
 
 def judge(evidence: Evidence) -> Judgement:
-    learning, found = evidence.workload.learning, evaluating(evidence)
-    if learning is None or not learning.evaluates_with_gradients or found is None or found.share < MIN_SHARE:
+    found = evaluating(evidence)
+    if found is None or found.share < MIN_SHARE:
         return None
     return Hit(
         share=found.share,
@@ -33,6 +33,11 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
+def _builds(evidence: Evidence) -> bool:
+    learning = evidence.workload.learning
+    return learning is not None and learning.evaluates_with_gradients
+
+
 _BUILDS = {"learning": {"evaluates_with_gradients": True}}
 
 RULE = Rule(
@@ -44,6 +49,7 @@ RULE = Rule(
     thresholds=("SAVES", "SAVES_MOST", "MIN_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="torch's notes on autograd: `no_grad` and inference mode skip recording; `eval()` does not.",
     url="https://docs.pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation",
+    applies=_builds,
     judge=judge,
     examples=(
         Example(

@@ -18,8 +18,6 @@ SAVES_LEAST = 0.2
 def judge(evidence: Evidence) -> Judgement:
     facts = evidence.workload.facts
     repeated = facts.repeated_backwards
-    if repeated < LEAST_REPEATED or not facts.retains_graph:
-        return None
     backward = phase_share(evidence, "backward")
     share = backward * repeated / (repeated + max(1, facts.micro_steps))
     if share < WARNING_SHARE:
@@ -27,7 +25,7 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(SAVES * share, least="warning"),
-        evidence=f"An update calls backward {repeated + facts.micro_steps:.3g} times with `retain_graph=True` after "
+        evidence=f"An update calls backward {repeated + facts.micro_steps:.0f} times with `retain_graph=True` after "
         f"{facts.micro_steps} forward, and runs through the layers that the losses share each time; backward takes "
         f"{percent(backward)} of the loop.",
         advice="Add the losses up and call backward once: `(loss_a + loss_b).backward()`. The gradients are the same "
@@ -35,6 +33,11 @@ def judge(evidence: Evidence) -> Judgement:
         where=line_places(sorted((x for x in evidence.lines if x.phase == "backward"), key=lambda x: -x.share)),
         ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=share),
     )
+
+
+def _repeats(evidence: Evidence) -> bool:
+    facts = evidence.workload.facts
+    return facts.retains_graph and facts.repeated_backwards >= LEAST_REPEATED
 
 
 _TWICE = {"facts": {"retains_graph": True, "repeated_backwards": 1.0}}
@@ -48,6 +51,7 @@ RULE = Rule(
     thresholds=("LEAST_REPEATED", "SAVES", "SAVES_LEAST", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="The chain rule: the gradient of a sum is the sum of the gradients, in one pass instead of one for each.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html",
+    applies=_repeats,
     judge=judge,
     examples=(
         Example(
