@@ -186,7 +186,9 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
     script_run = result.script_runs[-1]
     if not something:
         return script_run.failure or (
-            _interrupted(script_run) if result.interrupted is not None else _no_steps(script_run)
+            _interrupted(script_run)
+            if result.interrupted is not None
+            else _no_steps(script_run, out_of_time=result.deadline_hit)
         )
     if script_run.failure is not None and script_run.number not in result.ours:
         return script_run.failure
@@ -212,12 +214,15 @@ def _interrupted(script_run: ScriptRunRecord) -> Failure:
     return Failure(kind="interrupted", message=message, exit_code=script_run.exit_code, elapsed_s=script_run.elapsed_s)
 
 
-def _no_steps(script_run: ScriptRunRecord) -> Failure:
+def _no_steps(script_run: ScriptRunRecord, out_of_time: bool) -> Failure:
+    """Describe a script of which no window was counted; `out_of_time`: it was ended, and did not end."""
     children = [note.text for note in script_run.notes if note.kind == "child_process"]
     exit_code = script_run.exit_code if script_run.exit_code is not None else 0
     if script_run.updates:
         made = f"{script_run.updates} update{'s' if script_run.updates != 1 else ''}"
         message = f"the script ended after {made} (exit code {exit_code}): too few to measure"
+        if out_of_time:
+            message = f"the script made {made} in the time that it was given, too few to measure: a larger budget gives it more"
     elif children:
         message = (
             f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. Point advisor "
