@@ -222,7 +222,7 @@ def _no_steps(script_run: ScriptRunRecord, out_of_time: bool) -> Failure:
         made = f"{script_run.updates} update{'s' if script_run.updates != 1 else ''}"
         message = f"the script ended after {made} (exit code {exit_code}): too few to measure"
         if out_of_time:
-            message = f"the script made {made} in the time that it was given, too few to measure: a larger budget gives it more"
+            message = f"the script made {made} in the time that it was given, too few to measure: give a larger budget"
     elif children:
         message = (
             f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. Point advisor "
