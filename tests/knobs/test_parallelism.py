@@ -230,7 +230,7 @@ def test_data_parallel_is_given_the_only_device_whatever_it_asks_for(monkeypatch
     layer = torch.nn.Linear(1, 1)
     made.__init__(layer, [1, 2], 2)  # type: ignore[misc]
     again.__init__(layer, output_device=1, dim=1)  # type: ignore[misc]
-    assert given == [(layer, [0], {}), (layer, None, {"dim": 1})]
+    assert given == [(layer, [0], {"dim": 0}), (layer, None, {"dim": 1})]
     assert said == ["nn.DataParallel passes calls on to Linear: each process has one device"]
 
 

@@ -24,6 +24,7 @@ from ..loop.roots import Roots
 from ..loop.steps import Steps
 from ..settings.gradients import parameters_of
 from ..settings.ranks import give_of_first
+from .joined_ranks import JoinedRanks
 
 PLACE = 9
 """Place among the interventions on backward: next to torch's own."""
@@ -58,6 +59,7 @@ class Communication:
         self._steps = steps
         self._roots = roots
         self._patches = Patches()
+        self._joined = JoinedRanks(clock)
         self._inside = False
         """True within a call that is timed already."""
         self._computed_ns = 0
@@ -72,6 +74,7 @@ class Communication:
     def install(self) -> None:
         """Watch from the import of torch.distributed on, which torch itself imports where it can."""
         imports.when_imported("torch.distributed", self._imported)
+        self._joined.install()
         self.resume()
 
     def suspend(self) -> None:

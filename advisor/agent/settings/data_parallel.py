@@ -39,9 +39,11 @@ class DataParallelConfined:
 
     def _confined(self, original: Callable[..., None]) -> Callable[..., None]:
         @stands_for(original)
-        def __init__(wrapper: Any, module: Any, device_ids: Any = None, *_output: Any, **rest: Any) -> None:  # noqa: N807
-            rest.pop("output_device", None)
-            original(wrapper, module, [0] if device_ids else device_ids, **rest)
+        def __init__(  # noqa: N807
+            wrapper: Any, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0
+        ) -> None:
+            del output_device  # it may be another process' device
+            original(wrapper, module, [0] if device_ids else device_ids, dim=dim)
             if not self._of:
                 self._of = type(module).__name__
                 self._say(f"nn.DataParallel passes calls on to {self._of}: each process has one device")
