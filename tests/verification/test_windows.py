@@ -82,6 +82,7 @@ def test_a_far_slower_version_is_cut_off_where_it_is_clearly_slower(more: int | 
         samples=[],
         samples_from="not known",
         losses=[],
+        dropped_updates=10,
     )
     window = same_window(first, updates=more)
     assert (window.least_updates, window.max_s) == (LEAST_UPDATES, pytest.approx(most_s))
