@@ -84,6 +84,9 @@ def main(way):
         optimizer = torch.optim.LBFGS(listed, lr=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
     loader = DataLoader(Points(), 13, shuffle=True, num_workers=2 if way == "workers" else 0)
+    if way == "accelerate":
+        from accelerate import Accelerator
+        loader = Accelerator(cpu=True).prepare(DataLoader(Points(), 10, shuffle=True))  # it reads a batch ahead
     if way == "data parallel":
         model = nn.DataParallel(model, device_ids=[0, 1], output_device=1)
     if way == "iterable":
@@ -198,7 +201,11 @@ def unpickled(folder: Path, name: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "way", ["plain", "workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"]
+    "way",
+    [
+        *("plain", "workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"),
+        pytest.param("accelerate", marks=pytest.mark.frameworks),
+    ],
 )
 def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Path) -> None:
     printed, saved, _ = alone(way)
