@@ -26,6 +26,7 @@ from ..loop.clock import StepClock
 from ..loop.roots import Roots
 from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
+from . import unseen_ranks
 from .backward import Inner, scaled
 from .gradient_readers import replace_clipping
 from .gradients import take_gradients
@@ -117,6 +118,7 @@ class Accumulation:
         self._loaders.adjust("micro_batch", split=None)
 
     def _refuse(self, micro_steps: int) -> None:
+        unseen_ranks.refuse(is_ours=False)
         steps = self._steps
         if steps.closures_seen:
             raise Refused("the optimizer is stepped with a closure, which runs forward and backward itself")
