@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._base import Knob, Values, always, truth, unable
+from .parallelism import why_single
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
     from ._controls import Controls
 
 
-def _values(_hardware: Hardware, _workload: Workload) -> Values:
-    return Values(why_closed="nobody but the script's author knows that every update will use the same parameters")
+def _values(hardware: Hardware, workload: Workload) -> Values:
+    unknown = "nobody but the script's author knows that every update will use the same parameters"
+    return Values(why_closed=why_single(hardware, workload) or unknown)
 
 
 def _apply(controls: Controls, value: Any) -> None:
