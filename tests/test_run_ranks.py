@@ -28,3 +28,42 @@ def test_settings_on_every_rank(tmp_path: Path, fails: bool) -> None:
     assert sorted(done.stdout.split("\n")) == ["", "0: 2 True", "1: 2 True"]
     assert done.returncode == (1 if fails else 0), done.stderr
     assert not list(temporary.glob("advisor-run-*"))
+
+
+STARTS_ITS_OWN = """
+import os, subprocess, sys, torch, torch.distributed as dist
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+rank = int(os.environ.get("RANK", "0"))
+if not rank:  # as Lightning starts the ranks of `devices=2`
+    meeting = os.path.abspath("meeting")
+    os.environ.update(WORLD_SIZE="2", RANK="0")
+    other = subprocess.Popen([sys.executable, __file__, meeting], env={**os.environ, "RANK": "1"})
+else:
+    meeting = sys.argv[1]
+dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+data = TensorDataset(torch.randn(64, 4))
+updates = 0
+for epoch in range(3):
+    for (x,) in DataLoader(data, 4, sampler=DistributedSampler(data)):
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        updates += 1
+if not rank:
+    other.wait()
+    print(updates)
+"""
+
+
+@pytest.mark.slow(10)
+@pytest.mark.parametrize("setting", ["global_batch=16", "micro_batch=2"])
+def test_batches_stay_where_the_script_starts_its_other_ranks_by_itself(setting: str, tmp_path: Path) -> None:
+    """They have no agent: this rank would have fewer updates than they, who would wait for it."""
+    (tmp_path / "train.py").write_text(STARTS_ITS_OWN)
+    argv = [sys.executable, "-m", "advisor", "run", "--set", setting, "train.py"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("WORLD_SIZE", "RANK")}
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "24\n"), done.stderr
+    assert "keeps the script's value: the script has started its 2 ranks by itself" in done.stderr

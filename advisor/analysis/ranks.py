@@ -16,6 +16,8 @@ from ..runtime.session_result import SessionResult
 from ..types import PHASES, Communication, DeviceUse, Rank, Workload
 from .profile_plan import DEVICE_TRACE
 
+LEAST_WITH_DATA = 0.5
+"""Share of the updates in which all ranks must have data, for these to be compared."""
 OWN_COLLECTIVES = ("nccl", "rccl", "xccl", "hccl")
 """Backends whose collectives run on the device: calls of them only enqueue."""
 
@@ -38,12 +40,13 @@ class _Windows:
         return [sum(values) for values in zip(*columns, strict=True)]
 
     def elements_imbalance(self) -> float | None:
-        """Return how many times as many elements the rank with most of them has, in the mean update."""
+        """Return how many times as many elements the rank with most of them has, in the mean update in which all have
+        some: one whose data are used up may only accompany the others (`model.join()`)."""
         counts = [self.last(window.element_counts) for window in self.by_rank.values()]
-        whole = [sum(values) for values in zip(*counts, strict=True)]
-        if not all(whole):
+        whole = [values for values in zip(*counts, strict=True) if all(values)]
+        if len(whole) < LEAST_WITH_DATA * self.count:
             return None
-        return statistics.fmean(max(values) * len(values) / sum(values) for values in zip(*counts, strict=True))
+        return statistics.fmean(max(values) * len(values) / sum(values) for values in whole)
 
     def waits(self, window: wire.WindowDone) -> list[float] | None:
         return self.last(window.communication_s) if window.communication_s else None

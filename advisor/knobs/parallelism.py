@@ -10,6 +10,12 @@ trained whose calls are not to be seen, several models of one loss, and backward
 
 `fsdp2` is torch's `fully_shard` on the model and on each of its repeated blocks. Parameters are gathered for a block's
 forward and again for its backward; with `fsdp2_no_reshard` they stay gathered in between: faster, with more memory.
+`fsdp2_hybrid` is two replicas, each in pieces on half of the processes: for devices on several nodes, between which
+only gradients are sent then. The processes of `advisor run` are all on one node, so no search tries it.
+
+A script that wraps its model in `nn.DataParallel` keeps the wrapper and the names in its checkpoints; in each process
+it passes calls on to the model. Where an update has several backwards, `ddp` communicates in the last one only, once
+three updates had the same number of them.
 """
 
 from __future__ import annotations
@@ -24,7 +30,11 @@ if TYPE_CHECKING:
     from ..types import Hardware, Workload
     from ._controls import Controls
 
-SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD = "single", "ddp", "fsdp2", "fsdp2_no_reshard"
+SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD, FSDP2_HYBRID = "single", "ddp", "fsdp2", "fsdp2_no_reshard", "fsdp2_hybrid"
+BY_HAND_IN_HYBRID = (
+    "torch.distributed.fsdp.fully_shard(..., mesh=init_device_mesh(device, (2, processes // 2))) on each block and the "
+    "model, before the optimizer is made, and a DistributedSampler, started by torchrun"
+)
 
 
 def _values(hardware: Hardware, workload: Workload) -> Values:
@@ -73,7 +83,9 @@ def _plain(_objects: PlainObjects, value: Any) -> str | None:
     return None if value == SINGLE else KNOB.described_by_hand(value)
 
 
-def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any]:
+def _in_accelerate(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
+    if value == FSDP2_HYBRID:
+        return Unable("accelerate wants the sizes of a mesh for it", "{value} in the script: " + BY_HAND_IN_HYBRID)
     if value not in (FSDP2, FSDP2_NO_RESHARD):
         return {}
     return {
@@ -105,7 +117,7 @@ KNOB = Knob(
     starts_ranks=True,
     shortens_computing=True,
     set_on=("model", "optimizer"),
-    wrong=one_of(SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD),
+    wrong=one_of(SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD, FSDP2_HYBRID),
     needs="processes",
     excludes=("micro_batch", "early_stopping"),
     by_hand="torch.nn.parallel.DistributedDataParallel(model) and a DistributedSampler, started by torchrun",
@@ -115,6 +127,7 @@ KNOB = Knob(
         "DistributedSampler, started by torchrun",
         FSDP2_NO_RESHARD: "torch.distributed.fsdp.fully_shard(..., reshard_after_forward=False) on each block and the "
         "model, before the optimizer is made, and a DistributedSampler, started by torchrun",
+        FSDP2_HYBRID: BY_HAND_IN_HYBRID,
     },
     chosen_for=("device",),
     plain=_plain,

@@ -15,11 +15,16 @@ def judge(evidence: Evidence) -> Judgement:
     devices = len(evidence.hardware.accelerators)
     if not wrapped or devices < MIN_DEVICES:
         return None
+    size = f"{wrapped[0].parameter_bytes / 1e6:,.3g} MB of parameters"
+    others = "the other one" if devices == MIN_DEVICES else f"each of the other {devices - 1}"
     return Hit(
         severity="warning",
-        evidence=f"{wrapped[0].class_name} is wrapped in nn.DataParallel over {devices} accelerators: one process "
-        "drives them all, copies the model to each in every update, and gathers the outputs on the first.",
-        advice="Use one process per device: `DistributedDataParallel`, launched with `torchrun`.",
+        evidence=f"{wrapped[0].class_name} is wrapped in nn.DataParallel over {devices} accelerators: in every forward "
+        f"it copies {size} to {others}, one Python process then drives all of them, gathers the outputs on the first, "
+        "and adds up as many gradients there; the optimizer steps on that one alone.",
+        advice="Use one process per device, which sends gradients only, while the backward still computes: "
+        "`DistributedDataParallel`, launched with `torchrun`. `parallelism` does it without an edit: the wrapper then "
+        "passes calls on to the model, and its checkpoints keep their names.",
     )
 
 

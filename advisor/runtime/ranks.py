@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import wire
 from .channel import LEADER, Disconnected
+from .lost_partner import says_so
 from .processes import exit_reason
 
 OUT_OF_STEP = "out of step"
@@ -20,12 +21,6 @@ LAST_OF_RANKS_S = 10.0
 """Seconds from the death of one rank to the end of all: a launcher ends the others within one, unless the dying rank
 hangs in its own exit."""
 _PORT_TAKEN = re.compile("EADDRINUSE|address already in use", re.IGNORECASE)
-_BY_ANOTHER = re.compile(
-    r"closed by peer|reset by peer|broken pipe|remote process exited|connection was (?:likely )?(?:closed|lost)|"
-    r"socket (?:closed|timeout)|failed to (?:recv|send)|recvbytes|sendbytes|store.*(?:closed|timed? ?out)|watchdog",
-    re.IGNORECASE,
-)
-"""Errors of a rank whose partner is gone: they follow another one."""
 
 
 @dataclass(kw_only=True)
@@ -46,7 +41,7 @@ class RankRecord:
 
 
 @dataclass(kw_only=True)
-class Ranks:
+class RankRecords:
     """Records of all ranks that have connected; a script without a launcher has one."""
 
     records: dict[int, RankRecord] = field(default_factory=dict)
@@ -150,7 +145,7 @@ class Ranks:
         return None
 
 
-def failure_of_ranks(ranks: Ranks, report: Path, launcher: str) -> tuple[str, str] | None:
+def failure_of_ranks(ranks: RankRecords, report: Path, launcher: str) -> tuple[str, str] | None:
     """Return kind and message of a failure that no exception of a rank explains; None if one does, or nothing failed.
 
     `report` is what the launcher has written.
@@ -193,7 +188,7 @@ def _whereabouts(record: RankRecord) -> str:
 
 
 def _is_by_another(crash: wire.Crashed) -> bool:
-    return any(_BY_ANOTHER.search(text) for text in crash.exceptions)
+    return any(map(says_so, crash.exceptions))
 
 
 def _read(report: Path) -> dict[str, Any]:

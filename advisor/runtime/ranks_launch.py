@@ -25,6 +25,7 @@ from ..types import Command
 from . import isolation as isolations
 from .isolation import Isolation
 from .launch_file import written
+from .lost_partner import says_so
 from .processes import ScriptProcess, exit_reason, start
 from .run_options import RunOptions
 
@@ -37,8 +38,6 @@ GRACE_S = 10.0
 """Seconds that the others have to end after the first, and it has to end after one of them failed."""
 SHORT_GRACE_S = 0.5
 """The same where the first one has failed: an error of their own may follow."""
-LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/", "NCCL error")
-"""Words of gloo and NCCL for a process that is gone."""
 POLL_S = 0.05
 TAIL_BYTES = 8192
 
@@ -109,7 +108,8 @@ def _watch(first: subprocess.Popen[bytes], others: Sequence[ScriptProcess], meet
             continue  # the script has received it, too, and decides what it means
     if code and failed is None:
         failed = _failed(others, meeting)
-        if failed is not None and _crash(meeting, failed + 1) is None and not _is_lost(_crash(meeting, 0)):
+        said = _crash(meeting, 0)
+        if failed is not None and _crash(meeting, failed + 1) is None and not (said and says_so(said[0])):
             failed = None  # it was the first one's end that has killed it
     if failed is not None and not _is_earlier(_crash(meeting, 0), _crash(meeting, failed + 1)):
         _report(failed, others)
@@ -138,11 +138,6 @@ def _crash(meeting: Path, rank: int) -> tuple[str, int] | None:
         return note.read_text(), note.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _is_lost(crash: tuple[str, int] | None) -> bool:
-    """Return whether the error is that another process was no longer there."""
-    return crash is not None and any(word in crash[0] for word in LOST)
 
 
 def _is_earlier(one: tuple[str, int] | None, other: tuple[str, int] | None) -> bool:

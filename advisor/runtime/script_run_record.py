@@ -8,7 +8,7 @@ from typing import Any
 from .. import wire
 from ..types import Failure, OtherProgram, UsagePoint
 from .device_watch import DeviceWatch
-from .ranks import Ranks
+from .ranks import RankRecords
 from .usage import SystemUsage
 
 
@@ -44,7 +44,7 @@ class ScriptRunRecord:
     other_programs: tuple[OtherProgram, ...] = ()
     """Those that kept the CPUs busy meanwhile."""
     devices: DeviceWatch | None = None
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: RankRecords = field(default_factory=RankRecords)
 
     def keep(self, message: Any) -> None:
         """Keep a report of rank 0, and the notes of all."""

@@ -24,6 +24,10 @@ _PLAIN = frozenset((float, int, bool, type(None)))
 Value = TypeVar("Value")
 
 
+def _unchanged(content: dict[str, Any]) -> dict[str, Any]:
+    return content
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind(Generic[Value]):
     """Kind of stored value."""
@@ -35,7 +39,7 @@ class Kind(Generic[Value]):
     """Version of the format that is written; all older ones can be read."""
     again: str
     """Advice on how to get a new one: profile again."""
-    upgraded: Callable[[dict[str, Any]], dict[str, Any]]
+    upgraded: Callable[[dict[str, Any]], dict[str, Any]] = _unchanged
     """Function that brings the content of an older version to the present one."""
 
     @property

@@ -43,7 +43,6 @@ LEARNING = ResultFile(
         name="search by losses",
         version=run_store.FORMAT,
         again="tune again",
-        upgraded=lambda content: content,
     ),
 )
 RANGE_TEST = ResultFile(
@@ -53,6 +52,5 @@ RANGE_TEST = ResultFile(
         name="range test",
         version=run_store.FORMAT,
         again="test the rate again",
-        upgraded=lambda content: content,
     ),
 )

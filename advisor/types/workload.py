@@ -68,6 +68,10 @@ class ModelFacts:
     distributed: bool
     """Wrapped in `DistributedDataParallel` or FSDP."""
 
+    @property
+    def parameter_bytes(self) -> int:
+        return sum(_tensor_bytes(f"{dtype}[{count}]") for dtype, count in self.parameter_dtypes.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerFacts:

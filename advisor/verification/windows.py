@@ -27,8 +27,9 @@ PRECISION = 0.2
 to the variance that decides; processes differ by more among themselves."""
 LEAST_GAIN = 1.05
 """Smallest gain that windows are made long for; a smaller one needs many rounds rather than long windows."""
-SLOWEST = 10
-"""Multiple of the first process' time after which a version is cut off: the ratio is clear by then."""
+SLOWEST = 3.0
+"""Multiple of the first process' time, without the warm-up, after which a version is cut off: it is clearly slower by
+then, and later rounds count as many updates as the slowest version makes in `MOST_WINDOW_S`."""
 RESIZED = 1.25
 """Factor by which the number of updates must be wrong before later rounds count another."""
 WINDOW = "measured"
@@ -102,6 +103,7 @@ def same_window(
     """
     counted = len(first.wall_s)
     count = updates or counted
+    usual_s = sum(first.wall_s) * count / max(1, counted)
     samples = [number for number in first.samples if number is not None]
     if samples_per_update and len(samples) == counted:
         count = max(LEAST_UPDATES, round(sum(samples) / counted * count / samples_per_update))
@@ -111,7 +113,7 @@ def same_window(
         min_updates=count,
         max_updates=count,
         least_updates=min(count, LEAST_UPDATES),
-        max_s=SLOWEST * max(MOST_WINDOW_S, sum(first.wall_s)),
+        max_s=MOST_WINDOW_S + SLOWEST * usual_s,
     )
 
 

@@ -58,6 +58,16 @@ def test_elements_are_compared_within_an_update() -> None:
     assert {rank.elements_per_update for rank in ranks} == {200}
 
 
+@pytest.mark.parametrize(("accompanied", "imbalance"), [(1, pytest.approx(1.5)), (9, None)])
+def test_updates_that_a_rank_only_accompanies_say_nothing_of_the_batches(accompanied: int, imbalance: object) -> None:
+    count = 2 + accompanied
+    one = window(0, [0.1] * count, [0.001] * count, elements=[100, 100, *[0] * accompanied])
+    two = window(1, [0.1] * count, [0.001] * count, elements=[300] * count)
+    _ranks, waits = ranks_and_waits(one, of(one, two), 0, workload(), None)
+    assert waits is not None
+    assert waits.elements_imbalance == imbalance
+
+
 def test_updates_cut_from_one_rank_are_cut_from_all() -> None:
     one, two = window(0, [5.0, 0.1], [0.0, 0.01]), window(1, [5.0, 0.1], [4.0, 0.01])
     _ranks, waits = ranks_and_waits(one, of(one, two), 1, workload(), None)

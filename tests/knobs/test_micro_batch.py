@@ -209,7 +209,7 @@ def test_after_switching_back_the_script_goes_on_as_one_that_was_never_touched(t
     wanted = train(clip=0.05)
     hook(_3={"micro_batch": 8}, _6={}, _9={"micro_batch": 4}, _12={})
     print(same(train(clip=0.05), wanted), clock.updates, torch.nn.utils.clip_grad_norm_ is clip)
-    print(steps._interventions, torch.optim.lr_scheduler.LRScheduler.step.__module__)
+    print(steps.interventions, torch.optim.lr_scheduler.LRScheduler.step.__module__)
     """
     assert says(tmp_path, code).splitlines() == ["True 21 True", "{} torch.optim.lr_scheduler"]
 
@@ -277,7 +277,7 @@ def refusal(tmp_path: Path, code: str) -> str:
             controls.set_config({"micro_batch": 8})
         except Refused as refusal:
             print(refusal)
-        print(controls.settings, steps._interventions)
+        print(controls.settings, steps.interventions)
 
     hook()
     """
@@ -332,7 +332,7 @@ def test_two_optimizers_are_refused(tmp_path: Path) -> None:
 
 def given_up(tmp_path: Path, code: str) -> str:
     """What is said of a setting that was taken, and then taken back: the script goes on as written."""
-    told = says(tmp_path, textwrap.dedent(code) + "print(controls.broken['micro_batch'], '|', steps._interventions)")
+    told = says(tmp_path, textwrap.dedent(code) + "print(controls.broken['micro_batch'], '|', steps.interventions)")
     text, last = told.rsplit(" | ", 1)
     assert last == "{}"
     return text

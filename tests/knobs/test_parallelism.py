@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from advisor import knobs
+from advisor.agent.settings.data_parallel import DataParallelConfined
 from advisor.errors import ExitCode
 from advisor.rules._examples import healthy_cpu, healthy_cuda
 from advisor.search.space import KnobSelection, open_space
@@ -83,6 +84,11 @@ def main(way):
         optimizer = torch.optim.LBFGS(listed, lr=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
     loader = DataLoader(Points(), 13, shuffle=True, num_workers=2 if way == "workers" else 0)
+    if way == "accelerate":
+        from accelerate import Accelerator
+        loader = Accelerator(cpu=True).prepare(DataLoader(Points(), 10, shuffle=True))  # it reads a batch ahead
+    if way == "data parallel":
+        model = nn.DataParallel(model, device_ids=[0, 1], output_device=1)
     if way == "iterable":
         loader = DataLoader(Stream(), 13)
     for epoch in range(3):
@@ -195,7 +201,11 @@ def unpickled(folder: Path, name: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "way", ["plain", "workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"]
+    "way",
+    [
+        *("plain", "workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"),
+        pytest.param("accelerate", marks=pytest.mark.frameworks),
+    ],
 )
 def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Path) -> None:
     printed, saved, _ = alone(way)
@@ -207,8 +217,34 @@ def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_data_parallel_passes_calls_on_and_its_checkpoints_keep_their_names(tmp_path: Path) -> None:
+    printed, saved, _whole = alone("data parallel")
+    done = run(tmp_path, "data parallel", "parallelism=ddp", "processes=2")
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+    assert beside(done.stderr) == "advisor: nn.DataParallel passes calls on to Net: each process has one device\n"
+    found = torch.load(tmp_path / "saved.pt")
+    assert difference(saved, found) < ROUNDING
+    assert all(name.startswith("module.") for name in found["model"])
+
+
+def test_data_parallel_is_given_the_only_device_whatever_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(torch.nn.DataParallel, "__init__", lambda _self, *args, **rest: given.append((*args, rest)))
+    said: list[str] = []
+    confined = DataParallelConfined()
+    confined.confine(said.append)
+    made, again = (torch.nn.DataParallel.__new__(torch.nn.DataParallel) for _ in range(2))
+    layer = torch.nn.Linear(1, 1)
+    made.__init__(layer, [1, 2], 2)  # type: ignore[misc]
+    again.__init__(layer, output_device=1, dim=1)  # type: ignore[misc]
+    assert given == [(layer, [0], {"dim": 0}), (layer, None, {"dim": 1})]
+    assert said == ["nn.DataParallel passes calls on to Linear: each process has one device"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("way", "form"), [("plain", "fsdp2"), ("resumed", "fsdp2_no_reshard"), ("accumulation", "fsdp2")]
+    ("way", "form"),
+    [("plain", "fsdp2"), ("resumed", "fsdp2_no_reshard"), ("accumulation", "fsdp2"), ("data parallel", "fsdp2")],
 )
 def test_two_processes_with_pieces_save_what_one_saves(way: str, form: str, tmp_path: Path) -> None:
     printed, saved, whole = alone(way)
@@ -220,14 +256,26 @@ def test_two_processes_with_pieces_save_what_one_saves(way: str, form: str, tmp_
 
 
 @pytest.mark.slow
-def test_buckets_are_of_the_size_that_is_asked_for(tmp_path: Path) -> None:
-    text = SCRIPT.replace(
-        "    copied = ", "    import gc\n    print([one.bucket_bytes_cap for one in gc.get_objects()"
-        " if type(one).__name__ == 'DistributedDataParallel'])\n    copied = "
-    )  # fmt: skip
-    done = run(tmp_path, "plain", "processes=2", "ddp_bucket_mb=7", text=text)
+def test_four_processes_hold_two_replicas_in_pieces(tmp_path: Path) -> None:
+    printed, saved, _whole = alone("plain")
+    done = run(tmp_path, "plain", "parallelism=fsdp2_hybrid", "processes=4", text=SCRIPT.replace("copied = ", COUNTED))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("[7340032]\n")
+    assert done.stdout == printed + "{(2, 2)}\n"
+    assert difference(without_spare(saved), without_spare(torch.load(tmp_path / "saved.pt"))) < ROUNDING
+
+
+COUNTED = "print({tuple(one.device_mesh.shape) for one in model.parameters()})\n    copied = "
+
+
+@pytest.mark.slow
+def test_buckets_are_of_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    found = "[one for one in gc.get_objects() if type(one).__name__ == 'DistributedDataParallel']"
+    shown = f"print([(one.bucket_bytes_cap, one.static_graph) for one in {found}])"
+    text = SCRIPT.replace("    copied = ", f"    import gc\n    {shown}\n    copied = ")
+    done = run(tmp_path, "plain", "processes=2", "ddp_bucket_mb=7", "ddp_static_graph=true", text=text)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("[(7340032, True)]\n")
+    assert difference(alone("plain")[1], torch.load(tmp_path / "saved.pt")) < ROUNDING
     alone_with_it = run(tmp_path, "plain", "ddp_bucket_mb=7")
     assert "ddp_bucket_mb keeps the script's value: one process has nobody to send gradients to" in alone_with_it.stderr
 
@@ -240,6 +288,7 @@ def test_buckets_are_of_the_size_that_is_asked_for(tmp_path: Path) -> None:
         ("iterable", "ddp", "the training's dataset is iterable: its samples cannot be shared out"),
         ("lbfgs", "ddp", "LBFGS evaluates the loss several times in a step"),
         ("two models", "fsdp2", "several models are trained, or a method of the model is called in its place"),
+        ("plain", "fsdp2_hybrid", "hybrid pieces are for an even number of processes, 4 or more, and these are 2"),
     ],
 )
 def test_what_several_cannot_train_one_trains_alone(way: str, form: str, why: str, tmp_path: Path) -> None:

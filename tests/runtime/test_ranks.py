@@ -13,7 +13,7 @@ import pytest
 
 from advisor import api, wire
 from advisor.runtime.channel import Disconnected
-from advisor.runtime.ranks import Ranks, failure_of_ranks
+from advisor.runtime.ranks import RankRecords, failure_of_ranks
 from advisor.types import Failure, Profile
 from runtime.rank_scripts import training
 
@@ -110,8 +110,8 @@ def test_a_taken_port(tmp_path: Path, marked: str) -> None:
 GONE = "RuntimeError: [pair.cc:553] Connection closed by peer [127.0.0.1]:35471"
 
 
-def told(*messages: object, ranks: int = 2) -> Ranks:
-    found = Ranks()
+def told(*messages: object, ranks: int = 2) -> RankRecords:
+    found = RankRecords()
     for number in range(ranks):
         found.take(wire.Hello(version=2, token="", pid=number, rank=number, world_size=ranks))
     for message in messages:
@@ -159,7 +159,7 @@ def test_ranks_that_count_unlike_updates_are_refused(report: Path) -> None:
 
 
 def test_a_rank_that_never_connected_is_told() -> None:
-    found = Ranks()
+    found = RankRecords()
     found.take(wire.Hello(version=2, token="", pid=1, rank=0, world_size=2))
     found.take(wire.Beat(rank=0, updates=3, events=9, at="train.py:12, in backward"))
     assert found.whereabouts() == " (rank 0 is at train.py:12, in backward after 3 updates; rank 1 never came)"

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from advisor import wire
 from advisor.verification.windows import (
     LEAST_UPDATES,
     MOST_WINDOW_S,
@@ -13,6 +14,7 @@ from advisor.verification.windows import (
     WINDOW_S,
     first_window,
     precision,
+    same_window,
     updates_needed,
 )
 
@@ -64,3 +66,23 @@ def test_updates_that_scatter_need_more_of_them() -> None:
 def test_no_window_is_longer_than_seven_seconds_but_for_ten_updates() -> None:
     assert updates_needed([updates(0.1, 0.9), updates(0.1, 0.9)], 1.01) * 0.1 == pytest.approx(MOST_WINDOW_S, rel=0.02)
     assert updates_needed([updates(30.0), updates(10.0)], 3.0) == LEAST_UPDATES
+
+
+@pytest.mark.parametrize(("more", "most_s"), [(None, 13.0), (400, 31.0)])
+def test_a_far_slower_version_is_cut_off_where_it_is_clearly_slower(more: int | None, most_s: float) -> None:
+    """It would take a minute for the updates that the first process made in two seconds."""
+    first = wire.WindowDone(
+        rank=0,
+        id="measured",
+        start_s=0.0,
+        wall_s=[0.02] * 100,
+        phases_s={},
+        off_step_s={},
+        micro_steps=[],
+        samples=[],
+        samples_from="not known",
+        losses=[],
+        dropped_updates=10,
+    )
+    window = same_window(first, updates=more)
+    assert (window.least_updates, window.max_s) == (LEAST_UPDATES, pytest.approx(most_s))

@@ -86,6 +86,35 @@ def _seen(folder: Path) -> list[str]:
     return [line.split()[-1] for line in text.splitlines() if "THREADS" in line]
 
 
+JOINED = """
+import os, torch, torch.distributed as dist
+dist.init_process_group("gloo")
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(64, 64))
+optimizer = torch.optim.AdamW(model.parameters())
+while True:
+    with model.join():
+        for _ in range((40, 90)[(int(os.environ["RANK"]) + FIRST) % 2]):
+            loss = model(torch.randn(16, 64)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+"""
+
+
+@pytest.mark.slow(8)
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_rank_that_has_joined_counts_the_updates_of_the_other(first: int, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(JOINED.replace("FIRST", str(first)))
+    windows = [window(str(threads), config={"threads": threads}) for threads in (1, 2, 3)]
+    session = run_windows(["--standalone", "--nproc-per-node", "2", "train.py"], windows, tmp_path)
+    assert session.result.script_runs[0].failure is None
+    other = session.result.script_runs[0].ranks.others[0]
+    for one in windows:
+        done = session.result.outcomes[one.id]
+        assert isinstance(done, wire.WindowDone)
+        assert len(done.wall_s) == len(other.windows[one.id].wall_s)
+
+
 @pytest.mark.slow(8)
 def test_a_setting_that_one_rank_refuses_is_taken_back_on_all(tmp_path: Path) -> None:
     """Rank 1 has an optimizer without a fused form, and rank 0 one with it."""

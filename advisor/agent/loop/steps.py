@@ -68,7 +68,7 @@ class Steps:
         """`LearningRates` while steps run with rates other than the groups'; None leaves them."""
         self.loss_kind: str | None = None
         """Name of the function of the first loss's gradient."""
-        self._interventions: dict[int, Any] = {}
+        self.interventions: dict[int, Any] = {}
         self._around: Callable[..., Any] | None = None
         self._taken_by: Any = None
         self.on_micro_step: Callable[[], None] = nothing
@@ -128,13 +128,13 @@ class Steps:
 
         Lower places wrap higher ones. `before_step(optimizer, has_closure)` returns whether the intervention takes over
         that step; then `after_step(optimizer)` returns whether the step still ends an update. None removes it."""
-        self._interventions.pop(place, None)
+        self.interventions.pop(place, None)
         if intervention is not None:
-            self._interventions[place] = intervention
+            self.interventions[place] = intervention
         around: Callable[..., Any] | None = None
-        for one in sorted(self._interventions, reverse=True):
+        for one in sorted(self.interventions, reverse=True):
             inner = around if around is not None else _run
-            around = functools.partial(self._interventions[one].backward, inner)
+            around = functools.partial(self.interventions[one].backward, inner)
         self._around = around
 
     # --- installing -------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class Steps:
             if getattr(owner, name) is timed:
                 setattr(owner, name, original)
         self._around = None
-        self._interventions.clear()
+        self.interventions.clear()
 
     # --- backward -----------------------------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class Steps:
         if has_closure:
             self.closures_seen = True
         self.before_step()
-        if self._interventions:
+        if self.interventions:
             self._taken_by = self._taker(optimizer, has_closure)
         if self.rate_owner is not None:
             self.rate_owner.before_step(optimizer)
@@ -308,9 +308,9 @@ class Steps:
             clock.pop_to(record.depth)
 
     def _taker(self, optimizer: object, has_closure: bool) -> Any:
-        for place in sorted(self._interventions):
-            if self._interventions[place].before_step(optimizer, has_closure):
-                return self._interventions[place]
+        for place in sorted(self.interventions):
+            if self.interventions[place].before_step(optimizer, has_closure):
+                return self.interventions[place]
         return None
 
     def _adopt(self, optimizer: object) -> OptimizerRecord:

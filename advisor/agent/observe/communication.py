@@ -22,6 +22,9 @@ from ..base.patches import Patches
 from ..loop.clock import StepClock
 from ..loop.roots import Roots
 from ..loop.steps import Steps
+from ..settings.gradients import parameters_of
+from ..settings.ranks import give_of_first
+from .joined_ranks import JoinedRanks
 
 PLACE = 9
 """Place among the interventions on backward: next to torch's own."""
@@ -56,6 +59,7 @@ class Communication:
         self._steps = steps
         self._roots = roots
         self._patches = Patches()
+        self._joined = JoinedRanks(clock)
         self._inside = False
         """True within a call that is timed already."""
         self._computed_ns = 0
@@ -70,6 +74,7 @@ class Communication:
     def install(self) -> None:
         """Watch from the import of torch.distributed on, which torch itself imports where it can."""
         imports.when_imported("torch.distributed", self._imported)
+        self._joined.install()
         self.resume()
 
     def suspend(self) -> None:
@@ -110,20 +115,13 @@ class Communication:
 
     def _make_equal(self, modules: list[Any]) -> None:
         """Send parameters, buffers and the optimizers' states of rank 0 to all others."""
-        import torch
-        from torch import distributed
-
         held = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
         for optimizer, _record, _main in self._steps.optimizers():
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    held += [one for _name, one in sorted(optimizer.state.get(parameter, {}).items())]
+            for parameter in parameters_of(optimizer):
+                held += [one for _name, one in sorted(optimizer.state.get(parameter, {}).items())]
         outer, self._inside = self._inside, True
         try:
-            with torch.no_grad():
-                for tensor in held:
-                    if hasattr(tensor, "element_size") and tensor.device == held[0].device:
-                        distributed.broadcast(tensor.detach(), 0)
+            give_of_first(one for one in held if hasattr(one, "element_size") and one.device == held[0].device)
         finally:
             self._inside = outer
 

@@ -16,6 +16,7 @@ from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
+from ..settings.data_parallel import inside
 from ..settings.script_checkpoints import CheckpointedCalls
 from ..settings.untrained import tensors_of
 from .compiled_breaks import breaks_seen
@@ -255,7 +256,7 @@ def model_facts(module: nn.Module) -> dict[str, Any]:
         dtypes[str(parameter.dtype).replace("torch.", "")] += numel(parameter)
     names = {type(inner).__name__ for inner in module.modules()}
     return {
-        "class_name": type(getattr(module, "_orig_mod", module)).__name__,
+        "class_name": type(inside(getattr(module, "_orig_mod", module))).__name__,
         "parameters": sum(numel(parameter) for parameter in parameters),
         "trainable_parameters": sum(numel(parameter) for parameter in parameters if parameter.requires_grad),
         "parameter_dtypes": dict(dtypes),

@@ -26,7 +26,9 @@ from ..loop.clock import StepClock
 from ..loop.roots import Roots
 from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
+from . import unseen_ranks
 from .backward import Inner, scaled
+from .gradient_readers import replace_clipping
 from .gradients import take_gradients
 from .passing import Snapshot
 
@@ -116,6 +118,7 @@ class Accumulation:
         self._loaders.adjust("micro_batch", split=None)
 
     def _refuse(self, micro_steps: int) -> None:
+        unseen_ranks.refuse(is_ours=False)
         steps = self._steps
         if steps.closures_seen:
             raise Refused("the optimizer is stepped with a closure, which runs forward and backward itself")
@@ -206,24 +209,8 @@ class Accumulation:
         return self._held
 
     def _hold_clipping(self) -> None:
-        import torch
-
-        functions = torch.nn.utils.clip_grad
-        for name in CLIPS:
-            self._replace(functions, name, self._clipping_by_norm)
-        self._replace(functions, "clip_grad_value_", self._clipping_by_value)
-
-    def _replace(self, functions: object, name: str, make: Callable[[Any], object]) -> None:
-        import torch
-
-        original = getattr(functions, name, None)
-        if original is None:
-            return
-        replacement = make(original)
-        for owner in (functions, torch.nn.utils):
-            if getattr(owner, name, None) is original:
-                self._patches.replace(owner, name, lambda _original: replacement)
-        self._patches.replace_copies(original, replacement, lambda file: not is_library(file))
+        for names, make in ((CLIPS, self._clipping_by_norm), (("clip_grad_value_",), self._clipping_by_value)):
+            replace_clipping(self._patches, make, lambda file: not is_library(file), names)
 
     def _clipping_by_norm(self, original: Callable[..., object]) -> Callable[..., object]:
         @stands_for(original)

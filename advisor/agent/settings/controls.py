@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -16,6 +15,7 @@ from ..loop.device import Device
 from ..loop.roots import Roots
 from ..loop.schedulers import ScheduleHold
 from ..loop.steps import Steps
+from . import unseen_ranks
 from .accumulation import Accumulation
 from .checkpointing import Checkpointing
 from .compiler_stance import CompilerStance
@@ -115,7 +115,7 @@ class Controls:
     @property
     def world_size(self) -> int:
         """Processes that train together."""
-        return _world_size()
+        return unseen_ranks.world_size()
 
     def scale_rates(self, factor: Factor | None) -> None:
         """Multiply learning rates by this factor from the next step on; None leaves them as in the baseline."""
@@ -132,8 +132,10 @@ class Controls:
         """End the training once its loss is flat, on behalf of the setting `by`; None lets it go on."""
         if patience is None:
             self.early_stop.restore()
-        elif _world_size() > 1:
-            raise Refused(f"{_world_size()} ranks: each would end at another update, and the others would wait for it")
+        elif self.world_size > 1:
+            raise Refused(
+                f"{self.world_size} ranks: each would end at another update, and the others would wait for it"
+            )
         else:
             self.early_stop.set(patience, self.say, lambda why: self.broke(by, why))
 
@@ -159,7 +161,8 @@ class Controls:
 
     def micro_batch_of(self, global_batch: int) -> int:
         """Return the samples per micro-batch with which an update takes `global_batch` of them over all ranks."""
-        parts = round(self.batches) * _world_size()
+        unseen_ranks.refuse(is_ours=self.parallel.ranks.connected)
+        parts = round(self.batches) * self.world_size
         if global_batch % parts:
             raise Refused(f"global_batch={global_batch} cannot be divided into {parts} equal micro-batches")
         return global_batch // parts
@@ -198,10 +201,3 @@ class Controls:
 
 
 _MISSING = object()
-
-
-def _world_size() -> int:
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return 1
-    return int(distributed.get_world_size())

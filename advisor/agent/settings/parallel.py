@@ -10,28 +10,26 @@ import contextlib
 import math
 import os
 import sys
-import zlib
-from collections import deque
 from collections.abc import Iterator
 from typing import Any, Callable
 
 from ...refused import Refused
 from ..base.nothing import nothing
 from ..loader.hooks import LoaderHooks
-from ..loader.loops import read_ahead
-from ..loader.shares import Share, Sharing
+from ..loader.shares import Sharing
 from ..loop.clock import StepClock
 from ..loop.roots import Root, Roots, modules_without_parent
 from ..loop.steps import Steps
 from . import parallel_refusals, rank_seeds, sharding
+from .data_parallel import DataParallelConfined
 from .gradients import parameters_of
-from .ranks import DIVERGED, Ranks
+from .ranks import DIVERGED, Ranks, give_of_first
 from .reduction import PLACE, Reduction
+from .shared_batches import SharedBatches
 
-COPIES, SHARDS, SHARDS_KEPT, ALONE = "ddp", "fsdp2", "fsdp2_no_reshard", "single"
-"""Forms: copies of the model, pieces of it, pieces that stay gathered between forward and backward, one process."""
-OF_SUMS = 2
-"""torch's number for `reduction="sum"`."""
+COPIES, SHARDS, SHARDS_KEPT, HYBRID, ALONE = "ddp", "fsdp2", "fsdp2_no_reshard", "fsdp2_hybrid", "single"
+"""Forms: copies of the model, pieces of it, pieces that stay gathered between forward and backward, replicas in pieces,
+one process."""
 CHECKED_UPDATES = 5
 """Updates after each of which the ranks are compared; later, once an epoch."""
 
@@ -48,14 +46,13 @@ class Parallel:
         self.options: dict[str, Any] = {}
         """Options of torch's reducer."""
         self._say: Callable[[str], None] = nothing
+        self._data_parallel = DataParallelConfined()
         self._named: tuple[str, ...] = ()
         self._optimizers: Callable[[], list[Any]] = list
         self.form: str | None = None
         """Form in force; None if this process trains alone."""
-        self._reduction = Reduction(1, self._parameters, self._weight)
-        self._recent: deque[Share | None] = deque([None], maxlen=1)
-        self._reads_ahead: int | None = None
-        self._digest = 0
+        self._batches = SharedBatches(loaders)
+        self._reduction = Reduction(1, self._parameters, self._batches)
         self._began_at = 0
         self._calls_before = 0
         self._weights: tuple[float, ...] | None = None
@@ -71,11 +68,13 @@ class Parallel:
         `optimizers` returns those of the script in the order in which it made them, `named` are the user's settings.
         """
         self.ranks, self._optimizers, self._say, self._named = ranks, optimizers, say, named
+        if ranks.size > 1:
+            self._data_parallel.confine(say)
 
     @property
     def in_pieces(self) -> bool:
         """True if this process holds only a part of each parameter."""
-        return self.form in (SHARDS, SHARDS_KEPT)
+        return self.form in (SHARDS, SHARDS_KEPT, HYBRID)
 
     # --- on and off ---------------------------------------------------------------------------------------------------
 
@@ -111,6 +110,7 @@ class Parallel:
             self._set(form)
         except BaseException:
             self.ranks.why_alone = "one process trains, for the reason above"
+            self._data_parallel.warn_alone(self._say)
             self.restore()
             raise
 
@@ -138,9 +138,10 @@ class Parallel:
         self.ranks.agree(local)
         self._agree_on_the_state(modules)
         if form not in (COPIES, self.form):
-            why = sharding.why_not(self._called_root(modules), optimizers)
-            self.ranks.agree(why)
-            sharding.apply(modules[0], optimizers, self.ranks.size, _device_of(optimizers), form == SHARDS)
+            why = sharding.why_no_replicas(self.ranks.size) if form == HYBRID else None
+            self.ranks.agree(why or sharding.why_not(self._called_root(modules), optimizers))
+            mesh = sharding.mesh_of(_device_of(optimizers), self.ranks.size, hybrid=form == HYBRID)
+            sharding.apply(modules[0], optimizers, mesh, form != SHARDS_KEPT)
         if form != COPIES and self.options:
             self._say(f"{', '.join(self.options)} has no effect: the gradients of a model in pieces have no buckets")
         self._reduction.by_hand = form == COPIES
@@ -154,14 +155,15 @@ class Parallel:
 
     def _begin(self, modules: list[Any]) -> None:
         ranks = self.ranks
-        self._reduction = Reduction(ranks.size, self._parameters, self._weight, by_hand=self._reduction.by_hand)
+        self._reduction = Reduction(ranks.size, self._parameters, self._batches, by_hand=self._reduction.by_hand)
+        self._reduction.may_skip = self._nobody_reads_gradients
         if ranks.joins_after:  # in a probe, which compares losses
             self._reduction.on_loss = self._saw_loss
         self._steps.intervene(PLACE, self._reduction)
         self._roots.around_training = self._reduction.around
         deliveries = self._loaders.deliveries
         deliveries.sharing = Sharing(ranks.rank, ranks.size, self._trains_now)
-        deliveries.on_train_batch = self._delivered
+        deliveries.on_train_batch = self._batches.delivered
         deliveries.drawing = self._drawing
         self._set_sharing(deliveries.sharing)
         rank_seeds.differ(ranks)
@@ -215,7 +217,7 @@ class Parallel:
                 "the time or on the process"
             )
         if self.form is None:
-            self.ranks.give_state(modules)
+            give_of_first(one for module in modules for one in (*module.parameters(), *module.buffers()))
 
     def _last_whole(self) -> object:
         record = self._loaders.train
@@ -276,7 +278,7 @@ class Parallel:
         )
         if not all(self.ranks.gather(fits)) or module is None:
             return
-        unused = bool(self._reduction.missing) or _drops_layers(module)
+        unused = not self.options.get("static_graph") and (bool(self._reduction.missing) or _drops_layers(module))
         self._reduction.attach(module, {"find_unused_parameters": unused, **self.options})
 
     def _parameters(self) -> list[Any]:
@@ -295,21 +297,9 @@ class Parallel:
 
         return torch.is_grad_enabled() and any(module.training for module in self._roots.trained())
 
-    def _delivered(self, index: Any) -> None:
-        if index is None:
-            return
-        if self._reads_ahead is None:
-            self._reads_ahead = read_ahead(sys._getframe(1))
-            self._recent = deque([None] * (1 + self._reads_ahead), maxlen=1 + self._reads_ahead)
-        share = index if type(index) is Share else None
-        self._recent.append(share)
-        self._digest = zlib.crc32(repr(share.whole if share is not None else index).encode(), self._digest)
-
-    def _weight(self, loss: Any) -> float:
-        share = self._recent[0]
-        if share is None:
-            return 1.0
-        return share.weight_of_sum if _is_sum(loss, len(share)) else share.weight
+    def _nobody_reads_gradients(self) -> bool:
+        """Return whether no other setting looks at the gradients after each backward, as scaling the loss does."""
+        return min(self._steps.interventions, default=PLACE) >= PLACE
 
     @contextlib.contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -329,7 +319,7 @@ class Parallel:
             self._has_moved = True
         self._weights = weights
         shown = weights if self.form == COPIES else ()
-        every = self.ranks.gather((self._clock.updates, self._digest, self._rates(), shown))
+        every = self.ranks.gather((self._clock.updates, self._batches.digest, self._rates(), shown))
         for name, values in zip(("number of updates", "order of samples", "learning rate", "weights"), zip(*every)):
             if any(repr(value) != repr(values[0]) for value in values):
                 self._diverged(f"the processes no longer have the same {name}")
@@ -352,17 +342,6 @@ def _checksum(parameters: list[Any]) -> tuple[float, ...]:
         return ()
     total = torch.stack(sums).sum(0).tolist()
     return tuple(value if math.isfinite(value) else 0.0 for value in total)
-
-
-def _is_sum(loss: Any, samples: int) -> bool:
-    """Return whether the loss is a sum over this many samples: by the operator that has made it."""
-    made_by = getattr(loss, "grad_fn", None)
-    if made_by is None:
-        return False
-    if getattr(made_by, "_saved_reduction", None) == OF_SUMS:
-        return True
-    sizes: Any = getattr(made_by, "_saved_self_sym_sizes", None)
-    return type(made_by).__name__ == "SumBackward0" and bool(sizes) and int(sizes[0]) == samples
 
 
 def _device_of(optimizers: list[Any]) -> str:

@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from ...refused import Refused
@@ -76,16 +76,6 @@ class Ranks:
         dist.broadcast_object_list(held, src=0, group=self._group)
         return held[0]
 
-    def give_state(self, modules: list[Any]) -> None:
-        """Give every rank the first one's parameters and buffers."""
-        import torch
-        import torch.distributed as dist
-
-        with torch.no_grad():
-            for module in modules:
-                for tensor in (*module.parameters(), *module.buffers()):
-                    dist.broadcast(tensor.detach(), src=0)
-
     def agree(self, why_not: str | None) -> None:
         """Raise Refused on every rank if one of them has a reason."""
         reasons = [reason for reason in self.gather(why_not) if reason]
@@ -144,6 +134,16 @@ class Ranks:
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(code)
+
+
+def give_of_first(tensors: Iterable[Any]) -> None:
+    """Give every rank the values that these tensors have on the first one. Every rank must call this."""
+    import torch
+    import torch.distributed as dist
+
+    with torch.no_grad():
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0)
 
 
 @contextlib.contextmanager

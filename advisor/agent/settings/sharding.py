@@ -12,10 +12,14 @@ from typing import Any, Callable
 from ..base.pass_through import stands_for
 from ..base.patches import Patches
 from ..loader.record import is_library
-from . import whole_copies
+from . import data_parallel, whole_copies
 from .blocks import repeated_blocks
+from .gradient_readers import replace_clipping
 
-CLIPS = ("clip_grad_norm_", "clip_grad_value_", "get_total_norm", "clip_grads_with_norm_")
+REPLICAS = 2
+"""Replicas of a model in hybrid pieces: the fewest, as each further one takes memory."""
+FEWEST_OF_HYBRID = 4
+"""Processes from which on each of two replicas has several."""
 
 
 def why_not(root: Any, optimizers: list[Any]) -> str | None:
@@ -24,7 +28,7 @@ def why_not(root: Any, optimizers: list[Any]) -> str | None:
         return (
             "several models are trained, or a method of the model is called in its place: its pieces are not gathered"
         )
-    if type(root).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
+    if type(root).__name__ in ("OptimizedModule", "DistributedDataParallel"):
         return f"the model is wrapped in {type(root).__name__}"
     inside = {id(parameter) for parameter in root.parameters()}
     if any(
@@ -37,13 +41,28 @@ def why_not(root: Any, optimizers: list[Any]) -> str | None:
     return None
 
 
-def apply(root: Any, optimizers: list[Any], ranks: int, device: str, reshards: bool) -> None:
-    """Cut the model and its repeated blocks into pieces, and give the optimizers their parameters."""
+def why_no_replicas(ranks: int) -> str | None:
+    """Return why so many processes cannot hold the model in pieces and several times; None if they can."""
+    if ranks >= FEWEST_OF_HYBRID and ranks % REPLICAS == 0:
+        return None
+    return f"hybrid pieces are for an even number of processes, {FEWEST_OF_HYBRID} or more, and these are {ranks}"
+
+
+def mesh_of(device: str, ranks: int, *, hybrid: bool) -> Any:
+    """Return the processes among which the model is cut; hybrid pieces are cut once for each replica."""
     from torch.distributed.device_mesh import init_device_mesh
+
+    if not hybrid:
+        return init_device_mesh(device, (ranks,))
+    return init_device_mesh(device, (REPLICAS, ranks // REPLICAS), mesh_dim_names=("replicas", "pieces"))
+
+
+def apply(root: Any, optimizers: list[Any], mesh: Any, reshards: bool) -> None:
+    """Cut the model and its repeated blocks into pieces, and give the optimizers their parameters."""
     from torch.distributed.fsdp import fully_shard
 
+    root = data_parallel.inside(root)
     before = dict(root.named_parameters(remove_duplicate=False))
-    mesh = init_device_mesh(device, (ranks,))
     blocks = repeated_blocks([root])
     for block in blocks.modules if blocks is not None else ():
         fully_shard(block, mesh=mesh, reshard_after_forward=reshards)
@@ -61,7 +80,8 @@ def apply(root: Any, optimizers: list[Any], ranks: int, device: str, reshards: b
     root.register_state_dict_post_hook(whole_copies.mark(_model_whole))
     root.register_load_state_dict_pre_hook(whole_copies.mark(_model_in_pieces))
     whole_copies.allow(root)
-    _patch_clipping(_Clipping(before.values(), renewed))
+    clipping = _Clipping(before.values(), renewed)
+    replace_clipping(_patches, functools.partial(_for_pieces, clipping), lambda file: not is_library(file))
 
 
 class _Clipping:
@@ -80,26 +100,7 @@ class _Clipping:
 _patches = Patches()
 
 
-def _patch_clipping(clipping: _Clipping) -> None:
-    import torch
-
-    functions = torch.nn.utils.clip_grad
-    for name in CLIPS:
-        original = getattr(functions, name, None)
-        if original is None:
-            continue
-        replacement = _for_pieces(original, clipping)
-        for owner in (functions, torch.nn.utils):
-            if getattr(owner, name, None) is original:
-                _patches.replace(owner, name, functools.partial(_new, replacement))
-        _patches.replace_copies(original, replacement, lambda file: not is_library(file))
-
-
-def _new(replacement: object, _original: object) -> object:
-    return replacement
-
-
-def _for_pieces(original: Callable[..., Any], clipping: _Clipping) -> Callable[..., Any]:
+def _for_pieces(clipping: _Clipping, original: Callable[..., Any]) -> Callable[..., Any]:
     @stands_for(original)
     def clip(parameters: Any, *args: object, **kwargs: object) -> Any:
         found = original(clipping.present(parameters), *args, **kwargs)

@@ -33,7 +33,7 @@ def ranks_line(profile: Profile) -> str | None:
         return None
     parts = [format.plural(world_size, "rank")]
     if count < world_size:
-        parts.append(f"{count} of them measured")
+        parts.append(f"{count} of them measured{': torchrun shows the others, too' if count == 1 else ''}")
     facts = profile.workload.ranks if profile.workload is not None else None
     if facts is not None:
         parts.append(f"{_WRAPPERS[facts.wrapper]} over {format.one_line(facts.backend)}")
