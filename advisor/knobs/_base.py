@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -206,7 +206,7 @@ class Knob:
     """True if plain torch sets it after all others: the model that it makes hides the one they change."""
     formats: Mapping[str, Form] = field(default_factory=dict)
     """Format → form of the setting in it; a format that is missing has no place for it."""
-    makes: Mapping[Any, Optional[str]] = field(default_factory=dict)
+    makes: Mapping[Any, str | None] = field(default_factory=dict)
     """Value → class of the optimizer that it makes of the script's; None if that is no single one."""
     described: Callable[[Workload, Any], Workload] = _as_it_is
     """Callable (workload, value) that returns the workload as a script with this setting shows it: rules that judge the

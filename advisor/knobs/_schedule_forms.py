@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 from .. import rate_schedule
 from ._base import Form, Unable
 
 Made = Union[Mapping[str, Any], Unable]
 NO_LENGTH = "it needs the training's length, which the file does not say; write it there as updates: N"
+WARM_UP = "warm_up_fraction"
 LEAST_WARM_UP = 2
 """Updates of the shortest warm-up that DeepSpeed makes."""
 IN_TRANSFORMERS = {
@@ -32,45 +33,62 @@ FACTORS = {
 
 def warm_up_updates(value: Any, training: Any) -> float:
     """Return the updates in which the rate rises, with these settings."""
-    fraction = training.settings.get("warm_up_fraction")
+    fraction = training.settings.get(WARM_UP)
     return rate_schedule.warm_up_of(value, fraction) * (training.updates or 0)
 
 
 def in_deepspeed(value: Any, training: Any) -> Made:
     """Return DeepSpeed's section `scheduler`, which is stepped after each update."""
-    rate, updates = training.rate, training.updates
-    if value not in (rate_schedule.CONSTANT, rate_schedule.LINEAR, rate_schedule.COSINE, rate_schedule.ONE_CYCLE):
+    if value not in IN_DEEPSPEED:
         return Unable(f"the section scheduler has no {value}")
-    if rate is None:
+    if training.rate is None:
         return Unable("the section scheduler needs the peak rate, and the file does not say the script's")
-    if updates is None and rate_schedule.needs_length(value, training.settings.get("warm_up_fraction")):
+    if training.updates is None and rate_schedule.needs_length(value, training.settings.get(WARM_UP)):
         return Unable(f"the section scheduler: {NO_LENGTH}")
-    rising = round(warm_up_updates(value, training))
+    params = IN_DEEPSPEED[value](training.rate, training.updates, round(warm_up_updates(value, training)))
+    section = {"scheduler": params}
     if value == rate_schedule.ONE_CYCLE:
-        params: dict[str, Any] = {
-            "cycle_min_lr": rate / rate_schedule.ONE_CYCLE_START,
-            "cycle_max_lr": rate,
-            "cycle_first_step_size": max(1, rising),
-            "cycle_second_step_size": max(1, updates - rising),
-            "cycle_momentum": False,
-        }
         return Unable(
-            "its OneCycle, which is written, rises and falls in straight lines, and ends at the rate that it began with",
-            content={"scheduler": {"type": "OneCycle", "params": params}},
+            "its OneCycle, which is written, goes in straight lines, and ends where it began", content=section
         )
-    warm_up = {"warmup_num_steps": max(LEAST_WARM_UP, rising), "warmup_type": "linear"}
-    if value == rate_schedule.COSINE:
-        ends = {"warmup_min_ratio": 0.0 if rising else 1.0, "cos_min_ratio": 0.0}
-        return _section("WarmupCosineLR", {"total_num_steps": updates, **ends, **warm_up})
-    lowest = 0.0 if rising or value == rate_schedule.LINEAR else rate
-    rates = {"warmup_min_lr": lowest, "warmup_max_lr": rate, **warm_up}
-    if value == rate_schedule.LINEAR:
-        return _section("WarmupDecayLR", {"total_num_steps": updates, **rates})
-    return _section("WarmupLR", rates)
+    return section
 
 
-def _section(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    return {"scheduler": {"type": kind, "params": dict(params)}}
+def _warm_up_lr(rate: float, _updates: int | None, rising: int) -> dict[str, Any]:
+    return _params("WarmupLR", warmup_min_lr=0.0 if rising else rate, warmup_max_lr=rate, **_rise(rising))
+
+
+def _warm_up_decay_lr(rate: float, updates: int, rising: int) -> dict[str, Any]:
+    rates = {"warmup_min_lr": 0.0, "warmup_max_lr": rate}
+    return _params("WarmupDecayLR", total_num_steps=updates, **rates, **_rise(rising))
+
+
+def _warm_up_cosine_lr(_rate: float, updates: int, rising: int) -> dict[str, Any]:
+    ends = {"warmup_min_ratio": 0.0 if rising else 1.0, "cos_min_ratio": 0.0}
+    return _params("WarmupCosineLR", total_num_steps=updates, **ends, **_rise(rising))
+
+
+def _one_cycle(rate: float, updates: int, rising: int) -> dict[str, Any]:
+    rates = {"cycle_min_lr": rate / rate_schedule.ONE_CYCLE_START, "cycle_max_lr": rate, "cycle_momentum": False}
+    parts = {"cycle_first_step_size": max(1, rising), "cycle_second_step_size": max(1, updates - rising)}
+    return _params("OneCycle", **rates, **parts)
+
+
+def _rise(updates: int) -> dict[str, Any]:
+    return {"warmup_num_steps": max(LEAST_WARM_UP, updates), "warmup_type": "linear"}
+
+
+def _params(kind: str, **params: Any) -> dict[str, Any]:
+    return {"type": kind, "params": params}
+
+
+IN_DEEPSPEED: Mapping[str, Callable[[float, Any, int], dict[str, Any]]] = {
+    rate_schedule.CONSTANT: _warm_up_lr,
+    rate_schedule.LINEAR: _warm_up_decay_lr,
+    rate_schedule.COSINE: _warm_up_cosine_lr,
+    rate_schedule.ONE_CYCLE: _one_cycle,
+}
+"""Schedule → callable (peak rate, updates, those of the warm-up) that returns the section."""
 
 
 def in_transformers(value: Any, training: Any) -> Made:
@@ -100,9 +118,9 @@ def in_python(value: Any, training: Any) -> Made:
     """Return the body of a function (optimizer, updates) that makes torch's scheduler, for steps after each update."""
     if value == rate_schedule.PLATEAU:
         return Unable("a plateau's schedule is stepped with the loss")
-    if training.updates is None and rate_schedule.needs_length(value, training.settings.get("warm_up_fraction")):
+    if training.updates is None and rate_schedule.needs_length(value, training.settings.get(WARM_UP)):
         return Unable(NO_LENGTH)
-    warm_up = rate_schedule.warm_up_of(value, training.settings.get("warm_up_fraction"))
+    warm_up = rate_schedule.warm_up_of(value, training.settings.get(WARM_UP))
     if value == rate_schedule.CONSTANT and not warm_up:
         return Unable("a constant rate needs no code")
     length = {"schedule_updates": training.updates or 0}
@@ -135,6 +153,6 @@ def of_warm_up(schedule: Form, *keys: str) -> Form:
         made = Unable() if name is None else schedule(name, training)
         if isinstance(made, Unable) and not made.content:
             return Unable("it has no place for the schedule that rises so")
-        return {name: value for name in keys}
+        return dict.fromkeys(keys, value)
 
     return form

@@ -27,8 +27,8 @@ def _emit(draft: Draft) -> str:
             "optimizer.init_args", "the section replaces the script's optimizer: add what else that is made with"
         )
         head += (
-            "# optimizer: the section of that name in a LightningCLI configuration, in place of configure_optimizers();\n"
-            "#   or there: the class with self.parameters(), **settings['optimizer']['init_args'].\n"
+            "# optimizer: that section of a LightningCLI configuration, in place of configure_optimizers(); or there:\n"
+            "#   torch's class, with self.parameters() and **settings['optimizer']['init_args'].\n"
         )
     return head + yaml.safe_dump(content, sort_keys=False)
 
