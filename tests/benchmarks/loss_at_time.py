@@ -3,10 +3,10 @@
     python tests/benchmarks/loss_at_time.py                      all tasks, 60 s of trainings each
     python tests/benchmarks/loss_at_time.py tabular --wall 120   a part, for longer
 
-The script's rate is the good one divided by 30. The search has `--wall` seconds for its trainings, and all that it takes
-is measured; the loop then has as many. It starts a process for each trial, samples the rate (TPE, from 1e-5 to 1), and
-reads the loss that the script prints at its end. Each side's best settings are then trained with three seeds that nobody
-used, for the updates that the script as written makes in `--horizon`.
+The script's rate is the good one divided by 30. The search has `--wall` seconds for its trainings, and all that it
+takes is measured; the loop then has as many. It starts a process for each trial, samples the rate (TPE, from 1e-5 to 1),
+and reads the loss that the script prints at its end. Each side's best settings are then trained with three seeds that
+nobody used, for the updates that the script as written makes in `--horizon`.
 """
 
 from __future__ import annotations
@@ -138,22 +138,15 @@ def loss(task: Task, rate: float, config: Config, updates: int, place: Path) -> 
 
 def parts(rows: Sequence[Row], interrupted: str | None) -> list[str]:
     measured = [row for row in rows if row.failure is None]
-    lines = [
-        [row.task, row.failure, *[""] * 7]
-        if row.failure is not None
-        else [
-            row.task,
-            f"{row.wall_s:.0f} s",
-            row.updates,
-            row.settings,
-            row.trainings,
-            f"{row.found:.4g}",
-            f"{row.rate:.2g}, {row.trials}",
-            f"{row.by_hand:.4g}",
-            f"{row.written:.4g}",
-        ]  # fmt: skip
-        for row in rows
-    ]
+    lines: list[list[object]] = []
+    for row in rows:
+        if row.failure is not None:
+            lines.append([row.task, row.failure, *[""] * 7])
+            continue
+        lines.append([
+            row.task, f"{row.wall_s:.0f} s", row.updates, row.settings, row.trainings, f"{row.found:.4g}",
+            f"{row.rate:.2g}, {row.trials}", f"{row.by_hand:.4g}", f"{row.written:.4g}",
+        ])  # fmt: skip
     head = ["task", "time of each", "updates compared", "advisor's settings", "its trainings", "loss",
             "loop's rate, trials", "loss", "as written"]  # fmt: skip
     lower = sum(row.found < row.by_hand for row in measured)

@@ -13,8 +13,9 @@ import pytest
 from advisor.report.pictures import Missing, Picture, rate_curve
 from advisor.report.range_test import headline
 from advisor.report.search.learning_html import learning_page
-from advisor.report.search.range_test_html import range_test_fragment, range_test_page
+from advisor.report.search.range_test_html import range_test_page
 from advisor.types import Command, Failure, RangeTest, RateBracket, RateSuggestion, RateSweep
+from advisor.workflows.shown import ShownRangeTest, shown_as
 
 from . import hostile, sample_learning
 from .markup import Page
@@ -53,7 +54,7 @@ def test_the_page_says_what_the_terminal_says_and_draws_the_curve() -> None:
     assert "Next: advisor run --set learning_rate=0.08 train.py --lr 0.0005" in read.words
     assert "diverges from 0.6" in read.words
     assert page.count("<svg") == 1
-    assert range_test_fragment(tested()).startswith('<div class="advisor-report">')
+    assert "<html" not in shown_as(ShownRangeTest, tested())._repr_html_()
 
 
 def test_the_chart_has_every_point_within_it_one_line_a_sweep_and_the_bracket() -> None:
