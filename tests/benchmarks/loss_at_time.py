@@ -4,9 +4,9 @@
     python tests/benchmarks/loss_at_time.py tabular --wall 120   a part, for longer
 
 The script's rate is the good one divided by 30. The search has `--wall` seconds for its trainings, and all that it
-takes is measured; the loop then has as many. It starts a process for each trial, samples the rate (TPE, from 1e-5 to 1),
-and reads the loss that the script prints at its end. Each side's best settings are then trained with three seeds that
-nobody used, for the updates that the script as written makes in `--horizon`.
+takes is measured; the loop then has as many. It starts a process for each trial, samples the rate (TPE, from 1e-5 to
+1), and reads the loss that the script prints at its end. Each side's best settings are then trained with three seeds
+that nobody used, for the updates that the script as written makes in `--horizon`.
 """
 
 from __future__ import annotations

@@ -84,22 +84,26 @@ class Draft:
         self.document = document
         self.emitter = emitter
         self.training = training_of(document)
-        self._open = {**document.config.as_dict(), **self._followed_rate()}
+        followed = self._followed_rate()
+        self._rate_unknown = followed is None
+        self._open = {**document.config.as_dict(), **(followed or {})}
         self._asked = len(self._open)
         self._partly = 0
         self._repeated = repeated_draws(document)
         self._left: list[Skipped] = []
         self._needed: list[Skipped] = []
 
-    def _followed_rate(self) -> dict[str, SettingValue]:
-        """Return the learning rate as a setting where it follows a larger batch: other tools do not raise it."""
+    def _followed_rate(self) -> dict[str, SettingValue] | None:
+        """Return the learning rate as a setting where it follows a larger batch, as other tools do not raise it.
+
+        Return None if it follows, and the document does not say what it is.
+        """
         from ...knobs import global_batch, learning_rate
 
-        settings = self.document.config.as_dict()
-        self._rate_unknown = global_batch.KNOB.id in settings and self.training.rate is None
-        if global_batch.KNOB.id not in settings or self.training.rate in (None, self.training.own_rate):
+        if global_batch.KNOB.id not in self.document.config.as_dict():
             return {}
-        return {learning_rate.KNOB.id: self.training.rate}
+        rate = self.training.rate
+        return None if rate is None else {learning_rate.KNOB.id: rate} if rate != self.training.own_rate else {}
 
     @property
     def processes(self) -> int:
