@@ -100,10 +100,9 @@ class Draft:
         """
         from ...knobs import global_batch, learning_rate
 
-        if global_batch.KNOB.id not in self.document.config.as_dict():
+        if self.document.config.as_dict().get(global_batch.KNOB.id) in (None, self.training.samples_per_update):
             return {}
-        rate = self.training.rate
-        return None if rate is None else {learning_rate.KNOB.id: rate} if rate != self.training.own_rate else {}
+        return None if self.training.rate is None else {learning_rate.KNOB.id: self.training.rate}
 
     @property
     def processes(self) -> int:
