@@ -107,7 +107,8 @@ def peak_rate(
     """
     from . import global_batch, learning_rate
 
-    rate, batch = settings.get(learning_rate.KNOB.id, own), settings.get(global_batch.KNOB.id)
+    rate: float | None = settings.get(learning_rate.KNOB.id, own)
+    batch = settings.get(global_batch.KNOB.id)
     if rate is None or batch is None or batch == samples_per_update:
         return rate
     if not samples_per_update or optimizer is None:

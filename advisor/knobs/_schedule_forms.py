@@ -126,7 +126,8 @@ def in_python(value: Any, training: Any) -> Made:
     length = {"schedule_updates": training.updates or 0}
     if value == rate_schedule.ONE_CYCLE:
         peaks = '[group["lr"] for group in optimizer.param_groups]'
-        made = f"OneCycleLR(optimizer, {peaks}, total_steps=updates, pct_start={warm_up}, cycle_momentum=False)"
+        rise = f"(max(1, {warm_up} * updates) + 1) / updates"  # torch reaches the peak one update before its pct_start
+        made = f"OneCycleLR(optimizer, {peaks}, total_steps=updates, pct_start={rise}, cycle_momentum=False)"
         return {"schedule": [f"return torch.optim.lr_scheduler.{made}"], **length}
     lines = [
         f"rising = {warm_up} * updates",
