@@ -67,8 +67,8 @@ TASKS = (
     Task(name="digits, convolutions, Adam", script=LEARNING / "digits_conv.py", good=0.005, horizon=600),
     Task(name="characters, LSTM, AdamW", script=LEARNING / "char_lstm.py", good=0.01, horizon=450),
     Task(name="digits, transformer, AdamW", script=LEARNING / "digits_transformer.py", good=0.005, horizon=660),
-    Task(name="table, dense layers, SGD with momentum", script=LEARNING / "tabular.py", good=0.03, horizon=720),
-    Task(name="characters, GPT, AdamW", script=LEARNING / "char_gpt.py", good=0.005, horizon=600),
+    Task(name="table, dense layers, SGD with momentum", script=LEARNING / "tabular.py", good=0.06, horizon=720),
+    Task(name="characters, GPT, AdamW", script=LEARNING / "char_gpt.py", good=0.008, horizon=600),
     Task(name="ratings, factorisation, Adam", script=LEARNING / "matrix_factorisation.py", good=0.02, horizon=632),
     Task(name="digits, GAN", script=LEARNING / "digits_gan.py", good=0.0005, horizon=200, refused=True),
 )
