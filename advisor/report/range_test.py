@@ -73,8 +73,8 @@ def headline(found: RangeTest) -> str:
     interval = f"{_rate(suggestion.rate)} ({_rate(suggestion.low)} to {_rate(suggestion.high)})"
     if _fits(found):
         return f"{own}, and fits: the range test suggests {interval}."
-    ratio = suggestion.rate / (found.script_rate or suggestion.rate)
-    far = f"{ratio:.2g} times as large" if ratio > 1 else f"{1 / ratio:.2g} times smaller"
+    ratio = suggestion.rate / (found.script_rate or suggestion.rate or 1.0)
+    far = f"{ratio:.2g} times as large" if ratio > 1 or not ratio else f"{1 / ratio:.2g} times smaller"
     return f"{own}; the range test suggests {interval}, {far}."
 
 
