@@ -57,8 +57,8 @@ class Window:
     sampler_hz: float = 0.0
     left_out: str | None = None
     """Knob that a window of role `left_out` does without."""
-    options: dict[str, float] = field(default_factory=dict)
-    """Numbers of its kind, described in the module that carries it out."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Values of its kind, described in the module that carries it out."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ LAYERS = (
         "errors",
         "number_range",
         "progress",
+        "rate_curve",
         "rate_schedule",
         "redaction",
         "refused",

@@ -11,10 +11,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..rate_curve import BANDWIDTH, differences, smoothed
 from ..types import RateBracket, RateSuggestion, RateSweep
 
-BANDWIDTH = 0.45
-"""Half width of the smoothing in decades: about nine updates of a sweep of 50 over five decades."""
 START = 1.0
 """Decades at the low end that show the loss before it falls, and its noise."""
 CLEAR = 3.5
@@ -97,7 +96,7 @@ def judge(sweeps: Sequence[RateSweep], reference: Sequence[float] = ()) -> Judge
 def shape_of(sweep: RateSweep, reference: Sequence[float] = ()) -> Shape | None:
     """Return the landmarks of a sweep; None if its loss does not fall clearly."""
     places = [math.log10(rate) for rate in sweep.rates]
-    values = _differences(sweep, reference)
+    values = differences(sweep, reference)
     count = next((place for place, value in enumerate(values) if not math.isfinite(value)), len(values))
     begin = [value for place, value in zip(places, values[:count], strict=False) if place <= places[0] + START]
     if len(begin) < 3 or count < len(begin) + 3:
@@ -128,35 +127,10 @@ def shape_of(sweep: RateSweep, reference: Sequence[float] = ()) -> Shape | None:
     )
 
 
-def smoothed(places: Sequence[float], values: Sequence[float]) -> list[float]:
-    """Return the values of local lines, each fitted to its neighbours within the bandwidth (LOESS, first degree)."""
-    return [_line_at(places, values, at) for at in places]
-
-
-def _line_at(places: Sequence[float], values: Sequence[float], at: float) -> float:
-    near = [
-        ((1 - (abs(place - at) / BANDWIDTH) ** 3) ** 3, place - at, value)
-        for place, value in zip(places, values, strict=True)
-        if abs(place - at) < BANDWIDTH
-    ]
-    weight = sum(w for w, _x, _y in near)
-    x_mean = sum(w * x for w, x, _y in near) / weight
-    y_mean = sum(w * y for w, _x, y in near) / weight
-    spread = sum(w * (x - x_mean) ** 2 for w, x, _y in near)
-    slope = sum(w * (x - x_mean) * y for w, x, y in near) / spread if spread > 1e-12 else 0.0
-    return y_mean - slope * x_mean
-
-
 def _noise(values: Sequence[float], curve: Sequence[float]) -> float:
     """Return the standard deviation of single losses about the curve, by the median of their distances."""
     left = [abs(value - mean) for value, mean in zip(values, curve, strict=True)]
     return 1.4826 * statistics.median(left) if left else 0.0
-
-
-def _differences(sweep: RateSweep, reference: Sequence[float]) -> list[float]:
-    """Return the losses relative to the reference; infinity for one that is no number."""
-    base = list(reference) if len(reference) >= len(sweep.losses) else [0.0] * len(sweep.losses)
-    return [math.inf if loss is None else loss - own for loss, own in zip(sweep.losses, base, strict=False)]
 
 
 def _middle(logarithms: Sequence[float | None]) -> float | None:

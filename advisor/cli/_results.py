@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ExitCode, UsageError
+from ..errors import ExitCode
 from ._output import show
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ def show_learning(found: LearningResult, json_output: bool, html: Path | None) -
     show(found, json_output, learning_json, render_learning)
 
 
-def show_range_test(found: RangeTest, json_output: bool, html: Path | None = None) -> None:
+def show_range_test(found: RangeTest, json_output: bool, html: Path | None) -> None:
     from ..report.range_test import range_test_json, render_range_test
 
     if html is not None:
-        raise UsageError("a range test has no page: leave --html and --page away, its text and --json show all of it")
+        from ..report.search.range_test_html import range_test_page
+
+        _write_page(html, found.run_folder, range_test_page(found))
     show(found, json_output, range_test_json, render_range_test)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ExitCode
 from ._options import Args, Json, RunKeywords, Script
 from ._output import early_ends_shown, live_progress
-from ._results import show_range_test
+from ._results import Html, Page, page_path, show_range_test
+
+if TYPE_CHECKING:
+    from ..types import RangeTest
 
 
 def lr(
@@ -17,6 +20,8 @@ def lr(
     script: Script,
     args: Args = None,
     json_output: Json = False,
+    html: Html = False,
+    page: Page = None,
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="Time from the first update on, such as 90s or 5m.")
     ] = "5m",
@@ -27,7 +32,10 @@ def lr(
     """
     from .. import api
 
-    with early_ends_shown(lambda found: show_range_test(found, json_output)), live_progress() as progress:
+    def shown(found: RangeTest) -> None:
+        show_range_test(found, json_output, page_path(html, page))
+
+    with early_ends_shown(shown), live_progress() as progress:
         found = api.lr(script, args or [], budget=budget, progress=progress, **run)
-    show_range_test(found, json_output)
+    shown(found)
     raise typer.Exit(ExitCode.OK if found.failure is None else ExitCode.SCRIPT_FAILED)

@@ -20,6 +20,8 @@ __all__ = [
     "environment",
     "explain",
     "get",
+    "made_optimizer",
+    "peak_rate",
     "ranks",
     "refusal",
     "samples_per",
@@ -86,3 +88,30 @@ def ranks(settings: Mapping[str, Any]) -> int:
 def samples_per(what: str, settings: Mapping[str, Any]) -> Any:
     """Return the samples per `backward` or `update` by these settings; None if they do not say."""
     return next((settings[knob.id] for knob in all_knobs() if knob.samples_per == what and knob.id in settings), None)
+
+
+def made_optimizer(settings: Mapping[str, Any], own: str | None) -> str | None:
+    """Return the class of the main optimizer with these settings; None if it is unknown, or no single one."""
+    for knob in all_knobs():
+        if knob.makes and knob.id in settings:
+            return knob.makes.get(settings[knob.id])
+    return own
+
+
+def peak_rate(
+    settings: Mapping[str, Any], own: float | None, samples_per_update: int | None, optimizer: str | None
+) -> float | None:
+    """Return the peak learning rate that these settings ask for; None if it is unknown.
+
+    `own` is the script's. A larger batch than its `samples_per_update` multiplies it by the rule of its optimizer.
+    """
+    from . import global_batch, learning_rate
+
+    rate: float | None = settings.get(learning_rate.KNOB.id, own)
+    batch = settings.get(global_batch.KNOB.id)
+    if rate is None or batch is None or batch == samples_per_update:
+        return rate
+    if not samples_per_update or optimizer is None:
+        return None
+    factor = global_batch.rate_factor(batch / samples_per_update, optimizer, global_batch.WARM_UP_UPDATES)
+    return float(f"{rate * factor:.6g}")

@@ -208,6 +208,8 @@ class Knob:
     """True if plain torch sets it after all others: the model that it makes hides the one they change."""
     formats: Mapping[str, Form] = field(default_factory=dict)
     """Format → form of the setting in it; a format that is missing has no place for it."""
+    makes: Mapping[Any, str | None] = field(default_factory=dict)
+    """Value → class of the optimizer that it makes of the script's; None if that is no single one."""
     described: Callable[[Workload, Any], Workload] = _as_it_is
     """Callable (workload, value) that returns the workload as a script with this setting shows it: rules that judge the
     best settings so far must not ask for what these hold."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._base import NO_OPTIMIZER, Knob, PlainObjects, Values, always, key, unable
+from ._optimizer_section import in_deepspeed, in_lightning
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -66,8 +67,9 @@ KNOB = Knob(
     by_hand="create the optimizer with lr={value}, and scale the rates of other groups and of the scheduler alike",
     plain=_plain,
     formats={
-        "deepspeed": unable("the section optimizer selects DeepSpeed's own optimizers"),
-        "lightning": unable("configure_optimizers() creates the optimizer"),
+        "accelerate": unable("the launcher starts the script, which makes its optimizer"),
+        "deepspeed": lambda value, training: in_deepspeed({"lr": value}, training),
+        "lightning": lambda value, training: in_lightning({"lr": value}, training),
         "python": lambda value, _training: {"optimizer": {"lr": value}},
         "transformers": key("learning_rate"),
     },

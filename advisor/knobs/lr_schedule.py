@@ -7,21 +7,15 @@ the training's length in updates: `--updates N`, or `updates: N` in `advisor.yam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import rate_schedule
-from ._base import Knob, Unable, Values, always, one_of, unable
+from ._base import Knob, Values, always, one_of, unable
+from ._schedule_forms import in_deepspeed, in_python, in_transformers
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
 
-IN_TRANSFORMERS = {
-    rate_schedule.CONSTANT: "constant_with_warmup",
-    rate_schedule.LINEAR: "linear",
-    rate_schedule.COSINE: "cosine",
-    rate_schedule.INVERSE_SQRT: "inverse_sqrt",
-    rate_schedule.PLATEAU: "reduce_lr_on_plateau",
-}
 BY_HAND = {
     rate_schedule.CONSTANT: "use no scheduler",
     rate_schedule.LINEAR: "torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=updates), stepped after "
@@ -47,11 +41,6 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     return Values(values=rate_schedule.NAMES, why=own)
 
 
-def _in_transformers(value: Any, _training: Any) -> dict[str, Any] | Unable:
-    name = IN_TRANSFORMERS.get(value)
-    return Unable(f"lr_scheduler_type has no {value}") if name is None else {"lr_scheduler_type": name}
-
-
 KNOB = Knob(
     id="lr_schedule",
     title="schedule of the learning rate",
@@ -66,9 +55,10 @@ KNOB = Knob(
     by_hand="write the schedule {value}",
     by_hand_of=BY_HAND,
     formats={
-        "deepspeed": unable("the section scheduler needs rates and a length in updates"),
-        "lightning": unable("configure_optimizers() creates the scheduler"),
-        "transformers": _in_transformers,
+        "deepspeed": in_deepspeed,
+        "lightning": unable("LightningCLI steps a scheduler after each epoch, and this one counts updates"),
+        "python": in_python,
+        "transformers": in_transformers,
     },
     changes="Training changes: the learning rate follows this schedule, and the script's own is held.",
     hooks=("steps",),

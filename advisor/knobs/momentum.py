@@ -7,9 +7,11 @@ a momentum of 0.9 takes steps that are up to ten times as long in the end, so it
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable
 
-from ._base import NO_OPTIMIZER, Knob, PlainObjects, Unable, Values, always, unable
+from ._base import NO_OPTIMIZER, Form, Knob, PlainObjects, Unable, Values, always
+from ._optimizer_section import in_deepspeed, in_lightning
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -75,11 +77,22 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
     return None
 
 
-def _in_python(value: Any, training: Any) -> dict[str, Any] | Unable:
+def _keywords(value: Any, training: Any) -> dict[str, Any] | Unable:
+    """Return the keywords of torch's SGD; other optimizers have a pair of betas."""
     momentum, nesterov = _parsed(value)
     if training.optimizer == "SGD":
-        return {"optimizer": {"momentum": momentum, **({"nesterov": True} if nesterov else {})}}
+        return {"momentum": momentum, **({"nesterov": True} if nesterov else {})}
     return Unable(f"the betas of {training.optimizer or 'the optimizer'} are a pair, and only one is set")
+
+
+def _in(section: Callable[[Mapping[str, Any], Any], Mapping[str, Any] | Unable]) -> Form:
+    """Return the form of a format whose section holds the optimizer's keywords."""
+
+    def form(value: Any, training: Any) -> Mapping[str, Any] | Unable:
+        keywords = _keywords(value, training)
+        return keywords if isinstance(keywords, Unable) else section(keywords, training)
+
+    return form
 
 
 def _in_transformers(value: Any, training: Any) -> dict[str, Any] | Unable:
@@ -103,9 +116,9 @@ KNOB = Knob(
     by_hand_of={"nesterov 0.9": "create SGD with momentum=0.9, nesterov=True"},
     plain=_plain,
     formats={
-        "deepspeed": unable("the section optimizer selects DeepSpeed's own optimizers"),
-        "lightning": unable("configure_optimizers() creates the optimizer"),
-        "python": _in_python,
+        "deepspeed": _in(in_deepspeed),
+        "lightning": _in(in_lightning),
+        "python": _in(lambda keywords, _training: {"optimizer": keywords}),
         "transformers": _in_transformers,
     },
     changes="Training changes: steps keep more or less of their direction, and with it of their length.",

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._base import NO_OPTIMIZER, Knob, PlainObjects, Unable, Values, always, one_of, unable
+from ._base import NO_OPTIMIZER, Form, Knob, PlainObjects, Unable, Values, always, one_of
+from ._optimizer_section import in_deepspeed, in_lightning
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -72,6 +73,10 @@ def _plain(objects: PlainObjects, value: Any) -> str | None:
     return None
 
 
+def _of_adamw(value: Any, section: Form, training: Any) -> Mapping[str, Any] | Unable:
+    return section({}, training) if value == ADAMW else Unable("a section holds one optimizer, and Muon needs another")
+
+
 def _in_transformers(value: Any, _training: Any) -> Mapping[str, Any] | Unable:
     return {"optim": "adamw_torch"} if value == ADAMW else Unable("the Trainer has no optimizer for hidden matrices")
 
@@ -93,11 +98,12 @@ KNOB = Knob(
         MUON: 'create torch.optim.Muon(hidden_matrices, adjust_lr_fn="match_rms_adamw") beside the optimizer, which '
         "keeps the other parameters",
     },
+    makes={ADAMW: "AdamW", MUON: None},
     chosen_for=("torch",),
     plain=_plain,
     formats={
-        "deepspeed": unable("the section optimizer selects DeepSpeed's own optimizers"),
-        "lightning": unable("configure_optimizers() creates the optimizer"),
+        "deepspeed": lambda value, training: _of_adamw(value, in_deepspeed, training),
+        "lightning": lambda value, training: _of_adamw(value, in_lightning, training),
         "transformers": _in_transformers,
     },
     changes="Training changes. With Muon, checkpoints hold the script's optimizer only: a resumed training begins with "

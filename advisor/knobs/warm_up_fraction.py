@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._base import Knob, Values, always, key, unable
+from ._base import Knob, Values, always, unable
+from ._schedule_forms import in_deepspeed, in_python, in_transformers, of_warm_up
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -43,9 +44,10 @@ KNOB = Knob(
     by_hand="let the rate rise from about 0 to its peak in the first {value} of the updates",
     plain=lambda _objects, _value: "write it into the scheduler, or use advisor.apply()",
     formats={
-        "deepspeed": unable("the section scheduler needs rates and a length in updates"),
-        "lightning": unable("configure_optimizers() creates the scheduler"),
-        "transformers": key("warmup_steps"),
+        "deepspeed": of_warm_up(in_deepspeed),
+        "lightning": unable("LightningCLI steps a scheduler after each epoch, and this one counts updates"),
+        "python": of_warm_up(in_python),
+        "transformers": of_warm_up(in_transformers, "warmup_steps"),
     },
     changes="Training changes: the first updates are made with smaller learning rates.",
     hooks=("steps",),

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._base import NO_OPTIMIZER, Knob, PlainObjects, Values, always, key, unable
+from ._base import NO_OPTIMIZER, Knob, PlainObjects, Values, always, key
+from ._optimizer_section import in_deepspeed, in_lightning
 
 if TYPE_CHECKING:
     from ..types import Hardware, Workload
@@ -79,8 +80,8 @@ KNOB = Knob(
     by_hand="create the optimizer with weight_decay={value}",
     plain=_plain,
     formats={
-        "deepspeed": unable("the section optimizer selects DeepSpeed's own optimizers"),
-        "lightning": unable("configure_optimizers() creates the optimizer"),
+        "deepspeed": lambda value, training: in_deepspeed({"weight_decay": value}, training),
+        "lightning": lambda value, training: in_lightning({"weight_decay": value}, training),
         "python": lambda value, _training: {"optimizer": {"weight_decay": value}},
         "transformers": key("weight_decay"),
     },

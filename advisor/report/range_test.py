@@ -36,24 +36,34 @@ def range_test_json(found: RangeTest) -> dict[str, Any]:
 
 
 def _parts(found: RangeTest) -> Iterator[RenderableType]:
-    if found.failure is not None:
-        yield Text(f"Your script failed: {format.one_line(found.failure.message)}.", style=TONES["failed"])
-    yield Text(_headline(found), style=TONES["good" if found.suggestion is not None else "warning"])
+    if failed := failed_line(found):
+        yield Text(failed, style=TONES["failed"])
+    yield Text(headline(found), style=TONES[tone(found)])
     if found.sweeps:
         yield Text()
         yield from map(Text, _curve(found))
     if found.bracket is not None:
         yield Text()
-        yield from map(Text, _bracket(found))
-    if found.suggestion is not None and not _fits(found):
+        yield from (Text(f"{words:<22}{rate}") for words, rate in bracket_rows(found))
+    if command := next_command(found):
         yield Text()
-        yield Text(f"next  {_command(found)}")
+        yield Text(f"next  {command}")
     yield Text()
-    for note in (_basis(found), *found.notes):
+    for note in (basis(found), *found.notes):
         yield Text(format.one_line(note), style="dim")
 
 
-def _headline(found: RangeTest) -> str:
+def failed_line(found: RangeTest) -> str:
+    """Return what became of a script that failed; empty otherwise."""
+    return "" if found.failure is None else f"Your script failed: {format.one_line(found.failure.message)}."
+
+
+def tone(found: RangeTest) -> str:
+    return "good" if found.suggestion is not None else "warning"
+
+
+def headline(found: RangeTest) -> str:
+    """Return the result in one sentence."""
     own = f"The script's learning rate is {_rate(found.script_rate)}"
     suggestion = found.suggestion
     if suggestion is None and found.script_rate is None:
@@ -63,8 +73,8 @@ def _headline(found: RangeTest) -> str:
     interval = f"{_rate(suggestion.rate)} ({_rate(suggestion.low)} to {_rate(suggestion.high)})"
     if _fits(found):
         return f"{own}, and fits: the range test suggests {interval}."
-    ratio = suggestion.rate / (found.script_rate or suggestion.rate)
-    far = f"{ratio:.2g} times as large" if ratio > 1 else f"{1 / ratio:.2g} times smaller"
+    ratio = suggestion.rate / (found.script_rate or suggestion.rate or 1.0)
+    far = f"{ratio:.2g} times as large" if ratio > 1 or not ratio else f"{1 / ratio:.2g} times smaller"
     return f"{own}; the range test suggests {interval}, {far}."
 
 
@@ -77,30 +87,33 @@ def _fits(found: RangeTest) -> bool:
     return near or suggestion.low <= rate <= suggestion.high
 
 
-def _bracket(found: RangeTest) -> Iterator[str]:
+def bracket_rows(found: RangeTest) -> list[tuple[str, str]]:
+    """Return the landmarks of the curve, each in words and with its rate; none without a bracket."""
     bracket = found.bracket
-    assert bracket is not None
-    rows = (
-        ("the loss falls from", bracket.falls_from),
-        ("falls most at", bracket.steepest),
-        ("is lowest at", bracket.valley),
-        ("and diverges from", bracket.diverges_from),
-    )
-    for words, rate in rows:
-        yield f"{words:<22}{_rate(rate)}"
+    if bracket is None:
+        return []
+    return [
+        ("the loss falls from", _rate(bracket.falls_from)),
+        ("falls most at", _rate(bracket.steepest)),
+        ("is lowest at", _rate(bracket.valley)),
+        ("and diverges from", _rate(bracket.diverges_from)),
+    ]
 
 
-def _basis(found: RangeTest) -> str:
+def basis(found: RangeTest) -> str:
+    """Return what the result stands on."""
     optimizer = f" of {found.optimizer}" if found.optimizer else ""
     sweeps = format.plural(len(found.sweeps), "sweep")
     paired = ", each less the loss of the same batch at a rate of 0" if found.reference else ""
     return f"{sweeps} over the rates{optimizer} in {found.updates} updates of the script, from one state{paired}."
 
 
-def _command(found: RangeTest) -> str:
-    assert found.suggestion is not None
-    words = found.command.display
-    return f"advisor run --set {shlex.quote(f'learning_rate={_rate(found.suggestion.rate)}')} {words}"
+def next_command(found: RangeTest) -> str:
+    """Return the command that trains with the suggestion; empty where there is none, or the script's rate fits."""
+    if found.suggestion is None or _fits(found):
+        return ""
+    setting = f"learning_rate={_rate(found.suggestion.rate)}"
+    return f"advisor run --set {shlex.quote(setting)} {found.command.display}"
 
 
 def _rate(rate: float | None) -> str:

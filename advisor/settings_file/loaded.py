@@ -277,10 +277,17 @@ def learned_yaml(result: LearningResult) -> str:
 
     scheduled = lr_schedule.KNOB.id in result.recommendation.config.as_dict()
     updates = result.best_updates if scheduled and result.best_updates else None
-    return _yaml(result.recommendation, result.profile, None, updates)
+    rate = result.range_test.script_rate if result.range_test is not None else None
+    return _yaml(result.recommendation, result.profile, None, updates, rate)
 
 
-def _yaml(found: Recommendation, profile: Profile, only: Sequence[str] | None, updates: int | None = None) -> str:
+def _yaml(
+    found: Recommendation,
+    profile: Profile,
+    only: Sequence[str] | None,
+    updates: int | None = None,
+    peak_rate: float | None = None,
+) -> str:
     from .. import knobs
     from . import advisor_yaml
 
@@ -291,22 +298,28 @@ def _yaml(found: Recommendation, profile: Profile, only: Sequence[str] | None, u
         created=profile.created,
         versions=profile.environment,
         changes={knob.id: f"{knob.title}. {knob.changes}".strip() for knob in knobs.all_knobs()},
-        training=_training(workload) if workload is not None else {},
+        training=_training(workload, peak_rate) if workload is not None else {},
         only=only,
         updates=updates,
     )
 
 
-def _training(workload: Workload) -> dict[str, Any]:
-    """Return what other tools need besides the settings: how the baseline trains."""
+def _training(workload: Workload, peak_rate: float | None) -> dict[str, Any]:
+    """Return what other tools need besides the settings: how the baseline trains.
+
+    Its peak learning rate is `peak_rate`, or the one that was seen if nothing changes it.
+    """
     from ..knobs.global_batch import baseline_samples
 
     loader, optimizer = workload.train_loader, workload.main_optimizer
     held = workload.facts.dataset_generators
+    if peak_rate is None and optimizer is not None and optimizer.has_schedule is False:
+        peak_rate = optimizer.learning_rate
     found = {
         "framework": workload.framework,
         "device": workload.device,
         "optimizer": optimizer.class_name if optimizer is not None else None,
+        "learning_rate": peak_rate,
         "processes": workload.world_size,
         "batch_size": loader.batch_size if loader is not None else None,
         "samples_per_update": baseline_samples(workload),

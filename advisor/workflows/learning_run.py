@@ -282,8 +282,11 @@ class LearningRun:
             return (
                 f"without settings it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
             )
-        return f"{why}: a longer {parameter('horizon')} may show more, and {parameter('objective', 'loss_at_time')} \
-needs no target"
+        longer, at_a_time = parameter("horizon"), parameter("objective", "loss_at_time")
+        return (
+            f"{why}: a longer {longer} may show more, advisor lr whether its learning rate is too small, and "
+            f"{at_a_time} needs no target"
+        )
 
     def _refuse(self, why: str) -> None:
         self.failure = Failure(kind="refused", message=why)

@@ -136,7 +136,7 @@ def _plan(session: Session) -> Planner:
             natural=False,
             warm_up_updates=0,
             max_s=budget_s,
-            options={"updates": left, "low": LOW, "high": HIGH},
+            options={"updates": left, "low": LOW, "high": HIGH, "folder": str(session.folder)},
         )
     ]
 

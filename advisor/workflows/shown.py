@@ -35,6 +35,11 @@ class ShownComparison(Shown, VersionComparison):
 class ShownRangeTest(Shown, RangeTest):
     """Range test of the learning rate."""
 
+    def _repr_html_(self) -> str:
+        from ..report.search.range_test_html import range_test_fragment
+
+        return range_test_fragment(self)
+
 
 class ShownPlan(Shown, Plan):
     """Plan for devices that are not here."""

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from advisor.analysis.range_test import EDGE_MARGIN, MARGIN, judge, shape_of, smoothed
+from advisor.analysis.range_test import EDGE_MARGIN, MARGIN, judge, shape_of
+from advisor.rate_curve import smoothed
 from advisor.types import RateSweep
 
 FALLS, VALLEY, DIVERGES = 0.01, 0.3, 1.0

@@ -2,11 +2,13 @@
 
     python tests/benchmarks/time_to_loss.py                      all tasks, with the poor rate and the good one
     python tests/benchmarks/time_to_loss.py mlp --rate poor      a part; with --rows FILE, parts add up to the table
+    python tests/benchmarks/time_to_loss.py --rate fifth         other poor rates: fifth, fivefold
 
-For each task and each of its two rates: `tune --objective time_to_loss`. Then the settings that it recommends, the best
-of a wide grid of rates, and the script as written, each with three seeds that the search did not use. All are judged by
-the time to one loss: 5% above what the script reaches with the good rate at the end of the horizon. Times are updates,
-times the length of an update with these settings, the least of three: other programs make it longer.
+A GAN is among the tasks: it must be refused, with a reason. For each other task and each of its rates:
+`tune --objective time_to_loss`. Then the settings that it recommends, the best of a wide grid of rates, and the script
+as written, each with three seeds that the search did not use. All are judged by the time to one loss: 5% above what the
+script reaches with the good rate at the end of the horizon. Times are updates, times the length of an update with these
+settings, the least of three: other programs make it longer.
 """
 
 from __future__ import annotations
@@ -28,14 +30,19 @@ from advisor.analysis import time_to_loss
 from advisor.runtime import RunOptions
 from advisor.runtime.protection import protect
 from advisor.target.function import command_for
-from advisor.types import Config, LossCurve, TrainingRun
+from advisor.types import Config, LearningResult, LossCurve, TrainingRun
 from advisor.verification.training_run import Trainings
 
+LEARNING = SCRIPTS / "learning"
 SEEDS = (11, 12, 13)
 GRID = tuple(10 ** (exponent / 4) for exponent in range(-8, 9, 2))
 """Multiples of the good rate: four decades, two rates in each."""
 POOR = 30.0
 """Divisor of the good rate."""
+RATES = {"poor": 1 / POOR, "fifth": 1 / 5, "fivefold": 5.0, "good": 1.0}
+"""Multiples of the good rate."""
+USUAL = ("poor", "good")
+"""Rates that are tried unless others are asked for."""
 RECOVERED = 1.2
 """Multiple of the time of the best of the grid."""
 
@@ -51,12 +58,19 @@ class Task:
     script: Path
     good: float
     horizon: int
+    refused: bool = False
+    """True if no loss can judge it, and the search must say so."""
 
 
 TASKS = (
-    Task(name="digits, dense layers, SGD", script=SCRIPTS / "learning" / "digits_mlp.py", good=0.3, horizon=880),
-    Task(name="digits, convolutions, Adam", script=SCRIPTS / "learning" / "digits_conv.py", good=0.005, horizon=600),
-    Task(name="characters, LSTM, AdamW", script=SCRIPTS / "learning" / "char_lstm.py", good=0.01, horizon=450),
+    Task(name="digits, dense layers, SGD", script=LEARNING / "digits_mlp.py", good=0.3, horizon=880),
+    Task(name="digits, convolutions, Adam", script=LEARNING / "digits_conv.py", good=0.005, horizon=600),
+    Task(name="characters, LSTM, AdamW", script=LEARNING / "char_lstm.py", good=0.01, horizon=450),
+    Task(name="digits, transformer, AdamW", script=LEARNING / "digits_transformer.py", good=0.005, horizon=660),
+    Task(name="table, dense layers, SGD with momentum", script=LEARNING / "tabular.py", good=0.06, horizon=720),
+    Task(name="characters, GPT, AdamW", script=LEARNING / "char_gpt.py", good=0.008, horizon=600),
+    Task(name="ratings, factorisation, Adam", script=LEARNING / "matrix_factorisation.py", good=0.02, horizon=632),
+    Task(name="digits, GAN", script=LEARNING / "digits_gan.py", good=0.0005, horizon=200, refused=True),
 )
 
 
@@ -84,16 +98,15 @@ class Row:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("words", nargs="*", help="parts of names of tasks")
-    parser.add_argument("--rate", choices=("poor", "good"), help="only this rate")
+    parser.add_argument("--rate", choices=tuple(RATES), help="only this rate")
     parser.add_argument("--rows", type=Path, help="file to which rows are added, and of which the table is made")
     arguments = parser.parse_args()
     before = machine()
     cases = [
         (task, rate)
         for task in TASKS
-        for rate in ("poor", "good")
+        for rate in (("good",) if task.refused else USUAL if arguments.rate is None else (arguments.rate,))
         if (not arguments.words or any(word in task.script.stem for word in arguments.words))
-        and arguments.rate in (None, rate)
     ]
     rows, interrupted = collect(
         cases,
@@ -101,7 +114,8 @@ def main() -> None:
         lambda case, why: Row(task=case[0].name, rate=case[1], failure=why),
     )
     rows = added(rows, arguments)
-    whole = len({(row.task, row.rate) for row in rows}) == 2 * len(TASKS)
+    wanted = {(task.name, rate) for task in TASKS for rate in (("good",) if task.refused else USUAL)}
+    whole = wanted <= {(row.task, row.rate) for row in rows}
     publish("time_to_loss", "Poor and good learning rates, judged by the time to a loss", before,
             parts(rows, interrupted), keep=whole and not arguments.no_result)  # fmt: skip
 
@@ -117,17 +131,19 @@ def added(rows: Sequence[Row], arguments: Namespace) -> list[Row]:
         row = Row(**json.loads(line))
         latest[(row.task, row.rate)] = row
     order = {task.name: place for place, task in enumerate(TASKS)}
-    return sorted(latest.values(), key=lambda row: (order[row.task], row.rate == "good"))
+    return sorted(latest.values(), key=lambda row: (order[row.task], list(RATES).index(row.rate)))
 
 
 def measure(task: Task, rate: str) -> Row:
-    written = task.good / POOR if rate == "poor" else task.good
+    written = float(f"{task.good * RATES[rate]:.3g}")
     with tempfile.TemporaryDirectory(prefix="advisor-time-to-loss-") as place:
         begin_s = time.monotonic()
         found = advisor.tune_learning(
             str(task.script), ["--lr", f"{written:g}"], horizon=str(task.horizon), runs=Path(place) / "runs"
         )
         search_s = time.monotonic() - begin_s
+        if task.refused or found.failure is not None:
+            return Row(task=task.name, rate=rate, written=written, search_s=search_s, failure=refusal(found))
         settings = found.recommendation.config
         say(f"{task.name}, {rate}: {found.verdict.status} {found.verdict.speedup:.2f} with {settings}")
         target, grid_rate, best = grid_of(task, Path(place))
@@ -154,6 +170,13 @@ def measure(task: Task, rate: str) -> Row:
         )
         say(f"{row.task}, {rate}: {cell(ours)} of {cell(best[0])}; {cell(as_written)} as written")
         return row
+
+
+def refusal(found: LearningResult) -> str:
+    """What a search says of a script that it does not judge."""
+    if found.failure is None:
+        return f"judged by its {found.loss}: {found.verdict.status}"
+    return f"{found.failure.kind}: {found.failure.message}"
 
 
 _grids: dict[str, tuple[float, float, tuple[list[float | None], float]]] = {}
@@ -246,15 +269,18 @@ def parts(rows: Sequence[Row], interrupted: str | None) -> list[str]:
             f"{row.grid_loss:.3g}",
         ])  # fmt: skip
     measured = [row for row in rows if row.failure is None]
-    poor = [row for row in measured if row.rate == "poor"]
+    poor = [row for row in measured if row.rate != "good"]
+    gan = [row for row in rows if any(task.refused and task.name == row.task for task in TASKS)]
+    refused = sum((row.failure or "").startswith("refused: ") for row in gan)
     good = [row for row in measured if row.rate == "good"]
     mended = sum((found := ratio(row)) is not None and found <= RECOVERED for row in poor)
     worse = sum(row.settings != str(Config()) and row.found_loss > WORSE * row.written_loss for row in good)
     head = ["task", "rate", "verdict", "settings", "search, trainings", "as written", "recommended", "best of the grid",
             "ratio", "loss at the end", "grid's"]  # fmt: skip
     summary = (
-        f"Poor rates (÷ {POOR:g}) recovered to within {RECOVERED:g} × of the best of a grid of {len(GRID)} rates: "
-        f"{mended} of {len(poor)}. Good rates made worse: {worse} of {len(good)}."
+        f"Poor rates (poor: ÷ {POOR:g}) recovered to within {RECOVERED:g} × of the best of a grid of {len(GRID)} "
+        f"rates: {mended} of {len(poor)}. Good rates made worse: {worse} of {len(good)}. GANs refused: {refused} of "
+        f"{len(gan)}."
     )
     return [*([interrupted] if interrupted else []), summary, table(head, lines)]
 

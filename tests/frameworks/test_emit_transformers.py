@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from settings_file.documents import EVERYTHING, document
 
+from advisor import rate_schedule
 from advisor.settings_file import exports
+from advisor.settings_file.exports import Document
+from advisor.types import Config
 
 pytest.importorskip("transformers")
 pytestmark = [
@@ -59,3 +62,32 @@ def test_every_name_is_one_of_its_fields() -> None:
 
 def test_an_optimizer_that_it_has_no_fused_form_of_is_left() -> None:
     assert "optim" not in written({"fused_optimizer": "fused"}, {"optimizer": "SGD"})
+
+
+@pytest.mark.parametrize("warm_up", [None, 0.1])
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "wsd", "inverse_sqrt"])
+def test_its_schedule_has_the_rates_that_advisor_run_sets(tmp_path: Path, name: str, warm_up: float | None) -> None:
+    import torch
+    from transformers import TrainingArguments, get_scheduler
+
+    updates = 400
+    settings = {"learning_rate": 0.5, "lr_schedule": name, **({} if warm_up is None else {"warm_up_fraction": warm_up})}
+    document = Document(config=Config.of(settings), updates=updates, found={})
+    artifact = exports.artifacts(document, ["transformers"])[0]
+    assert artifact.not_expressed == ()
+    arguments = TrainingArguments(output_dir=str(tmp_path), **json.loads(artifact.content))
+    assert arguments.learning_rate == 0.5
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=arguments.learning_rate)
+    kind, kwargs = arguments.lr_scheduler_type, arguments.lr_scheduler_kwargs
+    scheduler = get_scheduler(kind, optimizer, arguments.get_warmup_steps(updates), updates, kwargs)
+    for done in range(updates):
+        factor = rate_schedule.factor(name, done, updates, warm_up)
+        assert optimizer.param_groups[0]["lr"] / 0.5 == pytest.approx(factor, abs=0.06), done
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "plateau"])
+def test_a_schedule_that_it_has_in_another_form_is_listed(name: str) -> None:
+    document = Document(config=Config.of({"lr_schedule": name}), updates=400, found={})
+    assert exports.artifacts(document, ["transformers"])[0].not_expressed[0].what == f"lr_schedule={name}"

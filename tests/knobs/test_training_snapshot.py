@@ -16,6 +16,7 @@ from advisor.agent.loader.tape import Tape
 from advisor.agent.settings.snapshot import Snapshot
 
 hook()
+FOLDER = ""
 
 class Model(torch.nn.Module):
     def __init__(self):
@@ -52,7 +53,7 @@ def twice(make, updates=6, begin=5, after_step=None, model=None, workers=0, batc
         number = clock.updates
         if number == begin:
             loaders.deliveries.hold_ends = True
-            state["snapshot"] = Snapshot()
+            state["snapshot"] = Snapshot(FOLDER)
             state["tape"] = loaders.deliveries.tape = Tape(1 << 30)
         elif number > begin:
             which = (number - begin - 1) // updates
@@ -166,7 +167,7 @@ def test_a_gradient_scaler_of_the_script_returns(tmp_path: Path) -> None:
     state, scales = {}, []
     def on_update(update):
         if clock.updates == 3:
-            state["snapshot"] = Snapshot()
+            state["snapshot"] = Snapshot(FOLDER)
         if clock.updates == 7:
             state["snapshot"].restore()
     clock.on_update = on_update
@@ -197,7 +198,7 @@ def test_closures_and_sparse_gradients_return(parts: str, tmp_path: Path) -> Non
     def on_update(update):
         seen.append(model.weight.detach().sum().item())
         if clock.updates == 2:
-            state["snapshot"] = Snapshot()
+            state["snapshot"] = Snapshot(FOLDER)
         if clock.updates == 5:
             state["snapshot"].restore()
     clock.on_update = on_update
@@ -277,6 +278,80 @@ def test_a_state_that_memory_does_not_hold_twice_is_refused(tmp_path: Path) -> N
         print(str(why).startswith("a copy of the training's state takes"))
     """
     assert says(tmp_path, code) == "True"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "lambda m: [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)]",
+        "lambda m: [torch.optim.Adam(m.head.parameters(), lr=0.01),"
+        " torch.optim.SGD(m.body.parameters(), lr=0.1, momentum=0.9)]",
+    ],
+    ids=["momentum", "two"],
+)
+def test_from_a_disk_the_same_updates_come_again(make: str, tmp_path: Path) -> None:
+    code = f"""
+    import os
+    from advisor.agent.settings import snapshot
+    snapshot.free_bytes = lambda: 1000
+    FOLDER = os.getcwd()
+    before = sorted(os.listdir())
+    same, losses, found = twice({make}, begin=9)
+    written = os.stat(found._spill._file.fileno())
+    print(same, losses, found.on_disk, written.st_size == found.bytes > 1000, written.st_nlink)
+    print(sorted(os.listdir()) == before)
+    found.close()
+    """
+    assert says(tmp_path, code) == f"{[True] * 6} 6 True True 0\nTrue"
+
+
+def test_a_state_that_neither_memory_nor_a_disk_holds_is_refused(tmp_path: Path) -> None:
+    code = """
+    import collections, os, shutil
+    from advisor.agent.settings import snapshot
+    snapshot.free_bytes = lambda: 1000
+    model = Model()
+    def why(folder):
+        try:
+            Snapshot(folder)
+        except Refused as refused:
+            return str(refused).partition(" (cpu), ")[2]
+    print(why("/dev/shm"))
+    print(why("missing"))
+    shutil.disk_usage = lambda folder: collections.namedtuple("Usage", "free")(1000)
+    print(why(os.getcwd()).replace(os.getcwd(), "HERE"))
+    """
+    assert says(tmp_path, code) == (
+        "and /dev/shm lies in memory itself\n"
+        "and no file can be made in missing: No such file or directory\n"
+        "and the disk of HERE has 0.00 GiB free"
+    )
+
+
+def test_tensors_come_back_from_a_file_bit_for_bit(tmp_path: Path) -> None:
+    code = """
+    import os
+    from advisor.agent.settings.spilled import Spill, takes
+    spill = Spill(os.getcwd(), 1)
+    tensors = [
+        torch.randn(3, 5).t(),
+        torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        torch.randn(7).bfloat16(),
+        torch.tensor([float("nan"), -0.0, float("inf")]),
+        torch.randn(4, dtype=torch.complex64).conj(),
+        torch.zeros(0, 3),
+        torch.tensor(5),
+        torch.nn.Parameter(torch.ones(2)),
+        torch.arange(10)[3:7],
+    ]
+    kept = [spill.put(tensor) for tensor in tensors]
+    for tensor, one in zip(reversed(tensors), reversed(kept)):
+        back = torch.empty_like(tensor).copy_(one.read())
+        assert takes(tensor) and back.dtype == tensor.dtype and back.shape == tensor.shape
+        assert repr(back.tolist()) == repr(tensor.tolist())
+    print(takes(torch.eye(2).to_sparse()), takes(torch.nn.Buffer(torch.ones(1))))
+    """
+    assert says(tmp_path, code) == "False True"
 
 
 def test_a_tape_that_memory_does_not_hold_is_torn(tmp_path: Path) -> None:

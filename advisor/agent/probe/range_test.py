@@ -6,7 +6,8 @@ batches. Each sweep begins at the snapshot with the same batches, and raises the
 diverges. The first looks for where that is, and the others look closer at the decades before. Sweeps differ in length,
 so that a rate meets other batches, and a model trained for longer or shorter.
 
-`wire.Window.options`: `updates` (most updates in all), `low` and `high` (multiples of the script's peak rate).
+`wire.Window.options`: `updates` (most updates in all), `low` and `high` (multiples of the script's peak rate), `folder`
+(for the training's state, where memory does not hold it twice).
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class RangeTest:
         """What is known so far, as the window's report holds it."""
         _refuse(controls)
         self.found["script_rate"] = controls.rates.peak()
-        self._snapshot = Snapshot()
+        self._snapshot = Snapshot(self._options.get("folder", ""))
+        if self._snapshot.on_disk:
+            self._note("memory does not hold the training's state twice: it was kept on a disk meanwhile")
         self._tape: Tape | None = None
         if controls.loaders.train is not None:
             self._tape = controls.loaders.deliveries.tape = Tape(int(TAPE_SHARE * (free_bytes() or 2**30)))
@@ -161,6 +164,7 @@ class RangeTest:
         if self._tape is not None:
             self._tape.end()
             self._tape.rewind()
+        self._snapshot.close()
         if self._snapshot.changed_outside():
             self._note("frozen parameters changed during the test, and were not restored")
 

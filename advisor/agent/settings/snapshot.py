@@ -2,8 +2,9 @@
 
 Kept are parameters with their gradients, buffers and modes of modules, averaged copies of trained modules, the state
 of optimizers, of torch's schedulers and of the script's gradient scalers, and the random states of Python, NumPy, torch
-and its devices. Objects stay the script's own: their contents are written back. Batches are a tape's work
-(`agent/loader/tape.py`). The script's own counters are left alone; those that have moved are named.
+and its devices. Objects stay the script's own: their contents are written back. Copies that memory does not hold lie in
+a file (`spilled.py`). Batches are a tape's work (`agent/loader/tape.py`). The script's own counters are left alone;
+those that have moved are named.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ...worker_seeds import is_generator
 from ..loader.free_memory import free_bytes
 from ..loader.random_states import global_states, set_global_states, set_state, state_of
 from .script_counters import Counters
+from .spilled import Spill, Spilled, takes
 from .untrained import form_of
 
 LARGEST_SHARE = 0.5
@@ -35,9 +37,9 @@ class _Kept(NamedTuple):
 
 
 class Snapshot:
-    """State of the training when it was taken. Raises Refused if memory would not hold it."""
+    """State of the training when it was taken. Raises Refused if neither memory nor the folder's disk would hold it."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
         import torch
 
         self._torch = torch
@@ -45,7 +47,8 @@ class Snapshot:
         modules, optimizers, others = _found(torch.nn.Module, torch.optim.Optimizer, _kinds_of_others(torch))
         trained = {id(p) for one in optimizers for group in one.param_groups for p in group["params"]}
         self._left = self._leave_frozen(modules, trained)
-        self._refuse_too_large(modules, optimizers)
+        self._spill: Spill | None = None
+        self._spilled = self._too_large(modules, optimizers, folder)
         with torch.no_grad():
             self._modules = [self._module(module) for module in modules]
             self._objects = [self._attributes(each) for each in (*optimizers, *others)]
@@ -53,11 +56,17 @@ class Snapshot:
             self._gradients = [(kept.own, self._keep(kept.own.grad)) for kept in parameters if kept.own.is_leaf]
         self.bytes = sum(_bytes_of(kept.content) for kept in self._memo.values() if kept.kind == "tensor")
         """Bytes that the copies take."""
+        self.on_disk = self._spill is not None
         self._memo = {number: kept for number, kept in self._memo.items() if kept.kind == "tensor"}
         self._states = global_states()
         self._device_states = _device_states(torch)
         self._counters = Counters()
         self._generators = [(each, state_of(each)) for each in self._counters.held(is_generator)]
+
+    def close(self) -> None:
+        """Give the disk's space back, after the last return."""
+        if self._spill is not None:
+            self._spill.close()
 
     # --- return -------------------------------------------------------------------------------------------------------
 
@@ -89,6 +98,8 @@ class Snapshot:
         """Write a value back into the script's own object, and return the object."""
         if kept.kind == "tensor":
             own, content = kept.own, kept.content
+            if isinstance(content, Spilled):
+                content = content.read().to(own.device)
             if content.is_sparse:
                 return content.clone()
             if own.shape == content.shape and own.dtype == content.dtype:
@@ -136,6 +147,8 @@ class Snapshot:
     def _copied(self, tensor: Any) -> _Kept:
         if tensor.is_inference():  # nobody may write into it
             return _Kept("same", tensor, None)
+        if self._spill is not None and tensor.device.type in self._spilled and takes(tensor):
+            return _Kept("tensor", tensor, self._spill.put(tensor))
         return _Kept("tensor", tensor, tensor.detach().clone())
 
     def _leave_frozen(self, modules: list[Any], trained: set[int]) -> list[tuple[Any, int]]:
@@ -158,7 +171,8 @@ class Snapshot:
             self._memo[number] = _Kept("same", tensor, None)
         return [(tensor, tensor._version) for tensor in left.values() if not tensor.is_inference()]
 
-    def _refuse_too_large(self, modules: list[Any], optimizers: list[Any]) -> None:
+    def _too_large(self, modules: list[Any], optimizers: list[Any], folder: str) -> set[str]:
+        """Return the kinds of devices whose copies go to a disk, and open a file for them. Raises Refused."""
         needed: dict[str, int] = {}
         seen = set(self._memo)
         tensors = [tensor for module in modules for tensor in _own_tensors(module)]
@@ -170,13 +184,24 @@ class Snapshot:
             size = _bytes_of(tensor)
             gradient = _bytes_of(tensor.grad) if tensor.is_leaf and tensor.grad is not None else 0
             needed[tensor.device.type] = needed.get(tensor.device.type, 0) + size + gradient
+        left: dict[str, int] = {}
+        why = ""
         for kind, size in needed.items():
             free = free_bytes() if kind == "cpu" else _free_on_device(self._torch, kind)
             if free is not None and size > LARGEST_SHARE * free:
-                raise Refused(
+                left[kind] = size
+                why = (
                     f"a copy of the training's state takes {size / 2**30:.2f} GiB, more than half of the "
                     f"{free / 2**30:.2f} GiB that are free ({kind})"
                 )
+        if left and not folder:
+            raise Refused(why)
+        if left:
+            try:
+                self._spill = Spill(folder, sum(left.values()))
+            except Refused as no_place:
+                raise Refused(f"{why}, and {no_place}") from no_place
+        return set(left)
 
 
 def _found(*kinds: Any) -> list[list[Any]]:
@@ -215,6 +240,8 @@ def _in_entry(entry: Any) -> list[Any]:
 
 
 def _bytes_of(tensor: Any) -> int:
+    if isinstance(tensor, Spilled):
+        return tensor.bytes
     if tensor.is_sparse:
         return _bytes_of(tensor._values()) + _bytes_of(tensor._indices())
     return int(tensor.numel()) * int(tensor.element_size())

@@ -11,6 +11,7 @@ from . import (
     memory,
     pareto,
     phases,
+    rate_curve,
     roofline,
     steps,
     usage,
@@ -18,7 +19,7 @@ from . import (
 )
 from ._base import Drawn, Missing, Picture
 
-__all__ = ["ALL", "LEARNING", "TUNING", "Drawn", "Missing", "Picture", "phases"]
+__all__ = ["ALL", "LEARNING", "TUNING", "Drawn", "Missing", "Picture", "phases", "rate_curve"]
 
 ALL = (steps.draw, memory.draw, usage.draw, roofline.draw, what_ifs.draw)
 """Charts of a profile."""

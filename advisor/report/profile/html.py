@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ...types import PHASES, Failure, Finding, HotLine, Profile
+from ...types import PHASES, Command, Failure, Finding, HotLine, Profile
 from .. import format, homes, pictures
 from .circumstances import (
     device_line,
@@ -92,12 +92,19 @@ def _view(profile: Profile) -> dict[str, Any]:
 
 def common(profile: Profile, failure: Failure | None, drawn: Sequence[pictures.Drawn]) -> dict[str, Any]:
     """Return what the pages of a profile and of a search both show."""
-    stderr = "" if failure is None else format.plain(failure.stderr_tail).strip()
     return {
-        "title": format.one_line(profile.command.title),
         "created": format.moment(profile.created),
         "run_id": format.one_line(profile.run_id),
-        "command": format.one_line(profile.command.typed),
+        **shared(profile.command, failure, drawn),
+    }
+
+
+def shared(command: Command, failure: Failure | None, drawn: Sequence[pictures.Drawn]) -> dict[str, Any]:
+    """Return what all pages show: the command, the end of a script that failed, and the charts."""
+    stderr = "" if failure is None else format.plain(failure.stderr_tail).strip()
+    return {
+        "title": format.one_line(command.title),
+        "command": format.one_line(command.typed),
         "stderr": stderr[-_STDERR_CHARACTERS:],
         "pictures": [
             {"title": one.title, "svg": Markup(one.svg), "caption": one.caption, "wide": one.wide}

@@ -24,7 +24,7 @@ def learning_fragment(result: LearningResult) -> str:
 def _view(result: LearningResult) -> dict[str, Any]:
     """Return the contents of the template, in words."""
     return {
-        **html.common(result.profile, result.failure, [draw(result) for draw in pictures.LEARNING]),
+        **html.common(result.profile, result.failure, _drawn(result)),
         "verdict": sentence_of_learning(result),
         "next": next_command(result),
         "figures": _figures(result),
@@ -33,6 +33,11 @@ def _view(result: LearningResult) -> dict[str, Any]:
         "closed": [(format.one_line(one.what), format.one_line(one.why)) for one in result.skipped],
         "facts": [*facts(result), ("Hardware", hardware_line(result.profile.hardware)), *html.origin(result.profile)],
     }
+
+
+def _drawn(result: LearningResult) -> list[pictures.Drawn]:
+    tested = [pictures.rate_curve.draw(result.range_test)] if result.range_test is not None else []
+    return [*(draw(result) for draw in pictures.LEARNING), *tested]
 
 
 def _figures(result: LearningResult) -> list[dict[str, str]]:

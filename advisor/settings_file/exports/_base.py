@@ -18,6 +18,9 @@ from ...repeated_draws import Workers, add_repeats
 from ...types import Artifact, SettingValue, Skipped
 from ..advisor_yaml import Document
 
+MOST_RATE = 1e3
+"""Limit on a learning rate: a larger one is no measurement."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Emitter:
@@ -50,6 +53,16 @@ class Training:
     """Workers of the loader that feeds the training."""
     generators: tuple[str, ...] | None
     """Paths to the random generators that its dataset holds."""
+    settings: Mapping[str, Any]
+    """All settings of the document: the form of one may depend on another."""
+    updates: int | None
+    """Length of the training that schedules are made for."""
+    made_optimizer: str | None
+    """Class of the main optimizer with the settings."""
+    own_rate: float | None
+    """The script's peak learning rate."""
+    rate: float | None
+    """The same with the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +84,25 @@ class Draft:
         self.document = document
         self.emitter = emitter
         self.training = training_of(document)
-        self._open = document.config.as_dict()
+        followed = self._followed_rate()
+        self._rate_unknown = followed is None
+        self._open = {**document.config.as_dict(), **(followed or {})}
+        self._asked = len(self._open)
+        self._partly = 0
         self._repeated = repeated_draws(document)
         self._left: list[Skipped] = []
         self._needed: list[Skipped] = []
+
+    def _followed_rate(self) -> dict[str, SettingValue] | None:
+        """Return the learning rate as a setting where it follows a larger batch, as other tools do not raise it.
+
+        Return None if it follows, and the document does not say what it is.
+        """
+        from ...knobs import global_batch, learning_rate
+
+        if self.document.config.as_dict().get(global_batch.KNOB.id) in (None, self.training.samples_per_update):
+            return {}
+        return None if self.training.rate is None else {learning_rate.KNOB.id: self.training.rate}
 
     @property
     def processes(self) -> int:
@@ -88,7 +116,7 @@ class Draft:
     def take_all(self) -> None:
         """Mark all settings as expressed, and the workers' seeds, which `advisor run` takes care of."""
         self._open.clear()
-        self._repeated = None
+        self._repeated, self._rate_unknown = None, False
 
     def express(self) -> dict[str, Any]:
         """Take the settings whose knobs have a form for this format, and return their forms merged."""
@@ -101,6 +129,7 @@ class Draft:
             if isinstance(made, knobs.Unable):
                 self.leave(knob.id, made.why, made.do)
                 made = made.content
+                self._partly += bool(made)
             self.take(knob.id)
             _merge(content, made)
         return content
@@ -145,6 +174,8 @@ class Draft:
             self.leave(name)
         if self._repeated is not None:
             self.need("worker_init_fn", _by_hand(self._repeated))
+        if self._rate_unknown:
+            self.need("learning rate", "it follows a larger batch, and the file does not say what it is")
         if not self.emitter.sets_constants:
             for name, value in self.document.constants.items():
                 self.need(f"{name}={value}", "a constant of the script: change its line, or apply the export `patch`")
@@ -153,12 +184,11 @@ class Draft:
                 self.need(f"{flag}={value}", "an option of the script, for its command line")
         elif any(map(is_placeholder, self._words())):
             self.need(HIDDEN, "a secret in the training command: type it in this place")
-        settings = self.document.config.settings
         # A launcher starts the script at least; its settings are listed as not expressed.
         carries = self.emitter.starts_script or (self.emitter.sets_constants and self.document.constants)
         return Artifact(
             target=self.emitter.id,
-            is_empty=len(self._left) == len(settings) and not carries,
+            is_empty=len(self._left) - self._partly == self._asked and not carries,
             file_name=self.emitter.file_name,
             content=content,
             usage=self.emitter.usage.format(command=self.command()),
@@ -200,11 +230,19 @@ def training_of(document: Document) -> Training:
     """Return what the document says of the baseline; values that make no sense count as missing."""
     said = document.found.get("training")
     said = said if isinstance(said, dict) else {}
+    settings, optimizer = document.config.as_dict(), _text(said.get("optimizer"))
+    samples, rate = _whole(said.get("samples_per_update")), _positive(said.get("learning_rate"))
+    made = knobs.made_optimizer(settings, optimizer)
     return Training(
+        settings=settings,
+        updates=None if document.updates is None else max(1, round(document.updates)),
+        made_optimizer=made,
+        own_rate=rate,
+        rate=knobs.peak_rate(settings, rate, samples, made),
         device=_text(said.get("device")),
-        optimizer=_text(said.get("optimizer")),
+        optimizer=optimizer,
         batch_size=_whole(said.get("batch_size")),
-        samples_per_update=_whole(said.get("samples_per_update")),
+        samples_per_update=samples,
         processes=_whole(said.get("processes")) or 1,
         workers=_workers(said.get("workers"), said.get("persistent_workers")),
         generators=_texts(said.get("generators")),
@@ -267,6 +305,11 @@ def _parts(whole: int | None, part: int | None, processes: int) -> int | None:
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _positive(value: Any) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST_RATE
+    return float(value) if known else None
 
 
 def _workers(number: Any, stay: Any) -> Workers | None:

@@ -11,7 +11,10 @@ from ._base import Draft, Emitter
 
 
 def _emit(draft: Draft) -> str:
-    return json.dumps({**_batch(draft), **draft.express()}, indent=2) + "\n"
+    content = {**_batch(draft), **draft.express()}
+    if "optimizer" in content:
+        draft.need("optimizer.params", "the section replaces the script's optimizer: add what else that is made with")
+    return json.dumps(content, indent=2) + "\n"
 
 
 def _batch(draft: Draft) -> dict[str, int]:

@@ -22,6 +22,14 @@ def _emit(draft: Draft) -> str:
         "# trainer: Trainer(**settings['trainer'], …), or the section of that name in a LightningCLI configuration;\n"
         "# dataloader: DataLoader(…, **settings['dataloader']) in train_dataloader().\n"
     )
+    if "optimizer" in content:
+        draft.need(
+            "optimizer.init_args", "the section replaces the script's optimizer: add what else that is made with"
+        )
+        head += (
+            "# optimizer: that section of a LightningCLI configuration, in place of configure_optimizers(); or there:\n"
+            "#   torch's class, with self.parameters() and **settings['optimizer']['init_args'].\n"
+        )
     return head + yaml.safe_dump(content, sort_keys=False)
 
 

@@ -37,6 +37,10 @@ class _Parts:
     prepare: list[str]
     optimizer: dict[str, Any]
     optimizer_class: str
+    schedule: list[str]
+    """Body of the function that makes the scheduler of the learning rate."""
+    updates: int
+    """Length of the training that the schedule is made for."""
     accumulate: int
     """Backward passes per update; 1 if the settings leave the script's number, or it is unknown."""
     dtype: str
@@ -61,6 +65,8 @@ def _emit(draft: Draft) -> str:
         prepare=found.get("prepare", []),
         optimizer=found.get("optimizer", {}),
         optimizer_class=name if (name := training.optimizer or "").isidentifier() else "AdamW",
+        schedule=found.get("schedule", []),
+        updates=found.get("schedule_updates", 0),
         accumulate=batch.parts or 1,
         dtype=found.get("autocast") or "",
         scaled=found.get("scaled", False),
@@ -95,7 +101,9 @@ def _example(parts: _Parts) -> Iterator[str]:
     if parts.optimizer:
         rate = "" if "lr" in parts.optimizer else "lr=..., "
         yield f"optimizer = torch.optim.{parts.optimizer_class}(model.parameters(), {rate}**fast.OPTIMIZER)"
-    if parts.dtype or parts.scaled or parts.accumulate > 1:
+    if parts.schedule:
+        yield "scheduler = fast.schedule(optimizer)"
+    if parts.dtype or parts.scaled or parts.schedule or parts.accumulate > 1:
         yield from _loop(parts)
 
 
@@ -117,6 +125,8 @@ def _loop(parts: _Parts) -> Iterator[str]:
         if parts.scaled
         else [f"{indent}optimizer.step()"]
     )
+    if parts.schedule:
+        yield f"{indent}scheduler.step()"
     yield f"{indent}optimizer.zero_grad()"
 
 
@@ -139,13 +149,16 @@ def _functions(parts: _Parts) -> Iterator[str]:
     if parts.prepare:
         text = "Return the model; call this with the model on its device, before the first step."
         yield _function("prepare(model)", text, [*parts.prepare, "return model"])
+    if parts.schedule:
+        text = "Return the scheduler of the learning rate, in place of your own; step it after each update."
+        yield _function(f"schedule(optimizer, updates={parts.updates})", text, parts.schedule)
     if parts.dtype:
         made = f"return torch.autocast(torch.device(device).type, dtype={parts.dtype})"
         yield _function("autocast(device)", "Enter this for forward and loss; leave it before backward().", [made])
 
 
 def _function(head: str, text: str, lines: list[str]) -> str:
-    return "\n".join([f"def {head}:", f'    """{text}"""', *(f"    {line}" for line in lines)])
+    return "\n".join([f"def {head}:", f'    """{text}"""', *(f"    {line}".rstrip() for line in lines)])
 
 
 def _worker_init(parts: _Parts) -> str:
