@@ -65,6 +65,8 @@ STORAGE_VARIABLE = "ADVISOR_STORAGE"
 """Environment variable in place of `--storage`: passwords on a command line are seen by everybody on the machine."""
 
 
+MOST_DIGITS = 24
+"""Digits of a number that a message quotes; a float has fewer."""
 _OPTIONS = {
     "module": "-m",
     "no_knobs": "--no-knob",
@@ -72,6 +74,8 @@ _OPTIONS = {
     "settings": "--set",
     "overwrite": "--force",
     "ref": "--against",
+    "start_limit_s": "--start-limit",
+    "no_progress_limit_s": "--no-progress-limit",
 }
 """Options whose names are not those of their parameters."""
 
@@ -84,6 +88,12 @@ def as_option(name: str, value: object) -> str:
     return f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}"
 
 
+def _short(number: float) -> str:
+    """Return a number as text; of hundreds of digits, the first ones."""
+    text = str(number)
+    return text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}…"
+
+
 class PlainUsageCommand(TyperCommand):
     """Command whose usage line reads as its metavars: `SCRIPT [ARGS]...`. It takes no number that is out of range."""
 
@@ -93,7 +103,9 @@ class PlainUsageCommand(TyperCommand):
         for param in self.params:
             value = ctx.params.get(str(param.name))
             if isinstance(value, int | float) and not in_range(value):
-                raise UsageError(f"invalid {param.opts[0]}: expected a number of at most {LARGEST_NUMBER:g}")
+                raise UsageError(
+                    f"invalid {param.opts[0]} {_short(value)}: expected a number of at most {LARGEST_NUMBER:g}"
+                )
         return rest
 
     def collect_usage_pieces(self, _ctx: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from ..errors import UsageError
 from ..hardware.peaks import DeviceProfile, device_profiles
 from ..spelling import parameter
 from ..types import Hardware, PlannedDevice
+from ..unknown_name import UnknownNameError
 from .figures import Achieved, achieved, read
 
 HERE = "here"
@@ -122,7 +122,7 @@ def _device(
     wanted = entry["name"] if entry is not None else name
     profile = next((one for one in device_profiles() if wanted in (one.name, _slug(one.name))), None)
     if profile is None and not given.describes_a_device:
-        raise UsageError(_unknown(name))
+        raise _unknown(name)
     return _planned(name, profile, each, machines, entry or read("devices")["other"])
 
 
@@ -204,14 +204,11 @@ def _with_given(device: PlannedDevice, given: Given) -> PlannedDevice:
     return found
 
 
-def _unknown(name: str) -> str:
-    names = known_names()
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [one for one in names if name in one][:3]
-    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
-    return (
-        f"unknown device {name!r}{meant}: known are {', '.join(names)}; for another one give "
-        f"{parameter('memory_gb', 80.0)}, {parameter('peak_tflops', 900.0)} and "
-        f"{parameter('bandwidth_gb_s', 3000.0)}"
+def _unknown(name: str) -> UnknownNameError:
+    examples = {"memory_gb": 80.0, "peak_tflops": 900.0, "bandwidth_gb_s": 3000.0}
+    *first, last = (parameter(given, value) for given, value in examples.items())
+    return UnknownNameError(
+        f"unknown device {name!r}", known_names(), name=name, otherwise=f"give {', '.join(first)} and {last}"
     )
 
 
