@@ -20,7 +20,9 @@ KNOBS = ("num_workers", "worker_threads", "precision", "momentum", *(f"knob_{num
         ("", KNOBS, []),
     ],
 )
-def test_similar_names_are_near_and_then_those_that_hold_it(name: str, known: tuple[str, ...], found: list[str]) -> None:
+def test_similar_names_are_near_and_then_those_that_hold_it(
+    name: str, known: tuple[str, ...], found: list[str]
+) -> None:
     assert sorted(nearest(name, known)) == sorted(found)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..types import Failure, LearningResult, Profile, RangeTest, TuneResult
 
 Html = Annotated[
-    bool, typer.Option("--html", help="Write the report as one HTML page, in the run's folder; print its verdict alone.")
+    bool, typer.Option("--html", help="Write the report as one HTML page, in the run's folder; print only its verdict.")
 ]
 Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="Write the HTML page here.")]
 ENOUGH_UPDATES = 5

@@ -58,7 +58,9 @@ def refusal(settings: Mapping[str, Any]) -> str | None:
     known = {knob.id: knob for knob in all_knobs()}
     for name, value in settings.items():
         if name not in known:
-            return f"unknown knob {name!r}{_meant(name, known)}; remove it, or upgrade advisor if a newer version wrote it"
+            return (
+                f"unknown knob {name!r}{_meant(name, known)}; remove it, or upgrade advisor if a newer version wrote it"
+            )
         why = known[name].wrong(value)
         if why is not None:
             return f"{name}: {why}; correct or remove it"
@@ -69,7 +71,7 @@ def _meant(name: str, known: Iterable[str]) -> str:
     """Return the names that are like this one, in parentheses; where none is, say where all of them are listed."""
     import difflib
 
-    near = difflib.get_close_matches(name, known)
+    near = difflib.get_close_matches(str(name), known)
     return f" (did you mean {' or '.join(near)}?)" if near else " (`advisor explain` lists those of this version)"
 
 

@@ -86,9 +86,7 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
             )
         value = float(match[3]) if match[3] else None
         if value is not None and not in_range(value):
-            raise UsageError(
-                f"invalid {parameter('mapped', word)}: expected a value of at most {LARGEST_NUMBER:g}"
-            )
+            raise UsageError(f"invalid {parameter('mapped', word)}: expected a value of at most {LARGEST_NUMBER:g}")
         found[match[1]] = (match[2], value)
     return found
 

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ..durations import seconds_of
-from ..errors import UsageError
 from ..errors import interrupted as interrupted_error
 from ..progress import SILENT, Progress
 from ..redaction import Redactor
-from ..spelling import parameter
 from ..types import Config, LearningObjective, LearningResult, LearningVerdict, Recommendation, Verdict
 from ..types.learning import recommends
 from ..unknown_name import UnknownNameError

@@ -22,6 +22,6 @@ def severity_basis(findings: Sequence[Finding]) -> str | None:
         return None
     return (
         f"Severity goes by the share of the time that a fix can save: critical from {format.percent(CRITICAL_SHARE)}, "
-        f"warning from {format.percent(WARNING_SHARE)}. Once one cost is fixed, the others are larger shares of a shorter "
-        "update: compare their times."
+        f"warning from {format.percent(WARNING_SHARE)}. Once one cost is fixed, the others are larger shares of a "
+        "shorter update: compare their times."
     )
