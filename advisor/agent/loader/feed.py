@@ -100,7 +100,7 @@ class Feed:
 
     @property
     def overruns(self) -> bool:
-        """True if the requested batch is one more than the script's loader has in an epoch; asked of `replayed` ones."""
+        """True if the requested batch is one more than the script's loader has in an epoch; asked if `replayed`."""
         length = self.record.facts["length_batches"]
         return length is not None and self.given > length
 
