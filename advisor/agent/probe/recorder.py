@@ -19,7 +19,7 @@ FEW_UPDATES = 5
 MAX_MEMORY_POINTS = 200
 MEMORY_EVERY_NS = 20_000_000
 SHORTEST_COMPILATION_NS = 1_000_000
-"""Shortest update in which anything may have been compiled: dynamo takes 4 ms for one addition without a backend."""
+"""Shortest update in which anything may have been compiled: dynamo took 50 ms for one addition, without a backend."""
 
 
 class Recorder:
