@@ -22,7 +22,7 @@ CALLS = {
     "plan": "--devices h100 --model gpt2 {}",
     "run": "--set learning_rate=0.1 {} train.py",
     "tune": "--objective cost {} train.py",
-    "verify": "--config advisor.yaml {} train.py",
+    "verify": "--config fast.yaml {} train.py",
     "worker": "--study one --storage sqlite:///study.db --ray auto {}",
 }
 """A call of each command, with a place for the option; any other takes the script alone."""
@@ -44,7 +44,7 @@ def numeric() -> Iterator[tuple[str, str]]:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     for command, found in commands.items():
         for parameter in found.params:
-            if getattr(parameter.type, "name", "").split()[0] in ("integer", "float"):
+            if parameter.type_descriptor.annotation in (int, float):
                 yield f"{command} {parameter.opts[0]}", CALLS.get(command, "{} train.py")
 
 
@@ -53,7 +53,7 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERM", "dumb")
     (tmp_path / "train.py").write_text("open('ran', 'w')\n")
-    (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {num_workers: 2}\n")
+    (tmp_path / "fast.yaml").write_text("version: 1\nsettings: {num_workers: 2}\n")
 
 
 def refusal(command: str, line: str) -> str:
@@ -77,7 +77,7 @@ def test_what_is_no_number_is_refused_with_its_value_and_the_remedy(option: str,
         if (value, name) == ("9" * 30, "--horizon"):
             continue  # many updates are too many, which is another message
         said = refusal(command, line.format(shlex.quote(f"{name}={value}")))
-        assert name.lstrip("-") in said.replace("_", "-"), (value, said)
+        assert name.strip("-s") in said.replace("_", "-"), (value, said)
         assert value.rstrip("0")[:20] in said or f"{float(value or 'nan'):g}" in said, (value, said)
         assert re.search(r"expected|not a valid|not in the range|an interval needs|use .* or", said), (value, said)
     assert not (tmp_path / "ran").exists()

@@ -75,7 +75,7 @@ def _findings(changes: tuple[FindingChange, ...]) -> Table:
     table = grid("", "", "right", "right", "")
     table.add_row("", "time per update", "earlier", "later", "severity", style="dim")
     for change in changes:
-        severities = dict.fromkeys(one or format.NOTHING for one in (change.before_severity, change.after_severity))
+        severities = dict.fromkeys(filter(None, (change.before_severity, change.after_severity)))
         table.add_row(
             Text(change.change, style=_CHANGE_STYLES[change.change]),
             format.one_line(change.rule),
