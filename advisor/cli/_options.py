@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -94,12 +95,45 @@ def _short(number: float) -> str:
     return text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}…"
 
 
+_EXPECTED = (
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    ("greater than or equal to ", "a number of at least "),
+)
+"""What pydantic says that an input should be, and how it reads here."""
+
+
+def _refused_number(error: Exception, typed: Sequence[str]) -> str | None:
+    """Return typer's refusal of a number with the value, which its own text lacks; None for any other error."""
+    option = next(iter(getattr(getattr(error, "param", None), "opts", ())), None)
+    _, is_number, should_be = getattr(error, "message", "").partition("Input should be ")
+    if option is None or not is_number:
+        return None
+    pairs = itertools.pairwise((*typed, ""))
+    values = [after if word == option else word.partition("=")[2] for word, after in pairs if _is(word, option)]
+    for begin, expected in _EXPECTED:
+        if should_be.startswith(begin):
+            should_be = expected + should_be.removeprefix(begin).partition(",")[0]
+    return f"invalid {option} {values[-1] if values and values[-1] else repr('')}: expected {should_be}"
+
+
+def _is(word: str, option: str) -> bool:
+    return word == option or word.startswith(f"{option}=")
+
+
 class PlainUsageCommand(TyperCommand):
     """Command whose usage line reads as its metavars: `SCRIPT [ARGS]...`. It takes no number that is out of range."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words, and refuse numbers that nothing can be computed with."""
-        rest: list[str] = super().parse_args(ctx, args)
+        typed = tuple(args)
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        except Exception as error:
+            why = _refused_number(error, typed)
+            if why is None:
+                raise
+            raise UsageError(why) from None
         for param in self.params:
             value = ctx.params.get(str(param.name))
             if isinstance(value, int | float) and not in_range(value):
