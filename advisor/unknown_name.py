@@ -9,7 +9,7 @@ from .errors import UsageError
 
 MOST_NEAR = 3
 """Names that are taken for the one that was meant: more of them no longer answer."""
-MOST_IN_A_LINE = 72
+MOST_IN_A_LINE = 100
 """Characters of known names that still read well within a sentence."""
 
 

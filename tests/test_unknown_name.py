@@ -7,7 +7,7 @@ import pytest
 from advisor.unknown_name import UnknownNameError, nearest
 
 COLOURS = ("red", "green", "blue")
-KNOBS = ("num_workers", "worker_threads", "precision", "momentum", *(f"knob_{number}" for number in range(12)))
+KNOBS = ("num_workers", "worker_threads", "precision", "momentum", *(f"knob_{number}" for number in range(20)))
 
 
 @pytest.mark.parametrize(

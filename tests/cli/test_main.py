@@ -142,8 +142,7 @@ def test_explain_tells_what_a_knob_changes() -> None:
 def test_explain_of_nothing_known_names_what_is_near() -> None:
     shown = advisor("explain", "input_bund")
     assert shown.returncode == 2
-    assert "input_bound" in shown.stderr
-    assert shown.stderr.count("\n") == 1
+    assert "input_bound" in shown.stderr.splitlines()[0]
 
 
 def test_an_error_cannot_steer_the_terminal(tmp_path: Path) -> None:
