@@ -14,7 +14,7 @@ def why_it_may_close(name: str, diagnosis: Diagnosis) -> str:
     """Return why the next profile may not open the knob; "" if a clear finding opens it, or a choice of the user."""
     findings = [finding for finding in diagnosis.findings if name in finding.knobs]
     if findings:
-        if any(finding.severity != "info" or finding.share == 0 for finding in findings):
+        if not all(0 < finding.share < WARNING_SHARE for finding in findings):
             return ""
         largest = max(findings, key=lambda finding: finding.share)
         least = f"less than {WARNING_SHARE:.0%} comes and goes with the noise"

@@ -25,6 +25,7 @@ KNOB = "num_workers"
         (Diagnosis(findings=(), abstained=(UNSURE,)), "input_bound could not judge"),
         (Diagnosis(findings=(INPUT_BOUND,), abstained=(UNSURE,)), ""),
         (Diagnosis(findings=(replace(HINT, share=0.0),)), ""),
+        (Diagnosis(findings=(replace(HINT, share=0.6),)), ""),
     ],
 )
 def test_only_a_small_cost_or_an_open_question_may_close_a_knob_again(diagnosis: Diagnosis, said: str) -> None:
