@@ -17,7 +17,7 @@ from ..terminal import print_safely, table
 VERSION = 1
 """Version of the document that `tune --dry-run --json` prints."""
 OTHERS = (
-    "may open: a search profiles anew, where a small cost may be found that was not found here; and once a setting "
+    "may open: a search profiles again, where a small cost may be found that was not found here; and once a setting "
     "makes the script faster, what limits it then opens knobs"
 )
 """What holds for all knobs of a search whose user has not named them."""
