@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .errors import UsageError
+from .spelling import parameter
+
 LARGEST_NUMBER = 1e15
 """Largest value: no count, limit or price comes near it, and a float holds every whole number up to it."""
 
@@ -16,3 +19,10 @@ def out_of_range(number: float) -> str:
     if isinstance(number, int):
         return f"more than {LARGEST_NUMBER:g}" if number > 0 else f"less than {-LARGEST_NUMBER:g}"
     return f"{number:g}"
+
+
+def check_positive(**parameters: float | None) -> None:
+    """Raise UsageError for a parameter that is no number above 0; None stands for one that is not given."""
+    for name, value in parameters.items():
+        if value is not None and not 0 < value <= LARGEST_NUMBER:
+            raise UsageError(f"invalid {parameter(name, value)}: expected a number above 0, at most {LARGEST_NUMBER:g}")

@@ -122,5 +122,5 @@ def test_a_command_that_names_it_ends_at_once(tmp_path: Path, words: list[str]) 
     )
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert "unknown knob 'warp_drive'" in done.stderr
-    assert "activation_checkpointing, allocator, " in " ".join(done.stderr.split())
+    assert "advisor explain" in done.stderr or {"activation_checkpointing", "allocator"} <= set(done.stderr.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["advisor.yaml", "train.py"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -65,6 +66,8 @@ STORAGE_VARIABLE = "ADVISOR_STORAGE"
 """Environment variable in place of `--storage`: passwords on a command line are seen by everybody on the machine."""
 
 
+MOST_DIGITS = 24
+"""Digits of a number that a message quotes; a float has fewer."""
 _OPTIONS = {
     "module": "-m",
     "no_knobs": "--no-knob",
@@ -72,6 +75,8 @@ _OPTIONS = {
     "settings": "--set",
     "overwrite": "--force",
     "ref": "--against",
+    "start_limit_s": "--start-limit",
+    "no_progress_limit_s": "--no-progress-limit",
 }
 """Options whose names are not those of their parameters."""
 
@@ -84,16 +89,57 @@ def as_option(name: str, value: object) -> str:
     return f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}"
 
 
+def _short(number: float) -> str:
+    """Return a number as text; of hundreds of digits, the first ones."""
+    text = str(number)
+    return text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}…"
+
+
+_EXPECTED = (
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    ("greater than or equal to ", "a number of at least "),
+)
+"""What pydantic says that an input should be, and how it reads here."""
+
+
+def _refused_number(error: Exception, typed: Sequence[str]) -> str | None:
+    """Return typer's refusal of a number with the value, which its own text lacks; None for any other error."""
+    option = next(iter(getattr(getattr(error, "param", None), "opts", ())), None)
+    _, is_number, should_be = getattr(error, "message", "").partition("Input should be ")
+    if option is None or not is_number:
+        return None
+    pairs = itertools.pairwise((*typed, ""))
+    values = [after if word == option else word.partition("=")[2] for word, after in pairs if _is(word, option)]
+    for begin, expected in _EXPECTED:
+        if should_be.startswith(begin):
+            should_be = expected + should_be.removeprefix(begin).partition(",")[0]
+    return f"invalid {option} {values[-1] if values and values[-1] else repr('')}: expected {should_be}"
+
+
+def _is(word: str, option: str) -> bool:
+    return word == option or word.startswith(f"{option}=")
+
+
 class PlainUsageCommand(TyperCommand):
     """Command whose usage line reads as its metavars: `SCRIPT [ARGS]...`. It takes no number that is out of range."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words, and refuse numbers that nothing can be computed with."""
-        rest: list[str] = super().parse_args(ctx, args)
+        typed = tuple(args)
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        except Exception as error:
+            why = _refused_number(error, typed)
+            if why is None:
+                raise
+            raise UsageError(why) from None
         for param in self.params:
             value = ctx.params.get(str(param.name))
             if isinstance(value, int | float) and not in_range(value):
-                raise UsageError(f"invalid {param.opts[0]}: expected a number of at most {LARGEST_NUMBER:g}")
+                raise UsageError(
+                    f"invalid {param.opts[0]} {_short(value)}: expected a number of at most {LARGEST_NUMBER:g}"
+                )
         return rest
 
     def collect_usage_pieces(self, _ctx: Any) -> list[str]:

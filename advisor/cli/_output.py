@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
@@ -38,6 +38,19 @@ def console() -> Console:
     if sys.stdout.isatty():
         return Console()
     return Console(file=_Unpadded(sys.stdout), width=None if "COLUMNS" in os.environ else WIDEST)
+
+
+def print_names(names: Sequence[str]) -> None:
+    """Print names to stderr in columns that fit the terminal, read from top to bottom."""
+    if not names:
+        return
+    from rich.columns import Columns
+    from rich.console import Console
+    from rich.padding import Padding
+
+    with contextlib.suppress(OSError):
+        columns = Columns(names, padding=(0, 2), equal=True, column_first=True)
+        Console(file=_Unpadded(sys.stderr), highlight=False, markup=False).print(Padding(columns, (0, 0, 0, 2)))
 
 
 class _Unpadded(io.StringIO):

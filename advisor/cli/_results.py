@@ -13,7 +13,9 @@ from ._output import show
 if TYPE_CHECKING:
     from ..types import Failure, LearningResult, Profile, RangeTest, TuneResult
 
-Html = Annotated[bool, typer.Option("--html", help="Also write the report as one HTML page, in the run's folder.")]
+Html = Annotated[
+    bool, typer.Option("--html", help="Write the report as one HTML page, in the run's folder; print only its verdict.")
+]
 Page = Annotated[Path | None, typer.Option("-o", "--page", metavar="FILE", help="Write the HTML page here.")]
 ENOUGH_UPDATES = 5
 """Fewest updates of a script that crashed, hung or ran out of memory for its profile to be an answer."""
@@ -21,41 +23,49 @@ RUN_FOLDER = Path()
 """Placeholder for the run's own folder, which is known only once the run is."""
 
 
-def page_path(html: bool, page: Path | None) -> Path | None:
-    """Return the path to write a page to; None for no page. Naming a file is enough to request one."""
+def page_path(html: bool, page: Path | None, name: str) -> Path | None:
+    """Return the path to write a page to; None for no page. Naming a file is enough to request one.
+
+    Raises UsageError for a `name` (of the run or script) that was meant as the page's.
+    """
+    if html and name.endswith(".html") and not Path(name).exists():
+        raise UsageError(f"--html takes no file: write the page to {name} with --page {name}")
     return page if page is not None else (RUN_FOLDER if html else None)
 
 
 def show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
+    """Show a profile as text or JSON; as a page, with its verdict and place alone as text."""
     from ..report.json_contract import profile_json
-    from ..report.profile.terminal import render_profile
+    from ..report.profile.terminal import render_profile, render_verdict
 
     if html is not None:
         from ..report.profile.html import as_page
 
         _write_page(html, found.run_folder, as_page(found))
-    show(found, json_output, profile_json, render_profile)
+    show(found, json_output, profile_json, render_profile if html is None else render_verdict)
 
 
 def show_search(found: TuneResult, json_output: bool, html: Path | None) -> None:
+    """Show a search in the same ways."""
     from ..report.search.json import tune_json
-    from ..report.search.terminal import render_tune
+    from ..report.search.terminal import render_tune, render_tune_verdict
 
     if html is not None:
         from ..report.search.html import tune_page
 
         _write_page(html, found.run_folder, tune_page(found))
-    show(found, json_output, tune_json, render_tune)
+    show(found, json_output, tune_json, render_tune if html is None else render_tune_verdict)
 
 
 def show_learning(found: LearningResult, json_output: bool, html: Path | None) -> None:
-    from ..report.search.learning import learning_json, render_learning
+    """Show a search by losses in the same ways."""
+    from ..report.search.learning import learning_json, render_learning, render_learning_verdict
 
     if html is not None:
         from ..report.search.learning_html import learning_page
 
         _write_page(html, found.run_folder, learning_page(found))
-    show(found, json_output, learning_json, render_learning)
+    show(found, json_output, learning_json, render_learning if html is None else render_learning_verdict)
 
 
 def show_range_test(found: RangeTest, json_output: bool, html: Path | None) -> None:

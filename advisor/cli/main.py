@@ -13,6 +13,7 @@ import typer
 
 from ..errors import AdvisorError, ExitCode, SettingsWarning, Terminated
 from ..spelling import spelled
+from ..unknown_name import UnknownNameError
 from ..version import __version__
 from . import (
     _signals,
@@ -31,7 +32,7 @@ from . import (
     worker,
 )
 from ._options import PASS_THROUGH, PlainUsageCommand, as_option, with_run_options
-from ._output import typed_redactor
+from ._output import print_names, typed_redactor
 from .misplaced_options import ScriptCommand
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
@@ -77,11 +78,12 @@ def main() -> None:
             code = app(standalone_mode=False)
         if sys.stdout is not None:  # None: closed by the caller
             sys.stdout.flush()
+    except UnknownNameError as error:
+        _say(_as_one_line(error.summary))
+        print_names(error.listed)
+        code = error.exit_code
     except AdvisorError as error:
-        from ..report import format
-
-        # Its text may quote a file or a path, which must not steer the terminal.
-        _say(format.one_line(typed_redactor().text(str(error))))
+        _say(_as_one_line(str(error)))
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
@@ -103,6 +105,13 @@ def main() -> None:
     for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
         _empty(descriptor, stream)
     sys.exit(int(code or 0))
+
+
+def _as_one_line(text: str) -> str:
+    """Return an error's text for the terminal: it may quote a file or a path, which must not steer it."""
+    from ..report import format
+
+    return format.one_line(typed_redactor().text(text))
 
 
 def _say(text: str) -> None:

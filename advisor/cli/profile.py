@@ -38,11 +38,12 @@ def profile(
     """Profile SCRIPT without changing it and report its bottlenecks."""
     from .. import api
 
+    wanted = page_path(html, page, script)
     try:
         with live_progress() as progress:
             found = api.profile(script, args or [], budget=budget, noise_scale=noise_scale, progress=progress, **run)
     except InterruptedByUserError as interruption:
-        show_profile(api.load_profile(interruption.run_folder), json_output, page_path(html, page))
+        show_profile(api.load_profile(interruption.run_folder), json_output, wanted)
         raise
-    show_profile(found, json_output, page_path(html, page))
+    show_profile(found, json_output, wanted)
     raise typer.Exit(exit_code_of_profile(found))

@@ -23,12 +23,13 @@ def report(
     from .. import api
     from ..types import LearningResult, RangeTest, TuneResult
 
+    wanted = page_path(html, page, run)
     found = api.load_run(run, runs=runs)
     if isinstance(found, TuneResult):
-        show_search(found, json_output, page_path(html, page))
+        show_search(found, json_output, wanted)
     elif isinstance(found, LearningResult):
-        show_learning(found, json_output, page_path(html, page))
+        show_learning(found, json_output, wanted)
     elif isinstance(found, RangeTest):
-        show_range_test(found, json_output, page_path(html, page))
+        show_range_test(found, json_output, wanted)
     else:
-        show_profile(found, json_output, page_path(html, page))
+        show_profile(found, json_output, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -61,13 +61,20 @@ def refusal(settings: Mapping[str, Any]) -> str | None:
     for name, value in settings.items():
         if name not in known:
             return (
-                f"unknown knob {name!r}; remove it, or upgrade advisor if a newer version wrote it. Known "
-                f"knobs: {', '.join(known)}"
+                f"unknown knob {name!r}{_meant(name, known)}; remove it, or upgrade advisor if a newer version wrote it"
             )
         why = known[name].wrong(value)
         if why is not None:
             return f"{name}: {why}; correct or remove it"
     return None
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return the names that are like this one, in parentheses; where none is, say where all of them are listed."""
+    import difflib
+
+    near = difflib.get_close_matches(str(name), known)
+    return f" (did you mean {' or '.join(near)}?)" if near else " (`advisor explain` lists those of this version)"
 
 
 def environment(settings: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UsageError
-from ..hardware.peaks import DeviceProfile, device_profiles
+from ..hardware.peaks import device_profiles
 from ..spelling import parameter
 from ..types import Hardware, PlannedDevice
+from ..unknown_name import UnknownNameError
 from .figures import Achieved, achieved, read
 
 HERE = "here"
 """Name of the device that the profile was measured on."""
 _GRID = re.compile(r"(?P<name>[^:]+)(?::(?P<each>\d+)(?:x(?P<machines>\d+))?)?")
 LARGEST_COUNT = 1_000_000
+UNKNOWN_PEAK, UNKNOWN_BANDWIDTH = 1e12, 1e10
+"""FLOP/s and bytes/s that stand for those of a measured device that no table knows: they cancel out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """Figures that the user gives by hand; they replace those of the tables. Rates are those of one direction."""
+    """Figures that the user gives by hand; they replace those of the tables. Rates are those of one direction.
+
+    Units are powers of ten, as makers give them: 80 GB are 80e9 bytes.
+    """
 
     memory_gb: float | None = None
     peak_tflops: float | None = None
@@ -80,9 +85,13 @@ def devices_of(text: str, precision: str, given: Given, here: Hardware | None = 
     `here` is the machine of a profile, for the name `here`. Raises UsageError for an unknown name or an impossible
     number.
     """
-    name, each, machines = _grid(text)
-    device, peaks, capability = _device(name, each, machines, precision, given, here)
-    found = _with_given(device, given)
+    grid = _Grid.of(text)
+    if grid.name == HERE:
+        kind = _here(here, grid, precision)
+    else:
+        kind = _in_tables(grid, describes_a_device=given.describes_a_device)
+    peaks = kind.peaks
+    found = _with_given(kind.device, given)
     if given.peak_tflops is not None:
         peaks = {**peaks, precision: given.peak_tflops * 1e12}
     if precision not in peaks:
@@ -92,8 +101,9 @@ def devices_of(text: str, precision: str, given: Given, here: Hardware | None = 
             f"give the peak by {parameter('peak_tflops', 100.0)}"
         )
     found = replace(found, peak_flops=peaks[precision])
-    on_cpu = _grid(text)[0] == HERE and here is not None and not here.accelerators
-    return Cluster(device=found, achieved=achieved(capability), peak_flops=peaks, hides_communication=not on_cpu)
+    return Cluster(
+        device=found, achieved=achieved(kind.capability), peak_flops=peaks, hides_communication=not kind.is_cpu
+    )
 
 
 def known_names() -> tuple[str, ...]:
@@ -103,77 +113,96 @@ def known_names() -> tuple[str, ...]:
     return (*short, *(_slug(profile.name) for profile in device_profiles() if profile.name not in entries))
 
 
-def _grid(text: str) -> tuple[str, int, int]:
-    match = _GRID.fullmatch(text.strip().lower())
-    if match is None:
-        raise UsageError(f"invalid devices {text!r}: expected a device such as h100, h100:8 or h100:8x16")
-    each, machines = int(match["each"] or 1), int(match["machines"] or 1)
-    if not 0 < each * machines <= LARGEST_COUNT:
-        raise UsageError(f"invalid devices {text!r}: expected 1 to {LARGEST_COUNT:,} devices")
-    return match["name"].strip(), each, machines
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """The parts of `h100:8x16`."""
+
+    name: str
+    per_machine: int
+    machines: int
+
+    @classmethod
+    def of(cls, text: str) -> _Grid:
+        match = _GRID.fullmatch(text.strip().lower())
+        if match is None:
+            raise UsageError(f"invalid devices {text!r}: expected a device such as h100, h100:8 or h100:8x16")
+        found = cls(
+            name=match["name"].strip(), per_machine=int(match["each"] or 1), machines=int(match["machines"] or 1)
+        )
+        if not 0 < found.per_machine * found.machines <= LARGEST_COUNT:
+            raise UsageError(f"invalid devices {text!r}: expected 1 to {LARGEST_COUNT:,} devices")
+        return found
 
 
-def _device(
-    name: str, each: int, machines: int, precision: str, given: Given, here: Hardware | None
-) -> tuple[PlannedDevice, Mapping[str, float], tuple[int, int] | None]:
-    if name == HERE:
-        return _here(each, machines, precision, here)
-    entry = next((entry for entry in read("devices")["device"] if entry["short"] == name), None)
-    wanted = entry["name"] if entry is not None else name
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """A kind of device, before the user's own figures."""
+
+    device: PlannedDevice
+    peaks: Mapping[str, float]
+    """FLOP/s by precision."""
+    capability: tuple[int, int] | None
+    is_cpu: bool = False
+
+
+def _in_tables(grid: _Grid, *, describes_a_device: bool) -> _Kind:
+    """Return a device of the tables, or one that the user describes under any name."""
+    entry = next((entry for entry in read("devices")["device"] if entry["short"] == grid.name), None)
+    wanted = entry["name"] if entry is not None else grid.name
     profile = next((one for one in device_profiles() if wanted in (one.name, _slug(one.name))), None)
-    if profile is None and not given.describes_a_device:
-        raise UsageError(_unknown(name))
-    return _planned(name, profile, each, machines, entry or read("devices")["other"])
-
-
-def _planned(
-    name: str, profile: DeviceProfile | None, each: int, machines: int, links: Mapping[str, Any]
-) -> tuple[PlannedDevice, Mapping[str, float], tuple[int, int] | None]:
-    bandwidth = profile.memory_bandwidth if profile is not None else None
-    memory = profile.memory_bytes if profile is not None else None
-    device = PlannedDevice(
-        name=profile.name if profile is not None else name,
-        memory_bytes=memory or 0.0,
-        peak_flops=0.0,
-        memory_bandwidth=bandwidth.value if bandwidth is not None else 0.0,
-        per_machine=each,
-        machines=machines,
-        link=links["link"],
-        link_bandwidth=links["link_gb_per_s"] * 1e9,
-        network_bandwidth=links["network_gb_per_s"] * 1e9,
+    links = entry or read("devices")["other"]
+    if profile is None:
+        if not describes_a_device:
+            raise _unknown(grid.name)
+        return _Kind(device=_device(grid, grid.name, links), peaks={}, capability=None)
+    rate = profile.memory_bandwidth
+    device = replace(
+        _device(grid, profile.name, links),
+        memory_bytes=profile.memory_bytes or 0.0,
+        memory_bandwidth=rate.value if rate is not None else 0.0,
     )
-    peaks = {} if profile is None else {dtype: rate.value for dtype, rate in profile.peak_flops.items()}
-    return device, peaks, None if profile is None else profile.compute_capability
+    peaks = {dtype: one.value for dtype, one in profile.peak_flops.items()}
+    return _Kind(device=device, peaks=peaks, capability=profile.compute_capability)
 
 
-def _here(
-    each: int, machines: int, precision: str, here: Hardware | None
-) -> tuple[PlannedDevice, Mapping[str, float], tuple[int, int] | None]:
+def _here(here: Hardware | None, grid: _Grid, precision: str) -> _Kind:
     """Return devices like the one that was measured. Where its peaks are not known they cancel out, as nothing is
     scaled."""
     if here is None:
         raise UsageError("the device here is known from a profile only: name a script or a stored run, not a model")
-    links = read("devices")["other"]
+    tables = read("devices")
     if here.accelerators:
         found = here.accelerators[0]
         name, memory, rates, rate = found.name, found.memory_bytes, found.peak_flops, found.memory_bandwidth
+        known = _table_name(found.name)
+        links = next((one for one in tables["device"] if one["name"] == known), tables["other"])
         capability = found.compute_capability
-        links = next((one for one in read("devices")["device"] if one["name"] == _table_name(found.name)), links)
     else:
-        links = read("devices")["cpu"]
-        name, memory = here.cpu.model, here.memory_limit_bytes // each
-        rates, rate, capability = here.cpu_peak_flops, here.cpu_memory_bandwidth, None
-    device, _peaks, _capability = _planned(name, None, each, machines, links)
+        name, memory = here.cpu.model, here.memory_limit_bytes // grid.per_machine
+        rates, rate = here.cpu_peak_flops, here.cpu_memory_bandwidth
+        links, capability = tables["cpu"], None
     device = replace(
-        device, memory_bytes=float(memory or 0), memory_bandwidth=rate.value if rate is not None else UNKNOWN_BANDWIDTH
+        _device(grid, name, links),
+        memory_bytes=float(memory or 0),
+        memory_bandwidth=rate.value if rate is not None else UNKNOWN_BANDWIDTH,
     )
-    peaks = {dtype: one.value for dtype, one in rates.items()}
-    return device, {precision: UNKNOWN_PEAK, **peaks}, capability
+    peaks = {precision: UNKNOWN_PEAK, **{dtype: one.value for dtype, one in rates.items()}}
+    return _Kind(device=device, peaks=peaks, capability=capability, is_cpu=not here.accelerators)
 
 
-UNKNOWN_PEAK = 1e12
-UNKNOWN_BANDWIDTH = 1e10
-"""Peaks of a measured device that no table knows."""
+def _device(grid: _Grid, name: str, links: Mapping[str, Any]) -> PlannedDevice:
+    """Return so many devices with these links, whose memory and peak are not known yet."""
+    return PlannedDevice(
+        name=name,
+        memory_bytes=0.0,
+        peak_flops=0.0,
+        memory_bandwidth=0.0,
+        per_machine=grid.per_machine,
+        machines=grid.machines,
+        link=links["link"],
+        link_bandwidth=links["link_gb_per_s"] * 1e9,
+        network_bandwidth=links["network_gb_per_s"] * 1e9,
+    )
 
 
 def _table_name(driver_name: str) -> str | None:
@@ -204,18 +233,15 @@ def _with_given(device: PlannedDevice, given: Given) -> PlannedDevice:
     return found
 
 
-def _unknown(name: str) -> str:
-    names = known_names()
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [one for one in names if name in one][:3]
-    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
-    return (
-        f"unknown device {name!r}{meant}: known are {', '.join(names)}; for another one give "
-        f"{parameter('memory_gb', 80.0)}, {parameter('peak_tflops', 900.0)} and "
-        f"{parameter('bandwidth_gb_s', 3000.0)}"
+def _unknown(name: str) -> UnknownNameError:
+    examples = {"memory_gb": 80.0, "peak_tflops": 900.0, "bandwidth_gb_s": 3000.0}
+    *first, last = (parameter(given, value) for given, value in examples.items())
+    return UnknownNameError(
+        f"unknown device {name!r}", known_names(), name=name, otherwise=f"give {', '.join(first)} and {last}"
     )
 
 
 def _slug(name: str) -> str:
-    """`NVIDIA GeForce RTX 4090` → `rtx-4090`."""
+    """Return a device's name as users type it: `NVIDIA GeForce RTX 4090` → `rtx-4090`."""
     words = re.sub(r"\b(nvidia|amd|geforce|instinct|generation)\b", " ", name.lower())
     return "-".join(re.findall(r"[a-z0-9]+", words))

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from ..types import Recompute
 
+UNCERTAINTY = 0.15
+"""Relative error of times that are measured, or computed as in the published rows, all of which are within it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -87,7 +90,7 @@ class ModelCost:
     """Gathered parameters come in the precision of the products (`MixedPrecisionPolicy`), so that none are cast."""
     launches: float = 0.0
     """Operators of a forward and backward, all blocks together; 0 where a launch costs nothing (a CPU)."""
-    uncertainty: float = 0.15
+    uncertainty: float = UNCERTAINTY
     """Relative error of times that rest on this."""
     tensor_degrees: tuple[int, ...] = ()
     """Degrees of tensor parallelism that divide the heads."""

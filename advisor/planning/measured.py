@@ -12,8 +12,9 @@ from typing import Any
 
 from ..errors import NothingMeasuredError
 from ..spelling import parameter
-from ..types import BlockUse, Hardware, MemoryUse, Profile, Recompute, Steps, Workload
-from .cost import BlockCost, ModelCost, Work
+from ..types import BlockUse, Hardware, MemoryUse, Profile, Recompute, Workload
+from .cluster import UNKNOWN_BANDWIDTH, UNKNOWN_PEAK
+from .cost import UNCERTAINTY, BlockCost, ModelCost, Work
 from .figures import Achieved, achieved
 
 MOST_OF_THE_TIME = 0.95
@@ -26,7 +27,10 @@ LOSS_GRADIENTS = 2.0
 AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 COMPUTED = ("forward", "backward", "host_to_device", "other")
 """Phases whose time belongs to a sample's work: data are taken to arrive in time, and the optimizer counts apart."""
-MEASURED_UNCERTAINTY, COUNTED_UNCERTAINTY = 0.15, 0.5
+COUNTED_UNCERTAINTY = 0.5
+"""Relative error of times that follow from counted FLOPs and bytes."""
+GRADIENT_TRAFFIC = 12.0
+"""Bytes that any optimizer's step moves for a float32 parameter: read it and its gradient, and write it."""
 NO_HEADS = "a profile does not show the heads of a model: give its sizes in place of the script"
 
 
@@ -37,7 +41,6 @@ class Measured:
     workload: Workload
     hardware: Hardware
     memory: MemoryUse
-    steps: Steps
     micro_batch: float
     """Samples of one backward on one device."""
     samples: float
@@ -46,7 +49,7 @@ class Measured:
     flops: float
     """FLOPs of a sample, each product once."""
     seconds: float
-    """Measured time of a sample's forward and backward."""
+    """Measured time of a sample's forward and backward, with the copy to the device and other code."""
     output_bytes: float
     """Bytes of the model's outputs of one backward."""
     gradients_in_forward: bool
@@ -118,7 +121,7 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
         optimizer_traffic_bytes=_optimizer_traffic(measured, reached, precision, scaled=scaled),
         optimizer_temporary=_temporary(measured.workload),
         launches=_launches(profile),
-        uncertainty=MEASURED_UNCERTAINTY if scaled else COUNTED_UNCERTAINTY,
+        uncertainty=UNCERTAINTY if scaled else COUNTED_UNCERTAINTY,
         cast_bytes=2.0 if measured.workload.flags.autocast_dtype in AUTOCAST else 0.0,
         forward_working_bytes=measured.output_bytes / measured.micro_batch + _loss_copy(measured),
         gradients_in_forward=measured.gradients_in_forward,
@@ -146,7 +149,6 @@ def _needed(profile: Profile) -> Measured:
         workload=workload,
         hardware=profile.hardware,
         memory=memory,
-        steps=steps,
         micro_batch=max(1e-9, samples / workload.world_size / max(1, workload.facts.micro_steps)),
         samples=samples,
         blocks=operators.blocks if operators is not None else None,
@@ -182,8 +184,6 @@ def _work(measured: Measured, reached: Achieved, precision: str, *, scaled: bool
 
 def _peaks(measured: Measured, precision: str) -> tuple[float, float]:
     """Return the measured device's peak and bandwidth, or those that stand for unknown ones."""
-    from .cluster import UNKNOWN_BANDWIDTH, UNKNOWN_PEAK
-
     hardware = measured.hardware
     on_device = measured.workload.device != "cpu" and bool(hardware.accelerators)
     rates = hardware.accelerators[0].peak_flops if on_device else hardware.cpu_peak_flops
@@ -265,7 +265,7 @@ def _optimizer_traffic(measured: Measured, reached: Achieved, precision: str, *,
     if scaled:
         _peak, bandwidth = _peaks(measured, precision)
         return measured.optimizer_s * bandwidth * reached.memory.value / max(1, measured.parameters)
-    return 12.0 + 2 * (measured.memory.optimizer_bytes or 0) / max(1, measured.parameters)
+    return GRADIENT_TRAFFIC + 2 * (measured.memory.optimizer_bytes or 0) / max(1, measured.parameters)
 
 
 def _loss_copy(measured: Measured) -> float:

@@ -117,8 +117,8 @@ def _of_images() -> Iterator[Prediction]:
 
 def _convolutional(row: Mapping[str, Any], image_s: float, cluster: Cluster) -> ModelCost:
     """Return the cost of a model of which only the time on one device is known; all of it counts as traffic."""
-    optimizer_bytes = 20.0  # SGD with momentum reads three values and writes two
-    optimizer_s = optimizer_bytes * row["parameters"] / cluster.memory_bytes_per_s
+    moved_bytes = 20.0  # for a parameter: SGD with momentum reads three values and writes two
+    optimizer_s = moved_bytes * row["parameters"] / cluster.memory_bytes_per_s
     traffic = (image_s - optimizer_s / row["images"]) * cluster.memory_bytes_per_s
     nothing = BlockCost(
         parameters=0.0,
@@ -144,5 +144,5 @@ def _convolutional(row: Mapping[str, Any], image_s: float, cluster: Cluster) -> 
         last_working_bytes=0.0,
         model_flops=0.0,
         optimizer_bytes=4.0,
-        optimizer_traffic_bytes=optimizer_bytes,
+        optimizer_traffic_bytes=moved_bytes,
     )

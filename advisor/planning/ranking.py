@@ -10,17 +10,18 @@ from ..spelling import parameter
 from ..types import Layout, Plan, PlannedLayout
 from . import layouts as possible
 from .cluster import Cluster
-from .cost import ModelCost
+from .cost import UNCERTAINTY, ModelCost
 from .memory import device_memory
 from .timing import Timer
 
-LEAST_UNCERTAINTY = 0.15
-"""Uncertainty of times that are measured, or computed as in the published rows."""
+DEFAULT_UNITS = 16384
+"""Tokens of an update for each device, for a model without a script that says more: as in torchtitan's tables."""
 MOST_LISTED = 500
 """Layouts of each kind in a plan; the others are slower, or miss more."""
 MOST_MICRO_BATCHES = 6
 """Micro-batches that are compared, from the largest that fits: smaller ones only cost time."""
 PIPELINE_MICRO_BATCHES = 12
+"""The same in a pipeline, which smaller micro-batches fill better."""
 
 
 def planned(
@@ -70,10 +71,6 @@ def planned(
         uncertainty=cost.uncertainty,
         improve=_improve(cost, cluster),
     )
-
-
-DEFAULT_UNITS = 16384
-"""Tokens of an update for each device, for a model without a script that says more: as in torchtitan's tables."""
 
 
 def _single(
@@ -167,7 +164,7 @@ def _assumptions(cost: ModelCost, cluster: Cluster, precision: str) -> tuple[str
         said.append(f"Links: {links}" + (f"; {network}." if device.machines > 1 else "."))
         said.append("Communication of replicas runs beside the computing; that of tensor parallelism does not.")
     said.append(f"{reached.usable_memory:.0%} of the memory can be used. The data arrive in time.")
-    if not reached.matrix.known and cost.uncertainty <= LEAST_UNCERTAINTY and cost.basis != "profile":
+    if not reached.matrix.known and cost.uncertainty <= UNCERTAINTY and cost.basis != "profile":
         said.append("No published row of such a device is in the table: its fraction of the peak is assumed.")
     return (*said, *cost.notes)
 
@@ -176,7 +173,7 @@ def _improve(cost: ModelCost, cluster: Cluster) -> tuple[str, ...]:
     found = []
     if cost.basis != "profile":
         found.append("a profile of the script on one such device, in place of the model's sizes")
-    elif cost.uncertainty > LEAST_UNCERTAINTY:
+    elif cost.uncertainty > UNCERTAINTY:
         found.append("a profile of the script on one such device")
     if cluster.device.count > 1:
         found.append("the bandwidth of an all-reduce on these machines (nccl-tests), given by hand")

@@ -46,9 +46,10 @@ class MicroStep:
     forward: Seconds
     backward: Seconds
     again: Seconds
+    """Forward that checkpointing runs again."""
     tensor_forward_s: float
+    """Communication of tensor parallelism, which nothing hides."""
     tensor_backward_s: float
-
     launch_s: float
     """Time beyond the work in which the device waits for launches."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import UsageError
 from ..spelling import parameter
 from ..types import Recompute
+from ..unknown_name import UnknownNameError
 from .cost import BlockCost, ModelCost, Work
 from .figures import read
 
@@ -71,10 +72,9 @@ def sizes_of(text: str) -> tuple[str, Sizes]:
     values: dict[str, Any] = {}
     if "=" not in first:
         if first.lower() not in known:
-            names = ", ".join(known)
-            raise UsageError(
-                f"unknown model {first!r}: expected one of {names}, or sizes such as "
-                "layers=48,hidden=6144,heads=48,kv_heads=8,ffn=16384,vocabulary=128256"
+            example = "layers=48,hidden=6144,heads=48,kv_heads=8,ffn=16384,vocabulary=128256"
+            raise UnknownNameError(
+                f"unknown model {first!r}", known, name=first, otherwise=f"give sizes such as {example}"
             )
         values = {key: value for key, value in known[first.lower()].items() if key != "source"}
     else:
@@ -101,7 +101,7 @@ def _size(part: str) -> tuple[str, int | bool]:
     key = WORDS.get(key, key)
     names = [field.name for field in fields(Sizes)]
     if key not in names:
-        raise UsageError(f"unknown size {key!r} of {parameter('model')}: expected one of {', '.join(names)}")
+        raise UnknownNameError(f"unknown size {key!r} of {parameter('model')}", names, name=key)
     if key in ("gated", "tied"):
         if value.strip().lower() not in ("true", "false", "yes", "no"):
             raise UsageError(f"invalid {key}={value!r}: expected yes or no")

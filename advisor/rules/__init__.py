@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
@@ -10,8 +9,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ..errors import UsageError
 from ..types import Abstention, Diagnosis, Evidence, Finding
+from ..unknown_name import UnknownNameError
 from ._base import BrokenRuleError, Example, Rule
 from ._explain import Threshold, explain, thresholds
 from ._measured_fix import with_unprompted
@@ -72,15 +71,14 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def get(rule_id: str, *, also: Iterable[str] = ()) -> Rule:
-    """Return the rule with this id, or once with it; raise UsageError with similar names, of rules and of `also`, if
+    """Return the rule with this id, or once with it; raise UnknownNameError with the names of rules and of `also` if
     there is none."""
     rules = {rule.id: rule for rule in all_rules()}
     known = {**{former: rule for rule in rules.values() for former in rule.formerly}, **rules}
     if rule_id in known:
         return known[rule_id]
-    near = difflib.get_close_matches(rule_id, [*rules, *also], n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join([*rules, *also])}"
-    raise UsageError(f"unknown rule{' or knob' if also else ''} {rule_id!r}: {hint}")
+    kind = "rule or knob" if also else "rule"
+    raise UnknownNameError(f"unknown {kind} {rule_id!r}", [*rules, *also], name=rule_id)
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

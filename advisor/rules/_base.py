@@ -8,9 +8,9 @@ from typing import Literal
 
 from .. import enough, knobs
 from ..errors import AdvisorError
+from ..severity import CRITICAL_SHARE, WARNING_SHARE, lost_share, severity_of
 from ..types import Abstention, Ceiling, Evidence, Finding, MeasuredFix, Place, ScriptFacts, Severity, WhatIf
 from ._measured_fix import corrected
-from ._severity import CRITICAL_SHARE, WARNING_SHARE, lost_share, severity_of
 
 __all__ = [
     "CRITICAL_SHARE",

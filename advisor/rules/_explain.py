@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import _base, _evaluation, _input, _learning, _read, _severity
+from .. import severity
+from . import _base, _evaluation, _input, _learning, _read
 from ._base import BrokenRuleError, Example, Rule
 
 WIDTH = 88
@@ -31,7 +32,7 @@ class Threshold:
 def thresholds(rule: Rule) -> list[Threshold]:
     """Return the rule's thresholds; raise BrokenRuleError for one that is no constant with a docstring."""
     module = importlib.import_module(f"{__package__}.{rule.id}")
-    homes = (_read, _input, _evaluation, _learning, _severity, _base, module)
+    homes = (_read, _input, _evaluation, _learning, severity, _base, module)
     known = {found.name: found for home in homes for found in _constants(home)}
     for name in rule.thresholds:
         if name not in known:

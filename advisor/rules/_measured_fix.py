@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .. import knobs
+from ..severity import WARNING_SHARE, lost_share, severity_of
 from ..types import Ceiling, Evidence, Finding, MeasuredFix, Severity
-from ._severity import WARNING_SHARE, lost_share, severity_of
 
 WIDEST = 2.0
 """Upper over lower end of a fix's interval, above which it says nothing unless all of it is a gain."""

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..number_range import check_positive
 from ..progress import SILENT, Progress
 from ..spelling import option_words
 from ..storage import run_store
@@ -39,6 +40,14 @@ class RunOptions:
     """Length of the training in updates, which schedules of the learning rate need."""
     metric: str = ""
     """Name under which the script prints the number that judges it, in place of a loss."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a limit that nothing can keep."""
+        check_positive(
+            start_limit_s=self.start_limit_s,
+            no_progress_limit_s=self.no_progress_limit_s,
+            memory_limit_bytes=self.memory_limit_bytes,
+        )
 
     def typed(self) -> tuple[str, ...]:
         """Return the words of a command line that give these options, but for usual values."""

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from ..errors import UsageError
 from ..spelling import parameter
 from ..types import LearningObjective, Objective, Ratio, TrialOutcome
+from ..unknown_name import UnknownNameError
 
 Name = Literal["throughput", "memory", "energy", "cost"]
 NAMES: tuple[str, ...] = get_args(Name)
@@ -47,7 +48,7 @@ class Goal:
         if name in BY_LOSS:
             raise UsageError(f"{parameter('objective', name)} is judged by a loss: use advisor.tune_learning()")
         if name not in NAMES:
-            raise UsageError(f"unknown objective {name!r}: expected one of {', '.join(NAMES)}")
+            raise UnknownNameError(f"unknown objective {name!r}", NAMES, name=name)
         if name == "cost" and price is None:
             raise UsageError(
                 f"{parameter('objective', name)} needs {parameter('price')}, the price of the machine per hour"

@@ -6,8 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UsageError
 from ..storage.data_files import profiles_folder
+from ..unknown_name import UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,11 @@ class SearchSettings:
 
 
 def read(name: str) -> SearchSettings:
-    """Return the settings of that name; raise UsageError, listing the known ones, if there is no such file."""
+    """Return the settings of that name; raise UnknownNameError if there is no such file."""
     folder = profiles_folder() / "search"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
-        raise UsageError(f"unknown preset {name!r}: expected one of {', '.join(known)}")
+        raise UnknownNameError(f"unknown preset {name!r}", known, name=name)
     path = folder / f"{name}.toml"
     with path.open("rb") as file:
         values: dict[str, Any] = tomllib.load(file)["search"]

@@ -20,6 +20,8 @@ from ..types import (
     Skipped,
     Workload,
 )
+from ..unknown_name import UnknownNameError
+from .doubts import LEAST_SEEN, why_it_may_close, why_it_may_open
 
 WORTH_COMPUTING = 0.2
 """Fraction of an update: once other limits of the script are gone, a fifth is the larger part of the rest."""
@@ -27,8 +29,6 @@ TRIAL_S = 4.0
 """Usual seconds of a trial beside its set-up: two windows, and what settles before them."""
 PROMISE_WITHOUT_FINDING = 0.05
 """Gain expected of a knob that no finding points to."""
-LEAST_SEEN = 0.05
-"""Share of a cost in a few updates from which a knob for it is worth a trial, though its rule cannot judge yet."""
 BY_LOSS = "its gain is a loss that is reached sooner, which this search by speed does not measure; see advisor lr"
 """Reason why knobs are closed that are judged by the loss."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
@@ -45,13 +45,17 @@ class KnobSelection:
     also: tuple[str, ...] = ()
     """Knobs besides those that a finding points to: they are known to matter in the script's domain."""
 
+    def asks_for(self, name: str) -> bool:
+        """Return whether the user's choices open the knob, whatever the findings say."""
+        return name in self.also if self.only is None else name in self.only
+
     @classmethod
     def of(cls, only: Sequence[str] | None, without: Sequence[str] = (), also: Sequence[str] = ()) -> KnobSelection:
         """Create a selection; raise UsageError for an unknown knob, and for one both wanted and left out."""
         known = [knob.id for knob in knobs.all_knobs()]
         for name in (*(only or ()), *without):
             if name not in known:
-                raise UsageError(f"unknown knob {name!r}: expected one of {', '.join(known)}")
+                raise UnknownNameError(f"unknown knob {name!r}", known, name=name)
         for name in only or ():
             if name in without:
                 raise UsageError(
@@ -159,7 +163,7 @@ def open_space(
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
     reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
     for knob in knobs.all_knobs():
-        why = _unwanted(knob.id, selection) or _unjudged(knob, reasons)
+        why = _unwanted(knob.id, selection) or _unjudged(knob, reasons, diagnosis)
         values = every[knob.id]
         by_argument = line.of(knob.id)
         if (
@@ -185,6 +189,7 @@ def open_space(
                     effect=knob.effect(hardware, workload),
                     scope=knob.scope,
                     opened_by=reasons[knob.id],
+                    may_close="" if selection.asks_for(knob.id) else why_it_may_close(knob.id, diagnosis),
                     needs=knob.needs or None,
                     excludes=knob.excludes,
                     needed_is_on=values.needed_is_on,
@@ -285,11 +290,14 @@ def _unwanted(name: str, selection: KnobSelection) -> str | None:
     return None
 
 
-def _unjudged(knob: knobs.Knob, reasons: Mapping[str, str]) -> str | None:
+def _unjudged(knob: knobs.Knob, reasons: Mapping[str, str], diagnosis: Diagnosis) -> str | None:
     """Return why nobody asks for the knob; None if somebody does."""
     if knob.judged_by_loss:
         return BY_LOSS
-    return None if knob.id in reasons else "no finding suggests it"
+    if knob.id in reasons:
+        return None
+    may_open = why_it_may_open(knob.id, diagnosis)
+    return f"no finding suggests it; {may_open}" if may_open else "no finding suggests it"
 
 
 def _by_argument(knob: ArgumentKnob, opened_by: str) -> KnobSpace:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from .. import knobs, script_constants
 from ..errors import UsageError
 from ..knobs import global_batch, learning_rate, micro_batch, num_workers
-from ..number_range import in_range
+from ..number_range import LARGEST_NUMBER, in_range
 from ..refused import Refused
 from ..script_constants import ByModule, Constant, SourceFile, Unsettable
 from ..spelling import parameter
 from ..types import Argument, Command, Workload
+from ..unknown_name import UnknownNameError
 
 ArgumentValue = int | float | str
 MICRO_BATCH, GLOBAL_BATCH, WORKERS = micro_batch.KNOB.id, global_batch.KNOB.id, num_workers.KNOB.id
@@ -76,14 +77,16 @@ def parse_mapped(words: Iterable[str]) -> dict[str, tuple[str, float | None]]:
                 "micro_batch=--my-batch or micro_batch=MY_BATCH"
             )
         if match[1] not in ROLES:
-            raise UsageError(f"invalid {parameter('mapped', word)}: {match[1]!r} is not one of {', '.join(ROLES)}")
+            raise UnknownNameError(
+                f"invalid {parameter('mapped', word)}: unknown knob {match[1]!r}", ROLES, name=match[1]
+            )
         if match[1] in found:
             raise UsageError(
                 f"invalid {parameter('mapped', word)}: {match[1]} is already mapped to {found[match[1]][0]}"
             )
         value = float(match[3]) if match[3] else None
         if value is not None and not in_range(value):
-            raise UsageError(f"invalid {parameter('mapped', match[1])}: {value:g} is too large a value")
+            raise UsageError(f"invalid {parameter('mapped', word)}: expected a value of at most {LARGEST_NUMBER:g}")
         found[match[1]] = (match[2], value)
     return found
 

@@ -108,6 +108,17 @@ class Profile:
     run_folder: str = field(default="")
     """Folder where it is stored; empty in the stored document itself."""
 
+    @property
+    def loop_s_per_update(self) -> float | None:
+        """Seconds of the loop for each update, with the work between updates; findings are shares of it. None if no
+        update was measured."""
+        return 1 / self.steps.updates_per_s if self.steps is not None and self.steps.updates_per_s > 0 else None
+
+    def cost_s(self, finding: Finding) -> float | None:
+        """Return the seconds that a finding costs for each update; None for a risk, which costs no time."""
+        loop_s = self.loop_s_per_update
+        return None if loop_s is None or finding.share <= 0 else finding.share * loop_s
+
     def __repr__(self) -> str:
         parts = [*self._failed(), *self._rate(), *self._judged()]
         return f"<Profile of {named(self.command.display)}: {'; '.join(parts)}>"

@@ -89,6 +89,8 @@ class KnobSpace:
     """`live`, or `launch` if each value needs its own start."""
     opened_by: str
     """Reason why it is open."""
+    may_close: str = ""
+    """Reason why another profile of the same script may not open it; "" if there is none."""
     needs: str | None = None
     """Another knob that it needs to have any meaning."""
     needed_is_on: bool = False

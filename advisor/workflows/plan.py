@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import NothingMeasuredError, ScriptError, UsageError
+from ..number_range import check_positive
 from ..progress import SILENT, Progress
 from ..spelling import parameter
 from ..types import Plan, Profile
+from ..unknown_name import UnknownNameError
 from .profile import profile as profiled
 from .shown import ShownPlan, shown_as
 from .stored import load_profile
@@ -165,7 +167,7 @@ def _check(
         others = f"{parameter('model', 'llama3-8b')}, or {parameter('profile', 'latest')}"
         raise UsageError(f"{problem}: give either a script, or {others}")
     if precision is not None and precision not in PRECISIONS:
-        raise UsageError(f"invalid precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        raise UnknownNameError(f"unknown precision {precision!r}", PRECISIONS, name=precision)
     for name, value in (("global_batch", global_batch), ("sequence", sequence)):
         if value is not None and not 0 < value <= MOST_SAMPLES:
             raise UsageError(f"invalid {parameter(name, value)}: expected a whole number from 1 to {MOST_SAMPLES:,}")
@@ -173,6 +175,4 @@ def _check(
         raise UsageError(
             f"{parameter('sequence', sequence)} goes with {parameter('model', 'llama3-8b')}: a profile has its own"
         )
-    for name, number in vars(given).items():
-        if number is not None and not 0 < number < float("inf"):
-            raise UsageError(f"invalid {parameter(name, number)}: expected a number above 0")
+    check_positive(**vars(given))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsWarning, UsageError
+from ..number_range import check_positive
 from ..progress import SILENT, Progress
 from ..settings_file.loaded import no_longer_holds, read_document
 from ..spelling import parameter
@@ -65,6 +66,7 @@ def _document(
     """Return the file's content with what was given beside it. Raises UsageError for a setting no knob can have."""
     from ..settings_file import advisor_yaml
 
+    check_positive(updates=updates)
     if config is None and not settings:
         raise UsageError(f"nothing to run with: give {parameter('config')} or {parameter('settings')}")
     document = read_document(Path(config)) if config is not None else advisor_yaml.Document(config=Config())

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ..durations import seconds_of
-from ..errors import UsageError
 from ..errors import interrupted as interrupted_error
 from ..progress import SILENT, Progress
 from ..redaction import Redactor
-from ..spelling import parameter
 from ..types import Config, LearningObjective, LearningResult, LearningVerdict, Recommendation, Verdict
 from ..types.learning import recommends
+from ..unknown_name import UnknownNameError
 from .learning_request import LearningRequest
 from .shown import Shown
 
@@ -99,7 +98,7 @@ def tune_learning(
     from .. import hardware as machines
     from ..runtime import RunOptions
     from ..runtime.protection import protect
-    from ..search import trial_log
+    from ..search import KnobSelection, trial_log
     from ..search.training import Horizon, TrainingLog
     from ..settings_file.loaded import read_document
     from ..storage import run_store
@@ -108,7 +107,7 @@ def tune_learning(
     from .learning_run import LearningRun
 
     if objective not in OBJECTIVES:
-        raise UsageError(f"invalid {parameter('objective', objective)}: expected one of {', '.join(OBJECTIVES)}")
+        raise UnknownNameError(f"unknown objective {objective!r}", OBJECTIVES, name=objective)
     options = RunOptions(
         isolation=isolation,
         runs=runs,
@@ -121,6 +120,7 @@ def tune_learning(
         metric=metric or "",
     )
     command = command_for(script, args, is_module=module, interpreter=python, root=options.root)
+    selection = KnobSelection.of(knobs, no_knobs)
     goal: LearningObjective = "time_to_loss" if objective == "time_to_loss" else "loss_at_time"
     request = LearningRequest(
         command=command,
@@ -128,8 +128,8 @@ def tune_learning(
         horizon=Horizon.of(horizon, objective=objective),
         budget_s=None if budget is None else seconds_of(budget),
         always=Config() if config is None else read_document(Path(config)).config,
-        only=_known(knobs),
-        without=_known(no_knobs) or (),
+        only=selection.only,
+        without=selection.without,
         verify=verify,
         metric=options.metric,
     )
@@ -180,18 +180,6 @@ def keep(found: LearningResult) -> None:
     from ..storage.run_store import RunFolder
 
     LEARNING.save(found, RunFolder(path=Path(found.run_folder)))
-
-
-def _known(names: Sequence[str] | None) -> Sequence[str] | None:
-    """Return the names of knobs; raise UsageError for one that there is not."""
-    from .. import knobs
-
-    for name in names or ():
-        try:
-            knobs.get(name)
-        except KeyError as error:
-            raise UsageError(str(error.args[0])) from None
-    return names
 
 
 def _result(learning: LearningRun) -> Learned:

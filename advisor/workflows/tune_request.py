@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..durations import seconds_of
 from ..errors import UsageError
+from ..number_range import check_positive
 from ..redaction import Redactor
 from ..spelling import option_words, parameter
 from ..types import Command
@@ -109,6 +110,7 @@ def checked(
     from ..search import database, studies
     from ..target.option_roles import check_mapped
 
+    check_positive(updates=asked["updates"])
     check_mapped(asked["mapped"], command)
     settings = search.read(asked["preset"])
     if storage is not None:

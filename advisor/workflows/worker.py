@@ -78,7 +78,7 @@ def worker(
         python=python,
         progress=progress,
     )
-    wait_s = seconds_of(wait, least_s=0.0) if wait is not None else 0.0
+    wait_s = seconds_of(wait, least_s=0.0, name="wait") if wait is not None else 0.0
     record = study_record.waited_for(storage, study, wait_s, progress)
     study_record.check_version(study, record)
     command = study_record.command_of(study, record, args, python)

@@ -107,7 +107,7 @@ def test_sizes_can_be_written_out_and_changed() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("llama9", "unknown model 'llama9': expected one of llama2-7b"),
+        ("llama9", "unknown model 'llama9': expected one of llama"),
         ("layers=3,hidden=64,heads=5,vocabulary=10", "5 heads must divide hidden=64"),
         ("layers=3,hidden=64,heads=4", "vocabulary is missing, such as vocabulary=32"),
         ("layers=many,hidden=64,heads=4,vocabulary=9", "invalid layers='many': expected a whole number"),

@@ -212,10 +212,11 @@ def dry_run() -> TuneResult:
             values=(2, 4, 8),
             effect="resampled",
             scope="live",
-            opened_by="input_bound suggests it",
+            opened_by="input_bound could not judge",
+            may_close="input_bound could not judge; where it can, it may find no such cost",
         ),
         KnobSpace(
-            id="global_batch", values=(128,), effect="training", scope="launch", opened_by="requested with --knobs"
+            id="global_batch", values=(128,), effect="training", scope="launch", opened_by="overhead_bound suggests it"
         ),
     )
     return replace(base, trials=base.trials[:1], recommendation=found, space=space, files=(), importances={}, limits=())

@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from advisor.report.comparison.runs import compare_profiles, comparison_json
@@ -76,6 +77,25 @@ def test_findings_are_gone_new_or_moved() -> None:
     }
 
 
+def test_a_cost_that_stays_is_the_same_though_it_is_a_larger_share_of_shorter_updates() -> None:
+    before = sample.input_bound()
+    kept, left = before.findings[1], before.findings[0]
+    before = replace(before, findings=(left, replace(kept, share=0.18, severity="warning")))
+    assert before.steps is not None
+    faster = replace(before.steps, updates_per_s=2.5 * before.steps.updates_per_s)
+    after = replace(before, steps=faster, findings=(replace(kept, share=0.45, severity="critical"),))
+    (change,) = [one for one in compare_profiles(before, after).findings if one.rule == kept.rule]
+    assert (change.change, change.only_the_share_grew) == ("same", True)
+    assert change.before_s == pytest.approx(change.after_s)
+    assert (change.before_severity, change.after_severity) == ("warning", "critical")
+    console = Console(file=io.StringIO(), width=100)
+    render_comparison(compare_profiles(before, after), console)
+    assert isinstance(console.file, io.StringIO)
+    shown = " ".join(console.file.getvalue().split())
+    assert f"{kept.rule} costs no more time than before: its share grew because updates are shorter." in shown
+    assert "warning → critical" in shown
+
+
 def test_a_finding_is_not_gone_where_its_rule_could_not_look() -> None:
     blind = replace(sample.healthy(), abstained=(Abstention(rule="input_bound", why="no loader was seen"),))
     changes = {one.rule: one.change for one in compare_profiles(sample.input_bound(), blind).findings}
@@ -97,4 +117,4 @@ def test_the_terminal_shows_both_columns_and_the_change() -> None:
     assert isinstance(console.file, io.StringIO)
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
     assert "waiting for data 73.2 ms 1.00 ms −99%" in lines
-    assert "gone input_bound 62% –" in lines
+    assert any(line.startswith("gone input_bound") and line.endswith("(62%) – critical") for line in lines)

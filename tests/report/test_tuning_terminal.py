@@ -208,8 +208,8 @@ def test_speed_against_memory_is_told_in_a_line() -> None:
 def test_a_dry_run_shows_what_can_be_tried_and_why() -> None:
     text = words_of(sample_tuning.dry_run())
     assert text.startswith("Undecided: nothing was tried; 2 knobs are open.")
-    assert "num_workers 2, 4, 8 random numbers live input_bound suggests it" in text
-    assert "batch 128 training a new process each requested with --knobs" in text
+    assert "num_workers 2, 4, 8 random numbers live input_bound could not judge" in text
+    assert "batch 128 training a new process each overhead_bound suggests it" in text
     assert "note a dry run: nothing was tried" in text
 
 

@@ -76,7 +76,7 @@ def test_a_script_that_fails_is_reported_with_its_own_error(tmp_path: Path) -> N
     [
         ({}, "nothing to plan for: give either a script, or model='llama3-8b', or profile='latest'"),
         ({"model": "gpt2", "profile": "latest"}, "model and profile were given"),
-        ({"model": "gpt2", "precision": "int4"}, "invalid precision 'int4': expected one of bf16"),
+        ({"model": "gpt2", "precision": "int4"}, "unknown precision 'int4': expected one of bf16"),
         ({"model": "gpt2", "global_batch": 0}, "invalid global_batch=0: expected a whole number from 1"),
         ({"model": "gpt2", "link_gb_s": -1.0}, "invalid link_gb_s=-1.0: expected a number above 0"),
         ({"profile": "latest", "sequence": 8}, "sequence=8 goes with model="),

@@ -98,7 +98,8 @@ class Deliveries:
         feed.record.reader = thread
         if self.suspended:
             batch = self._supply(iterator, feed)[0]
-            self._hand_on(batch, iterator, feed)
+            if self.on_batch is not None and feed.record is self.register.train:
+                self.on_batch(batch, feed.fetcher(iterator))
             return batch
         record, clock = feed.record, self._clock
         mine = thread == clock.owner
@@ -116,7 +117,8 @@ class Deliveries:
         try:
             batch, index, samples = self._supply(iterator, feed)
             self._count(feed, batch, index, samples, mine)
-            self._hand_on(batch, iterator, feed)
+            if self.on_batch is not None and feed.record is self.register.train:
+                self.on_batch(batch, feed.fetcher(iterator))
             return batch
         finally:
             if mine:
@@ -140,7 +142,7 @@ class Deliveries:
             return (*self._next_of_others(iterator, feed), None)
         if self.evaluation.seen:
             self.evaluation.training_continues(self._clock.updates)
-        overruns = feed.overruns
+        overruns = feed.replayed and feed.overruns
         is_over = self.is_over is not None and self.is_over(feed.first)
         if is_over or (self.end_requested and not feed.first) or (overruns and not self._holds_end(feed)):
             self.end_requested = False
@@ -185,10 +187,6 @@ class Deliveries:
 
     def _holds_end(self, feed: Feed) -> bool:
         return self.hold_ends and not self.register.counts_batches(feed.record)
-
-    def _hand_on(self, batch: object, iterator: object, feed: Feed) -> None:
-        if self.on_batch is not None and feed.record is self.register.train:
-            self.on_batch(batch, feed.fetcher(iterator))
 
     def _follow_late(self, feed: Feed, iterator: object) -> None:
         """Follow the switch late; settings that could not be tried when requested must not end the script."""

@@ -100,9 +100,9 @@ class Feed:
 
     @property
     def overruns(self) -> bool:
-        """True if the requested batch is one more than the script's loader has in an epoch."""
+        """True if the requested batch is one more than the script's loader has in an epoch; asked if `replayed`."""
         length = self.record.facts["length_batches"]
-        return self.replayed and length is not None and self.given > length
+        return length is not None and self.given > length
 
     @property
     def workers(self) -> int:

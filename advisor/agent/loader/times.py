@@ -26,6 +26,9 @@ DREW_NOTHING, DREW = 1, 2
 """Values of the cells SAMPLE_DRAWS and COLLATE_DRAWS; 0 is not checked."""
 LONG_FETCH_NS = 500_000
 """Shortest fetch for which the wait for a CPU is read: two readings cost about 6 µs, one percent of this."""
+TIMED_EVERY_NS = 2_000_000
+"""Time from one timed fetch to the next: timing one takes 10 µs of a loop whose caches torch has filled. A timed fetch
+stands for those since the one before."""
 CELLS = 16
 """64-bit cells per worker: cache lines of its own, so that workers do not slow each other."""
 _OWN_FOLDER = AGENT + os.sep
@@ -151,17 +154,18 @@ class FetchTimes:
             if draws is not None:
                 draws.begin(index)
                 fetcher.collate_fn.sampled = draws.sampled
-            fetcher.collate_fn.begin()
             begin = time.perf_counter_ns()
+            weight = fetcher.collate_fn.begin(begin)
             try:
                 return original(fetcher, index)
             except BaseException as error:
                 drop_own_frames(error)
                 raise
             finally:
-                spent = time.perf_counter_ns() - begin
-                cells[first + FETCH_NS] += spent - (cells[first + COLLATE_NS] - collate_ns)
-                cells[first + FETCHES] += 1
+                if weight:
+                    spent = weight * (time.perf_counter_ns() - begin)
+                    cells[first + FETCH_NS] += spent - (cells[first + COLLATE_NS] - collate_ns)
+                    cells[first + FETCHES] += weight
                 if draws is not None and draws.ended():
                     del fetcher.__dict__[DRAWS]
                     fetcher.collate_fn.sampled = None
@@ -215,14 +219,15 @@ class Draws:
 class TimedCollate:
     """Replacement of a fetcher's `collate_fn`; the loader's own attribute stays as it is.
 
-    It also reads the CPU time of a fetch before collating, including the wait for a CPU. The rest of the fetch's wall
-    time went to a disk or a network. Reading the wait costs more than everything else, so it is left out while fetches
-    are too short for it to matter.
+    It decides which fetches are timed, and counts each for those since the timed one before it. It also reads the CPU
+    time of a fetch before collating, including the wait for a CPU. The rest of the fetch's wall time went to a disk or
+    a network. Reading the wait costs more than everything else, so it is left out while fetches are too short for it to
+    matter.
     """
 
     __slots__ = (
         "_auto", "_begin_cpu", "_begin_delay", "_begin_ns", "_begin_own", "_cells", "_clock", "_first", "_function",
-        "_in_worker", "_long", "sampled",
+        "_in_worker", "_long", "_untimed", "_weight", "sampled",
     )  # fmt: skip
 
     def __init__(self, function: Callable[[Any], Any], row: tuple[Any, int], in_worker: bool, auto: bool) -> None:
@@ -232,41 +237,55 @@ class TimedCollate:
         """Clock of CPU time: workers include their decoders' threads; the script's process only its reading thread."""
         self._in_worker = in_worker
         self._begin_cpu = self._begin_delay = self._begin_own = self._begin_ns = 0
+        self._untimed = 0
+        """Fetches since the latest timed one."""
+        self._weight = 0
+        """Fetches that the present one counts for; 0 if it is not timed."""
         self._auto = auto
         self._long = True
         self.sampled: Callable[[], None] | None = None
         """Callable run between reading the samples and collating them."""
 
-    def begin(self) -> None:
-        self._begin_ns = time.perf_counter_ns()
+    def begin(self, now_ns: int) -> int:
+        """Begin a fetch; return how many it counts for, 0 if it is not timed."""
+        if not self._long and now_ns - self._begin_ns < TIMED_EVERY_NS:
+            self._untimed += 1
+            self._weight = 0
+            return 0
+        self._begin_ns = now_ns
+        self._weight, self._untimed = 1 + self._untimed, 0
         self._begin_delay = run_delay_ns() if self._long else 0
         self._begin_own = time.thread_time_ns() if self._in_worker else 0
         self._begin_cpu = self._clock()
+        return self._weight
 
     @passes_on_to_c
     def __call__(self, data: Any) -> Any:
-        if not self._begin_ns:  # this fetch is not timed
-            return self._function(data)
-        cells, first = self._cells, self._first
-        begin = time.perf_counter_ns()
-        spent = self._clock() - self._begin_cpu
-        if self._in_worker:
-            cells[first + OWN_CPU_NS] += time.thread_time_ns() - self._begin_own
-            cells[first + WORKER_CPU_NS] += spent
-        cells[first + FETCH_CPU_NS] += spent + (run_delay_ns() if self._long else 0) - self._begin_delay
-        cells[first + LAST_ITEMS] = len(data) if self._auto else 0
-        self._long = begin - self._begin_ns > LONG_FETCH_NS
-        self._begin_ns = 0
+        self._cells[self._first + LAST_ITEMS] = len(data) if self._auto else 0
+        weight, self._weight = self._weight, 0
+        if weight:
+            self._samples_read(weight)
         if self.sampled is not None:
             self.sampled()
-            begin = time.perf_counter_ns()
+        begin = time.perf_counter_ns() if weight else 0
         try:
             return self._function(data)
         except BaseException as error:
             drop_own_frames(error)
             raise
         finally:
-            cells[first + COLLATE_NS] += time.perf_counter_ns() - begin
+            if weight:
+                self._cells[self._first + COLLATE_NS] += weight * (time.perf_counter_ns() - begin)
+
+    def _samples_read(self, weight: int) -> None:
+        """Add the CPU time since the fetch began."""
+        cells, first = self._cells, self._first
+        spent = self._clock() - self._begin_cpu
+        if self._in_worker:
+            cells[first + OWN_CPU_NS] += weight * (time.thread_time_ns() - self._begin_own)
+            cells[first + WORKER_CPU_NS] += weight * spent
+        cells[first + FETCH_CPU_NS] += weight * (spent + (run_delay_ns() if self._long else 0) - self._begin_delay)
+        self._long = time.perf_counter_ns() - self._begin_ns > LONG_FETCH_NS
 
 
 def _time_sending(cells: Any, first: int) -> None:

@@ -33,43 +33,28 @@ IN_STEP = 6
 
 
 class Update:
-    """Contents of one update in nanoseconds. `evaluation_ns` holds the part of each phase in the evaluation's span."""
+    """Contents of one update in nanoseconds. What most updates lack stands on the class: making one is short then."""
 
-    __slots__ = (
-        "begin_ns",
-        "beginnings",
-        "communication_ns",
-        "elements",
-        "end_ns",
-        "evaluation_batches",
-        "evaluation_ns",
-        "loss",
-        "marks",
-        "micro_steps",
-        "phases_ns",
-        "samples",
-        "weak_evaluation_ns",
-    )
+    evaluation_ns: list[int] | None = None
+    """The part of each phase in the evaluation's span."""
+    weak_evaluation_ns: list[int] | None = None
+    evaluation_batches = 0
+    """Batches of loaders that evaluate."""
+    beginnings: tuple[tuple[Any, int], ...] = ()
+    """Loaders that began before their role was known, with the time that it took."""
+    micro_steps = 0
+    elements = 0
+    """Elements of the first tensor of every call of a model, evaluations left out."""
+    communication_ns = 0
+    """Wait for other ranks, within the phases."""
+    samples: int | None = None
+    loss: object = None
+    marks: list[Any] | None = None
+    """Pairs (phase, event) at every boundary on an accelerator, resolved later by `device.py`."""
+    phases_ns: list[int]
 
     def __init__(self, begin_ns: int) -> None:
-        self.begin_ns = begin_ns
-        self.end_ns = begin_ns
-        self.phases_ns: list[int] = []
-        self.evaluation_ns: list[int] | None = None
-        self.weak_evaluation_ns: list[int] | None = None
-        self.evaluation_batches = 0
-        """Batches of loaders that evaluate."""
-        self.beginnings: tuple[tuple[Any, int], ...] = ()
-        """Loaders that began before their role was known, with the time that it took."""
-        self.micro_steps = 0
-        self.elements = 0
-        """Elements of the first tensor of every call of a model, evaluations left out."""
-        self.communication_ns = 0
-        """Wait for other ranks, within the phases."""
-        self.samples: int | None = None
-        self.loss: object = None
-        self.marks: list[Any] | None = None
-        """Pairs (phase, event) at every boundary on an accelerator, resolved later by `device.py`."""
+        self.begin_ns = self.end_ns = begin_ns
 
     @property
     def beside_ns(self) -> int:
@@ -109,7 +94,7 @@ class StepClock:
         """Recorder of an event at every boundary, set on an accelerator (see `device.py`)."""
         self.on_update: Callable[[Update], None] = nothing
         """Callback at the end of every update, outside all phases."""
-        self.between_updates: Callable[[], None] = nothing
+        self.between_updates: Callable[[], None] | None = None
         """Callback after that: a setting's work, charged to the update that begins."""
         self.on_evaluation_begins: Callable[[], None] = nothing
         """Callback at the first sign of an evaluation in an update: a batch of its loader, or a call of the model."""
@@ -302,10 +287,6 @@ class StepClock:
             self.on_update(update)
         finally:
             self.paused = False
-        self._begin_update()
-        self.between_updates()
-
-    def _begin_update(self) -> None:
         self._sums = [0] * len(PHASE_NAMES)
         self._span_begin = self._span_end = self._weak_begin = self._weak_end = None
         self.awaits_training = False
@@ -313,6 +294,8 @@ class StepClock:
         self._update = Update(self._last)
         if self.device is not None:
             self.device.mark(self.stack[-1])
+        if self.between_updates is not None:
+            self.between_updates()
 
     def _settled(self) -> list[int]:
         now = self._now()

@@ -87,7 +87,8 @@ class EvaluationLosses:
         self._clock = clock
         self._trained = trained
         self._sites: list[tuple[object, str, Any, Any]] | None = None
-        self._wrapped = False
+        self.wrapped = False
+        """True while loss functions are wrapped: from the first sign of an evaluation until `rest`."""
         self._sums: dict[str, _Sums] = {}
         self._at = 0
         self._grad_enabled: Callable[[], bool] = bool
@@ -124,7 +125,7 @@ class EvaluationLosses:
 
     def begins(self) -> None:
         """Prepare for an evaluation, at its first sign; never raise."""
-        if not self._wrapped:
+        if not self.wrapped:
             try:
                 self._clock.exclude(self._wrap)
             except Exception:  # a module of the user's may do anything when it is asked for its names
@@ -132,7 +133,7 @@ class EvaluationLosses:
 
     def rest(self) -> None:
         """Take the wrappers away; called at a backward, as the script may have begun no evaluation."""
-        if self._wrapped:
+        if self.wrapped:
             self._unwrap()
 
     def saw_output(self, output: object) -> None:
@@ -175,7 +176,7 @@ class EvaluationLosses:
     # --- the wrappers -------------------------------------------------------------------------------------------------
 
     def _wrap(self) -> None:
-        self._wrapped = True
+        self.wrapped = True
         if modes.compile_used():  # functions that code was compiled for must stay the same
             return
         if self._sites is None:
@@ -185,7 +186,7 @@ class EvaluationLosses:
                 setattr(owner, name, wrapper)
 
     def _unwrap(self) -> None:
-        self._wrapped = False
+        self.wrapped = False
         for owner, name, original, wrapper in self._sites or ():
             if getattr(owner, name, None) is wrapper:
                 setattr(owner, name, original)

@@ -58,5 +58,7 @@ def leading_dimension(args: tuple[object, ...], kwargs: dict[str, object]) -> tu
 
 def elements(args: tuple[object, ...], kwargs: dict[str, object]) -> int:
     """Return the elements of a call's first tensor; 0 if it has none."""
-    tensor = leading_dimension(args, kwargs)[1]
+    tensor = args[0] if args and isinstance(args[0], sys.modules["torch"].Tensor) else None
+    if tensor is None or not tensor.dim():
+        tensor = leading_dimension(args, kwargs)[1]
     return int(tensor.numel()) if tensor is not None else 0

@@ -259,7 +259,7 @@ class Steps:
             self.rate_owner.before_step(optimizer)
         if self.rates is not None:
             self.rates.before_step(optimizer)
-        record.depth = clock.depth
+        record.depth = len(clock.stack)
         record.backwards_before, record.backwards = record.backwards, self.backwards
         clock.push(OPTIMIZER)
         if not has_closure:

@@ -176,7 +176,8 @@ class ScriptAgent:
     def _early(self, parts: _Parts, update: Update) -> None:
         if self._first_update_s is None:
             # The update itself is not startup; the time before its first batch is.
-            self._first_update_s = time.perf_counter() - self.origin_s - parts.in_step_s(update)
+            in_step_s = sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
+            self._first_update_s = time.perf_counter() - self.origin_s - in_step_s
             parts.first_update_ended()
         if self.clock.updates in EARLY_FACTS_UPDATES and self._parts_sent < COMPLETE:
             self.send_facts()
@@ -285,7 +286,8 @@ class _Parts:
 
     def _training_forward(self, root: Root, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self.steps.forward_seen = True
-        self.controls.parallel.saw_training_forward(root)
+        if self.controls.parallel.form is not None:
+            self.controls.parallel.saw_training_forward(root)
         self._register.saw_training_forward(self._clock.add_samples)
         if root.owned:
             if self._register.train is None:
@@ -338,7 +340,8 @@ class _Parts:
             self._counter.micro_step()
         elif train.read_ahead:
             self.loaders.saw_micro_step()
-        self.learning.evaluations.rest()
+        if self.learning.evaluations.wrapped:
+            self.learning.evaluations.rest()
         if self._facts.inspecting:
             self._facts.saw_backward()
 
@@ -355,9 +358,6 @@ class _Parts:
             self.controls.device = device
             self._clock.device = device
             self._copies.install()
-
-    def in_step_s(self, update: Update) -> float:
-        return sum(update.phases_ns[FORWARD : OPTIMIZER + 1]) / 1e9
 
     def first_update_ended(self) -> None:
         self._facts.compiled.first_update_ended()

@@ -18,6 +18,8 @@ FEW_UPDATES = 5
 """Updates below which an evaluation in most of them shows nothing of the others."""
 MAX_MEMORY_POINTS = 200
 MEMORY_EVERY_NS = 20_000_000
+SHORTEST_COMPILATION_NS = 1_000_000
+"""Shortest update in which anything may have been compiled: dynamo took 50 ms for one addition, without a backend."""
 
 
 class Recorder:
@@ -36,8 +38,10 @@ class Recorder:
 
     def add(self, update: Update) -> None:
         self.updates.append(update)
-        self.counted_ns += update.end_ns - update.begin_ns
-        self._recompiled.read(len(self.updates) - 1)
+        spent_ns = update.end_ns - update.begin_ns
+        self.counted_ns += spent_ns
+        if spent_ns >= SHORTEST_COMPILATION_NS:
+            self._recompiled.read(len(self.updates) - 1)
         if update.end_ns - self._memory_at_ns >= MEMORY_EVERY_NS:
             self._memory_at_ns = update.end_ns
             self._rss.append(self._read_rss())

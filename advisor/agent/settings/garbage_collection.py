@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 
 from ...refused import Refused
-from ..base.nothing import nothing
 from ..loop.clock import StepClock
 
 FREEZE, BETWEEN_UPDATES = "freeze", "between_updates"
@@ -48,7 +47,7 @@ class GarbageCollection:
             gc.unfreeze()
         thresholds, self._thresholds = self._thresholds, None
         if thresholds is not None:
-            self._clock.between_updates = nothing
+            self._clock.between_updates = None
             if gc.get_threshold() == _seldom(thresholds):
                 gc.set_threshold(*thresholds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...types import OFF_STEP, PHASES, Hardware, Profile
+from ...types import OFF_STEP, PHASES, Finding, Hardware, Profile, Severity
 from .. import format
 from ..json_contract import json_safe
 
@@ -14,7 +14,7 @@ Unit = Literal["samples/s", "updates/s"]
 
 COMPARISON_VERSION = 1
 SHARE_CHANGE = 0.05
-"""Change of share below which a finding stayed the same: two runs of one script differ by as much."""
+"""Change, as a share of the loop, below which a finding stayed the same: two runs of one script differ by as much."""
 SAME_BATCH = 0.02
 """Relative difference below which two sizes of an update are those of one batch."""
 STARTS_SPREAD = 0.03
@@ -32,11 +32,24 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class FindingChange:
+    """A finding of either run. Its change goes by its time: a share grows when other costs are fixed."""
+
     rule: str
     change: Change
     before: float | None
-    """Share of the loop's time."""
+    """Share of the loop's time; None if the rule found nothing, or could not judge."""
     after: float | None
+    before_s: float | None
+    """Seconds for each update; None if it costs no time, or was not found."""
+    after_s: float | None
+    before_severity: Severity | None
+    after_severity: Severity | None
+
+    @property
+    def only_the_share_grew(self) -> bool:
+        """Return whether the later run shows a larger share of a shorter update, and no larger cost."""
+        grew = None not in (self.before, self.after) and (self.after or 0.0) - (self.before or 0.0) >= SHARE_CHANGE
+        return grew and self.change in ("same", "less")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,28 +207,45 @@ def _memory(before: Profile, after: Profile) -> tuple[Pair, ...]:
 
 
 def _findings(before: Profile, after: Profile) -> tuple[FindingChange, ...]:
-    earlier = {finding.rule: finding.share for finding in before.findings}
-    later = {finding.rule: finding.share for finding in after.findings}
-    return tuple(
-        FindingChange(rule=rule, change=_change(rule, before, after), before=earlier.get(rule), after=later.get(rule))
-        for rule in dict.fromkeys((*later, *earlier))
-    )
+    earlier = {finding.rule: finding for finding in before.findings}
+    later = {finding.rule: finding for finding in after.findings}
+    found = []
+    for rule in dict.fromkeys((*later, *earlier)):
+        one, two = earlier.get(rule), later.get(rule)
+        found.append(
+            FindingChange(
+                rule=rule,
+                change=_unjudged(rule, one, before) or _unjudged(rule, two, after) or _change(one, two, before, after),
+                before=None if one is None else one.share,
+                after=None if two is None else two.share,
+                before_s=None if one is None else before.cost_s(one),
+                after_s=None if two is None else after.cost_s(two),
+                before_severity=None if one is None else one.severity,
+                after_severity=None if two is None else two.severity,
+            )
+        )
+    return tuple(found)
 
 
-def _change(rule: str, before: Profile, after: Profile) -> Change:
-    """Return a finding's change; it is neither gone nor new if the rule could not judge in one of the runs."""
-    shares = [{finding.rule: finding.share for finding in profile.findings}.get(rule) for profile in (before, after)]
-    for profile, share in zip((before, after), shares, strict=True):
-        if share is None and (profile.steps is None or any(one.rule == rule for one in profile.abstained)):
-            return "not judged"
-    one, two = shares
+def _unjudged(rule: str, finding: Finding | None, profile: Profile) -> Literal["not judged"] | None:
+    """Return "not judged" if a run lacks the finding because its rule could not judge there."""
+    blind = profile.steps is None or any(one.rule == rule for one in profile.abstained)
+    return "not judged" if finding is None and blind else None
+
+
+def _change(one: Finding | None, two: Finding | None, before: Profile, after: Profile) -> Change:
+    """Return a finding's change, by its time for each update; by its share if that is not known of both."""
     if one is None:
         return "new"
     if two is None:
         return "gone"
-    if abs(two - one) < SHARE_CHANGE:
+    first, second, least = one.share, two.share, SHARE_CHANGE
+    loops = before.loop_s_per_update, after.loop_s_per_update
+    if loops[0] is not None and loops[1] is not None:
+        first, second, least = first * loops[0], second * loops[1], SHARE_CHANGE * max(loops[0], loops[1])
+    if abs(second - first) < least:
         return "same"
-    return "more" if two > one else "less"
+    return "more" if second > first else "less"
 
 
 def _differ(one: float | None, two: float | None) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ... import contention, whatif
+from ...severity import WARNING_SHARE
 from ...types import Abstention, Finding, Profile
 from .. import format
 
-MATTERS = 0.08
-"""Share of the time from which an open question could be a warning."""
 VISIBLE = 0.5
 """Fraction of the others' CPU time from which the programs that were seen account for it."""
 
@@ -29,12 +28,12 @@ def busy_machine(profile: Profile) -> str | None:
 
 def open_questions(profile: Profile) -> list[Abstention]:
     """Return the rules that could not judge a cost that may be worth a warning."""
-    return [one for one in profile.abstained if one.most_share >= MATTERS]
+    return [one for one in profile.abstained if one.most_share >= WARNING_SHARE]
 
 
 def unproven_gain(profile: Profile) -> Finding | None:
     """Return the hint that may give most, if that is as much as a warning's; None if no hint does."""
-    least = 1 / (1 - MATTERS)
+    least = 1 / (1 - WARNING_SHARE)
     hints = [one for one in profile.findings if one.ceiling is not None and one.ceiling.speedup >= least]
     return max(hints, key=lambda one: one.ceiling.speedup if one.ceiling is not None else 1.0, default=None)
 

@@ -28,6 +28,7 @@ from .headline import little_data, verdict_of
 from .health import looked_at
 from .learning import early_stop_line, noise_scale_line
 from .ranks import rank_rows, ranks_line
+from .severity import cost, severity_basis
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _MOST_LINES = 12
@@ -85,6 +86,7 @@ def _view(profile: Profile) -> dict[str, Any]:
         "off_step": off_step_line(profile),
         "ranks": {"line": ranks_line(profile), "rows": rank_rows(profile)},
         "findings": [_finding(finding, profile) for finding in profile.findings],
+        "severity_basis": severity_basis(profile.findings),
         "lines": _lines(profile),
         "facts": _facts(profile),
     }
@@ -168,7 +170,7 @@ def _finding(finding: Finding, profile: Profile) -> dict[str, Any]:
     return {
         "rule": format.one_line(finding.rule),
         "severity": finding.severity,
-        "share": format.percent(finding.share) if finding.share > 0 else "",
+        "cost": cost(finding, profile) if finding.share > 0 else "",
         "gain": "" if ceiling is None else format.times(ceiling.speedup),
         "basis": ""
         if ceiling is None

@@ -16,6 +16,7 @@ from .headline import Verdict, little_data, page_command, verdict_of
 from .health import looked_at
 from .learning import early_stop_line, noise_scale_line
 from .ranks import rank_rows, ranks_line
+from .severity import cost, severity_basis
 from .unjudged import unjudged
 
 BAR_CELLS = 30
@@ -27,11 +28,20 @@ def render_profile(profile: Profile, console: Console) -> None:
     print_safely(list(_parts(profile)), console)
 
 
-def _parts(profile: Profile) -> Iterator[RenderableType]:
-    verdict = verdict_of(profile)
+def render_verdict(profile: Profile, console: Console) -> None:
+    """Print the verdict alone, for a reader who has the rest as a page."""
+    print_safely(list(_verdict(profile, verdict_of(profile))), console)
+
+
+def _verdict(profile: Profile, verdict: Verdict) -> Iterator[RenderableType]:
     if profile.failure is not None and profile.failure.stderr_tail.strip():
         yield from stderr_lines(profile.failure)
     yield Text(verdict.sentence, style=TONES[verdict.tone])
+
+
+def _parts(profile: Profile) -> Iterator[RenderableType]:
+    verdict = verdict_of(profile)
+    yield from _verdict(profile, verdict)
     little = little_data(profile)
     if little is not None:
         yield Text(little, style="yellow")
@@ -43,7 +53,11 @@ def _parts(profile: Profile) -> Iterator[RenderableType]:
         yield from _ranks(profile)
     for number, finding in enumerate(profile.findings, start=1):
         yield Text()
-        yield _finding(number, finding, profile.command.cwd)
+        yield _finding(number, finding, profile)
+    basis = severity_basis(profile.findings)
+    if basis is not None:
+        yield Text()
+        yield Text(basis, style="dim")
     looked = looked_at(profile)
     if looked is not None and format.worst(profile.findings) is None:
         yield Text()
@@ -126,7 +140,7 @@ def _bar(share: float) -> str:
     return "█" * (halves // 2) + "▌" * (halves % 2) or "▌"
 
 
-def _finding(number: int, finding: Finding, cwd: str) -> RenderableType:
+def _finding(number: int, finding: Finding, profile: Profile) -> RenderableType:
     head = Text.assemble(
         (f"{number}. ", "bold"),
         (format.one_line(finding.rule), "bold"),
@@ -134,14 +148,14 @@ def _finding(number: int, finding: Finding, cwd: str) -> RenderableType:
         (finding.severity, _SEVERITIES[finding.severity]),
     )
     if finding.share > 0:
-        head.append(f"  {format.percent(finding.share)} of the time")
+        head.append(f"  {cost(finding, profile)}")
     lines: list[Text] = []
     if finding.ceiling is not None:
         lines.append(Text(f"fixing it gives {format.ceiling_text(finding.ceiling)}", style="bold"))
     lines.append(Text(format.one_line(finding.evidence)))
     for place in finding.where:
         share = "" if place.share is None else f"  {format.percent(place.share)}"
-        lines.append(Text(f"at {format.place_text(place, cwd)}{share}", style="cyan"))
+        lines.append(Text(f"at {format.place_text(place, profile.command.cwd)}{share}", style="cyan"))
     lines.append(Text(f"→ {format.one_line(finding.advice)}"))
     if finding.knobs:
         lines.append(Text(f"knobs: {', '.join(format.one_line(knob) for knob in finding.knobs)}", style="dim"))

@@ -98,13 +98,22 @@ def _ended(result: LearningResult) -> str:
     return f"{format.plural(len(result.trials), 'training')} tried; {result.ended}." if result.ended else ""
 
 
-def _parts(result: LearningResult) -> Iterator[RenderableType]:
-    verdict = sentence_of_learning(result)
+def render_learning_verdict(result: LearningResult, console: Console) -> None:
+    """Print the verdict alone, for a reader who has the rest as a page."""
+    print_safely(list(_verdict(result, sentence_of_learning(result))), console)
+
+
+def _verdict(result: LearningResult, verdict: LearningSentence) -> Iterator[RenderableType]:
     if result.failure is not None and result.failure.stderr_tail.strip():
         yield from stderr_lines(result.failure)
     yield Text(verdict.sentence, style=TONES[verdict.tone])
     if verdict.evidence:
         yield Text(verdict.evidence)
+
+
+def _parts(result: LearningResult) -> Iterator[RenderableType]:
+    verdict = sentence_of_learning(result)
+    yield from _verdict(result, verdict)
     for part in (_pairs(result), _trials(result), _skipped(result)):
         if part is not None:
             yield Text()

@@ -16,6 +16,11 @@ from ..terminal import print_safely, table
 
 VERSION = 1
 """Version of the document that `tune --dry-run --json` prints."""
+OTHERS = (
+    "may open: a search profiles again, where a small cost may be found that was not found here; and once a setting "
+    "makes the script faster, what limits it then opens knobs"
+)
+"""What holds for all knobs of a search whose user has not named them."""
 SCOPES = {"live": "between two updates", "launch": "a new process"}
 
 
@@ -54,6 +59,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
         yield _open(result)
     else:
         yield Text("No knob is open: a search would try nothing.", style="bold")
+    yield from _may_change(result)
     if result.options:
         yield Text()
         yield Text("Options and constants of the script", style="bold")
@@ -67,6 +73,20 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
         for one in closed:
             rows.add_row(f"  {format.one_line(one.what)}", Text(format.one_line(one.why), style="dim"))
         yield rows
+
+
+def _may_change(result: TuneResult) -> Iterator[RenderableType]:
+    """Say what the space of a search may differ in, which profiles the script anew."""
+    if result.only is not None:
+        return
+    yield Text()
+    yield Text("May change", style="bold")
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    for knob in result.space:
+        if knob.may_close:
+            rows.add_row(f"  {knob.id}", Text(format.one_line(f"may close: {knob.may_close}"), style="dim"))
+    rows.add_row("  others", Text(OTHERS, style="dim"))
+    yield rows
 
 
 def _open(result: TuneResult) -> Table:

@@ -42,13 +42,22 @@ def render_tune(result: TuneResult, console: Console) -> None:
     print_safely(list(_parts(result)), console)
 
 
-def _parts(result: TuneResult) -> Iterator[RenderableType]:
-    verdict = verdict_of_tune(result)
+def render_tune_verdict(result: TuneResult, console: Console) -> None:
+    """Print the verdict alone, for a reader who has the rest as a page."""
+    print_safely(list(_verdict(result, verdict_of_tune(result))), console)
+
+
+def _verdict(result: TuneResult, verdict: TuneVerdict) -> Iterator[RenderableType]:
     if result.failure is not None and result.failure.stderr_tail.strip():
         yield from stderr_lines(result.failure)
     yield Text(verdict.sentence, style=TONES[verdict.tone])
     if verdict.evidence:
         yield Text(verdict.evidence)
+
+
+def _parts(result: TuneResult) -> Iterator[RenderableType]:
+    verdict = verdict_of_tune(result)
+    yield from _verdict(result, verdict)
     for part in (
         _answers(result),
         _changes(result),

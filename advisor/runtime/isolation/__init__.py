@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import IsolationError, UsageError
+from ...errors import IsolationError
 from ...spelling import parameter
 from ...storage.run_store import disk_errors
+from ...unknown_name import UnknownNameError
 from . import devices
 from . import scratch as scratch_folder
 from ._base import Isolation, View
@@ -35,7 +36,7 @@ def choose(requested: str, *, project: Path, scratch: Path, processes: bool = Tr
     Raises IsolationError naming what was tried, and StorageError if `scratch` is not writable.
     """
     if requested not in NAMES:
-        raise UsageError(f"unknown isolation {requested!r}: expected one of {', '.join(NAMES)}")
+        raise UnknownNameError(f"unknown isolation {requested!r}", NAMES, name=requested)
     project, scratch = project.resolve(), scratch.resolve()
     scratch_folder.sweep(scratch)
     devices.make_ready()

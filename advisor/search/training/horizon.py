@@ -43,4 +43,4 @@ class Horizon:
             raise UsageError(
                 f"invalid {parameter('horizon', text)}: expected updates such as 2000, or a time such as 90s or 5m"
             )
-        return cls(text=word, seconds=seconds_of(word, least_s=LEAST_S))
+        return cls(text=word, seconds=seconds_of(word, least_s=LEAST_S, name="horizon"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...discovery import entries
-from ...errors import UsageError
 from ...types import Artifact
+from ...unknown_name import UnknownNameError
 from ..advisor_yaml import Document, check
 from ..hardware_words import hardware_words
 from ._base import Batch, Draft, Emitter, batch_of, repeated_draws
@@ -36,10 +36,10 @@ def all_emitters() -> list[Emitter]:
 
 
 def get(name: str) -> Emitter:
-    """Return the emitter with that id; raise UsageError naming the known ones if there is none."""
+    """Return the emitter with that id; raise UnknownNameError if there is none."""
     known = {emitter.id: emitter for emitter in all_emitters()}
     if name not in known:
-        raise UsageError(f"unknown target {name!r}: expected one of {', '.join(known)}")
+        raise UnknownNameError(f"unknown target {name!r}", known, name=name)
     return known[name]
 
 

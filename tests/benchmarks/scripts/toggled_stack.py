@@ -26,6 +26,8 @@ CHUNK_S = 0.3
 class NoController:
     """Takes what is sent, and never wants anything."""
 
+    rank = 0
+
     def send(self, _message):
         return None
 

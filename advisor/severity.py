@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Severity
+from .types import Severity
 
 WARNING_SHARE = 0.08
 """Share of the loop from which a finding is worth an interruption: peers start at 5 to 10%. Two runs of one script
