@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ExitCode
+from ..errors import ExitCode, UsageError
 from ._output import show
 
 if TYPE_CHECKING:
@@ -69,13 +69,14 @@ def show_learning(found: LearningResult, json_output: bool, html: Path | None) -
 
 
 def show_range_test(found: RangeTest, json_output: bool, html: Path | None) -> None:
-    from ..report.range_test import range_test_json, render_range_test
+    """Show a range test in the same ways."""
+    from ..report.range_test import range_test_json, render_range_test, render_range_test_verdict
 
     if html is not None:
         from ..report.search.range_test_html import range_test_page
 
         _write_page(html, found.run_folder, range_test_page(found))
-    show(found, json_output, range_test_json, render_range_test)
+    show(found, json_output, range_test_json, render_range_test if html is None else render_range_test_verdict)
 
 
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:

@@ -32,8 +32,10 @@ def lr(
     """
     from .. import api
 
+    wanted = page_path(html, page, script)
+
     def shown(found: RangeTest) -> None:
-        show_range_test(found, json_output, page_path(html, page))
+        show_range_test(found, json_output, wanted)
 
     with early_ends_shown(shown), live_progress() as progress:
         found = api.lr(script, args or [], budget=budget, progress=progress, **run)

@@ -29,16 +29,25 @@ def render_range_test(found: RangeTest, console: Console) -> None:
     print_safely(list(_parts(found)), console)
 
 
+def render_range_test_verdict(found: RangeTest, console: Console) -> None:
+    """Print the suggestion alone, for a reader who has the rest as a page."""
+    print_safely(list(_verdict(found)), console)
+
+
 def range_test_json(found: RangeTest) -> dict[str, Any]:
     """Return the output of `advisor lr --json`."""
     content = dataclasses.asdict(found)
     return {"version": RANGE_TEST_VERSION, **content, "command": found.command.display}
 
 
-def _parts(found: RangeTest) -> Iterator[RenderableType]:
+def _verdict(found: RangeTest) -> Iterator[RenderableType]:
     if failed := failed_line(found):
         yield Text(failed, style=TONES["failed"])
     yield Text(headline(found), style=TONES[tone(found)])
+
+
+def _parts(found: RangeTest) -> Iterator[RenderableType]:
+    yield from _verdict(found)
     if found.sweeps:
         yield Text()
         yield from map(Text, _curve(found))
