@@ -112,7 +112,7 @@ def test_what_was_found_is_told_with_its_origin() -> None:
         ("micro_batch=--a b", "expected KNOB=FLAG"),
         ("=--bs", "expected KNOB=FLAG"),
         ("micro_batch=--bs:many", "expected KNOB=FLAG"),
-        ("warp=--bs", "'warp' is not one of"),
+        ("warp=--bs", "unknown knob 'warp': expected one of"),
     ],
 )
 def test_what_cannot_be_mapped_says_how_it_is_written(words: str, said: str) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-from ... import knobs
 from ..base import imports
 
 
 def set_on_import(settings: Mapping[str, Any]) -> None:
     """Set those of these settings when torch is imported; `Knob.apply` checks later that they are in force."""
+    imports.when_imported("torch", lambda _torch: _set(settings))
+
+
+def _set(settings: Mapping[str, Any]) -> None:
+    from ... import knobs  # not before the script's first import
+
     for name, value in settings.items():
         on_import = knobs.get(name).on_import
         if on_import is not None:
-            imports.when_imported("torch", functools.partial(_set, on_import, value))
-
-
-def _set(on_import: Any, value: Any, _torch: Any) -> None:
-    on_import(value)
+            on_import(value)

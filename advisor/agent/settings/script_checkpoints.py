@@ -65,6 +65,7 @@ class ScriptCheckpoints:
     def _kept(self, original: Any) -> Any:
         from torch.utils.checkpoint import noop_context_fn
 
+        @passes_on
         def around(function: Any, preserve: bool, context_fn: Any, *rest: Any, **kwargs: Any) -> Iterator[None]:
             if self._patches.on and context_fn is noop_context_fn:
                 return _nothing_around()

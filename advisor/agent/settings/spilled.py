@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
-import tempfile
 from typing import Any, NamedTuple
 
 from ...refused import Refused
@@ -40,6 +38,9 @@ class Spill:
     def __init__(self, folder: str, size: int) -> None:
         if _lies_in_memory(folder):
             raise Refused(f"{folder} lies in memory itself")
+        import shutil  # not before the script's first line: both load much
+        import tempfile
+
         try:
             free = shutil.disk_usage(folder).free
             if size > LARGEST_SHARE * free:
