@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from report import sample, sample_tuning
 
@@ -17,14 +17,7 @@ TIMEOUT_S = 60
 
 
 def advisor(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "advisor", *words],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    return forked.advisor(Path.cwd(), *words, limit_s=TIMEOUT_S)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,8 +117,7 @@ def _alone(folder: Path) -> tuple[str, str]:
 
 def _with(folder: Path, settings: str) -> tuple[str, str]:
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(folder, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S)
     assert done.returncode == 0, done.stderr
     return done.stdout, without_announcement(done.stderr)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 import advisor
@@ -39,8 +39,7 @@ while True:
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "advisor", "plan", *words]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return forked.advisor(folder, "plan", *words, limit_s=LIMIT_S)
 
 
 @pytest.mark.slow(20)

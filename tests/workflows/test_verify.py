@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forked
 import psutil
 import pytest
 
@@ -373,8 +374,8 @@ def test_what_loses_its_loss_is_never_fast(verified: Verified) -> None:
 
 
 def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", "verify", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    """With short windows: what is looked at is what goes on around them."""
+    return forked.advisor(cwd, "verify", *words, limit_s=COMMAND_S, thin=True)
 
 
 @pytest.fixture
