@@ -70,6 +70,16 @@ def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+@pytest.fixture(scope="module")
+def thin() -> Iterator[None]:
+    """Windows and rounds as short as they go, for profiles and searches of this process."""
+    from search.thin import make_thin
+
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch.setattr)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """A real server, started by the first test that asks for it. Names of studies keep its tests apart."""

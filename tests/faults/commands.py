@@ -18,6 +18,7 @@ from typing import Any
 
 import forked
 import psutil
+from search.thin import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 WILD = ROOT / "tests" / "workloads" / "wild"
@@ -100,11 +101,12 @@ class Desk:
         (self.project / name).write_text(text)
         return name
 
-    def start(self, *words: object, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """The command in a process group of its own, as a shell would start it."""
+    def start(self, *words: object, prefix: Sequence[str] = (), thin: bool = False) -> subprocess.Popen[str]:
+        """The command in a process group of its own, as a shell would start it; `thin`: with short windows."""
         self.project.mkdir(exist_ok=True)
+        command = COMMAND if thin else (sys.executable, "-m", "advisor")
         return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "advisor", *map(str, words)],
+            [*prefix, *command, *map(str, words)],
             cwd=self.project,
             env={**os.environ, MARK: self.mark, **self.environment},
             stdin=subprocess.DEVNULL,

@@ -93,6 +93,11 @@ def test_the_length_of_the_training_and_its_evaluations_are_seen(profile: Profil
     assert facts.moved
 
 
+def test_no_noise_scale_is_measured_unless_it_is_asked_for(profile: Profile) -> None:
+    assert profile.noise_scale is None
+    assert "noise scale" not in [window.id for window in profile.windows]
+
+
 def test_losses_are_those_before_any_window_that_changes_the_training(profile: Profile) -> None:
     trend = profile.losses
     assert trend is not None

@@ -42,10 +42,11 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return forked.advisor(folder, "plan", *words, limit_s=LIMIT_S)
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(8)
+@pytest.mark.usefixtures("thin")
 def test_a_script_is_profiled_and_planned_for(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
-    found = advisor.profile(tmp_path / "train.py", ["0.01"], budget=10, runs=tmp_path / "runs")
+    found = advisor.profile(tmp_path / "train.py", ["0.01"], budget=3, runs=tmp_path / "runs")
     assert found.steps is not None
     done = command(tmp_path, "--profile", "latest", "--runs", "runs", "--devices", "here:2", "--json")
     assert done.returncode == 0, done.stderr

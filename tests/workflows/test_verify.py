@@ -17,6 +17,7 @@ from typing import Any
 import forked
 import psutil
 import pytest
+from search import thin
 
 from advisor import wire
 from advisor.errors import NothingMeasuredError, ScriptError, Terminated
@@ -442,7 +443,7 @@ def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(project: Path,
     runs = tmp_path / "runs"
     words = ["--config", "advisor.yaml", "--runs", str(runs), "--json", "train.py"]
     with subprocess.Popen(
-        [sys.executable, "-m", "advisor", "verify", *words],
+        [*thin.COMMAND, "verify", *words],
         cwd=project,
         stdout=subprocess.PIPE,
         text=True,
@@ -509,7 +510,7 @@ def test_ctrl_c_while_one_waits_ends_all(project: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     words = ["--config", "advisor.yaml", "--runs", str(runs), "--json", "train.py"]
     with subprocess.Popen(
-        [sys.executable, "-m", "advisor", "verify", *words],
+        [*thin.COMMAND, "verify", *words],
         cwd=project,
         stdout=subprocess.PIPE,
         text=True,
