@@ -192,7 +192,7 @@ def unpickled(folder: Path, name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["workers", "accumulation", "method", "two models", "resumed", "sum by hand"])
+@pytest.mark.parametrize("way", ["workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"])
 def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Path) -> None:
     printed, saved, _ = alone(way)
     done = run(tmp_path, way, "parallelism=ddp", "processes=2")
