@@ -3,6 +3,7 @@ ran before it in the same process."""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import random
@@ -26,6 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def snapshot(request: pytest.FixtureRequest) -> Snapshot:
     return Snapshot(renew=request.config.getoption(RENEW))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without collecting garbage: torch and thousands of tests are made here, and nothing is thrown away."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
