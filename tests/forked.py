@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,13 @@ def run(
     limit_s: float,
     environment: dict[str, str] | None = None,
     strict: bool = False,
+    imports: Sequence[str] = (),
 ) -> Ended:
-    """The script of this name in `folder`, as `python script args` there; `strict`: every warning is an error."""
-    return _ended(_server(), folder, environment, limit_s, {"argv": [script, *args], "strict": strict})
+    """The script of this name in `folder`, as `python script args` there; `strict`: every warning is an error.
+
+    `imports` are modules that have been imported already, beside torch.
+    """
+    return _ended(_server(*imports), folder, environment, limit_s, {"argv": [script, *args], "strict": strict})
 
 
 def advisor(
@@ -48,6 +52,7 @@ def advisor(
     limit_s: float = 240.0,
     environment: Mapping[str, str] | None = None,
     thin: bool = False,
+    imports: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """`python -m advisor words` in `folder`; `thin`: with the short windows of `search/thin.py`.
 
@@ -55,7 +60,7 @@ def advisor(
     commands start are processes of their own.
     """
     asked = {"command": list(map(str, words)), "thin": thin, "strict": False}
-    ended = _ended(_server("commands"), folder, environment, limit_s, asked)
+    ended = _ended(_server("commands", *imports), folder, environment, limit_s, asked)
     return subprocess.CompletedProcess(asked["command"], ended.code, ended.out, ended.err)
 
 

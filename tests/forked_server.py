@@ -1,7 +1,7 @@
 """Server of `forked.py`: it has imported torch, and forks itself for every script and every command that it is told of.
 
 A line of JSON comes in; the process id of the fork and its exit code go out. With the word `commands` it has imported
-the `advisor` command as well.
+the `advisor` command as well, and with other words modules of these names.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Becomes(BaseException):
 def main() -> None:
     before = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     installed = [entry for entry in sys.path[1:] if entry not in before]
-    _preload(commands="commands" in sys.argv[1:])
+    _preload(sys.argv[1:])
     gc.collect()
     gc.freeze()
     given = _asked()
@@ -64,15 +64,15 @@ def main() -> None:
     os._exit(code)
 
 
-def _preload(*, commands: bool) -> None:
-    for name in (
-        "torch",
-        "torch._dynamo",
-        "torch.utils.data",
-        *(("advisor.__main__", "advisor.api") if commands else ()),
-    ):
-        importlib.import_module(name)
-    if not commands:
+def _preload(words: Sequence[str]) -> None:
+    names = ["torch", "torch._dynamo", "torch.utils.data", *(word for word in words if word != "commands")]
+    if "commands" in words:
+        names += ["advisor.__main__", "advisor.api"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            importlib.import_module(name)
+    if "commands" not in words:
         return
     for room in ROOMS:
         package = importlib.import_module(f"advisor.{room}")

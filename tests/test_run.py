@@ -346,7 +346,6 @@ def saved_alone(convolving: str, tmp_path_factory: pytest.TempPathFactory) -> st
         "precision: bf16, num_workers: 1",
         "memory_format: channels_last",
         "fused_optimizer: fused",
-        "compile: default",
         "micro_batch: 2",
         "threads: 1, prefetch_factor: 4, num_workers: 2, persistent_workers: true",
     ],

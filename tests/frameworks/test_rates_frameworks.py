@@ -88,6 +88,11 @@ trainer = lightning.Trainer(
 )
 trainer.fit(Lit(), DataLoader(Numbers(), batch_size=4, shuffle=True))
 """
+IMPORTS = tuple(
+    name
+    for name in ("transformers.trainer", "accelerate", "lightning.pytorch")
+    if importlib.util.find_spec(name.partition(".")[0]) is not None
+)
 SCRIPTS = {"transformers": TRAINER, "accelerate": ACCELERATED, "lightning": LIGHTNING}
 
 
@@ -95,7 +100,7 @@ def rates(folder: Path, package: str, *words: str, kind: str = "rate") -> list[f
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     (folder / "train.py").write_text(COMMON + SCRIPTS[package])
-    done = forked.advisor(folder, "run", *words, "train.py", limit_s=LIMIT_S)
+    done = forked.advisor(folder, "run", *words, "train.py", limit_s=LIMIT_S, imports=IMPORTS)
     assert done.returncode == 0, done.stderr
     return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith(kind)]
 

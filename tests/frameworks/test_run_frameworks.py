@@ -86,6 +86,11 @@ print("updates", trainer.global_step, trainer.current_epoch)
 SUM = """
 print("weights", sum(parameter.double().sum().item() for parameter in model.parameters()))
 """
+IMPORTS = tuple(
+    name
+    for name in ("transformers.trainer", "accelerate", "lightning.pytorch")
+    if importlib.util.find_spec(name.partition(".")[0]) is not None
+)
 SCRIPTS = {"transformers": TRAINER, "accelerate": ACCELERATED, "lightning": LIGHTNING}
 
 
@@ -110,14 +115,14 @@ def trained(folder: Path, package: str, settings: str | None) -> Trained:
 
 
 def _alone(folder: Path) -> tuple[str, str]:
-    done = forked.run(folder, "train.py", limit_s=LIMIT_S)
+    done = forked.run(folder, "train.py", limit_s=LIMIT_S, imports=IMPORTS)
     assert done.code == 0, done.err
     return done.out, done.err
 
 
 def _with(folder: Path, settings: str) -> tuple[str, str]:
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    done = forked.advisor(folder, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S)
+    done = forked.advisor(folder, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S, imports=IMPORTS)
     assert done.returncode == 0, done.stderr
     return done.stdout, without_announcement(done.stderr)
 
