@@ -91,6 +91,17 @@ def thin() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[None]:
+    """Scripts of this process' sessions begin with torch imported: what is looked at comes later."""
+    import forked
+    import forked_keepers
+
+    with pytest.MonkeyPatch.context() as patch:
+        forked_keepers.install(forked.keepers(), patch.setattr)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """A real server, started by the first test that asks for it. Names of studies keep its tests apart."""

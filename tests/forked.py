@@ -43,7 +43,9 @@ def run(
 
     `imports` are modules that have been imported already, beside torch.
     """
-    return _ended(_server(*imports), folder, environment, limit_s, {"argv": [script, *args], "strict": strict})
+    return _ended(
+        _server("scripts", *imports), folder, environment, limit_s, {"argv": [script, *args], "strict": strict}
+    )
 
 
 def advisor(
@@ -52,14 +54,15 @@ def advisor(
     limit_s: float = 240.0,
     environment: Mapping[str, str] | None = None,
     thin: bool = False,
+    forks: bool = False,
     imports: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """`python -m advisor words` in `folder`; `thin`: with the short windows of `search/thin.py`.
 
     A script under `advisor run` shares this process with torch, as the command becomes the script. What other
-    commands start are processes of their own.
+    commands start are programs of their own, or forks with torch, too (`forks`, see `forked_keepers.py`).
     """
-    asked = {"command": list(map(str, words)), "thin": thin, "strict": False}
+    asked: dict[str, Any] = {"command": list(map(str, words)), "thin": thin, "forks": forks, "strict": False}
     ended = _ended(_server("commands", *imports), folder, environment, limit_s, asked)
     return subprocess.CompletedProcess(asked["command"], ended.code, ended.out, ended.err)
 
@@ -83,6 +86,16 @@ def _ended(
             os.killpg(pid, signal.SIGKILL)
             raise AssertionError(f"it took longer than {limit_s:g} s: {_line(server, limit_s)} {err.read_text()}")
         return Ended(code=int(code), out=out.read_text(), err=err.read_text())
+
+
+@functools.cache
+def keepers() -> str:
+    """The socket of a server that forks keepers for sessions of this process."""
+    folder = tempfile.TemporaryDirectory(prefix="forked-")
+    path = str(Path(folder.name) / "keepers")
+    assert _line(_server("keepers", path), 120.0) == "listening"
+    atexit.register(folder.cleanup)
+    return path
 
 
 @functools.cache

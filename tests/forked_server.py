@@ -1,7 +1,8 @@
 """Server of `forked.py`: it has imported torch, and forks itself for every script and every command that it is told of.
 
-A line of JSON comes in; the process id of the fork and its exit code go out. With the word `commands` it has imported
-the `advisor` command as well, and with other words modules of these names.
+A line of JSON comes in; the process id of the fork and its exit code go out. Its first word says what it is for:
+`scripts`, `commands` (it has then imported the `advisor` command as well), or `keepers` (see `forked_keepers.py`), with
+the path of its socket. Other words are modules to import, too.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, NoReturn
 
+import forked_keepers
+
 TESTS = Path(__file__).resolve().parent
 ROOMS = ("analysis", "cli", "planning", "report", "rules", "runtime", "search", "settings_file", "storage", "target",
          "verification", "workflows")  # fmt: skip
 """Packages of advisor that a command imports piece by piece."""
-BOOTSTRAP = TESTS.parent / "advisor" / "agent" / "bootstrap.py"
-PRELOADED = ("LD_PRELOAD", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_BLOCKTIME", "PYTORCH_CUDA_ALLOC_CONF")
-"""Variables that are read while an interpreter or torch starts: another value needs a new program."""
 
 
 class Becomes(BaseException):
@@ -45,34 +45,33 @@ class Becomes(BaseException):
 def main() -> None:
     before = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     installed = [entry for entry in sys.path[1:] if entry not in before]
-    _preload(sys.argv[1:])
+    kind, *names = sys.argv[1:]
+    _preload(names, commands=kind == "commands")
     gc.collect()
     gc.freeze()
+    if kind == "keepers":
+        listening = forked_keepers.listen(str(names[0]))
+        print("listening", flush=True)
+        forked_keepers.serve(listening, 0, lambda argv: _program(argv, installed))
     given = _asked()
     _settle(given)
     if "command" in given:
-        code = _as_command(given["command"], installed, thin=given["thin"])
+        code = _as_command(given, installed)
     else:
         sys.argv[:] = given["argv"]
         sys.path[:] = [given["folder"], *_pythonpath(), *installed]
-        code = _code_of(lambda: runpy.run_path(given["argv"][0], run_name="__main__"), traceback.print_exc)
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(ValueError, OSError):
-            stream.flush()
+        code = _ended(lambda: runpy.run_path(given["argv"][0], run_name="__main__"), traceback.print_exc)
     os._exit(code)
 
 
-def _preload(words: Sequence[str]) -> None:
-    names = ["torch", "torch._dynamo", "torch.utils.data", *(word for word in words if word != "commands")]
-    if "commands" in words:
-        names += ["advisor.__main__", "advisor.api"]
+def _preload(names: Sequence[str], *, commands: bool) -> None:
+    torchs = ("torch", "torch._dynamo", "torch.utils.data")
+    ours = ("advisor.__main__", "advisor.api") if commands else ()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in names:
+        for name in (*torchs, *(name for name in names if "/" not in name), *ours):
             importlib.import_module(name)
-    if "commands" not in words:
+    if not commands:
         return
     for room in ROOMS:
         package = importlib.import_module(f"advisor.{room}")
@@ -114,8 +113,20 @@ def _pythonpath() -> list[str]:
     return list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
 
 
+def _ended(run: Callable[[], object], show: Callable[[], object]) -> int:
+    """Run, end threads and streams as an interpreter does, and return its exit code; `show` prints what was raised."""
+    try:
+        code = _code_of(run, show)
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(ValueError, OSError):
+                stream.flush()
+    return code
+
+
 def _code_of(run: Callable[[], object], show: Callable[[], object]) -> int:
-    """Return the exit code with which an interpreter would end; `show` prints what was raised."""
     try:
         run()
     except SystemExit as end:
@@ -131,42 +142,63 @@ def _code_of(run: Callable[[], object], show: Callable[[], object]) -> int:
     return 0
 
 
-def _as_command(words: Sequence[str], installed: list[str], *, thin: bool) -> int:
+def _as_command(given: Mapping[str, Any], installed: list[str]) -> int:
     """Do what `python -m advisor WORDS` does; a script that the process becomes is run in this one."""
+    if given["forks"]:
+        _serve_keepers(str(Path(given["out"]).with_name("keepers")), installed)
     shown, filters = warnings.showwarning, list(warnings.filters)
     sys.path[:] = [str(Path.cwd()), *_pythonpath(), *installed]
     start: Any = importlib.import_module("advisor.__main__")
-    sys.argv[:] = [str(start.__file__), *words]
-    sys.orig_argv[:] = [sys.executable, "-m", "advisor", *words]
-    if thin:
+    sys.argv[:] = [str(start.__file__), *given["command"]]
+    sys.orig_argv[:] = [sys.executable, "-m", "advisor", *given["command"]]
+    if given["thin"]:
         _thin().make_thin(setattr)
-    started_with = {name: os.environ.get(name) for name in PRELOADED}
-    replaced = os.execve
+    started_as = {name: os.environ.get(name) for name in forked_keepers.NEEDED_AT_THE_START}
+    execute = os.execve
 
     def becomes(program: Any, argv: Any, environment: Any) -> NoReturn:
         here = program == sys.executable and not argv[1].startswith("-") and argv[1].endswith(".py")
-        if not here or {name: environment.get(name) for name in PRELOADED} != started_with:
-            replaced(program, argv, environment)
+        if not here or {name: environment.get(name) for name in started_as} != started_as:
+            execute(program, argv, environment)
         raise Becomes(argv, environment)
 
     os.execve = becomes
     try:
         start.users_folders_last(sys.path[0])
-        return _code_of(start.main, traceback.print_exc)
+        code = _code_of(start.main, traceback.print_exc)
     except Becomes as script:
-        argv = script.argv
+        os.execve = execute
+        warnings.showwarning, warnings.filters[:] = shown, filters  # type: ignore[index]
+        sys.unraisablehook = sys.__unraisablehook__
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            signal.signal(number, usual)
         _environment(script.environment)
-    os.execve = replaced
-    warnings.showwarning, warnings.filters[:] = shown, filters  # type: ignore[index]
-    sys.unraisablehook = sys.__unraisablehook__
-    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-        signal.signal(number, usual)
+        argv = script.argv
+    else:
+        return _ended(lambda: sys.exit(code), traceback.print_exc)
+    return _program(argv, installed)
+
+
+def _serve_keepers(path: str, installed: list[str]) -> None:
+    """Have the sessions of this command start scripts in forks of a fork of this process, which ends with it."""
+    listening = forked_keepers.listen(path)
+    until, _held = os.pipe()  # the second is closed when this process ends
+    if os.fork() == 0:
+        os.close(_held)
+        forked_keepers.serve(listening, until, lambda argv: _program(argv, installed))
+    os.close(until)
+    listening.close()
+    forked_keepers.install(path, setattr)
+
+
+def _program(argv: list[str], installed: list[str]) -> int:
+    """Do what `python WORDS` does, and return its exit code."""
     gc.unfreeze()
     for name in [name for name in sys.modules if name.partition(".")[0] == "advisor"]:
         del sys.modules[name]
     sys.path[:] = [str(Path(argv[1]).resolve().parent), *_pythonpath(), *installed]
     sys.argv[:], sys.orig_argv[:] = argv[1:], argv
-    return _code_of(lambda: _run_main(argv[1]), _show_from_main)
+    return _ended(lambda: _run_main(argv[1]), _show_from_main)
 
 
 def _thin() -> Any:
