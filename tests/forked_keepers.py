@@ -1,8 +1,9 @@
 """Keepers, and the scripts below them, in forks of a process that has imported torch.
 
-The keeper is `advisor/runtime/isolation/keeper.py` as it is: what it makes of namespaces, signals and ends is real. Only
-where it would execute `python bootstrap.py`, its child goes on in the interpreter that is there already. Not for tests
-of what is seen of a process from outside: its environment there, and its command line, are those of the server.
+The keeper is `advisor/runtime/isolation/keeper.py` as it is: what it makes of namespaces, signals and ends is real.
+Only where it would execute `python bootstrap.py`, its child goes on in the interpreter that is there already. Not for
+tests of what is seen of a process from outside (its environment there, and its command line, are those of the server),
+nor of what an interpreter does at its start and its end.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ for epoch in range(1000):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("thin")
+@pytest.mark.usefixtures("forks", "thin")
 def test_a_profile_measures_it_in_a_real_training(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     found = advisor.profile(tmp_path / "train.py", budget=4, noise_scale=True, runs=tmp_path / "runs")
@@ -141,7 +141,7 @@ def test_a_profile_measures_it_in_a_real_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("thin")
+@pytest.mark.usefixtures("forks", "thin")
 def test_micro_steps_of_a_script_show_it_as_well(tmp_path: Path) -> None:
     accumulating = SCRIPT.replace("batch_size=256", "batch_size=64").replace(
         "for a, b in loader:", "for number, (a, b) in enumerate(loader):"
@@ -162,7 +162,7 @@ def test_micro_steps_of_a_script_show_it_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("thin")
+@pytest.mark.usefixtures("forks", "thin")
 def test_where_it_cannot_be_measured_the_reason_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT.replace("batch_size=256", "batch_size=255"))
     found = advisor.profile(tmp_path / "train.py", budget=2, noise_scale=True, runs=tmp_path / "runs")

@@ -14,7 +14,7 @@ from wild.probing import Probed, probe
 
 from advisor import wire
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 LIMIT_S = 120
 TRAIN = """

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow(4)
 
 
 @pytest.fixture(scope="module")
-def profiles(thin: None, tmp_path_factory: pytest.TempPathFactory) -> Profiles:
+def profiles(forks: None, thin: None, tmp_path_factory: pytest.TempPathFactory) -> Profiles:
     found = {}
     for name, text in TEXTS.items():
         folder = tmp_path_factory.mktemp(name)

@@ -37,7 +37,7 @@ for _ in range(args.steps):
 
 
 def advisor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return forked.advisor(folder, *words, limit_s=LIMIT_S, thin=True)
+    return forked.advisor(folder, *words, limit_s=LIMIT_S, thin=True, forks=True)
 
 
 def write(folder: Path, flag: str) -> None:

@@ -37,7 +37,7 @@ for epoch in range(int(os.environ.get("EPOCHS", 10000))):
 
 
 def advisor(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = forked.advisor(folder, *words, limit_s=LIMIT_S, thin=True)
+    done = forked.advisor(folder, *words, limit_s=LIMIT_S, thin=True, forks=True)
     assert done.returncode == code, done.stderr
     return done
 

@@ -50,7 +50,7 @@ def words(*options: str) -> list[str]:
 
 
 def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return forked.advisor(folder, *words(*options), limit_s=LIMIT_S, thin=True)
+    return forked.advisor(folder, *words(*options), limit_s=LIMIT_S, thin=True, forks=True)
 
 
 def trials_in(folder: Path) -> int:

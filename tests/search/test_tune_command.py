@@ -42,7 +42,7 @@ def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "elsewhere").mkdir(exist_ok=True)
     (folder / "train.py").write_text(SCRIPT)
     words = ("tune", "--runs", folder / "runs", *options, "../train.py")
-    return forked.advisor(folder / "elsewhere", *words, limit_s=LIMIT_S, thin=True)
+    return forked.advisor(folder / "elsewhere", *words, limit_s=LIMIT_S, thin=True, forks=True)
 
 
 def test_a_search_from_another_folder_writes_its_answer_there_and_nothing_else(tmp_path: Path) -> None:

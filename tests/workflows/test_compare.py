@@ -303,7 +303,7 @@ def test_a_folder_without_a_repository_is_told(tmp_path: Path, scratch: Path) ->
 
 
 def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return forked.advisor(cwd, "compare", *words, limit_s=COMMAND_S, thin=True)
+    return forked.advisor(cwd, "compare", *words, limit_s=COMMAND_S, thin=True, forks=True)
 
 
 @pytest.fixture

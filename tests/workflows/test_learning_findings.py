@@ -7,7 +7,7 @@ import pytest
 import advisor
 from advisor.types import Finding, Profile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 SCRIPT = """
 import torch
@@ -54,7 +54,7 @@ main()
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+def profile(forks: None, tmp_path_factory: pytest.TempPathFactory) -> Profile:
     folder = tmp_path_factory.mktemp("learning")
     (folder / "train.py").write_text(SCRIPT)
     return advisor.profile(folder / "train.py", budget=8, runs=folder / "runs")

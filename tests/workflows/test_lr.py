@@ -42,7 +42,7 @@ print("last loss", loss.item())
 
 def advisor(folder: Path, *words: str, text: str = SCRIPT) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(textwrap.dedent(text))
-    return forked.advisor(folder, *words, limit_s=LIMIT_S)
+    return forked.advisor(folder, *words, limit_s=LIMIT_S, forks=True)
 
 
 def range_test_of(folder: Path, *args: str, text: str = SCRIPT) -> dict[str, Any]:

@@ -39,11 +39,11 @@ while True:
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return forked.advisor(folder, "plan", *words, limit_s=LIMIT_S)
+    return forked.advisor(folder, "plan", *words, limit_s=LIMIT_S, forks=True)
 
 
 @pytest.mark.slow(8)
-@pytest.mark.usefixtures("thin")
+@pytest.mark.usefixtures("forks", "thin")
 def test_a_script_is_profiled_and_planned_for(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     found = advisor.profile(tmp_path / "train.py", ["0.01"], budget=3, runs=tmp_path / "runs")

@@ -361,7 +361,9 @@ def test_a_search_proves_in_fresh_processes_and_verify_continues_its_rounds(tmp_
     (tmp_path / "train.py").write_text(TRAINING)
 
     def advisor(*words: str) -> dict[str, Any]:
-        done = forked.advisor(tmp_path, *words, "--runs", "runs", "--json", "train.py", limit_s=280, thin=True)
+        done = forked.advisor(
+            tmp_path, *words, "--runs", "runs", "--json", "train.py", limit_s=280, thin=True, forks=True
+        )
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found

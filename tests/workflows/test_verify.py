@@ -376,7 +376,7 @@ def test_what_loses_its_loss_is_never_fast(verified: Verified) -> None:
 
 def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """With short windows: what is looked at is what goes on around them."""
-    return forked.advisor(cwd, "verify", *words, limit_s=COMMAND_S, thin=True)
+    return forked.advisor(cwd, "verify", *words, limit_s=COMMAND_S, thin=True, forks=True)
 
 
 @pytest.fixture

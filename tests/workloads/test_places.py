@@ -10,7 +10,7 @@ import pytest
 import advisor
 from advisor.types import Profile
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("thin")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = Path(advisor.__file__).resolve().parent
@@ -21,7 +21,7 @@ SCRIPTS = ("char_lm_tokenise", "deepcopy_ema", "save_every_step", "validate_ofte
 
 
 @pytest.fixture(scope="module")
-def profiles(thin: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
+def profiles(forks: None, thin: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
     runs = tmp_path_factory.mktemp("runs")
     return {name: advisor.profile(HERE / f"{name}.py", runs=runs, budget=BUDGET_S) for name in SCRIPTS}
 
