@@ -86,7 +86,8 @@ class ProcessState:
         for owner, kept, whole in self._attributes:
             now = vars(owner)
             # As good as always; the loop below takes ten times as long, thousands of times.
-            if (len(now) == len(kept) or not whole) and all(map(operator.is_, kept.values(), now.values())):
+            as_many = len(now) == len(kept) if whole else len(now) >= len(kept)
+            if as_many and all(map(operator.is_, kept.values(), now.values())):
                 continue
             for name, value in kept.items():
                 if now.get(name, _ABSENT) is not value and (
