@@ -108,7 +108,6 @@ def listen(path: str) -> socket.socket:
 
 def serve(listening: socket.socket, until: int, become: Become) -> NoReturn:
     """Fork a keeper for everybody who asks, until the descriptor `until` is closed at its other end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with listening:
         while True:
             ready = select.select([listening, until], [], [])[0]
@@ -116,13 +115,16 @@ def serve(listening: socket.socket, until: int, become: Become) -> NoReturn:
                 os._exit(0)
             if listening not in ready:
                 continue
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
             connection = listening.accept()[0]
             if os.fork() == 0:
                 break
             connection.close()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with contextlib.suppress(OSError):
-        os.close(until)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, until)  # closed, its number would be given away
+    os.close(nothing)
     _watch(connection, become)
 
 
