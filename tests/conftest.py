@@ -3,6 +3,7 @@ ran before it in the same process."""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import random
@@ -26,6 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def snapshot(request: pytest.FixtureRequest) -> Snapshot:
     return Snapshot(renew=request.config.getoption(RENEW))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without collecting garbage: torch and thousands of tests are made here, and nothing is thrown away."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,6 +79,27 @@ def _own_state_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="module")
+def thin() -> Iterator[None]:
+    """Windows and rounds as short as they go, for profiles and searches of this process."""
+    from search.thin import make_thin
+
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch.setattr)
+        yield
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[None]:
+    """Scripts of this process' sessions begin with torch imported: what is looked at comes later."""
+    import forked
+    import forked_keepers
+
+    with pytest.MonkeyPatch.context() as patch:
+        forked_keepers.install(forked.keepers(), patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="session")

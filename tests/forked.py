@@ -1,6 +1,7 @@
-"""Scripts in processes that are forked from one which has imported torch.
+"""Scripts and commands in processes that are forked from one which has imported what they need.
 
-To import it takes longer than most of what they do, and the end of an interpreter that holds it half as long.
+To import torch takes longer than most of what they do, and the end of an interpreter that holds it half as long. What
+a test needs a new program for (signals, an interpreter's options, what is preloaded) is started by `subprocess`.
 """
 
 from __future__ import annotations
@@ -13,58 +14,13 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-SERVER = """
-import atexit, gc, json, os, runpy, sys, threading, traceback, warnings
-import torch, torch._dynamo, torch.utils.data
-
-def asked():
-    '''Goes on in the process of a script; ends with the tests.'''
-    for line in sys.stdin:
-        script = os.fork()
-        if script == 0:
-            return json.loads(line)
-        print(script, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(script, 0)[1]), flush=True)
-    sys.exit()
-
-def run(path):
-    try:
-        runpy.run_path(path, run_name="__main__")
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-
-gc.collect()
-gc.freeze()
-given = asked()
-os.setsid()
-os.chdir(given["folder"])
-os.environ.clear()
-os.environ.update(given["environment"])
-for number, path in ((0, os.devnull), (1, given["out"]), (2, given["err"])):
-    opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    os.dup2(opened, number)
-    os.close(opened)
-sys.argv[:] = given["argv"]
-sys.path[:1] = [given["folder"], *filter(None, given["environment"].get("PYTHONPATH", "").split(os.pathsep))]
-if given["strict"]:
-    warnings.simplefilter("error")
-code = run(given["argv"][0])
-threading._shutdown()
-atexit._run_exitfuncs()
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(code)
-"""
+SERVER = Path(__file__).with_name("forked_server.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,35 +37,71 @@ def run(
     limit_s: float,
     environment: dict[str, str] | None = None,
     strict: bool = False,
+    imports: Sequence[str] = (),
 ) -> Ended:
-    """The script of this name in `folder`, as `python script args` there; `strict`: every warning is an error."""
-    out, err = folder / f"{script}.out", folder / f"{script}.err"
-    given = {
-        "folder": str(folder),
-        "argv": [script, *args],
-        "environment": dict(os.environ) if environment is None else environment,
-        "out": str(out),
-        "err": str(err),
-        "strict": strict,
-    }
-    server = _server()
-    assert server.stdin is not None
-    server.stdin.write(json.dumps(given).encode() + b"\n")
-    pid = int(_line(server, limit_s) or 0)
-    code = _line(server, limit_s)
-    if code is None:
-        os.killpg(pid, signal.SIGKILL)
-        raise AssertionError(f"it took longer than {limit_s:g} s: {_line(server, limit_s)} {err.read_text()}")
-    found = Ended(code=int(code), out=out.read_text(), err=err.read_text())
-    out.unlink()
-    err.unlink()
-    return found
+    """The script of this name in `folder`, as `python script args` there; `strict`: every warning is an error.
+
+    `imports` are modules that have been imported already, beside torch.
+    """
+    return _ended(
+        _server("scripts", *imports), folder, environment, limit_s, {"argv": [script, *args], "strict": strict}
+    )
+
+
+def advisor(
+    folder: Path,
+    *words: object,
+    limit_s: float = 240.0,
+    environment: Mapping[str, str] | None = None,
+    thin: bool = False,
+    forks: bool = False,
+    imports: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """`python -m advisor words` in `folder`; `thin`: with the short windows of `search/thin.py`.
+
+    A script under `advisor run` shares this process with torch, as the command becomes the script. What other
+    commands start are programs of their own, or forks with torch, too (`forks`, see `forked_keepers.py`).
+    """
+    asked: dict[str, Any] = {"command": list(map(str, words)), "thin": thin, "forks": forks, "strict": False}
+    ended = _ended(_server("commands", *imports), folder, environment, limit_s, asked)
+    return subprocess.CompletedProcess(asked["command"], ended.code, ended.out, ended.err)
+
+
+def _ended(
+    server: subprocess.Popen[bytes],
+    folder: Path,
+    environment: Mapping[str, str] | None,
+    limit_s: float,
+    asked: dict[str, Any],
+) -> Ended:
+    with tempfile.TemporaryDirectory(prefix="forked-") as name:
+        out, err = Path(name) / "out", Path(name) / "err"
+        where = {"folder": str(folder), "out": str(out), "err": str(err)}
+        given = {**asked, **where, "environment": dict(os.environ if environment is None else environment)}
+        assert server.stdin is not None
+        server.stdin.write(json.dumps(given).encode() + b"\n")
+        pid = int(_line(server, limit_s) or 0)
+        code = _line(server, limit_s)
+        if code is None:
+            os.killpg(pid, signal.SIGKILL)
+            raise AssertionError(f"it took longer than {limit_s:g} s: {_line(server, limit_s)} {err.read_text()}")
+        return Ended(code=int(code), out=out.read_text(), err=err.read_text())
 
 
 @functools.cache
-def _server() -> subprocess.Popen[bytes]:
+def keepers() -> str:
+    """The socket of a server that forks keepers for sessions of this process."""
+    folder = tempfile.TemporaryDirectory(prefix="forked-")
+    path = str(Path(folder.name) / "keepers")
+    assert _line(_server("keepers", path), 120.0) == "listening"
+    atexit.register(folder.cleanup)
+    return path
+
+
+@functools.cache
+def _server(*words: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
+        [sys.executable, str(SERVER), *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,  # what is read ahead would not be seen by `select`

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from search import thin
 
 pytestmark = pytest.mark.slow
 
@@ -191,6 +192,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def environment(site: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
+
+
 @pytest.fixture(scope="module")
 def advisor(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Advisor:
     """The command of the copy, in a folder with the script; returns what it prints."""
@@ -200,9 +205,9 @@ def advisor(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Advisor:
 
     def call(*words: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "advisor", *words],
+            [*thin.COMMAND, *words],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(site)},
+            env=environment(site),
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -223,13 +228,13 @@ def folder(advisor: Advisor) -> Path:
 
 @pytest.fixture(scope="module")
 def profile(advisor: Advisor) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(advisor("profile", "--runs", "profiles", "--budget", "8s", "--json", "train.py"))
+    found: dict[str, Any] = json.loads(advisor("profile", "--runs", "profiles", "--budget", "4s", "--json", "train.py"))
     return found
 
 
 @pytest.fixture(scope="module")
 def search(advisor: Advisor, profile: dict[str, Any]) -> dict[str, Any]:
-    words = ["--runs", "searches", "--budget", "25s", "--json", "--emit", "plain_json", "train.py"]
+    words = ["--runs", "searches", "--budget", "16s", "--json", "--emit", "plain_json", "train.py"]
     found: dict[str, Any] = json.loads(advisor("tune", *words))
     return found
 
@@ -310,7 +315,7 @@ def test_plain_torch_asks_the_knob(site: Path, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env=environment(site),
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -324,7 +329,7 @@ def test_a_value_that_the_knob_refuses_is_refused(site: Path, folder: Path) -> N
     done = subprocess.run(
         [sys.executable, "-m", "advisor", "run", "--config", "wrong.yaml", "short.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env=environment(site),
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

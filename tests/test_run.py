@@ -61,9 +61,24 @@ def train(context: str = NOTHING) -> str:
     return TRAIN.replace("CONTEXT", context)
 
 
-def run(folder: Path, text: str, settings: str, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def laid_out(folder: Path, text: str, settings: str) -> None:
     (folder / "train.py").write_text(textwrap.dedent(text))
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
+
+
+def run(
+    folder: Path, text: str, settings: str, *args: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    laid_out(folder, text, settings)
+    words = ("run", "--config", "advisor.yaml", "train.py", *args)
+    done = forked.advisor(folder, *words, limit_s=LIMIT_S, environment=env)
+    done.stderr = without_announcement(done.stderr)
+    return done
+
+
+def started(folder: Path, text: str, settings: str, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """As a shell starts it: where the process itself is what is looked at."""
+    laid_out(folder, text, settings)
     argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", *args]
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False, **options)
     done.stderr = without_announcement(done.stderr)
@@ -72,11 +87,10 @@ def run(folder: Path, text: str, settings: str, *args: str, **options: Any) -> s
 
 def test_one_line_on_stderr_says_what_is_applied(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("B = 1\nprint(B)\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
     said = {}
     for text in ("settings: {threads: 2}\narguments: {--a: 3}\nconstants: {B: 4}", "settings: {}"):
         (tmp_path / "advisor.yaml").write_text(f"version: 1\n{text}\n")
-        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = forked.advisor(tmp_path, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S)
         said[done.stdout] = done.stderr.splitlines()[0]
     assert said == {
         "4\n": f"{ANNOUNCED}settings threads=2; arguments --a=3; constants B=4",
@@ -195,16 +209,16 @@ def test_the_exit_code_is_the_scripts_own(tmp_path: Path, ending: str) -> None:
     alone = subprocess.run(
         [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, timeout=LIMIT_S, check=False
     )
-    assert run(tmp_path, text, "precision: bf16").returncode == alone.returncode
+    assert started(tmp_path, text, "precision: bf16").returncode == alone.returncode
 
 
 def test_a_signal_ends_it_as_it_ends_the_script_alone(tmp_path: Path) -> None:
-    done = run(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", "precision: bf16")
+    done = started(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", "precision: bf16")
     assert done.returncode == -signal.SIGTERM
 
 
 def test_standard_input_is_the_scripts(tmp_path: Path) -> None:
-    assert run(tmp_path, "print(input() + '!')", "precision: bf16", input="typed\n").stdout == "typed!\n"
+    assert started(tmp_path, "print(input() + '!')", "precision: bf16", input="typed\n").stdout == "typed!\n"
 
 
 def test_the_arguments_are_the_scripts(tmp_path: Path) -> None:
@@ -215,7 +229,7 @@ def test_the_arguments_are_the_scripts(tmp_path: Path) -> None:
 def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    run(tmp_path, "print('done')", "precision: bf16", env={**os.environ, "TMPDIR": str(temporary)})
+    started(tmp_path, "print('done')", "precision: bf16", env={**os.environ, "TMPDIR": str(temporary)})
     assert list(temporary.iterdir()) == []
 
 
@@ -262,8 +276,9 @@ def test_after_the_first_updates_only_those_hooks_stay_that_a_setting_needs(
 
 def test_without_settings_nothing_of_advisor_is_in_the_process(tmp_path: Path) -> None:
     text = "import sys\nprint({'advisor', '_advisor'} & set(sys.modules), sys.argv, sys.orig_argv[1:])\n"
-    (tmp_path / "train.py").write_text(text)
-    assert run(tmp_path, text, "", "--lr", "1").stdout == "set() ['train.py', '--lr', '1'] ['train.py', '--lr', '1']\n"
+    assert (
+        started(tmp_path, text, "", "--lr", "1").stdout == "set() ['train.py', '--lr', '1'] ['train.py', '--lr', '1']\n"
+    )
 
 
 def test_a_second_model_in_the_same_process_trains_with_the_settings_too_and_is_hooked_once(tmp_path: Path) -> None:
@@ -331,7 +346,6 @@ def saved_alone(convolving: str, tmp_path_factory: pytest.TempPathFactory) -> st
         "precision: bf16, num_workers: 1",
         "memory_format: channels_last",
         "fused_optimizer: fused",
-        "compile: default",
         "micro_batch: 2",
         "threads: 1, prefetch_factor: 4, num_workers: 2, persistent_workers: true",
     ],
@@ -349,8 +363,9 @@ def test_what_is_saved_is_what_the_script_alone_would_save(
 def test_options_of_the_script_go_on_its_command_line(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import sys; print(sys.argv[1:])")
     (tmp_path / "advisor.yaml").write_text("version: 1\narguments: {--bs: 64, --lr: 0.2}\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", "--bs", "32", "data"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(
+        tmp_path, "run", "--config", "advisor.yaml", "train.py", "--bs", "32", "data", limit_s=LIMIT_S
+    )
     assert done.stdout == "['--bs', '64', 'data', '--lr=0.2']\n"
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 
@@ -79,14 +78,18 @@ def settings(folder: Path, wanted: dict[str, Any], **training: Any) -> None:
     (folder / "advisor.yaml").write_text(yaml.safe_dump(content))
 
 
-def drawn(folder: Path, *launcher: str) -> list[list[int]]:
+def drawn(folder: Path, *command: str) -> list[list[int]]:
     """Worker and draws of every sample that a worker has fetched; those of the script's own process are no more than it
     was given: a dataset may count them, or hold a stream."""
-    argv = [sys.executable, *launcher, "train.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    announced = "advisor: advisor.yaml: settings " if "run" in launcher else ""
-    assert (done.returncode, done.stderr.count("\n")) == (0, int(bool(announced)))
-    assert done.stderr.startswith(announced)
+    if command:
+        done = forked.advisor(folder, *command, "train.py", limit_s=LIMIT_S)
+        code, said = done.returncode, done.stderr
+    else:
+        alone = forked.run(folder, "train.py", limit_s=LIMIT_S)
+        code, said = alone.code, alone.err
+    announced = "advisor: advisor.yaml: settings " if command else ""
+    assert (code, said.count("\n")) == (0, int(bool(announced))), said
+    assert said.startswith(announced)
     rows = json.loads((folder / "draws.json").read_text())
     assert json.loads((folder / "reads.json").read_text()) == sum(row[0] < 0 for row in rows)
     return [row for row in rows if row[0] >= 0]
@@ -97,7 +100,7 @@ def repeated(rows: list[list[int]]) -> list[int]:
     return [len(rows) - len({row[place] for row in rows}) for place in (1, 2)]
 
 
-RUN = ("-m", "advisor", "run", "--config", "advisor.yaml")
+RUN = ("run", "--config", "advisor.yaml")
 
 
 @pytest.mark.parametrize("persistent", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -56,16 +57,27 @@ def ended(folder: Path, *words: str) -> tuple[int, str, list[str]]:
     return done.returncode, done.stdout, [line for line in done.stderr.splitlines() if not line.startswith("advisor:")]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("modules")
+    for name, text in FILES.items():
+        (found / name).parent.mkdir(parents=True, exist_ok=True)
+        (found / name).write_text(text)
+    return found
+
+
+@functools.cache
+def alone(folder: Path, module: str) -> tuple[int, str, list[str]]:
+    return ended(folder, module, "--lr", "1", "-m")
+
+
 @pytest.mark.parametrize("settings", ["threads: 1", ""])
 @pytest.mark.parametrize(
     ("module", "code"),
     [("project.train", 7), ("project", 0), ("no_package.module", 1), ("project.missing", 1), ("missing", 1)],
 )
-def test_a_module_runs_as_python_runs_it(module: str, code: int, settings: str, tmp_path: Path) -> None:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    (tmp_path / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    plain = ended(tmp_path, module, "--lr", "1", "-m")
+def test_a_module_runs_as_python_runs_it(module: str, code: int, settings: str, folder: Path) -> None:
+    (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
+    plain = alone(folder, module)
     assert plain[0] == code
-    assert ended(tmp_path, "advisor", "run", "--config", "advisor.yaml", "-m", module, "--lr", "1", "-m") == plain
+    assert ended(folder, "advisor", "run", "--config", "advisor.yaml", "-m", module, "--lr", "1", "-m") == plain

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -46,8 +45,7 @@ HALF = "torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)"
 def run(folder: Path, *words: str, optimizer: str = SGD, scheduler: str = "None", before: str = "pass") -> str:
     text = SCRIPT.replace("OPTIMIZER", optimizer).replace("SCHEDULER", scheduler).replace("BEFORE", before)
     (folder / "train.py").write_text(textwrap.dedent(text))
-    argv = [sys.executable, "-m", "advisor", "run", *words, "train.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(folder, "run", *words, "train.py", limit_s=LIMIT_S)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -119,7 +117,6 @@ def test_momentum_and_decay(words: tuple[str, ...], optimizer: str, ends: str, t
 )
 def test_what_cannot_be_set_is_told_before_anything_runs(words: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print('ran')\n")
-    argv = [sys.executable, "-m", "advisor", "run", *words, "train.py"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(tmp_path, "run", *words, "train.py", limit_s=LIMIT_S)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 
@@ -117,9 +116,7 @@ def test_the_process_of_a_script_refuses_it_before_its_first_line(
 )
 def test_a_command_that_names_it_ends_at_once(tmp_path: Path, words: list[str]) -> None:
     _script(tmp_path), _file(tmp_path, {"warp_drive": 9})
-    done = subprocess.run(
-        [sys.executable, "-m", "advisor", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = forked.advisor(tmp_path, *words, limit_s=60)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert "unknown knob 'warp_drive'" in done.stderr
     assert "advisor explain" in done.stderr or {"activation_checkpointing", "allocator"} <= set(done.stderr.split())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from report import sample_tuning
 
@@ -24,8 +24,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def export(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "advisor", "export", str(config), *words]
-    return subprocess.run(argv, cwd=config.parent, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return forked.advisor(config.parent, "export", config, *words, limit_s=LIMIT_S)
 
 
 def test_each_target_has_its_file(config: Path, tmp_path: Path) -> None:
@@ -97,8 +96,7 @@ def test_settings_that_are_not_known_are_not_exported(config: Path) -> None:
 def test_settings_from_elsewhere_are_told_on_stderr_once_when_they_are_run(config: Path) -> None:
     config.write_text("version: 1\nsettings: {num_workers: 2}\nfound: {hardware: {usable_cpus: 512}}\n")
     (config.parent / "train.py").write_text("print('trained')\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", str(config), "train.py"]
-    done = subprocess.run(argv, cwd=config.parent, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(config.parent, "run", "--config", config, "train.py", limit_s=LIMIT_S)
     assert done.stdout == "trained\n"
     assert done.stderr.count("found with 512 CPUs") == 1
     assert done.stderr.startswith(f"advisor: {config}: found with 512 CPUs")
@@ -109,8 +107,7 @@ def test_settings_from_elsewhere_are_told_on_stderr_once_when_they_are_run(confi
 def test_a_search_that_could_not_write_its_files_is_not_begun(tmp_path: Path, emit: str, told: str) -> None:
     (tmp_path / "torchrun.sh").write_text("mine")
     (tmp_path / "train.py").write_text("open('ran', 'w')\n")
-    argv = [sys.executable, "-m", "advisor", "tune", "--isolation", "none", "--emit", emit, "train.py"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(tmp_path, "tune", "--isolation", "none", "--emit", emit, "train.py", limit_s=LIMIT_S)
     assert (done.returncode, told in done.stderr) == (2, True)
     assert not (tmp_path / "ran").exists()
 
@@ -118,8 +115,7 @@ def test_a_search_that_could_not_write_its_files_is_not_begun(tmp_path: Path, em
 def test_a_stored_search_is_written_without_a_target(tmp_path: Path) -> None:
     run = run_store.new_run(tmp_path / "runs", "train.py")
     run_store.save_tune(sample_tuning.faster(), run)
-    argv = [sys.executable, "-m", "advisor", "export", "latest", "--runs", "runs"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(tmp_path, "export", "latest", "--runs", "runs", limit_s=LIMIT_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "advisor.yaml: advisor run --config advisor.yaml train.py --epochs 3\n"
 

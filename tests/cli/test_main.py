@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from report import sample, sample_tuning
 
@@ -18,15 +18,7 @@ TIMEOUT_S = 60
 
 
 def advisor(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "advisor", *words],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        env={**os.environ, **environment},
-    )
+    return forked.advisor(Path.cwd(), *words, limit_s=TIMEOUT_S, environment={**os.environ, **environment})
 
 
 @pytest.fixture

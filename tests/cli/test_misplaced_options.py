@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 
 from advisor.cli.misplaced_options import mistakable
@@ -26,15 +25,7 @@ def advisor(tmp_path: Path) -> Advisor:
     (tmp_path / "train.py").write_text(ARGPARSE.format("--epochs"))
 
     def run(*words: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "advisor", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = forked.advisor(tmp_path, *words, limit_s=TIMEOUT_S)
         assert done.returncode == 2, done.stderr
         return done.stderr.splitlines()
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forked
 import psutil
+from search.thin import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 WILD = ROOT / "tests" / "workloads" / "wild"
@@ -99,11 +101,12 @@ class Desk:
         (self.project / name).write_text(text)
         return name
 
-    def start(self, *words: object, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """The command in a process group of its own, as a shell would start it."""
+    def start(self, *words: object, prefix: Sequence[str] = (), thin: bool = False) -> subprocess.Popen[str]:
+        """The command in a process group of its own, as a shell would start it; `thin`: with short windows."""
         self.project.mkdir(exist_ok=True)
+        command = COMMAND if thin else (sys.executable, "-m", "advisor")
         return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "advisor", *map(str, words)],
+            [*prefix, *command, *map(str, words)],
             cwd=self.project,
             env={**os.environ, MARK: self.mark, **self.environment},
             stdin=subprocess.DEVNULL,
@@ -113,12 +116,18 @@ class Desk:
             start_new_session=True,
         )
 
-    def advisor(self, *words: object, prefix: Sequence[str] = ()) -> Ended:
-        return ended(self.start(*words, prefix=prefix))
+    def advisor(self, *words: object, prefix: Sequence[str] = (), thin: bool = False) -> Ended:
+        if prefix:
+            return ended(self.start(*words, prefix=prefix))
+        self.project.mkdir(exist_ok=True)
+        environment = {**os.environ, MARK: self.mark, **self.environment}
+        done = forked.advisor(self.project, *words, limit_s=COMMAND_S, environment=environment, thin=thin)
+        return Ended(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
-    def profile(self, script: object, *words: object, options: Sequence[object] = ()) -> Ended:
+    def profile(self, script: object, *words: object, options: Sequence[object] = (), thin: bool = False) -> Ended:
         """`advisor profile --json` with a short budget."""
-        return self.advisor("profile", "--runs", self.runs, "--json", "--budget", "1", *options, script, *words)
+        usual = ("profile", "--runs", self.runs, "--json", "--budget", "1")
+        return self.advisor(*usual, *options, script, *words, thin=thin)
 
     def left(self) -> list[str]:
         """Processes that came from here and still live; waits a moment for those that are just being ended."""

@@ -20,9 +20,9 @@ from .commands import COMMAND_S, Desk, digests, ended, training
 pytestmark = pytest.mark.slow
 
 ENDS_S = 10.0
-KILLS = 12
+KILLS = 8
 LATEST_KILL_S = 2.0
-"""Each at random in its own twelfth of that time: the start, the trying out of the isolation and the loop are met."""
+"""Each at random in its own eighth of that time: the start, the trying out of the isolation and the loop are met."""
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 SLOW = training(loop="time.sleep(0.01)", updates=100_000)
 TRAINED_A_WHILE = training(loop="time.sleep(0.01); step == 100 and print('begun', flush=True)", updates=100_000)
@@ -97,8 +97,7 @@ def test_a_third_signal_leaves_at_once_with_nothing_alive(desk: Desk) -> None:
     assert (code, desk.left()) == (130, [])
 
 
-@pytest.mark.parametrize("times", [2, 3])
-@pytest.mark.parametrize("verb", ["tune", "verify"])
+@pytest.mark.parametrize(("verb", "times"), [("tune", 2), ("verify", 3)])
 def test_more_signals_end_a_search_and_a_verification_too(verb: str, times: int, desk: Desk) -> None:
     script = desk.script(SLOW.replace("model = ", "print('begun', flush=True)\nmodel = "))
     (desk.project / "fast.yaml").write_text("version: 1\nsettings: {threads: 1}\n")
@@ -152,8 +151,7 @@ def test_a_signal_that_python_drops_is_heard_all_the_same(name: str, ending: str
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{ending}\n", "")
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "seed"), [(signal.SIGINT, 0), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
 def test_a_signal_at_a_random_moment_ends_in_order(number: signal.Signals, seed: int, desk: Desk) -> None:
     """Start of Python, trying out the isolation, start of the script, loop: whatever is met."""
     process = running(desk, SLOW, "--budget", "60")

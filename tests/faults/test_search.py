@@ -10,7 +10,7 @@ from search.thin import make_thin
 import advisor
 from advisor.types import Trial
 
-pytestmark = pytest.mark.slow(15)
+pytestmark = [pytest.mark.slow(8), pytest.mark.usefixtures("forks")]
 
 SCRIPT = """\
 import resource, time

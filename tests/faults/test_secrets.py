@@ -44,7 +44,7 @@ def test_a_search_its_file_its_page_and_its_logs_hold_no_secret(desk: Desk) -> N
     desk.environment["HOME"] = str(desk.folder)
     script = desk.script(training(setup=SAYS, loop="time.sleep(0.01)", updates=100_000))
     tune = ("tune", "--runs", desk.runs, "--knobs", "threads", "--budget", "5", "--no-verify")
-    done = desk.advisor(*tune, script, *WORDS)
+    done = desk.advisor(*tune, script, *WORDS, thin=True)
     assert done.code == 0, done.stderr
     (run,) = run_store.list_runs(desk.runs)
     page = desk.advisor("report", run.run_id, "--runs", desk.runs, "--html")

@@ -41,11 +41,11 @@ class Shared:
 
     def tune(self, *words: str) -> Any:
         usual = ("--study", "one", "--budget", "40", "--no-verify", "--knobs", "num_workers,threads", "-f")
-        return self.desk.start("tune", "--runs", self.desk.runs / "tune", *usual, *words, "train.py")
+        return self.desk.start("tune", "--runs", self.desk.runs / "tune", *usual, *words, "train.py", thin=True)
 
     def worker(self, name: str, *words: str) -> Any:
         usual = ("--study", "one", "--wait", "1m", "--json")
-        return self.desk.start("worker", "--runs", self.desk.runs / name, *usual, *words)
+        return self.desk.start("worker", "--runs", self.desk.runs / name, *usual, *words, thin=True)
 
     def rows(self) -> list[Any]:
         with self.engine.connect() as connection:

@@ -37,9 +37,9 @@ cluster.shutdown()
 """Host of the cluster: Ray changes the process that it runs in."""
 WAIT_S = 90.0
 ASKED: Asked = {
-    "budget": "60s",
+    "budget": "30s",
     "preset": "quick",
-    "knobs": ["num_workers", "prefetch_factor", "threads"],
+    "knobs": ["num_workers", "threads"],
     "no_knobs": (),
     "mapped": {},
     "objective": "throughput",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 LIMIT_S = 240
@@ -89,6 +88,11 @@ trainer = lightning.Trainer(
 )
 trainer.fit(Lit(), DataLoader(Numbers(), batch_size=4, shuffle=True))
 """
+IMPORTS = tuple(
+    name
+    for name in ("transformers.trainer", "accelerate", "lightning.pytorch")
+    if importlib.util.find_spec(name.partition(".")[0]) is not None
+)
 SCRIPTS = {"transformers": TRAINER, "accelerate": ACCELERATED, "lightning": LIGHTNING}
 
 
@@ -96,8 +100,7 @@ def rates(folder: Path, package: str, *words: str, kind: str = "rate") -> list[f
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     (folder / "train.py").write_text(COMMON + SCRIPTS[package])
-    argv = [sys.executable, "-m", "advisor", "run", *words, "train.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(folder, "run", *words, "train.py", limit_s=LIMIT_S, imports=IMPORTS)
     assert done.returncode == 0, done.stderr
     return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith(kind)]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +86,11 @@ print("updates", trainer.global_step, trainer.current_epoch)
 SUM = """
 print("weights", sum(parameter.double().sum().item() for parameter in model.parameters()))
 """
+IMPORTS = tuple(
+    name
+    for name in ("transformers.trainer", "accelerate", "lightning.pytorch")
+    if importlib.util.find_spec(name.partition(".")[0]) is not None
+)
 SCRIPTS = {"transformers": TRAINER, "accelerate": ACCELERATED, "lightning": LIGHTNING}
 
 
@@ -112,15 +115,14 @@ def trained(folder: Path, package: str, settings: str | None) -> Trained:
 
 
 def _alone(folder: Path) -> tuple[str, str]:
-    done = forked.run(folder, "train.py", limit_s=LIMIT_S)
+    done = forked.run(folder, "train.py", limit_s=LIMIT_S, imports=IMPORTS)
     assert done.code == 0, done.err
     return done.out, done.err
 
 
 def _with(folder: Path, settings: str) -> tuple[str, str]:
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(folder, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S, imports=IMPORTS)
     assert done.returncode == 0, done.stderr
     return done.stdout, without_announcement(done.stderr)
 

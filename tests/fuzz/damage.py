@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-SECONDS = float(os.environ.get("ADVISOR_FUZZ_S", "15"))
+SECONDS = float(os.environ.get("ADVISOR_FUZZ_S", "5"))
 """Time of one random test; each has its own."""
 EXAMPLES_AT_ONCE = 25
 """Examples between two looks at the clock."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,15 +54,9 @@ def trained(folder: Path, settings: str) -> tuple[dict[str, Any], bytes, str]:
     """What a real training with these settings saves: its checkpoint, the pickled model's bytes; and what was said."""
     (folder / "train.py").write_text(SCRIPT)
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {settings}\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", "saved.pt"],
-        cwd=folder,
-        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    words = ("run", "--config", "advisor.yaml", "train.py", "saved.pt")
+    done = forked.advisor(folder, *words, limit_s=LIMIT_S, environment=environment)
     assert done.returncode == 0, done.stderr
     return *_saved(folder), beside_the_settings(done.stderr)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from live import says
 from real_training import beside_the_settings
@@ -64,15 +65,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def advisor(folder: Path, library: Path | None, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
     environment["LD_LIBRARY_PATH"] = str(library.parent) if library is not None else ""
-    return subprocess.run(
-        [sys.executable, "-m", "advisor", *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    return forked.advisor(folder, *words, environment=environment, thin=True)
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -362,10 +364,16 @@ def test_what_compiling_took_is_told_and_the_update_that_paid_is_not_counted(tmp
     assert says(tmp_path, code).splitlines() == ["None {} 1", "True 6 3"]
 
 
+@functools.cache
+def by_name() -> tuple[dict[str, Any], bytes, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        return trained(Path(folder), "{compile: default}")
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_a_real_training_saves_what_it_saves_alone_within_rounding(tmp_path: Path) -> None:
+def test_a_real_training_saves_what_it_saves_alone_within_rounding() -> None:
     untouched, whole_alone = alone()
-    found, whole, said = trained(tmp_path, "{compile: default}")
+    found, whole, said = by_name()
     assert said == ""
     assert list(found["model"]) == list(untouched["model"])
     farthest = max((found["model"][name] - untouched["model"][name]).abs().max().item() for name in untouched["model"])
@@ -437,9 +445,9 @@ def test_true_in_an_older_file_means_the_default_mode() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_real_training_takes_true_for_the_default_mode(tmp_path: Path) -> None:
     by_true, _, said = trained(tmp_path, "{compile: true}")
-    by_name, _, _ = trained(tmp_path, "{compile: default}")
+    named = by_name()[0]["model"]
     assert said == ""
-    assert all(torch.equal(by_true["model"][name], by_name["model"][name]) for name in by_name["model"])
+    assert all(torch.equal(by_true["model"][name], named[name]) for name in named)
 
 
 def test_a_compilation_that_never_ends_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from announced import without_announcement
 
@@ -80,8 +79,7 @@ def run(
         text = text.replace(name, str(value))
     (folder / "train.py").write_text(text)
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{early_stopping: '{patience}'}}\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(folder, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S)
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines()], without_announcement(done.stderr)
 
@@ -174,8 +172,8 @@ torch.save(model.state_dict(), "saved.pt")
 def test_an_epoch_ends_early_where_evaluations_lie_within_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(WITHIN_AN_EPOCH)
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {early_stopping: '2 evaluations, 20%'}\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    done = forked.advisor(tmp_path, "run", "--config", "advisor.yaml", "train.py", limit_s=LIMIT_S)
+    assert done.returncode == 0, done.stderr
     evaluations = [int(line.split()[0]) for line in done.stdout.splitlines()]
     assert evaluations[-1] < 500
     assert f"early stopping after {evaluations[-1] + 1} updates" in done.stderr

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from live import says
 from real_training import beside_the_settings
@@ -188,15 +187,11 @@ for _ in range(4):
 def test_a_real_training_evaluates_with_larger_batches_from_the_second_time_on(tmp_path: Path) -> None:
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {evaluation_batch: 12}\n")
     (tmp_path / "train.py").write_text(SCRIPT)
-    printed = []
-    for command in (["train.py"], ["-m", "advisor", "run", "--config", "advisor.yaml", "train.py"]):
-        done = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-        )
-        said = done.stderr if command[0] == "train.py" else beside_the_settings(done.stderr)
-        assert (done.returncode, said) == (0, "")
-        printed.append([line.split() for line in done.stdout.splitlines()])
-    alone, run = printed
+    by_itself = forked.run(tmp_path, "train.py", limit_s=120)
+    assert (by_itself.code, by_itself.err) == (0, "")
+    done = forked.advisor(tmp_path, "run", "--config", "advisor.yaml", "train.py", limit_s=120)
+    assert (done.returncode, beside_the_settings(done.stderr)) == (0, "")
+    alone, run = ([line.split() for line in text.splitlines()] for text in (by_itself.out, done.stdout))
     assert [count for count, _ in alone] == ["60"] * 4
     assert [count for count, _ in run] == ["60", "5", "5", "5"]
     assert [float(figure) for _, figure in run] == pytest.approx([float(figure) for _, figure in alone], abs=2e-4)

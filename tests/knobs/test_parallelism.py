@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 
@@ -148,24 +149,18 @@ if __name__ == "__main__":
 def run(folder: Path, way: str, *settings: str, text: str = SCRIPT) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(text)
     words = [word for setting in settings for word in ("--set", setting)]
-    return subprocess.run(
-        [sys.executable, *(["-m", "advisor", "run", *words] if words else []), "train.py", way],
-        cwd=folder,
-        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    return forked.advisor(folder, "run", *words, "train.py", way, limit_s=LIMIT_S, environment=environment)
 
 
 @functools.cache
 def alone(way: str) -> tuple[str, dict[str, Any], bytes]:
     """What one process prints and saves: its checkpoint, and the length of the pickled model."""
     with tempfile.TemporaryDirectory() as name:
-        done = run(Path(name), way)
-        assert done.returncode == 0, done.stderr
-        return done.stdout, torch.load(Path(name) / "saved.pt"), (Path(name) / "whole.pt").read_bytes()
+        (Path(name) / "train.py").write_text(SCRIPT)
+        done = forked.run(Path(name), "train.py", way, limit_s=LIMIT_S)
+        assert done.code == 0, done.err
+        return done.out, torch.load(Path(name) / "saved.pt"), (Path(name) / "whole.pt").read_bytes()
 
 
 def difference(one: Any, other: Any) -> float:
@@ -196,14 +191,17 @@ def unpickled(folder: Path, name: str) -> str:
         "print([(type(one), sorted(vars(one)), [len(v) for v in vars(one).values() if isinstance(v, dict)])"
         " for one in model.modules()], [type(one) for one in model.parameters()])"
     )
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout
+    (folder / "reads.py").write_text(code)
+    done = forked.run(folder, "reads.py", limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    return done.out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     [
-        *("plain", "workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"),
+        *("workers", "accumulation", "method", "two models", "resumed", "sum", "sum by hand"),
         pytest.param("accelerate", marks=pytest.mark.frameworks),
     ],
 )
@@ -244,7 +242,7 @@ def test_data_parallel_is_given_the_only_device_whatever_it_asks_for(monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "form"),
-    [("plain", "fsdp2"), ("resumed", "fsdp2_no_reshard"), ("accumulation", "fsdp2"), ("data parallel", "fsdp2")],
+    [("resumed", "fsdp2_no_reshard"), ("accumulation", "fsdp2"), ("data parallel", "fsdp2")],
 )
 def test_two_processes_with_pieces_save_what_one_saves(way: str, form: str, tmp_path: Path) -> None:
     printed, saved, whole = alone(way)
@@ -444,15 +442,9 @@ while True:
 def test_fresh_processes_are_verified_with_their_companions(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(ENDLESS)
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {parallelism: ddp, processes: 2, threads: 1}\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "advisor", "verify", "--rounds", "2", "--json", "--config", "advisor.yaml", "train.py"],
-        cwd=tmp_path,
-        env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    words = ("verify", "--rounds", "2", "--json", "--config", "advisor.yaml", "train.py")
+    done = forked.advisor(tmp_path, *words, limit_s=LIMIT_S, environment=environment, thin=True)
     # Two processes may be slower for updates as short as these, which a quiet machine shows.
     assert done.returncode in (0, ExitCode.BELOW_THRESHOLD), done.stderr
     assert "failed" not in done.stdout

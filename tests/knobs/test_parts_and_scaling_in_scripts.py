@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from wild.probing import Probed, probe
 
 from advisor import wire
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 LIMIT_S = 120
 TRAIN = """
@@ -110,14 +109,9 @@ def alone(folder: Path, text: str) -> str:
 def run(folder: Path, text: str, settings: str) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(text)
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    return subprocess.run(
-        [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", "100", "mean"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=True,
-    )
+    done = forked.advisor(folder, "run", "--config", "advisor.yaml", "train.py", "100", "mean", limit_s=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 @pytest.mark.parametrize("text", [PLAIN, pytest.param(ACCELERATED, marks=pytest.mark.frameworks)])

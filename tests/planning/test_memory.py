@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 import advisor
@@ -18,17 +17,17 @@ LIMIT_S = 240
 TEXTS = {"blocks": trainings.BLOCKS, "autocast": trainings.AUTOCAST, "pictures": trainings.PICTURES}
 Profiles = dict[str, tuple[Path, Profile]]
 
-pytestmark = pytest.mark.slow(60)
+pytestmark = pytest.mark.slow(4)
 
 
 @pytest.fixture(scope="module")
-def profiles(tmp_path_factory: pytest.TempPathFactory) -> Profiles:
+def profiles(forks: None, thin: None, tmp_path_factory: pytest.TempPathFactory) -> Profiles:
     found = {}
     for name, text in TEXTS.items():
         folder = tmp_path_factory.mktemp(name)
         (folder / "train.py").write_text(text + trainings.LOOP)
         (folder / "tracked.py").write_text(trainings.TRACKED)
-        found[name] = folder, advisor.profile(folder / "train.py", budget=10, runs=folder / "runs")
+        found[name] = folder, advisor.profile(folder / "train.py", budget=4, runs=folder / "runs")
     return found
 
 
@@ -50,9 +49,9 @@ def test_the_peak_is_that_of_torchs_tracker(
 ) -> None:
     folder, profile = profiles[name]
     found = planned(profile, recompute, sharding, devices)
-    argv = [sys.executable, "tracked.py", recompute, sharding, str(devices)]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=True)
-    assert found.memory.total_bytes == pytest.approx(float(done.stdout), rel=MOST_ERROR)
+    done = forked.run(folder, "tracked.py", recompute, sharding, str(devices), limit_s=LIMIT_S)
+    assert done.code == 0, done.err
+    assert found.memory.total_bytes == pytest.approx(float(done.out), rel=MOST_ERROR)
 
 
 def planned(profile: Profile, recompute: str, sharding: str, devices: int) -> PlannedLayout:

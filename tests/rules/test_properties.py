@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from dataclasses import fields, is_dataclass, replace
@@ -20,10 +21,13 @@ RATES = st.floats(min_value=0, max_value=1e18, allow_nan=False)
 SHARES = st.floats(min_value=0, max_value=1)
 
 
+hints_of = functools.cache(typing.get_type_hints)
+
+
 def optional_paths(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every field in the tree of a value that may be None."""
     found = []
-    hints = typing.get_type_hints(type(value))
+    hints = hints_of(type(value))
     for field in fields(value):
         here = (*path, field.name)
         if type(None) in typing.get_args(hints[field.name]) and isinstance(hints[field.name], types.UnionType):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,27 +21,28 @@ from advisor.runtime.isolation import Isolation, choose
 from advisor.runtime.processes import ScriptProcess, start
 
 WAIT_S = 60.0
-ALL_ISOLATIONS = ("overlay", "landlock", "copy", "none")
+ALL_ISOLATIONS = tuple(os.environ.get("ADVISOR_TEST_ISOLATIONS", "overlay landlock copy none").split())
 PROTECTING = ("overlay", "landlock")
 
 
 @cache
-def _unavailable(name: str) -> str:
-    import tempfile
-
+def _chosen(name: str) -> Isolation | str:
+    """The tier as it is had here, or why it is not."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            choose(name, project=Path(folder), scratch=Path(folder) / "scratch")
+            return choose(name, project=Path(folder), scratch=Path(folder) / "scratch")
         except IsolationError as error:
             return str(error)
-    return ""
 
 
 def isolation_for(name: str, project: Path, scratch: Path) -> Isolation:
-    """The tier, or a skip that says why it cannot be had here."""
-    if reason := _unavailable(name):
-        pytest.skip(reason)
-    return choose(name, project=project, scratch=scratch)
+    """The tier, which is tried out once for all tests; or a skip that says why it cannot be had here."""
+    chosen = _chosen(name)
+    if isinstance(chosen, str):
+        pytest.skip(chosen)
+    found = copy.copy(chosen)
+    found.project, found.scratch = project.resolve(), scratch.resolve()
+    return found
 
 
 @contextmanager

@@ -18,24 +18,33 @@ def isolation_at(level: Level, project: Path, scratch: Path) -> Isolation:
     match level:
         case Level.OVERLAY:
             return _first(
+                level,
                 [
                     Overlay(project=project, scratch=scratch, in_memory=in_memory, processes=processes)
                     for processes in (True, False)
                     for in_memory in (False, True)
-                ]
+                ],
             )
         case Level.LANDLOCK | Level.LANDLOCK_ALONE:
-            return _first([Landlock(project=project, scratch=scratch, mounts=level is Level.LANDLOCK)])
+            return _first(level, [Landlock(project=project, scratch=scratch, mounts=level is Level.LANDLOCK)])
         case Level.COPY:
             return Copy(project=project, scratch=scratch)
         case Level.NONE:
             return Unprotected(project=project, scratch=scratch)
 
 
-def _first(candidates: list[Isolation]) -> Isolation:
-    for candidate in candidates[:-1]:
+_works: dict[Level, int] = {}
+"""Number of the candidate that works here, once it is known."""
+
+
+def _first(level: Level, candidates: list[Isolation]) -> Isolation:
+    if level in _works:
+        return candidates[_works[level]]
+    for number, candidate in enumerate(candidates[:-1]):
         with contextlib.suppress(IsolationError):
             try_out(candidate)
+            _works[level] = number
             return candidate
     try_out(candidates[-1])
+    _works[level] = len(candidates) - 1
     return candidates[-1]

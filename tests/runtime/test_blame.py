@@ -12,7 +12,7 @@ from advisor import wire
 from advisor.analysis.profile_plan import FIRST
 from advisor.runtime.blame import CHECK
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 BATCHES = 12
 TRAIN = f"""

@@ -104,13 +104,13 @@ def test_both_streams_go_to_their_own_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_gibibyte_of_output_costs_little_memory_and_disk(tmp_path: Path) -> None:
+def test_very_much_output_costs_little_memory_and_disk(tmp_path: Path) -> None:
     driver = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
 from advisor.runtime.processes import start
-code = "import os\\nblock = b'x' * 1023 + b'\\\\n'\\nfor _ in range(1024): os.write(1, block * 1024)\\nprint('the end')"
+code = "import os\\nblock = b'x' * 1023 + b'\\\\n'\\nfor _ in range(256): os.write(1, block * 1024)\\nprint('the end')"
 logs = Path({str(tmp_path)!r})
 with start([sys.executable, "-c", code], cwd=logs, env=os.environ, logs=logs) as process:
     assert process.wait(120) == 0
@@ -119,8 +119,8 @@ print(process.stdout.total_bytes, peak.split()[1])
 """
     done = subprocess.run([sys.executable, "-c", driver], capture_output=True, text=True, timeout=200, check=True)
     total_bytes, peak_kib = map(int, done.stdout.split())
-    assert total_bytes >= 1 << 30
-    assert peak_kib < 120 << 10
+    assert total_bytes >= 256 << 20
+    assert peak_kib < 120 << 10  # half of it
     assert (tmp_path / "script.stdout").stat().st_size < HEAD_BYTES + TAIL_BYTES + 200
     assert (tmp_path / "script.stdout").read_text().endswith("the end\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -60,9 +61,14 @@ def marker() -> str:
     return f"advisor-test-{uuid.uuid4().hex}"
 
 
+@functools.cache
+def plain_run(kind: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", EXITS[kind]], capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("kind", EXITS)
 def test_an_end_is_the_same_as_in_a_plain_run(kind: str, isolation: Isolation, tmp_path: Path) -> None:
-    plain = subprocess.run([sys.executable, "-c", EXITS[kind]], capture_output=True, text=True, check=False)
+    plain = plain_run(kind)
     returncode, _, stderr = run(isolation, EXITS[kind], tmp_path / "logs")
     assert (returncode, stderr) == (plain.returncode, plain.stderr)
 

@@ -17,6 +17,8 @@ from advisor.runtime.ranks import RankRecords, failure_of_ranks
 from advisor.types import Failure, Profile
 from runtime.rank_scripts import training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 MARK = "ADVISOR_TEST_RANKS"
 
 
@@ -68,7 +70,7 @@ def test_a_killed_rank_is_named_and_not_the_one_that_misses_it(tmp_path: Path, m
 @pytest.mark.slow(20)
 def test_a_rank_that_hangs_is_told_with_its_line(tmp_path: Path, marked: str) -> None:
     line = training(tmp_path, each="time.sleep(3600) if step == 30 and rank == 1 else None")
-    failure, _found = failed(line, marked, no_progress_limit_s=8)
+    failure, _found = failed(line, marked, no_progress_limit_s=5)
     assert failure.kind == "hang"
     number = (tmp_path / "train.py").read_text().splitlines().index(
         "    time.sleep(3600) if step == 30 and rank == 1 else None"
@@ -81,7 +83,7 @@ def test_a_rank_that_hangs_is_told_with_its_line(tmp_path: Path, marked: str) ->
 @pytest.mark.slow(20)
 def test_a_rank_that_never_comes(tmp_path: Path, marked: str) -> None:
     line = training(tmp_path, begin="time.sleep(3600) if rank == 1 else None\n")
-    failure, _found = failed(line, marked, no_progress_limit_s=8)
+    failure, _found = failed(line, marked, no_progress_limit_s=5)
     assert failure.kind == "hang"
     assert "in init_process_group" in failure.message
     assert "rank 1 is at train.py:4" in failure.message

@@ -14,7 +14,7 @@ from advisor.runtime.session import Planner
 from advisor.target import command as commands
 from advisor.types import Config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 SCRIPT = """
 import sys

@@ -7,10 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
-
-from .thin import COMMAND
 
 pytestmark = pytest.mark.slow(15)
 
@@ -38,8 +37,7 @@ for _ in range(args.steps):
 
 
 def advisor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [*COMMAND, *words]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return forked.advisor(folder, *words, limit_s=LIMIT_S, thin=True, forks=True)
 
 
 def write(folder: Path, flag: str) -> None:

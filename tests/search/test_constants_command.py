@@ -6,10 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
-
-from .thin import COMMAND
 
 pytestmark = pytest.mark.slow(60)
 
@@ -38,7 +37,7 @@ for epoch in range(int(os.environ.get("EPOCHS", 10000))):
 
 
 def advisor(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *words], cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = forked.advisor(folder, *words, limit_s=LIMIT_S, thin=True, forks=True)
     assert done.returncode == code, done.stderr
     return done
 

@@ -16,7 +16,7 @@ from advisor.search import trial_log
 
 from .thin import COMMAND, make_thin
 
-pytestmark = pytest.mark.slow(15)
+pytestmark = [pytest.mark.slow(8), pytest.mark.usefixtures("forks")]
 
 LIMIT_S = 240
 SCRIPT = """

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 
@@ -44,25 +45,12 @@ if __name__ == "__main__":
 """
 
 
-def argv(folder: Path, *options: str) -> list[str]:
-    return [
-        *COMMAND,
-        "tune",
-        "--runs",
-        "runs",
-        "-f",
-        "--no-verify",
-        "--knobs",
-        "num_workers,threads",
-        *options,
-        "train.py",
-    ]
+def words(*options: str) -> list[str]:
+    return ["tune", "--runs", "runs", "-f", "--no-verify", "--knobs", "num_workers,threads", *options, "train.py"]
 
 
 def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv(folder, *options), cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
+    return forked.advisor(folder, *words(*options), limit_s=LIMIT_S, thin=True, forks=True)
 
 
 def trials_in(folder: Path) -> int:
@@ -75,7 +63,7 @@ def trials_in(folder: Path) -> int:
 def killed_after(folder: Path, count: int) -> Path:
     """A search that is ended with SIGKILL once so many trials are in its log; returns its run's folder."""
     process = subprocess.Popen(
-        argv(folder, "--budget", "120s"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*COMMAND, *words("--budget", "120s")], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline_s = time.monotonic() + LIMIT_S
     try:

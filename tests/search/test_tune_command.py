@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from advisor.settings_file import loaded
@@ -41,8 +41,8 @@ if __name__ == "__main__":
 def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "elsewhere").mkdir(exist_ok=True)
     (folder / "train.py").write_text(SCRIPT)
-    argv = [sys.executable, "-m", "advisor", "tune", "--runs", str(folder / "runs"), *options, "../train.py"]
-    return subprocess.run(argv, cwd=folder / "elsewhere", capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    words = ("tune", "--runs", folder / "runs", *options, "../train.py")
+    return forked.advisor(folder / "elsewhere", *words, limit_s=LIMIT_S, thin=True, forks=True)
 
 
 def test_a_search_from_another_folder_writes_its_answer_there_and_nothing_else(tmp_path: Path) -> None:

@@ -418,12 +418,10 @@ if __name__ == "__main__":
 """
 
 
-def train(folder: Path, line: str, *launcher: str) -> Any:
-    import subprocess
-
+def run(folder: Path, line: str, config: str) -> Any:
+    """By `advisor run`."""
     (folder / "train.py").write_text(TRAIN.replace("APPLY", line))
-    argv = [sys.executable, *launcher, "train.py"]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return forked.advisor(folder, "run", "--config", config, "train.py")
 
 
 def trained(folder: Path, line: str, text: str = TRAIN) -> forked.Ended:
@@ -438,11 +436,10 @@ IN_ONE_LINE = "import advisor; advisor.apply('advisor.yaml')"
 @pytest.mark.slow
 def test_one_line_does_what_advisor_run_does(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16", "num_workers": 2})
-    run = train(tmp_path, "", "-m", "advisor", "run", "--config", "advisor.yaml")
-    applied = train(tmp_path, IN_ONE_LINE)
-    assert (applied.stdout, applied.stderr) == (run.stdout, "")
-    assert "bfloat16" in applied.stdout
-    assert "[0]" in applied.stdout
+    applied = trained(tmp_path, IN_ONE_LINE)
+    assert (applied.out, applied.err) == (run(tmp_path, "", "advisor.yaml").stdout, "")
+    assert "bfloat16" in applied.out
+    assert "[0]" in applied.out
 
 
 @pytest.mark.slow
@@ -470,7 +467,7 @@ def test_other_settings_in_the_same_process_are_refused(tmp_path: Path) -> None:
 def test_under_advisor_run_the_settings_of_the_run_count(tmp_path: Path) -> None:
     file(tmp_path, {"precision": "bf16"})
     (tmp_path / "other.yaml").write_text("version: 1\nsettings: {num_workers: 1}\n")
-    done = train(tmp_path, IN_ONE_LINE, "-m", "advisor", "run", "--config", "other.yaml")
+    done = run(tmp_path, IN_ONE_LINE, "other.yaml")
     assert ("bfloat16" in done.stdout, "[0]" in done.stdout) == (False, True)
     assert done.stderr.count("not applied: advisor runs this script") == 1
 

@@ -303,6 +303,7 @@ def test_a_function_that_was_replaced_is_refused(learns: ModuleType, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("thin")
 def test_a_function_is_tuned_and_its_settings_say_how_they_are_used(learns: ModuleType, tmp_path: Path) -> None:
     found = advisor.tune(learns.train, budget=20, knobs=["precision"], verify=False, runs=tmp_path / "runs")
     assert found.failure is None

@@ -6,6 +6,7 @@ gets slower by 2% while they all run.
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import statistics
@@ -88,6 +89,7 @@ def verified(seed: int, *speeds: float, rounds: int = ROUNDS, **noise: float) ->
     return [verdict_of(comparison, PASSED) for comparison in comparisons]
 
 
+@functools.cache
 def statuses(speed: float, *, rounds: int = ROUNDS, **noise: float) -> Counter[str]:
     return Counter(verified(seed, speed, rounds=rounds, **noise)[0].status for seed in range(TIMES))
 

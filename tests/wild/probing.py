@@ -22,6 +22,7 @@ FIRST_S = 0.6
 REST_S = 4.0
 """The scripts end by themselves within less; how many updates they made is then known exactly."""
 BUDGET_S = 30.0
+REST = "rest"
 OPTIONS = RunOptions(start_limit_s=90.0, no_progress_limit_s=20.0)
 
 
@@ -56,7 +57,7 @@ def windows() -> list[wire.Window]:
         wire.Window(id=FIRST, warm_up_updates=3, min_updates=10, least_updates=2, min_s=FIRST_S, max_s=6.0),
         wire.Window(id="trace", kind="trace", warm_up_updates=1, min_updates=2, max_updates=2, max_s=3.0),
         wire.Window(id="bare", kind="bare", warm_up_updates=1, min_updates=2, max_updates=2, max_s=2.0),
-        wire.Window(id="rest", warm_up_updates=0, min_updates=100_000, max_updates=100_000, max_s=REST_S),
+        wire.Window(id=REST, warm_up_updates=0, min_updates=100_000, max_updates=100_000, max_s=REST_S),
     ]
 
 

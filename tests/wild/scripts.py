@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.runtime import RunOptions
 
-from .probing import Probed, probe
+from .probing import REST, Probed, probe, windows
 
 SCRIPTS = Path(__file__).parent.parent / "workloads" / "wild"
 LABELS: dict[str, dict[str, Any]] = tomllib.loads((SCRIPTS / "labels.toml").read_text(encoding="utf-8"))
@@ -20,4 +20,6 @@ def probe_script(name: str, folder: Path) -> Probed:
     patience_s = HANGS_AFTER_S if label.get("refused") == "hang" else 20.0
     options = RunOptions(start_limit_s=90.0, no_progress_limit_s=patience_s)
     folder.mkdir()
-    return probe(label.get("start", [f"{name}.py"]), label.get("args", ()), cwd=SCRIPTS, folder=folder, options=options)
+    wanted = [window for window in windows() if window.id != REST or not label.get("endless")]
+    start = label.get("start", [f"{name}.py"])
+    return probe(start, label.get("args", ()), cwd=SCRIPTS, folder=folder, options=options, wanted=wanted)

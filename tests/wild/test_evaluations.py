@@ -13,7 +13,7 @@ from advisor.types import Evidence
 
 from .probing import probe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 SCRIPT = """
 import torch

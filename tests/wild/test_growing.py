@@ -14,7 +14,7 @@ from advisor.types import Evidence, Finding
 
 from .probing import probe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 HOOKS = """
 import torch

@@ -14,7 +14,7 @@ from advisor.types import Finding
 
 from .probing import Probed, probe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 LIBRARY = """
 import time
@@ -62,7 +62,7 @@ WINDOWS = [
 
 
 @pytest.fixture(scope="module")
-def probed(tmp_path_factory: pytest.TempPathFactory) -> Probed:
+def probed(forks: None, tmp_path_factory: pytest.TempPathFactory) -> Probed:
     folder = tmp_path_factory.mktemp("whose")
     package = folder / "site-packages" / "pictures"
     package.mkdir(parents=True)

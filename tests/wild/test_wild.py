@@ -9,7 +9,7 @@ import pytest
 from .conftest import Probes
 from .scripts import LABELS, SCRIPTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 PROFILED = [name for name, label in LABELS.items() if "refused" not in label and label["updates"]]
 REFUSED = [name for name, label in LABELS.items() if "refused" in label]

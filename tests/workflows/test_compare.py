@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forked
 import pytest
 from report.sample import healthy
 
@@ -302,8 +303,7 @@ def test_a_folder_without_a_repository_is_told(tmp_path: Path, scratch: Path) ->
 
 
 def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", "compare", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    return forked.advisor(cwd, "compare", *words, limit_s=COMMAND_S, thin=True, forks=True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import advisor
 from advisor.types import Finding, Profile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks")]
 
 SCRIPT = """
 import torch
@@ -54,7 +54,7 @@ main()
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+def profile(forks: None, tmp_path_factory: pytest.TempPathFactory) -> Profile:
     folder = tmp_path_factory.mktemp("learning")
     (folder / "train.py").write_text(SCRIPT)
     return advisor.profile(folder / "train.py", budget=8, runs=folder / "runs")
@@ -91,6 +91,11 @@ def test_the_length_of_the_training_and_its_evaluations_are_seen(profile: Profil
     assert [each.updates % 8 for each in facts.evaluations[:3]] == [0, 0, 0]
     assert facts.evaluations[0].loss == pytest.approx(1.4, abs=0.3)
     assert facts.moved
+
+
+def test_no_noise_scale_is_measured_unless_it_is_asked_for(profile: Profile) -> None:
+    assert profile.noise_scale is None
+    assert "noise scale" not in [window.id for window in profile.windows]
 
 
 def test_losses_are_those_before_any_window_that_changes_the_training(profile: Profile) -> None:

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -41,8 +42,7 @@ print("last loss", loss.item())
 
 def advisor(folder: Path, *words: str, text: str = SCRIPT) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(textwrap.dedent(text))
-    argv = [sys.executable, "-m", "advisor", *words]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return forked.advisor(folder, *words, limit_s=LIMIT_S, forks=True)
 
 
 def range_test_of(folder: Path, *args: str, text: str = SCRIPT) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 import advisor
@@ -39,14 +39,14 @@ while True:
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "advisor", "plan", *words]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return forked.advisor(folder, "plan", *words, limit_s=LIMIT_S, forks=True)
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(8)
+@pytest.mark.usefixtures("forks", "thin")
 def test_a_script_is_profiled_and_planned_for(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
-    found = advisor.profile(tmp_path / "train.py", ["0.01"], budget=10, runs=tmp_path / "runs")
+    found = advisor.profile(tmp_path / "train.py", ["0.01"], budget=3, runs=tmp_path / "runs")
     assert found.steps is not None
     done = command(tmp_path, "--profile", "latest", "--runs", "runs", "--devices", "here:2", "--json")
     assert done.returncode == 0, done.stderr

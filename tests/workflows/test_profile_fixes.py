@@ -10,7 +10,7 @@ import advisor
 from advisor import api
 from advisor.types import Profile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
 
 WAITS = """
 import time
@@ -69,7 +69,7 @@ def profiled(folder: Path, text: str, budget_s: float) -> Profile:
 
 
 def test_workers_are_tried_where_the_loop_waits_for_its_data(tmp_path: Path) -> None:
-    found = profiled(tmp_path, WAITS, 20.0)
+    found = profiled(tmp_path, WAITS, 12.0)
     fix = next(fix for fix in found.fixes if fix.knob == "num_workers")
     first = found.findings[0]
     assert (found.failure, fix.low > 1.5) == (None, True)
@@ -81,7 +81,7 @@ def test_workers_are_tried_where_the_loop_waits_for_its_data(tmp_path: Path) -> 
 
 
 def test_a_setting_that_breaks_the_script_spoils_no_profile(tmp_path: Path) -> None:
-    found = profiled(tmp_path, BREAKS, 30.0)  # so long that a busy machine has time for the threads, too
+    found = profiled(tmp_path, BREAKS, 15.0)  # so long that a busy machine has time for the threads, too
     assert found.failure is None
     assert found.steps is not None
     assert "threads" not in [fix.knob for fix in found.fixes]

@@ -15,10 +15,10 @@ import advisor
 from advisor.report.profile.terminal import render_profile
 from advisor.types import Profile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
 
-BUDGET_S = 40.0
-"""Enough for what-ifs, too, where other tests keep the machine busy; the profile ends earlier where it is not."""
+BUDGET_S = 14.0
+"""Enough for what-ifs, too, where other tests keep the machine busy."""
 
 SCRIPT = '''
 import sys, time

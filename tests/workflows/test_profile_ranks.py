@@ -21,6 +21,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+pytestmark = pytest.mark.usefixtures("thin")
+
+
 def profiled(line: list[str], budget: float = 5) -> Profile:
     found = api.profile("torchrun", line, budget=budget, runs="runs", isolation="none")
     assert found.failure is None

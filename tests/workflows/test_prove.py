@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forked
 import pytest
 from report.sample import hardware
-from search import thin
 
 from advisor.errors import ScriptError, Terminated
 from advisor.runtime import RunOptions
@@ -362,13 +361,8 @@ def test_a_search_proves_in_fresh_processes_and_verify_continues_its_rounds(tmp_
     (tmp_path / "train.py").write_text(TRAINING)
 
     def advisor(*words: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [*thin.COMMAND, *words, "--runs", "runs", "--json", "train.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
+        done = forked.advisor(
+            tmp_path, *words, "--runs", "runs", "--json", "train.py", limit_s=280, thin=True, forks=True
         )
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)

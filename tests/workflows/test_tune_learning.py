@@ -15,6 +15,8 @@ from advisor.report.search.learning import learning_json
 from advisor.workflows.stored import load_run
 from advisor.workflows.tune_learning import Learned, tune_learning
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 SCRIPT = """
 import os, signal, sys
 import torch

@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forked
 import psutil
 import pytest
+from search import thin
 
 from advisor import wire
 from advisor.errors import NothingMeasuredError, ScriptError, Terminated
@@ -373,8 +375,8 @@ def test_what_loses_its_loss_is_never_fast(verified: Verified) -> None:
 
 
 def advisor(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", "verify", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    """With short windows: what is looked at is what goes on around them."""
+    return forked.advisor(cwd, "verify", *words, limit_s=COMMAND_S, thin=True, forks=True)
 
 
 @pytest.fixture
@@ -441,7 +443,7 @@ def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(project: Path,
     runs = tmp_path / "runs"
     words = ["--config", "advisor.yaml", "--runs", str(runs), "--json", "train.py"]
     with subprocess.Popen(
-        [sys.executable, "-m", "advisor", "verify", *words],
+        [*thin.COMMAND, "verify", *words],
         cwd=project,
         stdout=subprocess.PIPE,
         text=True,
@@ -508,7 +510,7 @@ def test_ctrl_c_while_one_waits_ends_all(project: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     words = ["--config", "advisor.yaml", "--runs", str(runs), "--json", "train.py"]
     with subprocess.Popen(
-        [sys.executable, "-m", "advisor", "verify", *words],
+        [*thin.COMMAND, "verify", *words],
         cwd=project,
         stdout=subprocess.PIPE,
         text=True,

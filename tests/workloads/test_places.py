@@ -10,18 +10,18 @@ import pytest
 import advisor
 from advisor.types import Profile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = Path(advisor.__file__).resolve().parent
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
-BUDGET_S = 5.0
+BUDGET_S = 3.0
 SCRIPTS = ("char_lm_tokenise", "deepcopy_ema", "save_every_step", "validate_often")
 """Work of the loader, of the standard library inside the loop, of torch's serialisation, and of an evaluation."""
 
 
 @pytest.fixture(scope="module")
-def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
+def profiles(forks: None, thin: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
     runs = tmp_path_factory.mktemp("runs")
     return {name: advisor.profile(HERE / f"{name}.py", runs=runs, budget=BUDGET_S) for name in SCRIPTS}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -216,11 +215,9 @@ MODULES_IN_WORKERS = """
 
 def run(folder: Path, settings: str, *args: str) -> subprocess.CompletedProcess[str]:
     (folder / "advisor.yaml").write_text(f"version: 1\nsettings: {{{settings}}}\n")
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "train.py", *args]
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
-    return subprocess.run(
-        argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
+    words = ("run", "--config", "advisor.yaml", "train.py", *args)
+    return forked.advisor(folder, *words, limit_s=LIMIT_S, environment=environment)
 
 
 @pytest.mark.parametrize("settings", ["precision: bf16", "precision: bf16, num_workers: 1"])
