@@ -30,8 +30,8 @@ def render_range_test(found: RangeTest, console: Console) -> None:
 
 
 def render_range_test_verdict(found: RangeTest, console: Console) -> None:
-    """Print the suggestion alone, for a reader who has the rest as a page."""
-    print_safely(list(_verdict(found)), console)
+    """Print the suggestion and the next command alone, for a reader who has the rest as a page."""
+    print_safely([*_verdict(found), *_next(found)], console)
 
 
 def range_test_json(found: RangeTest) -> dict[str, Any]:
@@ -54,12 +54,16 @@ def _parts(found: RangeTest) -> Iterator[RenderableType]:
     if found.bracket is not None:
         yield Text()
         yield from (Text(f"{words:<22}{rate}") for words, rate in bracket_rows(found))
-    if command := next_command(found):
-        yield Text()
-        yield Text(f"next  {command}")
+    yield from _next(found)
     yield Text()
     for note in (basis(found), *found.notes):
         yield Text(format.one_line(note), style="dim")
+
+
+def _next(found: RangeTest) -> Iterator[RenderableType]:
+    if command := next_command(found):
+        yield Text()
+        yield Text(f"next  {command}")
 
 
 def failed_line(found: RangeTest) -> str:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from test_parallelism import ROUNDING, difference, run
@@ -65,8 +66,9 @@ torch.save(sent, "sent.pt")
 @functools.cache
 def alone(way: str) -> Any:
     with tempfile.TemporaryDirectory() as name:
-        done = run(Path(name), way, text=SCRIPT)
-        assert done.returncode == 0, done.stderr
+        (Path(name) / "train.py").write_text(SCRIPT)
+        done = forked.run(Path(name), "train.py", way, limit_s=240.0)
+        assert done.code == 0, done.err
         return torch.load(Path(name) / "saved.pt")
 
 

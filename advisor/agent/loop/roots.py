@@ -197,8 +197,7 @@ class Roots:
             written = original
             training = grad_enabled()
             evaluating = not module.training and (not training or root.evaluates_with_graph)
-            if training and root.owned:
-                self._judge_mode(root, module.training)
+            unsure = training and root.owned and self._is_unsure(root, module.training)
             if training and not evaluating:
                 if root.owned and clock.awaits_training:
                     clock.training_continues()
@@ -210,6 +209,8 @@ class Roots:
             elif evaluating:
                 self.on_evaluation(not root.owned)
                 clock.evaluation_begins(weak=not root.owned)
+            if unsure:
+                clock.evaluation_begins(weak=True)
             if not evaluating:
                 clock.add_elements(elements(args, kwargs))
             self._inside = True
@@ -232,21 +233,29 @@ class Roots:
                 self._inside = False
                 if evaluating:
                     clock.evaluation_ends(weak=not root.owned)
+                if unsure:
+                    clock.evaluation_ends(weak=True)
 
         return run
 
-    def _judge_mode(self, root: Root, training_mode: bool) -> None:
-        """Find calls in evaluation mode with gradients that evaluate: training continues without a backward of them."""
+    def _is_unsure(self, root: Root, training_mode: bool) -> bool:
+        """Return whether this call with gradients may be an evaluation, and judge the earlier ones of that kind.
+
+        They were evaluations if training has gone on without a backward of them.
+        """
         if not training_mode:
+            unsure = root.training_calls > 0 and not (root.learns_in_evaluation_mode or root.evaluates_with_graph)
             if root.training_calls and not root.learns_in_evaluation_mode:
                 self._unsure.append(root)
                 self._backwards_before = self.backwards()
-        elif self._unsure:
+            return unsure
+        if self._unsure:
             learnt = self.backwards() != self._backwards_before
             for each in self._unsure:
                 each.evaluates_with_graph = not learnt
                 each.learns_in_evaluation_mode = learnt
             self._unsure.clear()
+        return False
 
     @passes_on
     def _as_set(self, root: Root, training: bool, call: Callable[..., object], args: Any, kwargs: Any) -> object:

@@ -29,8 +29,9 @@ def render_profile(profile: Profile, console: Console) -> None:
 
 
 def render_verdict(profile: Profile, console: Console) -> None:
-    """Print the verdict alone, for a reader who has the rest as a page."""
-    print_safely(list(_verdict(profile, verdict_of(profile))), console)
+    """Print the verdict and the next command alone, for a reader who has the rest as a page."""
+    verdict = verdict_of(profile)
+    print_safely([*_verdict(profile, verdict), Text(), _next(profile, verdict)], console)
 
 
 def _verdict(profile: Profile, verdict: Verdict) -> Iterator[RenderableType]:

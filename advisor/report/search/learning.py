@@ -99,8 +99,8 @@ def _ended(result: LearningResult) -> str:
 
 
 def render_learning_verdict(result: LearningResult, console: Console) -> None:
-    """Print the verdict alone, for a reader who has the rest as a page."""
-    print_safely(list(_verdict(result, sentence_of_learning(result))), console)
+    """Print the verdict and the next command alone, for a reader who has the rest as a page."""
+    print_safely([*_verdict(result, sentence_of_learning(result)), _next(result)], console)
 
 
 def _verdict(result: LearningResult, verdict: LearningSentence) -> Iterator[RenderableType]:
@@ -123,7 +123,7 @@ def _parts(result: LearningResult) -> Iterator[RenderableType]:
         yield Text(f"{name}: {text}", style="dim")
     yield Text(hardware_line(result.profile.hardware), style="dim")
     yield Text()
-    yield Text.assemble(("Next: ", "dim"), (next_command(result), "bold"))
+    yield _next(result)
 
 
 def facts(result: LearningResult) -> list[tuple[str, str]]:
@@ -151,6 +151,10 @@ def _caveat(result: LearningResult) -> str:
     if result.loss == "training loss":
         return ", over batches that were seen before: overfitting does not show"
     return ", of batches not seen before" if result.loss == "training loss of the first epoch" else ""
+
+
+def _next(result: LearningResult) -> RenderableType:
+    return Text.assemble(("Next: ", "dim"), (next_command(result), "bold"))
 
 
 def next_command(result: LearningResult) -> str:

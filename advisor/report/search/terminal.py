@@ -43,8 +43,9 @@ def render_tune(result: TuneResult, console: Console) -> None:
 
 
 def render_tune_verdict(result: TuneResult, console: Console) -> None:
-    """Print the verdict alone, for a reader who has the rest as a page."""
-    print_safely(list(_verdict(result, verdict_of_tune(result))), console)
+    """Print the verdict and the next commands alone, for a reader who has the rest as a page."""
+    verdict = verdict_of_tune(result)
+    print_safely([*_verdict(result, verdict), Text(), _next(result, verdict)], console)
 
 
 def _verdict(result: TuneResult, verdict: TuneVerdict) -> Iterator[RenderableType]:
