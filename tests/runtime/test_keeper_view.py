@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,12 @@ def test_an_overlay_leaves_out_single_files_that_are_gone(project: Path, tmp_pat
     for name in ("inner/going", "inner/z"):
         keeper_view._unless_gone(keeper_view._copy_one_into_upper, str(project), str(upper), name)
     assert sorted(path.name for path in (upper / "inner").iterdir()) == ["z"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount here")
+@pytest.mark.parametrize("step", [{"do": "bind"}, {"do": "mirror"}, {"do": "read_only", "recursive": True}], ids=str)
+def test_a_folder_that_is_removed_before_it_is_mounted_is_left_out(step: dict[str, Any], tmp_path: Path) -> None:
+    notes: list[str] = []
+    path = str(tmp_path / "gone")
+    keeper_view._apply({**step, "path": path}, str(tmp_path / "root"), str(tmp_path / "layer"), {}, notes)
+    assert notes == []

@@ -96,11 +96,11 @@ def _apply(step: Any, root: str, layer: str, view: Any, notes: list[str]) -> Non
                 _read_only(target, recursive=True)
             notes.append(f"{path} is read-only in the view ({error.strerror})")
     elif kind == "mirror":
-        _mirror(path, target, layer)
+        _unless_gone(_mirror, path, target, layer)
     elif kind == "bind":
-        mount(path, target or root, "", MS_BIND | MS_REC)
+        _unless_gone(mount, path, target or root, "", MS_BIND | MS_REC)
     elif kind == "read_only":
-        _read_only(target or root, recursive=step["recursive"])
+        _unless_gone(_read_only, target or root, step["recursive"])
     elif kind == "proc":
         mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     elif kind == "socket":
