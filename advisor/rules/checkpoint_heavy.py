@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda, line
-from ._read import beside_share, line_places, loop_lines, percent, total_share
+from ._forced_writes import checkpoint_lines
+from ._read import beside_share, line_places, percent, total_share
 
 MIN_CHECKPOINT_SHARE = 0.05
 """Share from which it is reported: the interval is free to choose, and a run must lose more to a crash to make up for
@@ -13,7 +14,7 @@ MIN_CHECKPOINT_SHARE = 0.05
 
 
 def judge(evidence: Evidence) -> Judgement:
-    lines = loop_lines(evidence, ("checkpoint",))
+    lines = checkpoint_lines(evidence)
     share = max(beside_share(evidence, "checkpoint") or 0.0, total_share(lines))
     if share < MIN_CHECKPOINT_SHARE:
         return None
@@ -50,6 +51,21 @@ RULE = Rule(
             name="20 s at the end of epochs of 50 s",
             evidence=healthy_cuda(epoch_end={"seconds": {"checkpoint": 20.0}}),
             fires=True,
+        ),
+        Example(
+            name="a checkpoint that is forced to the disk",
+            evidence=healthy_cpu(
+                lines=(
+                    line("checkpoint", 0.2, text="torch.save(state, path)"),
+                    line("checkpoint", 0.2, line=57, text="os.fsync(file.fileno())"),
+                )
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a log that is forced to the disk after every line",
+            evidence=healthy_cpu(lines=(line("checkpoint", 0.4, text="os.fsync(self.f.fileno())"),)),
+            fires=False,
         ),
         Example(name="0.2 s at the end of epochs of 50 s", evidence=healthy_cpu(), fires=False),
         Example(name="2% of the loop", evidence=healthy_cpu(off_step={"checkpoint": 0.02}), fires=False),

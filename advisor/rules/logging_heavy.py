@@ -5,14 +5,15 @@ from __future__ import annotations
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import call, healthy_cpu, healthy_cuda, line
-from ._read import beside_share, call_places, call_share, calls, line_places, loop_lines, percent, total_share
+from ._forced_writes import logging_lines
+from ._read import beside_share, call_places, call_share, calls, line_places, percent, total_share
 
 MIN_LOGGING_SHARE = 0.05
 """Share from which it is reported: the frequency of logging is free to choose."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    lines = loop_lines(evidence, ("logging",))
+    lines = logging_lines(evidence)
     prints = calls(evidence, ("print",))
     seen = max(beside_share(evidence, "logging") or 0.0, total_share(lines))
     share = seen or call_share(evidence, prints)
@@ -49,6 +50,11 @@ RULE = Rule(
         Example(
             name="a tracker that is flushed in each update, on an accelerator",
             evidence=healthy_cuda(off_step={"logging": 0.08}),
+            fires=True,
+        ),
+        Example(
+            name="a file that is forced to the disk after every line",
+            evidence=healthy_cpu(lines=(line("checkpoint", 0.4, text="os.fsync(self.f.fileno())"),)),
             fires=True,
         ),
         Example(name="0.2% of the loop", evidence=healthy_cpu(), fires=False),

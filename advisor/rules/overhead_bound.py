@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence, Severity, WhatIf
 from ._base import Example, Hit, Judgement, Rule, Undecided
-from ._examples import healthy_cpu, healthy_cuda, what_if
-from ._read import CALL_COST_S, compute_share, duration, overhead_fraction, percent, phase_share
+from ._examples import healthy_cpu, healthy_cuda, line, what_if
+from ._read import (
+    CALL_COST_S,
+    compute_share,
+    duration,
+    loop_lines,
+    overhead_fraction,
+    percent,
+    phase_share,
+    total_share,
+)
 
 MIN_OVERHEAD = 0.30
 """Share of the update spent calling operators from which it is reported: a larger batch then gains what a verification
@@ -34,6 +43,8 @@ MAX_EXTRAPOLATED = 16.0
 """Largest extrapolation: beyond it a line through two batch sizes is no evidence."""
 SHORT_UPDATE_S = 0.010
 """Update length below which an update is called small without a trace."""
+ELSEWHERE = 0.25
+"""Share of lines between the phases from which the operators that they call are not those of the model."""
 MIN_COMPUTE_SHARE = 0.3
 """Least share of forward and backward: with less, small steps are not what the loop waits for."""
 
@@ -43,7 +54,7 @@ def judge(evidence: Evidence) -> Judgement:
     if phase_share(evidence, "optimizer") >= OPTIMIZER_SHARE or compute_share(evidence) < MIN_COMPUTE_SHARE:
         return None
     doubled = evidence.what_ifs.get("micro_batch_doubled")
-    overhead = overhead_fraction(evidence)
+    overhead = _within_phases(evidence)
     if not _small(evidence, overhead, doubled):
         return None
     if flags.anomaly_detection or flags.profiler_on:
@@ -60,6 +71,15 @@ def judge(evidence: Evidence) -> Judgement:
         "operators instead of loops over time steps, parameters or samples, or `torch.compile`.",
         ceiling=_ceiling(overhead, doubled),
     )
+
+
+def _within_phases(evidence: Evidence) -> float | None:
+    """Return the share of calling operators, without those of lines between the phases: these have their own rule."""
+    overhead = overhead_fraction(evidence)
+    if overhead is None or evidence.on_accelerator:
+        return overhead
+    elsewhere = total_share(loop_lines(evidence, ("python", "torch"), ("other",)))
+    return min(overhead, 1 - elsewhere) if elsewhere >= ELSEWHERE else overhead
 
 
 def _of_each_sample(evidence: Evidence, overhead: float | None) -> Judgement:
@@ -121,6 +141,10 @@ def _words(evidence: Evidence, doubled: WhatIf | None) -> str:
             f"An update of {duration(evidence.steps.mean_s)} calls {count:,.0f} operators; at about "
             f"{duration(CALL_COST_S)} per call that is {percent(overhead_fraction(evidence) or 0.0)} of it."
         )
+        if (within := _within_phases(evidence)) != overhead_fraction(evidence):
+            said.append(
+                f"The script's own lines between the phases call a part of them; {percent(within or 0.0)} stays."
+            )
     if doubled is not None:
         said.append(
             f"Twice the micro-batch gives {doubled.speedup:.2f} times the samples per second "
@@ -150,6 +174,7 @@ RULE = Rule(
         "NEARLY_DOUBLED",
         "OPTIMIZER_SHARE",
         "MIN_COMPUTE_SHARE",
+        "ELSEWHERE",
         "SHORT_UPDATE_S",
         "MAX_EXTRAPOLATED",
     ),
@@ -164,6 +189,11 @@ RULE = Rule(
             name="a tiny network: 700 operators in 4 ms, twice the batch costs nothing",
             evidence=healthy_cpu(**_TINY, what_ifs=what_if("micro_batch_doubled", 1.9)),
             fires=True,
+        ),
+        Example(
+            name="the rows of each weight clipped one by one after the step",
+            evidence=healthy_cpu(**_TINY, lines=(line("torch", 0.75, text="p.data[i].clamp_(-1, 1)"),)),
+            fires=False,
         ),
         Example(
             name="launches on an accelerator, which launch_bound judges by the device's own clock",
