@@ -50,7 +50,7 @@ from .measurement import (
     WindowSummary,
 )
 from .noise_scale import NoiseScale
-from .operators import AttentionUse, BlockUse, FrozenPart, OperatorUse, UnusedGradients
+from .operators import AttentionUse, BlockUse, FrozenPart, OperatorUse, UnusedGradients, ZeroProduct
 from .planning import (
     PLAN_VERSION,
     Layout,
@@ -221,5 +221,6 @@ __all__ = [
     "WindowSummary",
     "WorkerMemory",
     "Workload",
+    "ZeroProduct",
     "installed_name",
 ]

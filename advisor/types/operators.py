@@ -92,6 +92,20 @@ class BlockUse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ZeroProduct:
+    """Product with a matrix of almost nothing but zeros, from one line."""
+
+    file: str
+    line: int
+    function: str
+    rows: int
+    columns: int
+    """Size of the matrix, of one of them if they come as a batch."""
+    seconds_per_update: float
+    """Time in all operators on tensors of its size, forward and backward."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """Figures of the traced operators, per update."""
 
@@ -115,6 +129,8 @@ class OperatorUse:
     """Time of a product of such numbers relative to one of others, tried on this CPU; None if there was no need to."""
     differentiates_twice: bool = False
     """The backward builds a graph of its own; so does a checkpoint that computes again."""
+    zero_product: ZeroProduct | None = None
+    """The one that takes the most time; None if there is none, and on accelerators."""
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None

@@ -6,12 +6,12 @@ Tensors are told apart by their storage: every result of an operator passes here
 from __future__ import annotations
 
 import os
-import sys
 import weakref
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..loop.frames import OWN, Frames
+from ..loop.frames import Frames
+from .operator_caller import caller_of_operator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 PRODUCTS = {"bmm": 0, "baddbmm": 1}
 """Batched products, with the position of their first operand."""
 SOFTMAX = "_softmax"
-_DISPATCH = (os.path.join("torch", "_ops.py"), os.path.join("torch", "utils", "_python_dispatch.py"))
 _TORCHS_OWN = (os.path.join("torch", "nn", "functional.py"), "multi_head_attention_forward")
 """The function of `nn.MultiheadAttention`, which writes attention out where its weights are asked for."""
 
@@ -87,7 +86,7 @@ class AttentionWatch:
             if first is not None and first.site is not None:
                 first.site.calls += 1
                 return None
-            return _Held("scores", numel, _instruction(self._caller()))
+            return _Held("scores", numel, _instruction(caller_of_operator(self._frames)))
         known = [found for tensor in tensors if (found := self._held.get(_storage(tensor))) is not None]
         held = next((found for found in known if found.what != "random"), None)
         if held is None:
@@ -104,14 +103,14 @@ class AttentionWatch:
         """Note a reader of the weights that is not the second product; torch's own average may be thrown away."""
         if held.site is None:
             return None
-        if held.what == "weights" and _is_torchs_own(self._caller()):
+        if held.what == "weights" and _is_torchs_own(caller_of_operator(self._frames)):
             held.site.weights.append(weakref.ref(result))
             return _Held("average", result.numel(), held.by, held.site)
         held.site.weights_used = True
         return None
 
     def _weights(self, args: Any, result: Tensor, scores: _Held) -> _Held | None:
-        frame = self._caller()
+        frame = caller_of_operator(self._frames)
         by = _instruction(frame)
         # One call that makes product and softmax itself is torch's own attention, taken apart.
         if scores.what != "scores" or by == scores.by or result.dim() < 3 or args[1] not in (-1, result.dim() - 1):
@@ -125,16 +124,6 @@ class AttentionWatch:
             site = self._sites[place] = _Site(key, int(result.shape[-2]), int(result.shape[-1]), size)
         site.weights.append(weakref.ref(result))
         return _Held("weights", result.numel(), by, site)
-
-    def _caller(self) -> FrameType | None:
-        """Return the innermost frame that is not ours, nor torch's own way to an operator that other modes watch."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and self._leads_to_operator(frame.f_code.co_filename):
-            frame = frame.f_back
-        return frame
-
-    def _leads_to_operator(self, file: str) -> bool:
-        return self._frames.owner(file) == OWN or file.endswith(_DISPATCH)
 
     def report(self, updates: int) -> list[dict[str, Any]]:
         """Return the fields of `types.AttentionUse` for every line; call it at the end of an update."""

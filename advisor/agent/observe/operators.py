@@ -8,6 +8,7 @@ from ..loop.clock import BACKWARD, OPTIMIZER, StepClock
 from ..loop.frames import Frames
 from .attention import AttentionWatch
 from .denormals import DenormalWatch
+from .zero_products import ZeroProducts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ class Operators:
         self._is_grad_enabled = torch.is_grad_enabled
         self._attention = AttentionWatch(frames)
         self._denormals = DenormalWatch()
+        self._zeros = ZeroProducts(frames)
         self._names: dict[object, tuple[str, bool]] = {}
         """Operator → its name, and whether it draws random numbers."""
         self._ns_by_dtype: dict[str, int] = {}
@@ -55,6 +57,8 @@ class Operators:
         self.draws_before = self.draws_before or (draws and forward)
         if self._denormals.on:
             self._denormals.saw(name, args, result, spent_ns)
+        if self._zeros.on:
+            self._zeros.saw(name, args, tensor, spent_ns, forward=forward)
         dtype = str(tensor.dtype).replace("torch.", "")
         self._ns_by_dtype[dtype] = self._ns_by_dtype.get(dtype, 0) + spent_ns
         try:
@@ -74,6 +78,7 @@ class Operators:
             "decomposes": self._decomposes,
             "differentiates_twice": self._differentiates_twice,
             **self._denormals.report(updates),
+            **self._zeros.report(updates),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }
 

@@ -1,0 +1,80 @@
+"""A product with a matrix of almost nothing but zeros, such as one-hot rows, where a lookup would do."""
+
+from __future__ import annotations
+
+from ..types import Ceiling, Evidence, Place, ZeroProduct
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
+from ._examples import healthy_cpu
+from ._operator_examples import operators
+from ._read import percent, phase_share
+
+SAVES = 0.8
+"""Part of the time around such a matrix that is promised. A lookup of 384 rows among 20,000 with its gradient took less
+than a hundredth of making and multiplying them on a CPU; counts of words leave more to do."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    used = evidence.trace.operators if evidence.trace is not None else None
+    if used is None or used.zero_product is None or not used.seconds:
+        return None
+    found = used.zero_product
+    share = min(1.0, found.seconds_per_update / used.seconds) * phase_share(
+        evidence, "forward", "backward", "optimizer", "other"
+    )
+    if SAVES * share < WARNING_SHARE:
+        return None
+    return Hit(
+        share=share,
+        severity=severity_of(SAVES * share, least="warning"),
+        evidence=f"{percent(share)} of the loop makes, reads and multiplies a matrix of {found.rows:,} by "
+        f"{found.columns:,} in which at least 98 of 100 numbers are zero.",
+        advice="Look rows up in place of multiplying one-hot rows: `nn.Embedding` for one index a row (the weight is "
+        "that of the linear layer, transposed), `nn.EmbeddingBag` for several, or `torch.sparse` for counts.",
+        where=(Place(file=found.file, line=found.line, function=found.function),),
+        ceiling=Ceiling.from_share(SAVES * share, high=share),
+    )
+
+
+_ONE_HOT = ZeroProduct(file="train.py", line=31, function="forward", rows=384, columns=20_000, seconds_per_update=0.06)
+
+RULE = Rule(
+    id="mostly_zeros",
+    title="products with matrices of zeros",
+    headline="multiplies matrices of almost nothing but zeros",
+    looks_at="Samples of the first operand of products in traced updates on a CPU, and the time of all operators on "
+    "tensors of that size.",
+    thresholds=("SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
+    source="torch's documentation of Embedding: a lookup gives what a product with one-hot rows gives.",
+    url="https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html",
+    judge=judge,
+    examples=(
+        Example(
+            name="one-hot rows of 20,000 products",
+            evidence=healthy_cpu(trace=operators(zero_product=_ONE_HOT)),
+            fires=True,
+        ),
+        Example(
+            name="counts of words in a fifth of the update",
+            evidence=healthy_cpu(
+                trace=operators(
+                    zero_product=ZeroProduct(
+                        file="train.py", line=31, function="main", rows=64, columns=5000, seconds_per_update=0.02
+                    )
+                )
+            ),
+            fires=True,
+        ),
+        Example(
+            name="one in a twentieth",
+            evidence=healthy_cpu(
+                trace=operators(
+                    zero_product=ZeroProduct(
+                        file="train.py", line=31, function="main", rows=64, columns=5000, seconds_per_update=0.004
+                    )
+                )
+            ),
+            fires=False,
+        ),
+        Example(name="no such matrix", evidence=healthy_cpu(trace=operators()), fires=False),
+    ),
+)

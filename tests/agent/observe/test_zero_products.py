@@ -1,0 +1,57 @@
+"""Products with one-hot rows are found with their line; dense, dropped out and rectified matrices are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from advisor.agent.loop.clock import StepClock
+from advisor.agent.observe.zero_products import is_mostly_zero
+
+from .test_operators import backward, operators
+
+ROWS, WORDS, WIDTH = 96, 2000, 8
+WEIGHTS = torch.ones(WORDS, WIDTH, requires_grad=True)
+
+
+def one_hot() -> Tensor:
+    return functional.one_hot(torch.arange(ROWS), WORDS).float()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "found"),
+    [
+        (one_hot(), True),
+        (torch.zeros(ROWS, WORDS), False),
+        (torch.ones(ROWS, WORDS), False),
+        (functional.dropout(torch.ones(ROWS, WORDS), 0.9), False),
+        (functional.one_hot(torch.arange(ROWS), WORDS), False),
+    ],
+    ids=["one-hot", "nothing but zeros", "dense", "dropout", "integers"],
+)
+def test_what_counts(matrix: Tensor, found: bool) -> None:
+    assert is_mostly_zero(matrix) is found
+
+
+def update_with(matrix: Tensor) -> Any:
+    def update(clock: StepClock) -> Tensor:
+        result = matrix @ WEIGHTS
+        backward(clock, result.sum())
+        return result
+
+    return update
+
+
+def test_the_line_and_the_time_are_told() -> None:
+    found = operators(update_with(one_hot()), updates=2)
+    product = found["zero_product"]
+    assert (product["rows"], product["columns"], product["function"]) == (ROWS, WORDS, "update")
+    assert 0 < product["seconds_per_update"] <= found["seconds"]
+
+
+def test_a_dense_product_is_none() -> None:
+    assert operators(update_with(torch.ones(ROWS, WORDS)))["zero_product"] is None
