@@ -163,11 +163,11 @@ class Knowledge:
         known = {knob.id for knob in self.space.knobs}
         opened = tuple(knob.id for knob in space.knobs if knob.id not in known)
         unsure = tuple(abstention.rule for abstention in diagnosis.abstained)
-        self.limits.append(
-            LimitStep(config=best.config, ratio=best.ratio, findings=findings, opened=opened, unsure=unsure)
-        )
-        helpful = dict.fromkeys(name for finding in findings for name in finding.knobs)
-        why = f"{findings[0].rule} limits it now" if findings else ""
+        step = LimitStep(config=best.config, ratio=best.ratio, findings=findings, opened=opened, unsure=unsure)
+        self.limits.append(step)
+        # What is open only now is worth more than the rest of what helped against the last limit.
+        helpful = dict.fromkeys([*(name for finding in findings for name in finding.knobs), *opened])
+        why = f"{findings[0].rule} limits it now" if findings else "its time goes elsewhere now"
         self.limit = Limit(config=best.config, knobs=tuple(helpful), why=why)
         if opened:
             self.space = space = self.shared.agreed(space)

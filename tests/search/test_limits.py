@@ -10,7 +10,7 @@ import pytest
 
 from advisor.analysis.ratios import chained
 from advisor.search import SearchRequest
-from advisor.types import Config, Ratio
+from advisor.types import Config, Diagnosis, Ratio
 from advisor.wire import WindowRole
 
 from .machine import FULL_PRECISION, INPUT_BOUND, Machine, selection, workers_help
@@ -36,6 +36,19 @@ def test_what_limits_the_best_after_a_step_opens_the_next_knob(tmp_path: Path) -
     machine = TwoLimits(tmp_path, two_steps, INPUT_BOUND)
     assert {"fused_optimizer": "fused", "num_workers": 4} in machine.tried
     assert machine.recommended().config == Config.of({"fused_optimizer": "fused", "num_workers": 4})
+
+
+def test_what_is_open_only_now_comes_before_more_against_the_last_limit(tmp_path: Path) -> None:
+    """Though its finding is one to know only: on a CPU half precision is not sure to gain."""
+    known = TwoLimits(tmp_path, two_steps, INPUT_BOUND).study.known
+    assert known.best is not None
+    space = replace(known.space, knobs=(*known.space.knobs, replace(known.space.knobs[0], id="precision")))
+    unsure = replace(FULL_PRECISION, severity="info")
+    known.diagnosed(known.best, Diagnosis(findings=(unsure,)), space)
+    assert known.limit is not None
+    assert (known.limit.knobs, known.limit.why) == (("precision",), "its time goes elsewhere now")
+    known.diagnosed(known.best, Diagnosis(findings=(INPUT_BOUND,)), known.space)
+    assert known.limit.knobs == INPUT_BOUND.knobs
 
 
 def test_the_chain_says_what_limited_each_best_and_what_it_opened(tmp_path: Path) -> None:
