@@ -30,7 +30,7 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(share, least="warning"),
-        evidence=f"Restarting {loader.num_workers} workers at the start of every epoch takes {percent(share)} of "
+        evidence=f"Restarting {loader.num_workers} worker{'s' if loader.num_workers > 1 else ''} at the start of every epoch takes {percent(share)} of "
         f"the loop{_epoch_words(evidence)}.",
         advice="Pass `persistent_workers=True` to the `DataLoader`, and create it once, not in every epoch.",
         where=made_at(loader),
