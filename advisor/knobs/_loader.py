@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..plural import plural
 from ..repeated_draws import Workers
 from ._base import FOR_ACCELERATORS, Knob, Values, key
 
@@ -78,7 +79,8 @@ def with_train_loader(workload: Workload, **fields: Any) -> Workload:
 
 def unused_workers(loader: LoaderFacts) -> str:
     """Return the end of a sentence on a setting by which the script's own process reads; "" without workers."""
-    return f"; the script's {loader.num_workers} workers are then unused" if loader.num_workers else ""
+    count = loader.num_workers
+    return f"; the script's {plural(count, 'worker')} {'is' if count == 1 else 'are'} then unused" if count else ""
 
 
 def workers_with(settings: Mapping[str, Any], baseline: Workers) -> Workers | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..plural import plural
 from ._base import Values, whole_number
 from ._loader import NO_LOADER, loader_knob
 from .threads import usable_threads
@@ -55,7 +56,7 @@ def _values(hardware: Hardware, workload: Workload) -> Values:
     values = tuple(dict.fromkeys(n for n in wanted if 0 <= n <= MOST_WORKERS and n != loader.num_workers))
     return Values(
         values=values,
-        why=f"{hardware.cpu.usable_cpus:g} CPUs are usable, and the script has {loader.num_workers} workers",
+        why=f"{hardware.cpu.usable_cpus:g} CPUs are usable, and the script has {plural(loader.num_workers, 'worker')}",
         # Workers and the threads of a training on the CPU take turns on the same CPUs.
         shares_cpus_with=("threads", max(1, usable_threads(hardware, workload) // 2))
         if workload.device == "cpu"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..plural import plural
 from ._base import Values, truth
 from ._loader import NO_LOADER, NO_WORKERS, loader_knob
 
@@ -16,14 +17,14 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     if loader is None:
         return Values(why_closed=NO_LOADER)
     if loader.persistent_workers:
-        return Values(why_closed=f"the {loader.num_workers} workers already persist between epochs")
+        return Values(why_closed=f"{plural(loader.num_workers, 'worker')} already persist between epochs")
     if loader.length_batches is None and workload.facts.loader_starts < 2:
         return Values(why_closed="the loader has no length, and no second epoch was seen")
     if not loader.num_workers:
         return Values(values=(True,), why=f"{NO_WORKERS}: those that are tried may persist")
     return Values(
         values=(True,),
-        why=f"{loader.num_workers} workers are restarted every "
+        why=f"{plural(loader.num_workers, 'worker')} restarted every "
         + (f"{loader.length_batches} batches" if loader.length_batches is not None else "epoch"),
         needed_is_on=True,
     )

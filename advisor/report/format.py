@@ -202,7 +202,3 @@ def place_text(place: Place, cwd: str) -> str:
     library = one_line(place.library)
     whose = "" if not library else f" ({library})" if place.in_library else f" (calls {library})"
     return f"{short_path(place.file, cwd)}:{place.line}{function}{whose}"
-
-
-def plural(count: int, word: str) -> str:
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

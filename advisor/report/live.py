@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..plural import plural
 from ..redaction import Redactor
 from . import format
 
@@ -69,7 +70,7 @@ class LiveProgress:
         self._windows = windows if self._left_s is None else None
         self._what, self._done = self._shown(what), 0
         if not self._moves:
-            count = "" if self._windows is None else f" ({format.plural(self._windows, 'window')})"
+            count = "" if self._windows is None else f" ({plural(self._windows, 'window')})"
             self._line(f"{self._what}{count}{self._behind()}")
             return
         self._display.start()
@@ -83,7 +84,7 @@ class LiveProgress:
             description = f"{self._what}: {self._shown(what)}" if what else self._what
             self._display.update(self._task, advance=1, description=description)
         elif not self._moves and self._left_s is not None and self._clock() - self._last_line >= SILENT_AT_MOST_S:
-            self._line(f"{self._what}: {format.plural(self._done, 'window')} done{self._behind()}")
+            self._line(f"{self._what}: {plural(self._done, 'window')} done{self._behind()}")
 
     def best(self, text: str) -> None:
         self._best = f"best so far {self._shown(text)}"
@@ -114,7 +115,7 @@ class LiveProgress:
     def _windows_left(self) -> str:
         if self._windows is not None:
             return f"{self._done}/{self._windows}"
-        return format.plural(self._done, "window") if self._done else ""
+        return plural(self._done, "window") if self._done else ""
 
     def _time_left(self) -> str:
         if self._left_s is None or not self._measuring:

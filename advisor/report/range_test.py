@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ..plural import plural
 from ..types import RANGE_TEST_VERSION, RangeTest
 from . import format
 from .terminal import TONES, print_safely
@@ -116,7 +117,7 @@ def bracket_rows(found: RangeTest) -> list[tuple[str, str]]:
 def basis(found: RangeTest) -> str:
     """Return what the result stands on."""
     optimizer = f" of {found.optimizer}" if found.optimizer else ""
-    sweeps = format.plural(len(found.sweeps), "sweep")
+    sweeps = plural(len(found.sweeps), "sweep")
     paired = ", each less the loss of the same batch at a rate of 0" if found.reference else ""
     return f"{sweeps} over the rates{optimizer} in {found.updates} updates of the script, from one state{paired}."
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..plural import plural
 from ..types import Alternative, Config, Finding, Ratio, Trial, TuneResult
 from . import format
 from .trial_format import EFFECT_DESCRIPTIONS, changes_training, describe, gain, interval_of, is_number, setting
@@ -170,7 +171,7 @@ def _more_than_its_share(findings: Sequence[Finding], before: float, after: floa
 def _limiting(findings: Sequence[Finding], unsure: Sequence[str]) -> str:
     first = format.worst(findings)
     if first is None and unsure:
-        others = f" and {format.plural(len(unsure) - 1, 'other rule')}" if len(unsure) > 1 else ""
+        others = f" and {plural(len(unsure) - 1, 'other rule')}" if len(unsure) > 1 else ""
         return f"not known: {format.one_line(unsure[0])}{others} could not judge"
     if first is None:
         return "nothing found that can be avoided"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..plural import plural
 from ..types import Ceiling, Evidence, Place
 from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader
@@ -36,7 +37,11 @@ def _abandoned(evidence: Evidence, share: float) -> Hit | None:
         f"{duration(restarts.seconds_per_restart)}{_parts(evidence)}: {percent(share)} of the loop.",
         advice="Begin one iterator and take all of its batches: `for batch in loader:`, or `batches = iter(loader)` "
         "before the loop, with a new one only at `StopIteration`. `next(iter(loader))` draws a whole epoch's order"
-        + (f", starts {facts.num_workers} workers" if facts.num_workers and not facts.persistent_workers else "")
+        + (
+            f", starts {plural(facts.num_workers, 'worker')}"
+            if facts.num_workers and not facts.persistent_workers
+            else ""
+        )
         + " and throws the rest away.",
         where=made_at(facts),
         # Batches that are fetched ahead and thrown away compete with those that are used.
@@ -57,7 +62,7 @@ def _parts(evidence: Evidence) -> str:
             f"{duration(restarts.draw_s)} of it for the order that {facts.sampler_class or 'the sampler'} draws"
         )
     elif facts.num_workers:
-        parts.append(f"mostly for {facts.num_workers} workers")
+        parts.append(f"mostly for {plural(facts.num_workers, 'worker')}")
     return f", {', '.join(parts)}" if parts else ""
 
 

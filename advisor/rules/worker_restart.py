@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..plural import plural
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader
@@ -30,8 +31,8 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=share,
         severity=severity_of(share, least="warning"),
-        evidence=f"Restarting {loader.num_workers} worker{'s' if loader.num_workers > 1 else ''} at the start of every epoch takes {percent(share)} of "
-        f"the loop{_epoch_words(evidence)}.",
+        evidence=f"Restarting {plural(loader.num_workers, 'worker')} at the start of every epoch takes "
+        f"{percent(share)} of the loop{_epoch_words(evidence)}.",
         advice="Pass `persistent_workers=True` to the `DataLoader`, and create it once, not in every epoch.",
         where=made_at(loader),
         # Persistent workers also prefetch while an epoch ends: the wait may go with the restart.

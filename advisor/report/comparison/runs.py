@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...plural import plural
 from ...types import OFF_STEP, PHASES, Finding, Hardware, Profile, Severity
 from .. import format
 from ..json_contract import json_safe
@@ -151,7 +152,7 @@ def _caveats(before: Profile, after: Profile, unit: str | None) -> tuple[str, ..
         if profile.failure is not None:
             caveats.append(f"the {which} run failed ({profile.failure.kind})")
         if profile.steps is not None and not profile.steps.steady:
-            caveats.append(f"the {which} run found no steady state ({format.plural(profile.steps.updates, 'update')})")
+            caveats.append(f"the {which} run found no steady state ({plural(profile.steps.updates, 'update')})")
     return tuple(caveats)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...plural import plural
 from ...spelling import parameter
 from ...types import TrialOutcome, Verdict, VerifyResult
 from ...types.comparison import FLOOR_PROCESSES
@@ -76,7 +77,7 @@ def _what_would_decide(verdict: Verdict) -> str:
         return "No practical number of rounds would decide it: the two are practically equal."
     if rounds is None:
         return "The processes differ too much for any number of rounds: repeat it on an otherwise idle machine."
-    return f"About {format.plural(rounds, 'round')} would decide it: {parameter('rounds', rounds)} and a larger budget."
+    return f"About {plural(rounds, 'round')} would decide it: {parameter('rounds', rounds)} and a larger budget."
 
 
 def _table(baseline: TrialOutcome | None, candidate: TrialOutcome | None, *, decided: bool) -> Table:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...plural import plural
 from ...spelling import parameter
 from ...types.comparison import FLOOR_PROCESSES, SpeedRatio, VersionComparison, own_spread
 from .. import format
@@ -60,7 +61,7 @@ def _undecided(found: VersionComparison, ratio: SpeedRatio, names: str) -> str:
     known = moved(own_spread(found.runs, by_samples=ratio.unit == "samples/s"))
     why = f"; {known}" if known else ""
     if ratio.low is None or ratio.high is None:
-        rounds = format.plural(found.rounds, "round")
+        rounds = plural(found.rounds, "round")
         return f"{rounds}, too few for an interval: {names.format('not compared with')}{why}"
     return f"{names.format(f'{span(ratio.low, ratio.high)} times as fast as')}, which may be chance{why}"
 
@@ -92,7 +93,7 @@ def _parts(found: VersionComparison) -> Iterator[Text]:
 
 
 def _evidence(found: VersionComparison, ratio: SpeedRatio) -> str:
-    rounds = f"{format.plural(found.rounds, 'round')} of fresh processes, alternately"
+    rounds = f"{plural(found.rounds, 'round')} of fresh processes, alternately"
     if ratio.low is None or ratio.high is None or ratio.confidence is None:
         return f"Compared in {ratio.unit}; {rounds}: too few for an interval."
     between = span(ratio.low, ratio.high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...plural import plural
 from ...types import Trial, TuneResult
 from .. import format
 from ..trial_format import changes_training, describe, is_number
@@ -105,7 +106,7 @@ def _point(place: int, trial: Trial, result: TuneResult, x: chart.Axis, y: chart
 
 def _description(result: TuneResult, points: Sequence[tuple[int, Trial]], failed: int) -> str:
     best = max((trial for _, trial in points), key=lambda trial: _speed(trial) or 0.0)
-    counted = f"{format.plural(len(result.trials), 'trial')}, {failed:,} without a result"
+    counted = f"{plural(len(result.trials), 'trial')}, {failed:,} without a result"
     return f"{counted}; the fastest, {describe(best.config)}, gave {format.times(_speed(best))}."
 
 
@@ -123,5 +124,5 @@ def _caption(result: TuneResult, points: Sequence[tuple[int, Trial]], *, failed:
         parts.append(f"Crosses: without a result ({', '.join(kinds)}).")
     left = len(result.trials) - _MOST_DRAWN
     if left > 0:
-        parts.append(f"{format.plural(left, 'later trial')} not drawn.")
+        parts.append(f"{plural(left, 'later trial')} not drawn.")
     return " ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...plural import plural
 from ...types import TuneResult
 from .. import format
 from ..trial_rows import importances
@@ -22,5 +23,5 @@ def draw(result: TuneResult) -> Drawn:
         title=TITLE,
         svg=shares(found[:_MOST_KNOBS], title=TITLE, description=description),
         caption="Share of the variation between the trials' speeds that each knob explains."
-        + (f" {format.plural(left, 'more knob')} not drawn." if left > 0 else ""),
+        + (f" {plural(left, 'more knob')} not drawn." if left > 0 else ""),
     )

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from typing import TypeGuard
 
+from ...plural import plural
 from ...rate_curve import differences, smoothed
 from ...types import RangeTest, RateSweep
-from .. import format
 from . import _base as chart
 from ._base import Drawn, Missing, Picture
 
@@ -119,7 +119,7 @@ def _mark(words: str, place: float, above: float, class_: str, x: chart.Axis, y:
 
 def _caption(found: RangeTest) -> str:
     what = "loss of an update less that of the same batch at a rate of 0" if found.reference else "loss of an update"
-    sweeps = format.plural(len(found.sweeps), "sweep")
+    sweeps = plural(len(found.sweeps), "sweep")
     parts = [f"Points: {what}. Lines: {sweeps} smoothed over the logarithm of the rate."]
     bracket = found.bracket
     if bracket is not None:

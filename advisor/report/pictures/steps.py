@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...plural import plural
 from ...stats import percentile
 from ...types import Profile, WindowSummary
 from .. import format
@@ -111,8 +112,8 @@ def _caption(profile: Profile, placed: list[_Placed], spikes: int, greatest: flo
     if any(len(one.wall) > max(20, 300 // len(placed)) for one in placed):
         parts.append("Neighbouring updates are grouped: the line is their median, the band their range.")
     if spikes:
-        parts.append(f"{format.plural(spikes, 'spike')} beyond the axis (▲), the greatest {format.duration(greatest)}.")
+        parts.append(f"{plural(spikes, 'spike')} beyond the axis (▲), the greatest {format.duration(greatest)}.")
     not_drawn = sum(1 for one in profile.windows if one.wall_s) - len(placed)
     if not_drawn > 0:
-        parts.append(f"{format.plural(not_drawn, 'later window')} not drawn.")
+        parts.append(f"{plural(not_drawn, 'later window')} not drawn.")
     return " ".join(parts)

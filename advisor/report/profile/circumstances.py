@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...plural import plural
 from ...types import OFF_STEP, Hardware, LoaderTimes, MemoryUse, Profile
 from .. import format
 
@@ -64,7 +65,7 @@ def device_line(profile: Profile) -> str | None:
         parts.append(
             "idle in " + ", ".join(f"{format.phase_name(name)} {format.percent(share)}" for name, share in named)
         )
-    return f"{'; '.join(parts)}. Tracing {format.plural(use.updates, 'update')} took {format.duration(use.cost_s)} more"
+    return f"{'; '.join(parts)}. Tracing {plural(use.updates, 'update')} took {format.duration(use.cost_s)} more"
 
 
 def mfu_line(profile: Profile) -> str | None:
@@ -116,4 +117,4 @@ def loader_line(loader: LoaderTimes) -> str:
     known = [f"{name} {format.duration(seconds)}" for name, seconds in parts if seconds is not None]
     alone = "" if loader.alone_s is None else f"; alone {format.duration(loader.alone_s)}"
     of_update = f"{', '.join(known)} per update, " if known else ""
-    return f"{of_update}{format.plural(loader.workers, 'worker')}{alone}"
+    return f"{of_update}{plural(loader.workers, 'worker')}{alone}"

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from ... import enough
+from ...plural import plural
 from ...storage.run_store import runs_root
 from ...types import Command, Finding, Profile, Steps
 from .. import format
@@ -112,7 +113,7 @@ def little_data(profile: Profile) -> str | None:
     steps = profile.steps
     if steps is None or not _is_little(steps) or (steps.steady and _spread(steps) <= NARROW):
         return None
-    counted = format.plural(steps.updates, "update")
+    counted = plural(steps.updates, "update")
     if steps.updates < LITTLE_UPDATES:
         return f"Only {counted} counted: the numbers are rough."
     return f"No steady state was found in {counted}: the numbers are rough."
@@ -127,7 +128,7 @@ def _failed(profile: Profile) -> Verdict:
     assert failure is not None
     measured = profile.steps.updates if profile.steps is not None else 0
     before = "" if failure.kind in ("nan", "no_steps") else " before"
-    counted = f"the results below are from the {format.plural(measured, 'update')}{before}"
+    counted = f"the results below are from the {plural(measured, 'update')}{before}"
     rest = counted if measured else "nothing was measured"
     return Verdict(
         sentence=f"Your script {what_failed(failure)}; {rest}.",
@@ -199,7 +200,7 @@ def _busy_cpus(profile: Profile) -> Verdict:
         waits = "the script waits for something that was not looked at"
         return _nothing_found(profile, f"but only {used} are busy, less than one: {waits}", sure=False)
     if threads * ranks < BUSY * cores:
-        of = format.plural(threads, "thread")
+        of = plural(threads, "thread")
         return _nothing_found(profile, f"but only {used} are busy, as torch computes with {of}", sure=False)
     why = "torch has a thread for each core, and the operators do not use more"
     return _nothing_found(profile, f"and {used} are busy: {why}", sure=True)
@@ -246,7 +247,7 @@ def _too_little(profile: Profile) -> Verdict:
     steps = profile.steps
     assert steps is not None
     steady = "" if steps.steady else " and never became steady"
-    counted = f"{format.plural(steps.updates, 'update')} counted{steady}"
+    counted = f"{plural(steps.updates, 'update')} counted{steady}"
     shown = _what_phases_show(profile)
     begin = f"{shown}; too little was measured to judge the rest" if shown else "Too little was measured to judge"
     return Verdict(
@@ -294,7 +295,7 @@ def _undecided(profile: Profile) -> Verdict:
     """Return the verdict if nothing was found but some rules abstained: that is not the same as healthy."""
     open_ones = open_questions(profile)
     first = max(open_ones, key=lambda one: one.most_share)
-    others = f" (and {format.plural(len(open_ones) - 1, 'more rule')})" if len(open_ones) > 1 else ""
+    others = f" (and {plural(len(open_ones) - 1, 'more rule')})" if len(open_ones) > 1 else ""
     shown = _what_phases_show(profile) if _is_little(profile.steps) else None
     why = format.one_line(first.why).rstrip(".")
     left = f"No avoidable cost was shown, but {format.one_line(first.rule)}{others} could not judge: {why}."

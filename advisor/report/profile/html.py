@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ...plural import plural
 from ...types import PHASES, Command, Failure, Finding, HotLine, Profile
 from .. import format, homes, pictures
 from .circumstances import (
@@ -216,7 +217,7 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
     ]
     if profile.steps is not None:
         steps = profile.steps
-        counted = f"{format.plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
+        counted = f"{plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
         facts.append(("Updates", f"{counted}; samples from {steps.samples_from}"))
     optional = (
         ("Start-up", None if profile.start_up_s is None else format.duration(profile.start_up_s)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...plural import plural
 from ...types import Communication, Profile, Rank
 from .. import format
 
@@ -31,7 +32,7 @@ def ranks_line(profile: Profile) -> str | None:
     world_size = profile.workload.world_size if profile.workload is not None else 1
     if world_size < 2:
         return None
-    parts = [format.plural(world_size, "rank")]
+    parts = [plural(world_size, "rank")]
     if count < world_size:
         parts.append(f"{count} of them measured{': torchrun shows the others, too' if count == 1 else ''}")
     facts = profile.workload.ranks if profile.workload is not None else None

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from ...plural import plural
 from ...types import PHASES, Finding, Profile
 from .. import format
 from ..terminal import TONES, grid, print_safely, stderr_lines
@@ -94,7 +95,7 @@ def _speed(profile: Profile) -> Iterator[RenderableType]:
         peak = "" if share is None else f", {format.percent(share)} of the {profile.compute.peak_dtype or ''} peak"
         parts.append(f"{format.rate(profile.compute.achieved_flops_per_s, 'FLOP/s')}{peak}")
     yield Text(" · ".join(parts))
-    counted = f"{format.plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
+    counted = f"{plural(steps.updates, 'update')} counted, {steps.warm_up:,} dropped as warm-up"
     if steps.micro_steps_per_update > 1:
         counted += f", {format.number(steps.micro_steps_per_update)} micro-steps each"
     yield Text(counted, style="dim")

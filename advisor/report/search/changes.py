@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ... import knobs
 from ...knobs import global_batch, num_workers
 from ...knobs._loader import workers_with
+from ...plural import plural
 from ...repeated_draws import Workers, add_repeats
 from ...spelling import parameter
 from ...types import SettingValue, TuneResult
@@ -198,9 +199,9 @@ def _whole_training(result: TuneResult) -> list[Change]:
     if not is_number(whole) or abs(math.log(whole / found.verdict.speedup)) < math.log1p(SAME):
         return []
     extent = (
-        format.plural(max(1, round(length.epochs)), "epoch")
+        plural(max(1, round(length.epochs)), "epoch")
         if length.epochs is not None
-        else format.plural(max(1, round(length.updates)), "update")
+        else plural(max(1, round(length.updates)), "update")
     )
     text = f"{format.times(whole)} over {extent} ({format.one_line(length.source)})"
     return [Change(topic="Whole training", text=f"{text}; {NOT_IN_THE_FIRST}" if later else text)]
@@ -229,7 +230,7 @@ def _break_even(result: TuneResult) -> str | None:
     steps = result.profile.steps
     when = format.duration(paid_s)
     if steps is not None and is_number(steps.mean_s) and is_number(paid_s / steps.mean_s):
-        when = f"{format.plural(max(1, round(paid_s / steps.mean_s)), 'update')} ({when} of the baseline)"
+        when = f"{plural(max(1, round(paid_s / steps.mean_s)), 'update')} ({when} of the baseline)"
     return f"{what} takes {format.duration(set_up_s)} once, and pays off after {when}"
 
 

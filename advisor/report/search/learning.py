@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from ...plural import plural
 from ...types import LearningPair, LearningResult, LearningTrial, SettingValue
 from ...types.learning import recommends
 from .. import format
@@ -79,7 +80,7 @@ def _of_verdict(result: LearningResult) -> tuple[str, Tone]:
 
 def _gain(result: LearningResult) -> str:
     verdict = result.verdict
-    seeds = format.plural(len(verdict.pairs), "seed")
+    seeds = plural(len(verdict.pairs), "seed")
     if verdict.status == "faster":
         interval = format.interval(verdict.low, verdict.high)
         times = format.times(verdict.speedup)
@@ -95,7 +96,7 @@ def _evidence(result: LearningResult) -> str:
 
 
 def _ended(result: LearningResult) -> str:
-    return f"{format.plural(len(result.trials), 'training')} tried; {result.ended}." if result.ended else ""
+    return f"{plural(len(result.trials), 'training')} tried; {result.ended}." if result.ended else ""
 
 
 def render_learning_verdict(result: LearningResult, console: Console) -> None:
@@ -131,7 +132,7 @@ def facts(result: LearningResult) -> list[tuple[str, str]]:
     found = []
     if result.horizon_updates:
         took = format.duration(result.horizon_s)
-        updates = format.plural(result.horizon_updates, "update")
+        updates = plural(result.horizon_updates, "update")
         found.append(
             ("Horizon", f"{updates} of the baseline, in {took}; settings begin with the second update of each training")
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...plural import plural
 from ...types import RangeTest
 from .. import format, pictures
 from ..profile import html
@@ -44,5 +45,5 @@ def _figures(found: RangeTest) -> list[dict[str, str]]:
     if found.script_rate is not None:
         figures.append(html.figure("The script's rate", f"{found.script_rate:.2g}", found.optimizer or ""))
     if found.updates:
-        figures.append(html.figure("Updates", f"{found.updates:,}", format.plural(len(found.sweeps), "sweep")))
+        figures.append(html.figure("Updates", f"{found.updates:,}", plural(len(found.sweeps), "sweep")))
     return figures

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...plural import plural
 from ...types import TuneResult
 from .. import format
 from ..json_contract import json_safe, profile_json
@@ -55,7 +56,7 @@ def _parts(result: TuneResult) -> Iterator[RenderableType]:
     for knob in result.space:
         count *= len(knob.values) + 1
     if result.space:
-        yield Text(f"Open: {format.plural(len(result.space), 'knob')}, {count:,} configurations", style="bold")
+        yield Text(f"Open: {plural(len(result.space), 'knob')}, {count:,} configurations", style="bold")
         yield _open(result)
     else:
         yield Text("No knob is open: a search would try nothing.", style="bold")

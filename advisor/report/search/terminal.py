@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from ...plural import plural
 from ...types import TuneResult
 from .. import format
 from ..profile.circumstances import hardware_line
@@ -210,7 +211,7 @@ def _front(result: TuneResult) -> str:
 
 
 def _tried(result: TuneResult) -> str:
-    counted, without = format.plural(len(result.trials), "trial"), failed(result)
+    counted, without = plural(len(result.trials), "trial"), failed(result)
     return f"{counted}, {without:,} without a result" if without else counted
 
 
@@ -220,7 +221,7 @@ def _circumstances(result: TuneResult) -> RenderableType:
     for what, why in shown:
         rows.add_row("not used", Text(f"{what}: {why}", style="dim"))
     if left:
-        more = f"{format.plural(left, 'more reason')}: the HTML page and JSON output list all"
+        more = f"{plural(left, 'more reason')}: the HTML page and JSON output list all"
         rows.add_row("", Text(more, style="dim"))
     rows.add_row("hardware", Text(hardware_line(result.profile.hardware)))
     for note in notes(result):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ...plural import plural
 from ...spelling import parameter
 from ...types import Objective, Ratio, TuneResult, Verdict
 from ...types.comparison import FLOOR_PROCESSES
@@ -84,7 +85,7 @@ def sentence_of(verdict: Verdict, settings: str | None) -> tuple[str, Tone]:
 
 def _undecided(verdict: Verdict, candidate: str) -> str:
     """Describe the interval and why it is so wide; an estimate that may be chance must not be quoted."""
-    rounds = f"{format.plural(verdict.rounds, 'round')} of fresh processes"
+    rounds = f"{plural(verdict.rounds, 'round')} of fresh processes"
     why = f"; {known}" if (known := moved(verdict.own_spread)) else ""
     if not is_number(verdict.low, verdict.high):
         return f"Undecided: {candidate} was run in {rounds}, too few for an interval{why}."
@@ -95,7 +96,7 @@ def _undecided(verdict: Verdict, candidate: str) -> str:
 def _rests_on(verdict: Verdict) -> str:
     """Describe the basis: 95% interval 2.2–2.4, 5 rounds of fresh processes, noise floor 2%."""
     where = "windows in one run" if verdict.status in IN_WINDOWS else "fresh processes"
-    rounds = f"{format.plural(verdict.rounds, 'round')} of {where}"
+    rounds = f"{plural(verdict.rounds, 'round')} of {where}"
     known = is_number(verdict.low, verdict.high)
     interval = f"95% interval {format.interval(verdict.low, verdict.high)}" if known else "no interval yet"
     return f"{interval}, {rounds}{_floor(verdict)}"
@@ -132,7 +133,7 @@ def _nothing_tried(result: TuneResult) -> tuple[str, Tone]:
     profile, first = verdict_of(result.profile), format.worst(result.profile.findings)
     if result.space:
         several = len(result.space) > 1
-        knobs = format.plural(len(result.space), "knob")
+        knobs = plural(len(result.space), "knob")
         return f"Undecided: nothing was tried; {knobs} {'are' if several else 'is'} open.", "warning"
     if profile.tone == "good":
         return f"{profile.sentence.rstrip('.')}; no setting is worth a trial.", "good"
@@ -214,12 +215,12 @@ def _evidence(result: TuneResult) -> str:
 
 def what_decides(verdict: Verdict) -> str:
     """Describe what is open, and about how many rounds would decide it."""
-    rounds = format.plural(verdict.rounds_to_decide, "round") if verdict.rounds_to_decide is not None else ""
+    rounds = plural(verdict.rounds_to_decide, "round") if verdict.rounds_to_decide is not None else ""
     decides = f"about {rounds} would decide it" if rounds else "more rounds may decide it"
     if not is_number(verdict.low, verdict.high):
         return f"{_begin(decides)}."
     if verdict.low > 1 + verdict.floor:
-        few = f"{format.plural(verdict.rounds, 'round')} do not show how much processes of the script differ"
+        few = f"{plural(verdict.rounds, 'round')} do not show how much processes of the script differ"
         return f"The whole interval is a gain, but {few}; {decides}."
     if verdict.low > 1:
         floor = (
