@@ -293,7 +293,7 @@ def test_a_hint_that_may_gain_much_and_healthy_never_meet(speedup: float, health
     )
     sentence = verdict_of(replace(sample.healthy(), findings=(hint,))).sentence
     assert ("healthy" in sentence) is healthy
-    assert ("but precision_unused may make it about 1.16×" in sentence) is not healthy
+    assert ("but what precision_unused advises may make it about 1.16×" in sentence) is not healthy
 
 
 def test_a_healthy_script_is_told_what_was_and_was_not_looked_at() -> None:

@@ -158,7 +158,7 @@ def _doubt(profile: Profile) -> str | None:
     if hint is not None and hint.ceiling is not None:
         measured = hint.ceiling.basis != "share"
         gain = format.times(hint.ceiling.speedup) if measured else format.estimated(hint.ceiling)
-        return f"{format.one_line(hint.rule)} may make it {gain} as fast"
+        return f"what {format.one_line(hint.rule)} advises may make it {gain} as fast"
     if only_compiled(profile):
         return "the compiled model was not compared with an uncompiled one"
     work = sum(profile.phases.get(name, 0.0) for name in ("forward", "backward", "optimizer"))
