@@ -82,7 +82,7 @@ def is_denormal(tensor: Tensor) -> bool:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    if hasattr(value, "is_floating_point"):
+    if hasattr(value, "numel"):
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:

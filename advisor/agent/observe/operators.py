@@ -47,9 +47,13 @@ class Operators:
         tensor = _first_tensor(result)
         if tensor is None:
             tensor = _first_tensor(args)
-        if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
+        if tensor is None:
             return
         name, draws = self._named(func)
+        if self._zeros.on:  # one-hot rows are whole numbers first
+            self._zeros.saw(name, args, tensor, spent_ns, forward=forward)
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            return
         if not forward and not self._differentiates_twice:
             # `autograd.grad` makes its first gradient by `ones_like`, before it turns gradients off.
             graph = self._clock.phase == BACKWARD and self._is_grad_enabled()
@@ -57,8 +61,6 @@ class Operators:
         self.draws_before = self.draws_before or (draws and forward)
         if self._denormals.on:
             self._denormals.saw(name, args, result, spent_ns)
-        if self._zeros.on:
-            self._zeros.saw(name, args, tensor, spent_ns, forward=forward)
         dtype = str(tensor.dtype).replace("torch.", "")
         self._ns_by_dtype[dtype] = self._ns_by_dtype.get(dtype, 0) + spent_ns
         try:
@@ -97,7 +99,7 @@ class Operators:
 
 
 def _first_tensor(value: Any) -> Tensor | None:
-    if hasattr(value, "is_floating_point"):
+    if hasattr(value, "numel"):
         return value  # type: ignore[no-any-return] # a tensor, by what it can do
     if isinstance(value, (list, tuple)):
         for item in value:

@@ -33,7 +33,7 @@ class ZeroProducts:
     def saw(self, name: str, args: Any, result: Tensor, spent_ns: int, *, forward: bool) -> None:
         """Note an operator that has just run."""
         try:
-            sizes = {each.numel() for each in (result, *args) if hasattr(each, "is_floating_point")}
+            sizes = {each.numel() for each in (result, *args) if hasattr(each, "numel")}
             for size in sizes:
                 if size >= LEAST_ELEMENTS:
                     self._ns_by_size[size] = self._ns_by_size.get(size, 0) + spent_ns

@@ -53,5 +53,20 @@ def test_the_line_and_the_time_are_told() -> None:
     assert 0 < product["seconds_per_update"] <= found["seconds"]
 
 
+def test_a_loss_whose_backward_takes_a_dtype_ends_no_watch() -> None:
+    """`torch.dtype` has an attribute `is_floating_point`, as tensors do."""
+    labels = torch.zeros(ROWS, dtype=torch.int64)
+    matrix = one_hot()
+
+    def update(clock: StepClock) -> Tensor:
+        loss = functional.cross_entropy(matrix @ WEIGHTS, labels)
+        backward(clock, loss)
+        return loss
+
+    found = operators(update)
+    assert found["zero_product"] is not None
+    assert found["denormal_seconds"] is not None
+
+
 def test_a_dense_product_is_none() -> None:
     assert operators(update_with(torch.ones(ROWS, WORDS)))["zero_product"] is None
