@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from .. import whatif, wire
+from ..plural import plural
 from ..runtime.isolation import Isolation
 from ..runtime.script_run_record import ScriptRunRecord
 from ..runtime.session_result import SessionResult
@@ -219,10 +220,12 @@ def _no_steps(script_run: ScriptRunRecord, out_of_time: bool) -> Failure:
     children = [note.text for note in script_run.notes if note.kind == "child_process"]
     exit_code = script_run.exit_code if script_run.exit_code is not None else 0
     if script_run.updates:
-        made = f"{script_run.updates} update{'s' if script_run.updates != 1 else ''}"
-        message = f"the script ended after {made} (exit code {exit_code}): too few to measure"
-        if out_of_time:
-            message = f"the script made {made} in the time that it was given, too few to measure: give a larger budget"
+        made = plural(script_run.updates, "update")
+        message = (
+            f"the script made {made} in the time that it was given, too few to measure: give a larger budget"
+            if out_of_time
+            else f"the script ended after {made} (exit code {exit_code}): too few to measure"
+        )
     elif children:
         message = (
             f"this process trained nothing (exit code {exit_code}), but started others: {children[0]}. Point advisor "

@@ -41,7 +41,9 @@ def _apply(_controls: Controls, _value: Any) -> None:
     import torch
 
     if bool(torch.full((1,), DENORMAL).mul(0.5).item()):
-        raise Refused("this CPU cannot flush such numbers, or the script has turned the mode off")
+        raise Refused(
+            "this CPU cannot flush such numbers, or the script has turned the mode off, or torch was imported before"
+        )
 
 
 def _plain(_objects: PlainObjects, _value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from ..plural import plural
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
 from ._examples import healthy_cpu, healthy_cuda, line, train_loader, what_if
@@ -35,7 +36,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _loader_words(found: Waiting) -> str:
-    workers = f"{found.facts.num_workers} worker{'s' if found.facts.num_workers != 1 else ''}"
+    workers = plural(found.facts.num_workers, "worker")
     if found.times is None or found.times.fetch_s is None:
         return f"The loader has {workers}."
     return f"Fetching the samples of an update takes {duration(found.times.fetch_s)}, with {workers}."

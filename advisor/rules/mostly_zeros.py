@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, Place, ZeroProduct
+from ..types import Ceiling, Evidence, OperatorUse, Place, ZeroProduct
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu
 from ._operator_examples import operators
@@ -35,7 +35,13 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
-_ONE_HOT = ZeroProduct(file="train.py", line=31, function="forward", rows=384, columns=20_000, seconds_per_update=0.06)
+def _multiplied(seconds: float) -> dict[str, OperatorUse]:
+    """Return operators with a product of 384 one-hot rows of 20,000, of which this is the time in an update."""
+    product = ZeroProduct(
+        file="train.py", line=31, function="forward", rows=384, columns=20_000, seconds_per_update=seconds
+    )
+    return operators(zero_product=product)
+
 
 RULE = Rule(
     id="mostly_zeros",
@@ -48,33 +54,9 @@ RULE = Rule(
     url="https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html",
     judge=judge,
     examples=(
-        Example(
-            name="one-hot rows of 20,000 products",
-            evidence=healthy_cpu(trace=operators(zero_product=_ONE_HOT)),
-            fires=True,
-        ),
-        Example(
-            name="counts of words in a fifth of the update",
-            evidence=healthy_cpu(
-                trace=operators(
-                    zero_product=ZeroProduct(
-                        file="train.py", line=31, function="main", rows=64, columns=5000, seconds_per_update=0.02
-                    )
-                )
-            ),
-            fires=True,
-        ),
-        Example(
-            name="one in a twentieth",
-            evidence=healthy_cpu(
-                trace=operators(
-                    zero_product=ZeroProduct(
-                        file="train.py", line=31, function="main", rows=64, columns=5000, seconds_per_update=0.004
-                    )
-                )
-            ),
-            fires=False,
-        ),
+        Example(name="two thirds of the update", evidence=healthy_cpu(trace=_multiplied(0.06)), fires=True),
+        Example(name="a fifth", evidence=healthy_cpu(trace=_multiplied(0.02)), fires=True),
+        Example(name="one in twenty", evidence=healthy_cpu(trace=_multiplied(0.004)), fires=False),
         Example(name="no such matrix", evidence=healthy_cpu(trace=operators()), fires=False),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..plural import plural
 from ..types import Ceiling, CpuLimits, Evidence, LimitSetter
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda
@@ -49,7 +50,7 @@ def judge(evidence: Evidence) -> Judgement:
     return Hit(
         share=saved,
         severity=severity_of(saved) if sure else "info",
-        evidence=f"torch computes with {threads} thread{'s' if threads > 1 else ''} while {cores} cores are usable, "
+        evidence=f"torch computes with {plural(threads, 'thread')} while {cores} cores are usable, "
         f"and {percent(share)} of the loop is forward, backward and optimizer{_setter_words(evidence)}.",
         advice=_advice(evidence, cores),
         where=setter_places(threads_set_by(evidence)),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import wire
+from ..plural import plural
 from ..redaction import Redactor
 from ..script_constants import ByModule
 from ..types import Command, Failure, UsagePoint
@@ -300,8 +301,7 @@ class ScriptRun:
         still_s = now - self._progress_at_s
         idle_s = now - self._busy_at_s
         if self.record.updates and still_s > self._limits.no_progress_s:
-            made = f"{self.record.updates} update{'s' if self.record.updates != 1 else ''}"
-            where = self.record.ranks.whereabouts()
+            made, where = plural(self.record.updates, "update"), self.record.ranks.whereabouts()
             return f"no batch, forward or update for {still_s:.0f} s after {made}{where}"
         if not self.record.updates and still_s > self._limits.no_progress_s and idle_s > self._limits.no_progress_s:
             return f"no update yet, and the process has been idle for {idle_s:.0f} s{self.record.ranks.whereabouts()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import enough
+from ..plural import plural
 
 LEAST_PROFILE_S = 45.0
 """Time of the profile for fast updates; slow ones get what a judgement on them needs."""
@@ -57,7 +58,7 @@ class TimePlan:
         )
 
     def __str__(self) -> str:
-        return f"{self.knobs} setting{'s' if self.knobs != 1 else ''} to try, about {_minutes(self.expected_s)} to go"
+        return f"{plural(self.knobs, 'setting')} to try, about {_minutes(self.expected_s)} to go"
 
 
 def _minutes(seconds: float) -> str:

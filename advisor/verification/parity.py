@@ -14,6 +14,7 @@ from typing import Literal
 
 from .. import stats, wire
 from ..analysis.losses import not_finite
+from ..plural import plural
 from ..types import Failure
 
 PARTS = ("begin", "middle", "end")
@@ -187,4 +188,4 @@ def _part(place: int, shared: Sequence[Sequence[tuple[float, float]]]) -> _Part:
 
 
 def _pairs(count: int) -> str:
-    return f"{count} pair{'s' if count != 1 else ''} of processes"
+    return f"{plural(count, 'pair')} of processes"

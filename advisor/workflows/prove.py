@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import AdvisorError
+from ..plural import plural
 from ..types import Alternative, Config, Ratio, Recommendation, Skipped, Verdict
 from ..verification.verification_run import Expected, Finalist, verify_configs, winner
 
@@ -195,7 +196,7 @@ def _still_unproven(in_windows: Verdict, in_processes: Verdict) -> Verdict:
 
 
 def _rounds_so_far(verdict: Verdict) -> str:
-    rounds = f"{verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes so far"
+    rounds = f"{plural(verdict.rounds, 'round')} of fresh processes so far"
     if not verdict.high <= MOST_SPREAD * verdict.low:
         return f"{rounds} cannot bound the gain yet: the next command runs more"
     return f"{rounds}: {verdict.low:.3g} to {verdict.high:.3g} times as fast"
@@ -233,7 +234,7 @@ def _why(verdict: Verdict) -> str:
     """Return the reason why a finalist is not recommended."""
     if verdict.quality == "failed":
         return verdict.quality_evidence
-    rounds = f"in {verdict.rounds} round{'s' if verdict.rounds != 1 else ''} of fresh processes"
+    rounds = f"in {plural(verdict.rounds, 'round')} of fresh processes"
     between = f"{verdict.low:.3g} to {verdict.high:.3g}"
     # An undecided result has no estimate that anyone should quote.
     if verdict.status == "undecided":

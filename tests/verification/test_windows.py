@@ -24,6 +24,23 @@ def updates(seconds: float, spread: float = 0.0, count: int = 40) -> list[float]
     return [seconds * chance.gauss(1.0, spread) for _ in range(count)]
 
 
+def counted(wall_s: list[float], dropped: int) -> wire.WindowDone:
+    """The window of a process that has counted these updates, after others as warm-up."""
+    return wire.WindowDone(
+        rank=0,
+        id="measured",
+        start_s=0.0,
+        wall_s=wall_s,
+        phases_s={},
+        off_step_s={},
+        micro_steps=[],
+        samples=[],
+        samples_from="not known",
+        losses=[],
+        dropped_updates=dropped,
+    )
+
+
 def test_without_an_expected_gain_the_window_is_the_usual_one() -> None:
     window = first_window()
     assert (window.min_updates, window.min_s, window.precision) == (UPDATES, WINDOW_S, 0.0)
@@ -71,18 +88,10 @@ def test_no_window_is_longer_than_seven_seconds_but_for_ten_updates() -> None:
 @pytest.mark.parametrize(("more", "most_s"), [(None, 13.0), (400, 31.0)])
 def test_a_far_slower_version_is_cut_off_where_it_is_clearly_slower(more: int | None, most_s: float) -> None:
     """It would take a minute for the updates that the first process made in two seconds."""
-    first = wire.WindowDone(
-        rank=0,
-        id="measured",
-        start_s=0.0,
-        wall_s=[0.02] * 100,
-        phases_s={},
-        off_step_s={},
-        micro_steps=[],
-        samples=[],
-        samples_from="not known",
-        losses=[],
-        dropped_updates=10,
-    )
-    window = same_window(first, updates=more)
+    window = same_window(counted([0.02] * 100, dropped=10), updates=more)
     assert (window.least_updates, window.max_s) == (LEAST_UPDATES, pytest.approx(most_s))
+
+
+def test_all_processes_count_the_updates_of_the_first() -> None:
+    window = same_window(counted([0.1] * 70, dropped=12))
+    assert (window.warm_up_updates, window.min_updates, window.max_updates) == (12, 70, 70)

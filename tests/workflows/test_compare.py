@@ -24,8 +24,6 @@ from advisor.runtime.isolation.copied import Copy
 from advisor.storage.run_store import new_run, save_profile
 from advisor.types.comparison import Side, VersionRun
 from advisor.verification.rounds import INTERIM_ANALYSES, Rounds, run_rounds
-from advisor.verification.windows import same_window
-from advisor.wire import WindowDone
 
 COMMAND_S = 120
 TRAINING = """
@@ -150,24 +148,6 @@ def test_updates_are_compared_where_one_side_has_no_samples() -> None:
     )
     assert found.ratio is not None
     assert found.ratio.unit == "updates/s"
-
-
-def test_all_processes_count_the_updates_of_the_first() -> None:
-    done = WindowDone(
-        rank=0,
-        id="measured",
-        start_s=0.0,
-        wall_s=[0.1] * 70,
-        phases_s={},
-        off_step_s={},
-        micro_steps=[],
-        samples=[],
-        samples_from="not known",
-        losses=[],
-        dropped_updates=12,
-    )
-    window = same_window(done)
-    assert (window.warm_up_updates, window.min_updates, window.max_updates) == (12, 70, 70)
 
 
 # --- the other version ------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class Roots:
         """Function (root, its current forward) that runs the forward, maybe repeatedly; None runs it once."""
         self.backwards: Callable[[], int] = int
         """Number of backwards so far."""
-        self._unsure: list[Root] = []
+        self._unsure: set[Root] = set()
         """Roots called in evaluation mode with gradients since the last training forward."""
         self._backwards_before = 0
         """Backwards before the last such call."""
@@ -244,11 +244,11 @@ class Roots:
         They were evaluations if training has gone on without a backward of them.
         """
         if not training_mode:
-            unsure = root.training_calls > 0 and not (root.learns_in_evaluation_mode or root.evaluates_with_graph)
-            if root.training_calls and not root.learns_in_evaluation_mode:
-                self._unsure.append(root)
-                self._backwards_before = self.backwards()
-            return unsure
+            if not root.training_calls or root.learns_in_evaluation_mode:
+                return False
+            self._unsure.add(root)
+            self._backwards_before = self.backwards()
+            return not root.evaluates_with_graph
         if self._unsure:
             learnt = self.backwards() != self._backwards_before
             for each in self._unsure:

@@ -45,7 +45,7 @@ class DenormalWatch:
         return {
             "denormal_seconds": sum(self._ns_by_name.values()) / 1e9 / updates if self.on else None,
             "denormal_operators": by_name[:3],
-            "denormal_slowdown": slowdown() if by_name else None,
+            "denormal_slowdown": slowdown() if by_name and self.on else None,
         }
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import util
 from typing import Any, Callable
 
+from ...plural import plural
 from ...refused import Refused
 from ..base import modes
 from ..base.nothing import nothing
@@ -326,7 +327,7 @@ def _nothing_compiled(module: Any, account: Account) -> str:
 def _on_breaks(account: Account) -> str:
     times, reason = sum(account.breaks.values()), _one_line(next(iter(account.breaks)))
     return (
-        f"runs as {account.graphs} compiled graphs, because of {times} graph break{'s' if times > 1 else ''}; "
+        f"runs as {account.graphs} compiled graphs, because of {plural(times, 'graph break')}; "
         f"the first reason: {reason}"
     )
 
