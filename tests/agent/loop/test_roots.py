@@ -230,6 +230,15 @@ def test_a_model_that_is_trained_in_evaluation_mode_is_not_evaluated(roots: Root
     assert not roots.called()[0].evaluates_with_graph
 
 
+def test_a_look_at_the_sizes_before_training_is_no_evaluation(roots: Roots) -> None:
+    model = nn.Linear(3, 2)
+    _seek(roots, model)
+    script = Counted(roots, model)
+    script.call(training_mode=False, learns=False)
+    script.call(training_mode=True, learns=True)
+    assert not roots.called()[0].evaluates_with_graph
+
+
 def test_an_attack_that_comes_late_takes_the_judgement_back(roots: Roots) -> None:
     model = nn.Linear(3, 2)
     _seek(roots, model)

@@ -28,13 +28,24 @@ def values(fraction: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
         (values(1.0), True),
         (values(0.02), True),
         (values(0.0001), False),
+        (values(0.001), False),
         (torch.zeros(LEAST_ELEMENTS), False),
         (values(1.0)[: LEAST_ELEMENTS - 1], False),
         (values(1.0, dtype=torch.float64), False),
         (torch.full((LEAST_ELEMENTS,), 3, dtype=torch.int64), False),
         (torch.full((SIZE, SIZE), TINY).t()[::2], False),
     ],
-    ids=["all", "one in fifty", "one in ten thousand", "zeros", "small", "normal in float64", "integers", "strided"],
+    ids=[
+        "all",
+        "one in fifty",
+        "one in ten thousand",
+        "one in a thousand",
+        "zeros",
+        "small",
+        "normal in float64",
+        "integers",
+        "strided",
+    ],
 )
 def test_a_fraction_worth_having_is_seen(tensor: Tensor, found: bool) -> None:
     assert is_denormal(tensor) is found
