@@ -1,10 +1,12 @@
 """Plans against published speeds, torch's memory tracker, and two real ranks; and the time that a plan takes.
 
     python tests/benchmarks/plan.py [--rounds 5] [--only published|memory|ranks|time]
+    python tests/benchmarks/plan.py --only device        on a GPU: the table goes to results/plan_device.md
 
 Published speeds and their settings stand in profiles/planning/published.toml. Memory is compared on small trainings
 with `torch.distributed._tools.mem_tracker`. For the ranks, one process is profiled; then two are run under
-DistributedDataParallel (gloo), one thread each, with and without communication in turn.
+DistributedDataParallel (gloo), one thread each, with and without communication in turn. On a GPU, a small GPT is
+profiled once; its peaks of memory at other batch sizes, with checkpointing too, are compared with what is allocated.
 """
 
 from __future__ import annotations
@@ -51,14 +53,23 @@ TEXTS = {
     "convolutions": trainings.PICTURES,
 }
 PARTS = ("published", "memory", "ranks", "time")
+DEVICE = "device"
+SMALL_GPT = SCRIPTS / "gpu" / "small_gpt.py"
+BATCH_SIZES = (4, 8, 16, 32)
+UPDATES_TO_PEAK = 3
+"""The optimizer has its state from the second on."""
 
 
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--only", choices=(*PARTS, DEVICE), action="append")
     arguments = parser.parse_args()
     before = machine()
+    if arguments.only == [DEVICE]:
+        keep = not arguments.no_result
+        publish("plan_device", "Planned memory of a GPU against what is allocated", before, list(device()), keep=keep)
+        return
     parts: list[str] = []
     wanted = arguments.only or PARTS
     if "published" in wanted:
@@ -145,6 +156,34 @@ def layout_of(profile: Profile, recompute: str, sharding: str, devices: int) -> 
 
 def tracked(folder: Path, recompute: str, sharding: str, devices: int) -> float:
     return float(output([sys.executable, "tracked.py", recompute, sharding, str(devices)], folder))
+
+
+def device() -> Iterator[str]:
+    """Peaks that torch's allocator counted on the GPU against the plan, all from one profile."""
+    with tempfile.TemporaryDirectory(prefix="advisor-plan-") as place:
+        profile = advisor.profile(SMALL_GPT, budget=BUDGET_S, runs=place)
+    if profile.hardware.accelerators == ():
+        raise SystemExit("plan.py: no GPU is here")
+    rows: list[list[object]] = []
+    errors = []
+    for batch_size in BATCH_SIZES:
+        plan = advisor.plan(profile=profile, devices="here:1", global_batch=batch_size)
+        for recompute, option in (("none", []), ("full", ["--checkpointing"])):
+            words = [f"--batch-size={batch_size}", f"--updates={UPDATES_TO_PEAK}", *option]
+            peak = _figure("peak", output([sys.executable, str(SMALL_GPT), *words], SCRIPTS))
+            found = next(
+                (one for one in plan.layouts if one.layout.micro_steps == 1 and one.layout.recompute == recompute), None
+            )
+            if found is None:
+                rows.append([batch_size, recompute, f"{peak / 2**20:.0f}", "not planned", ""])
+                continue
+            error = found.memory.total_bytes / peak - 1
+            errors.append(abs(error))
+            sizes = [f"{size / 2**20:.0f}" for size in (peak, found.memory.total_bytes)]
+            rows.append([batch_size, recompute, *sizes, f"{error:+.1%}"])
+            say(" ".join(map(str, rows[-1])))
+    yield f"A small GPT in float32, profiled at its batch of 8. Largest error: {max(errors):.1%} of {len(rows)} peaks."
+    yield table(("batch", "checkpointing", "allocated, MiB", "predicted, MiB", "error"), rows)
 
 
 def ranks(rounds: int) -> Iterator[str]:

@@ -45,7 +45,8 @@ class ZeroProducts:
 
     def _look(self, matrix: Tensor) -> None:
         size = matrix.numel()
-        if size < LEAST_ELEMENTS or size in self._sites or not is_mostly_zero(matrix):
+        # What parameters computed (units that a ReLU keeps at zero) is no data that a lookup could replace.
+        if size < LEAST_ELEMENTS or size in self._sites or matrix.requires_grad or not is_mostly_zero(matrix):
             return
         file, line, function = self._frames.line(caller_of_operator(self._frames))
         self._sites[size] = (file, line, function, int(matrix.shape[-2]), int(matrix.shape[-1]))

@@ -53,6 +53,12 @@ def test_the_line_and_the_time_are_told() -> None:
     assert 0 < product["seconds_per_update"] <= found["seconds"]
 
 
+def test_activations_that_are_almost_all_zero_are_none() -> None:
+    """A net that has learned its data, with ReLUs of which few are left: no lookup gives what it computes."""
+    alive = one_hot().requires_grad_()
+    assert operators(update_with(functional.relu(alive)))["zero_product"] is None
+
+
 def test_a_loss_whose_backward_takes_a_dtype_ends_no_watch() -> None:
     """`torch.dtype` has an attribute `is_floating_point`, as tensors do."""
     labels = torch.zeros(ROWS, dtype=torch.int64)
