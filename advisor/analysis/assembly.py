@@ -258,6 +258,8 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
         if isinstance(outcome, wire.WindowRefused) and not is_fix and outcome.message != said:
             notes.append(f"{_in_words(result.windows[name])} was not measured: {outcome.message}")
     notes += fixes.refusals(result)
+    if why := summary.why_no_flops(result):
+        notes.append(f"the FLOPs of an update were not counted: {why}")
     if result.deadline_hit:
         missing = [name for name in result.windows if name not in result.outcomes]
         if missing:

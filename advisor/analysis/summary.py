@@ -158,9 +158,19 @@ def _is_before_what_ifs(window: wire.WindowDone, result: SessionResult) -> bool:
     return result.windows[window.id].role is WindowRole.PROFILE
 
 
-def compute(result: SessionResult, counted: Counted, hardware: Hardware, workload: Workload) -> Compute:
+def _traced(result: SessionResult) -> Mapping[str, Any]:
     trace = result.outcomes.get("trace")
-    extra: Mapping[str, Any] = trace.extra if isinstance(trace, wire.WindowDone) else {}
+    return trace.extra if isinstance(trace, wire.WindowDone) else {}
+
+
+def why_no_flops(result: SessionResult) -> str | None:
+    """Return why the trace window counted none; None if it did, or was not run."""
+    found: str | None = _traced(result).get("why_no_flops")
+    return found
+
+
+def compute(result: SessionResult, counted: Counted, hardware: Hardware, workload: Workload) -> Compute:
+    extra = _traced(result)
     flops, moved = extra.get("flops_per_update"), extra.get("bytes_per_update")
     convolutions = extra.get("convolution_flops_per_update")
     of_convolutions = convolutions / flops if flops and convolutions is not None else None

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..types import CallSite, Ceiling, DeviceUse, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import call, device_use, healthy_cpu, healthy_cuda, train_loader
-from ._read import call_places, calls, percent, phase_share, size
+from ._read import call_places, calls, percent, phase_share, size, step_share
 
 MIN_COPY_SHARE = 0.05
 """Share from which it is reported: pinned memory and an asynchronous copy are two arguments (others begin at 10%)."""
 COPIES = ("to", "cuda", "copy_")
+PINNED = "`pin_memory=True` to the `DataLoader` and "
 SLOW_DETAILS = ("pageable", "blocking")
 """Trace details of copies that the host or the device waits for."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    share = phase_share(evidence, "host_to_device")
+    use = evidence.device_use
+    share = _waited(evidence, use)
     if share < MIN_COPY_SHARE:
         return None
     slow = [site for site in calls(evidence, COPIES) if _is_slow(site)]
     loader = evidence.workload.train_loader
-    use = evidence.device_use
     pageable = loader is not None and not loader.pin_memory
     if use is not None and use.to_device_bytes:
         pageable = use.to_device_pageable_bytes > 0
@@ -35,12 +38,24 @@ def judge(evidence: Evidence) -> Judgement:
         severity=severity_of(share, least="warning"),
         evidence=f"The accelerator waits {percent(share)} of the loop for copies from the host{_how(slow, pageable)}."
         f"{_copied(use)}",
-        advice="Pass `pin_memory=True` to the `DataLoader` and `non_blocking=True` to `.to(...)`: the next batch is "
-        "then copied while this one is computed. Copy compact dtypes (uint8 images) and convert them on the "
-        "device.",
+        advice=f"Pass {PINNED if pageable else ''}`non_blocking=True` to `.to(...)`: the next batch is then copied "
+        "while this one is computed. Copy compact dtypes (uint8 images) and convert them on the device.",
         where=call_places(slow),
         ceiling=Ceiling.from_share(share),
     )
+
+
+def _waited(evidence: Evidence, use: DeviceUse | None) -> float:
+    """Return the share of the loop that the device waits for copies, or copies itself.
+
+    A call that copies also waits for kernels that were launched before it, where copy and kernels are in one queue: the
+    device's own clock leaves that time out.
+    """
+    share = phase_share(evidence, "host_to_device")
+    if use is None:
+        return share
+    copying = use.copy_s / use.update_s if use.update_s > 0 else 0.0
+    return min(share, (use.idle_fraction("host_to_device") + copying) * step_share(evidence))
 
 
 def _is_slow(site: CallSite) -> bool:
@@ -66,12 +81,18 @@ def _copied(use: DeviceUse | None) -> str:
     )
 
 
+def _waiting(seconds: float, **changes: Any) -> DeviceUse:
+    """Return the figures of an update of 100 ms in which the device waits so long while the CPU copies."""
+    return device_use(busy_s=0.1 - seconds, update_s=0.1, idle_s={"host_to_device": seconds}, **changes)
+
+
 RULE = Rule(
     id="blocking_copy",
     title="the accelerator waits for copies from the host",
     headline="waits for copies to the device {share} of its time",
-    looks_at="The exposed time of copies to the accelerator (from stream events), the traced copies with their memory "
-    "and mode, the bytes that the device received from pageable memory, and whether the loader pins its batches.",
+    looks_at="The exposed time of copies to the accelerator (from stream events, and no more than the device's own "
+    "clock has), the traced copies with their memory and mode, the bytes that the device received from pageable "
+    "memory, and whether the loader pins its batches.",
     thresholds=("MIN_COPY_SHARE", "SLOW_DETAILS", "CRITICAL_SHARE"),
     source="Nsight Systems' expert rules on pageable and synchronous copies; TraceML warns from 10% of the step.",
     url="https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html",
@@ -84,13 +105,17 @@ RULE = Rule(
             evidence=healthy_cuda(
                 phases={"host_to_device": 0.2},
                 trace={"calls": (call("to", detail="pageable, blocking", bytes_per_update=150_000_000),)},
+                device_use=_waiting(0.018),
             ),
             fires=True,
         ),
         Example(
             name="no trace, and a loader that does not pin",
             evidence=healthy_cuda(
-                phases={"host_to_device": 0.1}, workload={"loaders": (train_loader(pin_memory=False),)}, trace=None
+                phases={"host_to_device": 0.1},
+                workload={"loaders": (train_loader(pin_memory=False),)},
+                trace=None,
+                device_use=None,
             ),
             fires=True,
         ),
@@ -98,9 +123,18 @@ RULE = Rule(
             name="a library's copies from pageable memory, beside a loader that pins",
             evidence=healthy_cuda(
                 phases={"host_to_device": 0.1},
-                device_use=device_use(to_device_bytes=50_000_000, to_device_pageable_bytes=50_000_000),
+                device_use=_waiting(0.008, to_device_bytes=50_000_000, to_device_pageable_bytes=50_000_000),
             ),
             fires=True,
+        ),
+        Example(
+            name="from pinned memory, blocking: the wait is for kernels that were launched before",
+            evidence=healthy_cuda(
+                phases={"host_to_device": 0.8},
+                trace={"calls": (call("to", detail="pinned, blocking", bytes_per_update=250_000),)},
+                device_use=_waiting(0.002),
+            ),
+            fires=False,
         ),
         Example(name="0.6% of the loop", evidence=healthy_cuda(), fires=False),
         Example(
@@ -113,7 +147,7 @@ RULE = Rule(
         Example(name="on a CPU nothing is copied", evidence=healthy_cpu(phases={"host_to_device": 0.2}), fires=False),
         Example(
             name="pinned, and not traced",
-            evidence=healthy_cuda(phases={"host_to_device": 0.1}, trace=None),
+            evidence=healthy_cuda(phases={"host_to_device": 0.1}, trace=None, device_use=None),
             fires="abstains",
         ),
     ),

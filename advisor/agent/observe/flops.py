@@ -111,7 +111,8 @@ class FlopCount:
 
     def _sort(self, flops: int, args: Any, result: Any) -> None:
         """Add a product's FLOPs to its dtype's, and to those of an innermost size that tensor cores take badly."""
-        made = result[0] if isinstance(result, (list, tuple)) else result
+        # A convolution's backward makes no gradient of its input where the input is data.
+        made = next(each for each in result if each is not None) if isinstance(result, (list, tuple)) else result
         dtype = str(made.dtype).replace("torch.", "")
         self._by_dtype[dtype] = self._by_dtype.get(dtype, 0) + flops
         if dtype not in HALF or made.dim() not in (2, 3):

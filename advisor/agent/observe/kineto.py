@@ -35,6 +35,9 @@ class UnavailableError(Exception):
 class Kineto:
     """Recorder of one device's activities."""
 
+    recording = False
+    """Whether torch's profiler is on for one of ours; torch has one at a time."""
+
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._on = False
@@ -60,6 +63,7 @@ class Kineto:
             self._restore_environment()
             raise UnavailableError(f"torch's profiler could not be started: {error!r}") from error
         self._on = True
+        Kineto.recording = True
 
     def stop(self) -> tuple[list[Span], list[Span]]:
         """End; return the work of the device, and the calls of the runtime, on the profiler's own clock.
@@ -69,6 +73,7 @@ class Kineto:
         if not self._on:
             raise UnavailableError("torch's profiler was not started")
         self._on = False
+        Kineto.recording = False
         import torch
 
         autograd: Any = torch.autograd

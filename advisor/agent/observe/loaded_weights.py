@@ -14,8 +14,9 @@ from typing import Any, Callable
 from ..base.pass_through import stands_for
 from ..settings.blocks import numel
 
-SIZE_TOLERANCE = 0.15
-"""Relative difference from the published parameters that counts as the same: other classes change the last layer."""
+SIZE_TOLERANCE = 0.05
+"""Relative difference from the published parameters that counts as the same, with as many classes as the model has: a
+first layer for other images, or a second head, change it by less."""
 MAX_LEVELS = 2
 """Levels below a called model that are searched: scripts put a backbone into a module of their own."""
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
@@ -92,17 +93,25 @@ def _published(module: Any) -> str:
 
 def _of_torchvision(module: Any) -> str:
     size = sum(numel(parameter) for parameter in module.parameters())
+    classes, parameters_per_class = _head(module)
     home = sys.modules[type(module).__module__]
-    sizes = {
-        name: getattr(member.value, "meta", {}).get("num_params", 0)
-        for name, weights in vars(home).items()
-        if name.endswith("_Weights")
-        for member in list(weights)[:1]
-    }
+    sizes = {}
+    for name, weights in vars(home).items():
+        if name.endswith("_Weights"):
+            meta = getattr(next(iter(weights)).value, "meta", {})
+            other_classes = classes - len(meta.get("categories") or range(classes))
+            sizes[name] = meta.get("num_params", 0) + other_classes * parameters_per_class
     nearest = min(sizes, key=lambda name: abs(sizes[name] - size), default="")
     if not nearest or abs(sizes[nearest] - size) > SIZE_TOLERANCE * sizes[nearest]:
         return ""
     return f'torchvision.models.{nearest[: -len("_Weights")].lower()}(weights="DEFAULT")'
+
+
+def _head(module: Any) -> tuple[int, int]:
+    """Return the classes that the last layer tells apart, and its parameters for each."""
+    last = [inner for inner in module.modules() if getattr(getattr(inner, "weight", None), "dim", int)() > 1][-1]
+    bias = getattr(last, "bias", None) is not None
+    return int(last.weight.shape[0]), numel(last.weight) // int(last.weight.shape[0]) + bias
 
 
 def _of_timm(module: Any) -> str:

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any, Callable
 
+from .kineto import Kineto
+
 
 def switches() -> dict[str, Any]:
     """Return the fields of `types.Flags` that can be read at any time."""
@@ -27,7 +29,7 @@ def switches() -> dict[str, Any]:
 
 
 def profilers_on() -> list[str]:
-    """Return the names of profilers and tracers on this thread. Ours are threads and patches, never among these."""
+    """Return the names of the script's profilers and tracers on this thread."""
     found = []
     kind = _torch_profiler()
     if kind is not None:
@@ -50,7 +52,7 @@ def _torch_profiler() -> str | None:
 
     autograd: Any = torch._C._autograd
     kind = str(_read(autograd._profiler_type, "NONE")).rsplit(".", 1)[-1]
-    if kind == "NONE":
+    if kind == "NONE" or Kineto.recording:
         return None
     if kind in ("NVTX", "ITT"):
         return f"emit_{kind.lower()}"

@@ -68,7 +68,9 @@ class Tracing:
             extra["trace"]["operators"] |= {**self._flops.details(updates), **parts}
         if why := self._calls.fault or self._tracer.why_no_operators:
             extra["why_no_operators"] = why
-        if counted is not None:
+        if counted is None:
+            extra["why_no_flops"] = self._flops.why
+        else:
             extra["flops_per_update"] = counted["flops"] // updates
             extra["bytes_per_update"] = counted["bytes"] // updates
             extra["convolution_flops_per_update"] = counted["convolution_flops"] // updates

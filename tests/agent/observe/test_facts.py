@@ -14,6 +14,7 @@ from torch import nn
 
 from advisor.agent.loop.clock import StepClock
 from advisor.agent.observe.facts import FactsCollector, model_facts
+from advisor.agent.observe.kineto import Kineto, UnavailableError
 from advisor.agent.observe.switches import profilers_on, switches
 
 
@@ -257,6 +258,23 @@ def test_determinism_is_read() -> None:
 
 def test_no_profiler_is_on_by_itself() -> None:
     assert [name for name in profilers_on() if "settrace" not in name] == []
+
+
+def test_our_own_recorder_of_the_device_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on for some updates of every profile on an accelerator."""
+    recorder = Kineto("cuda")
+    autograd = torch.autograd
+    on_the_cpu = autograd.profiler.profile
+    monkeypatch.setattr(autograd, "_supported_activities", lambda: {autograd.ProfilerActivity.CUDA})
+    monkeypatch.setattr(autograd.profiler, "profile", lambda **_: on_the_cpu(use_cpu=True, use_kineto=True))
+    recorder.start()
+    try:
+        assert "torch.profiler" not in profilers_on()
+    finally:
+        with pytest.raises(UnavailableError, match="no event of the device"):
+            recorder.stop()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
+        assert "torch.profiler" in profilers_on()
 
 
 def test_torchs_profiler_is_seen() -> None:

@@ -55,6 +55,14 @@ def test_an_evaluation_within_one_of_them_is_left_out() -> None:
     assert found["flops"] == 3 * 2 * 4 * 16 * 8
 
 
+def test_a_first_convolution_has_no_gradient_of_its_input() -> None:
+    convolution = torch.nn.Conv2d(3, 4, 3, bias=False)
+    found, why = counted(lambda: convolution(torch.ones(2, 3, 8, 8)).sum().backward())
+    assert why is None
+    assert found is not None
+    assert found["flops"] == 2 * 2 * 2 * 4 * 36 * 27
+
+
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 @pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_coo])
 def test_of_a_sparse_matrix_only_what_is_stored_counts(layout: torch.layout) -> None:

@@ -20,26 +20,30 @@ PARAMETERS = 9 * 8 + 9  # of Small with nine outputs
 
 
 class Weights:
-    def __init__(self) -> None:
-        self.meta = {"num_params": PARAMETERS}
+    def __init__(self, parameters: int) -> None:
+        self.meta = {"num_params": parameters, "categories": [""] * 9}
 
 
 class Small_Net_Weights(enum.Enum):  # noqa: N801
-    DEFAULT = Weights()
+    DEFAULT = Weights(PARAMETERS)
+
+
+class Smaller_Net_Weights(enum.Enum):  # noqa: N801
+    DEFAULT = Weights(PARAMETERS - 60)
 
 
 class Small(nn.Module):
     """As torchvision's models are: in one of its modules, with its weights beside it."""
 
-    def __init__(self, outputs: int = 9) -> None:
+    def __init__(self, outputs: int = 9, inputs: int = 8) -> None:
         super().__init__()
-        self.head = nn.Linear(8, outputs)
+        self.head = nn.Linear(inputs, outputs)
 
 
 @pytest.fixture
 def record(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadedWeights]:
     home = types.ModuleType(HOME)
-    vars(home)["Small_Net_Weights"] = Small_Net_Weights
+    vars(home).update({"Small_Net_Weights": Small_Net_Weights, "Smaller_Net_Weights": Smaller_Net_Weights})
     monkeypatch.setitem(sys.modules, HOME, home)
     monkeypatch.setattr(Small, "__module__", HOME)
     found, patches = LoadedWeights(), Patches()
@@ -57,8 +61,8 @@ CALL = 'torchvision.models.small_net(weights="DEFAULT")'
 
 def test_a_model_of_a_published_size_is_told_with_the_call(record: LoadedWeights) -> None:
     assert record.missing([Small()]) == [{"class_name": "Small", "parameters": PARAMETERS, "call": CALL}]
-    assert calls(record.missing([Small(outputs=8)])) == [CALL]  # other classes
-    assert record.missing([Small(outputs=2)]) == []
+    assert calls(record.missing([Small(outputs=2)])) == [CALL]  # other classes, and nearer to the smaller one's size
+    assert record.missing([Small(inputs=12)]) == []
     assert record.missing([nn.Linear(8, 9)]) == []
 
 
