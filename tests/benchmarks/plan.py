@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from _common import HERE, SCRIPTS, machine, options, publish, say, table
@@ -164,26 +165,27 @@ def device() -> Iterator[str]:
         profile = advisor.profile(SMALL_GPT, budget=BUDGET_S, runs=place)
     if profile.hardware.accelerators == ():
         raise SystemExit("plan.py: no GPU is here")
+    cases = [(batch_size, recompute) for batch_size in BATCH_SIZES for recompute in ("none", "full")]
+    with ThreadPoolExecutor(max_workers=4) as pool:  # nothing is timed here
+        peaks = list(pool.map(_allocated, *zip(*cases, strict=True)))
     rows: list[list[object]] = []
     errors = []
-    for batch_size in BATCH_SIZES:
+    for (batch_size, recompute), peak in zip(cases, peaks, strict=True):
         plan = advisor.plan(profile=profile, devices="here:1", global_batch=batch_size)
-        for recompute, option in (("none", []), ("full", ["--checkpointing"])):
-            words = [f"--batch-size={batch_size}", f"--updates={UPDATES_TO_PEAK}", *option]
-            peak = _figure("peak", output([sys.executable, str(SMALL_GPT), *words], SCRIPTS))
-            found = next(
-                (one for one in plan.layouts if one.layout.micro_steps == 1 and one.layout.recompute == recompute), None
-            )
-            if found is None:
-                rows.append([batch_size, recompute, f"{peak / 2**20:.0f}", "not planned", ""])
-                continue
-            error = found.memory.total_bytes / peak - 1
-            errors.append(abs(error))
-            sizes = [f"{size / 2**20:.0f}" for size in (peak, found.memory.total_bytes)]
-            rows.append([batch_size, recompute, *sizes, f"{error:+.1%}"])
-            say(" ".join(map(str, rows[-1])))
-    yield f"A small GPT in float32, profiled at its batch of 8. Largest error: {max(errors):.1%} of {len(rows)} peaks."
+        (found,) = [one for one in plan.layouts if one.layout.micro_steps == 1 and one.layout.recompute == recompute]
+        error = found.memory.total_bytes / peak - 1
+        errors.append(abs(error))
+        sizes = [f"{size / 2**20:.0f}" for size in (peak, found.memory.total_bytes)]
+        rows.append([batch_size, recompute, *sizes, f"{error:+.1%}"])
+        say(" ".join(map(str, rows[-1])))
+    yield f"A small GPT in float32, profiled at its batch of 8. Largest error of {len(rows)} peaks: {max(errors):.1%}."
     yield table(("batch", "checkpointing", "allocated, MiB", "predicted, MiB", "error"), rows)
+
+
+def _allocated(batch_size: int, recompute: str) -> float:
+    option = ["--checkpointing"] if recompute == "full" else []
+    words = [str(SMALL_GPT), f"--batch-size={batch_size}", f"--updates={UPDATES_TO_PEAK}", *option]
+    return _figure("peak", output([sys.executable, *words], SCRIPTS))
 
 
 def ranks(rounds: int) -> Iterator[str]:
