@@ -58,7 +58,8 @@ def test_records_are_copied_as_they_are_read(loop: Loop, data: Any) -> None:
     found = reported(loop, data)
     assert found is not None
     assert (found["path"], found["records"]) == ("Objects.records", RECORDS)
-    assert found["last_bytes"] - found["first_bytes"] > 0.2 * found["records_bytes"]
+    # A quarter of the records was read: how much of their memory that is depends on Python's version.
+    assert found["last_bytes"] - found["first_bytes"] > 0.1 * found["records_bytes"]
     assert found["records_bytes"] > 100 * RECORDS
 
 
