@@ -80,7 +80,7 @@ def show_range_test(found: RangeTest, json_output: bool, html: Path | None) -> N
 
 
 def _write_page(wanted: Path, run_folder: str, page: str) -> None:
-    from ..storage.run_store import write_for_user
+    from ..storage.safe_files import write_for_user
 
     target = Path(run_folder) / "report.html" if wanted is RUN_FOLDER else wanted
     write_for_user(target, page.encode())

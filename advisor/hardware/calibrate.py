@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AdvisorError, ExitCode, StorageError
-from ..storage.run_store import write_atomic
+from ..storage.safe_files import write_atomic
 from ..types.hardware import Accelerator, Hardware, Rate
 from ._child import ChildFailedError, ask_child
 from .torch_build import torch_build

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import StorageError, UsageError
 from ..redaction import Redactor
 from ..spelling import parameter
-from ..storage import documents, run_store
+from ..storage import documents, record_file
 from ..types import Config, Ratio, Trial, TrialOutcome
 
 TRIALS_FILE = "trials.jsonl"
@@ -54,19 +54,19 @@ class TrialLog:
 
     def begin(self, request: Mapping[str, Any]) -> None:
         """Write the request, so that a search that resumes can be held to it."""
-        run_store.append_record(self.path, {"asked": {"version": LOG_VERSION, **plain(request)}})
+        record_file.append(self.path, {"asked": {"version": LOG_VERSION, **plain(request)}})
 
     def add(self, trial: Trial) -> None:
-        run_store.append_record(self.path, documents.plain(trial))
+        record_file.append(self.path, documents.plain(trial))
 
     def add_final(self, config: Config, ratio: Ratio) -> None:
-        run_store.append_record(self.path, {"final": asdict(config), "ratio": asdict(ratio)})
+        record_file.append(self.path, {"final": asdict(config), "ratio": asdict(ratio)})
 
 
 def read(folder: Path) -> Past:
     """Read the log; raise StorageError if the folder holds no search log that this advisor can read."""
     path = folder / TRIALS_FILE
-    found = run_store.read_records(path)
+    found = record_file.read(path)
     request = next((record["asked"] for record in found.records if isinstance(record.get("asked"), dict)), None)
     if request is None:
         why = "its first line is damaged" if found.damaged else "no search was started there"

@@ -250,7 +250,7 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, overwrite: b
 
 def write(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
     """Write a file for the user, completely or not at all."""
-    from ..storage.run_store import write_for_user
+    from ..storage.safe_files import write_for_user
 
     target = check_target(path, overwrite=overwrite)
     write_for_user(target, text.encode("utf-8", "backslashreplace"))

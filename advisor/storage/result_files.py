@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Generic
 
 from ..types import LearningResult, RangeTest
-from . import documents, run_store
+from . import documents, run_store, safe_files
 from .documents import Value
 from .run_store import RunFolder
 
@@ -26,13 +26,13 @@ class ResultFile(Generic[Value]):
     def save(self, result: Value, folder: RunFolder) -> Path:
         """Write the whole result into its run's folder; return the file."""
         path = folder.path / self.name
-        run_store.write_atomic(path, documents.encoded_result(result, self.kind))
+        safe_files.write_atomic(path, documents.encoded_result(result, self.kind))
         return path
 
     def load(self, folder: RunFolder) -> Value:
         """Load the result stored in the run's folder, checking it as a profile is checked."""
         file = folder.path / self.name
-        data = run_store.read_capped(file, run_store.MOST_DOCUMENT_BYTES, self.kind.again)
+        data = safe_files.read_capped(file, safe_files.MOST_DOCUMENT_BYTES, self.kind.again)
         return documents.decoded_result(data, self.kind, file)
 
 

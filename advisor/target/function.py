@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..settings_file.loaded import AGENT
-from ..storage import run_store
+from ..storage import safe_files
 from ..types import Command
 from . import command as commands
 from . import launchers, notebook
@@ -241,9 +241,9 @@ def _kept(function_source: _Source, root: Path) -> Path:
     name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in function_source.name)[-80:]
     folder = root / FOLDER / digest
     path = folder / f"{name}.py"
-    with run_store.disk_errors(folder):
+    with safe_files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        run_store.write_atomic(path, function_source.text.encode("utf-8", "backslashreplace"))
+        safe_files.write_atomic(path, function_source.text.encode("utf-8", "backslashreplace"))
     return path
 
 

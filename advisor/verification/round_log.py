@@ -16,7 +16,7 @@ from typing import Any
 from ..redaction import Redactor
 from ..runtime.project_modules import sources
 from ..settings_file.hardware_words import hardware_words
-from ..storage import documents, run_store
+from ..storage import documents, record_file
 from ..types import Hardware
 from ..types.comparison import Side, VersionRun
 from .parity import Losses
@@ -84,7 +84,7 @@ def keep(folder: Path, version: ScriptVersion, process: Process, seed: int | Non
     }
     if version.config.settings:
         record["config"] = version.config.as_dict()
-    run_store.append_record(folder / PROCESSES_FILE, record)
+    record_file.append(folder / PROCESSES_FILE, record)
 
 
 def earlier(run_folders: Iterable[Path], baseline: str | None, finalists: Sequence[str | None]) -> EarlierRounds:
@@ -119,7 +119,7 @@ def _verify_folders(run_folder: Path) -> list[Path]:
 def _whole_rounds(path: Path, wanted: Sequence[str]) -> dict[int, list[Process]]:
     """Return seed → one process of each version, for seeds that have all of them."""
     by_seed: dict[int, dict[str, Process]] = {}
-    for record in run_store.read_records(path).records:
+    for record in record_file.read(path).records:
         process, seed, digest = _process(record), record.get("seed"), record.get("of")
         if process is not None and isinstance(seed, int) and digest in wanted:
             by_seed.setdefault(seed, {})[str(digest)] = process

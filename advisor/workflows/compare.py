@@ -72,7 +72,7 @@ def compare_against(
     """
     from ..runtime import RunOptions, checkout
     from ..runtime.protection import protect_all
-    from ..storage import run_store
+    from ..storage import run_store, safe_files
     from ..target import command as commands
     from ..verification.process import ScriptVersion
     from ..verification.process_trial import ProcessTrials
@@ -114,7 +114,7 @@ def compare_against(
             "after": ScriptVersion(name="the working tree", side="after", command=wanted, isolation=protections[1]),
         }
         trials = ProcessTrials(folder=run.path, options=options)
-        with run_store.disk_errors(run.path):
+        with safe_files.disk_errors(run.path):
             measured = run_rounds(
                 lambda side: trials.measure(sides[side]).run, rounds=rounds, threshold=fail_below, budget_s=budget_s
             )
@@ -182,8 +182,8 @@ def _store(found: VersionComparison, run: RunFolder) -> None:
     import json
 
     from ..report.comparison.versions import versions_json
-    from ..storage import run_store
+    from ..storage import safe_files
 
     text = json.dumps(versions_json(found), indent=2, allow_nan=False)
     with contextlib.suppress(FileNotFoundError):
-        run_store.write_atomic(run.path / COMPARISON_FILE, text.encode())
+        safe_files.write_atomic(run.path / COMPARISON_FILE, text.encode())

@@ -63,7 +63,7 @@ def lr(
     """
     from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
-    from ..storage import run_store
+    from ..storage import run_store, safe_files
     from ..storage.result_files import RANGE_TEST
     from ..target.function import command_for
 
@@ -80,7 +80,7 @@ def lr(
     budget_s = seconds_of(budget)
     wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
     run = run_store.new_run(options.root, wanted.target)
-    with run_store.disk_errors(run.path):
+    with safe_files.disk_errors(run.path):
         session = Session(
             command=wanted,
             folder=run.path,

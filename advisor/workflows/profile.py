@@ -77,7 +77,7 @@ def profile(
     from ..hardware import probe
     from ..runtime import RunOptions, Session
     from ..runtime.protection import protect
-    from ..storage import run_store
+    from ..storage import run_store, safe_files
     from ..target.function import command_for
 
     budget_s = seconds_of(PROFILE_BUDGET if budget is None else budget, least_s=LEAST_PROFILE_S)
@@ -93,7 +93,7 @@ def profile(
     )
     wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
     run = run_store.new_run(options.root, wanted.target)
-    with run_store.disk_errors(run.path):
+    with safe_files.disk_errors(run.path):
         with _no_empty_folder(run.path):
             protection = protect(wanted, options)
             machine = probe(folder=Path(wanted.cwd))

@@ -19,13 +19,13 @@ COMMAND_FILE = "command.json"
 
 def without_secrets(found: Found, command: Command, folder: Path) -> Found:
     """Return the result without what looks like a secret, with a note that says where the command as typed is kept."""
-    from ..storage import run_store
+    from ..storage import safe_files
 
     redactor = Redactor.of_words(command.args, os.environ)
     if redactor.of(command) is command:
         return redactor.of(found)
     path = folder / COMMAND_FILE
     words = [*(("-m",) if command.is_module else ()), command.target, *command.args]
-    run_store.write_atomic(path, json.dumps(words, indent=2).encode() + b"\n")
+    safe_files.write_atomic(path, json.dumps(words, indent=2).encode() + b"\n")
     note = f"secrets are shown as {HIDDEN}; the command as typed is kept in {path}, which only you can read"
     return redactor.of(replace(found, notes=(*found.notes, note)))

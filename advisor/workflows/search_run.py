@@ -259,7 +259,7 @@ def opened(
     from ..runtime.protection import protect
     from ..search import trial_log
     from ..search.time_plan import UNPLANNED_S
-    from ..storage import run_store
+    from ..storage import run_store, safe_files
     from .past_search import next_folder, past_of, profiled_elsewhere
 
     loading = threading.Thread(target=_import_ahead, name="advisor-imports", daemon=True)
@@ -270,7 +270,7 @@ def opened(
         protection = protect(command, options)
         past = past_of(request, run_store.find_run(resume, options.root)) if resume is not None else None
         run = past.run if past is not None else run_store.new_run(options.root, command.target)
-        stack.enter_context(run_store.disk_errors(run.path))
+        stack.enter_context(safe_files.disk_errors(run.path))
         stack.enter_context(trial_log.held(run.path))
         if past is None:
             trial_log.TrialLog(run.path).begin(request.as_kept())

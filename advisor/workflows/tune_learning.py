@@ -101,7 +101,7 @@ def tune_learning(
     from ..search import KnobSelection, trial_log
     from ..search.training import Horizon, TrainingLog
     from ..settings_file.loaded import read_document
-    from ..storage import run_store
+    from ..storage import run_store, safe_files
     from ..target.function import command_for
     from ..verification.training_run import Trainings
     from .learning_run import LearningRun
@@ -141,7 +141,7 @@ def tune_learning(
             if resume is None
             else run_store.find_run(os.fspath(resume), options.root)
         )
-        stack.enter_context(run_store.disk_errors(run.path))
+        stack.enter_context(safe_files.disk_errors(run.path))
         stack.enter_context(trial_log.held(run.path))
         trainings = Trainings(
             command=command,

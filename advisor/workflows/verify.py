@@ -62,7 +62,7 @@ def verify(
     from .. import hardware as machines
     from ..runtime import RunOptions
     from ..runtime.protection import protect
-    from ..storage import run_store
+    from ..storage import run_store, safe_files
     from ..target.function import command_for
 
     document = read_document(Path(config))
@@ -84,7 +84,7 @@ def verify(
     wanted = command_for(script, args, is_module=module, interpreter=python, root=options.root)
     run = run_store.new_run(options.root, wanted.target)
     machine = machines.probe(folder=Path(wanted.cwd))
-    with run_store.disk_errors(run.path):
+    with safe_files.disk_errors(run.path):
         found = verify_configs(
             wanted,
             [
@@ -141,7 +141,7 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     Raises UsageError if the file now holds other settings, or could not be read back: it then stays as it is.
     """
     from ..settings_file import advisor_yaml
-    from ..storage import run_store
+    from ..storage import safe_files
 
     text = advisor_yaml.with_verdict(path.read_text(encoding="utf-8"), verdict)
     new = advisor_yaml.parse(text, path)
@@ -150,7 +150,7 @@ def _updated(path: Path, verified: Document, verdict: Verdict) -> Path:
     if new.verdict.get("status") != verdict.status:
         raise UsageError(f"{path}: the verdict already in the file cannot be replaced; remove it and verify again")
     mode = path.stat().st_mode
-    run_store.write_atomic(path, text.encode("utf-8"))
+    safe_files.write_atomic(path, text.encode("utf-8"))
     path.chmod(mode)
     return path
 
@@ -161,7 +161,7 @@ def _settings_of(document: Document) -> tuple[object, ...]:
 
 def _keep(result: VerifyResult, folder: Path) -> None:
     from ..report.comparison.verification import verify_json
-    from ..storage import run_store
+    from ..storage import safe_files
 
     text = json.dumps(verify_json(result), indent=2, allow_nan=False)
-    run_store.write_atomic(folder / VERIFICATION_FILE, text.encode())
+    safe_files.write_atomic(folder / VERIFICATION_FILE, text.encode())

@@ -23,7 +23,7 @@ from pathlib import Path
 from _common import HERE, INTERRUPTED, machine, options, publish, say, stoppable, table
 
 from advisor.errors import INTERRUPTIONS
-from advisor.storage import run_store
+from advisor.storage import record_file
 
 sys.path.insert(0, str(HERE.parent))
 from faults.commands import Desk
@@ -184,7 +184,7 @@ def killed(
 
 def trials(log: Path) -> tuple[list[str], int]:
     """The configurations that were tried, in their order, and how many lines were torn."""
-    found = run_store.read_records(log)
+    found = record_file.read(log)
     tried = [str(record["config"]) for record in found.records if record.get("number")]
     return tried, len(found.damaged)
 

@@ -10,7 +10,7 @@ import pytest
 from advisor import wire
 from advisor.rules._examples import evolve, train_loader
 from advisor.search import open_space
-from advisor.storage import run_store
+from advisor.storage import record_file
 from advisor.types import Abstention, Config, Diagnosis
 
 from .machine import EVIDENCE, FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Answer, Machine, nothing_helps, workers_help
@@ -154,7 +154,7 @@ def test_weights_that_a_trial_has_ruined_are_left_to_it(tmp_path: Path) -> None:
 
 def test_every_trial_is_in_the_log_as_soon_as_it_is_known(tmp_path: Path) -> None:
     machine = Machine(tmp_path, workers_help, INPUT_BOUND)
-    logged = [record["number"] for record in run_store.read_records(machine.log).records if "number" in record]
+    logged = [record["number"] for record in record_file.read(machine.log).records if "number" in record]
     assert logged == [trial.number for trial in machine.study.trials]
 
 

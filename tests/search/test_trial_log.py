@@ -76,9 +76,9 @@ def test_after_a_torn_line_new_trials_are_whole(folder: Path) -> None:
 
 
 def test_a_whole_line_that_is_no_trial_is_set_aside(folder: Path) -> None:
-    from advisor.storage import run_store
+    from advisor.storage import record_file
 
-    run_store.append_record(folder / trial_log.TRIALS_FILE, {"number": 3, "config": "fast"})
+    record_file.append(folder / trial_log.TRIALS_FILE, {"number": 3, "config": "fast"})
     found = trial_log.read(folder)
     assert (found.trials, found.damaged) == (TRIALS, 1)
 
@@ -89,9 +89,9 @@ def test_a_folder_without_a_search_is_told(tmp_path: Path) -> None:
 
 
 def test_a_log_of_another_version_is_not_guessed_at(tmp_path: Path) -> None:
-    from advisor.storage import run_store
+    from advisor.storage import record_file
 
-    run_store.append_record(tmp_path / trial_log.TRIALS_FILE, {"asked": {"version": 99}})
+    record_file.append(tmp_path / trial_log.TRIALS_FILE, {"asked": {"version": 99}})
     with pytest.raises(StorageError, match="version 99"):
         trial_log.read(tmp_path)
 

@@ -10,7 +10,7 @@ import pytest
 from report.sample import hardware
 
 from advisor.runtime.session import Setup
-from advisor.storage import run_store
+from advisor.storage import record_file
 from advisor.types import Command, Config
 from advisor.types.comparison import VersionRun
 from advisor.verification import round_log
@@ -142,14 +142,14 @@ def test_a_function_has_no_file_to_compare(project: Path, tmp_path: Path) -> Non
 
 
 def test_rounds_of_an_older_advisor_and_damaged_ones_are_passed_over(project: Path, tmp_path: Path) -> None:
-    from advisor.storage import run_store
+    from advisor.storage import record_file
 
     versions = [version(project), version(project, threads=2)]
     folder = tmp_path / "run" / "verify"
     keep(folder, versions, 0)
     old = {"side": "before", "updates": 50, "seconds": 2.0, "samples": 400, "seed": 1}
     for record in (old, {**old, "of": digest(versions[0])}, {**old, "losses": ["x"], "of": digest(versions[0])}):
-        run_store.append_record(folder / round_log.PROCESSES_FILE, record)
+        record_file.append(folder / round_log.PROCESSES_FILE, record)
     with (folder / round_log.PROCESSES_FILE).open("a") as file:
         file.write('{"check":"0","record":{}}\n')
     assert len(earlier([tmp_path / "run"], versions)) == 1
@@ -179,8 +179,8 @@ def test_numbers_that_nobody_can_have_measured_do_not_count(
     one = version(project)
     keep(tmp_path / "run" / "verify", [one], 0)
     path = tmp_path / "run" / "verify" / round_log.PROCESSES_FILE
-    (record,) = run_store.read_records(path).records
+    (record,) = record_file.read(path).records
     assert len(earlier([tmp_path / "run"], [one])) == 1
     path.unlink()
-    run_store.append_record(path, {**record, **wrong})
+    record_file.append(path, {**record, **wrong})
     assert len(earlier([tmp_path / "run"], [one])) == 0

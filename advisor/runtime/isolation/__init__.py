@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...errors import IsolationError
 from ...spelling import parameter
-from ...storage.run_store import disk_errors
+from ...storage.safe_files import disk_errors
 from ...unknown_name import UnknownNameError
 from . import devices
 from . import scratch as scratch_folder

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...storage import run_store
+from ...storage import record_file
 from ...types import Config, RangeTest, TrainingRun
 from ...verification.training_run import Trainings
 from ..trial_log import TRIALS_FILE
@@ -29,7 +29,7 @@ class TrainingLog:
     def read(self) -> None:
         """Take in the trainings of an interrupted search; a torn line costs the one in it."""
         adapter, of_tests = TypeAdapter(TrainingRun), TypeAdapter(RangeTest)
-        for record in run_store.read_records(self.folder / TRIALS_FILE).records:
+        for record in record_file.read(self.folder / TRIALS_FILE).records:
             key, run = record.get("training"), record.get("run")
             with contextlib.suppress(ValidationError):
                 if isinstance(key, str) and run is not None:
@@ -39,7 +39,7 @@ class TrainingLog:
 
     def keep_range_test(self, tested: RangeTest) -> None:
         self.tested = tested
-        run_store.append_record(self.folder / TRIALS_FILE, {"range_test": asdict(tested)})
+        record_file.append(self.folder / TRIALS_FILE, {"range_test": asdict(tested)})
 
     def train(self, config: Config, *, updates: int, seed: int, most_s: float | None = None) -> TrainingRun:
         """Train as `Trainings.train` does, unless that was done before."""
@@ -59,7 +59,7 @@ class TrainingLog:
     def _keep(self, key: str, found: TrainingRun) -> None:
         self.known[key] = found
         record: dict[str, Any] = {"training": key, "run": asdict(found)}
-        run_store.append_record(self.folder / TRIALS_FILE, record)
+        record_file.append(self.folder / TRIALS_FILE, record)
 
 
 def _key(config: Config, updates: int, seed: int) -> str:
