@@ -357,6 +357,12 @@ def test_a_healthy_script_without_an_open_knob_is_told_so() -> None:
     assert "no setting is worth a trial." in text
 
 
+def test_a_search_that_tried_nothing_on_a_script_that_may_be_healthy_says_what_is_not_known() -> None:
+    doubtful = replace(sample.healthy(), workload=None)
+    text = words_of(replace(sample_tuning.nothing_tried(), profile=doubtful, space=()))
+    assert text.startswith("Undecided: nothing was tried; no knob is open. No avoidable cost was found, but it is not")
+
+
 def test_a_finding_that_no_setting_helps_is_the_answer_of_a_search_that_tried_nothing() -> None:
     base = replace(sample_tuning.nothing_tried(), profile=sample.input_bound(), space=())
     text = words_of(base)

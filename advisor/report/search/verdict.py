@@ -138,7 +138,7 @@ def _nothing_tried(result: TuneResult) -> tuple[str, Tone]:
     if profile.tone == "good":
         return f"{profile.sentence.rstrip('.')}; no setting is worth a trial.", "good"
     if first is None:
-        return "Undecided: nothing was tried; no knob is open.", "warning"
+        return f"Undecided: nothing was tried; no knob is open. {profile.sentence}", "warning"
     rest = "no setting that could help is open here" if first.knobs else ONLY_THE_SCRIPT
     return f"{profile.sentence.rstrip('.')}; {rest}.", "warning"
 
