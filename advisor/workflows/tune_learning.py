@@ -195,6 +195,7 @@ def _result(learning: LearningRun) -> Learned:
         horizon_s=baseline.run.seconds if baseline is not None else 0.0,
         loss=baseline.loss if baseline is not None else "training loss",
         target=baseline.target if baseline is not None else None,
+        judged_by=baseline.judged_by if baseline is not None else "end",
         trials=found.trials if found is not None else (),
         verdict=verdict,
         recommendation=_recommendation(learning, verdict, best),
@@ -220,6 +221,12 @@ def _recommendation(learning: LearningRun, verdict: LearningVerdict, best: Confi
     notes = []
     if chosen and baseline is not None:
         judged = "a lower loss after" if request.objective == "loss_at_time" else "the time to a loss, over"
+        if baseline.judged_by == "lowest":
+            judged = (
+                "a lower lowest loss within"
+                if request.objective == "loss_at_time"
+                else "the time to the script's lowest loss within"
+            )
         notes.append(
             f"These settings change the training. They are judged by {judged} {request.horizon.text} "
             f"({baseline.loss}), not by samples per second."
