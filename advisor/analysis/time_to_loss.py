@@ -31,6 +31,10 @@ DIVERGED = 4.0
 """Standard deviations of single losses by which the end must lie above the beginning to count as diverged."""
 RISING = 2
 """Evaluations behind the lowest from which the loss can be said to rise again."""
+MANY_EVALUATIONS = 8
+"""Evaluations from which all of them show their noise; of fewer, those before the lowest bend too much."""
+CLIMBS = 2.0
+"""Standard deviations of a rank correlation from which the losses behind the lowest count as climbing."""
 ROSE = 0.1
 """Part of the whole fall by which evaluations must have climbed again to count as rising,"""
 ROSE_NOISE = 3.0
@@ -97,10 +101,10 @@ def loss_at(curve: LossCurve, seconds: float) -> float | None:
 
 
 def judged_loss(curve: LossCurve, judged_by: JudgedBy = "end", seconds: float = math.inf) -> float | None:
-    """Return the smoothed loss that counts: the last one until so many seconds, or the lowest."""
+    """Return the loss that counts: the last of the smoothed ones until so many seconds, or the lowest as it was."""
     if judged_by == "end":
         return loss_at(curve, seconds)
-    found = smoothed(curve)
+    found = binned(curve)
     known = (loss for at, loss in zip(found.seconds, found.losses, strict=True) if loss is not None and at <= seconds)
     return min(known, default=None)
 
@@ -128,9 +132,12 @@ def at_pace(curve: LossCurve, pace_s: float) -> LossCurve:
     return LossCurve(updates=curve.updates, seconds=seconds, losses=curve.losses, samples=curve.samples)
 
 
-def time_to(curve: LossCurve, loss: float) -> float | None:
-    """Return the seconds until the smoothed loss is first this low, between two points in proportion; None if never."""
-    found = smoothed(curve)
+def time_to(curve: LossCurve, loss: float, judged_by: JudgedBy = "end") -> float | None:
+    """Return the seconds until the loss is first this low, between two points in proportion; None if never.
+
+    It is smoothed, unless the lowest counts: that is the value of one checkpoint, and smoothing would fill its trough.
+    """
+    found = smoothed(curve) if judged_by == "end" else binned(curve)
     before: tuple[float, float] | None = None
     for seconds, value in zip(found.seconds, found.losses, strict=True):
         if value is None:
@@ -172,7 +179,7 @@ def target_of(baseline: LossCurve, *, of_evaluations: bool = False) -> Target | 
         return Unclear(why=f"its loss does not fall within its own noise over {baseline.updates[-1]:,} updates")
     loss = judged_loss(baseline, judged_by)
     assert loss is not None  # the end is finite
-    reached_s = time_to(baseline, loss)
+    reached_s = time_to(baseline, loss, judged_by)
     assert reached_s is not None  # one of its points is the target itself
     return Target(loss=loss, reached_s=reached_s, judged_by=judged_by)
 
@@ -187,9 +194,16 @@ def rises_again(curve: LossCurve) -> bool:
     if not place or len(behind) < RISING:
         return False
     lowest, last = points[place], statistics.fmean(behind[-RISING:])
-    fall = points[0] - lowest
-    needed = ROSE_NOISE * _scatter_of_means(points[place:])
-    return fall > needed and last - lowest > max(ROSE * fall, needed)
+    fall, rise = points[0] - lowest, last - lowest
+    needed = ROSE_NOISE * _scatter_of_means(points if len(points) >= MANY_EVALUATIONS else points[place:])
+    return fall > needed and rise > ROSE * fall and (rise > needed or _climbs(behind[:: _width(len(curve))]))
+
+
+def _climbs(values: Sequence[float]) -> bool:
+    """Return whether later values are the higher ones more often than by chance (Mann 1945, Kendall)."""
+    count = len(values)
+    ranks = sum((two > one) - (two < one) for one, two in itertools.combinations(values, 2))
+    return ranks - 1 > CLIMBS * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
 
 
 def _evaluations_fall(curve: LossCurve) -> bool:

@@ -30,7 +30,7 @@ from ..types import (
     Workload,
 )
 from ..verification.learning_rounds import Side, verify_learning
-from ..verification.learning_verdict import OF_EVALUATIONS
+from ..verification.learning_verdict import BROKEN, OF_EVALUATIONS
 
 if TYPE_CHECKING:
     from ..runtime import RunOptions
@@ -128,15 +128,16 @@ class LearningRun:
         loss, curve = self._loss_of(run)
         target = time_to_loss.target_of(curve, of_evaluations=loss in OF_EVALUATIONS)
         if isinstance(target, Target) and target.judged_by == "lowest":
+            if run.end in BROKEN:
+                self._refuse(self._with_advice("", run, of_evaluations=True))
+                return None
             self._note_lowest(loss, curve, target)
         if isinstance(target, Unclear):
             if self.request.objective == "loss_at_time" and any(value is not None for value in curve.losses):
                 return Baseline(run=run, loss=loss, target=None, reached_s=None)
             self._refuse(self._with_advice(target.why, run, of_evaluations=loss in OF_EVALUATIONS))
             return None
-        return Baseline(
-            run=run, loss=loss, target=target.loss, reached_s=target.reached_s, judged_by=target.judged_by
-        )
+        return Baseline(run=run, loss=loss, target=target.loss, reached_s=target.reached_s, judged_by=target.judged_by)
 
     def _note_lowest(self, loss: LossKind, curve: LossCurve, target: Target) -> None:
         from ..knobs import early_stopping
@@ -295,7 +296,7 @@ class LearningRun:
 
     @staticmethod
     def _with_advice(why: str, run: TrainingRun, *, of_evaluations: bool) -> str:
-        if run.end in ("nan", "diverged"):
+        if run.end in BROKEN:
             return (
                 f"without settings it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
             )

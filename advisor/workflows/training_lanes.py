@@ -56,7 +56,9 @@ def lanes_of(
         why = _why_one_device(workload, hardware) if devices > 1 else ""
         count = min(count, 1 if why else devices)
         if devices > 1 and count < 2 and not why:
-            why = f"{hardware.cpu.usable_cpus:g} usable CPUs are too few for two of them, which keep {cpus:.1f} busy each"
+            why = (
+                f"{hardware.cpu.usable_cpus:g} usable CPUs are too few for two of them, which keep {cpus:.1f} busy each"
+            )
     while count > 1 and misfit([footprint] * count, room(), has_devices=False) is not None:
         count -= 1
     if count < 2:

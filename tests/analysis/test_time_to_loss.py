@@ -109,7 +109,7 @@ def test_long_curves_are_thinned_by_means_that_keep_the_last_update() -> None:
     [
         (curve(falling(10), 12), "the losses of 12 updates were seen, and 20 are needed"),
         (curve(lambda _number: None), "its loss is not known: what it differentiates is not a single finite number"),
-        (curve(lambda _number: 2.3, noise=0.2), "its loss does not fall within its own noise over 1000 updates"),
+        (curve(lambda _number: 2.3, noise=0.2), "its loss does not fall within its own noise over 1,000 updates"),
         (
             curve(lambda number: None if number > 700 else 1.0),
             "its loss is not a finite number at the end",
@@ -163,7 +163,9 @@ def test_evaluations_that_fall_are_judged_by_their_end(losses: tuple[float, ...]
 
 
 def test_evaluations_that_never_fall_set_no_target_and_say_where_they_began() -> None:
-    why = "the loss of its evaluations does not fall below 1.108, where it begins, in 40 updates, and is 1.112 at the end"
+    why = (
+        "the loss of its evaluations does not fall below 1.108, where it begins, in 40 updates, and is 1.112 at the end"
+    )
     assert target_of(evaluations(1.108, 1.109, 1.11, 1.112), of_evaluations=True) == Unclear(why=why)
 
 

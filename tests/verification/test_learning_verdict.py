@@ -153,7 +153,7 @@ def test_a_side_that_overfits_sooner_is_judged_by_its_lowest_loss() -> None:
     assert twice.status == "faster"
     assert twice.low < 3.0 < twice.high
     assert twice.why.startswith("the lowest loss changes by ")
-    higher = found(lambda share: overfitting(3, least=0.9)(share), "lowest")
+    higher = found(overfitting(3, least=0.9), "lowest")
     assert higher.status == "loses at the end"
     assert higher.why.startswith("ahead on the way, but the lowest loss changes by +0.4")
 

@@ -15,6 +15,7 @@ from advisor.runtime.protection import protect
 from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.search.training import Plan, Rung, TrainingLog, TrainingSearch, TrainingSpace
 from advisor.search.training.search import SEED, Baseline
+from advisor.search.training.space import RateRange
 from advisor.target.function import command_for
 from advisor.types import Config, Hardware, UsagePoint, Workload
 from advisor.types.hardware import Accelerator
@@ -57,7 +58,10 @@ def alike(count: int) -> list[Accelerator]:
 
 
 def test_each_training_sees_a_device_of_its_own() -> None:
-    assert lanes(workload(), hardware(*alike(2))).lanes == ({"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"})
+    assert lanes(workload(), hardware(*alike(2))).lanes == (
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "1"},
+    )
     visible = lanes(workload(), hardware(*alike(2)), CUDA_VISIBLE_DEVICES="5,GPU-ab")
     assert visible.lanes == ({"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "GPU-ab"})
     assert len(lanes(workload(), hardware(*alike(8))).lanes) == 4
@@ -125,7 +129,7 @@ def test_a_search_trains_on_two_devices_at_once_and_each_sees_its_own(tmp_path: 
     log = TrainingLog(trainings=trainings, folder=tmp_path)
     run = log.train(Config(), updates=55, seed=SEED)
     search = TrainingSearch(
-        space=TrainingSpace(rate=None, choices={"momentum": (0.5, 0.9)}),
+        space=TrainingSpace(rate=RateRange(baseline=0.01, low=1e-3, high=0.1, source="the test"), choices={}),
         log=log,
         plan=Plan(rungs=(Rung(number=0, updates=55, candidates=2, last=False),), search_s=9.0, verification_s=0.0),
         baseline=Baseline(run=run, loss="training loss", target=1e-3, reached_s=9.0),
@@ -135,7 +139,7 @@ def test_a_search_trains_on_two_devices_at_once_and_each_sees_its_own(tmp_path: 
         lanes=lanes(workload(), hardware(*alike(2))).lanes,
     )
     search.carry_out()
-    assert [trial.settings["momentum"] for trial in search.trials] == [0.5, 0.9]
+    assert [trial.settings["learning_rate"] for trial in search.trials] == [0.03, 0.1]
     said = [line.split() for path in sorted(tmp_path.rglob("*.stdout")) for line in path.read_text().splitlines()]
     (first, *first_times), (second, *second_times) = [words for words in said if words[0] in ("0", "1")]
     assert {first, second} == {"0", "1"}

@@ -148,7 +148,7 @@ class TrainingSearch:
             curve = time_to_loss.at_pace(curve, pace_s)
         loss = self._loss(config, rung, curve) if sound and curve is not None else None
         target = self.baseline.target
-        reached = time_to_loss.time_to(curve, target) if sound and curve is not None and target is not None else None
+        reached = time_to_loss.time_to(curve, target, self.baseline.judged_by) if sound and curve is not None and target is not None else None
         trial = LearningTrial(
             number=len(self.trials) + 1,
             settings=config.as_dict(),
@@ -188,7 +188,9 @@ class TrainingSearch:
             return min(lower, key=_loss_of, default=None)
         if own is None or target is None:
             return None
-        reached_s = time_to_loss.time_to(time_to_loss.at_pace(self.baseline.curve, self._paces[Config()]), target)
+        judged_by = self.baseline.judged_by
+        curve = time_to_loss.at_pace(self.baseline.curve, self._paces[Config()])
+        reached_s = time_to_loss.time_to(curve, target, judged_by)
         allowed = own + ROUNDING * abs(own)
         kept = [
             one
@@ -199,7 +201,7 @@ class TrainingSearch:
         # A poor script's target is passed at once: what goes far below it is judged by the time to nearly the lowest.
         lowest, begin = min(map(_loss_of, sooner), default=own), next(iter(self.baseline.curve.losses), None)
         goal = min(target, lowest + NEARLY * max(0.0, (own if begin is None else begin) - lowest))
-        return min(sooner, key=lambda one: (_seconds_to(one, goal), _loss_of(one)), default=None)
+        return min(sooner, key=lambda one: (_seconds_to(one, goal, judged_by), _loss_of(one)), default=None)
 
 
 def _side_by_side(moments: Sequence[Generator[None, None, TrainingRun]]) -> Iterator[TrainingRun]:
@@ -234,8 +236,8 @@ def _loss_of(trial: LearningTrial) -> float:
     return math.inf if trial.end_loss is None else trial.end_loss
 
 
-def _seconds_to(trial: LearningTrial, loss: float) -> float:
-    found = time_to_loss.time_to(trial.curve, loss) if trial.curve is not None else None
+def _seconds_to(trial: LearningTrial, loss: float, judged_by: JudgedBy) -> float:
+    found = time_to_loss.time_to(trial.curve, loss, judged_by) if trial.curve is not None else None
     return math.inf if found is None else found
 
 
