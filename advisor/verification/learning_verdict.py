@@ -63,8 +63,12 @@ def pair_of(
     return LearningPair(
         seed=baseline.seed,
         target=target,
-        baseline_s=time_to_loss.time_to(before, target, judged_by) if before is not None and target is not None else None,
-        candidate_s=time_to_loss.time_to(after, target, judged_by) if after is not None and target is not None else None,
+        baseline_s=time_to_loss.time_to(before, target, judged_by)
+        if before is not None and target is not None
+        else None,
+        candidate_s=time_to_loss.time_to(after, target, judged_by)
+        if after is not None and target is not None
+        else None,
         baseline_loss=_judged(before, judged_by, horizon_s),
         candidate_loss=None if failed else _judged(after, judged_by, horizon_s),
         baseline=_drawn(before),

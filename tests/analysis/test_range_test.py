@@ -89,6 +89,15 @@ def test_some_noise_moves_the_suggestion_little(seed: int) -> None:
     assert VALLEY / 15 < found.suggestion.rate < VALLEY
 
 
+def test_one_sweep_that_noise_has_moved_does_not_move_the_suggestion() -> None:
+    plain = judge([sweep(50), sweep(40), sweep(30)])
+    moved = judge([sweep(50), sweep(40), sweep(30, curve=lambda rate: loss_at(4 * rate))])
+    assert plain.suggestion is not None
+    assert moved.suggestion is not None
+    assert moved.suggestion.rate == pytest.approx(plain.suggestion.rate, rel=0.3)
+    assert moved.suggestion.low < 0.5 * plain.suggestion.low
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_pure_noise_suggests_nothing(seed: int) -> None:
     sweeps = [sweep(count, noise=1.0, seed=seed * 10 + count, curve=lambda rate: 2.0) for count in (50, 40, 30)]

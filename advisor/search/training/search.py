@@ -148,7 +148,11 @@ class TrainingSearch:
             curve = time_to_loss.at_pace(curve, pace_s)
         loss = self._loss(config, rung, curve) if sound and curve is not None else None
         target = self.baseline.target
-        reached = time_to_loss.time_to(curve, target, self.baseline.judged_by) if sound and curve is not None and target is not None else None
+        reached = (
+            time_to_loss.time_to(curve, target, self.baseline.judged_by)
+            if sound and curve is not None and target is not None
+            else None
+        )
         trial = LearningTrial(
             number=len(self.trials) + 1,
             settings=config.as_dict(),
